@@ -1,0 +1,151 @@
+//! Requests and responses as plain values: what the filter reads from Envoy, and what a handler answers.
+
+use std::borrow::Cow;
+
+/// A request as the handlers see it: headers only, the body is read through a port when a handler needs it.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// The request method.
+    pub method: Method,
+    /// The request target, `path?query`, as Envoy will route it.
+    pub target: Vec<u8>,
+    /// The `:authority` (or `Host`) the client named.
+    pub authority: Vec<u8>,
+    /// Every header but the pseudo-headers, in the order received.
+    pub headers: Headers,
+    /// The address of the direct peer, `ip:port`, as Envoy saw it.
+    pub peer: String,
+}
+
+/// The methods that some endpoint tells apart (RFC 9110 §9).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    /// GET.
+    Get,
+    /// HEAD.
+    Head,
+    /// POST.
+    Post,
+    /// OPTIONS.
+    Options,
+    /// Any other method.
+    Other,
+}
+
+impl Method {
+    /// Reads the method as sent; methods are case-sensitive (RFC 9110 §9.1).
+    #[must_use]
+    pub fn from_bytes(name: &[u8]) -> Self {
+        match name {
+            b"GET" => Self::Get,
+            b"HEAD" => Self::Head,
+            b"POST" => Self::Post,
+            b"OPTIONS" => Self::Options,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// Header fields as bytes: a value may be any octets, so nothing here assumes UTF-8.
+#[derive(Debug, Clone, Default)]
+pub struct Headers(Vec<(Vec<u8>, Vec<u8>)>);
+
+impl Headers {
+    /// Takes name and value pairs as received.
+    #[must_use]
+    pub fn new(pairs: Vec<(Vec<u8>, Vec<u8>)>) -> Self {
+        Self(pairs)
+    }
+
+    /// All values of a field, in order; names compare without case.
+    pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+        self.0
+            .iter()
+            .filter(move |(n, _)| n.eq_ignore_ascii_case(name.as_bytes()))
+            .map(|(_, value)| value.as_slice())
+    }
+
+    /// The value of a field that appears once; `None` when it is absent or repeated.
+    #[must_use]
+    pub fn one<'a>(&'a self, name: &'a str) -> Option<&'a [u8]> {
+        let mut values = self.all(name);
+        let first = values.next()?;
+        values.next().is_none().then_some(first)
+    }
+
+    /// Whether the field appears at all.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.all(name).next().is_some()
+    }
+}
+
+/// An answer of the gateway itself.
+///
+/// Header values are made by the gateway from checked parts; [`Response::header`] drops control bytes all the same, so
+/// that no value can end a header line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Response {
+    status: u16,
+    headers: Vec<(&'static str, String)>,
+    body: Cow<'static, [u8]>,
+}
+
+impl Response {
+    /// An answer with no body.
+    #[must_use]
+    pub fn new(status: u16) -> Self {
+        Self { status, headers: Vec::new(), body: Cow::Borrowed(&[]) }
+    }
+
+    /// An answer with a JSON body.
+    #[must_use]
+    pub fn json(status: u16, body: Vec<u8>) -> Self {
+        Self::new(status).header("content-type", "application/json").body(body)
+    }
+
+    /// A `303 See Other`: after a form the browser must not send the form on (RFC 9700 §4.12).
+    #[must_use]
+    pub fn see_other(location: &str) -> Self {
+        Self::new(303).header("location", location)
+    }
+
+    /// Adds a header field; a field may be added more than once (`set-cookie`).
+    #[must_use]
+    pub fn header(mut self, name: &'static str, value: &str) -> Self {
+        let value = value.chars().filter(|c| !c.is_control()).collect();
+        self.headers.push((name, value));
+        self
+    }
+
+    /// Sets the body.
+    #[must_use]
+    pub fn body(mut self, body: impl Into<Cow<'static, [u8]>>) -> Self {
+        self.body = body.into();
+        self
+    }
+
+    /// The status code.
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// The header fields in the order added.
+    #[must_use]
+    pub fn headers(&self) -> &[(&'static str, String)] {
+        &self.headers
+    }
+
+    /// The first value of a field.
+    #[must_use]
+    pub fn header_value(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+    }
+
+    /// The body.
+    #[must_use]
+    pub fn body_bytes(&self) -> &[u8] {
+        &self.body
+    }
+}

@@ -1,0 +1,13 @@
+//! OAuth 2.1 and its neighbours, one file a rule.
+
+pub mod authorize;
+pub mod challenge;
+pub mod error;
+pub mod metadata;
+pub mod params;
+pub mod pkce;
+pub mod redirect;
+pub mod register;
+pub mod resource;
+pub mod scope;
+pub mod token;

@@ -1,1 +1,30 @@
-//! To be filled.
+//! What Portcullis does with a request: linear async handlers over small ports, the same code natively and in Envoy.
+//!
+//! Reading order: [`route`] (which handler answers what), then the handlers in the order of a login ([`register`],
+//! [`authorize`], [`consent`], [`callback`], [`token`]), then [`protect`] (a call with a token) and [`upstream`] (the
+//! provider's tokens behind it). [`ports`] is everything they need from outside, [`records`] everything they store.
+
+pub mod audit;
+pub mod authorize;
+pub mod cache;
+pub mod callback;
+pub mod config;
+pub mod consent;
+pub mod gateway;
+pub mod memory_store;
+pub mod pages;
+pub mod ports;
+pub mod protect;
+pub mod provider;
+pub mod records;
+pub mod register;
+pub mod route;
+pub mod runtime;
+pub mod token;
+pub mod upstream;
+pub mod verdict;
+
+#[cfg(feature = "fakes")]
+pub mod fakes;
+#[cfg(feature = "fakes")]
+pub mod store_suite;

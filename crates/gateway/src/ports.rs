@@ -1,0 +1,177 @@
+//! What the handlers need from outside, as small traits: a store, outbound calls, the request's body, time, randomness,
+//! signatures, and a word to the other workers.
+//!
+//! Everything is generic and single-threaded: a wasm VM has one thread, so nothing here asks for `Send`.
+
+use portcullis_protocol::jose::alg::Alg;
+use portcullis_protocol::jose::key::{PublicKey, SigningKey};
+use portcullis_protocol::opaque::SessionId;
+use portcullis_storage_api::{Bucket, Key, Owner, StoreError, Swap, Taken, Ttl, Version, Versioned};
+
+/// Everything a handler may use, for one request or one root task.
+pub trait Ports: Fetch + Body + Clock + Entropy + Crypto + Workers {
+    /// The store behind it.
+    type Store: Store;
+
+    /// The store.
+    fn store(&self) -> &Self::Store;
+}
+
+/// Records with lifetimes. Every verb is one atomic step: a caller that disappears half way leaves either the old or
+/// the new state.
+#[expect(async_fn_in_trait, reason = "single-threaded by design: no caller needs Send")]
+pub trait Store {
+    /// Reads a live record.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`]; an expired or absent record is `None`, never an error.
+    async fn get(&self, key: &Key) -> Result<Option<Versioned>, StoreError>;
+
+    /// Writes a record, whatever was there.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    async fn put(&self, key: &Key, value: Vec<u8>, ttl: Ttl) -> Result<(), StoreError>;
+
+    /// Writes a record only where none lives; tells whether it did.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    async fn put_new(&self, key: &Key, value: Vec<u8>, ttl: Ttl) -> Result<bool, StoreError>;
+
+    /// Reads and deletes in one step: of several callers one gets the record.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    async fn take(&self, key: &Key) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// Writes only if the record still has this version.
+    ///
+    /// # Errors
+    /// Any [`StoreError`]; losing the race is [`Swap::Conflict`], not an error.
+    async fn compare_and_swap(&self, key: &Key, version: Version, value: Vec<u8>, ttl: Ttl) -> Result<Swap, StoreError>;
+
+    /// Deletes a record if it is there.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    async fn delete(&self, key: &Key) -> Result<(), StoreError>;
+
+    /// Takes a lock for `ttl_seconds` unless another owner holds it; tells whether it did.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    async fn lock(&self, key: &Key, owner: Owner, ttl_seconds: u64) -> Result<bool, StoreError>;
+
+    /// Gives a lock back; another owner's lock is left alone.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    async fn unlock(&self, key: &Key, owner: Owner) -> Result<(), StoreError>;
+
+    /// Takes one token from a rate-limit bucket, which starts full.
+    ///
+    /// # Errors
+    /// Any [`StoreError`].
+    async fn take_token(&self, key: &Key, bucket: Bucket) -> Result<Taken, StoreError>;
+}
+
+/// Calls to configured upstream clusters.
+#[expect(async_fn_in_trait, reason = "single-threaded by design: no caller needs Send")]
+pub trait Fetch {
+    /// Sends a request and waits for the whole answer.
+    ///
+    /// # Errors
+    /// [`CallError`]. A refused connection and a time-out arrive as ordinary 503 and 504 answers from Envoy, so a caller
+    /// trusts only the statuses and content types that it expects.
+    async fn fetch(&self, call: CallRequest) -> Result<CallReply, CallError>;
+}
+
+/// A request to a cluster.
+pub struct CallRequest {
+    /// Envoy's name for the upstream.
+    pub cluster: String,
+    /// The method.
+    pub method: &'static str,
+    /// The `:authority`.
+    pub authority: String,
+    /// The path with its query.
+    pub path: String,
+    /// Further header fields.
+    pub headers: Vec<(&'static str, String)>,
+    /// The body; empty for none.
+    pub body: Vec<u8>,
+    /// How long to wait for the whole answer, in milliseconds; never 0, which Envoy reads as for ever.
+    pub timeout_ms: u64,
+}
+
+/// The answer to a call.
+#[derive(Clone)]
+pub struct CallReply {
+    /// The status code.
+    pub status: u16,
+    /// The content type, when it was sent once and is ASCII.
+    pub content_type: Option<String>,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+/// Why a call gave no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CallError {
+    /// Envoy does not know the cluster, or refused the request.
+    NotSent,
+    /// The connection was reset, or the answer was larger than Envoy or we take.
+    NoAnswer,
+}
+
+/// The body of the request being handled.
+#[expect(async_fn_in_trait, reason = "single-threaded by design: no caller needs Send")]
+pub trait Body {
+    /// Waits for the whole body.
+    ///
+    /// # Errors
+    /// [`BodyTooLarge`] as soon as more than `limit` bytes have come.
+    async fn body(&self, limit: usize) -> Result<Vec<u8>, BodyTooLarge>;
+}
+
+/// The body exceeded the caller's limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BodyTooLarge;
+
+/// Wall-clock time.
+pub trait Clock {
+    /// Seconds since the Unix epoch.
+    fn now(&self) -> u64;
+}
+
+/// Randomness fit for keys.
+pub trait Entropy {
+    /// Fills an array from the system's generator.
+    ///
+    /// # Errors
+    /// [`NoEntropy`] when the system gave none; nothing that needs a secret value may go on.
+    fn random<const N: usize>(&self) -> Result<[u8; N], NoEntropy>;
+}
+
+/// The system's random generator failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NoEntropy;
+
+/// Signatures: by the host where it is faster, in Rust elsewhere. Signatures are in JOSE form both ways.
+pub trait Crypto {
+    /// Signs a message; `None` when the key cannot be used.
+    fn sign(&self, key: &SigningKey, message: &[u8]) -> Option<Vec<u8>>;
+
+    /// Whether the signature is this key's over the message.
+    fn verify(&self, key: &PublicKey, alg: Alg, message: &[u8], signature: &[u8]) -> bool;
+}
+
+/// A word to the root task and to the other workers of this Envoy.
+pub trait Workers {
+    /// Asks the root task to refresh a session's upstream tokens; the caller does not wait.
+    fn refresh_upstream(&self, session: SessionId);
+
+    /// Tells every worker that a session has ended, so that none goes on serving its tokens from a cache.
+    fn session_ended(&self, session: SessionId);
+}

@@ -13,7 +13,8 @@ use portcullis_protocol::http::Response;
 /// Every field is escaped where it lands, and is isolated from the text around it, so a right-to-left name cannot
 /// reorder the host beside it. The length of a field is bounded where the field is read: at registration, in the
 /// client's document, or in the configuration.
-#[derive(Debug, Template)]
+// No `Debug`: the CSRF token must not reach a log.
+#[derive(Template)]
 #[template(path = "consent.html")]
 pub struct ConsentPage<'a> {
     /// The configured name of this service.
@@ -22,10 +23,10 @@ pub struct ConsentPage<'a> {
     pub logo: Option<&'a str>,
     /// The name the client gave itself (RFC 7591 §2); blank when it gave none. Shown as the client's own claim.
     pub client_name: &'a str,
-    /// Where the answer goes: the host of the redirect URI, or its scheme when it is a private-use one
-    /// (RFC 8252 §7.1). Unlike the name it cannot be made up: an app receives nothing at a host that is not its own.
+    /// Where the answer goes: the host of the redirect URI. Unlike the name it cannot be made up, for an app receives
+    /// nothing at a host that is not its own; but see [`ConsentPage::redirect_uri`].
     pub redirect_host: &'a str,
-    /// The whole redirect URI.
+    /// The whole redirect URI. With a private-use scheme (RFC 8252 §7.1) it is shown in place of the host.
     pub redirect_uri: &'a str,
     /// Whether the redirect goes to this computer (RFC 8252 §7.3), where the host says nothing about the app.
     pub loopback: bool,
@@ -50,6 +51,12 @@ impl ConsentPage<'_> {
     #[must_use]
     pub fn response(&self) -> Response {
         page(200, self.render())
+    }
+
+    /// Whether the host is what decides where the answer goes. With a private-use scheme it is the scheme, and an app
+    /// may put any trusted name behind it: `evil://bank.example/` does not go to the bank.
+    fn host_is_telling(&self) -> bool {
+        self.redirect_uri.starts_with("https://") || self.redirect_uri.starts_with("http://")
     }
 }
 
@@ -82,7 +89,7 @@ fn scope_meaning(scope: &str) -> Option<&'static str> {
         "openid" => Some("Know who you are"),
         "profile" => Some("See your name and profile"),
         "email" => Some("See your email address"),
-        "offline_access" => Some("Stay connected when you are away"),
+        "offline_access" => Some("Keep access while you are away"),
         _ => None,
     }
 }
@@ -93,7 +100,7 @@ fn page(status: u16, rendered: askama::Result<String>) -> Response {
         Err(_) => (500, "text/plain; charset=utf-8", UNRENDERED.into()),
     };
     // No Cross-Origin-Opener-Policy: a browser client opens the login as a popup and waits for its own callback page to
-    // answer through `window.opener`, and every value but `unsafe-none` cuts that link for good.
+    // answer through `window.opener`, and any value that does something cuts that link.
     Response::new(status)
         .header("content-type", content_type)
         .header("content-security-policy", CONTENT_SECURITY_POLICY)
@@ -112,7 +119,8 @@ const STYLE: &str = include_str!("../templates/pages.css");
 
 // No `form-action`: Chromium applies it to every redirect that follows the form, so it would have to name the identity
 // provider and the redirect URI of each client. The form's target is ours, and `base-uri` keeps it where it is.
-const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'sha256-wmgXq89XFxncgk4bGU8gpMz3kCfCJ86rHCAT/4u8+5M='; \
+const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; \
+     style-src 'sha256-0IIF2xoqq6dCoOrOSWNXEso5Msl56uqEwsjXA5fmVjY='; \
      img-src data:; base-uri 'none'; frame-ancestors 'none'";
 
 const PERMISSIONS_POLICY: &str = "camera=(), geolocation=(), microphone=(), payment=(), usb=()";
@@ -266,23 +274,32 @@ mod tests {
 
     #[test]
     fn markup_in_any_field_of_the_consent_page_stays_text() {
-        let plain = markup(&consent().response());
-        let hostile = ConsentPage {
-            title: HOSTILE,
-            logo: Some(HOSTILE),
-            client_name: HOSTILE,
-            redirect_host: HOSTILE,
-            redirect_uri: HOSTILE,
-            scopes: &[HOSTILE, HOSTILE],
-            resource: HOSTILE,
-            provider: HOSTILE,
-            action: HOSTILE,
-            transaction: HOSTILE,
-            csrf: HOSTILE,
-            ..consent()
-        };
-        let page = markup(&hostile.response());
-        assert_same_structure(&page, &plain);
+        let scopes = &["tickets:read", "tickets:write"];
+        for redirect_uri in ["https://app.example/", "com.example.app:/"] {
+            let plain = markup(
+                &ConsentPage {
+                    scopes,
+                    redirect_uri,
+                    ..consent()
+                }
+                .response(),
+            );
+            let hostile = ConsentPage {
+                title: HOSTILE,
+                logo: Some(HOSTILE),
+                client_name: HOSTILE,
+                redirect_host: HOSTILE,
+                redirect_uri: &format!("{redirect_uri}{HOSTILE}"),
+                scopes: &[HOSTILE, HOSTILE],
+                resource: HOSTILE,
+                provider: HOSTILE,
+                action: HOSTILE,
+                transaction: HOSTILE,
+                csrf: HOSTILE,
+                ..consent()
+            };
+            assert_same_structure(&markup(&hostile.response()), &plain);
+        }
     }
 
     #[test]
@@ -343,7 +360,9 @@ mod tests {
     fn the_consent_page_says_who_asks_for_what_and_where_the_answer_goes() {
         let page = markup(&consent().response());
         assert!(
-            page.contains("calls itself <strong class=\"name\"><bdi>Desk Assistant</bdi></strong>")
+            page.contains(
+                "<dt>It calls itself</dt>\n<dd><strong><bdi>Desk Assistant</bdi></strong>"
+            )
         );
         assert!(
             page.contains("<strong class=\"host\"><bdi dir=\"ltr\">app.example</bdi></strong>")
@@ -366,6 +385,28 @@ mod tests {
     }
 
     #[test]
+    fn a_private_use_redirect_is_shown_whole_and_not_by_the_host_it_borrows() {
+        for redirect_uri in [
+            "evil://bank.example/callback",
+            "com.example.app:/callback",
+            "httpsx://bank.example/",
+        ] {
+            let page = markup(
+                &ConsentPage {
+                    redirect_host: "bank.example",
+                    redirect_uri,
+                    ..consent()
+                }
+                .response(),
+            );
+            assert!(page.contains(&format!(
+                "<strong class=\"host\"><bdi dir=\"ltr\">{redirect_uri}</bdi></strong>"
+            )));
+            assert!(!page.contains(">bank.example<"));
+        }
+    }
+
+    #[test]
     fn a_client_without_a_name_is_not_shown_as_calling_itself_anything() {
         for client_name in ["", "  "] {
             let page = markup(
@@ -375,8 +416,8 @@ mod tests {
                 }
                 .response(),
             );
-            assert!(page.contains("An app that gives no name"));
-            assert!(!page.contains("calls itself"));
+            assert!(page.contains("the app gives no name"));
+            assert!(!page.contains("chose this name"));
         }
     }
 
@@ -404,13 +445,12 @@ mod tests {
             .collect();
         assert_eq!(items.len(), scopes.len());
         for (item, scope) in items.iter().zip(scopes) {
-            let name = format!("<code><bdi>{scope}</bdi></code>");
-            assert!(item.ends_with(&name), "{item}");
-            assert_eq!(
-                *item == name,
-                matches!(*scope, "tickets:read" | "OpenID"),
+            assert!(
+                item.ends_with(&format!("<bdi>{scope}</bdi></code>")),
                 "{item}"
             );
+            let explained = !matches!(*scope, "tickets:read" | "OpenID");
+            assert_eq!(item.starts_with("<span>"), explained, "{item}");
         }
     }
 
@@ -423,8 +463,8 @@ mod tests {
             }
             .response(),
         );
-        assert!(page.contains("No separate permissions"));
-        assert!(!page.contains("<ul>"));
+        assert!(page.contains("no separate permissions"));
+        assert!(!page.contains("<ul"));
     }
 
     #[test]
@@ -432,14 +472,11 @@ mod tests {
         let page = markup(
             &ConsentPage {
                 logo: None,
-                redirect_host: "",
                 ..consent()
             }
             .response(),
         );
         assert!(!page.contains("<img"));
-        assert!(!page.contains("class=\"host\""));
-        assert!(page.contains("https://app.example/callback"));
         assert!(
             !markup(
                 &ErrorPage {

@@ -1,0 +1,260 @@
+//! From a signed text to a token that may be believed: signature, then registered claims, then the rules of its kind
+//! (RFC 7519 §4.1, RFC 9068 §4, OpenID Connect Core §3.1.3.7).
+//!
+//! Each step consumes the proof of the one before: [`verify`] is the only way to [`SignedClaims`], and they are the only
+//! way to a [`VerifiedToken`] or a [`VerifiedIdToken`].
+
+mod registered;
+
+use serde_json::{Map, Value};
+use subtle::ConstantTimeEq as _;
+
+pub use registered::Registered;
+
+use super::alg::Alg;
+use super::jws::Jws;
+use super::key::{JwkSet, PublicKey};
+use crate::json::{JsonError, Limits, parse_object};
+use crate::opaque::SessionId;
+
+/// What a token must say to be accepted here.
+#[derive(Debug, Clone, Copy)]
+pub struct Expected<'a> {
+    /// The issuer, compared byte by byte (RFC 7519 §4.1.1).
+    pub issuer: &'a str,
+    /// The audience that must be among the token's: our resource, or for an ID token our client id.
+    pub audience: &'a str,
+    /// The kind of token.
+    pub typ: Typ,
+    /// How far the clocks may differ, in seconds.
+    pub leeway: u64,
+}
+
+/// Kinds of token, told apart by the header's `typ` so that none passes for another (RFC 8725 §3.11).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Typ {
+    /// `at+jwt` or `application/at+jwt`, without regard to case (RFC 9068 §4).
+    AccessToken,
+    /// `JWT`, or absent.
+    IdToken,
+}
+
+/// Why a signature proved nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SignatureError {
+    /// No key of the set is the one to check with; nothing was computed.
+    UnknownKey,
+    /// The signature is not the key's.
+    BadSignature,
+    /// The signature is good, and what it signs is not a strict JSON object.
+    NotClaims(JsonError),
+}
+
+impl SignatureError {
+    /// The cause in a few words that may be shown to the client.
+    #[must_use]
+    pub const fn public_reason(self) -> &'static str {
+        match self {
+            Self::UnknownKey => "the token was signed with an unknown key",
+            Self::BadSignature => "the token signature is invalid",
+            Self::NotClaims(_) => "the token claims are malformed",
+        }
+    }
+}
+
+/// Why signed claims are not acceptable here and now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClaimError {
+    /// `exp` has passed.
+    Expired,
+    /// `nbf` or `iat` lies in the future.
+    NotYetValid,
+    /// `iss` is another issuer.
+    WrongIssuer,
+    /// Our audience is not in `aud`.
+    WrongAudience,
+    /// `typ` is another kind of token.
+    WrongType,
+    /// `nonce` is not the one that was sent.
+    WrongNonce,
+    /// `azp` is another client.
+    WrongAuthorizedParty,
+    /// A required claim is absent.
+    Missing(&'static str),
+    /// A claim has the wrong JSON type, or a value out of its range.
+    Malformed(&'static str),
+}
+
+impl ClaimError {
+    /// The cause in a few words that may be shown to the client.
+    #[must_use]
+    pub const fn public_reason(self) -> &'static str {
+        match self {
+            Self::Expired => "the token has expired",
+            Self::NotYetValid => "the token is not valid yet",
+            Self::WrongIssuer => "the token issuer is not accepted",
+            Self::WrongAudience => "the token is not for this resource",
+            Self::WrongType => "the token is of another type",
+            Self::WrongNonce => "the token nonce does not match",
+            Self::WrongAuthorizedParty => "the token was issued to another client",
+            Self::Missing(_) => "the token lacks a required claim",
+            Self::Malformed(_) => "a token claim is malformed",
+        }
+    }
+}
+
+/// Claims whose signature was checked with a key of the issuer's set. Only [`verify`] makes them.
+#[derive(Debug, Clone)]
+pub struct SignedClaims {
+    typ: Option<String>,
+    claims: Map<String, Value>,
+}
+
+/// Checks a token's signature with the one key of the set that may check it.
+///
+/// `check` gets the key, the algorithm, the message and the signature in JOSE form, and says whether the signature is
+/// good; it is the host's function or [`PublicKey::verify`]. It is called at most once, and never for an unknown `kid`.
+///
+/// # Errors
+/// [`SignatureError`].
+pub fn verify(
+    jws: &Jws<'_>,
+    keys: &JwkSet,
+    mut check: impl FnMut(&PublicKey, Alg, &[u8], &[u8]) -> bool,
+) -> Result<SignedClaims, SignatureError> {
+    let key = keys.candidates(jws.kid(), jws.alg()).next().ok_or(SignatureError::UnknownKey)?;
+    if !check(key, jws.alg(), jws.signing_input().as_bytes(), jws.signature()) {
+        return Err(SignatureError::BadSignature);
+    }
+    let claims = parse_object(jws.payload_bytes(), Limits::TOKEN).map_err(SignatureError::NotClaims)?;
+    Ok(SignedClaims { typ: jws.typ().map(str::to_owned), claims })
+}
+
+impl SignedClaims {
+    /// Checks the registered claims at `now` (Unix seconds) and gives them typed.
+    ///
+    /// # Errors
+    /// [`ClaimError`].
+    pub fn registered(&self, expected: &Expected<'_>, now: u64) -> Result<Registered, ClaimError> {
+        registered::check(self.typ.as_deref(), &self.claims, expected, now)
+    }
+
+    /// Accepts the claims as one of our access tokens at `now` (Unix seconds): the registered claims and `client_id`,
+    /// `jti` (RFC 9068 §2.2), `sid` and `scope`. `expected.typ` has no say; only an access token passes.
+    ///
+    /// # Errors
+    /// [`ClaimError`].
+    pub fn access_token(self, expected: &Expected<'_>, now: u64) -> Result<VerifiedToken, ClaimError> {
+        let registered = self.registered(&Expected { typ: Typ::AccessToken, ..*expected }, now)?;
+        let client_id = registered::short_string(&self.claims, "client_id")?.to_owned();
+        let token_id = registered::short_string(&self.claims, "jti")?.to_owned();
+        let session = registered::short_string(&self.claims, "sid")?;
+        let session = SessionId::parse(session).ok_or(ClaimError::Malformed("sid"))?;
+        let scope = registered::scope(&self.claims)?.to_owned();
+        Ok(VerifiedToken { registered, client_id, token_id, session, scope })
+    }
+
+    /// Accepts the claims as the ID token of a login at `now` (Unix seconds). `expected.audience` is our client id at
+    /// that provider, `nonce` the one sent with the request. `expected.typ` has no say; only an ID token passes.
+    ///
+    /// # Errors
+    /// [`ClaimError`].
+    pub fn id_token(self, expected: &Expected<'_>, nonce: &str, now: u64) -> Result<VerifiedIdToken, ClaimError> {
+        let registered = self.registered(&Expected { typ: Typ::IdToken, ..*expected }, now)?;
+        let answered = registered::string(&self.claims, "nonce")?;
+        if !bool::from(answered.as_bytes().ct_eq(nonce.as_bytes())) {
+            return Err(ClaimError::WrongNonce);
+        }
+        match self.claims.get("azp") {
+            Some(Value::String(party)) if party == expected.audience => {}
+            Some(Value::String(_)) => return Err(ClaimError::WrongAuthorizedParty),
+            Some(_) => return Err(ClaimError::Malformed("azp")),
+            None if registered.audience.len() > 1 => return Err(ClaimError::Missing("azp")),
+            None => {}
+        }
+        Ok(VerifiedIdToken { registered, claims: self.claims })
+    }
+}
+
+/// One of our own access tokens, signed, current and for this audience.
+#[derive(Debug, Clone)]
+pub struct VerifiedToken {
+    registered: Registered,
+    client_id: String,
+    token_id: String,
+    session: SessionId,
+    scope: String,
+}
+
+impl VerifiedToken {
+    /// The user: `sub`.
+    #[must_use]
+    pub fn subject(&self) -> &str {
+        &self.registered.subject
+    }
+
+    /// The client that the token was issued to: `client_id`.
+    #[must_use]
+    pub fn client_id(&self) -> &str {
+        &self.client_id
+    }
+
+    /// The session that the token belongs to: `sid`.
+    #[must_use]
+    pub const fn session(&self) -> SessionId {
+        self.session
+    }
+
+    /// The granted scopes, each once or more in the order of `scope`; none when the claim is empty.
+    pub fn scopes(&self) -> impl Iterator<Item = &str> {
+        self.scope.split(' ').filter(|scope| !scope.is_empty())
+    }
+
+    /// When the token expires: `exp`, in Unix seconds, without leeway.
+    #[must_use]
+    pub const fn expires_at(&self) -> u64 {
+        self.registered.expires_at
+    }
+
+    /// The token's own id: `jti`.
+    #[must_use]
+    pub fn token_id(&self) -> &str {
+        &self.token_id
+    }
+
+    /// The registered claims.
+    #[must_use]
+    pub const fn registered(&self) -> &Registered {
+        &self.registered
+    }
+}
+
+/// The ID token of a login: signed by the provider, current, for our client and answering our request.
+#[derive(Debug, Clone)]
+pub struct VerifiedIdToken {
+    registered: Registered,
+    claims: Map<String, Value>,
+}
+
+impl VerifiedIdToken {
+    /// The user's name at the provider: `sub`.
+    #[must_use]
+    pub fn subject(&self) -> &str {
+        &self.registered.subject
+    }
+
+    /// The registered claims.
+    #[must_use]
+    pub const fn registered(&self) -> &Registered {
+        &self.registered
+    }
+
+    /// Every claim, such as `email` or `name`, as the provider sent it.
+    #[must_use]
+    pub const fn claims(&self) -> &Map<String, Value> {
+        &self.claims
+    }
+}
+
+#[cfg(test)]
+mod tests;

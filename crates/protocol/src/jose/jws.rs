@@ -1,0 +1,286 @@
+//! Compact JWS texts, read and written (RFC 7515 §3.1 and §7.1, with the hardening of RFC 8725).
+
+use serde_json::{Map, Value, json};
+
+use super::alg::Alg;
+use crate::base64url;
+use crate::json::{JsonError, Limits, parse_object};
+
+/// A well-formed compact JWS whose signature has not been checked: nothing in its payload may be believed yet.
+#[derive(Debug, Clone)]
+pub struct Jws<'a> {
+    alg: Alg,
+    kid: Option<String>,
+    typ: Option<String>,
+    signing_input: &'a str,
+    payload: Vec<u8>,
+    signature: Vec<u8>,
+}
+
+/// Why a text is not a JWS that could be verified.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JwsError {
+    /// It is longer than [`LONGEST_JWS`] bytes.
+    TooLong,
+    /// It does not have exactly three parts.
+    NotCompact,
+    /// A part is not canonical base64url.
+    NotBase64url,
+    /// The header is not a strict JSON object.
+    Header(JsonError),
+    /// There is no `alg`.
+    MissingAlg,
+    /// `alg` is `none`, an HMAC, or anything else that is not known here (RFC 8725 §3.1).
+    UnsupportedAlg,
+    /// The header asks for something that is never done: an extension (`crit`, `b64`, `zip`) or a key that the token
+    /// itself brings or points to (`jwk`, `jku`, `x5u`, `x5c`).
+    RefusedMember(&'static str),
+    /// `kid` or `typ` is not a string, or is too long.
+    MalformedMember(&'static str),
+}
+
+impl JwsError {
+    /// The cause in a few words that may be shown to the client.
+    #[must_use]
+    pub const fn public_reason(self) -> &'static str {
+        match self {
+            Self::TooLong => "the token is too long",
+            Self::NotCompact | Self::NotBase64url => "the token is not a compact JWS",
+            Self::Header(_) | Self::MissingAlg | Self::MalformedMember(_) => "the token header is malformed",
+            Self::UnsupportedAlg => "the token algorithm is not supported",
+            Self::RefusedMember(_) => "the token header has a member that is not allowed",
+        }
+    }
+}
+
+impl<'a> Jws<'a> {
+    /// Reads a compact JWS. Linear in the text, and the payload is decoded but not interpreted.
+    ///
+    /// # Errors
+    /// [`JwsError`].
+    pub fn parse(text: &'a str) -> Result<Self, JwsError> {
+        if text.len() > LONGEST_JWS {
+            return Err(JwsError::TooLong);
+        }
+        let (signing_input, signature) = text.rsplit_once('.').ok_or(JwsError::NotCompact)?;
+        let (header, payload) = signing_input.split_once('.').ok_or(JwsError::NotCompact)?;
+        if payload.contains('.') {
+            return Err(JwsError::NotCompact);
+        }
+        let decode = |part| base64url::decode(part).map_err(|_| JwsError::NotBase64url);
+        let header = parse_object(&decode(header)?, Limits::TOKEN).map_err(JwsError::Header)?;
+        if let Some(name) = REFUSED_MEMBERS.into_iter().find(|name| header.contains_key(*name)) {
+            return Err(JwsError::RefusedMember(name));
+        }
+        let alg = match header.get("alg") {
+            None => return Err(JwsError::MissingAlg),
+            Some(name) => name.as_str().and_then(Alg::from_name).ok_or(JwsError::UnsupportedAlg)?,
+        };
+        Ok(Self {
+            alg,
+            kid: short_string(&header, "kid")?,
+            typ: short_string(&header, "typ")?,
+            signing_input,
+            payload: decode(payload)?,
+            signature: decode(signature)?,
+        })
+    }
+
+    /// The algorithm that the header names; a key must accept it before it means anything.
+    #[must_use]
+    pub const fn alg(&self) -> Alg {
+        self.alg
+    }
+
+    /// The key that the header names.
+    #[must_use]
+    pub fn kid(&self) -> Option<&str> {
+        self.kid.as_deref()
+    }
+
+    /// The media type that the header names (RFC 7515 §4.1.9).
+    #[must_use]
+    pub fn typ(&self) -> Option<&str> {
+        self.typ.as_deref()
+    }
+
+    /// What is signed: the first two parts with the dot between them, as sent.
+    #[must_use]
+    pub const fn signing_input(&self) -> &'a str {
+        self.signing_input
+    }
+
+    /// The signature in JOSE form, which may be empty or of any length.
+    #[must_use]
+    pub fn signature(&self) -> &[u8] {
+        &self.signature
+    }
+
+    /// The payload's bytes, unverified.
+    #[must_use]
+    pub fn payload_bytes(&self) -> &[u8] {
+        &self.payload
+    }
+}
+
+/// The header of a token that is about to be signed.
+#[derive(Debug, Clone, Copy)]
+pub struct Header<'a> {
+    /// The algorithm of the signing key.
+    pub alg: Alg,
+    /// The signing key's id.
+    pub kid: &'a str,
+    /// The token's media type, such as `at+jwt` (RFC 9068 §2.1).
+    pub typ: &'a str,
+}
+
+/// The signing input for a header and claims; sign its bytes and pass both to [`attach`].
+#[must_use]
+pub fn encode(header: &Header<'_>, claims: &Value) -> String {
+    let header = json!({ "alg": header.alg.name(), "kid": header.kid, "typ": header.typ });
+    let mut text = base64url::encode(header.to_string().as_bytes());
+    text.push('.');
+    text.push_str(&base64url::encode(claims.to_string().as_bytes()));
+    text
+}
+
+/// The finished compact JWS.
+#[must_use]
+pub fn attach(signing_input: &str, signature: &[u8]) -> String {
+    format!("{signing_input}.{}", base64url::encode(signature))
+}
+
+fn short_string(header: &Map<String, Value>, name: &'static str) -> Result<Option<String>, JwsError> {
+    match header.get(name) {
+        None => Ok(None),
+        Some(Value::String(text)) if text.len() <= LONGEST_MEMBER => Ok(Some(text.clone())),
+        Some(_) => Err(JwsError::MalformedMember(name)),
+    }
+}
+
+/// The longest compact JWS that is read, in bytes.
+pub const LONGEST_JWS: usize = 16 * 1024;
+const LONGEST_MEMBER: usize = 256;
+const REFUSED_MEMBERS: [&str; 7] = ["crit", "b64", "zip", "jwk", "jku", "x5u", "x5c"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn token(header: &str) -> String {
+        format!("{}.{}.{}", base64url::encode(header.as_bytes()), base64url::encode(b"{}"), base64url::encode(b"sig"))
+    }
+
+    fn refusal(text: &str) -> JwsError {
+        Jws::parse(text).unwrap_err()
+    }
+
+    #[test]
+    fn a_written_token_is_read_back() {
+        let claims = json!({"sub": "a"});
+        let input = encode(&Header { alg: Alg::Es256, kid: "k", typ: "at+jwt" }, &claims);
+        let text = attach(&input, b"signature");
+        let jws = Jws::parse(&text).unwrap();
+        assert_eq!((jws.alg(), jws.kid(), jws.typ()), (Alg::Es256, Some("k"), Some("at+jwt")));
+        assert_eq!((jws.signing_input(), jws.signature()), (input.as_str(), &b"signature"[..]));
+        assert_eq!(jws.payload_bytes(), claims.to_string().as_bytes());
+    }
+
+    #[test]
+    fn unsafe_algorithms_are_refused_in_every_spelling() {
+        for alg in
+            ["none", "None", "NONE", "nOnE", "noNE", "", "HS256", "HS384", "HS512", "hs256", "ES512", "PS256", "es256"]
+        {
+            assert_eq!(refusal(&token(&json!({ "alg": alg }).to_string())), JwsError::UnsupportedAlg, "{alg}");
+        }
+        for alg in ["null", "1", "[\"ES256\"]", "{\"ES256\":1}", "true"] {
+            assert_eq!(refusal(&token(&format!("{{\"alg\":{alg}}}"))), JwsError::UnsupportedAlg, "{alg}");
+        }
+        assert_eq!(refusal(&token("{}")), JwsError::MissingAlg);
+        let unsigned = format!("{}.{}.", base64url::encode(br#"{"alg":"none"}"#), base64url::encode(b"{}"));
+        assert_eq!(refusal(&unsigned), JwsError::UnsupportedAlg);
+    }
+
+    #[test]
+    fn keys_in_the_token_and_extensions_are_refused() {
+        for name in ["crit", "b64", "zip", "jwk", "jku", "x5u", "x5c"] {
+            for value in [json!({}), json!("https://a.example"), json!([]), json!(null), json!(false)] {
+                let header = json!({ "alg": "ES256", name: value }).to_string();
+                assert_eq!(refusal(&token(&header)), JwsError::RefusedMember(name), "{header}");
+            }
+        }
+        assert!(Jws::parse(&token(r#"{"alg":"ES256","x5t":"abc","cty":"x","unknown":1}"#)).is_ok());
+    }
+
+    #[test]
+    fn a_header_that_is_not_strict_json_is_refused() {
+        let header = |text: &str| refusal(&token(text));
+        assert_eq!(header(r#"{"alg":"ES256","alg":"none"}"#), JwsError::Header(JsonError::DuplicateMember));
+        assert_eq!(header(r#"{"alg":"ES256","\u0061lg":"RS256"}"#), JwsError::Header(JsonError::DuplicateMember));
+        assert_eq!(header("[]"), JwsError::Header(JsonError::NotAnObject));
+        assert_eq!(header("{\"alg\":\"ES256\"} x"), JwsError::Header(JsonError::Syntax));
+        assert_eq!(header(""), JwsError::Header(JsonError::Syntax));
+    }
+
+    #[test]
+    fn kid_and_typ_are_bounded_strings() {
+        for name in ["kid", "typ"] {
+            for value in [json!(1), json!(null), json!(["a"]), json!("a".repeat(257))] {
+                let header = json!({ "alg": "ES256", name: value }).to_string();
+                assert_eq!(refusal(&token(&header)), JwsError::MalformedMember(name), "{header}");
+            }
+            let longest = json!({ "alg": "ES256", name: "a".repeat(256) }).to_string();
+            assert!(Jws::parse(&token(&longest)).is_ok());
+        }
+    }
+
+    #[test]
+    fn a_token_has_exactly_three_parts() {
+        let whole = token(r#"{"alg":"ES256"}"#);
+        let two = whole.rsplit_once('.').unwrap().0;
+        for text in [
+            "",
+            ".",
+            "..",
+            "...",
+            two,
+            &format!("{whole}."),
+            &format!("{whole}.AA"),
+            &format!("{whole}.AA.AA"),
+            &format!(".{whole}"),
+        ] {
+            assert!(Jws::parse(text).is_err(), "{text}");
+        }
+        assert_eq!(refusal(two), JwsError::NotCompact);
+        assert_eq!(refusal(&format!("{whole}.AA")), JwsError::NotCompact);
+        assert_eq!(refusal(&format!("{whole}.AA.AA")), JwsError::NotCompact);
+    }
+
+    #[test]
+    fn every_part_must_be_canonical_base64url() {
+        let parts = [base64url::encode(br#"{"alg":"ES256"}"#), "e30".to_owned(), "c2ln".to_owned()];
+        for place in 0..3 {
+            for end in ["=", "==", " ", "\n", "+", "/", "A", "é"] {
+                let mut changed = parts.clone();
+                changed[place].push_str(end);
+                let text = changed.join(".");
+                if Jws::parse(&text).is_ok() {
+                    panic!("accepted {text:?}");
+                }
+            }
+        }
+        // `e31` decodes to the same two bytes as `e30` when trailing bits are dropped.
+        assert_eq!(refusal(&format!("{}.e31.{}", parts[0], parts[2])), JwsError::NotBase64url);
+        assert_eq!(refusal(&format!("{}.e30.Zh", parts[0])), JwsError::NotBase64url);
+        assert_eq!(refusal(&format!(" {}", parts.join("."))), JwsError::NotBase64url);
+    }
+
+    #[test]
+    fn the_length_is_bounded_before_anything_else() {
+        let head = format!("{}.e30.", base64url::encode(br#"{"alg":"ES256"}"#));
+        let of_length = |length: usize| format!("{head}{}", "A".repeat(length - head.len()));
+        assert_eq!(refusal(&of_length(LONGEST_JWS + 1)), JwsError::TooLong);
+        assert_ne!(Jws::parse(&of_length(LONGEST_JWS)).err(), Some(JwsError::TooLong));
+        assert_eq!(refusal(&".".repeat(LONGEST_JWS)), JwsError::NotCompact);
+    }
+}

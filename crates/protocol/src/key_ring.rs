@@ -1,0 +1,365 @@
+//! The gateway's own symmetric keys: sealing stored values and authenticating what it hands out.
+//!
+//! Every use has its own key, derived by HKDF-SHA256 (RFC 5869) from the configured secret and a label, so a value made
+//! for one purpose is meaningless for another. The first secret makes; all of them open and verify, which is how a
+//! secret is replaced without logging anyone out.
+
+use std::fmt;
+
+use chacha20poly1305::aead::{Aead as _, Payload};
+use chacha20poly1305::{KeyInit as _, XChaCha20Poly1305, XNonce};
+use hkdf::Hkdf;
+use hmac::{Hmac, Mac as _};
+use sha2::Sha256;
+use subtle::ConstantTimeEq as _;
+
+use crate::digest::length_prefix;
+use crate::secret::Secret;
+
+/// What a sealed value or a MAC is for. Each purpose has keys of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// A record in the store.
+    Record,
+    /// The hidden state of the consent page.
+    Consent,
+    /// A cookie of the browser flow.
+    Cookie,
+    /// An authorization code.
+    AuthorizationCode,
+    /// A refresh token.
+    RefreshToken,
+}
+
+/// The public name of one key of the ring: four bytes of HKDF output, so it says nothing about the secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct KeyId([u8; 4]);
+
+impl KeyId {
+    /// Reads the eight lowercase hexadecimal digits that `Display` writes, and no other spelling.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let lowercase_hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+        if text.len() != 8 || !text.bytes().all(lowercase_hex) {
+            return None;
+        }
+        u32::from_str_radix(text, 16).ok().map(|id| Self(id.to_be_bytes()))
+    }
+
+    /// The id as it stands in an envelope.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 4] {
+        &self.0
+    }
+}
+
+impl fmt::Display for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:08x}", u32::from_be_bytes(self.0))
+    }
+}
+
+/// The keys derived from the configured secrets, newest first. Never empty.
+pub struct KeyRing {
+    newest: DerivedKeys,
+    older: Vec<DerivedKeys>,
+}
+
+/// Why a list of secrets makes no key ring.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyRingError {
+    /// There is no secret at all.
+    Empty,
+    /// The secret at this index (from 0) has fewer than 32 bytes.
+    TooShort {
+        /// Its place in the list.
+        index: usize,
+    },
+    /// The secret at this index (from 0) has the key id of an earlier one; as a rule it is the same secret twice.
+    Repeated {
+        /// Its place in the list.
+        index: usize,
+    },
+}
+
+/// Why a sealed value was not opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OpenError {
+    /// It is not an envelope of this version.
+    Malformed,
+    /// It names a key that is not in the ring.
+    UnknownKey,
+    /// It was changed, or sealed for another purpose or other associated data.
+    Forged,
+}
+
+impl KeyRing {
+    /// Derives the keys. The first secret seals and MACs; all open and verify.
+    ///
+    /// # Errors
+    /// [`KeyRingError`], naming the secret by its index.
+    pub fn new(secrets: Vec<Secret<Vec<u8>>>) -> Result<Self, KeyRingError> {
+        let mut keys: Vec<DerivedKeys> = Vec::with_capacity(secrets.len());
+        for (index, secret) in secrets.iter().enumerate() {
+            if secret.expose().len() < LEAST_SECRET_BYTES {
+                return Err(KeyRingError::TooShort { index });
+            }
+            let derived = DerivedKeys::of(secret);
+            if keys.iter().any(|earlier| earlier.id == derived.id) {
+                return Err(KeyRingError::Repeated { index });
+            }
+            keys.push(derived);
+        }
+        let mut keys = keys.into_iter();
+        let newest = keys.next().ok_or(KeyRingError::Empty)?;
+        Ok(Self { newest, older: keys.collect() })
+    }
+
+    /// The id of the key that seals and MACs.
+    #[must_use]
+    pub const fn current(&self) -> KeyId {
+        self.newest.id
+    }
+
+    /// Whether a key of this id is in the ring.
+    #[must_use]
+    pub fn knows(&self, id: KeyId) -> bool {
+        self.key(id).is_some()
+    }
+
+    /// Seals `plain` with XChaCha20-Poly1305 under the newest key.
+    ///
+    /// The envelope is version byte 1, key id (4 bytes), nonce (24 bytes), ciphertext and tag; its head is authenticated
+    /// together with `aad`. `nonce` must be fresh random bytes: at 24 bytes a repetition is out of reach.
+    #[must_use]
+    pub fn seal(&self, nonce: [u8; 24], purpose: Purpose, aad: &[u8], plain: &[u8]) -> Vec<u8> {
+        let mut envelope = Vec::with_capacity(HEAD_BYTES.saturating_add(plain.len()).saturating_add(TAG_BYTES));
+        envelope.push(ENVELOPE_VERSION);
+        envelope.extend_from_slice(self.newest.id.as_bytes());
+        envelope.extend_from_slice(&nonce);
+        let bound = bind(&envelope, aad);
+        let ciphertext = self.newest.cipher(purpose).encrypt(&XNonce::from(nonce), Payload { msg: plain, aad: &bound });
+        #[expect(clippy::expect_used, reason = "encryption fails only past 256 GiB, more than a wasm memory can hold")]
+        envelope.extend_from_slice(&ciphertext.expect("the message is short"));
+        envelope
+    }
+
+    /// Opens what [`KeyRing::seal`] made for the same purpose and associated data.
+    ///
+    /// # Errors
+    /// [`OpenError`]; which one reveals nothing that the envelope does not say openly.
+    pub fn open(&self, purpose: Purpose, aad: &[u8], sealed: &[u8]) -> Result<Vec<u8>, OpenError> {
+        let (head, ciphertext) = sealed.split_first_chunk::<HEAD_BYTES>().ok_or(OpenError::Malformed)?;
+        let (version, rest) = head.split_first().ok_or(OpenError::Malformed)?;
+        let (id, nonce) = rest.split_first_chunk::<4>().ok_or(OpenError::Malformed)?;
+        let nonce: [u8; 24] = nonce.try_into().map_err(|_| OpenError::Malformed)?;
+        if *version != ENVELOPE_VERSION || ciphertext.len() < TAG_BYTES {
+            return Err(OpenError::Malformed);
+        }
+        let key = self.key(KeyId(*id)).ok_or(OpenError::UnknownKey)?;
+        let payload = Payload { msg: ciphertext, aad: &bind(head, aad) };
+        key.cipher(purpose).decrypt(&XNonce::from(nonce), payload).map_err(|_| OpenError::Forged)
+    }
+
+    /// HMAC-SHA256 of the parts under the newest key. Parts are length-prefixed, so moving a boundary changes the MAC.
+    #[must_use]
+    pub fn mac(&self, purpose: Purpose, parts: &[&[u8]]) -> [u8; 32] {
+        self.newest.mac(purpose, parts)
+    }
+
+    /// Whether `mac` is the MAC of the parts under the key named `key_id`; `false` for a key not in the ring. The
+    /// comparison takes constant time.
+    #[must_use]
+    pub fn verify_mac(&self, purpose: Purpose, key_id: KeyId, parts: &[&[u8]], mac: &[u8]) -> bool {
+        self.key(key_id).is_some_and(|key| key.mac(purpose, parts).ct_eq(mac).into())
+    }
+
+    fn key(&self, id: KeyId) -> Option<&DerivedKeys> {
+        std::iter::once(&self.newest).chain(&self.older).find(|key| key.id == id)
+    }
+}
+
+impl fmt::Debug for KeyRing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "KeyRing(newest {}, {} older)", self.newest.id, self.older.len())
+    }
+}
+
+/// One secret's keys are derived anew for each use from its HKDF pseudo-random key, so that only 32 bytes stay secret.
+struct DerivedKeys {
+    id: KeyId,
+    root: Secret<[u8; 32]>,
+}
+
+impl DerivedKeys {
+    fn of(secret: &Secret<Vec<u8>>) -> Self {
+        let (root, hkdf) = Hkdf::<Sha256>::extract(Some(SALT), secret.expose());
+        let mut id = [0; 4];
+        expand(&hkdf, &[b"key id"], &mut id);
+        Self { id: KeyId(id), root: Secret::new(root.into()) }
+    }
+
+    fn cipher(&self, purpose: Purpose) -> XChaCha20Poly1305 {
+        let key = Secret::new(self.derive::<32>(purpose, b"seal"));
+        XChaCha20Poly1305::new(key.expose().into())
+    }
+
+    fn mac(&self, purpose: Purpose, parts: &[&[u8]]) -> [u8; 32] {
+        // One SHA-256 block of key, which HMAC uses as it is.
+        let key = Secret::new(self.derive::<64>(purpose, b"mac"));
+        let mut mac = <Hmac<Sha256> as hmac::KeyInit>::new(key.expose().into());
+        for part in parts {
+            mac.update(&length_prefix(part));
+            mac.update(part);
+        }
+        mac.finalize().into_bytes().into()
+    }
+
+    fn derive<const N: usize>(&self, purpose: Purpose, operation: &[u8]) -> [u8; N] {
+        let mut key = [0; N];
+        #[expect(clippy::expect_used, reason = "a pseudo-random key of 32 bytes is exactly what HKDF-SHA256 asks for")]
+        let hkdf = Hkdf::<Sha256>::from_prk(self.root.expose()).expect("32 bytes are enough");
+        expand(&hkdf, &[operation, b"/", label(purpose)], &mut key);
+        key
+    }
+}
+
+fn expand(hkdf: &Hkdf<Sha256>, info: &[&[u8]], output: &mut [u8]) {
+    #[expect(clippy::expect_used, reason = "at most 64 bytes are asked for; HKDF-SHA256 gives up to 8160")]
+    hkdf.expand_multi_info(info, output).expect("the output is short");
+}
+
+/// The associated data of an envelope: its head, then the caller's. The head has a fixed length, so the boundary is
+/// unambiguous.
+fn bind(head: &[u8], aad: &[u8]) -> Vec<u8> {
+    [head, aad].concat()
+}
+
+const fn label(purpose: Purpose) -> &'static [u8] {
+    match purpose {
+        Purpose::Record => b"record",
+        Purpose::Consent => b"consent",
+        Purpose::Cookie => b"cookie",
+        Purpose::AuthorizationCode => b"authorization code",
+        Purpose::RefreshToken => b"refresh token",
+    }
+}
+
+const SALT: &[u8] = b"portcullis key ring 1";
+const LEAST_SECRET_BYTES: usize = 32;
+const ENVELOPE_VERSION: u8 = 1;
+const HEAD_BYTES: usize = 1 + 4 + 24;
+const TAG_BYTES: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PURPOSES: [Purpose; 5] =
+        [Purpose::Record, Purpose::Consent, Purpose::Cookie, Purpose::AuthorizationCode, Purpose::RefreshToken];
+
+    fn ring(secrets: &[u8]) -> KeyRing {
+        KeyRing::new(secrets.iter().map(|byte| Secret::new(vec![*byte; 32])).collect()).unwrap()
+    }
+
+    fn sealed() -> Vec<u8> {
+        ring(&[1]).seal([7; 24], Purpose::Record, b"key:1", b"plain")
+    }
+
+    #[test]
+    fn a_sealed_value_opens_for_its_purpose_and_data_only() {
+        let ring = ring(&[1]);
+        assert_eq!(ring.open(Purpose::Record, b"key:1", &sealed()).as_deref(), Ok(&b"plain"[..]));
+        assert_eq!(ring.open(Purpose::Record, b"key:2", &sealed()), Err(OpenError::Forged));
+        assert_eq!(ring.open(Purpose::Record, b"", &sealed()), Err(OpenError::Forged));
+        for purpose in PURPOSES.into_iter().filter(|purpose| *purpose != Purpose::Record) {
+            assert_eq!(ring.open(purpose, b"key:1", &sealed()), Err(OpenError::Forged), "{purpose:?}");
+        }
+    }
+
+    #[test]
+    fn every_single_bit_flip_is_noticed() {
+        let ring = ring(&[1]);
+        for bit in 0..sealed().len() * 8 {
+            let mut changed = sealed();
+            changed[bit / 8] ^= 1 << (bit % 8);
+            let expected = match bit / 8 {
+                0 => OpenError::Malformed,
+                1..=4 => OpenError::UnknownKey,
+                _ => OpenError::Forged,
+            };
+            assert_eq!(ring.open(Purpose::Record, b"key:1", &changed), Err(expected), "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn a_shortened_or_lengthened_value_is_refused() {
+        let ring = ring(&[1]);
+        for length in 0..sealed().len() {
+            assert!(ring.open(Purpose::Record, b"key:1", &sealed()[..length]).is_err(), "{length}");
+        }
+        let mut longer = sealed();
+        longer.push(0);
+        assert_eq!(ring.open(Purpose::Record, b"key:1", &longer), Err(OpenError::Forged));
+        assert_eq!(ring.open(Purpose::Record, b"key:1", &[]), Err(OpenError::Malformed));
+    }
+
+    #[test]
+    fn after_a_rotation_the_old_key_opens_and_the_new_key_seals() {
+        let rotated = ring(&[2, 1]);
+        assert_eq!(rotated.open(Purpose::Record, b"key:1", &sealed()).as_deref(), Ok(&b"plain"[..]));
+        let fresh = rotated.seal([8; 24], Purpose::Record, b"", b"");
+        assert_eq!(ring(&[1]).open(Purpose::Record, b"", &fresh), Err(OpenError::UnknownKey));
+        assert_eq!(ring(&[2]).open(Purpose::Record, b"", &fresh).as_deref(), Ok(&b""[..]));
+        assert_eq!(ring(&[2]).open(Purpose::Record, b"key:1", &sealed()), Err(OpenError::UnknownKey));
+    }
+
+    #[test]
+    fn a_mac_is_bound_to_purpose_key_and_part_boundaries() {
+        let ring = ring(&[1]);
+        let id = ring.current();
+        let mac = ring.mac(Purpose::Consent, &[b"ab", b"c"]);
+        assert!(ring.verify_mac(Purpose::Consent, id, &[b"ab", b"c"], &mac));
+        for parts in [&[&b"a"[..], b"bc"][..], &[b"abc"], &[b"ab", b"c", b""], &[b"c", b"ab"], &[]] {
+            assert!(!ring.verify_mac(Purpose::Consent, id, parts, &mac), "{parts:?}");
+        }
+        assert!(!ring.verify_mac(Purpose::Cookie, id, &[b"ab", b"c"], &mac));
+        assert!(!ring.verify_mac(Purpose::Consent, KeyId([0; 4]), &[b"ab", b"c"], &mac));
+        assert!(!ring.verify_mac(Purpose::Consent, id, &[b"ab", b"c"], &mac[..31]));
+        assert!(!ring.verify_mac(Purpose::Consent, id, &[b"ab", b"c"], b""));
+    }
+
+    #[test]
+    fn an_older_key_still_verifies_its_macs() {
+        let old = ring(&[1]);
+        let mac = old.mac(Purpose::Cookie, &[b"x"]);
+        let rotated = ring(&[2, 1]);
+        assert!(rotated.verify_mac(Purpose::Cookie, old.current(), &[b"x"], &mac));
+        assert!(!rotated.verify_mac(Purpose::Cookie, rotated.current(), &[b"x"], &mac));
+        assert!(rotated.knows(old.current()) && !old.knows(rotated.current()));
+    }
+
+    #[test]
+    fn unfit_secrets_are_named_by_their_index() {
+        let secrets = |list: &[&[u8]]| list.iter().map(|secret| Secret::new(secret.to_vec())).collect();
+        assert_eq!(KeyRing::new(Vec::new()).unwrap_err(), KeyRingError::Empty);
+        assert_eq!(KeyRing::new(secrets(&[&[1; 32], &[2; 31]])).unwrap_err(), KeyRingError::TooShort { index: 1 });
+        assert_eq!(KeyRing::new(secrets(&[&[1; 32], &[1; 32]])).unwrap_err(), KeyRingError::Repeated { index: 1 });
+    }
+
+    #[test]
+    fn key_ids_have_one_spelling() {
+        let id = ring(&[1]).current();
+        assert_eq!(KeyId::parse(&id.to_string()), Some(id));
+        assert_eq!(KeyId::parse("00000abc"), Some(KeyId([0, 0, 10, 0xbc])));
+        for text in ["", "0000abc", "00000ABC", "+0000abc", "000000abc", "0000 abc", "0000xabc"] {
+            assert_eq!(KeyId::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn printing_a_ring_shows_ids_only() {
+        let ring = ring(&[1, 2]);
+        assert_eq!(format!("{ring:?}"), format!("KeyRing(newest {}, 1 older)", ring.current()));
+    }
+}

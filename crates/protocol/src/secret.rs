@@ -1,0 +1,85 @@
+//! Values that must not be printed, compared in variable time, or left in memory.
+
+use std::fmt;
+
+use subtle::ConstantTimeEq as _;
+use zeroize::Zeroize;
+
+/// A secret value: its memory is wiped when it is dropped, and printing it shows only that it is there.
+///
+/// There is no `Display`, `Serialize` or `PartialEq`: every use goes through [`Secret::expose`] or [`Secret::ct_eq`],
+/// so a search for these two finds every place a secret leaves the type.
+#[derive(Clone)]
+pub struct Secret<T: Zeroize>(T);
+
+impl<T: Zeroize> Secret<T> {
+    /// Takes a value into safekeeping.
+    pub const fn new(value: T) -> Self {
+        Self(value)
+    }
+
+    /// The value itself, for the one place that must send, store or compute with it.
+    pub const fn expose(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T: Zeroize + AsRef<[u8]>> Secret<T> {
+    /// Whether the secret's bytes equal `other`, in time that depends on the lengths only.
+    #[must_use]
+    pub fn ct_eq(&self, other: &[u8]) -> bool {
+        self.0.as_ref().ct_eq(other).into()
+    }
+}
+
+impl<T: Zeroize> fmt::Debug for Secret<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
+
+impl<T: Zeroize> Drop for Secret<T> {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::rc::Rc;
+
+    use super::*;
+
+    struct Tracked(Rc<Cell<bool>>);
+
+    impl Zeroize for Tracked {
+        fn zeroize(&mut self) {
+            self.0.set(true);
+        }
+    }
+
+    #[test]
+    fn printing_a_secret_shows_nothing_of_it() {
+        assert_eq!(format!("{:?}", Secret::new("hunter2".to_owned())), "Secret(..)");
+    }
+
+    #[test]
+    fn a_dropped_secret_is_wiped() {
+        let wiped = Rc::new(Cell::new(false));
+        let secret = Secret::new(Tracked(Rc::clone(&wiped)));
+        assert!(!wiped.get());
+        drop(secret);
+        assert!(wiped.get());
+    }
+
+    #[test]
+    fn comparison_tells_equal_different_longer_and_shorter_apart() {
+        let secret = Secret::new("abc".to_owned());
+        assert!(secret.ct_eq(b"abc"));
+        assert!(!secret.ct_eq(b"abd"));
+        assert!(!secret.ct_eq(b"ab"));
+        assert!(!secret.ct_eq(b"abcd"));
+        assert!(!secret.ct_eq(b""));
+    }
+}

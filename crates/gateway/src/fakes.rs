@@ -12,6 +12,7 @@ use portcullis_protocol::jose::key::{PublicKey, SigningKey};
 use portcullis_protocol::opaque::SessionId;
 use portcullis_storage_api::{Bucket, Key, Owner, StoreError, Swap, Taken, Ttl, Version, Versioned};
 
+use crate::memory_store::{CellError, Cells, VALUE_BYTES};
 use crate::ports::{
     Body, BodyTooLarge, CallError, CallReply, CallRequest, Clock, Crypto, Entropy, Fetch, NoEntropy, Ports, Store,
     Workers,
@@ -393,10 +394,69 @@ impl Store for FakeStore {
 }
 
 fn refuse_large(value: &[u8]) -> Result<(), StoreError> {
-    if value.len() > crate::memory_store::VALUE_BYTES { Err(StoreError::TooLarge) } else { Ok(()) }
+    if value.len() > VALUE_BYTES { Err(StoreError::TooLarge) } else { Ok(()) }
 }
 
 fn two_numbers(bytes: &[u8]) -> (u64, u64) {
     let number = |from: &[u8]| from.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
     (number(bytes), bytes.get(8..).map_or(0, number))
+}
+
+/// Cells as Envoy's shared data gives them, with races to lose. Clones are the same cells.
+#[derive(Clone, Default)]
+pub struct FakeCells(Rc<FakeCellsState>);
+
+#[derive(Default)]
+struct FakeCellsState {
+    cells: RefCell<HashMap<u32, (Vec<u8>, u32)>>,
+    lost_races: Cell<u32>,
+    broken: Cell<bool>,
+}
+
+impl FakeCells {
+    /// Lets another worker be faster at each of the next `count` writes, without changing what is stored.
+    pub fn lose_races(&self, count: u32) {
+        self.0.lost_races.set(count);
+    }
+
+    /// Makes every access fail, or work again.
+    pub fn set_broken(&self, broken: bool) {
+        self.0.broken.set(broken);
+    }
+
+    /// Overwrites a cell with anything.
+    pub fn corrupt(&self, cell: u32, bytes: Vec<u8>) {
+        let mut cells = self.0.cells.borrow_mut();
+        let token = cells.get(&cell).map_or(1, |(_, token)| token.saturating_add(1));
+        cells.insert(cell, (bytes, token));
+    }
+
+    /// The bytes of every cell that was written.
+    #[must_use]
+    pub fn contents(&self) -> Vec<Vec<u8>> {
+        self.0.cells.borrow().values().map(|(bytes, _)| bytes.clone()).collect()
+    }
+}
+
+impl Cells for FakeCells {
+    fn read(&self, cell: u32) -> Result<(Vec<u8>, u32), CellError> {
+        if self.0.broken.get() {
+            return Err(CellError);
+        }
+        Ok(self.0.cells.borrow().get(&cell).cloned().unwrap_or((Vec::new(), 1)))
+    }
+
+    fn write(&self, cell: u32, bytes: &[u8], token: u32) -> Result<bool, CellError> {
+        let (current, now_token) = self.read(cell)?;
+        if let Some(left) = self.0.lost_races.get().checked_sub(1) {
+            self.0.lost_races.set(left);
+            self.0.cells.borrow_mut().insert(cell, (current, now_token.saturating_add(1)));
+            return Ok(false);
+        }
+        let free = token == now_token;
+        if free {
+            self.0.cells.borrow_mut().insert(cell, (bytes.to_vec(), now_token.saturating_add(1)));
+        }
+        Ok(free)
+    }
 }

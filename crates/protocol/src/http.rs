@@ -59,10 +59,7 @@ impl Headers {
 
     /// All values of a field, in order; names compare without case.
     pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
-        self.0
-            .iter()
-            .filter(move |(n, _)| n.eq_ignore_ascii_case(name.as_bytes()))
-            .map(|(_, value)| value.as_slice())
+        self.0.iter().filter(move |(n, _)| n.eq_ignore_ascii_case(name.as_bytes())).map(|(_, value)| value.as_slice())
     }
 
     /// The value of a field that appears once; `None` when it is absent or repeated.
@@ -78,6 +75,15 @@ impl Headers {
     pub fn has(&self, name: &str) -> bool {
         self.all(name).next().is_some()
     }
+}
+
+/// Whether a `content-type` names this media type (RFC 9110 §8.3.1): compared without case, parameters ignored.
+///
+/// Takes the value of the only `content-type` field, `None` when it is absent or repeated.
+#[must_use]
+pub fn is_media_type(content_type: Option<&[u8]>, media_type: &str) -> bool {
+    let named = content_type.and_then(|value| value.split(|byte| *byte == b';').next()).unwrap_or_default();
+    named.trim_ascii().eq_ignore_ascii_case(media_type.as_bytes())
 }
 
 /// An answer of the gateway itself.
@@ -147,5 +153,45 @@ impl Response {
     #[must_use]
     pub fn body_bytes(&self) -> &[u8] {
         &self.body
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_media_type_compares_without_case_and_parameters() {
+        for value in ["application/json", "Application/JSON", "application/json;charset=utf-8", " application/json ; x"]
+        {
+            assert!(is_media_type(Some(value.as_bytes()), "application/json"), "{value}");
+        }
+        for value in ["", ";", "application/jsonx", "application/json,text/plain", "text/plain;application/json"] {
+            assert!(!is_media_type(Some(value.as_bytes()), "application/json"), "{value}");
+        }
+        assert!(!is_media_type(None, "application/json"));
+        assert!(!is_media_type(Some(b"\xff"), "application/json"));
+    }
+
+    #[test]
+    fn a_field_that_is_repeated_has_no_single_value() {
+        let field = |name: &str, value: &str| (name.as_bytes().to_vec(), value.as_bytes().to_vec());
+        let headers = Headers::new(vec![field("Host", "a"), field("cookie", "1"), field("COOKIE", "2")]);
+        assert_eq!(headers.one("host"), Some(b"a".as_slice()));
+        assert_eq!(headers.one("Cookie"), None);
+        assert!(headers.has("Cookie") && !headers.has("accept"));
+        assert_eq!(headers.all("cookie").count(), 2);
+    }
+
+    #[test]
+    fn no_header_value_ends_its_line() {
+        let response = Response::new(200).header("location", "/a\r\nset-cookie: b\0");
+        assert_eq!(response.header_value("Location"), Some("/aset-cookie: b"));
+    }
+
+    #[test]
+    fn methods_are_case_sensitive() {
+        assert_eq!(Method::from_bytes(b"POST"), Method::Post);
+        assert_eq!(Method::from_bytes(b"post"), Method::Other);
     }
 }

@@ -11,3 +11,5 @@ pub mod register;
 pub mod resource;
 pub mod scope;
 pub mod token;
+
+mod uri;

@@ -1,0 +1,164 @@
+//! The bearer token of a request (RFC 6750 §2).
+
+use crate::path::percent_decode;
+use std::fmt;
+
+/// Reads bearer tokens from header values.
+#[derive(Debug, Clone, Copy)]
+pub struct Bearer;
+
+/// Why the `Authorization` of a request is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BearerError {
+    /// More than one `Authorization` field: a back end might read another one than we did.
+    Repeated,
+    /// A scheme other than Bearer.
+    OtherScheme,
+    /// The scheme without a token.
+    Empty,
+    /// A comma: several credentials in one field.
+    List,
+    /// Longer than 16 KiB.
+    TooLong,
+    /// Not exactly one space, or a byte outside the `b64token` alphabet (RFC 6750 §2.1).
+    Malformed,
+}
+
+impl Bearer {
+    /// Takes the values of all `authorization` fields and gives the token, or `None` when there is no such field.
+    ///
+    /// The scheme compares without case (RFC 9110 §11.1); between scheme and token is exactly one space.
+    ///
+    /// # Errors
+    /// A [`BearerError`] for anything but one well-formed bearer token.
+    pub fn from_headers<'a>(values: impl IntoIterator<Item = &'a [u8]>) -> Result<Option<&'a str>, BearerError> {
+        let mut values = values.into_iter();
+        let Some(value) = values.next() else { return Ok(None) };
+        if values.next().is_some() {
+            return Err(BearerError::Repeated);
+        }
+        if value.len() > MAX_VALUE_BYTES {
+            return Err(BearerError::TooLong);
+        }
+        let value = std::str::from_utf8(value).map_err(|_| BearerError::Malformed)?;
+        let (scheme, token) = match value.split_once(' ') {
+            Some((scheme, token)) => (scheme, token),
+            None => (value, ""),
+        };
+        if !scheme.eq_ignore_ascii_case("Bearer") {
+            return Err(if is_scheme(scheme) { BearerError::OtherScheme } else { BearerError::Malformed });
+        }
+        if token.is_empty() {
+            return Err(BearerError::Empty);
+        }
+        if token.contains(',') {
+            return Err(BearerError::List);
+        }
+        let body = token.trim_end_matches('=');
+        if body.is_empty() || !body.bytes().all(is_token_byte) {
+            return Err(BearerError::Malformed);
+        }
+        Ok(Some(token))
+    }
+}
+
+/// Whether a query carries an `access_token` parameter (RFC 6750 §2.3), which OAuth 2.1 forbids.
+///
+/// The name counts in every percent-encoded spelling, and `;` counts as a separator because some back ends split on it.
+#[must_use]
+pub fn token_in_query(query: &str) -> bool {
+    query.split(['&', ';']).any(|pair| {
+        let name = pair.split('=').next().unwrap_or_default();
+        percent_decode(name.as_bytes()).is_some_and(|name| name == b"access_token")
+    })
+}
+
+impl fmt::Display for BearerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Repeated => "more than one Authorization header",
+            Self::OtherScheme => "the authorization scheme is not Bearer",
+            Self::Empty => "the bearer token is empty",
+            Self::List => "more than one credential in the Authorization header",
+            Self::TooLong => "the Authorization header is too long",
+            Self::Malformed => "the Authorization header is malformed",
+        })
+    }
+}
+
+impl std::error::Error for BearerError {}
+
+fn is_scheme(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+}
+
+fn is_token_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'+' | b'/')
+}
+
+const MAX_VALUE_BYTES: usize = 16 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read<'a>(values: &[&'a str]) -> Result<Option<&'a str>, BearerError> {
+        Bearer::from_headers(values.iter().map(|value| value.as_bytes()))
+    }
+
+    #[test]
+    fn one_well_formed_token_is_read() {
+        assert_eq!(read(&[]), Ok(None));
+        assert_eq!(read(&["Bearer a.b-c_d~e+f/g=="]), Ok(Some("a.b-c_d~e+f/g==")));
+        assert_eq!(read(&["bEARER abc"]), Ok(Some("abc")));
+    }
+
+    #[test]
+    fn everything_else_is_refused_by_cause() {
+        for (value, cause) in [
+            ("", BearerError::Malformed),
+            ("Bearer", BearerError::Empty),
+            ("Bearer ", BearerError::Empty),
+            ("Bearer  a", BearerError::Malformed),
+            ("Bearer a ", BearerError::Malformed),
+            (" Bearer a", BearerError::Malformed),
+            ("Bearer\ta", BearerError::Malformed),
+            ("Bearer a\t", BearerError::Malformed),
+            ("Bearer a, Bearer b", BearerError::List),
+            ("Bearer a,b", BearerError::List),
+            ("Bearer =", BearerError::Malformed),
+            ("Bearer a=b", BearerError::Malformed),
+            ("Bearer a\"b", BearerError::Malformed),
+            ("Bearer é", BearerError::Malformed),
+            ("Basic YTpi", BearerError::OtherScheme),
+            ("DPoP abc", BearerError::OtherScheme),
+            ("Bearerabc", BearerError::OtherScheme),
+        ] {
+            assert_eq!(read(&[value]), Err(cause), "{value:?}");
+        }
+        assert_eq!(Bearer::from_headers([b"Bearer \xff".as_slice()]), Err(BearerError::Malformed));
+    }
+
+    #[test]
+    fn two_headers_are_refused_even_when_equal() {
+        assert_eq!(read(&["Bearer a", "Bearer a"]), Err(BearerError::Repeated));
+        assert_eq!(read(&["Bearer a", "Basic b"]), Err(BearerError::Repeated));
+    }
+
+    #[test]
+    fn a_header_over_16_kib_is_refused() {
+        let fits = format!("Bearer {}", "a".repeat(16 * 1024 - 7));
+        assert!(read(&[&fits]).is_ok());
+        assert_eq!(read(&[&format!("{fits}a")]), Err(BearerError::TooLong));
+    }
+
+    #[test]
+    fn a_token_in_the_query_is_seen_in_every_spelling() {
+        for query in ["access_token=x", "a=1&access_token", "a;access_token=x", "%61ccess%5ftoken=x"] {
+            assert!(token_in_query(query), "{query}");
+        }
+        for query in ["", "a=access_token", "access_tokens=x", "xaccess_token=1", "%zz=1", "Access_Token=x"] {
+            assert!(!token_in_query(query), "{query}");
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! The authorization request (OAuth 2.1 §4.1.1), in two stages: until client and redirect URI are proven, an error must
+//! not travel to the redirect URI (RFC 9700 §4.11).
+
+use super::error::{ErrorCode, OAuthError};
+use super::params::Params;
+use super::pkce::{CodeChallenge, PkceError};
+use super::resource::{ResourceError, ResourceUri};
+use super::scope::{ScopeError, ScopeSet};
+use std::fmt;
+
+/// First stage: who asks, and where the answer would go. Nothing of it is proven.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientReference {
+    /// The client's name.
+    pub client_id: String,
+    /// The redirect URI as sent; without one the client must have registered exactly one.
+    pub redirect_uri: Option<String>,
+}
+
+/// Why the first stage fails. The answer is a page, never a redirect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClientReferenceError {
+    /// No `client_id`.
+    MissingClientId,
+    /// `client_id` came more than once.
+    RepeatedClientId,
+    /// `redirect_uri` came more than once.
+    RepeatedRedirectUri,
+}
+
+/// Second stage: what is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuthorizationRequest {
+    /// The client's state, to be returned as it came: up to 4096 bytes without control characters.
+    pub state: Option<String>,
+    /// The PKCE challenge; every client must send one.
+    pub code_challenge: CodeChallenge,
+    /// The scopes asked for.
+    pub scope: Option<ScopeSet>,
+    /// The resource asked for (RFC 8707).
+    pub resource: Option<ResourceUri>,
+    /// What the user is to be asked again.
+    pub prompt: Prompt,
+}
+
+/// The `prompt` parameter (OpenID Connect Core §3.1.2.1); values that are not known are ignored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Prompt {
+    /// The user is to log in again.
+    pub login: bool,
+    /// The user is to be asked for consent, remembered or not.
+    pub consent: bool,
+    /// The user is to choose an account.
+    pub select_account: bool,
+}
+
+/// Why the second stage fails. The answer travels to the proven redirect URI.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AuthorizeError {
+    /// A parameter came more than once (RFC 6749 §3.1).
+    Repeated,
+    /// `resource` came more than once: one token is for one resource.
+    RepeatedResource,
+    /// A request object (RFC 9101).
+    RequestObject,
+    /// A request object by reference (RFC 9101); it is never fetched.
+    RequestUri,
+    /// A response type other than `code`, or none.
+    ResponseType,
+    /// A response mode other than `query`.
+    ResponseMode,
+    /// The state is too long or has control characters.
+    State,
+    /// PKCE is missing or wrong.
+    Pkce(PkceError),
+    /// The scope is malformed.
+    Scope(ScopeError),
+    /// The resource is malformed.
+    Resource(ResourceError),
+    /// `prompt=none` together with another value.
+    ContradictoryPrompt,
+    /// `prompt=none`: the gateway never authorizes without showing a page.
+    PromptNone,
+}
+
+/// The response types offered, as the metadata publishes them.
+pub const RESPONSE_TYPES: [&str; 1] = ["code"];
+
+/// The response modes offered, as the metadata publishes them.
+pub const RESPONSE_MODES: [&str; 1] = ["query"];
+
+impl ClientReference {
+    /// Reads the first stage.
+    ///
+    /// # Errors
+    /// A [`ClientReferenceError`].
+    pub fn parse(params: &Params) -> Result<Self, ClientReferenceError> {
+        let client_id = params.one("client_id").map_err(|_| ClientReferenceError::RepeatedClientId)?;
+        let redirect_uri = params.one("redirect_uri").map_err(|_| ClientReferenceError::RepeatedRedirectUri)?;
+        Ok(Self {
+            client_id: client_id.ok_or(ClientReferenceError::MissingClientId)?.to_owned(),
+            redirect_uri: redirect_uri.map(str::to_owned),
+        })
+    }
+}
+
+impl AuthorizationRequest {
+    /// Reads the second stage.
+    ///
+    /// # Errors
+    /// An [`AuthorizeError`].
+    pub fn parse(params: &Params) -> Result<Self, AuthorizeError> {
+        if params.is_repeated("resource") {
+            return Err(AuthorizeError::RepeatedResource);
+        }
+        if params.repeated().is_some() {
+            return Err(AuthorizeError::Repeated);
+        }
+        let one = |name| params.one(name).map_err(|_| AuthorizeError::Repeated);
+        if one("request")?.is_some() {
+            return Err(AuthorizeError::RequestObject);
+        }
+        if one("request_uri")?.is_some() {
+            return Err(AuthorizeError::RequestUri);
+        }
+        if !one("response_type")?.is_some_and(|asked| RESPONSE_TYPES.contains(&asked)) {
+            return Err(AuthorizeError::ResponseType);
+        }
+        if one("response_mode")?.is_some_and(|asked| !RESPONSE_MODES.contains(&asked)) {
+            return Err(AuthorizeError::ResponseMode);
+        }
+        let state = one("state")?;
+        if state.is_some_and(|state| !is_state(state)) {
+            return Err(AuthorizeError::State);
+        }
+        let code_challenge = CodeChallenge::from_parameters(one("code_challenge")?, one("code_challenge_method")?)
+            .map_err(AuthorizeError::Pkce)?;
+        Ok(Self {
+            state: state.map(str::to_owned),
+            code_challenge,
+            scope: one("scope")?.map(ScopeSet::parse).transpose().map_err(AuthorizeError::Scope)?,
+            resource: one("resource")?.map(ResourceUri::parse).transpose().map_err(AuthorizeError::Resource)?,
+            prompt: Prompt::parse(one("prompt")?.unwrap_or_default())?,
+        })
+    }
+}
+
+/// The state that an error answer returns: the client's own, unless it is repeated or may not be returned at all.
+#[must_use]
+pub fn state_for_errors(params: &Params) -> Option<&str> {
+    params.one("state").ok().flatten().filter(|state| is_state(state))
+}
+
+impl Prompt {
+    fn parse(text: &str) -> Result<Self, AuthorizeError> {
+        let mut prompt = Self::default();
+        let mut none = false;
+        for value in text.split(' ') {
+            match value {
+                "login" => prompt.login = true,
+                "consent" => prompt.consent = true,
+                "select_account" => prompt.select_account = true,
+                "none" => none = true,
+                _ => {}
+            }
+        }
+        match (none, text) {
+            (false, _) => Ok(prompt),
+            (true, "none") => Err(AuthorizeError::PromptNone),
+            (true, _) => Err(AuthorizeError::ContradictoryPrompt),
+        }
+    }
+}
+
+impl AuthorizeError {
+    /// The code that the client is told (RFC 6749 §4.1.2.1).
+    #[must_use]
+    pub fn code(self) -> ErrorCode {
+        match self {
+            Self::Repeated | Self::ResponseMode | Self::State | Self::Pkce(_) | Self::ContradictoryPrompt => {
+                ErrorCode::InvalidRequest
+            }
+            Self::RepeatedResource | Self::Resource(_) => ErrorCode::InvalidTarget,
+            Self::RequestObject => ErrorCode::RequestNotSupported,
+            Self::RequestUri => ErrorCode::RequestUriNotSupported,
+            Self::ResponseType => ErrorCode::UnsupportedResponseType,
+            Self::Scope(_) => ErrorCode::InvalidScope,
+            Self::PromptNone => ErrorCode::InteractionRequired,
+        }
+    }
+}
+
+impl From<AuthorizeError> for OAuthError {
+    fn from(error: AuthorizeError) -> Self {
+        Self::new(error.code(), error.to_string())
+    }
+}
+
+impl fmt::Display for AuthorizeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Repeated => f.write_str("a parameter came more than once"),
+            Self::RepeatedResource => f.write_str("resource came more than once"),
+            Self::RequestObject => f.write_str("request is not supported"),
+            Self::RequestUri => f.write_str("request_uri is not supported"),
+            Self::ResponseType => f.write_str("response_type must be code"),
+            Self::ResponseMode => f.write_str("response_mode must be query"),
+            Self::State => f.write_str("state is too long or has control characters"),
+            Self::Pkce(error) => error.fmt(f),
+            Self::Scope(error) => error.fmt(f),
+            Self::Resource(error) => error.fmt(f),
+            Self::ContradictoryPrompt => f.write_str("prompt=none excludes other values"),
+            Self::PromptNone => f.write_str("the user has to act"),
+        }
+    }
+}
+
+impl std::error::Error for AuthorizeError {}
+
+impl fmt::Display for ClientReferenceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::MissingClientId => "client_id is missing",
+            Self::RepeatedClientId => "client_id came more than once",
+            Self::RepeatedRedirectUri => "redirect_uri came more than once",
+        })
+    }
+}
+
+impl std::error::Error for ClientReferenceError {}
+
+fn is_state(state: &str) -> bool {
+    state.len() <= MAX_STATE_BYTES && !state.chars().any(char::is_control)
+}
+
+const MAX_STATE_BYTES: usize = 4096;

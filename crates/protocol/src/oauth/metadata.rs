@@ -1,0 +1,103 @@
+//! What the gateway publishes about itself (RFC 8414, OpenID Connect Discovery) and its resources (RFC 9728).
+//!
+//! Lists come from the code that enforces them, so a document cannot promise what a handler refuses.
+
+use super::authorize::{RESPONSE_MODES, RESPONSE_TYPES};
+use super::pkce;
+use super::resource::ResourceUri;
+use super::scope::ScopeSet;
+use super::token::GRANT_TYPES;
+use serde::Serialize;
+
+/// The facts of an authorization server that differ between installations.
+#[derive(Debug, Clone, Copy)]
+pub struct AuthorizationServer<'a> {
+    /// The issuer, byte for byte as in tokens and in the `iss` of answers, without a trailing slash.
+    pub issuer: &'a str,
+    /// The absolute URL of the authorization endpoint.
+    pub authorization_endpoint: &'a str,
+    /// The absolute URL of the token endpoint.
+    pub token_endpoint: &'a str,
+    /// The absolute URL of the registration endpoint.
+    pub registration_endpoint: &'a str,
+    /// The absolute URL of the public keys.
+    pub jwks_uri: &'a str,
+    /// The scopes that a client may ask for.
+    pub scopes_supported: &'a ScopeSet,
+    /// The algorithms of the published keys, for the OpenID form of the document.
+    pub signing_algs: &'a [&'a str],
+}
+
+/// The only client authentication: none, all clients are public.
+pub const CLIENT_AUTH_METHOD: &str = "none";
+
+/// The metadata document. One document serves as RFC 8414 metadata and under the OpenID name: clients look for it
+/// under both and compare, and RFC 8414 §2 allows the members that only OpenID Connect knows.
+#[must_use]
+pub fn authorization_server(server: &AuthorizationServer<'_>) -> Vec<u8> {
+    let document = ServerDocument {
+        issuer: server.issuer,
+        authorization_endpoint: server.authorization_endpoint,
+        token_endpoint: server.token_endpoint,
+        registration_endpoint: server.registration_endpoint,
+        jwks_uri: server.jwks_uri,
+        scopes_supported: server.scopes_supported.iter().collect(),
+        response_types_supported: RESPONSE_TYPES,
+        response_modes_supported: RESPONSE_MODES,
+        grant_types_supported: GRANT_TYPES,
+        token_endpoint_auth_methods_supported: [CLIENT_AUTH_METHOD],
+        code_challenge_methods_supported: pkce::METHODS,
+        authorization_response_iss_parameter_supported: true,
+        subject_types_supported: ["public"],
+        id_token_signing_alg_values_supported: server.signing_algs,
+    };
+    // Writing text to memory cannot fail; an empty document would be refused by every client.
+    serde_json::to_vec(&document).unwrap_or_default()
+}
+
+/// The metadata of one protected resource, and its name for people if it has one.
+///
+/// `offline_access` is left out: it is the client's business with the authorization server, not a right at the
+/// resource.
+#[must_use]
+pub fn protected_resource(resource: &ResourceUri, issuer: &str, scopes: &ScopeSet, name: Option<&str>) -> Vec<u8> {
+    let document = ResourceDocument {
+        resource: resource.as_str(),
+        authorization_servers: [issuer],
+        bearer_methods_supported: ["header"],
+        scopes_supported: scopes.iter().filter(|scope| *scope != "offline_access").collect(),
+        resource_name: name,
+    };
+    // Writing text to memory cannot fail; an empty document would be refused by every client.
+    serde_json::to_vec(&document).unwrap_or_default()
+}
+
+#[derive(Serialize)]
+struct ServerDocument<'a> {
+    issuer: &'a str,
+    authorization_endpoint: &'a str,
+    token_endpoint: &'a str,
+    registration_endpoint: &'a str,
+    jwks_uri: &'a str,
+    scopes_supported: Vec<&'a str>,
+    response_types_supported: [&'static str; 1],
+    response_modes_supported: [&'static str; 1],
+    grant_types_supported: [&'static str; 2],
+    token_endpoint_auth_methods_supported: [&'static str; 1],
+    code_challenge_methods_supported: [&'static str; 1],
+    authorization_response_iss_parameter_supported: bool,
+    subject_types_supported: [&'static str; 1],
+    id_token_signing_alg_values_supported: &'a [&'a str],
+}
+
+/// An empty list is left out: RFC 9728 §3.2 says so for members with zero elements.
+#[derive(Serialize)]
+struct ResourceDocument<'a> {
+    resource: &'a str,
+    authorization_servers: [&'a str; 1],
+    bearer_methods_supported: [&'static str; 1],
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    scopes_supported: Vec<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resource_name: Option<&'a str>,
+}

@@ -1,0 +1,285 @@
+//! Parameters of queries and form bodies, `application/x-www-form-urlencoded` (RFC 6749 §3.1, §3.2 and appendix B).
+
+use crate::path::percent_decode;
+use std::collections::BTreeSet;
+use std::fmt;
+use zeroize::Zeroizing;
+
+/// Decoded parameters. Values may be codes, tokens and verifiers: Debug shows names only, and values are wiped on drop.
+pub struct Params {
+    pairs: Vec<(String, Zeroizing<String>)>,
+    repeated: Vec<String>,
+}
+
+/// How much is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// The most bytes of encoded text.
+    pub bytes: usize,
+    /// The most parameters.
+    pub parameters: usize,
+}
+
+impl Limits {
+    /// What an OAuth endpoint reads: 64 KiB and 64 parameters.
+    pub const OAUTH: Self = Self { bytes: 64 * 1024, parameters: 64 };
+}
+
+/// Why parameters cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ParamsError {
+    /// More bytes than [`Limits::bytes`].
+    TooLong,
+    /// More parameters than [`Limits::parameters`].
+    TooMany,
+    /// A malformed percent escape, a raw control byte or a raw byte outside ASCII.
+    BadEncoding,
+    /// The decoded bytes are not UTF-8.
+    NotUtf8,
+}
+
+/// A parameter that came more than once (RFC 6749 §3.1); holds its name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Repeated(pub String);
+
+impl Params {
+    /// Decodes a query (without its `?`) or a form body.
+    ///
+    /// # Errors
+    /// A [`ParamsError`] when the text is over a limit or not strictly encoded. A repeated name is no error here: only
+    /// some of them forbid a redirect, so the caller asks with [`Params::repeated`].
+    pub fn parse(encoded: &[u8], limits: Limits) -> Result<Self, ParamsError> {
+        if encoded.len() > limits.bytes {
+            return Err(ParamsError::TooLong);
+        }
+        let mut pairs = Vec::new();
+        for pair in encoded.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty()) {
+            if pairs.len() >= limits.parameters {
+                return Err(ParamsError::TooMany);
+            }
+            let mut halves = pair.splitn(2, |byte| *byte == b'=');
+            let name = decode(halves.next().unwrap_or_default())?;
+            let value = Zeroizing::new(decode(halves.next().unwrap_or_default())?);
+            pairs.push((name, value));
+        }
+        let mut seen = BTreeSet::new();
+        let repeated: BTreeSet<&str> =
+            pairs.iter().map(|(name, _)| name.as_str()).filter(|name| !seen.insert(*name)).collect();
+        let repeated = repeated.into_iter().map(str::to_owned).collect();
+        Ok(Self { pairs, repeated })
+    }
+
+    /// The value of a parameter; `None` when it is absent or empty, which RFC 6749 §3.1 makes the same.
+    ///
+    /// # Errors
+    /// [`Repeated`] when the name came more than once, also with an empty value.
+    pub fn one(&self, name: &str) -> Result<Option<&str>, Repeated> {
+        let mut found = self.pairs.iter().filter(|(n, _)| n == name).map(|(_, value)| value.as_str());
+        let value = found.next();
+        if found.next().is_some() {
+            return Err(Repeated(name.to_owned()));
+        }
+        Ok(value.filter(|value| !value.is_empty()))
+    }
+
+    /// A name that came more than once, known to us or not (RFC 6749 §3.1).
+    #[must_use]
+    pub fn repeated(&self) -> Option<&str> {
+        self.repeated.first().map(String::as_str)
+    }
+
+    /// Whether this very name came more than once.
+    #[must_use]
+    pub fn is_repeated(&self, name: &str) -> bool {
+        self.repeated.iter().any(|repeated| repeated == name)
+    }
+
+    /// Whether the parameter came at all, also with an empty value.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.pairs.iter().any(|(n, _)| n == name)
+    }
+}
+
+/// Encodes pairs for a query or a form body. A space becomes `%20`, which every decoder reads alike.
+#[must_use]
+pub fn encode(pairs: &[(&str, &str)]) -> String {
+    let mut encoded = String::new();
+    for (name, value) in pairs {
+        if !encoded.is_empty() {
+            encoded.push('&');
+        }
+        encode_into(&mut encoded, name);
+        encoded.push('=');
+        encode_into(&mut encoded, value);
+    }
+    encoded
+}
+
+/// Adds parameters to a URI's query and keeps what is there, byte for byte (RFC 6749 §3.1.2).
+///
+/// Response parameters that the URI already has (`code`, `state`, `iss`, `error` and its companions) and those given
+/// here are removed first, so that the client finds ours and only ours (RFC 9207 §2.4). A fragment is dropped.
+#[must_use]
+pub fn append_query(uri: &str, pairs: &[(&str, &str)]) -> String {
+    let uri = uri.split('#').next().unwrap_or_default();
+    let (base, query) = uri.split_once('?').unwrap_or((uri, ""));
+    let is_ours = |pair: &&str| {
+        let name = decode(pair.split('=').next().unwrap_or_default().as_bytes());
+        name.is_ok_and(|name| {
+            RESPONSE_PARAMETERS.contains(&name.as_str()) || pairs.iter().any(|(ours, _)| *ours == name)
+        })
+    };
+    let mut parts: Vec<&str> = query.split('&').filter(|pair| !pair.is_empty() && !is_ours(pair)).collect();
+    let added = encode(pairs);
+    if !added.is_empty() {
+        parts.push(&added);
+    }
+    if parts.is_empty() { base.to_owned() } else { format!("{base}?{}", parts.join("&")) }
+}
+
+impl fmt::Debug for Params {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.pairs.iter().map(|(name, _)| name)).finish()
+    }
+}
+
+impl fmt::Display for ParamsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::TooLong => "the parameters are too long",
+            Self::TooMany => "there are too many parameters",
+            Self::BadEncoding => "the parameters are not form-urlencoded",
+            Self::NotUtf8 => "a parameter is not UTF-8",
+        })
+    }
+}
+
+impl std::error::Error for ParamsError {}
+
+fn decode(encoded: &[u8]) -> Result<String, ParamsError> {
+    if !encoded.iter().all(u8::is_ascii_graphic) {
+        return Err(ParamsError::BadEncoding);
+    }
+    let spaced: Zeroizing<Vec<u8>> =
+        Zeroizing::new(encoded.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect());
+    let decoded = percent_decode(&spaced).ok_or(ParamsError::BadEncoding)?;
+    String::from_utf8(decoded).map_err(|_| ParamsError::NotUtf8)
+}
+
+fn encode_into(encoded: &mut String, text: &str) {
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push('%');
+            for digit in [byte >> 4, byte & 0xf] {
+                encoded.extend(char::from_digit(u32::from(digit), 16).map(|digit| digit.to_ascii_uppercase()));
+            }
+        }
+    }
+}
+
+/// What an authorization response is made of (RFC 6749 §4.1.2, RFC 9207 §2).
+const RESPONSE_PARAMETERS: [&str; 6] = ["code", "state", "iss", "error", "error_description", "error_uri"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn parse(encoded: &str) -> Params {
+        Params::parse(encoded.as_bytes(), Limits::OAUTH).unwrap()
+    }
+
+    fn refused(encoded: &[u8]) -> ParamsError {
+        Params::parse(encoded, Limits::OAUTH).unwrap_err()
+    }
+
+    #[test]
+    fn values_are_decoded_once() {
+        let params = parse("a=1+2&b=%C3%A9%2B&c=x=y&&d=%2541");
+        assert_eq!(params.one("a"), Ok(Some("1 2")));
+        assert_eq!(params.one("b"), Ok(Some("é+")));
+        assert_eq!(params.one("c"), Ok(Some("x=y")));
+        assert_eq!(params.one("d"), Ok(Some("%41")));
+        assert_eq!(params.repeated(), None);
+    }
+
+    #[test]
+    fn an_empty_value_is_an_omitted_parameter() {
+        let params = parse("a=&b");
+        assert_eq!(params.one("a"), Ok(None));
+        assert_eq!(params.one("b"), Ok(None));
+        assert_eq!(params.one("c"), Ok(None));
+        assert!(params.has("b") && !params.has("c"));
+    }
+
+    #[test]
+    fn a_repeated_parameter_is_found_in_every_spelling() {
+        let params = parse("z=1&client_id=a&x=1&%63lient_id=");
+        assert_eq!(params.repeated(), Some("client_id"));
+        assert!(params.is_repeated("client_id") && !params.is_repeated("z"));
+        assert_eq!(params.one("client_id"), Err(Repeated("client_id".into())));
+        assert_eq!(params.one("z"), Ok(Some("1")));
+    }
+
+    #[test]
+    fn loose_encoding_is_refused() {
+        for encoded in ["a=%", "a=%2", "a=%zz", "a=%+1", "%=1", "a= b", "a=\n", "a=é"] {
+            assert_eq!(refused(encoded.as_bytes()), ParamsError::BadEncoding, "{encoded:?}");
+        }
+        assert_eq!(refused(b"a=%ff"), ParamsError::NotUtf8);
+        assert_eq!(refused(b"a=%c0%af"), ParamsError::NotUtf8);
+        assert_eq!(refused(b"a=%ed%a0%80"), ParamsError::NotUtf8);
+    }
+
+    #[test]
+    fn limits_hold_to_the_byte_and_the_parameter() {
+        assert!(Params::parse(&[b'a'; 65536], Limits::OAUTH).is_ok());
+        assert_eq!(refused(&[b'a'; 65537]), ParamsError::TooLong);
+        let many: Vec<String> = (0..64).map(|n| format!("p{n}=1")).collect();
+        assert!(Params::parse(many.join("&").as_bytes(), Limits::OAUTH).is_ok());
+        assert_eq!(refused(format!("{}&x=1", many.join("&")).as_bytes()), ParamsError::TooMany);
+    }
+
+    #[test]
+    fn debug_shows_no_value() {
+        assert_eq!(format!("{:?}", parse("code=secret")), r#"["code"]"#);
+    }
+
+    #[test]
+    fn a_query_is_appended_and_the_existing_one_kept() {
+        let pairs = [("code", "a b"), ("iss", "https://as")];
+        for (uri, expected) in [
+            ("https://c/cb", "https://c/cb?code=a%20b&iss=https%3A%2F%2Fas"),
+            ("https://c/cb?", "https://c/cb?code=a%20b&iss=https%3A%2F%2Fas"),
+            ("https://c/cb?a=%2F&b", "https://c/cb?a=%2F&b&code=a%20b&iss=https%3A%2F%2Fas"),
+            ("app:/cb", "app:/cb?code=a%20b&iss=https%3A%2F%2Fas"),
+        ] {
+            assert_eq!(append_query(uri, &pairs), expected);
+        }
+        assert_eq!(append_query("https://c/cb?a=1", &[]), "https://c/cb?a=1");
+    }
+
+    #[test]
+    fn response_parameters_of_the_registered_uri_give_way_to_ours() {
+        let uri = "https://c/cb?iss=evil&a=1&%69ss=evil&c%6Fde=x&state&error=e&error_description=d&tenant=x";
+        assert_eq!(append_query(uri, &[("tenant", "t"), ("code", "c")]), "https://c/cb?a=1&tenant=t&code=c");
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_encoded_is_read_back(pairs in prop::collection::vec((".{0,20}", ".{1,20}"), 0..8)) {
+            let borrowed: Vec<(&str, &str)> = pairs.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+            let params = Params::parse(encode(&borrowed).as_bytes(), Limits::OAUTH).unwrap();
+            let read: Vec<(&str, &str)> = params.pairs.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+            prop_assert_eq!(read, borrowed);
+        }
+
+        #[test]
+        fn no_bytes_make_the_parser_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = Params::parse(&bytes, Limits::OAUTH);
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! The token request and its answer (OAuth 2.1 §4.1.3 and §4.3, RFC 6749 §5.1, RFC 8707 §2.2).
+
+use super::error::{ErrorCode, OAuthError};
+use super::params::{Limits, Params, ParamsError};
+use super::pkce::CodeVerifier;
+use super::resource::{ResourceError, ResourceUri};
+use super::scope::{GrantedScope, ScopeError, ScopeSet};
+use crate::http::is_media_type;
+use crate::secret::Secret;
+use serde::Serialize;
+use std::fmt;
+
+/// A token request whose parameters are well formed. Nothing of it is proven.
+#[derive(Debug, Clone)]
+pub enum TokenRequest {
+    /// A code is redeemed (RFC 6749 §4.1.3).
+    AuthorizationCode {
+        /// The code.
+        code: Secret<String>,
+        /// The client's name.
+        client_id: String,
+        /// The redirect URI of the authorization request.
+        redirect_uri: String,
+        /// The PKCE verifier.
+        code_verifier: CodeVerifier,
+        /// The resource, when the client names it again.
+        resource: Option<ResourceUri>,
+        /// Whether a `client_secret` came along, which no public client has.
+        client_secret_sent: bool,
+    },
+    /// A refresh token is used (RFC 6749 §6).
+    RefreshToken {
+        /// The refresh token.
+        refresh_token: Secret<String>,
+        /// The client's name.
+        client_id: String,
+        /// The narrower scope asked for.
+        scope: Option<ScopeSet>,
+        /// The resource, when the client names it again.
+        resource: Option<ResourceUri>,
+        /// Whether a `client_secret` came along, which no public client has.
+        client_secret_sent: bool,
+    },
+}
+
+/// Why a token request is refused before anything is looked up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TokenRequestError {
+    /// The body is not `application/x-www-form-urlencoded`.
+    ContentType,
+    /// The URL has a query: codes and tokens must not end up in logs (RFC 6749 §3.2).
+    QueryParameters,
+    /// The body cannot be read.
+    Body(ParamsError),
+    /// A parameter came more than once (RFC 6749 §3.2).
+    Repeated,
+    /// `resource` came more than once: one token is for one resource.
+    RepeatedResource,
+    /// A required parameter is missing; holds its name.
+    Missing(&'static str),
+    /// The grant type is not offered.
+    UnsupportedGrantType,
+    /// The verifier is missing or cannot match any challenge (RFC 7636 §4.6).
+    Verifier,
+    /// The scope is malformed.
+    Scope(ScopeError),
+    /// The resource is malformed.
+    Resource(ResourceError),
+}
+
+/// A successful answer (RFC 6749 §5.1). It has no serde form of its own, since it holds secrets.
+#[derive(Debug, Clone)]
+pub struct TokenResponse {
+    /// The access token.
+    pub access_token: Secret<String>,
+    /// The access token's remaining lifetime in seconds.
+    pub expires_in: u64,
+    /// The scope of the access token.
+    pub scope: GrantedScope,
+    /// The refresh token, when one was issued.
+    pub refresh_token: Option<Secret<String>>,
+}
+
+/// The name of the code grant.
+pub const AUTHORIZATION_CODE: &str = "authorization_code";
+
+/// The name of the refresh grant.
+pub const REFRESH_TOKEN: &str = "refresh_token";
+
+/// The grant types offered, as the metadata publishes them.
+pub const GRANT_TYPES: [&str; 2] = [AUTHORIZATION_CODE, REFRESH_TOKEN];
+
+impl TokenRequest {
+    /// Reads a token request: its `content-type`, its body of at most 64 KiB, and the query of its URL.
+    ///
+    /// # Errors
+    /// A [`TokenRequestError`].
+    pub fn parse(content_type: Option<&[u8]>, body: &[u8], query: Option<&str>) -> Result<Self, TokenRequestError> {
+        if query.is_some_and(|query| !query.is_empty()) {
+            return Err(TokenRequestError::QueryParameters);
+        }
+        if !is_media_type(content_type, "application/x-www-form-urlencoded") {
+            return Err(TokenRequestError::ContentType);
+        }
+        let params = Params::parse(body, Limits::OAUTH).map_err(TokenRequestError::Body)?;
+        if params.is_repeated("resource") {
+            return Err(TokenRequestError::RepeatedResource);
+        }
+        if params.repeated().is_some() {
+            return Err(TokenRequestError::Repeated);
+        }
+        let one = |name| params.one(name).map_err(|_| TokenRequestError::Repeated);
+        let required = |name| one(name)?.ok_or(TokenRequestError::Missing(name));
+        let resource = || one("resource")?.map(ResourceUri::parse).transpose().map_err(TokenRequestError::Resource);
+        let client_secret_sent = params.has("client_secret");
+        match required("grant_type")? {
+            AUTHORIZATION_CODE => Ok(Self::AuthorizationCode {
+                code: Secret::new(required("code")?.to_owned()),
+                client_id: required("client_id")?.to_owned(),
+                redirect_uri: required("redirect_uri")?.to_owned(),
+                code_verifier: CodeVerifier::parse(one("code_verifier")?.unwrap_or_default())
+                    .map_err(|_| TokenRequestError::Verifier)?,
+                resource: resource()?,
+                client_secret_sent,
+            }),
+            REFRESH_TOKEN => Ok(Self::RefreshToken {
+                refresh_token: Secret::new(required("refresh_token")?.to_owned()),
+                client_id: required("client_id")?.to_owned(),
+                scope: one("scope")?.map(ScopeSet::parse).transpose().map_err(TokenRequestError::Scope)?,
+                resource: resource()?,
+                client_secret_sent,
+            }),
+            _ => Err(TokenRequestError::UnsupportedGrantType),
+        }
+    }
+}
+
+impl TokenRequestError {
+    /// The code that the client is told (RFC 6749 §5.2).
+    #[must_use]
+    pub fn code(self) -> ErrorCode {
+        match self {
+            Self::ContentType | Self::QueryParameters | Self::Body(_) | Self::Repeated | Self::Missing(_) => {
+                ErrorCode::InvalidRequest
+            }
+            Self::RepeatedResource | Self::Resource(_) => ErrorCode::InvalidTarget,
+            Self::UnsupportedGrantType => ErrorCode::UnsupportedGrantType,
+            Self::Verifier => ErrorCode::InvalidGrant,
+            Self::Scope(_) => ErrorCode::InvalidScope,
+        }
+    }
+}
+
+impl TokenResponse {
+    /// The body of the answer. It holds the tokens in the clear: for the response alone.
+    #[must_use]
+    pub fn to_json(&self) -> Vec<u8> {
+        let body = Body {
+            access_token: self.access_token.expose(),
+            token_type: "Bearer",
+            expires_in: self.expires_in,
+            scope: self.scope.to_string(),
+            refresh_token: self.refresh_token.as_ref().map(|token| token.expose().as_str()),
+        };
+        // Writing text and numbers to memory cannot fail; an empty body would be refused by every client.
+        serde_json::to_vec(&body).unwrap_or_default()
+    }
+}
+
+impl From<TokenRequestError> for OAuthError {
+    fn from(error: TokenRequestError) -> Self {
+        let answer = Self::new(error.code(), error.to_string());
+        match error {
+            TokenRequestError::Body(ParamsError::TooLong) => answer.with_status(413),
+            TokenRequestError::Body(ParamsError::TooMany | ParamsError::BadEncoding | ParamsError::NotUtf8)
+            | TokenRequestError::ContentType
+            | TokenRequestError::QueryParameters
+            | TokenRequestError::Repeated
+            | TokenRequestError::RepeatedResource
+            | TokenRequestError::Missing(_)
+            | TokenRequestError::UnsupportedGrantType
+            | TokenRequestError::Verifier
+            | TokenRequestError::Scope(_)
+            | TokenRequestError::Resource(_) => answer,
+        }
+    }
+}
+
+impl fmt::Display for TokenRequestError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ContentType => f.write_str("the content type must be application/x-www-form-urlencoded"),
+            Self::QueryParameters => f.write_str("parameters belong in the body"),
+            Self::Body(error) => error.fmt(f),
+            Self::Repeated => f.write_str("a parameter came more than once"),
+            Self::RepeatedResource => f.write_str("resource came more than once"),
+            Self::Missing(name) => write!(f, "{name} is missing"),
+            Self::UnsupportedGrantType => f.write_str("the grant type is not supported"),
+            Self::Verifier => f.write_str("code_verifier is missing or malformed"),
+            Self::Scope(error) => error.fmt(f),
+            Self::Resource(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for TokenRequestError {}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    access_token: &'a str,
+    token_type: &'static str,
+    expires_in: u64,
+    scope: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refresh_token: Option<&'a str>,
+}

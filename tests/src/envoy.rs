@@ -1,0 +1,158 @@
+//! The Envoy configuration around the filter: one listener, the routes, the clusters.
+
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+
+/// What a testbed's Envoy is made of.
+pub struct EnvoyLayout {
+    /// The listener's port.
+    pub port: u16,
+    /// The filter's module; without one, requests reach the routes unfiltered.
+    pub module: Option<PathBuf>,
+    /// The plugin configuration.
+    pub plugin: Value,
+    /// The variables of Envoy's environment that the module may read.
+    pub host_env_keys: Vec<String>,
+    /// Clusters by name, each one loopback port.
+    pub clusters: Vec<(String, u16)>,
+    /// Path prefixes and the clusters behind them, first match first.
+    pub routes: Vec<(String, String)>,
+    /// Where the access log goes.
+    pub access_log: PathBuf,
+}
+
+impl EnvoyLayout {
+    /// The bootstrap document. The admin port is 0: Envoy picks it and tells it by `--admin-address-path`.
+    #[must_use]
+    pub fn bootstrap(&self) -> Value {
+        json!({
+            "admin": { "address": address(0) },
+            "static_resources": { "listeners": [self.listener()], "clusters": self.clusters() },
+        })
+    }
+
+    fn listener(&self) -> Value {
+        json!({
+            "name": "gateway",
+            "address": address(self.port),
+            "filter_chains": [{ "filters": [{
+                "name": "envoy.filters.network.http_connection_manager",
+                "typed_config": self.connection_manager(),
+            }]}],
+        })
+    }
+
+    fn connection_manager(&self) -> Value {
+        let mut filters = Vec::new();
+        if let Some(module) = &self.module {
+            filters.push(self.filter(module));
+        }
+        filters.push(json!({
+            "name": "envoy.filters.http.router",
+            "typed_config": { "@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router" },
+        }));
+        json!({
+            "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+            "stat_prefix": "gateway",
+            "codec_type": "AUTO",
+            "use_remote_address": false,
+            "normalize_path": true,
+            "merge_slashes": true,
+            // What an escaped slash means is the filter's to decide.
+            "path_with_escaped_slashes_action": "KEEP_UNCHANGED",
+            "common_http_protocol_options": { "headers_with_underscores_action": "REJECT_REQUEST", "idle_timeout": "3600s" },
+            "stream_idle_timeout": "60s",
+            "access_log": [self.access_log()],
+            "route_config": { "virtual_hosts": [{ "name": "all", "domains": ["*"], "routes": self.routes() }] },
+            "http_filters": filters,
+        })
+    }
+
+    fn filter(&self, module: &std::path::Path) -> Value {
+        json!({
+            "name": "envoy.filters.http.wasm",
+            "typed_config": {
+                "@type": "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm",
+                "config": {
+                    "name": "portcullis",
+                    "root_id": "portcullis",
+                    "allow_on_headers_stop_iteration": true,
+                    "failure_policy": "FAIL_RELOAD",
+                    "configuration": {
+                        "@type": "type.googleapis.com/google.protobuf.StringValue",
+                        "value": self.plugin.to_string(),
+                    },
+                    "vm_config": {
+                        "vm_id": "portcullis",
+                        "runtime": "envoy.wasm.runtime.v8",
+                        "code": { "local": { "filename": module } },
+                        "environment_variables": { "host_env_keys": self.host_env_keys },
+                    },
+                },
+            },
+        })
+    }
+
+    fn routes(&self) -> Vec<Value> {
+        let mut routes: Vec<Value> = self
+            .routes
+            .iter()
+            .map(|(prefix, cluster)| {
+                json!({
+                    "match": { "path_separated_prefix": prefix },
+                    // An MCP server streams for as long as the session lasts.
+                    "route": { "cluster": cluster, "timeout": "0s", "idle_timeout": "3600s" },
+                })
+            })
+            .collect();
+        // The filter only sees requests that some route takes, so the gateway's own endpoints need this one.
+        routes.push(json!({
+            "match": { "prefix": "/" },
+            "direct_response": { "status": 404, "body": { "inline_string": "no route\n" } },
+        }));
+        routes
+    }
+
+    fn clusters(&self) -> Vec<Value> {
+        let cluster = |(name, port): &(String, u16)| {
+            json!({
+                "name": name,
+                "type": "STATIC",
+                "connect_timeout": "2s",
+                "load_assignment": {
+                    "cluster_name": name,
+                    "endpoints": [{ "lb_endpoints": [{ "endpoint": { "address": address(*port) } }] }],
+                },
+            })
+        };
+        self.clusters.iter().map(cluster).collect()
+    }
+
+    fn access_log(&self) -> Value {
+        let word = |name: &str| format!("%FILTER_STATE(wasm.portcullis.{name}:PLAIN)%");
+        json!({
+            "name": "envoy.access_loggers.file",
+            "typed_config": {
+                "@type": "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog",
+                "path": self.access_log,
+                "log_format": { "json_format": {
+                    "method": "%REQ(:METHOD)%",
+                    "path": "%REQ(:PATH)%",
+                    "status": "%RESPONSE_CODE%",
+                    "details": "%RESPONSE_CODE_DETAILS%",
+                    "cluster": "%UPSTREAM_CLUSTER%",
+                    "subject": word("subject"),
+                    "client": word("client"),
+                    "resource": word("resource"),
+                    "decision": word("decision"),
+                    "reason": word("reason"),
+                }},
+            },
+        })
+    }
+}
+
+fn address(port: u16) -> Value {
+    json!({ "socket_address": { "address": "127.0.0.1", "port_value": port } })
+}

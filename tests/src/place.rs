@@ -1,0 +1,48 @@
+//! Where the parts are: the project's folder, the module, Envoy, the Node and Python packages.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+/// The project's folder.
+#[must_use]
+pub fn project() -> PathBuf {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
+    tests.parent().unwrap_or(tests).to_path_buf()
+}
+
+/// A file or folder of this crate.
+#[must_use]
+pub fn in_tests(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+/// The filter's module: `PORTCULLIS_WASM`, else what a release build for `wasm32-wasip1` left in the target folder.
+#[must_use]
+pub fn module() -> PathBuf {
+    if let Some(named) = env::var_os("PORTCULLIS_WASM") {
+        return PathBuf::from(named);
+    }
+    let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| project().join("target"), PathBuf::from);
+    target.join("wasm32-wasip1/release/portcullis_filter.wasm")
+}
+
+/// Envoy's binary: `ENVOY`, else the one that the Python package brought.
+#[must_use]
+pub fn envoy() -> PathBuf {
+    if let Some(named) = env::var_os("ENVOY") {
+        return PathBuf::from(named);
+    }
+    let venv = project().join(".venv");
+    // The script in `bin` would put a Python process between us and Envoy; its package holds the binary itself.
+    let packaged = std::fs::read_dir(venv.join("lib")).into_iter().flatten().flatten();
+    packaged
+        .map(|python| python.path().join("site-packages/envoy/_bin/envoy"))
+        .find(|binary| binary.exists())
+        .unwrap_or_else(|| venv.join("bin/envoy"))
+}
+
+/// The Python interpreter with the MCP client package.
+#[must_use]
+pub fn python() -> PathBuf {
+    project().join(".venv/bin/python")
+}

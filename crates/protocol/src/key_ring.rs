@@ -23,6 +23,8 @@ pub enum Purpose {
     Record,
     /// The hidden state of the consent page.
     Consent,
+    /// The token that ties the consent page's form to a browser.
+    Csrf,
     /// A cookie of the browser flow.
     Cookie,
     /// An authorization code.
@@ -239,6 +241,7 @@ const fn label(purpose: Purpose) -> &'static [u8] {
     match purpose {
         Purpose::Record => b"record",
         Purpose::Consent => b"consent",
+        Purpose::Csrf => b"csrf",
         Purpose::Cookie => b"cookie",
         Purpose::AuthorizationCode => b"authorization code",
         Purpose::RefreshToken => b"refresh token",
@@ -255,8 +258,14 @@ const TAG_BYTES: usize = 16;
 mod tests {
     use super::*;
 
-    const PURPOSES: [Purpose; 5] =
-        [Purpose::Record, Purpose::Consent, Purpose::Cookie, Purpose::AuthorizationCode, Purpose::RefreshToken];
+    const PURPOSES: [Purpose; 6] = [
+        Purpose::Record,
+        Purpose::Consent,
+        Purpose::Csrf,
+        Purpose::Cookie,
+        Purpose::AuthorizationCode,
+        Purpose::RefreshToken,
+    ];
 
     fn ring(secrets: &[u8]) -> KeyRing {
         KeyRing::new(secrets.iter().map(|byte| Secret::new(vec![*byte; 32])).collect()).unwrap()

@@ -260,7 +260,7 @@ mod tests {
     fn every_part_must_be_canonical_base64url() {
         let parts = [base64url::encode(br#"{"alg":"ES256"}"#), "e30".to_owned(), "c2ln".to_owned()];
         for place in 0..3 {
-            for end in ["=", "==", " ", "\n", "+", "/", "A", "é"] {
+            for end in ["=", "==", " ", "\n", "+", "/", "é"] {
                 let mut changed = parts.clone();
                 changed[place].push_str(end);
                 let text = changed.join(".");

@@ -7,3 +7,6 @@ mod signing;
 pub use public::{Family, JwkError, PublicKey};
 pub use set::{JwkSet, JwkSetError};
 pub use signing::{KeyError, SignError, SigningKey};
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,282 @@
+use serde_json::json;
 
+use super::*;
+use crate::base64url;
+use crate::jose::jws::{Header, attach, encode};
+use crate::jose::key::SigningKey;
+
+const NOW: u64 = 1_800_000_000;
+const ISSUER: &str = "https://gateway.example";
+const AUDIENCE: &str = "https://gateway.example/mcp";
+
+fn expected(typ: Typ) -> Expected<'static> {
+    Expected { issuer: ISSUER, audience: AUDIENCE, typ, leeway: 0 }
+}
+
+fn claims() -> Value {
+    json!({
+        "iss": ISSUER,
+        "sub": "user",
+        "aud": AUDIENCE,
+        "exp": NOW + 60,
+        "iat": NOW - 60,
+        "jti": "id",
+        "scope": "mcp:read mcp:write",
+        "client_id": "client",
+        "sid": SessionId::new([5; 16]).to_string(),
+        "nonce": "n-0S6_WzA2Mj",
+    })
+}
+
+fn with(name: &str, value: Value) -> Value {
+    let mut claims = claims();
+    claims[name] = value;
+    claims
+}
+
+fn without(name: &str) -> Value {
+    let mut claims = claims();
+    claims.as_object_mut().unwrap().remove(name);
+    claims
+}
+
+fn signed(typ: Option<&str>, claims: Value) -> SignedClaims {
+    SignedClaims { typ: typ.map(str::to_owned), claims: claims.as_object().unwrap().clone() }
+}
+
+fn access(claims: Value) -> Result<VerifiedToken, ClaimError> {
+    signed(Some("at+jwt"), claims).access_token(&expected(Typ::AccessToken), NOW)
+}
+
+fn id_token(claims: Value) -> Result<VerifiedIdToken, ClaimError> {
+    signed(Some("JWT"), claims).id_token(&expected(Typ::IdToken), "n-0S6_WzA2Mj", NOW)
+}
+
+fn refusal(claims: Value) -> ClaimError {
+    access(claims).unwrap_err()
+}
+
+fn key() -> SigningKey {
+    SigningKey::from_pem(include_str!("../../../testdata/keys/p256.pkcs8.pem")).unwrap()
+}
+
+fn token(claims: &Value) -> String {
+    let key = key();
+    let input = encode(&Header { alg: key.alg(), kid: key.kid(), typ: "at+jwt" }, claims);
+    attach(&input, &key.sign(input.as_bytes()).unwrap())
+}
+
+fn trusted() -> JwkSet {
+    JwkSet::new(vec![key().public().clone()])
+}
+
+#[test]
+fn a_token_we_signed_comes_back_with_everything_it_says() {
+    let text = token(&claims());
+    let signed = verify(&Jws::parse(&text).unwrap(), &trusted(), PublicKey::verify).unwrap();
+    let token = signed.access_token(&expected(Typ::AccessToken), NOW).unwrap();
+    assert_eq!((token.subject(), token.client_id(), token.token_id()), ("user", "client", "id"));
+    assert_eq!((token.session(), token.expires_at()), (SessionId::new([5; 16]), NOW + 60));
+    assert_eq!(token.scopes().collect::<Vec<_>>(), ["mcp:read", "mcp:write"]);
+    assert_eq!(token.registered().audience, [AUDIENCE]);
+    assert_eq!((token.registered().issued_at, token.registered().not_before), (NOW - 60, None));
+}
+
+#[test]
+fn a_changed_payload_or_header_is_a_bad_signature() {
+    let text = token(&claims());
+    let parts: Vec<&str> = text.split('.').collect();
+    let other_claims = base64url::encode(with("sub", json!("admin")).to_string().as_bytes());
+    let header = json!({ "alg": "ES256", "kid": key().kid(), "typ": "AT+JWT" }).to_string();
+    for changed in [
+        format!("{}.{other_claims}.{}", parts[0], parts[2]),
+        format!("{}.{}.{}", base64url::encode(header.as_bytes()), parts[1], parts[2]),
+        format!("{}.{}.", parts[0], parts[1]),
+    ] {
+        let jws = Jws::parse(&changed).unwrap();
+        assert_eq!(verify(&jws, &trusted(), PublicKey::verify).unwrap_err(), SignatureError::BadSignature);
+    }
+}
+
+#[test]
+fn an_unknown_kid_or_an_unfit_algorithm_costs_no_signature_check() {
+    for header in [
+        json!({ "alg": "ES256", "kid": "unknown" }),
+        json!({ "alg": "ES384", "kid": key().kid() }),
+        json!({ "alg": "RS256", "kid": key().kid() }),
+        json!({ "alg": "EdDSA" }),
+    ] {
+        let text = format!("{}.e30.AAAA", base64url::encode(header.to_string().as_bytes()));
+        let mut checks = 0;
+        let result = verify(&Jws::parse(&text).unwrap(), &trusted(), |_, _, _, _| {
+            checks += 1;
+            true
+        });
+        assert_eq!((result.unwrap_err(), checks), (SignatureError::UnknownKey, 0), "{header}");
+    }
+}
+
+#[test]
+fn signed_claims_that_are_not_strict_json_are_refused() {
+    for (payload, cause) in [
+        (r#"{"sub":"a","sub":"b"}"#, JsonError::DuplicateMember),
+        (r#"{"sub":"a","s\u0075b":"b"}"#, JsonError::DuplicateMember),
+        ("[]", JsonError::NotAnObject),
+        ("", JsonError::Syntax),
+        ("{} ,", JsonError::Syntax),
+    ] {
+        let header = base64url::encode(br#"{"alg":"ES256"}"#);
+        let input = format!("{header}.{}", base64url::encode(payload.as_bytes()));
+        let text = attach(&input, &key().sign(input.as_bytes()).unwrap());
+        let result = verify(&Jws::parse(&text).unwrap(), &trusted(), PublicKey::verify);
+        assert_eq!(result.unwrap_err(), SignatureError::NotClaims(cause), "{payload}");
+    }
+}
+
+#[test]
+fn the_kinds_of_token_do_not_pass_for_each_other() {
+    for typ in ["at+jwt", "AT+JWT", "application/at+jwt", "Application/AT+jwt"] {
+        assert!(signed(Some(typ), claims()).access_token(&expected(Typ::AccessToken), NOW).is_ok(), "{typ}");
+        let as_id = signed(Some(typ), claims()).id_token(&expected(Typ::IdToken), "n-0S6_WzA2Mj", NOW);
+        assert_eq!(as_id.unwrap_err(), ClaimError::WrongType, "{typ}");
+    }
+    for typ in [None, Some("JWT"), Some("jwt")] {
+        let as_access = signed(typ, claims()).access_token(&expected(Typ::AccessToken), NOW);
+        assert_eq!(as_access.unwrap_err(), ClaimError::WrongType, "{typ:?}");
+        assert!(signed(typ, claims()).id_token(&expected(Typ::IdToken), "n-0S6_WzA2Mj", NOW).is_ok(), "{typ:?}");
+    }
+    for typ in ["", "at+jwt ", "at jwt", "logout+jwt", "application/jwt", "dpop+jwt"] {
+        let either = signed(Some(typ), claims());
+        assert!(either.clone().access_token(&expected(Typ::AccessToken), NOW).is_err(), "{typ}");
+        assert!(either.id_token(&expected(Typ::IdToken), "n-0S6_WzA2Mj", NOW).is_err(), "{typ}");
+    }
+    // The method decides, not the caller's `typ`.
+    assert!(signed(None, claims()).access_token(&expected(Typ::IdToken), NOW).is_err());
+    assert!(signed(Some("at+jwt"), claims()).id_token(&expected(Typ::AccessToken), "n-0S6_WzA2Mj", NOW).is_err());
+}
+
+#[test]
+fn a_time_that_is_not_a_sane_integer_is_malformed_not_absent() {
+    for name in ["exp", "iat", "nbf"] {
+        for value in [
+            json!((NOW + 60).to_string()),
+            json!(1_800_000_060.0),
+            json!(1.5),
+            json!(-1),
+            json!(1_u64 << 63),
+            json!(u64::MAX),
+            json!(1e300),
+            json!(253_402_300_800_u64),
+            json!(null),
+            json!(true),
+            json!([NOW]),
+            json!({}),
+        ] {
+            assert_eq!(refusal(with(name, value.clone())), ClaimError::Malformed(name), "{name} {value}");
+        }
+    }
+    assert_eq!(refusal(without("exp")), ClaimError::Missing("exp"));
+    assert_eq!(refusal(without("iat")), ClaimError::Missing("iat"));
+    assert!(access(with("exp", json!(253_402_300_799_u64))).is_ok());
+}
+
+#[test]
+fn times_turn_at_the_exact_second() {
+    let leeway = |leeway, claims| {
+        signed(Some("at+jwt"), claims).access_token(&Expected { leeway, ..expected(Typ::AccessToken) }, NOW)
+    };
+    assert!(leeway(0, with("exp", json!(NOW + 1))).is_ok());
+    assert_eq!(leeway(0, with("exp", json!(NOW))).unwrap_err(), ClaimError::Expired);
+    assert!(leeway(5, with("exp", json!(NOW - 4))).is_ok());
+    assert_eq!(leeway(5, with("exp", json!(NOW - 5))).unwrap_err(), ClaimError::Expired);
+    for name in ["nbf", "iat"] {
+        assert!(leeway(0, with(name, json!(NOW))).is_ok());
+        assert_eq!(leeway(0, with(name, json!(NOW + 1))).unwrap_err(), ClaimError::NotYetValid, "{name}");
+        assert!(leeway(5, with(name, json!(NOW + 5))).is_ok());
+        assert_eq!(leeway(5, with(name, json!(NOW + 6))).unwrap_err(), ClaimError::NotYetValid, "{name}");
+    }
+    assert!(leeway(u64::MAX, with("exp", json!(0))).is_ok(), "no overflow");
+}
+
+#[test]
+fn issuer_and_audience_match_exactly() {
+    for issuer in
+        ["https://gateway.example/", "https://GATEWAY.example", "https://gateway.exampl", "", "https://evil.example"]
+    {
+        assert_eq!(refusal(with("iss", json!(issuer))), ClaimError::WrongIssuer, "{issuer}");
+    }
+    assert_eq!(refusal(with("iss", json!([ISSUER]))), ClaimError::Malformed("iss"));
+    assert_eq!(refusal(without("iss")), ClaimError::Missing("iss"));
+
+    let sixteen: Vec<&str> = std::iter::repeat_n("x", 15).chain([AUDIENCE]).collect();
+    assert!(access(with("aud", json!([AUDIENCE]))).is_ok());
+    assert!(access(with("aud", json!(sixteen))).is_ok());
+    for audience in [json!("https://gateway.example"), json!("https://gateway.example/mcp/"), json!(""), json!(["x"])] {
+        assert_eq!(refusal(with("aud", audience.clone())), ClaimError::WrongAudience, "{audience}");
+    }
+    for audience in [
+        json!([]),
+        json!([AUDIENCE, 1]),
+        json!({ AUDIENCE: 1 }),
+        json!(null),
+        json!([[AUDIENCE]]),
+        json!(vec![AUDIENCE; 17]),
+    ] {
+        assert_eq!(refusal(with("aud", audience.clone())), ClaimError::Malformed("aud"), "{audience}");
+    }
+    assert_eq!(refusal(without("aud")), ClaimError::Missing("aud"));
+}
+
+#[test]
+fn the_claims_of_an_access_token_are_required_and_bounded() {
+    for name in ["sub", "client_id", "jti"] {
+        assert_eq!(refusal(without(name)), ClaimError::Missing(name));
+        for value in [json!(""), json!("a".repeat(256)), json!(1), json!(null), json!(["a"])] {
+            assert_eq!(refusal(with(name, value.clone())), ClaimError::Malformed(name), "{name} {value}");
+        }
+        assert!(access(with(name, json!("é".repeat(255)))).is_ok(), "{name}");
+    }
+    assert_eq!(refusal(without("sid")), ClaimError::Missing("sid"));
+    assert_eq!(refusal(with("sid", json!("short"))), ClaimError::Malformed("sid"));
+    assert_eq!(refusal(without("scope")), ClaimError::Missing("scope"));
+    for scope in [
+        json!(["a"]),
+        json!(" "),
+        json!("a  b"),
+        json!(" a"),
+        json!("a "),
+        json!("a\"b"),
+        json!("a\\b"),
+        json!("a\tb"),
+        json!("é"),
+    ] {
+        assert_eq!(refusal(with("scope", scope.clone())), ClaimError::Malformed("scope"), "{scope}");
+    }
+    assert_eq!(access(with("scope", json!(""))).unwrap().scopes().count(), 0);
+}
+
+#[test]
+fn an_id_token_answers_our_request_only() {
+    assert_eq!(id_token(claims()).unwrap().subject(), "user");
+    assert_eq!(id_token(with("email", json!("a@b.example"))).unwrap().claims()["email"], "a@b.example");
+    assert_eq!(id_token(without("nonce")).unwrap_err(), ClaimError::Missing("nonce"));
+    assert_eq!(id_token(with("nonce", json!(1))).unwrap_err(), ClaimError::Malformed("nonce"));
+    for nonce in ["", "n-0S6_WzA2M", "n-0S6_WzA2Mj ", "other"] {
+        assert_eq!(id_token(with("nonce", json!(nonce))).unwrap_err(), ClaimError::WrongNonce, "{nonce}");
+    }
+    assert_eq!(id_token(with("exp", json!(NOW))).unwrap_err(), ClaimError::Expired);
+    assert_eq!(id_token(with("iss", json!("https://evil.example"))).unwrap_err(), ClaimError::WrongIssuer);
+}
+
+#[test]
+fn an_id_token_for_several_audiences_names_us_as_its_party() {
+    assert!(id_token(with("azp", json!(AUDIENCE))).is_ok());
+    assert_eq!(id_token(with("azp", json!("other"))).unwrap_err(), ClaimError::WrongAuthorizedParty);
+    assert_eq!(id_token(with("azp", json!(null))).unwrap_err(), ClaimError::Malformed("azp"));
+    let mut several = with("aud", json!([AUDIENCE, "other"]));
+    assert_eq!(id_token(several.clone()).unwrap_err(), ClaimError::Missing("azp"));
+    several["azp"] = json!("other");
+    assert_eq!(id_token(several.clone()).unwrap_err(), ClaimError::WrongAuthorizedParty);
+    several["azp"] = json!(AUDIENCE);
+    assert!(id_token(several).is_ok());
+}

@@ -35,7 +35,7 @@ pub enum KeyError {
     NoPrivateKey,
     /// The private key is encrypted; it must come in the clear, from a secret.
     Encrypted,
-    /// The block is not well-formed PEM.
+    /// The block is not well-formed PEM around one DER value.
     Pem,
     /// The block's content is not the DER that its label promises.
     Der,

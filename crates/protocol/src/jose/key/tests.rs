@@ -1,0 +1,366 @@
+use base64::Engine as _;
+use serde_json::{Map, Value, json};
+
+use super::*;
+use crate::base64url;
+use crate::jose::alg::Alg;
+
+const P256: &str = include_str!("../../../testdata/keys/p256.pkcs8.pem");
+const P384: &str = include_str!("../../../testdata/keys/p384.pkcs8.pem");
+const RSA: &str = include_str!("../../../testdata/keys/rsa2048.pkcs8.pem");
+const ED25519: &str = include_str!("../../../testdata/keys/ed25519.pkcs8.pem");
+
+/// RFC 7515 A.2.1, the public half.
+const RFC7515_RSA: &str = "ofgWCuLjybRlzo0tZWJjNiuSfb4p4fAkd_wWJcyQoTbji9k0l8W26mPddxHmfHQp-Vaw-4qPCJrcS2mJPMEzP1Pt0Bm4d4QlL-yRT-SFd2lZS-pCgNMsD1W_YpRPEwOWvG6b32690r2jZ47soMZo9wGzjb_7OMg0LOL-bSf63kpaSHSXndS5z5rexMdbBYUsLA9e-KXBdQOS-UTo7WTBEMa2R2CapHg665xsmtdVMTBQY4uDZlxvb3qCo5ZwKh9kG4LT6_I5IhlJH7aGhyxXFvUK-DWNmoudF8NAco9_h9iaGNj8q2ethFkMLs91kzk2PAcDTW9gb54h4FRWyuXpoQ";
+/// RFC 7638 §3.1.
+const RFC7638_RSA: &str = "0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCiFV4n3oknjhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzKnqDKgw";
+/// RFC 8037 A.1.
+const RFC8037_D: &str = "nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A";
+const RFC8037_X: &str = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
+
+/// RFC 7515 A.3.1, the public half.
+fn rfc7515_ec() -> Value {
+    json!({
+        "kty": "EC",
+        "crv": "P-256",
+        "x": "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU",
+        "y": "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0",
+    })
+}
+
+fn rsa(n: &str) -> Value {
+    json!({ "kty": "RSA", "n": n, "e": "AQAB" })
+}
+
+fn read(jwk: &Value) -> Result<Option<PublicKey>, JwkError> {
+    PublicKey::from_jwk(jwk.as_object().unwrap())
+}
+
+fn key(jwk: &Value) -> PublicKey {
+    read(jwk).unwrap().unwrap()
+}
+
+fn with(mut jwk: Value, name: &str, value: Value) -> Value {
+    jwk[name] = value;
+    jwk
+}
+
+fn signing(pem: &str) -> SigningKey {
+    SigningKey::from_pem(pem).unwrap()
+}
+
+fn every_kind() -> [SigningKey; 4] {
+    [P256, P384, RSA, ED25519].map(signing)
+}
+
+fn split(jws: &str) -> (&[u8], Vec<u8>) {
+    let (input, signature) = jws.rsplit_once('.').unwrap();
+    (input.as_bytes(), base64url::decode(signature).unwrap())
+}
+
+#[test]
+fn the_rsa_example_of_rfc_7515_verifies() {
+    let (input, signature) = split(
+        "eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ.cC4hiUPoj9Eetdgtv3hF80EGrhuB__dzERat0XF9g2VtQgr9PJbu3XOiZj5RZmh7AAuHIm4Bh-0Qc_lF5YKt_O8W2Fp5jujGbds9uJdbF9CUAr7t1dnZcAcQjbKBYNX4BAynRFdiuB--f_nZLgrnbyTyWzO75vRK5h6xBArLIARNPvkSjtQBMHlb1L07Qe7K0GarZRmB_eSN9383LcOLn6_dO--xi12jzDwusC-eOkHWEsqtFZESc6BfI7noOPqvhJ1phCnvWh6IeYI2w9QOYEUipUTI8np6LbgGY9Fs98rqVt5AXLIhWkWywlVmtVrBp0igcN_IoypGlUPQGe77Rw",
+    );
+    let key = key(&rsa(RFC7515_RSA));
+    assert!(key.verify(Alg::Rs256, input, &signature));
+    assert!(!key.verify(Alg::Rs384, input, &signature));
+    assert!(!key.verify(Alg::Rs512, input, &signature));
+}
+
+#[test]
+fn the_ecdsa_example_of_rfc_7515_verifies() {
+    let (input, signature) = split(
+        "eyJhbGciOiJFUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ.DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q",
+    );
+    assert!(key(&rfc7515_ec()).verify(Alg::Es256, input, &signature));
+}
+
+#[test]
+fn the_ed25519_example_of_rfc_8037_is_signed_and_verified() {
+    let (input, signature) = split(
+        "eyJhbGciOiJFZERTQSJ9.RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc.hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_MuM0KAg",
+    );
+    let head = [0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20];
+    let der = [head.as_slice(), &base64url::decode(RFC8037_D).unwrap()].concat();
+    let body = base64::engine::general_purpose::STANDARD.encode(&der);
+    let ours = signing(&format!("-----BEGIN PRIVATE KEY-----\n{body}\n-----END PRIVATE KEY-----\n"));
+    assert_eq!(ours.sign(input).unwrap(), signature);
+    assert_eq!(ours.public().to_jwk()["x"], RFC8037_X);
+    assert_eq!(ours.kid(), "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k");
+    assert_eq!(ours.pkcs8_der(), der);
+    assert!(key(&json!({ "kty": "OKP", "crv": "Ed25519", "x": RFC8037_X })).verify(Alg::EdDsa, input, &signature));
+}
+
+#[test]
+fn the_thumbprint_of_rfc_7638_ignores_optional_members() {
+    let jwk = with(with(rsa(RFC7638_RSA), "alg", json!("RS256")), "kid", json!("2011-04-29"));
+    assert_eq!(key(&jwk).thumbprint(), "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs");
+}
+
+#[test]
+fn every_kind_of_key_signs_what_its_public_half_accepts() {
+    for ours in every_kind() {
+        let signature = ours.sign(b"message").unwrap();
+        let published = key(&ours.public().to_jwk());
+        for public in [ours.public(), &published] {
+            assert!(public.verify(ours.alg(), b"message", &signature), "{ours:?}");
+            assert!(!public.verify(ours.alg(), b"messagf", &signature), "{ours:?}");
+        }
+        assert_eq!(published.kid(), Some(ours.kid()));
+        assert_eq!(published.spki_der(), ours.public().spki_der());
+        assert_eq!(ours.sign(b"message").unwrap(), signature, "signatures are deterministic");
+        assert_ne!(ours.sign(b"other").unwrap(), signature);
+    }
+}
+
+#[test]
+fn a_damaged_signature_is_refused_whatever_its_form() {
+    for ours in every_kind() {
+        let signature = ours.sign(b"message").unwrap();
+        let refused = |bytes: &[u8], case: &str| {
+            assert!(!ours.public().verify(ours.alg(), b"message", bytes), "{case} {ours:?}");
+        };
+        refused(&[], "empty");
+        refused(&vec![0; signature.len()], "zeros");
+        refused(&vec![0xff; signature.len()], "ones");
+        refused(&signature[1..], "without its first byte");
+        refused(&signature[..signature.len() - 1], "without its last byte");
+        refused(&[&signature[..], &[0]].concat(), "with a byte after");
+        refused(&[&[0], &signature[..]].concat(), "with a zero before");
+        refused(&vec![1; 4096], "far too long");
+        for place in (0..signature.len()).step_by(16) {
+            let mut changed = signature.clone();
+            changed[place] ^= 1;
+            refused(&changed, "with a changed bit");
+        }
+    }
+}
+
+#[test]
+fn ecdsa_signatures_in_der_and_with_a_zero_half_are_refused() {
+    let ours = signing(P256);
+    let raw = ours.sign(b"message").unwrap();
+    let der = crate::jose::ecdsa_der::to_der(&raw, 32).unwrap();
+    assert!(!ours.public().verify(Alg::Es256, b"message", &der));
+    let zero = [0; 32];
+    assert!(!ours.public().verify(Alg::Es256, b"message", &[&zero, &raw[32..]].concat()));
+    assert!(!ours.public().verify(Alg::Es256, b"message", &[&raw[..32], &zero].concat()));
+}
+
+#[test]
+fn a_key_checks_signatures_of_its_own_algorithms_only() {
+    let fitting: [&[Alg]; 4] = [&[Alg::Es256], &[Alg::Es384], &[Alg::Rs256], &[Alg::EdDsa]];
+    for (ours, fitting) in every_kind().iter().zip(fitting) {
+        let signature = ours.sign(b"message").unwrap();
+        for alg in Alg::ALL {
+            assert_eq!(ours.public().accepts(alg), fitting.contains(&alg), "{ours:?} {alg}");
+            assert_eq!(ours.public().verify(alg, b"message", &signature), alg == ours.alg(), "{ours:?} {alg}");
+        }
+    }
+    let unbound = key(&rsa(RFC7515_RSA));
+    for alg in Alg::ALL {
+        assert_eq!(unbound.accepts(alg), matches!(alg, Alg::Rs256 | Alg::Rs384 | Alg::Rs512), "{alg}");
+    }
+    let bound = key(&with(rsa(RFC7515_RSA), "alg", json!("RS512")));
+    assert!(bound.accepts(Alg::Rs512) && !bound.accepts(Alg::Rs256));
+}
+
+#[test]
+fn a_published_key_has_no_private_member() {
+    for ours in every_kind() {
+        let jwk = ours.public().to_jwk();
+        let names: Vec<&str> = jwk.as_object().unwrap().keys().map(String::as_str).collect();
+        for name in &names {
+            assert!(["kty", "crv", "x", "y", "n", "e", "kid", "use", "alg"].contains(name), "{name}");
+        }
+        assert_eq!(
+            (&jwk["use"], &jwk["alg"], &jwk["kid"]),
+            (&json!("sig"), &json!(ours.alg().name()), &json!(ours.kid()))
+        );
+    }
+}
+
+#[test]
+fn printing_a_signing_key_shows_its_name_only() {
+    let ours = signing(P256);
+    assert_eq!(format!("{ours:?}"), format!("SigningKey(ES256 {})", ours.kid()));
+}
+
+#[test]
+fn one_key_is_the_same_in_every_pem_form() {
+    let sec1 = signing(include_str!("../../../testdata/keys/p256.sec1.pem"));
+    assert_eq!(
+        (sec1.kid(), sec1.alg(), sec1.pkcs8_der()),
+        (signing(P256).kid(), Alg::Es256, signing(P256).pkcs8_der())
+    );
+    let sec1 = signing(include_str!("../../../testdata/keys/p384.sec1.pem"));
+    assert_eq!((sec1.kid(), sec1.alg()), (signing(P384).kid(), Alg::Es384));
+    let pkcs1 = signing(include_str!("../../../testdata/keys/rsa2048.pkcs1.pem"));
+    assert_eq!((pkcs1.kid(), pkcs1.pkcs8_der()), (signing(RSA).kid(), signing(RSA).pkcs8_der()));
+    let after_parameters = include_str!("../../../testdata/keys/p256.with-parameters.pem");
+    assert_eq!(signing(after_parameters).alg(), Alg::Es256);
+    assert_eq!(signing(&P256.replace('\n', "\r\n")).kid(), signing(P256).kid());
+    assert_eq!(signing(P256.trim_end()).kid(), signing(P256).kid());
+}
+
+#[test]
+fn an_unfit_private_key_is_refused_by_cause() {
+    let cause = |pem: &str| SigningKey::from_pem(pem).unwrap_err();
+    assert_eq!(cause(""), KeyError::NoPrivateKey);
+    assert_eq!(cause("key"), KeyError::NoPrivateKey);
+    assert_eq!(cause(include_str!("../../../testdata/keys/p256.public.pem")), KeyError::NoPrivateKey);
+    assert_eq!(cause(include_str!("../../../testdata/keys/p256.encrypted.pem")), KeyError::Encrypted);
+    assert_eq!(cause(include_str!("../../../testdata/keys/p521.pkcs8.pem")), KeyError::UnsupportedAlgorithm);
+    assert_eq!(cause(include_str!("../../../testdata/keys/k256.pkcs8.pem")), KeyError::UnsupportedAlgorithm);
+    assert_eq!(cause(include_str!("../../../testdata/keys/k256.sec1.pem")), KeyError::UnsupportedAlgorithm);
+    assert_eq!(cause(include_str!("../../../testdata/keys/x25519.pkcs8.pem")), KeyError::UnsupportedAlgorithm);
+    assert_eq!(cause(include_str!("../../../testdata/keys/rsa1024.pkcs8.pem")), KeyError::RsaSize);
+    assert_eq!(cause(include_str!("../../../testdata/keys/rsa2048.exponent3.pem")), KeyError::RsaExponent);
+    let (head, _) = P256.split_at(60);
+    assert_eq!(cause(head), KeyError::Pem);
+    assert_eq!(cause(&P256.replace("MIG", "M!G")), KeyError::Pem);
+    assert_eq!(cause(&P256.replace("PRIVATE", "RSA PRIVATE")), KeyError::Der);
+    assert_eq!(cause("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"), KeyError::Pem);
+    assert_eq!(cause("-----BEGIN PRIVATE KEY-----\nMAMCAQA=\n-----END PRIVATE KEY-----\n"), KeyError::Der);
+}
+
+#[test]
+fn keys_that_are_not_for_us_are_passed_over() {
+    for jwk in [
+        with(rfc7515_ec(), "use", json!("enc")),
+        with(rfc7515_ec(), "key_ops", json!(["sign"])),
+        with(rfc7515_ec(), "key_ops", json!([])),
+        with(rfc7515_ec(), "alg", json!("ES384")),
+        with(rfc7515_ec(), "alg", json!("RS256")),
+        with(rfc7515_ec(), "alg", json!("ECDH-ES")),
+        with(rfc7515_ec(), "crv", json!("secp256k1")),
+        with(rfc7515_ec(), "kty", json!("oct")),
+        with(rfc7515_ec(), "kty", json!("ec")),
+        with(rsa(RFC7515_RSA), "alg", json!("RSA-OAEP")),
+        with(rsa(RFC7515_RSA), "alg", json!("HS256")),
+        json!({ "kty": "OKP", "crv": "X25519", "x": RFC8037_X }),
+        json!({ "kty": "oct", "k": "AAAA" }),
+    ] {
+        assert!(read(&jwk).unwrap().is_none(), "{jwk}");
+    }
+    for jwk in [
+        with(rfc7515_ec(), "use", json!("sig")),
+        with(rfc7515_ec(), "key_ops", json!(["verify"])),
+        with(rfc7515_ec(), "d", json!("ignored")),
+        with(rfc7515_ec(), "x5c", json!(["ignored"])),
+    ] {
+        assert!(read(&jwk).unwrap().is_some(), "{jwk}");
+    }
+}
+
+#[test]
+fn broken_and_weak_keys_are_refused_by_cause() {
+    let cause = |jwk: &Value| read(jwk).unwrap_err();
+    for (name, value) in [
+        ("x", json!(1)),
+        ("x", json!("AA")),
+        ("y", json!("")),
+        ("kid", json!(7)),
+        ("kid", json!("k".repeat(257))),
+        ("use", json!(null)),
+        ("alg", json!(1)),
+        ("key_ops", json!("verify")),
+        ("kty", json!(1)),
+        ("crv", json!(1)),
+    ] {
+        assert_eq!(cause(&with(rfc7515_ec(), name, value)), JwkError::Member(name), "{name}");
+    }
+    assert_eq!(cause(&json!({})), JwkError::Member("kty"));
+    let padded = format!("{}=", rfc7515_ec()["x"].as_str().unwrap());
+    assert_eq!(cause(&with(rfc7515_ec(), "x", json!(padded))), JwkError::Member("x"));
+    assert_eq!(cause(&with(rfc7515_ec(), "y", rfc7515_ec()["x"].clone())), JwkError::NotOnCurve);
+    assert_eq!(cause(&with(rfc7515_ec(), "x", json!(base64url::encode(&[0xff; 32])))), JwkError::NotOnCurve);
+    let small_order = base64url::encode(&[[1].as_slice(), &[0; 31]].concat());
+    assert_eq!(cause(&json!({ "kty": "OKP", "crv": "Ed25519", "x": small_order })), JwkError::NotOnCurve);
+
+    let modulus = |bits: usize, last: u8| {
+        let mut bytes = vec![0xff; bits / 8];
+        *bytes.last_mut().unwrap() = last;
+        rsa(&base64url::encode(&bytes))
+    };
+    assert!(read(&modulus(2048, 0xff)).unwrap().is_some());
+    assert!(read(&modulus(8192, 0xff)).unwrap().is_some());
+    assert_eq!(cause(&modulus(2040, 0xff)), JwkError::RsaModulus);
+    assert_eq!(cause(&modulus(8200, 0xff)), JwkError::RsaModulus);
+    assert_eq!(cause(&modulus(65536, 0xff)), JwkError::Member("n"));
+    assert_eq!(cause(&modulus(2048, 0xfe)), JwkError::RsaModulus);
+    for e in [&[][..], &[1], &[3], &[17], &[0xff, 0xff], &[1, 0, 2], &[1, 0, 0, 0, 1]] {
+        let jwk = with(rsa(RFC7515_RSA), "e", json!(base64url::encode(e)));
+        assert_eq!(cause(&jwk), JwkError::RsaExponent, "{e:?}");
+    }
+}
+
+fn set(keys: &[Value]) -> JwkSet {
+    JwkSet::parse(json!({ "keys": keys }).to_string().as_bytes()).unwrap()
+}
+
+fn named(key: &SigningKey, kid: Option<&str>) -> Value {
+    let mut jwk: Map<String, Value> = key.public().to_jwk().as_object().unwrap().clone();
+    jwk.remove("kid");
+    jwk.extend(kid.map(|kid| ("kid".to_owned(), json!(kid))));
+    Value::Object(jwk)
+}
+
+#[test]
+fn a_token_is_matched_to_its_key_by_kid_and_algorithm() {
+    let (p256, ed) = (signing(P256), signing(ED25519));
+    let set = set(&[named(&p256, Some("a")), named(&ed, Some("b"))]);
+    let found = |kid, alg| set.candidates(kid, alg).map(|key| key.kid().unwrap().to_owned()).collect::<Vec<_>>();
+    assert_eq!(found(Some("a"), Alg::Es256), ["a"]);
+    assert_eq!(found(Some("b"), Alg::EdDsa), ["b"]);
+    assert!(found(Some("a"), Alg::EdDsa).is_empty());
+    assert!(found(Some("c"), Alg::Es256).is_empty());
+    assert!(found(Some(""), Alg::Es256).is_empty());
+    assert_eq!(found(None, Alg::Es256), ["a"]);
+    assert!(found(None, Alg::Rs256).is_empty());
+}
+
+#[test]
+fn a_token_without_kid_needs_the_choice_to_be_clear() {
+    let (one, other) = (signing(P256), signing(include_str!("../../../testdata/keys/p256.with-parameters.pem")));
+    let two = set(&[named(&one, Some("a")), named(&other, Some("b"))]);
+    assert_eq!(two.candidates(None, Alg::Es256).count(), 0);
+    let unnamed = set(&[named(&one, None)]);
+    assert_eq!(unnamed.candidates(None, Alg::Es256).count(), 1);
+    assert_eq!(unnamed.candidates(Some("a"), Alg::Es256).count(), 0);
+}
+
+#[test]
+fn keys_that_share_a_kid_are_all_refused() {
+    let (one, other) = (signing(P256), signing(include_str!("../../../testdata/keys/p256.with-parameters.pem")));
+    let set = set(&[named(&one, Some("a")), named(&other, Some("a")), named(&other, Some("b"))]);
+    assert_eq!(set.keys().len(), 1);
+    assert_eq!(set.candidates(Some("a"), Alg::Es256).count(), 0);
+    assert_eq!(set.candidates(Some("b"), Alg::Es256).count(), 1);
+}
+
+#[test]
+fn one_bad_key_does_not_spoil_a_set() {
+    let good = named(&signing(P256), Some("a"));
+    let set =
+        set(&[json!({}), json!({ "kty": "RSA", "n": "AQ", "e": "AQAB" }), with(good.clone(), "x", json!(1)), good]);
+    assert_eq!(set.keys().len(), 1);
+}
+
+#[test]
+fn a_document_that_is_no_key_set_is_refused() {
+    use crate::json::JsonError;
+
+    let cause = |document: &str| JwkSet::parse(document.as_bytes()).unwrap_err();
+    assert_eq!(cause("[]"), JwkSetError::Json(JsonError::NotAnObject));
+    assert_eq!(cause(r#"{"keys":[],"keys":[]}"#), JwkSetError::Json(JsonError::DuplicateMember));
+    assert_eq!(cause(r#"{"keys":[{"kid":"a","kid":"b"}]}"#), JwkSetError::Json(JsonError::DuplicateMember));
+    assert_eq!(cause(&format!("{{\"keys\":[]{}}}", " ".repeat(64 * 1024))), JwkSetError::Json(JsonError::TooLarge));
+    assert_eq!(cause("{}"), JwkSetError::NotASet);
+    assert_eq!(cause(r#"{"keys":{}}"#), JwkSetError::NotASet);
+    assert_eq!(cause(r#"{"keys":[1]}"#), JwkSetError::NotASet);
+    assert_eq!(cause(&json!({ "keys": vec![json!({}); 65] }).to_string()), JwkSetError::TooManyKeys);
+    assert!(JwkSet::parse(json!({ "keys": vec![json!({}); 64] }).to_string().as_bytes()).is_ok());
+}

@@ -1,0 +1,119 @@
+# Portcullis: every verb of the project. `make help` lists them.
+
+TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
+TOOLS := $(TARGET)/tools
+MODULE_TARGET := wasm32-wasip1
+FILTER := cargo build --release --target $(MODULE_TARGET) -p portcullis-filter
+BUILT_FILTER := $(TARGET)/$(MODULE_TARGET)/release/portcullis_filter.wasm
+STORE_SUITE := $(TARGET)/portcullis_store_suite.wasm
+# Must equal the version of wasm-bindgen in Cargo.lock.
+WASM_BINDGEN := 0.2.130
+CARGO_DENY := 0.20.2
+
+PYTHON_READY := .venv/installed
+NODE_READY := tests/node_modules/.package-lock.json
+CONFORMANCE_READY := tests/conformance/node_modules/.package-lock.json
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help run test lint unit wasm stories module store-suite bench testbed audit docs clean tools system
+
+help: ## list the verbs
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+
+run: module tools ## start everything on PORT=8080 and show one login and tool call; ONCE=1 stops after it
+	@cargo build -q -p portcullis-tests --bins
+	@PORT=$(or $(PORT),8080) ONCE=$(ONCE) exec $(TARGET)/debug/first_login
+
+test: ## everything: lint, unit tests natively and as wasm, the module, the stories in a real Envoy
+	@$(MAKE) --no-print-directory lint
+	@$(MAKE) --no-print-directory unit
+	@$(MAKE) --no-print-directory wasm
+	@$(MAKE) --no-print-directory stories
+
+lint: system ## formatting, clippy, and documentation without broken links
+	cargo fmt --all --check
+	cargo clippy -q --workspace --all-targets -- -D warnings
+	cargo clippy -q --target $(MODULE_TARGET) -p portcullis-filter -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc -q --workspace --no-deps
+
+unit: system
+	cargo test -q --workspace --exclude portcullis-tests
+
+# The rules once more as wasm: on the filter's own target, and on the one without an operating system.
+wasm: system $(TOOLS)/bin/wasm-bindgen-test-runner
+	CARGO_TARGET_WASM32_WASIP1_RUNNER="node --no-warnings $(CURDIR)/tests/wasi-runner.mjs" \
+		cargo test -q --target wasm32-wasip1 -p portcullis-protocol
+	CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER=$(TOOLS)/bin/wasm-bindgen-test-runner \
+		cargo test -q --target wasm32-unknown-unknown -p portcullis-protocol
+
+stories: tools $(CONFORMANCE_READY)
+	@$(MAKE) --no-print-directory store-suite
+	@$(MAKE) --no-print-directory module
+	cargo test -p portcullis-tests
+
+module: system ## build the filter: target/wasm32-wasip1/release/portcullis_filter.wasm
+	@echo "Building the filter" >&2
+	@$(FILTER)
+
+# The filter's store suite takes the module's place for a moment, so it is moved aside under a name of its own.
+store-suite: system
+	@echo "Building the store suite" >&2
+	@$(FILTER) --features store-suite
+	@cmp -s $(BUILT_FILTER) $(STORE_SUITE) || cp $(BUILT_FILTER) $(STORE_SUITE)
+
+bench: module tools ## the measurements
+	cargo run --release -p portcullis-benches
+
+# One line of JSON on standard output and nothing else; the shell becomes the testbed, so SIGTERM reaches it.
+testbed: ## start a testbed and print its addresses; CONFIG=file.json, WORKERS=n, ENVOY=path
+	@$(MAKE) --no-print-directory module tools >&2
+	@cargo build -q -p portcullis-tests --bins >&2
+	@CONFIG=$(CONFIG) WORKERS=$(WORKERS) exec $(TARGET)/debug/testbed
+
+audit: $(TOOLS)/bin/cargo-deny ## licences, sources, duplicates, and advisories where their database can be reached
+	$(TOOLS)/bin/cargo-deny --all-features check licenses bans sources
+	@if $(TOOLS)/bin/cargo-deny fetch db >$(TARGET)/advisories.log 2>&1; then \
+		$(TOOLS)/bin/cargo-deny --all-features check advisories; \
+	else \
+		echo "NOT CHECKED: advisories, because their database cannot be reached from here (see $(TARGET)/advisories.log)." >&2; \
+	fi
+
+docs: system ## the API documentation, target/doc
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
+
+clean: ## remove what was built and installed in this folder
+	rm -rf target .venv tests/node_modules tests/conformance/node_modules
+
+tools: $(PYTHON_READY) $(NODE_READY)
+
+system:
+	@tests/provision.sh
+
+$(PYTHON_READY): tests/requirements.txt | system
+	@echo "Installing Envoy and the Python client into .venv" >&2
+	@python3 -m venv .venv
+	@.venv/bin/pip install --quiet --disable-pip-version-check -r $< >&2
+	@touch $@
+
+$(NODE_READY): tests/package-lock.json | system
+	@echo "Installing the identity provider, the MCP server and the TypeScript client" >&2
+	@npm ci --silent --no-fund --no-audit --prefix tests >&2
+	@touch $@
+
+$(CONFORMANCE_READY): tests/conformance/package-lock.json | system
+	@echo "Installing the conformance suite" >&2
+	@npm ci --silent --no-fund --no-audit --prefix tests/conformance >&2
+	@touch $@
+
+$(TOOLS)/bin/wasm-bindgen-test-runner: Makefile | system
+	@echo "Installing wasm-bindgen-cli $(WASM_BINDGEN); this takes some minutes once" >&2
+	@cargo install --quiet --locked --root $(TOOLS) --target-dir $(TARGET)/tools-build --version $(WASM_BINDGEN) wasm-bindgen-cli
+	@touch $@
+
+$(TOOLS)/bin/cargo-deny: Makefile | system
+	@echo "Installing cargo-deny $(CARGO_DENY); this takes some minutes once" >&2
+	@cargo install --quiet --locked --root $(TOOLS) --target-dir $(TARGET)/tools-build --version $(CARGO_DENY) cargo-deny
+	@touch $@

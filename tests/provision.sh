@@ -1,0 +1,38 @@
+#!/bin/sh
+# Checks for what the Makefile cannot install from a lock file, and installs Debian's packages when it may.
+# Says in one line what is missing.
+set -eu
+
+fail() {
+    echo "make: $1" >&2
+    exit 1
+}
+
+has() {
+    command -v "$1" >/dev/null 2>&1
+}
+
+wanted=""
+has python3 && python3 -c 'import ensurepip, venv' 2>/dev/null || wanted="$wanted python3 python3-venv"
+has node && has npm || wanted="$wanted nodejs npm"
+has cc || wanted="$wanted gcc libc6-dev"
+has setpriv || wanted="$wanted util-linux"
+
+if [ -n "$wanted" ]; then
+    has apt-get && [ "$(id -u)" = 0 ] || fail "missing:$wanted. Install them (as root, on Debian: apt-get install$wanted) and run again."
+    echo "Installing$wanted" >&2
+    apt-get update -qq >&2
+    # shellcheck disable=SC2086
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $wanted >&2
+fi
+
+has cargo && has rustup || fail "missing: Rust. Install rustup (https://rustup.rs) and run again; the toolchain itself then comes by rust-toolchain.toml."
+node -e 'process.exit(Number(process.versions.node.split(".")[0]) >= 20 ? 0 : 1)' || fail "Node $(node --version) is too old: 20 or later is needed."
+python3 -c 'import sys; sys.exit(sys.version_info < (3, 10))' || fail "$(python3 --version) is too old: 3.10 or later is needed."
+
+# Adds the toolchain, components and targets of rust-toolchain.toml where they are not there yet.
+if ! rustup target list --installed 2>/dev/null | grep -q wasm32-wasip1; then
+    echo "Installing the Rust toolchain" >&2
+    rustup toolchain install --no-self-update >&2
+    rustup target add wasm32-wasip1 wasm32-unknown-unknown >&2
+fi

@@ -180,19 +180,11 @@ mod tests {
         for response in [consent().response(), error().response(400)] {
             let page = html(&response);
             let style = between(&page, "<style>", "</style>");
-            let hash = base64url::encode(&digest::sha256(style.as_bytes()))
-                .replace('-', "+")
-                .replace('_', "/");
+            let hash = base64url::encode(&digest::sha256(style.as_bytes())).replace('-', "+").replace('_', "/");
             let policy = response.header_value("content-security-policy").unwrap();
-            assert!(
-                policy.contains(&format!("style-src 'sha256-{hash}=';")),
-                "the style now hashes to {hash}="
-            );
+            assert!(policy.contains(&format!("style-src 'sha256-{hash}=';")), "the style now hashes to {hash}=");
             assert_eq!(page.matches("<style").count(), 1);
-            assert!(
-                !page.contains("style="),
-                "the policy refuses style attributes"
-            );
+            assert!(!page.contains("style="), "the policy refuses style attributes");
         }
     }
 
@@ -201,22 +193,11 @@ mod tests {
         let unrendered = page(200, Err(askama::Error::Fmt));
         for response in [consent().response(), error().response(400), unrendered] {
             let policy = response.header_value("content-security-policy").unwrap();
-            for directive in [
-                "default-src 'none'",
-                "img-src data:",
-                "base-uri 'none'",
-                "frame-ancestors 'none'",
-            ] {
-                assert!(
-                    policy.split(';').any(|one| one.trim() == directive),
-                    "{directive} is missing"
-                );
+            for directive in ["default-src 'none'", "img-src data:", "base-uri 'none'", "frame-ancestors 'none'"] {
+                assert!(policy.split(';').any(|one| one.trim() == directive), "{directive} is missing");
             }
             assert!(!policy.contains("unsafe"));
-            assert!(
-                !policy.contains("form-action"),
-                "it would block the redirect to the provider"
-            );
+            assert!(!policy.contains("form-action"), "it would block the redirect to the provider");
             for (name, value) in [
                 ("x-frame-options", "DENY"),
                 ("x-content-type-options", "nosniff"),
@@ -234,10 +215,7 @@ mod tests {
     fn the_pages_are_html_in_utf_8_with_the_status_asked_for() {
         for (response, status) in [(consent().response(), 200), (error().response(403), 403)] {
             assert_eq!(response.status(), status);
-            assert_eq!(
-                response.header_value("content-type"),
-                Some("text/html; charset=utf-8")
-            );
+            assert_eq!(response.header_value("content-type"), Some("text/html; charset=utf-8"));
             assert!(html(&response).starts_with("<!doctype html>\n<html lang=\"en\">"));
         }
     }
@@ -246,10 +224,7 @@ mod tests {
     fn a_page_that_does_not_render_is_a_server_error_in_plain_text() {
         let response = page(200, Err(askama::Error::Fmt));
         assert_eq!(response.status(), 500);
-        assert_eq!(
-            response.header_value("content-type"),
-            Some("text/plain; charset=utf-8")
-        );
+        assert_eq!(response.header_value("content-type"), Some("text/plain; charset=utf-8"));
         assert_eq!(html(&response), UNRENDERED);
     }
 
@@ -257,14 +232,8 @@ mod tests {
     fn the_form_posts_the_transaction_the_csrf_token_and_one_of_two_decisions() {
         let page = markup(&consent().response());
         assert_eq!(page.matches("<form").count(), 1);
-        let form = between(
-            &page,
-            "<form method=\"post\" action=\"/oauth/consent\"",
-            "</form>",
-        );
-        assert!(
-            form.contains("<input type=\"hidden\" name=\"transaction\" value=\"transaction-1\">")
-        );
+        let form = between(&page, "<form method=\"post\" action=\"/oauth/consent\"", "</form>");
+        assert!(form.contains("<input type=\"hidden\" name=\"transaction\" value=\"transaction-1\">"));
         assert!(form.contains("<input type=\"hidden\" name=\"csrf\" value=\"csrf-1\">"));
         assert!(form.contains("<button type=\"submit\" name=\"decision\" value=\"approve\""));
         assert!(form.contains("<button type=\"submit\" name=\"decision\" value=\"deny\""));
@@ -276,14 +245,7 @@ mod tests {
     fn markup_in_any_field_of_the_consent_page_stays_text() {
         let scopes = &["tickets:read", "tickets:write"];
         for redirect_uri in ["https://app.example/", "com.example.app:/"] {
-            let plain = markup(
-                &ConsentPage {
-                    scopes,
-                    redirect_uri,
-                    ..consent()
-                }
-                .response(),
-            );
+            let plain = markup(&ConsentPage { scopes, redirect_uri, ..consent() }.response());
             let hostile = ConsentPage {
                 title: HOSTILE,
                 logo: Some(HOSTILE),
@@ -305,12 +267,7 @@ mod tests {
     #[test]
     fn markup_in_any_field_of_the_error_page_stays_text() {
         let plain = markup(&error().response(400));
-        let hostile = ErrorPage {
-            title: HOSTILE,
-            heading: HOSTILE,
-            message: HOSTILE,
-            hint: HOSTILE,
-        };
+        let hostile = ErrorPage { title: HOSTILE, heading: HOSTILE, message: HOSTILE, hint: HOSTILE };
         assert_same_structure(&markup(&hostile.response(400)), &plain);
     }
 
@@ -318,11 +275,7 @@ mod tests {
     fn assert_same_structure(page: &str, plain: &str) {
         assert!(!page.to_ascii_lowercase().contains("<script"));
         for mark in ["<", ">", "\""] {
-            assert_eq!(
-                page.matches(mark).count(),
-                plain.matches(mark).count(),
-                "a field added {mark}"
-            );
+            assert_eq!(page.matches(mark).count(), plain.matches(mark).count(), "a field added {mark}");
         }
         assert!(!page.contains('\''));
         assert!(!page.contains("&amp;") && page.contains("&#38;amp;"));
@@ -332,41 +285,20 @@ mod tests {
     fn no_page_runs_a_script_or_loads_anything_from_elsewhere() {
         for response in [consent().response(), error().response(400)] {
             let page = html(&response).to_ascii_lowercase();
-            for forbidden in [
-                "<script",
-                "javascript:",
-                "<iframe",
-                "<object",
-                "@import",
-                "url(",
-                " onload",
-                " onclick",
-            ] {
+            for forbidden in ["<script", "javascript:", "<iframe", "<object", "@import", "url(", " onload", " onclick"]
+            {
                 assert!(!page.contains(forbidden), "{forbidden}");
             }
-            let sources = page
-                .split("src=\"")
-                .skip(1)
-                .chain(page.split("href=\"").skip(1));
-            assert!(
-                sources
-                    .into_iter()
-                    .all(|source| source.starts_with("data:"))
-            );
+            let sources = page.split("src=\"").skip(1).chain(page.split("href=\"").skip(1));
+            assert!(sources.into_iter().all(|source| source.starts_with("data:")));
         }
     }
 
     #[test]
     fn the_consent_page_says_who_asks_for_what_and_where_the_answer_goes() {
         let page = markup(&consent().response());
-        assert!(
-            page.contains(
-                "<dt>It calls itself</dt>\n<dd><strong><bdi>Desk Assistant</bdi></strong>"
-            )
-        );
-        assert!(
-            page.contains("<strong class=\"host\"><bdi dir=\"ltr\">app.example</bdi></strong>")
-        );
+        assert!(page.contains("<dt>It calls itself</dt>\n<dd><strong><bdi>Desk Assistant</bdi></strong>"));
+        assert!(page.contains("<strong class=\"host\"><bdi dir=\"ltr\">app.example</bdi></strong>"));
         assert!(page.contains("<bdi dir=\"ltr\">https://app.example/callback</bdi>"));
         assert!(page.contains("<bdi dir=\"ltr\">https://mcp.example.com/mcp</bdi>"));
         assert!(page.contains("sign in with <strong><bdi>okta</bdi></strong>"));
@@ -376,32 +308,16 @@ mod tests {
     #[test]
     fn only_a_loopback_redirect_is_called_an_app_on_this_computer() {
         let elsewhere = markup(&consent().response());
-        let here = ConsentPage {
-            loopback: true,
-            ..consent()
-        };
+        let here = ConsentPage { loopback: true, ..consent() };
         assert!(!elsewhere.contains("on this computer"));
         assert!(markup(&here.response()).contains("an app on this computer"));
     }
 
     #[test]
     fn a_private_use_redirect_is_shown_whole_and_not_by_the_host_it_borrows() {
-        for redirect_uri in [
-            "evil://bank.example/callback",
-            "com.example.app:/callback",
-            "httpsx://bank.example/",
-        ] {
-            let page = markup(
-                &ConsentPage {
-                    redirect_host: "bank.example",
-                    redirect_uri,
-                    ..consent()
-                }
-                .response(),
-            );
-            assert!(page.contains(&format!(
-                "<strong class=\"host\"><bdi dir=\"ltr\">{redirect_uri}</bdi></strong>"
-            )));
+        for redirect_uri in ["evil://bank.example/callback", "com.example.app:/callback", "httpsx://bank.example/"] {
+            let page = markup(&ConsentPage { redirect_host: "bank.example", redirect_uri, ..consent() }.response());
+            assert!(page.contains(&format!("<strong class=\"host\"><bdi dir=\"ltr\">{redirect_uri}</bdi></strong>")));
             assert!(!page.contains(">bank.example<"));
         }
     }
@@ -409,13 +325,7 @@ mod tests {
     #[test]
     fn a_client_without_a_name_is_not_shown_as_calling_itself_anything() {
         for client_name in ["", "  "] {
-            let page = markup(
-                &ConsentPage {
-                    client_name,
-                    ..consent()
-                }
-                .response(),
-            );
+            let page = markup(&ConsentPage { client_name, ..consent() }.response());
             assert!(page.contains("the app gives no name"));
             assert!(!page.contains("chose this name"));
         }
@@ -423,32 +333,12 @@ mod tests {
 
     #[test]
     fn well_known_scopes_are_explained_and_all_are_shown_by_name() {
-        let scopes = &[
-            "openid",
-            "profile",
-            "email",
-            "offline_access",
-            "tickets:read",
-            "OpenID",
-        ];
-        let page = markup(
-            &ConsentPage {
-                scopes,
-                ..consent()
-            }
-            .response(),
-        );
-        let items: Vec<&str> = page
-            .split("<li>")
-            .skip(1)
-            .map(|rest| rest.split_once("</li>").unwrap().0)
-            .collect();
+        let scopes = &["openid", "profile", "email", "offline_access", "tickets:read", "OpenID"];
+        let page = markup(&ConsentPage { scopes, ..consent() }.response());
+        let items: Vec<&str> = page.split("<li>").skip(1).map(|rest| rest.split_once("</li>").unwrap().0).collect();
         assert_eq!(items.len(), scopes.len());
         for (item, scope) in items.iter().zip(scopes) {
-            assert!(
-                item.ends_with(&format!("<bdi>{scope}</bdi></code>")),
-                "{item}"
-            );
+            assert!(item.ends_with(&format!("<bdi>{scope}</bdi></code>")), "{item}");
             let explained = !matches!(*scope, "tickets:read" | "OpenID");
             assert_eq!(item.starts_with("<span>"), explained, "{item}");
         }
@@ -456,51 +346,23 @@ mod tests {
 
     #[test]
     fn a_request_without_scopes_says_so() {
-        let page = markup(
-            &ConsentPage {
-                scopes: &[],
-                ..consent()
-            }
-            .response(),
-        );
+        let page = markup(&ConsentPage { scopes: &[], ..consent() }.response());
         assert!(page.contains("no separate permissions"));
         assert!(!page.contains("<ul"));
     }
 
     #[test]
     fn parts_that_are_absent_leave_no_empty_element() {
-        let page = markup(
-            &ConsentPage {
-                logo: None,
-                ..consent()
-            }
-            .response(),
-        );
+        let page = markup(&ConsentPage { logo: None, ..consent() }.response());
         assert!(!page.contains("<img"));
-        assert!(
-            !markup(
-                &ErrorPage {
-                    hint: "",
-                    ..error()
-                }
-                .response(400)
-            )
-            .contains("class=\"hint\"")
-        );
+        assert!(!markup(&ErrorPage { hint: "", ..error() }.response(400)).contains("class=\"hint\""));
     }
 
     #[test]
     fn long_fields_are_shown_whole_and_add_no_more_than_their_escaped_length() {
         let name = "<".repeat(10_000);
         let uri = format!("https://app.example/{}", "a".repeat(10_000));
-        let page = html(
-            &ConsentPage {
-                client_name: &name,
-                redirect_uri: &uri,
-                ..consent()
-            }
-            .response(),
-        );
+        let page = html(&ConsentPage { client_name: &name, redirect_uri: &uri, ..consent() }.response());
         assert!(page.contains(&"&#60;".repeat(10_000)));
         assert!(page.contains(&uri));
         assert!(page.len() < html(&consent().response()).len() + 5 * name.len() + uri.len());

@@ -49,7 +49,8 @@ pub trait Store {
     ///
     /// # Errors
     /// Any [`StoreError`]; losing the race is [`Swap::Conflict`], not an error.
-    async fn compare_and_swap(&self, key: &Key, version: Version, value: Vec<u8>, ttl: Ttl) -> Result<Swap, StoreError>;
+    async fn compare_and_swap(&self, key: &Key, version: Version, value: Vec<u8>, ttl: Ttl)
+    -> Result<Swap, StoreError>;
 
     /// Deletes a record if it is there.
     ///

@@ -1,0 +1,143 @@
+//! The authorization endpoint (OAuth 2.1 §4.1.1): from the client's request to the consent page, or straight on to the
+//! login where the same user has consented to the same thing before.
+
+use portcullis_protocol::http::Request;
+use portcullis_protocol::oauth::authorize::{AuthorizationRequest, ClientReference, Prompt, state_for_errors};
+use portcullis_protocol::oauth::error::ErrorCode;
+use portcullis_protocol::oauth::params::{Limits, Params};
+use portcullis_protocol::oauth::redirect::{CheckedRedirectUri, RedirectUri, match_registered};
+use portcullis_protocol::oauth::resource::ResourceUri;
+use portcullis_protocol::oauth::scope::ScopeSet;
+use portcullis_protocol::path::RoutePath;
+
+use crate::audit::{Audit, Decision};
+use crate::config::{Config, Resource};
+use crate::consent;
+use crate::cookies::Browser;
+use crate::gateway::Gateway;
+use crate::login::{self, error_page, unavailable_page};
+use crate::ports::Ports;
+use crate::records::{Authorization, Client, Records, Unavailable};
+use crate::register::client_key;
+use crate::verdict::Settled;
+
+/// Answers `GET /oauth/authorize`. Nothing is stored before the user has consented.
+pub async fn authorize<P: Ports>(gateway: &Gateway, request: &Request, path: &RoutePath, ports: &P) -> Settled {
+    match answer(gateway, request, path, ports).await {
+        Ok(settled) => settled,
+        Err(Failure::Refused(settled)) => *settled,
+        Err(Failure::Unavailable) => unavailable_page(gateway.config()),
+    }
+}
+
+enum Failure {
+    Refused(Box<Settled>),
+    Unavailable,
+}
+
+impl From<Unavailable> for Failure {
+    fn from(_: Unavailable) -> Self {
+        Self::Unavailable
+    }
+}
+
+async fn answer<P: Ports>(
+    gateway: &Gateway,
+    request: &Request,
+    path: &RoutePath,
+    ports: &P,
+) -> Result<Settled, Failure> {
+    let config = gateway.config();
+    let page = |message: &str, reason| Failure::Refused(Box::new(bad_request_page(config, message, reason)));
+
+    // Until client and redirect URI are proven, an error stays here: redirecting it would make this an open redirector
+    // (RFC 9700 §4.11).
+    let params = Params::parse(path.query().unwrap_or_default().as_bytes(), Limits::OAUTH)
+        .map_err(|_| page("The request cannot be read.", "malformed_request"))?;
+    let reference = ClientReference::parse(&params)
+        .map_err(|_| page("The request names no client, or names it twice.", "malformed_request"))?;
+    let records = Records::new(&config.key_ring, ports);
+    let client = records.load::<Client>(&client_key(&reference.client_id)).await?;
+    let Some(client) = client.map(|loaded| loaded.record) else {
+        return Err(page("The application is not known here. Its registration may have expired.", "unknown_client"));
+    };
+    let redirect_uri = proven_redirect(&client, reference.redirect_uri.as_deref()).ok_or_else(|| {
+        page("The application asked to be answered at an address that it has not registered.", "wrong_redirect_uri")
+    })?;
+
+    // From here on errors go to the client.
+    let refused = |code: ErrorCode, description: &str, reason| {
+        let answer = login::redirect(
+            config,
+            redirect_uri.as_str(),
+            state_for_errors(&params),
+            &[("error", code.as_str()), ("error_description", description)],
+        );
+        Failure::Refused(Box::new(Settled::Reply(answer, Audit::new(Decision::Deny, reason))))
+    };
+    let asked = AuthorizationRequest::parse(&params)
+        .map_err(|error| refused(error.code(), &error.to_string(), "invalid_authorization_request"))?;
+    let resource = chosen_resource(config, asked.resource.as_ref()).ok_or_else(|| {
+        refused(
+            ErrorCode::InvalidTarget,
+            "the resource parameter must name a resource of this server",
+            "invalid_target",
+        )
+    })?;
+    let scope = ScopeSet::grant(asked.scope, &config.scopes_supported, &resource.scopes)
+        .map_err(|_| refused(ErrorCode::InvalidScope, "a requested scope is not supported", "invalid_scope"))?;
+    let authorization = Authorization {
+        client_id: reference.client_id,
+        redirect_uri: redirect_uri.as_str().to_owned(),
+        state: asked.state,
+        challenge: asked.code_challenge.to_string(),
+        scope,
+        resource: resource.uri.as_str().to_owned(),
+        prompt: provider_prompt(asked.prompt).map(str::to_owned),
+    };
+
+    // A remembered consent stands in for the page; who logs in must then be the one who gave it (see callback.rs).
+    if !asked.prompt.consent
+        && let Some(browser) = Browser::of(request, &config.issuer, &config.key_ring)
+        && let Some(user_id) = browser.user_id.clone()
+        && consent::is_remembered(config, &user_id, &authorization, ports).await?
+    {
+        return Ok(login::start(gateway, authorization, &browser, Some(user_id), ports).await?);
+    }
+    Ok(consent::page(config, request, &client, &redirect_uri, authorization, ports)?)
+}
+
+/// The redirect URI, exactly as registered but for a loopback port (OAuth 2.1 §2.3.1, §4.1.1). It may be left out when
+/// only one is registered.
+fn proven_redirect(client: &Client, requested: Option<&str>) -> Option<CheckedRedirectUri> {
+    let registered: Vec<RedirectUri> =
+        client.redirect_uris.iter().filter_map(|uri| RedirectUri::register(uri).ok()).collect();
+    match (requested, client.redirect_uris.as_slice()) {
+        (Some(requested), _) => match_registered(&registered, requested),
+        (None, [only]) => match_registered(&registered, only),
+        (None, _) => None,
+    }
+}
+
+/// The configured resource that is asked for; the only one, when none is named (RFC 8707 §2).
+fn chosen_resource<'a>(config: &'a Config, asked: Option<&ResourceUri>) -> Option<&'a Resource> {
+    match (asked, config.resources.as_slice()) {
+        (Some(asked), resources) => resources.iter().find(|resource| resource.uri == *asked),
+        (None, [only]) => Some(only),
+        (None, _) => None,
+    }
+}
+
+/// What of the client's `prompt` is the provider's to do. Consent is ours.
+fn provider_prompt(prompt: Prompt) -> Option<&'static str> {
+    match prompt {
+        Prompt { login: true, .. } => Some("login"),
+        Prompt { select_account: true, .. } => Some("select_account"),
+        Prompt { .. } => None,
+    }
+}
+
+fn bad_request_page(config: &Config, message: &str, reason: &'static str) -> Settled {
+    let hint = "Go back to the application and connect again. If that does not help, remove the connection there and add it anew.";
+    error_page(config, 400, "This login cannot be started", message, hint, reason)
+}

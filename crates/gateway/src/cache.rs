@@ -1,0 +1,174 @@
+//! Tokens that this VM has verified before, so that a call with one costs a look-up instead of a signature check.
+//!
+//! Only verified tokens get in, so a stranger can neither fill the cache nor push anything out of it.
+
+use std::hash::BuildHasher;
+use std::rc::Rc;
+
+use hashbrown::HashMap;
+use portcullis_protocol::opaque::SessionId;
+
+use crate::upstream::UpstreamAccess;
+
+/// How long an entry is served before the session behind it is looked up again, in seconds. Workers tell each other when
+/// a session ends; this bounds what a lost word can cost.
+const RECHECK_SECONDS: u64 = 60;
+
+/// What verification proved about a token.
+pub struct TokenFacts {
+    /// The user.
+    pub subject: Rc<str>,
+    /// The client.
+    pub client: Rc<str>,
+    /// The session it was issued from.
+    pub session: SessionId,
+    /// The resource that it is for, by its place in the configuration.
+    pub resource: usize,
+    /// When it expires, in Unix seconds.
+    pub expires_at: u64,
+}
+
+/// A verified token with what is injected for it.
+pub struct CachedToken {
+    /// What is known of it.
+    pub facts: TokenFacts,
+    /// The upstream token, where the resource injects one.
+    pub upstream: Option<UpstreamAccess>,
+    /// When its session is looked up again, in Unix seconds.
+    pub recheck_at: u64,
+}
+
+impl CachedToken {
+    /// A token verified at `now`.
+    #[must_use]
+    pub fn new(facts: TokenFacts, upstream: Option<UpstreamAccess>, now: u64) -> Self {
+        Self { facts, upstream, recheck_at: now.saturating_add(RECHECK_SECONDS) }
+    }
+}
+
+/// A bounded map from an `Authorization` value to what was proven about its token.
+///
+/// Two generations: a full young one becomes the old one, and the old one is dropped. A hit in the old generation moves
+/// the entry to the young one, so tokens in use stay.
+pub struct TokenCache<S> {
+    young: HashMap<Box<[u8]>, Rc<CachedToken>, S>,
+    old: HashMap<Box<[u8]>, Rc<CachedToken>, S>,
+    generation_size: usize,
+}
+
+impl<S: BuildHasher + Clone> TokenCache<S> {
+    /// A cache of at most `capacity` entries, hashed with a keyed hasher.
+    #[must_use]
+    pub fn new(capacity: usize, hasher: S) -> Self {
+        Self {
+            young: HashMap::with_hasher(hasher.clone()),
+            old: HashMap::with_hasher(hasher),
+            generation_size: capacity.div_ceil(2).max(1),
+        }
+    }
+
+    /// The entry for exactly this `Authorization` value.
+    pub fn find(&mut self, authorization: &[u8]) -> Option<Rc<CachedToken>> {
+        if let Some(hit) = self.young.get(authorization) {
+            return Some(Rc::clone(hit));
+        }
+        let (key, entry) = self.old.remove_entry(authorization)?;
+        self.put(key, Rc::clone(&entry));
+        Some(entry)
+    }
+
+    /// Keeps an entry, replacing what was known under the same value.
+    pub fn insert(&mut self, authorization: &[u8], entry: CachedToken) {
+        self.old.remove(authorization);
+        self.put(authorization.into(), Rc::new(entry));
+    }
+
+    /// Drops one entry.
+    pub fn forget(&mut self, authorization: &[u8]) {
+        self.young.remove(authorization);
+        self.old.remove(authorization);
+    }
+
+    /// Drops every token of a session.
+    pub fn forget_session(&mut self, session: SessionId) {
+        self.young.retain(|_, entry| entry.facts.session != session);
+        self.old.retain(|_, entry| entry.facts.session != session);
+    }
+
+    /// How many entries there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.young.len().saturating_add(self.old.len())
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn put(&mut self, key: Box<[u8]>, entry: Rc<CachedToken>) {
+        if self.young.len() >= self.generation_size && !self.young.contains_key(&key) {
+            let empty = HashMap::with_hasher(self.young.hasher().clone());
+            self.old = std::mem::replace(&mut self.young, empty);
+        }
+        self.young.insert(key, entry);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn session(byte: u8) -> SessionId {
+        SessionId::new([byte; 16])
+    }
+
+    fn entry(byte: u8) -> CachedToken {
+        let facts = TokenFacts {
+            subject: Rc::from("user"),
+            client: Rc::from("client"),
+            session: session(byte),
+            resource: 0,
+            expires_at: 100,
+        };
+        CachedToken::new(facts, None, 0)
+    }
+
+    fn cache(capacity: usize) -> TokenCache<foldhash::quality::FixedState> {
+        TokenCache::new(capacity, foldhash::quality::FixedState::with_seed(7))
+    }
+
+    #[test]
+    fn an_entry_is_found_by_the_whole_value_only() {
+        let mut cache = cache(4);
+        cache.insert(b"Bearer abc", entry(1));
+        assert!(cache.find(b"Bearer abc").is_some());
+        for other in ["Bearer ab", "Bearer abcd", "bearer abc", "Bearer abc,Bearer abc", ""] {
+            assert!(cache.find(other.as_bytes()).is_none(), "{other}");
+        }
+    }
+
+    #[test]
+    fn it_never_grows_past_its_capacity_and_keeps_what_is_in_use() {
+        let mut cache = cache(8);
+        cache.insert(b"hot", entry(1));
+        for n in 0..1000_u32 {
+            cache.insert(&n.to_be_bytes(), entry(2));
+            assert!(cache.find(b"hot").is_some(), "after {n}");
+            assert!(cache.len() <= 8);
+        }
+        assert!(cache.find(&0_u32.to_be_bytes()).is_none());
+    }
+
+    #[test]
+    fn a_session_that_ended_is_dropped_from_both_generations() {
+        let mut cache = cache(4);
+        for n in 0..4_u8 {
+            cache.insert(&[n], entry(n % 2));
+        }
+        cache.forget_session(session(1));
+        assert!(cache.find(&[1]).is_none() && cache.find(&[3]).is_none());
+        assert!(cache.find(&[2]).is_some());
+    }
+}

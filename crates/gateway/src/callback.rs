@@ -1,0 +1,306 @@
+//! The provider's answer (OAuth 2.1 §4.1.2, OIDC Core §3.1.2.5): from its code to a logged-in user and our own code.
+
+use std::rc::Rc;
+
+use portcullis_protocol::http::Request;
+use portcullis_protocol::jose::claims::VerifiedIdToken;
+use portcullis_protocol::oauth::error::ErrorCode;
+use portcullis_protocol::oauth::params::{Limits, Params};
+use portcullis_protocol::oauth::redirect::{RedirectUri, match_registered};
+use portcullis_protocol::opaque::{AuthorizationCode, SessionId};
+use portcullis_protocol::path::RoutePath;
+use portcullis_storage_api::{Kind, Ttl};
+
+use crate::audit::{Audit, Decision};
+use crate::config::Config;
+use crate::consent;
+use crate::cookies::Browser;
+use crate::gateway::Gateway;
+use crate::login::{self, LOGIN_LIFE, error_page, pending_key, refuse, unavailable_page};
+use crate::ports::Ports;
+use crate::provider::{self, ProviderError, TokenReply};
+use crate::records::{
+    self, Authorization, Client, Pending, Records, Unavailable, Upstream, User, session_key, upstream_key,
+};
+use crate::register::client_key;
+use crate::session::{PendingCode, Session, State};
+use crate::upstream::upstream_life;
+use crate::verdict::Settled;
+
+/// Answers `GET /oauth/callback`.
+///
+/// The pending login is taken, in one step, before the provider's code is used; from then on the same URL leads nowhere.
+/// A browser that hangs up half way has to start again; nothing is left half done that anyone could use.
+pub async fn callback<P: Ports>(gateway: &Gateway, request: &Request, path: &RoutePath, ports: &P) -> Settled {
+    match answer(gateway, request, path, ports).await {
+        Ok(settled) => settled,
+        Err(Failure::Refused(settled)) => *settled,
+        Err(Failure::Unavailable) => unavailable_page(gateway.config()),
+    }
+}
+
+enum Failure {
+    Refused(Box<Settled>),
+    Unavailable,
+}
+
+impl From<Unavailable> for Failure {
+    fn from(_: Unavailable) -> Self {
+        Self::Unavailable
+    }
+}
+
+async fn answer<P: Ports>(
+    gateway: &Gateway,
+    request: &Request,
+    path: &RoutePath,
+    ports: &P,
+) -> Result<Settled, Failure> {
+    let config = gateway.config();
+    let params = Params::parse(path.query().unwrap_or_default().as_bytes(), Limits::OAUTH)
+        .ok()
+        .filter(|params| params.repeated().is_none())
+        .ok_or_else(|| refused(config, "The identity provider's answer cannot be read.", "malformed_callback"))?;
+    let parameter = |name: &str| params.one(name).ok().flatten();
+    let state = parameter("state").ok_or_else(|| unknown_login(config, "callback_without_state"))?;
+    let (browser, pending) = take_pending(gateway, request, state, ports).await?;
+    let asked = &pending.request;
+
+    // RFC 9207 §2.4: an answer that names another issuer is another provider's.
+    if parameter("iss").is_some_and(|iss| iss != config.provider.issuer) {
+        return Ok(refuse(
+            config,
+            asked,
+            ErrorCode::ServerError,
+            "the login did not complete",
+            "callback_other_issuer",
+        ));
+    }
+    if let Some(error) = parameter("error") {
+        // The provider's own words stay out of what we pass on (RFC 6749 §10.14).
+        let (code, reason) = match error {
+            "access_denied" => (ErrorCode::AccessDenied, "provider_denied"),
+            "temporarily_unavailable" => (ErrorCode::TemporarilyUnavailable, "provider_unavailable"),
+            _ => (ErrorCode::AccessDenied, "provider_refused"),
+        };
+        return Ok(refuse(config, asked, code, "the identity provider did not log the user in", reason));
+    }
+    let Some(code) = parameter("code") else {
+        return Ok(refuse(
+            config,
+            asked,
+            ErrorCode::ServerError,
+            "the login did not complete",
+            "callback_without_code",
+        ));
+    };
+    let (reply, identity) = match log_in(gateway, &pending, code, ports).await {
+        Ok(login) => login,
+        Err(error) => return Ok(login_failed(config, asked, &error)),
+    };
+    let user = find_or_create_user(gateway, &identity.subject, ports).await?;
+    if pending.consented_by.as_ref().is_some_and(|consented_by| *consented_by != user.id) {
+        // The consent that was remembered is somebody else's: this user has not been asked.
+        return ask_again(gateway, request, pending.request, ports).await;
+    }
+    consent::remember(config, &user.id, asked, ports).await?;
+    let code = open_session(gateway, &pending.request, &user, &identity.subject, reply, ports).await?;
+    finish(config, &pending.request, browser, user, &code, ports)
+}
+
+/// Takes the login that a state names. It must have been consented to in this very browser; the record is only taken once
+/// that is known, so that nobody else can use a login up.
+async fn take_pending<P: Ports>(
+    gateway: &Gateway,
+    request: &Request,
+    state: &str,
+    ports: &P,
+) -> Result<(Browser, Pending), Failure> {
+    let config = gateway.config();
+    let records = Records::new(&config.key_ring, ports);
+    let key = pending_key(state);
+    let pending = records.load::<Pending>(&key).await?.map(|loaded| loaded.record);
+    let Some(pending) = pending.filter(|pending| ports.now() < pending.expires_at) else {
+        return Err(unknown_login(config, "callback_unknown_state"));
+    };
+    let browser = Browser::of(request, &config.issuer, &config.key_ring)
+        .filter(|browser| browser.digest() == pending.browser)
+        .ok_or_else(|| {
+            refused(
+                config,
+                "This login was started in another browser, or cookies are turned off.",
+                "callback_other_browser",
+            )
+        })?;
+    match records.take::<Pending>(&key).await? {
+        Some(taken) => Ok((browser, taken)),
+        None => Err(unknown_login(config, "callback_state_reused")),
+    }
+}
+
+/// Who logged in, as the ID token says.
+struct Identity {
+    subject: String,
+}
+
+async fn log_in<P: Ports>(
+    gateway: &Gateway,
+    pending: &Pending,
+    code: &str,
+    ports: &P,
+) -> Result<(TokenReply, Identity), ProviderError> {
+    let reply = provider::redeem(gateway, code, &pending.verifier, ports).await?;
+    let id_token = reply.id_token.as_ref().ok_or(ProviderError::NotUnderstood("the provider gave no ID token"))?;
+    let verified = provider::verify_id_token(gateway, id_token.expose(), &pending.nonce, ports).await?;
+    let subject = subject(&verified, &gateway.config().provider.subject_claim)?;
+    Ok((reply, Identity { subject }))
+}
+
+/// The claim that names the user: a string, never anything that has to be converted into one.
+fn subject(id_token: &VerifiedIdToken, claim: &str) -> Result<String, ProviderError> {
+    const MOST: usize = 255;
+    let value = id_token.claims().get(claim).and_then(serde_json::Value::as_str);
+    value
+        .filter(|subject| !subject.is_empty() && subject.len() <= MOST && !subject.chars().any(char::is_control))
+        .map(str::to_owned)
+        .ok_or(ProviderError::NotUnderstood("the ID token does not name the user"))
+}
+
+/// The user that a provider's subject stands for, created at the first login. Two first logins at once make one user.
+async fn find_or_create_user<P: Ports>(gateway: &Gateway, subject: &str, ports: &P) -> Result<User, Unavailable> {
+    let config = gateway.config();
+    let issuer = &config.provider.issuer;
+    let records = Records::new(&config.key_ring, ports);
+    let key = records::key(Kind::User, &[issuer.as_bytes(), subject.as_bytes()]);
+    if let Some(known) = records.load::<User>(&key).await? {
+        return Ok(known.record);
+    }
+    let user = User {
+        id: SessionId::new(ports.random()?).to_string(),
+        issuer: issuer.clone(),
+        subject: subject.to_owned(),
+        created_at: ports.now(),
+    };
+    if records.create(&key, &user, Ttl::Forever).await? {
+        return Ok(user);
+    }
+    // Somebody else was faster, or the record there cannot be opened any more and a new user takes its place.
+    match records.load::<User>(&key).await? {
+        Some(known) => Ok(known.record),
+        None => {
+            records.save(&key, &user, Ttl::Forever).await?;
+            Ok(user)
+        }
+    }
+}
+
+/// Stores the session with its upstream tokens and gives the code that opens it.
+async fn open_session<P: Ports>(
+    gateway: &Gateway,
+    asked: &Authorization,
+    user: &User,
+    subject: &str,
+    reply: TokenReply,
+    ports: &P,
+) -> Result<AuthorizationCode, Unavailable> {
+    let config = gateway.config();
+    let records = Records::new(&config.key_ring, ports);
+    let client = records.load::<Client>(&client_key(&asked.client_id)).await?;
+    let code = AuthorizationCode { session: SessionId::new(ports.random()?), nonce: ports.random()? };
+    let now = ports.now();
+    let life = config.lifespans.authorization_code;
+    let upstream = Upstream {
+        access_token: reply.access_token,
+        refresh_token: reply.refresh_token,
+        obtained_at: now,
+        expires_at: reply.expires_in.map(|life| now.saturating_add(life)),
+        subject: subject.to_owned(),
+    };
+    let session = Session {
+        client_id: asked.client_id.clone(),
+        user_id: user.id.clone(),
+        scope: asked.scope.clone(),
+        resource: asked.resource.clone(),
+        refreshable: client.is_some_and(|client| client.record.refresh),
+        state: State::Code(PendingCode {
+            nonce: code.nonce,
+            redirect_uri: asked.redirect_uri.clone(),
+            challenge: asked.challenge.clone(),
+            expires_at: now.saturating_add(life),
+        }),
+    };
+    // Upstream tokens first: whoever finds a session finds its tokens.
+    let upstream_key = upstream_key(code.session, &config.provider.name);
+    records.save(&upstream_key, &upstream, Ttl::Seconds(upstream_life(gateway))).await?;
+    records.save(&session_key(code.session), &session, Ttl::Seconds(life)).await?;
+    Ok(code)
+}
+
+fn finish<P: Ports>(
+    config: &Config,
+    asked: &Authorization,
+    mut browser: Browser,
+    user: User,
+    code: &AuthorizationCode,
+    ports: &P,
+) -> Result<Settled, Failure> {
+    let audit = Audit {
+        subject: Some(Rc::from(user.id.as_str())),
+        client: Some(Rc::from(asked.client_id.as_str())),
+        resource: Some(Rc::from(asked.resource.as_str())),
+        ..Audit::new(Decision::Serve, "logged_in")
+    };
+    browser.user_id = Some(user.id);
+    let life = config.consent.remember.max(LOGIN_LIFE);
+    let cookie = browser.set_cookie(&config.issuer, &config.key_ring, life, ports).map_err(Unavailable::from)?;
+    let code = code.issue(&config.key_ring);
+    let parameters = [("code", code.expose().as_str())];
+    let response = login::redirect(config, &asked.redirect_uri, asked.state.as_deref(), &parameters);
+    Ok(Settled::Reply(response.header("set-cookie", &cookie), audit))
+}
+
+async fn ask_again<P: Ports>(
+    gateway: &Gateway,
+    request: &Request,
+    asked: Authorization,
+    ports: &P,
+) -> Result<Settled, Failure> {
+    let config = gateway.config();
+    let records = Records::new(&config.key_ring, ports);
+    let client = records.load::<Client>(&client_key(&asked.client_id)).await?;
+    let redirect_uri =
+        RedirectUri::register(&asked.redirect_uri).ok().and_then(|uri| match_registered(&[uri], &asked.redirect_uri));
+    match (client, redirect_uri) {
+        (Some(client), Some(redirect_uri)) => {
+            Ok(consent::page(config, request, &client.record, &redirect_uri, asked, ports)?)
+        }
+        _ => Err(unknown_login(config, "client_gone")),
+    }
+}
+
+fn login_failed(config: &Config, asked: &Authorization, error: &ProviderError) -> Settled {
+    let (code, description, reason) = match error {
+        ProviderError::Unreachable => {
+            (ErrorCode::TemporarilyUnavailable, "the identity provider cannot be reached", "provider_unreachable")
+        }
+        ProviderError::GrantEnded => {
+            (ErrorCode::AccessDenied, "the identity provider did not accept the login", "provider_refused_code")
+        }
+        ProviderError::Misconfigured(_) => {
+            (ErrorCode::ServerError, "the identity provider refused the gateway", "provider_misconfigured")
+        }
+        ProviderError::NotUnderstood(_) => {
+            (ErrorCode::ServerError, "the identity provider's answer is not valid", "provider_not_understood")
+        }
+    };
+    refuse(config, asked, code, description, reason)
+}
+
+fn unknown_login(config: &Config, reason: &'static str) -> Failure {
+    refused(config, "This login is not known, was used already, or took too long.", reason)
+}
+
+fn refused(config: &Config, message: &str, reason: &'static str) -> Failure {
+    let hint = "Go back to the application and connect again.";
+    Failure::Refused(Box::new(error_page(config, 400, "This login cannot be completed", message, hint, reason)))
+}

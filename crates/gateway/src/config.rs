@@ -1,0 +1,356 @@
+//! The configuration: the document as written becomes a [`Config`] that holds only checked, ready-to-use values.
+//!
+//! A document is refused with every problem found, each named by its path, so that one push mends them all. While Envoy
+//! refuses a document, the configuration before it keeps serving.
+
+pub mod document;
+mod duration;
+mod provider;
+mod resource;
+
+use std::collections::HashSet;
+use std::fmt;
+
+use portcullis_protocol::jose::key::SigningKey;
+use portcullis_protocol::key_ring::{KeyRing, KeyRingError};
+use portcullis_protocol::oauth::scope::ScopeSet;
+use portcullis_protocol::secret::Secret;
+use url::Url;
+
+pub use self::document::{DefaultAction, ResourceKind};
+use self::document::{Document, SecretRef, Storage};
+use self::duration::seconds;
+pub use self::provider::Provider;
+pub(crate) use self::provider::authority as provider_authority;
+pub use self::resource::{Injector, Resource};
+
+/// A configuration that can be served: everything parsed, checked and ready.
+pub struct Config {
+    /// The gateway itself.
+    pub issuer: Issuer,
+    /// The first signs; all are published.
+    pub signing_keys: Vec<SigningKey>,
+    /// Seals records and authenticates codes and refresh tokens.
+    pub key_ring: KeyRing,
+    /// How long tokens live.
+    pub lifespans: Lifespans,
+    /// The scopes a client may ask for.
+    pub scopes_supported: ScopeSet,
+    /// The memory store's budget, in bytes.
+    pub memory_bytes: u64,
+    /// Dynamic registration, where it is on.
+    pub registration: Option<RegistrationPolicy>,
+    /// The consent page.
+    pub consent: ConsentPolicy,
+    /// Where users log in.
+    pub provider: Provider,
+    /// What is protected, in the document's order; the first is the one that the root metadata document describes.
+    pub resources: Vec<Resource>,
+    /// What other paths get.
+    pub default: DefaultAction,
+    /// Proxies in front of Envoy that append to `X-Forwarded-For`.
+    pub trusted_proxies: u8,
+}
+
+/// The gateway's own address.
+pub struct Issuer {
+    /// The issuer identifier, exactly as every document and token states it.
+    pub url: String,
+    /// Scheme, host and port, as a browser writes them in `Origin`.
+    pub origin: String,
+    /// Host and port as a client writes them in `Host`, lower case.
+    pub authority: String,
+    /// The path below which the gateway's endpoints lie; empty at the root.
+    pub path: String,
+    /// Whether it is served over https, so that cookies can be `Secure`.
+    pub https: bool,
+}
+
+/// How long tokens live, in seconds.
+#[derive(Debug, Clone, Copy)]
+pub struct Lifespans {
+    /// Access tokens.
+    pub access_token: u64,
+    /// Refresh tokens.
+    pub refresh_token: u64,
+    /// Authorization codes.
+    pub authorization_code: u64,
+}
+
+/// What registration allows.
+#[derive(Debug, Clone, Copy)]
+pub struct RegistrationPolicy {
+    /// Seconds that a client is remembered after a successful token request.
+    pub lifetime: u64,
+    /// Registrations a minute from one address.
+    pub per_address: u32,
+    /// Registrations a minute from everywhere.
+    pub global: u32,
+    /// Registrations a day from everywhere.
+    pub per_day: u32,
+}
+
+/// The consent page's settings.
+#[derive(Debug, Clone)]
+pub struct ConsentPolicy {
+    /// Seconds that a consent is remembered; 0 for never.
+    pub remember: u64,
+    /// The name on the page.
+    pub title: String,
+    /// The logo on the page, a data URI.
+    pub logo: Option<String>,
+}
+
+/// One thing wrong with a document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    path: String,
+    what: String,
+}
+
+impl Problem {
+    fn new(path: &str, what: impl Into<String>) -> Self {
+        Self { path: path.to_owned(), what: what.into() }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.path.as_str() {
+            "" => write!(f, "configuration: {}", self.what),
+            path => write!(f, "{path}: {}", self.what),
+        }
+    }
+}
+
+impl Config {
+    /// Compiles a document. `env` looks up a variable of the host's environment.
+    ///
+    /// # Errors
+    /// Every problem found, each with the path of the field it is about; never a secret's value.
+    pub fn compile(document: &[u8], env: &dyn Fn(&str) -> Option<String>) -> Result<Self, Vec<Problem>> {
+        let mut problems = Vec::new();
+        let document = Document::parse(document, &mut problems);
+        let config = document.and_then(|document| Compiler { env, problems: &mut problems }.config(&document));
+        match config {
+            Some(config) if problems.is_empty() => Ok(config),
+            _ => Err(problems),
+        }
+    }
+}
+
+/// Goes on after a problem, so that all of them are found.
+struct Compiler<'a> {
+    env: &'a dyn Fn(&str) -> Option<String>,
+    problems: &'a mut Vec<Problem>,
+}
+
+impl Compiler<'_> {
+    fn config(&mut self, document: &Document) -> Option<Config> {
+        let development = document.development;
+        let issuer = self.issuer(&document.issuer);
+        let signing_keys = self.signing_keys(&document.signing_keys, development);
+        let key_ring = self.key_ring(&document.secrets, development);
+        let lifespans = self.lifespans(&document.token_lifespans, development);
+        let scopes_supported = self.scopes("scopesSupported", &document.scopes_supported);
+        let memory_bytes = self.memory_bytes(&document.storage);
+        let registration = self.registration(&document.clients.dynamic_registration);
+        let consent = self.consent(&document.consent);
+        let provider = self.provider(&document.upstream_providers, development);
+        let resources = self.resources(document, issuer.as_ref(), scopes_supported.as_ref());
+        Some(Config {
+            issuer: issuer?,
+            signing_keys: signing_keys?,
+            key_ring: key_ring?,
+            lifespans: lifespans?,
+            scopes_supported: scopes_supported?,
+            memory_bytes: memory_bytes?,
+            registration: registration?,
+            consent: consent?,
+            provider: provider?,
+            resources: resources?,
+            default: document.default,
+            trusted_proxies: document.trusted_proxies,
+        })
+    }
+
+    fn problem<T>(&mut self, path: &str, what: impl Into<String>) -> Option<T> {
+        self.problems.push(Problem::new(path, what));
+        None
+    }
+
+    fn issuer(&mut self, text: &str) -> Option<Issuer> {
+        let path = "issuer";
+        let Ok(url) = Url::parse(text) else {
+            return self.problem(path, "must be an absolute https URL");
+        };
+        let https = url.scheme() == "https";
+        if !https && !is_loopback_http(&url) {
+            return self.problem(path, "must be https; http is only for 127.0.0.1, [::1] and localhost");
+        }
+        if url.query().is_some() || url.fragment().is_some() || !url.username().is_empty() || url.password().is_some() {
+            return self.problem(path, "must have no query, fragment or user name");
+        }
+        // Clients compare issuers byte by byte (RFC 8414 §3.3), so the text itself must be the canonical one.
+        let canonical = url.as_str().strip_suffix('/').unwrap_or(url.as_str());
+        if text != canonical {
+            return self.problem(path, format!("must be written as {canonical}"));
+        }
+        let origin = url.origin().ascii_serialization();
+        let authority = origin.split_once("://").map(|(_, authority)| authority.to_owned())?;
+        let path = url.path().trim_end_matches('/').to_owned();
+        Some(Issuer { url: canonical.to_owned(), origin, authority, path, https })
+    }
+
+    fn signing_keys(&mut self, refs: &[SecretRef], development: bool) -> Option<Vec<SigningKey>> {
+        let mut kids = HashSet::new();
+        let keys: Vec<Option<SigningKey>> = refs
+            .iter()
+            .enumerate()
+            .map(|(index, reference)| {
+                let path = format!("signingKeys[{index}]");
+                let pem = self.secret(&path, reference, development)?;
+                match SigningKey::from_pem(pem.expose()) {
+                    Ok(key) if !kids.insert(key.kid().to_owned()) => self.problem(&path, "is the same key again"),
+                    Ok(key) => Some(key),
+                    Err(error) => self.problem(&path, error.to_string()),
+                }
+            })
+            .collect();
+        keys.into_iter().collect()
+    }
+
+    fn key_ring(&mut self, refs: &[SecretRef], development: bool) -> Option<KeyRing> {
+        let secrets: Vec<Option<Secret<Vec<u8>>>> = refs
+            .iter()
+            .enumerate()
+            .map(|(index, reference)| {
+                let secret = self.secret(&format!("secrets[{index}]"), reference, development)?;
+                Some(Secret::new(secret.expose().as_bytes().to_vec()))
+            })
+            .collect();
+        let secrets: Option<Vec<_>> = secrets.into_iter().collect();
+        match KeyRing::new(secrets?) {
+            Ok(ring) => Some(ring),
+            Err(KeyRingError::Empty) => self.problem("secrets", "at least one secret is needed"),
+            Err(KeyRingError::TooShort { index }) => {
+                self.problem(&format!("secrets[{index}]"), "must have at least 32 bytes")
+            }
+            Err(KeyRingError::Repeated { index }) => {
+                self.problem(&format!("secrets[{index}]"), "is the same secret again")
+            }
+        }
+    }
+
+    /// The secret behind a reference. A variable that is absent refuses the configuration: Envoy leaves out, without a
+    /// word, the variables that its own process does not have.
+    fn secret(&mut self, path: &str, reference: &SecretRef, development: bool) -> Option<Secret<String>> {
+        match reference {
+            SecretRef::Env(name) => match (self.env)(name) {
+                Some(value) if !value.trim().is_empty() => Some(Secret::new(value.trim().to_owned())),
+                Some(_) => self.problem(path, format!("the environment variable {name} is empty")),
+                None => self.problem(
+                    path,
+                    format!("the environment variable {name} is not set, or not listed in host_env_keys"),
+                ),
+            },
+            SecretRef::Inline(value) if development => Some(Secret::new(value.clone())),
+            SecretRef::Inline(_) => {
+                self.problem(path, "an inline secret is only allowed with \"development\": true; use {\"env\": NAME}")
+            }
+        }
+    }
+
+    fn lifespans(&mut self, written: &document::TokenLifespans, development: bool) -> Option<Lifespans> {
+        const MINUTE: u64 = 60;
+        const HOUR: u64 = 60 * MINUTE;
+        const DAY: u64 = 24 * HOUR;
+        let least = |seconds: u64| if development { 1 } else { seconds };
+        let access_token = self.duration("tokenLifespans.accessToken", &written.access_token, least(MINUTE), DAY);
+        let refresh_token = self.duration("tokenLifespans.refreshToken", &written.refresh_token, least(HOUR), 30 * DAY);
+        let authorization_code =
+            self.duration("tokenLifespans.authorizationCode", &written.authorization_code, least(30), 10 * MINUTE);
+        Some(Lifespans {
+            access_token: access_token?,
+            refresh_token: refresh_token?,
+            authorization_code: authorization_code?,
+        })
+    }
+
+    fn duration(&mut self, path: &str, text: &str, least: u64, most: u64) -> Option<u64> {
+        match seconds(text) {
+            Some(value) if (least..=most).contains(&value) => Some(value),
+            Some(_) => self.problem(path, format!("must be between {least}s and {most}s")),
+            None => self.problem(path, "must be a duration such as \"30s\", \"10m\", \"1h\" or \"7d\""),
+        }
+    }
+
+    fn scopes(&mut self, path: &str, names: &[String]) -> Option<ScopeSet> {
+        if names.iter().any(|name| name.is_empty() || name.contains(' ')) {
+            return self.problem(path, "a scope is a single word (RFC 6749 section 3.3)");
+        }
+        match ScopeSet::parse(&names.join(" ")) {
+            Ok(scopes) => Some(scopes),
+            Err(error) => self.problem(path, error.to_string()),
+        }
+    }
+
+    fn memory_bytes(&mut self, storage: &Storage) -> Option<u64> {
+        const MIB: u64 = 1024 * 1024;
+        match storage {
+            Storage::Memory { max_bytes } if (MIB..=8 * 1024 * MIB).contains(max_bytes) => Some(*max_bytes),
+            Storage::Memory { .. } => self.problem("storage.maxBytes", "must be between 1 MiB and 8 GiB, in bytes"),
+        }
+    }
+
+    fn registration(&mut self, written: &document::DynamicRegistration) -> Option<Option<RegistrationPolicy>> {
+        const PATH: &str = "clients.dynamicRegistration";
+        let lifetime = self.duration(&format!("{PATH}.lifetime"), &written.lifetime, 60, 365 * 24 * 3600);
+        let global = written.global_rate_per_minute.unwrap_or(written.rate_per_minute.saturating_mul(10));
+        for (name, value) in
+            [("ratePerMinute", written.rate_per_minute), ("globalRatePerMinute", global), ("max", written.max)]
+        {
+            if value == 0 {
+                self.problem::<()>(&format!("{PATH}.{name}"), "must be at least 1; use \"enabled\": false to close it");
+            }
+        }
+        let policy = RegistrationPolicy {
+            lifetime: lifetime?,
+            per_address: written.rate_per_minute,
+            global,
+            per_day: written.max,
+        };
+        Some(written.enabled.then_some(policy))
+    }
+
+    fn consent(&mut self, written: &document::Consent) -> Option<ConsentPolicy> {
+        let remember = self.duration("consent.remember", &written.remember, 0, 365 * 24 * 3600);
+        if written.title.is_empty() || written.title.chars().count() > 80 {
+            self.problem::<()>("consent.title", "must have 1 to 80 characters");
+        }
+        if let Some(logo) = &written.logo
+            && !is_image_data_uri(logo)
+        {
+            self.problem::<()>("consent.logo", "must be a data:image/…;base64, URI of at most 32 KiB");
+        }
+        Some(ConsentPolicy { remember: remember?, title: written.title.clone(), logo: written.logo.clone() })
+    }
+}
+
+/// Whether a URL is plain http to this very machine.
+fn is_loopback_http(url: &Url) -> bool {
+    url.scheme() == "http" && matches!(url.host_str(), Some("127.0.0.1" | "[::1]" | "localhost"))
+}
+
+fn is_image_data_uri(text: &str) -> bool {
+    const MOST: usize = 32 * 1024;
+    let Some(rest) = text.strip_prefix("data:image/") else { return false };
+    let Some((kind, data)) = rest.split_once(";base64,") else { return false };
+    text.len() <= MOST
+        && matches!(kind, "png" | "svg+xml" | "jpeg" | "webp" | "gif")
+        && data.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'='))
+}
+
+#[cfg(test)]
+#[path = "config/config_tests.rs"]
+mod config_tests;

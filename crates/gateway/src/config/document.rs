@@ -1,0 +1,444 @@
+//! The configuration document as written: one type a section, every field described, unknown fields refused.
+//!
+//! `docs/config.md` and `docs/config.schema.json` are generated from these types.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use portcullis_protocol::json::{self, JsonError, Limits};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::Problem;
+
+/// The plugin configuration of the filter: one JSON document.
+#[derive(Debug)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(rename_all = "camelCase", deny_unknown_fields))]
+pub struct Document {
+    /// The gateway's public origin and the `iss` of its tokens: https (http on loopback), without a trailing slash,
+    /// query or fragment.
+    pub issuer: String,
+    /// Keys that sign access tokens, as PEM: EC P-256 or P-384, RSA of 2048 bits or more, Ed25519. The first signs, all
+    /// verify and are published. An RSA key signs fast only through Envoy's own `sign` function.
+    pub signing_keys: Vec<SecretRef>,
+    /// Gateway secrets of at least 32 bytes. The first seals stored records and authenticates codes and refresh tokens;
+    /// all are accepted, so that a secret can be replaced without logging anyone out.
+    pub secrets: Vec<SecretRef>,
+    /// How long tokens live.
+    #[cfg_attr(feature = "schema", schemars(default))]
+    pub token_lifespans: TokenLifespans,
+    /// The scopes a client may ask for.
+    #[cfg_attr(feature = "schema", schemars(default = "default_scopes"))]
+    pub scopes_supported: Vec<String>,
+    /// Where logins are kept.
+    #[cfg_attr(feature = "schema", schemars(default))]
+    pub storage: Storage,
+    /// Which OAuth clients are served.
+    #[cfg_attr(feature = "schema", schemars(default))]
+    pub clients: Clients,
+    /// The consent page.
+    #[cfg_attr(feature = "schema", schemars(default))]
+    pub consent: Consent,
+    /// The identity provider that users log in at. Exactly one.
+    pub upstream_providers: Vec<UpstreamProvider>,
+    /// What is protected. The longest matching prefix decides.
+    pub resources: Vec<Resource>,
+    /// What a path that no resource matches gets.
+    #[cfg_attr(feature = "schema", schemars(default))]
+    pub default: DefaultAction,
+    /// How many proxies in front of Envoy append to `X-Forwarded-For`; 0 takes the peer's address as the client's.
+    #[cfg_attr(feature = "schema", schemars(default))]
+    pub trusted_proxies: u8,
+    /// Allows what only a developer's machine may do: secrets inside this document, lifespans of seconds, cookies over
+    /// plain http on loopback.
+    #[cfg_attr(feature = "schema", schemars(default))]
+    pub development: bool,
+}
+
+/// Where a secret comes from. Never the secret itself, except in development: Envoy prints this document on its admin
+/// port.
+#[derive(Deserialize, Serialize, Clone)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub enum SecretRef {
+    /// The environment variable of Envoy's process, passed on by `host_env_keys` (Istio: `valueFrom: HOST`).
+    Env(String),
+    /// The secret itself; only with `development: true`.
+    Inline(String),
+}
+
+impl fmt::Debug for SecretRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Env(name) => write!(f, "Env({name})"),
+            Self::Inline(_) => f.write_str("Inline(..)"),
+        }
+    }
+}
+
+/// Lifespans of what the gateway issues.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct TokenLifespans {
+    /// Access tokens: 1m to 24h.
+    pub access_token: String,
+    /// Refresh tokens, renewed at each rotation: 1h to 30d.
+    pub refresh_token: String,
+    /// Authorization codes: 30s to 10m. 60s is enough for a client that waits for its code.
+    pub authorization_code: String,
+}
+
+impl Default for TokenLifespans {
+    fn default() -> Self {
+        Self { access_token: "1h".into(), refresh_token: "168h".into(), authorization_code: "10m".into() }
+    }
+}
+
+/// Where logins are kept.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(tag = "type", rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub enum Storage {
+    /// In this Envoy process: shared by its workers, lost when it exits.
+    Memory {
+        /// The most memory it may use, in bytes: 1 MiB to 8 GiB.
+        #[serde(default = "default_memory_bytes")]
+        max_bytes: u64,
+    },
+}
+
+impl Default for Storage {
+    fn default() -> Self {
+        Self::Memory { max_bytes: default_memory_bytes() }
+    }
+}
+
+/// Which OAuth clients are served.
+#[derive(Debug, Default, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Clients {
+    /// Dynamic client registration (RFC 7591) of public clients.
+    pub dynamic_registration: DynamicRegistration,
+}
+
+/// Dynamic client registration (RFC 7591).
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct DynamicRegistration {
+    /// Whether strangers may register clients at all.
+    pub enabled: bool,
+    /// How long a client is remembered after its last successful token request. One that never got a token is forgotten
+    /// after a day.
+    pub lifetime: String,
+    /// Registrations a minute that one address may make.
+    pub rate_per_minute: u32,
+    /// Registrations a minute from all addresses together; absent: ten times `ratePerMinute`.
+    pub global_rate_per_minute: Option<u32>,
+    /// Registrations a day from all addresses together, which bounds how many unused clients are ever stored.
+    pub max: u32,
+}
+
+impl Default for DynamicRegistration {
+    fn default() -> Self {
+        Self { enabled: true, lifetime: "720h".into(), rate_per_minute: 60, global_rate_per_minute: None, max: 10_000 }
+    }
+}
+
+/// The consent page.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Consent {
+    /// How long a given consent is remembered for the same user, client, redirect, scopes and resource; `0s` asks every
+    /// time.
+    pub remember: String,
+    /// The name shown on the page: your organization or service.
+    pub title: String,
+    /// A logo shown on the page, as a `data:image/…;base64,` URI of at most 32 KiB.
+    pub logo: Option<String>,
+}
+
+impl Default for Consent {
+    fn default() -> Self {
+        Self { remember: "720h".into(), title: "Portcullis".into(), logo: None }
+    }
+}
+
+/// An identity provider.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct UpstreamProvider {
+    /// A name of your choice, a DNS label; resources refer to it.
+    pub name: String,
+    /// The kind of provider.
+    #[serde(rename = "type")]
+    pub kind: ProviderType,
+    /// The settings of an `oidc` provider.
+    pub oidc_config: OidcConfig,
+}
+
+/// The kind of provider.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub enum ProviderType {
+    /// OpenID Connect with discovery.
+    Oidc,
+}
+
+/// An OpenID Connect provider.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct OidcConfig {
+    /// The provider's issuer; its discovery document is at `/.well-known/openid-configuration` under it.
+    pub issuer_url: String,
+    /// Envoy's cluster for the issuer's host.
+    pub cluster: String,
+    /// Envoy's clusters for other hosts that the discovery document may name for its token and key endpoints, by host or
+    /// host:port. A host that is not listed here is never called.
+    #[serde(default)]
+    pub clusters: BTreeMap<String, String>,
+    /// The client id that the provider gave this gateway. Its redirect URI is `<issuer>/oauth/callback`.
+    pub client_id: String,
+    /// The client's secret; absent for a public client.
+    #[serde(default)]
+    pub client_secret: Option<SecretRef>,
+    /// The scopes asked of the provider; must contain `openid`, and usually what makes the provider issue a refresh
+    /// token.
+    #[serde(default = "default_provider_scopes")]
+    pub scopes: Vec<String>,
+    /// The ID token claim that names the user for good.
+    #[serde(default = "default_subject_claim")]
+    pub subject_claim: String,
+    /// Further parameters of the authorization request, such as `prompt` or `access_type`.
+    #[serde(default)]
+    pub additional_authorization_params: BTreeMap<String, String>,
+}
+
+/// One protected resource.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Resource {
+    /// The resource's URI as clients know it, and the audience of its tokens (RFC 8707).
+    pub resource: String,
+    /// Which requests belong to it.
+    pub r#match: Match,
+    /// What is behind it.
+    pub kind: ResourceKind,
+    /// The scopes a token must have to be let through.
+    #[serde(default = "default_resource_scopes")]
+    pub scopes: Vec<String>,
+    /// What the back end gets in place of the client's token.
+    #[serde(default)]
+    pub inject: Inject,
+}
+
+/// Which requests belong to a resource.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Match {
+    /// A path, matched by whole segments: `/mcp` matches `/mcp`, `/mcp/` and `/mcp/x`, not `/mcpx`.
+    pub prefix: String,
+}
+
+/// What is behind a resource.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub enum ResourceKind {
+    /// An MCP server.
+    Mcp,
+    /// Any HTTP API.
+    Http,
+}
+
+/// What the back end gets in place of the client's token, which is always removed.
+#[derive(Debug, Default, Deserialize, Serialize)]
+#[serde(tag = "type", rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub enum Inject {
+    /// Nothing.
+    #[default]
+    None,
+    /// The user's own access token of an upstream provider.
+    UpstreamInject {
+        /// The provider's name.
+        provider_name: String,
+        /// The header it is put into, as `Bearer <token>`.
+        #[serde(default = "default_injection_header")]
+        header: String,
+    },
+}
+
+/// What a path that no resource matches gets.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub enum DefaultAction {
+    /// A 404 from the gateway.
+    #[default]
+    Deny,
+    /// On to the back end, unchanged and without any check.
+    Pass,
+}
+
+impl Document {
+    /// Reads the document section by section, so that one mistake does not hide another.
+    pub(super) fn parse(bytes: &[u8], problems: &mut Vec<Problem>) -> Option<Self> {
+        let mut sections = match json::parse_object(bytes, Limits::DOCUMENT) {
+            Ok(map) => Sections { map, problems },
+            Err(error) => {
+                problems.push(Problem::new("", describe_json(error)));
+                return None;
+            }
+        };
+        let issuer = sections.required("issuer");
+        let signing_keys = sections.list("signingKeys");
+        let secrets = sections.list("secrets");
+        let token_lifespans = sections.or_default("tokenLifespans");
+        let scopes_supported = sections.optional("scopesSupported", default_scopes);
+        let storage = sections.or_default("storage");
+        let clients = sections.or_default("clients");
+        let consent = sections.or_default("consent");
+        let upstream_providers = sections.list("upstreamProviders");
+        let resources = sections.list("resources");
+        let default = sections.or_default("default");
+        let trusted_proxies = sections.or_default("trustedProxies");
+        let development = sections.or_default("development");
+        sections.refuse_the_rest();
+        Some(Self {
+            issuer: issuer?,
+            signing_keys: signing_keys?,
+            secrets: secrets?,
+            token_lifespans: token_lifespans?,
+            scopes_supported: scopes_supported?,
+            storage: storage?,
+            clients: clients?,
+            consent: consent?,
+            upstream_providers: upstream_providers?,
+            resources: resources?,
+            default: default?,
+            trusted_proxies: trusted_proxies?,
+            development: development?,
+        })
+    }
+}
+
+/// The document's sections that have not been read yet, and what was wrong with those that have.
+struct Sections<'a> {
+    map: serde_json::Map<String, Value>,
+    problems: &'a mut Vec<Problem>,
+}
+
+impl Sections<'_> {
+    fn required<T: DeserializeOwned>(&mut self, name: &str) -> Option<T> {
+        match self.map.remove(name) {
+            Some(value) => self.read(name, value),
+            None => {
+                self.problems.push(Problem::new(name, "is required"));
+                None
+            }
+        }
+    }
+
+    fn optional<T: DeserializeOwned>(&mut self, name: &str, default: fn() -> T) -> Option<T> {
+        match self.map.remove(name) {
+            Some(value) => self.read(name, value),
+            None => Some(default()),
+        }
+    }
+
+    fn or_default<T: DeserializeOwned + Default>(&mut self, name: &str) -> Option<T> {
+        self.optional(name, T::default)
+    }
+
+    /// A required list, item by item.
+    fn list<T: DeserializeOwned>(&mut self, name: &str) -> Option<Vec<T>> {
+        let items: Vec<Value> = self.required(name)?;
+        if items.is_empty() {
+            self.problems.push(Problem::new(name, "must have at least one entry"));
+        }
+        // Collected first: every item is to be looked at, not only those up to the first mistake.
+        let read: Vec<Option<T>> =
+            items.into_iter().enumerate().map(|(index, item)| self.read(&format!("{name}[{index}]"), item)).collect();
+        read.into_iter().collect()
+    }
+
+    fn read<T: DeserializeOwned>(&mut self, path: &str, value: Value) -> Option<T> {
+        match serde_path_to_error::deserialize(value) {
+            Ok(section) => Some(section),
+            Err(error) => {
+                let inner = error.path().to_string();
+                let path = match inner.as_str() {
+                    "." => path.to_owned(),
+                    deeper if deeper.starts_with('[') => format!("{path}{deeper}"),
+                    deeper => format!("{path}.{deeper}"),
+                };
+                self.problems.push(Problem::new(&path, describe(error.inner())));
+                None
+            }
+        }
+    }
+
+    fn refuse_the_rest(self) {
+        for name in self.map.keys() {
+            self.problems.push(Problem::new(name, "is not a known field"));
+        }
+    }
+}
+
+/// serde's message without the value it quotes: a secret pasted into the wrong field must not reach the log.
+fn describe(error: &serde_json::Error) -> String {
+    let message = error.to_string();
+    if message.starts_with("missing field") || message.starts_with("unknown field") {
+        return message;
+    }
+    match message.rsplit_once("expected ") {
+        Some((_, expected)) => format!("expected {expected}"),
+        None => "has a value that is not allowed here".to_owned(),
+    }
+}
+
+fn describe_json(error: JsonError) -> &'static str {
+    match error {
+        JsonError::TooLarge => "is larger than 64 KiB",
+        JsonError::TooDeep => "is nested too deeply",
+        JsonError::NotUtf8 => "is not UTF-8",
+        JsonError::DuplicateMember => "has a field twice",
+        JsonError::NotAnObject => "must be a JSON object",
+        JsonError::Syntax => "is not JSON",
+    }
+}
+
+fn default_scopes() -> Vec<String> {
+    ["openid", "profile", "email", "offline_access"].map(String::from).to_vec()
+}
+
+fn default_provider_scopes() -> Vec<String> {
+    ["openid", "offline_access"].map(String::from).to_vec()
+}
+
+fn default_resource_scopes() -> Vec<String> {
+    vec!["openid".to_owned()]
+}
+
+fn default_subject_claim() -> String {
+    "sub".to_owned()
+}
+
+fn default_injection_header() -> String {
+    "authorization".to_owned()
+}
+
+fn default_memory_bytes() -> u64 {
+    64 * 1024 * 1024
+}

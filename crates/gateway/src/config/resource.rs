@@ -1,0 +1,145 @@
+//! The protected resources' section.
+
+use std::rc::Rc;
+
+use portcullis_protocol::oauth::resource::ResourceUri;
+use portcullis_protocol::oauth::scope::ScopeSet;
+use url::Url;
+
+use super::document::{self, Document, Inject, ResourceKind};
+use super::{Compiler, Issuer};
+
+/// A protected resource.
+pub struct Resource {
+    /// Its URI: the audience of its tokens.
+    pub uri: ResourceUri,
+    /// The same as text, shared with the audit trail.
+    pub name: Rc<str>,
+    /// The path prefix, without a trailing slash; empty for everything.
+    pub prefix: String,
+    /// What is behind it.
+    pub kind: ResourceKind,
+    /// The scopes that a token must have.
+    pub scopes: ScopeSet,
+    /// The same, space-separated, for challenges.
+    pub scope_text: String,
+    /// What the back end gets.
+    pub injector: Option<Injector>,
+    /// The path of its metadata document (RFC 9728 §3.1).
+    pub metadata_path: String,
+    /// The absolute URL of the same, for challenges.
+    pub metadata_url: String,
+}
+
+/// How a resource's back end gets the user's upstream token.
+pub struct Injector {
+    /// The header's name, lower case.
+    pub header: Rc<str>,
+}
+
+impl Resource {
+    /// The host and port of its URI.
+    #[must_use]
+    pub fn authority(&self) -> Option<&str> {
+        self.uri.as_str().split_once("://")?.1.split('/').next()
+    }
+}
+
+/// Headers that carry the request itself; a token in one of them would change or break it.
+const NOT_INJECTABLE: [&str; 8] =
+    ["host", "content-length", "content-type", "transfer-encoding", "connection", "upgrade", "cookie", "te"];
+
+impl Compiler<'_> {
+    pub(super) fn resources(
+        &mut self,
+        document: &Document,
+        issuer: Option<&Issuer>,
+        supported: Option<&ScopeSet>,
+    ) -> Option<Vec<Resource>> {
+        let compiled: Vec<Option<Resource>> = document
+            .resources
+            .iter()
+            .enumerate()
+            .map(|(index, written)| self.resource(&format!("resources[{index}]"), written, document, issuer, supported))
+            .collect();
+        let resources = compiled.into_iter().collect::<Option<Vec<_>>>()?;
+        for (index, resource) in resources.iter().enumerate() {
+            let before = resources.iter().take(index);
+            if before.clone().any(|other| other.prefix == resource.prefix) {
+                self.problem::<()>(&format!("resources[{index}].match.prefix"), "is another resource's prefix too");
+            }
+            if before.clone().any(|other| other.uri == resource.uri) {
+                self.problem::<()>(&format!("resources[{index}].resource"), "is another resource's URI too");
+            }
+        }
+        Some(resources)
+    }
+
+    fn resource(
+        &mut self,
+        path: &str,
+        written: &document::Resource,
+        document: &Document,
+        issuer: Option<&Issuer>,
+        supported: Option<&ScopeSet>,
+    ) -> Option<Resource> {
+        let uri = match ResourceUri::parse(&written.resource) {
+            Ok(uri) => Some(uri),
+            Err(error) => self.problem(&format!("{path}.resource"), error.to_string()),
+        };
+        let prefix = self.prefix(&format!("{path}.match.prefix"), &written.r#match.prefix, issuer);
+        let scopes = self.scopes(&format!("{path}.scopes"), &written.scopes);
+        if let (Some(scopes), Some(supported)) = (&scopes, supported)
+            && !scopes.is_subset_of(supported)
+        {
+            self.problem::<()>(&format!("{path}.scopes"), "must all be in scopesSupported");
+        }
+        let injector = self.injector(&format!("{path}.inject"), &written.inject, document);
+        let (uri, scopes) = (uri?, scopes?);
+        let url = Url::parse(uri.as_str()).ok()?;
+        let metadata_path = format!("/.well-known/oauth-protected-resource{}", url.path().trim_end_matches('/'));
+        Some(Resource {
+            name: Rc::from(uri.as_str()),
+            metadata_url: format!("{}{metadata_path}", url.origin().ascii_serialization()),
+            metadata_path,
+            uri,
+            prefix: prefix?,
+            kind: written.kind,
+            scope_text: scopes.to_string(),
+            scopes,
+            injector: injector?,
+        })
+    }
+
+    fn prefix(&mut self, path: &str, written: &str, issuer: Option<&Issuer>) -> Option<String> {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~!$&'()*+,;=:@".contains(&byte);
+        let strange = written.split('/').any(|segment| segment == "." || segment == "..");
+        if !written.starts_with('/') || written.contains("//") || strange || !written.bytes().all(plain) {
+            return self.problem(path, "must be a plain absolute path such as \"/mcp\"");
+        }
+        let prefix = written.trim_end_matches('/');
+        let base = issuer.map_or("", |issuer| issuer.path.as_str());
+        for own in [format!("{base}/oauth"), "/.well-known".to_owned()] {
+            if prefix == own || prefix.starts_with(&format!("{own}/")) {
+                return self.problem(path, format!("{own} belongs to the gateway itself"));
+            }
+        }
+        Some(prefix.to_owned())
+    }
+
+    fn injector(&mut self, path: &str, written: &Inject, document: &Document) -> Option<Option<Injector>> {
+        let Inject::UpstreamInject { provider_name, header } = written else {
+            return Some(None);
+        };
+        if !document.upstream_providers.iter().any(|provider| provider.name == *provider_name) {
+            self.problem::<()>(&format!("{path}.providerName"), "is not the name of a configured provider");
+        }
+        let header = header.to_ascii_lowercase();
+        let is_token = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+        let refused = NOT_INJECTABLE.contains(&header.as_str()) || header.starts_with("x-envoy-");
+        if header.is_empty() || !header.bytes().all(is_token) || refused {
+            return self.problem(&format!("{path}.header"), "must be a header that may carry a token");
+        }
+        Some(Some(Injector { header: Rc::from(header) }))
+    }
+}

@@ -1,0 +1,128 @@
+//! One configured gateway as a VM holds it: the configuration, what is rendered from it once, and what this VM remembers
+//! from one request to the next.
+
+use std::cell::{Ref, RefCell};
+use std::rc::Rc;
+
+use foldhash::quality::FixedState;
+use hashbrown::HashMap;
+use portcullis_protocol::jose::key::JwkSet;
+use portcullis_protocol::opaque::SessionId;
+
+use crate::cache::{CachedToken, TokenCache};
+use crate::config::Config;
+use crate::metadata::Documents;
+use crate::protect;
+use crate::provider::ProviderState;
+use crate::verdict::Forward;
+
+/// How many verified tokens a VM remembers.
+const CACHED_TOKENS: usize = 16_384;
+
+/// How long a failed upstream refresh keeps the next one back, in seconds, so that a provider in trouble is not called
+/// once for every request.
+const REFRESH_HOLD_SECONDS: u64 = 2;
+
+/// How many failed refreshes are remembered.
+const HELD_BACK: usize = 4096;
+
+/// A gateway in service.
+pub struct Gateway {
+    config: Config,
+    documents: Documents,
+    own_keys: JwkSet,
+    tokens: RefCell<TokenCache<FixedState>>,
+    provider: RefCell<ProviderState>,
+    held_back: RefCell<HashMap<SessionId, u64, FixedState>>,
+}
+
+impl Gateway {
+    /// Puts a configuration in service. `seed` is a random number that keys this VM's hash tables, so that nobody outside
+    /// can choose tokens that collide.
+    #[must_use]
+    pub fn new(config: Config, seed: u64) -> Self {
+        let hasher = FixedState::with_seed(seed);
+        Self {
+            documents: Documents::render(&config),
+            own_keys: JwkSet::new(config.signing_keys.iter().map(|key| key.public().clone()).collect()),
+            tokens: RefCell::new(TokenCache::new(CACHED_TOKENS, hasher.clone())),
+            provider: RefCell::default(),
+            held_back: RefCell::new(HashMap::with_hasher(hasher)),
+            config,
+        }
+    }
+
+    /// Decides a call with a token that this VM has verified before, without waiting for anything; `None` leaves it to
+    /// [`crate::route::handle`].
+    ///
+    /// `target` and `authorization` are the `:path` and the whole `Authorization` value; `cookie` is the `Cookie` header.
+    #[must_use]
+    pub fn fast(&self, now: u64, target: &[u8], authorization: &[u8], cookie: Option<&[u8]>) -> Option<Forward> {
+        protect::fast(self, now, target, authorization, cookie)
+    }
+
+    /// The configuration.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The documents rendered from the configuration.
+    #[must_use]
+    pub fn documents(&self) -> &Documents {
+        &self.documents
+    }
+
+    /// The keys that verify this gateway's own tokens.
+    #[must_use]
+    pub fn own_keys(&self) -> &JwkSet {
+        &self.own_keys
+    }
+
+    /// What was proven about a token before.
+    pub(crate) fn cached(&self, authorization: &[u8]) -> Option<Rc<CachedToken>> {
+        self.tokens.borrow_mut().find(authorization)
+    }
+
+    /// Remembers what was proven about a token.
+    pub(crate) fn remember(&self, authorization: &[u8], entry: CachedToken) {
+        self.tokens.borrow_mut().insert(authorization, entry);
+    }
+
+    /// Forgets every token of a session that has ended.
+    pub fn forget_session(&self, session: SessionId) {
+        self.tokens.borrow_mut().forget_session(session);
+    }
+
+    /// What is known of the provider.
+    pub(crate) fn provider(&self) -> Ref<'_, ProviderState> {
+        self.provider.borrow()
+    }
+
+    /// Learns something about the provider.
+    pub(crate) fn learn_provider(&self, learn: impl FnOnce(&mut ProviderState)) {
+        learn(&mut self.provider.borrow_mut());
+    }
+
+    /// Whether the provider's documents are due to be fetched, at `now` in Unix seconds.
+    #[must_use]
+    pub fn provider_refresh_due(&self, now: u64) -> bool {
+        self.provider.borrow().is_due(now)
+    }
+
+    /// Whether a refresh of this session failed a moment ago.
+    pub(crate) fn refresh_is_held_back(&self, session: SessionId, now: u64) -> bool {
+        self.held_back.borrow().get(&session).is_some_and(|until| now < *until)
+    }
+
+    /// Keeps the next refresh of this session back for a moment.
+    pub(crate) fn hold_back_refresh(&self, session: SessionId, now: u64) {
+        let mut held_back = self.held_back.borrow_mut();
+        if held_back.len() >= HELD_BACK {
+            held_back.retain(|_, until| now < *until);
+        }
+        if held_back.len() < HELD_BACK {
+            held_back.insert(session, now.saturating_add(REFRESH_HOLD_SECONDS));
+        }
+    }
+}

@@ -1,0 +1,318 @@
+//! A call to a protected resource: from the bearer token to what the back end is given.
+//!
+//! The fast path and the slow path share one rule, [`decide`], over the same facts; they differ in where the facts come
+//! from. The client's token never reaches the back end, and a missing upstream token is a refusal, never an empty header.
+
+use std::rc::Rc;
+
+use portcullis_protocol::bearer::{self, Bearer, BearerError};
+use portcullis_protocol::http::{Request, Response};
+use portcullis_protocol::jose::claims::{self, ClaimError, Expected, SignatureError, Typ, VerifiedToken};
+use portcullis_protocol::jose::jws::{Jws, JwsError};
+use portcullis_protocol::oauth::challenge::Challenge;
+use portcullis_protocol::oauth::error::{ErrorCode, OAuthError};
+use portcullis_protocol::path::RoutePath;
+
+use crate::audit::{Audit, Decision};
+use crate::cache::{CachedToken, TokenFacts};
+use crate::config::Resource;
+use crate::cookies;
+use crate::gateway::Gateway;
+use crate::ports::Ports;
+use crate::records::{Records, Unavailable, Upstream, session_key, upstream_key};
+use crate::replies::{Cors, cors, try_later, unavailable, uncached};
+use crate::route;
+use crate::session::Session;
+use crate::upstream::{RefreshOutcome, UpstreamAccess};
+use crate::verdict::{Credentials, Forward, Injection, Settled, Verdict};
+
+/// Why a call is refused.
+#[derive(Debug)]
+enum Refusal {
+    /// There is no token: the challenge says where to get one.
+    NoToken,
+    /// The request itself is not one that RFC 6750 allows.
+    Malformed(&'static str),
+    /// The token is not valid here (RFC 6750 §3.1).
+    InvalidToken(&'static str),
+    /// The token lacks a scope.
+    InsufficientScope,
+    /// The session behind the token has no upstream token any more.
+    LoginRequired,
+    /// The provider did not renew the upstream token in time.
+    UpstreamUnavailable,
+    /// Something of ours is away.
+    Unavailable(Unavailable),
+}
+
+/// Decides a call with a token that this VM has verified before.
+pub(crate) fn fast(
+    gateway: &Gateway,
+    now: u64,
+    target: &[u8],
+    authorization: &[u8],
+    cookie: Option<&[u8]>,
+) -> Option<Forward> {
+    let cached = gateway.cached(authorization)?;
+    let path = RoutePath::parse(target).ok()?;
+    let index = route::resource(gateway.config(), &path)?;
+    // Anything out of the ordinary, also an ordinary refusal, is the slow path's to say.
+    let usable = now < cached.recheck_at && decide(&cached.facts, index, now).is_ok();
+    let fresh = cached.upstream.as_ref().is_none_or(|upstream| now < upstream.refresh_at && now < upstream.stale_at);
+    let query_is_clean = path.query().is_none_or(|query| !bearer::token_in_query(query));
+    if !usable || !fresh || !query_is_clean {
+        return None;
+    }
+    let resource = gateway.config().resources.get(index)?;
+    Some(forward(resource, &cached.facts, cached.upstream.as_ref(), cookie))
+}
+
+/// Decides a call.
+///
+/// Nothing is consumed: a client that hangs up changes nothing, and a refresh that it asked for goes on without it.
+pub async fn protect<P: Ports>(
+    gateway: Rc<Gateway>,
+    index: usize,
+    request: &Request,
+    path: &RoutePath,
+    ports: &P,
+) -> Verdict {
+    let Some(resource) = gateway.config().resources.get(index) else {
+        return Refusal::Malformed("there is no such resource").reply(None).into();
+    };
+    let call = Call { gateway: &gateway, index, resource, request, path };
+    match call.decide(ports).await {
+        Ok(Granted::Now { facts, upstream }) => {
+            let forward = forward(resource, &facts, upstream.as_ref(), call.cookie());
+            call.remember(facts, upstream, ports.now());
+            Settled::Forward(forward).into()
+        }
+        Ok(Granted::AfterRefresh(facts)) => {
+            let session = facts.session;
+            let cookie = call.cookie().map(<[u8]>::to_vec);
+            let authorization = request.headers.one("authorization").map(<[u8]>::to_vec);
+            let gateway = Rc::clone(&gateway);
+            let now = ports.now();
+            let decide = Box::new(move |outcome: &RefreshOutcome| {
+                after_refresh(&gateway, index, facts, authorization, cookie.as_deref(), outcome, now)
+            });
+            Verdict::AwaitRefresh { session, decide }
+        }
+        Err(refusal) => refusal.reply(Some(resource)).into(),
+    }
+}
+
+/// The rule for a call with a verified token, wherever the facts come from.
+fn decide(facts: &TokenFacts, resource: usize, now: u64) -> Result<(), Refusal> {
+    if facts.resource != resource {
+        return Err(Refusal::InvalidToken(ClaimError::WrongAudience.public_reason()));
+    }
+    if now >= facts.expires_at {
+        return Err(Refusal::InvalidToken(ClaimError::Expired.public_reason()));
+    }
+    Ok(())
+}
+
+/// A call with everything that its decision is made from.
+struct Call<'a> {
+    gateway: &'a Gateway,
+    index: usize,
+    resource: &'a Resource,
+    request: &'a Request,
+    path: &'a RoutePath,
+}
+
+enum Granted {
+    Now { facts: TokenFacts, upstream: Option<UpstreamAccess> },
+    AfterRefresh(TokenFacts),
+}
+
+impl Call<'_> {
+    async fn decide<P: Ports>(&self, ports: &P) -> Result<Granted, Refusal> {
+        // A token in the query ends up in logs; it is refused even where a good header stands beside it (RFC 9700 §4.3.2).
+        if self.path.query().is_some_and(bearer::token_in_query) {
+            return Err(Refusal::Malformed("an access token must not be in the URL"));
+        }
+        let bearer = match Bearer::from_headers(self.request.headers.all("authorization")) {
+            Ok(Some(bearer)) => bearer,
+            Ok(None) | Err(BearerError::OtherScheme) => return Err(Refusal::NoToken),
+            Err(_) => return Err(Refusal::Malformed("the Authorization header must be one bearer token")),
+        };
+        let token = self.verify(bearer, ports)?;
+        let facts = TokenFacts {
+            subject: Rc::from(token.subject()),
+            client: Rc::from(token.client_id()),
+            session: token.session(),
+            resource: self.index,
+            expires_at: token.expires_at(),
+        };
+        decide(&facts, self.index, ports.now())?;
+        if !self.resource.scopes.iter().all(|needed| token.scopes().any(|scope| scope == needed)) {
+            return Err(Refusal::InsufficientScope);
+        }
+        self.check_session(&token, ports).await?;
+        if self.resource.injector.is_none() {
+            return Ok(Granted::Now { facts, upstream: None });
+        }
+        let upstream = self.upstream(&facts, ports).await?;
+        let now = ports.now();
+        if now >= upstream.stale_at {
+            return Ok(Granted::AfterRefresh(facts));
+        }
+        if now >= upstream.refresh_at {
+            ports.refresh_upstream(facts.session);
+        }
+        Ok(Granted::Now { facts, upstream: Some(upstream) })
+    }
+
+    fn verify<P: Ports>(&self, bearer: &str, ports: &P) -> Result<VerifiedToken, Refusal> {
+        let invalid = |reason| Refusal::InvalidToken(reason);
+        let jws = Jws::parse(bearer).map_err(|error: JwsError| invalid(error.public_reason()))?;
+        let signed = claims::verify(&jws, self.gateway.own_keys(), |key, alg, message, signature| {
+            ports.verify(key, alg, message, signature)
+        })
+        .map_err(|error: SignatureError| invalid(error.public_reason()))?;
+        let expected = Expected {
+            issuer: &self.gateway.config().issuer.url,
+            audience: self.resource.uri.as_str(),
+            typ: Typ::AccessToken,
+            // Our own clock made these tokens; other workers and replicas may be a little off.
+            leeway: 0,
+        };
+        signed.access_token(&expected, ports.now()).map_err(|error| invalid(error.public_reason()))
+    }
+
+    /// The session behind the token must still be there: this is how a revoked login ends before its tokens expire.
+    async fn check_session<P: Ports>(&self, token: &VerifiedToken, ports: &P) -> Result<(), Refusal> {
+        let records = Records::new(&self.gateway.config().key_ring, ports);
+        let session = records.load::<Session>(&session_key(token.session())).await.map_err(Refusal::Unavailable)?;
+        let lives = session.is_some_and(|loaded| {
+            let session = loaded.record;
+            session.generation().is_some()
+                && session.client_id == token.client_id()
+                && session.user_id == token.subject()
+                && session.resource == self.resource.uri.as_str()
+        });
+        if lives { Ok(()) } else { Err(Refusal::InvalidToken("the session of this token has ended")) }
+    }
+
+    async fn upstream<P: Ports>(&self, facts: &TokenFacts, ports: &P) -> Result<UpstreamAccess, Refusal> {
+        let config = self.gateway.config();
+        let records = Records::new(&config.key_ring, ports);
+        let key = upstream_key(facts.session, &config.provider.name);
+        let loaded = records.load::<Upstream>(&key).await.map_err(Refusal::Unavailable)?;
+        loaded.map(|loaded| UpstreamAccess::of(&loaded.record)).ok_or(Refusal::LoginRequired)
+    }
+
+    fn cookie(&self) -> Option<&[u8]> {
+        self.request.headers.one("cookie")
+    }
+
+    fn remember(&self, facts: TokenFacts, upstream: Option<UpstreamAccess>, now: u64) {
+        if let Some(authorization) = self.request.headers.one("authorization") {
+            self.gateway.remember(authorization, CachedToken::new(facts, upstream, now));
+        }
+    }
+}
+
+fn after_refresh(
+    gateway: &Gateway,
+    index: usize,
+    facts: TokenFacts,
+    authorization: Option<Vec<u8>>,
+    cookie: Option<&[u8]>,
+    outcome: &RefreshOutcome,
+    now: u64,
+) -> Settled {
+    let resource = gateway.config().resources.get(index);
+    let refusal = match (outcome, resource) {
+        (RefreshOutcome::Ready(upstream), Some(resource)) => {
+            let forward = forward(resource, &facts, Some(upstream), cookie);
+            if let Some(authorization) = authorization {
+                gateway.remember(&authorization, CachedToken::new(facts, Some(upstream.clone()), now));
+            }
+            return Settled::Forward(forward);
+        }
+        (RefreshOutcome::LoginRequired, _) => Refusal::LoginRequired,
+        (RefreshOutcome::Ready(_) | RefreshOutcome::Unavailable | RefreshOutcome::Elsewhere, _) => {
+            Refusal::UpstreamUnavailable
+        }
+    };
+    refusal.reply(resource)
+}
+
+fn forward(
+    resource: &Resource,
+    facts: &TokenFacts,
+    upstream: Option<&UpstreamAccess>,
+    cookie: Option<&[u8]>,
+) -> Forward {
+    let credentials = match (&resource.injector, upstream) {
+        (Some(injector), Some(upstream)) => {
+            Credentials::Injected(Injection { name: Rc::clone(&injector.header), value: Rc::clone(&upstream.value) })
+        }
+        (Some(_) | None, _) => Credentials::Stripped,
+    };
+    let audit = Audit {
+        subject: Some(Rc::clone(&facts.subject)),
+        client: Some(Rc::clone(&facts.client)),
+        resource: Some(Rc::clone(&resource.name)),
+        decision: Decision::Allow,
+        reason: "valid_token",
+    };
+    Forward { credentials, cookie: cookie.and_then(cookies::without_own), audit }
+}
+
+impl Refusal {
+    /// The answer, with a challenge wherever a token would help (RFC 6750 §3, RFC 9728 §5.1).
+    fn reply(self, resource: Option<&Resource>) -> Settled {
+        let (code, description, reason) = match self {
+            Self::NoToken => (None, "an access token is required", "no_token"),
+            Self::Malformed(description) => (Some(ErrorCode::InvalidRequest), description, "malformed_credentials"),
+            Self::InvalidToken(description) => (Some(ErrorCode::InvalidToken), description, "invalid_token"),
+            Self::InsufficientScope => (
+                Some(ErrorCode::InsufficientScope),
+                "the token lacks a scope that is needed here",
+                "insufficient_scope",
+            ),
+            Self::LoginRequired => (
+                Some(ErrorCode::InvalidToken),
+                "the login at the identity provider has ended; authorize again",
+                "upstream_login_required",
+            ),
+            Self::UpstreamUnavailable => {
+                let response = try_later("the identity provider did not renew the login in time; try again");
+                return Settled::Reply(response, audit(resource, Decision::Fail, "upstream_unavailable"));
+            }
+            Self::Unavailable(cause) => {
+                let (response, reason) = unavailable(cause);
+                return Settled::Reply(response, audit(resource, Decision::Fail, reason));
+            }
+        };
+        let error = OAuthError::new(code.unwrap_or(ErrorCode::InvalidRequest), description);
+        let status = match code {
+            None | Some(ErrorCode::InvalidToken) => 401,
+            Some(ErrorCode::InsufficientScope) => 403,
+            Some(_) => 400,
+        };
+        let challenge = resource.map(|resource| Challenge {
+            resource_metadata: &resource.metadata_url,
+            scope: &resource.scopes,
+            error: code,
+            description: code.map(|_| description),
+        });
+        let mut response = uncached(Response::json(status, error.to_json()));
+        if let Some(challenge) = challenge {
+            response = response.header("www-authenticate", &challenge.to_string());
+        }
+        Settled::Reply(cors(response, Cors::ReadMcp), audit(resource, Decision::Deny, reason))
+    }
+}
+
+fn audit(resource: Option<&Resource>, decision: Decision, reason: &'static str) -> Audit {
+    Audit { resource: resource.map(|resource| Rc::clone(&resource.name)), ..Audit::new(decision, reason) }
+}
+
+#[cfg(test)]
+#[path = "protect_tests.rs"]
+mod protect_tests;

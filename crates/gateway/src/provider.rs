@@ -1,0 +1,411 @@
+//! The identity provider, as an OpenID Connect client sees it: discovery, keys, the authorization request, the token
+//! endpoint, the ID token.
+//!
+//! What the provider says is trusted only as far as it is checked: its documents must name the configured issuer, its
+//! endpoints must lie at authorities that the configuration knows a cluster for, its answers must be the JSON they claim.
+
+use std::rc::Rc;
+
+use portcullis_protocol::jose::claims::{self, Expected, SignatureError, Typ, VerifiedIdToken};
+use portcullis_protocol::jose::jws::Jws;
+use portcullis_protocol::jose::key::JwkSet;
+use portcullis_protocol::json::{self, Limits};
+use portcullis_protocol::oauth::params;
+use portcullis_protocol::oauth::pkce::CodeVerifier;
+use portcullis_protocol::secret::Secret;
+use serde_json::{Map, Value};
+use url::Url;
+
+use crate::config::{Provider, provider_authority};
+use crate::gateway::Gateway;
+use crate::ports::{CallReply, CallRequest, Ports};
+
+/// How long one call to the provider may take, in milliseconds.
+const CALL_TIMEOUT_MS: u64 = 5_000;
+
+/// How long the provider's documents are used before they are fetched again, in seconds.
+const DOCUMENTS_LIFE: u64 = 3_600;
+
+/// How soon after a failure, or after a key was asked for that the provider does not have, they are fetched again.
+const RETRY_SECONDS: u64 = 10;
+
+/// How far the provider's clock may be from ours, in seconds.
+const LEEWAY: u64 = 60;
+
+/// What this VM knows of the provider.
+#[derive(Default)]
+pub struct ProviderState {
+    known: Option<Known>,
+    retry_at: u64,
+}
+
+struct Known {
+    discovery: Rc<Discovery>,
+    keys: Rc<JwkSet>,
+    fetched_at: u64,
+}
+
+/// What the provider's discovery document says (OIDC Discovery §3).
+pub struct Discovery {
+    /// Where browsers log in.
+    pub authorization_endpoint: String,
+    token: Target,
+    jwks: Target,
+}
+
+/// An endpoint that the gateway calls.
+struct Target {
+    cluster: String,
+    authority: String,
+    path: String,
+}
+
+/// The provider's answer to a token request.
+pub struct TokenReply {
+    /// The access token.
+    pub access_token: Secret<String>,
+    /// The refresh token, when it gave one.
+    pub refresh_token: Option<Secret<String>>,
+    /// The access token's life in seconds, when it said.
+    pub expires_in: Option<u64>,
+    /// The ID token, when it gave one.
+    pub id_token: Option<Secret<String>>,
+}
+
+/// Why the provider gave nothing that can be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ProviderError {
+    /// It cannot be reached, is overloaded or failed: it may work later.
+    Unreachable,
+    /// It will not honour this code or refresh token any more.
+    GrantEnded,
+    /// It refused us, not the user: the client id, the secret or the redirect URI is wrong there.
+    Misconfigured(&'static str),
+    /// It answered something that no provider should.
+    NotUnderstood(&'static str),
+}
+
+impl ProviderState {
+    /// Whether the documents are to be fetched at `now`.
+    #[must_use]
+    pub fn is_due(&self, now: u64) -> bool {
+        let aged = self.known.as_ref().is_none_or(|known| now >= known.fetched_at.saturating_add(DOCUMENTS_LIFE));
+        aged && now >= self.retry_at
+    }
+}
+
+/// Fetches the provider's documents when they are due, so that no login has to wait for them.
+pub async fn warm<P: Ports>(gateway: Rc<Gateway>, ports: P) {
+    if gateway.provider_refresh_due(ports.now()) {
+        // A failure is remembered by `learn` itself; the next login or tick tries again.
+        let _known = learn(&gateway, &ports).await;
+    }
+}
+
+/// Where to send a browser to log in (OIDC Core §3.1.2.1). `state` and `nonce` are opaque; `verifier` stays here;
+/// `prompt` goes before the configured one.
+///
+/// # Errors
+/// [`ProviderError`] when the discovery document is not known and cannot be fetched.
+pub async fn authorization_url<P: Ports>(
+    gateway: &Gateway,
+    state: &str,
+    nonce: &str,
+    verifier: &CodeVerifier,
+    prompt: Option<&str>,
+    ports: &P,
+) -> Result<String, ProviderError> {
+    let config = gateway.config();
+    let provider = &config.provider;
+    let discovery = discovery(gateway, ports).await?;
+    let redirect_uri = callback_url(gateway);
+    let challenge = verifier.challenge().to_string();
+    let mut query = vec![
+        ("response_type", "code"),
+        ("client_id", &provider.client_id),
+        ("redirect_uri", &redirect_uri),
+        ("scope", &provider.scope),
+        ("state", state),
+        ("nonce", nonce),
+        ("code_challenge", &challenge),
+        ("code_challenge_method", "S256"),
+    ];
+    let configured = provider.extra_parameters.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    query.extend(configured.filter(|(name, _)| prompt.is_none() || *name != "prompt"));
+    query.extend(prompt.map(|prompt| ("prompt", prompt)));
+    Ok(params::append_query(&discovery.authorization_endpoint, &query))
+}
+
+/// Redeems the provider's code (OIDC Core §3.1.3.1).
+///
+/// # Errors
+/// [`ProviderError`].
+pub async fn redeem<P: Ports>(
+    gateway: &Gateway,
+    code: &str,
+    verifier: &str,
+    ports: &P,
+) -> Result<TokenReply, ProviderError> {
+    let redirect_uri = callback_url(gateway);
+    let form = [
+        ("grant_type", "authorization_code"),
+        ("code", code),
+        ("redirect_uri", &redirect_uri),
+        ("code_verifier", verifier),
+    ];
+    token_request(gateway, &form, ports).await
+}
+
+/// Exchanges a refresh token (RFC 6749 §6). An ID token in the answer must be about the same `subject` (OIDC Core §12.2).
+///
+/// # Errors
+/// [`ProviderError`]; an answer about somebody else ends the grant.
+pub async fn refresh<P: Ports>(
+    gateway: &Gateway,
+    refresh_token: &Secret<String>,
+    subject: &str,
+    ports: &P,
+) -> Result<TokenReply, ProviderError> {
+    let form = [("grant_type", "refresh_token"), ("refresh_token", refresh_token.expose().as_str())];
+    let reply = token_request(gateway, &form, ports).await?;
+    if let Some(id_token) = &reply.id_token
+        && !is_about(id_token.expose(), &gateway.config().provider, subject)
+    {
+        return Err(ProviderError::GrantEnded);
+    }
+    Ok(reply)
+}
+
+/// Verifies an ID token (OIDC Core §3.1.3.7). A key id that is not known makes the keys be fetched again, at most once in
+/// a while.
+///
+/// # Errors
+/// [`ProviderError`].
+pub async fn verify_id_token<P: Ports>(
+    gateway: &Gateway,
+    id_token: &str,
+    nonce: &str,
+    ports: &P,
+) -> Result<VerifiedIdToken, ProviderError> {
+    let provider = &gateway.config().provider;
+    let jws = Jws::parse(id_token).map_err(|error| ProviderError::NotUnderstood(error.public_reason()))?;
+    let verify = |keys: &JwkSet| {
+        claims::verify(&jws, keys, |key, alg, message, signature| ports.verify(key, alg, message, signature))
+    };
+    let signed = match verify(keys(gateway, ports).await?.as_ref()) {
+        Err(SignatureError::UnknownKey) if gateway.provider().may_retry(ports.now()) => {
+            verify(&learn(gateway, ports).await?.keys)
+        }
+        other => other,
+    };
+    let signed = signed.map_err(|_| ProviderError::NotUnderstood("the ID token's signature does not verify"))?;
+    let expected =
+        Expected { issuer: &provider.issuer, audience: &provider.client_id, typ: Typ::IdToken, leeway: LEEWAY };
+    signed.id_token(&expected, nonce, ports.now()).map_err(|error| ProviderError::NotUnderstood(error.public_reason()))
+}
+
+/// Our redirect URI at the provider.
+#[must_use]
+pub fn callback_url(gateway: &Gateway) -> String {
+    format!("{}/oauth/callback", gateway.config().issuer.url)
+}
+
+impl ProviderState {
+    fn may_retry(&self, now: u64) -> bool {
+        now >= self.retry_at
+    }
+}
+
+async fn discovery<P: Ports>(gateway: &Gateway, ports: &P) -> Result<Rc<Discovery>, ProviderError> {
+    let known = gateway.provider().known.as_ref().map(|known| Rc::clone(&known.discovery));
+    match known {
+        Some(discovery) => Ok(discovery),
+        None => Ok(learn(gateway, ports).await?.discovery),
+    }
+}
+
+async fn keys<P: Ports>(gateway: &Gateway, ports: &P) -> Result<Rc<JwkSet>, ProviderError> {
+    let known = gateway.provider().known.as_ref().map(|known| Rc::clone(&known.keys));
+    match known {
+        Some(keys) => Ok(keys),
+        None => Ok(learn(gateway, ports).await?.keys),
+    }
+}
+
+/// Fetches the discovery document and the keys. What was known before stays in use when that fails.
+async fn learn<P: Ports>(gateway: &Gateway, ports: &P) -> Result<Known, ProviderError> {
+    gateway.learn_provider(|state| state.retry_at = ports.now().saturating_add(RETRY_SECONDS));
+    let provider = &gateway.config().provider;
+    let document = Target {
+        cluster: provider.clusters.get(&provider.authority).cloned().unwrap_or_default(),
+        authority: provider.authority.clone(),
+        path: provider.discovery_path.clone(),
+    };
+    let discovery = Rc::new(read_discovery(provider, &read_object(&document.read(ports).await?)?)?);
+    let keys = discovery.jwks.read(ports).await?;
+    let keys = JwkSet::parse(&keys.body).map_err(|_| ProviderError::NotUnderstood("the key set is not one"))?;
+    let known = Known { discovery, keys: Rc::new(keys), fetched_at: ports.now() };
+    gateway.learn_provider(|state| {
+        state.known = Some(Known {
+            discovery: Rc::clone(&known.discovery),
+            keys: Rc::clone(&known.keys),
+            fetched_at: known.fetched_at,
+        });
+    });
+    Ok(known)
+}
+
+fn read_discovery(provider: &Provider, document: &Map<String, Value>) -> Result<Discovery, ProviderError> {
+    let text = |name: &'static str| document.get(name).and_then(Value::as_str);
+    // A document of another issuer would let it speak for this one (OIDC Discovery §4.3).
+    if text("issuer") != Some(&provider.issuer) {
+        return Err(ProviderError::NotUnderstood("the discovery document names another issuer"));
+    }
+    let authorization_endpoint = text("authorization_endpoint")
+        .and_then(|endpoint| Url::parse(endpoint).ok())
+        .filter(|url| url.scheme() == "https" || provider.plain_http)
+        .ok_or(ProviderError::NotUnderstood("the discovery document has no https authorization_endpoint"))?;
+    let target = |name: &'static str| {
+        text(name)
+            .and_then(|endpoint| Url::parse(endpoint).ok())
+            .and_then(|url| Target::at(provider, &url))
+            .ok_or(ProviderError::Misconfigured("an endpoint of the provider lies at a host without a cluster"))
+    };
+    Ok(Discovery {
+        authorization_endpoint: authorization_endpoint.to_string(),
+        token: target("token_endpoint")?,
+        jwks: target("jwks_uri")?,
+    })
+}
+
+impl Target {
+    /// The endpoint at a URL, if its authority has a cluster: a document must not be able to send us elsewhere.
+    fn at(provider: &Provider, url: &Url) -> Option<Self> {
+        if url.scheme() != "https" && !provider.plain_http {
+            return None;
+        }
+        let authority = provider_authority(url)?;
+        let cluster = provider.clusters.get(&authority)?.clone();
+        let path = match url.query() {
+            Some(query) => format!("{}?{query}", url.path()),
+            None => url.path().to_owned(),
+        };
+        Some(Self { cluster, authority, path })
+    }
+
+    /// Reads a JSON document.
+    async fn read<P: Ports>(&self, ports: &P) -> Result<CallReply, ProviderError> {
+        let call = CallRequest {
+            cluster: self.cluster.clone(),
+            method: "GET",
+            authority: self.authority.clone(),
+            path: self.path.clone(),
+            headers: vec![("accept", "application/json".to_owned())],
+            body: Vec::new(),
+            timeout_ms: CALL_TIMEOUT_MS,
+        };
+        let reply = ports.fetch(call).await.map_err(|_| ProviderError::Unreachable)?;
+        match reply.status {
+            200 if is_json(&reply) => Ok(reply),
+            200 => Err(ProviderError::NotUnderstood("the provider answered something that is not JSON")),
+            _ => Err(ProviderError::Unreachable),
+        }
+    }
+}
+
+async fn token_request<P: Ports>(
+    gateway: &Gateway,
+    form: &[(&str, &str)],
+    ports: &P,
+) -> Result<TokenReply, ProviderError> {
+    let provider = &gateway.config().provider;
+    let discovery = discovery(gateway, ports).await?;
+    let mut form = form.to_vec();
+    form.push(("client_id", &provider.client_id));
+    if let Some(secret) = &provider.client_secret {
+        form.push(("client_secret", secret.expose()));
+    }
+    let call = CallRequest {
+        cluster: discovery.token.cluster.clone(),
+        method: "POST",
+        authority: discovery.token.authority.clone(),
+        path: discovery.token.path.clone(),
+        headers: vec![
+            ("content-type", "application/x-www-form-urlencoded".to_owned()),
+            ("accept", "application/json".to_owned()),
+        ],
+        body: params::encode(&form).into_bytes(),
+        timeout_ms: CALL_TIMEOUT_MS,
+    };
+    let reply = ports.fetch(call).await.map_err(|_| ProviderError::Unreachable)?;
+    match reply.status {
+        200 => read_token_reply(&read_object(&reply)?),
+        408 | 429 | 500.. => Err(ProviderError::Unreachable),
+        _ => Err(read_refusal(&reply)),
+    }
+}
+
+fn read_token_reply(reply: &Map<String, Value>) -> Result<TokenReply, ProviderError> {
+    let secret = |name: &str| {
+        reply
+            .get(name)
+            .and_then(Value::as_str)
+            .filter(|text| is_header_text(text))
+            .map(|text| Secret::new(text.to_owned()))
+    };
+    let bearer = reply.get("token_type").and_then(Value::as_str).is_some_and(|t| t.eq_ignore_ascii_case("bearer"));
+    if !bearer {
+        return Err(ProviderError::NotUnderstood("the provider's token is not a bearer token"));
+    }
+    // Some providers write the number as a string.
+    let life = reply.get("expires_in");
+    let expires_in = life.and_then(Value::as_u64).or_else(|| life.and_then(Value::as_str)?.parse().ok());
+    Ok(TokenReply {
+        access_token: secret("access_token")
+            .ok_or(ProviderError::NotUnderstood("the provider gave no access token"))?,
+        refresh_token: secret("refresh_token"),
+        expires_in,
+        id_token: secret("id_token"),
+    })
+}
+
+/// Why the provider refused (RFC 6749 §5.2). Only `invalid_grant` is about the user's grant; any other code is about us.
+fn read_refusal(reply: &CallReply) -> ProviderError {
+    let code = read_object(reply).ok().and_then(|body| body.get("error").and_then(Value::as_str).map(str::to_owned));
+    match code.as_deref() {
+        Some("invalid_grant") => ProviderError::GrantEnded,
+        Some("invalid_client" | "unauthorized_client") => {
+            ProviderError::Misconfigured("the provider does not accept the gateway's client id or secret")
+        }
+        _ => ProviderError::Misconfigured("the provider refused the gateway's request"),
+    }
+}
+
+fn read_object(reply: &CallReply) -> Result<Map<String, Value>, ProviderError> {
+    if !is_json(reply) {
+        return Err(ProviderError::NotUnderstood("the provider answered something that is not JSON"));
+    }
+    json::parse_object(&reply.body, Limits::DOCUMENT)
+        .map_err(|_| ProviderError::NotUnderstood("the provider's JSON cannot be read"))
+}
+
+fn is_json(reply: &CallReply) -> bool {
+    let essence = reply.content_type.as_deref().and_then(|text| text.split(';').next()).unwrap_or_default().trim();
+    ["application/json", "application/jwk-set+json"].iter().any(|json| essence.eq_ignore_ascii_case(json))
+}
+
+/// Whether an ID token that came straight from the token endpoint is about this user. Its sender is authenticated by the
+/// connection, which stands in for the signature (OIDC Core §3.1.3.7, item 6), so a key server that is away at that moment
+/// cannot cost the user the rotated tokens.
+fn is_about(id_token: &str, provider: &Provider, subject: &str) -> bool {
+    let Ok(jws) = Jws::parse(id_token) else { return false };
+    let Ok(claims) = json::parse_object(jws.payload_bytes(), Limits::TOKEN) else { return false };
+    let claim = |name: &str| claims.get(name).and_then(Value::as_str);
+    claim("iss") == Some(&provider.issuer) && claim(&provider.subject_claim) == Some(subject)
+}
+
+/// Whether a token can stand in a header as it is.
+fn is_header_text(text: &str) -> bool {
+    const MOST: usize = 16 * 1024;
+    !text.is_empty() && text.len() <= MOST && text.bytes().all(|byte| byte.is_ascii_graphic())
+}

@@ -1,0 +1,300 @@
+//! What the gateway stores, and how: every record is sealed before it leaves the gateway, under a name that is part of
+//! the seal, so that a store can neither read one nor pass one off as another.
+
+use portcullis_protocol::digest::digest_parts;
+use portcullis_protocol::key_ring::{KeyRing, Purpose};
+use portcullis_protocol::oauth::scope::GrantedScope;
+use portcullis_protocol::opaque::SessionId;
+use portcullis_protocol::secret::Secret;
+use portcullis_storage_api::{Key, Kind, StoreError, Swap, Ttl, Version};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::ports::{NoEntropy, Ports, Store};
+use crate::session::Session;
+
+/// A kind of stored record.
+pub trait Record: Serialize + DeserializeOwned {
+    /// The kind in the record's name.
+    const KIND: Kind;
+}
+
+/// A login under way, from consent to the provider's callback.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pending {
+    /// What the client asked for and the user agreed to.
+    pub request: Authorization,
+    /// Digest of the browser that consented: the callback must come from it.
+    pub browser: [u8; 32],
+    /// The nonce that the provider's ID token must carry.
+    pub nonce: String,
+    /// The PKCE verifier of the provider's code.
+    pub verifier: String,
+    /// The user whose remembered consent this login relies on; it must turn out to be the one who logs in.
+    pub consented_by: Option<String>,
+    /// When it expires, in Unix seconds.
+    pub expires_at: u64,
+}
+
+/// A checked authorization request.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Authorization {
+    /// The client.
+    pub client_id: String,
+    /// Where the answer goes; it matched a registered URI.
+    pub redirect_uri: String,
+    /// The client's state, returned as it came.
+    pub state: Option<String>,
+    /// The client's PKCE challenge.
+    pub challenge: String,
+    /// The scopes to be granted.
+    pub scope: GrantedScope,
+    /// The resource, in canonical form.
+    pub resource: String,
+    /// What the provider is asked to do besides (`login` or `select_account`), where the client wants it.
+    pub prompt: Option<String>,
+}
+
+/// A registered client.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Client {
+    /// The name it gave itself.
+    pub name: Option<String>,
+    /// Its redirect URIs.
+    pub redirect_uris: Vec<String>,
+    /// Whether it may have refresh tokens.
+    pub refresh: bool,
+    /// When it registered, in Unix seconds.
+    pub registered_at: u64,
+}
+
+/// A consent to be remembered. Its name holds everything it covers.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Consent {
+    /// When it was given, in Unix seconds.
+    pub given_at: u64,
+}
+
+/// A user as a provider knows them.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct User {
+    /// Our name for the user: the `sub` of our tokens.
+    pub id: String,
+    /// The provider's issuer.
+    pub issuer: String,
+    /// The provider's name for the user.
+    pub subject: String,
+    /// When the user first logged in, in Unix seconds.
+    pub created_at: u64,
+}
+
+/// The provider's tokens of one session.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Upstream {
+    /// What the back end is given.
+    #[serde(with = "sealed_text")]
+    pub access_token: Secret<String>,
+    /// What the next access token is got with.
+    #[serde(with = "sealed_optional_text")]
+    pub refresh_token: Option<Secret<String>>,
+    /// When these tokens were obtained, in Unix seconds.
+    pub obtained_at: u64,
+    /// When the access token expires, in Unix seconds, if the provider said.
+    pub expires_at: Option<u64>,
+    /// The provider's name for the user, which a refreshed ID token must repeat.
+    pub subject: String,
+}
+
+impl Record for Pending {
+    const KIND: Kind = Kind::Pending;
+}
+impl Record for Client {
+    const KIND: Kind = Kind::Client;
+}
+impl Record for Consent {
+    const KIND: Kind = Kind::Consent;
+}
+impl Record for User {
+    const KIND: Kind = Kind::User;
+}
+impl Record for Session {
+    const KIND: Kind = Kind::Session;
+}
+impl Record for Upstream {
+    const KIND: Kind = Kind::Upstream;
+}
+
+/// Names a record by the parts that identify it within its kind; the parts cannot run into each other.
+#[must_use]
+pub fn key(kind: Kind, parts: &[&[u8]]) -> Key {
+    Key { kind, id: *digest_parts(parts).as_bytes() }
+}
+
+/// The key of a session.
+#[must_use]
+pub fn session_key(session: SessionId) -> Key {
+    key(Kind::Session, &[session.as_bytes()])
+}
+
+/// The key of a session's tokens at a provider.
+#[must_use]
+pub fn upstream_key(session: SessionId, provider: &str) -> Key {
+    key(Kind::Upstream, &[session.as_bytes(), provider.as_bytes()])
+}
+
+/// Something that a request needs is away. Nothing may be concluded about the request itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unavailable {
+    /// The store.
+    Store(StoreError),
+    /// The random generator.
+    Entropy,
+    /// The signing key's implementation.
+    Signer,
+}
+
+impl From<StoreError> for Unavailable {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<NoEntropy> for Unavailable {
+    fn from(_: NoEntropy) -> Self {
+        Self::Entropy
+    }
+}
+
+/// A record as loaded, with the version that a change must name.
+pub struct Loaded<R> {
+    /// The record.
+    pub record: R,
+    /// Its version.
+    pub version: Version,
+}
+
+/// Typed, sealed access to the store.
+pub struct Records<'a, P> {
+    ring: &'a KeyRing,
+    ports: &'a P,
+}
+
+impl<'a, P: Ports> Records<'a, P> {
+    /// Over the given store and secrets.
+    pub fn new(ring: &'a KeyRing, ports: &'a P) -> Self {
+        Self { ring, ports }
+    }
+
+    /// Reads a record. One that does not open is treated as absent: it was sealed under a secret that is gone, or was
+    /// tampered with, and neither may stop the user from starting over.
+    ///
+    /// # Errors
+    /// [`Unavailable::Store`].
+    pub async fn load<R: Record>(&self, key: &Key) -> Result<Option<Loaded<R>>, Unavailable> {
+        let Some(stored) = self.ports.store().get(key).await? else { return Ok(None) };
+        Ok(self.open(key, &stored.value).map(|record| Loaded { record, version: stored.version }))
+    }
+
+    /// Writes a record, whatever was there.
+    ///
+    /// # Errors
+    /// [`Unavailable`].
+    pub async fn save<R: Record>(&self, key: &Key, record: &R, ttl: Ttl) -> Result<(), Unavailable> {
+        Ok(self.ports.store().put(key, self.seal(key, record)?, ttl).await?)
+    }
+
+    /// Writes a record only where none is; tells whether it did.
+    ///
+    /// # Errors
+    /// [`Unavailable`].
+    pub async fn create<R: Record>(&self, key: &Key, record: &R, ttl: Ttl) -> Result<bool, Unavailable> {
+        Ok(self.ports.store().put_new(key, self.seal(key, record)?, ttl).await?)
+    }
+
+    /// Reads and deletes in one step.
+    ///
+    /// # Errors
+    /// [`Unavailable::Store`].
+    pub async fn take<R: Record>(&self, key: &Key) -> Result<Option<R>, Unavailable> {
+        let taken = self.ports.store().take(key).await?;
+        Ok(taken.and_then(|value| self.open(key, &value)))
+    }
+
+    /// Writes a record if it still has this version; tells whether it did.
+    ///
+    /// # Errors
+    /// [`Unavailable`].
+    pub async fn swap<R: Record>(
+        &self,
+        key: &Key,
+        version: Version,
+        record: &R,
+        ttl: Ttl,
+    ) -> Result<bool, Unavailable> {
+        let swap = self.ports.store().compare_and_swap(key, version, self.seal(key, record)?, ttl).await?;
+        Ok(swap == Swap::Swapped)
+    }
+
+    /// Deletes a record.
+    ///
+    /// # Errors
+    /// [`Unavailable::Store`].
+    pub async fn delete(&self, key: &Key) -> Result<(), Unavailable> {
+        Ok(self.ports.store().delete(key).await?)
+    }
+
+    fn seal<R: Record>(&self, key: &Key, record: &R) -> Result<Vec<u8>, Unavailable> {
+        let nonce = self.ports.random()?;
+        // Records are plain structs of strings and numbers, so serializing one cannot fail; were it to, nothing is stored.
+        let plain = Secret::new(serde_json::to_vec(record).map_err(|_| Unavailable::Store(StoreError::TooLarge))?);
+        Ok(self.ring.seal(nonce, Purpose::Record, associated_data::<R>(key).as_bytes(), plain.expose()))
+    }
+
+    fn open<R: Record>(&self, key: &Key, sealed: &[u8]) -> Option<R> {
+        let plain = self.ring.open(Purpose::Record, associated_data::<R>(key).as_bytes(), sealed).ok()?;
+        let plain = Secret::new(plain);
+        serde_json::from_slice(plain.expose()).ok()
+    }
+}
+
+/// The version of every record's layout. It is part of the seal: a record of another layout does not open.
+const LAYOUT: u8 = 1;
+
+/// What a record is sealed to: its full name, its type and its layout.
+fn associated_data<R: Record>(key: &Key) -> String {
+    format!("{key}|{}|{LAYOUT}", R::KIND.name())
+}
+
+/// The one place where a secret becomes text: inside a record that is about to be sealed.
+mod sealed_text {
+    use portcullis_protocol::secret::Secret;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(secret: &Secret<String>, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(secret.expose())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Secret<String>, D::Error> {
+        String::deserialize(deserializer).map(Secret::new)
+    }
+}
+
+/// As [`sealed_text`], for a secret that may be absent.
+mod sealed_optional_text {
+    use portcullis_protocol::secret::Secret;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(secret: &Option<Secret<String>>, serializer: S) -> Result<S::Ok, S::Error> {
+        secret.as_ref().map(Secret::expose).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Secret<String>>, D::Error> {
+        Ok(Option::<String>::deserialize(deserializer)?.map(Secret::new))
+    }
+}

@@ -1,0 +1,176 @@
+//! Dynamic client registration (RFC 7591) of public clients.
+
+use std::net::IpAddr;
+
+use portcullis_protocol::http::{Request, Response};
+use portcullis_protocol::oauth::error::{ErrorCode, OAuthError};
+use portcullis_protocol::oauth::register::Registration;
+use portcullis_protocol::opaque::SessionId;
+use portcullis_storage_api::{Bucket, Key, Kind, StoreError, Taken, Ttl};
+
+use crate::audit::{Audit, Decision};
+use crate::config::RegistrationPolicy;
+use crate::gateway::Gateway;
+use crate::ports::{Ports, Store};
+use crate::records::{self, Client, Records, Unavailable};
+use crate::replies::{Cors, cors, not_found, oauth_error, unavailable, uncached};
+use crate::verdict::Settled;
+
+/// The most that a registration may weigh, in bytes.
+const MOST_BODY_BYTES: usize = 64 * 1024;
+
+/// How long a client that has not got a token yet is remembered, in seconds: registrations cost a stranger nothing, so
+/// they must not pile up.
+const UNUSED_LIFE: u64 = 24 * 60 * 60;
+
+/// Answers `POST /oauth/register`. The limits are drawn from before anything of the body is read.
+pub async fn register<P: Ports>(gateway: &Gateway, request: &Request, ports: &P) -> Settled {
+    let Some(policy) = gateway.config().registration else {
+        return not_found("dynamic client registration is turned off here");
+    };
+    match answer(gateway, policy, request, ports).await {
+        Ok(settled) => settled,
+        Err(Failure::Refused(error)) => {
+            Settled::Reply(oauth_error(&error), Audit::new(Decision::Deny, "invalid_registration"))
+        }
+        Err(Failure::TooMany { retry_after }) => {
+            let error = OAuthError::new(ErrorCode::TemporarilyUnavailable, "too many registrations; try again later");
+            let response = oauth_error(&error.with_status(429)).header("retry-after", &retry_after.to_string());
+            Settled::Reply(response, Audit::new(Decision::Deny, "registration_rate"))
+        }
+        Err(Failure::Unavailable(cause)) => {
+            let (response, reason) = unavailable(cause);
+            Settled::Reply(response, Audit::new(Decision::Fail, reason))
+        }
+    }
+}
+
+/// The key of a client.
+#[must_use]
+pub fn client_key(client_id: &str) -> Key {
+    records::key(Kind::Client, &[client_id.as_bytes()])
+}
+
+enum Failure {
+    Refused(OAuthError),
+    TooMany { retry_after: u32 },
+    Unavailable(Unavailable),
+}
+
+impl From<Unavailable> for Failure {
+    fn from(cause: Unavailable) -> Self {
+        Self::Unavailable(cause)
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::Unavailable(Unavailable::Store(error))
+    }
+}
+
+async fn answer<P: Ports>(
+    gateway: &Gateway,
+    policy: RegistrationPolicy,
+    request: &Request,
+    ports: &P,
+) -> Result<Settled, Failure> {
+    let config = gateway.config();
+    draw_from_limits(policy, client_address(request, config.trusted_proxies), ports).await?;
+    let body = ports.body(MOST_BODY_BYTES).await.map_err(|_| {
+        Failure::Refused(
+            OAuthError::new(ErrorCode::InvalidClientMetadata, "the body is larger than 64 KiB").with_status(413),
+        )
+    })?;
+    let registration = Registration::parse(request.headers.one("content-type"), &body, &config.scopes_supported)
+        .map_err(|error| Failure::Refused(OAuthError::new(error.code(), error.to_string())))?;
+    let client_id = SessionId::new(ports.random().map_err(Unavailable::from)?).to_string();
+    let now = ports.now();
+    let client = Client {
+        name: registration.client_name().map(str::to_owned),
+        redirect_uris: registration.redirect_uris().iter().map(|uri| uri.as_str().to_owned()).collect(),
+        refresh: registration.has_refresh(),
+        registered_at: now,
+    };
+    let records = Records::new(&config.key_ring, ports);
+    records.save(&client_key(&client_id), &client, Ttl::Seconds(policy.lifetime.min(UNUSED_LIFE))).await?;
+    let response = uncached(Response::json(201, registration.response_json(&client_id, now)));
+    let audit = Audit { client: Some(client_id.into()), ..Audit::new(Decision::Serve, "client_registered") };
+    Ok(Settled::Reply(cors(response, Cors::Read), audit))
+}
+
+/// One address is limited first, so that a stranger's flood is refused before it draws on what everybody shares.
+async fn draw_from_limits<P: Ports>(policy: RegistrationPolicy, address: String, ports: &P) -> Result<(), Failure> {
+    const MINUTE: u32 = 60;
+    const DAY: u32 = 24 * 60 * MINUTE;
+    let limits: [(&[&[u8]], u32, u32); 3] = [
+        (&[b"register", b"address", address.as_bytes()], policy.per_address, MINUTE),
+        (&[b"register", b"minute"], policy.global, MINUTE),
+        (&[b"register", b"day"], policy.per_day, DAY),
+    ];
+    for (name, capacity, period_seconds) in limits {
+        let key = records::key(Kind::RateLimit, name);
+        match ports.store().take_token(&key, Bucket { capacity, period_seconds }).await? {
+            Taken::Granted => {}
+            Taken::Empty { retry_after } => return Err(Failure::TooMany { retry_after }),
+        }
+    }
+    Ok(())
+}
+
+/// The address that a request is counted under. Of `X-Forwarded-For` only what our own proxies appended counts: the rest
+/// is the client's to invent. An IPv6 client is its /64, of which it can use every address.
+fn client_address(request: &Request, trusted_proxies: u8) -> String {
+    let peer = request.peer.rsplit_once(':').map_or(request.peer.as_str(), |(address, _)| address);
+    let forwarded = usize::from(trusted_proxies).checked_sub(1).and_then(|skip| {
+        let values: Vec<&[u8]> = request.headers.all("x-forwarded-for").collect();
+        let joined = String::from_utf8(values.join(&b","[..])).ok()?;
+        joined.rsplit(',').nth(skip).map(|address| address.trim().to_owned())
+    });
+    let text = forwarded.unwrap_or_else(|| peer.to_owned());
+    match text.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {
+        Ok(IpAddr::V6(address)) => {
+            let [a, b, c, d, ..] = address.segments();
+            format!("{a:x}:{b:x}:{c:x}:{d:x}::/64")
+        }
+        Ok(IpAddr::V4(address)) => address.to_string(),
+        Err(_) => "unknown".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use portcullis_protocol::http::{Headers, Method};
+
+    use super::*;
+
+    fn from(peer: &str, forwarded: &[&str]) -> Request {
+        let headers =
+            forwarded.iter().map(|value| (b"x-forwarded-for".to_vec(), value.as_bytes().to_vec())).collect::<Vec<_>>();
+        Request {
+            method: Method::Post,
+            target: b"/oauth/register".to_vec(),
+            authority: b"gateway".to_vec(),
+            headers: Headers::new(headers),
+            peer: peer.to_owned(),
+        }
+    }
+
+    #[test]
+    fn without_trusted_proxies_the_peer_counts_whatever_it_claims() {
+        assert_eq!(client_address(&from("192.0.2.1:4711", &["203.0.113.9"]), 0), "192.0.2.1");
+    }
+
+    #[test]
+    fn of_forwarded_addresses_only_those_our_proxies_appended_count() {
+        let request = from("10.0.0.1:1", &["6.6.6.6, 203.0.113.9", "10.0.0.2"]);
+        assert_eq!(client_address(&request, 1), "10.0.0.2");
+        assert_eq!(client_address(&request, 2), "203.0.113.9");
+        assert_eq!(client_address(&from("10.0.0.1:1", &[]), 1), "10.0.0.1");
+    }
+
+    #[test]
+    fn an_ipv6_client_is_its_network() {
+        assert_eq!(client_address(&from("[2001:db8:1:2:3::4]:443", &[]), 0), "2001:db8:1:2::/64");
+    }
+}

@@ -1,0 +1,174 @@
+//! Which handler answers what.
+
+use std::rc::Rc;
+
+use portcullis_protocol::http::{Method, Request, Response};
+use portcullis_protocol::path::RoutePath;
+
+use crate::audit::{Audit, Decision};
+use crate::config::{Config, DefaultAction};
+use crate::gateway::Gateway;
+use crate::ports::Ports;
+use crate::replies::{bad_request, is_preflight, method_not_allowed, not_found, preflight};
+use crate::verdict::{Credentials, Forward, Settled, Verdict};
+use crate::{authorize, callback, consent, protect, register, token};
+
+/// What a path leads to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Route {
+    AuthorizationServerMetadata,
+    Keys,
+    ProtectedResourceMetadata(usize),
+    Authorize,
+    Consent,
+    Callback,
+    Token,
+    Register,
+    Resource(usize),
+    /// Below a path of ours, but nothing there.
+    Nothing,
+    Other,
+}
+
+/// Decides a request.
+///
+/// Nothing is consumed before a handler's first store call; a future that is dropped lets nothing through.
+pub async fn handle<P: Ports>(gateway: Rc<Gateway>, request: Request, ports: P) -> Verdict {
+    let Ok(path) = RoutePath::parse(&request.target) else {
+        // What such a path means to a back end is anybody's guess, so it is refused before any prefix is compared.
+        return bad_request("the path is not in plain form", "ambiguous_path").into();
+    };
+    let route = route(gateway.config(), &path);
+    if route.is_ours() && !is_own_authority(gateway.config(), &request) {
+        return not_found("no gateway is served under this host name").into();
+    }
+    let documents = gateway.documents();
+    match route {
+        Route::AuthorizationServerMetadata => document(&request, documents.authorization_server()).into(),
+        Route::Keys => document(&request, documents.keys()).into(),
+        Route::ProtectedResourceMetadata(index) => match documents.protected_resource(index) {
+            Some(metadata) => document(&request, metadata).into(),
+            None => not_found("there is no such resource").into(),
+        },
+        Route::Authorize => match request.method {
+            Method::Get | Method::Head => authorize::authorize(&gateway, &request, &path, &ports).await.into(),
+            Method::Post | Method::Options | Method::Other => method_not_allowed("GET, HEAD").into(),
+        },
+        Route::Consent => match request.method {
+            Method::Post => consent::consent(&gateway, &request, &ports).await.into(),
+            Method::Get | Method::Head | Method::Options | Method::Other => method_not_allowed("POST").into(),
+        },
+        Route::Callback => match request.method {
+            Method::Get => callback::callback(&gateway, &request, &path, &ports).await.into(),
+            Method::Head | Method::Post | Method::Options | Method::Other => method_not_allowed("GET").into(),
+        },
+        Route::Token => match request.method {
+            Method::Post => token::token(&gateway, &request, &path, &ports).await.into(),
+            Method::Options if is_preflight(&request) => answer_preflight(&request, "POST").into(),
+            Method::Get | Method::Head | Method::Options | Method::Other => method_not_allowed("POST, OPTIONS").into(),
+        },
+        Route::Register => match request.method {
+            Method::Post => register::register(&gateway, &request, &ports).await.into(),
+            Method::Options if is_preflight(&request) => answer_preflight(&request, "POST").into(),
+            Method::Get | Method::Head | Method::Options | Method::Other => method_not_allowed("POST, OPTIONS").into(),
+        },
+        Route::Resource(_) if request.method == Method::Options && is_preflight(&request) => {
+            answer_preflight(&request, "GET, HEAD, POST, PUT, PATCH, DELETE").into()
+        }
+        Route::Resource(index) => protect::protect(gateway, index, &request, &path, &ports).await,
+        Route::Nothing => not_found("the gateway has no endpoint here").into(),
+        Route::Other => other(gateway.config().default).into(),
+    }
+}
+
+/// The resource whose prefix is the longest that a path lies under.
+pub(crate) fn resource(config: &Config, path: &RoutePath) -> Option<usize> {
+    let resources = config.resources.iter().enumerate();
+    let matching = resources.filter(|(_, resource)| path.has_prefix(&resource.prefix));
+    matching.max_by_key(|(_, resource)| resource.prefix.len()).map(|(index, _)| index)
+}
+
+impl Route {
+    /// Whether the gateway itself answers there.
+    fn is_ours(self) -> bool {
+        !matches!(self, Self::Resource(_) | Self::Other)
+    }
+}
+
+fn route(config: &Config, path: &RoutePath) -> Route {
+    let text = path.path();
+    if let Some(name) = text.strip_prefix("/.well-known/") {
+        return well_known(config, text, name);
+    }
+    let below_issuer = text.strip_prefix(config.issuer.path.as_str());
+    match below_issuer {
+        Some("/oauth/authorize") => Route::Authorize,
+        Some("/oauth/consent") => Route::Consent,
+        Some("/oauth/callback") => Route::Callback,
+        Some("/oauth/token") => Route::Token,
+        Some("/oauth/register") => Route::Register,
+        // OpenID Connect appends the well-known path to the issuer where RFC 8414 inserts it.
+        Some("/.well-known/openid-configuration") => Route::AuthorizationServerMetadata,
+        Some("/.well-known/jwks.json") => Route::Keys,
+        Some(own) if own == "/oauth" || own.starts_with("/oauth/") => Route::Nothing,
+        Some(_) | None => resource(config, path).map_or(Route::Other, Route::Resource),
+    }
+}
+
+/// The well-known documents. Those of the authorization server are also found with the issuer's path inserted (RFC 8414
+/// §3.1), and with a resource's path, where clients older than RFC 9728 look.
+fn well_known(config: &Config, text: &str, name: &str) -> Route {
+    let (document, suffix) = name.split_at(name.find('/').unwrap_or(name.len()));
+    let suffix = suffix.trim_end_matches('/');
+    let known = suffix == config.issuer.path || config.resources.iter().any(|resource| resource.prefix == suffix);
+    match document {
+        "oauth-authorization-server" if known || suffix.is_empty() => Route::AuthorizationServerMetadata,
+        "openid-configuration" if known || suffix.is_empty() => Route::AuthorizationServerMetadata,
+        "jwks.json" if suffix.is_empty() => Route::Keys,
+        "oauth-protected-resource" if suffix.is_empty() => Route::ProtectedResourceMetadata(0),
+        "oauth-protected-resource" => {
+            let asked = text.trim_end_matches('/');
+            let index = config.resources.iter().position(|resource| resource.metadata_path == asked);
+            index.map_or(Route::Nothing, Route::ProtectedResourceMetadata)
+        }
+        "oauth-authorization-server" | "openid-configuration" | "jwks.json" => Route::Nothing,
+        _ => Route::Other,
+    }
+}
+
+/// Whether a request names a host that the gateway is configured for. Every URL that the gateway states comes from the
+/// configuration; answering under another name would only help somebody who made a client believe that name.
+fn is_own_authority(config: &Config, request: &Request) -> bool {
+    let Ok(text) = std::str::from_utf8(&request.authority) else { return false };
+    let default_port = if config.issuer.https { ":443" } else { ":80" };
+    let named = text.strip_suffix(default_port).unwrap_or(text);
+    let of_resources = config.resources.iter().filter_map(|resource| resource.authority());
+    std::iter::once(config.issuer.authority.as_str()).chain(of_resources).any(|own| own.eq_ignore_ascii_case(named))
+}
+
+fn document(request: &Request, response: Response) -> Settled {
+    match request.method {
+        Method::Get | Method::Head => Settled::Reply(response, Audit::new(Decision::Serve, "metadata")),
+        Method::Options if is_preflight(request) => answer_preflight(request, "GET"),
+        Method::Post | Method::Options | Method::Other => method_not_allowed("GET, HEAD, OPTIONS"),
+    }
+}
+
+fn answer_preflight(request: &Request, methods: &'static str) -> Settled {
+    Settled::Reply(preflight(request, methods), Audit::new(Decision::Serve, "preflight"))
+}
+
+fn other(action: DefaultAction) -> Settled {
+    match action {
+        DefaultAction::Deny => not_found("nothing is served at this path"),
+        DefaultAction::Pass => Settled::Forward(Forward {
+            credentials: Credentials::Untouched,
+            cookie: None,
+            audit: Audit::new(Decision::Allow, "not_protected"),
+        }),
+    }
+}
+
+#[cfg(test)]
+#[path = "route_tests.rs"]
+mod route_tests;

@@ -1,0 +1,222 @@
+//! The life of one login: first it is an authorization code, then a family of refresh tokens, then it is gone.
+//!
+//! It is one stored record that only ever changes by compare-and-swap, so that a code is redeemed once and a generation
+//! of refresh tokens has one successor, whatever happens at the same time. A record that is deleted is a session that
+//! was revoked.
+
+use portcullis_protocol::digest::TokenDigest;
+use portcullis_protocol::oauth::pkce::{CodeChallenge, CodeVerifier};
+use portcullis_protocol::oauth::resource::ResourceUri;
+use portcullis_protocol::oauth::scope::GrantedScope;
+use portcullis_protocol::opaque::{AuthorizationCode, RefreshToken};
+use serde::{Deserialize, Serialize};
+
+/// How long a client that never saw the answer to a refresh may ask again, in seconds.
+pub const REFRESH_GRACE: u64 = 30;
+
+/// How far a genuine refresh token may be ahead of the stored generation: a store that lost its last writes.
+const GENERATIONS_AHEAD: u32 = 3;
+
+/// One login and everything granted from it.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Session {
+    /// The client it was granted to.
+    pub client_id: String,
+    /// The user who granted it.
+    pub user_id: String,
+    /// The scopes granted.
+    pub scope: GrantedScope,
+    /// The resource its access tokens are for, in canonical form.
+    pub resource: String,
+    /// Whether the client gets refresh tokens.
+    pub refreshable: bool,
+    /// Where in its life it is.
+    pub state: State,
+}
+
+/// Where in its life a session is.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// Its authorization code is waiting to be redeemed.
+    Code(PendingCode),
+    /// Its code was redeemed.
+    Active(Generation),
+}
+
+/// What an authorization code is bound to.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PendingCode {
+    /// The random part of the code.
+    pub nonce: [u8; 16],
+    /// Where it was sent.
+    pub redirect_uri: String,
+    /// The PKCE challenge that its redeemer must meet.
+    pub challenge: String,
+    /// When it expires, in Unix seconds.
+    pub expires_at: u64,
+}
+
+/// The current generation of refresh tokens.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Generation {
+    /// Its number, from 0.
+    pub number: u32,
+    /// The random part of its token.
+    pub nonce: [u8; 16],
+    /// The one before it.
+    pub previous: Option<Predecessor>,
+}
+
+/// The refresh token that the current one replaced.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Predecessor {
+    /// Its number.
+    pub number: u32,
+    /// The random part of its token.
+    pub nonce: [u8; 16],
+    /// When it was replaced, in Unix seconds.
+    pub replaced_at: u64,
+    /// Whether it has been accepted again within the grace already.
+    pub grace_spent: bool,
+}
+
+/// What a client presents with a code.
+pub struct Redemption<'a> {
+    /// The code itself.
+    pub code: &'a AuthorizationCode,
+    /// Who presents it.
+    pub client_id: &'a str,
+    /// The redirect URI of the authorization request.
+    pub redirect_uri: &'a str,
+    /// The PKCE verifier.
+    pub verifier: &'a CodeVerifier,
+    /// The resource, when the client names it again.
+    pub resource: Option<&'a ResourceUri>,
+}
+
+/// Why a code was not redeemed. Any of them ends the session: a code has one attempt, so that neither a verifier nor a
+/// client can be guessed at (RFC 9700 §4.5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RedeemError {
+    /// It was redeemed before: whoever holds its tokens may have stolen it (RFC 6749 §4.1.2).
+    Replayed,
+    /// It is older than its life.
+    Expired,
+    /// It belongs to another client.
+    OtherClient,
+    /// It was sent to another redirect URI.
+    OtherRedirect,
+    /// The PKCE verifier does not meet the challenge (RFC 7636 §4.6).
+    WrongVerifier,
+    /// Another resource was asked for than the one consented to (RFC 8707 §2.2).
+    OtherResource,
+}
+
+/// Why a refresh token was not accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RotateError {
+    /// It was replaced before and is used again: the family must end (RFC 9700 §4.14.2).
+    Replayed,
+    /// The session has no refresh tokens.
+    NotRefreshable,
+}
+
+impl Session {
+    /// The session after its code is redeemed; `nonce` becomes its first refresh token's.
+    ///
+    /// # Errors
+    /// [`RedeemError`], in the order in which the checks run.
+    pub fn redeem(&self, attempt: &Redemption<'_>, now: u64, nonce: [u8; 16]) -> Result<Self, RedeemError> {
+        let State::Code(code) = &self.state else {
+            return Err(RedeemError::Replayed);
+        };
+        if !same(&code.nonce, &attempt.code.nonce) {
+            return Err(RedeemError::Replayed);
+        }
+        if now >= code.expires_at {
+            return Err(RedeemError::Expired);
+        }
+        if self.client_id != attempt.client_id {
+            return Err(RedeemError::OtherClient);
+        }
+        if code.redirect_uri != attempt.redirect_uri {
+            return Err(RedeemError::OtherRedirect);
+        }
+        let met = CodeChallenge::parse(&code.challenge).is_ok_and(|challenge| challenge.matches(attempt.verifier));
+        if !met {
+            return Err(RedeemError::WrongVerifier);
+        }
+        if attempt.resource.is_some_and(|resource| resource.as_str() != self.resource) {
+            return Err(RedeemError::OtherResource);
+        }
+        Ok(self.with(Generation { number: 0, nonce, previous: None }))
+    }
+
+    /// The session after a refresh token is replaced by one with this `nonce`.
+    ///
+    /// A token that was replaced less than [`REFRESH_GRACE`] seconds ago is accepted once more, because the answer that
+    /// carried its successor may have been lost; that successor is void from then on.
+    ///
+    /// # Errors
+    /// [`RotateError`].
+    pub fn rotate(&self, token: &RefreshToken, now: u64, nonce: [u8; 16]) -> Result<Self, RotateError> {
+        let State::Active(current) = &self.state else {
+            return Err(RotateError::Replayed);
+        };
+        if !self.refreshable {
+            return Err(RotateError::NotRefreshable);
+        }
+        let next =
+            |number: u32, previous| Generation { number: number.saturating_add(1), nonce, previous: Some(previous) };
+        if token.generation == current.number && same(&token.nonce, &current.nonce) {
+            let replaced =
+                Predecessor { number: current.number, nonce: current.nonce, replaced_at: now, grace_spent: false };
+            return Ok(self.with(next(current.number, replaced)));
+        }
+        let ahead = token.generation.saturating_sub(current.number);
+        if (1..=GENERATIONS_AHEAD).contains(&ahead) {
+            // Only the gateway makes such a token, and only after it stored this generation: the store went back.
+            let replaced =
+                Predecessor { number: token.generation, nonce: token.nonce, replaced_at: now, grace_spent: false };
+            return Ok(self.with(next(token.generation, replaced)));
+        }
+        match &current.previous {
+            Some(previous)
+                if previous.number == token.generation
+                    && same(&previous.nonce, &token.nonce)
+                    && !previous.grace_spent
+                    && now.saturating_sub(previous.replaced_at) <= REFRESH_GRACE =>
+            {
+                Ok(self.with(next(current.number, Predecessor { grace_spent: true, ..previous.clone() })))
+            }
+            _ => Err(RotateError::Replayed),
+        }
+    }
+
+    /// The generation whose refresh token is current, once the code was redeemed.
+    #[must_use]
+    pub fn generation(&self) -> Option<&Generation> {
+        match &self.state {
+            State::Active(generation) => Some(generation),
+            State::Code(_) => None,
+        }
+    }
+
+    fn with(&self, generation: Generation) -> Self {
+        Self { state: State::Active(generation), ..self.clone() }
+    }
+}
+
+/// Compares digests, so that the time taken says nothing about the stored value.
+fn same(stored: &[u8; 16], presented: &[u8; 16]) -> bool {
+    TokenDigest::of(stored) == TokenDigest::of(presented)
+}
+
+#[cfg(test)]
+#[path = "session_tests.rs"]
+mod session_tests;

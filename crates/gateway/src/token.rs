@@ -1,0 +1,315 @@
+//! The token endpoint (OAuth 2.1 §3.2): codes and refresh tokens in, access tokens out.
+
+use std::rc::Rc;
+
+use portcullis_protocol::http::{Request, Response};
+use portcullis_protocol::jose::jws::{self, Header};
+use portcullis_protocol::oauth::error::{ErrorCode, OAuthError};
+use portcullis_protocol::oauth::scope::GrantedScope;
+use portcullis_protocol::oauth::token::{TokenRequest, TokenResponse};
+use portcullis_protocol::opaque::{AuthorizationCode, RefreshToken, SessionId};
+use portcullis_protocol::path::RoutePath;
+use portcullis_protocol::secret::Secret;
+use portcullis_storage_api::Ttl;
+use serde_json::json;
+
+use crate::audit::{Audit, Decision};
+use crate::gateway::Gateway;
+use crate::ports::Ports;
+use crate::records::{Client, Loaded, Records, Unavailable, Upstream, session_key, upstream_key};
+use crate::register::client_key;
+use crate::replies::{Cors, cors, oauth_error, unavailable, uncached};
+use crate::session::{RedeemError, Redemption, RotateError, Session};
+use crate::upstream::upstream_life;
+use crate::verdict::Settled;
+
+/// The most that a token request may weigh, in bytes.
+const MOST_BODY_BYTES: usize = 64 * 1024;
+
+/// How often a change is tried again that lost a race against another request with the same token.
+const ATTEMPTS: u32 = 4;
+
+/// Answers `POST /oauth/token`.
+///
+/// A code is used up, and a refresh token replaced, in the one compare-and-swap that precedes the answer. An answer that
+/// is lost on the way costs the client its code (it starts again) or its one grace use of the refresh token.
+pub async fn token<P: Ports>(gateway: &Gateway, request: &Request, path: &RoutePath, ports: &P) -> Settled {
+    match answer(gateway, request, path, ports).await {
+        Ok(settled) => settled,
+        Err(Failure::Refused(error, reason)) => Settled::Reply(oauth_error(&error), Audit::new(Decision::Deny, reason)),
+        Err(Failure::Unavailable(cause)) => {
+            let (response, reason) = unavailable(cause);
+            Settled::Reply(response, Audit::new(Decision::Fail, reason))
+        }
+    }
+}
+
+enum Failure {
+    Refused(OAuthError, &'static str),
+    Unavailable(Unavailable),
+}
+
+impl From<Unavailable> for Failure {
+    fn from(cause: Unavailable) -> Self {
+        Self::Unavailable(cause)
+    }
+}
+
+async fn answer<P: Ports>(
+    gateway: &Gateway,
+    request: &Request,
+    path: &RoutePath,
+    ports: &P,
+) -> Result<Settled, Failure> {
+    let body = ports.body(MOST_BODY_BYTES).await.map_err(|_| {
+        let error = OAuthError::new(ErrorCode::InvalidRequest, "the body is larger than 64 KiB").with_status(413);
+        Failure::Refused(error, "body_too_large")
+    })?;
+    let parsed = TokenRequest::parse(request.headers.one("content-type"), &body, path.query()).map_err(|error| {
+        Failure::Refused(OAuthError::new(error.code(), error.to_string()), "malformed_token_request")
+    })?;
+    if request.headers.has("authorization") || parsed.has_client_secret() {
+        let description = "this client is public: it must not authenticate";
+        return Err(Failure::Refused(OAuthError::new(ErrorCode::InvalidClient, description), "client_authenticated"));
+    }
+    match parsed {
+        TokenRequest::AuthorizationCode { code, client_id, redirect_uri, code_verifier, resource, .. } => {
+            let client = known_client(gateway, &client_id, ports).await?;
+            let code = AuthorizationCode::parse(code.expose(), &gateway.config().key_ring)
+                .map_err(|_| invalid_grant("the code is not one of this server", "code_forged"))?;
+            let attempt = Redemption {
+                code: &code,
+                client_id: &client_id,
+                redirect_uri: &redirect_uri,
+                verifier: &code_verifier,
+                resource: resource.as_ref(),
+            };
+            let session = redeem(gateway, &attempt, ports).await?;
+            renew_client(gateway, &client_id, client, ports).await;
+            issue(gateway, code.session, &session, &session.scope, ports)
+        }
+        TokenRequest::RefreshToken { refresh_token, client_id, scope, resource, .. } => {
+            let client = known_client(gateway, &client_id, ports).await?;
+            let token = RefreshToken::parse(refresh_token.expose(), &gateway.config().key_ring)
+                .map_err(|_| invalid_grant("the refresh token is not one of this server", "refresh_token_forged"))?;
+            let narrowed = |session: &Session| {
+                if session.client_id != client_id {
+                    return Err(invalid_grant("the refresh token belongs to another client", "refresh_other_client"));
+                }
+                if resource.as_ref().is_some_and(|resource| resource.as_str() != session.resource) {
+                    let error = OAuthError::new(ErrorCode::InvalidTarget, "the login was for another resource");
+                    return Err(Failure::Refused(error, "refresh_other_resource"));
+                }
+                session.scope.narrow(scope.as_ref()).map_err(|_| {
+                    let error = OAuthError::new(ErrorCode::InvalidScope, "a scope was not granted at login");
+                    Failure::Refused(error, "refresh_wider_scope")
+                })
+            };
+            let (session, scope) = rotate(gateway, &token, narrowed, ports).await?;
+            renew_client(gateway, &client_id, client, ports).await;
+            issue(gateway, token.session, &session, &scope, ports)
+        }
+    }
+}
+
+async fn known_client<P: Ports>(gateway: &Gateway, client_id: &str, ports: &P) -> Result<Client, Failure> {
+    let records = Records::new(&gateway.config().key_ring, ports);
+    match records.load::<Client>(&client_key(client_id)).await? {
+        Some(loaded) => Ok(loaded.record),
+        None => {
+            let error =
+                OAuthError::new(ErrorCode::InvalidClient, "the client is not known, or its registration expired");
+            Err(Failure::Refused(error, "unknown_client"))
+        }
+    }
+}
+
+/// Redeems a code. Whatever does not fit ends the session and everything issued from it.
+async fn redeem<P: Ports>(gateway: &Gateway, attempt: &Redemption<'_>, ports: &P) -> Result<Session, Failure> {
+    let records = Records::new(&gateway.config().key_ring, ports);
+    let id = attempt.code.session;
+    let key = session_key(id);
+    let nonce = ports.random().map_err(Unavailable::from)?;
+    let life = Ttl::Seconds(session_life(gateway));
+    for _ in 0..ATTEMPTS {
+        let Some(Loaded { record, version }) = records.load::<Session>(&key).await? else {
+            return Err(invalid_grant("the code has expired or was used before", "code_expired"));
+        };
+        match record.redeem(attempt, ports.now(), nonce) {
+            Ok(active) => {
+                if records.swap(&key, version, &active, life).await? {
+                    return Ok(active);
+                }
+                // Somebody else redeemed it first; the next round sees that and ends the session.
+            }
+            Err(error) => {
+                end_session(gateway, id, ports).await?;
+                return Err(refused_code(error));
+            }
+        }
+    }
+    Err(Failure::Unavailable(Unavailable::Store(portcullis_storage_api::StoreError::Unavailable)))
+}
+
+/// Replaces a refresh token. A replay ends the session; a request that asks for too much changes nothing.
+async fn rotate<P: Ports>(
+    gateway: &Gateway,
+    token: &RefreshToken,
+    narrowed: impl Fn(&Session) -> Result<GrantedScope, Failure>,
+    ports: &P,
+) -> Result<(Session, GrantedScope), Failure> {
+    let records = Records::new(&gateway.config().key_ring, ports);
+    let key = session_key(token.session);
+    let nonce = ports.random().map_err(Unavailable::from)?;
+    let life = Ttl::Seconds(session_life(gateway));
+    for _ in 0..ATTEMPTS {
+        let Some(Loaded { record, version }) = records.load::<Session>(&key).await? else {
+            return Err(invalid_grant("the login has ended", "refresh_session_ended"));
+        };
+        let scope = narrowed(&record)?;
+        match record.rotate(token, ports.now(), nonce) {
+            Ok(next) => {
+                if records.swap(&key, version, &next, life).await? {
+                    extend_upstream(gateway, token.session, ports).await?;
+                    return Ok((next, scope));
+                }
+            }
+            Err(RotateError::NotRefreshable) => {
+                return Err(invalid_grant("this client has no refresh tokens", "refresh_not_granted"));
+            }
+            Err(RotateError::Replayed) => {
+                end_session(gateway, token.session, ports).await?;
+                return Err(invalid_grant(
+                    "the refresh token was used before; the login has been ended",
+                    "refresh_token_replayed",
+                ));
+            }
+        }
+    }
+    Err(Failure::Unavailable(Unavailable::Store(portcullis_storage_api::StoreError::Unavailable)))
+}
+
+/// Ends a session: its tokens stop working here at once, and in every worker as soon as the word arrives.
+///
+/// # Errors
+/// [`Unavailable::Store`]: then it may not have ended, and the caller must not say that it has.
+pub async fn end_session<P: Ports>(gateway: &Gateway, session: SessionId, ports: &P) -> Result<(), Unavailable> {
+    let records = Records::new(&gateway.config().key_ring, ports);
+    records.delete(&session_key(session)).await?;
+    records.delete(&upstream_key(session, &gateway.config().provider.name)).await?;
+    gateway.forget_session(session);
+    ports.session_ended(session);
+    Ok(())
+}
+
+/// Keeps the upstream tokens as long as the session: their life starts anew with each rotation.
+async fn extend_upstream<P: Ports>(gateway: &Gateway, session: SessionId, ports: &P) -> Result<(), Unavailable> {
+    let records = Records::new(&gateway.config().key_ring, ports);
+    let key = upstream_key(session, &gateway.config().provider.name);
+    if let Some(loaded) = records.load::<Upstream>(&key).await? {
+        // Losing the race means that a refresh has just stored newer tokens, with a new life.
+        records.swap(&key, loaded.version, &loaded.record, Ttl::Seconds(upstream_life(gateway))).await?;
+    }
+    Ok(())
+}
+
+/// A client that gets tokens is in use, so its registration starts anew. A failure only leaves its old end in place.
+async fn renew_client<P: Ports>(gateway: &Gateway, client_id: &str, client: Client, ports: &P) {
+    if let Some(policy) = gateway.config().registration {
+        let records = Records::new(&gateway.config().key_ring, ports);
+        let _kept = records.save(&client_key(client_id), &client, Ttl::Seconds(policy.lifetime)).await;
+    }
+}
+
+/// A session lives as long as its last refresh token or access token, whichever is longer.
+fn session_life(gateway: &Gateway) -> u64 {
+    let lifespans = gateway.config().lifespans;
+    lifespans.refresh_token.max(lifespans.access_token)
+}
+
+fn issue<P: Ports>(
+    gateway: &Gateway,
+    id: SessionId,
+    session: &Session,
+    scope: &GrantedScope,
+    ports: &P,
+) -> Result<Settled, Failure> {
+    let config = gateway.config();
+    let refresh_token = session.generation().filter(|_| session.refreshable).map(|generation| {
+        RefreshToken { session: id, generation: generation.number, nonce: generation.nonce }.issue(&config.key_ring)
+    });
+    let response = TokenResponse {
+        access_token: access_token(gateway, id, session, scope, ports)?,
+        expires_in: config.lifespans.access_token,
+        scope: scope.clone(),
+        refresh_token,
+    };
+    let audit = Audit {
+        subject: Some(Rc::from(session.user_id.as_str())),
+        client: Some(Rc::from(session.client_id.as_str())),
+        resource: Some(Rc::from(session.resource.as_str())),
+        ..Audit::new(Decision::Serve, "tokens_issued")
+    };
+    let response = uncached(Response::json(200, response.to_json())).header("pragma", "no-cache");
+    Ok(Settled::Reply(cors(response, Cors::Read), audit))
+}
+
+/// Makes an access token (RFC 9068 §2).
+fn access_token<P: Ports>(
+    gateway: &Gateway,
+    id: SessionId,
+    session: &Session,
+    scope: &GrantedScope,
+    ports: &P,
+) -> Result<Secret<String>, Unavailable> {
+    let config = gateway.config();
+    let key = config.signing_keys.first().ok_or(Unavailable::Signer)?;
+    let now = ports.now();
+    let claims = json!({
+        "iss": config.issuer.url,
+        "sub": session.user_id,
+        "aud": session.resource,
+        "exp": now.saturating_add(config.lifespans.access_token),
+        "iat": now,
+        "jti": SessionId::new(ports.random()?).to_string(),
+        "client_id": session.client_id,
+        "scope": scope.to_string(),
+        "sid": id.to_string(),
+    });
+    let header = Header { alg: key.alg(), kid: key.kid(), typ: "at+jwt" };
+    let signing_input = jws::encode(&header, &claims);
+    let signature = ports.sign(key, signing_input.as_bytes()).ok_or(Unavailable::Signer)?;
+    Ok(Secret::new(jws::attach(&signing_input, &signature)))
+}
+
+fn refused_code(error: RedeemError) -> Failure {
+    let (code, description, reason) = match error {
+        RedeemError::Replayed => (
+            ErrorCode::InvalidGrant,
+            "the code was used before; everything issued from it has been revoked",
+            "code_replayed",
+        ),
+        RedeemError::Expired => (ErrorCode::InvalidGrant, "the code has expired or was used before", "code_expired"),
+        RedeemError::OtherClient => {
+            (ErrorCode::InvalidGrant, "the code belongs to another client", "code_other_client")
+        }
+        RedeemError::OtherRedirect => (
+            ErrorCode::InvalidGrant,
+            "the redirect_uri is not the one of the authorization request",
+            "code_other_redirect",
+        ),
+        RedeemError::WrongVerifier => {
+            (ErrorCode::InvalidGrant, "the code_verifier does not meet the code_challenge", "code_wrong_verifier")
+        }
+        RedeemError::OtherResource => (
+            ErrorCode::InvalidTarget,
+            "the resource is not the one of the authorization request",
+            "code_other_resource",
+        ),
+    };
+    Failure::Refused(OAuthError::new(code, description), reason)
+}
+
+fn invalid_grant(description: &'static str, reason: &'static str) -> Failure {
+    Failure::Refused(OAuthError::new(ErrorCode::InvalidGrant, description), reason)
+}

@@ -1,0 +1,180 @@
+//! The provider's tokens behind a session: what a back end is given, and how it is renewed.
+//!
+//! A refresh runs in the root task, never in the request that needs it: a provider that rotates refresh tokens has
+//! already forgotten the old one when its answer arrives, so a client that hangs up must not be able to lose the answer.
+
+use std::rc::Rc;
+
+use portcullis_protocol::opaque::SessionId;
+use portcullis_protocol::secret::Secret;
+use portcullis_storage_api::{Kind, Owner, StoreError, Ttl};
+
+use crate::gateway::Gateway;
+use crate::ports::{Ports, Store};
+use crate::provider::{self, ProviderError, TokenReply};
+use crate::records::{self, Loaded, Records, Unavailable, Upstream, upstream_key};
+
+/// How long one refresh may hold its lock, in seconds: longer than the calls it makes may take.
+const LOCK_SECONDS: u64 = 20;
+
+/// How often rotated tokens are offered to a store that does not take them, before they are given up.
+const STORE_ATTEMPTS: u32 = 3;
+
+/// An upstream access token as it is injected.
+#[derive(Clone)]
+pub struct UpstreamAccess {
+    /// The header's value, `Bearer <token>`.
+    pub value: Rc<Secret<Vec<u8>>>,
+    /// From when on it is to be refreshed ahead of its expiry, in Unix seconds.
+    pub refresh_at: u64,
+    /// From when on it is of no use, in Unix seconds.
+    pub stale_at: u64,
+}
+
+/// What a refresh came to.
+#[derive(Clone)]
+pub enum RefreshOutcome {
+    /// There is a fresh token.
+    Ready(UpstreamAccess),
+    /// The provider will not give another: the user has to log in again.
+    LoginRequired,
+    /// The provider or the store did not answer; it may work later.
+    Unavailable,
+    /// Another worker is at it.
+    Elsewhere,
+}
+
+impl UpstreamAccess {
+    /// The token of a record, with the times that follow from its life.
+    ///
+    /// It counts as expired a little early, a tenth of its life and at most 5 s, so that it does not expire on its way;
+    /// it is refreshed ahead at a fifth of its life, at most 60 s.
+    #[must_use]
+    pub fn of(record: &Upstream) -> Self {
+        let mut value = Vec::with_capacity(record.access_token.expose().len().saturating_add(7));
+        value.extend_from_slice(b"Bearer ");
+        value.extend_from_slice(record.access_token.expose().as_bytes());
+        let (refresh_at, stale_at) = match record.expires_at {
+            Some(expires_at) => {
+                let life = expires_at.saturating_sub(record.obtained_at);
+                (expires_at.saturating_sub((life / 5).min(60)), expires_at.saturating_sub((life / 10).min(5)))
+            }
+            None => (u64::MAX, u64::MAX),
+        };
+        let refresh_at = if record.refresh_token.is_some() { refresh_at } else { u64::MAX };
+        Self { value: Rc::new(Secret::new(value)), refresh_at, stale_at }
+    }
+}
+
+/// Renews a session's upstream tokens when they are due, at most once among all workers, and stores what the provider
+/// gave before anyone uses it.
+pub async fn refresh<P: Ports>(gateway: Rc<Gateway>, session: SessionId, ports: P) -> RefreshOutcome {
+    if gateway.refresh_is_held_back(session, ports.now()) {
+        return RefreshOutcome::Unavailable;
+    }
+    let outcome = match refresh_once(&gateway, session, &ports).await {
+        Ok(outcome) => outcome,
+        Err(_) => RefreshOutcome::Unavailable,
+    };
+    if matches!(outcome, RefreshOutcome::Unavailable) {
+        gateway.hold_back_refresh(session, ports.now());
+    }
+    outcome
+}
+
+async fn refresh_once<P: Ports>(
+    gateway: &Rc<Gateway>,
+    session: SessionId,
+    ports: &P,
+) -> Result<RefreshOutcome, Unavailable> {
+    let lock = records::key(Kind::Lock, &[b"upstream", session.as_bytes()]);
+    let owner = Owner(ports.random()?);
+    if !ports.store().lock(&lock, owner, LOCK_SECONDS).await? {
+        return Ok(RefreshOutcome::Elsewhere);
+    }
+    let outcome = refresh_locked(gateway, session, ports).await;
+    // A lock that cannot be given back runs out by itself; what the refresh came to does not change.
+    let _given_back = ports.store().unlock(&lock, owner).await;
+    outcome
+}
+
+/// The refresh proper. The record is read again under the lock: whoever held it before may have renewed it.
+async fn refresh_locked<P: Ports>(
+    gateway: &Rc<Gateway>,
+    session: SessionId,
+    ports: &P,
+) -> Result<RefreshOutcome, Unavailable> {
+    let config = gateway.config();
+    let records = Records::new(&config.key_ring, ports);
+    let key = upstream_key(session, &config.provider.name);
+    let Some(loaded) = records.load::<Upstream>(&key).await? else {
+        return Ok(RefreshOutcome::LoginRequired);
+    };
+    let now = ports.now();
+    let access = UpstreamAccess::of(&loaded.record);
+    if now < access.refresh_at && now < access.stale_at {
+        return Ok(RefreshOutcome::Ready(access));
+    }
+    let Some(refresh_token) = &loaded.record.refresh_token else {
+        return Ok(if now < access.stale_at { RefreshOutcome::Ready(access) } else { RefreshOutcome::LoginRequired });
+    };
+    match provider::refresh(gateway, refresh_token, &loaded.record.subject, ports).await {
+        Ok(reply) => {
+            let renewed = renewed(&loaded.record, reply, ports.now());
+            store(&records, gateway, session, loaded, &renewed).await
+        }
+        // Only the provider's word on this very grant ends it (RFC 6749 §5.2).
+        Err(ProviderError::GrantEnded) => {
+            records.delete(&key).await?;
+            Ok(RefreshOutcome::LoginRequired)
+        }
+        Err(ProviderError::Unreachable | ProviderError::NotUnderstood(_) | ProviderError::Misconfigured(_)) => {
+            Ok(if ports.now() < access.stale_at { RefreshOutcome::Ready(access) } else { RefreshOutcome::Unavailable })
+        }
+    }
+}
+
+/// The record after a refresh. What the provider does not send again stays as it was (RFC 6749 §6).
+fn renewed(record: &Upstream, reply: TokenReply, now: u64) -> Upstream {
+    Upstream {
+        access_token: reply.access_token,
+        refresh_token: reply.refresh_token.or_else(|| record.refresh_token.clone()),
+        obtained_at: now,
+        expires_at: reply.expires_in.map(|life| now.saturating_add(life)),
+        subject: record.subject.clone(),
+    }
+}
+
+/// Writes renewed tokens, and only then hands them out. The provider has forgotten the old ones, so a write that fails is
+/// tried again; a session that was ended meanwhile stays ended.
+async fn store<P: Ports>(
+    records: &Records<'_, P>,
+    gateway: &Gateway,
+    session: SessionId,
+    mut loaded: Loaded<Upstream>,
+    renewed: &Upstream,
+) -> Result<RefreshOutcome, Unavailable> {
+    let key = upstream_key(session, &gateway.config().provider.name);
+    let ttl = Ttl::Seconds(upstream_life(gateway));
+    let mut failure = Unavailable::Store(StoreError::Unavailable);
+    for _ in 0..STORE_ATTEMPTS {
+        match records.swap(&key, loaded.version, renewed, ttl).await {
+            Ok(true) => return Ok(RefreshOutcome::Ready(UpstreamAccess::of(renewed))),
+            Ok(false) => match records.load::<Upstream>(&key).await {
+                Ok(Some(current)) => loaded = current,
+                Ok(None) => return Ok(RefreshOutcome::LoginRequired),
+                Err(error) => failure = error,
+            },
+            Err(error) => failure = error,
+        }
+    }
+    Err(failure)
+}
+
+/// How long a session's upstream tokens are kept, in seconds: as long as the session can still be refreshed, and the
+/// access tokens it issued still live.
+#[must_use]
+pub fn upstream_life(gateway: &Gateway) -> u64 {
+    let lifespans = gateway.config().lifespans;
+    lifespans.refresh_token.saturating_add(lifespans.access_token)
+}

@@ -169,6 +169,7 @@ const MAX_TARGET_BYTES: usize = 8 * 1024;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn refused(target: &str) -> PathError {
         RoutePath::parse(target.as_bytes()).unwrap_err()
@@ -246,5 +247,37 @@ mod tests {
             assert!(!under(target, "/mcp"), "{target}");
         }
         assert!(under("/a;x/b", "/a/b"));
+    }
+    proptest! {
+        #[test]
+        fn no_bytes_make_the_parser_panic_and_no_dot_segment_passes(target in hostile_target()) {
+            if let Ok(route) = RoutePath::parse(&target) {
+                let decoded = percent_decode(route.path().as_bytes()).unwrap();
+                prop_assert!(!decoded.split(|byte| matches!(byte, b'/' | b'\\')).any(|segment| segment == b".."));
+                let _ = route.has_prefix("/mcp");
+            }
+        }
+
+        #[test]
+        fn an_encoded_spelling_of_a_prefix_does_not_slip_past(encoded in prop::collection::vec(any::<bool>(), 4)) {
+            let spell = |(byte, encoded): (u8, bool)| {
+                if encoded { format!("%{byte:02x}") } else { char::from(byte).to_string() }
+            };
+            let name: String = b"tool".iter().copied().zip(encoded).map(spell).collect();
+            let target = format!("/{name}/x");
+            prop_assert!(RoutePath::parse(target.as_bytes()).unwrap().has_prefix("/tool"));
+        }
+    }
+
+    fn hostile_target() -> impl Strategy<Value = Vec<u8>> {
+        let pieces: &[&[u8]] = &[b"/", b".", b"..", b"%2e", b"%2f", b"%5c", b"%25", b"2e", b"mcp", b";", b"?", b"%"];
+        prop_oneof![
+            prop::collection::vec(any::<u8>(), 0..64),
+            prop::collection::vec(prop::sample::select(pieces), 0..12).prop_map(|pieces| [
+                b"/".as_slice(),
+                &pieces.concat()
+            ]
+            .concat()),
+        ]
     }
 }

@@ -234,3 +234,131 @@ fn is_state(state: &str) -> bool {
 }
 
 const MAX_STATE_BYTES: usize = 4096;
+
+#[cfg(test)]
+mod tests {
+    use super::super::params::Limits;
+    use super::*;
+
+    const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
+
+    fn parse(query: &str) -> Result<AuthorizationRequest, AuthorizeError> {
+        AuthorizationRequest::parse(&params(query))
+    }
+
+    fn params(query: &str) -> Params {
+        Params::parse(query.as_bytes(), Limits::OAUTH).unwrap()
+    }
+
+    fn good() -> String {
+        format!("response_type=code&client_id=c&code_challenge={CHALLENGE}&code_challenge_method=S256")
+    }
+
+    fn code(query: &str) -> &'static str {
+        parse(query).unwrap_err().code().as_str()
+    }
+
+    #[test]
+    fn a_full_request_is_read() {
+        let query = format!(
+            "{}&state=%22%3E%3Cscript%3E&scope=read+write&resource=https://H/mcp/&prompt=login+consent+new&unknown=1",
+            good()
+        );
+        let request = parse(&query).unwrap();
+        assert_eq!(request.state.as_deref(), Some("\"><script>"));
+        assert_eq!(request.code_challenge.to_string(), CHALLENGE);
+        assert_eq!(request.scope.unwrap().to_string(), "read write");
+        assert_eq!(request.resource.unwrap().as_str(), "https://h/mcp");
+        assert_eq!(request.prompt, Prompt { login: true, consent: true, select_account: false });
+    }
+
+    #[test]
+    fn the_shortest_request_is_read() {
+        let request = parse(&format!("{}&state=&scope=&response_mode=query", good())).unwrap();
+        assert_eq!((request.state, request.scope, request.resource), (None, None, None));
+        assert_eq!(request.prompt, Prompt::default());
+    }
+
+    #[test]
+    fn the_client_is_named_once() {
+        let client = |query: &str| ClientReference::parse(&params(query));
+        let named = client("client_id=c&redirect_uri=https://a/cb&scope=%01").unwrap();
+        assert_eq!((named.client_id.as_str(), named.redirect_uri.as_deref()), ("c", Some("https://a/cb")));
+        assert_eq!(client("client_id=c").unwrap().redirect_uri, None);
+        assert_eq!(client(""), Err(ClientReferenceError::MissingClientId));
+        assert_eq!(client("client_id="), Err(ClientReferenceError::MissingClientId));
+        assert_eq!(client("client_id=a&client_id=a"), Err(ClientReferenceError::RepeatedClientId));
+        assert_eq!(
+            client("client_id=a&redirect_uri=https://a/&redirect_uri=https://b/"),
+            Err(ClientReferenceError::RepeatedRedirectUri)
+        );
+    }
+
+    #[test]
+    fn only_the_code_response_type_is_offered() {
+        for asked in ["token", "code%20token", "id_token", "Code", "none", ""] {
+            let query = good().replace("response_type=code", &format!("response_type={asked}"));
+            assert_eq!(code(&query), "unsupported_response_type", "{asked}");
+        }
+        assert_eq!(code(&good().replace("response_type=code&", "")), "unsupported_response_type");
+    }
+
+    #[test]
+    fn pkce_with_s256_is_required_of_everyone() {
+        for query in [
+            good().replace("S256", "plain"),
+            good().replace("S256", "s256"),
+            good().replace("&code_challenge_method=S256", ""),
+            good().replace(CHALLENGE, ""),
+            good().replace(CHALLENGE, "short"),
+        ] {
+            let error = parse(&query).unwrap_err();
+            assert!(matches!(error, AuthorizeError::Pkce(_)), "{query}");
+            assert_eq!(error.code().as_str(), "invalid_request");
+        }
+    }
+
+    #[test]
+    fn every_other_fault_has_its_code() {
+        for (more, expected) in [
+            ("state=a&state=b", "invalid_request"),
+            ("unknown=a&unknown=b", "invalid_request"),
+            ("response_type=code", "invalid_request"),
+            ("resource=https://a&resource=https://b", "invalid_target"),
+            ("resource=https://a&resource=https://b&x=1&x=2", "invalid_target"),
+            ("resource=https://a%23x", "invalid_target"),
+            ("resource=a", "invalid_target"),
+            ("request=e30", "request_not_supported"),
+            ("request_uri=https://a/r", "request_uri_not_supported"),
+            ("response_mode=fragment", "invalid_request"),
+            ("response_mode=form_post", "invalid_request"),
+            ("state=a%0d%0ab", "invalid_request"),
+            ("scope=a%22b", "invalid_scope"),
+            ("prompt=none", "interaction_required"),
+            ("prompt=none+login", "invalid_request"),
+        ] {
+            assert_eq!(code(&format!("{}&{more}", good())), expected, "{more}");
+        }
+    }
+
+    #[test]
+    fn a_state_over_4096_bytes_is_refused() {
+        let with = |length: usize| parse(&format!("{}&state={}", good(), "s".repeat(length)));
+        assert!(with(4096).is_ok());
+        assert_eq!(with(4097), Err(AuthorizeError::State));
+    }
+
+    #[test]
+    fn an_error_returns_the_state_only_when_there_is_one_that_may_be_returned() {
+        assert_eq!(state_for_errors(&params("state=a%26b")), Some("a&b"));
+        for query in ["", "state=", "state=a&state=a", "state=a%0ab", &format!("state={}", "s".repeat(4097))] {
+            assert_eq!(state_for_errors(&params(query)), None, "{query}");
+        }
+    }
+
+    #[test]
+    fn the_answer_describes_the_fault() {
+        let error = OAuthError::from(parse(&good().replace("S256", "plain")).unwrap_err());
+        assert_eq!(error.description(), "code_challenge_method must be S256");
+    }
+}

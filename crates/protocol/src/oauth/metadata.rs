@@ -18,8 +18,8 @@ pub struct AuthorizationServer<'a> {
     pub authorization_endpoint: &'a str,
     /// The absolute URL of the token endpoint.
     pub token_endpoint: &'a str,
-    /// The absolute URL of the registration endpoint.
-    pub registration_endpoint: &'a str,
+    /// The absolute URL of the registration endpoint, where clients may register themselves.
+    pub registration_endpoint: Option<&'a str>,
     /// The absolute URL of the public keys.
     pub jwks_uri: &'a str,
     /// The scopes that a client may ask for.
@@ -77,7 +77,8 @@ struct ServerDocument<'a> {
     issuer: &'a str,
     authorization_endpoint: &'a str,
     token_endpoint: &'a str,
-    registration_endpoint: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    registration_endpoint: Option<&'a str>,
     jwks_uri: &'a str,
     scopes_supported: Vec<&'a str>,
     response_types_supported: [&'static str; 1],
@@ -100,4 +101,62 @@ struct ResourceDocument<'a> {
     scopes_supported: Vec<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     resource_name: Option<&'a str>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn document(registration_endpoint: Option<&str>) -> serde_json::Value {
+        let document = authorization_server(&AuthorizationServer {
+            issuer: "https://as",
+            authorization_endpoint: "https://as/oauth/authorize",
+            token_endpoint: "https://as/oauth/token",
+            registration_endpoint,
+            jwks_uri: "https://as/.well-known/jwks.json",
+            scopes_supported: &ScopeSet::parse("read offline_access").unwrap(),
+            signing_algs: &["ES256"],
+        });
+        serde_json::from_slice(&document).unwrap()
+    }
+
+    #[test]
+    fn the_server_document_lists_what_is_enforced_and_nothing_else() {
+        let expected = serde_json::json!({
+            "issuer": "https://as",
+            "authorization_endpoint": "https://as/oauth/authorize",
+            "token_endpoint": "https://as/oauth/token",
+            "registration_endpoint": "https://as/oauth/register",
+            "jwks_uri": "https://as/.well-known/jwks.json",
+            "scopes_supported": ["read", "offline_access"],
+            "response_types_supported": ["code"],
+            "response_modes_supported": ["query"],
+            "grant_types_supported": ["authorization_code", "refresh_token"],
+            "token_endpoint_auth_methods_supported": ["none"],
+            "code_challenge_methods_supported": ["S256"],
+            "authorization_response_iss_parameter_supported": true,
+            "subject_types_supported": ["public"],
+            "id_token_signing_alg_values_supported": ["ES256"],
+        });
+        assert_eq!(document(Some("https://as/oauth/register")), expected);
+    }
+
+    #[test]
+    fn registration_is_not_mentioned_where_there_is_none() {
+        assert_eq!(document(None).get("registration_endpoint"), None);
+    }
+
+    #[test]
+    fn the_resource_document_leaves_out_offline_access_and_what_is_unset() {
+        let resource = ResourceUri::parse("https://h/mcp").unwrap();
+        let scopes = ScopeSet::parse("read offline_access").unwrap();
+        assert_eq!(
+            protected_resource(&resource, "https://as", &scopes, Some("Files")),
+            br#"{"resource":"https://h/mcp","authorization_servers":["https://as"],"bearer_methods_supported":["header"],"scopes_supported":["read"],"resource_name":"Files"}"#
+        );
+        assert_eq!(
+            protected_resource(&resource, "https://as", &ScopeSet::default(), None),
+            br#"{"resource":"https://h/mcp","authorization_servers":["https://as"],"bearer_methods_supported":["header"]}"#
+        );
+    }
 }

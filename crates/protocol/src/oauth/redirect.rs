@@ -190,3 +190,7 @@ const FORBIDDEN_SCHEMES: [&str; 24] = [
     "ws",
     "wss",
 ];
+
+#[cfg(test)]
+#[path = "redirect_tests.rs"]
+mod tests;

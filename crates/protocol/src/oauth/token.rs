@@ -133,6 +133,16 @@ impl TokenRequest {
             _ => Err(TokenRequestError::UnsupportedGrantType),
         }
     }
+
+    /// Whether a `client_secret` came along, which no public client has.
+    #[must_use]
+    pub fn has_client_secret(&self) -> bool {
+        match self {
+            Self::AuthorizationCode { client_secret_sent, .. } | Self::RefreshToken { client_secret_sent, .. } => {
+                *client_secret_sent
+            }
+        }
+    }
 }
 
 impl TokenRequestError {
@@ -213,4 +223,145 @@ struct Body<'a> {
     scope: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     refresh_token: Option<&'a str>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FORM: &[u8] = b"application/x-www-form-urlencoded";
+    const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
+
+    fn parse(body: &str) -> Result<TokenRequest, TokenRequestError> {
+        TokenRequest::parse(Some(FORM), body.as_bytes(), None)
+    }
+
+    fn code_request() -> String {
+        format!("grant_type=authorization_code&code=c&client_id=i&redirect_uri=https://a/cb&code_verifier={VERIFIER}")
+    }
+
+    #[test]
+    fn a_code_request_is_read() {
+        let request = parse(&format!("{}&resource=https://H/mcp", code_request())).unwrap();
+        let TokenRequest::AuthorizationCode { code, client_id, redirect_uri, code_verifier, resource, .. } = request
+        else {
+            panic!("another grant");
+        };
+        assert_eq!((code.expose().as_str(), client_id.as_str()), ("c", "i"));
+        assert_eq!((redirect_uri.as_str(), code_verifier.expose()), ("https://a/cb", VERIFIER));
+        assert_eq!(resource.unwrap().as_str(), "https://h/mcp");
+    }
+
+    #[test]
+    fn a_refresh_request_is_read() {
+        let request = parse("grant_type=refresh_token&refresh_token=r&client_id=i&scope=read&client_secret=").unwrap();
+        let TokenRequest::RefreshToken { refresh_token, client_id, scope, resource, client_secret_sent } = request
+        else {
+            panic!("another grant");
+        };
+        assert_eq!((refresh_token.expose().as_str(), client_id.as_str()), ("r", "i"));
+        assert_eq!((scope.unwrap().to_string().as_str(), resource), ("read", None));
+        assert!(client_secret_sent);
+    }
+
+    #[test]
+    fn only_a_form_body_is_read() {
+        for content_type in [
+            None,
+            Some("application/json"),
+            Some("multipart/form-data; boundary=x"),
+            Some("text/plain"),
+            Some("application/x-www-form-urlencodedx"),
+        ] {
+            let refused = TokenRequest::parse(content_type.map(str::as_bytes), code_request().as_bytes(), None);
+            assert_eq!(refused.unwrap_err(), TokenRequestError::ContentType, "{content_type:?}");
+        }
+        let cased = Some(b"Application/X-WWW-Form-Urlencoded; charset=UTF-8".as_slice());
+        assert!(TokenRequest::parse(cased, code_request().as_bytes(), Some("")).is_ok());
+    }
+
+    #[test]
+    fn parameters_in_the_url_are_refused() {
+        let refused = TokenRequest::parse(Some(FORM), code_request().as_bytes(), Some("x"));
+        assert_eq!(refused.unwrap_err(), TokenRequestError::QueryParameters);
+    }
+
+    #[test]
+    fn each_missing_parameter_is_named() {
+        for name in ["grant_type", "code", "client_id", "redirect_uri"] {
+            let body: Vec<String> = code_request()
+                .split('&')
+                .filter(|pair| !pair.starts_with(&format!("{name}=")))
+                .map(str::to_owned)
+                .collect();
+            let error = parse(&body.join("&")).unwrap_err();
+            assert_eq!(error, TokenRequestError::Missing(name));
+            assert_eq!(OAuthError::from(error).description(), format!("{name} is missing"));
+            assert_eq!(error.code(), ErrorCode::InvalidRequest);
+        }
+        assert_eq!(
+            parse("grant_type=refresh_token&client_id=i&refresh_token=").unwrap_err(),
+            TokenRequestError::Missing("refresh_token")
+        );
+    }
+
+    #[test]
+    fn a_verifier_that_cannot_match_is_an_invalid_grant() {
+        for verifier in
+            [String::new(), "a".repeat(42), "a".repeat(129), format!("{VERIFIER}%20"), format!("{VERIFIER}%2B")]
+        {
+            let error = parse(&code_request().replace(VERIFIER, &verifier)).unwrap_err();
+            assert_eq!((error, error.code()), (TokenRequestError::Verifier, ErrorCode::InvalidGrant), "{verifier}");
+        }
+    }
+
+    #[test]
+    fn other_grants_are_not_offered() {
+        for grant in ["password", "implicit", "client_credentials", "Authorization_Code"] {
+            let error = parse(&format!("grant_type={grant}&client_id=i")).unwrap_err();
+            assert_eq!(error.code(), ErrorCode::UnsupportedGrantType, "{grant}");
+        }
+        assert!(parse("grant_type=urn:ietf:params:oauth:grant-type:jwt-bearer").is_err());
+    }
+
+    #[test]
+    fn repeated_and_malformed_parameters_have_their_codes() {
+        for (more, expected) in [
+            ("code=d", ErrorCode::InvalidRequest),
+            ("client_id=i", ErrorCode::InvalidRequest),
+            ("x=1&x=2", ErrorCode::InvalidRequest),
+            ("resource=https://a&resource=https://b", ErrorCode::InvalidTarget),
+            ("resource=urn:a", ErrorCode::InvalidTarget),
+            ("x=%", ErrorCode::InvalidRequest),
+        ] {
+            assert_eq!(parse(&format!("{}&{more}", code_request())).unwrap_err().code(), expected, "{more}");
+        }
+        let scope = parse("grant_type=refresh_token&refresh_token=r&client_id=i&scope=a%5Cb");
+        assert_eq!(scope.unwrap_err().code(), ErrorCode::InvalidScope);
+        let long = parse(&"a".repeat(65537)).unwrap_err();
+        assert_eq!(OAuthError::from(long).status(), 413);
+    }
+
+    #[test]
+    fn debug_shows_no_code_and_no_token() {
+        let shown = format!("{:?}", parse(&code_request().replace("code=c", "code=topsecret")).unwrap());
+        assert!(!shown.contains("topsecret") && !shown.contains(VERIFIER), "{shown}");
+    }
+
+    #[test]
+    fn the_answer_has_what_rfc_6749_asks_for() {
+        let scope = ScopeSet::parse("read write").unwrap();
+        let mut response = TokenResponse {
+            access_token: Secret::new("a".into()),
+            expires_in: 3600,
+            scope: ScopeSet::grant(None, &scope, &scope).unwrap(),
+            refresh_token: None,
+        };
+        assert_eq!(
+            response.to_json(),
+            br#"{"access_token":"a","token_type":"Bearer","expires_in":3600,"scope":"read write"}"#
+        );
+        response.refresh_token = Some(Secret::new("r".into()));
+        assert!(response.to_json().ends_with(br#","refresh_token":"r"}"#));
+    }
 }

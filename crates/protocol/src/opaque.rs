@@ -174,6 +174,7 @@ const SESSION_CHARACTERS: usize = 22;
 const LONGEST: usize = 7 + 8 + 1 + 48 + 1 + 43;
 
 #[cfg(test)]
+#[expect(clippy::string_slice, reason = "the texts are ASCII")]
 mod tests {
     use super::*;
 

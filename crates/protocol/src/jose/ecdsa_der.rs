@@ -101,6 +101,7 @@ const INTEGER: u8 = 0x02;
 const SIGN: u8 = 0x80;
 
 #[cfg(test)]
+#[expect(clippy::arithmetic_side_effects, reason = "a test may fail loudly")]
 mod tests {
     use proptest::prelude::*;
 

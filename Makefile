@@ -110,7 +110,7 @@ $(CONFORMANCE_READY): tests/conformance/package-lock.json | system
 
 $(TOOLS)/bin/wasm-bindgen-test-runner: Makefile | system
 	@echo "Installing wasm-bindgen-cli $(WASM_BINDGEN); this takes some minutes once" >&2
-	@cargo install --quiet --locked --root $(TOOLS) --target-dir $(TARGET)/tools-build --version $(WASM_BINDGEN) wasm-bindgen-cli
+	@cargo install --quiet --root $(TOOLS) --target-dir $(TARGET)/tools-build --version $(WASM_BINDGEN) wasm-bindgen-cli
 	@touch $@
 
 $(TOOLS)/bin/cargo-deny: Makefile | system

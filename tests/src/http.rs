@@ -154,11 +154,8 @@ impl Request {
                 continue;
             }
             let framing = if is_head || status == 204 || status == 304 { Framing::Empty } else { head.framing(true)? };
-            let headers = head
-                .fields
-                .iter()
-                .map(|(name, value)| (lossy(name).to_ascii_lowercase(), lossy(value)))
-                .collect();
+            let headers =
+                head.fields.iter().map(|(name, value)| (lossy(name).to_ascii_lowercase(), lossy(value))).collect();
             return Ok(OpenResponse { status, headers, body: Body { framing }, reader });
         }
     }
@@ -284,7 +281,10 @@ pub(crate) struct Head {
 impl Head {
     /// The first field of this name.
     pub(crate) fn field(&self, name: &str) -> Option<&[u8]> {
-        self.fields.iter().find(|(held, _)| held.eq_ignore_ascii_case(name.as_bytes())).map(|(_, value)| value.as_slice())
+        self.fields
+            .iter()
+            .find(|(held, _)| held.eq_ignore_ascii_case(name.as_bytes()))
+            .map(|(_, value)| value.as_slice())
     }
 
     /// How the body ends (RFC 9112 §6).
@@ -322,7 +322,10 @@ pub(crate) struct Body {
 }
 
 impl Body {
-    pub(crate) async fn next<R: AsyncRead + Unpin>(&mut self, reader: &mut BufReader<R>) -> io::Result<Option<Vec<u8>>> {
+    pub(crate) async fn next<R: AsyncRead + Unpin>(
+        &mut self,
+        reader: &mut BufReader<R>,
+    ) -> io::Result<Option<Vec<u8>>> {
         match &mut self.framing {
             Framing::Empty => Ok(None),
             Framing::Length(left) => {

@@ -25,7 +25,12 @@ impl Process {
     ///
     /// # Errors
     /// When it cannot be started.
-    pub fn start(name: &'static str, program: &Path, arrange: impl FnOnce(&mut Command), log: &Path) -> io::Result<Self> {
+    pub fn start(
+        name: &'static str,
+        program: &Path,
+        arrange: impl FnOnce(&mut Command),
+        log: &Path,
+    ) -> io::Result<Self> {
         let mut command = if has_setpriv() {
             let mut command = Command::new("setpriv");
             command.args(["--pdeathsig", "KILL", "--"]).arg(program);

@@ -157,7 +157,8 @@ impl Builder {
         let gateway = format!("http://127.0.0.1:{}", gateway_port.port);
 
         let mut idp = self.start_idp(&gateway, &secrets, dir.path())?;
-        let mut everything = start_script("mcp_backend", "idp/everything.mjs", &[], &dir.path().join("mcp_backend.log"))?;
+        let mut everything =
+            start_script("mcp_backend", "idp/everything.mjs", &[], &dir.path().join("mcp_backend.log"))?;
         let recorder = Recorder::start().map_err(text)?;
         let idp_port = announced_port(&mut idp)?;
         let everything_port = announced_port(&mut everything)?;

@@ -48,7 +48,8 @@ impl Jar {
     /// The `Cookie` field for a request to this address.
     #[must_use]
     pub fn header(&self, url: &Url) -> Option<String> {
-        let fits = |cookie: &&Cookie| Some(cookie.host.as_str()) == url.host_str() && is_below(url.path(), &cookie.path);
+        let fits =
+            |cookie: &&Cookie| Some(cookie.host.as_str()) == url.host_str() && is_below(url.path(), &cookie.path);
         let pairs: Vec<String> =
             self.cookies.iter().filter(fits).map(|cookie| format!("{}={}", cookie.name, cookie.value)).collect();
         (!pairs.is_empty()).then(|| pairs.join("; "))

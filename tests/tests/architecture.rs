@@ -1,0 +1,92 @@
+//! The arrows between the crates go one way: `protocol` ← `gateway` ← `filter`, and `storage-api` ← `gateway`.
+
+use std::collections::BTreeMap;
+use std::process::Command;
+
+use portcullis_tests::place;
+use serde_json::Value;
+
+#[test]
+fn protocol_stands_on_no_other_crate_of_ours() {
+    assert_eq!(ours("portcullis-protocol"), [""; 0]);
+}
+
+#[test]
+fn storage_api_stands_on_no_other_crate_of_ours() {
+    assert_eq!(ours("portcullis-storage-api"), [""; 0]);
+}
+
+#[test]
+fn gateway_stands_on_protocol_and_storage_api_only() {
+    assert_eq!(ours("portcullis-gateway"), ["portcullis-protocol", "portcullis-storage-api"]);
+}
+
+#[test]
+fn filter_stands_on_the_gateway_and_what_it_speaks_with() {
+    assert_eq!(ours("portcullis-filter"), ["portcullis-gateway", "portcullis-protocol", "portcullis-storage-api"]);
+}
+
+#[test]
+fn only_the_filter_knows_envoy() {
+    for product in ["portcullis-protocol", "portcullis-storage-api", "portcullis-gateway"] {
+        assert!(!dependencies(product).contains(&"proxy-wasm".to_owned()), "{product} names proxy-wasm");
+    }
+    assert!(dependencies("portcullis-filter").contains(&"proxy-wasm".to_owned()));
+}
+
+#[test]
+fn no_part_of_the_product_reaches_the_network_or_starts_threads_by_a_library() {
+    // By the whole graph of the module, not only its direct dependencies.
+    let tree = Command::new(env!("CARGO"))
+        .args(["tree", "-p", "portcullis-filter", "-e", "normal", "--target", "wasm32-wasip1", "--prefix", "none"])
+        .current_dir(place::project())
+        .output()
+        .expect("cargo runs");
+    assert!(tree.status.success(), "{}", String::from_utf8_lossy(&tree.stderr));
+    let tree = String::from_utf8_lossy(&tree.stdout).into_owned();
+    assert!(tree.contains("portcullis-gateway"), "{tree}");
+    for banned in [
+        "tokio",
+        "mio",
+        "hyper",
+        "reqwest",
+        "rayon",
+        "wasm-bindgen",
+        "js-sys",
+        "portcullis-tests",
+        "portcullis-benches",
+    ] {
+        let named = tree.lines().any(|line| line.split(' ').next() == Some(banned));
+        assert!(!named, "the module is built with {banned}");
+    }
+}
+
+/// The crates of this workspace that a crate is built with, sorted.
+fn ours(package: &str) -> Vec<String> {
+    dependencies(package).into_iter().filter(|name| name.starts_with("portcullis-")).collect()
+}
+
+/// The direct dependencies that a crate is built with (not those of its tests), sorted.
+fn dependencies(package: &str) -> Vec<String> {
+    let listing = Command::new(env!("CARGO"))
+        .args(["metadata", "--format-version", "1", "--no-deps", "--offline"])
+        .current_dir(place::project())
+        .output()
+        .expect("cargo runs");
+    let metadata: Value = serde_json::from_slice(&listing.stdout).expect("cargo metadata is JSON");
+    let packages: BTreeMap<&str, &Value> = metadata["packages"]
+        .as_array()
+        .expect("packages")
+        .iter()
+        .map(|package| (package["name"].as_str().unwrap_or_default(), package))
+        .collect();
+    let wanted = packages[package]["dependencies"].as_array().expect("dependencies");
+    let mut names: Vec<String> = wanted
+        .iter()
+        .filter(|dependency| dependency["kind"].is_null())
+        .filter_map(|dependency| dependency["name"].as_str().map(str::to_owned))
+        .collect();
+    names.sort();
+    names.dedup();
+    names
+}

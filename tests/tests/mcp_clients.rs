@@ -1,0 +1,93 @@
+//! The official clients and the official conformance suite go through the whole of it: refused, discovery, registration,
+//! consent, login, token, tool call, refresh, tool call. Two workers, so that no step relies on reaching the same one.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use portcullis_tests::oauth_client::claims;
+use portcullis_tests::place;
+use portcullis_tests::testbed::Testbed;
+use serde_json::Value;
+use tokio::sync::OnceCell;
+
+#[tokio::test]
+async fn the_typescript_client_logs_in_calls_a_tool_and_refreshes() {
+    let bed = testbed().await;
+    let client = place::in_tests("clients/client.mjs");
+    check_client(bed, Path::new("node"), &client, "alice").await;
+}
+
+#[tokio::test]
+async fn the_python_client_logs_in_calls_a_tool_and_refreshes() {
+    let bed = testbed().await;
+    let client = place::in_tests("clients/client.py");
+    check_client(bed, &place::python(), &client, "bob").await;
+}
+
+#[tokio::test]
+async fn the_conformance_suite_for_authorization_servers_passes() {
+    let bed = testbed().await;
+    let results = tempfile::tempdir().expect("a folder");
+    let script = place::in_tests("clients/conformance.mjs");
+    let folder = results.path().display().to_string();
+    let lines = run(Path::new("node"), &script, &[&bed.issuer(), &bed.resource(), &folder]).await;
+    let passed: Vec<_> = lines.iter().map(|line| (line["scenario"].as_str(), line["passed"].as_bool())).collect();
+    assert_eq!(
+        passed,
+        [(Some("authorization-server-metadata-endpoint"), Some(true)), (Some("authorization-code-grant"), Some(true))]
+    );
+    bed.assert_healthy().await;
+}
+
+async fn testbed() -> &'static Testbed {
+    static BED: OnceCell<Testbed> = OnceCell::const_new();
+    BED.get_or_init(|| Testbed::builder().workers(2).tap_mcp().start()).await
+}
+
+async fn check_client(bed: &Testbed, program: &Path, script: &Path, user: &str) {
+    let steps = run(program, script, &[&bed.resource(), user]).await;
+    let names: Vec<&str> = steps.iter().filter_map(|step| step["step"].as_str()).collect();
+    let mut found = names.iter();
+    for wanted in WAY {
+        assert!(found.any(|name| *name == wanted), "no {wanted:?} in its place among {names:?}");
+    }
+    let done = steps.last().expect("steps");
+    let tokens = [&done["access_token"], &done["first_access_token"]].map(|token| token.as_str().expect("a token"));
+    assert_ne!(tokens[0], tokens[1]);
+    for token in tokens {
+        assert_eq!(claims(token)["aud"], bed.resource());
+    }
+    let seen: Vec<_> = bed.mcp_recorded().await;
+    assert!(
+        !seen.iter().any(|request| tokens.iter().any(|token| request.contains(token))),
+        "the client's token went on"
+    );
+    let subjects = seen.iter().filter_map(|request| claims(&request.bearer()?)["sub"].as_str().map(str::to_owned));
+    assert!(subjects.into_iter().any(|subject| subject == user), "the back end never saw {user}'s upstream token");
+    bed.assert_healthy().await;
+}
+
+/// Runs a client and reads the steps it printed.
+async fn run(program: &Path, script: &Path, arguments: &[&str]) -> Vec<Value> {
+    let mut command = Command::new(program);
+    command.arg(script).args(arguments).stdin(Stdio::null());
+    let output = tokio::task::spawn_blocking(move || command.output()).await.expect("it ran").expect("it started");
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    let complained = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{}\n{printed}\n{complained}", script.display());
+    printed.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect()
+}
+
+/// The steps that every client has to take, in this order.
+const WAY: [&str; 10] = [
+    "refused",
+    "resource metadata",
+    "server metadata",
+    "registered",
+    "consent and login",
+    "token",
+    "connected",
+    "tool call",
+    "refreshed",
+    "tool call",
+];

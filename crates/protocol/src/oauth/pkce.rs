@@ -2,13 +2,11 @@
 
 use crate::secret::Secret;
 use crate::{base64url, digest};
-use serde::{Deserialize, Serialize};
 use std::fmt;
 use subtle::ConstantTimeEq;
 
-/// The S256 challenge of a verifier. Not a secret; kept in records as its 43 characters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(into = "String", try_from = "String")]
+/// The S256 challenge of a verifier. Not a secret; its Display is the 43 characters that [`CodeChallenge::parse`] reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CodeChallenge([u8; 32]);
 
 /// A code verifier: 43 to 128 unreserved characters (RFC 7636 §4.1). Wiped on drop.
@@ -68,20 +66,6 @@ impl CodeChallenge {
 impl fmt::Display for CodeChallenge {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&base64url::encode(&self.0))
-    }
-}
-
-impl From<CodeChallenge> for String {
-    fn from(challenge: CodeChallenge) -> Self {
-        challenge.to_string()
-    }
-}
-
-impl TryFrom<String> for CodeChallenge {
-    type Error = PkceError;
-
-    fn try_from(text: String) -> Result<Self, PkceError> {
-        Self::parse(&text)
     }
 }
 
@@ -195,14 +179,5 @@ mod tests {
         assert_eq!(verifier.expose().len(), 43);
         assert!(verifier.challenge().matches(&CodeVerifier::parse(verifier.expose()).unwrap()));
         assert!(!format!("{verifier:?}").contains(verifier.expose()));
-    }
-
-    #[test]
-    fn a_challenge_survives_a_record() {
-        let challenge = CodeChallenge::parse(CHALLENGE).unwrap();
-        let stored = serde_json::to_string(&challenge).unwrap();
-        assert_eq!(stored, format!("\"{CHALLENGE}\""));
-        assert_eq!(serde_json::from_str::<CodeChallenge>(&stored).unwrap(), challenge);
-        assert!(serde_json::from_str::<CodeChallenge>("\"short\"").is_err());
     }
 }

@@ -1,6 +1,6 @@
 //! Scopes: what is asked for, what is allowed and what was granted (RFC 6749 §3.3 and §6).
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::collections::BTreeSet;
 use std::fmt;
 
@@ -12,8 +12,7 @@ pub struct ScopeSet(Vec<String>);
 /// every name was allowed.
 ///
 /// Its serde form, a string with spaces, is for sealed records only: a value read from anywhere else proves nothing.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(into = "String", try_from = "String")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GrantedScope(ScopeSet);
 
 /// Why text is not a scope.
@@ -157,17 +156,16 @@ impl fmt::Display for GrantedScope {
     }
 }
 
-impl From<GrantedScope> for String {
-    fn from(scope: GrantedScope) -> Self {
-        scope.to_string()
+impl Serialize for GrantedScope {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 
-impl TryFrom<String> for GrantedScope {
-    type Error = ScopeError;
-
-    fn try_from(text: String) -> Result<Self, ScopeError> {
-        ScopeSet::parse(&text).map(Self)
+impl<'de> Deserialize<'de> for GrantedScope {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        ScopeSet::parse(&text).map(Self).map_err(de::Error::custom)
     }
 }
 

@@ -1,0 +1,91 @@
+//! The gateway's ports over Envoy: one small value for each request and each root task.
+
+use std::rc::Rc;
+
+use portcullis_gateway::memory_store::MemoryStore;
+use portcullis_gateway::ports::{
+    Body, BodyTooLarge, CallError, CallReply, CallRequest, Clock, Crypto, Entropy, Fetch, NoEntropy, Ports, Workers,
+};
+use portcullis_gateway::runtime::Inbox;
+use portcullis_protocol::jose::alg::Alg;
+use portcullis_protocol::jose::key::{PublicKey, SigningKey};
+use portcullis_protocol::opaque::SessionId;
+
+use crate::host;
+use crate::mailbox::Message;
+use crate::shared_cells::{HostClock, SharedCells};
+use crate::worker::Worker;
+
+/// The ports of one task: what the worker holds, and the task's own inbox.
+#[derive(Clone)]
+pub(crate) struct TaskPorts {
+    worker: Rc<Worker>,
+    inbox: Inbox,
+}
+
+impl TaskPorts {
+    pub(crate) fn new(worker: Rc<Worker>, inbox: Inbox) -> Self {
+        Self { worker, inbox }
+    }
+}
+
+impl Ports for TaskPorts {
+    type Store = MemoryStore<SharedCells, HostClock>;
+
+    fn store(&self) -> &Self::Store {
+        &self.worker.store
+    }
+}
+
+impl Fetch for TaskPorts {
+    async fn fetch(&self, call: CallRequest) -> Result<CallReply, CallError> {
+        self.inbox.call(|| host::dispatch(&call)).await
+    }
+}
+
+impl Body for TaskPorts {
+    async fn body(&self, limit: usize) -> Result<Vec<u8>, BodyTooLarge> {
+        self.inbox.body(limit).await
+    }
+}
+
+impl Clock for TaskPorts {
+    fn now(&self) -> u64 {
+        host::now()
+    }
+}
+
+impl Entropy for TaskPorts {
+    fn random<const N: usize>(&self) -> Result<[u8; N], NoEntropy> {
+        random()
+    }
+}
+
+/// Random bytes from the host's generator.
+pub(crate) fn random<const N: usize>() -> Result<[u8; N], NoEntropy> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|_| NoEntropy)?;
+    Ok(bytes)
+}
+
+impl Crypto for TaskPorts {
+    fn sign(&self, key: &SigningKey, message: &[u8]) -> Option<Vec<u8>> {
+        self.worker.crypto.sign(key, message)
+    }
+
+    fn verify(&self, key: &PublicKey, alg: Alg, message: &[u8], signature: &[u8]) -> bool {
+        self.worker.crypto.verify(key, alg, message, signature)
+    }
+}
+
+impl Workers for TaskPorts {
+    fn refresh_upstream(&self, session: SessionId) {
+        self.worker.mailbox.tell_own(Message::Refresh(session));
+    }
+
+    fn session_ended(&self, session: SessionId) {
+        // This worker forgets at once: the request after this one may already be here.
+        self.worker.gateway.forget_session(session);
+        self.worker.mailbox.tell_others(Message::Ended(session), host::now());
+    }
+}

@@ -1,0 +1,237 @@
+//! The root context of one worker: its configuration, and the work that belongs to no single request.
+//!
+//! A refresh of upstream tokens runs here: a client that hangs up must not be able to lose a rotated refresh token.
+//! Root tasks are polled only in the root's own callbacks; a waiting stream is settled from there, which is allowed
+//! because settling dispatches nothing.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use portcullis_gateway::config::Config;
+use portcullis_gateway::gateway::Gateway;
+use portcullis_gateway::memory_store::MemoryStore;
+use portcullis_gateway::provider;
+use portcullis_gateway::runtime::{Inbox, Started, Task};
+use portcullis_gateway::upstream::{self, RefreshOutcome};
+use portcullis_protocol::opaque::SessionId;
+use proxy_wasm::traits::{Context, HttpContext, RootContext};
+use proxy_wasm::types::{Action, ContextType};
+
+use crate::counters::Counters;
+use crate::crypto::HostCrypto;
+use crate::host;
+use crate::mailbox::{self, Mailbox, Message};
+use crate::ports::{TaskPorts, random};
+use crate::settle::settle;
+use crate::shared_cells::{HostClock, SharedCells};
+use crate::stream::Stream;
+use crate::worker::{Waiter, Waiting, Worker};
+
+/// One root context.
+pub(crate) struct Root {
+    id: u32,
+    worker: Option<Rc<Worker>>,
+    refreshes: Vec<Refresh>,
+    /// When to try again a refresh that another worker is at, in Unix seconds by session.
+    retries: BTreeMap<[u8; 16], u64>,
+    warming: Option<Task<()>>,
+    /// How many of the store's unreadable cells have been counted.
+    unreadable: u64,
+}
+
+/// A refresh under way.
+struct Refresh {
+    session: SessionId,
+    task: Task<RefreshOutcome>,
+}
+
+impl Root {
+    pub(crate) fn new(id: u32) -> Self {
+        Self { id, worker: None, refreshes: Vec::new(), retries: BTreeMap::new(), warming: None, unreadable: 0 }
+    }
+
+    /// Starts a refresh unless one of this session is under way here.
+    fn refresh(&mut self, worker: &Rc<Worker>, session: SessionId) {
+        let under_way = self.refreshes.iter().any(|refresh| refresh.session == session);
+        if under_way || self.refreshes.len() >= MOST_REFRESHES {
+            return;
+        }
+        let inbox = Inbox::new(true);
+        let ports = TaskPorts::new(worker.clone(), inbox.clone());
+        match Task::start(inbox, upstream::refresh(worker.gateway.clone(), session, ports)) {
+            Started::Ready(outcome) => self.refreshed(worker, session, &outcome),
+            Started::Waiting(task) => self.refreshes.push(Refresh { session, task }),
+        }
+    }
+
+    fn refreshed(&mut self, worker: &Rc<Worker>, session: SessionId, outcome: &RefreshOutcome) {
+        worker.counters.count("upstream_refresh", word(outcome));
+        if let RefreshOutcome::Elsewhere = outcome {
+            if worker.waiting.has(session) {
+                self.retries.insert(*session.as_bytes(), host::now().saturating_add(RETRY_SECONDS));
+            }
+            return;
+        }
+        self.retries.remove(session.as_bytes());
+        self.settle_all(worker, worker.waiting.take_session(session), outcome);
+        worker.mailbox.tell_others(Message::Refreshed(session), host::now());
+    }
+
+    /// Decides paused streams. Each has to be the host's current context while it is changed.
+    fn settle_all(&self, worker: &Worker, waiters: Vec<Waiter>, outcome: &RefreshOutcome) {
+        for Waiter { stream, decide, progress, .. } in waiters {
+            if host::enter_context(stream) && settle(&decide(outcome), &worker.counters, &progress) == Action::Continue
+            {
+                host::resume_request();
+            }
+        }
+        host::enter_context(self.id);
+    }
+
+    fn receive(&mut self, worker: &Rc<Worker>, message: Message) {
+        match message {
+            Message::Refresh(session) => self.refresh(worker, session),
+            Message::Refreshed(session) if worker.waiting.has(session) => self.refresh(worker, session),
+            Message::Refreshed(_) => {}
+            Message::Ended(session) => worker.gateway.forget_session(session),
+        }
+    }
+
+    /// Tries again what another worker was at, as long as somebody waits for it.
+    fn retry(&mut self, worker: &Rc<Worker>, now: u64) {
+        let waited_for = worker.waiting.sessions();
+        self.retries.retain(|session, _| waited_for.iter().any(|waited| waited.as_bytes() == session));
+        for session in waited_for {
+            if self.retries.get(session.as_bytes()).is_none_or(|due| *due <= now) {
+                self.refresh(worker, session);
+            }
+        }
+    }
+
+    fn warm(&mut self, worker: &Rc<Worker>, now: u64) {
+        // A VM that serves no requests, as the main thread's, needs no provider.
+        if self.warming.is_some() || !worker.mailbox.is_listed() || !worker.gateway.provider_refresh_due(now) {
+            return;
+        }
+        let inbox = Inbox::new(true);
+        let ports = TaskPorts::new(worker.clone(), inbox.clone());
+        if let Started::Waiting(task) = Task::start(inbox, provider::warm(worker.gateway.clone(), ports)) {
+            self.warming = Some(task);
+        }
+    }
+
+    fn flush(&mut self, worker: &Worker) {
+        let unreadable = worker.store.unreadable();
+        worker.counters.add("store", "unreadable_cells", unreadable.saturating_sub(self.unreadable));
+        self.unreadable = unreadable;
+        worker.counters.flush();
+    }
+}
+
+impl Context for Root {
+    fn on_http_call_response(&mut self, id: u32, headers: usize, body: usize, _trailers: usize) {
+        let Some(worker) = self.worker.clone() else { return };
+        if let Some(task) = self.warming.as_mut().filter(|task| task.waits_for(id)) {
+            if task.on_call(id, host::call_reply(headers, body)).is_some() {
+                self.warming = None;
+            }
+        } else if let Some(index) = self.refreshes.iter().position(|refresh| refresh.task.waits_for(id)) {
+            let mut refresh = self.refreshes.swap_remove(index);
+            match refresh.task.on_call(id, host::call_reply(headers, body)) {
+                Some(outcome) => self.refreshed(&worker, refresh.session, &outcome),
+                None => self.refreshes.push(refresh),
+            }
+        }
+    }
+
+    fn on_done(&mut self) -> bool {
+        if let Some(worker) = &self.worker {
+            worker.counters.flush();
+            worker.mailbox.close();
+        }
+        true
+    }
+}
+
+impl RootContext for Root {
+    fn on_configure(&mut self, size: usize) -> bool {
+        match configure(&host::configuration(size), self.id) {
+            Ok(worker) => {
+                self.worker = Some(Rc::new(worker));
+                host::set_tick_period(TICK);
+                true
+            }
+            Err(problems) => {
+                for problem in problems {
+                    log::error!("portcullis: {problem}");
+                }
+                false
+            }
+        }
+    }
+
+    fn on_tick(&mut self) {
+        let Some(worker) = self.worker.clone() else { return };
+        let now = host::now();
+        self.settle_all(&worker, worker.waiting.take_overdue(now), &RefreshOutcome::Unavailable);
+        self.retry(&worker, now);
+        self.warm(&worker, now);
+        worker.mailbox.renew(now);
+        self.flush(&worker);
+    }
+
+    fn on_queue_ready(&mut self, _queue: u32) {
+        let Some(worker) = self.worker.clone() else { return };
+        while let Some(message) = worker.mailbox.next() {
+            self.receive(&worker, message);
+        }
+    }
+
+    fn create_http_context(&self, id: u32) -> Option<Box<dyn HttpContext>> {
+        Some(Box::new(Stream::new(id, self.worker.clone())))
+    }
+
+    fn get_type(&self) -> Option<ContextType> {
+        Some(ContextType::HttpContext)
+    }
+}
+
+/// Puts a configuration in service, or says everything that is wrong with it.
+///
+/// This runs on the main thread first, in VMs that never serve too, so it changes nothing but shared data that is absent.
+fn configure(document: &[u8], root: u32) -> Result<Worker, Vec<String>> {
+    let config = Config::compile(document, &|name| std::env::var(name).ok())
+        .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>())?;
+    let no_entropy = |_| vec!["the host gives no random numbers".to_owned()];
+    let seed = u64::from_le_bytes(random().map_err(no_entropy)?);
+    let name = u128::from_le_bytes(random().map_err(no_entropy)?);
+    let mailbox = Mailbox::open(&format!("portcullis/queue/{root}/{name:032x}"))
+        .ok_or_else(|| vec!["the host gives no queue".to_owned()])?;
+    mailbox::create_list();
+    let budget = config.memory_bytes;
+    let crypto = HostCrypto::checked(&config.signing_keys);
+    log::info!("portcullis: {crypto}");
+    Ok(Worker {
+        gateway: Rc::new(Gateway::new(config, seed)),
+        store: MemoryStore::new(SharedCells::create(budget), HostClock, budget),
+        crypto,
+        mailbox,
+        counters: Counters::default(),
+        waiting: Waiting::default(),
+    })
+}
+
+fn word(outcome: &RefreshOutcome) -> &'static str {
+    match outcome {
+        RefreshOutcome::Ready(_) => "ready",
+        RefreshOutcome::LoginRequired => "login_required",
+        RefreshOutcome::Unavailable => "unavailable",
+        RefreshOutcome::Elsewhere => "elsewhere",
+    }
+}
+
+const TICK: Duration = Duration::from_millis(500);
+const RETRY_SECONDS: u64 = 1;
+/// The most refreshes under way at once in one worker; more wait for the next tick.
+const MOST_REFRESHES: usize = 256;

@@ -1,0 +1,88 @@
+//! The one place where a decision becomes an effect on a request.
+
+use std::cell::Cell;
+
+use portcullis_gateway::audit::Audit;
+use portcullis_gateway::verdict::{Credentials, Forward, Settled};
+use proxy_wasm::types::Action;
+
+use crate::counters::Counters;
+use crate::host;
+
+/// How far a stream has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// Nothing is decided: the request must not go on.
+    Undecided,
+    /// It went on; `protected` when it went to a protected resource.
+    Forwarded {
+        /// Whether the gateway stands for the resource towards clients.
+        protected: bool,
+    },
+    /// It was answered here.
+    Answered,
+}
+
+/// Applies a decision to the stream that the host is in, which must be in its headers callback or paused. The caller
+/// returns the action, or resumes the request where it is not in one of the request's callbacks.
+pub(crate) fn settle(settled: &Settled, counters: &Counters, progress: &Cell<Progress>) -> Action {
+    match settled {
+        Settled::Forward(forward) => {
+            publish(&forward.audit, counters);
+            // The headers must be final before the request goes on: afterwards the host has no map to change.
+            edit(forward);
+            progress.set(Progress::Forwarded { protected: !matches!(forward.credentials, Credentials::Untouched) });
+            Action::Continue
+        }
+        Settled::Reply(response, audit) => {
+            publish(audit, counters);
+            progress.set(Progress::Answered);
+            host::reply(response);
+            Action::Pause
+        }
+    }
+}
+
+fn edit(forward: &Forward) {
+    match &forward.credentials {
+        Credentials::Untouched => {}
+        Credentials::Stripped => strip(),
+        Credentials::Injected(injection) => {
+            if &*injection.name == AUTHORIZATION {
+                host::remove_request_header(PROXY_AUTHORIZATION);
+            } else {
+                strip();
+            }
+            host::set_request_header(&injection.name, injection.value.expose());
+        }
+    }
+    match forward.cookie.as_deref() {
+        None => {}
+        Some([]) => host::remove_request_header("cookie"),
+        Some(cookie) => host::set_request_header("cookie", cookie),
+    }
+}
+
+fn strip() {
+    host::remove_request_header(AUTHORIZATION);
+    host::remove_request_header(PROXY_AUTHORIZATION);
+}
+
+/// Writes the audit trail where access logs and other filters find it.
+fn publish(audit: &Audit, counters: &Counters) {
+    counters.count(audit.decision.as_str(), audit.reason);
+    host::set_filter_state("portcullis.decision", audit.decision.as_str());
+    host::set_filter_state("portcullis.reason", audit.reason);
+    for (name, value) in [
+        ("portcullis.subject", &audit.subject),
+        ("portcullis.client", &audit.client),
+        ("portcullis.resource", &audit.resource),
+    ] {
+        if let Some(value) = value {
+            host::set_filter_state(name, value);
+        }
+    }
+}
+
+const AUTHORIZATION: &str = "authorization";
+const PROXY_AUTHORIZATION: &str = "proxy-authorization";

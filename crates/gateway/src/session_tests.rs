@@ -1,1 +1,249 @@
+use portcullis_protocol::oauth::scope::ScopeSet;
+use portcullis_protocol::opaque::SessionId;
 
+use super::*;
+
+const NOW: u64 = 1_800_000_000;
+const CODE_NONCE: [u8; 16] = [1; 16];
+const REDIRECT: &str = "https://client.example/callback";
+const RESOURCE: &str = "https://gateway.example/mcp";
+
+fn verifier(letter: &str) -> CodeVerifier {
+    CodeVerifier::parse(&letter.repeat(43)).unwrap()
+}
+
+fn granted(scope: &str) -> GrantedScope {
+    let set = ScopeSet::parse(scope).unwrap();
+    ScopeSet::grant(Some(set.clone()), &set, &set).unwrap()
+}
+
+/// A session whose code waits until `NOW + 60`.
+fn waiting() -> Session {
+    Session {
+        client_id: "client".to_owned(),
+        user_id: "user".to_owned(),
+        scope: granted("openid"),
+        resource: RESOURCE.to_owned(),
+        refreshable: true,
+        state: State::Code(PendingCode {
+            nonce: CODE_NONCE,
+            redirect_uri: REDIRECT.to_owned(),
+            challenge: verifier("v").challenge().to_string(),
+            expires_at: NOW + 60,
+        }),
+    }
+}
+
+fn active(number: u32, nonce: u8) -> Session {
+    waiting().with(Generation { number, nonce: [nonce; 16], previous: None })
+}
+
+fn code(nonce: [u8; 16]) -> AuthorizationCode {
+    AuthorizationCode { session: SessionId::new([9; 16]), nonce }
+}
+
+fn token(generation: u32, nonce: u8) -> RefreshToken {
+    RefreshToken { session: SessionId::new([9; 16]), generation, nonce: [nonce; 16] }
+}
+
+/// Redeems with everything right but what `change` alters.
+fn redeem(
+    session: &Session,
+    now: u64,
+    change: impl for<'a> FnOnce(&mut Redemption<'a>, &'a Alternatives),
+) -> Result<Session, RedeemError> {
+    let alternatives = Alternatives::default();
+    let (good_code, good_verifier) = (code(CODE_NONCE), verifier("v"));
+    let mut attempt = Redemption {
+        code: &good_code,
+        client_id: "client",
+        redirect_uri: REDIRECT,
+        verifier: &good_verifier,
+        resource: None,
+    };
+    change(&mut attempt, &alternatives);
+    session.redeem(&attempt, now, [2; 16])
+}
+
+/// What an attacker or a confused client sends instead.
+struct Alternatives {
+    code: AuthorizationCode,
+    verifier: CodeVerifier,
+    same_resource: ResourceUri,
+    other_resource: ResourceUri,
+}
+
+impl Default for Alternatives {
+    fn default() -> Self {
+        Self {
+            code: code([7; 16]),
+            verifier: verifier("w"),
+            same_resource: ResourceUri::parse("https://GATEWAY.example/mcp/").unwrap(),
+            other_resource: ResourceUri::parse("https://gateway.example/api").unwrap(),
+        }
+    }
+}
+
+fn number_and_nonce(session: &Session) -> (u32, u8) {
+    let generation = session.generation().unwrap();
+    (generation.number, generation.nonce[0])
+}
+
+#[test]
+fn a_redeemed_code_opens_the_first_generation_and_keeps_what_was_granted() {
+    let session = redeem(&waiting(), NOW, |_, _| {}).unwrap();
+    assert_eq!(number_and_nonce(&session), (0, 2));
+    assert!(session.generation().unwrap().previous.is_none());
+    assert_eq!((session.client_id.as_str(), session.user_id.as_str()), ("client", "user"));
+    assert_eq!((session.scope.to_string().as_str(), session.resource.as_str()), ("openid", RESOURCE));
+}
+
+#[test]
+fn a_waiting_session_has_no_generation() {
+    assert!(waiting().generation().is_none());
+}
+
+#[test]
+fn the_resource_may_be_named_again_in_any_spelling() {
+    assert!(redeem(&waiting(), NOW, |attempt, other| attempt.resource = Some(&other.same_resource)).is_ok());
+}
+
+#[test]
+fn a_code_has_one_attempt() {
+    let session = redeem(&waiting(), NOW, |_, _| {}).unwrap();
+    assert_eq!(redeem(&session, NOW, |_, _| {}).err(), Some(RedeemError::Replayed));
+}
+
+#[test]
+fn a_code_expires_at_the_second_it_says() {
+    assert!(redeem(&waiting(), NOW + 59, |_, _| {}).is_ok());
+    assert_eq!(redeem(&waiting(), NOW + 60, |_, _| {}).err(), Some(RedeemError::Expired));
+}
+
+#[test]
+fn whatever_does_not_fit_refuses_the_code_by_its_cause() {
+    let refusal = |change: for<'a> fn(&mut Redemption<'a>, &'a Alternatives)| redeem(&waiting(), NOW, change).err();
+    assert_eq!(refusal(|attempt, other| attempt.code = &other.code), Some(RedeemError::Replayed));
+    assert_eq!(refusal(|attempt, _| attempt.client_id = "other"), Some(RedeemError::OtherClient));
+    assert_eq!(
+        refusal(|attempt, _| attempt.redirect_uri = "https://client.example/callback/"),
+        Some(RedeemError::OtherRedirect)
+    );
+    assert_eq!(refusal(|attempt, other| attempt.verifier = &other.verifier), Some(RedeemError::WrongVerifier));
+    assert_eq!(
+        refusal(|attempt, other| attempt.resource = Some(&other.other_resource)),
+        Some(RedeemError::OtherResource)
+    );
+}
+
+#[test]
+fn a_record_whose_challenge_cannot_be_read_meets_no_verifier() {
+    let mut session = waiting();
+    if let State::Code(pending) = &mut session.state {
+        pending.challenge.clear();
+    }
+    assert_eq!(redeem(&session, NOW, |_, _| {}).err(), Some(RedeemError::WrongVerifier));
+}
+
+#[test]
+fn the_current_refresh_token_is_replaced_and_remembered() {
+    let next = active(4, 1).rotate(&token(4, 1), NOW, [2; 16]).unwrap();
+    assert_eq!(number_and_nonce(&next), (5, 2));
+    let previous = next.generation().unwrap().previous.clone().unwrap();
+    assert_eq!((previous.number, previous.nonce, previous.replaced_at), (4, [1; 16], NOW));
+    assert!(!previous.grace_spent);
+}
+
+#[test]
+fn a_refresh_token_before_its_code_was_redeemed_is_refused() {
+    assert_eq!(waiting().rotate(&token(0, 1), NOW, [2; 16]).err(), Some(RotateError::Replayed));
+}
+
+#[test]
+fn a_session_without_refresh_tokens_accepts_none() {
+    let session = Session { refreshable: false, ..active(0, 1) };
+    assert_eq!(session.rotate(&token(0, 1), NOW, [2; 16]).err(), Some(RotateError::NotRefreshable));
+}
+
+#[test]
+fn the_wrong_nonce_is_a_replay() {
+    assert_eq!(active(4, 1).rotate(&token(4, 8), NOW, [2; 16]).err(), Some(RotateError::Replayed));
+    let next = active(4, 1).rotate(&token(4, 1), NOW, [2; 16]).unwrap();
+    assert_eq!(next.rotate(&token(4, 8), NOW, [3; 16]).err(), Some(RotateError::Replayed));
+}
+
+#[test]
+fn a_replaced_token_is_accepted_again_within_the_grace() {
+    let next = active(0, 1).rotate(&token(0, 1), NOW, [2; 16]).unwrap();
+    let again = next.rotate(&token(0, 1), NOW + REFRESH_GRACE, [3; 16]).unwrap();
+    assert_eq!(number_and_nonce(&again), (2, 3));
+}
+
+#[test]
+fn a_replaced_token_is_a_replay_after_the_grace() {
+    let next = active(0, 1).rotate(&token(0, 1), NOW, [2; 16]).unwrap();
+    assert_eq!(next.rotate(&token(0, 1), NOW + REFRESH_GRACE + 1, [3; 16]).err(), Some(RotateError::Replayed));
+}
+
+#[test]
+fn the_grace_is_given_once() {
+    let next = active(0, 1).rotate(&token(0, 1), NOW, [2; 16]).unwrap();
+    let again = next.rotate(&token(0, 1), NOW + 1, [3; 16]).unwrap();
+    assert_eq!(again.rotate(&token(0, 1), NOW + 2, [4; 16]).err(), Some(RotateError::Replayed));
+}
+
+#[test]
+fn the_grace_voids_the_successor_that_was_lost() {
+    let next = active(0, 1).rotate(&token(0, 1), NOW, [2; 16]).unwrap();
+    let again = next.rotate(&token(0, 1), NOW + 1, [3; 16]).unwrap();
+    assert_eq!(again.rotate(&token(1, 2), NOW + 2, [4; 16]).err(), Some(RotateError::Replayed));
+    assert!(again.rotate(&token(2, 3), NOW + 2, [4; 16]).is_ok(), "the one that replaced it is good");
+}
+
+#[test]
+fn a_token_two_generations_back_is_a_replay_even_within_the_grace() {
+    let first = active(0, 1).rotate(&token(0, 1), NOW, [2; 16]).unwrap();
+    let second = first.rotate(&token(1, 2), NOW, [3; 16]).unwrap();
+    assert_eq!(second.rotate(&token(0, 1), NOW, [4; 16]).err(), Some(RotateError::Replayed));
+}
+
+#[test]
+fn a_clock_that_went_back_does_not_end_the_grace() {
+    let next = active(0, 1).rotate(&token(0, 1), NOW, [2; 16]).unwrap();
+    assert!(next.rotate(&token(0, 1), NOW - 5, [3; 16]).is_ok());
+}
+
+#[test]
+fn a_store_that_lost_up_to_three_writes_goes_on_from_the_token() {
+    for ahead in 1..=3 {
+        let next = active(5, 1).rotate(&token(5 + ahead, 8), NOW, [2; 16]).unwrap();
+        assert_eq!(number_and_nonce(&next), (5 + ahead + 1, 2), "{ahead} ahead");
+        let again = next.rotate(&token(5 + ahead, 8), NOW + 1, [3; 16]);
+        assert!(again.is_ok(), "{ahead} ahead has a grace like any other");
+        assert_eq!(again.unwrap().rotate(&token(5 + ahead, 8), NOW + 2, [4; 16]).err(), Some(RotateError::Replayed));
+    }
+}
+
+#[test]
+fn a_token_further_ahead_is_refused() {
+    for ahead in [4, 5, 1000, u32::MAX - 5] {
+        let refusal = active(5, 1).rotate(&token(5 + ahead, 8), NOW, [2; 16]).err();
+        assert_eq!(refusal, Some(RotateError::Replayed), "{ahead} ahead");
+    }
+}
+
+#[test]
+fn the_last_generation_there_is_does_not_wrap_around() {
+    let next = active(u32::MAX, 1).rotate(&token(u32::MAX, 1), NOW, [2; 16]).unwrap();
+    assert_eq!(number_and_nonce(&next), (u32::MAX, 2));
+}
+
+#[test]
+fn a_session_survives_its_way_through_a_record() {
+    let next = active(0, 1).rotate(&token(0, 1), NOW, [2; 16]).unwrap();
+    for session in [waiting(), next] {
+        let text = serde_json::to_string(&session).unwrap();
+        let read: Session = serde_json::from_str(&text).unwrap();
+        assert_eq!(serde_json::to_string(&read).unwrap(), text);
+    }
+}

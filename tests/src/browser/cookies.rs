@@ -30,8 +30,12 @@ impl Jar {
     pub fn set(&mut self, field: &str, from: &Url) {
         let mut parts = field.split(';').map(str::trim);
         let Some((name, value)) = parts.next().and_then(|pair| pair.split_once('=')) else { return };
-        let attributes: Vec<String> = parts.map(str::to_ascii_lowercase).collect();
-        let attribute = |wanted: &str| attributes.iter().find_map(|held| held.strip_prefix(wanted)?.strip_prefix('='));
+        let parts: Vec<&str> = parts.collect();
+        let attribute = |wanted: &str| {
+            let mut pairs = parts.iter().filter_map(|part| part.split_once('='));
+            pairs.find(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, value)| value)
+        };
+        let attributes = parts.iter().map(|part| part.to_ascii_lowercase()).collect();
         let path = match attribute("path") {
             Some(path) if path.starts_with('/') => path.to_owned(),
             _ => default_path(from.path()),
@@ -85,6 +89,9 @@ mod tests {
     fn a_cookie_is_sent_below_its_path_only() {
         let mut jar = Jar::default();
         jar.set("a=1; Path=/oauth; HttpOnly", &url("http://127.0.0.1:1/oauth/authorize"));
+        jar.set("b=2; PATH=/Ab", &url("http://127.0.0.1:1/"));
+        assert_eq!(jar.header(&url("http://127.0.0.1:1/Ab/c")).as_deref(), Some("b=2"));
+        assert_eq!(jar.header(&url("http://127.0.0.1:1/ab/c")), None);
         assert_eq!(jar.header(&url("http://127.0.0.1:2/oauth/consent")).as_deref(), Some("a=1"));
         assert_eq!(jar.header(&url("http://127.0.0.1:1/oauthx")), None);
         assert_eq!(jar.header(&url("http://localhost:1/oauth")), None);

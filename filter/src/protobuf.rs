@@ -114,10 +114,13 @@ mod tests {
         assert_eq!(boolean(&[0x10, 0x01], 1), Some(false));
     }
 
+    /// A field that is a number of eleven bytes, more than a number can have.
+    const LONG_NUMBER: [u8; 12] = [0x08, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 1];
+
     #[test]
     fn a_message_that_is_cut_or_strange_says_nothing() {
         for message in
-            [&[0x0a][..], &[0x0a, 5, 1], &[0x0a, 0x80], &[0x09, 1], &[0x08, 1, 0x0b], &[0x08; 40], &[0xff; 40]]
+            [&[0x0a][..], &[0x0a, 5, 1], &[0x0a, 0x80], &[0x09, 1], &[0x08, 1, 0x0b], &LONG_NUMBER, &[0xff; 40]]
         {
             assert_eq!(boolean(message, 1), None, "{message:?}");
             assert_eq!(bytes(message, 1), None, "{message:?}");

@@ -164,7 +164,7 @@ impl RootContext for Root {
             }
             Err(problems) => {
                 for problem in problems {
-                    log::error!("portcullis: {problem}");
+                    log::error!("{problem}");
                 }
                 false
             }
@@ -211,7 +211,7 @@ fn configure(document: &[u8], root: u32) -> Result<Worker, Vec<String>> {
     mailbox::create_list();
     let budget = config.memory_bytes;
     let crypto = HostCrypto::checked(&config.signing_keys);
-    log::info!("portcullis: {crypto}");
+    log::info!("{crypto}");
     Ok(Worker {
         gateway: Rc::new(Gateway::new(config, seed)),
         store: MemoryStore::new(SharedCells::create(budget), HostClock, budget),

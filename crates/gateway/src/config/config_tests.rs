@@ -1,1 +1,224 @@
+#[path = "config_tests/refusals.rs"]
+mod refusals;
+#[path = "config_tests/secrets.rs"]
+mod secrets;
 
+use serde_json::{Value, json};
+
+use super::*;
+
+const KEY: &str = include_str!("../../../protocol/testdata/keys/p256.pkcs8.pem");
+const OTHER_KEY: &str = include_str!("../../../protocol/testdata/keys/ed25519.pkcs8.pem");
+const SECRET: &str = "an-environment-secret-of-32-bytes-at-least";
+const OTHER_SECRET: &str = "another-environment-secret-of-32-bytes";
+
+/// The least that a configuration needs.
+fn minimal() -> Value {
+    json!({
+        "issuer": "https://gateway.example",
+        "signingKeys": [{ "env": "KEY" }],
+        "secrets": [{ "env": "SECRET" }],
+        "upstreamProviders": [{
+            "name": "idp",
+            "type": "oidc",
+            "oidcConfig": { "issuerUrl": "https://idp.example", "cluster": "idp", "clientId": "portcullis" },
+        }],
+        "resources": [{
+            "resource": "https://gateway.example/mcp",
+            "match": { "prefix": "/mcp" },
+            "kind": "mcp",
+        }],
+    })
+}
+
+/// Everything that can be written, and none of it the default.
+fn full() -> Value {
+    json!({
+        "issuer": "https://gateway.example:8443/auth",
+        "signingKeys": [{ "env": "KEY" }, { "env": "OTHER_KEY" }],
+        "secrets": [{ "env": "SECRET" }, { "env": "OTHER_SECRET" }],
+        "tokenLifespans": { "accessToken": "15m", "refreshToken": "30d", "authorizationCode": "1m30s" },
+        "scopesSupported": ["openid", "tools", "read"],
+        "storage": { "type": "memory", "maxBytes": 1_048_576 },
+        "clients": { "dynamicRegistration": {
+            "enabled": true, "lifetime": "90d", "ratePerMinute": 7, "globalRatePerMinute": 8, "max": 9,
+        } },
+        "consent": { "remember": "0s", "title": "Example", "logo": "data:image/png;base64,AAAA" },
+        "upstreamProviders": [{
+            "name": "corp-idp",
+            "type": "oidc",
+            "oidcConfig": {
+                "issuerUrl": "https://idp.example/tenant/",
+                "cluster": "idp",
+                "clusters": { "Keys.idp.example:8443": "keys" },
+                "clientId": "portcullis",
+                "clientSecret": { "env": "CLIENT_SECRET" },
+                "scopes": ["openid", "mail"],
+                "subjectClaim": "oid",
+                "additionalAuthorizationParams": { "access_type": "offline" },
+            },
+        }],
+        "resources": [
+            {
+                "resource": "https://GATEWAY.example/mcp/",
+                "match": { "prefix": "/mcp/" },
+                "kind": "mcp",
+                "scopes": ["tools"],
+                "inject": { "type": "upstreamInject", "providerName": "corp-idp", "header": "X-Upstream-Token" },
+            },
+            {
+                "resource": "https://gateway.example/api",
+                "match": { "prefix": "/api" },
+                "kind": "http",
+                "scopes": [],
+                "inject": { "type": "none" },
+            },
+        ],
+        "default": "pass",
+        "trustedProxies": 2,
+        "development": false,
+    })
+}
+
+/// The environment of every test here.
+fn environment(name: &str) -> Option<String> {
+    let value = match name {
+        "KEY" => KEY,
+        "OTHER_KEY" => OTHER_KEY,
+        "SECRET" => SECRET,
+        "OTHER_SECRET" => OTHER_SECRET,
+        "CLIENT_SECRET" => "  a client secret\n",
+        "EMPTY" => " \n",
+        "SHORT" => "31-bytes-are-one-too-few-for-us",
+        _ => return None,
+    };
+    Some(value.to_owned())
+}
+
+fn compile(document: &Value) -> Result<Config, Vec<Problem>> {
+    Config::compile(document.to_string().as_bytes(), &environment)
+}
+
+/// The problems as they are printed.
+fn problems(document: &Value) -> Vec<String> {
+    match compile(document) {
+        Ok(_) => Vec::new(),
+        Err(problems) => problems.iter().map(ToString::to_string).collect(),
+    }
+}
+
+/// A document with the value at a JSON pointer replaced, or added.
+fn with(mut document: Value, pointer: &str, value: Value) -> Value {
+    let (parent, name) = pointer.rsplit_once('/').unwrap();
+    match document.pointer_mut(parent).unwrap() {
+        Value::Object(fields) => {
+            fields.insert(name.to_owned(), value);
+        }
+        Value::Array(items) => match items.get_mut(name.parse::<usize>().unwrap()) {
+            Some(item) => *item = value,
+            None => items.push(value),
+        },
+        other => panic!("{pointer} leads into {other}"),
+    }
+    document
+}
+
+fn without(mut document: Value, name: &str) -> Value {
+    document.as_object_mut().unwrap().remove(name).unwrap();
+    document
+}
+
+#[test]
+fn the_least_that_is_needed_gets_the_defaults() {
+    let config = compile(&minimal()).ok().unwrap();
+    assert_eq!(config.issuer.url, "https://gateway.example");
+    assert_eq!(
+        (config.issuer.origin.as_str(), config.issuer.authority.as_str()),
+        ("https://gateway.example", "gateway.example")
+    );
+    assert_eq!((config.issuer.path.as_str(), config.issuer.https), ("", true));
+    let Lifespans { access_token, refresh_token, authorization_code } = config.lifespans;
+    assert_eq!((access_token, refresh_token, authorization_code), (3600, 168 * 3600, 600));
+    assert_eq!(config.scopes_supported.to_string(), "openid profile email offline_access");
+    assert_eq!(config.memory_bytes, 64 * 1024 * 1024);
+    let policy = config.registration.unwrap();
+    assert_eq!((policy.lifetime, policy.per_address, policy.global, policy.per_day), (720 * 3600, 60, 600, 10_000));
+    assert_eq!((config.consent.remember, config.consent.title.as_str()), (720 * 3600, "Portcullis"));
+    assert!(config.consent.logo.is_none());
+    assert_eq!(config.provider.scope, "openid offline_access");
+    assert_eq!((config.provider.subject_claim.as_str(), config.provider.client_secret.is_none()), ("sub", true));
+    assert_eq!(config.provider.discovery_path, "/.well-known/openid-configuration");
+    assert!(!config.provider.plain_http);
+    let [resource] = config.resources.as_slice() else { panic!("one resource") };
+    assert_eq!((resource.prefix.as_str(), resource.scope_text.as_str()), ("/mcp", "openid"));
+    assert!(resource.injector.is_none());
+    assert_eq!(resource.metadata_url, "https://gateway.example/.well-known/oauth-protected-resource/mcp");
+    assert_eq!((config.default, config.trusted_proxies), (DefaultAction::Deny, 0));
+}
+
+#[test]
+fn everything_that_is_written_is_taken() {
+    let config = compile(&full()).ok().unwrap();
+    assert_eq!(config.issuer.url, "https://gateway.example:8443/auth");
+    assert_eq!(config.issuer.origin, "https://gateway.example:8443");
+    assert_eq!((config.issuer.authority.as_str(), config.issuer.path.as_str()), ("gateway.example:8443", "/auth"));
+    let algorithms: Vec<_> = config.signing_keys.iter().map(|key| key.alg().name()).collect();
+    assert_eq!(algorithms, ["ES256", "EdDSA"]);
+    let Lifespans { access_token, refresh_token, authorization_code } = config.lifespans;
+    assert_eq!((access_token, refresh_token, authorization_code), (900, 30 * 86_400, 90));
+    assert_eq!(config.scopes_supported.to_string(), "openid tools read");
+    assert_eq!(config.memory_bytes, 1_048_576);
+    let policy = config.registration.unwrap();
+    assert_eq!((policy.lifetime, policy.per_address, policy.global, policy.per_day), (90 * 86_400, 7, 8, 9));
+    assert_eq!((config.consent.remember, config.consent.title.as_str()), (0, "Example"));
+    assert_eq!(config.consent.logo.as_deref(), Some("data:image/png;base64,AAAA"));
+    let provider = &config.provider;
+    assert_eq!((&*provider.name, provider.issuer.as_str()), ("corp-idp", "https://idp.example/tenant/"));
+    assert_eq!(provider.discovery_path, "/tenant/.well-known/openid-configuration");
+    let clusters: Vec<_> = provider.clusters.iter().map(|(host, cluster)| (host.as_str(), cluster.as_str())).collect();
+    assert_eq!(clusters, [("idp.example", "idp"), ("keys.idp.example:8443", "keys")]);
+    assert!(provider.client_secret.as_ref().unwrap().ct_eq(b"a client secret"), "trimmed");
+    assert_eq!((provider.scope.as_str(), provider.subject_claim.as_str()), ("openid mail", "oid"));
+    assert_eq!(provider.extra_parameters, [("access_type".to_owned(), "offline".to_owned())]);
+    let [mcp, api] = config.resources.as_slice() else { panic!("two resources") };
+    assert_eq!((mcp.uri.as_str(), mcp.prefix.as_str()), ("https://gateway.example/mcp", "/mcp"));
+    assert_eq!(&*mcp.injector.as_ref().unwrap().header, "x-upstream-token");
+    assert_eq!((mcp.kind, api.kind), (ResourceKind::Mcp, ResourceKind::Http));
+    assert!(api.injector.is_none() && api.scopes.is_empty());
+    assert_eq!((config.default, config.trusted_proxies), (DefaultAction::Pass, 2));
+}
+
+#[test]
+fn registration_can_be_turned_off() {
+    let document = with(minimal(), "/clients", json!({ "dynamicRegistration": { "enabled": false } }));
+    assert!(compile(&document).ok().unwrap().registration.is_none());
+}
+
+#[test]
+fn the_whole_host_can_be_one_resource() {
+    let document = with(minimal(), "/resources/0/resource", json!("https://gateway.example"));
+    let config = compile(&with(document, "/resources/0/match/prefix", json!("/"))).ok().unwrap();
+    assert_eq!(config.resources[0].prefix, "");
+    assert_eq!(config.resources[0].metadata_path, "/.well-known/oauth-protected-resource");
+}
+
+#[test]
+fn plain_http_is_for_loopback() {
+    for issuer in ["http://127.0.0.1:8080", "http://localhost", "http://[::1]:8080/auth"] {
+        let config = compile(&with(minimal(), "/issuer", json!(issuer))).ok().unwrap();
+        assert!(!config.issuer.https, "{issuer}");
+    }
+    let provider = with(minimal(), "/upstreamProviders/0/oidcConfig/issuerUrl", json!("http://127.0.0.1:9000"));
+    let config = compile(&with(provider, "/development", json!(true))).ok().unwrap();
+    assert!(config.provider.plain_http);
+}
+
+#[test]
+fn development_allows_lifespans_of_seconds_and_inline_secrets() {
+    let document = with(minimal(), "/development", json!(true));
+    let document = with(document, "/signingKeys/0", json!({ "inline": KEY }));
+    let document = with(document, "/secrets/0", json!({ "inline": SECRET }));
+    let lifespans = json!({ "accessToken": "1s", "refreshToken": "1s", "authorizationCode": "1s" });
+    let config = compile(&with(document, "/tokenLifespans", lifespans)).ok().unwrap();
+    assert_eq!((config.lifespans.access_token, config.lifespans.refresh_token), (1, 1));
+}

@@ -64,11 +64,11 @@ impl Compiler<'_> {
         let path = format!("{path}.oidcConfig");
         let issuer = self.provider_issuer(&format!("{path}.issuerUrl"), &oidc.issuer_url, development);
         let client_secret = match &oidc.client_secret {
-            Some(reference) => Some(self.secret(&format!("{path}.clientSecret"), reference, development)?),
-            None => None,
+            Some(reference) => self.secret(&format!("{path}.clientSecret"), reference, development).map(Some),
+            None => Some(None),
         };
         self.check_provider_fields(&path, oidc);
-        let issuer = issuer?;
+        let (issuer, client_secret) = (issuer?, client_secret?);
         let authority = authority(&issuer)?;
         let mut clusters: BTreeMap<String, String> =
             oidc.clusters.iter().map(|(host, cluster)| (host.to_ascii_lowercase(), cluster.clone())).collect();

@@ -1,0 +1,353 @@
+use super::*;
+
+/// The one problem of the minimal document with one value replaced.
+fn problem_at(pointer: &str, value: Value) -> String {
+    problem_of(with(minimal(), pointer, value))
+}
+
+fn problem_of(document: Value) -> String {
+    let found = problems(&document);
+    assert_eq!(found.len(), 1, "{found:?}");
+    found.into_iter().next().unwrap()
+}
+
+/// The path that a problem names.
+fn path(problem: &str) -> &str {
+    problem.split_once(": ").unwrap().0
+}
+
+#[test]
+fn a_document_that_is_no_json_object_is_refused_as_a_whole() {
+    let whole = |bytes: &[u8]| match Config::compile(bytes, &environment) {
+        Ok(_) => panic!("accepted"),
+        Err(problems) => problems.iter().map(ToString::to_string).collect::<Vec<_>>(),
+    };
+    assert_eq!(whole(b""), ["configuration: is not JSON"]);
+    assert_eq!(whole(b"[]"), ["configuration: must be a JSON object"]);
+    assert_eq!(whole(br#"{"issuer":"a","issuer":"b"}"#), ["configuration: has a field twice"]);
+    assert_eq!(whole(b"{\"issuer\":\"\xff\"}"), ["configuration: is not UTF-8"]);
+    assert_eq!(whole(&b"{\"a\":".repeat(40)), ["configuration: is nested too deeply"]);
+    assert_eq!(whole(&vec![b' '; 64 * 1024 + 1]), ["configuration: is larger than 64 KiB"]);
+}
+
+#[test]
+fn every_required_section_is_missed_by_name() {
+    for name in ["issuer", "signingKeys", "secrets", "upstreamProviders", "resources"] {
+        assert_eq!(problem_of(without(minimal(), name)), format!("{name}: is required"));
+    }
+}
+
+#[test]
+fn a_list_without_entries_is_refused() {
+    for name in ["signingKeys", "secrets", "upstreamProviders", "resources"] {
+        let found = problems(&with(minimal(), &format!("/{name}"), json!([])));
+        assert!(found.contains(&format!("{name}: must have at least one entry")), "{found:?}");
+    }
+}
+
+#[test]
+fn an_unknown_field_is_refused_at_every_level() {
+    for (pointer, expected) in [
+        ("/strange", "strange"),
+        ("/signingKeys/0/strange", "signingKeys[0]"),
+        ("/tokenLifespans/strange", "tokenLifespans.strange"),
+        ("/storage/strange", "storage"),
+        ("/clients/strange", "clients.strange"),
+        ("/clients/dynamicRegistration/strange", "clients.dynamicRegistration.strange"),
+        ("/consent/strange", "consent.strange"),
+        ("/upstreamProviders/0/strange", "upstreamProviders[0].strange"),
+        ("/upstreamProviders/0/oidcConfig/strange", "upstreamProviders[0].oidcConfig.strange"),
+        ("/resources/0/strange", "resources[0].strange"),
+        ("/resources/0/match/strange", "resources[0].match.strange"),
+        ("/resources/0/inject/strange", "resources[0].inject"),
+    ] {
+        let found = problems(&with(full(), pointer, json!(1)));
+        assert_eq!(found.len(), 1, "{pointer}: {found:?}");
+        assert_eq!(path(&found[0]), expected, "{found:?}");
+    }
+}
+
+#[test]
+fn a_value_of_another_type_is_refused_where_it_stands() {
+    for (pointer, expected) in [
+        ("/issuer", "issuer"),
+        ("/secrets", "secrets"),
+        ("/tokenLifespans/accessToken", "tokenLifespans.accessToken"),
+        ("/storage/maxBytes", "storage"),
+        ("/upstreamProviders/0/oidcConfig/clusters/keys", "upstreamProviders[0].oidcConfig.clusters.keys"),
+        ("/resources/0/kind", "resources[0].kind"),
+        ("/resources/1/scopes", "resources[1].scopes"),
+        ("/default", "default"),
+        ("/trustedProxies", "trustedProxies"),
+        ("/development", "development"),
+    ] {
+        let found = problems(&with(full(), pointer, json!(-1.5)));
+        assert_eq!(found.len(), 1, "{pointer}: {found:?}");
+        assert_eq!(path(&found[0]), expected, "{found:?}");
+    }
+    assert_eq!(path(&problem_at("/trustedProxies", json!(256))), "trustedProxies");
+}
+
+#[test]
+fn words_that_are_no_choice_are_refused() {
+    for (pointer, expected) in [
+        ("/default", "default"),
+        ("/resources/0/kind", "resources[0].kind"),
+        ("/resources/0/inject/type", "resources[0].inject.type"),
+        ("/upstreamProviders/0/type", "upstreamProviders[0].type"),
+        ("/storage/type", "storage.type"),
+    ] {
+        let found = problems(&with(full(), pointer, json!("strange")));
+        assert_eq!(found.len(), 1, "{pointer}: {found:?}");
+        assert_eq!(path(&found[0]), expected, "{found:?}");
+    }
+}
+
+#[test]
+fn several_mistakes_are_reported_at_once() {
+    let document = with(minimal(), "/issuer", json!("http://gateway.example"));
+    let document = with(document, "/secrets/0", json!({ "env": "ABSENT" }));
+    let document = with(document, "/tokenLifespans", json!({ "accessToken": "1s", "refreshToken": "soon" }));
+    let document = with(document, "/consent", json!({ "title": "" }));
+    let document = with(document, "/upstreamProviders/0/oidcConfig/clientSecret", json!({ "env": "ABSENT" }));
+    let document = with(document, "/upstreamProviders/0/oidcConfig/clientId", json!(""));
+    let document = with(document, "/resources/0/match/prefix", json!("mcp"));
+    let found = problems(&document);
+    let paths: Vec<_> = found.iter().map(|problem| path(problem)).collect();
+    assert_eq!(
+        paths,
+        [
+            "issuer",
+            "secrets[0]",
+            "tokenLifespans.accessToken",
+            "tokenLifespans.refreshToken",
+            "consent.title",
+            "upstreamProviders[0].oidcConfig.clientSecret",
+            "upstreamProviders[0].oidcConfig.clientId",
+            "resources[0].match.prefix",
+        ]
+    );
+}
+
+#[test]
+fn mistakes_of_form_are_reported_at_once_too() {
+    let document = with(without(minimal(), "issuer"), "/strange", json!(1));
+    let document = with(document, "/resources/0/kind", json!("ftp"));
+    let document = with(document, "/signingKeys/0", json!({ "file": "/etc/key" }));
+    let found = problems(&document);
+    let paths: Vec<_> = found.iter().map(|problem| path(problem)).collect();
+    assert_eq!(paths, ["issuer", "signingKeys[0]", "resources[0].kind", "strange"]);
+}
+
+#[test]
+fn an_issuer_that_clients_could_not_compare_is_refused() {
+    for (issuer, complaint) in [
+        ("", "must be an absolute https URL"),
+        ("gateway.example", "must be an absolute https URL"),
+        ("http://gateway.example", "must be https"),
+        ("http://127.0.0.1.example", "must be https"),
+        ("ftp://gateway.example", "must be https"),
+        ("https://gateway.example?a", "must have no query"),
+        ("https://gateway.example#a", "must have no query"),
+        ("https://user@gateway.example", "must have no query, fragment or user name"),
+        ("https://:password@gateway.example", "must have no query, fragment or user name"),
+        ("https://gateway.example/", "must be written as https://gateway.example"),
+        ("https://gateway.example/auth/", "must be written as https://gateway.example/auth"),
+        ("https://GATEWAY.example", "must be written as https://gateway.example"),
+        ("https://gateway.example:443", "must be written as https://gateway.example"),
+        ("https://gateway.example/a/../b", "must be written as https://gateway.example/b"),
+        (" https://gateway.example", "must be written as https://gateway.example"),
+    ] {
+        let problem = problem_at("/issuer", json!(issuer));
+        assert!(problem.starts_with("issuer: ") && problem.contains(complaint), "{issuer}: {problem}");
+    }
+}
+
+#[test]
+fn a_duration_outside_its_range_is_refused() {
+    for (pointer, least, most) in [
+        ("/tokenLifespans/accessToken", "59s", "24h1s"),
+        ("/tokenLifespans/refreshToken", "59m59s", "30d1s"),
+        ("/tokenLifespans/authorizationCode", "29s", "10m1s"),
+        ("/clients/dynamicRegistration/lifetime", "59s", "366d"),
+        ("/consent/remember", "", "366d"),
+    ] {
+        for text in [least, most, "10", "1w", "-1s"] {
+            let problem = problem_of(with(full(), pointer, json!(text)));
+            assert_eq!(path(&problem).replace('.', "/"), pointer[1..], "{text}: {problem}");
+        }
+    }
+    for (pointer, least, most) in [
+        ("/tokenLifespans/accessToken", "1m", "24h"),
+        ("/tokenLifespans/refreshToken", "1h", "30d"),
+        ("/tokenLifespans/authorizationCode", "30s", "10m"),
+    ] {
+        for text in [least, most] {
+            assert_eq!(problems(&with(full(), pointer, json!(text))), [""; 0], "{pointer} {text}");
+        }
+    }
+}
+
+#[test]
+fn numbers_outside_their_range_are_refused() {
+    for (pointer, value) in [
+        ("/clients/dynamicRegistration/ratePerMinute", 0),
+        ("/clients/dynamicRegistration/globalRatePerMinute", 0),
+        ("/clients/dynamicRegistration/max", 0),
+        ("/storage/maxBytes", 1_048_575_u64),
+        ("/storage/maxBytes", 8 * 1024 * 1024 * 1024 + 1),
+    ] {
+        let problem = problem_of(with(full(), pointer, json!(value)));
+        assert_eq!(path(&problem).replace('.', "/"), pointer[1..], "{problem}");
+    }
+}
+
+#[test]
+fn a_consent_page_that_could_be_abused_is_refused() {
+    assert_eq!(path(&problem_of(with(full(), "/consent/title", json!("")))), "consent.title");
+    assert_eq!(path(&problem_of(with(full(), "/consent/title", json!("x".repeat(81))))), "consent.title");
+    assert_eq!(problems(&with(full(), "/consent/title", json!("é".repeat(80)))), [""; 0]);
+    let too_long = format!("data:image/png;base64,{}", "A".repeat(32 * 1024));
+    for logo in [
+        "https://elsewhere.example/logo.png",
+        "data:text/html;base64,AAAA",
+        "data:image/png,AAAA",
+        "data:image/png;base64,AA\"><script>",
+        too_long.as_str(),
+    ] {
+        assert_eq!(path(&problem_of(with(full(), "/consent/logo", json!(logo)))), "consent.logo");
+    }
+}
+
+#[test]
+fn scopes_are_single_words_and_all_supported() {
+    for scopes in [json!([""]), json!(["a b"]), json!(["a\"b"]), json!(["é"])] {
+        assert_eq!(path(&problem_at("/scopesSupported", scopes.clone())), "scopesSupported");
+        assert_eq!(path(&problem_at("/resources/0/scopes", scopes)), "resources[0].scopes");
+    }
+    assert_eq!(
+        problem_at("/resources/0/scopes", json!(["admin"])),
+        "resources[0].scopes: must all be in scopesSupported"
+    );
+}
+
+#[test]
+fn exactly_one_provider_is_supported() {
+    let provider = minimal()["upstreamProviders"][0].clone();
+    assert_eq!(problem_at("/upstreamProviders/1", provider), "upstreamProviders: exactly one provider is supported");
+}
+
+#[test]
+fn a_provider_that_cannot_be_asked_is_refused() {
+    let oidc = "/upstreamProviders/0/oidcConfig";
+    for (pointer, value) in [
+        ("/upstreamProviders/0/name", json!("Corp")),
+        ("/upstreamProviders/0/name", json!("-corp")),
+        ("/upstreamProviders/0/name", json!("")),
+        ("/upstreamProviders/0/name", json!("x".repeat(64))),
+        ("/issuerUrl", json!("idp.example")),
+        ("/issuerUrl", json!("http://idp.example")),
+        ("/issuerUrl", json!("http://127.0.0.1:9000")),
+        ("/issuerUrl", json!("https://idp.example?tenant=1")),
+        ("/issuerUrl", json!("https://user@idp.example")),
+        ("/clientId", json!("")),
+        ("/cluster", json!("")),
+        ("/scopes", json!(["email"])),
+        ("/scopes", json!(["openid", "a b"])),
+        ("/clientSecret", json!({ "env": "ABSENT" })),
+    ] {
+        let pointer = if pointer.ends_with("/name") { pointer.to_owned() } else { format!("{oidc}{pointer}") };
+        let problem = problem_at(&pointer, value);
+        let expected = pointer[1..].replace("/0/", "[0].").replace('/', ".");
+        assert_eq!(path(&problem), expected, "{problem}");
+    }
+}
+
+#[test]
+fn parameters_that_the_gateway_sets_cannot_be_configured() {
+    for name in ["state", "nonce", "redirect_uri", "scope", "client_id", "code_challenge", "response_mode"] {
+        let pointer = "/upstreamProviders/0/oidcConfig/additionalAuthorizationParams";
+        let problem = problem_at(pointer, json!({ name: "x" }));
+        assert!(problem.ends_with(&format!("{name}: is set by the gateway itself")), "{problem}");
+    }
+}
+
+#[test]
+fn a_prefix_that_is_no_plain_path_or_is_ours_is_refused() {
+    for prefix in [
+        "",
+        "mcp",
+        "//mcp",
+        "/mcp//x",
+        "/mcp/../x",
+        "/./mcp",
+        "/%6dcp",
+        "/mcp?x",
+        "/mcp#x",
+        "/m cp",
+        "/m\\cp",
+        "/é",
+        "/oauth",
+        "/oauth/",
+        "/oauth/token",
+        "/.well-known",
+        "/.well-known/x",
+    ] {
+        assert_eq!(
+            path(&problem_at("/resources/0/match/prefix", json!(prefix))),
+            "resources[0].match.prefix",
+            "{prefix}"
+        );
+    }
+    assert_eq!(
+        path(&problem_of(with(full(), "/resources/0/match/prefix", json!("/auth/oauth")))),
+        "resources[0].match.prefix"
+    );
+    for prefix in ["/oauthx", "/OAuth", "/well-known"] {
+        assert_eq!(problems(&with(minimal(), "/resources/0/match/prefix", json!(prefix))), [""; 0], "{prefix}");
+    }
+}
+
+#[test]
+fn two_resources_share_neither_prefix_nor_uri() {
+    let first = full()["resources"][0].clone();
+    let same_prefix = with(json!({ "r": first }), "/r/resource", json!("https://gateway.example/other"))["r"].clone();
+    assert_eq!(
+        problem_of(with(full(), "/resources/2", same_prefix)),
+        "resources[2].match.prefix: is another resource's prefix too"
+    );
+    let same_uri = with(full(), "/resources/1/resource", json!("HTTPS://gateway.example:443/mcp"));
+    assert_eq!(problem_of(same_uri), "resources[1].resource: is another resource's URI too");
+}
+
+#[test]
+fn a_resource_that_is_no_http_uri_is_refused() {
+    for uri in ["", "/mcp", "urn:mcp", "https://gateway.example/mcp#x", "https://user@gateway.example/mcp"] {
+        assert_eq!(path(&problem_at("/resources/0/resource", json!(uri))), "resources[0].resource", "{uri}");
+    }
+}
+
+#[test]
+fn a_token_is_injected_only_where_one_may_stand() {
+    for header in [
+        "",
+        "host",
+        "Host",
+        "content-length",
+        "transfer-encoding",
+        "Connection",
+        "cookie",
+        "te",
+        "x-envoy-peer",
+        ":path",
+        "a b",
+        "a\r\nb",
+    ] {
+        let problem = problem_of(with(full(), "/resources/0/inject/header", json!(header)));
+        assert_eq!(path(&problem), "resources[0].inject.header", "{header:?}");
+    }
+    assert_eq!(
+        problem_of(with(full(), "/resources/0/inject/providerName", json!("other"))),
+        "resources[0].inject.providerName: is not the name of a configured provider"
+    );
+}

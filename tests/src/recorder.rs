@@ -224,6 +224,15 @@ async fn relay(mut client: BufReader<TcpStream>, head: &Head, body: &[u8], backe
     bytes.extend_from_slice(b"connection: close\r\n\r\n");
     bytes.extend_from_slice(body);
     backend.write_all(&bytes).await?;
+    let mut backend = BufReader::new(backend);
+    let answer = read_head(&mut backend).await?.ok_or(io::ErrorKind::UnexpectedEof)?;
+    let mut bytes = [&answer.start[..], b"\r\n"].concat();
+    for (name, value) in answer.fields.iter().filter(|(name, _)| !name.eq_ignore_ascii_case(b"connection")) {
+        bytes.extend_from_slice(&[name, &b": "[..], value, b"\r\n"].concat());
+    }
+    // Some streaming answers say keep-alive whatever was asked, and then Envoy would use this connection again.
+    bytes.extend_from_slice(b"connection: close\r\n\r\n");
+    client.write_all(&bytes).await?;
     let mut piece = vec![0; 64 * 1024];
     let mut from_client = [0; 1];
     loop {

@@ -71,10 +71,13 @@ async fn show_client(bed: &Testbed) -> Result<(), String> {
     let output = output.map_err(|error| error.to_string())?.map_err(|error| format!("cannot run node: {error}"))?;
     let printed = String::from_utf8_lossy(&output.stdout).into_owned();
     let steps: Vec<Value> = printed.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
-    for step in &steps {
-        if let Some(told) = tell(step, bed) {
-            say(&told);
+    // The library looks everything up again at each turn; once is enough to tell.
+    let mut told: Vec<String> = Vec::new();
+    for line in steps.iter().filter_map(|step| tell(step, bed)) {
+        if !told.contains(&line) {
+            say(&line);
         }
+        told.push(line);
     }
     if output.status.success() {
         return Ok(());

@@ -125,7 +125,7 @@ fn client_address(request: &Request, trusted_proxies: u8) -> String {
     let forwarded = usize::from(trusted_proxies).checked_sub(1).and_then(|skip| {
         let values: Vec<&[u8]> = request.headers.all("x-forwarded-for").collect();
         let joined = String::from_utf8(values.join(&b","[..])).ok()?;
-        joined.rsplit(',').nth(skip).map(|address| address.trim().to_owned())
+        joined.rsplit(',').nth(skip).map(|address| address.trim().to_owned()).filter(|address| !address.is_empty())
     });
     let text = forwarded.unwrap_or_else(|| peer.to_owned());
     match text.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {

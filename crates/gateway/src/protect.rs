@@ -55,7 +55,7 @@ pub(crate) fn fast(
 ) -> Option<Forward> {
     let cached = gateway.cached(authorization)?;
     let path = RoutePath::parse(target).ok()?;
-    let index = route::resource(gateway.config(), &path)?;
+    let index = route::protected(gateway.config(), &path)?;
     // Anything out of the ordinary, also an ordinary refusal, is the slow path's to say.
     let usable = now < cached.recheck_at && decide(&cached.facts, index, now).is_ok();
     let fresh = cached.upstream.as_ref().is_none_or(|upstream| now < upstream.refresh_at && now < upstream.stale_at);
@@ -83,13 +83,13 @@ pub async fn protect<P: Ports>(
     let call = Call { gateway: &gateway, index, resource, request, path };
     match call.decide(ports).await {
         Ok(Granted::Now { facts, upstream }) => {
-            let forward = forward(resource, &facts, upstream.as_ref(), call.cookie());
+            let forward = forward(resource, &facts, upstream.as_ref(), call.cookie().as_deref());
             call.remember(facts, upstream, ports.now());
             Settled::Forward(forward).into()
         }
         Ok(Granted::AfterRefresh(facts)) => {
             let session = facts.session;
-            let cookie = call.cookie().map(<[u8]>::to_vec);
+            let cookie = call.cookie();
             let authorization = request.headers.one("authorization").map(<[u8]>::to_vec);
             let gateway = Rc::clone(&gateway);
             let now = ports.now();
@@ -204,8 +204,10 @@ impl Call<'_> {
         loaded.map(|loaded| UpstreamAccess::of(&loaded.record)).ok_or(Refusal::LoginRequired)
     }
 
-    fn cookie(&self) -> Option<&[u8]> {
-        self.request.headers.one("cookie")
+    /// Every cookie of the request: HTTP/2 lets a client send them in several fields (RFC 9113 §8.2.3).
+    fn cookie(&self) -> Option<Vec<u8>> {
+        let fields: Vec<&[u8]> = self.request.headers.all("cookie").collect();
+        (!fields.is_empty()).then(|| fields.join(&b"; "[..]))
     }
 
     fn remember(&self, facts: TokenFacts, upstream: Option<UpstreamAccess>, now: u64) {

@@ -81,8 +81,14 @@ pub async fn handle<P: Ports>(gateway: Rc<Gateway>, request: Request, ports: P) 
     }
 }
 
+/// The resource that a path leads to; `None` where the gateway itself answers, or nothing is configured.
+pub(crate) fn protected(config: &Config, path: &RoutePath) -> Option<usize> {
+    let Route::Resource(index) = route(config, path) else { return None };
+    Some(index)
+}
+
 /// The resource whose prefix is the longest that a path lies under.
-pub(crate) fn resource(config: &Config, path: &RoutePath) -> Option<usize> {
+fn resource(config: &Config, path: &RoutePath) -> Option<usize> {
     let resources = config.resources.iter().enumerate();
     let matching = resources.filter(|(_, resource)| path.has_prefix(&resource.prefix));
     matching.max_by_key(|(_, resource)| resource.prefix.len()).map(|(index, _)| index)
@@ -98,7 +104,7 @@ impl Route {
 fn route(config: &Config, path: &RoutePath) -> Route {
     let text = path.path();
     if let Some(name) = text.strip_prefix("/.well-known/") {
-        return well_known(config, text, name);
+        return well_known(config, path, name);
     }
     let below_issuer = text.strip_prefix(config.issuer.path.as_str());
     match below_issuer {
@@ -111,13 +117,18 @@ fn route(config: &Config, path: &RoutePath) -> Route {
         Some("/.well-known/openid-configuration") => Route::AuthorizationServerMetadata,
         Some("/.well-known/jwks.json") => Route::Keys,
         Some(own) if own == "/oauth" || own.starts_with("/oauth/") => Route::Nothing,
-        Some(_) | None => resource(config, path).map_or(Route::Other, Route::Resource),
+        Some(_) | None => elsewhere(config, path),
     }
+}
+
+/// A path that is none of ours.
+fn elsewhere(config: &Config, path: &RoutePath) -> Route {
+    resource(config, path).map_or(Route::Other, Route::Resource)
 }
 
 /// The well-known documents. Those of the authorization server are also found with the issuer's path inserted (RFC 8414
 /// §3.1), and with a resource's path, where clients older than RFC 9728 look.
-fn well_known(config: &Config, text: &str, name: &str) -> Route {
+fn well_known(config: &Config, path: &RoutePath, name: &str) -> Route {
     let (document, suffix) = name.split_at(name.find('/').unwrap_or(name.len()));
     let suffix = suffix.trim_end_matches('/');
     let known = suffix == config.issuer.path || config.resources.iter().any(|resource| resource.prefix == suffix);
@@ -127,12 +138,13 @@ fn well_known(config: &Config, text: &str, name: &str) -> Route {
         "jwks.json" if suffix.is_empty() => Route::Keys,
         "oauth-protected-resource" if suffix.is_empty() => Route::ProtectedResourceMetadata(0),
         "oauth-protected-resource" => {
-            let asked = text.trim_end_matches('/');
+            let asked = path.path().trim_end_matches('/');
             let index = config.resources.iter().position(|resource| resource.metadata_path == asked);
             index.map_or(Route::Nothing, Route::ProtectedResourceMetadata)
         }
         "oauth-authorization-server" | "openid-configuration" | "jwks.json" => Route::Nothing,
-        _ => Route::Other,
+        // A resource that is the whole host has the other well-known documents, too.
+        _ => elsewhere(config, path),
     }
 }
 

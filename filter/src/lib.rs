@@ -1,7 +1,7 @@
 //! The filter: Envoy's callbacks on one side, the gateway's ports on the other, and nothing else.
 //!
-//! Reading order: [`root`] (one per worker: configuration and shared work), [`stream`] (one per request), [`settle`] (a
-//! decision becomes an effect), [`ports`] (what the gateway's handlers are given), [`host`] (the host calls).
+//! Reading order: `root` (one per worker: configuration and shared work), `stream` (one per request), `settle` (a
+//! decision becomes an effect), `ports` (what the gateway's handlers are given), `host` (the host calls).
 
 mod counters;
 mod crypto;

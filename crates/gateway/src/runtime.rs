@@ -366,6 +366,19 @@ mod tests {
     }
 
     #[test]
+    fn a_body_that_has_ended_stays_ended() {
+        let inbox = Inbox::new(false);
+        let own = inbox.clone();
+        let mut task = waiting(Task::start(inbox, async move {
+            let _ = own.call(|| Ok(1)).await;
+            own.body(8).await
+        }));
+        assert_eq!(task.on_body(b"abc", true), None);
+        assert_eq!(task.on_body(b"", false), None);
+        assert_eq!(task.on_call(1, reply(200)), Some(Ok(b"abc".to_vec())));
+    }
+
+    #[test]
     fn no_more_than_the_held_bytes_are_kept_for_a_task() {
         let (inbox, mut task) = calling(1);
         for _ in 0..3 {

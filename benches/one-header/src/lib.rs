@@ -1,0 +1,43 @@
+//! A filter that reads one request header and sets it anew: what any proxy-wasm filter costs at the least.
+//!
+//! It is compared with ours, so it is built alike (same SDK, same profile) and asks the host for two things a request.
+
+mod start {
+    use proxy_wasm::hostcalls;
+    use proxy_wasm::traits::{Context, HttpContext, RootContext};
+    use proxy_wasm::types::{Action, ContextType, MapType};
+
+    proxy_wasm::main! {{
+        proxy_wasm::set_root_context(|_| Box::new(Root));
+    }}
+
+    struct Root;
+
+    impl Context for Root {}
+
+    impl RootContext for Root {
+        fn create_http_context(&self, _: u32) -> Option<Box<dyn HttpContext>> {
+            Some(Box::new(Stream))
+        }
+
+        fn get_type(&self) -> Option<ContextType> {
+            Some(ContextType::HttpContext)
+        }
+    }
+
+    struct Stream;
+
+    impl Context for Stream {}
+
+    impl HttpContext for Stream {
+        fn on_http_request_headers(&mut self, _: usize, _: bool) -> Action {
+            let read = hostcalls::get_map_value_bytes(MapType::HttpRequestHeaders, "authorization");
+            if read.is_ok_and(|value| value.is_some()) {
+                let _ = hostcalls::set_map_value_bytes(MapType::HttpRequestHeaders, "authorization", Some(REPLACED));
+            }
+            Action::Continue
+        }
+    }
+
+    const REPLACED: &[u8] = b"Bearer replaced";
+}

@@ -1,0 +1,86 @@
+//! How much processor time a process has used, and where it may run.
+
+use std::fs;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+/// The processor time of a process so far, user and system, over all of its threads.
+///
+/// The kernel's scheduler counts it in nanoseconds; where it does not say, `/proc/PID/stat` has the same in clock ticks.
+///
+/// # Errors
+/// When there is no such process.
+pub fn used(pid: u32) -> Result<Duration, String> {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).map_err(|error| format!("process {pid}: {error}"))?;
+    let counts: Option<Vec<u64>> =
+        threads.map(|thread| on_cpu(&fs::read_to_string(thread.ok()?.path().join("schedstat")).ok()?)).collect();
+    if let Some(counts) = counts {
+        return Ok(Duration::from_nanos(counts.iter().sum()));
+    }
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).map_err(|error| format!("process {pid}: {error}"))?;
+    ticks(&stat).map(|ticks| Duration::from_millis(ticks * 10)).ok_or_else(|| format!("cannot read {stat:?}"))
+}
+
+/// Whether processes can be pinned here: there are two processors to tell apart, and `taskset`.
+#[must_use]
+pub fn can_pin() -> bool {
+    let two = std::thread::available_parallelism().is_ok_and(|count| count.get() >= 2);
+    let tries = |core: &str| {
+        let mut command = Command::new("taskset");
+        command.args(["-c", core, "true"]).stdout(Stdio::null()).stderr(Stdio::null());
+        command.status().is_ok_and(|status| status.success())
+    };
+    two && tries(ENVOY_CORE) && tries(OTHER_CORE)
+}
+
+/// Keeps this process, and what it starts from now on, off Envoy's processor.
+///
+/// # Errors
+/// What `taskset` said.
+pub fn pin_this_process() -> Result<(), String> {
+    let id = std::process::id().to_string();
+    let output = Command::new("taskset").args(["-a", "-p", "-c", OTHER_CORE, &id]).output();
+    let output = output.map_err(|error| format!("taskset: {error}"))?;
+    if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
+}
+
+/// The processor for Envoy alone.
+pub const ENVOY_CORE: &str = "0";
+/// The processor for the load and everything else.
+const OTHER_CORE: &str = "1";
+
+/// The first number of a `schedstat`: nanoseconds on a processor.
+fn on_cpu(schedstat: &str) -> Option<u64> {
+    schedstat.split_ascii_whitespace().next()?.parse().ok()
+}
+
+/// `utime` + `stime` of a `/proc/PID/stat`, in ticks of 10 ms. The name before them may hold spaces and brackets.
+fn ticks(stat: &str) -> Option<u64> {
+    let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace().skip(11);
+    let user: u64 = fields.next()?.parse().ok()?;
+    let system: u64 = fields.next()?.parse().ok()?;
+    Some(user + system)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ticks_are_found_behind_any_process_name() {
+        let stat = "7 (a) b (c)) S 1 7 7 0 -1 4194560 100 0 0 0 31 11 0 0 20 0 1 0 5 1000 10 18446744073709551615";
+        assert_eq!(ticks(stat), Some(42));
+        assert_eq!(ticks("7 (short) S 1"), None);
+    }
+
+    #[test]
+    fn work_shows_in_the_time_used() {
+        let id = std::process::id();
+        let before = used(id).unwrap();
+        let mut sum = 0_u64;
+        while used(id).unwrap() < before + Duration::from_millis(30) {
+            sum = std::hint::black_box(sum.wrapping_add(1));
+        }
+        assert!(used(u32::MAX).is_err());
+    }
+}

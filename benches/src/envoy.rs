@@ -1,0 +1,228 @@
+//! The Envoy that everything is measured in: one process, one worker, one listener a rung. Every listener answers by
+//! itself, so no back end is measured, and all of them differ in their filters only.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use portcullis_tests::http::Request;
+use portcullis_tests::place;
+use portcullis_tests::process::Process;
+use serde_json::{Value, json};
+
+use crate::cpu;
+use crate::gateway::Gateway;
+use crate::load;
+
+/// A listener: a port and what stands before its answer.
+pub struct Listener {
+    /// The port on loopback.
+    pub port: u16,
+    /// The HTTP filter; `None` for nothing but the router.
+    pub filter: Option<Value>,
+}
+
+/// A running Envoy.
+pub struct Envoy {
+    process: Process,
+    admin: u16,
+}
+
+impl Envoy {
+    /// Starts Envoy and waits until it serves.
+    ///
+    /// # Errors
+    /// When it does not come up; with the end of its log.
+    pub fn start(
+        listeners: &[Listener],
+        clusters: &[(String, u16)],
+        gateways: &[&Gateway],
+        dir: &Path,
+    ) -> Result<Self, String> {
+        let bootstrap = json!({
+            "admin": { "address": address(0) },
+            "static_resources": {
+                "listeners": listeners.iter().map(listener).collect::<Vec<_>>(),
+                "clusters": clusters.iter().map(cluster).collect::<Vec<_>>(),
+            },
+        });
+        let config = dir.join("envoy.json");
+        fs::write(&config, bootstrap.to_string()).map_err(|error| error.to_string())?;
+        let admin_file = dir.join("admin-address");
+        let binary = place::envoy();
+        if !binary.exists() {
+            return Err(format!("no Envoy at {}: run `make tools`, or set ENVOY", binary.display()));
+        }
+        let pinned = cpu::can_pin();
+        let program = if pinned { PathBuf::from("taskset") } else { binary.clone() };
+        let arrange = |command: &mut std::process::Command| {
+            if pinned {
+                command.args(["-c", cpu::ENVOY_CORE]).arg(&binary);
+            }
+            command.arg("--config-path").arg(&config).arg("--admin-address-path").arg(&admin_file);
+            command.args(["--disable-hot-restart", "--log-level", "warning", "--concurrency", "1"]);
+            command.envs(gateways.iter().map(|gateway| gateway.environment()));
+        };
+        let mut process =
+            Process::start("envoy", &program, arrange, &dir.join("envoy.log")).map_err(|error| error.to_string())?;
+        let patience = Instant::now() + STARTUP;
+        loop {
+            process.check_alive()?;
+            let admin = fs::read_to_string(&admin_file).unwrap_or_default();
+            if let Ok(address) = admin.parse::<SocketAddr>()
+                && load::ask(address.port(), b"GET /ready HTTP/1.1\r\nhost: admin\r\n\r\n")
+                    .is_ok_and(|answer| answer.status == 200)
+            {
+                return Ok(Self { process, admin: address.port() });
+            }
+            if Instant::now() > patience {
+                return Err(format!("Envoy was not ready in time:\n{}", process.log_tail()));
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Its process id.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// The value of the counter whose name ends so; 0 when there is none.
+    ///
+    /// # Errors
+    /// When the admin interface does not answer.
+    pub fn counter(&self, name: &str) -> Result<u64, String> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| error.to_string())?;
+        let listing = Request::get(&format!("http://127.0.0.1:{}/stats?filter=portcullis", self.admin));
+        let listing = runtime.block_on(listing.try_send()).map_err(|error| error.to_string())?.text();
+        let mut pairs = listing.lines().filter_map(|line| line.split_once(": "));
+        Ok(pairs.find(|(held, _)| held.ends_with(name)).and_then(|(_, value)| value.parse().ok()).unwrap_or_default())
+    }
+
+    /// The end of its log.
+    #[must_use]
+    pub fn log_tail(&self) -> String {
+        self.process.log_tail()
+    }
+}
+
+/// A proxy-wasm filter from a file.
+#[must_use]
+pub fn wasm(vm: &str, module: &Path, configuration: &Value, host_env_keys: &[String]) -> Value {
+    json!({
+        "name": "envoy.filters.http.wasm",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm",
+            "config": {
+                "name": vm,
+                "root_id": vm,
+                "allow_on_headers_stop_iteration": true,
+                "failure_policy": "FAIL_RELOAD",
+                "configuration": {
+                    "@type": "type.googleapis.com/google.protobuf.StringValue",
+                    "value": configuration.to_string(),
+                },
+                "vm_config": {
+                    "vm_id": vm,
+                    "runtime": "envoy.wasm.runtime.v8",
+                    "code": { "local": { "filename": module } },
+                    "environment_variables": { "host_env_keys": host_env_keys },
+                },
+            },
+        },
+    })
+}
+
+/// Envoy's own `jwt_authn` for a gateway's tokens.
+#[must_use]
+pub fn jwt_authn(gateway: &Gateway, cached: bool) -> Value {
+    let mut provider = json!({
+        "issuer": gateway.issuer(),
+        "audiences": [gateway.resource()],
+        "local_jwks": { "inline_string": gateway.jwks().to_string() },
+    });
+    if cached {
+        provider["jwt_cache_config"] = json!({ "jwt_cache_size": 100 });
+    }
+    json!({
+        "name": "envoy.filters.http.jwt_authn",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication",
+            "providers": { "gateway": provider },
+            "rules": [{ "match": { "prefix": "/" }, "requires": { "provider_name": "gateway" } }],
+        },
+    })
+}
+
+/// Envoy's own `ext_authz` over HTTP/1.1 to a cluster.
+#[must_use]
+pub fn ext_authz(cluster: &str) -> Value {
+    json!({
+        "name": "envoy.filters.http.ext_authz",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthz",
+            "transport_api_version": "V3",
+            "http_service": {
+                "server_uri": { "uri": "http://127.0.0.1", "cluster": cluster, "timeout": "5s" },
+            },
+        },
+    })
+}
+
+fn listener(listener: &Listener) -> Value {
+    let router = json!({
+        "name": "envoy.filters.http.router",
+        "typed_config": { "@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router" },
+    });
+    let filters: Vec<Value> = listener.filter.clone().into_iter().chain([router]).collect();
+    let shown = json!({ "header": { "key": SHOWN, "value": "%REQ(AUTHORIZATION)%" } });
+    json!({
+        "name": format!("port {}", listener.port),
+        "address": address(listener.port),
+        "filter_chains": [{ "filters": [{
+            "name": "envoy.filters.network.http_connection_manager",
+            "typed_config": {
+                "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+                "stat_prefix": "measured",
+                "codec_type": "AUTO",
+                "normalize_path": true,
+                "merge_slashes": true,
+                "route_config": { "virtual_hosts": [{ "name": "all", "domains": ["*"], "routes": [
+                    // What a back end would have been given as credentials, for the check before the measurement.
+                    {
+                        "match": { "path": SHOWING },
+                        "response_headers_to_add": [shown],
+                        "direct_response": { "status": 200 },
+                    },
+                    { "match": { "prefix": "/" }, "direct_response": { "status": 200 } },
+                ]}]},
+                "http_filters": filters,
+            },
+        }]}],
+    })
+}
+
+fn cluster((name, port): &(String, u16)) -> Value {
+    json!({
+        "name": name,
+        "type": "STATIC",
+        "connect_timeout": "2s",
+        "load_assignment": {
+            "cluster_name": name,
+            "endpoints": [{ "lb_endpoints": [{ "endpoint": { "address": address(*port) } }] }],
+        },
+    })
+}
+
+fn address(port: u16) -> Value {
+    json!({ "socket_address": { "address": "127.0.0.1", "port_value": port } })
+}
+
+/// The path whose answer shows the credentials that passed the filter.
+pub const SHOWING: &str = "/api/shown";
+/// The header that shows them.
+pub const SHOWN: &str = "x-shown";
+const STARTUP: Duration = Duration::from_secs(60);

@@ -1,0 +1,199 @@
+//! The gateways under measurement: their keys and configuration, a real login at each, and tokens of that login.
+
+use std::path::Path;
+use std::process::Stdio;
+
+use jwt_simple::prelude::{ES256KeyPair, RS256KeyPair};
+use portcullis_protocol::jose::jws::{self, Header};
+use portcullis_protocol::jose::key::SigningKey;
+use portcullis_tests::browser::Browser;
+use portcullis_tests::oauth_client::OAuthClient;
+use portcullis_tests::place;
+use portcullis_tests::process::Process;
+use serde_json::{Value, json};
+
+/// A gateway of ours: one plugin configuration in a VM of its own, with its own identity provider.
+pub struct Gateway {
+    /// What its VM, cluster and environment variable are called.
+    pub name: &'static str,
+    /// The port of its listener.
+    pub port: u16,
+    /// The port of its identity provider.
+    pub idp_port: u16,
+    key: SigningKey,
+    pem: String,
+    _idp: Process,
+}
+
+impl Gateway {
+    /// Makes a gateway that signs with ES256.
+    ///
+    /// # Errors
+    /// When its identity provider does not start.
+    pub fn es256(port: u16, dir: &Path) -> Result<Self, String> {
+        Self::new("es256", port, ES256KeyPair::generate().to_pem().map_err(text)?, dir)
+    }
+
+    /// Makes a gateway that signs with RS256 (2048 bits).
+    ///
+    /// # Errors
+    /// When its identity provider does not start.
+    pub fn rs256(port: u16, dir: &Path) -> Result<Self, String> {
+        Self::new("rs256", port, RS256KeyPair::generate(2048).and_then(|key| key.to_pem()).map_err(text)?, dir)
+    }
+
+    fn new(name: &'static str, port: u16, pem: String, dir: &Path) -> Result<Self, String> {
+        let key = SigningKey::from_pem(&pem).map_err(text)?;
+        let options = json!({
+            "clientId": CLIENT,
+            "clientSecret": IDP_SECRET,
+            "redirectUri": format!("http://127.0.0.1:{port}/oauth/callback"),
+            // Longer than any run: nothing is refreshed while something is measured.
+            "accessTokenTtl": 24 * 3600,
+            "opaque": false,
+        });
+        let arrange = |command: &mut std::process::Command| {
+            command.arg(place::in_tests("idp/idp.mjs")).arg(options.to_string()).stdout(Stdio::piped());
+        };
+        let log = dir.join(format!("idp-{name}.log"));
+        let mut idp = Process::start("idp", Path::new("node"), arrange, &log).map_err(text)?;
+        let announced: Value = serde_json::from_str(&idp.first_line()?).map_err(text)?;
+        let idp_port = announced["port"].as_u64().and_then(|port| u16::try_from(port).ok());
+        let idp_port = idp_port.ok_or_else(|| format!("no port in {announced}"))?;
+        Ok(Self { name, port, idp_port, key, pem, _idp: idp })
+    }
+
+    /// The issuer, at which clients log in.
+    #[must_use]
+    pub fn issuer(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// The protected resource.
+    #[must_use]
+    pub fn resource(&self) -> String {
+        format!("{}/api", self.issuer())
+    }
+
+    /// The keys that its tokens are verified with, as a JWK set.
+    #[must_use]
+    pub fn jwks(&self) -> Value {
+        json!({ "keys": [self.key.public().to_jwk()] })
+    }
+
+    /// The variable of Envoy's environment that holds its signing key, and the key as PEM.
+    #[must_use]
+    pub fn environment(&self) -> (String, &str) {
+        (self.key_variable(), &self.pem)
+    }
+
+    /// The plugin configuration: one resource whose upstream token is injected.
+    #[must_use]
+    pub fn plugin(&self) -> Value {
+        json!({
+            "issuer": self.issuer(),
+            // For http on loopback and the provider's fixed secret; no effect on the path that is measured.
+            "development": true,
+            "signingKeys": [{ "env": self.key_variable() }],
+            "secrets": [{ "inline": "for the measurements only, and for nothing else" }],
+            "tokenLifespans": { "accessToken": "1h", "refreshToken": "168h", "authorizationCode": "1m" },
+            "scopesSupported": ["openid", "profile", "email", "offline_access"],
+            "storage": { "type": "memory" },
+            "clients": { "dynamicRegistration": { "enabled": true, "ratePerMinute": 60, "max": 1000 } },
+            "consent": { "title": "Portcullis measurements" },
+            "upstreamProviders": [{
+                "name": "idp",
+                "type": "oidc",
+                "oidcConfig": {
+                    "issuerUrl": format!("http://127.0.0.1:{}", self.idp_port),
+                    "cluster": self.idp_cluster(),
+                    "clientId": CLIENT,
+                    "clientSecret": { "inline": IDP_SECRET },
+                    "scopes": ["openid", "offline_access", "profile", "email"],
+                },
+            }],
+            "resources": [{
+                "resource": self.resource(),
+                "match": { "prefix": "/api" },
+                "kind": "http",
+                "scopes": ["openid"],
+                "inject": { "type": "upstreamInject", "providerName": "idp" },
+            }],
+            "default": "deny",
+        })
+    }
+
+    /// The cluster of its identity provider.
+    #[must_use]
+    pub fn idp_cluster(&self) -> String {
+        format!("idp_{}", self.name)
+    }
+
+    /// The variable with its signing key.
+    #[must_use]
+    pub fn key_variable(&self) -> String {
+        format!("SIGNING_KEY_{}", self.name.to_ascii_uppercase())
+    }
+
+    /// Logs a user in, through the browser's steps and the consent page.
+    ///
+    /// # Panics
+    /// When a step of it is refused.
+    ///
+    /// # Errors
+    /// When the runtime for it cannot be made.
+    pub fn log_in(&self) -> Result<Login<'_>, String> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(text)?;
+        let tokens = runtime.block_on(async {
+            let client = OAuthClient::discover(&self.resource()).await.register().await;
+            client.log_in(&mut Browser::new("alice")).await
+        });
+        Ok(Login { gateway: self, claims: tokens.claims(), token: tokens.access_token })
+    }
+}
+
+/// One login.
+pub struct Login<'a> {
+    gateway: &'a Gateway,
+    claims: Value,
+    /// The access token that the gateway issued.
+    pub token: String,
+}
+
+impl Login<'_> {
+    /// More access tokens of this login, each with a `jti` of its own, signed with the gateway's key: to the gateway they
+    /// are its own. Asking the token endpoint for each of them would take minutes.
+    ///
+    /// # Errors
+    /// When they cannot be signed.
+    pub fn more_tokens(&self, count: usize) -> Result<Vec<String>, String> {
+        let half = count / 2;
+        std::thread::scope(|scope| {
+            let other = scope.spawn(|| self.numbered_tokens(0..half));
+            let mut tokens = self.numbered_tokens(half..count)?;
+            tokens.extend(other.join().map_err(|_| "the signing thread panicked")??);
+            Ok(tokens)
+        })
+    }
+
+    fn numbered_tokens(&self, numbers: std::ops::Range<usize>) -> Result<Vec<String>, String> {
+        let key = &self.gateway.key;
+        let header = Header { alg: key.alg(), kid: key.kid(), typ: "at+jwt" };
+        let length = self.claims["jti"].as_str().map_or(0, str::len);
+        let mut claims = self.claims.clone();
+        let sign = |number: usize| {
+            claims["jti"] = json!(format!("{number:0>length$}"));
+            let input = jws::encode(&header, &claims);
+            let signature = key.sign(input.as_bytes()).map_err(|error| format!("{error:?}"))?;
+            Ok(jws::attach(&input, &signature))
+        };
+        numbers.map(sign).collect()
+    }
+}
+
+fn text(error: impl ToString) -> String {
+    error.to_string()
+}
+
+const CLIENT: &str = "portcullis";
+const IDP_SECRET: &str = "a secret between the measurements and their provider";

@@ -1,0 +1,146 @@
+//! The ladder: every rung several times in turn, so that whatever drifts meanwhile hits all of them alike.
+
+use std::io::Write as _;
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+
+use crate::load::Load;
+use crate::rung::{Rung, Sample, Supply};
+
+/// Measures every rung once a round. `time` is what a rung whose token is used again gets a round; `once` is how many
+/// tokens the others use up.
+///
+/// # Errors
+/// A request that did not pass.
+pub fn climb(rungs: &mut [Rung], rounds: usize, time: Duration, once: usize) -> Result<(), String> {
+    let mut loads = rungs.iter().map(|rung| Load::open(rung.port)).collect::<Result<Vec<_>, _>>()?;
+    for (rung, load) in rungs.iter_mut().zip(&mut loads) {
+        rung.measure(load, WARM_UP, WARM_UP_TOKENS)?;
+    }
+    for round in 1..=rounds {
+        tell(&format!("round {round} of {rounds}:"));
+        for (rung, load) in rungs.iter_mut().zip(&mut loads) {
+            let sample = rung.measure(load, time, once)?;
+            rung.samples.push(sample);
+            tell(&format!("  {:<18} {:>8.2} µs", rung.key, sample.cpu_us));
+        }
+    }
+    Ok(())
+}
+
+/// How many tokens a rung that uses each once needs for this many rounds, with those for the check and the warm-up.
+#[must_use]
+pub fn tokens_needed(rounds: usize, once: usize) -> usize {
+    rounds * once + WARM_UP_TOKENS + 1
+}
+
+/// The table, for people.
+#[must_use]
+pub fn table(rungs: &[Rung]) -> String {
+    let mut lines = vec![format!(
+        "{:<18} {:>10} {:>19} {:>10} {:>9} {:>9}   {}",
+        "rung", "cpu µs", "min – max", "added µs", "× header", "req/s", "what a request passes"
+    )];
+    let bare = median_of(rungs, "none");
+    let header = median_of(rungs, "one_header") - bare;
+    for rung in rungs {
+        let cpu = Spread::of(rung.samples.iter().map(|sample| sample.cpu_us));
+        let rps = Spread::of(rung.samples.iter().map(|sample| sample.rps));
+        let added = cpu.median - bare;
+        let times = if added > 0.0 { format!("{:.2}", added / header) } else { String::new() };
+        let range = format!("{:.2} – {:.2}", cpu.least, cpu.most);
+        let figures =
+            format!("{:<18} {:>10.2} {range:>19} {added:>10.2} {times:>9} {:>9.0}", rung.key, cpu.median, rps.median);
+        lines.push(format!("{figures}   {}", rung.what));
+    }
+    lines.join("\n")
+}
+
+/// The same for programs: the medians of every rung.
+#[must_use]
+pub fn document(rungs: &[Rung]) -> Value {
+    let bare = median_of(rungs, "none");
+    let entry = |rung: &Rung| {
+        let cpu = median_of(rungs, rung.key);
+        let rps = Spread::of(rung.samples.iter().map(|sample| sample.rps)).median;
+        (rung.key.to_owned(), json!({ "cpu_us": round(cpu), "added_us": round(cpu - bare), "rps": rps.round() }))
+    };
+    Value::Object(rungs.iter().map(entry).collect::<Map<_, _>>())
+}
+
+/// How many requests of the samples were of rungs that use each token once, and of one rung by name.
+#[must_use]
+pub fn requests(rungs: &[Rung], which: impl Fn(&Rung) -> bool) -> u64 {
+    rungs.iter().filter(|rung| which(rung)).flat_map(|rung| &rung.samples).map(|sample: &Sample| sample.requests).sum()
+}
+
+/// Whether a rung uses each token once.
+#[must_use]
+pub fn is_cold(rung: &Rung) -> bool {
+    matches!(rung.supply, Supply::Once(_))
+}
+
+/// Says how far it has come.
+pub fn tell(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+struct Spread {
+    least: f64,
+    median: f64,
+    most: f64,
+}
+
+impl Spread {
+    /// Of at least one value.
+    fn of(values: impl Iterator<Item = f64>) -> Self {
+        let mut values: Vec<f64> = values.collect();
+        values.sort_by(f64::total_cmp);
+        let at = |index: usize| values.get(index).copied().unwrap_or(f64::NAN);
+        let last = values.len().saturating_sub(1);
+        Self { least: at(0), median: f64::midpoint(at(last / 2), at(last.div_ceil(2))), most: at(last) }
+    }
+}
+
+fn median_of(rungs: &[Rung], key: &str) -> f64 {
+    let samples = rungs.iter().filter(|rung| rung.key == key).flat_map(|rung| &rung.samples);
+    Spread::of(samples.map(|sample| sample.cpu_us)).median
+}
+
+fn round(value: f64) -> f64 {
+    (value * 100.0).round() / 100.0
+}
+
+/// Enough for V8 to compile what is hot and for Envoy's buffers to exist.
+const WARM_UP: Duration = Duration::from_millis(300);
+const WARM_UP_TOKENS: usize = 100;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rung::Passes;
+
+    fn rung(key: &'static str, costs: &[f64]) -> Rung {
+        let samples = costs.iter().map(|&cpu_us| Sample { cpu_us, rps: 1e6 / cpu_us, requests: 10 }).collect();
+        let supply = Supply::Again(String::new());
+        Rung { key, what: "", port: 0, supply, passes: Passes::Everything, processes: Vec::new(), samples }
+    }
+
+    #[test]
+    fn the_document_has_medians_and_what_they_are_above_no_filter() {
+        let rungs = [rung("none", &[10.0, 30.0, 20.0]), rung("one_header", &[25.0, 24.0]), rung("fast", &[21.0])];
+        let document = document(&rungs);
+        assert_eq!(document["none"], json!({ "cpu_us": 20.0, "added_us": 0.0, "rps": 50000.0 }));
+        assert_eq!(document["one_header"]["added_us"], json!(4.5));
+        assert_eq!(document["fast"]["added_us"], json!(1.0));
+    }
+
+    #[test]
+    fn the_table_has_a_line_for_every_rung() {
+        let rungs = [rung("none", &[10.0]), rung("one_header", &[12.0]), rung("fast", &[13.0, 17.0])];
+        let table = table(&rungs);
+        let fast = table.lines().last().unwrap();
+        assert!(fast.starts_with("fast") && fast.contains("13.00 – 17.00") && fast.contains("2.50"), "{table}");
+    }
+}

@@ -1,0 +1,261 @@
+//! `make bench`: what a request costs inside Envoy, as a ladder measured in one run on one Envoy.
+//!
+//! Reading order: here, then [`rung`] (one measurement), [`ladder`] (all of them in turn, and the table), [`load`] (the
+//! requests), [`envoy`] (what stands on which port), [`gateway`] (logins and tokens).
+
+mod cpu;
+mod envoy;
+mod gateway;
+mod instant_service;
+mod ladder;
+mod load;
+mod rung;
+
+use std::env;
+use std::fs;
+use std::io::Write as _;
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::time::{Duration, Instant};
+
+use portcullis_tests::place;
+use serde_json::json;
+
+use crate::envoy::{Envoy, Listener};
+use crate::gateway::Gateway;
+use crate::ladder::tell;
+use crate::rung::{Passes, Rung, Supply};
+
+fn main() -> ExitCode {
+    if env::args().nth(1).as_deref() == Some(instant_service::ARGUMENT) {
+        return instant_service::serve().map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS);
+    }
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            tell(&format!("bench: {why}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<(), String> {
+    let rounds = number("ROUNDS", 5)?.max(1);
+    let seconds = number("BENCH_SECONDS", 90)?.max(1);
+    let dir = tempfile::Builder::new().prefix("portcullis-bench-").tempdir().map_err(text)?;
+    let pinned = cpu::can_pin();
+    if pinned {
+        cpu::pin_this_process()?;
+    }
+
+    tell("building the filter to compare with …");
+    let one_header = build_one_header()?;
+    tell("starting Envoy, two identity providers and the ext_authz service …");
+    let ports = Ports::take()?;
+    let (service, service_port) = instant_service::start(dir.path())?;
+    let es256 = Gateway::es256(ports.of("es256"), dir.path())?;
+    let rs256 = Gateway::rs256(ports.of("rs256"), dir.path())?;
+    let own =
+        |gateway: &Gateway| envoy::wasm(gateway.name, &place::module(), &gateway.plugin(), &[gateway.key_variable()]);
+    let filters = [
+        ("none", None),
+        ("one_header", Some(envoy::wasm("one_header", &one_header, &json!({}), &[]))),
+        ("jwt_authn_cached", Some(envoy::jwt_authn(&es256, true))),
+        ("jwt_authn_rs256", Some(envoy::jwt_authn(&rs256, false))),
+        ("jwt_authn_es256", Some(envoy::jwt_authn(&es256, false))),
+        ("ext_authz", Some(envoy::ext_authz("ext_authz"))),
+        ("es256", Some(own(&es256))),
+        ("rs256", Some(own(&rs256))),
+    ];
+    let port_of = |name: &str| ports.of(name);
+    let listeners = filters.map(|(name, filter)| Listener { port: port_of(name), filter });
+    let clusters = [
+        ("ext_authz".to_owned(), service_port),
+        (es256.idp_cluster(), es256.idp_port),
+        (rs256.idp_cluster(), rs256.idp_port),
+    ];
+    let numbers = ports.release();
+    let envoy = Envoy::start(&listeners, &clusters, &[&es256, &rs256], dir.path())?;
+    let port_of = |name: &str| numbers.iter().find(|(held, _)| *held == name).map_or(0, |(_, port)| *port);
+
+    tell("logging in, and signing tokens to be used once …");
+    let once = TOKENS_A_ROUND;
+    let needed = ladder::tokens_needed(rounds, once);
+    let es256_login = es256.log_in()?;
+    let rs256_login = rs256.log_in()?;
+    let es256_tokens = es256_login.more_tokens(needed)?;
+    let rs256_tokens = rs256_login.more_tokens(needed)?;
+
+    let es256_again = || Supply::Again(es256_login.token.clone());
+    let rung = |key, listener, supply, passes, what| Rung {
+        key,
+        what,
+        port: port_of(listener),
+        supply,
+        passes,
+        processes: vec![envoy.id()],
+        samples: Vec::new(),
+    };
+    let mut ext_authz = rung(
+        "ext_authz",
+        "ext_authz",
+        es256_again(),
+        Passes::Credentials,
+        "ext_authz over HTTP/1.1 to a service that answers at once; its time is included",
+    );
+    ext_authz.processes.push(service.id());
+    let mut rungs = [
+        rung("none", "none", es256_again(), Passes::Everything, "no filter but the router"),
+        rung(
+            "one_header",
+            "one_header",
+            es256_again(),
+            Passes::Replaced,
+            "a wasm filter that reads Authorization and sets it anew",
+        ),
+        rung(
+            "jwt_authn_cached",
+            "jwt_authn_cached",
+            es256_again(),
+            Passes::GoodTokens,
+            "jwt_authn with jwt_cache_config, the same ES256 token",
+        ),
+        rung(
+            "jwt_authn_rs256",
+            "jwt_authn_rs256",
+            Supply::Again(rs256_login.token.clone()),
+            Passes::GoodTokens,
+            "jwt_authn, RS256 verified every time",
+        ),
+        rung(
+            "jwt_authn_es256",
+            "jwt_authn_es256",
+            es256_again(),
+            Passes::GoodTokens,
+            "jwt_authn, ES256 verified every time",
+        ),
+        ext_authz,
+        rung(
+            "fast",
+            "es256",
+            es256_again(),
+            Passes::GoodTokensInjected,
+            "ours, a token verified before: look-up, upstream token injected, audit",
+        ),
+        rung(
+            "cold_es256",
+            "es256",
+            Supply::Once(es256_tokens),
+            Passes::GoodTokensInjected,
+            "ours, a token never seen: ES256, session and upstream token unsealed, injected",
+        ),
+        rung(
+            "cold_rs256",
+            "rs256",
+            Supply::Once(rs256_tokens),
+            Passes::GoodTokensInjected,
+            "ours, a token never seen: RS256, otherwise the same",
+        ),
+    ];
+
+    for rung in &mut rungs {
+        rung.prove().map_err(|why| format!("{why}\nEnvoy's log:\n{}", envoy.log_tail()))?;
+    }
+    let shares = rounds * rungs.iter().filter(|rung| !ladder::is_cold(rung)).count();
+    #[expect(clippy::cast_possible_truncation, reason = "a number of rounds")]
+    let time = Duration::from_secs(seconds as u64) / shares as u32;
+    ladder::climb(&mut rungs, rounds, time, once)?;
+    check_paths(&envoy, &rungs)?;
+    report(&rungs, rounds, pinned)
+}
+
+/// Prints the table and writes the document.
+fn report(rungs: &[Rung], rounds: usize, pinned: bool) -> Result<(), String> {
+    let path = target().join("bench/ladder.json");
+    fs::create_dir_all(path.parent().unwrap_or(Path::new("."))).map_err(text)?;
+    let document = serde_json::to_string_pretty(&ladder::document(rungs)).map_err(text)?;
+    fs::write(&path, document + "\n").map_err(text)?;
+    let place = if pinned { "Envoy alone on one processor, the load on another" } else { "nothing is pinned" };
+    let explained = format!(
+        "Processor time of the Envoy process (one worker) a request: medians of {rounds} rounds, each rung once a round.\n\
+         A request: HTTP/1.1 on {} kept connections, answered by Envoy itself with 200, no back end, no access log; {place}.\n\
+         The load's own time is not counted.\n",
+        load::CONNECTIONS
+    );
+    let mut out = std::io::stdout();
+    writeln!(out, "\n{explained}\n{}\n\nAlso in {}", ladder::table(rungs), path.display()).map_err(text)
+}
+
+/// By the filter's own counters: the rungs went the way they are named after.
+fn check_paths(envoy: &Envoy, rungs: &[Rung]) -> Result<(), String> {
+    let fast = ladder::requests(rungs, |rung| rung.key == "fast");
+    let cold = ladder::requests(rungs, ladder::is_cold);
+    let patience = Instant::now() + Duration::from_secs(5);
+    loop {
+        // The filter hands its counters to Envoy on a tick.
+        let counted = (envoy.counter("portcullis.path.fast")?, envoy.counter("portcullis.path.slow")?);
+        if counted.0 >= fast && counted.1 >= cold {
+            return Ok(());
+        }
+        if Instant::now() > patience {
+            let (on_fast, on_slow) = counted;
+            return Err(format!("{fast} fast and {cold} cold requests took {on_fast} fast and {on_slow} slow paths"));
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// Ports that nobody else is given until Envoy listens there.
+struct Ports(Vec<(&'static str, TcpListener, u16)>);
+
+impl Ports {
+    fn take() -> Result<Self, String> {
+        let take = |name| {
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(text)?;
+            let port = listener.local_addr().map_err(text)?.port();
+            Ok((name, listener, port))
+        };
+        LISTENERS.into_iter().map(take).collect::<Result<_, _>>().map(Self)
+    }
+
+    fn of(&self, name: &str) -> u16 {
+        self.0.iter().find(|(held, _, _)| *held == name).map_or(0, |(_, _, port)| *port)
+    }
+
+    /// Leaves the ports to Envoy.
+    fn release(self) -> Vec<(&'static str, u16)> {
+        self.0.into_iter().map(|(name, _, port)| (name, port)).collect()
+    }
+}
+
+fn build_one_header() -> Result<PathBuf, String> {
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let arguments = ["build", "--quiet", "--release", "--target", "wasm32-wasip1", "-p", "portcullis-one-header"];
+    let status = Command::new(cargo).args(arguments).current_dir(place::project()).status().map_err(text)?;
+    if !status.success() {
+        return Err("the filter to compare with was not built".to_owned());
+    }
+    Ok(target().join("wasm32-wasip1/release/portcullis_one_header.wasm"))
+}
+
+fn target() -> PathBuf {
+    env::var_os("CARGO_TARGET_DIR").map_or_else(|| place::project().join("target"), PathBuf::from)
+}
+
+fn number(name: &str, otherwise: usize) -> Result<usize, String> {
+    match env::var(name) {
+        Ok(text) if !text.is_empty() => text.parse().map_err(|_| format!("{name}={text} is no number")),
+        _ => Ok(otherwise),
+    }
+}
+
+fn text(error: impl ToString) -> String {
+    error.to_string()
+}
+
+/// One listener for each rung; the gateway with the ES256 key serves two, `fast` and `cold_es256`.
+const LISTENERS: [&str; 8] =
+    ["none", "one_header", "jwt_authn_cached", "jwt_authn_rs256", "jwt_authn_es256", "ext_authz", "es256", "rs256"];
+/// Tokens that a rung uses up a round. Signing them beforehand, RS256 in pure Rust, takes longer than using them.
+const TOKENS_A_ROUND: usize = 1000;

@@ -1,0 +1,158 @@
+//! One rung of the ladder: a port, the requests it is sent, and what they cost.
+
+use std::time::Duration;
+
+use crate::cpu;
+use crate::envoy::{SHOWING, SHOWN};
+use crate::load::{self, Load};
+
+/// One way to handle a request.
+pub struct Rung {
+    /// Its name in `ladder.json`.
+    pub key: &'static str,
+    /// What a request passes here, in words.
+    pub what: &'static str,
+    /// Its port.
+    pub port: u16,
+    /// What it is sent.
+    pub supply: Supply,
+    /// Whom it lets pass, and what is left of the credentials then.
+    pub passes: Passes,
+    /// The processes whose time counts: Envoy and, for `ext_authz`, the service.
+    pub processes: Vec<u32>,
+    /// What was measured, one sample a round.
+    pub samples: Vec<Sample>,
+}
+
+/// The tokens of a rung's requests.
+pub enum Supply {
+    /// The same one again and again.
+    Again(String),
+    /// Each of them once.
+    Once(Vec<String>),
+}
+
+/// What a rung does with credentials; checked before anything is measured.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Passes {
+    /// Everything, unchanged.
+    Everything,
+    /// Everything, with the credentials replaced.
+    Replaced,
+    /// Whoever brings any credentials.
+    Credentials,
+    /// Whoever brings a token that is signed well.
+    GoodTokens,
+    /// The same, and the back end gets another token.
+    GoodTokensInjected,
+}
+
+/// One measurement.
+#[derive(Clone, Copy, Debug)]
+pub struct Sample {
+    /// Processor time a request, in microseconds.
+    pub cpu_us: f64,
+    /// Requests a second.
+    pub rps: f64,
+    /// Requests.
+    pub requests: u64,
+}
+
+impl Rung {
+    /// Checks that the rung does what it is called.
+    ///
+    /// # Errors
+    /// What it did instead.
+    pub fn prove(&mut self) -> Result<(), String> {
+        let token = match &mut self.supply {
+            Supply::Again(token) => token.clone(),
+            Supply::Once(tokens) => tokens.pop().ok_or("no tokens")?,
+        };
+        let own = format!("Bearer {token}");
+        let shown = load::ask(self.port, &request(SHOWING, Some(&own)))?;
+        let seen = shown.header(SHOWN).unwrap_or_default();
+        let as_named = match self.passes {
+            Passes::Everything | Passes::Credentials => seen == own,
+            // `jwt_authn` takes the token out.
+            Passes::GoodTokens => seen != own,
+            Passes::Replaced | Passes::GoodTokensInjected => seen.starts_with("Bearer ") && seen != own,
+        };
+        if shown.status != 200 || !as_named {
+            return Err(format!("{}: a good request came to {}", self.key, shown.head));
+        }
+        let without = load::ask(self.port, &request(SHOWING, None))?;
+        let open = matches!(self.passes, Passes::Everything | Passes::Replaced);
+        if (without.status == 200) != open {
+            return Err(format!("{}: a request without credentials came to {}", self.key, without.head));
+        }
+        let forged = load::ask(self.port, &request(SHOWING, Some(&forge(&own))))?;
+        let blind = open || self.passes == Passes::Credentials;
+        if (forged.status == 200) != blind {
+            return Err(format!("{}: a forged token came to {}", self.key, forged.head));
+        }
+        Ok(())
+    }
+
+    /// Sends requests for a while, or as many as a round has tokens, and keeps what they cost as a sample.
+    ///
+    /// # Errors
+    /// A request that did not pass.
+    pub fn measure(&mut self, load: &mut Load, time: Duration, once: usize) -> Result<Sample, String> {
+        let bearer = |token: &String| request(PATH, Some(&format!("Bearer {token}")));
+        let (requests, again): (Vec<Vec<u8>>, bool) = match &mut self.supply {
+            Supply::Again(token) => (vec![bearer(token)], true),
+            Supply::Once(tokens) => {
+                let used = tokens.split_off(tokens.len().saturating_sub(once));
+                (used.iter().map(bearer).collect(), false)
+            }
+        };
+        let before = self.used()?;
+        let requests = requests.iter().map(Vec::as_slice);
+        let outcome = if again { load.run(requests.cycle(), time) } else { load.run(requests, Duration::MAX) };
+        let outcome = outcome.map_err(|error| format!("{}: {error}", self.key))?;
+        let cpu = self.used()?.saturating_sub(before);
+        #[expect(clippy::cast_precision_loss, reason = "far fewer requests than a mantissa holds")]
+        let count = outcome.requests as f64;
+        Ok(Sample {
+            cpu_us: cpu.as_secs_f64() * 1e6 / count,
+            rps: count / outcome.wall.as_secs_f64(),
+            requests: outcome.requests,
+        })
+    }
+
+    fn used(&self) -> Result<Duration, String> {
+        self.processes.iter().map(|id| cpu::used(*id)).sum()
+    }
+}
+
+/// The same request for every rung.
+fn request(path: &str, authorization: Option<&str>) -> Vec<u8> {
+    let authorization = authorization.map(|value| format!("authorization: {value}\r\n")).unwrap_or_default();
+    format!(
+        "GET {path} HTTP/1.1\r\nhost: gateway.example.com\r\nuser-agent: portcullis-benches\r\naccept: */*\r\n\
+         {authorization}\r\n"
+    )
+    .into_bytes()
+}
+
+/// The token with another letter in the middle of its signature.
+fn forge(token: &str) -> String {
+    let signature = token.rfind('.').map_or(0, |dot| dot + 1);
+    let at = signature + (token.len() - signature) / 2;
+    let other = if token[at..].starts_with('A') { "B" } else { "A" };
+    format!("{}{other}{}", &token[..at], &token[at + 1..])
+}
+
+const PATH: &str = "/api/things";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_forged_token_differs_in_one_letter_of_its_signature() {
+        let token = "Bearer aaaa.bbbb.AAAAAAAA";
+        let forged = forge(token);
+        assert_eq!(forged, "Bearer aaaa.bbbb.AAAABAAA");
+    }
+}

@@ -1,0 +1,140 @@
+//! What several stories need: a user who is logged in, a refusal looked at word by word, and bytes on a bare connection.
+#![allow(dead_code, reason = "each story is a program of its own and uses a part of this")]
+
+use std::time::{Duration, Instant};
+
+use portcullis_tests::browser::Browser;
+use portcullis_tests::http::{Request, Response};
+use portcullis_tests::oauth_client::{OAuthClient, Tokens};
+use portcullis_tests::testbed::Testbed;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+/// Logs somebody in to the HTTP resource, whose back end is the recorder.
+pub async fn log_in(bed: &Testbed, user: &str) -> (OAuthClient, Tokens) {
+    let client = client(bed).await;
+    let tokens = client.log_in(&mut Browser::new(user)).await;
+    (client, tokens)
+}
+
+/// A registered client of the HTTP resource.
+pub async fn client(bed: &Testbed) -> OAuthClient {
+    OAuthClient::discover(&bed.api_resource()).await.register().await
+}
+
+/// The challenge of the HTTP resource: the bare one, or with the error and its description.
+pub fn challenge(bed: &Testbed, error: Option<(&str, &str)>) -> String {
+    let bare = format!(
+        r#"Bearer resource_metadata="{}/.well-known/oauth-protected-resource/api", scope="openid""#,
+        bed.gateway()
+    );
+    match error {
+        Some((code, description)) => format!(r#"{bare}, error="{code}", error_description="{description}""#),
+        None => bare,
+    }
+}
+
+/// Holds when a call was refused with a challenge, in the header and in the body.
+#[track_caller]
+pub fn assert_challenged(bed: &Testbed, reply: &Response, status: u16, code: &str, description: &str, what: &str) {
+    assert_error(reply, status, code, description, what);
+    let expected = challenge(bed, Some((code, description)));
+    assert_eq!(reply.header("www-authenticate"), Some(expected.as_str()), "{what}");
+}
+
+/// Holds when an endpoint answered with this error (RFC 6749 §5.2), in words that no cache keeps.
+#[track_caller]
+pub fn assert_error(reply: &Response, status: u16, code: &str, description: &str, what: &str) {
+    assert_eq!(reply.status, status, "{what}: {reply:?}");
+    let body = reply.json();
+    assert_eq!((body["error"].as_str(), body["error_description"].as_str()), (Some(code), Some(description)), "{what}");
+    assert_eq!(reply.header("cache-control"), Some("no-store"), "{what}");
+}
+
+/// Holds when an endpoint showed an error page that says this, and did not send the browser anywhere.
+#[track_caller]
+pub fn assert_page(reply: &Response, status: u16, message: &str, what: &str) {
+    assert_eq!(reply.status, status, "{what}: {reply:?}");
+    assert!(reply.text().contains(message), "{what}: no {message:?} in {reply:?}");
+    assert_eq!(reply.header("location"), None, "{what}");
+    assert_eq!(reply.header("content-type"), Some("text/html; charset=utf-8"), "{what}");
+    assert_eq!(reply.header("cache-control"), Some("no-store"), "{what}");
+}
+
+/// Holds when nothing with this in its path reached the back end.
+pub async fn assert_unseen(bed: &Testbed, path: &str) {
+    let seen: Vec<_> = bed.recorded().await.into_iter().filter(|request| request.path.contains(path)).collect();
+    assert!(seen.is_empty(), "the back end saw {seen:?}");
+}
+
+/// Holds when calls still work: whatever went before, the next request is served.
+pub async fn assert_serves(bed: &Testbed, token: &str) {
+    let reply = bed.get("/api/afterwards").bearer(token).send().await;
+    assert_eq!(reply.status, 200, "{reply:?}");
+}
+
+/// A number that no other test of this process has, for paths and names.
+pub fn unique() -> u64 {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+/// Opens a bare connection to the gateway.
+pub async fn connect(bed: &Testbed) -> TcpStream {
+    let stream = TcpStream::connect(authority(&bed.gateway())).await.expect("a connection");
+    stream.set_nodelay(true).expect("an option");
+    stream
+}
+
+/// Host and port of a base URL.
+pub fn authority(url: &str) -> &str {
+    url.trim_start_matches("http://")
+}
+
+/// Sends bytes and reads until the gateway closes; the request should say `connection: close`. What could not be sent
+/// because the gateway had already answered and closed is no failure.
+pub async fn exchange(bed: &Testbed, bytes: &[u8]) -> Raw {
+    let mut stream = connect(bed).await;
+    let _cut_short = stream.write_all(bytes).await;
+    read_all(&mut stream).await
+}
+
+/// Reads until the other side closes.
+pub async fn read_all(stream: &mut TcpStream) -> Raw {
+    let mut bytes = Vec::new();
+    let read = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut bytes)).await;
+    assert!(read.is_ok(), "no end within {PATIENCE:?}: {}", String::from_utf8_lossy(&bytes));
+    Raw(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// An answer as it came.
+#[derive(Debug)]
+pub struct Raw(pub String);
+
+impl Raw {
+    /// The status, or 0 when the connection was closed without an answer.
+    pub fn status(&self) -> u16 {
+        self.0.get(9..12).and_then(|status| status.parse().ok()).unwrap_or_default()
+    }
+}
+
+/// Asks until this holds.
+pub async fn until<F: Future<Output = bool>>(what: &str, mut holds: impl FnMut() -> F) {
+    let patience = Instant::now() + PATIENCE;
+    while !holds().await {
+        assert!(Instant::now() < patience, "still not so after {PATIENCE:?}: {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// A preflight as a browser's script causes one.
+pub fn preflight(url: &str, method: &str) -> Request {
+    Request::new("OPTIONS", url)
+        .header("origin", "https://app.example")
+        .header("access-control-request-method", method)
+        .header("access-control-request-headers", "authorization,content-type,mcp-protocol-version")
+}
+
+/// How long anything may take that should be quick, on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(30);

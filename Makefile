@@ -45,9 +45,9 @@ unit: system
 # The rules once more as wasm: on the filter's own target, and on the one without an operating system.
 wasm: system $(TOOLS)/bin/wasm-bindgen-test-runner
 	CARGO_TARGET_WASM32_WASIP1_RUNNER="node --no-warnings $(CURDIR)/tests/wasi-runner.mjs" \
-		cargo test -q --target wasm32-wasip1 -p portcullis-protocol
+		cargo test --target wasm32-wasip1 -p portcullis-protocol
 	CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER=$(TOOLS)/bin/wasm-bindgen-test-runner \
-		cargo test -q --target wasm32-unknown-unknown -p portcullis-protocol
+		cargo test --target wasm32-unknown-unknown -p portcullis-protocol
 
 stories: tools $(CONFORMANCE_READY)
 	@$(MAKE) --no-print-directory store-suite
@@ -108,6 +108,7 @@ $(CONFORMANCE_READY): tests/conformance/package-lock.json | system
 	@npm ci --silent --no-fund --no-audit --prefix tests/conformance >&2
 	@touch $@
 
+# Without --locked: the lock file that it ships names versions that not every mirror of the registry has.
 $(TOOLS)/bin/wasm-bindgen-test-runner: Makefile | system
 	@echo "Installing wasm-bindgen-cli $(WASM_BINDGEN); this takes some minutes once" >&2
 	@cargo install --quiet --root $(TOOLS) --target-dir $(TARGET)/tools-build --version $(WASM_BINDGEN) wasm-bindgen-cli

@@ -55,7 +55,8 @@ fn section(page: &mut String, title: &str, schema: &Value, pending: &mut Vec<Str
     for variant in variants(schema) {
         match variant.get("const").and_then(Value::as_str) {
             Some(name) => {
-                let _ = write!(page, "{}- `\"{name}\"`: {}\n", if listed { "" } else { "\n" }, text(variant));
+                let gap = if listed { "" } else { "\n" };
+                let _ = writeln!(page, "{gap}- `\"{name}\"`: {}", text(variant));
                 listed = true;
             }
             None => {
@@ -114,11 +115,8 @@ fn kind(field: &Value, pending: &mut Vec<String>) -> String {
         let others = either.iter().filter(|one| one["type"] != "null");
         return others.map(|one| kind(one, pending)).collect::<Vec<_>>().join(" or ");
     }
-    let name = match &field["type"] {
-        Value::Array(names) => names.iter().find(|name| **name != "null").cloned().unwrap_or_default(),
-        name => name.clone(),
-    };
-    match name.as_str().unwrap_or("any") {
+    let names = field["type"].as_array().into_iter().flatten().chain(std::iter::once(&field["type"]));
+    match names.filter_map(Value::as_str).find(|name| *name != "null").unwrap_or("any") {
         "array" => format!("list of {}", kind(&field["items"], pending)),
         "object" if field.get("additionalProperties").is_some() => "map of strings".to_owned(),
         other => other.to_owned(),

@@ -120,7 +120,7 @@ impl Raw {
 }
 
 /// Asks until this holds.
-pub async fn until<F: Future<Output = bool>>(what: &str, mut holds: impl FnMut() -> F) {
+pub async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let patience = Instant::now() + PATIENCE;
     while !holds().await {
         assert!(Instant::now() < patience, "still not so after {PATIENCE:?}: {what}");

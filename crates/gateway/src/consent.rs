@@ -47,13 +47,7 @@ pub fn page<P: Ports>(
     authorization: Authorization,
     ports: &P,
 ) -> Result<Settled, Unavailable> {
-    let (csrf_cookie, set_cookie) = match cookies::csrf_cookie(request, &config.issuer) {
-        Some(value) => (value, None),
-        None => {
-            let (value, set_cookie) = cookies::new_csrf_cookie(&config.issuer, ports)?;
-            (value, Some(set_cookie))
-        }
-    };
+    let (csrf_cookie, set_cookie) = cookies::csrf_cookie_for_form(request, &config.issuer, ports)?;
     let transaction = Transaction { request: authorization, shown_at: ports.now() };
     // Serializing plain fields cannot fail; were it to, no page is shown.
     let plain = serde_json::to_vec(&transaction).map_err(|_| Unavailable::Entropy)?;
@@ -75,10 +69,7 @@ pub fn page<P: Ports>(
         transaction: &sealed,
         csrf: &csrf,
     };
-    let response = match set_cookie {
-        Some(cookie) => page.response().header("set-cookie", &cookie),
-        None => page.response(),
-    };
+    let response = page.response().header("set-cookie", &set_cookie);
     Ok(Settled::Reply(response, Audit::new(Decision::Serve, "consent_shown")))
 }
 

@@ -88,12 +88,20 @@ pub fn csrf_cookie(request: &Request, issuer: &Issuer) -> Option<String> {
     cookie(request, names(issuer).csrf).filter(|value| base64url::decode(value).is_ok_and(|bytes| bytes.len() == 32))
 }
 
-/// A new CSRF cookie: its value, and the `Set-Cookie` that sets it.
+/// The CSRF cookie for a form that is about to be shown: its value, which the browser may have already, and the
+/// `Set-Cookie` that keeps it as long as this form may be looked at.
 ///
 /// # Errors
 /// [`NoEntropy`].
-pub fn new_csrf_cookie(issuer: &Issuer, entropy: &impl Entropy) -> Result<(String, String), NoEntropy> {
-    let value = base64url::encode(&entropy.random::<32>()?);
+pub fn csrf_cookie_for_form(
+    request: &Request,
+    issuer: &Issuer,
+    entropy: &impl Entropy,
+) -> Result<(String, String), NoEntropy> {
+    let value = match csrf_cookie(request, issuer) {
+        Some(value) => value,
+        None => base64url::encode(&entropy.random::<32>()?),
+    };
     let cookie = set_cookie(issuer, names(issuer).csrf, &value, FORM_LIFE);
     Ok((value, cookie))
 }

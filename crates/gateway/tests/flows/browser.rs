@@ -1,0 +1,82 @@
+//! A user's browser: its cookies, and what it reads off a page.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use portcullis_protocol::http::Response;
+use url::Url;
+
+/// The cookies of one browser. A clone is the same user's other tab at this moment, not a shared jar.
+#[derive(Clone, Default)]
+pub(crate) struct Browser(RefCell<BTreeMap<String, String>>);
+
+impl Browser {
+    /// The `Cookie` header it would send.
+    pub(crate) fn cookie(&self) -> Option<String> {
+        let cookies = self.0.borrow();
+        let pairs: Vec<_> = cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        (!pairs.is_empty()).then(|| pairs.join("; "))
+    }
+
+    /// Keeps what an answer sets.
+    pub(crate) fn keep(&self, response: &Response) {
+        for (_, cookie) in response.headers().iter().filter(|(name, _)| *name == "set-cookie") {
+            assert!(cookie.contains("; HttpOnly; SameSite=Lax; Secure"), "{cookie}");
+            assert!(cookie.contains("; Path=/;") && !cookie.contains("Domain"), "{cookie}");
+            let (name, value) = cookie.split(';').next().unwrap().split_once('=').unwrap();
+            assert!(name.starts_with("__Host-"), "{cookie}");
+            self.0.borrow_mut().insert(name.to_owned(), value.to_owned());
+        }
+    }
+
+    /// Takes one of its cookies away.
+    pub(crate) fn lose(&self, name: &str) {
+        self.0.borrow_mut().remove(name).unwrap();
+    }
+}
+
+/// An answer of the gateway.
+pub(crate) struct Reply {
+    pub(crate) response: Response,
+    pub(crate) reason: &'static str,
+}
+
+impl Reply {
+    pub(crate) fn status(&self) -> u16 {
+        self.response.status()
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.response.header_value(name)
+    }
+
+    pub(crate) fn text(&self) -> &str {
+        std::str::from_utf8(self.response.body_bytes()).unwrap()
+    }
+
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(self.response.body_bytes()).unwrap()
+    }
+
+    /// The error code of a JSON answer.
+    pub(crate) fn error(&self) -> String {
+        self.json()["error"].as_str().unwrap().to_owned()
+    }
+
+    /// Where it redirects to, without the query, and the query's parameters.
+    pub(crate) fn redirect(&self) -> (String, BTreeMap<String, String>) {
+        assert_eq!(self.status(), 303, "{} {}", self.reason, self.text());
+        let mut url = Url::parse(self.header("location").unwrap()).unwrap();
+        let query = url.query_pairs().into_owned().collect();
+        url.set_query(None);
+        (url.to_string(), query)
+    }
+
+    /// The value of a hidden field of the page's form.
+    pub(crate) fn field(&self, name: &str) -> String {
+        assert_eq!(self.status(), 200, "{} {}", self.reason, self.text());
+        let before = format!("name=\"{name}\" value=\"");
+        let (_, rest) = self.text().split_once(&before).unwrap();
+        rest.split('"').next().unwrap().to_owned()
+    }
+}

@@ -1,0 +1,184 @@
+//! What comes back from the provider counts only for the login that was started, in the browser that started it.
+
+use std::collections::BTreeMap;
+
+use portcullis_protocol::oauth::params;
+use serde_json::{Value, json};
+
+use crate::browser::Browser;
+use crate::world::{BROWSER_COOKIE, IDP, World, code_of, error_of};
+
+/// A login that the provider is asked about.
+fn started() -> (World, Browser, BTreeMap<String, String>) {
+    let world = World::new();
+    let (browser, client) = (Browser::default(), world.register());
+    let asked = world.start(&browser, &client);
+    (world, browser, asked)
+}
+
+fn target(parameters: &[(&str, &str)]) -> String {
+    format!("/oauth/callback?{}", params::encode(parameters))
+}
+
+#[test]
+fn a_state_that_is_absent_unknown_or_repeated_leads_nowhere() {
+    let (world, browser, asked) = started();
+    let state = asked["state"].as_str();
+    for (target, reason) in [
+        ("/oauth/callback".to_owned(), "callback_without_state"),
+        (target(&[("code", "idp-code")]), "callback_without_state"),
+        (target(&[("code", "idp-code"), ("state", "unknown")]), "callback_unknown_state"),
+        (target(&[("code", "idp-code"), ("state", state), ("state", state)]), "malformed_callback"),
+        (target(&[("code", "a"), ("code", "b"), ("state", state)]), "malformed_callback"),
+        (format!("/oauth/callback?state={state}&code=%ff"), "malformed_callback"),
+    ] {
+        let reply = world.visit(&browser, &target);
+        assert_eq!((reply.status(), reply.reason), (400, reason), "{target}");
+        assert!(reply.header("location").is_none());
+    }
+    code_of(&world.return_from_provider(&browser, &asked, "alice"));
+}
+
+#[test]
+fn a_state_works_once() {
+    let (world, browser, asked) = started();
+    code_of(&world.return_from_provider(&browser, &asked, "alice"));
+    let again = world.visit(&browser, &World::callback(&asked));
+    assert_eq!((again.status(), again.reason), (400, "callback_unknown_state"));
+}
+
+#[test]
+fn another_browser_can_neither_finish_a_login_nor_use_it_up() {
+    let (world, browser, asked) = started();
+    let attacker = Browser::default();
+    let client = world.register();
+    world.start(&attacker, &client);
+    let stripped = browser.clone();
+    stripped.lose(BROWSER_COOKIE);
+    for other in [&Browser::default(), &attacker, &stripped] {
+        let reply = world.visit(other, &World::callback(&asked));
+        assert_eq!((reply.status(), reply.reason), (400, "callback_other_browser"));
+    }
+    code_of(&world.return_from_provider(&browser, &asked, "alice"));
+}
+
+#[test]
+fn a_login_that_took_too_long_is_over() {
+    let (world, browser, asked) = started();
+    world.advance(600);
+    let reply = world.visit(&browser, &World::callback(&asked));
+    assert_eq!((reply.status(), reply.reason), (400, "callback_unknown_state"));
+}
+
+#[test]
+fn what_the_provider_refuses_is_told_in_our_own_words() {
+    for (parameters, error, reason) in [
+        (&[("error", "access_denied")][..], "access_denied", "provider_denied"),
+        (&[("error", "temporarily_unavailable")], "temporarily_unavailable", "provider_unavailable"),
+        (&[("error", "consent_required"), ("error_description", "<b>evil")], "access_denied", "provider_refused"),
+        (&[("iss", "https://other.example"), ("code", "c")], "server_error", "callback_other_issuer"),
+        (&[("iss", "https://idp.example/"), ("code", "c")], "server_error", "callback_other_issuer"),
+        (&[], "server_error", "callback_without_code"),
+        (&[("code", "")], "server_error", "callback_without_code"),
+    ] {
+        let (world, browser, asked) = started();
+        let mut all = vec![("state", asked["state"].as_str())];
+        all.extend_from_slice(parameters);
+        let reply = world.visit(&browser, &target(&all));
+        assert_eq!((error_of(&reply).as_str(), reply.reason), (error, reason), "{parameters:?}");
+        assert!(!reply.header("location").unwrap().contains("evil"));
+        let again = world.visit(&browser, &World::callback(&asked));
+        assert_eq!(again.status(), 400, "the login is used up");
+    }
+}
+
+#[test]
+fn a_provider_that_does_not_name_itself_is_believed() {
+    let (world, browser, asked) = started();
+    let id_token = world.sign(&world.claims("alice", &asked["nonce"]));
+    world.expect_token_answer(200, &World::token_answer(&id_token));
+    code_of(&world.visit(&browser, &target(&[("state", &asked["state"]), ("code", "idp-code")])));
+}
+
+#[test]
+fn an_id_token_of_another_login_client_issuer_or_time_is_refused() {
+    let changes: [(&str, fn(&World) -> Value); 12] = [
+        ("nonce", |_| json!("another")),
+        ("nonce", |_| Value::Null),
+        ("aud", |_| json!("another-client")),
+        ("aud", |_| json!(["portcullis", "another-client"])),
+        ("iss", |_| json!("https://other.example")),
+        ("iss", |_| json!(format!("{IDP}/"))),
+        ("exp", |world| json!(world.now() - 60)),
+        ("iat", |world| json!(world.now() + 61)),
+        ("azp", |_| json!("another-client")),
+        ("sub", |_| json!("")),
+        ("sub", |_| json!(42)),
+        ("sub", |_| json!("a\u{0}b")),
+    ];
+    for (claim, value) in changes {
+        let (world, browser, asked) = started();
+        let mut claims = world.claims("alice", &asked["nonce"]);
+        claims[claim] = value(&world);
+        world.expect_token_answer(200, &World::token_answer(&world.sign(&claims)));
+        let reply = world.visit(&browser, &World::callback(&asked));
+        assert_eq!((error_of(&reply).as_str(), reply.reason), ("server_error", "provider_not_understood"), "{claims}");
+    }
+}
+
+#[test]
+fn an_id_token_that_the_provider_did_not_sign_is_refused() {
+    let (world, browser, asked) = started();
+    let good = world.sign(&world.claims("alice", &asked["nonce"]));
+    let (signed, _) = good.rsplit_once('.').unwrap();
+    let foreign = world.sign(&world.claims("mallory", "other"));
+    let (_, signature) = foreign.rsplit_once('.').unwrap();
+    world.expect_token_answer(200, &World::token_answer(&format!("{signed}.{signature}")));
+    assert_eq!(error_of(&world.visit(&browser, &World::callback(&asked))), "server_error");
+}
+
+#[test]
+fn a_provider_that_refuses_the_code_or_fails_is_told_apart() {
+    for (status, body, error, reason) in [
+        (400, json!({ "error": "invalid_grant" }), "access_denied", "provider_refused_code"),
+        (401, json!({ "error": "invalid_client" }), "server_error", "provider_misconfigured"),
+        (400, json!({ "error": "invalid_request" }), "server_error", "provider_misconfigured"),
+        (500, json!({ "error": "invalid_grant" }), "temporarily_unavailable", "provider_unreachable"),
+        (503, json!({}), "temporarily_unavailable", "provider_unreachable"),
+        (429, json!({}), "temporarily_unavailable", "provider_unreachable"),
+        (200, json!({}), "server_error", "provider_not_understood"),
+        (200, json!({ "access_token": "a", "token_type": "Bearer" }), "server_error", "provider_not_understood"),
+    ] {
+        let (world, browser, asked) = started();
+        world.expect_token_answer(status, &body);
+        let reply = world.visit(&browser, &World::callback(&asked));
+        assert_eq!((error_of(&reply).as_str(), reply.reason), (error, reason), "{status} {body}");
+    }
+}
+
+#[test]
+fn a_key_that_is_not_known_is_looked_for_once_in_a_while() {
+    let (world, _, _) = started();
+    let client = world.register();
+    let come_back = || {
+        let browser = Browser::default();
+        let asked = world.start(&browser, &client);
+        let id_token = world.sign(&world.claims("alice", &asked["nonce"]));
+        world.expect_token_answer(200, &World::token_answer(&id_token));
+        (browser, asked)
+    };
+    world.rotate_idp_key();
+
+    let (browser, asked) = come_back();
+    let reply = world.visit(&browser, &World::callback(&asked));
+    assert_eq!(error_of(&reply), "server_error", "the documents were fetched a moment ago");
+
+    world.advance(10);
+    let (browser, asked) = come_back();
+    world.expect_documents();
+    code_of(&world.visit(&browser, &World::callback(&asked)));
+
+    let (browser, asked) = come_back();
+    code_of(&world.visit(&browser, &World::callback(&asked)));
+    assert_eq!(world.ports.calls_left(), 0);
+}

@@ -1,0 +1,145 @@
+//! Nothing but the user's own answer, on the page of this browser, starts a login.
+
+use portcullis_protocol::http::Method;
+use portcullis_protocol::oauth::params;
+use serde_json::json;
+
+use crate::browser::{Browser, Reply};
+use crate::world::{CSRF_COOKIE, Form, ISSUER, World, error_of};
+
+/// A page before a user, and nothing answered yet.
+fn shown() -> (World, Browser, Form) {
+    let world = World::new();
+    let (browser, client) = (Browser::default(), world.register());
+    let form = world.consent_page(&browser, &client, &[]);
+    (world, browser, form)
+}
+
+fn is_refused(reply: &Reply, reason: &str) {
+    assert_eq!((reply.status(), reply.reason), (403, reason), "{}", reply.text());
+    assert!(reply.header("location").is_none() && reply.header("set-cookie").is_none());
+}
+
+#[test]
+fn the_page_names_the_client_and_where_the_answer_goes_and_cannot_be_framed() {
+    let world = World::new();
+    let hostile = json!({
+        "redirect_uris": ["https://client.example/callback"], "client_name": "<script>alert(1)</script>",
+    });
+    let client = world.register_with(&hostile).json()["client_id"].as_str().unwrap().to_owned();
+    let page = world.visit(&Browser::default(), &World::authorization(&client, &[]));
+    assert!(page.text().contains("client.example") && !page.text().contains("<script"));
+    assert_eq!(page.header("x-frame-options"), Some("DENY"));
+    assert_eq!(page.header("cache-control"), Some("no-store"));
+}
+
+#[test]
+fn a_program_that_states_no_origin_is_held_to_the_token_alone() {
+    let (world, browser, form) = shown();
+    assert_eq!(world.answer_form(&browser, &form, "approve", &[]).status(), 303);
+}
+
+#[test]
+fn an_answer_without_the_browsers_cookie_is_refused() {
+    let (world, browser, form) = shown();
+    browser.lose(CSRF_COOKIE);
+    is_refused(&world.answer_form(&browser, &form, "approve", &[]), "consent_csrf");
+}
+
+#[test]
+fn an_answer_from_another_browser_is_refused() {
+    let (world, _, form) = shown();
+    let other = Browser::default();
+    let client = world.register();
+    world.consent_page(&other, &client, &[]);
+    is_refused(&world.answer_form(&other, &form, "approve", &[]), "consent_csrf");
+}
+
+#[test]
+fn a_token_that_is_absent_foreign_or_changed_is_refused() {
+    let (world, browser, form) = shown();
+    let client = world.register();
+    let other = world.consent_page(&browser, &client, &[]);
+    let key_id = form.csrf.split('.').next().unwrap();
+    for csrf in ["", "x", key_id, &format!("{key_id}."), &format!("00000000.{}", "A".repeat(43)), &other.csrf] {
+        let forged = Form { csrf: csrf.to_owned(), ..form.clone() };
+        is_refused(&world.answer_form(&browser, &forged, "approve", &[]), "consent_csrf");
+    }
+    let swapped = Form { transaction: other.transaction, ..form };
+    is_refused(&world.answer_form(&browser, &swapped, "approve", &[]), "consent_csrf");
+}
+
+#[test]
+fn an_answer_from_another_site_is_refused_before_it_is_read() {
+    let (world, browser, form) = shown();
+    for header in [
+        ("origin", "https://evil.example"),
+        ("origin", "null"),
+        ("origin", "http://gw.example"),
+        ("origin", "https://gw.example:8443"),
+        ("origin", ""),
+        ("sec-fetch-site", "cross-site"),
+        ("sec-fetch-site", "same-site"),
+        ("sec-fetch-site", "none"),
+    ] {
+        is_refused(&world.answer_form(&browser, &form, "approve", &[header]), "consent_cross_site");
+    }
+    let twice = [("origin", ISSUER), ("origin", "https://evil.example")];
+    is_refused(&world.answer_form(&browser, &form, "approve", &twice), "consent_cross_site");
+}
+
+#[test]
+fn a_page_that_was_open_for_too_long_is_refused() {
+    let (world, browser, form) = shown();
+    world.advance(599);
+    assert_eq!(world.answer_form(&browser, &form, "approve", &[]).status(), 303);
+    world.advance(1);
+    is_refused(&world.answer_form(&browser, &form, "approve", &[]), "consent_expired");
+}
+
+#[test]
+fn a_second_page_keeps_the_cookie_as_long_as_the_page() {
+    let (world, browser, _) = shown();
+    let client = world.register();
+    let before = browser.cookie();
+    let page = world.visit(&browser, &World::authorization(&client, &[]));
+    assert!(page.header("set-cookie").unwrap().contains("; Max-Age=600;"), "the first page's ten minutes may be over");
+    assert_eq!(browser.cookie(), before, "and the first page still works");
+}
+
+#[test]
+fn a_denial_goes_to_the_client_and_starts_nothing() {
+    let (world, browser, form) = shown();
+    let records = world.store.inner.live();
+    let reply = world.answer_form(&browser, &form, "deny", &[("origin", ISSUER)]);
+    assert_eq!(error_of(&reply), "access_denied");
+    assert!(reply.header("set-cookie").is_none());
+    assert_eq!(world.store.inner.live(), records);
+}
+
+#[test]
+fn an_answer_that_is_neither_yes_nor_no_is_refused() {
+    let (world, browser, form) = shown();
+    for decision in ["", "yes", "Approve"] {
+        is_refused(&world.answer_form(&browser, &form, decision, &[]), "consent_malformed");
+    }
+    let headers = [("cookie", browser.cookie().unwrap())];
+    let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let pairs = [
+        ("transaction", form.transaction.as_str()),
+        ("csrf", &form.csrf),
+        ("decision", "deny"),
+        ("decision", "approve"),
+    ];
+    world.ports.set_body(params::encode(&pairs));
+    is_refused(&world.send(Method::Post, "/oauth/consent", &headers), "consent_malformed");
+    world.ports.set_body("");
+    is_refused(&world.send(Method::Post, "/oauth/consent", &headers), "consent_malformed");
+}
+
+#[test]
+fn a_form_that_is_too_large_is_refused() {
+    let (world, browser, form) = shown();
+    let large = Form { transaction: "A".repeat(64 * 1024), ..form };
+    assert_eq!(world.answer_form(&browser, &large, "approve", &[]).status(), 413);
+}

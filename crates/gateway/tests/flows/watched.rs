@@ -1,0 +1,107 @@
+//! A store that can be told to fail at its n-th verb, or to lose a race.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use portcullis_gateway::fakes::FakeStore;
+use portcullis_gateway::ports::Store;
+use portcullis_storage_api::{Bucket, Key, Owner, StoreError, Swap, Taken, Ttl, Version, Versioned};
+
+type Race = Box<dyn FnOnce(&FakeStore, &Key)>;
+
+/// Clones are the same store.
+#[derive(Clone)]
+pub(crate) struct Watched {
+    pub(crate) inner: FakeStore,
+    verbs: Rc<Cell<u32>>,
+    fails_at: Rc<Cell<Option<u32>>>,
+    before_swap: Rc<RefCell<Option<Race>>>,
+}
+
+impl Watched {
+    pub(crate) fn new(inner: FakeStore) -> Self {
+        Self { inner, verbs: Rc::default(), fails_at: Rc::default(), before_swap: Rc::default() }
+    }
+
+    /// Makes the verb after the next `passing` ones fail.
+    pub(crate) fn fail_after(&self, passing: u32) {
+        self.verbs.set(0);
+        self.fails_at.set(Some(passing));
+    }
+
+    /// Whether the failure that was asked for is still to come; it is called off.
+    pub(crate) fn call_off(&self) -> bool {
+        self.fails_at.take().is_some()
+    }
+
+    /// Lets somebody else in right before the next compare-and-swap.
+    pub(crate) fn race(&self, race: impl FnOnce(&FakeStore, &Key) + 'static) {
+        self.before_swap.replace(Some(Box::new(race)));
+    }
+
+    fn begin(&self) -> Result<(), StoreError> {
+        let verb = self.verbs.replace(self.verbs.get().saturating_add(1));
+        if self.fails_at.get() == Some(verb) {
+            self.fails_at.set(None);
+            return Err(StoreError::Unavailable);
+        }
+        Ok(())
+    }
+}
+
+impl Store for Watched {
+    async fn get(&self, key: &Key) -> Result<Option<Versioned>, StoreError> {
+        self.begin()?;
+        self.inner.get(key).await
+    }
+
+    async fn put(&self, key: &Key, value: Vec<u8>, ttl: Ttl) -> Result<(), StoreError> {
+        self.begin()?;
+        self.inner.put(key, value, ttl).await
+    }
+
+    async fn put_new(&self, key: &Key, value: Vec<u8>, ttl: Ttl) -> Result<bool, StoreError> {
+        self.begin()?;
+        self.inner.put_new(key, value, ttl).await
+    }
+
+    async fn take(&self, key: &Key) -> Result<Option<Vec<u8>>, StoreError> {
+        self.begin()?;
+        self.inner.take(key).await
+    }
+
+    async fn compare_and_swap(
+        &self,
+        key: &Key,
+        version: Version,
+        value: Vec<u8>,
+        ttl: Ttl,
+    ) -> Result<Swap, StoreError> {
+        self.begin()?;
+        let race = self.before_swap.take();
+        if let Some(race) = race {
+            race(&self.inner, key);
+        }
+        self.inner.compare_and_swap(key, version, value, ttl).await
+    }
+
+    async fn delete(&self, key: &Key) -> Result<(), StoreError> {
+        self.begin()?;
+        self.inner.delete(key).await
+    }
+
+    async fn lock(&self, key: &Key, owner: Owner, ttl_seconds: u64) -> Result<bool, StoreError> {
+        self.begin()?;
+        self.inner.lock(key, owner, ttl_seconds).await
+    }
+
+    async fn unlock(&self, key: &Key, owner: Owner) -> Result<(), StoreError> {
+        self.begin()?;
+        self.inner.unlock(key, owner).await
+    }
+
+    async fn take_token(&self, key: &Key, bucket: Bucket) -> Result<Taken, StoreError> {
+        self.begin()?;
+        self.inner.take_token(key, bucket).await
+    }
+}

@@ -4,8 +4,6 @@ TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 TOOLS := $(TARGET)/tools
 MODULE_TARGET := wasm32-wasip1
 FILTER := cargo build --release --target $(MODULE_TARGET) -p portcullis-filter
-BUILT_FILTER := $(TARGET)/$(MODULE_TARGET)/release/portcullis_filter.wasm
-STORE_SUITE := $(TARGET)/portcullis_store_suite.wasm
 # Must equal the version of wasm-bindgen in Cargo.lock.
 WASM_BINDGEN := 0.2.130
 CARGO_DENY := 0.20.2
@@ -18,7 +16,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test lint unit wasm stories module store-suite bench testbed audit docs clean tools system
+.PHONY: help run test lint unit wasm stories module bench testbed audit docs clean tools system
 
 help: ## list the verbs
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -50,19 +48,12 @@ wasm: system $(TOOLS)/bin/wasm-bindgen-test-runner
 		cargo test --target wasm32-unknown-unknown -p portcullis-protocol
 
 stories: tools $(CONFORMANCE_READY)
-	@$(MAKE) --no-print-directory store-suite
 	@$(MAKE) --no-print-directory module
 	cargo test -p portcullis-tests
 
 module: system ## build the filter: target/wasm32-wasip1/release/portcullis_filter.wasm
 	@echo "Building the filter" >&2
 	@$(FILTER)
-
-# The filter's store suite takes the module's place for a moment, so it is moved aside under a name of its own.
-store-suite: system
-	@echo "Building the store suite" >&2
-	@$(FILTER) --features store-suite
-	@cmp -s $(BUILT_FILTER) $(STORE_SUITE) || cp $(BUILT_FILTER) $(STORE_SUITE)
 
 bench: module tools ## the measurements
 	cargo run --release -p portcullis-benches

@@ -129,7 +129,13 @@ async fn refresh_locked<P: Ports>(
             Ok(RefreshOutcome::LoginRequired)
         }
         Err(ProviderError::Unreachable | ProviderError::NotUnderstood(_) | ProviderError::Misconfigured(_)) => {
-            Ok(if ports.now() < access.stale_at { RefreshOutcome::Ready(access) } else { RefreshOutcome::Unavailable })
+            let now = ports.now();
+            if now >= access.stale_at {
+                return Ok(RefreshOutcome::Unavailable);
+            }
+            // The old token still serves, but not every request until its end is to call a provider in trouble.
+            gateway.hold_back_refresh(session, now);
+            Ok(RefreshOutcome::Ready(access))
         }
     }
 }
@@ -161,6 +167,10 @@ async fn store<P: Ports>(
         match records.swap(&key, loaded.version, renewed, ttl).await {
             Ok(true) => return Ok(RefreshOutcome::Ready(UpstreamAccess::of(renewed))),
             Ok(false) => match records.load::<Upstream>(&key).await {
+                // A later refresh than ours: what it got supersedes what we got.
+                Ok(Some(current)) if current.record.obtained_at > renewed.obtained_at => {
+                    return Ok(RefreshOutcome::Ready(UpstreamAccess::of(&current.record)));
+                }
                 Ok(Some(current)) => loaded = current,
                 Ok(None) => return Ok(RefreshOutcome::LoginRequired),
                 Err(error) => failure = error,

@@ -11,6 +11,16 @@ mod consent;
 #[cfg(test)]
 mod login;
 #[cfg(test)]
+mod outages;
+#[cfg(test)]
+mod protect;
+#[cfg(test)]
+mod provider;
+#[cfg(test)]
+mod refresh;
+#[cfg(test)]
+mod registration;
+#[cfg(test)]
 mod remembered;
 #[cfg(test)]
 mod token;

@@ -1,0 +1,301 @@
+//! A call with a token: what the back end gets, and what the client is told otherwise.
+
+use portcullis_gateway::fakes::block_on;
+use portcullis_gateway::upstream::{self, RefreshOutcome};
+use portcullis_gateway::verdict::{Credentials, Forward, Settled, Verdict};
+use portcullis_protocol::http::Method;
+use portcullis_protocol::jose::jws::{self, Header, Jws};
+use portcullis_protocol::opaque::SessionId;
+use serde_json::{Value, json};
+
+use crate::world::{
+    API, BROWSER_COOKIE, MCP, NOW, World, document, forwarded, injected, replied, settled_forward, settled_reply,
+};
+
+const METADATA: &str = "resource_metadata=\"https://gw.example/.well-known/oauth-protected-resource/mcp\"";
+
+/// A world in which a user is logged in, and the user's access token.
+fn with_token() -> (World, String) {
+    let world = World::new();
+    let (_, tokens) = world.logged_in();
+    (world, tokens.access)
+}
+
+fn fast(world: &World, target: &str, token: &str) -> Option<Forward> {
+    world.gateway.fast(world.now(), target.as_bytes(), format!("Bearer {token}").as_bytes(), None)
+}
+
+fn claims(token: &str) -> Value {
+    serde_json::from_slice(Jws::parse(token).unwrap().payload_bytes()).unwrap()
+}
+
+fn session(token: &str) -> SessionId {
+    SessionId::parse(claims(token)["sid"].as_str().unwrap()).unwrap()
+}
+
+/// A token that the gateway's own key signs over changed claims.
+fn forged(world: &World, token: &str, typ: &str, change: impl FnOnce(&mut Value)) -> String {
+    let mut claims = claims(token);
+    change(&mut claims);
+    let key = &world.gateway.config().signing_keys[0];
+    let input = jws::encode(&Header { alg: key.alg(), kid: key.kid(), typ }, &claims);
+    jws::attach(&input, &key.sign(input.as_bytes()).unwrap())
+}
+
+/// What the root task does about a session's upstream tokens.
+fn refresh(world: &World, token: &str) -> RefreshOutcome {
+    block_on(upstream::refresh(world.gateway.clone(), session(token), world.ports.clone()))
+}
+
+/// The provider's answer to a refresh.
+fn renewed() -> Value {
+    json!({ "access_token": "upstream-access-2", "token_type": "bearer", "expires_in": 7200 })
+}
+
+/// Waits for the upstream tokens of this session; gives the decision to be made.
+fn awaited(verdict: Verdict, expected: SessionId) -> Box<dyn FnOnce(&RefreshOutcome) -> Settled> {
+    match verdict {
+        Verdict::AwaitRefresh { session, decide } => {
+            assert_eq!(session, expected);
+            decide
+        }
+        Verdict::Settled(settled) => panic!("{}", settled_reply(settled).reason),
+    }
+}
+
+#[test]
+fn the_fast_path_gives_what_the_slow_path_gave() {
+    let (world, token) = with_token();
+    assert!(fast(&world, "/mcp", &token).is_none(), "nothing was proven yet");
+    let slow = forwarded(world.call("/mcp?a=1", &token));
+    let hit = fast(&world, "/mcp?a=1", &token).unwrap();
+    assert_eq!(injected(&slow), injected(&hit));
+    assert_eq!(slow.audit, hit.audit);
+    assert_eq!((slow.cookie, hit.cookie), (None, None));
+}
+
+#[test]
+fn the_fast_path_leaves_everything_out_of_the_ordinary_to_the_slow_path() {
+    let (world, token) = with_token();
+    forwarded(world.call("/mcp", &token));
+    for target in [
+        "/api",
+        "/other",
+        "/mcpx",
+        "/mcp?access_token=x",
+        "/mcp/../api",
+        "mcp",
+        "/oauth/token",
+        "/.well-known/jwks.json",
+    ] {
+        assert!(fast(&world, target, &token).is_none(), "{target}");
+    }
+    assert!(world.gateway.fast(world.now(), b"/mcp", token.as_bytes(), None).is_none());
+}
+
+#[test]
+fn the_fast_path_never_takes_the_gateways_own_endpoints_for_a_resource() {
+    let mut document = document();
+    document["resources"] = json!([
+        { "resource": "https://gw.example", "match": { "prefix": "/" }, "kind": "http" },
+    ]);
+    let world = World::configured(&document);
+    let (_, tokens) = world.logged_in_with(&[("resource", "https://gw.example")]);
+    forwarded(world.call("/x", &tokens.access));
+    assert!(fast(&world, "/x", &tokens.access).is_some());
+    for target in ["/oauth/token", "/oauth/x", "/.well-known/jwks.json", "/.well-known/oauth-authorization-server"] {
+        assert!(fast(&world, target, &tokens.access).is_none(), "{target}");
+    }
+}
+
+#[test]
+fn the_fast_path_looks_the_session_up_again_every_minute() {
+    let (world, token) = with_token();
+    forwarded(world.call("/mcp", &token));
+    world.advance(59);
+    assert!(fast(&world, "/mcp", &token).is_some());
+    world.advance(1);
+    assert!(fast(&world, "/mcp", &token).is_none());
+}
+
+#[test]
+fn the_fast_path_ends_with_the_token() {
+    let (world, token) = with_token();
+    world.advance(3590);
+    world.expect_token_answer(200, &renewed());
+    assert!(matches!(refresh(&world, &token), RefreshOutcome::Ready(_)), "upstream, it is about to expire");
+    forwarded(world.call("/mcp", &token));
+    assert!(fast(&world, "/mcp", &token).is_some());
+    world.advance(9);
+    assert!(fast(&world, "/mcp", &token).is_some());
+    world.advance(1);
+    assert!(fast(&world, "/mcp", &token).is_none());
+    assert_eq!(replied(world.call("/mcp", &token)).reason, "invalid_token");
+}
+
+#[test]
+fn a_session_that_ended_is_forgotten_at_once() {
+    let (world, token) = with_token();
+    forwarded(world.call("/mcp", &token));
+    world.gateway.forget_session(SessionId::new([9; 16]));
+    assert!(fast(&world, "/mcp", &token).is_some(), "another session's end changes nothing");
+    world.gateway.forget_session(session(&token));
+    assert!(fast(&world, "/mcp", &token).is_none());
+}
+
+#[test]
+fn without_a_token_the_client_learns_where_to_get_one() {
+    let world = World::new();
+    for headers in [&[][..], &[("authorization", "Basic YTpi")]] {
+        let reply = world.send(Method::Get, "/mcp", headers);
+        assert_eq!((reply.status(), reply.reason), (401, "no_token"));
+        assert_eq!(reply.header("www-authenticate"), Some(format!("Bearer {METADATA}, scope=\"openid\"").as_str()));
+        assert!(reply.header("access-control-expose-headers").unwrap().contains("WWW-Authenticate"));
+    }
+}
+
+#[test]
+fn credentials_that_two_readers_could_read_differently_are_refused() {
+    let (world, token) = with_token();
+    let bearer = format!("Bearer {token}");
+    for headers in [
+        &[("authorization", bearer.as_str()), ("authorization", bearer.as_str())][..],
+        &[("authorization", bearer.as_str()), ("Authorization", "Basic YTpi")],
+        &[("authorization", "Bearer")],
+        &[("authorization", "Bearer a, Bearer b")],
+        &[("authorization", "Bearer  a")],
+    ] {
+        let reply = world.send(Method::Get, "/mcp", headers);
+        assert_eq!((reply.status(), reply.error().as_str()), (400, "invalid_request"), "{headers:?}");
+    }
+    for target in ["/mcp?access_token=x", "/mcp?a=1&%61ccess_token="] {
+        let reply = world.send(Method::Get, target, &[("authorization", &bearer)]);
+        assert_eq!((reply.status(), reply.error().as_str()), (400, "invalid_request"), "{target}");
+    }
+    forwarded(world.call("/mcp", &token));
+}
+
+#[test]
+fn a_token_that_is_not_ours_for_this_resource_and_session_is_refused() {
+    let (world, token) = with_token();
+    let (head, _) = token.rsplit_once('.').unwrap();
+    let mut tokens = vec![
+        "x".to_owned(),
+        format!("{head}.{}", "A".repeat(86)),
+        world.sign(&claims(&token)),
+        forged(&world, &token, "JWT", |_| {}),
+        forged(&world, &token, "at+jwt", |claims| claims["aud"] = json!(API)),
+        forged(&world, &token, "at+jwt", |claims| claims["iss"] = json!("https://other.example")),
+        forged(&world, &token, "at+jwt", |claims| claims["exp"] = json!(NOW)),
+        forged(&world, &token, "at+jwt", |claims| claims["sub"] = json!("somebody-else")),
+        forged(&world, &token, "at+jwt", |claims| claims["client_id"] = json!("another-client")),
+        forged(&world, &token, "at+jwt", |claims| claims["sid"] = json!(SessionId::new([9; 16]).to_string())),
+        forged(&world, &token, "at+jwt", |claims| claims["sid"] = json!("x")),
+    ];
+    for token in tokens.drain(..) {
+        let reply = replied(world.call("/mcp", &token));
+        assert_eq!((reply.status(), reply.error().as_str()), (401, "invalid_token"), "{token}");
+        let challenge = reply.header("www-authenticate").unwrap();
+        assert!(challenge.contains(METADATA) && challenge.contains("error=\"invalid_token\""), "{challenge}");
+        assert!(fast(&world, "/mcp", &token).is_none(), "and nothing of it is remembered");
+    }
+    assert_eq!(replied(world.call("/api", &token)).error(), "invalid_token", "another resource");
+    forwarded(world.call("/mcp", &forged(&world, &token, "at+jwt", |_| {})));
+}
+
+#[test]
+fn a_token_for_this_resource_does_not_open_another_one_with_the_same_session() {
+    let (world, token) = with_token();
+    let for_api = forged(&world, &token, "at+jwt", |claims| {
+        claims["aud"] = json!([MCP, API]);
+        claims["scope"] = json!("openid tools");
+    });
+    assert_eq!(replied(world.call("/api", &for_api)).error(), "invalid_token");
+}
+
+#[test]
+fn a_token_without_a_needed_scope_is_told_which_ones_are_needed() {
+    let world = World::new();
+    let (_, tokens) = world.logged_in_with(&[("resource", API), ("scope", "openid")]);
+    let reply = replied(world.call("/api", &tokens.access));
+    assert_eq!((reply.status(), reply.error().as_str()), (403, "insufficient_scope"));
+    let challenge = reply.header("www-authenticate").unwrap();
+    assert!(challenge.contains("scope=\"openid tools\"") && challenge.contains("error=\"insufficient_scope\""));
+    assert!(challenge.contains("oauth-protected-resource/api\""), "{challenge}");
+}
+
+#[test]
+fn a_back_end_that_gets_no_token_does_not_get_the_clients_either() {
+    let world = World::new();
+    let (_, tokens) = world.logged_in_with(&[("resource", API), ("scope", "openid tools")]);
+    let slow = forwarded(world.call("/api", &tokens.access));
+    assert!(matches!(slow.credentials, Credentials::Stripped));
+    let hit = fast(&world, "/api", &tokens.access).unwrap();
+    assert!(matches!(hit.credentials, Credentials::Stripped));
+}
+
+#[test]
+fn the_gateways_cookies_stay_here_in_however_many_fields_they_come() {
+    let (world, token) = with_token();
+    let bearer = format!("Bearer {token}");
+    let own = format!("{BROWSER_COOKIE}=x");
+    for (cookies, expected) in [
+        (&["a=1; b=2"][..], None),
+        (&["a=1", "b=2"], None),
+        (&[own.as_str()], Some("")),
+        (&["a=1; __Host-portcullis-csrf=y; b=2"], Some("a=1; b=2")),
+        (&["a=1", own.as_str(), "b=2"], Some("a=1; b=2")),
+    ] {
+        let mut headers = vec![("authorization", bearer.as_str())];
+        headers.extend(cookies.iter().map(|cookie| ("cookie", *cookie)));
+        let forward = forwarded(world.handle(World::request(Method::Get, "/mcp", &headers)));
+        assert_eq!(forward.cookie.as_deref(), expected.map(str::as_bytes), "{cookies:?}");
+    }
+    let hit = world.gateway.fast(world.now(), b"/mcp", bearer.as_bytes(), Some(b"a=1; __Host-portcullis-browser=x"));
+    assert_eq!(hit.unwrap().cookie.as_deref(), Some(&b"a=1"[..]));
+}
+
+#[test]
+fn a_login_without_upstream_tokens_has_to_be_made_again() {
+    let (world, token) = with_token();
+    world.advance(3600 - 5);
+    world.expect_token_answer(400, &json!({ "error": "invalid_grant" }));
+    assert!(matches!(refresh(&world, &token), RefreshOutcome::LoginRequired));
+    let reply = replied(world.call("/mcp", &token));
+    assert_eq!((reply.status(), reply.reason), (401, "upstream_login_required"));
+    assert!(reply.header("www-authenticate").unwrap().contains(METADATA));
+}
+
+#[test]
+fn ahead_of_its_expiry_a_token_still_serves_and_its_refresh_is_asked_for() {
+    let (world, token) = with_token();
+    world.advance(3540 - 1);
+    forwarded(world.call("/mcp", &token));
+    assert_eq!(world.ports.take_refreshes(), []);
+    world.advance(1);
+    assert!(fast(&world, "/mcp", &token).is_none(), "the slow path has to ask");
+    assert_eq!(injected(&forwarded(world.call("/mcp", &token))).1, "Bearer upstream-access-1");
+    assert_eq!(world.ports.take_refreshes(), [session(&token)]);
+}
+
+#[test]
+fn an_expired_upstream_token_is_awaited_and_every_outcome_decides() {
+    let (world, token) = with_token();
+    world.advance(3595);
+    let decide = || awaited(world.call("/mcp", &token), session(&token));
+
+    let reply = settled_reply(decide()(&RefreshOutcome::LoginRequired));
+    assert_eq!((reply.status(), reply.reason), (401, "upstream_login_required"));
+    for outcome in [RefreshOutcome::Unavailable, RefreshOutcome::Elsewhere] {
+        let reply = settled_reply(decide()(&outcome));
+        assert_eq!((reply.status(), reply.reason), (503, "upstream_unavailable"));
+        assert!(reply.header("retry-after").is_some() && reply.header("www-authenticate").is_none());
+    }
+
+    let waiting = decide();
+    world.expect_token_answer(200, &renewed());
+    let outcome = refresh(&world, &token);
+    let forward = settled_forward(waiting(&outcome));
+    assert_eq!(injected(&forward).1, "Bearer upstream-access-2");
+    assert_eq!(injected(&fast(&world, "/mcp", &token).unwrap()).1, "Bearer upstream-access-2", "and is remembered");
+}

@@ -1,0 +1,134 @@
+//! What the provider's own documents may and may not make the gateway do.
+
+use portcullis_gateway::fakes::block_on;
+use portcullis_gateway::ports::{CallError, CallReply};
+use portcullis_gateway::provider;
+use serde_json::{Value, json};
+
+use crate::browser::Browser;
+use crate::world::{DISCOVERY, IDP, World, code_of, discovery, document, error_of};
+
+fn with(name: &str, value: &str) -> Value {
+    let mut document = discovery();
+    document[name] = json!(value);
+    document
+}
+
+/// A login as the first thing that needs the provider; gives the error that the client is told.
+fn refused_login(world: &World) -> String {
+    let (browser, client) = (Browser::default(), world.register());
+    let form = world.consent_page(&browser, &client, &[]);
+    let reply = world.answer_form(&browser, &form, "approve", &[]);
+    assert_eq!(world.ports.calls_left(), 0);
+    error_of(&reply)
+}
+
+#[test]
+fn a_document_that_would_lead_elsewhere_is_refused_and_nothing_there_is_called() {
+    for document in [
+        with("issuer", "https://other.example"),
+        with("issuer", "https://idp.example/"),
+        with("token_endpoint", "https://evil.example/token"),
+        with("token_endpoint", "https://idp.example:8443/token"),
+        with("token_endpoint", "http://idp.example/token"),
+        with("token_endpoint", "https://idp.example@evil.example/token"),
+        with("token_endpoint", "/token"),
+        with("jwks_uri", "https://evil.example/keys"),
+        with("jwks_uri", "http://idp.example/keys"),
+        with("jwks_uri", "file:///etc/keys"),
+        with("authorization_endpoint", "http://idp.example/authorize"),
+        with("authorization_endpoint", "javascript:alert(1)"),
+        json!({}),
+    ] {
+        let world = World::cold(&crate::world::document());
+        world.ports.expect_json("idp", DISCOVERY, 200, &document.to_string());
+        assert_eq!(refused_login(&world), "temporarily_unavailable", "{document}");
+    }
+}
+
+#[test]
+fn an_answer_that_is_no_document_is_refused() {
+    let good = discovery().to_string();
+    let reply = |status, content_type: &str, body: &str| {
+        let content_type = Some(content_type.to_owned());
+        Ok(CallReply { status, content_type, body: body.as_bytes().to_vec() })
+    };
+    for answer in [
+        Err(CallError::NotSent),
+        Err(CallError::NoAnswer),
+        reply(503, "text/plain", "no healthy upstream"),
+        reply(302, "application/json", &good),
+        reply(404, "application/json", "{}"),
+        reply(200, "text/html", &good),
+        reply(200, "application/json", "[]"),
+        reply(200, "application/json", &good[..good.len() - 1]),
+        reply(200, "application/json", &format!("{{\"padding\":\"{}\"}}", "x".repeat(64 * 1024))),
+    ] {
+        let world = World::cold(&document());
+        world.ports.expect_call("idp", DISCOVERY, answer);
+        assert_eq!(refused_login(&world), "temporarily_unavailable");
+    }
+}
+
+#[test]
+fn keys_that_are_none_are_refused() {
+    for keys in ["{}", "[]", "{\"keys\":{}}", "{\"keys\":[1]}"] {
+        let world = World::cold(&document());
+        world.ports.expect_json("idp", DISCOVERY, 200, &discovery().to_string());
+        world.ports.expect_json("idp", "/keys", 200, keys);
+        assert_eq!(refused_login(&world), "temporarily_unavailable", "{keys}");
+    }
+}
+
+#[test]
+fn an_endpoint_at_another_host_is_called_through_the_cluster_that_is_configured_for_it() {
+    let mut document = document();
+    document["upstreamProviders"][0]["oidcConfig"]["clusters"] = json!({ "keys.example:8443": "keys" });
+    let world = World::cold(&document);
+    let discovery = with("jwks_uri", "https://KEYS.example:8443/jwks?v=1");
+    world.ports.expect_json("idp", DISCOVERY, 200, &discovery.to_string());
+    world.ports.expect_json("keys", "/jwks?v=1", 200, "{\"keys\":[]}");
+    block_on(provider::warm(world.gateway.clone(), world.ports.clone()));
+    let sent = world.ports.take_sent();
+    assert_eq!((sent.len(), sent[1].authority.as_str(), sent[1].method), (2, "keys.example:8443", "GET"));
+}
+
+#[test]
+fn the_documents_are_fetched_ahead_of_logins_and_again_after_an_hour() {
+    let world = World::new();
+    let warm = || block_on(provider::warm(world.gateway.clone(), world.ports.clone()));
+    world.advance(3599);
+    warm();
+    world.advance(1);
+    world.expect_documents();
+    warm();
+    assert_eq!(world.ports.calls_left(), 0);
+}
+
+#[test]
+fn what_was_known_stays_in_use_while_the_provider_is_away() {
+    let world = World::new();
+    world.advance(3600);
+    world.ports.expect_json("idp", DISCOVERY, 503, "{}");
+    block_on(provider::warm(world.gateway.clone(), world.ports.clone()));
+    assert!(!world.gateway.provider_refresh_due(world.now()), "and is not asked again at once");
+    assert!(world.gateway.provider_refresh_due(world.now() + 10));
+    let (browser, client) = (Browser::default(), world.register());
+    let asked = world.start(&browser, &client);
+    code_of(&world.return_from_provider(&browser, &asked, "alice"));
+}
+
+#[test]
+fn configured_parameters_are_sent_unless_the_client_wants_another_prompt() {
+    let mut document = document();
+    let parameters = json!({ "access_type": "offline", "prompt": "consent" });
+    document["upstreamProviders"][0]["oidcConfig"]["additionalAuthorizationParams"] = parameters;
+    let world = World::configured(&document);
+    let client = world.register();
+    let asked = world.start(&Browser::default(), &client);
+    assert_eq!((asked["access_type"].as_str(), asked["prompt"].as_str()), ("offline", "consent"));
+    let browser = Browser::default();
+    let form = world.consent_page(&browser, &client, &[("prompt", "login")]);
+    assert_eq!(world.approve(&browser, &form)["prompt"], "login");
+    assert!(world.ports.take_sent().iter().all(|call| call.authority != IDP));
+}

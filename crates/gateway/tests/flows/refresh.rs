@@ -1,0 +1,306 @@
+//! The renewal of upstream tokens: at most one at a time, stored before it is used, and never guessed at.
+
+use portcullis_gateway::fakes::block_on;
+use portcullis_gateway::ports::{CallError, CallReply, Store};
+use portcullis_gateway::records::{self, Records, Upstream, upstream_key};
+use portcullis_gateway::upstream::{self, RefreshOutcome};
+use portcullis_protocol::jose::jws::Jws;
+use portcullis_protocol::oauth::params::{Limits, Params};
+use portcullis_protocol::opaque::SessionId;
+use portcullis_protocol::secret::Secret;
+use portcullis_storage_api::{Kind, Owner, Ttl};
+use serde_json::{Value, json};
+
+use crate::world::{Tokens, World};
+
+/// A login whose upstream token has just expired.
+fn expired() -> (World, SessionId) {
+    let world = World::new();
+    let (_, tokens) = world.logged_in();
+    world.advance(3600);
+    let _ = world.ports.take_sent();
+    (world, session(&tokens))
+}
+
+fn session(tokens: &Tokens) -> SessionId {
+    let claims: Value = serde_json::from_slice(Jws::parse(&tokens.access).unwrap().payload_bytes()).unwrap();
+    SessionId::parse(claims["sid"].as_str().unwrap()).unwrap()
+}
+
+fn refresh(world: &World, session: SessionId) -> RefreshOutcome {
+    block_on(upstream::refresh(world.gateway.clone(), session, world.ports.clone()))
+}
+
+fn renewed() -> Value {
+    json!({
+        "access_token": "upstream-access-2", "refresh_token": "upstream-refresh-2", "token_type": "Bearer",
+        "expires_in": 3600,
+    })
+}
+
+fn stored(world: &World, session: SessionId) -> Option<Upstream> {
+    let records = Records::new(&world.gateway.config().key_ring, &world.ports);
+    block_on(records.load::<Upstream>(&upstream_key(session, "idp"))).unwrap().map(|loaded| loaded.record)
+}
+
+fn word(outcome: &RefreshOutcome) -> &'static str {
+    match outcome {
+        RefreshOutcome::Ready(_) => "ready",
+        RefreshOutcome::LoginRequired => "login required",
+        RefreshOutcome::Unavailable => "unavailable",
+        RefreshOutcome::Elsewhere => "elsewhere",
+    }
+}
+
+fn value(outcome: &RefreshOutcome) -> String {
+    match outcome {
+        RefreshOutcome::Ready(access) => String::from_utf8(access.value.expose().clone()).unwrap(),
+        other => panic!("{}", word(other)),
+    }
+}
+
+/// The refresh token that was sent in the only call.
+fn sent_refresh_token(world: &World) -> String {
+    let sent = world.ports.take_sent();
+    assert_eq!(sent.len(), 1);
+    let form = Params::parse(&sent[0].body, Limits::OAUTH).unwrap();
+    assert_eq!(form.one("grant_type").unwrap(), Some("refresh_token"));
+    assert_eq!(form.one("client_secret").unwrap(), Some("the client secret"));
+    form.one("refresh_token").unwrap().unwrap().to_owned()
+}
+
+#[test]
+fn a_rotated_token_is_stored_before_it_is_given_out_and_used_next() {
+    let (world, session) = expired();
+    world.expect_token_answer(200, &renewed());
+    assert_eq!(value(&refresh(&world, session)), "Bearer upstream-access-2");
+    assert_eq!(sent_refresh_token(&world), "upstream-refresh-1");
+    assert!(stored(&world, session).unwrap().access_token.ct_eq(b"upstream-access-2"));
+
+    world.advance(3600);
+    world.expect_token_answer(200, &renewed());
+    refresh(&world, session);
+    assert_eq!(sent_refresh_token(&world), "upstream-refresh-2");
+}
+
+#[test]
+fn what_the_provider_does_not_send_again_stays() {
+    let (world, session) = expired();
+    world.expect_token_answer(200, &json!({ "access_token": "upstream-access-2", "token_type": "bearer" }));
+    assert_eq!(value(&refresh(&world, session)), "Bearer upstream-access-2");
+    let record = stored(&world, session).unwrap();
+    assert!(record.refresh_token.unwrap().ct_eq(b"upstream-refresh-1"));
+    assert_eq!((record.expires_at, record.obtained_at), (None, world.now()));
+}
+
+#[test]
+fn a_life_that_is_written_as_text_is_understood() {
+    let (world, session) = expired();
+    let mut answer = renewed();
+    answer["expires_in"] = json!("600");
+    world.expect_token_answer(200, &answer);
+    refresh(&world, session);
+    assert_eq!(stored(&world, session).unwrap().expires_at, Some(world.now() + 600));
+}
+
+#[test]
+fn a_record_that_is_fresh_under_the_lock_costs_no_call() {
+    let world = World::new();
+    let (_, tokens) = world.logged_in();
+    assert_eq!(value(&refresh(&world, session(&tokens))), "Bearer upstream-access-1");
+}
+
+#[test]
+fn a_lock_that_another_worker_holds_is_respected_and_ones_own_is_given_back() {
+    let (world, session) = expired();
+    let lock = records::key(Kind::Lock, &[b"upstream", session.as_bytes()]);
+    let other = Owner([7; 16]);
+    assert!(block_on(world.store.lock(&lock, other, 20)).unwrap());
+    assert_eq!(word(&refresh(&world, session)), "elsewhere");
+    block_on(world.store.unlock(&lock, other)).unwrap();
+    world.expect_token_answer(200, &renewed());
+    assert_eq!(word(&refresh(&world, session)), "ready");
+    assert!(block_on(world.store.lock(&lock, other, 20)).unwrap(), "it was given back");
+}
+
+#[test]
+fn only_the_providers_word_on_this_grant_ends_it() {
+    for status in [400, 401] {
+        let (world, session) = expired();
+        world.expect_token_answer(status, &json!({ "error": "invalid_grant" }));
+        assert_eq!(word(&refresh(&world, session)), "login required");
+        assert!(stored(&world, session).is_none());
+        assert_eq!(word(&refresh(&world, session)), "login required", "without another call");
+    }
+}
+
+#[test]
+fn a_provider_in_trouble_keeps_the_record_and_is_left_alone_for_a_moment() {
+    for (status, body) in [
+        (500, json!({ "error": "invalid_grant" })),
+        (503, json!({})),
+        (504, json!({})),
+        (429, json!({})),
+        (400, json!({ "error": "invalid_request" })),
+        (401, json!({ "error": "invalid_client" })),
+        (404, json!({})),
+    ] {
+        let (world, session) = expired();
+        world.expect_token_answer(status, &body);
+        assert_eq!(word(&refresh(&world, session)), "unavailable", "{status} {body}");
+        assert!(stored(&world, session).unwrap().refresh_token.unwrap().ct_eq(b"upstream-refresh-1"));
+        world.advance(1);
+        assert_eq!(word(&refresh(&world, session)), "unavailable", "held back: no call was announced");
+        world.advance(1);
+        world.expect_token_answer(200, &renewed());
+        assert_eq!(word(&refresh(&world, session)), "ready");
+    }
+}
+
+#[test]
+fn a_call_that_comes_to_nothing_keeps_the_record() {
+    for error in [CallError::NotSent, CallError::NoAnswer] {
+        let (world, session) = expired();
+        world.ports.expect_call("idp", "/token", Err(error));
+        assert_eq!(word(&refresh(&world, session)), "unavailable");
+        assert!(stored(&world, session).is_some());
+    }
+}
+
+#[test]
+fn while_the_old_token_lives_a_failure_is_no_failure_and_is_not_repeated_at_once() {
+    let world = World::new();
+    let (_, tokens) = world.logged_in();
+    let session = session(&tokens);
+    world.advance(3550);
+    world.expect_token_answer(503, &json!({}));
+    assert_eq!(value(&refresh(&world, session)), "Bearer upstream-access-1");
+    world.advance(1);
+    assert_eq!(word(&refresh(&world, session)), "unavailable", "held back: no call was announced");
+    world.advance(1);
+    world.expect_token_answer(200, &renewed());
+    assert_eq!(value(&refresh(&world, session)), "Bearer upstream-access-2");
+}
+
+#[test]
+fn an_answer_that_no_provider_should_give_is_refused_and_changes_nothing() {
+    let text = |content_type: &str, body: &str| CallReply {
+        status: 200,
+        content_type: Some(content_type.to_owned()),
+        body: body.as_bytes().to_vec(),
+    };
+    let good = renewed().to_string();
+    let with = |name: &str, value: Value| {
+        let mut answer = renewed();
+        answer[name] = value;
+        text("application/json", &answer.to_string())
+    };
+    for reply in [
+        text("text/html", "<html>maintenance</html>"),
+        text("text/html", &good),
+        CallReply { content_type: None, ..text("", &good) },
+        text("application/json", good.strip_suffix('}').unwrap()),
+        text("application/json", &format!("{good} x")),
+        text("application/json", &format!("[{good}]")),
+        text("application/json", &good.replace("\"token_type\"", "\"access_token\":\"b\",\"token_type\"")),
+        with("access_token", Value::Null),
+        with("access_token", json!("")),
+        with("access_token", json!(["a"])),
+        with("access_token", json!("a\r\nx-admin: 1")),
+        with("access_token", json!("a b")),
+        with("access_token", json!("é")),
+        with("access_token", json!("a".repeat(16 * 1024 + 1))),
+        with("token_type", json!("mac")),
+        with("token_type", Value::Null),
+    ] {
+        let (world, session) = expired();
+        let shown = String::from_utf8_lossy(&reply.body).into_owned();
+        world.ports.expect_call("idp", "/token", Ok(reply));
+        assert_eq!(word(&refresh(&world, session)), "unavailable", "{shown}");
+        assert!(stored(&world, session).unwrap().access_token.ct_eq(b"upstream-access-1"));
+    }
+}
+
+#[test]
+fn an_answer_about_somebody_else_ends_the_grant() {
+    let (world, session) = expired();
+    let mut answer = renewed();
+    answer["id_token"] = json!(world.sign(&world.claims("mallory", "n")));
+    world.expect_token_answer(200, &answer);
+    assert_eq!(word(&refresh(&world, session)), "login required");
+    assert!(stored(&world, session).is_none());
+
+    let (world, session) = expired();
+    answer["id_token"] = json!(world.sign(&world.claims("alice", "n")));
+    world.expect_token_answer(200, &answer);
+    assert_eq!(word(&refresh(&world, session)), "ready");
+}
+
+#[test]
+fn a_login_without_a_refresh_token_ends_with_its_access_token() {
+    let (world, session) = expired();
+    let records = Records::new(&world.gateway.config().key_ring, &world.ports);
+    let record = Upstream { refresh_token: None, ..stored(&world, session).unwrap() };
+    block_on(records.save(&upstream_key(session, "idp"), &record, Ttl::Forever)).unwrap();
+    assert_eq!(word(&refresh(&world, session)), "login required");
+}
+
+/// Writes upstream tokens obtained at this time right before the refresh stores its own.
+fn race(world: &World, session: SessionId, obtained_at: u64) {
+    let (gateway, ports) = (world.gateway.clone(), world.ports.clone());
+    let record = Upstream {
+        access_token: Secret::new("upstream-access-of-another".to_owned()),
+        obtained_at,
+        expires_at: Some(obtained_at + 3600),
+        ..stored(world, session).unwrap()
+    };
+    world.store.race(move |_, key| {
+        let records = Records::new(&gateway.config().key_ring, &ports);
+        block_on(records.save(key, &record, Ttl::Forever)).unwrap();
+    });
+}
+
+#[test]
+fn a_store_that_was_written_meanwhile_keeps_the_newest_tokens() {
+    let (world, session) = expired();
+    race(&world, session, world.now() - 1);
+    world.expect_token_answer(200, &renewed());
+    assert_eq!(value(&refresh(&world, session)), "Bearer upstream-access-2");
+    assert!(stored(&world, session).unwrap().access_token.ct_eq(b"upstream-access-2"));
+
+    let (world, session) = expired();
+    race(&world, session, world.now() + 1);
+    world.expect_token_answer(200, &renewed());
+    assert_eq!(value(&refresh(&world, session)), "Bearer upstream-access-of-another");
+    assert!(stored(&world, session).unwrap().access_token.ct_eq(b"upstream-access-of-another"));
+}
+
+#[test]
+fn a_session_that_was_ended_meanwhile_stays_ended() {
+    let (world, session) = expired();
+    world.store.race(|store, key| block_on(store.delete(key)).unwrap());
+    world.expect_token_answer(200, &renewed());
+    assert_eq!(word(&refresh(&world, session)), "login required");
+    assert!(stored(&world, session).is_none());
+}
+
+#[test]
+fn a_write_that_fails_is_tried_again_before_rotated_tokens_are_lost() {
+    // Lock, read, then the write.
+    let (world, session) = expired();
+    world.expect_token_answer(200, &renewed());
+    world.store.fail_after(2);
+    assert_eq!(value(&refresh(&world, session)), "Bearer upstream-access-2");
+    assert!(!world.store.call_off());
+    assert!(stored(&world, session).unwrap().access_token.ct_eq(b"upstream-access-2"));
+}
+
+#[test]
+fn without_a_store_nothing_is_renewed_and_nothing_is_called() {
+    for passing in 0..2 {
+        let (world, session) = expired();
+        world.store.fail_after(passing);
+        assert_eq!(word(&refresh(&world, session)), "unavailable");
+        assert!(!world.store.call_off() && world.ports.take_sent().is_empty());
+    }
+}

@@ -48,7 +48,8 @@ pub struct Document {
     /// What a path that no resource matches gets.
     #[cfg_attr(feature = "schema", schemars(default))]
     pub default: DefaultAction,
-    /// How many proxies in front of Envoy append to `X-Forwarded-For`; 0 takes the peer's address as the client's.
+    /// How many proxies in front of Envoy append to `X-Forwarded-For`, for counting registrations by address; 0 takes the
+    /// address that Envoy itself found (which is right, too, where Envoy has `xff_num_trusted_hops`).
     #[cfg_attr(feature = "schema", schemars(default))]
     pub trusted_proxies: u8,
     /// Allows what only a developer's machine may do: secrets inside this document, lifespans of seconds, cookies over

@@ -118,7 +118,7 @@ fn with(mut document: Value, pointer: &str, value: Value) -> Value {
             Some(item) => *item = value,
             None => items.push(value),
         },
-        other => panic!("{pointer} leads into {other}"),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => panic!("{pointer} leads nowhere"),
     }
     document
 }

@@ -102,7 +102,9 @@ fn a_provider_that_does_not_name_itself_is_believed() {
 
 #[test]
 fn an_id_token_of_another_login_client_issuer_or_time_is_refused() {
-    let changes: [(&str, fn(&World) -> Value); 12] = [
+    /// Makes a claim's value at the time of the login.
+    type Change = fn(&World) -> Value;
+    let changes: [(&str, Change); 12] = [
         ("nonce", |_| json!("another")),
         ("nonce", |_| Value::Null),
         ("aud", |_| json!("another-client")),

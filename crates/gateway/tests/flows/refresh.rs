@@ -55,7 +55,9 @@ fn word(outcome: &RefreshOutcome) -> &'static str {
 fn value(outcome: &RefreshOutcome) -> String {
     match outcome {
         RefreshOutcome::Ready(access) => String::from_utf8(access.value.expose().clone()).unwrap(),
-        other => panic!("{}", word(other)),
+        other @ (RefreshOutcome::LoginRequired | RefreshOutcome::Unavailable | RefreshOutcome::Elsewhere) => {
+            panic!("{}", word(other))
+        }
     }
 }
 
@@ -251,7 +253,7 @@ fn race(world: &World, session: SessionId, obtained_at: u64) {
     let record = Upstream {
         access_token: Secret::new("upstream-access-of-another".to_owned()),
         obtained_at,
-        expires_at: Some(obtained_at + 3600),
+        expires_at: Some(obtained_at.saturating_add(3600)),
         ..stored(world, session).unwrap()
     };
     world.store.race(move |_, key| {

@@ -161,7 +161,8 @@ impl World {
     /// The claims of a good ID token.
     pub(crate) fn claims(&self, user: &str, nonce: &str) -> Value {
         let now = self.now();
-        json!({ "iss": IDP, "aud": "portcullis", "sub": user, "nonce": nonce, "iat": now, "exp": now + 300 })
+        let expiry = now.saturating_add(300);
+        json!({ "iss": IDP, "aud": "portcullis", "sub": user, "nonce": nonce, "iat": now, "exp": expiry })
     }
 
     /// The provider's answer to a code, with this ID token.

@@ -5,9 +5,10 @@ use portcullis_gateway::upstream::{self, RefreshOutcome};
 use portcullis_gateway::verdict::{Credentials, Forward, Settled, Verdict};
 use portcullis_protocol::http::Method;
 use portcullis_protocol::jose::jws::{self, Header, Jws};
-use portcullis_protocol::opaque::SessionId;
+use portcullis_protocol::opaque::{AuthorizationCode, SessionId};
 use serde_json::{Value, json};
 
+use crate::browser::Browser;
 use crate::world::{
     API, BROWSER_COOKIE, MCP, NOW, World, document, forwarded, injected, replied, settled_forward, settled_reply,
 };
@@ -211,6 +212,18 @@ fn a_token_for_this_resource_does_not_open_another_one_with_the_same_session() {
         claims["scope"] = json!("openid tools");
     });
     assert_eq!(replied(world.call("/api", &for_api)).error(), "invalid_token");
+}
+
+#[test]
+fn a_token_of_a_session_that_still_waits_for_its_code_is_refused() {
+    let world = World::new();
+    let (client, tokens) = world.logged_in();
+    let code = world.code(&Browser::default(), &client, "alice");
+    let waiting = AuthorizationCode::parse(&code, &world.gateway.config().key_ring).unwrap().session;
+    let early = forged(&world, &tokens.access, "at+jwt", |claims| claims["sid"] = json!(waiting.to_string()));
+    assert_eq!(replied(world.call("/mcp", &early)).error(), "invalid_token");
+    assert_eq!(world.redeem(&client, &code, &[]).status(), 200);
+    forwarded(world.call("/mcp", &early));
 }
 
 #[test]

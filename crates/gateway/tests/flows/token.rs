@@ -1,5 +1,6 @@
 //! The token endpoint: what a client must prove, and what happens to a login when somebody does not.
 
+use portcullis_gateway::verdict::Verdict;
 use portcullis_protocol::http::Method;
 
 use crate::browser::Browser;
@@ -16,11 +17,15 @@ fn with_code() -> (World, String, String) {
 #[test]
 fn a_code_that_is_used_again_revokes_what_was_issued_from_it() {
     let (world, client, code) = with_code();
+    let records = world.store.inner.live();
     let tokens = tokens_of(&world.redeem(&client, &code, &[]));
     forwarded(world.call("/mcp", &tokens.access));
     let replay = world.redeem(&client, &code, &[]);
     assert_eq!((replay.status(), replay.error().as_str(), replay.reason), (400, "invalid_grant", "code_replayed"));
     assert_eq!(world.ports.take_ended().len(), 1);
+    assert_eq!(world.store.inner.live(), records - 2, "the session and its upstream tokens are gone");
+    let authorization = format!("Bearer {}", tokens.access);
+    assert!(world.gateway.fast(world.now(), b"/mcp", authorization.as_bytes(), None).is_none());
     assert_eq!(replied(world.call("/mcp", &tokens.access)).status(), 401);
     assert_eq!(world.refresh(&client, &tokens.refresh, &[]).error(), "invalid_grant");
 }
@@ -195,11 +200,27 @@ fn a_login_ends_when_its_refresh_token_is_not_used_in_time() {
 }
 
 #[test]
+fn upstream_tokens_are_kept_as_long_as_the_login_is_refreshed() {
+    let world = World::new();
+    let (client, mut tokens) = world.logged_in();
+    for seconds in [168 * 3600 - 1, 2 * 3600] {
+        world.advance(seconds);
+        tokens = tokens_of(&world.refresh(&client, &tokens.refresh, &[]));
+    }
+    let verdict = world.call("/mcp", &tokens.access);
+    assert!(matches!(verdict, Verdict::AwaitRefresh { .. }), "they are there, and only have to be renewed");
+}
+
+#[test]
 fn a_client_in_use_is_remembered_and_one_that_never_was_is_forgotten_after_a_day() {
     let world = World::new();
     let idle = world.register();
     let (client, tokens) = world.logged_in();
     world.advance(24 * 3600);
     assert_eq!(world.visit(&Browser::default(), &World::authorization(&idle, &[])).reason, "unknown_client");
-    tokens_of(&world.refresh(&client, &tokens.refresh, &[]));
+    let mut tokens = tokens_of(&world.refresh(&client, &tokens.refresh, &[]));
+    for _ in 0..6 {
+        world.advance(6 * 24 * 3600);
+        tokens = tokens_of(&world.refresh(&client, &tokens.refresh, &[]));
+    }
 }

@@ -70,6 +70,14 @@ fn a_token_that_is_absent_foreign_or_changed_is_refused() {
 }
 
 #[test]
+fn two_cookies_of_one_name_count_as_none() {
+    let (world, browser, form) = shown();
+    let second = format!("{CSRF_COOKIE}={}", "A".repeat(43));
+    is_refused(&world.answer_form(&browser, &form, "approve", &[("cookie", &second)]), "consent_csrf");
+    assert_eq!(world.answer_form(&browser, &form, "approve", &[("cookie", "a=1")]).status(), 303);
+}
+
+#[test]
 fn an_answer_from_another_site_is_refused_before_it_is_read() {
     let (world, browser, form) = shown();
     for header in [

@@ -29,6 +29,9 @@ const DOCUMENTS_LIFE: u64 = 3_600;
 /// How soon after a failure, or after a key was asked for that the provider does not have, they are fetched again.
 const RETRY_SECONDS: u64 = 10;
 
+/// How long after a failure no login asks for them again, in seconds.
+const FAILURE_SECONDS: u64 = 2;
+
 /// How far the provider's clock may be from ours, in seconds.
 const LEEWAY: u64 = 60;
 
@@ -36,9 +39,13 @@ const LEEWAY: u64 = 60;
 #[derive(Default)]
 pub struct ProviderState {
     known: Option<Known>,
+    /// When the documents may be fetched once more, in Unix seconds.
     retry_at: u64,
+    /// Until when a provider that failed is left alone, in Unix seconds.
+    failed_until: u64,
 }
 
+#[derive(Clone)]
 struct Known {
     discovery: Rc<Discovery>,
     keys: Rc<JwkSet>,
@@ -232,10 +239,22 @@ async fn keys<P: Ports>(gateway: &Gateway, ports: &P) -> Result<Rc<JwkSet>, Prov
     }
 }
 
-/// Fetches the discovery document and the keys. What was known before stays in use when that fails.
+/// Fetches the discovery document and the keys, unless that has just failed. What was known before stays in use.
 async fn learn<P: Ports>(gateway: &Gateway, ports: &P) -> Result<Known, ProviderError> {
-    gateway.learn_provider(|state| state.retry_at = ports.now().saturating_add(RETRY_SECONDS));
-    let provider = &gateway.config().provider;
+    let now = ports.now();
+    if now < gateway.provider().failed_until {
+        return Err(ProviderError::Unreachable);
+    }
+    gateway.learn_provider(|state| state.retry_at = now.saturating_add(RETRY_SECONDS));
+    let fetched = fetch_documents(&gateway.config().provider, ports).await;
+    gateway.learn_provider(|state| match &fetched {
+        Ok(known) => state.known = Some(known.clone()),
+        Err(_) => state.failed_until = ports.now().saturating_add(FAILURE_SECONDS),
+    });
+    fetched
+}
+
+async fn fetch_documents<P: Ports>(provider: &Provider, ports: &P) -> Result<Known, ProviderError> {
     let document = Target {
         cluster: provider.clusters.get(&provider.authority).cloned().unwrap_or_default(),
         authority: provider.authority.clone(),
@@ -244,15 +263,7 @@ async fn learn<P: Ports>(gateway: &Gateway, ports: &P) -> Result<Known, Provider
     let discovery = Rc::new(read_discovery(provider, &read_object(&document.read(ports).await?)?)?);
     let keys = discovery.jwks.read(ports).await?;
     let keys = JwkSet::parse(&keys.body).map_err(|_| ProviderError::NotUnderstood("the key set is not one"))?;
-    let known = Known { discovery, keys: Rc::new(keys), fetched_at: ports.now() };
-    gateway.learn_provider(|state| {
-        state.known = Some(Known {
-            discovery: Rc::clone(&known.discovery),
-            keys: Rc::clone(&known.keys),
-            fetched_at: known.fetched_at,
-        });
-    });
-    Ok(known)
+    Ok(Known { discovery, keys: Rc::new(keys), fetched_at: ports.now() })
 }
 
 fn read_discovery(provider: &Provider, document: &Map<String, Value>) -> Result<Discovery, ProviderError> {

@@ -119,6 +119,23 @@ fn what_was_known_stays_in_use_while_the_provider_is_away() {
 }
 
 #[test]
+fn a_provider_that_has_just_failed_is_not_called_again_for_every_login() {
+    let world = World::cold(&document());
+    let (browser, client) = (Browser::default(), world.register());
+    world.ports.expect_json("idp", DISCOVERY, 503, "{}");
+    for _ in 0..3 {
+        let form = world.consent_page(&browser, &client, &[]);
+        let (_, answer) = world.answer_form(&browser, &form, "approve", &[]).redirect();
+        assert_eq!(answer["error"], "temporarily_unavailable");
+    }
+    assert_eq!(world.ports.calls_left(), 0);
+    world.advance(2);
+    world.expect_documents();
+    world.start(&browser, &client);
+    assert_eq!(world.ports.calls_left(), 0);
+}
+
+#[test]
 fn configured_parameters_are_sent_unless_the_client_wants_another_prompt() {
     let mut document = document();
     let parameters = json!({ "access_type": "offline", "prompt": "consent" });

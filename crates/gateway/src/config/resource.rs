@@ -68,8 +68,9 @@ impl Compiler<'_> {
             if before.clone().any(|other| other.prefix == resource.prefix) {
                 self.problem::<()>(&format!("resources[{index}].match.prefix"), "is another resource's prefix too");
             }
-            if before.clone().any(|other| other.uri == resource.uri) {
-                self.problem::<()>(&format!("resources[{index}].resource"), "is another resource's URI too");
+            // The metadata of two such resources would be the same document (RFC 9728 §3.1).
+            if before.clone().any(|other| other.metadata_path == resource.metadata_path) {
+                self.problem::<()>(&format!("resources[{index}].resource"), "has the path of another resource's URI");
             }
         }
         Some(resources)

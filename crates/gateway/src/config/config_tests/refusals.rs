@@ -316,8 +316,10 @@ fn two_resources_share_neither_prefix_nor_uri() {
         problem_of(with(full(), "/resources/2", same_prefix)),
         "resources[2].match.prefix: is another resource's prefix too"
     );
-    let same_uri = with(full(), "/resources/1/resource", json!("HTTPS://gateway.example:443/mcp"));
-    assert_eq!(problem_of(same_uri), "resources[1].resource: is another resource's URI too");
+    for same_path in ["HTTPS://gateway.example:443/mcp", "https://other.example/mcp/"] {
+        let document = with(full(), "/resources/1/resource", json!(same_path));
+        assert_eq!(problem_of(document), "resources[1].resource: has the path of another resource's URI");
+    }
 }
 
 #[test]

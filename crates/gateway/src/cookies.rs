@@ -106,6 +106,13 @@ pub fn csrf_cookie_for_form(
     Ok((value, cookie))
 }
 
+/// Every cookie of a request: HTTP/2 lets a client send them in several fields (RFC 9113 §8.2.3).
+#[must_use]
+pub fn sent(request: &Request) -> Option<Vec<u8>> {
+    let fields: Vec<&[u8]> = request.headers.all("cookie").collect();
+    (!fields.is_empty()).then(|| fields.join(&b"; "[..]))
+}
+
 /// A `Cookie` header without the gateway's own cookies; `None` when it holds none of them.
 #[must_use]
 pub fn without_own(header: &[u8]) -> Option<Vec<u8>> {

@@ -83,18 +83,16 @@ pub async fn protect<P: Ports>(
     let call = Call { gateway: &gateway, index, resource, request, path };
     match call.decide(ports).await {
         Ok(Granted::Now { facts, upstream }) => {
-            let forward = forward(resource, &facts, upstream.as_ref(), call.cookie().as_deref());
+            let forward = forward(resource, &facts, upstream.as_ref(), cookies::sent(request).as_deref());
             call.remember(facts, upstream, ports.now());
             Settled::Forward(forward).into()
         }
         Ok(Granted::AfterRefresh(facts)) => {
             let session = facts.session;
-            let cookie = call.cookie();
-            let authorization = request.headers.one("authorization").map(<[u8]>::to_vec);
+            let cookie = cookies::sent(request);
             let gateway = Rc::clone(&gateway);
-            let now = ports.now();
             let decide = Box::new(move |outcome: &RefreshOutcome| {
-                after_refresh(&gateway, index, facts, authorization, cookie.as_deref(), outcome, now)
+                after_refresh(gateway.config().resources.get(index), &facts, cookie.as_deref(), outcome)
             });
             Verdict::AwaitRefresh { session, decide }
         }
@@ -204,12 +202,6 @@ impl Call<'_> {
         loaded.map(|loaded| UpstreamAccess::of(&loaded.record)).ok_or(Refusal::LoginRequired)
     }
 
-    /// Every cookie of the request: HTTP/2 lets a client send them in several fields (RFC 9113 §8.2.3).
-    fn cookie(&self) -> Option<Vec<u8>> {
-        let fields: Vec<&[u8]> = self.request.headers.all("cookie").collect();
-        (!fields.is_empty()).then(|| fields.join(&b"; "[..]))
-    }
-
     fn remember(&self, facts: TokenFacts, upstream: Option<UpstreamAccess>, now: u64) {
         if let Some(authorization) = self.request.headers.one("authorization") {
             self.gateway.remember(authorization, CachedToken::new(facts, upstream, now));
@@ -217,23 +209,17 @@ impl Call<'_> {
     }
 }
 
+/// The decision once a refresh has ended. It remembers nothing: the session may have ended meanwhile, and only the slow
+/// path can look it up again.
 fn after_refresh(
-    gateway: &Gateway,
-    index: usize,
-    facts: TokenFacts,
-    authorization: Option<Vec<u8>>,
+    resource: Option<&Resource>,
+    facts: &TokenFacts,
     cookie: Option<&[u8]>,
     outcome: &RefreshOutcome,
-    now: u64,
 ) -> Settled {
-    let resource = gateway.config().resources.get(index);
     let refusal = match (outcome, resource) {
         (RefreshOutcome::Ready(upstream), Some(resource)) => {
-            let forward = forward(resource, &facts, Some(upstream), cookie);
-            if let Some(authorization) = authorization {
-                gateway.remember(&authorization, CachedToken::new(facts, Some(upstream.clone()), now));
-            }
-            return Settled::Forward(forward);
+            return Settled::Forward(forward(resource, facts, Some(upstream), cookie));
         }
         (RefreshOutcome::LoginRequired, _) => Refusal::LoginRequired,
         (RefreshOutcome::Ready(_) | RefreshOutcome::Unavailable | RefreshOutcome::Elsewhere, _) => {

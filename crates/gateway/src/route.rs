@@ -11,7 +11,7 @@ use crate::gateway::Gateway;
 use crate::ports::Ports;
 use crate::replies::{bad_request, is_preflight, method_not_allowed, not_found, preflight};
 use crate::verdict::{Credentials, Forward, Settled, Verdict};
-use crate::{authorize, callback, consent, protect, register, token};
+use crate::{authorize, callback, consent, cookies, protect, register, token};
 
 /// What a path leads to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,7 +77,7 @@ pub async fn handle<P: Ports>(gateway: Rc<Gateway>, request: Request, ports: P) 
         }
         Route::Resource(index) => protect::protect(gateway, index, &request, &path, &ports).await,
         Route::Nothing => not_found("the gateway has no endpoint here").into(),
-        Route::Other => other(gateway.config().default).into(),
+        Route::Other => other(gateway.config().default, &request).into(),
     }
 }
 
@@ -170,12 +170,12 @@ fn answer_preflight(request: &Request, methods: &'static str) -> Settled {
     Settled::Reply(preflight(request, methods), Audit::new(Decision::Serve, "preflight"))
 }
 
-fn other(action: DefaultAction) -> Settled {
+fn other(action: DefaultAction, request: &Request) -> Settled {
     match action {
         DefaultAction::Deny => not_found("nothing is served at this path"),
         DefaultAction::Pass => Settled::Forward(Forward {
             credentials: Credentials::Untouched,
-            cookie: None,
+            cookie: cookies::sent(request).as_deref().and_then(cookies::without_own),
             audit: Audit::new(Decision::Allow, "not_protected"),
         }),
     }

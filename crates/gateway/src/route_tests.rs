@@ -285,6 +285,12 @@ fn what_no_resource_matches_is_denied_unless_the_configuration_lets_it_pass() {
     };
     assert!(matches!(forward.credentials, Credentials::Untouched));
     assert_eq!(forward.audit.reason, "not_protected");
+    assert_eq!(forward.cookie, None);
+    let cookies = [("cookie", "a=1; __Host-portcullis-browser=x"), ("cookie", "b=2")];
+    let Settled::Forward(forward) = answer(&passing, request(Method::Get, "/other", &cookies)) else {
+        panic!("answered");
+    };
+    assert_eq!(forward.cookie.as_deref(), Some(&b"a=1; b=2"[..]), "the gateway's cookies are nobody else's");
     assert_eq!(response(&passing, request(Method::Get, "/mcp", &[])).status(), 401);
     assert_eq!(response(&passing, request(Method::Get, "/oauth/other", &[])).status(), 404);
     assert_eq!(response(&passing, request(Method::Get, "/.well-known/jwks.json/x", &[])).status(), 404);

@@ -56,7 +56,7 @@ impl EnvoyLayout {
             "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
             "stat_prefix": "gateway",
             "codec_type": "AUTO",
-            "use_remote_address": false,
+            "use_remote_address": true,
             "normalize_path": true,
             "merge_slashes": true,
             // What an escaped slash means is the filter's to decide.

@@ -48,8 +48,9 @@ pub struct Document {
     /// What a path that no resource matches gets.
     #[cfg_attr(feature = "schema", schemars(default))]
     pub default: DefaultAction,
-    /// How many proxies in front of Envoy append to `X-Forwarded-For`, for counting registrations by address; 0 takes the
-    /// address that Envoy itself found (which is right, too, where Envoy has `xff_num_trusted_hops`).
+    /// How many proxies in front of Envoy append to `X-Forwarded-For`, for counting registrations by address. 0 takes the
+    /// address that Envoy itself found, which is right wherever Envoy has `xff_num_trusted_hops`; any other number needs
+    /// `use_remote_address: true`, or a client can choose its address.
     #[cfg_attr(feature = "schema", schemars(default))]
     pub trusted_proxies: u8,
     /// Allows what only a developer's machine may do: secrets inside this document, lifespans of seconds, cookies over

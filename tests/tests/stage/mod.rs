@@ -7,7 +7,7 @@ use portcullis_tests::browser::Browser;
 use portcullis_tests::http::{Request, Response};
 use portcullis_tests::oauth_client::{OAuthClient, Tokens};
 use portcullis_tests::testbed::Testbed;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 /// Logs somebody in to the HTTP resource, whose back end is the recorder.
@@ -92,20 +92,63 @@ pub fn authority(url: &str) -> &str {
     url.trim_start_matches("http://")
 }
 
-/// Sends bytes and reads until the gateway closes; the request should say `connection: close`. What could not be sent
-/// because the gateway had already answered and closed is no failure.
+/// Sends bytes and reads the answer. Reads while it writes, and what cannot be sent because the gateway has answered and
+/// closed is no failure.
 pub async fn exchange(bed: &Testbed, bytes: &[u8]) -> Raw {
-    let mut stream = connect(bed).await;
-    let _cut_short = stream.write_all(bytes).await;
-    read_all(&mut stream).await
+    exchange_in_pieces(bed, &[bytes]).await
 }
 
-/// Reads until the other side closes.
-pub async fn read_all(stream: &mut TcpStream) -> Raw {
+/// As [`exchange`], with each piece written by itself.
+pub async fn exchange_in_pieces(bed: &Testbed, pieces: &[&[u8]]) -> Raw {
+    let (mut receiving, mut sending) = connect(bed).await.into_split();
+    let send = async {
+        for piece in pieces {
+            if sending.write_all(piece).await.is_err() {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+        // A side that has closed for writing would count as a client that went away.
+        std::future::pending::<()>().await;
+    };
+    let has_body = !pieces.first().is_some_and(|piece| piece.starts_with(b"HEAD "));
+    tokio::select! {
+        () = send => Raw(String::new()),
+        answer = read_answers(&mut receiving, 1, has_body) => answer,
+    }
+}
+
+/// Reads so many answers, or what comes until the other side closes: Envoy keeps a connection that it will close open for
+/// another second, for the client to close first.
+pub async fn read_answers(stream: &mut (impl AsyncRead + Unpin), count: usize, have_bodies: bool) -> Raw {
     let mut bytes = Vec::new();
-    let read = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut bytes)).await;
-    assert!(read.is_ok(), "no end within {PATIENCE:?}: {}", String::from_utf8_lossy(&bytes));
-    Raw(String::from_utf8_lossy(&bytes).into_owned())
+    let read = async {
+        while complete_answers(&bytes, have_bodies) < count {
+            match stream.read_buf(&mut bytes).await {
+                Ok(0) | Err(_) => break,
+                Ok(_) => {}
+            }
+        }
+    };
+    let read = tokio::time::timeout(PATIENCE, read).await;
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    assert!(read.is_ok(), "no answer within {PATIENCE:?}: {text}");
+    Raw(text)
+}
+
+/// How many answers are there as a whole.
+fn complete_answers(bytes: &[u8], have_bodies: bool) -> usize {
+    let text = String::from_utf8_lossy(bytes);
+    let mut rest = text.as_ref();
+    let mut count = 0;
+    while let Some((head, body)) = rest.split_once("\r\n\r\n") {
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
+        let length = length.filter(|_| have_bodies).unwrap_or(0);
+        let Some(after) = body.get(length..) else { break };
+        rest = after;
+        count += 1;
+    }
+    count
 }
 
 /// An answer as it came.

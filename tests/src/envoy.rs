@@ -57,6 +57,8 @@ impl EnvoyLayout {
             "stat_prefix": "gateway",
             "codec_type": "AUTO",
             "use_remote_address": true,
+            // For a peer on loopback Envoy would append the machine's own address, which no deployment ever sees.
+            "skip_xff_append": true,
             "normalize_path": true,
             "merge_slashes": true,
             // What an escaped slash means is the filter's to decide.

@@ -163,8 +163,7 @@ fn run() -> Result<(), String> {
         rung.prove().map_err(|why| format!("{why}\nEnvoy's log:\n{}", envoy.log_tail()))?;
     }
     let shares = rounds * rungs.iter().filter(|rung| !ladder::is_cold(rung)).count();
-    #[expect(clippy::cast_possible_truncation, reason = "a number of rounds")]
-    let time = Duration::from_secs(seconds as u64) / shares as u32;
+    let time = Duration::from_secs_f64(seconds as f64 / shares as f64);
     ladder::climb(&mut rungs, rounds, time, once)?;
     check_paths(&envoy, &rungs)?;
     report(&rungs, rounds, pinned)

@@ -111,7 +111,6 @@ impl Rung {
         let outcome = if again { load.run(requests.cycle(), time) } else { load.run(requests, Duration::MAX) };
         let outcome = outcome.map_err(|error| format!("{}: {error}", self.key))?;
         let cpu = self.used()?.saturating_sub(before);
-        #[expect(clippy::cast_precision_loss, reason = "far fewer requests than a mantissa holds")]
         let count = outcome.requests as f64;
         Ok(Sample {
             cpu_us: cpu.as_secs_f64() * 1e6 / count,

@@ -1,6 +1,6 @@
 //! A call to a protected resource: from the bearer token to what the back end is given.
 //!
-//! The fast path and the slow path share one rule, [`decide`], over the same facts; they differ in where the facts come
+//! The fast path and the slow path share one rule, `decide`, over the same facts; they differ in where the facts come
 //! from. The client's token never reaches the back end, and a missing upstream token is a refusal, never an empty header.
 
 use std::rc::Rc;

@@ -15,6 +15,8 @@ use crate::host;
 pub(crate) enum Message {
     /// To one's own root: refresh the upstream tokens of this session.
     Refresh(SessionId),
+    /// To one's own root: settle more of the streams that are decided.
+    Settle,
     /// To the others: the upstream tokens of this session have been refreshed, or will not be.
     Refreshed(SessionId),
     /// To the others: this session has ended.
@@ -24,6 +26,7 @@ pub(crate) enum Message {
 impl Message {
     fn bytes(self) -> Vec<u8> {
         let (word, session) = match self {
+            Self::Settle => return vec![b's'],
             Self::Refresh(session) => (b'r', session),
             Self::Refreshed(session) => (b'd', session),
             Self::Ended(session) => (b'e', session),
@@ -33,6 +36,9 @@ impl Message {
 
     /// `None` for bytes that no worker of this version sends.
     fn parse(bytes: &[u8]) -> Option<Self> {
+        if bytes == b"s" {
+            return Some(Self::Settle);
+        }
         let (word, session) = bytes.split_first()?;
         let session = SessionId::new(session.try_into().ok()?);
         match word {

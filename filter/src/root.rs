@@ -74,26 +74,37 @@ impl Root {
             return;
         }
         self.retries.remove(session.as_bytes());
-        self.settle_all(worker, worker.waiting.take_session(session), outcome);
+        worker.waiting.decide_session(session, outcome);
+        if worker.waiting.has_decided() {
+            worker.mailbox.tell_own(Message::Settle);
+        }
         worker.mailbox.tell_others(Message::Refreshed(session), host::now());
     }
 
-    /// Decides paused streams. Each has to be the host's current context while it is changed.
-    fn settle_all(&self, worker: &Worker, waiters: Vec<Waiter>, outcome: &RefreshOutcome) {
-        for Waiter { stream, decide, progress, .. } in waiters {
-            if host::enter_context(stream) && settle(&decide(outcome), &worker.counters, &progress) == Action::Continue
-            {
+    /// Settles paused streams that are decided; once in a callback. Each has to be the host's current context while it
+    /// is changed.
+    ///
+    /// The host sends the answers after the callback, each from within the one before, so many at once would exhaust
+    /// the stack: what is left over gets a callback of its own.
+    fn settle_some(&self, worker: &Worker) {
+        for (Waiter { stream, decide, progress, .. }, outcome) in worker.waiting.take_decided(MOST_SETTLED) {
+            let settles = host::enter_context(stream);
+            if settles && settle(&decide(&outcome), &worker.counters, &progress) == Action::Continue {
                 host::resume_request();
             }
         }
         host::enter_context(self.id);
+        if worker.waiting.has_decided() {
+            worker.mailbox.tell_own(Message::Settle);
+        }
     }
 
     fn receive(&mut self, worker: &Rc<Worker>, message: Message) {
         match message {
             Message::Refresh(session) => self.refresh(worker, session),
             Message::Refreshed(session) if worker.waiting.has(session) => self.refresh(worker, session),
-            Message::Refreshed(_) => {}
+            // Streams are settled once the messages are read.
+            Message::Refreshed(_) | Message::Settle => {}
             Message::Ended(session) => worker.gateway.forget_session(session),
         }
     }
@@ -174,7 +185,8 @@ impl RootContext for Root {
     fn on_tick(&mut self) {
         let Some(worker) = self.worker.clone() else { return };
         let now = host::now();
-        self.settle_all(&worker, worker.waiting.take_overdue(now), &RefreshOutcome::Unavailable);
+        worker.waiting.decide_overdue(now, &RefreshOutcome::Unavailable);
+        self.settle_some(&worker);
         self.retry(&worker, now);
         self.warm(&worker, now);
         worker.mailbox.renew(now);
@@ -186,6 +198,7 @@ impl RootContext for Root {
         while let Some(message) = worker.mailbox.next() {
             self.receive(&worker, message);
         }
+        self.settle_some(&worker);
     }
 
     fn create_http_context(&self, id: u32) -> Option<Box<dyn HttpContext>> {
@@ -233,5 +246,7 @@ fn word(outcome: &RefreshOutcome) -> &'static str {
 
 const TICK: Duration = Duration::from_millis(500);
 const RETRY_SECONDS: u64 = 1;
+/// The most streams settled in one callback.
+const MOST_SETTLED: usize = 32;
 /// The most refreshes under way at once in one worker; more wait for the next tick.
 const MOST_REFRESHES: usize = 256;

@@ -27,9 +27,13 @@ pub(crate) struct Worker {
     pub(crate) waiting: Waiting,
 }
 
-/// The paused streams that wait for a session's upstream tokens.
+/// The paused streams that wait for a session's upstream tokens, and those of them that are decided and wait for their
+/// turn to be settled; both by the stream's context.
 #[derive(Default)]
-pub(crate) struct Waiting(RefCell<BTreeMap<u32, Waiter>>);
+pub(crate) struct Waiting {
+    undecided: RefCell<BTreeMap<u32, Waiter>>,
+    decided: RefCell<BTreeMap<u32, (Waiter, RefreshOutcome)>>,
+}
 
 /// One paused stream.
 pub(crate) struct Waiter {
@@ -47,38 +51,52 @@ pub(crate) struct Waiter {
 
 impl Waiting {
     pub(crate) fn add(&self, waiter: Waiter) {
-        self.0.borrow_mut().insert(waiter.stream, waiter);
+        self.undecided.borrow_mut().insert(waiter.stream, waiter);
     }
 
     /// Forgets a stream that ended otherwise.
     pub(crate) fn remove(&self, stream: u32) {
-        self.0.borrow_mut().remove(&stream);
+        self.undecided.borrow_mut().remove(&stream);
+        self.decided.borrow_mut().remove(&stream);
     }
 
-    /// Takes out all that wait for a session.
-    pub(crate) fn take_session(&self, session: SessionId) -> Vec<Waiter> {
-        self.take(|waiter| waiter.session == session)
+    /// Decides all that wait for a session.
+    pub(crate) fn decide_session(&self, session: SessionId, outcome: &RefreshOutcome) {
+        self.decide(|waiter| waiter.session == session, outcome);
     }
 
-    /// Takes out all that have waited long enough.
-    pub(crate) fn take_overdue(&self, now: u64) -> Vec<Waiter> {
-        self.take(|waiter| waiter.deadline <= now)
+    /// Decides all that have waited long enough.
+    pub(crate) fn decide_overdue(&self, now: u64, outcome: &RefreshOutcome) {
+        self.decide(|waiter| waiter.deadline <= now, outcome);
+    }
+
+    /// Takes out up to `most` that are decided.
+    pub(crate) fn take_decided(&self, most: usize) -> Vec<(Waiter, RefreshOutcome)> {
+        let mut decided = self.decided.borrow_mut();
+        std::iter::from_fn(|| decided.pop_first()).take(most).map(|(_, entry)| entry).collect()
+    }
+
+    /// Whether any are decided and not settled yet.
+    pub(crate) fn has_decided(&self) -> bool {
+        !self.decided.borrow().is_empty()
     }
 
     /// Whether any stream waits for a session.
     pub(crate) fn has(&self, session: SessionId) -> bool {
-        self.0.borrow().values().any(|waiter| waiter.session == session)
+        self.undecided.borrow().values().any(|waiter| waiter.session == session)
     }
 
     /// Every session that is waited for, once.
     pub(crate) fn sessions(&self) -> Vec<SessionId> {
-        let waiting = self.0.borrow();
+        let waiting = self.undecided.borrow();
         let sessions: BTreeMap<_, _> =
             waiting.values().map(|waiter| (*waiter.session.as_bytes(), waiter.session)).collect();
         sessions.into_values().collect()
     }
 
-    fn take(&self, which: impl Fn(&Waiter) -> bool) -> Vec<Waiter> {
-        self.0.borrow_mut().extract_if(.., |_, waiter| which(waiter)).map(|(_, waiter)| waiter).collect()
+    fn decide(&self, which: impl Fn(&Waiter) -> bool, outcome: &RefreshOutcome) {
+        let mut undecided = self.undecided.borrow_mut();
+        let decided = undecided.extract_if(.., |_, waiter| which(waiter));
+        self.decided.borrow_mut().extend(decided.map(|(stream, waiter)| (stream, (waiter, outcome.clone()))));
     }
 }

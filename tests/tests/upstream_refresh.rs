@@ -158,6 +158,20 @@ async fn while_the_provider_is_in_trouble_callers_are_told_to_come_back_and_then
 }
 
 #[tokio::test]
+async fn a_thousand_calls_that_wait_for_a_refresh_in_vain_are_all_told_so() {
+    let (bed, _turn) = testbed().await;
+    let (_, tokens) = log_in_with_upstream_life(bed, "alice", 1).await;
+    let path = format!("/api/in-vain-{}", unique());
+    bed.set_idp(json!({ "token": { "mode": "slow", "ms": 60_000 } })).await;
+    let calls: Vec<_> = (0..STORM).map(|_| tokio::spawn(bed.get(&path).bearer(&tokens.access_token).send())).collect();
+    for call in calls {
+        assert_come_back(&call.await.expect("an answer"), &json!("a storm"));
+    }
+    assert_unseen(bed, &path).await;
+    bed.assert_healthy().await;
+}
+
+#[tokio::test]
 async fn when_the_provider_has_ended_the_login_the_client_is_told_how_to_get_a_new_one() {
     let (bed, _turn) = testbed().await;
     let (client, tokens) = log_in_with_upstream_life(bed, "alice", 1).await;

@@ -2,10 +2,11 @@
 //!
 //! Only verified tokens get in, so a stranger can neither fill the cache nor push anything out of it.
 
-use std::hash::BuildHasher;
+use std::cell::RefCell;
+use std::hash::{BuildHasher, Hash, Hasher};
 use std::rc::Rc;
 
-use hashbrown::HashMap;
+use hashbrown::{Equivalent, HashMap};
 use portcullis_protocol::opaque::SessionId;
 
 use crate::upstream::UpstreamAccess;
@@ -36,13 +37,27 @@ pub struct CachedToken {
     pub upstream: Option<UpstreamAccess>,
     /// When its session is looked up again, in Unix seconds.
     pub recheck_at: u64,
+    /// The request target that it was last let through to: a client calls the same one again and again, and one that is
+    /// known need not be taken apart.
+    last_target: RefCell<Box<[u8]>>,
 }
 
 impl CachedToken {
     /// A token verified at `now`.
     #[must_use]
     pub fn new(facts: TokenFacts, upstream: Option<UpstreamAccess>, now: u64) -> Self {
-        Self { facts, upstream, recheck_at: now.saturating_add(RECHECK_SECONDS) }
+        let recheck_at = now.saturating_add(RECHECK_SECONDS);
+        Self { facts, upstream, recheck_at, last_target: RefCell::default() }
+    }
+
+    /// Whether the token was let through to exactly this target before.
+    pub(crate) fn was_let_through_to(&self, target: &[u8]) -> bool {
+        same_bytes(&self.last_target.borrow(), target)
+    }
+
+    /// Remembers a target that lies within the token's resource.
+    pub(crate) fn let_through_to(&self, target: &[u8]) {
+        *self.last_target.borrow_mut() = target.into();
     }
 }
 
@@ -51,8 +66,8 @@ impl CachedToken {
 /// Two generations: a full young one becomes the old one, and the old one is dropped. A hit in the old generation moves
 /// the entry to the young one, so tokens in use stay.
 pub struct TokenCache<S> {
-    young: HashMap<Box<[u8]>, Rc<CachedToken>, S>,
-    old: HashMap<Box<[u8]>, Rc<CachedToken>, S>,
+    young: HashMap<Text, Rc<CachedToken>, S>,
+    old: HashMap<Text, Rc<CachedToken>, S>,
     generation_size: usize,
 }
 
@@ -69,24 +84,18 @@ impl<S: BuildHasher + Clone> TokenCache<S> {
 
     /// The entry for exactly this `Authorization` value.
     pub fn find(&mut self, authorization: &[u8]) -> Option<Rc<CachedToken>> {
-        if let Some(hit) = self.young.get(authorization) {
+        if let Some(hit) = self.young.get(&Lookup(authorization)) {
             return Some(Rc::clone(hit));
         }
-        let (key, entry) = self.old.remove_entry(authorization)?;
+        let (key, entry) = self.old.remove_entry(&Lookup(authorization))?;
         self.put(key, Rc::clone(&entry));
         Some(entry)
     }
 
     /// Keeps an entry, replacing what was known under the same value.
     pub fn insert(&mut self, authorization: &[u8], entry: CachedToken) {
-        self.old.remove(authorization);
-        self.put(authorization.into(), Rc::new(entry));
-    }
-
-    /// Drops one entry.
-    pub fn forget(&mut self, authorization: &[u8]) {
-        self.young.remove(authorization);
-        self.old.remove(authorization);
+        self.old.remove(&Lookup(authorization));
+        self.put(Text(authorization.into()), Rc::new(entry));
     }
 
     /// Drops every token of a session.
@@ -107,7 +116,7 @@ impl<S: BuildHasher + Clone> TokenCache<S> {
         self.len() == 0
     }
 
-    fn put(&mut self, key: Box<[u8]>, entry: Rc<CachedToken>) {
+    fn put(&mut self, key: Text, entry: Rc<CachedToken>) {
         if self.young.len() >= self.generation_size && !self.young.contains_key(&key) {
             let empty = HashMap::with_hasher(self.young.hasher().clone());
             self.old = std::mem::replace(&mut self.young, empty);
@@ -116,9 +125,64 @@ impl<S: BuildHasher + Clone> TokenCache<S> {
     }
 }
 
+/// The `Authorization` value of an entry.
+#[derive(Eq)]
+struct Text(Box<[u8]>);
+
+/// The `Authorization` value that is looked for.
+struct Lookup<'a>(&'a [u8]);
+
+impl PartialEq for Text {
+    fn eq(&self, other: &Self) -> bool {
+        same_bytes(&self.0, &other.0)
+    }
+}
+
+impl Hash for Text {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        Lookup(&self.0).hash(state);
+    }
+}
+
+impl Hash for Lookup<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write(self.0);
+    }
+}
+
+impl Equivalent<Text> for Lookup<'_> {
+    fn equivalent(&self, text: &Text) -> bool {
+        same_bytes(self.0, &text.0)
+    }
+}
+
+/// Compares eight bytes at a time: in wasm the comparison of slices goes byte by byte, which a token is too long for.
+/// What a hit or a miss takes tells nothing, since both texts are the sender's own.
+fn same_bytes(a: &[u8], b: &[u8]) -> bool {
+    let (a_words, a_rest) = a.as_chunks::<8>();
+    let (b_words, b_rest) = b.as_chunks::<8>();
+    a.len() == b.len()
+        && a_words.iter().zip(b_words).all(|(a, b)| u64::from_ne_bytes(*a) == u64::from_ne_bytes(*b))
+        && a_rest == b_rest
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bytes_are_the_same_only_when_every_one_is() {
+        for length in 0..40_usize {
+            let bytes: Vec<u8> = (0..length).map(|n| u8::try_from(n).unwrap()).collect();
+            assert!(same_bytes(&bytes, &bytes.clone()));
+            for changed in 0..length {
+                let mut other = bytes.clone();
+                other[changed] ^= 0x80;
+                assert!(!same_bytes(&bytes, &other), "{changed} of {length}");
+            }
+            assert!(!same_bytes(&bytes, &[&bytes[..], &[0]].concat()), "{length}");
+        }
+    }
 
     fn session(byte: u8) -> SessionId {
         SessionId::new([byte; 16])

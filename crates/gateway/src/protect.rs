@@ -54,14 +54,23 @@ pub(crate) fn fast(
     cookie: Option<&[u8]>,
 ) -> Option<Forward> {
     let cached = gateway.cached(authorization)?;
-    let path = RoutePath::parse(target).ok()?;
-    let index = route::protected(gateway.config(), &path)?;
     // Anything out of the ordinary, also an ordinary refusal, is the slow path's to say.
+    let index = if cached.was_let_through_to(target) {
+        cached.facts.resource
+    } else {
+        let path = RoutePath::parse(target).ok()?;
+        if path.query().is_some_and(bearer::token_in_query) {
+            return None;
+        }
+        route::protected(gateway.config(), &path)?
+    };
     let usable = now < cached.recheck_at && decide(&cached.facts, index, now).is_ok();
     let fresh = cached.upstream.as_ref().is_none_or(|upstream| now < upstream.refresh_at && now < upstream.stale_at);
-    let query_is_clean = path.query().is_none_or(|query| !bearer::token_in_query(query));
-    if !usable || !fresh || !query_is_clean {
+    if !usable || !fresh {
         return None;
+    }
+    if !cached.was_let_through_to(target) {
+        cached.let_through_to(target);
     }
     let resource = gateway.config().resources.get(index)?;
     Some(forward(resource, &cached.facts, cached.upstream.as_ref(), cookie))

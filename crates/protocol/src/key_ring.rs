@@ -12,6 +12,7 @@ use hkdf::Hkdf;
 use hmac::{Hmac, Mac as _};
 use sha2::Sha256;
 use subtle::ConstantTimeEq as _;
+use zeroize::Zeroize as _;
 
 use crate::digest::length_prefix;
 use crate::secret::Secret;
@@ -187,43 +188,75 @@ impl fmt::Debug for KeyRing {
     }
 }
 
-/// One secret's keys are derived anew for each use from its HKDF pseudo-random key, so that only 32 bytes stay secret.
+/// One secret's keys, derived once: deriving one costs more than sealing a record with it.
 struct DerivedKeys {
     id: KeyId,
-    root: Secret<[u8; 32]>,
+    record: PurposeKeys,
+    consent: PurposeKeys,
+    csrf: PurposeKeys,
+    cookie: PurposeKeys,
+    authorization_code: PurposeKeys,
+    refresh_token: PurposeKeys,
+}
+
+/// The keys of one purpose.
+struct PurposeKeys {
+    seal: Secret<[u8; 32]>,
+    /// One SHA-256 block, which HMAC uses as it is.
+    mac: Secret<[u8; 64]>,
 }
 
 impl DerivedKeys {
     fn of(secret: &Secret<Vec<u8>>) -> Self {
-        let (root, hkdf) = Hkdf::<Sha256>::extract(Some(SALT), secret.expose());
+        let (_, hkdf) = Hkdf::<Sha256>::extract(Some(SALT), secret.expose());
         let mut id = [0; 4];
         expand(&hkdf, &[b"key id"], &mut id);
-        Self { id: KeyId(id), root: Secret::new(root.into()) }
+        let keys = |purpose| PurposeKeys {
+            seal: derive(&hkdf, &[b"seal", b"/", label(purpose)]),
+            mac: derive(&hkdf, &[b"mac", b"/", label(purpose)]),
+        };
+        Self {
+            id: KeyId(id),
+            record: keys(Purpose::Record),
+            consent: keys(Purpose::Consent),
+            csrf: keys(Purpose::Csrf),
+            cookie: keys(Purpose::Cookie),
+            authorization_code: keys(Purpose::AuthorizationCode),
+            refresh_token: keys(Purpose::RefreshToken),
+        }
+    }
+
+    fn keys(&self, purpose: Purpose) -> &PurposeKeys {
+        match purpose {
+            Purpose::Record => &self.record,
+            Purpose::Consent => &self.consent,
+            Purpose::Csrf => &self.csrf,
+            Purpose::Cookie => &self.cookie,
+            Purpose::AuthorizationCode => &self.authorization_code,
+            Purpose::RefreshToken => &self.refresh_token,
+        }
     }
 
     fn cipher(&self, purpose: Purpose) -> XChaCha20Poly1305 {
-        let key = Secret::new(self.derive::<32>(purpose, b"seal"));
-        XChaCha20Poly1305::new(key.expose().into())
+        XChaCha20Poly1305::new(self.keys(purpose).seal.expose().into())
     }
 
     fn mac(&self, purpose: Purpose, parts: &[&[u8]]) -> [u8; 32] {
-        // One SHA-256 block of key, which HMAC uses as it is.
-        let key = Secret::new(self.derive::<64>(purpose, b"mac"));
-        let mut mac = <Hmac<Sha256> as hmac::KeyInit>::new(key.expose().into());
+        let mut mac = <Hmac<Sha256> as hmac::KeyInit>::new(self.keys(purpose).mac.expose().into());
         for part in parts {
             mac.update(&length_prefix(part));
             mac.update(part);
         }
         mac.finalize().into_bytes().into()
     }
+}
 
-    fn derive<const N: usize>(&self, purpose: Purpose, operation: &[u8]) -> [u8; N] {
-        let mut key = [0; N];
-        #[expect(clippy::expect_used, reason = "a pseudo-random key of 32 bytes is exactly what HKDF-SHA256 asks for")]
-        let hkdf = Hkdf::<Sha256>::from_prk(self.root.expose()).expect("32 bytes are enough");
-        expand(&hkdf, &[operation, b"/", label(purpose)], &mut key);
-        key
-    }
+fn derive<const N: usize>(hkdf: &Hkdf<Sha256>, info: &[&[u8]]) -> Secret<[u8; N]> {
+    let mut key = [0; N];
+    expand(hkdf, info, &mut key);
+    let derived = Secret::new(key);
+    key.zeroize();
+    derived
 }
 
 fn expand(hkdf: &Hkdf<Sha256>, info: &[&[u8]], output: &mut [u8]) {

@@ -106,7 +106,7 @@ impl Default for TokenLifespans {
 pub enum Storage {
     /// In this Envoy process: shared by its workers, lost when it exits.
     Memory {
-        /// The most memory it may use, in bytes: 1 MiB to 8 GiB.
+        /// The most memory it may use, in bytes: 1 MiB to 8 GiB. Changing it ends every login.
         #[serde(default = "default_memory_bytes")]
         max_bytes: u64,
     },

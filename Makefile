@@ -72,7 +72,8 @@ audit: $(TOOLS)/bin/cargo-deny ## licences, sources, duplicates, and advisories 
 		echo "NOT CHECKED: advisories, because their database cannot be reached from here (see $(TARGET)/advisories.log)." >&2; \
 	fi
 
-docs: system ## the API documentation, target/doc
+docs: system ## write docs/config.md and its schema from the types; the API documentation to target/doc
+	UPDATE=1 cargo test -q -p portcullis-gateway --test config_reference
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
 
 clean: ## remove what was built and installed in this folder

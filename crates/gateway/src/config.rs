@@ -148,7 +148,7 @@ struct Compiler<'a> {
 impl Compiler<'_> {
     fn config(&mut self, document: &Document) -> Option<Config> {
         let development = document.development;
-        let issuer = self.issuer(&document.issuer);
+        let issuer = self.issuer(&document.issuer, development);
         let signing_keys = self.signing_keys(&document.signing_keys, development);
         let key_ring = self.key_ring(&document.secrets, development);
         let lifespans = self.lifespans(&document.token_lifespans, development);
@@ -179,14 +179,14 @@ impl Compiler<'_> {
         None
     }
 
-    fn issuer(&mut self, text: &str) -> Option<Issuer> {
+    fn issuer(&mut self, text: &str, development: bool) -> Option<Issuer> {
         let path = "issuer";
         let Ok(url) = Url::parse(text) else {
             return self.problem(path, "must be an absolute https URL");
         };
         let https = url.scheme() == "https";
-        if !https && !is_loopback_http(&url) {
-            return self.problem(path, "must be https; http is only for 127.0.0.1, [::1] and localhost");
+        if !https && !(development && is_loopback_http(&url)) {
+            return self.problem(path, "must be https; http is only for loopback with \"development\": true");
         }
         if url.query().is_some() || url.fragment().is_some() || !url.username().is_empty() || url.password().is_some() {
             return self.problem(path, "must have no query, fragment or user name");

@@ -203,9 +203,10 @@ fn the_whole_host_can_be_one_resource() {
 }
 
 #[test]
-fn plain_http_is_for_loopback() {
+fn plain_http_is_for_loopback_in_development() {
     for issuer in ["http://127.0.0.1:8080", "http://localhost", "http://[::1]:8080/auth"] {
-        let config = compile(&with(minimal(), "/issuer", json!(issuer))).ok().unwrap();
+        let document = with(minimal(), "/issuer", json!(issuer));
+        let config = compile(&with(document, "/development", json!(true))).ok().unwrap();
         assert!(!config.issuer.https, "{issuer}");
     }
     let provider = with(minimal(), "/upstreamProviders/0/oidcConfig/issuerUrl", json!("http://127.0.0.1:9000"));

@@ -17,8 +17,8 @@ use super::Problem;
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "schema", schemars(rename_all = "camelCase", deny_unknown_fields))]
 pub struct Document {
-    /// The gateway's public origin and the `iss` of its tokens: https (http on loopback), without a trailing slash,
-    /// query or fragment.
+    /// The gateway's public origin and the `iss` of its tokens: https (in development also http on loopback), without a
+    /// trailing slash, query or fragment.
     pub issuer: String,
     /// Keys that sign access tokens, as PEM: EC P-256 or P-384, RSA of 2048 bits or more, Ed25519. The first signs, all
     /// verify and are published. An RSA key signs fast only through Envoy's own `sign` function.

@@ -145,6 +145,7 @@ fn an_issuer_that_clients_could_not_compare_is_refused() {
         ("", "must be an absolute https URL"),
         ("gateway.example", "must be an absolute https URL"),
         ("http://gateway.example", "must be https"),
+        ("http://127.0.0.1:8080", "must be https; http is only for loopback with \"development\": true"),
         ("http://127.0.0.1.example", "must be https"),
         ("ftp://gateway.example", "must be https"),
         ("https://gateway.example?a", "must have no query"),

@@ -185,7 +185,8 @@ impl Compiler<'_> {
             return self.problem(path, "must be an absolute https URL");
         };
         let https = url.scheme() == "https";
-        if !https && !(development && is_loopback_http(&url)) {
+        let allowed = https || (development && is_loopback_http(&url));
+        if !allowed {
             return self.problem(path, "must be https; http is only for loopback with \"development\": true");
         }
         if url.query().is_some() || url.fragment().is_some() || !url.username().is_empty() || url.password().is_some() {

@@ -15,7 +15,7 @@ use crate::config::{Config, Resource};
 use crate::consent;
 use crate::cookies::Browser;
 use crate::gateway::Gateway;
-use crate::login::{self, error_page, unavailable_page};
+use crate::login::{self, Failure, error_page};
 use crate::ports::Ports;
 use crate::records::{Authorization, Client, Records, Unavailable};
 use crate::register::client_key;
@@ -23,22 +23,7 @@ use crate::verdict::Settled;
 
 /// Answers `GET /oauth/authorize`. Nothing is stored before the user has consented.
 pub async fn authorize<P: Ports>(gateway: &Gateway, request: &Request, path: &RoutePath, ports: &P) -> Settled {
-    match answer(gateway, request, path, ports).await {
-        Ok(settled) => settled,
-        Err(Failure::Refused(settled)) => *settled,
-        Err(Failure::Unavailable) => unavailable_page(gateway.config()),
-    }
-}
-
-enum Failure {
-    Refused(Box<Settled>),
-    Unavailable,
-}
-
-impl From<Unavailable> for Failure {
-    fn from(_: Unavailable) -> Self {
-        Self::Unavailable
-    }
+    answer(gateway, request, path, ports).await.unwrap_or_else(|failure| failure.settle(gateway.config()))
 }
 
 async fn answer<P: Ports>(
@@ -48,7 +33,7 @@ async fn answer<P: Ports>(
     ports: &P,
 ) -> Result<Settled, Failure> {
     let config = gateway.config();
-    let page = |message: &str, reason| Failure::Refused(Box::new(bad_request_page(config, message, reason)));
+    let page = |message: &str, reason| Failure::refused(bad_request_page(config, message, reason));
 
     // Until client and redirect URI are proven, an error stays here: redirecting it would make this an open redirector
     // (RFC 9700 §4.11).
@@ -73,7 +58,7 @@ async fn answer<P: Ports>(
             state_for_errors(&params),
             &[("error", code.as_str()), ("error_description", description)],
         );
-        Failure::Refused(Box::new(Settled::Reply(answer, Audit::new(Decision::Deny, reason))))
+        Failure::refused(Settled::Reply(answer, Audit::new(Decision::Deny, reason)))
     };
     let asked = AuthorizationRequest::parse(&params)
         .map_err(|error| refused(error.code(), &error.to_string(), "invalid_authorization_request"))?;

@@ -16,7 +16,7 @@ use crate::config::Config;
 use crate::consent;
 use crate::cookies::Browser;
 use crate::gateway::Gateway;
-use crate::login::{self, LOGIN_LIFE, error_page, pending_key, refuse, unavailable_page};
+use crate::login::{self, Failure, LOGIN_LIFE, error_page, pending_key, refuse};
 use crate::ports::Ports;
 use crate::provider::{self, ProviderError, TokenReply};
 use crate::records::{
@@ -32,22 +32,7 @@ use crate::verdict::Settled;
 /// The pending login is taken, in one step, before the provider's code is used; from then on the same URL leads nowhere.
 /// A browser that hangs up half way has to start again; nothing is left half done that anyone could use.
 pub async fn callback<P: Ports>(gateway: &Gateway, request: &Request, path: &RoutePath, ports: &P) -> Settled {
-    match answer(gateway, request, path, ports).await {
-        Ok(settled) => settled,
-        Err(Failure::Refused(settled)) => *settled,
-        Err(Failure::Unavailable) => unavailable_page(gateway.config()),
-    }
-}
-
-enum Failure {
-    Refused(Box<Settled>),
-    Unavailable,
-}
-
-impl From<Unavailable> for Failure {
-    fn from(_: Unavailable) -> Self {
-        Self::Unavailable
-    }
+    answer(gateway, request, path, ports).await.unwrap_or_else(|failure| failure.settle(gateway.config()))
 }
 
 async fn answer<P: Ports>(
@@ -302,5 +287,5 @@ fn unknown_login(config: &Config, reason: &'static str) -> Failure {
 
 fn refused(config: &Config, message: &str, reason: &'static str) -> Failure {
     let hint = "Go back to the application and connect again.";
-    Failure::Refused(Box::new(error_page(config, 400, "This login cannot be completed", message, hint, reason)))
+    Failure::refused(error_page(config, 400, "This login cannot be completed", message, hint, reason))
 }

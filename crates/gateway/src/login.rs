@@ -71,6 +71,37 @@ pub fn pending_key(state: &str) -> Key {
     records::key(Kind::Pending, &[state.as_bytes()])
 }
 
+/// Why an endpoint that a browser visits stops half way.
+pub enum Failure {
+    /// The request is refused, with this answer.
+    Refused(Box<Settled>),
+    /// Something of ours is away.
+    Unavailable,
+}
+
+impl Failure {
+    /// A refusal with its answer.
+    #[must_use]
+    pub fn refused(answer: Settled) -> Self {
+        Self::Refused(Box::new(answer))
+    }
+
+    /// The answer.
+    #[must_use]
+    pub fn settle(self, config: &Config) -> Settled {
+        match self {
+            Self::Refused(answer) => *answer,
+            Self::Unavailable => unavailable_page(config),
+        }
+    }
+}
+
+impl From<Unavailable> for Failure {
+    fn from(_: Unavailable) -> Self {
+        Self::Unavailable
+    }
+}
+
 /// Redirects an error to the client, whose redirect URI has been proven (RFC 6749 §4.1.2.1, RFC 9207 §2).
 #[must_use]
 pub fn refuse(

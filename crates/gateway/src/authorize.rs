@@ -17,7 +17,7 @@ use crate::cookies::Browser;
 use crate::gateway::Gateway;
 use crate::login::{self, Failure, error_page};
 use crate::ports::Ports;
-use crate::records::{Authorization, Client, Records, Unavailable};
+use crate::records::{Authorization, Client, Records};
 use crate::register::client_key;
 use crate::verdict::Settled;
 

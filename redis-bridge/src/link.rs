@@ -1,11 +1,13 @@
 //! Connections to Redis and to its sentinels, made and named.
 
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::{
     AsyncConnectionConfig, Client, ClientTlsConfig, ConnectionAddr, IntoConnectionInfo, ProtocolVersion,
-    RedisConnectionInfo, RedisResult, TlsCertificates, Value,
+    RedisConnectionInfo, RedisError, RedisResult, TlsCertificates, Value,
 };
 
 use crate::config::{Endpoint, Redis, Tls, User};
@@ -19,19 +21,28 @@ pub(crate) struct Dialer {
     tls: Option<Tls>,
     dial: Duration,
     answer: Duration,
+    /// The last failure of each server that was logged: the same one a hundred times tells nothing more.
+    told: Arc<Mutex<BTreeMap<Endpoint, String>>>,
 }
 
 impl Dialer {
     /// For masters.
     pub(crate) fn to_masters(redis: &Redis) -> Self {
         let (dial, answer) = (redis.dial, redis.answer);
-        Self { user: redis.user.clone(), db: redis.db, tls: redis.tls.clone(), dial, answer }
+        Self { user: redis.user.clone(), db: redis.db, tls: redis.tls.clone(), dial, answer, told: Arc::default() }
     }
 
     /// For sentinels, which are asked with short time-outs: the others are asked at the same time.
     pub(crate) fn to_sentinels(redis: &Redis) -> Self {
         let (dial, answer) = (redis.dial.min(SENTINEL_TIMEOUT), redis.answer.min(SENTINEL_TIMEOUT));
-        Self { user: redis.sentinel_user.clone(), db: 0, tls: redis.sentinel_tls.clone(), dial, answer }
+        Self {
+            user: redis.sentinel_user.clone(),
+            db: 0,
+            tls: redis.sentinel_tls.clone(),
+            dial,
+            answer,
+            told: Arc::default(),
+        }
     }
 
     /// Whether the connections are by TLS, where a host's name matters.
@@ -53,10 +64,30 @@ impl Dialer {
         let connected = client.get_multiplexed_async_connection_with_config(&config);
         // Signing in is part of connecting: a server that takes the connection and then says nothing is not reached.
         let connected = tokio::time::timeout(self.dial, connected).await.map_err(|_| Fault::TimedOut)?;
-        connected.map_err(|error| {
-            tracing::debug!(%endpoint, %error, "redis connection refused");
-            Fault::of(&error)
-        })
+        match connected {
+            Ok(connection) => {
+                self.told.lock().unwrap_or_else(PoisonError::into_inner).remove(endpoint);
+                Ok(connection)
+            }
+            Err(error) => {
+                self.tell(endpoint, &error);
+                Err(Fault::of(&error))
+            }
+        }
+    }
+
+    fn tell(&self, endpoint: &Endpoint, error: &RedisError) {
+        let text = error.to_string();
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.get(endpoint) == Some(&text) {
+            return;
+        }
+        tracing::warn!(%endpoint, %error, "redis connection failed");
+        // Addresses come and go; those that went must not pile up.
+        if told.len() >= ENDPOINTS {
+            told.clear();
+        }
+        told.insert(endpoint.clone(), text);
     }
 
     /// What the library needs to know to connect.
@@ -108,5 +139,7 @@ fn text(value: &Value) -> Option<&str> {
         None
     }
 }
+
+const ENDPOINTS: usize = 64;
 
 const SENTINEL_TIMEOUT: Duration = Duration::from_millis(500);

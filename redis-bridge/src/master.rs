@@ -1,5 +1,6 @@
 //! The connections to one master: one that many commands share, and a few that durable writes have to themselves.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -22,6 +23,8 @@ pub(crate) struct Master {
     /// WAIT holds up its whole connection, so that each has one user at a time; this bounds how many there are.
     durable: Semaphore,
     retired: watch::Sender<bool>,
+    /// A connection broke; it does not come back by itself, whatever the server says on another.
+    broken: AtomicBool,
 }
 
 /// A durable write was done; whether a replica has it.
@@ -36,7 +39,15 @@ impl Master {
     /// Takes over a connection to a server that said it is the master.
     pub(crate) fn new(endpoint: Endpoint, dialer: Dialer, shared: MultiplexedConnection) -> Self {
         let (idle, durable) = (Mutex::new(Vec::new()), Semaphore::new(DURABLE_CONNECTIONS));
-        Self { endpoint, dialer, shared, idle, durable, retired: watch::Sender::new(false) }
+        Self {
+            endpoint,
+            dialer,
+            shared,
+            idle,
+            durable,
+            retired: watch::Sender::new(false),
+            broken: AtomicBool::new(false),
+        }
     }
 
     /// Ends every command under way: the server is not the master any more, or does not answer. A client that stayed
@@ -44,6 +55,11 @@ impl Master {
     pub(crate) fn retire(&self) {
         self.retired.send_replace(true);
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// Whether a connection broke, so that all must be made anew.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.broken.load(Ordering::Relaxed)
     }
 
     /// Runs one command.
@@ -116,6 +132,9 @@ impl Master {
     /// The server's own words name keys and commands, never values; they are of use to whoever looks for the cause.
     fn fault(&self, error: &redis::RedisError) -> Fault {
         let fault = Fault::of(error);
+        if fault == Fault::Unreachable {
+            self.broken.store(true, Ordering::Relaxed);
+        }
         tracing::debug!(address = %self.endpoint, fault = fault.name(), code = error.code(), "redis refused a command");
         fault
     }

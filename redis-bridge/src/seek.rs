@@ -114,7 +114,7 @@ impl Seeker {
         let mut trouble = "no sentinel knows a master".to_owned();
         for endpoint in candidates {
             if let Some(master) = current.as_ref().filter(|master| master.endpoint == endpoint) {
-                match self.question().await {
+                match self.still(master).await {
                     Ok(()) => return self.publish(Some(Arc::clone(master)), None),
                     Err(fault) => {
                         tracing::warn!(address = %endpoint, fault = fault.name(), "redis master lost");
@@ -138,7 +138,7 @@ impl Seeker {
         }
         // Sentinels that are all away are no reason to leave a master that still says it is one.
         if let Some(master) = current {
-            if silent && self.question().await.is_ok() {
+            if silent && self.still(&master).await.is_ok() {
                 tracing::debug!(address = %master.endpoint, "no sentinel answers; the known redis master is kept");
                 return self.publish(Some(master), None);
             }
@@ -208,6 +208,11 @@ impl Seeker {
         self.questions = Some(questions);
         self.question().await?;
         Ok(Master::new(endpoint.clone(), self.masters.clone(), shared))
+    }
+
+    /// Whether a master that was found is one still, and all its connections are whole.
+    async fn still(&mut self, master: &Master) -> Result<(), Fault> {
+        if master.is_broken() { Err(Fault::Unreachable) } else { self.question().await }
     }
 
     /// Asks the master whether it is one, and how many replicas it has.

@@ -197,6 +197,22 @@ fn a_server_that_takes_no_connection_is_named_with_its_reason() {
 }
 
 #[tokio::test]
+async fn a_single_connection_that_breaks_is_made_anew() {
+    let server = RedisServer::start(SEED_ACL, &[]);
+    let bridge = Bridge::start(&standalone(server.port), "");
+    let client = Client::new(&bridge.socket, false);
+    let get = Get { space: space(), key: key() };
+    let _: GetAnswer = client.call(Verb::Get, &get).await.unwrap();
+    let clients = cli(server.port, &["CLIENT", "LIST"]);
+    let used = clients.lines().find(|line| line.contains("cmd=get ")).unwrap();
+    let id = used.strip_prefix("id=").unwrap().split(' ').next().unwrap();
+    assert_eq!(cli(server.port, &["CLIENT", "KILL", "ID", id]), "1");
+    assert_eq!(client.call::<_, GetAnswer>(Verb::Get, &get).await, Err(RefusalCause::Unavailable));
+    until("the log says so", || bridge.log().contains("redis master connected again"));
+    let _: GetAnswer = client.call(Verb::Get, &get).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_real_server_that_is_full_or_forgets_its_scripts_is_told_apart() {
     let server = RedisServer::start(SEED_ACL, &[]);
     let bridge = Bridge::start(&standalone(server.port), "");

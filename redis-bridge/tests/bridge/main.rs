@@ -15,3 +15,5 @@ mod faults;
 mod processes;
 #[cfg(test)]
 mod socket;
+#[cfg(test)]
+mod tls;

@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::client::{Client, fresh, space};
-use crate::processes::{Bridge, Group, acl_with_wait, cli, until};
+use crate::processes::{Bridge, Group, RedisServer, acl_with_wait, cli, until};
 
 /// What one worker was told.
 #[derive(Default)]
@@ -25,6 +25,15 @@ struct History {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_master_costs_no_acknowledged_write_and_no_second_take() {
+    nothing_is_lost_after(|master| master.process.kill()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_frozen_master_costs_no_acknowledged_write_and_no_second_take() {
+    nothing_is_lost_after(|master| master.process.signal("-STOP")).await;
+}
+
+async fn nothing_is_lost_after(fault: fn(&mut RedisServer)) {
     let mut group = Group::start(&acl_with_wait());
     let bridges = [0, 1].map(|_| Bridge::start(&group.redis_config(), "durability: replicated"));
     let setup = Client::new(&bridges[0].socket, true);
@@ -43,7 +52,7 @@ async fn a_killed_master_costs_no_acknowledged_write_and_no_second_take() {
     // The rest of the group must outlive the workers.
     let _group = tokio::task::spawn_blocking(move || {
         until("writes are under way", || cli(former, &["DBSIZE"]).parse::<u32>().is_ok_and(|size| size > 400));
-        group.server(former).process.kill();
+        fault(group.server(former));
         until("another master is announced", || group.master() != former);
         group
     })

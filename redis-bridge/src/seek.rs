@@ -54,6 +54,8 @@ pub(crate) struct Seeker {
     last: Option<Endpoint>,
     replica_seen: bool,
     denied: bool,
+    /// Questions since WAIT was denied.
+    since_denied: u32,
 }
 
 impl Seeker {
@@ -81,6 +83,7 @@ impl Seeker {
             last: None,
             replica_seen: false,
             denied: false,
+            since_denied: 0,
         }
     }
 
@@ -206,6 +209,7 @@ impl Seeker {
         }
         let shared = self.masters.connect(endpoint).await?;
         self.questions = Some(questions);
+        self.denied = false;
         self.question().await?;
         Ok(Master::new(endpoint.clone(), self.masters.clone(), shared))
     }
@@ -218,9 +222,15 @@ impl Seeker {
     /// Asks the master whether it is one, and how many replicas it has.
     async fn question(&mut self) -> Result<(), Fault> {
         let Some(connection) = self.questions.as_mut() else { return Err(Fault::Unreachable) };
+        // A grant can come later, but the server logs what it denies: not every second.
+        self.since_denied = if self.denied { self.since_denied.saturating_add(1) % ASK_AGAIN } else { 0 };
+        let denied = self.since_denied > 0;
         let asked = timeout(QUESTION, async {
             if !is_master(connection).await? {
                 return Err(Fault::NotMaster);
+            }
+            if denied {
+                return Ok((false, true));
             }
             match replicas(connection).await {
                 Ok(count) => Ok((count > 0, false)),
@@ -359,3 +369,4 @@ const NUDGED: Duration = Duration::from_millis(20);
 const QUESTION: Duration = Duration::from_secs(1);
 const HINT: Duration = Duration::from_secs(3);
 const SENTINELS: usize = 16;
+const ASK_AGAIN: u32 = 30;

@@ -1,6 +1,8 @@
 //! The words that the gateway and its stores share: what kinds of records there are, how a record is named, versioned
 //! and aged, and what a store may answer.
 
+pub mod wire;
+
 use std::fmt;
 
 /// The kinds of records. The kind is part of a record's name and says how a full store may treat it.

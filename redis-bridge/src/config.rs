@@ -1,0 +1,402 @@
+//! The configuration: what is written, checked as a whole, every fault of it named.
+
+mod raw;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Deserialize;
+use zeroize::Zeroizing;
+
+use raw::{Raw, RawListen, RawRedis, RawReference, RawSentinel, RawTls, RawUser};
+
+/// A configuration that can be served.
+#[derive(Debug)]
+pub struct Config {
+    /// Where callers come in.
+    pub listen: Listen,
+    /// What every stored name begins with; ends with a colon.
+    pub key_prefix: String,
+    /// Where the records are.
+    pub redis: Redis,
+    /// What a durable write waits for.
+    pub durability: DurabilityMode,
+    /// Where the metrics are served, if anywhere.
+    pub metrics: Option<SocketAddr>,
+    /// How much is taken on.
+    pub limits: Limits,
+}
+
+/// A Unix socket and who may use it.
+#[derive(Debug)]
+pub struct Listen {
+    /// The socket's path.
+    pub path: PathBuf,
+    /// The socket's file mode.
+    pub mode: u32,
+    /// The users that may connect; `None` for root and the bridge's own.
+    pub allowed_uids: Option<Vec<u32>>,
+}
+
+/// How Redis is reached.
+#[derive(Debug)]
+pub struct Redis {
+    /// Where the master is, or who knows.
+    pub place: Place,
+    /// The database's number.
+    pub db: u8,
+    /// Who the bridge is to the master.
+    pub user: User,
+    /// Who the bridge is to the sentinels.
+    pub sentinel_user: User,
+    /// TLS to the master; `None` for plaintext.
+    pub tls: Option<Tls>,
+    /// TLS to the sentinels; `None` for plaintext.
+    pub sentinel_tls: Option<Tls>,
+    /// The longest a new connection may take.
+    pub dial: Duration,
+    /// The longest a command may take to be written and answered.
+    pub answer: Duration,
+}
+
+/// Where the master is, or who knows.
+#[derive(Debug)]
+pub enum Place {
+    /// Always here.
+    Standalone(Endpoint),
+    /// Where the sentinels say.
+    Sentinel {
+        /// The master's name among the sentinels.
+        master_name: String,
+        /// The sentinels; a name may stand for several.
+        sentinels: Vec<Endpoint>,
+    },
+}
+
+/// A host and a port.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Endpoint {
+    /// A name or an address.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
+    }
+}
+
+/// A user name and a password, either of which may be absent.
+#[derive(Clone, Default)]
+pub struct User {
+    /// The ACL user; the default user when absent.
+    pub name: Option<String>,
+    /// The password.
+    pub password: Option<Zeroizing<String>>,
+}
+
+impl fmt::Debug for User {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let password = self.password.as_ref().map(|_| "…");
+        f.debug_struct("User").field("name", &self.name).field("password", &password).finish()
+    }
+}
+
+/// How a TLS server is known, and how the bridge is known to it.
+#[derive(Clone)]
+pub struct Tls {
+    /// The authorities, in PEM; the system's when absent.
+    pub ca: Option<Vec<u8>>,
+    /// The bridge's certificate and key, in PEM.
+    pub identity: Option<(Vec<u8>, Zeroizing<Vec<u8>>)>,
+    /// Whether any certificate is taken.
+    pub insecure: bool,
+}
+
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tls").field("insecure", &self.insecure).finish_non_exhaustive()
+    }
+}
+
+/// What a durable write waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum DurabilityMode {
+    /// For a replica, once one has been seen and WAIT is granted.
+    #[default]
+    Auto,
+    /// For a replica; nothing is served before that is possible.
+    Replicated,
+    /// For the master alone.
+    Async,
+}
+
+/// How much is taken on.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// The most connections at once.
+    pub connections: usize,
+    /// The most operations at once.
+    pub in_flight: usize,
+    /// The most operations that wait for their turn.
+    pub queue: usize,
+    /// The longest an operation may take.
+    pub deadline: Duration,
+    /// The longest the operations under way are waited for at the end.
+    pub drain: Duration,
+}
+
+/// One fault of a configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// Where, as a path of field names.
+    pub path: String,
+    /// What is wrong there.
+    pub what: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.path, self.what)
+    }
+}
+
+impl Config {
+    /// Reads a configuration: the text of the file, and the environment with overrides and secrets. Files named in it
+    /// (certificates) are read too.
+    ///
+    /// # Errors
+    /// Every [`Problem`] found.
+    pub fn read(text: &str, environment: &BTreeMap<String, String>) -> Result<Self, Vec<Problem>> {
+        let mut file: serde_json::Value =
+            raw::yaml(text).map_err(|error| vec![problem("(file)", error.to_string())])?;
+        raw::lay_over(&mut file, environment.iter().map(|(name, text)| (name.clone(), text.clone())));
+        let mut problems = Vec::new();
+        let mut track = serde_path_to_error::Track::new();
+        let unknown = &mut |path: serde_ignored::Path<'_>| {
+            problems.push(problem(&path.to_string().replace(".?", ""), "unknown field"))
+        };
+        let parsed = Raw::deserialize(serde_ignored::Deserializer::new(
+            serde_path_to_error::Deserializer::new(&file, &mut track),
+            unknown,
+        ));
+        let raw = match parsed {
+            Ok(raw) => raw,
+            Err(error) => {
+                problems.push(problem(&track.path().to_string(), error.to_string()));
+                return Err(problems);
+            }
+        };
+        let mut reader = Reader { environment, problems };
+        let config = reader.config(raw);
+        match config {
+            Some(config) if reader.problems.is_empty() => Ok(config),
+            Some(_) | None => Err(reader.problems),
+        }
+    }
+}
+
+/// Turns what is written into what is meant, and keeps what is wrong.
+struct Reader<'a> {
+    environment: &'a BTreeMap<String, String>,
+    problems: Vec<Problem>,
+}
+
+impl Reader<'_> {
+    fn config(&mut self, raw: Raw) -> Option<Config> {
+        let listen = self.listen(raw.listen);
+        let key_prefix = self.prefix(raw.key_prefix);
+        let redis = self.redis(raw.redis);
+        let metrics = raw.metrics.and_then(|metrics| {
+            let parsed = metrics.listen.parse().ok();
+            self.known(parsed, "metrics.listen", "not an address and a port, like 127.0.0.1:9464")
+        });
+        let limits = raw.limits;
+        for (path, value, most) in [
+            ("limits.connections", limits.connections, 65_536),
+            ("limits.inFlight", limits.in_flight, 65_536),
+            ("limits.queue", limits.queue, 65_536),
+        ] {
+            if value == 0 || value > most {
+                self.problem(path, format!("must be from 1 to {most}"));
+            }
+        }
+        Some(Config {
+            listen: listen?,
+            key_prefix: key_prefix?,
+            redis: redis?,
+            durability: raw.durability,
+            metrics,
+            limits: Limits {
+                connections: limits.connections,
+                in_flight: limits.in_flight,
+                queue: limits.queue,
+                deadline: limits.deadline,
+                drain: limits.drain,
+            },
+        })
+    }
+
+    fn listen(&mut self, raw: RawListen) -> Option<Listen> {
+        // The kernel's bound on a socket's name (unix(7)), with its final zero.
+        if raw.unix.is_empty() || raw.unix.len() > 107 {
+            self.problem("listen.unix", "must be a path of 1 to 107 bytes");
+        }
+        let mode = u32::from_str_radix(&raw.mode, 8).ok().filter(|mode| *mode <= 0o777);
+        let mode = self.known(mode, "listen.mode", "not a file mode, like \"0660\"")?;
+        Some(Listen { path: PathBuf::from(raw.unix), mode, allowed_uids: raw.allowed_uids })
+    }
+
+    /// With or without the colon at its end; nothing in it can be read as a pattern or a hash tag.
+    fn prefix(&mut self, raw: String) -> Option<String> {
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b":-_.".contains(&byte);
+        let fits = (1..=64).contains(&raw.len()) && raw.bytes().all(allowed);
+        let prefix = fits.then(|| format!("{}:", raw.trim_end_matches(':'))).filter(|prefix| prefix.len() > 1);
+        self.known(prefix, "keyPrefix", "must be 1 to 64 letters of a-z A-Z 0-9 : - _ .")
+    }
+
+    fn redis(&mut self, raw: RawRedis) -> Option<Redis> {
+        let sentinel_db = raw.sentinel_config.as_ref().and_then(|sentinel| sentinel.db);
+        if raw.db.is_some() && sentinel_db.is_some() {
+            self.problem("redis.db", "is also given in redis.sentinelConfig.db");
+        }
+        let place = match (raw.sentinel_config, raw.addr) {
+            (Some(sentinel), None) => self.sentinel(sentinel),
+            (None, Some(addr)) => self.endpoint(&addr, "redis.addr", 6_379).map(Place::Standalone),
+            (Some(_), Some(_)) | (None, None) => {
+                self.problem("redis", "needs exactly one of sentinelConfig and addr");
+                None
+            }
+        };
+        let user = self.user(&raw.acl_user_config, "redis.aclUserConfig");
+        let sentinel_user = self.user(&raw.sentinel_acl_user_config, "redis.sentinelAclUserConfig");
+        let tls = raw.tls.and_then(|tls| self.tls(&tls, "redis.tls"));
+        // Absent means the same as for the master: nobody who turned TLS on wants to ask the sentinels in plaintext.
+        let sentinel_tls = match raw.sentinel_tls {
+            Some(own) => self.tls(&own, "redis.sentinelTls"),
+            None => tls.clone(),
+        };
+        Some(Redis {
+            place: place?,
+            db: raw.db.or(sentinel_db).unwrap_or(0),
+            user,
+            sentinel_user,
+            tls,
+            sentinel_tls,
+            dial: raw.timeouts.dial,
+            answer: raw.timeouts.read.max(raw.timeouts.write),
+        })
+    }
+
+    fn sentinel(&mut self, raw: RawSentinel) -> Option<Place> {
+        const ADDRS: &str = "redis.sentinelConfig.sentinelAddrs";
+        if raw.master_name.is_empty() || raw.master_name.bytes().any(|byte| !byte.is_ascii_graphic()) {
+            self.problem("redis.sentinelConfig.masterName", "must be a word");
+        }
+        let sentinels = match (raw.sentinel_addrs, raw.sentinel_service) {
+            (Some(addrs), None) if (1..=16).contains(&addrs.len()) => {
+                addrs.iter().filter_map(|addr| self.endpoint(addr, ADDRS, 26_379)).collect()
+            }
+            (Some(_), None) => {
+                self.problem(ADDRS, "must name 1 to 16 sentinels");
+                return None;
+            }
+            (None, Some(service)) => {
+                vec![Endpoint { host: format!("{}.{}.svc", service.name, service.namespace), port: service.port }]
+            }
+            (Some(_), Some(_)) | (None, None) => {
+                self.problem("redis.sentinelConfig", "needs exactly one of sentinelAddrs and sentinelService");
+                return None;
+            }
+        };
+        Some(Place::Sentinel { master_name: raw.master_name, sentinels })
+    }
+
+    fn endpoint(&mut self, text: &str, path: &str, default_port: u16) -> Option<Endpoint> {
+        let parsed = parse_endpoint(text, default_port);
+        self.known(parsed, path, "not a host and a port, like redis:6379")
+    }
+
+    fn user(&mut self, raw: &RawUser, path: &str) -> User {
+        let name = raw.username.as_ref().and_then(|name| self.secret(name, &format!("{path}.username")));
+        let password = raw.password.as_ref().and_then(|password| self.secret(password, &format!("{path}.password")));
+        if raw.username.is_some() && raw.password.is_none() {
+            self.problem(&format!("{path}.password"), "is missing");
+        }
+        User { name, password: password.map(Zeroizing::new) }
+    }
+
+    fn secret(&mut self, reference: &RawReference, path: &str) -> Option<String> {
+        let found = self.environment.get(&reference.env).filter(|text| !text.is_empty()).cloned();
+        self.known(found, path, &format!("the environment has no {}", reference.env))
+    }
+
+    fn tls(&mut self, raw: &RawTls, path: &str) -> Option<Tls> {
+        let ca = raw.ca_cert.as_ref().map(|file| self.file(file, &format!("{path}.caCert")));
+        let identity = match (&raw.client_cert, &raw.client_key) {
+            (Some(cert), Some(key)) => {
+                let cert = self.file(cert, &format!("{path}.clientCert"));
+                let key = self.file(key, &format!("{path}.clientKey"));
+                Some((cert?, Zeroizing::new(key?)))
+            }
+            (None, None) => None,
+            (Some(_), None) | (None, Some(_)) => {
+                self.problem(path, "needs both of clientCert and clientKey, or neither");
+                None
+            }
+        };
+        Some(Tls { ca: ca.flatten(), identity, insecure: raw.insecure_skip_verify })
+    }
+
+    fn file(&mut self, file: &str, path: &str) -> Option<Vec<u8>> {
+        match std::fs::read(file) {
+            Ok(bytes) => Some(bytes),
+            Err(error) => {
+                self.problem(path, format!("{file} cannot be read: {error}"));
+                None
+            }
+        }
+    }
+
+    fn known<T>(&mut self, found: Option<T>, path: &str, what: &str) -> Option<T> {
+        if found.is_none() {
+            self.problem(path, what);
+        }
+        found
+    }
+
+    fn problem(&mut self, path: &str, what: impl Into<String>) {
+        self.problems.push(problem(path, what));
+    }
+}
+
+fn problem(path: &str, what: impl Into<String>) -> Problem {
+    Problem { path: path.to_owned(), what: what.into() }
+}
+
+fn parse_endpoint(text: &str, default_port: u16) -> Option<Endpoint> {
+    let (host, port) = match text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((host, "")) => (host, default_port),
+        Some((host, rest)) => (host, rest.strip_prefix(':')?.parse().ok()?),
+        None => match text.split_once(':') {
+            Some((host, port)) => (host, port.parse().ok()?),
+            None => (text, default_port),
+        },
+    };
+    let fits = (1..=253).contains(&host.len()) && host.bytes().all(|byte| byte.is_ascii_graphic()) && port != 0;
+    fits.then(|| Endpoint { host: host.to_owned(), port })
+}
+
+#[cfg(test)]
+#[path = "config/config_tests.rs"]
+mod tests;

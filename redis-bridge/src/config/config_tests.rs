@@ -1,0 +1,152 @@
+use super::*;
+
+fn environment(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+    pairs.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect()
+}
+
+fn read(text: &str) -> Result<Config, Vec<Problem>> {
+    Config::read(text, &environment(&[("REDIS_USERNAME", "toolhive-auth"), ("REDIS_PASSWORD", "hidden")]))
+}
+
+fn problems(text: &str) -> Vec<String> {
+    read(text).unwrap_err().iter().map(|problem| problem.path.clone()).collect()
+}
+
+const FULL: &str = r#"
+listen: { unix: /run/portcullis/bridge.sock, mode: "0660", allowedUids: [101] }
+keyPrefix: "thv:auth"
+redis:
+  sentinelConfig: { masterName: mymaster, sentinelAddrs: ["s0:26379", "s1", "[::1]:7"], db: 0 }
+  aclUserConfig: { username: { env: REDIS_USERNAME }, password: { env: REDIS_PASSWORD } }
+  sentinelAclUserConfig: {}
+  timeouts: { dial: 5s, read: 300ms, write: 1m }
+durability: replicated
+metrics: { listen: 127.0.0.1:9464 }
+limits: { connections: 10, inFlight: 5, queue: 6, deadline: 250ms }
+"#;
+
+#[test]
+fn a_full_configuration_is_read_as_written() {
+    let config = read(FULL).unwrap();
+    assert_eq!((config.listen.mode, config.listen.allowed_uids), (0o660, Some(vec![101])));
+    assert_eq!(config.key_prefix, "thv:auth:");
+    let Place::Sentinel { master_name, sentinels } = config.redis.place else { panic!("no sentinels") };
+    assert_eq!(master_name, "mymaster");
+    let shown: Vec<String> = sentinels.iter().map(ToString::to_string).collect();
+    assert_eq!(shown, ["s0:26379", "s1:26379", "[::1]:7"]);
+    assert_eq!(config.redis.answer, Duration::from_secs(60));
+    assert_eq!(config.durability, DurabilityMode::Replicated);
+    assert_eq!((config.limits.queue, config.limits.deadline), (6, Duration::from_millis(250)));
+    assert_eq!(config.limits.drain, Duration::from_secs(10));
+}
+
+#[test]
+fn a_password_is_never_shown() {
+    let config = read(FULL).unwrap();
+    assert_eq!(config.redis.user.password.as_ref().unwrap().as_str(), "hidden");
+    assert!(!format!("{config:?}").contains("hidden"));
+}
+
+#[test]
+fn every_fault_is_named_at_once() {
+    let found = problems(
+        r#"
+listen: { unix: "", mode: "0999", group: x }
+keyPrefix: "thv:{x}"
+colour: red
+redis:
+  addr: "redis:0"
+  tls: { caCert: /nowhere/ca.crt, verify: no }
+  aclUserConfig: { username: { env: ABSENT } }
+metrics: { listen: here }
+limits: { connections: 0 }
+"#,
+    );
+    let expected = [
+        "colour",
+        "listen.group",
+        "redis.tls.verify",
+        "listen.unix",
+        "listen.mode",
+        "keyPrefix",
+        "redis.addr",
+        "redis.tls.caCert",
+        "redis.aclUserConfig.username",
+        "redis.aclUserConfig.password",
+        "metrics.listen",
+        "limits.connections",
+    ];
+    for path in expected {
+        assert!(found.iter().any(|known| known == path), "{path} is not among {found:?}");
+    }
+    assert_eq!(found.len(), expected.len(), "{found:?}");
+}
+
+#[test]
+fn exactly_one_place_is_asked_for() {
+    let with = |redis: &str| problems(&format!("listen: {{ unix: /b }}\nredis: {{ {redis} }}"));
+    assert_eq!(with("db: 0"), ["redis"]);
+    assert_eq!(with("addr: a, sentinelConfig: { masterName: m, sentinelAddrs: [s] }"), ["redis"]);
+    assert_eq!(with("sentinelConfig: { masterName: m }"), ["redis.sentinelConfig"]);
+    let both = "sentinelConfig: { masterName: m, sentinelAddrs: [s], sentinelService: { name: n, namespace: s } }";
+    assert_eq!(with(both), ["redis.sentinelConfig"]);
+    assert_eq!(with("sentinelConfig: { masterName: m, sentinelAddrs: [] }"), ["redis.sentinelConfig.sentinelAddrs"]);
+    assert_eq!(with("db: 1, sentinelConfig: { masterName: m, sentinelAddrs: [s], db: 0 }"), ["redis.db"]);
+}
+
+#[test]
+fn a_service_stands_for_its_sentinels() {
+    let text = "listen: { unix: /b }\nredis: { sentinelConfig: { masterName: m, sentinelService: { name: s, namespace: r } } }";
+    let Place::Sentinel { sentinels, .. } = read(text).unwrap().redis.place else { panic!("no sentinels") };
+    assert_eq!(sentinels, [Endpoint { host: "s.r.svc".to_owned(), port: 26_379 }]);
+}
+
+#[test]
+fn a_wrong_type_is_named_with_its_path() {
+    assert_eq!(problems("listen: { unix: /b }\nredis: { addr: a, timeouts: { dial: 5 } }"), ["redis.timeouts.dial"]);
+    for dial in ["0s", "11m", "5", "s", "-5s", "5 s", "5h", "99999999999999999999s"] {
+        let text = format!("listen: {{ unix: /b }}\nredis: {{ addr: a, timeouts: {{ dial: \"{dial}\" }} }}");
+        assert_eq!(problems(&text), ["redis.timeouts.dial"], "{dial}");
+    }
+    assert_eq!(problems("listen: { unix: /b }\nredis: { addr: a }\ndurability: maybe"), ["durability"]);
+    assert_eq!(problems("listen: [").len(), 1);
+}
+
+#[test]
+fn the_environment_lays_over_the_file() {
+    let variables = environment(&[
+        ("PORTCULLIS_BRIDGE__LISTEN__ALLOWED_UIDS", "[7, 8]"),
+        ("PORTCULLIS_BRIDGE__REDIS__ADDR", "other:6380"),
+        ("PORTCULLIS_BRIDGE__LIMITS__IN_FLIGHT", "9"),
+        ("PORTCULLIS_BRIDGE__DURABILITY", "async"),
+        ("OTHER__LISTEN", "x"),
+    ]);
+    let config = Config::read("listen: { unix: /b }\nredis: { addr: a }", &variables).unwrap();
+    assert_eq!(config.listen.allowed_uids, Some(vec![7, 8]));
+    let Place::Standalone(endpoint) = config.redis.place else { panic!("not standalone") };
+    assert_eq!(endpoint.to_string(), "other:6380");
+    assert_eq!((config.limits.in_flight, config.durability), (9, DurabilityMode::Async));
+    let misspelt = environment(&[("PORTCULLIS_BRIDGE__LISTEM__MODE", "0600")]);
+    let found = Config::read("listen: { unix: /b }\nredis: { addr: a }", &misspelt).unwrap_err();
+    assert_eq!(found[0].path, "listem");
+}
+
+#[test]
+fn a_prefix_ends_with_one_colon_and_holds_no_pattern() {
+    for (written, meant) in [("thv:auth:", "thv:auth:"), ("mcp-sessions", "mcp-sessions:")] {
+        let text = format!("listen: {{ unix: /b }}\nredis: {{ addr: a }}\nkeyPrefix: \"{written}\"");
+        assert_eq!(read(&text).unwrap().key_prefix, meant);
+    }
+    for written in ["", ":", "a*", "a{b}", "a b", "a\\r\\n", "a[1]", "a?"] {
+        let text = format!("listen: {{ unix: /b }}\nredis: {{ addr: a }}\nkeyPrefix: \"{written}\"");
+        assert_eq!(problems(&text), ["keyPrefix"], "{written}");
+    }
+}
+
+#[test]
+fn sentinels_are_asked_with_the_masters_tls_unless_they_have_their_own() {
+    let text =
+        |own: &str| format!("listen: {{ unix: /b }}\nredis: {{ addr: a, tls: {{ insecureSkipVerify: true }}{own} }}");
+    assert!(read(&text("")).unwrap().redis.sentinel_tls.unwrap().insecure);
+    assert!(!read(&text(", sentinelTls: {}")).unwrap().redis.sentinel_tls.unwrap().insecure);
+}

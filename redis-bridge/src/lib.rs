@@ -1,0 +1,18 @@
+//! The bridge between Portcullis and Redis: a fixed set of verbs over a Unix socket, each one atomic step in Redis.
+//!
+//! The filter runs inside Envoy and cannot speak to Redis; this service does, and does nothing else. It holds no secret
+//! of the gateway's: the values that pass through it are sealed.
+
+pub mod config;
+mod fault;
+mod link;
+mod master;
+mod metrics;
+mod names;
+mod routes;
+mod script;
+mod seek;
+mod server;
+mod store;
+
+pub use server::{StartError, check, run};

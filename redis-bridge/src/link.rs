@@ -1,0 +1,145 @@
+//! Connections to Redis and to its sentinels, made and named.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use redis::{
+    AsyncConnectionConfig, Client, ClientTlsConfig, ConnectionAddr, IntoConnectionInfo, ProtocolVersion,
+    RedisConnectionInfo, RedisError, RedisResult, TlsCertificates, Value,
+};
+
+use crate::config::{Endpoint, Redis, Tls, User};
+use crate::fault::Fault;
+
+/// Makes connections of one kind: all to masters, or all to sentinels.
+#[derive(Clone)]
+pub(crate) struct Dialer {
+    user: User,
+    db: u8,
+    tls: Option<Tls>,
+    dial: Duration,
+    answer: Duration,
+    /// The last failure of each server that was logged: the same one a hundred times tells nothing more.
+    told: Arc<Mutex<BTreeMap<Endpoint, String>>>,
+}
+
+impl Dialer {
+    /// For masters.
+    pub(crate) fn to_masters(redis: &Redis) -> Self {
+        let (dial, answer) = (redis.dial, redis.answer);
+        Self { user: redis.user.clone(), db: redis.db, tls: redis.tls.clone(), dial, answer, told: Arc::default() }
+    }
+
+    /// For sentinels, which are asked with short time-outs: the others are asked at the same time.
+    pub(crate) fn to_sentinels(redis: &Redis) -> Self {
+        let (dial, answer) = (redis.dial.min(SENTINEL_TIMEOUT), redis.answer.min(SENTINEL_TIMEOUT));
+        Self {
+            user: redis.sentinel_user.clone(),
+            db: 0,
+            tls: redis.sentinel_tls.clone(),
+            dial,
+            answer,
+            told: Arc::default(),
+        }
+    }
+
+    /// Whether the connections are by TLS, where a host's name matters.
+    pub(crate) fn is_tls(&self) -> bool {
+        self.tls.is_some()
+    }
+
+    /// How long a connection may take to be made.
+    pub(crate) fn timeout(&self) -> Duration {
+        self.dial
+    }
+
+    /// Connects and signs in.
+    pub(crate) async fn connect(&self, endpoint: &Endpoint) -> Result<MultiplexedConnection, Fault> {
+        let client = self.client(endpoint).map_err(|error| Fault::of(&error))?;
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(self.dial))
+            .set_response_timeout(Some(self.answer));
+        let connected = client.get_multiplexed_async_connection_with_config(&config);
+        // Signing in is part of connecting: a server that takes the connection and then says nothing is not reached.
+        let connected = tokio::time::timeout(self.dial, connected).await.map_err(|_| Fault::TimedOut)?;
+        match connected {
+            Ok(connection) => {
+                self.told.lock().unwrap_or_else(PoisonError::into_inner).remove(endpoint);
+                Ok(connection)
+            }
+            Err(error) => {
+                self.tell(endpoint, &error);
+                Err(Fault::of(&error))
+            }
+        }
+    }
+
+    fn tell(&self, endpoint: &Endpoint, error: &RedisError) {
+        let text = error.to_string();
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.get(endpoint) == Some(&text) {
+            return;
+        }
+        tracing::warn!(%endpoint, %error, "redis connection failed");
+        // Addresses come and go; those that went must not pile up.
+        if told.len() >= ENDPOINTS {
+            told.clear();
+        }
+        told.insert(endpoint.clone(), text);
+    }
+
+    /// What the library needs to know to connect.
+    pub(crate) fn client(&self, endpoint: &Endpoint) -> RedisResult<Client> {
+        // Not CLIENT SETINFO: nobody granted it.
+        let mut settings = RedisConnectionInfo::default()
+            .set_protocol(ProtocolVersion::RESP3)
+            .set_db(i64::from(self.db))
+            .set_skip_set_lib_name();
+        if let Some(name) = &self.user.name {
+            settings = settings.set_username(name);
+        }
+        if let Some(password) = &self.user.password {
+            settings = settings.set_password(password.as_str());
+        }
+        let (host, port) = (endpoint.host.clone(), endpoint.port);
+        let Some(tls) = &self.tls else {
+            return Client::open(ConnectionAddr::Tcp(host, port).into_connection_info()?.set_redis_settings(settings));
+        };
+        let addr = ConnectionAddr::TcpTls { host, port, insecure: tls.insecure, tls_params: None };
+        let client_tls = tls
+            .identity
+            .as_ref()
+            .map(|(cert, key)| ClientTlsConfig { client_cert: cert.clone(), client_key: key.to_vec() });
+        let certificates = TlsCertificates { client_tls, root_cert: tls.ca.clone() };
+        Client::build_with_tls(addr.into_connection_info()?.set_redis_settings(settings), certificates)
+    }
+}
+
+/// Asks a server what it is. HELLO is open to every user and names the role in its answer; ROLE and INFO are not granted.
+pub(crate) async fn is_master(connection: &mut MultiplexedConnection) -> Result<bool, Fault> {
+    let answer: Value = redis::cmd("HELLO").arg(3).query_async(connection).await.map_err(|error| Fault::of(&error))?;
+    let Value::Map(fields) = answer else { return Err(Fault::Unexpected) };
+    Ok(fields.iter().any(|(name, value)| text(name) == Some("role") && text(value) == Some("master")))
+}
+
+/// How many replicas a master has now; [`Fault::NotPermitted`] where WAIT is not granted. Only of use on a connection
+/// that never wrote: WAIT counts the replicas that have all of the connection's own writes.
+pub(crate) async fn replicas(connection: &mut MultiplexedConnection) -> Result<u64, Fault> {
+    redis::cmd("WAIT").arg(0).arg(0).query_async(connection).await.map_err(|error| Fault::of(&error))
+}
+
+fn text(value: &Value) -> Option<&str> {
+    if let Value::BulkString(bytes) = value {
+        std::str::from_utf8(bytes).ok()
+    } else if let Value::SimpleString(text) = value {
+        Some(text)
+    } else {
+        None
+    }
+}
+
+const ENDPOINTS: usize = 64;
+
+const SENTINEL_TIMEOUT: Duration = Duration::from_millis(500);

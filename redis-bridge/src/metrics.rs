@@ -1,0 +1,214 @@
+//! What the bridge counts, as Prometheus reads it (text format 0.0.4).
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::fault::Fault;
+
+/// All counters of one bridge.
+#[derive(Debug, Default)]
+pub(crate) struct Metrics {
+    requests: Mutex<BTreeMap<(&'static str, &'static str), u64>>,
+    times: Mutex<BTreeMap<&'static str, Times>>,
+    faults: Mutex<BTreeMap<Fault, u64>>,
+    refused_connections: Mutex<BTreeMap<&'static str, u64>>,
+    /// Records that were there and could not be read as one.
+    pub(crate) corrupt: Count,
+    /// Times that another master was found.
+    pub(crate) master_changes: Count,
+    /// Connections now.
+    pub(crate) connections: Count,
+    /// Operations now.
+    pub(crate) in_flight: Count,
+    /// Operations that wait for their turn now.
+    pub(crate) queued: Count,
+}
+
+/// A number that goes up, and for some also down.
+#[derive(Debug, Default)]
+pub(crate) struct Count(AtomicU64);
+
+impl Count {
+    /// Counts one; it is counted until the guard is dropped.
+    pub(crate) fn hold(&self) -> Held<'_> {
+        self.add();
+        Held(self)
+    }
+
+    /// Counts one for good.
+    pub(crate) fn add(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The number now.
+    pub(crate) fn now(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Keeps something counted.
+pub(crate) struct Held<'a>(&'a Count);
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// How long one verb took.
+#[derive(Debug, Default)]
+struct Times {
+    buckets: [u64; BUCKETS.len()],
+    sum: Duration,
+    count: u64,
+}
+
+/// What is not counted but known when the metrics are asked for.
+pub(crate) struct Known {
+    /// Whether there is a master.
+    pub(crate) up: bool,
+    /// Whether durable writes wait for a replica.
+    pub(crate) replicated: bool,
+}
+
+impl Metrics {
+    /// Counts one answered request.
+    pub(crate) fn request(&self, verb: &'static str, outcome: &'static str, took: Duration) {
+        add(&mut locked(&self.requests), (verb, outcome));
+        let mut times = locked(&self.times);
+        let times = times.entry(verb).or_default();
+        for (bucket, (bound, _)) in times.buckets.iter_mut().zip(BUCKETS) {
+            if took <= bound {
+                *bucket = bucket.saturating_add(1);
+            }
+        }
+        times.sum = times.sum.saturating_add(took);
+        times.count = times.count.saturating_add(1);
+    }
+
+    /// Counts a fault; gives how many of its kind there were before.
+    pub(crate) fn fault(&self, fault: Fault) -> u64 {
+        add(&mut locked(&self.faults), fault)
+    }
+
+    /// Counts a connection that was not taken.
+    pub(crate) fn refused_connection(&self, why: &'static str) -> u64 {
+        add(&mut locked(&self.refused_connections), why)
+    }
+
+    /// Everything, as text.
+    pub(crate) fn text(&self, known: &Known) -> String {
+        let mut page = Page(String::new());
+        page.family("requests_total", "counter", "Requests answered, by verb and outcome.");
+        for ((verb, outcome), count) in locked(&self.requests).iter() {
+            page.line("requests_total", &format!("verb=\"{verb}\",outcome=\"{outcome}\""), *count);
+        }
+        page.family("request_seconds", "histogram", "Time from a request's last byte to its answer, by verb.");
+        for (verb, times) in locked(&self.times).iter() {
+            for (count, (_, bound)) in times.buckets.iter().zip(BUCKETS) {
+                page.line("request_seconds_bucket", &format!("verb=\"{verb}\",le=\"{bound}\""), *count);
+            }
+            page.line("request_seconds_bucket", &format!("verb=\"{verb}\",le=\"+Inf\""), times.count);
+            page.line("request_seconds_sum", &format!("verb=\"{verb}\""), times.sum.as_secs_f64());
+            page.line("request_seconds_count", &format!("verb=\"{verb}\""), times.count);
+        }
+        page.family("redis_faults_total", "counter", "Commands that Redis refused or did not answer, by kind.");
+        for (fault, count) in locked(&self.faults).iter() {
+            page.line("redis_faults_total", &format!("kind=\"{}\"", fault.name()), *count);
+        }
+        page.family("refused_connections_total", "counter", "Connections not taken, by reason.");
+        for (why, count) in locked(&self.refused_connections).iter() {
+            page.line("refused_connections_total", &format!("reason=\"{why}\""), *count);
+        }
+        page.one("corrupt_records_total", "counter", "Stored values that are no record.", self.corrupt.now());
+        let changes = self.master_changes.now();
+        page.one("redis_master_changes_total", "counter", "Times that another master was found.", changes);
+        page.one("connections", "gauge", "Connections now.", self.connections.now());
+        page.one("in_flight", "gauge", "Operations now.", self.in_flight.now());
+        page.one("queued", "gauge", "Operations that wait for their turn now.", self.queued.now());
+        page.one("redis_up", "gauge", "Whether there is a master.", u64::from(known.up));
+        let help = "Whether durable writes wait for a replica.";
+        page.one("durability_replicated", "gauge", help, u64::from(known.replicated));
+        page.0
+    }
+}
+
+struct Page(String);
+
+impl Page {
+    fn family(&mut self, name: &str, kind: &str, help: &str) {
+        // Writing to a string cannot fail.
+        let _ = writeln!(self.0, "# HELP {NAMESPACE}{name} {help}\n# TYPE {NAMESPACE}{name} {kind}");
+    }
+
+    fn line(&mut self, name: &str, labels: &str, value: impl std::fmt::Display) {
+        let _ = writeln!(self.0, "{NAMESPACE}{name}{{{labels}}} {value}");
+    }
+
+    fn one(&mut self, name: &str, kind: &str, help: &str, value: u64) {
+        self.family(name, kind, help);
+        let _ = writeln!(self.0, "{NAMESPACE}{name} {value}");
+    }
+}
+
+fn add<K: Ord>(counts: &mut BTreeMap<K, u64>, key: K) -> u64 {
+    let count = counts.entry(key).or_default();
+    let before = *count;
+    *count = count.saturating_add(1);
+    before
+}
+
+/// A panic elsewhere cannot leave a count half changed.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+const NAMESPACE: &str = "portcullis_bridge_";
+
+const BUCKETS: [(Duration, &str); 10] = [
+    (Duration::from_micros(250), "0.00025"),
+    (Duration::from_micros(500), "0.0005"),
+    (Duration::from_millis(1), "0.001"),
+    (Duration::from_micros(2_500), "0.0025"),
+    (Duration::from_millis(5), "0.005"),
+    (Duration::from_millis(10), "0.01"),
+    (Duration::from_millis(50), "0.05"),
+    (Duration::from_millis(250), "0.25"),
+    (Duration::from_secs(1), "1"),
+    (Duration::from_secs(5), "5"),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_shows_what_was_counted() {
+        let metrics = Metrics::default();
+        metrics.request("get", "ok", Duration::from_micros(600));
+        metrics.request("get", "overloaded", Duration::from_secs(9));
+        assert_eq!((metrics.fault(Fault::ReadOnly), metrics.fault(Fault::ReadOnly)), (0, 1));
+        metrics.refused_connection("foreign user");
+        let held = metrics.in_flight.hold();
+        let page = metrics.text(&Known { up: true, replicated: false });
+        for line in [
+            "portcullis_bridge_requests_total{verb=\"get\",outcome=\"ok\"} 1",
+            "portcullis_bridge_request_seconds_bucket{verb=\"get\",le=\"0.0005\"} 0",
+            "portcullis_bridge_request_seconds_bucket{verb=\"get\",le=\"0.001\"} 1",
+            "portcullis_bridge_request_seconds_bucket{verb=\"get\",le=\"5\"} 1",
+            "portcullis_bridge_request_seconds_bucket{verb=\"get\",le=\"+Inf\"} 2",
+            "portcullis_bridge_redis_faults_total{kind=\"readonly\"} 2",
+            "portcullis_bridge_refused_connections_total{reason=\"foreign user\"} 1",
+            "portcullis_bridge_in_flight 1",
+            "portcullis_bridge_redis_up 1",
+            "portcullis_bridge_durability_replicated 0",
+        ] {
+            assert!(page.lines().any(|known| known == line), "{line} is not in\n{page}");
+        }
+        drop(held);
+        assert_eq!(metrics.in_flight.now(), 0);
+    }
+}

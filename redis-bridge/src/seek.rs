@@ -1,0 +1,372 @@
+//! Finding the master, and leaving it when it is the master no more.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use futures_util::future::join_all;
+use redis::aio::MultiplexedConnection;
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, timeout};
+
+use crate::config::{Config, DurabilityMode, Endpoint, Place};
+use crate::fault::Fault;
+use crate::link::{Dialer, is_master, replicas};
+use crate::master::Master;
+use crate::metrics::Metrics;
+
+/// What is known of Redis now.
+#[derive(Clone)]
+pub(crate) struct Standing {
+    /// The master, if one can be used.
+    pub(crate) master: Option<Arc<Master>>,
+    /// Why there is none.
+    pub(crate) trouble: Option<String>,
+    /// What a durable write waits for.
+    pub(crate) waiting: Waiting,
+}
+
+/// What a durable write waits for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Waiting {
+    /// A replica.
+    Replica,
+    /// The master alone, for this reason.
+    Master(String),
+    /// Nothing is served, for this reason: the configuration asks for replicas and there can be none.
+    Refused(String),
+}
+
+/// Looks for the master for as long as the bridge runs.
+pub(crate) struct Seeker {
+    place: Place,
+    mode: DurabilityMode,
+    masters: Dialer,
+    sentinels: Dialer,
+    metrics: Arc<Metrics>,
+    standing: watch::Sender<Standing>,
+    nudge: Arc<Notify>,
+    hint: Arc<Mutex<Option<(Endpoint, Instant)>>>,
+    links: BTreeMap<Endpoint, MultiplexedConnection>,
+    /// A connection to the master that never writes, for questions about it.
+    questions: Option<MultiplexedConnection>,
+    last: Option<Endpoint>,
+    replica_seen: bool,
+    denied: bool,
+    /// Questions since WAIT was denied.
+    since_denied: u32,
+}
+
+impl Seeker {
+    /// Takes its part of the configuration.
+    pub(crate) fn new(config: &Config, metrics: Arc<Metrics>, nudge: Arc<Notify>) -> Self {
+        let waiting = Waiting::Master("no master was asked yet".to_owned());
+        let trouble = Some("no master was found yet".to_owned());
+        let place = match &config.redis.place {
+            Place::Standalone(endpoint) => Place::Standalone(endpoint.clone()),
+            Place::Sentinel { master_name, sentinels } => {
+                Place::Sentinel { master_name: master_name.clone(), sentinels: sentinels.clone() }
+            }
+        };
+        Self {
+            place,
+            mode: config.durability,
+            masters: Dialer::to_masters(&config.redis),
+            sentinels: Dialer::to_sentinels(&config.redis),
+            metrics,
+            standing: watch::Sender::new(Standing { master: None, trouble, waiting }),
+            nudge,
+            hint: Arc::default(),
+            links: BTreeMap::new(),
+            questions: None,
+            last: None,
+            replica_seen: false,
+            denied: false,
+            since_denied: 0,
+        }
+    }
+
+    /// Where to see what it finds.
+    pub(crate) fn standing(&self) -> watch::Receiver<Standing> {
+        self.standing.subscribe()
+    }
+
+    /// Looks every second, and at once when something went wrong or a sentinel speaks up; never ends.
+    pub(crate) async fn run(mut self) {
+        let listeners = self.listen_to_sentinels();
+        let mut listeners = std::pin::pin!(listeners);
+        loop {
+            self.look().await;
+            let found = self.standing.borrow().master.is_some();
+            let pause = if found { INTERVAL } else { RETRY };
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                // Not more often than this, however much goes wrong at once.
+                () = async { self.nudge.notified().await; tokio::time::sleep(NUDGED).await } => {}
+                () = &mut listeners => {}
+            }
+        }
+    }
+
+    /// Looks once: keeps the master that still is one, or finds another.
+    pub(crate) async fn look(&mut self) {
+        let candidates = self.candidates().await;
+        let current = self.standing.borrow().master.clone();
+        let silent = candidates.is_empty();
+        let mut trouble = "no sentinel knows a master".to_owned();
+        for endpoint in candidates {
+            if let Some(master) = current.as_ref().filter(|master| master.endpoint == endpoint) {
+                match self.still(master).await {
+                    Ok(()) => return self.publish(Some(Arc::clone(master)), None),
+                    Err(fault) => {
+                        tracing::warn!(address = %endpoint, fault = fault.name(), "redis master lost");
+                        master.retire();
+                    }
+                }
+            }
+            match self.connect(&endpoint).await {
+                Ok(master) => {
+                    if let Some(former) = &current {
+                        former.retire();
+                    }
+                    self.found(&endpoint);
+                    return self.publish(Some(Arc::new(master)), None);
+                }
+                Err(fault) => {
+                    self.metrics.fault(fault);
+                    trouble = format!("redis at {endpoint}: {}", fault.name());
+                }
+            }
+        }
+        // Sentinels that are all away are no reason to leave a master that still says it is one.
+        if let Some(master) = current {
+            if silent && self.still(&master).await.is_ok() {
+                tracing::debug!(address = %master.endpoint, "no sentinel answers; the known redis master is kept");
+                return self.publish(Some(master), None);
+            }
+            master.retire();
+        }
+        self.publish(None, Some(trouble));
+    }
+
+    fn found(&mut self, endpoint: &Endpoint) {
+        match self.last.replace(endpoint.clone()) {
+            Some(former) if former != *endpoint => {
+                self.metrics.master_changes.add();
+                tracing::warn!(from = %former, to = %endpoint, "redis failover: the master moved");
+            }
+            Some(_) => tracing::info!(address = %endpoint, "redis master connected again"),
+            None => tracing::info!(address = %endpoint, role = "master", "redis master connected"),
+        }
+    }
+
+    fn publish(&self, master: Option<Arc<Master>>, trouble: Option<String>) {
+        let waiting = self.waiting();
+        let former = self.standing.borrow().clone();
+        if former.trouble != trouble
+            && let Some(trouble) = &trouble
+        {
+            tracing::error!(reason = trouble, "redis cannot be used");
+        }
+        if former.waiting != waiting && (master.is_some() || former.master.is_some()) {
+            match &waiting {
+                Waiting::Replica => {
+                    tracing::info!(durability = "replicated", "redis durable writes wait for a replica")
+                }
+                Waiting::Master(reason) => {
+                    tracing::warn!(durability = "async", reason, "redis durable writes wait for the master alone");
+                }
+                Waiting::Refused(reason) => {
+                    tracing::error!(durability = "refused", reason, "redis is not used: durability: replicated");
+                }
+            }
+        }
+        self.standing.send_replace(Standing { master, trouble, waiting });
+    }
+
+    fn waiting(&self) -> Waiting {
+        let reason = match (self.mode, self.replica_seen) {
+            (DurabilityMode::Async, _) => return Waiting::Master("durability: async".to_owned()),
+            // Once seen, for good: a master that was cut off from its replicas is just the one whose writes get lost.
+            (_, true) => return Waiting::Replica,
+            (_, false) if self.questions.is_none() => "no master was asked yet",
+            (_, false) if self.denied => "the ACL user may not call WAIT (grant it with +WAIT)",
+            (_, false) => "the master has no replica",
+        };
+        if self.mode == DurabilityMode::Replicated {
+            Waiting::Refused(reason.to_owned())
+        } else {
+            Waiting::Master(reason.to_owned())
+        }
+    }
+
+    async fn connect(&mut self, endpoint: &Endpoint) -> Result<Master, Fault> {
+        self.questions = None;
+        let mut questions = self.masters.connect(endpoint).await?;
+        if !timeout(QUESTION, is_master(&mut questions)).await.map_err(|_| Fault::TimedOut)?? {
+            return Err(Fault::NotMaster);
+        }
+        let shared = self.masters.connect(endpoint).await?;
+        self.questions = Some(questions);
+        self.denied = false;
+        self.question().await?;
+        Ok(Master::new(endpoint.clone(), self.masters.clone(), shared))
+    }
+
+    /// Whether a master that was found is one still, and all its connections are whole.
+    async fn still(&mut self, master: &Master) -> Result<(), Fault> {
+        if master.is_broken() { Err(Fault::Unreachable) } else { self.question().await }
+    }
+
+    /// Asks the master whether it is one, and how many replicas it has.
+    async fn question(&mut self) -> Result<(), Fault> {
+        let Some(connection) = self.questions.as_mut() else { return Err(Fault::Unreachable) };
+        // A grant can come later, but the server logs what it denies: not every second.
+        self.since_denied = if self.denied { self.since_denied.saturating_add(1) % ASK_AGAIN } else { 0 };
+        let denied = self.since_denied > 0;
+        let asked = timeout(QUESTION, async {
+            if !is_master(connection).await? {
+                return Err(Fault::NotMaster);
+            }
+            if denied {
+                return Ok((false, true));
+            }
+            match replicas(connection).await {
+                Ok(count) => Ok((count > 0, false)),
+                Err(Fault::NotPermitted) => Ok((false, true)),
+                Err(fault) => Err(fault),
+            }
+        });
+        let (replica, denied) = asked.await.map_err(|_| Fault::TimedOut)??;
+        // A grant that was taken away is no lost replica: then there is nothing to wait with.
+        self.replica_seen = (self.replica_seen || replica) && !denied;
+        self.denied = denied;
+        Ok(())
+    }
+
+    /// Where the master may be, the likeliest first: what a sentinel has just announced, then what most of them say.
+    async fn candidates(&mut self) -> Vec<Endpoint> {
+        let (name, sentinels) = match &self.place {
+            Place::Standalone(endpoint) => return vec![endpoint.clone()],
+            Place::Sentinel { master_name, sentinels } => (master_name.clone(), sentinels.clone()),
+        };
+        let resolve = !self.sentinels.is_tls();
+        let known: Vec<Endpoint> =
+            join_all(sentinels.iter().map(|sentinel| addresses(sentinel, resolve))).await.concat();
+        let dialer = &self.sentinels;
+        let links = &mut self.links;
+        let asked = known.into_iter().map(|sentinel| {
+            let (link, name) = (links.remove(&sentinel), &name);
+            async move {
+                let asked = timeout(QUESTION, ask(dialer, &sentinel, link, name)).await;
+                (sentinel, asked.unwrap_or(Err(Fault::TimedOut)))
+            }
+        });
+        let answers = join_all(asked.collect::<Vec<_>>()).await;
+        let mut votes: BTreeMap<Endpoint, usize> = BTreeMap::new();
+        for (sentinel, answer) in answers {
+            match answer {
+                Ok((link, said)) => {
+                    self.links.insert(sentinel, link);
+                    if let Some(endpoint) = said {
+                        let count = votes.entry(endpoint).or_default();
+                        *count = count.saturating_add(1);
+                    }
+                }
+                Err(fault) => tracing::debug!(%sentinel, fault = fault.name(), "redis sentinel does not answer"),
+            }
+        }
+        let hint = self.hint.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let hint = hint.filter(|(_, at)| at.elapsed() < HINT).map(|(endpoint, _)| endpoint);
+        let mut ranked: Vec<(Endpoint, usize)> = votes.into_iter().collect();
+        // Of two with as many votes the known one stays first.
+        ranked.sort_by_key(|(endpoint, count)| (std::cmp::Reverse(*count), self.last.as_ref() != Some(endpoint)));
+        let ranked = ranked.into_iter().map(|(endpoint, _)| endpoint).filter(|said| Some(said) != hint.as_ref());
+        hint.clone().into_iter().chain(ranked).collect()
+    }
+
+    /// Hears each sentinel's announcements. They are hints only: what they name is asked for its role like any other.
+    fn listen_to_sentinels(&self) -> impl Future<Output = ()> + use<> {
+        let (name, sentinels) = match &self.place {
+            Place::Standalone(_) => (String::new(), Vec::new()),
+            Place::Sentinel { master_name, sentinels } => (master_name.clone(), sentinels.clone()),
+        };
+        let (dialer, nudge, hint) = (self.sentinels.clone(), Arc::clone(&self.nudge), Arc::clone(&self.hint));
+        async move {
+            let listeners = sentinels.iter().map(|sentinel| async {
+                loop {
+                    listen(&dialer, sentinel, &name, |endpoint| {
+                        *hint.lock().unwrap_or_else(PoisonError::into_inner) = Some((endpoint, Instant::now()));
+                        nudge.notify_one();
+                    })
+                    .await;
+                    tokio::time::sleep(INTERVAL).await;
+                }
+            });
+            join_all(listeners).await;
+            std::future::pending().await
+        }
+    }
+}
+
+/// A name may stand for several servers (a headless service); by TLS the name is what the certificate is checked for.
+async fn addresses(endpoint: &Endpoint, resolve: bool) -> Vec<Endpoint> {
+    let asked = || vec![endpoint.clone()];
+    if !resolve {
+        return asked();
+    }
+    let found = timeout(QUESTION, tokio::net::lookup_host((endpoint.host.as_str(), endpoint.port))).await;
+    let Ok(Ok(found)) = found else { return asked() };
+    let found = found.take(SENTINELS).map(|address| Endpoint { host: address.ip().to_string(), port: address.port() });
+    found.collect()
+}
+
+async fn ask(
+    dialer: &Dialer,
+    sentinel: &Endpoint,
+    link: Option<MultiplexedConnection>,
+    name: &str,
+) -> Result<(MultiplexedConnection, Option<Endpoint>), Fault> {
+    let mut link = match link {
+        Some(link) => link,
+        None => dialer.connect(sentinel).await?,
+    };
+    let said: Option<(String, u16)> = redis::cmd("SENTINEL")
+        .arg("get-master-addr-by-name")
+        .arg(name)
+        .query_async(&mut link)
+        .await
+        .map_err(|error| Fault::of(&error))?;
+    Ok((link, said.map(|(host, port)| Endpoint { host, port })))
+}
+
+/// Ends when the sentinel can be heard no more.
+async fn listen(dialer: &Dialer, sentinel: &Endpoint, name: &str, announced: impl Fn(Endpoint)) {
+    let Ok(client) = dialer.client(sentinel) else { return };
+    let Ok(Ok(mut channel)) = timeout(dialer.timeout(), client.get_async_pubsub()).await else { return };
+    if !matches!(timeout(dialer.timeout(), channel.subscribe("+switch-master")).await, Ok(Ok(()))) {
+        return;
+    }
+    let mut messages = channel.on_message();
+    while let Some(message) = messages.next().await {
+        let Ok(text) = message.get_payload::<String>() else { continue };
+        let words: Vec<&str> = text.split(' ').collect();
+        if let [of, _, _, host, port] = words.as_slice()
+            && *of == name
+            && let Ok(port) = port.parse()
+        {
+            let endpoint = Endpoint { host: (*host).to_owned(), port };
+            tracing::info!(%sentinel, to = %endpoint, "redis sentinel announces a failover");
+            announced(endpoint);
+        }
+    }
+}
+
+const INTERVAL: Duration = Duration::from_secs(1);
+const RETRY: Duration = Duration::from_millis(200);
+const NUDGED: Duration = Duration::from_millis(20);
+const QUESTION: Duration = Duration::from_secs(1);
+const HINT: Duration = Duration::from_secs(3);
+const SENTINELS: usize = 16;
+const ASK_AGAIN: u32 = 30;

@@ -1,0 +1,113 @@
+//! What a durable write is worth, and that everybody is told.
+
+use std::time::Duration;
+
+use portcullis_storage_api::wire::{
+    Durability, Get, GetAnswer, HealthAnswer, HealthRequest, IdempotencyKey, Mutation, Put, PutAnswer, RefusalCause,
+    Value, Verb,
+};
+use portcullis_storage_api::{Key, Kind, Ttl};
+
+use crate::client::{Client, fresh, space};
+use crate::processes::{Bridge, RedisServer, SEED_ACL, acl_with_wait, check, cli, standalone, until};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+#[tokio::test]
+async fn without_the_grant_auto_serves_and_says_why_it_is_async() {
+    let server = RedisServer::start(SEED_ACL, &[]);
+    let _replica = RedisServer::replica_of(server.port, SEED_ACL);
+    let bridge = Bridge::start(&standalone(server.port), "");
+    let client = Client::new(&bridge.socket, true);
+    let _: PutAnswer = client.call(Verb::Put, &durable_put(fresh())).await.unwrap();
+    let health: HealthAnswer = client.call(Verb::Health, &HealthRequest {}).await.unwrap();
+    assert_eq!((health.ready, health.durability), (true, Durability::Async));
+    assert!(health.reason.unwrap().contains("+WAIT"));
+    assert_eq!(bridge.metric("portcullis_bridge_durability_replicated"), 0);
+    let log = bridge.log();
+    assert_eq!(log.lines().filter(|line| line.contains(r#""durability":"async""#)).count(), 1, "{log}");
+    assert!(log.contains("redis master connected"), "{log}");
+    assert!(!log.contains("bridge-password"), "{log}");
+}
+
+#[tokio::test]
+async fn without_a_replica_auto_is_async_until_one_comes() {
+    let server = RedisServer::start(&acl_with_wait(), &[]);
+    let bridge = Bridge::start(&standalone(server.port), "");
+    assert!(bridge.observe("/readyz").contains("the master has no replica"));
+    let client = Client::new(&bridge.socket, true);
+    let _: PutAnswer = client.call(Verb::Put, &durable_put(fresh())).await.unwrap();
+    let mut replica = RedisServer::replica_of(server.port, &acl_with_wait());
+    until("the replica is noticed", || bridge.metric("portcullis_bridge_durability_replicated") == 1);
+    let _: PutAnswer = client.call(Verb::Put, &durable_put(fresh())).await.unwrap();
+    assert!(cli(replica.port, &["GET", &stored()]).contains("durable"));
+
+    // Once seen, a replica that is gone is missed: the write is refused, and so is its retry, which writes nothing new.
+    replica.process.kill();
+    let request = durable_put(fresh());
+    assert_eq!(client.call::<_, PutAnswer>(Verb::Put, &request).await, Err(RefusalCause::NotDurable));
+    assert_eq!(client.call::<_, PutAnswer>(Verb::Put, &request).await, Err(RefusalCause::NotDurable));
+    let read: GetAnswer = client.call(Verb::Get, &Get { space: space(), key: key() }).await.unwrap();
+    assert!(read.record.is_some(), "reads go on without replicas");
+    let plain = Put { mutation: Mutation { durable: false, idempotency: fresh() }, ..durable_put(fresh()) };
+    let _: PutAnswer = client.call(Verb::Put, &plain).await.unwrap();
+
+    let _another = RedisServer::replica_of(server.port, &acl_with_wait());
+    let retried: PutAnswer = client.call(Verb::Put, &request).await.unwrap();
+    let read: GetAnswer = client.call(Verb::Get, &Get { space: space(), key: key() }).await.unwrap();
+    assert_ne!(read.record.unwrap().version, retried.version, "the retry wrote over a later write");
+}
+
+#[tokio::test]
+async fn replicated_serves_nothing_without_the_grant_or_a_replica_and_names_what_is_missing() {
+    let without_grant = RedisServer::start(SEED_ACL, &[]);
+    let bridge = Bridge::start_unready(&standalone(without_grant.port), "durability: replicated");
+    let client = Client::new(&bridge.socket, true);
+    let plain = Put { mutation: Mutation { durable: false, idempotency: fresh() }, ..durable_put(fresh()) };
+    assert_eq!(client.call::<_, PutAnswer>(Verb::Put, &plain).await, Err(RefusalCause::Unavailable));
+    let ready = bridge.observe("/readyz");
+    assert!(ready.starts_with("HTTP/1.1 503") && ready.contains("+WAIT"), "{ready}");
+    let (content, said) = check(&standalone(without_grant.port), "durability: replicated");
+    assert!(!content && said.contains("+WAIT"), "{said}");
+    let without_replica = RedisServer::start(&acl_with_wait(), &[]);
+    let (content, said) = check(&standalone(without_replica.port), "durability: replicated");
+    assert!(!content && said.contains("no replica"), "{said}");
+    let (content, said) = check(&standalone(without_replica.port), "");
+    assert!(content && said.contains("durability=async"), "{said}");
+}
+
+#[tokio::test]
+async fn async_never_waits() {
+    let server = RedisServer::start(&acl_with_wait(), &[]);
+    let _replica = RedisServer::replica_of(server.port, &acl_with_wait());
+    let bridge = Bridge::start(&standalone(server.port), "durability: async");
+    let client = Client::new(&bridge.socket, true);
+    let _: PutAnswer =
+        tokio::time::timeout(PATIENCE, client.call(Verb::Put, &durable_put(fresh()))).await.unwrap().unwrap();
+    assert!(bridge.observe("/readyz").contains("durability: async"));
+    let waits = cli(server.port, &["INFO", "commandstats"]);
+    let calls =
+        waits.lines().find_map(|line| line.strip_prefix("cmdstat_wait:calls=")?.split(',').next()?.parse().ok());
+    let before: u64 = calls.unwrap_or(0);
+    for _ in 0..20 {
+        let _: PutAnswer = client.call(Verb::Put, &durable_put(fresh())).await.unwrap();
+    }
+    let waits = cli(server.port, &["INFO", "commandstats"]);
+    let after =
+        waits.lines().find_map(|line| line.strip_prefix("cmdstat_wait:calls=")?.split(',').next()?.parse().ok());
+    // The questions once a second go on; one wait a write would show.
+    assert!(after.unwrap_or(0) < before + 10);
+}
+
+fn key() -> Key {
+    Key { kind: Kind::Session, id: [9; 32] }
+}
+
+fn stored() -> String {
+    format!("thv:auth:{{prod:gateway}}:{}", key())
+}
+
+fn durable_put(idempotency: IdempotencyKey) -> Put {
+    let (value, mutation) = (Value::new(b"durable".to_vec()).unwrap(), Mutation { idempotency, durable: true });
+    Put { space: space(), key: key(), value, ttl: Ttl::Seconds(60), mutation }
+}

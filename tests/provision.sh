@@ -17,6 +17,9 @@ has python3 && python3 -c 'import ensurepip, venv' 2>/dev/null || wanted="$wante
 has node && has npm || wanted="$wanted nodejs npm"
 has cc || wanted="$wanted gcc libc6-dev"
 has setpriv || wanted="$wanted util-linux"
+has redis-server || wanted="$wanted redis-server"
+has redis-sentinel || wanted="$wanted redis-sentinel"
+has openssl || wanted="$wanted openssl"
 
 if [ -n "$wanted" ]; then
     has apt-get && [ "$(id -u)" = 0 ] || fail "missing:$wanted. Install them (as root, on Debian: apt-get install$wanted) and run again."

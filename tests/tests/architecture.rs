@@ -1,4 +1,5 @@
-//! The arrows between the crates go one way: `protocol` ← `gateway` ← `filter`, and `storage-api` ← `gateway`.
+//! The arrows between the crates go one way: `protocol` ← `gateway` ← `filter`, and `storage-api` ← `gateway`,
+//! `redis-bridge`.
 
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -27,8 +28,13 @@ fn filter_stands_on_the_gateway_and_what_it_speaks_with() {
 }
 
 #[test]
+fn the_bridge_stands_on_the_words_it_speaks_only() {
+    assert_eq!(ours("portcullis-redis-bridge"), ["portcullis-storage-api"]);
+}
+
+#[test]
 fn only_the_filter_knows_envoy() {
-    for product in ["portcullis-protocol", "portcullis-storage-api", "portcullis-gateway"] {
+    for product in ["portcullis-protocol", "portcullis-storage-api", "portcullis-gateway", "portcullis-redis-bridge"] {
         assert!(!dependencies(product).contains(&"proxy-wasm".to_owned()), "{product} names proxy-wasm");
     }
     assert!(dependencies("portcullis-filter").contains(&"proxy-wasm".to_owned()));

@@ -39,7 +39,7 @@ async fn without_a_replica_auto_is_async_until_one_comes() {
     let _: PutAnswer = client.call(Verb::Put, &durable_put(fresh())).await.unwrap();
     let mut replica = RedisServer::replica_of(server.port, &acl_with_wait());
     until("the replica is noticed", || bridge.metric("portcullis_bridge_durability_replicated") == 1);
-    let _: PutAnswer = client.call(Verb::Put, &durable_put(fresh())).await.unwrap();
+    durably(&client, &durable_put(fresh())).await;
     assert!(cli(replica.port, &["GET", &stored()]).contains("durable"));
 
     // Once seen, a replica that is gone is missed: the write is refused, and so is its retry, which writes nothing new.
@@ -53,7 +53,7 @@ async fn without_a_replica_auto_is_async_until_one_comes() {
     let _: PutAnswer = client.call(Verb::Put, &plain).await.unwrap();
 
     let _another = RedisServer::replica_of(server.port, &acl_with_wait());
-    let retried: PutAnswer = client.call(Verb::Put, &request).await.unwrap();
+    let retried = durably(&client, &request).await;
     let read: GetAnswer = client.call(Verb::Get, &Get { space: space(), key: key() }).await.unwrap();
     assert_ne!(read.record.unwrap().version, retried.version, "the retry wrote over a later write");
 }
@@ -97,6 +97,19 @@ async fn async_never_waits() {
         waits.lines().find_map(|line| line.strip_prefix("cmdstat_wait:calls=")?.split(',').next()?.parse().ok());
     // The questions once a second go on; one wait a write would show.
     assert!(after.unwrap_or(0) < before + 10);
+}
+
+/// Writes, and writes the same again while no replica says in time that it has it: one that has just come is slow.
+async fn durably(client: &Client, request: &Put) -> PutAnswer {
+    let tries = async {
+        loop {
+            match client.call::<_, PutAnswer>(Verb::Put, request).await {
+                Ok(answer) => return answer,
+                Err(cause) => assert_eq!(cause, RefusalCause::NotDurable),
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, tries).await.expect("a replica takes the write")
 }
 
 fn key() -> Key {

@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use portcullis_gateway::audit::{Audit, Decision};
+use portcullis_gateway::replies::EXPOSED_HEADERS;
 use portcullis_gateway::route;
 use portcullis_gateway::runtime::{Inbox, Started, Task};
 use portcullis_gateway::verdict::{Settled, Verdict};
@@ -176,10 +177,7 @@ impl HttpContext for Stream {
 fn open_to_pages() {
     if host::response_header(ALLOW_ORIGIN).is_none() {
         host::add_response_header(ALLOW_ORIGIN, "*");
-        host::add_response_header(
-            "access-control-expose-headers",
-            "WWW-Authenticate, Mcp-Session-Id, MCP-Protocol-Version",
-        );
+        host::add_response_header("access-control-expose-headers", EXPOSED_HEADERS);
     }
 }
 

@@ -16,7 +16,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test lint unit wasm stories module bench testbed audit docs clean tools system
+.PHONY: help run test lint unit wasm stories module bridge bench testbed audit docs clean tools system
 
 help: ## list the verbs
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -48,12 +48,15 @@ wasm: system $(TOOLS)/bin/wasm-bindgen-test-runner
 		cargo test --target wasm32-unknown-unknown -p portcullis-protocol
 
 stories: tools $(CONFORMANCE_READY)
-	@$(MAKE) --no-print-directory module
+	@$(MAKE) --no-print-directory module bridge
 	cargo test -p portcullis-tests
 
 module: system ## build the filter: target/wasm32-wasip1/release/portcullis_filter.wasm
 	@echo "Building the filter" >&2
 	@$(FILTER)
+
+bridge: system ## build the bridge for tests: target/debug/redis-bridge
+	@cargo build -q -p portcullis-redis-bridge
 
 bench: module tools ## the measurements
 	cargo run --release -p portcullis-benches

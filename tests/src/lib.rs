@@ -16,6 +16,7 @@
 //! # }
 //! ```
 
+pub mod bridge;
 pub mod browser;
 pub mod envoy;
 pub mod http;
@@ -23,4 +24,5 @@ pub mod oauth_client;
 pub mod place;
 pub mod process;
 pub mod recorder;
+pub mod redis;
 pub mod testbed;

@@ -26,6 +26,20 @@ pub fn module() -> PathBuf {
     target.join("wasm32-wasip1/release/portcullis_filter.wasm")
 }
 
+/// The bridge's binary: `PORTCULLIS_BRIDGE`, else the one built beside the program that asks.
+#[must_use]
+pub fn bridge() -> PathBuf {
+    if let Some(named) = env::var_os("PORTCULLIS_BRIDGE") {
+        return PathBuf::from(named);
+    }
+    // A test runs in `deps`, a program beside the bridge.
+    let own = env::current_exe().unwrap_or_default();
+    let built = own.ancestors().skip(1).take(2).map(|folder| folder.join("redis-bridge")).find(|path| path.is_file());
+    built.unwrap_or_else(|| {
+        panic!("no redis-bridge beside {}: run `make bridge`, or set PORTCULLIS_BRIDGE", own.display())
+    })
+}
+
 /// Envoy's binary: `ENVOY`, else the one that the Python package brought.
 #[must_use]
 pub fn envoy() -> PathBuf {

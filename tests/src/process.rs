@@ -78,6 +78,26 @@ impl Process {
         }
     }
 
+    /// Sends it a signal, by its name with a dash in front.
+    ///
+    /// # Panics
+    /// When it has ended.
+    pub fn signal(&self, signal: &str) {
+        let sent = Command::new("kill").args([signal, &self.id().to_string()]).status();
+        assert!(sent.is_ok_and(|status| status.success()), "cannot send {signal} to {}", self.name);
+    }
+
+    /// Ends it at once, as `kill -9` does.
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Waits until it has ended by itself; tells whether it was content.
+    pub fn wait(&mut self) -> bool {
+        self.child.wait().is_ok_and(|status| status.success())
+    }
+
     /// Reads the first line of its piped standard output; the rest is thrown away.
     ///
     /// # Errors
@@ -99,6 +119,9 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
+        if let Ok(Some(_)) = self.child.try_wait() {
+            return;
+        }
         // TERM first, so that a program flushes its logs; std can only KILL, so the shell's `kill` sends it.
         let id = self.child.id().to_string();
         let asked = Command::new("kill").args(["-TERM", &id]).stderr(Stdio::null()).status();

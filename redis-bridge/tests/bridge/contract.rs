@@ -12,7 +12,8 @@ use portcullis_storage_api::wire::{
 use portcullis_storage_api::{Key, Kind, Ttl, Version};
 
 use crate::client::{Client, fresh, space};
-use crate::processes::{Bridge, Group, RedisServer, SEED_ACL, acl_with_wait, cli, standalone};
+use portcullis_tests::bridge::Bridge;
+use portcullis_tests::redis::{Group, RedisServer, SEED_ACL, acl_with_wait, cli, standalone};
 
 /// Every case's first phase, one pause for all, every case's second phase.
 async fn keeps_the_contract(client: &Client, salt: u64) {

@@ -9,7 +9,8 @@ use portcullis_storage_api::wire::{
 use portcullis_storage_api::{Key, Kind, Ttl};
 
 use crate::client::{Client, fresh, space};
-use crate::processes::{Bridge, RedisServer, SEED_ACL, acl_with_wait, check, cli, standalone, until};
+use portcullis_tests::bridge::{Bridge, check};
+use portcullis_tests::redis::{RedisServer, SEED_ACL, acl_with_wait, cli, standalone, until};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 

@@ -13,7 +13,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::client::{Client, fresh, space};
-use crate::processes::{Bridge, Group, RedisServer, acl_with_wait, cli, until};
+use portcullis_tests::bridge::Bridge;
+use portcullis_tests::redis::{Group, RedisServer, acl_with_wait, cli, until};
 
 /// What one worker was told.
 #[derive(Default)]

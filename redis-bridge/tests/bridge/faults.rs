@@ -8,7 +8,8 @@ use portcullis_storage_api::wire::{Get, GetAnswer, Mutation, Put, PutAnswer, Ref
 use portcullis_storage_api::{Key, Kind, Ttl};
 
 use crate::client::{Client, fresh, space};
-use crate::processes::{Bridge, RedisServer, SEED_ACL, USER, check, cli, standalone, until};
+use portcullis_tests::bridge::{Bridge, check};
+use portcullis_tests::redis::{RedisServer, SEED_ACL, USER, cli, standalone, until};
 
 /// What a scripted server answers, as bytes of the protocol.
 #[derive(Clone)]

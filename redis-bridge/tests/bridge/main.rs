@@ -12,7 +12,6 @@ mod failover;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
-mod processes;
 #[cfg(test)]
 mod socket;
 #[cfg(test)]

@@ -10,7 +10,8 @@ use portcullis_storage_api::wire::{Get, GetAnswer, REQUEST_BYTES, RefusalCause, 
 use portcullis_storage_api::{Key, Kind};
 
 use crate::client::{Client, space};
-use crate::processes::{Bridge, RedisServer, SEED_ACL, cli, standalone, until};
+use portcullis_tests::bridge::Bridge;
+use portcullis_tests::redis::{RedisServer, SEED_ACL, cli, standalone, until};
 
 #[tokio::test]
 async fn only_the_verbs_are_answered_and_nothing_else_is_written() {
@@ -132,7 +133,7 @@ async fn an_operation_under_way_is_finished_before_the_end() {
     until("no new connection is taken", || !bridge.socket.exists());
     server.process.signal("-CONT");
     assert!(under_way.await.unwrap().is_ok(), "the operation was cut off");
-    assert!(bridge.process.0.wait().unwrap().success());
+    assert!(bridge.process.wait());
 }
 
 #[test]
@@ -142,7 +143,7 @@ fn a_killed_bridges_socket_is_taken_over_and_a_living_ones_is_not() {
     let listen = format!("listen: {{ unix: \"{}\" }}", first.socket.display());
     let config = tempfile::NamedTempFile::new().unwrap();
     fs::write(config.path(), format!("{listen}\nredis: {{ addr: \"127.0.0.1:{}\" }}", server.port)).unwrap();
-    let second = std::process::Command::new(env!("CARGO_BIN_EXE_redis-bridge"))
+    let second = std::process::Command::new(portcullis_tests::place::bridge())
         .arg("--config")
         .arg(config.path())
         .output()

@@ -5,7 +5,8 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use crate::processes::{RedisServer, SEED_ACL, USER, check, free_port};
+use portcullis_tests::bridge::check;
+use portcullis_tests::redis::{RedisServer, SEED_ACL, USER, free_port};
 
 /// Two authorities; of the first, a server's certificate for 127.0.0.1, one for another name, and one that has ended.
 fn certificates() -> TempDir {

@@ -1,0 +1,222 @@
+//! Redis servers and sentinels, each a process of its own on a free loopback port, ended with the test.
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use crate::process::Process;
+
+/// The ACL line of a deployment that grants the bridge no more than it must have. Durable writes need
+/// [`acl_with_wait`].
+pub const SEED_ACL: &str = "user toolhive-auth on >bridge-password ~thv:auth:* &* +GET +SET +SETNX +DEL +EXISTS +EXPIRE \
+    +PEXPIRE +PTTL +MGET +SADD +SREM +SMEMBERS +EVAL +MULTI +EXEC +EVALSHA +PING";
+
+/// The same, with what durable writes need.
+#[must_use]
+pub fn acl_with_wait() -> String {
+    format!("{SEED_ACL} +WAIT")
+}
+
+/// The variables that name [`SEED_ACL`]'s user to a bridge configured with [`USER`].
+pub const CREDENTIALS: [(&str, &str); 2] = [("REDIS_USERNAME", "toolhive-auth"), ("REDIS_PASSWORD", "bridge-password")];
+
+/// The bridge's words for that user, under `redis:`.
+pub const USER: &str = "aclUserConfig: { username: { env: REDIS_USERNAME }, password: { env: REDIS_PASSWORD } }";
+
+/// A redis-server that keeps nothing on disk.
+pub struct RedisServer {
+    /// The running server.
+    pub process: Process,
+    /// Where it listens.
+    pub port: u16,
+    _folder: TempDir,
+}
+
+impl RedisServer {
+    /// Starts one with this ACL line and further arguments, and waits until it answers.
+    ///
+    /// # Panics
+    /// When it does not.
+    #[must_use]
+    pub fn start(acl: &str, arguments: &[&str]) -> Self {
+        let folder = TempDir::new().expect("a folder");
+        fs::write(folder.path().join("users.acl"), format!("{acl}\n")).expect("written");
+        let port = free_port();
+        let arrange = |command: &mut Command| {
+            command
+                .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
+                .args(["--repl-diskless-sync", "yes", "--repl-diskless-sync-delay", "0", "--aclfile", "users.acl"])
+                .args(arguments)
+                .current_dir(folder.path());
+        };
+        let process = start("redis-server", arrange, folder.path());
+        until("the server answers", || cli(port, &["PING"]) == "PONG");
+        Self { process, port, _folder: folder }
+    }
+
+    /// Starts a replica and waits until it is in step.
+    ///
+    /// # Panics
+    /// When it does not get there.
+    #[must_use]
+    pub fn replica_of(master: u16, acl: &str) -> Self {
+        let replica = Self::start(acl, &["--replicaof", "127.0.0.1", &master.to_string()]);
+        until("the replica is in step", || {
+            cli(replica.port, &["INFO", "replication"]).contains("master_link_status:up")
+        });
+        replica
+    }
+}
+
+impl Drop for RedisServer {
+    fn drop(&mut self) {
+        // It has nothing to save, and a stopped one would not hear anything gentler.
+        self.process.kill();
+    }
+}
+
+/// A redis-sentinel.
+pub struct Sentinel {
+    /// The running sentinel.
+    pub process: Process,
+    /// Where it listens.
+    pub port: u16,
+    _folder: TempDir,
+}
+
+impl Sentinel {
+    /// Starts one that watches this master as `mymaster` and takes it for down after one second; waits until it answers.
+    ///
+    /// # Panics
+    /// When it does not.
+    #[must_use]
+    pub fn start(master: u16) -> Self {
+        let folder = TempDir::new().expect("a folder");
+        let port = free_port();
+        let config = format!(
+            "port {port}\nbind 127.0.0.1\nsentinel monitor mymaster 127.0.0.1 {master} 2\n\
+             sentinel down-after-milliseconds mymaster 1000\nsentinel failover-timeout mymaster 5000\n\
+             sentinel parallel-syncs mymaster 1\n"
+        );
+        fs::write(folder.path().join("sentinel.conf"), config).expect("written");
+        let arrange = |command: &mut Command| {
+            command.arg("sentinel.conf").current_dir(folder.path());
+        };
+        let process = start("redis-sentinel", arrange, folder.path());
+        until("the sentinel answers", || cli(port, &["PING"]) == "PONG");
+        Self { process, port, _folder: folder }
+    }
+}
+
+impl Drop for Sentinel {
+    fn drop(&mut self) {
+        self.process.kill();
+    }
+}
+
+/// A master with two replicas, and three sentinels that know of all of them.
+pub struct Group {
+    /// The servers; the first starts as the master.
+    pub servers: Vec<RedisServer>,
+    /// The sentinels.
+    pub sentinels: Vec<Sentinel>,
+}
+
+impl Group {
+    /// Starts all of them and waits until the sentinels know each other and both replicas.
+    ///
+    /// # Panics
+    /// When they do not.
+    #[must_use]
+    pub fn start(acl: &str) -> Self {
+        let first = RedisServer::start(acl, &[]);
+        let master = first.port;
+        let replicas = (0..2).map(|_| RedisServer::replica_of(master, acl));
+        let servers = std::iter::once(first).chain(replicas).collect();
+        let sentinels: Vec<Sentinel> = (0..3).map(|_| Sentinel::start(master)).collect();
+        for sentinel in &sentinels {
+            until("the sentinels know each other", || {
+                let known = cli(sentinel.port, &["SENTINEL", "MASTER", "mymaster"]);
+                let field = |name| known.lines().skip_while(|line| *line != name).nth(1);
+                field("num-slaves") == Some("2") && field("num-other-sentinels") == Some("2")
+            });
+        }
+        Self { servers, sentinels }
+    }
+
+    /// The bridge's words for it, under `redis:`.
+    #[must_use]
+    pub fn redis_config(&self) -> String {
+        let addrs: Vec<String> =
+            self.sentinels.iter().map(|sentinel| format!("\"127.0.0.1:{}\"", sentinel.port)).collect();
+        format!("sentinelConfig: {{ masterName: mymaster, sentinelAddrs: [{}] }}, {USER}", addrs.join(", "))
+    }
+
+    /// The port of the master that the first sentinel names.
+    ///
+    /// # Panics
+    /// When it names none.
+    #[must_use]
+    pub fn master(&self) -> u16 {
+        let said = cli(self.sentinels[0].port, &["SENTINEL", "get-master-addr-by-name", "mymaster"]);
+        said.lines().nth(1).and_then(|port| port.parse().ok()).unwrap_or_else(|| panic!("no master in {said:?}"))
+    }
+
+    /// The server at a port.
+    ///
+    /// # Panics
+    /// When none of these is there.
+    #[must_use]
+    pub fn server(&mut self, port: u16) -> &mut RedisServer {
+        self.servers.iter_mut().find(|server| server.port == port).expect("one of these servers")
+    }
+}
+
+/// The bridge's words for one server, under `redis:`.
+#[must_use]
+pub fn standalone(port: u16) -> String {
+    format!("addr: \"127.0.0.1:{port}\", {USER}")
+}
+
+/// What a server answers to its administrator; empty when it does not answer.
+///
+/// # Panics
+/// When there is no `redis-cli`.
+pub fn cli(port: u16, arguments: &[&str]) -> String {
+    let asked = Command::new("redis-cli").args(["-p", &port.to_string()]).args(arguments).output();
+    let answered = asked.unwrap_or_else(|error| panic!("cannot run redis-cli: {error}"));
+    String::from_utf8_lossy(&answered.stdout).trim().to_owned()
+}
+
+/// Asks again and again; a test that waits for nothing fails instead of hanging.
+///
+/// # Panics
+/// When it does not hold within half a minute.
+pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !holds() {
+        assert!(started.elapsed() < PATIENCE, "waited in vain until {what}");
+        std::thread::sleep(POLL);
+    }
+}
+
+/// A loopback port that nobody uses at the moment.
+///
+/// # Panics
+/// When there is none.
+#[must_use]
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("an address").port()
+}
+
+fn start(name: &'static str, arrange: impl FnOnce(&mut Command), folder: &Path) -> Process {
+    Process::start(name, Path::new(name), arrange, &folder.join("log")).unwrap_or_else(|error| panic!("{error}"))
+}
+
+const PATIENCE: Duration = Duration::from_secs(30);
+const POLL: Duration = Duration::from_millis(20);

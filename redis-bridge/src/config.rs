@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
-use raw::{Raw, RawListen, RawRedis, RawReference, RawSentinel, RawTls, RawUser};
+use raw::{Raw, RawCluster, RawListen, RawRedis, RawReference, RawSentinel, RawTls, RawUser};
 
 /// A configuration that can be served.
 #[derive(Debug)]
@@ -63,7 +63,7 @@ pub struct Redis {
 }
 
 /// Where the master is, or who knows.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum Place {
     /// Always here.
     Standalone(Endpoint),
@@ -74,6 +74,8 @@ pub enum Place {
         /// The sentinels; a name may stand for several.
         sentinels: Vec<Endpoint>,
     },
+    /// Where the servers of a cluster say; these are asked first.
+    Cluster(Vec<Endpoint>),
 }
 
 /// A host and a port.
@@ -270,11 +272,15 @@ impl Reader<'_> {
         if raw.db.is_some() && sentinel_db.is_some() {
             self.problem("redis.db", "is also given in redis.sentinelConfig.db");
         }
-        let place = match (raw.sentinel_config, raw.addr) {
-            (Some(sentinel), None) => self.sentinel(sentinel),
-            (None, Some(addr)) => self.endpoint(&addr, "redis.addr", 6_379).map(Place::Standalone),
-            (Some(_), Some(_)) | (None, None) => {
-                self.problem("redis", "needs exactly one of sentinelConfig and addr");
+        if raw.cluster.is_some() && raw.db.is_some_and(|db| db != 0) {
+            self.problem("redis.db", "a cluster has only database 0");
+        }
+        let place = match (raw.sentinel_config, raw.addr, raw.cluster) {
+            (Some(sentinel), None, None) => self.sentinel(sentinel),
+            (None, Some(addr), None) => self.endpoint(&addr, "redis.addr", 6_379).map(Place::Standalone),
+            (None, None, Some(cluster)) => self.cluster(&cluster),
+            _ => {
+                self.problem("redis", "needs exactly one of sentinelConfig, addr and cluster");
                 None
             }
         };
@@ -320,6 +326,15 @@ impl Reader<'_> {
             }
         };
         Some(Place::Sentinel { master_name: raw.master_name, sentinels })
+    }
+
+    fn cluster(&mut self, raw: &RawCluster) -> Option<Place> {
+        const ADDRS: &str = "redis.cluster.addrs";
+        if !(1..=16).contains(&raw.addrs.len()) {
+            self.problem(ADDRS, "must name 1 to 16 servers");
+            return None;
+        }
+        Some(Place::Cluster(raw.addrs.iter().filter_map(|addr| self.endpoint(addr, ADDRS, 6_379)).collect()))
     }
 
     fn endpoint(&mut self, text: &str, path: &str, default_port: u16) -> Option<Endpoint> {

@@ -3,10 +3,12 @@
 //! The filter runs inside Envoy and cannot speak to Redis; this service does, and does nothing else. It holds no secret
 //! of the gateway's: the values that pass through it are sealed.
 
+mod cluster;
 pub mod config;
 mod fault;
 mod link;
 mod master;
+mod masters;
 mod metrics;
 mod names;
 mod routes;

@@ -16,13 +16,13 @@ use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener, UnixStream};
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Semaphore;
 
 use crate::config::{Config, Listen};
+use crate::masters::Masters;
 use crate::metrics::Metrics;
 use crate::names::Names;
 use crate::routes::{Bridge, observe};
-use crate::seek::Seeker;
 use crate::store::Store;
 
 /// Why a bridge could not be started.
@@ -56,10 +56,9 @@ impl std::error::Error for StartError {}
 /// # Errors
 /// [`StartError::Redis`] with the reason, also for a missing grant or replica under `durability: replicated`.
 pub async fn check(config: &Config) -> Result<String, StartError> {
-    let mut seeker = Seeker::new(config, Arc::default(), Arc::default());
-    let standing = seeker.standing();
-    seeker.look().await;
-    let store = Store::new(Names::new(&config.key_prefix), standing, Arc::default(), Arc::default());
+    let masters = Masters::start(config, &Arc::default());
+    masters.looked().await;
+    let store = Store::new(Names::new(&config.key_prefix), masters, Arc::default());
     let health = store.health();
     let reason = health.reason.unwrap_or_default();
     if !health.ready {
@@ -78,11 +77,10 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
         Some(address) => Some(TcpListener::bind(address).await.map_err(StartError::Metrics)?),
         None => None,
     };
-    let (metrics, nudge): (Arc<Metrics>, Arc<Notify>) = Default::default();
-    let seeker = Seeker::new(&config, Arc::clone(&metrics), Arc::clone(&nudge));
-    let mut store = Store::new(Names::new(&config.key_prefix), seeker.standing(), nudge, Arc::clone(&metrics));
-    let seeking = tokio::spawn(seeker.run());
-    store.settled(FIRST_LOOK).await;
+    let metrics: Arc<Metrics> = Arc::default();
+    let masters = Masters::start(&config, &metrics);
+    masters.settled(FIRST_LOOK).await;
+    let store = Store::new(Names::new(&config.key_prefix), masters, Arc::clone(&metrics));
     let bridge = Arc::new(Bridge::new(store, config.limits, Arc::clone(&metrics)));
     let observing = metrics_listener.map(|listener| tokio::spawn(serve_metrics(listener, Arc::clone(&bridge))));
     tracing::info!(socket = %config.listen.path.display(), "serving");
@@ -98,7 +96,6 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
     if let Some(observing) = observing {
         observing.abort();
     }
-    seeking.abort();
     Ok(())
 }
 

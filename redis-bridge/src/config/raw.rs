@@ -34,6 +34,7 @@ pub(super) struct RawListen {
 pub(super) struct RawRedis {
     pub(super) sentinel_config: Option<RawSentinel>,
     pub(super) addr: Option<String>,
+    pub(super) cluster: Option<RawCluster>,
     pub(super) db: Option<u8>,
     #[serde(default)]
     pub(super) acl_user_config: RawUser,
@@ -43,6 +44,12 @@ pub(super) struct RawRedis {
     pub(super) sentinel_tls: Option<RawTls>,
     #[serde(default)]
     pub(super) timeouts: RawTimeouts,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct RawCluster {
+    pub(super) addrs: Vec<String>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod client;
 #[cfg(test)]
+mod cluster;
+#[cfg(test)]
 mod contract;
 #[cfg(test)]
 mod durability;
@@ -11,7 +13,6 @@ mod durability;
 mod failover;
 #[cfg(test)]
 mod faults;
-#[cfg(test)]
 #[cfg(test)]
 mod socket;
 #[cfg(test)]

@@ -1,23 +1,27 @@
 //! The configuration: what is written, checked as a whole, every fault of it named.
 
+mod listen;
 mod raw;
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
-use raw::{Raw, RawCluster, RawListen, RawRedis, RawReference, RawSentinel, RawTls, RawUser};
+pub(crate) use listen::is_uri;
+pub use listen::{Caller, Listen, Spaces, TcpListen, UnixListen};
+use raw::{Raw, RawCluster, RawRedis, RawReference, RawSentinel, RawTls, RawUser};
 
 /// A configuration that can be served.
 #[derive(Debug)]
 pub struct Config {
     /// Where callers come in.
     pub listen: Listen,
+    /// Which spaces each caller may use; everybody who is let in may use all where this is absent.
+    pub callers: Option<BTreeMap<Caller, Vec<Spaces>>>,
     /// What every stored name begins with; ends with a colon.
     pub key_prefix: String,
     /// Where the records are.
@@ -28,17 +32,6 @@ pub struct Config {
     pub metrics: Option<SocketAddr>,
     /// How much is taken on.
     pub limits: Limits,
-}
-
-/// A Unix socket and who may use it.
-#[derive(Debug)]
-pub struct Listen {
-    /// The socket's path.
-    pub path: PathBuf,
-    /// The socket's file mode.
-    pub mode: u32,
-    /// The users that may connect; `None` for root and the bridge's own.
-    pub allowed_uids: Option<Vec<u32>>,
 }
 
 /// How Redis is reached.
@@ -156,6 +149,8 @@ pub struct Limits {
     pub deadline: Duration,
     /// The longest the operations under way are waited for at the end.
     pub drain: Duration,
+    /// The longest a connection may be without a request: also the longest that a request's head may take.
+    pub idle: Duration,
 }
 
 /// One fault of a configuration.
@@ -216,7 +211,8 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn config(&mut self, raw: Raw) -> Option<Config> {
-        let listen = self.listen(raw.listen);
+        let callers = raw.callers.map(|callers| self.callers(&callers, &raw.listen));
+        let listen = self.listen(raw.listen, callers.as_ref());
         let key_prefix = self.prefix(raw.key_prefix);
         let redis = self.redis(raw.redis);
         let metrics = raw.metrics.and_then(|metrics| {
@@ -235,6 +231,7 @@ impl Reader<'_> {
         }
         Some(Config {
             listen: listen?,
+            callers,
             key_prefix: key_prefix?,
             redis: redis?,
             durability: raw.durability,
@@ -245,18 +242,9 @@ impl Reader<'_> {
                 queue: limits.queue,
                 deadline: limits.deadline,
                 drain: limits.drain,
+                idle: limits.idle,
             },
         })
-    }
-
-    fn listen(&mut self, raw: RawListen) -> Option<Listen> {
-        // The kernel's bound on a socket's name (unix(7)), with its final zero.
-        if raw.unix.is_empty() || raw.unix.len() > 107 {
-            self.problem("listen.unix", "must be a path of 1 to 107 bytes");
-        }
-        let mode = u32::from_str_radix(&raw.mode, 8).ok().filter(|mode| *mode <= 0o777);
-        let mode = self.known(mode, "listen.mode", "not a file mode, like \"0660\"")?;
-        Some(Listen { path: PathBuf::from(raw.unix), mode, allowed_uids: raw.allowed_uids })
     }
 
     /// With or without the colon at its end; nothing in it can be read as a pattern or a hash tag.

@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
 use futures_util::future::join_all;
 use redis::aio::MultiplexedConnection;
 use tokio::sync::{Notify, watch};
@@ -16,6 +15,7 @@ use crate::fault::Fault;
 use crate::link::{Dialer, is_master, replicas};
 use crate::master::Master;
 use crate::metrics::Metrics;
+use crate::sentinel::{addresses, ask, listen};
 
 /// What is known of Redis now.
 #[derive(Clone)]
@@ -359,63 +359,9 @@ impl Seeker {
     }
 }
 
-/// A name may stand for several servers (a headless service); by TLS the name is what the certificate is checked for.
-async fn addresses(endpoint: &Endpoint, resolve: bool) -> Vec<Endpoint> {
-    let asked = || vec![endpoint.clone()];
-    if !resolve {
-        return asked();
-    }
-    let found = timeout(QUESTION, tokio::net::lookup_host((endpoint.host.as_str(), endpoint.port))).await;
-    let Ok(Ok(found)) = found else { return asked() };
-    let found = found.take(SENTINELS).map(|address| Endpoint { host: address.ip().to_string(), port: address.port() });
-    found.collect()
-}
-
-async fn ask(
-    dialer: &Dialer,
-    sentinel: &Endpoint,
-    link: Option<MultiplexedConnection>,
-    name: &str,
-) -> Result<(MultiplexedConnection, Option<Endpoint>), Fault> {
-    let mut link = match link {
-        Some(link) => link,
-        None => dialer.connect(sentinel).await?,
-    };
-    let said: Option<(String, u16)> = redis::cmd("SENTINEL")
-        .arg("get-master-addr-by-name")
-        .arg(name)
-        .query_async(&mut link)
-        .await
-        .map_err(|error| Fault::of(&error))?;
-    Ok((link, said.map(|(host, port)| Endpoint { host, port })))
-}
-
-/// Ends when the sentinel can be heard no more.
-async fn listen(dialer: &Dialer, sentinel: &Endpoint, name: &str, announced: impl Fn(Endpoint)) {
-    let Ok(client) = dialer.client(sentinel) else { return };
-    let Ok(Ok(mut channel)) = timeout(dialer.timeout(), client.get_async_pubsub()).await else { return };
-    if !matches!(timeout(dialer.timeout(), channel.subscribe("+switch-master")).await, Ok(Ok(()))) {
-        return;
-    }
-    let mut messages = channel.on_message();
-    while let Some(message) = messages.next().await {
-        let Ok(text) = message.get_payload::<String>() else { continue };
-        let words: Vec<&str> = text.split(' ').collect();
-        if let [of, _, _, host, port] = words.as_slice()
-            && *of == name
-            && let Ok(port) = port.parse()
-        {
-            let endpoint = Endpoint { host: (*host).to_owned(), port };
-            tracing::info!(%sentinel, to = %endpoint, "redis sentinel announces a failover");
-            announced(endpoint);
-        }
-    }
-}
-
 const INTERVAL: Duration = Duration::from_secs(1);
 const RETRY: Duration = Duration::from_millis(200);
 const NUDGED: Duration = Duration::from_millis(20);
 const QUESTION: Duration = Duration::from_secs(1);
 const HINT: Duration = Duration::from_secs(3);
-const SENTINELS: usize = 16;
 const ASK_AGAIN: u32 = 30;

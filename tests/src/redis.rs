@@ -95,10 +95,19 @@ impl Sentinel {
     /// When it does not.
     #[must_use]
     pub fn start(master: u16) -> Self {
+        Self::start_with(master, "")
+    }
+
+    /// The same, with further lines of configuration.
+    ///
+    /// # Panics
+    /// When it does not answer.
+    #[must_use]
+    pub fn start_with(master: u16, more: &str) -> Self {
         let folder = TempDir::new().expect("a folder");
         let port = free_port();
         let config = format!(
-            "port {port}\nbind 127.0.0.1\nsentinel monitor mymaster 127.0.0.1 {master} 2\n\
+            "{more}\nport {port}\nbind 127.0.0.1\nsentinel monitor mymaster 127.0.0.1 {master} 2\n\
              sentinel down-after-milliseconds mymaster 1000\nsentinel failover-timeout mymaster 5000\n\
              sentinel parallel-syncs mymaster 1\n"
         );
@@ -207,12 +216,21 @@ impl Cluster {
         let masters: Vec<RedisServer> = (0..3).map(|_| server()).collect();
         let replicas: Vec<RedisServer> = (0..3).map(|_| server()).collect();
         let all = || masters.iter().chain(&replicas);
-        for ((number, server), bus) in (1..).zip(all()).zip(&buses) {
+        for (number, server) in (1..).zip(all()) {
             // Each its own epoch, or the servers would first have to settle whose word counts.
             cli(server.port, &["CLUSTER", "SET-CONFIG-EPOCH", &number.to_string()]);
-            let (port, bus) = (server.port.to_string(), bus.to_string());
-            cli(masters[0].port, &["CLUSTER", "MEET", "127.0.0.1", &port, &bus]);
         }
+        until("the servers know each other", || {
+            let known = |server: &RedisServer| cli(server.port, &["CLUSTER", "INFO"]).contains("cluster_known_nodes:6");
+            // Again and again: a greeting that a busy server is late to answer is forgotten.
+            for (server, bus) in all().zip(&buses).skip(1) {
+                let (port, bus) = (server.port.to_string(), bus.to_string());
+                if !known(server) {
+                    cli(masters[0].port, &["CLUSTER", "MEET", "127.0.0.1", &port, &bus]);
+                }
+            }
+            all().all(known)
+        });
         for (server, (first, last)) in masters.iter().zip([("0", "5460"), ("5461", "10922"), ("10923", "16383")]) {
             assert_eq!(cli(server.port, &["CLUSTER", "ADDSLOTSRANGE", first, last]), "OK");
         }

@@ -2,6 +2,8 @@
 //! would have to be broken first. Needs `redis-server` on the path.
 
 #[cfg(test)]
+mod certificates;
+#[cfg(test)]
 mod client;
 #[cfg(test)]
 mod cluster;
@@ -13,6 +15,14 @@ mod durability;
 mod failover;
 #[cfg(test)]
 mod faults;
+#[cfg(test)]
+mod fields;
+#[cfg(test)]
+mod hostile;
+#[cfg(test)]
+mod mutual_tls;
+#[cfg(test)]
+mod rights;
 #[cfg(test)]
 mod socket;
 #[cfg(test)]

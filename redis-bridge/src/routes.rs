@@ -76,6 +76,7 @@ impl Bridge {
                 let HealthRequest {} = parsed(&body)?;
                 written(&self.store.health())
             }
+            Verb::Secrets | Verb::FetchDocument => Err(RefusalCause::NotConfigured),
             Verb::AwaitChange => {
                 let _permit = self.watchers.try_acquire().map_err(|_| RefusalCause::Overloaded)?;
                 self.done(verb, &body).await
@@ -132,6 +133,7 @@ impl Bridge {
             Verb::AwaitChange => written(&store.await_change(parsed(body)?).await?),
             Verb::TakeTokens => written(&store.take_tokens(parsed(body)?).await?),
             Verb::Health => written(&store.health()),
+            Verb::Secrets | Verb::FetchDocument => Err(RefusalCause::NotConfigured),
         }
     }
 }
@@ -181,7 +183,7 @@ fn written<T: Serialize>(answer: &T) -> Result<Vec<u8>, RefusalCause> {
 
 fn refusal(cause: RefusalCause) -> Response<Full<Bytes>> {
     let status = StatusCode::from_u16(cause.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let body = written(&Refusal { error: cause }).unwrap_or_default();
+    let body = written(&Refusal { error: cause, secret: None }).unwrap_or_default();
     let mut answer = page(status, "application/json", body);
     if cause.is_passing() {
         answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
@@ -208,6 +210,8 @@ fn outcome(cause: RefusalCause) -> &'static str {
         RefusalCause::NotDurable => "not_durable",
         RefusalCause::Full => "full",
         RefusalCause::Corrupt => "corrupt",
+        RefusalCause::NotServed => "not_served",
+        RefusalCause::NotConfigured => "not_configured",
     }
 }
 

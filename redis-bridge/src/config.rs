@@ -26,6 +26,8 @@ pub struct Config {
     pub durability: DurabilityMode,
     /// Where the metrics are served, if anywhere.
     pub metrics: Option<SocketAddr>,
+    /// The folder whose files are served as secrets, if any are.
+    pub secrets_dir: Option<PathBuf>,
     /// How much is taken on.
     pub limits: Limits,
 }
@@ -221,6 +223,7 @@ impl Reader<'_> {
             let parsed = metrics.listen.parse().ok();
             self.known(parsed, "metrics.listen", "not an address and a port, like 127.0.0.1:9464")
         });
+        let secrets_dir = raw.secrets_dir.and_then(|folder| self.folder(folder, "secretsDir"));
         let limits = raw.limits;
         for (path, value, most) in [
             ("limits.connections", limits.connections, 65_536),
@@ -237,6 +240,7 @@ impl Reader<'_> {
             redis: redis?,
             durability: raw.durability,
             metrics,
+            secrets_dir,
             limits: Limits {
                 connections: limits.connections,
                 in_flight: limits.in_flight,
@@ -363,6 +367,16 @@ impl Reader<'_> {
             Ok(bytes) => Some(bytes),
             Err(error) => {
                 self.problem(path, format!("{file} cannot be read: {error}"));
+                None
+            }
+        }
+    }
+
+    fn folder(&mut self, folder: String, path: &str) -> Option<PathBuf> {
+        match std::fs::read_dir(&folder) {
+            Ok(_) => Some(PathBuf::from(folder)),
+            Err(error) => {
+                self.problem(path, format!("{folder} cannot be read: {error}"));
                 None
             }
         }

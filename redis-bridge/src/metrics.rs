@@ -19,10 +19,16 @@ pub(crate) struct Metrics {
     pub(crate) corrupt: Count,
     /// Times that another master was found.
     pub(crate) master_changes: Count,
+    /// Times that secrets were found changed.
+    pub(crate) secret_changes: Count,
+    /// Times that secrets were asked for and could not be read.
+    pub(crate) secret_failures: Count,
     /// Connections now.
     pub(crate) connections: Count,
     /// Operations now.
     pub(crate) in_flight: Count,
+    /// Callers that ask for secrets now, most of whom wait for a change.
+    pub(crate) secret_waits: Count,
     /// Operations that wait for their turn now.
     pub(crate) queued: Count,
 }
@@ -126,6 +132,12 @@ impl Metrics {
         page.one("corrupt_records_total", "counter", "Stored values that are no record.", self.corrupt.now());
         let changes = self.master_changes.now();
         page.one("redis_master_changes_total", "counter", "Times that another master was found.", changes);
+        let help = "Callers that ask for secrets now, most of whom wait for a change.";
+        page.one("secret_waits", "gauge", help, self.secret_waits.now());
+        let help = "Times that secrets were found changed.";
+        page.one("secret_changes_total", "counter", help, self.secret_changes.now());
+        let help = "Times that secrets were asked for and could not be read.";
+        page.one("secret_failures_total", "counter", help, self.secret_failures.now());
         page.one("connections", "gauge", "Connections now.", self.connections.now());
         page.one("in_flight", "gauge", "Operations now.", self.in_flight.now());
         page.one("queued", "gauge", "Operations that wait for their turn now.", self.queued.now());

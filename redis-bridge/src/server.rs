@@ -21,7 +21,8 @@ use tokio::sync::{Notify, Semaphore};
 use crate::config::{Config, Listen};
 use crate::metrics::Metrics;
 use crate::names::Names;
-use crate::routes::{Bridge, observe};
+use crate::routes::{Bridge, Services, observe};
+use crate::secrets::SecretFiles;
 use crate::seek::Seeker;
 use crate::store::Store;
 
@@ -83,12 +84,15 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
     let mut store = Store::new(Names::new(&config.key_prefix), seeker.standing(), nudge, Arc::clone(&metrics));
     let seeking = tokio::spawn(seeker.run());
     store.settled(FIRST_LOOK).await;
-    let bridge = Arc::new(Bridge::new(store, config.limits, Arc::clone(&metrics)));
+    let secrets = config.secrets_dir.clone().map(|folder| SecretFiles::new(folder, Arc::clone(&metrics)));
+    let services = Services { secrets };
+    let bridge = Arc::new(Bridge::new(store, services, config.limits, Arc::clone(&metrics)));
     let observing = metrics_listener.map(|listener| tokio::spawn(serve_metrics(listener, Arc::clone(&bridge))));
     tracing::info!(socket = %config.listen.path.display(), "serving");
     let graceful = GracefulShutdown::new();
     accept(&listener, &config, &bridge, &graceful, shutdown).await;
     tracing::info!("draining");
+    bridge.end_waiting();
     drop(listener);
     // The socket's file is ours alone since it was bound; a failure leaves a file that the next start removes.
     let _ = std::fs::remove_file(&config.listen.path);

@@ -59,6 +59,7 @@ redis:
   tls: { caCert: /nowhere/ca.crt, verify: no }
   aclUserConfig: { username: { env: ABSENT } }
 metrics: { listen: here }
+secretsDir: /nowhere/secrets
 limits: { connections: 0 }
 "#,
     );
@@ -74,6 +75,7 @@ limits: { connections: 0 }
         "redis.aclUserConfig.username",
         "redis.aclUserConfig.password",
         "metrics.listen",
+        "secretsDir",
         "limits.connections",
     ];
     for path in expected {

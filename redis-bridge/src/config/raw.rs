@@ -16,6 +16,7 @@ pub(super) struct Raw {
     #[serde(default)]
     pub(super) durability: super::DurabilityMode,
     pub(super) metrics: Option<RawMetrics>,
+    pub(super) secrets_dir: Option<String>,
     #[serde(default)]
     pub(super) limits: RawLimits,
 }

@@ -12,6 +12,7 @@ mod failover;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod secrets;
 #[cfg(test)]
 mod socket;
 #[cfg(test)]

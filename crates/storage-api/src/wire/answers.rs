@@ -155,6 +155,12 @@ pub struct Refusal {
     pub secret: Option<SecretName>,
 }
 
+impl From<RefusalCause> for Refusal {
+    fn from(error: RefusalCause) -> Self {
+        Self { error, secret: None }
+    }
+}
+
 /// Why the bridge did not do what it was asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -1,6 +1,10 @@
 //! The configuration: what is written, checked as a whole, every fault of it named.
 
+mod fetch;
 mod raw;
+mod secrets;
+
+pub use fetch::{Domains, Fetch, Network};
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -28,6 +32,8 @@ pub struct Config {
     pub metrics: Option<SocketAddr>,
     /// The folder whose files are served as secrets, if any are.
     pub secrets_dir: Option<PathBuf>,
+    /// How documents are fetched, if any are.
+    pub fetch: Option<Fetch>,
     /// How much is taken on.
     pub limits: Limits,
 }
@@ -223,7 +229,8 @@ impl Reader<'_> {
             let parsed = metrics.listen.parse().ok();
             self.known(parsed, "metrics.listen", "not an address and a port, like 127.0.0.1:9464")
         });
-        let secrets_dir = raw.secrets_dir.and_then(|folder| self.folder(folder, "secretsDir"));
+        let secrets_dir = raw.secrets_dir.and_then(|folder| self.secrets_dir(folder));
+        let fetch = raw.fetch.and_then(|fetch| self.fetch(fetch));
         let limits = raw.limits;
         for (path, value, most) in [
             ("limits.connections", limits.connections, 65_536),
@@ -241,6 +248,7 @@ impl Reader<'_> {
             durability: raw.durability,
             metrics,
             secrets_dir,
+            fetch,
             limits: Limits {
                 connections: limits.connections,
                 in_flight: limits.in_flight,
@@ -367,16 +375,6 @@ impl Reader<'_> {
             Ok(bytes) => Some(bytes),
             Err(error) => {
                 self.problem(path, format!("{file} cannot be read: {error}"));
-                None
-            }
-        }
-    }
-
-    fn folder(&mut self, folder: String, path: &str) -> Option<PathBuf> {
-        match std::fs::read_dir(&folder) {
-            Ok(_) => Some(PathBuf::from(folder)),
-            Err(error) => {
-                self.problem(path, format!("{folder} cannot be read: {error}"));
                 None
             }
         }

@@ -15,6 +15,7 @@ pub(crate) struct Metrics {
     times: Mutex<BTreeMap<&'static str, Times>>,
     faults: Mutex<BTreeMap<Fault, u64>>,
     refused_connections: Mutex<BTreeMap<&'static str, u64>>,
+    fetches: Mutex<BTreeMap<&'static str, u64>>,
     /// Records that were there and could not be read as one.
     pub(crate) corrupt: Count,
     /// Times that another master was found.
@@ -105,6 +106,11 @@ impl Metrics {
         add(&mut locked(&self.refused_connections), why)
     }
 
+    /// Counts a document that was asked for.
+    pub(crate) fn fetch(&self, outcome: &'static str) {
+        add(&mut locked(&self.fetches), outcome);
+    }
+
     /// Everything, as text.
     pub(crate) fn text(&self, known: &Known) -> String {
         let mut page = Page(String::new());
@@ -128,6 +134,10 @@ impl Metrics {
         page.family("refused_connections_total", "counter", "Connections not taken, by reason.");
         for (why, count) in locked(&self.refused_connections).iter() {
             page.line("refused_connections_total", &format!("reason=\"{why}\""), *count);
+        }
+        page.family("fetches_total", "counter", "Documents asked for, by outcome.");
+        for (outcome, count) in locked(&self.fetches).iter() {
+            page.line("fetches_total", &format!("outcome=\"{outcome}\""), *count);
         }
         page.one("corrupt_records_total", "counter", "Stored values that are no record.", self.corrupt.now());
         let changes = self.master_changes.now();

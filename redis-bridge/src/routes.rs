@@ -16,6 +16,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout};
 
 use crate::config::Limits;
+use crate::fetch::Fetcher;
 use crate::metrics::Metrics;
 use crate::secrets::SecretFiles;
 use crate::store::Store;
@@ -24,6 +25,8 @@ use crate::store::Store;
 pub(crate) struct Services {
     /// Serves secrets.
     pub(crate) secrets: Option<SecretFiles>,
+    /// Fetches documents.
+    pub(crate) fetcher: Option<Fetcher>,
 }
 
 /// What answers the requests of all connections.
@@ -95,7 +98,10 @@ impl Bridge {
                 let secrets = self.services.secrets.as_ref().ok_or(RefusalCause::NotConfigured)?;
                 Ok(written(&secrets.answer(parsed(&body)?).await?)?)
             }
-            Verb::FetchDocument => Err(RefusalCause::NotConfigured.into()),
+            Verb::FetchDocument => {
+                let fetcher = self.services.fetcher.as_ref().ok_or(RefusalCause::NotConfigured)?;
+                Ok(written(&fetcher.answer(&parsed(&body)?).await?)?)
+            }
             Verb::AwaitChange => {
                 let _permit = self.watchers.try_acquire().map_err(|_| RefusalCause::Overloaded)?;
                 Ok(self.done(verb, &body).await?)

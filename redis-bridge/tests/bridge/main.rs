@@ -12,6 +12,9 @@ mod failover;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod fetch;
+#[cfg(test)]
+mod secrets;
 #[cfg(test)]
 mod socket;
 #[cfg(test)]

@@ -1,18 +1,23 @@
 //! The configuration: what is written, checked as a whole, every fault of it named.
 
+mod fetch;
 mod listen;
 mod raw;
+mod secrets;
+
+pub use fetch::{Domains, Fetch, Network};
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
 pub(crate) use listen::is_uri;
-pub use listen::{Caller, Listen, Spaces, TcpListen, UnixListen};
+pub use listen::{Caller, Listen, Right, Spaces, TcpListen, UnixListen};
 use raw::{Raw, RawCluster, RawRedis, RawReference, RawSentinel, RawTls, RawUser};
 
 /// A configuration that can be served.
@@ -20,8 +25,8 @@ use raw::{Raw, RawCluster, RawRedis, RawReference, RawSentinel, RawTls, RawUser}
 pub struct Config {
     /// Where callers come in.
     pub listen: Listen,
-    /// Which spaces each caller may use; everybody who is let in may use all where this is absent.
-    pub callers: Option<BTreeMap<Caller, Vec<Spaces>>>,
+    /// What each caller may do; everybody who is let in may do everything where this is absent.
+    pub callers: Option<BTreeMap<Caller, Right>>,
     /// What every stored name begins with; ends with a colon.
     pub key_prefix: String,
     /// Where the records are.
@@ -30,6 +35,10 @@ pub struct Config {
     pub durability: DurabilityMode,
     /// Where the metrics are served, if anywhere.
     pub metrics: Option<SocketAddr>,
+    /// The folder whose files are served as secrets, if any are.
+    pub secrets_dir: Option<PathBuf>,
+    /// How documents are fetched, if any are.
+    pub fetch: Option<Fetch>,
     /// How much is taken on.
     pub limits: Limits,
 }
@@ -219,6 +228,8 @@ impl Reader<'_> {
             let parsed = metrics.listen.parse().ok();
             self.known(parsed, "metrics.listen", "not an address and a port, like 127.0.0.1:9464")
         });
+        let secrets_dir = raw.secrets_dir.and_then(|folder| self.secrets_dir(folder));
+        let fetch = raw.fetch.and_then(|fetch| self.fetch(fetch));
         let limits = raw.limits;
         for (path, value, most) in [
             ("limits.connections", limits.connections, 65_536),
@@ -236,6 +247,8 @@ impl Reader<'_> {
             redis: redis?,
             durability: raw.durability,
             metrics,
+            secrets_dir,
+            fetch,
             limits: Limits {
                 connections: limits.connections,
                 in_flight: limits.in_flight,

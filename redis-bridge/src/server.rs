@@ -19,11 +19,13 @@ use tokio::sync::Semaphore;
 use crate::activity::{Activity, unless_idle};
 use crate::callers::{Grant, Rights};
 use crate::config::Config;
+use crate::fetch::{Fetcher, SystemResolver};
 use crate::listen::{Listener, Unwelcome};
 use crate::masters::Masters;
 use crate::metrics::Metrics;
 use crate::names::Names;
-use crate::routes::{Bridge, observe};
+use crate::routes::{Bridge, Services, observe};
+use crate::secrets::SecretFiles;
 use crate::store::Store;
 
 /// Why a bridge could not be started.
@@ -35,6 +37,8 @@ pub enum StartError {
     InUse,
     /// The metrics' address cannot be listened on.
     Metrics(io::Error),
+    /// TLS for fetched documents cannot be set up.
+    Tls(rustls::Error),
     /// Redis cannot be used; only where it is asked for before serving.
     Redis(String),
 }
@@ -45,6 +49,7 @@ impl std::fmt::Display for StartError {
             Self::Socket(error) => write!(f, "the socket cannot be listened on: {error}"),
             Self::InUse => f.write_str("another process listens on the socket"),
             Self::Metrics(error) => write!(f, "the metrics' address cannot be listened on: {error}"),
+            Self::Tls(error) => write!(f, "TLS cannot be set up: {error}"),
             Self::Redis(reason) => write!(f, "redis cannot be used: {reason}"),
         }
     }
@@ -82,13 +87,18 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
     let masters = Masters::start(&config, &metrics);
     masters.settled(FIRST_LOOK).await;
     let store = Store::new(Names::new(&config.key_prefix), masters, Arc::clone(&metrics));
-    let bridge = Arc::new(Bridge::new(store, config.limits, Arc::clone(&metrics)));
+    let secrets = config.secrets_dir.clone().map(|folder| SecretFiles::new(folder, Arc::clone(&metrics)));
+    let fetcher =
+        config.fetch.clone().map(|rules| Fetcher::new(rules, SystemResolver::default(), Arc::clone(&metrics)));
+    let services = Services { secrets, fetcher: fetcher.transpose().map_err(StartError::Tls)? };
+    let bridge = Arc::new(Bridge::new(store, services, config.limits, Arc::clone(&metrics)));
     let observing =
         metrics_listener.map(|listener| tokio::spawn(serve_metrics(listener, Arc::clone(&bridge), config.limits.idle)));
     tracing::info!(address = listener.address(), "serving");
     let graceful = GracefulShutdown::new();
     accept(&listener, &config, &bridge, &graceful, shutdown).await;
     tracing::info!("draining");
+    bridge.end_waiting();
     listener.close();
     if tokio::time::timeout(config.limits.drain, graceful.shutdown()).await.is_err() {
         tracing::warn!("operations were still under way at the end");

@@ -75,6 +75,15 @@ impl fmt::Display for Caller {
     }
 }
 
+/// What a caller may do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Right {
+    /// The spaces that it may use.
+    pub spaces: Vec<Spaces>,
+    /// Whether it may ask for secrets. They belong to no space, and open every record sealed with them.
+    pub secrets: bool,
+}
+
 /// Some of the spaces.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Spaces {
@@ -111,7 +120,7 @@ impl Spaces {
 
 impl Reader<'_> {
     /// The callers come first: without a list of those that are let in, it is they.
-    pub(super) fn listen(&mut self, raw: RawListen, callers: Option<&BTreeMap<Caller, Vec<Spaces>>>) -> Option<Listen> {
+    pub(super) fn listen(&mut self, raw: RawListen, callers: Option<&BTreeMap<Caller, Right>>) -> Option<Listen> {
         match (raw.unix, raw.tcp) {
             (Some(path), None) => {
                 let own = || vec![0, rustix::process::geteuid().as_raw()];
@@ -191,7 +200,7 @@ impl Reader<'_> {
         Some(config)
     }
 
-    pub(super) fn callers(&mut self, raw: &[RawCaller], listen: &RawListen) -> BTreeMap<Caller, Vec<Spaces>> {
+    pub(super) fn callers(&mut self, raw: &[RawCaller], listen: &RawListen) -> BTreeMap<Caller, Right> {
         if !(1..=256).contains(&raw.len()) {
             self.problem("callers", "must name 1 to 256 callers");
         }
@@ -219,7 +228,7 @@ impl Reader<'_> {
             if !is_let_in(&caller, listen) {
                 self.problem(&path, "is somebody whom listen does not let in");
             }
-            if callers.insert(caller, spaces).is_some() {
+            if callers.insert(caller, Right { spaces, secrets: raw.secrets }).is_some() {
                 self.problem(&path, "is named twice");
             }
         }

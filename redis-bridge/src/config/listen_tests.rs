@@ -82,14 +82,15 @@ fn a_port_needs_good_certificates_and_names() {
 
 #[test]
 fn the_callers_are_who_is_let_in_unless_there_is_a_list() {
-    let callers = "callers: [{ uid: 7, spaces: [\"prod:gateway\", \"test:*\"] }, { uid: 8, spaces: [\"*\"] }]";
+    let callers =
+        "callers: [{ uid: 7, spaces: [\"prod:gateway\", \"test:*\"], secrets: true }, { uid: 8, spaces: [\"*\"] }]";
     let config = read(&format!("listen: {{ unix: /b }}\n{callers}")).unwrap();
     let Listen::Unix(listen) = config.listen else { panic!("no Unix socket") };
     assert_eq!(listen.allowed_uids, [7, 8]);
-    let spaces = config.callers.unwrap();
-    let one = Space::new("prod", "gateway").unwrap();
-    assert_eq!(spaces[&Caller::Uid(7)], [Spaces::One(one), Spaces::Namespace("test".to_owned())]);
-    assert_eq!(spaces[&Caller::Uid(8)], [Spaces::All]);
+    let rights = config.callers.unwrap();
+    let spaces = vec![Spaces::One(Space::new("prod", "gateway").unwrap()), Spaces::Namespace("test".to_owned())];
+    assert_eq!(rights[&Caller::Uid(7)], Right { spaces, secrets: true });
+    assert_eq!(rights[&Caller::Uid(8)], Right { spaces: vec![Spaces::All], secrets: false });
 
     let config = read(&format!("listen: {{ unix: /b, allowedUids: [7, 8, 9] }}\n{callers}")).unwrap();
     let Listen::Unix(listen) = config.listen else { panic!("no Unix socket") };

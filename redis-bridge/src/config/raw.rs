@@ -17,6 +17,8 @@ pub(super) struct Raw {
     #[serde(default)]
     pub(super) durability: super::DurabilityMode,
     pub(super) metrics: Option<RawMetrics>,
+    pub(super) secrets_dir: Option<String>,
+    pub(super) fetch: Option<super::fetch::RawFetch>,
     #[serde(default)]
     pub(super) limits: RawLimits,
 }
@@ -46,6 +48,8 @@ pub(super) struct RawCaller {
     pub(super) uid: Option<u32>,
     pub(super) name: Option<String>,
     pub(super) spaces: Vec<String>,
+    #[serde(default)]
+    pub(super) secrets: bool,
 }
 
 #[derive(Debug, Deserialize)]

@@ -34,8 +34,13 @@ impl Certificates {
         );
     }
 
+    /// The folder.
+    pub(crate) fn path(&self) -> &Path {
+        self.0.path()
+    }
+
     /// The path of a file that was made.
-    pub(crate) fn path(&self, file: &str) -> String {
+    pub(crate) fn file(&self, file: &str) -> String {
         self.0.path().join(file).display().to_string()
     }
 

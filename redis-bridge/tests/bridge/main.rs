@@ -16,6 +16,8 @@ mod failover;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod fetch;
+#[cfg(test)]
 mod fields;
 #[cfg(test)]
 mod hostile;
@@ -23,6 +25,8 @@ mod hostile;
 mod mutual_tls;
 #[cfg(test)]
 mod rights;
+#[cfg(test)]
+mod secrets;
 #[cfg(test)]
 mod socket;
 #[cfg(test)]

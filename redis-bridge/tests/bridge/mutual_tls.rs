@@ -39,9 +39,9 @@ impl Door {
         let listen = format!(
             "listen: {{ tcp: {{ address: \"127.0.0.1:{port}\", cert: \"{}\", key: \"{}\", clientCa: \"{}\", \
              allowedNames: [Envoy.prod.example, \"spiffe://prod/envoy\"] }} }}\n{more}",
-            made.path("bridge.crt"),
-            made.path("bridge.key"),
-            made.path("callers-ca.crt"),
+            made.file("bridge.crt"),
+            made.file("bridge.key"),
+            made.file("callers-ca.crt"),
         );
         let bridge = Bridge::start(&standalone(server.port), &listen);
         Self { made, server, bridge, port }
@@ -146,7 +146,7 @@ async fn everybody_else_is_refused_and_writes_nothing() {
     let version = |version: &str| {
         let port = format!("127.0.0.1:{}", door.port);
         door.made.issue("callers-ca", "good", "DNS:envoy.prod.example", 2);
-        let (cert, key) = (door.made.path("good.crt"), door.made.path("good.key"));
+        let (cert, key) = (door.made.file("good.crt"), door.made.file("good.key"));
         let arguments = ["s_client", "-connect", &port, version, "-cipher", "DEFAULT:@SECLEVEL=0"];
         let client = Command::new("openssl").args(arguments).args(["-cert", &cert, "-key", &key]).output().unwrap();
         String::from_utf8_lossy(&client.stdout).contains("Cipher is ECDHE")

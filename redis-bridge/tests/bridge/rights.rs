@@ -48,3 +48,20 @@ async fn only_the_users_among_the_callers_are_let_in() {
     let counted = "portcullis_bridge_refused_connections_total{reason=\"foreign user\"}";
     until("the refusal is counted", || bridge.metric(counted) == 1);
 }
+
+#[tokio::test]
+async fn secrets_are_for_the_callers_that_are_named_for_them() {
+    let server = RedisServer::start(SEED_ACL, &[]);
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("idp"), "hunter2").unwrap();
+    let own = rustix::process::geteuid().as_raw();
+    let ask = json!({"names": ["idp"], "known": null, "timeoutMilliseconds": 0}).to_string();
+    for (right, expected) in [("", 403), (", secrets: false", 403), (", secrets: true", 200)] {
+        let callers = format!("callers: [{{ uid: {own}, spaces: [\"*\"]{right} }}]");
+        let more = format!("{callers}\nsecretsDir: {}", folder.path().display());
+        let bridge = Bridge::start(&standalone(server.port), &more);
+        let client = Client::new(&bridge.socket, false);
+        let (status, body) = raw(&client, Verb::Secrets, ask.clone()).await;
+        assert_eq!(status, expected, "{right}: {}", String::from_utf8_lossy(&body));
+    }
+}

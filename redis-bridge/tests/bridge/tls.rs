@@ -5,20 +5,20 @@ use portcullis_tests::redis::{RedisServer, SEED_ACL, Sentinel, USER, free_port, 
 
 use crate::certificates::Certificates;
 
-/// Two authorities; of the first, a server's certificate for 127.0.0.1, one for another name, and one that has ended.
-fn certificates() -> Certificates {
+/// Two authorities; of the first, a server's certificate for this machine, one for another name, and one that has ended.
+pub(crate) fn certificates() -> Certificates {
     let made = Certificates::new(&["ca", "other-ca"]);
-    made.issue("ca", "good", "IP:127.0.0.1", 2);
+    made.issue("ca", "good", "IP:127.0.0.1,DNS:localhost", 2);
     made.issue("ca", "misnamed", "DNS:elsewhere.example", 2);
-    made.issue("ca", "ended", "IP:127.0.0.1", -1);
+    made.issue("ca", "ended", "IP:127.0.0.1,DNS:localhost", -1);
     made
 }
 
 /// A server with this certificate, and its TLS port.
 fn server(certificates: &Certificates, name: &str, more: &[&str]) -> (RedisServer, u16) {
     let port = free_port();
-    let (cert, key) = (certificates.path(&format!("{name}.crt")), certificates.path(&format!("{name}.key")));
-    let (ca, port_text) = (certificates.path("ca.crt"), port.to_string());
+    let (cert, key) = (certificates.file(&format!("{name}.crt")), certificates.file(&format!("{name}.key")));
+    let (ca, port_text) = (certificates.file("ca.crt"), port.to_string());
     let arguments = ["--tls-port", &port_text, "--tls-cert-file", &cert, "--tls-key-file", &key];
     let arguments = [&arguments[..], &["--tls-ca-cert-file", &ca, "--tls-auth-clients", "no"], more].concat();
     (RedisServer::start(SEED_ACL, &arguments), port)
@@ -30,7 +30,7 @@ fn with(port: u16, tls: &str) -> (bool, String) {
 }
 
 fn authority(certificates: &Certificates, name: &str) -> String {
-    format!("caCert: \"{}\"", certificates.path(&format!("{name}.crt")))
+    format!("caCert: \"{}\"", certificates.file(&format!("{name}.crt")))
 }
 
 #[test]
@@ -73,7 +73,7 @@ fn a_server_that_asks_for_a_certificate_gets_the_configured_one() {
     made.issue("other-ca", "stranger", "DNS:bridge.example", 2);
     let (_server, port) = server(&made, "good", &["--tls-auth-clients", "yes"]);
     let identity = |name: &str| {
-        let (cert, key) = (made.path(&format!("{name}.crt")), made.path(&format!("{name}.key")));
+        let (cert, key) = (made.file(&format!("{name}.crt")), made.file(&format!("{name}.key")));
         format!("{}, clientCert: \"{cert}\", clientKey: \"{key}\"", authority(&made, "ca"))
     };
     let (content, said) = with(port, &identity("bridge"));
@@ -95,9 +95,9 @@ fn the_master_and_its_sentinels_have_their_own_authorities() {
         &format!(
             "tls-port {port}\ntls-cert-file {}\ntls-key-file {}\ntls-ca-cert-file {}\ntls-auth-clients no\n\
              tls-replication yes",
-            made.path("sentinel.crt"),
-            made.path("sentinel.key"),
-            made.path("ca.crt")
+            made.file("sentinel.crt"),
+            made.file("sentinel.key"),
+            made.file("ca.crt")
         ),
     );
     let with = |port: u16, tls: &str| {

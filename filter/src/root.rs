@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use portcullis_gateway::config::Config;
+use portcullis_gateway::bridge_store::Bridge;
+use portcullis_gateway::config::{Config, Storage};
 use portcullis_gateway::gateway::Gateway;
 use portcullis_gateway::memory_store::MemoryStore;
 use portcullis_gateway::provider;
@@ -26,6 +27,7 @@ use crate::ports::{TaskPorts, random};
 use crate::settle::settle;
 use crate::shared_cells::{HostClock, SharedCells};
 use crate::stream::Stream;
+use crate::task_store::WorkerStore;
 use crate::worker::{Waiter, Waiting, Worker};
 
 /// One root context.
@@ -133,9 +135,11 @@ impl Root {
     }
 
     fn flush(&mut self, worker: &Worker) {
-        let unreadable = worker.store.unreadable();
-        worker.counters.add("store", "unreadable_cells", unreadable.saturating_sub(self.unreadable));
-        self.unreadable = unreadable;
+        if let WorkerStore::Memory(memory) = &worker.store {
+            let unreadable = memory.unreadable();
+            worker.counters.add("store", "unreadable_cells", unreadable.saturating_sub(self.unreadable));
+            self.unreadable = unreadable;
+        }
         worker.counters.flush();
     }
 }
@@ -222,12 +226,18 @@ fn configure(document: &[u8], root: u32) -> Result<Worker, Vec<String>> {
     let mailbox = Mailbox::open(&format!("portcullis/queue/{root}/{name:032x}"))
         .ok_or_else(|| vec!["the host gives no queue".to_owned()])?;
     mailbox::create_list();
-    let budget = config.memory_bytes;
+    let store = match &config.storage {
+        Storage::Memory { max_bytes } => {
+            let memory = MemoryStore::new(SharedCells::create(*max_bytes), HostClock, *max_bytes);
+            WorkerStore::Memory(Rc::new(memory))
+        }
+        Storage::Bridge(settings) => WorkerStore::Bridge(Rc::new(Bridge::new(settings.clone()))),
+    };
     let crypto = HostCrypto::checked(&config.signing_keys);
     log::info!("{crypto}");
     Ok(Worker {
         gateway: Rc::new(Gateway::new(config, seed)),
-        store: MemoryStore::new(SharedCells::create(budget), HostClock, budget),
+        store,
         crypto,
         mailbox,
         counters: Counters::default(),

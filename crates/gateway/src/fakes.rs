@@ -127,7 +127,8 @@ impl<S> FakePorts<S> {
 /// An answer with a JSON body.
 #[must_use]
 pub fn json_reply(status: u16, body: &str) -> CallReply {
-    CallReply { status, content_type: Some("application/json".to_owned()), body: body.as_bytes().to_vec() }
+    let content_type = Some("application/json".to_owned());
+    CallReply { status, content_type, from_bridge: false, body: body.as_bytes().to_vec() }
 }
 
 impl<S: Store> Ports for FakePorts<S> {
@@ -161,8 +162,8 @@ impl<S> Body for FakePorts<S> {
 }
 
 impl<S> Clock for FakePorts<S> {
-    fn now(&self) -> u64 {
-        self.clock.now()
+    fn now_ms(&self) -> u64 {
+        self.clock.now_ms()
     }
 }
 
@@ -218,17 +219,22 @@ impl FixedClock {
     /// A clock at this Unix time.
     #[must_use]
     pub fn new(now: u64) -> Self {
-        Self(Rc::new(Cell::new(now)))
+        Self(Rc::new(Cell::new(now.saturating_mul(1000))))
     }
 
     /// Moves the clock on by this many seconds.
     pub fn advance(&self, seconds: u64) {
-        self.0.set(self.0.get().saturating_add(seconds));
+        self.advance_ms(seconds.saturating_mul(1000));
+    }
+
+    /// Moves the clock on by this many milliseconds.
+    pub fn advance_ms(&self, milliseconds: u64) {
+        self.0.set(self.0.get().saturating_add(milliseconds));
     }
 }
 
 impl Clock for FixedClock {
-    fn now(&self) -> u64 {
+    fn now_ms(&self) -> u64 {
         self.0.get()
     }
 }

@@ -17,6 +17,9 @@ pub trait Ports: Fetch + Body + Clock + Entropy + Crypto + Workers {
     fn store(&self) -> &Self::Store;
 }
 
+/// The longest value that a store is given, in bytes, whatever it could take: what one store refuses, every store does.
+pub const VALUE_BYTES: usize = 16 * 1024;
+
 /// Records with lifetimes. Every verb is one atomic step: a caller that disappears half way leaves either the old or
 /// the new state.
 #[expect(async_fn_in_trait, reason = "single-threaded by design: no caller needs Send")]
@@ -113,6 +116,8 @@ pub struct CallReply {
     pub status: u16,
     /// The content type, when it was sent once and is ASCII.
     pub content_type: Option<String>,
+    /// Whether it carries the bridge's marker, which nothing else sends.
+    pub from_bridge: bool,
     /// The body.
     pub body: Vec<u8>,
 }
@@ -142,8 +147,13 @@ pub struct BodyTooLarge;
 
 /// Wall-clock time.
 pub trait Clock {
-    /// Seconds since the Unix epoch.
-    fn now(&self) -> u64;
+    /// Milliseconds since the Unix epoch.
+    fn now_ms(&self) -> u64;
+
+    /// Whole seconds since the Unix epoch.
+    fn now(&self) -> u64 {
+        self.now_ms() / 1000
+    }
 }
 
 /// Randomness fit for keys.

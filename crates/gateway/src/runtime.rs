@@ -184,7 +184,7 @@ mod tests {
     use super::*;
 
     fn reply(status: u16) -> Result<CallReply, CallError> {
-        Ok(CallReply { status, content_type: None, body: Vec::new() })
+        Ok(CallReply { status, content_type: None, from_bridge: false, body: Vec::new() })
     }
 
     fn waiting<T>(started: Started<T>) -> Task<T> {

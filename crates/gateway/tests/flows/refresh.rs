@@ -189,6 +189,7 @@ fn an_answer_that_no_provider_should_give_is_refused_and_changes_nothing() {
     let text = |content_type: &str, body: &str| CallReply {
         status: 200,
         content_type: Some(content_type.to_owned()),
+        from_bridge: false,
         body: body.as_bytes().to_vec(),
     };
     let good = renewed().to_string();

@@ -1,4 +1,6 @@
 //! The answers, one type a verb, and the one refusal.
+//!
+//! What may be `null` must be there all the same: an answer that lost a field must not read as "there is no record".
 
 use serde::{Deserialize, Serialize};
 
@@ -26,6 +28,7 @@ impl From<Record> for Versioned {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct GetAnswer {
     /// The record; `null` when none lives.
+    #[serde(deserialize_with = "Option::deserialize")]
     pub record: Option<Record>,
 }
 
@@ -50,6 +53,7 @@ pub struct PutAnswer {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct WriteAnswer {
     /// The version written; `null` when the condition did not hold and nothing was.
+    #[serde(deserialize_with = "Option::deserialize")]
     pub version: Option<Version>,
 }
 
@@ -58,6 +62,7 @@ pub struct WriteAnswer {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct TakeAnswer {
     /// The record, which is gone now; `null` when there was none to take.
+    #[serde(deserialize_with = "Option::deserialize")]
     pub record: Option<Record>,
 }
 
@@ -108,6 +113,7 @@ pub struct AwaitChangeAnswer {
     /// Whether the version is another than the asker knew; `false` when the time ran out.
     pub changed: bool,
     /// The version now; `null` when no record lives.
+    #[serde(deserialize_with = "Option::deserialize")]
     pub version: Option<Version>,
 }
 

@@ -222,6 +222,15 @@ fn a_repeated_or_missing_field_is_refused() {
 }
 
 #[test]
+fn an_answer_without_its_record_is_no_word_that_there_is_none() {
+    assert!(serde_json::from_str::<GetAnswer>("{}").is_err());
+    assert!(serde_json::from_str::<TakeAnswer>("{}").is_err());
+    assert!(serde_json::from_str::<WriteAnswer>("{}").is_err());
+    assert!(serde_json::from_str::<AwaitChangeAnswer>(r#"{"changed":true}"#).is_err());
+    assert_eq!(serde_json::from_str::<GetAnswer>(r#"{"record":null}"#).unwrap(), GetAnswer { record: None });
+}
+
+#[test]
 fn a_refusal_is_never_mistaken_for_an_absent_record() {
     for cause in CAUSES {
         assert!(cause.status() >= 400);

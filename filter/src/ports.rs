@@ -3,7 +3,8 @@
 use std::rc::Rc;
 
 use portcullis_gateway::ports::{
-    Body, BodyTooLarge, CallError, CallReply, CallRequest, Clock, Crypto, Entropy, Fetch, NoEntropy, Ports, Workers,
+    Body, BodyTooLarge, CallError, CallReply, CallRequest, Clock, Crypto, Entropy, Fetch, NoEntropy, Oddity, Pause,
+    Ports, Tally, Workers,
 };
 use portcullis_gateway::runtime::Inbox;
 use portcullis_protocol::jose::alg::Alg;
@@ -58,6 +59,18 @@ impl Body for TaskPorts {
 impl Clock for TaskPorts {
     fn now_ms(&self) -> u64 {
         self.calls.now_ms()
+    }
+}
+
+impl Pause for TaskPorts {
+    async fn pause(&self) -> bool {
+        self.calls.inbox.next_tick().await
+    }
+}
+
+impl Tally for TaskPorts {
+    fn count(&self, what: Oddity) {
+        self.worker.counters.count("store", what.word());
     }
 }
 

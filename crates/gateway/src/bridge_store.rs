@@ -7,6 +7,7 @@
 //! Every try of one change carries the same idempotency key, so a retry is safe: the bridge gives it the first try's
 //! answer and changes nothing more.
 
+mod breaker;
 mod durable;
 
 use std::rc::Rc;
@@ -20,6 +21,7 @@ use portcullis_storage_api::{Bucket, Key, Owner, StoreError, Swap, Taken, Ttl, V
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use self::breaker::Breaker;
 use self::durable::is_durable;
 use crate::config::BridgeSettings;
 use crate::ports::{CallError, CallReply, CallRequest, Clock, Entropy, Fetch, Store, VALUE_BYTES};
@@ -33,20 +35,23 @@ pub struct BridgeStore<P> {
 /// What all tasks of a worker share about the bridge.
 pub struct Bridge {
     settings: BridgeSettings,
+    breaker: Breaker,
 }
 
 impl Bridge {
     /// A bridge of which nothing is known yet.
     #[must_use]
     pub fn new(settings: BridgeSettings) -> Self {
-        Self { settings }
+        Self { settings, breaker: Breaker::default() }
     }
 }
 
 /// Why a try gave no answer to the verb.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fault {
-    /// The call was not made: Envoy has no such cluster.
+    /// The call was not made: the last ones failed, and this one would have to wait for the same.
+    HeldBack,
+    /// The call could not be made: Envoy has no such cluster.
     NotSent,
     /// Nothing came back that is certainly the bridge's.
     NoWord,
@@ -57,8 +62,18 @@ enum Fault {
 impl From<Fault> for StoreError {
     fn from(fault: Fault) -> Self {
         match fault {
-            Fault::NotSent | Fault::NoWord => Self::Unavailable,
+            Fault::HeldBack | Fault::NotSent | Fault::NoWord => Self::Unavailable,
             Fault::Refused(cause) => cause.into(),
+        }
+    }
+}
+
+impl Fault {
+    /// Whether it says that the store is away, rather than what the store thinks of the request.
+    fn is_absence(self) -> bool {
+        match self {
+            Self::HeldBack | Self::NotSent | Self::NoWord | Self::Refused(RefusalCause::Unavailable) => true,
+            Self::Refused(_) => false,
         }
     }
 }
@@ -94,6 +109,19 @@ impl<P: Fetch + Clock + Entropy> BridgeStore<P> {
     }
 
     async fn attempt<A: DeserializeOwned>(&self, verb: Verb, body: &[u8]) -> Result<A, Fault> {
+        let pass = self.bridge.breaker.pass(self.ports.now_ms()).ok_or(Fault::HeldBack)?;
+        let answer = self.ask(verb, body).await;
+        match answer {
+            Err(fault) if fault.is_absence() => {
+                let random = self.ports.random().map_or(0, u64::from_le_bytes);
+                pass.failed(self.ports.now_ms(), random);
+            }
+            Ok(_) | Err(_) => pass.answered(),
+        }
+        answer
+    }
+
+    async fn ask<A: DeserializeOwned>(&self, verb: Verb, body: &[u8]) -> Result<A, Fault> {
         let BridgeSettings { cluster, timeout_ms, .. } = &self.bridge.settings;
         let call = CallRequest {
             cluster: cluster.clone(),
@@ -206,7 +234,7 @@ fn most_tries(fault: Fault, quick: bool) -> u32 {
         Fault::NoWord | Fault::Refused(RefusalCause::Unavailable) if quick => 2,
         // The write is done: only its confirmation is missing, and the bridge waits for that anew in each try.
         Fault::Refused(RefusalCause::NotDurable) => 4,
-        Fault::NotSent | Fault::NoWord | Fault::Refused(_) => 1,
+        Fault::HeldBack | Fault::NotSent | Fault::NoWord | Fault::Refused(_) => 1,
     }
 }
 

@@ -282,3 +282,34 @@ fn an_empty_bucket_says_when_to_come_back() {
         assert_eq!((sent[0]["tokens"].as_u64(), sent[0]["mutation"]["durable"].as_bool()), (Some(1), Some(false)));
     }
 }
+
+#[test]
+fn a_bridge_that_is_away_is_not_asked_by_everyone() {
+    let away = || Ok(json_reply(503, "no healthy upstream"));
+    let store = store(vec![away(), away(), away(), away(), away(), away(), away(), away(), written()]);
+    for _ in 0..50 {
+        assert_eq!(store.put_once(), Err(StoreError::Unavailable));
+    }
+    assert_eq!(store.ports.sent.borrow().len(), 5, "two calls with a retry each, and half of the third");
+    for (pause, sent) in [(250, 6), (500, 7), (1_000, 8)] {
+        store.ports.ports.clock().advance_ms(pause);
+        for _ in 0..50 {
+            assert_eq!(store.put_once(), Err(StoreError::Unavailable));
+        }
+        assert_eq!(store.ports.sent.borrow().len(), sent);
+    }
+    store.ports.ports.clock().advance_ms(2_000);
+    assert_eq!(store.put_once(), Ok(()));
+    store.sent();
+}
+
+#[test]
+fn a_bridge_that_answers_is_asked_again_however_often_it_refuses() {
+    for cause in [RefusalCause::Overloaded, RefusalCause::Full, RefusalCause::BadRequest] {
+        let store = store((0..20).map(|_| refusal(cause)).collect());
+        for _ in 0..20 {
+            assert!(store.put_once().is_err());
+        }
+        store.sent();
+    }
+}

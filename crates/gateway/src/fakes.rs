@@ -15,8 +15,8 @@ use portcullis_protocol::opaque::SessionId;
 
 pub use self::stores::{FakeCells, FakeStore};
 use crate::ports::{
-    Body, BodyTooLarge, CallError, CallReply, CallRequest, Clock, Crypto, Entropy, Fetch, NoEntropy, Ports, Store,
-    Workers,
+    Body, BodyTooLarge, CallError, CallReply, CallRequest, Clock, Crypto, Entropy, Fetch, NoEntropy, Oddity, Pause,
+    Ports, Store, Tally, Workers,
 };
 
 /// Runs a future that has nothing to wait for.
@@ -48,6 +48,8 @@ struct Script {
     no_entropy: Cell<bool>,
     refreshes: RefCell<Vec<SessionId>>,
     ended: RefCell<Vec<SessionId>>,
+    pauses: Cell<u32>,
+    oddities: RefCell<Vec<Oddity>>,
 }
 
 struct Expected {
@@ -111,6 +113,24 @@ impl<S> FakePorts<S> {
         self.script.no_entropy.set(true);
     }
 
+    /// Lets the next so many pauses pass, half a second each, as in a root task; otherwise there are none, as in a
+    /// request.
+    pub fn allow_pauses(&self, count: u32) {
+        self.script.pauses.set(count);
+    }
+
+    /// How many pauses are left.
+    #[must_use]
+    pub fn pauses_left(&self) -> u32 {
+        self.script.pauses.get()
+    }
+
+    /// What was counted since the last time of asking.
+    #[must_use]
+    pub fn take_oddities(&self) -> Vec<Oddity> {
+        self.script.oddities.take()
+    }
+
     /// The sessions whose refresh was asked for since the last time of asking.
     #[must_use]
     pub fn take_refreshes(&self) -> Vec<SessionId> {
@@ -164,6 +184,23 @@ impl<S> Body for FakePorts<S> {
 impl<S> Clock for FakePorts<S> {
     fn now_ms(&self) -> u64 {
         self.clock.now_ms()
+    }
+}
+
+impl<S> Pause for FakePorts<S> {
+    async fn pause(&self) -> bool {
+        let left = self.script.pauses.get();
+        self.script.pauses.set(left.saturating_sub(1));
+        if left > 0 {
+            self.clock.advance_ms(500);
+        }
+        left > 0
+    }
+}
+
+impl<S> Tally for FakePorts<S> {
+    fn count(&self, what: Oddity) {
+        self.script.oddities.borrow_mut().push(what);
     }
 }
 

@@ -9,7 +9,7 @@ use portcullis_protocol::opaque::SessionId;
 use portcullis_storage_api::{Bucket, Key, Owner, StoreError, Swap, Taken, Ttl, Version, Versioned};
 
 /// Everything a handler may use, for one request or one root task.
-pub trait Ports: Fetch + Body + Clock + Entropy + Crypto + Workers {
+pub trait Ports: Fetch + Body + Clock + Pause + Entropy + Crypto + Workers + Tally {
     /// The store behind it.
     type Store: Store;
 
@@ -156,6 +156,14 @@ pub trait Clock {
     }
 }
 
+/// Letting time pass.
+#[expect(async_fn_in_trait, reason = "single-threaded by design: no caller needs Send")]
+pub trait Pause {
+    /// Waits for a moment, half a second at most. `false`, at once, where nothing would ever wake the task: Envoy wakes a
+    /// request only with the answer to a call of its own, and a root task also with its tick.
+    async fn pause(&self) -> bool;
+}
+
 /// Randomness fit for keys.
 pub trait Entropy {
     /// Fills an array from the system's generator.
@@ -176,6 +184,32 @@ pub trait Crypto {
 
     /// Whether the signature is this key's over the message.
     fn verify(&self, key: &PublicKey, alg: Alg, message: &[u8], signature: &[u8]) -> bool;
+}
+
+/// Counting what an operator should hear of.
+pub trait Tally {
+    /// Counts one.
+    fn count(&self, what: Oddity);
+}
+
+/// Something that does not happen while all is well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Oddity {
+    /// A stored record does not open: it was sealed under a secret that is gone, moved here from another name, or changed.
+    Unopenable,
+    /// A session's record is older than a refresh token that was made from it: it was rolled back.
+    RolledBack,
+}
+
+impl Oddity {
+    /// Its word in the metrics.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Unopenable => "unopenable",
+            Self::RolledBack => "rolled_back",
+        }
+    }
 }
 
 /// A word to the root task and to the other workers of this Envoy.

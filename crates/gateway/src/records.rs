@@ -10,7 +10,7 @@ use portcullis_storage_api::{Key, Kind, StoreError, Swap, Ttl, Version};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::ports::{NoEntropy, Ports, Store};
+use crate::ports::{NoEntropy, Oddity, Ports, Store};
 use crate::session::Session;
 
 /// A kind of stored record.
@@ -191,8 +191,13 @@ impl<'a, P: Ports> Records<'a, P> {
         Self { ring, ports }
     }
 
-    /// Reads a record. One that does not open is treated as absent: it was sealed under a secret that is gone, or was
-    /// tampered with, and neither may stop the user from starting over.
+    /// The ports behind it.
+    pub(crate) fn ports(&self) -> &'a P {
+        self.ports
+    }
+
+    /// Reads a record. One that does not open is counted and treated as absent: it was sealed under a secret that is
+    /// gone, or was tampered with, and neither may stop the user from starting over.
     ///
     /// # Errors
     /// [`Unavailable::Store`].
@@ -257,9 +262,12 @@ impl<'a, P: Ports> Records<'a, P> {
     }
 
     fn open<R: Record>(&self, key: &Key, sealed: &[u8]) -> Option<R> {
-        let plain = self.ring.open(Purpose::Record, associated_data::<R>(key).as_bytes(), sealed).ok()?;
-        let plain = Secret::new(plain);
-        serde_json::from_slice(plain.expose()).ok()
+        let plain = self.ring.open(Purpose::Record, associated_data::<R>(key).as_bytes(), sealed).ok().map(Secret::new);
+        let record = plain.and_then(|plain| serde_json::from_slice(plain.expose()).ok());
+        if record.is_none() {
+            self.ports.count(Oddity::Unopenable);
+        }
+        record
     }
 }
 

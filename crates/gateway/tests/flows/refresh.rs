@@ -299,6 +299,24 @@ fn a_write_that_fails_is_tried_again_before_rotated_tokens_are_lost() {
 }
 
 #[test]
+fn where_time_can_pass_rotated_tokens_outlast_a_failover() {
+    let (world, session) = expired();
+    world.expect_token_answer(200, &renewed());
+    world.ports.allow_pauses(100);
+    world.store.fail_often_after(2, 30);
+    assert_eq!(value(&refresh(&world, session)), "Bearer upstream-access-2");
+    assert_eq!(world.ports.pauses_left(), 72, "three tries at once, then one each half a second");
+    assert!(stored(&world, session).unwrap().access_token.ct_eq(b"upstream-access-2"));
+
+    let (world, session) = expired();
+    world.expect_token_answer(200, &renewed());
+    world.ports.allow_pauses(100);
+    world.store.fail_often_after(2, 1_000);
+    assert_eq!(word(&refresh(&world, session)), "unavailable");
+    assert_eq!(world.ports.pauses_left(), 60, "but not for ever: the lock runs out");
+}
+
+#[test]
 fn without_a_store_nothing_is_renewed_and_nothing_is_called() {
     for passing in 0..2 {
         let (world, session) = expired();

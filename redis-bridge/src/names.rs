@@ -6,6 +6,7 @@
 use portcullis_storage_api::Key;
 use portcullis_storage_api::wire::{IdempotencyKey, Space};
 
+use crate::cluster::slot;
 use crate::script::Script;
 
 /// Makes stored names.
@@ -22,7 +23,12 @@ impl Names {
 
     /// A record, a lock or a bucket.
     pub(crate) fn record(&self, space: &Space, key: &Key) -> String {
-        format!("{}{{{}:{}}}:{key}", self.prefix, space.namespace(), space.name())
+        format!("{}{{{}}}:{key}", self.prefix, tag(space))
+    }
+
+    /// The cluster's slot of everything in a space.
+    pub(crate) fn slot(&self, space: &Space) -> u16 {
+        slot(&tag(space))
     }
 
     /// A set.
@@ -36,6 +42,10 @@ impl Names {
         let digits: String = idempotency.0.iter().map(|byte| format!("{byte:02x}")).collect();
         format!("{}:{}:{digits}", self.record(space, key), script.name())
     }
+}
+
+fn tag(space: &Space) -> String {
+    format!("{}:{}", space.namespace(), space.name())
 }
 
 #[cfg(test)]

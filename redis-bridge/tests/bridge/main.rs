@@ -2,7 +2,11 @@
 //! would have to be broken first. Needs `redis-server` on the path.
 
 #[cfg(test)]
+mod certificates;
+#[cfg(test)]
 mod client;
+#[cfg(test)]
+mod cluster;
 #[cfg(test)]
 mod contract;
 #[cfg(test)]
@@ -13,6 +17,14 @@ mod failover;
 mod faults;
 #[cfg(test)]
 mod fetch;
+#[cfg(test)]
+mod fields;
+#[cfg(test)]
+mod hostile;
+#[cfg(test)]
+mod mutual_tls;
+#[cfg(test)]
+mod rights;
 #[cfg(test)]
 mod secrets;
 #[cfg(test)]

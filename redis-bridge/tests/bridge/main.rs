@@ -12,6 +12,7 @@ mod failover;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod filter_store;
 #[cfg(test)]
 mod socket;
 #[cfg(test)]

@@ -59,7 +59,7 @@ fn answer(body: &Json) -> Result<CallReply, CallError> {
 }
 
 fn refusal(cause: RefusalCause) -> Result<CallReply, CallError> {
-    let body = serde_json::to_string(&Refusal { error: cause }).unwrap();
+    let body = serde_json::to_string(&Refusal { error: cause, secret: None }).unwrap();
     Ok(CallReply { from_bridge: true, ..json_reply(cause.status(), &body) })
 }
 

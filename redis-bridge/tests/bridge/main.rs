@@ -12,7 +12,11 @@ mod failover;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod fetch;
+#[cfg(test)]
 mod filter_store;
+#[cfg(test)]
+mod secrets;
 #[cfg(test)]
 mod socket;
 #[cfg(test)]

@@ -26,6 +26,8 @@ mod mutual_tls;
 #[cfg(test)]
 mod rights;
 #[cfg(test)]
+mod filter_store;
+#[cfg(test)]
 mod secrets;
 #[cfg(test)]
 mod socket;

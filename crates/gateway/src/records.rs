@@ -61,6 +61,8 @@ pub struct Authorization {
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Client {
+    /// Its `client_id`; the record's name is only a digest of it.
+    pub id: String,
     /// The name it gave itself.
     pub name: Option<String>,
     /// Its redirect URIs.
@@ -198,7 +200,7 @@ impl<'a, P: Ports> Records<'a, P> {
     /// [`Unavailable::Store`].
     pub async fn load<R: Record>(&self, key: &Key) -> Result<Option<Loaded<R>>, Unavailable> {
         let Some(stored) = self.ports.store().get(key).await? else { return Ok(None) };
-        Ok(self.open(key, &stored.value).map(|record| Loaded { record, version: stored.version }))
+        Ok(open(self.ring, key, &stored.value).map(|record| Loaded { record, version: stored.version }))
     }
 
     /// Writes a record, whatever was there.
@@ -223,7 +225,7 @@ impl<'a, P: Ports> Records<'a, P> {
     /// [`Unavailable::Store`].
     pub async fn take<R: Record>(&self, key: &Key) -> Result<Option<R>, Unavailable> {
         let taken = self.ports.store().take(key).await?;
-        Ok(taken.and_then(|value| self.open(key, &value)))
+        Ok(taken.and_then(|value| open(self.ring, key, &value)))
     }
 
     /// Writes a record if it still has this version; tells whether it did.
@@ -255,12 +257,14 @@ impl<'a, P: Ports> Records<'a, P> {
         let plain = Secret::new(serde_json::to_vec(record).map_err(|_| Unavailable::Store(StoreError::TooLarge))?);
         Ok(self.ring.seal(nonce, Purpose::Record, associated_data::<R>(key).as_bytes(), plain.expose()))
     }
+}
 
-    fn open<R: Record>(&self, key: &Key, sealed: &[u8]) -> Option<R> {
-        let plain = self.ring.open(Purpose::Record, associated_data::<R>(key).as_bytes(), sealed).ok()?;
-        let plain = Secret::new(plain);
-        serde_json::from_slice(plain.expose()).ok()
-    }
+/// Opens a stored record under its name; `None` when it was sealed under a secret that is not in the ring, under another
+/// name, as another type or in another layout.
+#[must_use]
+pub fn open<R: Record>(ring: &KeyRing, key: &Key, sealed: &[u8]) -> Option<R> {
+    let plain = Secret::new(ring.open(Purpose::Record, associated_data::<R>(key).as_bytes(), sealed).ok()?);
+    serde_json::from_slice(plain.expose()).ok()
 }
 
 /// The version of every record's layout. It is part of the seal: a record of another layout does not open.

@@ -1,8 +1,10 @@
 //! The bridge between Portcullis and Redis: a fixed set of verbs over a Unix socket, each one atomic step in Redis.
 //!
 //! The filter runs inside Envoy and cannot speak to Redis; this service does, and does nothing else. It holds no secret
-//! of the gateway's: the values that pass through it are sealed.
+//! of the gateway's: the values that pass through it are sealed. Only [`admin`], the operator's commands in the same
+//! binary, knows what is in a record.
 
+pub mod admin;
 pub mod config;
 mod fault;
 mod link;

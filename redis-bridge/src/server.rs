@@ -56,7 +56,7 @@ impl std::error::Error for StartError {}
 /// # Errors
 /// [`StartError::Redis`] with the reason, also for a missing grant or replica under `durability: replicated`.
 pub async fn check(config: &Config) -> Result<String, StartError> {
-    let mut seeker = Seeker::new(config, Arc::default(), Arc::default());
+    let mut seeker = Seeker::new(&config.redis, config.durability, Arc::default(), Arc::default());
     let standing = seeker.standing();
     seeker.look().await;
     let store = Store::new(Names::new(&config.key_prefix), standing, Arc::default(), Arc::default());
@@ -79,7 +79,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
         None => None,
     };
     let (metrics, nudge): (Arc<Metrics>, Arc<Notify>) = Default::default();
-    let seeker = Seeker::new(&config, Arc::clone(&metrics), Arc::clone(&nudge));
+    let seeker = Seeker::new(&config.redis, config.durability, Arc::clone(&metrics), Arc::clone(&nudge));
     let mut store = Store::new(Names::new(&config.key_prefix), seeker.standing(), nudge, Arc::clone(&metrics));
     let seeking = tokio::spawn(seeker.run());
     store.settled(FIRST_LOOK).await;

@@ -18,6 +18,8 @@ pub(super) struct Raw {
     pub(super) metrics: Option<RawMetrics>,
     #[serde(default)]
     pub(super) limits: RawLimits,
+    #[serde(default)]
+    pub(super) admin: super::admin::RawAdmin,
 }
 
 #[derive(Debug, Deserialize)]

@@ -16,7 +16,7 @@ mod stats;
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::{ArgGroup, Args, Subcommand};
 use portcullis_protocol::key_ring::{KeyRing, KeyRingError};
 use portcullis_protocol::secret::Secret;
 use portcullis_storage_api::Kind;
@@ -76,12 +76,13 @@ enum Command {
         into: Option<String>,
     },
     /// Delete everything of one gateway, or one kind of it.
+    #[command(group(ArgGroup::new("how").args(["dry_run", "yes"]).required(true)))]
     Purge {
         /// Only this kind, such as session or client.
         #[arg(long, value_parser = kind)]
         kind: Option<Kind>,
         /// Tell what would be deleted, and delete nothing.
-        #[arg(long, required_unless_present = "yes", conflicts_with = "yes")]
+        #[arg(long)]
         dry_run: bool,
         /// Do it.
         #[arg(long)]

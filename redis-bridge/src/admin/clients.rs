@@ -63,12 +63,12 @@ pub(crate) async fn delete(link: &mut Link, id: &str, output: &mut Output) -> Re
     if link.delete(&[link.name(&key)]).await? == 0 {
         return Err(AdminError::NotFound);
     }
-    let replicated = link.replicated().await?;
-    output.result(vec![
+    let mut parts = vec![
         ("deleted", Value::from(digits(&key))),
-        ("on_a_replica", Value::from(replicated)),
         ("note", Value::from("its refresh tokens are refused from now on; access tokens work until they expire")),
-    ])
+    ];
+    parts.extend(link.replicated().await?);
+    output.result(parts)
 }
 
 /// By its `client_id`, or by the digest that a list without the gateway's secrets shows. No `client_id` looks like one.

@@ -171,16 +171,16 @@ impl Link {
         written.into_iter().map(|written| Ok(told(written)?.is_some())).collect()
     }
 
-    /// Whether a replica has what was written on this connection; nothing where there should be none, or where the user
-    /// may not ask.
-    pub(crate) async fn replicated(&mut self) -> Result<Option<bool>, AdminError> {
+    /// Whether a replica has what was written on this connection, as a part of a result; nothing where there should be
+    /// no replica, or where the user may not ask.
+    pub(crate) async fn replicated(&mut self) -> Result<Option<(&'static str, serde_json::Value)>, AdminError> {
         if !self.replicated {
             return Ok(None);
         }
         let mut command = redis::cmd("WAIT");
         command.arg(1).arg(WAIT.as_millis());
         match self.call::<u64>("WAIT", &command).await {
-            Ok(replicas) => Ok(Some(replicas > 0)),
+            Ok(replicas) => Ok(Some(("on_a_replica", (replicas > 0).into()))),
             Err(AdminError::NotGranted { .. }) => Ok(None),
             Err(error) => Err(error),
         }

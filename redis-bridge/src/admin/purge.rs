@@ -39,7 +39,7 @@ pub(crate) async fn purge(
         (if dry_run { "would_delete" } else { "deleted" }, json!(counts)),
     ];
     if !dry_run {
-        parts.push(("on_a_replica", Value::from(link.replicated().await?)));
+        parts.extend(link.replicated().await?);
     }
     output.result(parts)
 }

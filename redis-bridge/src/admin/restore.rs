@@ -75,7 +75,7 @@ pub(crate) async fn restore(link: &mut Link, path: &Path, how: How, output: &mut
         ("expired", Value::from(expired)),
     ];
     if !how.dry_run {
-        parts.push(("on_a_replica", Value::from(link.replicated().await?)));
+        parts.extend(link.replicated().await?);
     }
     output.result(parts)
 }

@@ -80,11 +80,9 @@ pub(crate) async fn revoke(
     let mut parts =
         vec![("user", Value::from(user)), (if dry_run { "would_end" } else { "ended" }, Value::from(ended))];
     if !dry_run {
-        let replicated = if ended > 0 { link.replicated().await? } else { None };
-        parts.extend([
-            ("on_a_replica", Value::from(replicated)),
-            ("note", Value::from("filters check their caches again within 60 s: until then an access token may work")),
-        ]);
+        let note = "filters check their caches again within 60 s: until then an access token may work";
+        parts.push(("note", Value::from(note)));
+        parts.extend(link.replicated().await?);
     }
     output.result(parts)?;
     all_opened(unopened)

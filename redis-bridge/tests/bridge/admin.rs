@@ -233,6 +233,11 @@ async fn behind_sentinels_the_master_is_found_and_what_a_replica_has_is_told() {
     assert_eq!((&ended["ended"], &ended["on_a_replica"]), (&Value::from(2), &Value::from(true)));
     let file = operator.file("backup");
     assert_eq!(operator.json(&["backup", &file]).document()["kinds"]["session"], 1);
+    // Without the grant nothing is claimed.
+    cli(group.master(), &["ACL", "SETUSER", "portcullis-admin", "-wait"]);
+    let untold = operator.json(&["sessions", "revoke", "--user", "alice"]).document();
+    assert!(untold.get("on_a_replica").is_none());
+    cli(group.master(), &["ACL", "SETUSER", "portcullis-admin", "+wait"]);
     cli(group.master(), &["FLUSHALL"]);
     let restored = operator.json(&["restore", &file]).document();
     assert_eq!((&restored["written"], &restored["on_a_replica"]), (&restored["records"], &Value::from(true)));

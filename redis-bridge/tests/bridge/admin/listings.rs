@@ -141,7 +141,7 @@ async fn twenty_thousand_records_are_listed_in_bounded_time_and_memory() {
     let operator = Operator::new(&standalone(server.port));
     let started = Instant::now();
     // All values together are 80 MB: whoever kept them would not fit.
-    let limit = "ulimit -d 40000 && exec \"$0\" \"$@\"";
+    let limit = "ulimit -d 20000 && exec \"$0\" \"$@\"";
     let mut shell = Command::new("/bin/sh");
     shell.args(["-c", limit]).arg(place::bridge());
     let done = operator.command(&mut shell, &["clients", "list", "--json"]).output().unwrap();

@@ -62,6 +62,7 @@ fn what_is_asked_for_wrongly_ends_with_two_and_reaches_no_redis() {
         let done = operator.run(command);
         assert_eq!((done.code, done.out.as_str()), (2, ""), "{command:?}: {}", done.err);
     }
+    assert!(operator.run(&["purge"]).err.contains("--dry-run|--yes"));
     assert_eq!(operator.run(&["stats"]).code, 1);
 }
 

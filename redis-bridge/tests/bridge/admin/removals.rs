@@ -34,7 +34,7 @@ async fn a_users_sessions_end_with_the_providers_tokens_and_nobody_elses_do() {
     assert_eq!(scene.names(), before);
     let ended = scene.operator.run(&["sessions", "revoke", "--user", "alice"]);
     assert_eq!(ended.code, 0, "{}", ended.err);
-    assert!(ended.out.contains("ended         2") && ended.out.contains("within 60 s"), "{}", ended.out);
+    assert!(ended.out.contains("ended  2") && ended.out.contains("within 60 s"), "{}", ended.out);
     for (number, there) in [(1, false), (2, false), (3, true)] {
         let (session, upstream) = keys(number);
         assert_eq!(scene.load::<Session>(&session).await.is_some(), there);

@@ -1,7 +1,11 @@
 //! The configuration: what is written, checked as a whole, every fault of it named.
 
 pub mod admin;
+mod fetch;
 mod raw;
+mod secrets;
+
+pub use fetch::{Domains, Fetch, Network};
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -27,6 +31,10 @@ pub struct Config {
     pub durability: DurabilityMode,
     /// Where the metrics are served, if anywhere.
     pub metrics: Option<SocketAddr>,
+    /// The folder whose files are served as secrets, if any are.
+    pub secrets_dir: Option<PathBuf>,
+    /// How documents are fetched, if any are.
+    pub fetch: Option<Fetch>,
     /// How much is taken on.
     pub limits: Limits,
 }
@@ -225,6 +233,8 @@ impl Reader<'_> {
             let parsed = metrics.listen.parse().ok();
             self.known(parsed, "metrics.listen", "not an address and a port, like 127.0.0.1:9464")
         });
+        let secrets_dir = raw.secrets_dir.and_then(|folder| self.secrets_dir(folder));
+        let fetch = raw.fetch.and_then(|fetch| self.fetch(fetch));
         let limits = raw.limits;
         for (path, value, most) in [
             ("limits.connections", limits.connections, 65_536),
@@ -241,6 +251,8 @@ impl Reader<'_> {
             redis: redis?,
             durability: raw.durability,
             metrics,
+            secrets_dir,
+            fetch,
             limits: Limits {
                 connections: limits.connections,
                 in_flight: limits.in_flight,

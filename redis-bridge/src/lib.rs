@@ -1,18 +1,21 @@
 //! The bridge between Portcullis and Redis: a fixed set of verbs over a Unix socket, each one atomic step in Redis.
 //!
-//! The filter runs inside Envoy and cannot speak to Redis; this service does, and does nothing else. It holds no secret
-//! of the gateway's: the values that pass through it are sealed. Only [`admin`], the operator's commands in the same
-//! binary, knows what is in a record.
+//! The filter runs inside Envoy and cannot speak to Redis; this service does. The values that pass through it are sealed.
+//! Where the operator has it so, it also serves the filter secrets from files, and fetches documents for it from addresses
+//! that strangers name.
+//! Only [`admin`], the operator's commands in the same binary, knows what is in a record.
 
 pub mod admin;
 pub mod config;
 mod fault;
+mod fetch;
 mod link;
 mod master;
 mod metrics;
 mod names;
 mod routes;
 mod script;
+mod secrets;
 mod seek;
 mod server;
 mod store;

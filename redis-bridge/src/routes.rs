@@ -16,8 +16,18 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout};
 
 use crate::config::Limits;
+use crate::fetch::Fetcher;
 use crate::metrics::Metrics;
+use crate::secrets::SecretFiles;
 use crate::store::Store;
+
+/// What the bridge does beside keeping records, as far as it is configured.
+pub(crate) struct Services {
+    /// Serves secrets.
+    pub(crate) secrets: Option<SecretFiles>,
+    /// Fetches documents.
+    pub(crate) fetcher: Option<Fetcher>,
+}
 
 /// What answers the requests of all connections.
 pub(crate) struct Bridge {
@@ -29,14 +39,22 @@ pub(crate) struct Bridge {
     queue: Semaphore,
     /// Waits for a change: they are long and cost little, so they do not take the operations' turns.
     watchers: Semaphore,
+    services: Services,
     metrics: Arc<Metrics>,
 }
 
 impl Bridge {
     /// Over a store, within limits.
-    pub(crate) fn new(store: Store, limits: Limits, metrics: Arc<Metrics>) -> Self {
+    pub(crate) fn new(store: Store, services: Services, limits: Limits, metrics: Arc<Metrics>) -> Self {
         let (turns, queue) = (Semaphore::new(limits.in_flight), Semaphore::new(limits.queue));
-        Self { store, deadline: limits.deadline, turns, queue, watchers: Semaphore::new(WATCHERS), metrics }
+        Self { store, deadline: limits.deadline, turns, queue, watchers: Semaphore::new(WATCHERS), services, metrics }
+    }
+
+    /// Ends what only waits, so that it does not hold up the end of the bridge.
+    pub(crate) fn end_waiting(&self) {
+        if let Some(secrets) = &self.services.secrets {
+            secrets.end_waiting();
+        }
     }
 
     /// What is counted.
@@ -56,7 +74,7 @@ impl Bridge {
         let answer = self.admitted(verb, request, &mut started).await;
         let (outcome, answer) = match answer {
             Ok(body) => ("ok", page(StatusCode::OK, "application/json", body)),
-            Err(cause) => (outcome(cause), refusal(cause)),
+            Err(refused) => (outcome(refused.error), refusal(refused)),
         };
         self.metrics.request(verb.name(), outcome, started.elapsed());
         answer
@@ -67,18 +85,26 @@ impl Bridge {
         verb: Verb,
         request: Request<Incoming>,
         started: &mut Instant,
-    ) -> Result<Vec<u8>, RefusalCause> {
+    ) -> Result<Vec<u8>, Refusal> {
         // The body first: a caller that sends slowly must not hold a turn meanwhile.
         let body = timeout(BODY, read(request)).await.map_err(|_| RefusalCause::BadRequest)??;
         *started = Instant::now();
         match verb {
             Verb::Health => {
                 let HealthRequest {} = parsed(&body)?;
-                written(&self.store.health())
+                Ok(written(&self.store.health())?)
+            }
+            Verb::Secrets => {
+                let secrets = self.services.secrets.as_ref().ok_or(RefusalCause::NotConfigured)?;
+                Ok(written(&secrets.answer(parsed(&body)?).await?)?)
+            }
+            Verb::FetchDocument => {
+                let fetcher = self.services.fetcher.as_ref().ok_or(RefusalCause::NotConfigured)?;
+                Ok(written(&fetcher.answer(&parsed(&body)?).await?)?)
             }
             Verb::AwaitChange => {
                 let _permit = self.watchers.try_acquire().map_err(|_| RefusalCause::Overloaded)?;
-                self.done(verb, &body).await
+                Ok(self.done(verb, &body).await?)
             }
             Verb::Get
             | Verb::GetMany
@@ -96,7 +122,7 @@ impl Bridge {
                 let _turn = self.turn().await?;
                 let _held = self.metrics.in_flight.hold();
                 let done = timeout(self.deadline, self.done(verb, &body)).await;
-                done.map_err(|_| RefusalCause::Unavailable)?
+                Ok(done.map_err(|_| RefusalCause::Unavailable)??)
             }
         }
     }
@@ -132,6 +158,7 @@ impl Bridge {
             Verb::AwaitChange => written(&store.await_change(parsed(body)?).await?),
             Verb::TakeTokens => written(&store.take_tokens(parsed(body)?).await?),
             Verb::Health => written(&store.health()),
+            Verb::Secrets | Verb::FetchDocument => Err(RefusalCause::NotConfigured),
         }
     }
 }
@@ -179,11 +206,12 @@ fn written<T: Serialize>(answer: &T) -> Result<Vec<u8>, RefusalCause> {
     serde_json::to_vec(answer).map_err(|_| RefusalCause::Unavailable)
 }
 
-fn refusal(cause: RefusalCause) -> Response<Full<Bytes>> {
-    let status = StatusCode::from_u16(cause.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let body = written(&Refusal { error: cause }).unwrap_or_default();
+fn refusal(refused: impl Into<Refusal>) -> Response<Full<Bytes>> {
+    let refused = refused.into();
+    let status = StatusCode::from_u16(refused.error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let body = written(&refused).unwrap_or_default();
     let mut answer = page(status, "application/json", body);
-    if cause.is_passing() {
+    if refused.error.is_passing() {
         answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
     }
     answer
@@ -208,6 +236,8 @@ fn outcome(cause: RefusalCause) -> &'static str {
         RefusalCause::NotDurable => "not_durable",
         RefusalCause::Full => "full",
         RefusalCause::Corrupt => "corrupt",
+        RefusalCause::NotServed => "not_served",
+        RefusalCause::NotConfigured => "not_configured",
     }
 }
 

@@ -19,9 +19,11 @@ use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::sync::{Notify, Semaphore};
 
 use crate::config::{Config, Listen};
+use crate::fetch::{Fetcher, SystemResolver};
 use crate::metrics::Metrics;
 use crate::names::Names;
-use crate::routes::{Bridge, observe};
+use crate::routes::{Bridge, Services, observe};
+use crate::secrets::SecretFiles;
 use crate::seek::Seeker;
 use crate::store::Store;
 
@@ -34,6 +36,8 @@ pub enum StartError {
     InUse,
     /// The metrics' address cannot be listened on.
     Metrics(io::Error),
+    /// TLS for fetched documents cannot be set up.
+    Tls(rustls::Error),
     /// Redis cannot be used; only where it is asked for before serving.
     Redis(String),
 }
@@ -44,6 +48,7 @@ impl std::fmt::Display for StartError {
             Self::Socket(error) => write!(f, "the socket cannot be listened on: {error}"),
             Self::InUse => f.write_str("another process listens on the socket"),
             Self::Metrics(error) => write!(f, "the metrics' address cannot be listened on: {error}"),
+            Self::Tls(error) => write!(f, "TLS cannot be set up: {error}"),
             Self::Redis(reason) => write!(f, "redis cannot be used: {reason}"),
         }
     }
@@ -83,12 +88,17 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
     let mut store = Store::new(Names::new(&config.key_prefix), seeker.standing(), nudge, Arc::clone(&metrics));
     let seeking = tokio::spawn(seeker.run());
     store.settled(FIRST_LOOK).await;
-    let bridge = Arc::new(Bridge::new(store, config.limits, Arc::clone(&metrics)));
+    let secrets = config.secrets_dir.clone().map(|folder| SecretFiles::new(folder, Arc::clone(&metrics)));
+    let fetcher =
+        config.fetch.clone().map(|rules| Fetcher::new(rules, SystemResolver::default(), Arc::clone(&metrics)));
+    let services = Services { secrets, fetcher: fetcher.transpose().map_err(StartError::Tls)? };
+    let bridge = Arc::new(Bridge::new(store, services, config.limits, Arc::clone(&metrics)));
     let observing = metrics_listener.map(|listener| tokio::spawn(serve_metrics(listener, Arc::clone(&bridge))));
     tracing::info!(socket = %config.listen.path.display(), "serving");
     let graceful = GracefulShutdown::new();
     accept(&listener, &config, &bridge, &graceful, shutdown).await;
     tracing::info!("draining");
+    bridge.end_waiting();
     drop(listener);
     // The socket's file is ours alone since it was bound; a failure leaves a file that the next start removes.
     let _ = std::fs::remove_file(&config.listen.path);

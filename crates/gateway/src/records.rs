@@ -10,7 +10,7 @@ use portcullis_storage_api::{Key, Kind, StoreError, Swap, Ttl, Version};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::ports::{NoEntropy, Ports, Store};
+use crate::ports::{NoEntropy, Oddity, Ports, Store};
 use crate::session::Session;
 
 /// A kind of stored record.
@@ -193,14 +193,19 @@ impl<'a, P: Ports> Records<'a, P> {
         Self { ring, ports }
     }
 
-    /// Reads a record. One that does not open is treated as absent: it was sealed under a secret that is gone, or was
-    /// tampered with, and neither may stop the user from starting over.
+    /// The ports behind it.
+    pub(crate) fn ports(&self) -> &'a P {
+        self.ports
+    }
+
+    /// Reads a record. One that does not open is counted and treated as absent: it was sealed under a secret that is
+    /// gone, or was tampered with, and neither may stop the user from starting over.
     ///
     /// # Errors
     /// [`Unavailable::Store`].
     pub async fn load<R: Record>(&self, key: &Key) -> Result<Option<Loaded<R>>, Unavailable> {
         let Some(stored) = self.ports.store().get(key).await? else { return Ok(None) };
-        Ok(open(self.ring, key, &stored.value).map(|record| Loaded { record, version: stored.version }))
+        Ok(self.open(key, &stored.value).map(|record| Loaded { record, version: stored.version }))
     }
 
     /// Writes a record, whatever was there.
@@ -225,7 +230,7 @@ impl<'a, P: Ports> Records<'a, P> {
     /// [`Unavailable::Store`].
     pub async fn take<R: Record>(&self, key: &Key) -> Result<Option<R>, Unavailable> {
         let taken = self.ports.store().take(key).await?;
-        Ok(taken.and_then(|value| open(self.ring, key, &value)))
+        Ok(taken.and_then(|value| self.open(key, &value)))
     }
 
     /// Writes a record if it still has this version; tells whether it did.
@@ -256,6 +261,14 @@ impl<'a, P: Ports> Records<'a, P> {
         // Records are plain structs of strings and numbers, so serializing one cannot fail; were it to, nothing is stored.
         let plain = Secret::new(serde_json::to_vec(record).map_err(|_| Unavailable::Store(StoreError::TooLarge))?);
         Ok(self.ring.seal(nonce, Purpose::Record, associated_data::<R>(key).as_bytes(), plain.expose()))
+    }
+
+    fn open<R: Record>(&self, key: &Key, sealed: &[u8]) -> Option<R> {
+        let record = open(self.ring, key, sealed);
+        if record.is_none() {
+            self.ports.count(Oddity::Unopenable);
+        }
+        record
     }
 }
 

@@ -59,6 +59,15 @@ redis:
   tls: { caCert: /nowhere/ca.crt, verify: no }
   aclUserConfig: { username: { env: ABSENT } }
 metrics: { listen: here }
+secretsDir: /nowhere/secrets
+fetch:
+  allowedPorts: []
+  allowedDomains: ["a b"]
+  allowAddresses: ["10.0.0.0"]
+  perMinute: 0
+  perHostPerMinute: 6001
+  caCert: /nowhere/ca.crt
+  redirects: 1
 limits: { connections: 0 }
 "#,
     );
@@ -74,6 +83,14 @@ limits: { connections: 0 }
         "redis.aclUserConfig.username",
         "redis.aclUserConfig.password",
         "metrics.listen",
+        "secretsDir",
+        "fetch.redirects",
+        "fetch.allowedPorts",
+        "fetch.allowedDomains",
+        "fetch.allowAddresses",
+        "fetch.perMinute",
+        "fetch.perHostPerMinute",
+        "fetch.caCert",
         "limits.connections",
     ];
     for path in expected {
@@ -149,4 +166,15 @@ fn sentinels_are_asked_with_the_masters_tls_unless_they_have_their_own() {
         |own: &str| format!("listen: {{ unix: /b }}\nredis: {{ addr: a, tls: {{ insecureSkipVerify: true }}{own} }}");
     assert!(read(&text("")).unwrap().redis.sentinel_tls.unwrap().insecure);
     assert!(!read(&text(", sentinelTls: {}")).unwrap().redis.sentinel_tls.unwrap().insecure);
+}
+
+#[test]
+fn nothing_is_fetched_or_served_unless_it_is_asked_for() {
+    let config = read("listen: { unix: /b }\nredis: { addr: a }").unwrap();
+    assert!(config.fetch.is_none() && config.secrets_dir.is_none());
+    let config = read("listen: { unix: /b }\nredis: { addr: a }\nfetch: {}").unwrap();
+    let fetch = config.fetch.unwrap();
+    assert_eq!((fetch.ports, fetch.domains, fetch.allow_addresses), (vec![443], vec![Domains::All], Vec::new()));
+    assert_eq!((fetch.per_host_per_minute, fetch.per_minute), (10, 60));
+    assert!(!fetch.roots.is_empty());
 }

@@ -16,6 +16,8 @@ pub(super) struct Raw {
     #[serde(default)]
     pub(super) durability: super::DurabilityMode,
     pub(super) metrics: Option<RawMetrics>,
+    pub(super) secrets_dir: Option<String>,
+    pub(super) fetch: Option<super::fetch::RawFetch>,
     #[serde(default)]
     pub(super) limits: RawLimits,
     #[serde(default)]

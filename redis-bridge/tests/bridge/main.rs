@@ -14,6 +14,9 @@ mod failover;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod fetch;
+#[cfg(test)]
+mod secrets;
 #[cfg(test)]
 mod socket;
 #[cfg(test)]

@@ -8,8 +8,8 @@ use tempfile::TempDir;
 use portcullis_tests::bridge::check;
 use portcullis_tests::redis::{RedisServer, SEED_ACL, USER, free_port};
 
-/// Two authorities; of the first, a server's certificate for 127.0.0.1, one for another name, and one that has ended.
-fn certificates() -> TempDir {
+/// Two authorities; of the first, a server's certificate for this machine, one for another name, and one that has ended.
+pub(crate) fn certificates() -> TempDir {
     let folder = TempDir::new().unwrap();
     for authority in ["ca", "other-ca"] {
         openssl(
@@ -19,9 +19,11 @@ fn certificates() -> TempDir {
             ),
         );
     }
-    for (name, subject, days) in
-        [("good", "IP:127.0.0.1", "2"), ("misnamed", "DNS:elsewhere.example", "2"), ("ended", "IP:127.0.0.1", "-1")]
-    {
+    for (name, subject, days) in [
+        ("good", "IP:127.0.0.1,DNS:localhost", "2"),
+        ("misnamed", "DNS:elsewhere.example", "2"),
+        ("ended", "IP:127.0.0.1,DNS:localhost", "-1"),
+    ] {
         std::fs::write(folder.path().join(format!("{name}.ext")), format!("subjectAltName={subject}\n")).unwrap();
         openssl(
             folder.path(),

@@ -204,6 +204,7 @@ fn an_answer_that_no_provider_should_give_is_refused_and_changes_nothing() {
     let text = |content_type: &str, body: &str| CallReply {
         status: 200,
         content_type: Some(content_type.to_owned()),
+        from_bridge: false,
         body: body.as_bytes().to_vec(),
     };
     let good = renewed().to_string();
@@ -310,6 +311,24 @@ fn a_write_that_fails_is_tried_again_before_rotated_tokens_are_lost() {
     assert_eq!(value(&refresh(&world, session)), "Bearer upstream-access-2");
     assert!(!world.store.call_off());
     assert!(stored(&world, session).unwrap().access_token.ct_eq(b"upstream-access-2"));
+}
+
+#[test]
+fn where_time_can_pass_rotated_tokens_outlast_a_failover() {
+    let (world, session) = expired();
+    world.expect_token_answer(200, &renewed());
+    world.ports.allow_pauses(100);
+    world.store.fail_often_after(2, 30);
+    assert_eq!(value(&refresh(&world, session)), "Bearer upstream-access-2");
+    assert_eq!(world.ports.pauses_left(), 72, "three tries at once, then one each half a second");
+    assert!(stored(&world, session).unwrap().access_token.ct_eq(b"upstream-access-2"));
+
+    let (world, session) = expired();
+    world.expect_token_answer(200, &renewed());
+    world.ports.allow_pauses(100);
+    world.store.fail_often_after(2, 1_000);
+    assert_eq!(word(&refresh(&world, session)), "unavailable");
+    assert_eq!(world.ports.pauses_left(), 60, "but not for ever: the lock runs out");
 }
 
 #[test]

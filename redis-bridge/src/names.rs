@@ -8,6 +8,7 @@ use portcullis_storage_api::{Key, Kind};
 use serde::Deserialize as _;
 use serde::de::value::{Error, StrDeserializer};
 
+use crate::cluster::slot;
 use crate::script::Script;
 
 /// Makes stored names.
@@ -38,6 +39,11 @@ impl Names {
     /// A record, a lock or a bucket.
     pub(crate) fn record(&self, space: &Space, key: &Key) -> String {
         format!("{}{key}", self.of_space(space))
+    }
+
+    /// The cluster's slot of everything in a space.
+    pub(crate) fn slot(&self, space: &Space) -> u16 {
+        slot(&tag(space))
     }
 
     /// A set.
@@ -79,13 +85,17 @@ impl Names {
     }
 
     fn of_space(&self, space: &Space) -> String {
-        format!("{}{{{}:{}}}:", self.prefix, space.namespace(), space.name())
+        format!("{}{{{}}}:", self.prefix, tag(space))
     }
 }
 
 /// Reads a record's name as the wire writes it, a kind, a colon and 64 hex digits.
 pub(crate) fn key(text: &str) -> Option<Key> {
     Key::deserialize(StrDeserializer::<Error>::new(text)).ok()
+}
+
+fn tag(space: &Space) -> String {
+    format!("{}:{}", space.namespace(), space.name())
 }
 
 #[cfg(test)]

@@ -159,7 +159,8 @@ fn digest(value: &SecretValue) -> [u8; 32] {
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 const READ: Duration = Duration::from_secs(2);
 const READS: usize = 4;
-const WATCHERS: usize = 64;
+/// Every worker of every Envoy waits with one request.
+const WATCHERS: usize = 256;
 const NAMES: usize = 1_024;
 
 #[cfg(test)]

@@ -73,6 +73,11 @@ impl Link {
     /// # Errors
     /// [`AdminError::Redis`].
     pub(crate) async fn open(config: &AdminConfig, space: Space) -> Result<Self, AdminError> {
+        if matches!(config.redis.place, Place::Cluster(_)) {
+            return Err(AdminError::Usage(
+                "a cluster cannot be administered yet; only one server or a group".to_owned(),
+            ));
+        }
         let mut seeker = Seeker::new(&config.redis, DurabilityMode::Async, Default::default(), Default::default());
         let (endpoint, connection) = seeker.find().await.map_err(|(endpoint, fault)| {
             let place =

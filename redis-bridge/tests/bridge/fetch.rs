@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::net::Ipv4Addr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -112,13 +112,10 @@ fn start(fetch: &str) -> (RedisServer, Bridge) {
 }
 
 /// The operator's words that let the site be reached.
-fn allowing(site: &Website, folder: &Path, authority: &str) -> String {
-    let ca = folder.join(authority);
-    format!(
-        "allowedPorts: [{}], allowAddresses: [\"127.0.0.0/8\", \"::1/128\"], caCert: \"{}\", perHostPerMinute: 100, perMinute: 100",
-        site.port,
-        ca.display()
-    )
+fn allowing(site: &Website, authority: Option<PathBuf>) -> String {
+    let ca = authority.map(|file| format!("caCert: \"{}\", ", file.display())).unwrap_or_default();
+    let addresses = "allowAddresses: [\"127.0.0.0/8\", \"::1/128\"]";
+    format!("{ca}allowedPorts: [{}], {addresses}, perHostPerMinute: 100, perMinute: 100", site.port)
 }
 
 async fn fetch(client: &Client, url: &str) -> Result<Document, FetchFailure> {
@@ -133,7 +130,7 @@ async fn fetch(client: &Client, url: &str) -> Result<Document, FetchFailure> {
 async fn a_document_is_fetched_and_what_is_none_is_not() {
     let folder = certificates();
     let site = Website::start(Some((folder.path(), "good"))).await;
-    let (_server, bridge) = start(&allowing(&site, folder.path(), "ca.crt"));
+    let (_server, bridge) = start(&allowing(&site, Some(folder.path().join("ca.crt"))));
     let client = Client::new(&bridge.socket, false);
     let document = fetch(&client, &site.url("/client.json?canary=8d1f6a")).await.unwrap();
     assert_eq!((document.content_type.as_str(), document.body.as_bytes()), ("application/json", b"{}".as_slice()));
@@ -162,14 +159,19 @@ async fn a_document_is_fetched_and_what_is_none_is_not() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn only_a_server_that_is_vouched_for_by_its_name_is_spoken_to() {
     let folder = certificates();
-    for (certificate, authority) in
-        [(Some("misnamed"), "ca.crt"), (Some("ended"), "ca.crt"), (Some("good"), "other-ca.crt"), (None, "ca.crt")]
-    {
+    for (certificate, authority) in [
+        (Some("misnamed"), Some("ca.crt")),
+        (Some("ended"), Some("ca.crt")),
+        (Some("good"), Some("other-ca.crt")),
+        // A private authority that nobody named.
+        (Some("good"), None),
+        (None, Some("ca.crt")),
+    ] {
         let site = Website::start(certificate.map(|name| (folder.path(), name))).await;
-        let (_server, bridge) = start(&allowing(&site, folder.path(), authority));
+        let (_server, bridge) = start(&allowing(&site, authority.map(|name| folder.path().join(name))));
         let client = Client::new(&bridge.socket, false);
         let failed = fetch(&client, &site.url("/client.json?canary")).await;
-        assert_eq!(failed, Err(FetchFailure::Tls), "{certificate:?} {authority}");
+        assert_eq!(failed, Err(FetchFailure::Tls), "{certificate:?} {authority:?}");
         let heard = site.heard();
         assert!(heard.iter().all(|head| !head.contains("canary")), "the address was told to the wrong server");
     }
@@ -210,7 +212,7 @@ async fn nothing_inside_is_reached_unless_the_operator_allows_it() {
 async fn servers_that_stall_are_given_up_and_hold_nothing_else_up() {
     let folder = certificates();
     let site = Website::start(Some((folder.path(), "good"))).await;
-    let (_server, bridge) = start(&allowing(&site, folder.path(), "ca.crt"));
+    let (_server, bridge) = start(&allowing(&site, Some(folder.path().join("ca.crt"))));
     let started = Instant::now();
     let stalled = (0..16).map(|number| {
         let url = site.url(if number % 2 == 0 { "/silent" } else { "/drip" });
@@ -237,7 +239,8 @@ async fn servers_that_stall_are_given_up_and_hold_nothing_else_up() {
 async fn documents_are_fetched_only_so_often_and_only_where_it_is_configured() {
     let folder = certificates();
     let site = Website::start(Some((folder.path(), "good"))).await;
-    let words = allowing(&site, folder.path(), "ca.crt").replace("perHostPerMinute: 100", "perHostPerMinute: 2");
+    let words =
+        allowing(&site, Some(folder.path().join("ca.crt"))).replace("perHostPerMinute: 100", "perHostPerMinute: 2");
     let (server, bridge) = start(&words);
     let client = Client::new(&bridge.socket, false);
     assert!(fetch(&client, &site.url("/a")).await.is_ok() && fetch(&client, &site.url("/b")).await.is_ok());

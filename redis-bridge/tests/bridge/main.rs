@@ -4,7 +4,11 @@
 #[cfg(test)]
 mod admin;
 #[cfg(test)]
+mod certificates;
+#[cfg(test)]
 mod client;
+#[cfg(test)]
+mod cluster;
 #[cfg(test)]
 mod contract;
 #[cfg(test)]
@@ -15,6 +19,14 @@ mod failover;
 mod faults;
 #[cfg(test)]
 mod fetch;
+#[cfg(test)]
+mod fields;
+#[cfg(test)]
+mod hostile;
+#[cfg(test)]
+mod mutual_tls;
+#[cfg(test)]
+mod rights;
 #[cfg(test)]
 mod secrets;
 #[cfg(test)]

@@ -151,13 +151,13 @@ async fn those_who_wait_are_bounded_and_do_not_hold_up_the_end() {
     let (_server, mut bridge) = start(&folder);
     let known = ask(&Client::new(&bridge.socket, false), &["idp"], None, 0).await.unwrap().revision;
     let socket = bridge.socket.clone();
-    let waiting: Vec<_> = (0..64)
+    let waiting: Vec<_> = (0..256)
         .map(|_| {
             let client = Client::new(&socket, false);
             tokio::spawn(async move { ask(&client, &["idp"], Some(known), 30_000).await })
         })
         .collect();
-    until("all wait", || bridge.metric("portcullis_bridge_secret_waits") == 64);
+    until("all wait", || bridge.metric("portcullis_bridge_secret_waits") == 256);
     let refusal = ask(&Client::new(&socket, false), &["idp"], Some(known), 0).await.unwrap_err();
     assert_eq!(refusal.error, RefusalCause::Overloaded);
     let started = Instant::now();

@@ -113,3 +113,9 @@ fn a_replica_is_not_taken_for_the_master() {
     assert!(done.code == 1 && done.err.contains("not_master"), "{}", done.err);
     assert_eq!(cli(master.port, &["PING"]), "PONG");
 }
+
+#[test]
+fn a_cluster_is_refused() {
+    let done = Operator::new("cluster: { addrs: [\"127.0.0.1:1\"] }").run(&["purge", "--yes"]);
+    assert!(done.code == 2 && done.err.contains("a cluster cannot be administered"), "{}", done.err);
+}

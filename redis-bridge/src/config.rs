@@ -1,5 +1,6 @@
 //! The configuration: what is written, checked as a whole, every fault of it named.
 
+pub mod admin;
 mod fetch;
 mod listen;
 mod raw;
@@ -184,30 +185,33 @@ impl Config {
     /// # Errors
     /// Every [`Problem`] found.
     pub fn read(text: &str, environment: &BTreeMap<String, String>) -> Result<Self, Vec<Problem>> {
-        let mut file: serde_json::Value =
-            raw::yaml(text).map_err(|error| vec![problem("(file)", error.to_string())])?;
-        raw::lay_over(&mut file, environment.iter().map(|(name, text)| (name.clone(), text.clone())));
-        let mut problems = Vec::new();
-        let mut track = serde_path_to_error::Track::new();
-        let unknown = &mut |path: serde_ignored::Path<'_>| {
-            problems.push(problem(&path.to_string().replace(".?", ""), "unknown field"))
-        };
-        let parsed = Raw::deserialize(serde_ignored::Deserializer::new(
-            serde_path_to_error::Deserializer::new(&file, &mut track),
-            unknown,
-        ));
-        let raw = match parsed {
-            Ok(raw) => raw,
-            Err(error) => {
-                problems.push(problem(&track.path().to_string(), error.to_string()));
-                return Err(problems);
-            }
-        };
-        let mut reader = Reader { environment, problems };
+        let (raw, mut reader) = parse(text, environment)?;
         let config = reader.config(raw);
         match config {
             Some(config) if reader.problems.is_empty() => Ok(config),
             Some(_) | None => Err(reader.problems),
+        }
+    }
+}
+
+/// Reads what is written, and notes what is unknown.
+fn parse<'a>(text: &str, environment: &'a BTreeMap<String, String>) -> Result<(Raw, Reader<'a>), Vec<Problem>> {
+    let mut file: serde_json::Value = raw::yaml(text).map_err(|error| vec![problem("(file)", error.to_string())])?;
+    raw::lay_over(&mut file, environment.iter().map(|(name, text)| (name.clone(), text.clone())));
+    let mut problems = Vec::new();
+    let mut track = serde_path_to_error::Track::new();
+    let unknown = &mut |path: serde_ignored::Path<'_>| {
+        problems.push(problem(&path.to_string().replace(".?", ""), "unknown field"))
+    };
+    let parsed = Raw::deserialize(serde_ignored::Deserializer::new(
+        serde_path_to_error::Deserializer::new(&file, &mut track),
+        unknown,
+    ));
+    match parsed {
+        Ok(raw) => Ok((raw, Reader { environment, problems })),
+        Err(error) => {
+            problems.push(problem(&track.path().to_string(), error.to_string()));
+            Err(problems)
         }
     }
 }

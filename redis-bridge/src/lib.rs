@@ -3,8 +3,11 @@
 //! The filter runs inside Envoy and cannot speak to Redis; this service does. The values that pass through it are sealed.
 //! Where the operator has it so, it also serves the filter secrets from files, and fetches documents for it from addresses
 //! that strangers name.
+//!
+//! Only [`admin`], the operator's commands in the same binary, knows what is in a record.
 
 mod activity;
+pub mod admin;
 mod callers;
 mod cluster;
 pub mod config;

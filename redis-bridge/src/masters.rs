@@ -52,7 +52,10 @@ impl Masters {
             }
             Place::Standalone(_) | Place::Sentinel { .. } => {
                 let nudge: Arc<Notify> = Arc::default();
-                Kind::One(Node::start(Seeker::new(config, Arc::clone(metrics), Arc::clone(&nudge)), nudge))
+                Kind::One(Node::start(
+                    Seeker::new(&config.redis, config.durability, Arc::clone(metrics), Arc::clone(&nudge)),
+                    nudge,
+                ))
             }
         };
         Self(Arc::new(kind))

@@ -10,7 +10,7 @@ use redis::aio::MultiplexedConnection;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout};
 
-use crate::config::{Config, DurabilityMode, Endpoint, Place};
+use crate::config::{DurabilityMode, Endpoint, Place, Redis};
 use crate::fault::Fault;
 use crate::link::{Dialer, is_master, replicas};
 use crate::master::Master;
@@ -78,10 +78,9 @@ pub(crate) struct Seeker {
 
 impl Seeker {
     /// Takes its part of the configuration.
-    pub(crate) fn new(config: &Config, metrics: Arc<Metrics>, nudge: Arc<Notify>) -> Self {
-        let sentinels = Dialer::to_sentinels(&config.redis);
-        let place = config.redis.place.clone();
-        Self::to(place, Dialer::to_masters(&config.redis), sentinels, config.durability, metrics, nudge)
+    pub(crate) fn new(redis: &Redis, mode: DurabilityMode, metrics: Arc<Metrics>, nudge: Arc<Notify>) -> Self {
+        let sentinels = Dialer::to_sentinels(redis);
+        Self::to(redis.place.clone(), Dialer::to_masters(redis), sentinels, mode, metrics, nudge)
     }
 
     /// For one server of a cluster. `replica_seen` is shared by all of them.
@@ -189,6 +188,25 @@ impl Seeker {
             master.retire();
         }
         self.publish(None, Some(trouble));
+    }
+
+    /// Connects to the master once, for whoever needs no more than one connection.
+    ///
+    /// # Errors
+    /// The last candidate and what is wrong with it; no candidate where no sentinel knows one.
+    pub(crate) async fn find(&mut self) -> Result<(Endpoint, MultiplexedConnection), (Option<Endpoint>, Fault)> {
+        let mut last = (None, Fault::NoMaster);
+        for endpoint in self.candidates().await {
+            let tried = async {
+                let mut connection = self.masters.connect(&endpoint).await?;
+                if is_master(&mut connection).await? { Ok(connection) } else { Err(Fault::NotMaster) }
+            };
+            match tried.await {
+                Ok(connection) => return Ok((endpoint, connection)),
+                Err(fault) => last = (Some(endpoint), fault),
+            }
+        }
+        Err(last)
     }
 
     fn found(&mut self, endpoint: &Endpoint) {

@@ -21,6 +21,8 @@ pub(super) struct Raw {
     pub(super) fetch: Option<super::fetch::RawFetch>,
     #[serde(default)]
     pub(super) limits: RawLimits,
+    #[serde(default)]
+    pub(super) admin: super::admin::RawAdmin,
 }
 
 #[derive(Debug, Deserialize)]

@@ -2,6 +2,8 @@
 //! would have to be broken first. Needs `redis-server` on the path.
 
 #[cfg(test)]
+mod admin;
+#[cfg(test)]
 mod certificates;
 #[cfg(test)]
 mod client;

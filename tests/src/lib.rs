@@ -18,6 +18,7 @@
 
 pub mod bridge;
 pub mod browser;
+pub mod cut;
 pub mod envoy;
 pub mod http;
 pub mod oauth_client;

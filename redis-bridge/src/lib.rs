@@ -10,6 +10,7 @@ mod cluster;
 pub mod config;
 mod fault;
 mod fetch;
+mod followers;
 mod link;
 mod listen;
 mod master;

@@ -71,6 +71,8 @@ pub(crate) struct Seeker {
     /// Whether a replica will do: in a cluster it names the slots' owners like any other.
     takes_replicas: bool,
     is_replica: bool,
+    /// The replicas that are connected to the master that was asked last.
+    replicas: u64,
     denied: bool,
     /// Questions since WAIT was denied.
     since_denied: u32,
@@ -123,6 +125,7 @@ impl Seeker {
             replica_seen: Arc::default(),
             takes_replicas: false,
             is_replica: false,
+            replicas: 0,
             denied: false,
             since_denied: 0,
         }
@@ -258,12 +261,17 @@ impl Seeker {
         self.questions = Some(questions);
         self.denied = false;
         self.question().await?;
-        Ok(Master::new(endpoint.clone(), self.masters.clone(), shared))
+        Ok(Master::new(endpoint.clone(), self.masters.clone(), shared, self.replicas))
     }
 
     /// Whether a master that was found is one still, and all its connections are whole.
     async fn still(&mut self, master: &Master) -> Result<(), Fault> {
-        if master.is_broken() { Err(Fault::Unreachable) } else { self.question().await }
+        if master.is_broken() {
+            return Err(Fault::Unreachable);
+        }
+        self.question().await?;
+        master.has_replicas(self.replicas);
+        Ok(())
     }
 
     /// Asks the master whether it is one, and how many replicas it has.
@@ -287,7 +295,8 @@ impl Seeker {
         });
         let said = asked.await.map_err(|_| Fault::TimedOut)??;
         (self.is_replica, self.denied) = (said == Said::Replica, said == Said::Denied);
-        if matches!(said, Said::Master { replicas: 1.. }) {
+        self.replicas = if let Said::Master { replicas } = said { replicas } else { 0 };
+        if self.replicas > 0 {
             self.replica_seen.store(true, Ordering::Relaxed);
         }
         Ok(())

@@ -62,6 +62,8 @@ pub(crate) struct Seeker {
     standing: watch::Sender<Standing>,
     nudge: Arc<Notify>,
     hint: Arc<Mutex<Option<(Endpoint, Instant)>>>,
+    /// A sentinel has announced a failover.
+    announced: Arc<Notify>,
     links: BTreeMap<Endpoint, MultiplexedConnection>,
     /// A connection to the master that never writes, for questions about it.
     questions: Option<MultiplexedConnection>,
@@ -119,6 +121,7 @@ impl Seeker {
             standing: watch::Sender::new(Standing { master: None, trouble, waiting, looked: false }),
             nudge,
             hint: Arc::default(),
+            announced: Arc::default(),
             links: BTreeMap::new(),
             questions: None,
             last: None,
@@ -140,8 +143,14 @@ impl Seeker {
     pub(crate) async fn run(mut self) {
         let listeners = self.listen_to_sentinels();
         let mut listeners = std::pin::pin!(listeners);
+        let announced = Arc::clone(&self.announced);
         loop {
-            self.look().await;
+            tokio::select! {
+                () = self.look() => {}
+                // A server that takes a connection and says nothing is not waited for once another is the master.
+                () = announced.notified() => continue,
+                () = &mut listeners => {}
+            }
             let found = self.standing.borrow().master.is_some();
             let pause = if found { INTERVAL } else { RETRY };
             tokio::select! {
@@ -169,7 +178,10 @@ impl Seeker {
                     }
                 }
             }
-            match self.connect(&endpoint).await {
+            // The one that was lost may stay silent, and the sentinels must be asked again meanwhile.
+            let lost = matches!(self.place, Place::Sentinel { .. }) && self.last.as_ref() == Some(&endpoint);
+            let patience = if lost { QUESTION } else { self.masters.timeout().saturating_mul(3) };
+            match timeout(patience, self.connect(&endpoint)).await.unwrap_or(Err(Fault::TimedOut)) {
                 Ok(master) => {
                     if let Some(former) = &current {
                         former.retire();
@@ -350,13 +362,16 @@ impl Seeker {
             Place::Standalone(_) | Place::Cluster(_) => (String::new(), Vec::new()),
             Place::Sentinel { master_name, sentinels } => (master_name.clone(), sentinels.clone()),
         };
-        let (dialer, nudge, hint) = (self.sentinels.clone(), Arc::clone(&self.nudge), Arc::clone(&self.hint));
+        let (dialer, hint) = (self.sentinels.clone(), Arc::clone(&self.hint));
+        let (nudge, announced) = (Arc::clone(&self.nudge), Arc::clone(&self.announced));
         async move {
             let listeners = sentinels.iter().map(|sentinel| async {
                 loop {
                     listen(&dialer, sentinel, &name, |endpoint| {
                         *hint.lock().unwrap_or_else(PoisonError::into_inner) = Some((endpoint, Instant::now()));
                         nudge.notify_one();
+                        // Only who waits now: what begins to look later finds the hint.
+                        announced.notify_waiters();
                     })
                     .await;
                     tokio::time::sleep(INTERVAL).await;

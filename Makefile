@@ -16,7 +16,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test lint unit wasm stories module bridge bench testbed audit docs clean tools system
+.PHONY: help run test lint unit wasm stories module bridge chaos bench testbed audit docs clean tools system
 
 help: ## list the verbs
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -58,6 +58,10 @@ module: system ## build the filter: target/wasm32-wasip1/release/portcullis_filt
 
 bridge: system ## build the bridge for tests: target/debug/redis-bridge
 	@cargo build -q -p portcullis-redis-bridge
+
+chaos: module bridge tools ## failovers under load, and a checker: ROUNDS=n (5), SEED=n
+	@cargo build -q -p portcullis-tests --bins
+	@ROUNDS=$(ROUNDS) SEED=$(SEED) exec $(TARGET)/debug/chaos
 
 bench: module tools ## the measurements
 	cargo run --release -p portcullis-benches

@@ -22,13 +22,13 @@ mod fetch;
 #[cfg(test)]
 mod fields;
 #[cfg(test)]
+mod filter_store;
+#[cfg(test)]
 mod hostile;
 #[cfg(test)]
 mod mutual_tls;
 #[cfg(test)]
 mod rights;
-#[cfg(test)]
-mod filter_store;
 #[cfg(test)]
 mod secrets;
 #[cfg(test)]

@@ -58,8 +58,9 @@ module: system ## build the filter: target/wasm32-wasip1/release/portcullis_filt
 bridge: system ## build the bridge for tests: target/debug/redis-bridge
 	@cargo build -q -p portcullis-redis-bridge
 
-bench: module tools ## the measurements
-	cargo run --release -p portcullis-benches
+bench: module tools ## the measurements; ONLY=ladder or ONLY=bridge for one part
+	@cargo build -q --release -p portcullis-redis-bridge
+	ONLY=$(ONLY) cargo run --release -p portcullis-benches
 
 # One line of JSON on standard output and nothing else; the shell becomes the testbed, so SIGTERM reaches it.
 testbed: ## start a testbed and print its addresses; CONFIG=file.json, WORKERS=n, ENVOY=path

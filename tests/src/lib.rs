@@ -26,3 +26,4 @@ pub mod process;
 pub mod recorder;
 pub mod redis;
 pub mod testbed;
+pub mod wire;

@@ -49,7 +49,8 @@ fn main() -> ExitCode {
             tracing::warn!(part, "INSECURE: insecureSkipVerify is on, any certificate is taken, anybody can listen in");
         }
     }
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    // One thread: what an operation costs is less than waking another thread for it.
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error.to_string()),
     };

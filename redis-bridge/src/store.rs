@@ -197,8 +197,7 @@ impl Store {
     }
 
     async fn command_or_fault(&self, command: &redis::Cmd) -> Result<redis::Value, Fault> {
-        let (master, _) = self.master()?;
-        master.command(command).await
+        self.master()?.0.command(command).await
     }
 
     /// Runs a script under a mutation's idempotency key, and waits for a replica where that is asked for and can be.
@@ -224,7 +223,7 @@ impl Store {
         let names = [record, self.names.memory(space, key, script, mutation.idempotency)];
         let args: Vec<Vec<u8>> = std::iter::once(life(Ttl::Seconds(REPLAY_SECONDS))).chain(args).collect();
         let (master, waiting) = self.master().map_err(|fault| self.refusal(fault))?;
-        if !mutation.durable || waiting != Waiting::Replica {
+        if !mutation.durable || !waiting {
             return master.script(script, &names, &args).await.map_err(|fault| self.refusal(fault));
         }
         let done = master.durable_script(script, &names, &args).await;
@@ -234,13 +233,14 @@ impl Store {
         }
     }
 
-    fn master(&self) -> Result<(Arc<Master>, Waiting), Fault> {
+    /// The master, and whether a durable write waits for a replica.
+    fn master(&self) -> Result<(Arc<Master>, bool), Fault> {
         let standing = self.standing.borrow();
         if matches!(standing.waiting, Waiting::Refused(_)) {
             return Err(Fault::NoReplicas);
         }
         let master = standing.master.as_ref().map(Arc::clone).ok_or(Fault::NoMaster)?;
-        Ok((master, standing.waiting.clone()))
+        Ok((master, standing.waiting == Waiting::Replica))
     }
 
     /// Counts a fault, says so, and gets the master looked for where that helps.

@@ -5,6 +5,7 @@
 //! that strangers name.
 
 pub mod config;
+mod descriptors;
 mod fault;
 mod fetch;
 mod link;

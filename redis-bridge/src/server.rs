@@ -19,6 +19,7 @@ use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::sync::{Notify, Semaphore};
 
 use crate::config::{Config, Listen};
+use crate::descriptors;
 use crate::fetch::{Fetcher, SystemResolver};
 use crate::metrics::Metrics;
 use crate::names::Names;
@@ -78,6 +79,7 @@ pub async fn check(config: &Config) -> Result<String, StartError> {
 /// # Errors
 /// A [`StartError`] where serving cannot begin. Trouble with Redis is none: it is answered with refusals until it ends.
 pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(), StartError> {
+    descriptors::allow(config.limits.connections);
     let listener = bind(&config.listen).await?;
     let metrics_listener = match config.metrics {
         Some(address) => Some(TcpListener::bind(address).await.map_err(StartError::Metrics)?),

@@ -14,6 +14,8 @@ mod faults;
 #[cfg(test)]
 mod fetch;
 #[cfg(test)]
+mod limits;
+#[cfg(test)]
 mod secrets;
 #[cfg(test)]
 mod socket;

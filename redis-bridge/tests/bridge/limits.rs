@@ -1,0 +1,117 @@
+//! What the bridge does when it has as much to do as it takes on, and more.
+
+use std::path::Path;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use portcullis_storage_api::wire::{Get, GetAnswer, RefusalCause, Verb};
+use portcullis_storage_api::{Key, Kind};
+use portcullis_tests::bridge::Bridge;
+use portcullis_tests::place;
+use portcullis_tests::process::Process;
+use portcullis_tests::redis::{CREDENTIALS, RedisServer, SEED_ACL, standalone, until};
+use portcullis_tests::wire::slow_wire;
+use tokio::time::{Instant, sleep_until};
+
+use crate::client::{Client, space};
+
+#[tokio::test]
+async fn what_is_taken_on_stays_quick_when_ten_times_as_much_is_asked() {
+    let server = RedisServer::start(SEED_ACL, &[]);
+    // At most 4 at once and 50 ms for each: 80 a second, whatever the machine.
+    let wire = standalone(slow_wire(server.port, Duration::from_millis(50)));
+    let bridge = Bridge::start(&wire, "limits: { inFlight: 4, queue: 4 }");
+    let normal = ask(&bridge, 40, Duration::from_secs(1)).await;
+    assert_eq!(normal.refused, 0, "refused below capacity");
+    let much = ask(&bridge, 800, Duration::from_secs(2)).await;
+    assert!(much.refused >= 1_000, "{} of 1600 were refused", much.refused);
+    assert!(much.accepted.len() >= 80, "only {} were taken on", much.accepted.len());
+    // Half of the normal ones are slower than this, and nine of ten of the others must not take twice as long.
+    let (usual, most) = (normal.accepted[normal.accepted.len() / 2], much.accepted[much.accepted.len() * 9 / 10]);
+    assert!(most <= usual * 2, "taken on: {most:?}, where {usual:?} is usual");
+    // By the bridge's own clock, from a request's last byte to its refusal; the accepted ones take five times as long.
+    let refused = bridge.metric("portcullis_bridge_requests_total{verb=\"get\",outcome=\"overloaded\"}");
+    let quick = bridge.metric("portcullis_bridge_request_seconds_bucket{verb=\"get\",le=\"0.01\"}");
+    assert!(quick * 10 >= refused * 9, "{quick} of {refused} were refused within 10 ms");
+}
+
+#[tokio::test]
+async fn a_thousand_connections_fit_into_64_mib() {
+    allow_many_files();
+    let server = RedisServer::start(SEED_ACL, &[]);
+    let bridge = Bridge::start(&standalone(server.port), "");
+    let clients: Vec<Client> = (0..1_000).map(|_| Client::new(&bridge.socket, false)).collect();
+    for client in &clients {
+        let _: GetAnswer = client.call(Verb::Get, &Get { space: space(), key: key() }).await.unwrap();
+    }
+    assert_eq!(bridge.metric("portcullis_bridge_connections"), 1_000);
+    let resident = bridge.resident_mib();
+    assert!(resident <= 64.0, "{resident} MiB");
+}
+
+#[test]
+fn as_many_files_may_be_open_as_the_system_allows() {
+    let server = RedisServer::start(SEED_ACL, &[]);
+    let folder = tempfile::TempDir::new().unwrap();
+    let (socket, config) = (folder.path().join("bridge.sock"), folder.path().join("bridge.yaml"));
+    let text = format!("listen: {{ unix: \"{}\" }}\nredis: {{ {} }}\n", socket.display(), standalone(server.port));
+    std::fs::write(&config, text).unwrap();
+    let arrange = |command: &mut std::process::Command| {
+        let run = "ulimit -Sn 64; exec \"$0\" --config \"$1\"";
+        command.args(["-c", run]).arg(place::bridge()).arg(&config).envs(CREDENTIALS);
+    };
+    let bridge = Process::start("redis-bridge", Path::new("sh"), arrange, &folder.path().join("log")).unwrap();
+    until("the bridge listens", || socket.exists());
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", bridge.id())).unwrap();
+    let files = limits.lines().find_map(|line| line.strip_prefix("Max open files")).unwrap();
+    let [soft, hard, _] = files.split_whitespace().collect::<Vec<_>>()[..] else { panic!("{files}") };
+    assert_eq!(soft, hard);
+}
+
+struct Answers {
+    /// How long those took that were done, in order.
+    accepted: Vec<Duration>,
+    refused: usize,
+}
+
+/// Sends so many requests a second, each caller one every 100 ms: they do not slow down when they are refused.
+async fn ask(bridge: &Bridge, a_second: u32, time: Duration) -> Answers {
+    let callers = a_second / 10;
+    let clients: Vec<Client> = (0..callers).map(|_| Client::new(&bridge.socket, false)).collect();
+    let start = Instant::now();
+    let paced = clients.iter().zip(0..).map(|(client, number)| async move {
+        let mut due = start + EACH * number / callers;
+        let mut answers = Vec::new();
+        while due < start + time {
+            sleep_until(due).await;
+            let sent = Instant::now();
+            let answer = client.call::<_, GetAnswer>(Verb::Get, &Get { space: space(), key: key() }).await;
+            answers.push((answer, sent.elapsed()));
+            due += EACH;
+        }
+        answers
+    });
+    let mut answers = Answers { accepted: Vec::new(), refused: 0 };
+    for (answer, took) in join_all(paced).await.concat() {
+        match answer {
+            Ok(_) => answers.accepted.push(took),
+            Err(RefusalCause::Overloaded) => answers.refused += 1,
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+    answers.accepted.sort_unstable();
+    answers
+}
+
+/// This process holds the other ends of the connections.
+fn allow_many_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }).unwrap();
+}
+
+fn key() -> Key {
+    Key { kind: Kind::Session, id: [7; 32] }
+}
+
+const EACH: Duration = Duration::from_millis(100);

@@ -11,7 +11,7 @@ use portcullis_tests::place;
 use portcullis_tests::process::Process;
 use portcullis_tests::redis::{CREDENTIALS, RedisServer, SEED_ACL, standalone, until};
 use portcullis_tests::wire::slow_wire;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, interval, sleep};
 
 use crate::client::{Client, space};
 
@@ -21,9 +21,9 @@ async fn what_is_taken_on_stays_quick_when_ten_times_as_much_is_asked() {
     // At most 4 at once and 50 ms for each: 80 a second, whatever the machine.
     let wire = standalone(slow_wire(server.port, Duration::from_millis(50)));
     let bridge = Bridge::start(&wire, "limits: { inFlight: 4, queue: 4 }");
-    let normal = ask(&bridge, 40, Duration::from_secs(1)).await;
+    let normal = ask(&bridge, 4, 10).await;
     assert_eq!(normal.refused, 0, "refused below capacity");
-    let much = ask(&bridge, 800, Duration::from_secs(2)).await;
+    let much = ask(&bridge, 80, 20).await;
     assert!(much.refused >= 1_000, "{} of 1600 were refused", much.refused);
     assert!(much.accepted.len() >= 80, "only {} were taken on", much.accepted.len());
     // Half of the normal ones are slower than this, and nine of ten of the others must not take twice as long.
@@ -74,33 +74,27 @@ struct Answers {
     refused: usize,
 }
 
-/// Sends so many requests a second, each caller one every 100 ms: they do not slow down when they are refused.
-async fn ask(bridge: &Bridge, a_second: u32, time: Duration) -> Answers {
-    let callers = a_second / 10;
+/// So many callers send so many requests each, one every 100 ms: they do not slow down when they are refused.
+async fn ask(bridge: &Bridge, callers: u32, times: usize) -> Answers {
     let clients: Vec<Client> = (0..callers).map(|_| Client::new(&bridge.socket, false)).collect();
-    let start = Instant::now();
     let paced = clients.iter().zip(0..).map(|(client, number)| async move {
-        let mut due = start + EACH * number / callers;
+        sleep(EACH.mul_f64(f64::from(number) / f64::from(callers))).await;
+        let mut due = interval(EACH);
         let mut answers = Vec::new();
-        while due < start + time {
-            sleep_until(due).await;
+        for _ in 0..times {
+            due.tick().await;
             let sent = Instant::now();
             let answer = client.call::<_, GetAnswer>(Verb::Get, &Get { space: space(), key: key() }).await;
             answers.push((answer, sent.elapsed()));
-            due += EACH;
         }
         answers
     });
-    let mut answers = Answers { accepted: Vec::new(), refused: 0 };
-    for (answer, took) in join_all(paced).await.concat() {
-        match answer {
-            Ok(_) => answers.accepted.push(took),
-            Err(RefusalCause::Overloaded) => answers.refused += 1,
-            Err(other) => panic!("{other:?}"),
-        }
-    }
-    answers.accepted.sort_unstable();
-    answers
+    let answers = join_all(paced).await.concat();
+    assert!(answers.iter().all(|(answer, _)| matches!(answer, Ok(_) | Err(RefusalCause::Overloaded))), "{answers:?}");
+    let (accepted, refused): (Vec<_>, Vec<_>) = answers.into_iter().partition(|(answer, _)| answer.is_ok());
+    let mut accepted: Vec<Duration> = accepted.into_iter().map(|(_, took)| took).collect();
+    accepted.sort_unstable();
+    Answers { accepted, refused: refused.len() }
 }
 
 /// This process holds the other ends of the connections.

@@ -30,7 +30,8 @@ pub struct Overload {
     pub refused_p99_us: f64,
 }
 
-/// Sends a quarter of what the bridge takes on (so few callers that none can be refused), and then ten times what it takes on, each for so long.
+/// Sends a quarter of what the bridge takes on, by so few callers that none can be refused, and then ten times what it
+/// takes on; each for so long.
 ///
 /// # Errors
 /// What could not be started, or an answer that is neither done nor refused.

@@ -25,6 +25,7 @@ pub mod register;
 pub mod replies;
 pub mod route;
 pub mod runtime;
+pub mod secret_watch;
 pub mod session;
 pub mod token;
 pub mod upstream;

@@ -10,6 +10,7 @@ mod mailbox;
 mod ports;
 mod protobuf;
 mod root;
+mod secrets;
 mod settle;
 mod shared_cells;
 #[cfg(feature = "store-suite")]

@@ -33,6 +33,23 @@ pub(crate) enum Confirmed {
     Yes,
     /// None said so in time.
     No,
+    /// Nobody asked.
+    Unasked,
+}
+
+/// Why a command was not done.
+#[derive(Debug)]
+pub(crate) enum Undone {
+    /// Something is wrong.
+    Fault(Fault),
+    /// MOVED: another server of the cluster has the slot. Nothing was done.
+    Moved(Endpoint),
+}
+
+impl From<Fault> for Undone {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
 }
 
 impl Master {
@@ -63,14 +80,14 @@ impl Master {
     }
 
     /// Runs one command.
-    pub(crate) async fn command(&self, command: &redis::Cmd) -> Result<redis::Value, Fault> {
+    pub(crate) async fn command(&self, command: &redis::Cmd) -> Result<redis::Value, Undone> {
         let mut connection = self.shared.clone();
-        self.unless_retired(async { command.query_async(&mut connection).await.map_err(|error| self.fault(&error)) })
+        self.unless_retired(async { command.query_async(&mut connection).await.map_err(|error| self.undone(&error)) })
             .await
     }
 
     /// Runs a script.
-    pub(crate) async fn script(&self, script: Script, names: &[String], args: &[Vec<u8>]) -> Result<Vec<u8>, Fault> {
+    pub(crate) async fn script(&self, script: Script, names: &[String], args: &[Vec<u8>]) -> Result<Vec<u8>, Undone> {
         let mut connection = self.shared.clone();
         self.unless_retired(self.run(&mut connection, script, names, args)).await
     }
@@ -81,7 +98,7 @@ impl Master {
         script: Script,
         names: &[String],
         args: &[Vec<u8>],
-    ) -> Result<(Vec<u8>, Confirmed), Fault> {
+    ) -> Result<(Vec<u8>, Confirmed), Undone> {
         let _permit = self.durable.acquire().await.map_err(|_| Fault::Retired)?;
         self.unless_retired(async {
             let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
@@ -115,7 +132,7 @@ impl Master {
         script: Script,
         names: &[String],
         args: &[Vec<u8>],
-    ) -> Result<Vec<u8>, Fault> {
+    ) -> Result<Vec<u8>, Undone> {
         let call = |command: &str, script: &str| {
             redis::cmd(command).arg(script).arg(names.len()).arg(names).arg(args).to_owned()
         };
@@ -126,7 +143,7 @@ impl Master {
             }
             Ok(_) | Err(_) => known,
         };
-        answer.map_err(|error| self.fault(&error))
+        answer.map_err(|error| self.undone(&error))
     }
 
     /// The server's own words name keys and commands, never values; they are of use to whoever looks for the cause.
@@ -139,17 +156,54 @@ impl Master {
         fault
     }
 
-    async fn unless_retired<T>(&self, work: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
+    fn undone(&self, error: &redis::RedisError) -> Undone {
+        let fault = self.fault(error);
+        match error.redirect_node().and_then(|(address, _)| redirection(address, &self.endpoint)) {
+            Some(endpoint) if fault == Fault::Moved => Undone::Moved(endpoint),
+            Some(_) | None => Undone::Fault(fault),
+        }
+    }
+
+    async fn unless_retired<T>(&self, work: impl Future<Output = Result<T, Undone>>) -> Result<T, Undone> {
         let mut retired = self.retired.subscribe();
         tokio::select! {
             biased;
-            _ = retired.wait_for(|retired| *retired) => Err(Fault::Retired),
+            _ = retired.wait_for(|retired| *retired) => Err(Fault::Retired.into()),
             done = work => done,
         }
     }
+}
+
+/// Where MOVED sends to: `host:port`, an IPv6 address without brackets, no host for the one that was asked, and a
+/// question mark where the cluster does not know.
+fn redirection(address: &str, asked: &Endpoint) -> Option<Endpoint> {
+    let (host, port) = address.rsplit_once(':')?;
+    let host = match host {
+        "" => asked.host.clone(),
+        "?" => return None,
+        host => host.to_owned(),
+    };
+    Some(Endpoint { host, port: port.parse().ok().filter(|port| *port != 0)? })
 }
 
 /// How long a durable write waits for a replica, at most.
 const WAIT: Duration = Duration::from_millis(500);
 
 const DURABLE_CONNECTIONS: usize = 32;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_redirection_names_a_host_and_a_port_or_nothing() {
+        let asked = Endpoint { host: "own".to_owned(), port: 1 };
+        let to = |address| redirection(address, &asked).map(|endpoint| endpoint.to_string());
+        assert_eq!(to("127.0.0.1:6380").as_deref(), Some("127.0.0.1:6380"));
+        assert_eq!(to("::1:6380").as_deref(), Some("[::1]:6380"));
+        assert_eq!(to(":6380").as_deref(), Some("own:6380"));
+        for nowhere in ["?:6380", "host", "host:", "host:0", "host:65536", "host:x", ""] {
+            assert_eq!(to(nowhere), None, "{nowhere}");
+        }
+    }
+}

@@ -15,6 +15,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout};
 
+use crate::callers::{Grant, InSpace};
 use crate::config::Limits;
 use crate::fetch::Fetcher;
 use crate::metrics::Metrics;
@@ -63,7 +64,7 @@ impl Bridge {
     }
 
     /// Answers a request; whatever is wrong is a refusal, and every answer carries the marker.
-    pub(crate) async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    pub(crate) async fn answer(&self, request: Request<Incoming>, grant: &Grant) -> Response<Full<Bytes>> {
         let Some(verb) = Verb::of_path(request.uri().path()).filter(|_| request.uri().query().is_none()) else {
             return observe(self, request.method(), request.uri().path());
         };
@@ -71,7 +72,7 @@ impl Bridge {
             return refusal(RefusalCause::BadRequest);
         }
         let mut started = Instant::now();
-        let answer = self.admitted(verb, request, &mut started).await;
+        let answer = self.admitted(verb, request, grant, &mut started).await;
         let (outcome, answer) = match answer {
             Ok(body) => ("ok", page(StatusCode::OK, "application/json", body)),
             Err(refused) => (outcome(refused.error), refusal(refused)),
@@ -84,6 +85,7 @@ impl Bridge {
         &self,
         verb: Verb,
         request: Request<Incoming>,
+        grant: &Grant,
         started: &mut Instant,
     ) -> Result<Vec<u8>, Refusal> {
         // The body first: a caller that sends slowly must not hold a turn meanwhile.
@@ -95,6 +97,7 @@ impl Bridge {
                 Ok(written(&self.store.health())?)
             }
             Verb::Secrets => {
+                grant.covers_secrets()?;
                 let secrets = self.services.secrets.as_ref().ok_or(RefusalCause::NotConfigured)?;
                 Ok(written(&secrets.answer(parsed(&body)?).await?)?)
             }
@@ -104,7 +107,7 @@ impl Bridge {
             }
             Verb::AwaitChange => {
                 let _permit = self.watchers.try_acquire().map_err(|_| RefusalCause::Overloaded)?;
-                Ok(self.done(verb, &body).await?)
+                Ok(self.done(verb, &body, grant).await?)
             }
             Verb::Get
             | Verb::GetMany
@@ -121,7 +124,7 @@ impl Bridge {
             | Verb::TakeTokens => {
                 let _turn = self.turn().await?;
                 let _held = self.metrics.in_flight.hold();
-                let done = timeout(self.deadline, self.done(verb, &body)).await;
+                let done = timeout(self.deadline, self.done(verb, &body, grant)).await;
                 Ok(done.map_err(|_| RefusalCause::Unavailable)??)
             }
         }
@@ -140,23 +143,23 @@ impl Bridge {
         }
     }
 
-    async fn done(&self, verb: Verb, body: &[u8]) -> Result<Vec<u8>, RefusalCause> {
+    async fn done(&self, verb: Verb, body: &[u8], grant: &Grant) -> Result<Vec<u8>, RefusalCause> {
         let store = &self.store;
         match verb {
-            Verb::Get => written(&store.get(parsed(body)?).await?),
-            Verb::GetMany => written(&store.get_many(parsed(body)?).await?),
-            Verb::Put => written(&store.put(parsed(body)?).await?),
-            Verb::PutNew => written(&store.put_new(parsed(body)?).await?),
-            Verb::Take => written(&store.take(parsed(body)?).await?),
-            Verb::CompareAndSwap => written(&store.compare_and_swap(parsed(body)?).await?),
-            Verb::Delete => written(&store.delete(parsed(body)?).await?),
-            Verb::AddMember => written(&store.add_member(parsed(body)?).await?),
-            Verb::RemoveMember => written(&store.remove_member(parsed(body)?).await?),
-            Verb::Members => written(&store.members(parsed(body)?).await?),
-            Verb::Lock => written(&store.lock(parsed(body)?).await?),
-            Verb::Unlock => written(&store.unlock(parsed(body)?).await?),
-            Verb::AwaitChange => written(&store.await_change(parsed(body)?).await?),
-            Verb::TakeTokens => written(&store.take_tokens(parsed(body)?).await?),
+            Verb::Get => written(&store.get(covered(body, grant)?).await?),
+            Verb::GetMany => written(&store.get_many(covered(body, grant)?).await?),
+            Verb::Put => written(&store.put(covered(body, grant)?).await?),
+            Verb::PutNew => written(&store.put_new(covered(body, grant)?).await?),
+            Verb::Take => written(&store.take(covered(body, grant)?).await?),
+            Verb::CompareAndSwap => written(&store.compare_and_swap(covered(body, grant)?).await?),
+            Verb::Delete => written(&store.delete(covered(body, grant)?).await?),
+            Verb::AddMember => written(&store.add_member(covered(body, grant)?).await?),
+            Verb::RemoveMember => written(&store.remove_member(covered(body, grant)?).await?),
+            Verb::Members => written(&store.members(covered(body, grant)?).await?),
+            Verb::Lock => written(&store.lock(covered(body, grant)?).await?),
+            Verb::Unlock => written(&store.unlock(covered(body, grant)?).await?),
+            Verb::AwaitChange => written(&store.await_change(covered(body, grant)?).await?),
+            Verb::TakeTokens => written(&store.take_tokens(covered(body, grant)?).await?),
             Verb::Health => written(&store.health()),
             Verb::Secrets | Verb::FetchDocument => Err(RefusalCause::NotConfigured),
         }
@@ -192,6 +195,11 @@ async fn read(request: Request<Incoming>) -> Result<Bytes, RefusalCause> {
         Err(error) if error.is::<LengthLimitError>() => Err(RefusalCause::TooLarge),
         Err(_) => Err(RefusalCause::BadRequest),
     }
+}
+
+/// A request about a space that is the caller's.
+fn covered<T: DeserializeOwned + InSpace>(body: &[u8], grant: &Grant) -> Result<T, RefusalCause> {
+    grant.covers(parsed(body)?)
 }
 
 fn parsed<T: DeserializeOwned>(body: &[u8]) -> Result<T, RefusalCause> {

@@ -87,9 +87,10 @@ impl<P: Fetch + Clock + Entropy> BridgeStore<P> {
     /// Asks the bridge, and again where that can help.
     ///
     /// A request has no timer to wait by: Envoy wakes it only with the answer to a call of its own. So a retry follows at
-    /// once, and there is one, for a connection that broke. It is not made when the first try took long, because then
-    /// the client has waited enough, nor when the bridge is overloaded, because then it would add to that. The one
-    /// refusal that is worth more tries is `NotDurable`: the bridge itself waits for a replica in each.
+    /// once, and not when the tries before it took long, because then the client has waited enough. A connection that
+    /// broke gets one. A bridge that is overloaded gets two: it had the call wait for its turn as long as it thought
+    /// right, and a burst is over by then; what lasts longer is told to the client, who can wait. `NotDurable` gets
+    /// three: the bridge itself waits for a replica in each.
     async fn call<Q: Serialize, A: DeserializeOwned>(&self, verb: Verb, request: &Q) -> Result<A, StoreError> {
         // The request's types have no form that cannot be written.
         let body = serde_json::to_vec(request).map_err(|_| StoreError::Unavailable)?;
@@ -224,6 +225,7 @@ impl<P: Fetch + Clock + Entropy> Store for BridgeStore<P> {
 fn most_tries(fault: Fault, quick: bool) -> u32 {
     match fault {
         Fault::NoWord | Fault::Refused(RefusalCause::Unavailable) if quick => 2,
+        Fault::Refused(RefusalCause::Overloaded) if quick => 3,
         // The write is done: only its confirmation is missing, and the bridge waits for that anew in each try.
         Fault::Refused(RefusalCause::NotDurable) => 4,
         Fault::HeldBack | Fault::NotSent | Fault::NoWord | Fault::Refused(_) => 1,

@@ -140,8 +140,6 @@ fn a_refusal_is_told_as_what_it_means() {
         (RefusalCause::TooLarge, StoreError::TooLarge),
         (RefusalCause::Corrupt, StoreError::Unavailable),
         (RefusalCause::Full, StoreError::Full),
-        // More work for a bridge that has too much would not help it.
-        (RefusalCause::Overloaded, StoreError::Unavailable),
     ] {
         let store = store(vec![refusal(cause)]);
         assert_eq!(store.put_once(), Err(meaning), "{cause:?}");
@@ -159,6 +157,20 @@ fn a_broken_call_is_tried_once_more_under_the_same_name() {
         let sent = store.sent();
         assert_eq!(sent[0], sent[1]);
     }
+}
+
+#[test]
+fn a_burst_that_the_bridge_refuses_is_offered_again_twice() {
+    let overloaded = || refusal(RefusalCause::Overloaded);
+    let spread = store(vec![overloaded(), overloaded(), written()]);
+    assert_eq!(spread.put_once(), Ok(()));
+    spread.sent();
+    let lasting = store(vec![overloaded(), overloaded(), overloaded()]);
+    assert_eq!(lasting.put_once(), Err(StoreError::Unavailable));
+    lasting.sent();
+    let slow = store_taking(600, vec![overloaded(), overloaded()]);
+    assert_eq!(slow.put_once(), Err(StoreError::Unavailable));
+    slow.sent();
 }
 
 #[test]
@@ -306,7 +318,8 @@ fn a_bridge_that_is_away_is_not_asked_by_everyone() {
 #[test]
 fn a_bridge_that_answers_is_asked_again_however_often_it_refuses() {
     for cause in [RefusalCause::Overloaded, RefusalCause::Full, RefusalCause::BadRequest] {
-        let store = store((0..20).map(|_| refusal(cause)).collect());
+        let tries: u32 = if cause == RefusalCause::Overloaded { 3 } else { 1 };
+        let store = store((0..20 * tries).map(|_| refusal(cause)).collect());
         for _ in 0..20 {
             assert!(store.put_once().is_err());
         }

@@ -61,6 +61,8 @@ pub struct Authorization {
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Client {
+    /// Its `client_id`; the record's name is only a digest of it.
+    pub id: String,
     /// The name it gave itself.
     pub name: Option<String>,
     /// Its redirect URIs.
@@ -262,13 +264,20 @@ impl<'a, P: Ports> Records<'a, P> {
     }
 
     fn open<R: Record>(&self, key: &Key, sealed: &[u8]) -> Option<R> {
-        let plain = self.ring.open(Purpose::Record, associated_data::<R>(key).as_bytes(), sealed).ok().map(Secret::new);
-        let record = plain.and_then(|plain| serde_json::from_slice(plain.expose()).ok());
+        let record = open(self.ring, key, sealed);
         if record.is_none() {
             self.ports.count(Oddity::Unopenable);
         }
         record
     }
+}
+
+/// Opens a stored record under its name; `None` when it was sealed under a secret that is not in the ring, under another
+/// name, as another type or in another layout.
+#[must_use]
+pub fn open<R: Record>(ring: &KeyRing, key: &Key, sealed: &[u8]) -> Option<R> {
+    let plain = Secret::new(ring.open(Purpose::Record, associated_data::<R>(key).as_bytes(), sealed).ok()?);
+    serde_json::from_slice(plain.expose()).ok()
 }
 
 /// The version of every record's layout. It is part of the seal: a record of another layout does not open.

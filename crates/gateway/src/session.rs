@@ -18,6 +18,10 @@ pub const REFRESH_GRACE: u64 = 30;
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Session {
+    /// Its [`SessionId`](portcullis_protocol::opaque::SessionId); the record's name is only a digest of it.
+    pub id: [u8; 16],
+    /// The provider whose tokens are kept with it.
+    pub provider: String,
     /// The client it was granted to.
     pub client_id: String,
     /// The user who granted it.

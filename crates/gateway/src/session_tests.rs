@@ -20,6 +20,8 @@ fn granted(scope: &str) -> GrantedScope {
 /// A session whose code waits until `NOW + 60`.
 fn waiting() -> Session {
     Session {
+        id: [9; 16],
+        provider: "corp".to_owned(),
         client_id: "client".to_owned(),
         user_id: "user".to_owned(),
         scope: granted("openid"),

@@ -119,7 +119,8 @@ pub enum Storage {
     },
     /// In Redis, through `redis-bridge`: they survive restarts, and several Envoys share them.
     Bridge {
-        /// Envoy's cluster for the bridge.
+        /// Envoy's cluster for the bridge. Give it `circuit_breakers` with `max_connections` of 64 or so and many
+        /// `max_pending_requests`: then a burst waits in Envoy, and the bridge need not refuse it.
         cluster: String,
         /// With `name`, whose records these are: gateways that share logins have both the same, and the same `secrets`.
         /// A DNS label.

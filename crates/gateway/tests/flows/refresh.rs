@@ -2,7 +2,9 @@
 
 use portcullis_gateway::fakes::block_on;
 use portcullis_gateway::ports::{CallError, CallReply, Store};
-use portcullis_gateway::records::{self, Records, Upstream, upstream_key};
+use portcullis_gateway::records::{self, Client, Records, Upstream, session_key, upstream_key};
+use portcullis_gateway::register::client_key;
+use portcullis_gateway::session::Session;
 use portcullis_gateway::upstream::{self, RefreshOutcome};
 use portcullis_protocol::jose::jws::Jws;
 use portcullis_protocol::oauth::params::{Limits, Params};
@@ -50,6 +52,19 @@ fn word(outcome: &RefreshOutcome) -> &'static str {
         RefreshOutcome::Unavailable => "unavailable",
         RefreshOutcome::Elsewhere => "elsewhere",
     }
+}
+
+#[test]
+fn records_that_an_operator_lists_say_whose_they_are() {
+    let world = World::new();
+    let (client, tokens) = world.logged_in();
+    let records = Records::new(&world.gateway.config().key_ring, &world.ports);
+    let registered = block_on(records.load::<Client>(&client_key(&client))).unwrap().unwrap().record;
+    assert_eq!(registered.id, client);
+    let stored = block_on(records.load::<Session>(&session_key(session(&tokens)))).unwrap().unwrap().record;
+    assert_eq!(SessionId::new(stored.id), session(&tokens));
+    let upstream = upstream_key(SessionId::new(stored.id), &stored.provider);
+    assert!(block_on(records.load::<Upstream>(&upstream)).unwrap().is_some());
 }
 
 fn value(outcome: &RefreshOutcome) -> String {

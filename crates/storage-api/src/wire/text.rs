@@ -119,7 +119,7 @@ impl Text for Key {
 
     fn of_text(text: &str) -> Option<Self> {
         let (kind, id) = text.split_once(':')?;
-        let kind = KINDS.into_iter().find(|known| known.name() == kind)?;
+        let kind = Kind::ALL.into_iter().find(|known| known.name() == kind)?;
         Some(Self { kind, id: of_hex(id)? })
     }
 }
@@ -295,14 +295,3 @@ fn nibble(letter: u8) -> Option<u8> {
 }
 
 const FOREVER: &str = "forever";
-
-const KINDS: [Kind; 8] = [
-    Kind::Pending,
-    Kind::Session,
-    Kind::Client,
-    Kind::Consent,
-    Kind::User,
-    Kind::Upstream,
-    Kind::RateLimit,
-    Kind::Lock,
-];

@@ -13,6 +13,7 @@ mod cluster;
 pub mod config;
 mod fault;
 mod fetch;
+mod followers;
 mod link;
 mod listen;
 mod master;

@@ -2,13 +2,13 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use tokio::sync::{Semaphore, watch};
 
 use crate::config::Endpoint;
 use crate::fault::Fault;
+use crate::followers::Followers;
 use crate::link::Dialer;
 use crate::script::Script;
 
@@ -22,16 +22,17 @@ pub(crate) struct Master {
     idle: Mutex<Vec<MultiplexedConnection>>,
     /// WAIT holds up its whole connection, so that each has one user at a time; this bounds how many there are.
     durable: Semaphore,
+    followers: Followers,
     retired: watch::Sender<bool>,
     /// A connection broke; it does not come back by itself, whatever the server says on another.
     broken: AtomicBool,
 }
 
-/// A durable write was done; whether a replica has it.
+/// A durable write was done; whether the replicas have it.
 pub(crate) enum Confirmed {
-    /// One has.
+    /// They have.
     Yes,
-    /// None said so in time.
+    /// Too few said so in time.
     No,
     /// Nobody asked.
     Unasked,
@@ -53,8 +54,8 @@ impl From<Fault> for Undone {
 }
 
 impl Master {
-    /// Takes over a connection to a server that said it is the master.
-    pub(crate) fn new(endpoint: Endpoint, dialer: Dialer, shared: MultiplexedConnection) -> Self {
+    /// Takes over a connection to a server that said it is the master, and has so many replicas.
+    pub(crate) fn new(endpoint: Endpoint, dialer: Dialer, shared: MultiplexedConnection, replicas: u64) -> Self {
         let (idle, durable) = (Mutex::new(Vec::new()), Semaphore::new(DURABLE_CONNECTIONS));
         Self {
             endpoint,
@@ -62,6 +63,7 @@ impl Master {
             shared,
             idle,
             durable,
+            followers: Followers::new(replicas),
             retired: watch::Sender::new(false),
             broken: AtomicBool::new(false),
         }
@@ -72,6 +74,11 @@ impl Master {
     pub(crate) fn retire(&self) {
         self.retired.send_replace(true);
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// Takes note of how many replicas are connected to it.
+    pub(crate) fn has_replicas(&self, count: u64) {
+        self.followers.connected(count);
     }
 
     /// Whether a connection broke, so that all must be made anew.
@@ -92,7 +99,7 @@ impl Master {
         self.unless_retired(self.run(&mut connection, script, names, args)).await
     }
 
-    /// Runs a script and waits until a replica has what it wrote.
+    /// Runs a script and waits until the replicas have what it wrote.
     pub(crate) async fn durable_script(
         &self,
         script: Script,
@@ -107,12 +114,13 @@ impl Master {
                 None => self.dialer.connect(&self.endpoint).await?,
             };
             let answer = self.run(&mut connection, script, names, args).await?;
-            let wait = redis::cmd("WAIT").arg(1).arg(WAIT.as_millis()).to_owned();
+            let question = self.followers.question();
+            let wait = redis::cmd("WAIT").arg(question.replicas).arg(question.patience.as_millis()).to_owned();
             let waited = wait.query_async::<u64>(&mut connection).await;
             // The write is done: whatever went wrong after it is no reason to say that it was not.
             let confirmed = match waited {
-                Ok(1..) => Confirmed::Yes,
-                Ok(0) => Confirmed::No,
+                Ok(count) if self.followers.suffice(count) => Confirmed::Yes,
+                Ok(_) => Confirmed::No,
                 Err(error) => {
                     self.fault(&error);
                     return Ok((answer, Confirmed::No));
@@ -185,9 +193,6 @@ fn redirection(address: &str, asked: &Endpoint) -> Option<Endpoint> {
     };
     Some(Endpoint { host, port: port.parse().ok().filter(|port| *port != 0)? })
 }
-
-/// How long a durable write waits for a replica, at most.
-const WAIT: Duration = Duration::from_millis(500);
 
 const DURABLE_CONNECTIONS: usize = 32;
 

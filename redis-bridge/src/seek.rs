@@ -62,6 +62,8 @@ pub(crate) struct Seeker {
     standing: watch::Sender<Standing>,
     nudge: Arc<Notify>,
     hint: Arc<Mutex<Option<(Endpoint, Instant)>>>,
+    /// A sentinel has announced a failover.
+    announced: Arc<Notify>,
     links: BTreeMap<Endpoint, MultiplexedConnection>,
     /// A connection to the master that never writes, for questions about it.
     questions: Option<MultiplexedConnection>,
@@ -71,6 +73,8 @@ pub(crate) struct Seeker {
     /// Whether a replica will do: in a cluster it names the slots' owners like any other.
     takes_replicas: bool,
     is_replica: bool,
+    /// The replicas that are connected to the master that was asked last.
+    replicas: u64,
     denied: bool,
     /// Questions since WAIT was denied.
     since_denied: u32,
@@ -116,12 +120,14 @@ impl Seeker {
             standing: watch::Sender::new(Standing { master: None, trouble, waiting, looked: false }),
             nudge,
             hint: Arc::default(),
+            announced: Arc::default(),
             links: BTreeMap::new(),
             questions: None,
             last: None,
             replica_seen: Arc::default(),
             takes_replicas: false,
             is_replica: false,
+            replicas: 0,
             denied: false,
             since_denied: 0,
         }
@@ -136,8 +142,14 @@ impl Seeker {
     pub(crate) async fn run(mut self) {
         let listeners = self.listen_to_sentinels();
         let mut listeners = std::pin::pin!(listeners);
+        let announced = Arc::clone(&self.announced);
         loop {
-            self.look().await;
+            tokio::select! {
+                () = self.look() => {}
+                // A server that takes a connection and says nothing is not waited for once another is the master.
+                () = announced.notified() => continue,
+                () = &mut listeners => {}
+            }
             let found = self.standing.borrow().master.is_some();
             let pause = if found { INTERVAL } else { RETRY };
             tokio::select! {
@@ -165,7 +177,10 @@ impl Seeker {
                     }
                 }
             }
-            match self.connect(&endpoint).await {
+            // The one that was lost may stay silent, and the sentinels must be asked again meanwhile.
+            let lost = matches!(self.place, Place::Sentinel { .. }) && self.last.as_ref() == Some(&endpoint);
+            let patience = if lost { QUESTION } else { self.masters.timeout().saturating_mul(3) };
+            match timeout(patience, self.connect(&endpoint)).await.unwrap_or(Err(Fault::TimedOut)) {
                 Ok(master) => {
                     if let Some(former) = &current {
                         former.retire();
@@ -276,12 +291,17 @@ impl Seeker {
         self.questions = Some(questions);
         self.denied = false;
         self.question().await?;
-        Ok(Master::new(endpoint.clone(), self.masters.clone(), shared))
+        Ok(Master::new(endpoint.clone(), self.masters.clone(), shared, self.replicas))
     }
 
     /// Whether a master that was found is one still, and all its connections are whole.
     async fn still(&mut self, master: &Master) -> Result<(), Fault> {
-        if master.is_broken() { Err(Fault::Unreachable) } else { self.question().await }
+        if master.is_broken() {
+            return Err(Fault::Unreachable);
+        }
+        self.question().await?;
+        master.has_replicas(self.replicas);
+        Ok(())
     }
 
     /// Asks the master whether it is one, and how many replicas it has.
@@ -305,7 +325,8 @@ impl Seeker {
         });
         let said = asked.await.map_err(|_| Fault::TimedOut)??;
         (self.is_replica, self.denied) = (said == Said::Replica, said == Said::Denied);
-        if matches!(said, Said::Master { replicas: 1.. }) {
+        self.replicas = if let Said::Master { replicas } = said { replicas } else { 0 };
+        if self.replicas > 0 {
             self.replica_seen.store(true, Ordering::Relaxed);
         }
         Ok(())
@@ -359,13 +380,16 @@ impl Seeker {
             Place::Standalone(_) | Place::Cluster(_) => (String::new(), Vec::new()),
             Place::Sentinel { master_name, sentinels } => (master_name.clone(), sentinels.clone()),
         };
-        let (dialer, nudge, hint) = (self.sentinels.clone(), Arc::clone(&self.nudge), Arc::clone(&self.hint));
+        let (dialer, hint) = (self.sentinels.clone(), Arc::clone(&self.hint));
+        let (nudge, announced) = (Arc::clone(&self.nudge), Arc::clone(&self.announced));
         async move {
             let listeners = sentinels.iter().map(|sentinel| async {
                 loop {
                     listen(&dialer, sentinel, &name, |endpoint| {
                         *hint.lock().unwrap_or_else(PoisonError::into_inner) = Some((endpoint, Instant::now()));
                         nudge.notify_one();
+                        // Only who waits now: what begins to look later finds the hint.
+                        announced.notify_waiters();
                     })
                     .await;
                     tokio::time::sleep(INTERVAL).await;

@@ -22,6 +22,8 @@ mod fetch;
 #[cfg(test)]
 mod fields;
 #[cfg(test)]
+mod filter_store;
+#[cfg(test)]
 mod hostile;
 #[cfg(test)]
 mod mutual_tls;

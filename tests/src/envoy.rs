@@ -131,7 +131,20 @@ impl EnvoyLayout {
             })
         };
         let ports = self.clusters.iter().map(|(name, port)| cluster(name, address(*port)));
-        let pipes = self.pipes.iter().map(|(name, path)| cluster(name, json!({ "pipe": { "path": path } })));
+        let pipes = self.pipes.iter().map(|(name, path)| {
+            let mut bridge = cluster(name, json!({ "pipe": { "path": path } }));
+            // As in the configurations that we give to others: a burst waits here rather than being refused there.
+            bridge["circuit_breakers"] =
+                json!({ "thresholds": [{ "max_connections": 64, "max_pending_requests": 8192, "max_requests": 8192 }] });
+            bridge["typed_extension_protocol_options"] = json!({
+                "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+                    "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+                    "explicit_http_config": { "http_protocol_options": {} },
+                    "common_http_protocol_options": { "idle_timeout": "20s" },
+                },
+            });
+            bridge
+        });
         ports.chain(pipes).collect()
     }
 

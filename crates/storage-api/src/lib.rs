@@ -79,8 +79,9 @@ pub struct Key {
 impl fmt::Display for Key {
     /// `kind:hex`, the name as stores and seals use it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:", self.kind.name())?;
-        self.id.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        f.write_str(self.kind.name())?;
+        f.write_str(":")?;
+        f.write_str(&wire::hex(&self.id))
     }
 }
 

@@ -26,11 +26,11 @@ mod filter_store;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
+mod limits;
+#[cfg(test)]
 mod mutual_tls;
 #[cfg(test)]
 mod rights;
-#[cfg(test)]
-mod filter_store;
 #[cfg(test)]
 mod secrets;
 #[cfg(test)]

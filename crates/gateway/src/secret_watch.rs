@@ -153,9 +153,11 @@ impl SecretWatch {
 
     fn take(&self, answer: SecretsAnswer, env: Environment<'_>) -> Outcome {
         let SecretsAnswer { revision, secrets } = answer;
-        let before = self.known.replace(Some(revision));
+        // Without contents it is the revision that was known when this was asked. Another question may have been answered
+        // since: what came then is newer.
         let Some(secrets) = secrets else { return Outcome::Same };
-        // Another question may have been answered meanwhile; and what was refused may have been put back.
+        let before = self.known.replace(Some(revision));
+        // The other question may have brought the same; and what was refused may have been put back.
         if before == Some(revision) || self.serving.get() == Some(revision) {
             return Outcome::Same;
         }

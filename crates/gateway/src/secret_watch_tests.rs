@@ -103,6 +103,45 @@ fn a_change_is_given_once() {
 }
 
 #[test]
+fn an_answer_that_was_overtaken_changes_nothing() {
+    let (watch, ports) = (watch(), FakePorts::new(1_800_000_000));
+    ask(&watch, &ports, Ok(keys(1, KEY)));
+    // While the bridge waits for a change of the first contents, a request is given the second.
+    let waiting = Overtaken { watch: &watch, ports: &ports };
+    assert_eq!(told(&block_on(watch.ask(&waiting, &|_| None, Patience::Long))), "same");
+    let _ = ports.take_sent();
+    assert_eq!(told(&ask(&watch, &ports, Ok(unchanged(2)))), "same");
+    assert_eq!(sent(&ports).0["known"], "02".repeat(32));
+}
+
+/// Ports over which another question is answered before one's own.
+struct Overtaken<'a> {
+    watch: &'a SecretWatch,
+    ports: &'a FakePorts,
+}
+
+impl Fetch for Overtaken<'_> {
+    async fn fetch(&self, _: crate::ports::CallRequest) -> Result<CallReply, CallError> {
+        self.ports.expect_call("redis-bridge", "/v1/secrets", Ok(keys(2, OTHER_KEY)));
+        let other = self.watch.ask(self.ports, &|_| None, Patience::None).await;
+        assert_eq!(told(&other), "EdDSA");
+        Ok(unchanged(1))
+    }
+}
+
+impl Clock for Overtaken<'_> {
+    fn now_ms(&self) -> u64 {
+        self.ports.now_ms()
+    }
+}
+
+impl Entropy for Overtaken<'_> {
+    fn random<const N: usize>(&self) -> Result<[u8; N], crate::ports::NoEntropy> {
+        self.ports.random()
+    }
+}
+
+#[test]
 fn what_does_not_compile_is_told_once_and_the_old_put_back_changes_nothing() {
     let (watch, ports) = (watch(), FakePorts::new(1_800_000_000));
     ask(&watch, &ports, Ok(keys(1, KEY)));

@@ -32,8 +32,8 @@ mkdir -p gateway/secrets redis/secrets replicated/secrets
 [ -s gateway/secrets/tls.crt ] || demand TLS_CERT "the file with the certificate of the gateway's name"
 [ -s gateway/secrets/tls.key ] || demand TLS_KEY "the file with its key"
 
-absent gateway/secrets/signing-key && openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 | make gateway/secrets/signing-key
-absent gateway/secrets/gateway-secret && openssl rand -hex 48 | tr -d '\n' | make gateway/secrets/gateway-secret
+absent gateway/secrets/signing-keys && openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 | make gateway/secrets/signing-keys
+absent gateway/secrets/gateway-secrets && openssl rand -hex 48 | tr -d '\n' | make gateway/secrets/gateway-secrets
 absent gateway/secrets/idp-secret && printf '%s' "$IDP_SECRET" | make gateway/secrets/idp-secret
 absent gateway/secrets/tls.crt && (cd "$here" && cat "$TLS_CERT") | make gateway/secrets/tls.crt
 absent gateway/secrets/tls.key && (cd "$here" && cat "$TLS_KEY") | make gateway/secrets/tls.key

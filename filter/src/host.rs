@@ -134,6 +134,11 @@ pub(crate) fn configuration(size: usize) -> Vec<u8> {
     hostcalls::get_buffer(BufferType::PluginConfiguration, 0, size).ok().flatten().unwrap_or_default()
 }
 
+/// A variable of the VM's environment.
+pub(crate) fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
 /// The time in whole seconds since 1970.
 pub(crate) fn now() -> u64 {
     since_1970().as_secs()

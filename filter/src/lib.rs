@@ -1,7 +1,8 @@
 //! The filter: Envoy's callbacks on one side, the gateway's ports on the other, and nothing else.
 //!
 //! Reading order: `root` (one per worker: configuration and shared work), `stream` (one per request), `settle` (a
-//! decision becomes an effect), `ports` (what the gateway's handlers are given), `host` (the host calls).
+//! decision becomes an effect), `ports` (what the gateway's handlers are given), `secrets` (what is in service, and how it
+//! changes), `host` (the host calls).
 
 mod counters;
 mod crypto;
@@ -10,6 +11,7 @@ mod mailbox;
 mod ports;
 mod protobuf;
 mod root;
+mod secrets;
 mod settle;
 mod shared_cells;
 #[cfg(feature = "store-suite")]

@@ -11,22 +11,26 @@ use portcullis_protocol::jose::alg::Alg;
 use portcullis_protocol::jose::key::{PublicKey, SigningKey};
 use portcullis_protocol::opaque::SessionId;
 
+use crate::crypto::HostCrypto;
 use crate::host;
 use crate::mailbox::Message;
+use crate::secrets::Service;
 use crate::task_store::TaskStore;
 use crate::worker::Worker;
 
 /// The ports of one task: what the worker holds, and the task's own inbox.
 pub(crate) struct TaskPorts {
     worker: Rc<Worker>,
+    /// How the keys of the gateway sign that the task began with.
+    crypto: Rc<HostCrypto>,
     calls: TaskCalls,
     store: TaskStore,
 }
 
 impl TaskPorts {
-    pub(crate) fn new(worker: Rc<Worker>, inbox: Inbox) -> Self {
-        let calls = TaskCalls { inbox };
-        Self { store: worker.store.for_task(calls.clone()), calls, worker }
+    pub(crate) fn new(worker: Rc<Worker>, service: &Service, inbox: Inbox) -> Self {
+        let calls = TaskCalls::new(inbox);
+        Self { store: worker.store.for_task(calls.clone()), crypto: service.crypto.clone(), calls, worker }
     }
 }
 
@@ -34,6 +38,12 @@ impl TaskPorts {
 #[derive(Clone)]
 pub(crate) struct TaskCalls {
     inbox: Inbox,
+}
+
+impl TaskCalls {
+    pub(crate) fn new(inbox: Inbox) -> Self {
+        Self { inbox }
+    }
 }
 
 impl Ports for TaskPorts {
@@ -107,11 +117,11 @@ pub(crate) fn random<const N: usize>() -> Result<[u8; N], NoEntropy> {
 
 impl Crypto for TaskPorts {
     fn sign(&self, key: &SigningKey, message: &[u8]) -> Option<Vec<u8>> {
-        self.worker.crypto.sign(key, message)
+        self.crypto.sign(key, message)
     }
 
     fn verify(&self, key: &PublicKey, alg: Alg, message: &[u8], signature: &[u8]) -> bool {
-        self.worker.crypto.verify(key, alg, message, signature)
+        self.crypto.verify(key, alg, message, signature)
     }
 }
 
@@ -122,7 +132,9 @@ impl Workers for TaskPorts {
 
     fn session_ended(&self, session: SessionId) {
         // This worker forgets at once: the request after this one may already be here.
-        self.worker.gateway.forget_session(session);
+        if let Some(service) = self.worker.in_service.now() {
+            service.gateway.forget_session(session);
+        }
         self.worker.mailbox.tell_others(Message::Ended(session), host::now());
     }
 }

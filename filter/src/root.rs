@@ -9,22 +9,22 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use portcullis_gateway::bridge_store::Bridge;
-use portcullis_gateway::config::{Config, Storage};
-use portcullis_gateway::gateway::Gateway;
+use portcullis_gateway::config::{BridgeSettings, Compiled, Config, Storage};
 use portcullis_gateway::memory_store::MemoryStore;
 use portcullis_gateway::protect;
 use portcullis_gateway::provider;
 use portcullis_gateway::runtime::{Inbox, Started, Task};
+use portcullis_gateway::secret_watch::{Patience, SecretWatch};
 use portcullis_gateway::upstream::{self, RefreshOutcome};
 use portcullis_protocol::opaque::SessionId;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{Action, ContextType};
 
 use crate::counters::Counters;
-use crate::crypto::HostCrypto;
 use crate::host;
 use crate::mailbox::{self, Mailbox, Message};
-use crate::ports::{TaskPorts, random};
+use crate::ports::{TaskCalls, TaskPorts, random};
+use crate::secrets::{self, InService};
 use crate::settle::settle;
 use crate::shared_cells::{HostClock, SharedCells};
 use crate::stream::Stream;
@@ -39,6 +39,7 @@ pub(crate) struct Root {
     /// When to try again a refresh that another worker is at, in Unix seconds by session.
     retries: BTreeMap<[u8; 16], u64>,
     warming: Option<Task<()>>,
+    following: Option<Task<()>>,
     rechecks: Vec<Task<()>>,
     /// How many of the store's unreadable cells have been counted.
     unreadable: u64,
@@ -58,6 +59,7 @@ impl Root {
             refreshes: Vec::new(),
             retries: BTreeMap::new(),
             warming: None,
+            following: None,
             rechecks: Vec::new(),
             unreadable: 0,
         }
@@ -69,9 +71,10 @@ impl Root {
         if under_way || self.refreshes.len() >= MOST_REFRESHES {
             return;
         }
+        let Some(service) = worker.in_service.now() else { return };
         let inbox = Inbox::ticking();
-        let ports = TaskPorts::new(worker.clone(), inbox.clone());
-        match Task::start(inbox, upstream::refresh(worker.gateway.clone(), session, ports)) {
+        let ports = TaskPorts::new(worker.clone(), &service, inbox.clone());
+        match Task::start(inbox, upstream::refresh(service.gateway, session, ports)) {
             Started::Ready(outcome) => self.refreshed(worker, session, &outcome),
             Started::Waiting(task) => self.refreshes.push(Refresh { session, task }),
         }
@@ -117,7 +120,11 @@ impl Root {
             Message::Refreshed(session) if worker.waiting.has(session) => self.refresh(worker, session),
             // Streams are settled once the messages are read.
             Message::Refreshed(_) | Message::Settle => {}
-            Message::Ended(session) => worker.gateway.forget_session(session),
+            Message::Ended(session) => {
+                if let Some(service) = worker.in_service.now() {
+                    service.gateway.forget_session(session);
+                }
+            }
         }
     }
 
@@ -133,24 +140,39 @@ impl Root {
     }
 
     fn warm(&mut self, worker: &Rc<Worker>, now: u64) {
+        let Some(service) = worker.in_service.now() else { return };
         // A VM that serves no requests, as the main thread's, needs no provider.
-        if self.warming.is_some() || !worker.mailbox.is_listed() || !worker.gateway.provider_refresh_due(now) {
+        if self.warming.is_some() || !worker.mailbox.is_listed() || !service.gateway.provider_refresh_due(now) {
             return;
         }
         let inbox = Inbox::new(true);
-        let ports = TaskPorts::new(worker.clone(), inbox.clone());
-        if let Started::Waiting(task) = Task::start(inbox, provider::warm(worker.gateway.clone(), ports)) {
+        let ports = TaskPorts::new(worker.clone(), &service, inbox.clone());
+        if let Started::Waiting(task) = Task::start(inbox, provider::warm(service.gateway, ports)) {
             self.warming = Some(task);
+        }
+    }
+
+    /// Asks for the bridge's secrets, and waits for them to change.
+    fn follow_secrets(&mut self, worker: &Rc<Worker>) {
+        let serves = worker.mailbox.is_listed();
+        if self.following.is_some() || !worker.in_service.is_to_follow(serves, host::now_ms()) {
+            return;
+        }
+        let inbox = Inbox::new(true);
+        let ask = secrets::ask(worker.clone(), Patience::Long, TaskCalls::new(inbox.clone()));
+        if let Started::Waiting(task) = Task::start(inbox, ask) {
+            self.following = Some(task);
         }
     }
 
     /// Looks up the sessions behind tokens that are being served, so that no request waits for it.
     fn recheck(&mut self, worker: &Rc<Worker>) {
         let places = MOST_RECHECKS.saturating_sub(self.rechecks.len());
-        for entry in worker.gateway.take_rechecks(places) {
+        let Some(service) = worker.in_service.now() else { return };
+        for entry in service.gateway.take_rechecks(places) {
             let inbox = Inbox::new(true);
-            let ports = TaskPorts::new(worker.clone(), inbox.clone());
-            let recheck = protect::recheck(worker.gateway.clone(), entry, ports);
+            let ports = TaskPorts::new(worker.clone(), &service, inbox.clone());
+            let recheck = protect::recheck(service.gateway.clone(), entry, ports);
             if let Started::Waiting(task) = Task::start(inbox, recheck) {
                 self.rechecks.push(task);
             }
@@ -183,6 +205,10 @@ impl Context for Root {
         if let Some(task) = self.warming.as_mut().filter(|task| task.waits_for(id)) {
             if task.on_call(id, host::call_reply(headers, body)).is_some() {
                 self.warming = None;
+            }
+        } else if let Some(task) = self.following.as_mut().filter(|task| task.waits_for(id)) {
+            if task.on_call(id, host::call_reply(headers, body)).is_some() {
+                self.following = None;
             }
         } else if let Some(index) = self.rechecks.iter().position(|task| task.waits_for(id)) {
             let mut task = self.rechecks.swap_remove(index);
@@ -229,6 +255,7 @@ impl RootContext for Root {
         let now = host::now();
         worker.waiting.decide_overdue(now, &RefreshOutcome::Unavailable);
         self.settle_some(&worker);
+        self.follow_secrets(&worker);
         self.tick(&worker);
         self.retry(&worker, now);
         self.recheck(&worker);
@@ -258,7 +285,7 @@ impl RootContext for Root {
 ///
 /// This runs on the main thread first, in VMs that never serve too, so it changes nothing but shared data that is absent.
 fn configure(document: &[u8], root: u32) -> Result<Worker, Vec<String>> {
-    let config = Config::compile(document, &|name| std::env::var(name).ok())
+    let compiled = Config::compile(document, &host::variable)
         .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>())?;
     let no_entropy = |_| vec!["the host gives no random numbers".to_owned()];
     let seed = u64::from_le_bytes(random().map_err(no_entropy)?);
@@ -266,23 +293,21 @@ fn configure(document: &[u8], root: u32) -> Result<Worker, Vec<String>> {
     let mailbox = Mailbox::open(&format!("portcullis/queue/{root}/{name:032x}"))
         .ok_or_else(|| vec!["the host gives no queue".to_owned()])?;
     mailbox::create_list();
-    let store = match &config.storage {
-        Storage::Memory { max_bytes } => {
-            let memory = MemoryStore::new(SharedCells::create(*max_bytes), HostClock, *max_bytes);
-            WorkerStore::Memory(Rc::new(memory))
+    let bridge = |settings: &BridgeSettings| WorkerStore::Bridge(Rc::new(Bridge::new(settings.clone())));
+    let (store, in_service) = match compiled {
+        Compiled::Ready(config) => {
+            let store = match &config.storage {
+                Storage::Memory { max_bytes } => {
+                    let memory = MemoryStore::new(SharedCells::create(*max_bytes), HostClock, *max_bytes);
+                    WorkerStore::Memory(Rc::new(memory))
+                }
+                Storage::Bridge(settings) => bridge(settings),
+            };
+            (store, InService::fixed(*config, seed))
         }
-        Storage::Bridge(settings) => WorkerStore::Bridge(Rc::new(Bridge::new(settings.clone()))),
+        Compiled::Awaiting(draft) => (bridge(draft.bridge()), InService::watched(SecretWatch::new(*draft), seed)),
     };
-    let crypto = HostCrypto::checked(&config.signing_keys);
-    log::info!("{crypto}");
-    Ok(Worker {
-        gateway: Rc::new(Gateway::new(config, seed)),
-        store,
-        crypto,
-        mailbox,
-        counters: Counters::default(),
-        waiting: Waiting::default(),
-    })
+    Ok(Worker { in_service, store, mailbox, counters: Counters::default(), waiting: Waiting::default() })
 }
 
 fn word(outcome: &RefreshOutcome) -> &'static str {

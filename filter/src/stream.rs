@@ -7,6 +7,7 @@ use portcullis_gateway::audit::{Audit, Decision};
 use portcullis_gateway::replies::EXPOSED_HEADERS;
 use portcullis_gateway::route;
 use portcullis_gateway::runtime::{Inbox, Started, Task};
+use portcullis_gateway::secret_watch::Patience;
 use portcullis_gateway::verdict::{Settled, Verdict};
 use portcullis_protocol::http::{Headers, Method, Request, Response};
 use proxy_wasm::traits::{Context, HttpContext};
@@ -14,7 +15,8 @@ use proxy_wasm::types::Action;
 
 use crate::host;
 use crate::mailbox::Message;
-use crate::ports::TaskPorts;
+use crate::ports::{TaskCalls, TaskPorts};
+use crate::secrets;
 use crate::settle::{Progress, settle};
 use crate::worker::{Waiter, Worker};
 
@@ -56,8 +58,7 @@ impl Stream {
     /// Starts deciding a request.
     fn begin(&mut self, worker: &Rc<Worker>, body_ended: bool) -> Action {
         let inbox = Inbox::new(body_ended);
-        let ports = TaskPorts::new(worker.clone(), inbox.clone());
-        match Task::start(inbox, route::handle(worker.gateway.clone(), read_request(), ports)) {
+        match Task::start(inbox.clone(), decide(worker.clone(), read_request(), inbox)) {
             Started::Ready(verdict) => self.proceed(worker, Some(verdict)),
             Started::Waiting(task) => {
                 self.task = Some(task);
@@ -136,7 +137,10 @@ impl HttpContext for Stream {
         if let Some(authorization) = host::request_header("authorization") {
             let target = host::request_header(":path").unwrap_or_default();
             let cookie = host::request_header("cookie");
-            if let Some(forward) = worker.gateway.fast(now, &target, &authorization, cookie.as_deref()) {
+            let service = worker.in_service.now();
+            let fast =
+                service.and_then(|service| service.gateway.fast(now, &target, &authorization, cookie.as_deref()));
+            if let Some(forward) = fast {
                 worker.counters.count("path", "fast");
                 return settle(&Settled::Forward(forward), &worker.counters, &self.progress);
             }
@@ -169,6 +173,20 @@ impl HttpContext for Stream {
             Progress::Forwarded { .. } | Progress::Answered => {}
         }
         Action::Continue
+    }
+}
+
+/// Decides a request that is not remembered, as soon as there is a gateway to decide it.
+async fn decide(worker: Rc<Worker>, request: Request, inbox: Inbox) -> Verdict {
+    if worker.in_service.is_behind(host::now_ms()) {
+        secrets::ask(worker.clone(), Patience::None, TaskCalls::new(inbox.clone())).await;
+    }
+    match worker.in_service.now() {
+        Some(service) => {
+            let ports = TaskPorts::new(worker, &service, inbox);
+            route::handle(service.gateway, request, ports).await
+        }
+        None => secrets::not_ready().into(),
     }
 }
 

@@ -5,22 +5,20 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use portcullis_gateway::gateway::Gateway;
 use portcullis_gateway::upstream::RefreshOutcome;
 use portcullis_gateway::verdict::Settled;
 use portcullis_protocol::opaque::SessionId;
 
 use crate::counters::Counters;
-use crate::crypto::HostCrypto;
 use crate::mailbox::Mailbox;
+use crate::secrets::InService;
 use crate::settle::Progress;
 use crate::task_store::WorkerStore;
 
 /// One configured worker.
 pub(crate) struct Worker {
-    pub(crate) gateway: Rc<Gateway>,
+    pub(crate) in_service: InService,
     pub(crate) store: WorkerStore,
-    pub(crate) crypto: HostCrypto,
     pub(crate) mailbox: Mailbox,
     pub(crate) counters: Counters,
     pub(crate) waiting: Waiting,

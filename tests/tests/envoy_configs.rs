@@ -39,7 +39,12 @@ fn the_check_notices_what_the_filter_refuses() {
 fn the_configurations_keep_secrets_out_of_their_files() {
     for file in [STANDALONE, STANDALONE_REDIS, KUBERNETES] {
         let sample = sample(file);
-        assert!(sample.contains("host_env_keys: [SIGNING_KEY, GATEWAY_SECRET, IDP_SECRET]"), "{file}");
+        let by_name = if file == KUBERNETES {
+            BY_FILE.iter().all(|(_, name)| sample.contains(&format!(r#"{{ "bridge": "{name}" }}"#)))
+        } else {
+            sample.contains("host_env_keys: [SIGNING_KEY, GATEWAY_SECRET, IDP_SECRET]")
+        };
+        assert!(by_name, "{file}");
         for leak in ["inline", "key_values", "BEGIN"] {
             assert!(!sample.contains(leak), "{file} contains {leak:?}");
         }
@@ -59,6 +64,14 @@ fn the_kubernetes_variant_differs_in_what_kubernetes_needs_only() {
     let probes = kubernetes["static_resources"]["listeners"].as_array_mut().unwrap().pop().unwrap();
     assert_eq!(probes["name"], "probes");
     remove_cluster(&mut kubernetes, "admin");
+    for (pointer, name) in BY_FILE {
+        assert_eq!(plugin(&mut kubernetes).pointer(pointer), Some(&json!({ "bridge": name })));
+        let of_environment = plugin(&mut standalone).pointer_mut(pointer).unwrap();
+        assert!(of_environment.get("env").is_some(), "{pointer}");
+        *of_environment = json!({ "bridge": name });
+    }
+    let variables = vm_config(&mut standalone).remove("environment_variables");
+    assert!(variables.is_some() && !vm_config(&mut kubernetes).contains_key("environment_variables"));
     for document in [&mut kubernetes, &mut standalone] {
         let tls = &mut listener(document)["filter_chains"][0]["transport_socket"]["typed_config"]["common_tls_context"];
         let tls = tls.as_object_mut().unwrap();
@@ -94,8 +107,13 @@ fn envoy_and_the_bridge_meet_at_one_socket() {
 
 #[test]
 fn the_bridge_finds_no_fault_in_its_samples() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let here = dir.path().join("bridge.yaml");
     for file in [STANDALONE_BRIDGE, KUBERNETES_BRIDGE] {
-        assert_eq!(faults(&project(file)), ["limits.queue: must be from 1 to 65536"], "{file}");
+        // The folder of the secrets is there in a pod, and has to be here.
+        let text = sample(file).replace("/etc/portcullis/secrets", &dir.path().display().to_string());
+        fs::write(&here, text).expect("written");
+        assert_eq!(faults(&here), ["limits.queue: must be from 1 to 65536"], "{file}");
     }
 }
 
@@ -152,6 +170,12 @@ fn with_parsed_plugin(mut document: Value) -> Value {
 fn plugin(document: &mut Value) -> &mut Value {
     let manager = &mut listener(document)["filter_chains"][0]["filters"][0]["typed_config"];
     &mut manager["http_filters"][0]["typed_config"]["config"]["configuration"]["value"]
+}
+
+fn vm_config(document: &mut Value) -> &mut serde_json::Map<String, Value> {
+    let manager = &mut listener(document)["filter_chains"][0]["filters"][0]["typed_config"];
+    let vm_config = &mut manager["http_filters"][0]["typed_config"]["config"]["vm_config"];
+    vm_config.as_object_mut().expect("an object")
 }
 
 fn listener(document: &mut Value) -> &mut Value {
@@ -217,6 +241,13 @@ const STANDALONE_BRIDGE: &str = "standalone/bridge.yaml";
 const KUBERNETES: &str = "kubernetes/gateway/envoy.yaml";
 const KUBERNETES_BRIDGE: &str = "kubernetes/gateway/bridge.yaml";
 const KUBERNETES_TLS: &str = "kubernetes/gateway/tls.yaml";
+
+/// The secrets of the Kubernetes variant: where they are named, and as which file.
+const BY_FILE: [(&str, &str); 3] = [
+    ("/signingKeys/0", "signing-keys"),
+    ("/secrets/0", "gateway-secrets"),
+    ("/upstreamProviders/0/oidcConfig/clientSecret", "idp-secret"),
+];
 
 /// A certificate that is good for being parsed; the Python package that does it came with the MCP client.
 const MAKE_CERTIFICATE: &str = r#"

@@ -151,8 +151,33 @@ fn the_bridge_takes_envoys_user_and_both_are_locked_down() {
         let path = config["listen"]["unix"].as_str().unwrap();
         assert!(path.starts_with(socket["mountPath"].as_str().unwrap()), "{path}");
     }
+    let mounted = |container: &Value| -> Option<String> {
+        let mount = list(&container["volumeMounts"]).find(|mount| mount["name"] == "secrets")?;
+        Some(mount["mountPath"].as_str().unwrap().to_owned())
+    };
+    assert_eq!((mounted(bridge), mounted(envoy)), (config["secretsDir"].as_str().map(str::to_owned), None));
+    assert!(envoy.get("env").is_none() && envoy.get("envFrom").is_none(), "nothing is in Envoy's environment");
     let variables: Vec<_> = list(&bridge["env"]).map(|variable| variable["name"].clone()).collect();
     assert_eq!(variables, CREDENTIALS.map(|(name, _)| Value::from(name)));
+}
+
+#[test]
+fn every_secret_that_the_filter_names_is_a_file_and_its_change_starts_no_pods() {
+    let folder = with_secrets();
+    let envoy = fs::read_to_string(folder.path().join("gateway/envoy.yaml")).unwrap();
+    let named: BTreeSet<_> =
+        envoy.split(r#"{ "bridge": ""#).skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
+    let objects = all_objects(folder.path());
+    assert_eq!(keys(&one(&objects, "Secret", "gateway-secrets")), named);
+    let kustomization = kustomization(&folder.path().join("gateway"));
+    let generated = list(&kustomization["secretGenerator"]).find(|secret| secret["name"] == "gateway-secrets").unwrap();
+    assert_eq!(generated["options"]["disableNameSuffixHash"], true);
+    let pod = &one(&objects, "Deployment", "portcullis")["spec"]["template"]["spec"];
+    let volume = list(&pod["volumes"]).find(|volume| volume["name"] == "secrets").unwrap();
+    assert_eq!(volume["secret"], serde_json::json!({ "secretName": "gateway-secrets", "defaultMode": 0o440 }));
+    for container in containers(pod) {
+        assert!(list(&container["volumeMounts"]).all(|mount| mount.get("subPath").is_none()), "{container}");
+    }
 }
 
 #[test]
@@ -223,8 +248,8 @@ fn secrets_are_made_once_for_their_owner_only_and_never_from_an_example() {
     assert!(again.status.success(), "{}", said(&again));
     assert_eq!(all_secrets(folder.path()), before);
     let of = |file: &str| before.iter().find(|(path, _)| path.ends_with(file)).map(|(_, text)| text.clone()).unwrap();
-    assert!(of("signing-key").contains("PRIVATE KEY"));
-    assert!(of("gateway-secret").len() >= 32 && !of("gateway-secret").ends_with('\n'));
+    assert!(of("signing-keys").contains("PRIVATE KEY"));
+    assert!(of("gateway-secrets").len() >= 32 && !of("gateway-secrets").ends_with('\n'));
     let another = with_secrets();
     let other = all_secrets(another.path());
     let same = before.iter().zip(&other).filter(|(one, two)| one.1 == two.1).count();

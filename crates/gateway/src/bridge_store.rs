@@ -123,16 +123,8 @@ impl<P: Fetch + Clock + Entropy> BridgeStore<P> {
     }
 
     async fn ask<A: DeserializeOwned>(&self, verb: Verb, body: &[u8]) -> Result<A, Fault> {
-        let BridgeSettings { cluster, timeout_ms, .. } = &self.bridge.settings;
-        let call = CallRequest {
-            cluster: cluster.clone(),
-            method: "POST",
-            authority: AUTHORITY.to_owned(),
-            path: verb.path().to_owned(),
-            headers: vec![("content-type", JSON.to_owned())],
-            body: body.to_vec(),
-            timeout_ms: *timeout_ms,
-        };
+        let settings = &self.bridge.settings;
+        let call = request(settings, verb, body.to_vec(), settings.timeout_ms);
         match self.ports.fetch(call).await {
             Ok(reply) => understood(&reply),
             Err(CallError::NotSent) => Err(Fault::NotSent),
@@ -240,18 +232,34 @@ fn most_tries(fault: Fault, quick: bool) -> u32 {
     }
 }
 
-/// The answer in a reply, if the reply is the bridge's and has the wire's form.
-fn understood<A: DeserializeOwned>(reply: &CallReply) -> Result<A, Fault> {
+/// A request to the bridge, which is to be answered within so many milliseconds.
+pub(crate) fn request(bridge: &BridgeSettings, verb: Verb, body: Vec<u8>, timeout_ms: u64) -> CallRequest {
+    CallRequest {
+        cluster: bridge.cluster.clone(),
+        method: "POST",
+        authority: AUTHORITY.to_owned(),
+        path: verb.path().to_owned(),
+        headers: vec![("content-type", JSON.to_owned())],
+        body,
+        timeout_ms,
+    }
+}
+
+/// The answer in a reply, or the bridge's refusal; `Err(None)` if the reply is not certainly the bridge's or has not the
+/// wire's form.
+pub(crate) fn answer<A: DeserializeOwned>(reply: &CallReply) -> Result<A, Option<Refusal>> {
     if !reply.from_bridge || reply.content_type.as_deref() != Some(JSON) {
-        return Err(Fault::NoWord);
+        return Err(None);
     }
     if reply.status == 200 {
-        return serde_json::from_slice(&reply.body).map_err(|_| Fault::NoWord);
+        return serde_json::from_slice(&reply.body).map_err(|_| None);
     }
-    match serde_json::from_slice::<Refusal>(&reply.body) {
-        Ok(refusal) if refusal.error.status() == reply.status => Err(Fault::Refused(refusal.error)),
-        Ok(_) | Err(_) => Err(Fault::NoWord),
-    }
+    let refusal: Refusal = serde_json::from_slice(&reply.body).map_err(|_| None)?;
+    Err(Some(refusal).filter(|refusal| refusal.error.status() == reply.status))
+}
+
+fn understood<A: DeserializeOwned>(reply: &CallReply) -> Result<A, Fault> {
+    answer(reply).map_err(|refusal| refusal.map_or(Fault::NoWord, |refusal| Fault::Refused(refusal.error)))
 }
 
 /// A value that every store would take.

@@ -7,24 +7,24 @@ pub mod document;
 mod duration;
 mod provider;
 mod resource;
+mod secrets;
 mod storage;
 
-use std::collections::HashSet;
 use std::fmt;
 
 use portcullis_protocol::jose::key::SigningKey;
-use portcullis_protocol::key_ring::{KeyRing, KeyRingError};
+use portcullis_protocol::key_ring::KeyRing;
 use portcullis_protocol::oauth::scope::ScopeSet;
-use portcullis_protocol::secret::Secret;
-use portcullis_storage_api::wire::BUCKET_CAPACITY;
+use portcullis_storage_api::wire::{self, BUCKET_CAPACITY, SecretName};
 use url::Url;
 
+use self::document::Document;
 pub use self::document::{DefaultAction, ResourceKind};
-use self::document::{Document, SecretRef};
 use self::duration::seconds;
 pub use self::provider::Provider;
 pub(crate) use self::provider::authority as provider_authority;
 pub use self::resource::{Injector, Resource};
+pub use self::secrets::{Compiled, Draft};
 pub use self::storage::{BridgeSettings, Storage};
 
 /// A configuration that can be served: everything parsed, checked and ready.
@@ -131,20 +131,33 @@ impl Config {
     ///
     /// # Errors
     /// Every problem found, each with the path of the field it is about; never a secret's value.
-    pub fn compile(document: &[u8], env: &dyn Fn(&str) -> Option<String>) -> Result<Self, Vec<Problem>> {
+    pub fn compile(document: &[u8], env: Environment<'_>) -> Result<Compiled, Vec<Problem>> {
         let mut problems = Vec::new();
-        let document = Document::parse(document, &mut problems);
-        let config = document.and_then(|document| Compiler { env, problems: &mut problems }.config(&document));
-        match config {
-            Some(config) if problems.is_empty() => Ok(config),
-            _ => Err(problems),
+        match Document::parse(document, &mut problems) {
+            Some(document) if problems.is_empty() => secrets::compile(document, env),
+            Some(document) => {
+                problems.extend(secrets::compile(document, env).err().unwrap_or_default());
+                Err(problems)
+            }
+            None => Err(problems),
         }
     }
 }
 
+/// How a variable of the host's environment is looked up.
+pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
+
 /// Goes on after a problem, so that all of them are found.
 struct Compiler<'a> {
-    env: &'a dyn Fn(&str) -> Option<String>,
+    env: Environment<'a>,
+    /// The bridge's secrets; `None` before it was asked.
+    served: Option<&'a [wire::Secret]>,
+    /// Whether the document names a bridge.
+    bridged: bool,
+    /// The bridge, once its section was found good.
+    bridge: Option<BridgeSettings>,
+    /// The bridge's secrets that are named.
+    wanted: Vec<SecretName>,
     problems: &'a mut Vec<Problem>,
 }
 
@@ -204,65 +217,6 @@ impl Compiler<'_> {
         let authority = origin.split_once("://").map(|(_, authority)| authority.to_owned())?;
         let path = url.path().trim_end_matches('/').to_owned();
         Some(Issuer { url: canonical.to_owned(), origin, authority, path, https })
-    }
-
-    fn signing_keys(&mut self, refs: &[SecretRef], development: bool) -> Option<Vec<SigningKey>> {
-        let mut kids = HashSet::new();
-        let keys: Vec<Option<SigningKey>> = refs
-            .iter()
-            .enumerate()
-            .map(|(index, reference)| {
-                let path = format!("signingKeys[{index}]");
-                let pem = self.secret(&path, reference, development)?;
-                match SigningKey::from_pem(pem.expose()) {
-                    Ok(key) if !kids.insert(key.kid().to_owned()) => self.problem(&path, "is the same key again"),
-                    Ok(key) => Some(key),
-                    Err(error) => self.problem(&path, error.to_string()),
-                }
-            })
-            .collect();
-        keys.into_iter().collect()
-    }
-
-    fn key_ring(&mut self, refs: &[SecretRef], development: bool) -> Option<KeyRing> {
-        let secrets: Vec<Option<Secret<Vec<u8>>>> = refs
-            .iter()
-            .enumerate()
-            .map(|(index, reference)| {
-                let secret = self.secret(&format!("secrets[{index}]"), reference, development)?;
-                Some(Secret::new(secret.expose().as_bytes().to_vec()))
-            })
-            .collect();
-        let secrets: Option<Vec<_>> = secrets.into_iter().collect();
-        match KeyRing::new(secrets?) {
-            Ok(ring) => Some(ring),
-            Err(KeyRingError::Empty) => self.problem("secrets", "at least one secret is needed"),
-            Err(KeyRingError::TooShort { index }) => {
-                self.problem(&format!("secrets[{index}]"), "must have at least 32 bytes")
-            }
-            Err(KeyRingError::Repeated { index }) => {
-                self.problem(&format!("secrets[{index}]"), "is the same secret again")
-            }
-        }
-    }
-
-    /// The secret behind a reference. A variable that is absent refuses the configuration: Envoy leaves out, without a
-    /// word, the variables that its own process does not have.
-    fn secret(&mut self, path: &str, reference: &SecretRef, development: bool) -> Option<Secret<String>> {
-        match reference {
-            SecretRef::Env(name) => match (self.env)(name) {
-                Some(value) if !value.trim().is_empty() => Some(Secret::new(value.trim().to_owned())),
-                Some(_) => self.problem(path, format!("the environment variable {name} is empty")),
-                None => self.problem(
-                    path,
-                    format!("the environment variable {name} is not set, or not listed in host_env_keys"),
-                ),
-            },
-            SecretRef::Inline(value) if development => Some(Secret::new(value.clone())),
-            SecretRef::Inline(_) => {
-                self.problem(path, "an inline secret is only allowed with \"development\": true; use {\"env\": NAME}")
-            }
-        }
     }
 
     fn lifespans(&mut self, written: &document::TokenLifespans, development: bool) -> Option<Lifespans> {

@@ -2,7 +2,8 @@
 //!
 //! Reading order: [`route`] (which handler answers what), then the handlers in the order of a login ([`register`],
 //! [`authorize`], [`consent`], [`callback`], [`token`]), then [`protect`] (a call with a token) and [`upstream`] (the
-//! provider's tokens behind it). [`ports`] is everything they need from outside, [`records`] everything they store.
+//! provider's tokens behind it). [`ports`] is everything they need from outside, [`records`] everything they store,
+//! [`secret_watch`] where their keys come from while they serve.
 
 pub mod audit;
 pub mod authorize;
@@ -25,6 +26,7 @@ pub mod register;
 pub mod replies;
 pub mod route;
 pub mod runtime;
+pub mod secret_watch;
 pub mod session;
 pub mod token;
 pub mod upstream;

@@ -2,6 +2,7 @@ use portcullis_protocol::http::Headers;
 use serde_json::json;
 
 use super::*;
+use crate::config::Compiled;
 use crate::fakes::{FakePorts, block_on};
 
 const NOW: u64 = 1_800_000_000;
@@ -25,8 +26,11 @@ fn gateway(resources: &[(&str, &str)], issuer: &str, default: &str) -> Rc<Gatewa
         "default": default,
         "development": true,
     });
-    let config = Config::compile(document.to_string().as_bytes(), &|_| None);
-    Rc::new(Gateway::new(config.unwrap_or_else(|problems| panic!("{problems:?}")), 7))
+    match Config::compile(document.to_string().as_bytes(), &|_| None) {
+        Ok(Compiled::Ready(config)) => Rc::new(Gateway::new(*config, 7)),
+        Ok(Compiled::Awaiting(_)) => panic!("no secret is the bridge's"),
+        Err(problems) => panic!("{problems:?}"),
+    }
 }
 
 fn at_root() -> Rc<Gateway> {

@@ -1,3 +1,5 @@
+#[path = "config_tests/bridged.rs"]
+mod bridged;
 #[path = "config_tests/refusals.rs"]
 mod refusals;
 #[path = "config_tests/secrets.rs"]
@@ -103,7 +105,10 @@ fn environment(name: &str) -> Option<String> {
 }
 
 fn compile(document: &Value) -> Result<Config, Vec<Problem>> {
-    Config::compile(document.to_string().as_bytes(), &environment)
+    match Config::compile(document.to_string().as_bytes(), &environment)? {
+        Compiled::Ready(config) => Ok(*config),
+        Compiled::Awaiting(_) => panic!("no secret is the bridge's"),
+    }
 }
 
 /// The problems as they are printed.

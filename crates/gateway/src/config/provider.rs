@@ -64,7 +64,7 @@ impl Compiler<'_> {
         let path = format!("{path}.oidcConfig");
         let issuer = self.provider_issuer(&format!("{path}.issuerUrl"), &oidc.issuer_url, development);
         let client_secret = match &oidc.client_secret {
-            Some(reference) => self.secret(&format!("{path}.clientSecret"), reference, development).map(Some),
+            Some(reference) => self.client_secret(&format!("{path}.clientSecret"), reference, development).map(Some),
             None => Some(None),
         };
         self.check_provider_fields(&path, oidc);

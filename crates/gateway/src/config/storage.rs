@@ -45,11 +45,10 @@ impl Compiler<'_> {
                 // Envoy reads a time-out of 0 as none at all, and a request is not to hang for longer than a client waits.
                 let seconds = self.duration("storage.timeout", timeout, 1, 10);
                 let space = self.space(namespace, name);
-                Some(Storage::Bridge(BridgeSettings {
-                    cluster: cluster?,
-                    space: space?,
-                    timeout_ms: seconds?.saturating_mul(1000),
-                }))
+                let bridge =
+                    BridgeSettings { cluster: cluster?, space: space?, timeout_ms: seconds?.saturating_mul(1000) };
+                self.bridge = Some(bridge.clone());
+                Some(Storage::Bridge(bridge))
             }
         }
     }

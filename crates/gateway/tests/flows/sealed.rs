@@ -3,7 +3,6 @@
 
 use std::rc::Rc;
 
-use portcullis_gateway::config::Config;
 use portcullis_gateway::fakes::block_on;
 use portcullis_gateway::gateway::Gateway;
 use portcullis_gateway::ports::{Oddity, Store};
@@ -13,7 +12,7 @@ use portcullis_protocol::opaque::SessionId;
 use portcullis_storage_api::{Key, Ttl};
 use serde_json::{Value, json};
 
-use crate::world::{World, document, forwarded, injected, replied, tokens_of};
+use crate::world::{World, compiled, document, forwarded, injected, replied, tokens_of};
 
 const OLD: &str = "a-development-secret-of-32-bytes-at-least";
 const NEW: &str = "another-development-secret-of-32-bytes-too";
@@ -22,8 +21,7 @@ const NEW: &str = "another-development-secret-of-32-bytes-too";
 fn with_secrets(world: &mut World, secrets: &[&str]) {
     let mut document = document();
     document["secrets"] = secrets.iter().map(|secret| json!({ "inline": secret })).collect();
-    let config = Config::compile(document.to_string().as_bytes(), &|_| None).ok().unwrap();
-    world.gateway = Rc::new(Gateway::new(config, 7));
+    world.gateway = Rc::new(Gateway::new(compiled(&document), 7));
 }
 
 fn session(token: &str) -> SessionId {

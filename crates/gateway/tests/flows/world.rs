@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use portcullis_gateway::config::Config;
+use portcullis_gateway::config::{Compiled, Config};
 use portcullis_gateway::fakes::{FakePorts, FakeStore, FixedClock, block_on};
 use portcullis_gateway::gateway::Gateway;
 use portcullis_gateway::ports::Clock;
@@ -95,6 +95,15 @@ pub(crate) fn discovery() -> Value {
     })
 }
 
+/// The configuration of a document whose secrets are all inside.
+pub(crate) fn compiled(document: &Value) -> Config {
+    match Config::compile(document.to_string().as_bytes(), &|_| None) {
+        Ok(Compiled::Ready(config)) => *config,
+        Ok(Compiled::Awaiting(_)) => panic!("no secret is the bridge's"),
+        Err(problems) => panic!("{problems:?}"),
+    }
+}
+
 impl World {
     /// A gateway that knows its provider.
     pub(crate) fn new() -> Self {
@@ -111,12 +120,10 @@ impl World {
 
     /// A gateway that has not asked its provider anything yet.
     pub(crate) fn cold(document: &Value) -> Self {
-        let config = Config::compile(document.to_string().as_bytes(), &|_| None);
-        let config = config.unwrap_or_else(|problems| panic!("{problems:?}"));
         let clock = FixedClock::new(NOW);
         let store = Watched::new(FakeStore::new(clock.clone()));
         Self {
-            gateway: Rc::new(Gateway::new(config, 7)),
+            gateway: Rc::new(Gateway::new(compiled(document), 7)),
             ports: FakePorts::over(store.clone(), clock),
             store,
             idp_key: RefCell::new(SigningKey::from_pem(IDP_KEY).unwrap()),

@@ -84,7 +84,30 @@ impl SigningKey {
     /// # Errors
     /// [`KeyError`], whose `Display` says what is wrong without a byte of the key.
     pub fn from_pem(pem: &str) -> Result<Self, KeyError> {
-        let block = private_key_block(pem)?;
+        let (block, _) = private_key_block(pem)?;
+        Self::from_block(block)
+    }
+
+    /// Reads every private key of a PEM text, as [`SigningKey::from_pem`] reads the first. There is at least one.
+    ///
+    /// # Errors
+    /// The place (from 0) of the key that is wrong, and what is wrong with it.
+    pub fn all_from_pem(pem: &str) -> Result<Vec<Self>, (usize, KeyError)> {
+        let (mut keys, mut rest) = (Vec::new(), pem);
+        loop {
+            let found = match private_key_block(rest) {
+                Err(KeyError::NoPrivateKey) if !keys.is_empty() => return Ok(keys),
+                Ok((block, after)) => {
+                    rest = after;
+                    Self::from_block(block)
+                }
+                Err(error) => Err(error),
+            };
+            keys.push(found.map_err(|error| (keys.len(), error))?);
+        }
+    }
+
+    fn from_block(block: &str) -> Result<Self, KeyError> {
         let (label, document) = SecretDocument::from_pem(block).map_err(|_| KeyError::Pem)?;
         let signer = match label {
             "PRIVATE KEY" => Signer::from_pkcs8(document.as_bytes()),
@@ -243,7 +266,7 @@ impl Signer {
 }
 
 /// The text from the first line that opens a private key to the line that closes it.
-fn private_key_block(pem: &str) -> Result<&str, KeyError> {
+fn private_key_block(pem: &str) -> Result<(&str, &str), KeyError> {
     let mut start = None;
     let mut position: usize = 0;
     for line in pem.split_inclusive('\n') {
@@ -252,7 +275,9 @@ fn private_key_block(pem: &str) -> Result<&str, KeyError> {
             None if line.starts_with("-----BEGIN ") && line.trim_end().ends_with("PRIVATE KEY-----") => {
                 start = Some(position)
             }
-            Some(start) if line.starts_with("-----END ") => return pem.get(start..after).ok_or(KeyError::Pem),
+            Some(start) if line.starts_with("-----END ") => {
+                return pem.get(start..after).zip(pem.get(after..)).ok_or(KeyError::Pem);
+            }
             _ => {}
         }
         position = after;

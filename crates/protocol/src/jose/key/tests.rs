@@ -9,6 +9,7 @@ const P256: &str = include_str!("../../../testdata/keys/p256.pkcs8.pem");
 const P384: &str = include_str!("../../../testdata/keys/p384.pkcs8.pem");
 const RSA: &str = include_str!("../../../testdata/keys/rsa2048.pkcs8.pem");
 const ED25519: &str = include_str!("../../../testdata/keys/ed25519.pkcs8.pem");
+const PUBLIC: &str = include_str!("../../../testdata/keys/p256.public.pem");
 
 /// RFC 7515 A.2.1, the public half.
 const RFC7515_RSA: &str = "ofgWCuLjybRlzo0tZWJjNiuSfb4p4fAkd_wWJcyQoTbji9k0l8W26mPddxHmfHQp-Vaw-4qPCJrcS2mJPMEzP1Pt0Bm4d4QlL-yRT-SFd2lZS-pCgNMsD1W_YpRPEwOWvG6b32690r2jZ47soMZo9wGzjb_7OMg0LOL-bSf63kpaSHSXndS5z5rexMdbBYUsLA9e-KXBdQOS-UTo7WTBEMa2R2CapHg665xsmtdVMTBQY4uDZlxvb3qCo5ZwKh9kG4LT6_I5IhlJH7aGhyxXFvUK-DWNmoudF8NAco9_h9iaGNj8q2ethFkMLs91kzk2PAcDTW9gb54h4FRWyuXpoQ";
@@ -363,4 +364,25 @@ fn a_document_that_is_no_key_set_is_refused() {
     assert_eq!(cause(r#"{"keys":[1]}"#), JwkSetError::NotASet);
     assert_eq!(cause(&json!({ "keys": vec![json!({}); 65] }).to_string()), JwkSetError::TooManyKeys);
     assert!(JwkSet::parse(json!({ "keys": vec![json!({}); 64] }).to_string().as_bytes()).is_ok());
+}
+
+#[test]
+fn every_private_key_of_a_text_is_read_in_its_order() {
+    let text = format!("a note\n{P256}{PUBLIC}\n{ED25519}\n# the end");
+    let keys = SigningKey::all_from_pem(&text).unwrap();
+    let kids: Vec<_> = keys.iter().map(SigningKey::kid).collect();
+    assert_eq!(kids, [signing(P256).kid(), signing(ED25519).kid()]);
+}
+
+#[test]
+fn a_bad_key_among_good_ones_is_told_by_its_place() {
+    let encrypted = include_str!("../../../testdata/keys/p256.encrypted.pem");
+    for (text, place, error) in [
+        (String::new(), 0, KeyError::NoPrivateKey),
+        (PUBLIC.to_owned(), 0, KeyError::NoPrivateKey),
+        (format!("{P256}{encrypted}{ED25519}"), 1, KeyError::Encrypted),
+        (format!("{P256}{ED25519}-----BEGIN PRIVATE KEY-----\n"), 2, KeyError::Pem),
+    ] {
+        assert_eq!(SigningKey::all_from_pem(&text).err(), Some((place, error)));
+    }
 }

@@ -82,6 +82,10 @@ impl Fault {
             Some("MOVED") => Self::Moved,
             Some("ASK" | "TRYAGAIN") => Self::Moving,
             Some("CLUSTERDOWN") => Self::ClusterDown,
+            // A command inside a script. Redis gives this refusal no code of its own.
+            Some(_) if error.detail().is_some_and(|words| words.contains("can't run this command")) => {
+                Self::NotPermitted
+            }
             Some(_) => Self::Unexpected,
             None if error.is_io_error() || error.is_connection_dropped() => Self::Unreachable,
             None => Self::Unexpected,

@@ -28,5 +28,6 @@ mod seek;
 mod sentinel;
 mod server;
 mod store;
+mod trial;
 
 pub use server::{StartError, check, run};

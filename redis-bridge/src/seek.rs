@@ -242,8 +242,9 @@ impl Seeker {
     }
 
     fn publish(&self, master: Option<Arc<Master>>, trouble: Option<String>) {
-        let waiting = self.waiting();
         let former = self.standing.borrow().clone();
+        // What is known of a master that is away is not forgotten, and not reported as news.
+        let waiting = if master.is_none() && former.looked { former.waiting.clone() } else { self.waiting() };
         if former.trouble != trouble
             && let Some(trouble) = &trouble
         {

@@ -28,6 +28,7 @@ use crate::names::Names;
 use crate::routes::{Bridge, Services, observe};
 use crate::secrets::SecretFiles;
 use crate::store::Store;
+use crate::trial::try_every_verb;
 
 /// Why a bridge could not be started.
 #[derive(Debug)]
@@ -58,7 +59,7 @@ impl std::fmt::Display for StartError {
 
 impl std::error::Error for StartError {}
 
-/// Tries Redis with a configuration, and tells what was found.
+/// Tries Redis and every verb with a configuration, and tells what was found.
 ///
 /// # Errors
 /// [`StartError::Redis`] with the reason, also for a missing grant or replica under `durability: replicated`.
@@ -70,6 +71,10 @@ pub async fn check(config: &Config) -> Result<String, StartError> {
     let reason = health.reason.unwrap_or_default();
     if !health.ready {
         return Err(StartError::Redis(reason));
+    }
+    if let Err((verb, cause)) = try_every_verb(&store).await {
+        let why = "the log says why; a \"noperm\" is a command that the ACL user lacks (the README lists them)";
+        return Err(StartError::Redis(format!("{} was refused as {cause:?}: {why}", verb.name())));
     }
     Ok(if reason.is_empty() { "durability=replicated".to_owned() } else { format!("durability=async ({reason})") })
 }

@@ -230,6 +230,33 @@ async fn a_real_server_that_is_full_or_forgets_its_scripts_is_told_apart() {
     assert_eq!(bridge.metric("portcullis_bridge_redis_faults_total{kind=\"noperm\"}"), 1);
 }
 
+#[test]
+fn a_check_finds_every_missing_grant() {
+    let server = RedisServer::start(SEED_ACL, &[]);
+    let (content, said) = check(&standalone(server.port), "");
+    assert!(content, "{said}");
+    for (command, verb) in [
+        ("EVALSHA", "put_new"),
+        ("EVAL", "put_new"),
+        ("GET", "put_new"),
+        ("SET", "put_new"),
+        ("MGET", "get_many"),
+        ("DEL", "take"),
+        ("SADD", "add_member"),
+        ("SMEMBERS", "add_member"),
+        ("SREM", "remove_member"),
+    ] {
+        // What it has run once, a server knows by its digest alone.
+        cli(server.port, &["SCRIPT", "FLUSH"]);
+        cli(server.port, &["ACL", "SETUSER", "toolhive-auth", &format!("-{command}")]);
+        let (content, said) = check(&standalone(server.port), "");
+        let found = said.contains(&format!("{verb} was refused")) && said.contains(r#""fault":"noperm""#);
+        assert!(!content && found, "{command}: {said}");
+        cli(server.port, &["ACL", "SETUSER", "toolhive-auth", &format!("+{command}")]);
+    }
+    assert!(check(&standalone(server.port), "").0);
+}
+
 fn key() -> Key {
     Key { kind: Kind::Session, id: [4; 32] }
 }

@@ -9,6 +9,8 @@ mod callback;
 #[cfg(test)]
 mod consent;
 #[cfg(test)]
+mod costs;
+#[cfg(test)]
 mod login;
 #[cfg(test)]
 mod outages;

@@ -16,14 +16,14 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test lint unit wasm costs stories module bridge bench testbed audit docs clean tools system
+.PHONY: help run test lint unit wasm costs stories module bridge chaos bench testbed audit docs clean tools system
 
 help: ## list the verbs
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
-run: module tools ## start everything on PORT=8080 and show one login and tool call; ONCE=1 stops after it
+run: module bridge tools ## start everything on PORT=8080 and show one login and tool call; ONCE=1 stops after it; STORE=memory|standalone|sentinel
 	@cargo build -q -p portcullis-tests --bins
-	@PORT=$(or $(PORT),8080) ONCE=$(ONCE) exec $(TARGET)/debug/first_login
+	@PORT=$(or $(PORT),8080) ONCE=$(ONCE) STORE=$(STORE) exec $(TARGET)/debug/first_login
 
 test: ## everything: lint, unit tests natively and as wasm, the module, the stories in a real Envoy
 	@$(MAKE) --no-print-directory lint
@@ -55,9 +55,10 @@ costs: system ## the regression guard: what each path takes in instructions, aga
 		cargo test -q --profile costs -p portcullis-gateway --test flows -- \
 		--ignored --exact costs::no_path_takes_more_instructions_than_its_ceiling --nocapture
 
+# STORE=standalone or STORE=sentinel runs every story on that store; those that are about stores run on each anyway.
 stories: tools $(CONFORMANCE_READY)
 	@$(MAKE) --no-print-directory module bridge
-	cargo test -p portcullis-tests
+	STORE=$(STORE) cargo test -p portcullis-tests
 
 module: system ## build the filter: target/wasm32-wasip1/release/portcullis_filter.wasm
 	@echo "Building the filter" >&2
@@ -66,14 +67,18 @@ module: system ## build the filter: target/wasm32-wasip1/release/portcullis_filt
 bridge: system ## build the bridge for tests: target/debug/redis-bridge
 	@cargo build -q -p portcullis-redis-bridge
 
+chaos: module bridge tools ## failovers under load, and a checker: ROUNDS=n (5), SEED=n
+	@cargo build -q -p portcullis-tests --bins
+	@ROUNDS=$(ROUNDS) SEED=$(SEED) exec $(TARGET)/debug/chaos
+
 bench: module tools ## the measurements
 	cargo run --release -p portcullis-benches
 
 # One line of JSON on standard output and nothing else; the shell becomes the testbed, so SIGTERM reaches it.
-testbed: ## start a testbed and print its addresses; CONFIG=file.json, WORKERS=n, ENVOY=path
-	@$(MAKE) --no-print-directory module tools >&2
+testbed: ## start a testbed and print its addresses; CONFIG=file.json, WORKERS=n, ENVOY=path, STORE=memory|standalone|sentinel
+	@$(MAKE) --no-print-directory module bridge tools >&2
 	@cargo build -q -p portcullis-tests --bins >&2
-	@CONFIG=$(CONFIG) WORKERS=$(WORKERS) exec $(TARGET)/debug/testbed
+	@CONFIG=$(CONFIG) WORKERS=$(WORKERS) STORE=$(STORE) exec $(TARGET)/debug/testbed
 
 audit: $(TOOLS)/bin/cargo-deny ## licences, sources, duplicates, and advisories where their database can be reached
 	$(TOOLS)/bin/cargo-deny --all-features check licenses bans sources

@@ -9,6 +9,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use portcullis_gateway::ports::{CallError, CallReply, CallRequest};
 use portcullis_protocol::http::Response;
+use portcullis_storage_api::wire::{MARKER_HEADER, MARKER_VALUE};
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{BufferType, MapType, MetricType, Status};
 
@@ -116,12 +117,13 @@ pub(crate) fn call_reply(headers: usize, body: usize) -> Result<CallReply, CallE
     let headers = pairs(MapType::HttpCallResponseHeaders);
     let status = one(&headers, b":status").and_then(|status| status.parse().ok()).ok_or(CallError::NoAnswer)?;
     let content_type = one(&headers, b"content-type").filter(|value| value.is_ascii()).map(str::to_owned);
+    let from_bridge = one(&headers, MARKER_HEADER.as_bytes()) == Some(MARKER_VALUE);
     let body = if body == 0 {
         Vec::new()
     } else {
         hostcalls::get_buffer(BufferType::HttpCallResponseBody, 0, body).ok().flatten().unwrap_or_default()
     };
-    Ok(CallReply { status, content_type, body })
+    Ok(CallReply { status, content_type, from_bridge, body })
 }
 
 /// The plugin's configuration. Only for the configure callback, with the size it was told.
@@ -134,8 +136,12 @@ pub(crate) fn configuration(size: usize) -> Vec<u8> {
 
 /// The time in whole seconds since 1970.
 pub(crate) fn now() -> u64 {
-    let since = hostcalls::get_current_time().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-    since.map_or(0, |since| since.as_secs())
+    since_1970().as_secs()
+}
+
+/// The time in milliseconds since 1970.
+pub(crate) fn now_ms() -> u64 {
+    u64::try_from(since_1970().as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Asks for a tick at every `period`.
@@ -187,6 +193,11 @@ pub(crate) fn counter(name: &str) -> Option<u32> {
 /// Adds to a counter.
 pub(crate) fn count(counter: u32, by: u64) {
     let _: Result<(), Status> = hostcalls::increment_metric(counter, i64::try_from(by).unwrap_or(i64::MAX));
+}
+
+fn since_1970() -> Duration {
+    let since = hostcalls::get_current_time().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    since.unwrap_or_default()
 }
 
 fn pairs(map: MapType) -> Pairs {

@@ -15,6 +15,7 @@ mod shared_cells;
 #[cfg(feature = "store-suite")]
 mod store_suite;
 mod stream;
+mod task_store;
 mod worker;
 
 /// What Envoy calls when it has loaded the module.

@@ -2,9 +2,9 @@
 
 use std::rc::Rc;
 
-use portcullis_gateway::memory_store::MemoryStore;
 use portcullis_gateway::ports::{
-    Body, BodyTooLarge, CallError, CallReply, CallRequest, Clock, Crypto, Entropy, Fetch, NoEntropy, Ports, Workers,
+    Body, BodyTooLarge, CallError, CallReply, CallRequest, Clock, Crypto, Entropy, Fetch, NoEntropy, Oddity, Pause,
+    Ports, Tally, Workers,
 };
 use portcullis_gateway::runtime::Inbox;
 use portcullis_protocol::jose::alg::Alg;
@@ -13,49 +13,86 @@ use portcullis_protocol::opaque::SessionId;
 
 use crate::host;
 use crate::mailbox::Message;
-use crate::shared_cells::{HostClock, SharedCells};
+use crate::task_store::TaskStore;
 use crate::worker::Worker;
 
 /// The ports of one task: what the worker holds, and the task's own inbox.
-#[derive(Clone)]
 pub(crate) struct TaskPorts {
     worker: Rc<Worker>,
-    inbox: Inbox,
+    calls: TaskCalls,
+    store: TaskStore,
 }
 
 impl TaskPorts {
     pub(crate) fn new(worker: Rc<Worker>, inbox: Inbox) -> Self {
-        Self { worker, inbox }
+        let calls = TaskCalls { inbox };
+        Self { store: worker.store.for_task(calls.clone()), calls, worker }
     }
 }
 
+/// What a task needs of the host alone; its calls are answered into its inbox.
+#[derive(Clone)]
+pub(crate) struct TaskCalls {
+    inbox: Inbox,
+}
+
 impl Ports for TaskPorts {
-    type Store = MemoryStore<SharedCells, HostClock>;
+    type Store = TaskStore;
 
     fn store(&self) -> &Self::Store {
-        &self.worker.store
+        &self.store
     }
 }
 
 impl Fetch for TaskPorts {
     async fn fetch(&self, call: CallRequest) -> Result<CallReply, CallError> {
-        self.inbox.call(|| host::dispatch(&call)).await
+        self.calls.fetch(call).await
     }
 }
 
 impl Body for TaskPorts {
     async fn body(&self, limit: usize) -> Result<Vec<u8>, BodyTooLarge> {
-        self.inbox.body(limit).await
+        self.calls.inbox.body(limit).await
     }
 }
 
 impl Clock for TaskPorts {
-    fn now(&self) -> u64 {
-        host::now()
+    fn now_ms(&self) -> u64 {
+        self.calls.now_ms()
+    }
+}
+
+impl Pause for TaskPorts {
+    async fn pause(&self) -> bool {
+        self.calls.inbox.next_tick().await
+    }
+}
+
+impl Tally for TaskPorts {
+    fn count(&self, what: Oddity) {
+        self.worker.counters.count("store", what.word());
     }
 }
 
 impl Entropy for TaskPorts {
+    fn random<const N: usize>(&self) -> Result<[u8; N], NoEntropy> {
+        self.calls.random()
+    }
+}
+
+impl Fetch for TaskCalls {
+    async fn fetch(&self, call: CallRequest) -> Result<CallReply, CallError> {
+        self.inbox.call(|| host::dispatch(&call)).await
+    }
+}
+
+impl Clock for TaskCalls {
+    fn now_ms(&self) -> u64 {
+        host::now_ms()
+    }
+}
+
+impl Entropy for TaskCalls {
     fn random<const N: usize>(&self) -> Result<[u8; N], NoEntropy> {
         random()
     }

@@ -8,9 +8,11 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use portcullis_gateway::config::Config;
+use portcullis_gateway::bridge_store::Bridge;
+use portcullis_gateway::config::{Config, Storage};
 use portcullis_gateway::gateway::Gateway;
 use portcullis_gateway::memory_store::MemoryStore;
+use portcullis_gateway::protect;
 use portcullis_gateway::provider;
 use portcullis_gateway::runtime::{Inbox, Started, Task};
 use portcullis_gateway::upstream::{self, RefreshOutcome};
@@ -26,6 +28,7 @@ use crate::ports::{TaskPorts, random};
 use crate::settle::settle;
 use crate::shared_cells::{HostClock, SharedCells};
 use crate::stream::Stream;
+use crate::task_store::WorkerStore;
 use crate::worker::{Waiter, Waiting, Worker};
 
 /// One root context.
@@ -36,6 +39,7 @@ pub(crate) struct Root {
     /// When to try again a refresh that another worker is at, in Unix seconds by session.
     retries: BTreeMap<[u8; 16], u64>,
     warming: Option<Task<()>>,
+    rechecks: Vec<Task<()>>,
     /// How many of the store's unreadable cells have been counted.
     unreadable: u64,
 }
@@ -48,7 +52,15 @@ struct Refresh {
 
 impl Root {
     pub(crate) fn new(id: u32) -> Self {
-        Self { id, worker: None, refreshes: Vec::new(), retries: BTreeMap::new(), warming: None, unreadable: 0 }
+        Self {
+            id,
+            worker: None,
+            refreshes: Vec::new(),
+            retries: BTreeMap::new(),
+            warming: None,
+            rechecks: Vec::new(),
+            unreadable: 0,
+        }
     }
 
     /// Starts a refresh unless one of this session is under way here.
@@ -57,7 +69,7 @@ impl Root {
         if under_way || self.refreshes.len() >= MOST_REFRESHES {
             return;
         }
-        let inbox = Inbox::new(true);
+        let inbox = Inbox::ticking();
         let ports = TaskPorts::new(worker.clone(), inbox.clone());
         match Task::start(inbox, upstream::refresh(worker.gateway.clone(), session, ports)) {
             Started::Ready(outcome) => self.refreshed(worker, session, &outcome),
@@ -132,10 +144,35 @@ impl Root {
         }
     }
 
+    /// Looks up the sessions behind tokens that are being served, so that no request waits for it.
+    fn recheck(&mut self, worker: &Rc<Worker>) {
+        let places = MOST_RECHECKS.saturating_sub(self.rechecks.len());
+        for entry in worker.gateway.take_rechecks(places) {
+            let inbox = Inbox::new(true);
+            let ports = TaskPorts::new(worker.clone(), inbox.clone());
+            let recheck = protect::recheck(worker.gateway.clone(), entry, ports);
+            if let Started::Waiting(task) = Task::start(inbox, recheck) {
+                self.rechecks.push(task);
+            }
+        }
+    }
+
+    /// Lets the tasks that wait for a moment go on.
+    fn tick(&mut self, worker: &Rc<Worker>) {
+        for mut refresh in std::mem::take(&mut self.refreshes) {
+            match refresh.task.on_tick() {
+                Some(outcome) => self.refreshed(worker, refresh.session, &outcome),
+                None => self.refreshes.push(refresh),
+            }
+        }
+    }
+
     fn flush(&mut self, worker: &Worker) {
-        let unreadable = worker.store.unreadable();
-        worker.counters.add("store", "unreadable_cells", unreadable.saturating_sub(self.unreadable));
-        self.unreadable = unreadable;
+        if let WorkerStore::Memory(memory) = &worker.store {
+            let unreadable = memory.unreadable();
+            worker.counters.add("store", "unreadable_cells", unreadable.saturating_sub(self.unreadable));
+            self.unreadable = unreadable;
+        }
         worker.counters.flush();
     }
 }
@@ -146,6 +183,11 @@ impl Context for Root {
         if let Some(task) = self.warming.as_mut().filter(|task| task.waits_for(id)) {
             if task.on_call(id, host::call_reply(headers, body)).is_some() {
                 self.warming = None;
+            }
+        } else if let Some(index) = self.rechecks.iter().position(|task| task.waits_for(id)) {
+            let mut task = self.rechecks.swap_remove(index);
+            if task.on_call(id, host::call_reply(headers, body)).is_none() {
+                self.rechecks.push(task);
             }
         } else if let Some(index) = self.refreshes.iter().position(|refresh| refresh.task.waits_for(id)) {
             let mut refresh = self.refreshes.swap_remove(index);
@@ -187,7 +229,9 @@ impl RootContext for Root {
         let now = host::now();
         worker.waiting.decide_overdue(now, &RefreshOutcome::Unavailable);
         self.settle_some(&worker);
+        self.tick(&worker);
         self.retry(&worker, now);
+        self.recheck(&worker);
         self.warm(&worker, now);
         worker.mailbox.renew(now);
         self.flush(&worker);
@@ -222,12 +266,18 @@ fn configure(document: &[u8], root: u32) -> Result<Worker, Vec<String>> {
     let mailbox = Mailbox::open(&format!("portcullis/queue/{root}/{name:032x}"))
         .ok_or_else(|| vec!["the host gives no queue".to_owned()])?;
     mailbox::create_list();
-    let budget = config.memory_bytes;
+    let store = match &config.storage {
+        Storage::Memory { max_bytes } => {
+            let memory = MemoryStore::new(SharedCells::create(*max_bytes), HostClock, *max_bytes);
+            WorkerStore::Memory(Rc::new(memory))
+        }
+        Storage::Bridge(settings) => WorkerStore::Bridge(Rc::new(Bridge::new(settings.clone()))),
+    };
     let crypto = HostCrypto::checked(&config.signing_keys);
     log::info!("{crypto}");
     Ok(Worker {
         gateway: Rc::new(Gateway::new(config, seed)),
-        store: MemoryStore::new(SharedCells::create(budget), HostClock, budget),
+        store,
         crypto,
         mailbox,
         counters: Counters::default(),
@@ -248,5 +298,7 @@ const TICK: Duration = Duration::from_millis(500);
 const RETRY_SECONDS: u64 = 1;
 /// The most streams settled in one callback.
 const MOST_SETTLED: usize = 32;
+/// The most look-ups of sessions under way at once in one worker; more wait for the next tick.
+const MOST_RECHECKS: usize = 64;
 /// The most refreshes under way at once in one worker; more wait for the next tick.
 const MOST_REFRESHES: usize = 256;

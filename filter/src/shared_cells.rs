@@ -44,8 +44,8 @@ impl Cells for SharedCells {
 pub(crate) struct HostClock;
 
 impl Clock for HostClock {
-    fn now(&self) -> u64 {
-        host::now()
+    fn now_ms(&self) -> u64 {
+        host::now_ms()
     }
 }
 

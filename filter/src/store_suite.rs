@@ -12,10 +12,13 @@ use portcullis_protocol::http::Response;
 use serde_json::{Value, json};
 
 use crate::host;
-use crate::shared_cells::{HostClock, SharedCells};
+use crate::task_store::WorkerStore;
 
-/// The answer to a request for the suite; `None` for any other request.
-pub(crate) fn answer(store: &MemoryStore<SharedCells, HostClock>) -> Option<Response> {
+/// The answer to a request for the suite; `None` for any other request, and where the store is not the memory: the suite
+/// polls a verb to its end at once, and the bridge's verbs wait for an answer.
+pub(crate) fn answer(store: &WorkerStore) -> Option<Response> {
+    let WorkerStore::Memory(store) = store else { return None };
+    let store: &MemoryStore<_, _> = store;
     let target = String::from_utf8(host::request_header(":path")?).ok()?;
     let rest = target.strip_prefix("/_store-suite/")?;
     let (path, query) = rest.split_once('?').unwrap_or((rest, ""));

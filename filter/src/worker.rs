@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use portcullis_gateway::gateway::Gateway;
-use portcullis_gateway::memory_store::MemoryStore;
 use portcullis_gateway::upstream::RefreshOutcome;
 use portcullis_gateway::verdict::Settled;
 use portcullis_protocol::opaque::SessionId;
@@ -15,12 +14,12 @@ use crate::counters::Counters;
 use crate::crypto::HostCrypto;
 use crate::mailbox::Mailbox;
 use crate::settle::Progress;
-use crate::shared_cells::{HostClock, SharedCells};
+use crate::task_store::WorkerStore;
 
 /// One configured worker.
 pub(crate) struct Worker {
     pub(crate) gateway: Rc<Gateway>,
-    pub(crate) store: MemoryStore<SharedCells, HostClock>,
+    pub(crate) store: WorkerStore,
     pub(crate) crypto: HostCrypto,
     pub(crate) mailbox: Mailbox,
     pub(crate) counters: Counters,

@@ -1,6 +1,12 @@
 //! The configuration: what is written, checked as a whole, every fault of it named.
 
+pub mod admin;
+mod fetch;
+mod listen;
 mod raw;
+mod secrets;
+
+pub use fetch::{Domains, Fetch, Network};
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,13 +17,17 @@ use std::time::Duration;
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
-use raw::{Raw, RawListen, RawRedis, RawReference, RawSentinel, RawTls, RawUser};
+pub(crate) use listen::is_uri;
+pub use listen::{Caller, Listen, Right, Spaces, TcpListen, UnixListen};
+use raw::{Raw, RawCluster, RawRedis, RawReference, RawSentinel, RawTls, RawUser};
 
 /// A configuration that can be served.
 #[derive(Debug)]
 pub struct Config {
     /// Where callers come in.
     pub listen: Listen,
+    /// What each caller may do; everybody who is let in may do everything where this is absent.
+    pub callers: Option<BTreeMap<Caller, Right>>,
     /// What every stored name begins with; ends with a colon.
     pub key_prefix: String,
     /// Where the records are.
@@ -26,19 +36,12 @@ pub struct Config {
     pub durability: DurabilityMode,
     /// Where the metrics are served, if anywhere.
     pub metrics: Option<SocketAddr>,
+    /// The folder whose files are served as secrets, if any are.
+    pub secrets_dir: Option<PathBuf>,
+    /// How documents are fetched, if any are.
+    pub fetch: Option<Fetch>,
     /// How much is taken on.
     pub limits: Limits,
-}
-
-/// A Unix socket and who may use it.
-#[derive(Debug)]
-pub struct Listen {
-    /// The socket's path.
-    pub path: PathBuf,
-    /// The socket's file mode.
-    pub mode: u32,
-    /// The users that may connect; `None` for root and the bridge's own.
-    pub allowed_uids: Option<Vec<u32>>,
 }
 
 /// How Redis is reached.
@@ -63,7 +66,7 @@ pub struct Redis {
 }
 
 /// Where the master is, or who knows.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum Place {
     /// Always here.
     Standalone(Endpoint),
@@ -74,6 +77,8 @@ pub enum Place {
         /// The sentinels; a name may stand for several.
         sentinels: Vec<Endpoint>,
     },
+    /// Where the servers of a cluster say; these are asked first.
+    Cluster(Vec<Endpoint>),
 }
 
 /// A host and a port.
@@ -154,6 +159,8 @@ pub struct Limits {
     pub deadline: Duration,
     /// The longest the operations under way are waited for at the end.
     pub drain: Duration,
+    /// The longest a connection may be without a request: also the longest that a request's head may take.
+    pub idle: Duration,
 }
 
 /// One fault of a configuration.
@@ -178,30 +185,33 @@ impl Config {
     /// # Errors
     /// Every [`Problem`] found.
     pub fn read(text: &str, environment: &BTreeMap<String, String>) -> Result<Self, Vec<Problem>> {
-        let mut file: serde_json::Value =
-            raw::yaml(text).map_err(|error| vec![problem("(file)", error.to_string())])?;
-        raw::lay_over(&mut file, environment.iter().map(|(name, text)| (name.clone(), text.clone())));
-        let mut problems = Vec::new();
-        let mut track = serde_path_to_error::Track::new();
-        let unknown = &mut |path: serde_ignored::Path<'_>| {
-            problems.push(problem(&path.to_string().replace(".?", ""), "unknown field"))
-        };
-        let parsed = Raw::deserialize(serde_ignored::Deserializer::new(
-            serde_path_to_error::Deserializer::new(&file, &mut track),
-            unknown,
-        ));
-        let raw = match parsed {
-            Ok(raw) => raw,
-            Err(error) => {
-                problems.push(problem(&track.path().to_string(), error.to_string()));
-                return Err(problems);
-            }
-        };
-        let mut reader = Reader { environment, problems };
+        let (raw, mut reader) = parse(text, environment)?;
         let config = reader.config(raw);
         match config {
             Some(config) if reader.problems.is_empty() => Ok(config),
             Some(_) | None => Err(reader.problems),
+        }
+    }
+}
+
+/// Reads what is written, and notes what is unknown.
+fn parse<'a>(text: &str, environment: &'a BTreeMap<String, String>) -> Result<(Raw, Reader<'a>), Vec<Problem>> {
+    let mut file: serde_json::Value = raw::yaml(text).map_err(|error| vec![problem("(file)", error.to_string())])?;
+    raw::lay_over(&mut file, environment.iter().map(|(name, text)| (name.clone(), text.clone())));
+    let mut problems = Vec::new();
+    let mut track = serde_path_to_error::Track::new();
+    let unknown = &mut |path: serde_ignored::Path<'_>| {
+        problems.push(problem(&path.to_string().replace(".?", ""), "unknown field"))
+    };
+    let parsed = Raw::deserialize(serde_ignored::Deserializer::new(
+        serde_path_to_error::Deserializer::new(&file, &mut track),
+        unknown,
+    ));
+    match parsed {
+        Ok(raw) => Ok((raw, Reader { environment, problems })),
+        Err(error) => {
+            problems.push(problem(&track.path().to_string(), error.to_string()));
+            Err(problems)
         }
     }
 }
@@ -214,13 +224,16 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn config(&mut self, raw: Raw) -> Option<Config> {
-        let listen = self.listen(raw.listen);
+        let callers = raw.callers.map(|callers| self.callers(&callers, &raw.listen));
+        let listen = self.listen(raw.listen, callers.as_ref());
         let key_prefix = self.prefix(raw.key_prefix);
         let redis = self.redis(raw.redis);
         let metrics = raw.metrics.and_then(|metrics| {
             let parsed = metrics.listen.parse().ok();
             self.known(parsed, "metrics.listen", "not an address and a port, like 127.0.0.1:9464")
         });
+        let secrets_dir = raw.secrets_dir.and_then(|folder| self.secrets_dir(folder));
+        let fetch = raw.fetch.and_then(|fetch| self.fetch(fetch));
         let limits = raw.limits;
         for (path, value, most) in [
             ("limits.connections", limits.connections, 65_536),
@@ -233,28 +246,22 @@ impl Reader<'_> {
         }
         Some(Config {
             listen: listen?,
+            callers,
             key_prefix: key_prefix?,
             redis: redis?,
             durability: raw.durability,
             metrics,
+            secrets_dir,
+            fetch,
             limits: Limits {
                 connections: limits.connections,
                 in_flight: limits.in_flight,
                 queue: limits.queue,
                 deadline: limits.deadline,
                 drain: limits.drain,
+                idle: limits.idle,
             },
         })
-    }
-
-    fn listen(&mut self, raw: RawListen) -> Option<Listen> {
-        // The kernel's bound on a socket's name (unix(7)), with its final zero.
-        if raw.unix.is_empty() || raw.unix.len() > 107 {
-            self.problem("listen.unix", "must be a path of 1 to 107 bytes");
-        }
-        let mode = u32::from_str_radix(&raw.mode, 8).ok().filter(|mode| *mode <= 0o777);
-        let mode = self.known(mode, "listen.mode", "not a file mode, like \"0660\"")?;
-        Some(Listen { path: PathBuf::from(raw.unix), mode, allowed_uids: raw.allowed_uids })
     }
 
     /// With or without the colon at its end; nothing in it can be read as a pattern or a hash tag.
@@ -270,11 +277,15 @@ impl Reader<'_> {
         if raw.db.is_some() && sentinel_db.is_some() {
             self.problem("redis.db", "is also given in redis.sentinelConfig.db");
         }
-        let place = match (raw.sentinel_config, raw.addr) {
-            (Some(sentinel), None) => self.sentinel(sentinel),
-            (None, Some(addr)) => self.endpoint(&addr, "redis.addr", 6_379).map(Place::Standalone),
-            (Some(_), Some(_)) | (None, None) => {
-                self.problem("redis", "needs exactly one of sentinelConfig and addr");
+        if raw.cluster.is_some() && raw.db.is_some_and(|db| db != 0) {
+            self.problem("redis.db", "a cluster has only database 0");
+        }
+        let place = match (raw.sentinel_config, raw.addr, raw.cluster) {
+            (Some(sentinel), None, None) => self.sentinel(sentinel),
+            (None, Some(addr), None) => self.endpoint(&addr, "redis.addr", 6_379).map(Place::Standalone),
+            (None, None, Some(cluster)) => self.cluster(&cluster),
+            _ => {
+                self.problem("redis", "needs exactly one of sentinelConfig, addr and cluster");
                 None
             }
         };
@@ -320,6 +331,15 @@ impl Reader<'_> {
             }
         };
         Some(Place::Sentinel { master_name: raw.master_name, sentinels })
+    }
+
+    fn cluster(&mut self, raw: &RawCluster) -> Option<Place> {
+        const ADDRS: &str = "redis.cluster.addrs";
+        if !(1..=16).contains(&raw.addrs.len()) {
+            self.problem(ADDRS, "must name 1 to 16 servers");
+            return None;
+        }
+        Some(Place::Cluster(raw.addrs.iter().filter_map(|addr| self.endpoint(addr, ADDRS, 6_379)).collect()))
     }
 
     fn endpoint(&mut self, text: &str, path: &str, default_port: u16) -> Option<Endpoint> {

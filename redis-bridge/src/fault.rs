@@ -41,6 +41,12 @@ pub(crate) enum Fault {
     WrongPassword,
     /// It has as many clients as it takes.
     TooManyClients,
+    /// MOVED, by a server that is used as if it were alone, or again and again: the slot is elsewhere.
+    Moved,
+    /// ASK, TRYAGAIN: the slot is on its way to another server.
+    Moving,
+    /// CLUSTERDOWN: the server does not see enough of its cluster.
+    ClusterDown,
     /// An answer that is none of these.
     Unexpected,
 }
@@ -73,6 +79,9 @@ impl Fault {
             Some("NOSCRIPT") => Self::NoScript,
             Some("WRONGTYPE") => Self::WrongType,
             Some("WRONGPASS" | "NOAUTH") => Self::WrongPassword,
+            Some("MOVED") => Self::Moved,
+            Some("ASK" | "TRYAGAIN") => Self::Moving,
+            Some("CLUSTERDOWN") => Self::ClusterDown,
             Some(_) => Self::Unexpected,
             None if error.is_io_error() || error.is_connection_dropped() => Self::Unreachable,
             None => Self::Unexpected,
@@ -95,6 +104,9 @@ impl Fault {
             | Self::WrongType
             | Self::WrongPassword
             | Self::TooManyClients
+            | Self::Moved
+            | Self::Moving
+            | Self::ClusterDown
             | Self::Unexpected => false,
         }
     }
@@ -120,6 +132,9 @@ impl Fault {
             | Self::NoScript
             | Self::WrongPassword
             | Self::TooManyClients
+            | Self::Moved
+            | Self::Moving
+            | Self::ClusterDown
             | Self::Unexpected => RefusalCause::Unavailable,
         }
     }
@@ -144,6 +159,9 @@ impl Fault {
             Self::WrongType => "wrongtype",
             Self::WrongPassword => "wrong_password",
             Self::TooManyClients => "max_clients",
+            Self::Moved => "moved",
+            Self::Moving => "slot_moving",
+            Self::ClusterDown => "clusterdown",
             Self::Unexpected => "unexpected",
         }
     }

@@ -1,17 +1,30 @@
-//! The bridge between Portcullis and Redis: a fixed set of verbs over a Unix socket, each one atomic step in Redis.
+//! The bridge between Portcullis and Redis: a fixed set of verbs over a Unix socket or TLS, each one atomic step in Redis.
 //!
-//! The filter runs inside Envoy and cannot speak to Redis; this service does, and does nothing else. It holds no secret
-//! of the gateway's: the values that pass through it are sealed.
+//! The filter runs inside Envoy and cannot speak to Redis; this service does. The values that pass through it are sealed.
+//! Where the operator has it so, it also serves the filter secrets from files, and fetches documents for it from addresses
+//! that strangers name.
+//!
+//! Only [`admin`], the operator's commands in the same binary, knows what is in a record.
 
+mod activity;
+pub mod admin;
+mod callers;
+mod cluster;
 pub mod config;
 mod fault;
+mod fetch;
+mod followers;
 mod link;
+mod listen;
 mod master;
+mod masters;
 mod metrics;
 mod names;
 mod routes;
 mod script;
+mod secrets;
 mod seek;
+mod sentinel;
 mod server;
 mod store;
 

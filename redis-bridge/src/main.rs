@@ -1,29 +1,39 @@
-//! `redis-bridge`: reads its configuration, then checks it or serves.
+//! `redis-bridge`: reads its configuration, then checks it, serves, or does what an operator asks.
 
 use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Parser, ValueEnum};
-use portcullis_redis_bridge::config::Config;
+use clap::{Parser, Subcommand, ValueEnum};
+use portcullis_redis_bridge::admin::Admin;
+use portcullis_redis_bridge::config::admin::AdminConfig;
+use portcullis_redis_bridge::config::{Config, Problem, Redis};
 use portcullis_redis_bridge::{check, run};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 /// Keeps Portcullis's records in Redis.
 #[derive(Debug, Parser)]
-#[command(name = "redis-bridge", version)]
+#[command(name = "redis-bridge", version, subcommand_negates_reqs = true, args_conflicts_with_subcommands = true)]
 struct Arguments {
     /// The configuration file (YAML); fields are overridden by PORTCULLIS_BRIDGE__… variables.
-    #[arg(long, value_name = "FILE")]
-    config: PathBuf,
+    #[arg(long, value_name = "FILE", required = true)]
+    config: Option<PathBuf>,
     /// Check the configuration, try Redis, tell the result and end.
     #[arg(long)]
     check: bool,
     /// The form of the log on standard error; text on a terminal, JSON elsewhere.
     #[arg(long, value_name = "FORM")]
     log: Option<LogForm>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Look at records, end them, save them and bring them back.
+    Admin(Admin),
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -34,21 +44,18 @@ enum LogForm {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    start_log(arguments.log);
     // TLS needs to be told whose cryptography it uses; only a second call could fail.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let config = match read(&arguments.config) {
-        Ok(config) => config,
-        Err(problems) => {
-            problems.iter().for_each(|problem| say(&mut std::io::stderr(), problem));
-            return ExitCode::from(2);
-        }
-    };
-    for (part, tls) in [("redis", &config.redis.tls), ("redis sentinel", &config.redis.sentinel_tls)] {
-        if tls.as_ref().is_some_and(|tls| tls.insecure) {
-            tracing::warn!(part, "INSECURE: insecureSkipVerify is on, any certificate is taken, anybody can listen in");
-        }
+    if let Some(Command::Admin(admin)) = &arguments.command {
+        start_log(arguments.log, "warn");
+        return operate(admin);
     }
+    start_log(arguments.log, "info");
+    let config = match read(&arguments.config.clone().unwrap_or_default(), Config::read) {
+        Ok(config) => config,
+        Err(code) => return code,
+    };
+    warn_of_insecurity(&config.redis);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error.to_string()),
@@ -76,18 +83,65 @@ fn main() -> ExitCode {
     }
 }
 
-fn read(path: &std::path::Path) -> Result<Config, Vec<String>> {
-    let text = std::fs::read_to_string(path).map_err(|error| vec![format!("{}: {error}", path.display())])?;
+fn operate(admin: &Admin) -> ExitCode {
+    let config = match read(&admin.config, AdminConfig::read) {
+        Ok(config) => config,
+        Err(code) => return code,
+    };
+    warn_of_insecurity(&config.redis);
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&error.to_string()),
+    };
+    let done = runtime.block_on(async {
+        tokio::select! {
+            done = admin.run(&config) => Some(done),
+            // What is half written is taken away.
+            _ = tokio::signal::ctrl_c() => None,
+        }
+    });
+    match done {
+        Some(Ok(())) => ExitCode::SUCCESS,
+        Some(Err(error)) => {
+            say(&mut std::io::stderr(), &error.to_string());
+            ExitCode::from(error.exit_code())
+        }
+        None => failed("interrupted"),
+    }
+}
+
+/// Reads a configuration; says what is wrong with it.
+fn read<T>(
+    path: &Path,
+    parse: impl FnOnce(&str, &BTreeMap<String, String>) -> Result<T, Vec<Problem>>,
+) -> Result<T, ExitCode> {
+    let wrong = |what: &str| {
+        say(&mut std::io::stderr(), &format!("{}: {what}", path.display()));
+        ExitCode::from(2)
+    };
+    let text = std::fs::read_to_string(path).map_err(|error| wrong(&error.to_string()))?;
     let environment: BTreeMap<String, String> = std::env::vars_os()
         .filter_map(|(name, text)| Some((name.into_string().ok()?, text.into_string().ok()?)))
         .collect();
-    Config::read(&text, &environment)
-        .map_err(|problems| problems.iter().map(|problem| format!("{}: {problem}", path.display())).collect())
+    parse(&text, &environment).map_err(|problems| {
+        problems.iter().for_each(|problem| {
+            wrong(&problem.to_string());
+        });
+        ExitCode::from(2)
+    })
+}
+
+fn warn_of_insecurity(redis: &Redis) {
+    for (part, tls) in [("redis", &redis.tls), ("redis sentinel", &redis.sentinel_tls)] {
+        if tls.as_ref().is_some_and(|tls| tls.insecure) {
+            tracing::warn!(part, "INSECURE: insecureSkipVerify is on, any certificate is taken, anybody can listen in");
+        }
+    }
 }
 
 /// What is logged can be set with `RUST_LOG`.
-fn start_log(form: Option<LogForm>) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+fn start_log(form: Option<LogForm>, level: &str) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false);
     let terminal = std::io::stderr().is_terminal();
     match form.unwrap_or(if terminal { LogForm::Text } else { LogForm::Json }) {

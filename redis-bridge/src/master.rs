@@ -2,13 +2,13 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use tokio::sync::{Semaphore, watch};
 
 use crate::config::Endpoint;
 use crate::fault::Fault;
+use crate::followers::Followers;
 use crate::link::Dialer;
 use crate::script::Script;
 
@@ -22,22 +22,40 @@ pub(crate) struct Master {
     idle: Mutex<Vec<MultiplexedConnection>>,
     /// WAIT holds up its whole connection, so that each has one user at a time; this bounds how many there are.
     durable: Semaphore,
+    followers: Followers,
     retired: watch::Sender<bool>,
     /// A connection broke; it does not come back by itself, whatever the server says on another.
     broken: AtomicBool,
 }
 
-/// A durable write was done; whether a replica has it.
+/// A durable write was done; whether the replicas have it.
 pub(crate) enum Confirmed {
-    /// One has.
+    /// They have.
     Yes,
-    /// None said so in time.
+    /// Too few said so in time.
     No,
+    /// Nobody asked.
+    Unasked,
+}
+
+/// Why a command was not done.
+#[derive(Debug)]
+pub(crate) enum Undone {
+    /// Something is wrong.
+    Fault(Fault),
+    /// MOVED: another server of the cluster has the slot. Nothing was done.
+    Moved(Endpoint),
+}
+
+impl From<Fault> for Undone {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
 }
 
 impl Master {
-    /// Takes over a connection to a server that said it is the master.
-    pub(crate) fn new(endpoint: Endpoint, dialer: Dialer, shared: MultiplexedConnection) -> Self {
+    /// Takes over a connection to a server that said it is the master, and has so many replicas.
+    pub(crate) fn new(endpoint: Endpoint, dialer: Dialer, shared: MultiplexedConnection, replicas: u64) -> Self {
         let (idle, durable) = (Mutex::new(Vec::new()), Semaphore::new(DURABLE_CONNECTIONS));
         Self {
             endpoint,
@@ -45,6 +63,7 @@ impl Master {
             shared,
             idle,
             durable,
+            followers: Followers::new(replicas),
             retired: watch::Sender::new(false),
             broken: AtomicBool::new(false),
         }
@@ -57,31 +76,36 @@ impl Master {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
+    /// Takes note of how many replicas are connected to it.
+    pub(crate) fn has_replicas(&self, count: u64) {
+        self.followers.connected(count);
+    }
+
     /// Whether a connection broke, so that all must be made anew.
     pub(crate) fn is_broken(&self) -> bool {
         self.broken.load(Ordering::Relaxed)
     }
 
     /// Runs one command.
-    pub(crate) async fn command(&self, command: &redis::Cmd) -> Result<redis::Value, Fault> {
+    pub(crate) async fn command(&self, command: &redis::Cmd) -> Result<redis::Value, Undone> {
         let mut connection = self.shared.clone();
-        self.unless_retired(async { command.query_async(&mut connection).await.map_err(|error| self.fault(&error)) })
+        self.unless_retired(async { command.query_async(&mut connection).await.map_err(|error| self.undone(&error)) })
             .await
     }
 
     /// Runs a script.
-    pub(crate) async fn script(&self, script: Script, names: &[String], args: &[Vec<u8>]) -> Result<Vec<u8>, Fault> {
+    pub(crate) async fn script(&self, script: Script, names: &[String], args: &[Vec<u8>]) -> Result<Vec<u8>, Undone> {
         let mut connection = self.shared.clone();
         self.unless_retired(self.run(&mut connection, script, names, args)).await
     }
 
-    /// Runs a script and waits until a replica has what it wrote.
+    /// Runs a script and waits until the replicas have what it wrote.
     pub(crate) async fn durable_script(
         &self,
         script: Script,
         names: &[String],
         args: &[Vec<u8>],
-    ) -> Result<(Vec<u8>, Confirmed), Fault> {
+    ) -> Result<(Vec<u8>, Confirmed), Undone> {
         let _permit = self.durable.acquire().await.map_err(|_| Fault::Retired)?;
         self.unless_retired(async {
             let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
@@ -90,12 +114,13 @@ impl Master {
                 None => self.dialer.connect(&self.endpoint).await?,
             };
             let answer = self.run(&mut connection, script, names, args).await?;
-            let wait = redis::cmd("WAIT").arg(1).arg(WAIT.as_millis()).to_owned();
+            let question = self.followers.question();
+            let wait = redis::cmd("WAIT").arg(question.replicas).arg(question.patience.as_millis()).to_owned();
             let waited = wait.query_async::<u64>(&mut connection).await;
             // The write is done: whatever went wrong after it is no reason to say that it was not.
             let confirmed = match waited {
-                Ok(1..) => Confirmed::Yes,
-                Ok(0) => Confirmed::No,
+                Ok(count) if self.followers.suffice(count) => Confirmed::Yes,
+                Ok(_) => Confirmed::No,
                 Err(error) => {
                     self.fault(&error);
                     return Ok((answer, Confirmed::No));
@@ -115,7 +140,7 @@ impl Master {
         script: Script,
         names: &[String],
         args: &[Vec<u8>],
-    ) -> Result<Vec<u8>, Fault> {
+    ) -> Result<Vec<u8>, Undone> {
         let call = |command: &str, script: &str| {
             redis::cmd(command).arg(script).arg(names.len()).arg(names).arg(args).to_owned()
         };
@@ -126,7 +151,7 @@ impl Master {
             }
             Ok(_) | Err(_) => known,
         };
-        answer.map_err(|error| self.fault(&error))
+        answer.map_err(|error| self.undone(&error))
     }
 
     /// The server's own words name keys and commands, never values; they are of use to whoever looks for the cause.
@@ -139,17 +164,51 @@ impl Master {
         fault
     }
 
-    async fn unless_retired<T>(&self, work: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
+    fn undone(&self, error: &redis::RedisError) -> Undone {
+        let fault = self.fault(error);
+        match error.redirect_node().and_then(|(address, _)| redirection(address, &self.endpoint)) {
+            Some(endpoint) if fault == Fault::Moved => Undone::Moved(endpoint),
+            Some(_) | None => Undone::Fault(fault),
+        }
+    }
+
+    async fn unless_retired<T>(&self, work: impl Future<Output = Result<T, Undone>>) -> Result<T, Undone> {
         let mut retired = self.retired.subscribe();
         tokio::select! {
             biased;
-            _ = retired.wait_for(|retired| *retired) => Err(Fault::Retired),
+            _ = retired.wait_for(|retired| *retired) => Err(Fault::Retired.into()),
             done = work => done,
         }
     }
 }
 
-/// How long a durable write waits for a replica, at most.
-const WAIT: Duration = Duration::from_millis(500);
+/// Where MOVED sends to: `host:port`, an IPv6 address without brackets, no host for the one that was asked, and a
+/// question mark where the cluster does not know.
+fn redirection(address: &str, asked: &Endpoint) -> Option<Endpoint> {
+    let (host, port) = address.rsplit_once(':')?;
+    let host = match host {
+        "" => asked.host.clone(),
+        "?" => return None,
+        host => host.to_owned(),
+    };
+    Some(Endpoint { host, port: port.parse().ok().filter(|port| *port != 0)? })
+}
 
 const DURABLE_CONNECTIONS: usize = 32;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_redirection_names_a_host_and_a_port_or_nothing() {
+        let asked = Endpoint { host: "own".to_owned(), port: 1 };
+        let to = |address| redirection(address, &asked).map(|endpoint| endpoint.to_string());
+        assert_eq!(to("127.0.0.1:6380").as_deref(), Some("127.0.0.1:6380"));
+        assert_eq!(to("::1:6380").as_deref(), Some("[::1]:6380"));
+        assert_eq!(to(":6380").as_deref(), Some("own:6380"));
+        for nowhere in ["?:6380", "host", "host:", "host:0", "host:65536", "host:x", ""] {
+            assert_eq!(to(nowhere), None, "{nowhere}");
+        }
+    }
+}

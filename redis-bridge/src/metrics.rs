@@ -15,14 +15,21 @@ pub(crate) struct Metrics {
     times: Mutex<BTreeMap<&'static str, Times>>,
     faults: Mutex<BTreeMap<Fault, u64>>,
     refused_connections: Mutex<BTreeMap<&'static str, u64>>,
+    fetches: Mutex<BTreeMap<&'static str, u64>>,
     /// Records that were there and could not be read as one.
     pub(crate) corrupt: Count,
     /// Times that another master was found.
     pub(crate) master_changes: Count,
+    /// Times that secrets were found changed.
+    pub(crate) secret_changes: Count,
+    /// Times that secrets were asked for and could not be read.
+    pub(crate) secret_failures: Count,
     /// Connections now.
     pub(crate) connections: Count,
     /// Operations now.
     pub(crate) in_flight: Count,
+    /// Callers that ask for secrets now, most of whom wait for a change.
+    pub(crate) secret_waits: Count,
     /// Operations that wait for their turn now.
     pub(crate) queued: Count,
 }
@@ -99,6 +106,11 @@ impl Metrics {
         add(&mut locked(&self.refused_connections), why)
     }
 
+    /// Counts a document that was asked for.
+    pub(crate) fn fetch(&self, outcome: &'static str) {
+        add(&mut locked(&self.fetches), outcome);
+    }
+
     /// Everything, as text.
     pub(crate) fn text(&self, known: &Known) -> String {
         let mut page = Page(String::new());
@@ -123,9 +135,19 @@ impl Metrics {
         for (why, count) in locked(&self.refused_connections).iter() {
             page.line("refused_connections_total", &format!("reason=\"{why}\""), *count);
         }
+        page.family("fetches_total", "counter", "Documents asked for, by outcome.");
+        for (outcome, count) in locked(&self.fetches).iter() {
+            page.line("fetches_total", &format!("outcome=\"{outcome}\""), *count);
+        }
         page.one("corrupt_records_total", "counter", "Stored values that are no record.", self.corrupt.now());
         let changes = self.master_changes.now();
         page.one("redis_master_changes_total", "counter", "Times that another master was found.", changes);
+        let help = "Callers that ask for secrets now, most of whom wait for a change.";
+        page.one("secret_waits", "gauge", help, self.secret_waits.now());
+        let help = "Times that secrets were found changed.";
+        page.one("secret_changes_total", "counter", help, self.secret_changes.now());
+        let help = "Times that secrets were asked for and could not be read.";
+        page.one("secret_failures_total", "counter", help, self.secret_failures.now());
         page.one("connections", "gauge", "Connections now.", self.connections.now());
         page.one("in_flight", "gauge", "Operations now.", self.in_flight.now());
         page.one("queued", "gauge", "Operations that wait for their turn now.", self.queued.now());

@@ -3,15 +3,31 @@
 //! The braces are a hash tag: everything of one gateway has one slot, so a script may touch two names in a cluster too.
 //! Every part is of a type that cannot hold a colon, a brace or a pattern, so no caller can name anything else.
 
-use portcullis_storage_api::Key;
 use portcullis_storage_api::wire::{IdempotencyKey, Space};
+use portcullis_storage_api::{Key, Kind};
+use serde::Deserialize as _;
+use serde::de::value::{Error, StrDeserializer};
 
+use crate::cluster::slot;
 use crate::script::Script;
 
 /// Makes stored names.
 #[derive(Debug, Clone)]
 pub(crate) struct Names {
     prefix: String,
+}
+
+/// What a stored name stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stored {
+    /// A record, a lock or a bucket.
+    Record(Key),
+    /// A set.
+    Set(Kind),
+    /// The memory of one mutation's answer.
+    Memory(Kind),
+    /// Nothing that is made here.
+    Unknown,
 }
 
 impl Names {
@@ -22,7 +38,12 @@ impl Names {
 
     /// A record, a lock or a bucket.
     pub(crate) fn record(&self, space: &Space, key: &Key) -> String {
-        format!("{}{{{}:{}}}:{key}", self.prefix, space.namespace(), space.name())
+        format!("{}{key}", self.of_space(space))
+    }
+
+    /// The cluster's slot of everything in a space.
+    pub(crate) fn slot(&self, space: &Space) -> u16 {
+        slot(&tag(space))
     }
 
     /// A set.
@@ -36,6 +57,45 @@ impl Names {
         let digits: String = idempotency.0.iter().map(|byte| format!("{byte:02x}")).collect();
         format!("{}:{}:{digits}", self.record(space, key), script.name())
     }
+
+    /// What matches all names of a space, or those of one kind. Only its last letter means more than itself.
+    pub(crate) fn pattern(&self, space: &Space, kind: Option<Kind>) -> String {
+        let kind = kind.map(|kind| format!("{}:", kind.name())).unwrap_or_default();
+        format!("{}{kind}*", self.of_space(space))
+    }
+
+    /// Reads a stored name of a space.
+    pub(crate) fn read(&self, space: &Space, name: &[u8]) -> Stored {
+        let text = std::str::from_utf8(name).ok().and_then(|name| name.strip_prefix(&self.of_space(space)));
+        let parts: Vec<&str> = text.unwrap_or_default().splitn(3, ':').collect();
+        let (kind, id, rest) = match parts.as_slice() {
+            [kind, id] => (kind, id, None),
+            [kind, id, rest] => (kind, id, Some(*rest)),
+            _ => return Stored::Unknown,
+        };
+        let Some(key) = key(&format!("{kind}:{id}")) else { return Stored::Unknown };
+        match rest {
+            None => Stored::Record(key),
+            Some("members") => Stored::Set(key.kind),
+            Some(memory) if Script::ALL.iter().any(|script| memory.starts_with(&format!("{}:", script.name()))) => {
+                Stored::Memory(key.kind)
+            }
+            Some(_) => Stored::Unknown,
+        }
+    }
+
+    fn of_space(&self, space: &Space) -> String {
+        format!("{}{{{}}}:", self.prefix, tag(space))
+    }
+}
+
+/// Reads a record's name as the wire writes it, a kind, a colon and 64 hex digits.
+pub(crate) fn key(text: &str) -> Option<Key> {
+    Key::deserialize(StrDeserializer::<Error>::new(text)).ok()
+}
+
+fn tag(space: &Space) -> String {
+    format!("{}:{}", space.namespace(), space.name())
 }
 
 #[cfg(test)]
@@ -53,5 +113,26 @@ mod tests {
         assert_eq!(names.set(&space, &key), format!("{record}:members"));
         let memory = names.memory(&space, &key, Script::Take, IdempotencyKey([1; 16]));
         assert_eq!(memory, format!("{record}:take:{}", "01".repeat(16)));
+    }
+
+    #[test]
+    fn a_stored_name_is_read_as_what_it_was_made_for() {
+        let names = Names::new("thv:auth:");
+        let space = Space::new("prod", "gateway").unwrap();
+        let key = Key { kind: Kind::Client, id: [0xab; 32] };
+        let read = |name: &str| names.read(&space, name.as_bytes());
+        let record = names.record(&space, &key);
+        assert_eq!(read(&record), Stored::Record(key));
+        assert_eq!(read(&names.set(&space, &key)), Stored::Set(Kind::Client));
+        let memory = names.memory(&space, &key, Script::CompareAndSwap, IdempotencyKey([1; 16]));
+        assert_eq!(read(&memory), Stored::Memory(Kind::Client));
+        let other = Space::new("prod", "gateway2").unwrap();
+        let strange = [names.record(&other, &key), format!("{record}0"), format!("{record}:x"), record.to_uppercase()];
+        for name in strange.iter().map(String::as_str).chain(["", "thv:auth:{prod:gateway}:"]) {
+            assert_eq!(read(name), Stored::Unknown, "{name}");
+        }
+        assert_eq!(names.read(&space, b"thv:auth:{prod:gateway}:client:\xff"), Stored::Unknown);
+        assert_eq!(names.pattern(&space, None), "thv:auth:{prod:gateway}:*");
+        assert_eq!(names.pattern(&space, Some(Kind::Client)), "thv:auth:{prod:gateway}:client:*");
     }
 }

@@ -15,9 +15,20 @@ use serde::de::DeserializeOwned;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout};
 
+use crate::callers::{Grant, InSpace};
 use crate::config::Limits;
+use crate::fetch::Fetcher;
 use crate::metrics::Metrics;
+use crate::secrets::SecretFiles;
 use crate::store::Store;
+
+/// What the bridge does beside keeping records, as far as it is configured.
+pub(crate) struct Services {
+    /// Serves secrets.
+    pub(crate) secrets: Option<SecretFiles>,
+    /// Fetches documents.
+    pub(crate) fetcher: Option<Fetcher>,
+}
 
 /// What answers the requests of all connections.
 pub(crate) struct Bridge {
@@ -29,14 +40,22 @@ pub(crate) struct Bridge {
     queue: Semaphore,
     /// Waits for a change: they are long and cost little, so they do not take the operations' turns.
     watchers: Semaphore,
+    services: Services,
     metrics: Arc<Metrics>,
 }
 
 impl Bridge {
     /// Over a store, within limits.
-    pub(crate) fn new(store: Store, limits: Limits, metrics: Arc<Metrics>) -> Self {
+    pub(crate) fn new(store: Store, services: Services, limits: Limits, metrics: Arc<Metrics>) -> Self {
         let (turns, queue) = (Semaphore::new(limits.in_flight), Semaphore::new(limits.queue));
-        Self { store, deadline: limits.deadline, turns, queue, watchers: Semaphore::new(WATCHERS), metrics }
+        Self { store, deadline: limits.deadline, turns, queue, watchers: Semaphore::new(WATCHERS), services, metrics }
+    }
+
+    /// Ends what only waits, so that it does not hold up the end of the bridge.
+    pub(crate) fn end_waiting(&self) {
+        if let Some(secrets) = &self.services.secrets {
+            secrets.end_waiting();
+        }
     }
 
     /// What is counted.
@@ -45,7 +64,7 @@ impl Bridge {
     }
 
     /// Answers a request; whatever is wrong is a refusal, and every answer carries the marker.
-    pub(crate) async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    pub(crate) async fn answer(&self, request: Request<Incoming>, grant: &Grant) -> Response<Full<Bytes>> {
         let Some(verb) = Verb::of_path(request.uri().path()).filter(|_| request.uri().query().is_none()) else {
             return observe(self, request.method(), request.uri().path());
         };
@@ -53,10 +72,10 @@ impl Bridge {
             return refusal(RefusalCause::BadRequest);
         }
         let mut started = Instant::now();
-        let answer = self.admitted(verb, request, &mut started).await;
+        let answer = self.admitted(verb, request, grant, &mut started).await;
         let (outcome, answer) = match answer {
             Ok(body) => ("ok", page(StatusCode::OK, "application/json", body)),
-            Err(cause) => (outcome(cause), refusal(cause)),
+            Err(refused) => (outcome(refused.error), refusal(refused)),
         };
         self.metrics.request(verb.name(), outcome, started.elapsed());
         answer
@@ -66,19 +85,29 @@ impl Bridge {
         &self,
         verb: Verb,
         request: Request<Incoming>,
+        grant: &Grant,
         started: &mut Instant,
-    ) -> Result<Vec<u8>, RefusalCause> {
+    ) -> Result<Vec<u8>, Refusal> {
         // The body first: a caller that sends slowly must not hold a turn meanwhile.
         let body = timeout(BODY, read(request)).await.map_err(|_| RefusalCause::BadRequest)??;
         *started = Instant::now();
         match verb {
             Verb::Health => {
                 let HealthRequest {} = parsed(&body)?;
-                written(&self.store.health())
+                Ok(written(&self.store.health())?)
+            }
+            Verb::Secrets => {
+                grant.covers_secrets()?;
+                let secrets = self.services.secrets.as_ref().ok_or(RefusalCause::NotConfigured)?;
+                Ok(written(&secrets.answer(parsed(&body)?).await?)?)
+            }
+            Verb::FetchDocument => {
+                let fetcher = self.services.fetcher.as_ref().ok_or(RefusalCause::NotConfigured)?;
+                Ok(written(&fetcher.answer(&parsed(&body)?).await?)?)
             }
             Verb::AwaitChange => {
                 let _permit = self.watchers.try_acquire().map_err(|_| RefusalCause::Overloaded)?;
-                self.done(verb, &body).await
+                Ok(self.done(verb, &body, grant).await?)
             }
             Verb::Get
             | Verb::GetMany
@@ -95,8 +124,8 @@ impl Bridge {
             | Verb::TakeTokens => {
                 let _turn = self.turn().await?;
                 let _held = self.metrics.in_flight.hold();
-                let done = timeout(self.deadline, self.done(verb, &body)).await;
-                done.map_err(|_| RefusalCause::Unavailable)?
+                let done = timeout(self.deadline, self.done(verb, &body, grant)).await;
+                Ok(done.map_err(|_| RefusalCause::Unavailable)??)
             }
         }
     }
@@ -114,24 +143,25 @@ impl Bridge {
         }
     }
 
-    async fn done(&self, verb: Verb, body: &[u8]) -> Result<Vec<u8>, RefusalCause> {
+    async fn done(&self, verb: Verb, body: &[u8], grant: &Grant) -> Result<Vec<u8>, RefusalCause> {
         let store = &self.store;
         match verb {
-            Verb::Get => written(&store.get(parsed(body)?).await?),
-            Verb::GetMany => written(&store.get_many(parsed(body)?).await?),
-            Verb::Put => written(&store.put(parsed(body)?).await?),
-            Verb::PutNew => written(&store.put_new(parsed(body)?).await?),
-            Verb::Take => written(&store.take(parsed(body)?).await?),
-            Verb::CompareAndSwap => written(&store.compare_and_swap(parsed(body)?).await?),
-            Verb::Delete => written(&store.delete(parsed(body)?).await?),
-            Verb::AddMember => written(&store.add_member(parsed(body)?).await?),
-            Verb::RemoveMember => written(&store.remove_member(parsed(body)?).await?),
-            Verb::Members => written(&store.members(parsed(body)?).await?),
-            Verb::Lock => written(&store.lock(parsed(body)?).await?),
-            Verb::Unlock => written(&store.unlock(parsed(body)?).await?),
-            Verb::AwaitChange => written(&store.await_change(parsed(body)?).await?),
-            Verb::TakeTokens => written(&store.take_tokens(parsed(body)?).await?),
+            Verb::Get => written(&store.get(covered(body, grant)?).await?),
+            Verb::GetMany => written(&store.get_many(covered(body, grant)?).await?),
+            Verb::Put => written(&store.put(covered(body, grant)?).await?),
+            Verb::PutNew => written(&store.put_new(covered(body, grant)?).await?),
+            Verb::Take => written(&store.take(covered(body, grant)?).await?),
+            Verb::CompareAndSwap => written(&store.compare_and_swap(covered(body, grant)?).await?),
+            Verb::Delete => written(&store.delete(covered(body, grant)?).await?),
+            Verb::AddMember => written(&store.add_member(covered(body, grant)?).await?),
+            Verb::RemoveMember => written(&store.remove_member(covered(body, grant)?).await?),
+            Verb::Members => written(&store.members(covered(body, grant)?).await?),
+            Verb::Lock => written(&store.lock(covered(body, grant)?).await?),
+            Verb::Unlock => written(&store.unlock(covered(body, grant)?).await?),
+            Verb::AwaitChange => written(&store.await_change(covered(body, grant)?).await?),
+            Verb::TakeTokens => written(&store.take_tokens(covered(body, grant)?).await?),
             Verb::Health => written(&store.health()),
+            Verb::Secrets | Verb::FetchDocument => Err(RefusalCause::NotConfigured),
         }
     }
 }
@@ -167,6 +197,11 @@ async fn read(request: Request<Incoming>) -> Result<Bytes, RefusalCause> {
     }
 }
 
+/// A request about a space that is the caller's.
+fn covered<T: DeserializeOwned + InSpace>(body: &[u8], grant: &Grant) -> Result<T, RefusalCause> {
+    grant.covers(parsed(body)?)
+}
+
 fn parsed<T: DeserializeOwned>(body: &[u8]) -> Result<T, RefusalCause> {
     serde_json::from_slice(body).map_err(|error| {
         // The message names fields and forms, never what was in them.
@@ -179,11 +214,12 @@ fn written<T: Serialize>(answer: &T) -> Result<Vec<u8>, RefusalCause> {
     serde_json::to_vec(answer).map_err(|_| RefusalCause::Unavailable)
 }
 
-fn refusal(cause: RefusalCause) -> Response<Full<Bytes>> {
-    let status = StatusCode::from_u16(cause.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let body = written(&Refusal { error: cause }).unwrap_or_default();
+fn refusal(refused: impl Into<Refusal>) -> Response<Full<Bytes>> {
+    let refused = refused.into();
+    let status = StatusCode::from_u16(refused.error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let body = written(&refused).unwrap_or_default();
     let mut answer = page(status, "application/json", body);
-    if cause.is_passing() {
+    if refused.error.is_passing() {
         answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
     }
     answer
@@ -208,6 +244,8 @@ fn outcome(cause: RefusalCause) -> &'static str {
         RefusalCause::NotDurable => "not_durable",
         RefusalCause::Full => "full",
         RefusalCause::Corrupt => "corrupt",
+        RefusalCause::NotServed => "not_served",
+        RefusalCause::NotConfigured => "not_configured",
     }
 }
 

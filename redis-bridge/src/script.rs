@@ -69,7 +69,8 @@ impl Script {
         }
     }
 
-    const ALL: [Self; 10] = [
+    /// Every script.
+    pub(crate) const ALL: [Self; 10] = [
         Self::Put,
         Self::PutNew,
         Self::Take,

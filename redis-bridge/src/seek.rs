@@ -1,20 +1,21 @@
 //! Finding the master, and leaving it when it is the master no more.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
 use futures_util::future::join_all;
 use redis::aio::MultiplexedConnection;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout};
 
-use crate::config::{Config, DurabilityMode, Endpoint, Place};
+use crate::config::{DurabilityMode, Endpoint, Place, Redis};
 use crate::fault::Fault;
 use crate::link::{Dialer, is_master, replicas};
 use crate::master::Master;
 use crate::metrics::Metrics;
+use crate::sentinel::{addresses, ask, listen};
 
 /// What is known of Redis now.
 #[derive(Clone)]
@@ -25,6 +26,8 @@ pub(crate) struct Standing {
     pub(crate) trouble: Option<String>,
     /// What a durable write waits for.
     pub(crate) waiting: Waiting,
+    /// Whether anybody was asked yet.
+    pub(crate) looked: bool,
 }
 
 /// What a durable write waits for.
@@ -38,6 +41,17 @@ pub(crate) enum Waiting {
     Refused(String),
 }
 
+/// What a server says of itself.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Said {
+    /// It is the master, and has so many replicas.
+    Master { replicas: u64 },
+    /// It is the master, and may not be asked about replicas.
+    Denied,
+    /// It is a replica.
+    Replica,
+}
+
 /// Looks for the master for as long as the bridge runs.
 pub(crate) struct Seeker {
     place: Place,
@@ -48,11 +62,19 @@ pub(crate) struct Seeker {
     standing: watch::Sender<Standing>,
     nudge: Arc<Notify>,
     hint: Arc<Mutex<Option<(Endpoint, Instant)>>>,
+    /// A sentinel has announced a failover.
+    announced: Arc<Notify>,
     links: BTreeMap<Endpoint, MultiplexedConnection>,
     /// A connection to the master that never writes, for questions about it.
     questions: Option<MultiplexedConnection>,
     last: Option<Endpoint>,
-    replica_seen: bool,
+    /// Shared by the servers of a cluster.
+    replica_seen: Arc<AtomicBool>,
+    /// Whether a replica will do: in a cluster it names the slots' owners like any other.
+    takes_replicas: bool,
+    is_replica: bool,
+    /// The replicas that are connected to the master that was asked last.
+    replicas: u64,
     denied: bool,
     /// Questions since WAIT was denied.
     since_denied: u32,
@@ -60,28 +82,52 @@ pub(crate) struct Seeker {
 
 impl Seeker {
     /// Takes its part of the configuration.
-    pub(crate) fn new(config: &Config, metrics: Arc<Metrics>, nudge: Arc<Notify>) -> Self {
+    pub(crate) fn new(redis: &Redis, mode: DurabilityMode, metrics: Arc<Metrics>, nudge: Arc<Notify>) -> Self {
+        let sentinels = Dialer::to_sentinels(redis);
+        Self::to(redis.place.clone(), Dialer::to_masters(redis), sentinels, mode, metrics, nudge)
+    }
+
+    /// For one server of a cluster. `replica_seen` is shared by all of them.
+    pub(crate) fn of_node(
+        endpoint: &Endpoint,
+        dialer: &Dialer,
+        mode: DurabilityMode,
+        metrics: &Arc<Metrics>,
+        nudge: Arc<Notify>,
+        replica_seen: Arc<AtomicBool>,
+    ) -> Self {
+        let place = Place::Standalone(endpoint.clone());
+        let seeker = Self::to(place, dialer.clone(), dialer.clone(), mode, Arc::clone(metrics), nudge);
+        Self { replica_seen, takes_replicas: true, ..seeker }
+    }
+
+    fn to(
+        place: Place,
+        masters: Dialer,
+        sentinels: Dialer,
+        mode: DurabilityMode,
+        metrics: Arc<Metrics>,
+        nudge: Arc<Notify>,
+    ) -> Self {
         let waiting = Waiting::Master("no master was asked yet".to_owned());
         let trouble = Some("no master was found yet".to_owned());
-        let place = match &config.redis.place {
-            Place::Standalone(endpoint) => Place::Standalone(endpoint.clone()),
-            Place::Sentinel { master_name, sentinels } => {
-                Place::Sentinel { master_name: master_name.clone(), sentinels: sentinels.clone() }
-            }
-        };
         Self {
             place,
-            mode: config.durability,
-            masters: Dialer::to_masters(&config.redis),
-            sentinels: Dialer::to_sentinels(&config.redis),
+            mode,
+            masters,
+            sentinels,
             metrics,
-            standing: watch::Sender::new(Standing { master: None, trouble, waiting }),
+            standing: watch::Sender::new(Standing { master: None, trouble, waiting, looked: false }),
             nudge,
             hint: Arc::default(),
+            announced: Arc::default(),
             links: BTreeMap::new(),
             questions: None,
             last: None,
-            replica_seen: false,
+            replica_seen: Arc::default(),
+            takes_replicas: false,
+            is_replica: false,
+            replicas: 0,
             denied: false,
             since_denied: 0,
         }
@@ -96,8 +142,14 @@ impl Seeker {
     pub(crate) async fn run(mut self) {
         let listeners = self.listen_to_sentinels();
         let mut listeners = std::pin::pin!(listeners);
+        let announced = Arc::clone(&self.announced);
         loop {
-            self.look().await;
+            tokio::select! {
+                () = self.look() => {}
+                // A server that takes a connection and says nothing is not waited for once another is the master.
+                () = announced.notified() => continue,
+                () = &mut listeners => {}
+            }
             let found = self.standing.borrow().master.is_some();
             let pause = if found { INTERVAL } else { RETRY };
             tokio::select! {
@@ -125,7 +177,10 @@ impl Seeker {
                     }
                 }
             }
-            match self.connect(&endpoint).await {
+            // The one that was lost may stay silent, and the sentinels must be asked again meanwhile.
+            let lost = matches!(self.place, Place::Sentinel { .. }) && self.last.as_ref() == Some(&endpoint);
+            let patience = if lost { QUESTION } else { self.masters.timeout().saturating_mul(3) };
+            match timeout(patience, self.connect(&endpoint)).await.unwrap_or(Err(Fault::TimedOut)) {
                 Ok(master) => {
                     if let Some(former) = &current {
                         former.retire();
@@ -150,13 +205,34 @@ impl Seeker {
         self.publish(None, Some(trouble));
     }
 
+    /// Connects to the master once, for whoever needs no more than one connection.
+    ///
+    /// # Errors
+    /// The last candidate and what is wrong with it; no candidate where no sentinel knows one.
+    pub(crate) async fn find(&mut self) -> Result<(Endpoint, MultiplexedConnection), (Option<Endpoint>, Fault)> {
+        let mut last = (None, Fault::NoMaster);
+        for endpoint in self.candidates().await {
+            let tried = async {
+                let mut connection = self.masters.connect(&endpoint).await?;
+                if is_master(&mut connection).await? { Ok(connection) } else { Err(Fault::NotMaster) }
+            };
+            match tried.await {
+                Ok(connection) => return Ok((endpoint, connection)),
+                Err(fault) => last = (Some(endpoint), fault),
+            }
+        }
+        Err(last)
+    }
+
     fn found(&mut self, endpoint: &Endpoint) {
         match self.last.replace(endpoint.clone()) {
             Some(former) if former != *endpoint => {
                 self.metrics.master_changes.add();
                 tracing::warn!(from = %former, to = %endpoint, "redis failover: the master moved");
             }
+            Some(_) if self.is_replica => tracing::info!(address = %endpoint, "redis replica connected again"),
             Some(_) => tracing::info!(address = %endpoint, "redis master connected again"),
+            None if self.is_replica => tracing::info!(address = %endpoint, role = "replica", "redis replica connected"),
             None => tracing::info!(address = %endpoint, role = "master", "redis master connected"),
         }
     }
@@ -182,16 +258,19 @@ impl Seeker {
                 }
             }
         }
-        self.standing.send_replace(Standing { master, trouble, waiting });
+        self.standing.send_replace(Standing { master, trouble, waiting, looked: true });
     }
 
     fn waiting(&self) -> Waiting {
-        let reason = match (self.mode, self.replica_seen) {
+        let reason = match (self.mode, self.replica_seen.load(Ordering::Relaxed)) {
             (DurabilityMode::Async, _) => return Waiting::Master("durability: async".to_owned()),
+            // A grant that was taken away is no lost replica: there is nothing to wait with.
+            _ if self.denied => "the ACL user may not call WAIT (grant it with +WAIT)",
             // Once seen, for good: a master that was cut off from its replicas is just the one whose writes get lost.
             (_, true) => return Waiting::Replica,
+            // Nothing is written to it while it is one, and it may be none the next moment.
+            _ if self.is_replica => return Waiting::Replica,
             (_, false) if self.questions.is_none() => "no master was asked yet",
-            (_, false) if self.denied => "the ACL user may not call WAIT (grant it with +WAIT)",
             (_, false) => "the master has no replica",
         };
         if self.mode == DurabilityMode::Replicated {
@@ -204,19 +283,25 @@ impl Seeker {
     async fn connect(&mut self, endpoint: &Endpoint) -> Result<Master, Fault> {
         self.questions = None;
         let mut questions = self.masters.connect(endpoint).await?;
-        if !timeout(QUESTION, is_master(&mut questions)).await.map_err(|_| Fault::TimedOut)?? {
+        let is_master = timeout(QUESTION, is_master(&mut questions)).await.map_err(|_| Fault::TimedOut)??;
+        if !is_master && !self.takes_replicas {
             return Err(Fault::NotMaster);
         }
         let shared = self.masters.connect(endpoint).await?;
         self.questions = Some(questions);
         self.denied = false;
         self.question().await?;
-        Ok(Master::new(endpoint.clone(), self.masters.clone(), shared))
+        Ok(Master::new(endpoint.clone(), self.masters.clone(), shared, self.replicas))
     }
 
     /// Whether a master that was found is one still, and all its connections are whole.
     async fn still(&mut self, master: &Master) -> Result<(), Fault> {
-        if master.is_broken() { Err(Fault::Unreachable) } else { self.question().await }
+        if master.is_broken() {
+            return Err(Fault::Unreachable);
+        }
+        self.question().await?;
+        master.has_replicas(self.replicas);
+        Ok(())
     }
 
     /// Asks the master whether it is one, and how many replicas it has.
@@ -224,24 +309,26 @@ impl Seeker {
         let Some(connection) = self.questions.as_mut() else { return Err(Fault::Unreachable) };
         // A grant can come later, but the server logs what it denies: not every second.
         self.since_denied = if self.denied { self.since_denied.saturating_add(1) % ASK_AGAIN } else { 0 };
-        let denied = self.since_denied > 0;
+        let (denied, takes_replicas) = (self.since_denied > 0, self.takes_replicas);
         let asked = timeout(QUESTION, async {
             if !is_master(connection).await? {
-                return Err(Fault::NotMaster);
+                return if takes_replicas { Ok(Said::Replica) } else { Err(Fault::NotMaster) };
             }
             if denied {
-                return Ok((false, true));
+                return Ok(Said::Denied);
             }
             match replicas(connection).await {
-                Ok(count) => Ok((count > 0, false)),
-                Err(Fault::NotPermitted) => Ok((false, true)),
+                Ok(count) => Ok(Said::Master { replicas: count }),
+                Err(Fault::NotPermitted) => Ok(Said::Denied),
                 Err(fault) => Err(fault),
             }
         });
-        let (replica, denied) = asked.await.map_err(|_| Fault::TimedOut)??;
-        // A grant that was taken away is no lost replica: then there is nothing to wait with.
-        self.replica_seen = (self.replica_seen || replica) && !denied;
-        self.denied = denied;
+        let said = asked.await.map_err(|_| Fault::TimedOut)??;
+        (self.is_replica, self.denied) = (said == Said::Replica, said == Said::Denied);
+        self.replicas = if let Said::Master { replicas } = said { replicas } else { 0 };
+        if self.replicas > 0 {
+            self.replica_seen.store(true, Ordering::Relaxed);
+        }
         Ok(())
     }
 
@@ -249,6 +336,7 @@ impl Seeker {
     async fn candidates(&mut self) -> Vec<Endpoint> {
         let (name, sentinels) = match &self.place {
             Place::Standalone(endpoint) => return vec![endpoint.clone()],
+            Place::Cluster(_) => return Vec::new(),
             Place::Sentinel { master_name, sentinels } => (master_name.clone(), sentinels.clone()),
         };
         let resolve = !self.sentinels.is_tls();
@@ -289,16 +377,19 @@ impl Seeker {
     /// Hears each sentinel's announcements. They are hints only: what they name is asked for its role like any other.
     fn listen_to_sentinels(&self) -> impl Future<Output = ()> + use<> {
         let (name, sentinels) = match &self.place {
-            Place::Standalone(_) => (String::new(), Vec::new()),
+            Place::Standalone(_) | Place::Cluster(_) => (String::new(), Vec::new()),
             Place::Sentinel { master_name, sentinels } => (master_name.clone(), sentinels.clone()),
         };
-        let (dialer, nudge, hint) = (self.sentinels.clone(), Arc::clone(&self.nudge), Arc::clone(&self.hint));
+        let (dialer, hint) = (self.sentinels.clone(), Arc::clone(&self.hint));
+        let (nudge, announced) = (Arc::clone(&self.nudge), Arc::clone(&self.announced));
         async move {
             let listeners = sentinels.iter().map(|sentinel| async {
                 loop {
                     listen(&dialer, sentinel, &name, |endpoint| {
                         *hint.lock().unwrap_or_else(PoisonError::into_inner) = Some((endpoint, Instant::now()));
                         nudge.notify_one();
+                        // Only who waits now: what begins to look later finds the hint.
+                        announced.notify_waiters();
                     })
                     .await;
                     tokio::time::sleep(INTERVAL).await;
@@ -310,63 +401,9 @@ impl Seeker {
     }
 }
 
-/// A name may stand for several servers (a headless service); by TLS the name is what the certificate is checked for.
-async fn addresses(endpoint: &Endpoint, resolve: bool) -> Vec<Endpoint> {
-    let asked = || vec![endpoint.clone()];
-    if !resolve {
-        return asked();
-    }
-    let found = timeout(QUESTION, tokio::net::lookup_host((endpoint.host.as_str(), endpoint.port))).await;
-    let Ok(Ok(found)) = found else { return asked() };
-    let found = found.take(SENTINELS).map(|address| Endpoint { host: address.ip().to_string(), port: address.port() });
-    found.collect()
-}
-
-async fn ask(
-    dialer: &Dialer,
-    sentinel: &Endpoint,
-    link: Option<MultiplexedConnection>,
-    name: &str,
-) -> Result<(MultiplexedConnection, Option<Endpoint>), Fault> {
-    let mut link = match link {
-        Some(link) => link,
-        None => dialer.connect(sentinel).await?,
-    };
-    let said: Option<(String, u16)> = redis::cmd("SENTINEL")
-        .arg("get-master-addr-by-name")
-        .arg(name)
-        .query_async(&mut link)
-        .await
-        .map_err(|error| Fault::of(&error))?;
-    Ok((link, said.map(|(host, port)| Endpoint { host, port })))
-}
-
-/// Ends when the sentinel can be heard no more.
-async fn listen(dialer: &Dialer, sentinel: &Endpoint, name: &str, announced: impl Fn(Endpoint)) {
-    let Ok(client) = dialer.client(sentinel) else { return };
-    let Ok(Ok(mut channel)) = timeout(dialer.timeout(), client.get_async_pubsub()).await else { return };
-    if !matches!(timeout(dialer.timeout(), channel.subscribe("+switch-master")).await, Ok(Ok(()))) {
-        return;
-    }
-    let mut messages = channel.on_message();
-    while let Some(message) = messages.next().await {
-        let Ok(text) = message.get_payload::<String>() else { continue };
-        let words: Vec<&str> = text.split(' ').collect();
-        if let [of, _, _, host, port] = words.as_slice()
-            && *of == name
-            && let Ok(port) = port.parse()
-        {
-            let endpoint = Endpoint { host: (*host).to_owned(), port };
-            tracing::info!(%sentinel, to = %endpoint, "redis sentinel announces a failover");
-            announced(endpoint);
-        }
-    }
-}
-
 const INTERVAL: Duration = Duration::from_secs(1);
 const RETRY: Duration = Duration::from_millis(200);
 const NUDGED: Duration = Duration::from_millis(20);
 const QUESTION: Duration = Duration::from_secs(1);
 const HINT: Duration = Duration::from_secs(3);
-const SENTINELS: usize = 16;
 const ASK_AGAIN: u32 = 30;

@@ -1,9 +1,7 @@
-//! The socket: who may connect, how much is taken on, and how it ends.
+//! The server: how much is taken on, and how it ends.
 
 use std::convert::Infallible;
 use std::io;
-use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,14 +13,19 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, UnixListener, UnixStream};
-use tokio::sync::{Notify, Semaphore};
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 
-use crate::config::{Config, Listen};
+use crate::activity::{Activity, unless_idle};
+use crate::callers::{Grant, Rights};
+use crate::config::Config;
+use crate::fetch::{Fetcher, SystemResolver};
+use crate::listen::{Listener, Unwelcome};
+use crate::masters::Masters;
 use crate::metrics::Metrics;
 use crate::names::Names;
-use crate::routes::{Bridge, observe};
-use crate::seek::Seeker;
+use crate::routes::{Bridge, Services, observe};
+use crate::secrets::SecretFiles;
 use crate::store::Store;
 
 /// Why a bridge could not be started.
@@ -34,6 +37,8 @@ pub enum StartError {
     InUse,
     /// The metrics' address cannot be listened on.
     Metrics(io::Error),
+    /// TLS for fetched documents cannot be set up.
+    Tls(rustls::Error),
     /// Redis cannot be used; only where it is asked for before serving.
     Redis(String),
 }
@@ -44,6 +49,7 @@ impl std::fmt::Display for StartError {
             Self::Socket(error) => write!(f, "the socket cannot be listened on: {error}"),
             Self::InUse => f.write_str("another process listens on the socket"),
             Self::Metrics(error) => write!(f, "the metrics' address cannot be listened on: {error}"),
+            Self::Tls(error) => write!(f, "TLS cannot be set up: {error}"),
             Self::Redis(reason) => write!(f, "redis cannot be used: {reason}"),
         }
     }
@@ -56,10 +62,9 @@ impl std::error::Error for StartError {}
 /// # Errors
 /// [`StartError::Redis`] with the reason, also for a missing grant or replica under `durability: replicated`.
 pub async fn check(config: &Config) -> Result<String, StartError> {
-    let mut seeker = Seeker::new(config, Arc::default(), Arc::default());
-    let standing = seeker.standing();
-    seeker.look().await;
-    let store = Store::new(Names::new(&config.key_prefix), standing, Arc::default(), Arc::default());
+    let masters = Masters::start(config, &Arc::default());
+    masters.looked().await;
+    let store = Store::new(Names::new(&config.key_prefix), masters, Arc::default());
     let health = store.health();
     let reason = health.reason.unwrap_or_default();
     if !health.ready {
@@ -73,37 +78,46 @@ pub async fn check(config: &Config) -> Result<String, StartError> {
 /// # Errors
 /// A [`StartError`] where serving cannot begin. Trouble with Redis is none: it is answered with refusals until it ends.
 pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(), StartError> {
-    let listener = bind(&config.listen).await?;
+    let listener = Listener::bind(&config.listen).await?;
     let metrics_listener = match config.metrics {
         Some(address) => Some(TcpListener::bind(address).await.map_err(StartError::Metrics)?),
         None => None,
     };
-    let (metrics, nudge): (Arc<Metrics>, Arc<Notify>) = Default::default();
-    let seeker = Seeker::new(&config, Arc::clone(&metrics), Arc::clone(&nudge));
-    let mut store = Store::new(Names::new(&config.key_prefix), seeker.standing(), nudge, Arc::clone(&metrics));
-    let seeking = tokio::spawn(seeker.run());
-    store.settled(FIRST_LOOK).await;
-    let bridge = Arc::new(Bridge::new(store, config.limits, Arc::clone(&metrics)));
-    let observing = metrics_listener.map(|listener| tokio::spawn(serve_metrics(listener, Arc::clone(&bridge))));
-    tracing::info!(socket = %config.listen.path.display(), "serving");
+    let metrics: Arc<Metrics> = Arc::default();
+    let masters = Masters::start(&config, &metrics);
+    masters.settled(FIRST_LOOK).await;
+    let store = Store::new(Names::new(&config.key_prefix), masters, Arc::clone(&metrics));
+    let secrets = config.secrets_dir.clone().map(|folder| SecretFiles::new(folder, Arc::clone(&metrics)));
+    let fetcher =
+        config.fetch.clone().map(|rules| Fetcher::new(rules, SystemResolver::default(), Arc::clone(&metrics)));
+    let services = Services { secrets, fetcher: fetcher.transpose().map_err(StartError::Tls)? };
+    let bridge = Arc::new(Bridge::new(store, services, config.limits, Arc::clone(&metrics)));
+    let observing =
+        metrics_listener.map(|listener| tokio::spawn(serve_metrics(listener, Arc::clone(&bridge), config.limits.idle)));
+    tracing::info!(address = listener.address(), "serving");
     let graceful = GracefulShutdown::new();
     accept(&listener, &config, &bridge, &graceful, shutdown).await;
     tracing::info!("draining");
-    drop(listener);
-    // The socket's file is ours alone since it was bound; a failure leaves a file that the next start removes.
-    let _ = std::fs::remove_file(&config.listen.path);
+    bridge.end_waiting();
+    listener.close();
     if tokio::time::timeout(config.limits.drain, graceful.shutdown()).await.is_err() {
         tracing::warn!("operations were still under way at the end");
     }
     if let Some(observing) = observing {
         observing.abort();
     }
-    seeking.abort();
     Ok(())
 }
 
+/// One connection's.
+struct Session {
+    bridge: Arc<Bridge>,
+    grant: Grant,
+    activity: Activity,
+}
+
 async fn accept(
-    listener: &UnixListener,
+    listener: &Listener,
     config: &Config,
     bridge: &Arc<Bridge>,
     graceful: &GracefulShutdown,
@@ -111,96 +125,72 @@ async fn accept(
 ) {
     let metrics = bridge.metrics();
     let connections = Arc::new(Semaphore::new(config.limits.connections));
-    let allowed = allowed_uids(&config.listen);
-    let server = http_server();
+    let rights = Rights::new(config.callers.clone());
     let mut shutdown = std::pin::pin!(shutdown);
     loop {
-        let stream = tokio::select! {
+        let accepted = tokio::select! {
             biased;
             () = &mut shutdown => return,
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => stream,
-                Err(error) => {
+            accepted = listener.accept() => accepted,
+        };
+        let visitor = match accepted {
+            Ok(visitor) => visitor,
+            Err(unwelcome) => {
+                refuse(metrics, &unwelcome);
+                if let Unwelcome::Unable(_) = unwelcome {
                     // Out of descriptors, most likely: room comes back when a connection ends.
-                    if metrics.refused_connection("no descriptor").saturating_add(1).is_power_of_two() {
-                        tracing::error!(%error, "a connection cannot be taken");
-                    }
                     tokio::time::sleep(Duration::from_millis(50)).await;
-                    continue;
                 }
-            },
-        };
-        if !is_allowed(&stream, &allowed) {
-            metrics.refused_connection("foreign user");
-            continue;
-        }
-        let Ok(permit) = Arc::clone(&connections).try_acquire_owned() else {
-            metrics.refused_connection("too many");
-            continue;
-        };
-        let (serving, bridge) = (Arc::clone(bridge), Arc::clone(bridge));
-        let service = service_fn(move |request: Request<Incoming>| {
-            let bridge = Arc::clone(&serving);
-            async move { Ok::<_, Infallible>(bridge.answer(request).await) }
-        });
-        let connection = server.serve_connection(TokioIo::new(stream), service).into_owned();
-        let connection = graceful.watch(connection);
-        tokio::spawn(async move {
-            let _held = bridge.metrics().connections.hold();
-            if let Err(error) = connection.await {
-                tracing::debug!(error, "a connection ended early");
+                continue;
             }
-            drop(permit);
+        };
+        let (bridge, rights, connections) = (Arc::clone(bridge), Arc::clone(&rights), Arc::clone(&connections));
+        let (watcher, idle) = (graceful.watcher(), config.limits.idle);
+        tokio::spawn(async move {
+            let (stream, callers) = match visitor.known().await {
+                Ok(known) => known,
+                Err(unwelcome) => return refuse(bridge.metrics(), &unwelcome),
+            };
+            let Ok(_permit) = connections.try_acquire_owned() else {
+                bridge.metrics().refused_connection("too many");
+                return;
+            };
+            let counted = Arc::clone(&bridge);
+            let _held = counted.metrics().connections.hold();
+            let session = Arc::new(Session { bridge, grant: rights.of(callers), activity: Activity::default() });
+            let serving = Arc::clone(&session);
+            let service = service_fn(move |request: Request<Incoming>| {
+                let session = Arc::clone(&serving);
+                async move {
+                    let _busy = session.activity.busy();
+                    Ok::<_, Infallible>(session.bridge.answer(request, &session.grant).await)
+                }
+            });
+            let server = http_server();
+            let connection = watcher.watch(server.serve_connection(TokioIo::new(stream), service));
+            unless_idle(connection, &session.activity, idle).await;
         });
     }
 }
 
-/// The peer's user, as the kernel knows it: no process can claim another's.
-fn is_allowed(stream: &UnixStream, allowed: &[u32]) -> bool {
-    match stream.peer_cred() {
-        Ok(peer) if allowed.contains(&peer.uid()) => true,
-        Ok(peer) => {
-            tracing::warn!(uid = peer.uid(), pid = peer.pid(), "a connection of a foreign user is refused");
-            false
-        }
-        Err(error) => {
-            tracing::warn!(%error, "a connection of an unknown user is refused");
-            false
-        }
+/// Counts somebody who was not let in. The first, the second, the fourth … is logged: strangers must not fill the log.
+fn refuse(metrics: &Metrics, unwelcome: &Unwelcome) {
+    let times = metrics.refused_connection(unwelcome.name()).saturating_add(1);
+    if times.is_power_of_two() {
+        tracing::warn!(reason = %unwelcome, times, "a connection is refused");
     }
-}
-
-fn allowed_uids(listen: &Listen) -> Vec<u32> {
-    let own = || vec![0, rustix::process::geteuid().as_raw()];
-    listen.allowed_uids.clone().unwrap_or_else(own)
 }
 
 fn http_server() -> auto::Builder<TokioExecutor> {
     let mut server = auto::Builder::new(TokioExecutor::new());
-    server.http1().timer(TokioTimer::new()).header_read_timeout(HEADERS).max_buf_size(HEADER_BYTES);
+    // No time-out of the library's own: it has none for HTTP/2, nor before it knows which of the two it is.
+    server.http1().header_read_timeout(None).max_buf_size(HEADER_BYTES);
     server.http2().timer(TokioTimer::new()).max_concurrent_streams(256).max_header_list_size(16 * 1024);
     server
 }
 
-async fn bind(listen: &Listen) -> Result<UnixListener, StartError> {
-    remove_leftover(&listen.path).await?;
-    let listener = UnixListener::bind(&listen.path).map_err(StartError::Socket)?;
-    let mode = std::fs::Permissions::from_mode(listen.mode);
-    std::fs::set_permissions(&listen.path, mode).map_err(StartError::Socket)?;
-    Ok(listener)
-}
-
-/// A socket that nobody listens on is what a killed bridge leaves; anything else is not ours to remove.
-async fn remove_leftover(path: &Path) -> Result<(), StartError> {
-    let Ok(found) = std::fs::symlink_metadata(path) else { return Ok(()) };
-    if !found.file_type().is_socket() || UnixStream::connect(path).await.is_ok() {
-        return Err(StartError::InUse);
-    }
-    std::fs::remove_file(path).map_err(StartError::Socket)
-}
-
 /// Serves `/metrics`, `/healthz` and `/readyz`, and no verb.
-async fn serve_metrics(listener: TcpListener, bridge: Arc<Bridge>) {
+async fn serve_metrics(listener: TcpListener, bridge: Arc<Bridge>, idle: Duration) {
     let connections = Arc::new(Semaphore::new(METRICS_CONNECTIONS));
     let server = http_server();
     loop {
@@ -211,7 +201,7 @@ async fn serve_metrics(listener: TcpListener, bridge: Arc<Bridge>) {
         let Ok(permit) = Arc::clone(&connections).try_acquire_owned() else { continue };
         let (bridge, server) = (Arc::clone(&bridge), server.clone());
         tokio::spawn(async move {
-            serve_observer(&server, stream, &bridge).await;
+            serve_observer(&server, stream, &bridge, idle).await;
             drop(permit);
         });
     }
@@ -220,19 +210,19 @@ async fn serve_metrics(listener: TcpListener, bridge: Arc<Bridge>) {
 async fn serve_observer(
     server: &auto::Builder<TokioExecutor>,
     stream: impl AsyncRead + AsyncWrite + Unpin + 'static,
-    bridge: &Arc<Bridge>,
+    bridge: &Bridge,
+    idle: Duration,
 ) {
+    let activity = Activity::default();
     let service = service_fn(|request: Request<Incoming>| {
+        let _busy = activity.busy();
         let answer: Response<Full<Bytes>> = observe(bridge, request.method(), request.uri().path());
         async move { Ok::<_, Infallible>(answer) }
     });
-    if let Err(error) = server.serve_connection(TokioIo::new(stream), service).await {
-        tracing::debug!(error, "a connection for metrics ended early");
-    }
+    unless_idle(server.serve_connection(TokioIo::new(stream), service), &activity, idle).await;
 }
 
 /// How long the start waits for a master before it serves refusals.
 const FIRST_LOOK: Duration = Duration::from_secs(5);
-const HEADERS: Duration = Duration::from_secs(30);
 const HEADER_BYTES: usize = 16 * 1024;
 const METRICS_CONNECTIONS: usize = 16;

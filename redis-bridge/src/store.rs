@@ -10,59 +10,40 @@ use portcullis_storage_api::wire::{
     TakeTokensAnswer, Unlock, UnlockAnswer, Value, WriteAnswer,
 };
 use portcullis_storage_api::{Key, Ttl, Version};
-use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use crate::fault::Fault;
-use crate::master::{Confirmed, Master};
+use crate::master::Confirmed;
+use crate::masters::{Condition, Masters};
 use crate::metrics::{Known, Metrics};
 use crate::names::Names;
 use crate::script::Script;
-use crate::seek::{Standing, Waiting};
 
 /// The records, as far as Redis can be reached.
 #[derive(Clone)]
 pub(crate) struct Store {
     names: Names,
-    standing: watch::Receiver<Standing>,
-    nudge: Arc<Notify>,
+    masters: Masters,
     metrics: Arc<Metrics>,
 }
 
 impl Store {
-    /// Over what a [`crate::seek::Seeker`] finds; `nudge` makes that look again.
-    pub(crate) fn new(
-        names: Names,
-        standing: watch::Receiver<Standing>,
-        nudge: Arc<Notify>,
-        metrics: Arc<Metrics>,
-    ) -> Self {
-        Self { names, standing, nudge, metrics }
+    /// Over whoever has the records.
+    pub(crate) fn new(names: Names, masters: Masters, metrics: Arc<Metrics>) -> Self {
+        Self { names, masters, metrics }
     }
 
     /// How the store is. Never fails and asks nobody.
     pub(crate) fn health(&self) -> HealthAnswer {
-        let standing = self.standing.borrow();
-        let (durability, reason) = match &standing.waiting {
-            Waiting::Replica => (Durability::Replicated, None),
-            Waiting::Master(reason) | Waiting::Refused(reason) => (Durability::Async, Some(reason.clone())),
-        };
-        let refused = matches!(standing.waiting, Waiting::Refused(_));
-        let ready = standing.master.is_some() && !refused;
-        HealthAnswer { ready, durability, reason: standing.trouble.clone().or(reason) }
+        let Condition { ready, replicated, reason, .. } = self.masters.condition();
+        let durability = if replicated { Durability::Replicated } else { Durability::Async };
+        HealthAnswer { ready, durability, reason }
     }
 
     /// What the metrics do not count themselves.
     pub(crate) fn known(&self) -> Known {
-        let standing = self.standing.borrow();
-        Known { up: standing.master.is_some(), replicated: standing.waiting == Waiting::Replica }
-    }
-
-    /// Waits until it is known how Redis is, for at most `patience`.
-    pub(crate) async fn settled(&mut self, patience: Duration) {
-        let settled = self.standing.wait_for(|standing| standing.master.is_some());
-        // Running out of patience leaves what is known, which is that there is no master.
-        let _ = tokio::time::timeout(patience, settled).await;
+        let condition = self.masters.condition();
+        Known { up: condition.up, replicated: condition.replicated }
     }
 
     pub(crate) async fn get(&self, request: Get) -> Result<GetAnswer, RefusalCause> {
@@ -74,7 +55,7 @@ impl Store {
         for key in &request.keys {
             command.arg(self.names.record(&request.space, key));
         }
-        let redis::Value::Array(found) = self.command(&command).await? else {
+        let redis::Value::Array(found) = self.command(&request.space, &command).await? else {
             return Err(self.refusal(Fault::Unexpected));
         };
         Ok(GetManyAnswer { records: found.into_iter().map(|found| self.record_in(found)).collect() })
@@ -124,7 +105,7 @@ impl Store {
     pub(crate) async fn members(&self, request: Members) -> Result<MembersAnswer, RefusalCause> {
         let mut command = redis::cmd("SMEMBERS");
         command.arg(self.names.set(&request.space, &request.key));
-        let answer = self.command(&command).await?;
+        let answer = self.command(&request.space, &command).await?;
         let (redis::Value::Set(found) | redis::Value::Array(found)) = answer else {
             return Err(self.refusal(Fault::Unexpected));
         };
@@ -181,7 +162,7 @@ impl Store {
     async fn read(&self, space: &Space, key: &Key) -> Result<Option<Record>, RefusalCause> {
         let mut command = redis::cmd("GET");
         command.arg(self.names.record(space, key));
-        match self.command_or_fault(&command).await {
+        match self.command_or_fault(space, &command).await {
             Ok(found) => Ok(self.record_in(found)),
             // MGET shows another type as absent; so does this, and it is counted.
             Err(Fault::WrongType) => {
@@ -192,13 +173,12 @@ impl Store {
         }
     }
 
-    async fn command(&self, command: &redis::Cmd) -> Result<redis::Value, RefusalCause> {
-        self.command_or_fault(command).await.map_err(|fault| self.refusal(fault))
+    async fn command(&self, space: &Space, command: &redis::Cmd) -> Result<redis::Value, RefusalCause> {
+        self.command_or_fault(space, command).await.map_err(|fault| self.refusal(fault))
     }
 
-    async fn command_or_fault(&self, command: &redis::Cmd) -> Result<redis::Value, Fault> {
-        let (master, _) = self.master()?;
-        master.command(command).await
+    async fn command_or_fault(&self, space: &Space, command: &redis::Cmd) -> Result<redis::Value, Fault> {
+        self.masters.command(self.names.slot(space), command).await
     }
 
     /// Runs a script under a mutation's idempotency key, and waits for a replica where that is asked for and can be.
@@ -223,27 +203,14 @@ impl Store {
         };
         let names = [record, self.names.memory(space, key, script, mutation.idempotency)];
         let args: Vec<Vec<u8>> = std::iter::once(life(Ttl::Seconds(REPLAY_SECONDS))).chain(args).collect();
-        let (master, waiting) = self.master().map_err(|fault| self.refusal(fault))?;
-        if !mutation.durable || waiting != Waiting::Replica {
-            return master.script(script, &names, &args).await.map_err(|fault| self.refusal(fault));
-        }
-        let done = master.durable_script(script, &names, &args).await;
+        let done = self.masters.change(self.names.slot(space), script, &names, &args, mutation.durable).await;
         match done.map_err(|fault| self.refusal(fault))? {
-            (answer, Confirmed::Yes) => Ok(answer),
+            (answer, Confirmed::Yes | Confirmed::Unasked) => Ok(answer),
             (_, Confirmed::No) => Err(RefusalCause::NotDurable),
         }
     }
 
-    fn master(&self) -> Result<(Arc<Master>, Waiting), Fault> {
-        let standing = self.standing.borrow();
-        if matches!(standing.waiting, Waiting::Refused(_)) {
-            return Err(Fault::NoReplicas);
-        }
-        let master = standing.master.as_ref().map(Arc::clone).ok_or(Fault::NoMaster)?;
-        Ok((master, standing.waiting.clone()))
-    }
-
-    /// Counts a fault, says so, and gets the master looked for where that helps.
+    /// Counts a fault, and says so.
     fn refusal(&self, fault: Fault) -> RefusalCause {
         let before = self.metrics.fault(fault);
         // The first, the second, the fourth …: a store that is away must not fill the log.
@@ -253,9 +220,6 @@ impl Store {
                 times = before.saturating_add(1),
                 "redis did not do what it was asked"
             );
-        }
-        if fault.asks_for_the_master() {
-            self.nudge.notify_one();
         }
         fault.refusal()
     }

@@ -16,6 +16,8 @@ pub struct EnvoyLayout {
     pub host_env_keys: Vec<String>,
     /// Clusters by name, each one loopback port.
     pub clusters: Vec<(String, u16)>,
+    /// Clusters by name, each one Unix socket.
+    pub pipes: Vec<(String, PathBuf)>,
     /// Path prefixes and the clusters behind them, first match first.
     pub routes: Vec<(String, String)>,
     /// Where the access log goes.
@@ -117,18 +119,33 @@ impl EnvoyLayout {
     }
 
     fn clusters(&self) -> Vec<Value> {
-        let cluster = |(name, port): &(String, u16)| {
+        let cluster = |name: &str, address: Value| {
             json!({
                 "name": name,
                 "type": "STATIC",
                 "connect_timeout": "2s",
                 "load_assignment": {
                     "cluster_name": name,
-                    "endpoints": [{ "lb_endpoints": [{ "endpoint": { "address": address(*port) } }] }],
+                    "endpoints": [{ "lb_endpoints": [{ "endpoint": { "address": address } }] }],
                 },
             })
         };
-        self.clusters.iter().map(cluster).collect()
+        let ports = self.clusters.iter().map(|(name, port)| cluster(name, address(*port)));
+        let pipes = self.pipes.iter().map(|(name, path)| {
+            let mut bridge = cluster(name, json!({ "pipe": { "path": path } }));
+            // As in the configurations that we give to others: a burst waits here rather than being refused there.
+            bridge["circuit_breakers"] =
+                json!({ "thresholds": [{ "max_connections": 64, "max_pending_requests": 8192, "max_requests": 8192 }] });
+            bridge["typed_extension_protocol_options"] = json!({
+                "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+                    "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+                    "explicit_http_config": { "http_protocol_options": {} },
+                    "common_http_protocol_options": { "idle_timeout": "20s" },
+                },
+            });
+            bridge
+        });
+        ports.chain(pipes).collect()
     }
 
     fn access_log(&self) -> Value {

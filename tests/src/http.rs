@@ -302,7 +302,8 @@ impl Head {
         }
     }
 
-    fn status(&self) -> Option<u16> {
+    /// The status, when it is an answer's head.
+    pub(crate) fn status(&self) -> Option<u16> {
         let text = std::str::from_utf8(self.start.get(9..12)?).ok()?;
         text.parse().ok()
     }

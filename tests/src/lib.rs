@@ -18,6 +18,8 @@
 
 pub mod bridge;
 pub mod browser;
+pub mod chaos;
+pub mod cut;
 pub mod envoy;
 pub mod http;
 pub mod oauth_client;
@@ -25,4 +27,6 @@ pub mod place;
 pub mod process;
 pub mod recorder;
 pub mod redis;
+pub mod resp;
 pub mod testbed;
+pub mod wire;

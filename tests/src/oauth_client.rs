@@ -3,6 +3,9 @@
 //! The steps that must work have short names and panic otherwise ([`OAuthClient::redeem`]); for refusals there is the
 //! request as a value ([`OAuthClient::redeem_request`]) whose parameters a story changes before it sends it.
 
+use std::io;
+use std::time::Duration;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jwt_simple::prelude::HS256Key;
@@ -254,10 +257,22 @@ impl TokenRequest {
 
     /// Sends it.
     pub async fn send(&self) -> Response {
+        self.request().send().await
+    }
+
+    /// Sends it, with failures as values, and gives up after so long.
+    ///
+    /// # Errors
+    /// As [`Request::try_send`].
+    pub async fn try_send(&self, patience: Duration) -> io::Result<Response> {
+        self.request().timeout(patience).try_send().await
+    }
+
+    fn request(&self) -> Request {
         let request = Request::post(&self.endpoint).form(&self.parameters.0);
         match &self.basic {
-            Some((id, secret)) => request.basic(id, secret).send().await,
-            None => request.send().await,
+            Some((id, secret)) => request.basic(id, secret),
+            None => request,
         }
     }
 }

@@ -95,10 +95,19 @@ impl Sentinel {
     /// When it does not.
     #[must_use]
     pub fn start(master: u16) -> Self {
+        Self::start_with(master, "")
+    }
+
+    /// The same, with further lines of configuration.
+    ///
+    /// # Panics
+    /// When it does not answer.
+    #[must_use]
+    pub fn start_with(master: u16, more: &str) -> Self {
         let folder = TempDir::new().expect("a folder");
         let port = free_port();
         let config = format!(
-            "port {port}\nbind 127.0.0.1\nsentinel monitor mymaster 127.0.0.1 {master} 2\n\
+            "{more}\nport {port}\nbind 127.0.0.1\nsentinel monitor mymaster 127.0.0.1 {master} 2\n\
              sentinel down-after-milliseconds mymaster 1000\nsentinel failover-timeout mymaster 5000\n\
              sentinel parallel-syncs mymaster 1\n"
         );
@@ -173,6 +182,92 @@ impl Group {
     #[must_use]
     pub fn server(&mut self, port: u16) -> &mut RedisServer {
         self.servers.iter_mut().find(|server| server.port == port).expect("one of these servers")
+    }
+}
+
+/// Three masters that share all slots evenly, in their order, and a replica of each.
+pub struct Cluster {
+    /// The masters at the start.
+    pub masters: Vec<RedisServer>,
+    /// Their replicas, in the same order.
+    pub replicas: Vec<RedisServer>,
+}
+
+impl Cluster {
+    /// Starts all of them and waits until everybody agrees on who is what. A master is taken for down after a second,
+    /// and the others go on meanwhile.
+    ///
+    /// # Panics
+    /// When they do not get there.
+    #[must_use]
+    pub fn start(acl: &str) -> Self {
+        let mut buses = Vec::new();
+        let mut server = || {
+            let bus = free_port();
+            buses.push(bus);
+            let bus = bus.to_string();
+            let arguments = ["--cluster-enabled", "yes", "--cluster-port", &bus, "--cluster-node-timeout", "1000"];
+            RedisServer::start(
+                acl,
+                &[&arguments[..], &["--cluster-replica-validity-factor", "0", "--cluster-require-full-coverage", "no"]]
+                    .concat(),
+            )
+        };
+        let masters: Vec<RedisServer> = (0..3).map(|_| server()).collect();
+        let replicas: Vec<RedisServer> = (0..3).map(|_| server()).collect();
+        let all = || masters.iter().chain(&replicas);
+        for (number, server) in (1..).zip(all()) {
+            // Each its own epoch, or the servers would first have to settle whose word counts.
+            cli(server.port, &["CLUSTER", "SET-CONFIG-EPOCH", &number.to_string()]);
+        }
+        until("the servers know each other", || {
+            let known = |server: &RedisServer| cli(server.port, &["CLUSTER", "INFO"]).contains("cluster_known_nodes:6");
+            // Again and again: a greeting that a busy server is late to answer is forgotten.
+            for (server, bus) in all().zip(&buses).skip(1) {
+                let (port, bus) = (server.port.to_string(), bus.to_string());
+                if !known(server) {
+                    cli(masters[0].port, &["CLUSTER", "MEET", "127.0.0.1", &port, &bus]);
+                }
+            }
+            all().all(known)
+        });
+        for (server, (first, last)) in masters.iter().zip([("0", "5460"), ("5461", "10922"), ("10923", "16383")]) {
+            assert_eq!(cli(server.port, &["CLUSTER", "ADDSLOTSRANGE", first, last]), "OK");
+        }
+        for (replica, master) in replicas.iter().zip(&masters) {
+            let master = cli(master.port, &["CLUSTER", "MYID"]);
+            until("the replica has its master", || cli(replica.port, &["CLUSTER", "REPLICATE", &master]) == "OK");
+        }
+        for server in all() {
+            until("the cluster has formed", || {
+                let nodes = cli(server.port, &["CLUSTER", "NODES"]);
+                cli(server.port, &["CLUSTER", "INFO"]).contains("cluster_state:ok")
+                    && nodes.lines().filter(|node| node.contains("slave")).count() == 3
+            });
+        }
+        for replica in &replicas {
+            until("the replica is in step", || {
+                cli(replica.port, &["INFO", "replication"]).contains("master_link_status:up")
+            });
+        }
+        Self { masters, replicas }
+    }
+
+    /// The bridge's words for it, under `redis:`, naming these of its servers.
+    #[must_use]
+    pub fn redis_config(servers: &[RedisServer]) -> String {
+        let addrs: Vec<String> = servers.iter().map(|server| format!("\"127.0.0.1:{}\"", server.port)).collect();
+        format!("cluster: {{ addrs: [{}] }}, {USER}", addrs.join(", "))
+    }
+
+    /// The index of the master that has the slot of this name at the start, and the slot.
+    ///
+    /// # Panics
+    /// When no server answers.
+    #[must_use]
+    pub fn owner(&self, name: &str) -> (usize, u32) {
+        let slot = cli(self.masters[0].port, &["CLUSTER", "KEYSLOT", name]).parse().expect("a slot");
+        ([5_460, 10_922].iter().filter(|last| slot > **last).count(), slot)
     }
 }
 

@@ -2,21 +2,26 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::bridge::Bridge;
+use crate::cut::Relay;
 use crate::http::Request;
 use crate::process::Process;
 use crate::recorder::{Recorded, Recorder};
 
+mod gateway;
 mod plugin;
 mod start;
+mod store;
 
+use gateway::Gateway;
 pub use start::Builder;
-use start::{Reservation, Secrets};
+use start::Secrets;
+pub use store::{Redis, Store};
 
 /// What the identity provider does from the start; [`Testbed::set_idp`] changes it later.
 #[derive(Clone, Debug)]
@@ -54,9 +59,11 @@ pub struct IdpRequests {
     pub userinfo: u64,
 }
 
-/// A running testbed. Dropping it stops every part, Envoy first.
+/// A running testbed. Dropping it stops every part, the Envoys first.
 pub struct Testbed {
-    envoy: Process,
+    gateways: Vec<Gateway>,
+    _balancer: Option<Relay>,
+    redis: Option<Redis>,
     idp: Process,
     everything: Process,
     recorder: Recorder,
@@ -65,11 +72,9 @@ pub struct Testbed {
     idp_url: String,
     recorder_url: String,
     everything_port: u16,
-    admin: String,
     plugin: Value,
     secrets: Secrets,
     dir: Option<TempDir>,
-    _reservation: Reservation,
 }
 
 impl Testbed {
@@ -121,10 +126,64 @@ impl Testbed {
         format!("http://127.0.0.1:{}/mcp", self.everything_port)
     }
 
-    /// Envoy's admin base URL.
+    /// The first Envoy's admin base URL.
     #[must_use]
     pub fn admin(&self) -> String {
-        self.admin.clone()
+        self.gateways[0].admin.clone()
+    }
+
+    /// Each Envoy's own port, also where a balancer stands before them all.
+    #[must_use]
+    pub fn envoy_ports(&self) -> Vec<u16> {
+        self.gateways.iter().map(|gateway| gateway.port).collect()
+    }
+
+    /// The bridge beside an Envoy, counted from 0.
+    ///
+    /// # Panics
+    /// When records are kept in memory.
+    #[must_use]
+    pub fn bridge(&self, number: usize) -> &Bridge {
+        self.gateways[number].bridge.as_ref().expect("a bridge")
+    }
+
+    /// The Redis servers behind the bridges.
+    ///
+    /// # Panics
+    /// When records are kept in memory.
+    #[must_use]
+    pub fn redis(&self) -> &Redis {
+        self.redis.as_ref().expect("Redis")
+    }
+
+    /// Ends an Envoy at once.
+    pub fn kill_envoy(&mut self, number: usize) {
+        self.gateways[number].envoy.kill();
+    }
+
+    /// Starts a killed Envoy again on its port, with the same configuration and an empty memory.
+    ///
+    /// # Panics
+    /// When it does not get ready.
+    pub async fn restart_envoy(&mut self, number: usize) {
+        let started = self.gateways[number].restart_envoy().await;
+        started.unwrap_or_else(|why| panic!("Envoy did not start again: {why}"));
+    }
+
+    /// Ends the bridge beside an Envoy at once.
+    ///
+    /// # Panics
+    /// When records are kept in memory.
+    pub fn kill_bridge(&mut self, number: usize) {
+        self.gateways[number].bridge.as_mut().expect("a bridge").process.kill();
+    }
+
+    /// Starts a killed bridge again on its socket, and waits until it is ready.
+    ///
+    /// # Panics
+    /// When it does not get ready, or records are kept in memory.
+    pub fn restart_bridge(&mut self, number: usize) {
+        self.gateways[number].bridge.as_mut().expect("a bridge").restart();
     }
 
     /// The plugin configuration in force.
@@ -154,7 +213,8 @@ impl Testbed {
     /// The one line that `make testbed` prints.
     #[must_use]
     pub fn to_json(&self) -> Value {
-        json!({
+        let first = &self.gateways[0];
+        let mut told = json!({
             "gateway": self.gateway,
             "issuer": self.issuer(),
             "resource": self.resource(),
@@ -162,9 +222,18 @@ impl Testbed {
             "idp": self.idp_url,
             "recorder": self.recorder_url,
             "mcp_backend": self.mcp_backend(),
-            "admin": self.admin,
-            "pids": { "envoy": self.envoy.id(), "idp": self.idp.id(), "mcp_backend": self.everything.id() },
-        })
+            "admin": first.admin,
+            "pids": { "envoy": first.envoy.id(), "idp": self.idp.id(), "mcp_backend": self.everything.id() },
+        });
+        if let (Some(redis), Some(bridge)) = (&self.redis, &first.bridge) {
+            told["redis"] = redis.to_json();
+            told["bridge"] = json!({ "socket": bridge.socket, "observer": format!("http://{}", bridge.observer) });
+            told["pids"]["bridge"] = bridge.process.id().into();
+            for (name, process) in redis.processes() {
+                told["pids"][name] = process.id().into();
+            }
+        }
+        told
     }
 
     /// Starts a GET of a path at the gateway.
@@ -195,12 +264,26 @@ impl Testbed {
         self.tap.iter().for_each(Recorder::forget);
     }
 
-    /// Envoy's counters and gauges whose names start so.
+    /// Envoy's counters and gauges whose names start so, added up over all Envoys.
     ///
     /// # Panics
-    /// When Envoy's admin port does not answer.
+    /// When an Envoy's admin port does not answer.
     pub async fn stats(&self, name_prefix: &str) -> BTreeMap<String, u64> {
-        let listing = Request::get(&format!("{}/stats", self.admin)).send().await.text();
+        let mut sums = BTreeMap::new();
+        for number in 0..self.gateways.len() {
+            for (name, value) in self.stats_of(number, name_prefix).await {
+                *sums.entry(name).or_default() += value;
+            }
+        }
+        sums
+    }
+
+    /// The same of one Envoy, counted from 0.
+    ///
+    /// # Panics
+    /// When its admin port does not answer.
+    pub async fn stats_of(&self, number: usize, name_prefix: &str) -> BTreeMap<String, u64> {
+        let listing = Request::get(&format!("{}/stats", self.gateways[number].admin)).send().await.text();
         let pairs = listing.lines().filter_map(|line| line.split_once(": "));
         let wanted = pairs.filter(|(name, _)| name.starts_with(name_prefix));
         wanted.filter_map(|(name, value)| Some((name.to_owned(), value.parse().ok()?))).collect()
@@ -217,7 +300,7 @@ impl Testbed {
         let is_sign = |name: &str| name.contains("vm_failure") || name.contains("vm_reload") || name.contains("_error");
         let bad: Vec<_> = stats.iter().filter(|(name, count)| is_sign(name) && **count > 0).collect();
         assert!(bad.is_empty(), "a VM failed: {bad:?}");
-        let log = self.envoy.log();
+        let log = self.envoy_log();
         let panicked = log.lines().find(|line| line.contains("panicked at") || line.contains("envoy bug failure"));
         assert!(panicked.is_none(), "{}", panicked.unwrap_or_default());
     }
@@ -256,11 +339,10 @@ impl Testbed {
     /// # Panics
     /// When there is none within five seconds.
     pub async fn access_entry(&self, wanted: impl Fn(&Value) -> bool) -> Value {
-        let path = self.file("access.log");
         let patience = Instant::now() + Duration::from_secs(5);
         loop {
-            let log = fs::read(&path).unwrap_or_default();
-            let log = String::from_utf8_lossy(&log).into_owned();
+            let logs = self.gateways.iter().map(|gateway| fs::read(gateway.access_log()).unwrap_or_default());
+            let log = String::from_utf8_lossy(&logs.collect::<Vec<_>>().concat()).into_owned();
             let entries = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
             if let Some(entry) = entries.into_iter().find(&wanted) {
                 return entry;
@@ -270,10 +352,10 @@ impl Testbed {
         }
     }
 
-    /// Everything that Envoy logged so far.
+    /// Everything that the Envoys logged since they last started.
     #[must_use]
     pub fn envoy_log(&self) -> String {
-        self.envoy.log()
+        self.gateways.iter().map(|gateway| gateway.envoy.log()).collect()
     }
 
     /// Fails when a part has ended.
@@ -281,13 +363,15 @@ impl Testbed {
     /// # Errors
     /// Which one, and the end of its log.
     pub fn check_alive(&mut self) -> Result<(), String> {
-        self.envoy.check_alive()?;
+        for gateway in &mut self.gateways {
+            gateway.envoy.check_alive()?;
+            gateway.bridge.iter_mut().try_for_each(|bridge| bridge.process.check_alive())?;
+        }
+        for process in self.redis.iter_mut().flat_map(Redis::processes_mut) {
+            process.check_alive()?;
+        }
         self.idp.check_alive()?;
         self.everything.check_alive()
-    }
-
-    fn file(&self, name: &str) -> PathBuf {
-        self.dir.as_ref().map(|dir| dir.path().join(name)).unwrap_or_default()
     }
 }
 

@@ -1,38 +1,180 @@
-//! The configurations that we give to others are accepted by the Envoy that they are meant for.
+//! The configurations that we give to others are accepted by the Envoy, the filter and the bridge that they are meant for.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use portcullis_tests::place;
+use serde_json::{Value, json};
 
 #[test]
-fn the_standalone_sample_is_valid() {
-    let dir = tempfile::tempdir().expect("a folder");
-    let output = validate(dir.path(), &standalone_sample());
-    assert!(output.status.success(), "{}", said(&output));
+fn each_configuration_is_accepted_by_envoy_and_by_the_filter_in_it() {
+    for file in [STANDALONE, STANDALONE_REDIS, KUBERNETES] {
+        let dir = tempfile::tempdir().expect("a folder");
+        // This check of Envoy's loads the module and lets it read its configuration.
+        let output = validate(dir.path(), &sample(file));
+        assert!(output.status.success(), "{file}: {}", said(&output));
+    }
 }
 
 #[test]
-fn the_check_of_the_sample_notices_a_field_that_envoy_does_not_know() {
+fn the_check_notices_a_field_that_envoy_does_not_know() {
     let dir = tempfile::tempdir().expect("a folder");
-    let broken = standalone_sample().replace("allow_on_headers_stop_iteration", "allow_on_headers_stop");
+    let broken = sample(STANDALONE).replace("allow_on_headers_stop_iteration", "allow_on_headers_stop");
     let output = validate(dir.path(), &broken);
     assert!(!output.status.success());
     assert!(said(&output).contains("allow_on_headers_stop"), "{}", said(&output));
 }
 
 #[test]
-fn the_sample_keeps_secrets_out_of_the_file() {
-    let sample = standalone_sample();
-    assert!(sample.contains("host_env_keys: [SIGNING_KEY, GATEWAY_SECRET, IDP_SECRET]"));
-    for leak in ["inline", "key_values", "BEGIN"] {
-        assert!(!sample.contains(leak), "the sample contains {leak:?}");
+fn the_check_notices_what_the_filter_refuses() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let broken = sample(STANDALONE_REDIS).replace(r#""type": "bridge""#, r#""type": "brigde""#);
+    let output = validate(dir.path(), &broken);
+    assert!(!output.status.success());
+    assert!(said(&output).contains("storage"), "{}", said(&output));
+}
+
+#[test]
+fn the_configurations_keep_secrets_out_of_their_files() {
+    for file in [STANDALONE, STANDALONE_REDIS, KUBERNETES] {
+        let sample = sample(file);
+        assert!(sample.contains("host_env_keys: [SIGNING_KEY, GATEWAY_SECRET, IDP_SECRET]"), "{file}");
+        for leak in ["inline", "key_values", "BEGIN"] {
+            assert!(!sample.contains(leak), "{file} contains {leak:?}");
+        }
     }
 }
 
-fn standalone_sample() -> String {
-    fs::read_to_string(place::project().join("envoy/standalone/envoy.yaml")).expect("the sample is there")
+#[test]
+fn the_redis_variant_differs_in_the_storage_and_its_cluster_only() {
+    assert_eq!(without_redis(yaml(STANDALONE_REDIS)), with_parsed_plugin(yaml(STANDALONE)));
+}
+
+#[test]
+fn the_kubernetes_variant_differs_in_what_kubernetes_needs_only() {
+    let mut kubernetes = without_redis(yaml(KUBERNETES));
+    let mut standalone = with_parsed_plugin(yaml(STANDALONE));
+    assert!(kubernetes.as_object_mut().unwrap().remove("node").is_some());
+    let probes = kubernetes["static_resources"]["listeners"].as_array_mut().unwrap().pop().unwrap();
+    assert_eq!(probes["name"], "probes");
+    remove_cluster(&mut kubernetes, "admin");
+    for document in [&mut kubernetes, &mut standalone] {
+        let tls = &mut listener(document)["filter_chains"][0]["transport_socket"]["typed_config"]["common_tls_context"];
+        let tls = tls.as_object_mut().unwrap();
+        assert!(tls.remove("tls_certificates").or(tls.remove("tls_certificate_sds_secret_configs")).is_some());
+        document["static_resources"]["clusters"][0]["load_assignment"]["endpoints"] = Value::Null;
+    }
+    assert_eq!(kubernetes, standalone);
+}
+
+#[test]
+fn the_probes_reach_two_paths_of_the_admin_interface_and_no_more() {
+    let document = yaml(KUBERNETES);
+    let probes = &document["static_resources"]["listeners"][1];
+    let hosts = &probes["filter_chains"][0]["filters"][0]["typed_config"]["route_config"]["virtual_hosts"];
+    let routes: Vec<&Value> = hosts[0]["routes"].as_array().unwrap().iter().map(|route| &route["match"]).collect();
+    let only =
+        |path: &str| json!({ "path": path, "headers": [{ "name": ":method", "string_match": { "exact": "GET" } }] });
+    assert_eq!(routes, [&only("/ready"), &only("/stats/prometheus")]);
+    assert_eq!(document["admin"]["address"]["socket_address"]["address"], "127.0.0.1");
+}
+
+#[test]
+fn envoy_and_the_bridge_meet_at_one_socket() {
+    for (envoy, bridge) in [(STANDALONE_REDIS, STANDALONE_BRIDGE), (KUBERNETES, KUBERNETES_BRIDGE)] {
+        let (envoy, bridge) = (yaml(envoy), yaml(bridge));
+        let clusters = envoy["static_resources"]["clusters"].as_array().unwrap();
+        let cluster = clusters.iter().find(|cluster| cluster["name"] == "redis-bridge").unwrap();
+        let endpoint = &cluster["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"];
+        assert_eq!(endpoint["address"]["pipe"]["path"], bridge["listen"]["unix"]);
+        assert!(endpoint["address"]["pipe"]["path"].is_string());
+    }
+}
+
+#[test]
+fn the_bridge_finds_no_fault_in_its_samples() {
+    for file in [STANDALONE_BRIDGE, KUBERNETES_BRIDGE] {
+        assert_eq!(faults(&project(file)), ["limits.queue: must be from 1 to 65536"], "{file}");
+    }
+}
+
+#[test]
+fn the_check_notices_a_fault_in_a_sample_of_the_bridge() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let broken = dir.path().join("bridge.yaml");
+    for (right, wrong, path) in [
+        ("durability: auto", "durability: sometimes", "durability"),
+        ("keyPrefix:", "keyPrefixes:", "keyPrefixes"),
+        ("{ env: REDIS_PASSWORD }", "{ env: NO_SUCH_VARIABLE }", "redis.aclUserConfig.password"),
+    ] {
+        let text = sample(KUBERNETES_BRIDGE);
+        assert!(text.contains(right));
+        fs::write(&broken, text.replace(right, wrong)).expect("written");
+        let faults = faults(&broken);
+        assert!(faults.iter().any(|fault| fault.starts_with(path)), "{path}: {faults:?}");
+    }
+}
+
+/// What the bridge finds wrong in a file, beside one fault that it is given. It names every fault before it asks Redis, so
+/// that no Redis is needed and a file without any other fault shows just that one.
+fn faults(file: &Path) -> Vec<String> {
+    let output = Command::new(place::bridge())
+        .arg("--config")
+        .arg(file)
+        .arg("--check")
+        .envs([("REDIS_USERNAME", "toolhive-auth"), ("REDIS_PASSWORD", "a password")])
+        .env("PORTCULLIS_BRIDGE__LIMITS__QUEUE", "0")
+        .output()
+        .expect("the bridge runs");
+    assert_eq!(output.status.code(), Some(2), "{}", said(&output));
+    let prefix = format!("{}: ", file.display());
+    said(&output).lines().map(|line| line.strip_prefix(&prefix).unwrap_or(line).to_owned()).collect()
+}
+
+/// Takes out the storage and its cluster, which must be there.
+fn without_redis(document: Value) -> Value {
+    let mut document = with_parsed_plugin(document);
+    remove_cluster(&mut document, "redis-bridge");
+    let storage = plugin(&mut document).as_object_mut().unwrap().remove("storage");
+    let expected = json!({ "type": "bridge", "cluster": "redis-bridge", "namespace": "prod", "name": "gateway" });
+    assert_eq!(storage, Some(expected));
+    document
+}
+
+/// The plugin's configuration is a text in Envoy's.
+fn with_parsed_plugin(mut document: Value) -> Value {
+    let plugin = plugin(&mut document);
+    *plugin = serde_json::from_str(plugin.as_str().expect("a text")).expect("JSON");
+    document
+}
+
+fn plugin(document: &mut Value) -> &mut Value {
+    let manager = &mut listener(document)["filter_chains"][0]["filters"][0]["typed_config"];
+    &mut manager["http_filters"][0]["typed_config"]["config"]["configuration"]["value"]
+}
+
+fn listener(document: &mut Value) -> &mut Value {
+    &mut document["static_resources"]["listeners"][0]
+}
+
+fn remove_cluster(document: &mut Value, name: &str) {
+    let clusters = document["static_resources"]["clusters"].as_array_mut().expect("clusters");
+    let before = clusters.len();
+    clusters.retain(|cluster| cluster["name"] != name);
+    assert_eq!(clusters.len() + 1, before, "one cluster {name}");
+}
+
+fn yaml(file: &str) -> Value {
+    serde_saphyr::from_str(&sample(file)).unwrap_or_else(|error| panic!("{file}: {error}"))
+}
+
+fn sample(file: &str) -> String {
+    fs::read_to_string(project(file)).expect("the sample is there")
+}
+
+fn project(file: &str) -> PathBuf {
+    place::project().join("envoy").join(file)
 }
 
 /// Runs Envoy's own check with the sample's files where the test can put them.
@@ -41,12 +183,20 @@ fn validate(dir: &Path, sample: &str) -> Output {
         Command::new(place::python()).args(["-c", MAKE_CERTIFICATE]).current_dir(dir).output().expect("Python runs");
     assert!(made.status.success(), "{}", said(&made));
     fs::copy(place::module(), dir.join("portcullis_filter.wasm")).expect("the module is built");
-    let trusted = dir.join("tls.crt").display().to_string();
-    let here = sample
-        .replace("/etc/portcullis", &dir.display().to_string())
-        .replace("/etc/ssl/certs/ca-certificates.crt", &trusted);
+    let here = |text: &str| {
+        let trusted = dir.join("tls.crt").display().to_string();
+        text.replace("/etc/portcullis", &dir.display().to_string())
+            .replace("/etc/ssl/certs/ca-certificates.crt", &trusted)
+    };
+    for folder in ["config", "tls"] {
+        fs::create_dir(dir.join(folder)).expect("a folder");
+    }
+    for file in ["tls.crt", "tls.key"] {
+        fs::copy(dir.join(file), dir.join("tls").join(file)).expect("copied");
+    }
+    fs::write(dir.join("config/tls.yaml"), here(&self::sample(KUBERNETES_TLS))).expect("a file");
     let config = dir.join("envoy.yaml");
-    fs::write(&config, here).expect("a file");
+    fs::write(&config, here(sample)).expect("a file");
     Command::new(place::envoy())
         .args(["--mode", "validate", "--log-level", "warning", "-c"])
         .arg(&config)
@@ -60,6 +210,13 @@ fn validate(dir: &Path, sample: &str) -> Output {
 fn said(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
+
+const STANDALONE: &str = "standalone/envoy.yaml";
+const STANDALONE_REDIS: &str = "standalone/envoy-redis.yaml";
+const STANDALONE_BRIDGE: &str = "standalone/bridge.yaml";
+const KUBERNETES: &str = "kubernetes/gateway/envoy.yaml";
+const KUBERNETES_BRIDGE: &str = "kubernetes/gateway/bridge.yaml";
+const KUBERNETES_TLS: &str = "kubernetes/gateway/tls.yaml";
 
 /// A certificate that is good for being parsed; the Python package that does it came with the MCP client.
 const MAKE_CERTIFICATE: &str = r#"

@@ -5,13 +5,13 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use portcullis_tests::place;
-use portcullis_tests::testbed::Testbed;
+use portcullis_tests::testbed::{Store, Testbed};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn envoys_shared_data_keeps_the_stores_contract() {
-    let bed = Testbed::builder().module(module()).workers(2).start().await;
+    let bed = Testbed::builder().store(Store::Memory).module(module()).workers(2).start().await;
     let told = ask(&bed, "cases").await;
     let cases = told["cases"].as_array().expect("a list of cases").clone();
     assert!(cases.len() > 10, "{told}");

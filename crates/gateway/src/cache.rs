@@ -2,7 +2,7 @@
 //!
 //! Only verified tokens get in, so a stranger can neither fill the cache nor push anything out of it.
 
-use std::cell::RefCell;
+use std::cell::{Cell, Ref, RefCell};
 use std::hash::{BuildHasher, Hash, Hasher};
 use std::rc::Rc;
 
@@ -12,11 +12,20 @@ use portcullis_protocol::opaque::SessionId;
 use crate::audit::Rendered;
 use crate::upstream::UpstreamAccess;
 
-/// How long an entry is served before the session behind it is looked up again, in seconds. Workers tell each other when
-/// a session ends; this bounds what a lost word can cost.
-const RECHECK_SECONDS: u64 = 60;
+/// How long an entry is served before the session behind it is looked up again beside the requests, in seconds. Workers
+/// of one Envoy tell each other when a session ends; this is how it is learned from another Envoy.
+const RECHECK_SECONDS: u64 = 30;
+
+/// How long an entry is served at most without its session having been found, in seconds; after that, a request waits for
+/// the look-up. It bounds what a session that ended elsewhere can still do.
+const LOOK_UP_SECONDS: u64 = 60;
+
+/// While the store is away an entry goes on being served until its token expires, and the store is asked about it this
+/// often, in seconds.
+const RETRY_SECONDS: u64 = 5;
 
 /// What verification proved about a token.
+#[derive(Clone)]
 pub struct TokenFacts {
     /// What the audit trail says when it is let through.
     pub audit: Rc<Rendered>,
@@ -33,9 +42,11 @@ pub struct CachedToken {
     /// What is known of it.
     pub facts: TokenFacts,
     /// The upstream token, where the resource injects one.
-    pub upstream: Option<UpstreamAccess>,
-    /// When its session is looked up again, in Unix seconds.
-    pub recheck_at: u64,
+    upstream: RefCell<Option<UpstreamAccess>>,
+    /// From when on its session is to be looked up beside the requests, in Unix seconds.
+    recheck_at: Cell<u64>,
+    /// From when on a request waits for that, in Unix seconds.
+    look_up_at: Cell<u64>,
     /// The request target that it was last let through to: a client calls the same one again and again, and one that is
     /// known need not be taken apart.
     last_target: RefCell<Box<[u8]>>,
@@ -45,8 +56,48 @@ impl CachedToken {
     /// A token verified at `now`.
     #[must_use]
     pub fn new(facts: TokenFacts, upstream: Option<UpstreamAccess>, now: u64) -> Self {
-        let recheck_at = now.saturating_add(RECHECK_SECONDS);
-        Self { facts, upstream, recheck_at, last_target: RefCell::default() }
+        let entry = Self {
+            facts,
+            upstream: RefCell::new(upstream),
+            recheck_at: Cell::default(),
+            look_up_at: Cell::default(),
+            last_target: RefCell::default(),
+        };
+        entry.session_found(now);
+        entry
+    }
+
+    /// The upstream token, where the resource injects one.
+    pub(crate) fn upstream(&self) -> Ref<'_, Option<UpstreamAccess>> {
+        self.upstream.borrow()
+    }
+
+    /// The session was found at `now`.
+    pub(crate) fn session_found(&self, now: u64) {
+        self.recheck_at.set(now.saturating_add(RECHECK_SECONDS));
+        self.look_up_at.set(now.saturating_add(LOOK_UP_SECONDS));
+    }
+
+    /// The store could not be asked at `now`: nothing may be concluded, and it is asked again in a while.
+    pub(crate) fn store_was_away(&self, now: u64) {
+        self.recheck_at.set(now.saturating_add(RETRY_SECONDS));
+        // Longer than the retry takes, so that a token in use need not wait for it.
+        let served_until = now.saturating_add(RETRY_SECONDS.saturating_mul(3));
+        self.look_up_at.set(self.look_up_at.get().max(served_until));
+    }
+
+    /// Whether it may be served at `now` without asking the store.
+    pub(crate) fn is_served(&self, now: u64) -> bool {
+        now < self.look_up_at.get()
+    }
+
+    /// Whether its session is to be looked up beside the requests; told once in a while.
+    pub(crate) fn is_due(&self, now: u64) -> bool {
+        let due = now >= self.recheck_at.get();
+        if due {
+            self.recheck_at.set(now.saturating_add(RETRY_SECONDS));
+        }
+        due
     }
 
     /// Whether the token was let through to exactly this target before.
@@ -101,6 +152,16 @@ impl<S: BuildHasher + Clone> TokenCache<S> {
     pub fn forget_session(&mut self, session: SessionId) {
         self.young.retain(|_, entry| entry.facts.session != session);
         self.old.retain(|_, entry| entry.facts.session != session);
+    }
+
+    /// Gives the tokens of a session their renewed upstream token, where they have one.
+    pub fn renew_upstream(&mut self, session: SessionId, renewed: &UpstreamAccess) {
+        let entries = self.young.values().chain(self.old.values());
+        for entry in entries.filter(|entry| entry.facts.session == session) {
+            if let Some(upstream) = &mut *entry.upstream.borrow_mut() {
+                *upstream = renewed.clone();
+            }
+        }
     }
 
     /// How many entries there are.

@@ -202,6 +202,8 @@ async fn open_session<P: Ports>(
         subject: subject.to_owned(),
     };
     let session = Session {
+        id: *code.session.as_bytes(),
+        provider: config.provider.name.to_string(),
         client_id: asked.client_id.clone(),
         user_id: user.id.clone(),
         scope: asked.scope.clone(),

@@ -7,6 +7,7 @@ pub mod document;
 mod duration;
 mod provider;
 mod resource;
+mod storage;
 
 use std::collections::HashSet;
 use std::fmt;
@@ -15,14 +16,16 @@ use portcullis_protocol::jose::key::SigningKey;
 use portcullis_protocol::key_ring::{KeyRing, KeyRingError};
 use portcullis_protocol::oauth::scope::ScopeSet;
 use portcullis_protocol::secret::Secret;
+use portcullis_storage_api::wire::BUCKET_CAPACITY;
 use url::Url;
 
 pub use self::document::{DefaultAction, ResourceKind};
-use self::document::{Document, SecretRef, Storage};
+use self::document::{Document, SecretRef};
 use self::duration::seconds;
 pub use self::provider::Provider;
 pub(crate) use self::provider::authority as provider_authority;
 pub use self::resource::{Injector, Resource};
+pub use self::storage::{BridgeSettings, Storage};
 
 /// A configuration that can be served: everything parsed, checked and ready.
 pub struct Config {
@@ -36,8 +39,8 @@ pub struct Config {
     pub lifespans: Lifespans,
     /// The scopes a client may ask for.
     pub scopes_supported: ScopeSet,
-    /// The memory store's budget, in bytes.
-    pub memory_bytes: u64,
+    /// Where logins are kept.
+    pub storage: Storage,
     /// Dynamic registration, where it is on.
     pub registration: Option<RegistrationPolicy>,
     /// The consent page.
@@ -153,7 +156,7 @@ impl Compiler<'_> {
         let key_ring = self.key_ring(&document.secrets, development);
         let lifespans = self.lifespans(&document.token_lifespans, development);
         let scopes_supported = self.scopes("scopesSupported", &document.scopes_supported);
-        let memory_bytes = self.memory_bytes(&document.storage);
+        let storage = self.storage(&document.storage);
         let registration = self.registration(&document.clients.dynamic_registration);
         let consent = self.consent(&document.consent);
         let provider = self.provider(&document.upstream_providers, development);
@@ -164,7 +167,7 @@ impl Compiler<'_> {
             key_ring: key_ring?,
             lifespans: lifespans?,
             scopes_supported: scopes_supported?,
-            memory_bytes: memory_bytes?,
+            storage: storage?,
             registration: registration?,
             consent: consent?,
             provider: provider?,
@@ -296,23 +299,18 @@ impl Compiler<'_> {
         }
     }
 
-    fn memory_bytes(&mut self, storage: &Storage) -> Option<u64> {
-        const MIB: u64 = 1024 * 1024;
-        match storage {
-            Storage::Memory { max_bytes } if (MIB..=8 * 1024 * MIB).contains(max_bytes) => Some(*max_bytes),
-            Storage::Memory { .. } => self.problem("storage.maxBytes", "must be between 1 MiB and 8 GiB, in bytes"),
-        }
-    }
-
     fn registration(&mut self, written: &document::DynamicRegistration) -> Option<Option<RegistrationPolicy>> {
         const PATH: &str = "clients.dynamicRegistration";
         let lifetime = self.duration(&format!("{PATH}.lifetime"), &written.lifetime, 60, 365 * 24 * 3600);
-        let global = written.global_rate_per_minute.unwrap_or(written.rate_per_minute.saturating_mul(10));
+        let global =
+            written.global_rate_per_minute.unwrap_or(written.rate_per_minute.saturating_mul(10).min(BUCKET_CAPACITY));
         for (name, value) in
             [("ratePerMinute", written.rate_per_minute), ("globalRatePerMinute", global), ("max", written.max)]
         {
             if value == 0 {
                 self.problem::<()>(&format!("{PATH}.{name}"), "must be at least 1; use \"enabled\": false to close it");
+            } else if value > BUCKET_CAPACITY {
+                self.problem::<()>(&format!("{PATH}.{name}"), format!("must be at most {BUCKET_CAPACITY}"));
             }
         }
         let policy = RegistrationPolicy {

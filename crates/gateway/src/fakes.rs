@@ -15,8 +15,8 @@ use portcullis_protocol::opaque::SessionId;
 
 pub use self::stores::{FakeCells, FakeStore};
 use crate::ports::{
-    Body, BodyTooLarge, CallError, CallReply, CallRequest, Clock, Crypto, Entropy, Fetch, NoEntropy, Ports, Store,
-    Workers,
+    Body, BodyTooLarge, CallError, CallReply, CallRequest, Clock, Crypto, Entropy, Fetch, NoEntropy, Oddity, Pause,
+    Ports, Store, Tally, Workers,
 };
 
 /// Runs a future that has nothing to wait for.
@@ -49,6 +49,8 @@ struct Script {
     host_signs: Cell<bool>,
     refreshes: RefCell<Vec<SessionId>>,
     ended: RefCell<Vec<SessionId>>,
+    pauses: Cell<u32>,
+    oddities: RefCell<Vec<Oddity>>,
 }
 
 struct Expected {
@@ -117,6 +119,24 @@ impl<S> FakePorts<S> {
         self.script.host_signs.set(true);
     }
 
+    /// Lets the next so many pauses pass, half a second each, as in a root task; otherwise there are none, as in a
+    /// request.
+    pub fn allow_pauses(&self, count: u32) {
+        self.script.pauses.set(count);
+    }
+
+    /// How many pauses are left.
+    #[must_use]
+    pub fn pauses_left(&self) -> u32 {
+        self.script.pauses.get()
+    }
+
+    /// What was counted since the last time of asking.
+    #[must_use]
+    pub fn take_oddities(&self) -> Vec<Oddity> {
+        self.script.oddities.take()
+    }
+
     /// The sessions whose refresh was asked for since the last time of asking.
     #[must_use]
     pub fn take_refreshes(&self) -> Vec<SessionId> {
@@ -133,7 +153,8 @@ impl<S> FakePorts<S> {
 /// An answer with a JSON body.
 #[must_use]
 pub fn json_reply(status: u16, body: &str) -> CallReply {
-    CallReply { status, content_type: Some("application/json".to_owned()), body: body.as_bytes().to_vec() }
+    let content_type = Some("application/json".to_owned());
+    CallReply { status, content_type, from_bridge: false, body: body.as_bytes().to_vec() }
 }
 
 impl<S: Store> Ports for FakePorts<S> {
@@ -167,8 +188,25 @@ impl<S> Body for FakePorts<S> {
 }
 
 impl<S> Clock for FakePorts<S> {
-    fn now(&self) -> u64 {
-        self.clock.now()
+    fn now_ms(&self) -> u64 {
+        self.clock.now_ms()
+    }
+}
+
+impl<S> Pause for FakePorts<S> {
+    async fn pause(&self) -> bool {
+        let left = self.script.pauses.get();
+        self.script.pauses.set(left.saturating_sub(1));
+        if left > 0 {
+            self.clock.advance_ms(500);
+        }
+        left > 0
+    }
+}
+
+impl<S> Tally for FakePorts<S> {
+    fn count(&self, what: Oddity) {
+        self.script.oddities.borrow_mut().push(what);
     }
 }
 
@@ -224,17 +262,22 @@ impl FixedClock {
     /// A clock at this Unix time.
     #[must_use]
     pub fn new(now: u64) -> Self {
-        Self(Rc::new(Cell::new(now)))
+        Self(Rc::new(Cell::new(now.saturating_mul(1000))))
     }
 
     /// Moves the clock on by this many seconds.
     pub fn advance(&self, seconds: u64) {
-        self.0.set(self.0.get().saturating_add(seconds));
+        self.advance_ms(seconds.saturating_mul(1000));
+    }
+
+    /// Moves the clock on by this many milliseconds.
+    pub fn advance_ms(&self, milliseconds: u64) {
+        self.0.set(self.0.get().saturating_add(milliseconds));
     }
 }
 
 impl Clock for FixedClock {
-    fn now(&self) -> u64 {
+    fn now_ms(&self) -> u64 {
         self.0.get()
     }
 }

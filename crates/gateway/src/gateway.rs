@@ -14,6 +14,7 @@ use crate::config::Config;
 use crate::metadata::Documents;
 use crate::protect;
 use crate::provider::ProviderState;
+use crate::upstream::UpstreamAccess;
 use crate::verdict::Forward;
 
 /// How many verified tokens a VM remembers.
@@ -26,6 +27,9 @@ const REFRESH_HOLD_SECONDS: u64 = 2;
 /// How many failed refreshes are remembered.
 const HELD_BACK: usize = 4096;
 
+/// How many sessions wait to be looked up again; more are asked for again later.
+const MOST_RECHECKS: usize = 4096;
+
 /// A gateway in service.
 pub struct Gateway {
     config: Config,
@@ -34,6 +38,7 @@ pub struct Gateway {
     tokens: RefCell<TokenCache<FixedState>>,
     provider: RefCell<ProviderState>,
     held_back: RefCell<HashMap<SessionId, u64, FixedState>>,
+    rechecks: RefCell<Vec<Rc<CachedToken>>>,
 }
 
 impl Gateway {
@@ -48,6 +53,7 @@ impl Gateway {
             tokens: RefCell::new(TokenCache::new(CACHED_TOKENS, hasher.clone())),
             provider: RefCell::default(),
             held_back: RefCell::new(HashMap::with_hasher(hasher)),
+            rechecks: RefCell::default(),
             config,
         }
     }
@@ -87,6 +93,27 @@ impl Gateway {
     /// Remembers what was proven about a token.
     pub(crate) fn remember(&self, authorization: &[u8], entry: CachedToken) {
         self.tokens.borrow_mut().insert(authorization, entry);
+    }
+
+    /// Gives the remembered tokens of a session their renewed upstream token.
+    pub(crate) fn renew_upstream(&self, session: SessionId, renewed: &UpstreamAccess) {
+        self.tokens.borrow_mut().renew_upstream(session, renewed);
+    }
+
+    /// Asks the root task to look up a token's session.
+    pub(crate) fn ask_for_recheck(&self, entry: Rc<CachedToken>) {
+        let mut rechecks = self.rechecks.borrow_mut();
+        if rechecks.len() < MOST_RECHECKS {
+            rechecks.push(entry);
+        }
+    }
+
+    /// Takes up to `most` of the tokens whose sessions are to be looked up again, for [`crate::protect::recheck`].
+    #[must_use]
+    pub fn take_rechecks(&self, most: usize) -> Vec<Rc<CachedToken>> {
+        let mut rechecks = self.rechecks.borrow_mut();
+        let rest = rechecks.len().saturating_sub(most);
+        rechecks.split_off(rest)
     }
 
     /// Forgets every token of a session that has ended.

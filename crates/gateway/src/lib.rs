@@ -6,6 +6,7 @@
 
 pub mod audit;
 pub mod authorize;
+pub mod bridge_store;
 pub mod cache;
 pub mod callback;
 pub mod config;

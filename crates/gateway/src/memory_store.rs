@@ -12,7 +12,7 @@ use std::cell::Cell;
 
 use portcullis_storage_api::{Bucket, Key, Kind, Owner, StoreError, Swap, Taken, Ttl, Version, Versioned};
 
-use crate::ports::{Clock, Store};
+use crate::ports::{Clock, Store, VALUE_BYTES};
 
 /// Numbered cells of bytes, as the host shares them between workers.
 pub trait Cells {
@@ -390,8 +390,6 @@ impl Level {
 
 /// The most bytes of one cell.
 pub const CELL_BYTES: usize = 32 * 1024;
-/// The longest value of one record.
-pub const VALUE_BYTES: usize = 16 * 1024;
 /// Losing the race this often means that something other than a race is wrong.
 const MOST_TRIES: u32 = 64;
 const FORMAT: u8 = 1;

@@ -9,13 +9,16 @@ use portcullis_protocol::opaque::SessionId;
 use portcullis_storage_api::{Bucket, Key, Owner, StoreError, Swap, Taken, Ttl, Version, Versioned};
 
 /// Everything a handler may use, for one request or one root task.
-pub trait Ports: Fetch + Body + Clock + Entropy + Crypto + Workers {
+pub trait Ports: Fetch + Body + Clock + Pause + Entropy + Crypto + Workers + Tally {
     /// The store behind it.
     type Store: Store;
 
     /// The store.
     fn store(&self) -> &Self::Store;
 }
+
+/// The longest value that a store is given, in bytes, whatever it could take: what one store refuses, every store does.
+pub const VALUE_BYTES: usize = 16 * 1024;
 
 /// Records with lifetimes. Every verb is one atomic step: a caller that disappears half way leaves either the old or
 /// the new state.
@@ -113,6 +116,8 @@ pub struct CallReply {
     pub status: u16,
     /// The content type, when it was sent once and is ASCII.
     pub content_type: Option<String>,
+    /// Whether it carries the bridge's marker, which nothing else sends.
+    pub from_bridge: bool,
     /// The body.
     pub body: Vec<u8>,
 }
@@ -142,8 +147,21 @@ pub struct BodyTooLarge;
 
 /// Wall-clock time.
 pub trait Clock {
-    /// Seconds since the Unix epoch.
-    fn now(&self) -> u64;
+    /// Milliseconds since the Unix epoch.
+    fn now_ms(&self) -> u64;
+
+    /// Whole seconds since the Unix epoch.
+    fn now(&self) -> u64 {
+        self.now_ms() / 1000
+    }
+}
+
+/// Letting time pass.
+#[expect(async_fn_in_trait, reason = "single-threaded by design: no caller needs Send")]
+pub trait Pause {
+    /// Waits for a moment, half a second at most. `false`, at once, where nothing would ever wake the task: Envoy wakes a
+    /// request only with the answer to a call of its own, and a root task also with its tick.
+    async fn pause(&self) -> bool;
 }
 
 /// Randomness fit for keys.
@@ -166,6 +184,32 @@ pub trait Crypto {
 
     /// Whether the signature is this key's over the message.
     fn verify(&self, key: &PublicKey, alg: Alg, message: &[u8], signature: &[u8]) -> bool;
+}
+
+/// Counting what an operator should hear of.
+pub trait Tally {
+    /// Counts one.
+    fn count(&self, what: Oddity);
+}
+
+/// Something that does not happen while all is well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Oddity {
+    /// A stored record does not open: it was sealed under a secret that is gone, moved here from another name, or changed.
+    Unopenable,
+    /// A session's record is older than a refresh token that was made from it: it was rolled back.
+    RolledBack,
+}
+
+impl Oddity {
+    /// Its word in the metrics.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Unopenable => "unopenable",
+            Self::RolledBack => "rolled_back",
+        }
+    }
 }
 
 /// A word to the root task and to the other workers of this Envoy.

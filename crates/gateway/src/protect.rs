@@ -64,8 +64,9 @@ pub(crate) fn fast(
         }
         route::protected(gateway.config(), &path)?
     };
-    let usable = now < cached.recheck_at && decide(&cached.facts, index, now).is_ok();
-    let fresh = cached.upstream.as_ref().is_none_or(|upstream| now < upstream.refresh_at && now < upstream.stale_at);
+    let usable = cached.is_served(now) && decide(&cached.facts, index, now).is_ok();
+    let upstream = cached.upstream();
+    let fresh = upstream.as_ref().is_none_or(|upstream| now < upstream.refresh_at && now < upstream.stale_at);
     if !usable || !fresh {
         return None;
     }
@@ -73,7 +74,23 @@ pub(crate) fn fast(
         cached.let_through_to(target);
     }
     let resource = gateway.config().resources.get(index)?;
-    Some(forward(resource, &cached.facts, cached.upstream.as_ref(), cookie))
+    let forward = forward(resource, &cached.facts, upstream.as_ref(), cookie);
+    drop(upstream);
+    if cached.is_due(now) {
+        gateway.ask_for_recheck(cached);
+    }
+    Some(forward)
+}
+
+/// Looks up the session behind a token that this VM goes on serving meanwhile. One that has ended is forgotten; where the
+/// store does not answer, nothing changes.
+pub async fn recheck<P: Ports>(gateway: Rc<Gateway>, entry: Rc<CachedToken>, ports: P) {
+    let Some(resource) = gateway.config().resources.get(entry.facts.resource) else { return };
+    match session_lives(&gateway, resource, &entry.facts, &ports).await {
+        Ok(true) => entry.session_found(ports.now()),
+        Ok(false) => gateway.forget_session(entry.facts.session),
+        Err(_) => entry.store_was_away(ports.now()),
+    }
 }
 
 /// Decides a call.
@@ -95,6 +112,11 @@ pub async fn protect<P: Ports>(
             let forward = forward(resource, &facts, upstream.as_ref(), cookies::sent(request).as_deref());
             call.remember(facts, upstream, ports.now());
             Settled::Forward(forward).into()
+        }
+        // Nothing new was proven, so nothing is remembered anew.
+        Ok(Granted::Before(known)) => {
+            let cookie = cookies::sent(request);
+            Settled::Forward(forward(resource, &known.facts, known.upstream().as_ref(), cookie.as_deref())).into()
         }
         Ok(Granted::AfterRefresh(facts)) => {
             let session = facts.session;
@@ -130,7 +152,12 @@ struct Call<'a> {
 }
 
 enum Granted {
-    Now { facts: TokenFacts, upstream: Option<UpstreamAccess> },
+    Now {
+        facts: TokenFacts,
+        upstream: Option<UpstreamAccess>,
+    },
+    /// By what was proven before.
+    Before(Rc<CachedToken>),
     AfterRefresh(TokenFacts),
 }
 
@@ -145,6 +172,11 @@ impl Call<'_> {
             Ok(None) | Err(BearerError::OtherScheme) => return Err(Refusal::NoToken),
             Err(_) => return Err(Refusal::Malformed("the Authorization header must be one bearer token")),
         };
+        let known = self.known(ports.now());
+        if let Some(known) = known.as_ref().filter(|known| known.is_served(ports.now())) {
+            // Only its upstream token is due. Many requests find that at once: none of them asks the store.
+            return Ok(self.by_what_is_known(known, ports));
+        }
         let token = self.verify(bearer, ports)?;
         let facts = TokenFacts {
             audit: Rendered::new(Audit {
@@ -161,11 +193,18 @@ impl Call<'_> {
         if !self.resource.scopes.iter().all(|needed| token.scopes().any(|scope| scope == needed)) {
             return Err(Refusal::InsufficientScope);
         }
-        self.check_session(&token, ports).await?;
-        if self.resource.injector.is_none() {
-            return Ok(Granted::Now { facts, upstream: None });
-        }
-        let upstream = self.upstream(&facts, ports).await?;
+        let upstream = match self.stored(&facts, ports).await {
+            Ok(Some(upstream)) => upstream,
+            Ok(None) => return Ok(Granted::Now { facts, upstream: None }),
+            // While the store is away a token whose session this VM has found before goes on working; one that it has
+            // not seen has to wait.
+            Err(Refusal::Unavailable(cause)) => {
+                let known = known.ok_or(Refusal::Unavailable(cause))?;
+                known.store_was_away(ports.now());
+                return Ok(self.by_what_is_known(&known, ports));
+            }
+            Err(refusal) => return Err(refusal),
+        };
         let now = ports.now();
         if now >= upstream.stale_at {
             return Ok(Granted::AfterRefresh(facts));
@@ -193,18 +232,37 @@ impl Call<'_> {
         signed.access_token(&expected, ports.now()).map_err(|error| invalid(error.public_reason()))
     }
 
-    /// The session behind the token must still be there: this is how a revoked login ends before its tokens expire.
-    async fn check_session<P: Ports>(&self, token: &VerifiedToken, ports: &P) -> Result<(), Refusal> {
-        let records = Records::new(&self.gateway.config().key_ring, ports);
-        let session = records.load::<Session>(&session_key(token.session())).await.map_err(Refusal::Unavailable)?;
-        let lives = session.is_some_and(|loaded| {
-            let session = loaded.record;
-            session.generation().is_some()
-                && session.client_id == token.client_id()
-                && session.user_id == token.subject()
-                && session.resource == self.resource.uri.as_str()
-        });
-        if lives { Ok(()) } else { Err(Refusal::InvalidToken("the session of this token has ended")) }
+    /// What the store has to say: that the session lives, and the upstream token where the resource injects one.
+    async fn stored<P: Ports>(&self, facts: &TokenFacts, ports: &P) -> Result<Option<UpstreamAccess>, Refusal> {
+        if !session_lives(self.gateway, self.resource, facts, ports).await.map_err(Refusal::Unavailable)? {
+            return Err(Refusal::InvalidToken("the session of this token has ended"));
+        }
+        match self.resource.injector {
+            None => Ok(None),
+            Some(_) => self.upstream(facts, ports).await.map(Some),
+        }
+    }
+
+    /// What this VM has proven about exactly this token, for this resource.
+    fn known(&self, now: u64) -> Option<Rc<CachedToken>> {
+        let known = self.gateway.cached(self.request.headers.one("authorization")?)?;
+        decide(&known.facts, self.index, now).is_ok().then_some(known)
+    }
+
+    fn by_what_is_known<P: Ports>(&self, known: &Rc<CachedToken>, ports: &P) -> Granted {
+        let now = ports.now();
+        if let Some(upstream) = known.upstream().as_ref() {
+            if now >= upstream.stale_at {
+                return Granted::AfterRefresh(known.facts.clone());
+            }
+            if now >= upstream.refresh_at {
+                ports.refresh_upstream(known.facts.session);
+            }
+        }
+        if known.is_due(now) {
+            self.gateway.ask_for_recheck(Rc::clone(known));
+        }
+        Granted::Before(Rc::clone(known))
     }
 
     async fn upstream<P: Ports>(&self, facts: &TokenFacts, ports: &P) -> Result<UpstreamAccess, Refusal> {
@@ -220,6 +278,24 @@ impl Call<'_> {
             self.gateway.remember(authorization, CachedToken::new(facts, upstream, now));
         }
     }
+}
+
+/// Whether the session behind a token is still there: this is how a revoked login ends before its tokens expire.
+async fn session_lives<P: Ports>(
+    gateway: &Gateway,
+    resource: &Resource,
+    facts: &TokenFacts,
+    ports: &P,
+) -> Result<bool, Unavailable> {
+    let records = Records::new(&gateway.config().key_ring, ports);
+    let session = records.load::<Session>(&session_key(facts.session)).await?;
+    Ok(session.is_some_and(|loaded| {
+        let session = loaded.record;
+        session.generation().is_some()
+            && session.client_id == *facts.client
+            && session.user_id == *facts.subject
+            && session.resource == resource.uri.as_str()
+    }))
 }
 
 /// The decision once a refresh has ended. It remembers nothing: the session may have ended meanwhile, and only the slow

@@ -10,7 +10,7 @@ use portcullis_storage_api::{Key, Kind, StoreError, Swap, Ttl, Version};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::ports::{NoEntropy, Ports, Store};
+use crate::ports::{NoEntropy, Oddity, Ports, Store};
 use crate::session::Session;
 
 /// A kind of stored record.
@@ -61,6 +61,8 @@ pub struct Authorization {
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Client {
+    /// Its `client_id`; the record's name is only a digest of it.
+    pub id: String,
     /// The name it gave itself.
     pub name: Option<String>,
     /// Its redirect URIs.
@@ -191,8 +193,13 @@ impl<'a, P: Ports> Records<'a, P> {
         Self { ring, ports }
     }
 
-    /// Reads a record. One that does not open is treated as absent: it was sealed under a secret that is gone, or was
-    /// tampered with, and neither may stop the user from starting over.
+    /// The ports behind it.
+    pub(crate) fn ports(&self) -> &'a P {
+        self.ports
+    }
+
+    /// Reads a record. One that does not open is counted and treated as absent: it was sealed under a secret that is
+    /// gone, or was tampered with, and neither may stop the user from starting over.
     ///
     /// # Errors
     /// [`Unavailable::Store`].
@@ -257,10 +264,20 @@ impl<'a, P: Ports> Records<'a, P> {
     }
 
     fn open<R: Record>(&self, key: &Key, sealed: &[u8]) -> Option<R> {
-        let plain = self.ring.open(Purpose::Record, associated_data::<R>(key).as_bytes(), sealed).ok()?;
-        let plain = Secret::new(plain);
-        serde_json::from_slice(plain.expose()).ok()
+        let record = open(self.ring, key, sealed);
+        if record.is_none() {
+            self.ports.count(Oddity::Unopenable);
+        }
+        record
     }
+}
+
+/// Opens a stored record under its name; `None` when it was sealed under a secret that is not in the ring, under another
+/// name, as another type or in another layout.
+#[must_use]
+pub fn open<R: Record>(ring: &KeyRing, key: &Key, sealed: &[u8]) -> Option<R> {
+    let plain = Secret::new(ring.open(Purpose::Record, associated_data::<R>(key).as_bytes(), sealed).ok()?);
+    serde_json::from_slice(plain.expose()).ok()
 }
 
 /// The version of every record's layout. It is part of the seal: a record of another layout does not open.

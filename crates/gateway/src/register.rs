@@ -87,6 +87,7 @@ async fn answer<P: Ports>(
     let client_id = SessionId::new(ports.random().map_err(Unavailable::from)?).to_string();
     let now = ports.now();
     let client = Client {
+        id: client_id.clone(),
         name: registration.client_name().map(str::to_owned),
         redirect_uris: registration.redirect_uris().iter().map(|uri| uri.as_str().to_owned()).collect(),
         refresh: registration.has_refresh(),

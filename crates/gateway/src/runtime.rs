@@ -57,6 +57,11 @@ impl<T> Task<T> {
         self.poll()
     }
 
+    /// Tells the task that a tick has passed.
+    pub fn on_tick(&mut self) -> Option<T> {
+        if self.inbox.tick() { self.poll() } else { None }
+    }
+
     fn poll(&mut self) -> Option<T> {
         let future = self.future.as_mut()?;
         match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
@@ -80,6 +85,18 @@ impl Inbox {
         Self(Rc::new(RefCell::new(Mail { ended: body_ended, ..Mail::default() })))
     }
 
+    /// An inbox without a body that is told of ticks: a root task's.
+    #[must_use]
+    pub fn ticking() -> Self {
+        Self(Rc::new(RefCell::new(Mail { ended: true, ticks: Some(0), ..Mail::default() })))
+    }
+
+    /// Waits for the next tick; `false`, at once, where none ever comes.
+    pub async fn next_tick(&self) -> bool {
+        let Some(before) = self.0.borrow().ticks else { return false };
+        poll_fn(|_| if self.0.borrow().ticks == Some(before) { Poll::Pending } else { Poll::Ready(true) }).await
+    }
+
     /// Makes a call: `dispatch` runs on the first poll and gives the call's id, then the answer is awaited. Dropping
     /// the future forgets the call.
     ///
@@ -98,6 +115,13 @@ impl Inbox {
     /// [`BodyTooLarge`] as soon as more than `limit` bytes have come, without waiting for the end.
     pub async fn body(&self, limit: usize) -> Result<Vec<u8>, BodyTooLarge> {
         poll_fn(|_| self.0.borrow_mut().body(limit)).await
+    }
+
+    /// Whether anything may come of the tick.
+    fn tick(&self) -> bool {
+        let mut mail = self.0.borrow_mut();
+        mail.ticks = mail.ticks.map(|ticks| ticks.wrapping_add(1));
+        mail.ticks.is_some()
     }
 
     fn deliver(&self, id: u32, reply: Result<CallReply, CallError>) -> bool {
@@ -129,6 +153,8 @@ struct Mail {
     body: Vec<u8>,
     ended: bool,
     too_large: bool,
+    /// How many ticks have passed, where the task is told of them.
+    ticks: Option<u64>,
 }
 
 impl Mail {
@@ -184,7 +210,7 @@ mod tests {
     use super::*;
 
     fn reply(status: u16) -> Result<CallReply, CallError> {
-        Ok(CallReply { status, content_type: None, body: Vec::new() })
+        Ok(CallReply { status, content_type: None, from_bridge: false, body: Vec::new() })
     }
 
     fn waiting<T>(started: Started<T>) -> Task<T> {
@@ -254,6 +280,23 @@ mod tests {
         assert_eq!(task.on_call(4, reply(500)), None);
         assert_eq!(task.on_body(b"late", true), None);
         assert!(!task.waits_for(4));
+    }
+
+    #[test]
+    fn a_tick_wakes_a_task_that_is_told_of_ticks_and_no_other() {
+        let inbox = Inbox::ticking();
+        let own = inbox.clone();
+        let mut task = waiting(Task::start(inbox, async move { (own.next_tick().await, own.next_tick().await) }));
+        assert_eq!(task.on_tick(), None);
+        assert_eq!(task.on_tick(), Some((true, true)));
+        for body_ended in [true, false] {
+            let inbox = Inbox::new(body_ended);
+            let own = inbox.clone();
+            assert!(!ready(Task::start(inbox, async move { own.next_tick().await })));
+        }
+        let (_, mut task) = calling(4);
+        assert_eq!(task.on_tick(), None);
+        assert!(task.on_call(4, reply(200)).is_some());
     }
 
     #[test]

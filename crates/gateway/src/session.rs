@@ -14,13 +14,14 @@ use serde::{Deserialize, Serialize};
 /// How long a client that never saw the answer to a refresh may ask again, in seconds.
 pub const REFRESH_GRACE: u64 = 30;
 
-/// How far a genuine refresh token may be ahead of the stored generation: a store that lost its last writes.
-const GENERATIONS_AHEAD: u32 = 3;
-
 /// One login and everything granted from it.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Session {
+    /// Its [`SessionId`](portcullis_protocol::opaque::SessionId); the record's name is only a digest of it.
+    pub id: [u8; 16],
+    /// The provider whose tokens are kept with it.
+    pub provider: String,
     /// The client it was granted to.
     pub client_id: String,
     /// The user who granted it.
@@ -122,6 +123,9 @@ pub enum RedeemError {
 pub enum RotateError {
     /// It was replaced before and is used again: the family must end (RFC 9700 §4.14.2).
     Replayed,
+    /// It is newer than the record, which therefore is an old one that somebody, or a store that lost its last writes,
+    /// put back: the gateway only issues a generation after storing it.
+    RolledBack,
     /// The session has no refresh tokens.
     NotRefreshable,
 }
@@ -166,7 +170,8 @@ impl Session {
     /// [`RotateError`].
     pub fn rotate(&self, token: &RefreshToken, now: u64, nonce: [u8; 16]) -> Result<Self, RotateError> {
         let State::Active(current) = &self.state else {
-            return Err(RotateError::Replayed);
+            // A refresh token is only made when the code is redeemed.
+            return Err(RotateError::RolledBack);
         };
         if !self.refreshable {
             return Err(RotateError::NotRefreshable);
@@ -178,12 +183,8 @@ impl Session {
                 Predecessor { number: current.number, nonce: current.nonce, replaced_at: now, grace_spent: false };
             return Ok(self.with(next(current.number, replaced)));
         }
-        let ahead = token.generation.saturating_sub(current.number);
-        if (1..=GENERATIONS_AHEAD).contains(&ahead) {
-            // Only the gateway makes such a token, and only after it stored this generation: the store went back.
-            let replaced =
-                Predecessor { number: token.generation, nonce: token.nonce, replaced_at: now, grace_spent: false };
-            return Ok(self.with(next(token.generation, replaced)));
+        if token.generation > current.number {
+            return Err(RotateError::RolledBack);
         }
         match &current.previous {
             Some(previous)

@@ -10,8 +10,7 @@ use std::task::{Context, Poll};
 
 use portcullis_storage_api::{Bucket, Key, Kind, Owner, StoreError, Swap, Taken, Ttl, Version};
 
-use crate::memory_store::VALUE_BYTES;
-use crate::ports::Store;
+use crate::ports::{Store, VALUE_BYTES};
 
 /// One case: its name, and how many phases it has.
 #[derive(Debug, Clone, Copy)]

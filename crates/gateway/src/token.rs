@@ -15,7 +15,7 @@ use serde_json::json;
 
 use crate::audit::{Audit, Decision};
 use crate::gateway::Gateway;
-use crate::ports::Ports;
+use crate::ports::{Oddity, Ports};
 use crate::records::{Client, Loaded, Records, Unavailable, Upstream, session_key, upstream_key};
 use crate::register::client_key;
 use crate::replies::{Cors, cors, oauth_error, unavailable, uncached};
@@ -176,6 +176,12 @@ async fn rotate<P: Ports>(
             }
             Err(RotateError::NotRefreshable) => {
                 return Err(invalid_grant("this client has no refresh tokens", "refresh_not_granted"));
+            }
+            Err(RotateError::RolledBack) => {
+                // As if it were not there, for every older token too.
+                ports.count(Oddity::RolledBack);
+                end_session(gateway, token.session, ports).await?;
+                return Err(invalid_grant("the login has ended", "refresh_session_ended"));
             }
             Err(RotateError::Replayed) => {
                 end_session(gateway, token.session, ports).await?;

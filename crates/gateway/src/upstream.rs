@@ -14,11 +14,14 @@ use crate::ports::{Ports, Store};
 use crate::provider::{self, ProviderError, TokenReply};
 use crate::records::{self, Loaded, Records, Unavailable, Upstream, upstream_key};
 
-/// How long one refresh may hold its lock, in seconds: longer than the calls it makes may take.
-const LOCK_SECONDS: u64 = 20;
+/// How long one refresh may hold its lock, in seconds: longer than it may take, also when the store is away meanwhile.
+const LOCK_SECONDS: u64 = 40;
 
-/// How often rotated tokens are offered to a store that does not take them, before they are given up.
+/// How often rotated tokens are offered to a store at once, before time is let pass.
 const STORE_ATTEMPTS: u32 = 3;
+
+/// How long rotated tokens are offered to a store that is away, in seconds: longer than a failover takes.
+const STORE_SECONDS: u64 = 20;
 
 /// An upstream access token as it is injected.
 #[derive(Clone)]
@@ -76,8 +79,11 @@ pub async fn refresh<P: Ports>(gateway: Rc<Gateway>, session: SessionId, ports: 
         Ok(outcome) => outcome,
         Err(_) => RefreshOutcome::Unavailable,
     };
-    if matches!(outcome, RefreshOutcome::Unavailable) {
-        gateway.hold_back_refresh(session, ports.now());
+    match &outcome {
+        RefreshOutcome::Ready(upstream) => gateway.renew_upstream(session, upstream),
+        RefreshOutcome::LoginRequired => gateway.forget_session(session),
+        RefreshOutcome::Unavailable => gateway.hold_back_refresh(session, ports.now()),
+        RefreshOutcome::Elsewhere => {}
     }
     outcome
 }
@@ -152,7 +158,8 @@ fn renewed(record: &Upstream, reply: TokenReply, now: u64) -> Upstream {
 }
 
 /// Writes renewed tokens, and only then hands them out. The provider has forgotten the old ones, so a write that fails is
-/// tried again; a session that was ended meanwhile stays ended.
+/// tried again, for as long as a failover may take where the task can wait; a session that was ended meanwhile stays
+/// ended.
 async fn store<P: Ports>(
     records: &Records<'_, P>,
     gateway: &Gateway,
@@ -163,7 +170,10 @@ async fn store<P: Ports>(
     let key = upstream_key(session, &gateway.config().provider.name);
     let ttl = Ttl::Seconds(upstream_life(gateway));
     let mut failure = Unavailable::Store(StoreError::Unavailable);
-    for _ in 0..STORE_ATTEMPTS {
+    let until = records.ports().now().saturating_add(STORE_SECONDS);
+    let mut attempts: u32 = 0;
+    while attempts < STORE_ATTEMPTS || (records.ports().now() < until && records.ports().pause().await) {
+        attempts = attempts.saturating_add(1);
         match records.swap(&key, loaded.version, renewed, ttl).await {
             Ok(true) => return Ok(RefreshOutcome::Ready(UpstreamAccess::of(renewed))),
             Ok(false) => match records.load::<Upstream>(&key).await {

@@ -27,6 +27,18 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Every kind.
+    pub const ALL: [Self; 8] = [
+        Self::Pending,
+        Self::Session,
+        Self::Client,
+        Self::Consent,
+        Self::User,
+        Self::Upstream,
+        Self::RateLimit,
+        Self::Lock,
+    ];
+
     /// The word used in a stored name.
     #[must_use]
     pub fn name(self) -> &'static str {

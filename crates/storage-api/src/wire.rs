@@ -5,17 +5,21 @@
 //! a change that an older peer could misread needs a new version in the path.
 
 mod answers;
+mod fetch;
 mod requests;
+mod secrets;
 mod text;
 
 pub use answers::{
     AwaitChangeAnswer, DeleteAnswer, Durability, GetAnswer, GetManyAnswer, HealthAnswer, LockAnswer, MemberAnswer,
     MembersAnswer, PutAnswer, Record, Refusal, RefusalCause, TakeAnswer, TakeTokensAnswer, UnlockAnswer, WriteAnswer,
 };
+pub use fetch::{Document, DocumentBody, FetchDocument, FetchDocumentAnswer, FetchFailure};
 pub use requests::{
     AwaitChange, CompareAndSwap, Delete, Get, GetMany, HealthRequest, Lock, MemberWrite, Members, Mutation, Put, Take,
     TakeTokens, Unlock,
 };
+pub use secrets::{Revision, Secret, SecretName, SecretValue, Secrets, SecretsAnswer};
 pub use text::{IdempotencyKey, Malformed, Member, Space, Value};
 
 /// What can be asked. There is no other verb, and none that carries a store's own command.
@@ -51,11 +55,15 @@ pub enum Verb {
     TakeTokens,
     /// Asks how the bridge is.
     Health,
+    /// Reads secrets, or waits until one of them changes.
+    Secrets,
+    /// Fetches a document from an address that a stranger named.
+    FetchDocument,
 }
 
 impl Verb {
     /// Every verb.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::Get,
         Self::GetMany,
         Self::Put,
@@ -71,6 +79,8 @@ impl Verb {
         Self::AwaitChange,
         Self::TakeTokens,
         Self::Health,
+        Self::Secrets,
+        Self::FetchDocument,
     ];
 
     /// The path it is posted to.
@@ -92,6 +102,8 @@ impl Verb {
             Self::AwaitChange => "/v1/await_change",
             Self::TakeTokens => "/v1/take_tokens",
             Self::Health => "/v1/health",
+            Self::Secrets => "/v1/secrets",
+            Self::FetchDocument => "/v1/fetch_document",
         }
     }
 
@@ -125,7 +137,7 @@ pub const MEMBERS: usize = 1024;
 pub const TTL_SECONDS: u64 = 400 * 24 * 60 * 60;
 /// The longest a lock may be held, in seconds.
 pub const LOCK_SECONDS: u64 = 60 * 60;
-/// The longest `await_change` may wait, in milliseconds.
+/// The longest `await_change` and `secrets` may wait, in milliseconds.
 pub const WAIT_MILLISECONDS: u32 = 30_000;
 /// The most tokens a bucket may hold.
 pub const BUCKET_CAPACITY: u32 = 1_000_000;
@@ -133,6 +145,18 @@ pub const BUCKET_CAPACITY: u32 = 1_000_000;
 pub const BUCKET_SECONDS: u32 = 24 * 60 * 60;
 /// How long the bridge remembers the answer to a mutation, in seconds: a retry within it gets the same answer.
 pub const REPLAY_SECONDS: u64 = 60;
+/// The most secrets one request may name.
+pub const SECRETS: usize = 32;
+/// The most bytes a secret's name may have.
+pub const SECRET_NAME_BYTES: usize = 64;
+/// The most bytes a secret may have.
+pub const SECRET_BYTES: usize = 16 * 1024;
+/// The most bytes a document's address may have.
+pub const URL_BYTES: usize = 2 * 1024;
+/// The most bytes a document may have.
+pub const DOCUMENT_BYTES: usize = 8 * 1024;
+/// The most bytes a document's media type may have.
+pub const CONTENT_TYPE_BYTES: usize = 128;
 
 #[cfg(test)]
 #[path = "wire/wire_tests.rs"]

@@ -28,7 +28,8 @@ limits: { connections: 10, inFlight: 5, queue: 6, deadline: 250ms }
 #[test]
 fn a_full_configuration_is_read_as_written() {
     let config = read(FULL).unwrap();
-    assert_eq!((config.listen.mode, config.listen.allowed_uids), (0o660, Some(vec![101])));
+    let Listen::Unix(listen) = config.listen else { panic!("no Unix socket") };
+    assert_eq!((listen.mode, listen.allowed_uids), (0o660, vec![101]));
     assert_eq!(config.key_prefix, "thv:auth:");
     let Place::Sentinel { master_name, sentinels } = config.redis.place else { panic!("no sentinels") };
     assert_eq!(master_name, "mymaster");
@@ -59,6 +60,15 @@ redis:
   tls: { caCert: /nowhere/ca.crt, verify: no }
   aclUserConfig: { username: { env: ABSENT } }
 metrics: { listen: here }
+secretsDir: /nowhere/secrets
+fetch:
+  allowedPorts: []
+  allowedDomains: ["a b"]
+  allowAddresses: ["10.0.0.0"]
+  perMinute: 0
+  perHostPerMinute: 6001
+  caCert: /nowhere/ca.crt
+  redirects: 1
 limits: { connections: 0 }
 "#,
     );
@@ -74,6 +84,14 @@ limits: { connections: 0 }
         "redis.aclUserConfig.username",
         "redis.aclUserConfig.password",
         "metrics.listen",
+        "secretsDir",
+        "fetch.redirects",
+        "fetch.allowedPorts",
+        "fetch.allowedDomains",
+        "fetch.allowAddresses",
+        "fetch.perMinute",
+        "fetch.perHostPerMinute",
+        "fetch.caCert",
         "limits.connections",
     ];
     for path in expected {
@@ -87,6 +105,10 @@ fn exactly_one_place_is_asked_for() {
     let with = |redis: &str| problems(&format!("listen: {{ unix: /b }}\nredis: {{ {redis} }}"));
     assert_eq!(with("db: 0"), ["redis"]);
     assert_eq!(with("addr: a, sentinelConfig: { masterName: m, sentinelAddrs: [s] }"), ["redis"]);
+    assert_eq!(with("addr: a, cluster: { addrs: [b] }"), ["redis"]);
+    assert_eq!(with("cluster: { addrs: [] }"), ["redis.cluster.addrs"]);
+    assert_eq!(with("cluster: { addrs: [\"a:x\"] }"), ["redis.cluster.addrs"]);
+    assert_eq!(with("cluster: { addrs: [a] }, db: 1"), ["redis.db"]);
     assert_eq!(with("sentinelConfig: { masterName: m }"), ["redis.sentinelConfig"]);
     let both = "sentinelConfig: { masterName: m, sentinelAddrs: [s], sentinelService: { name: n, namespace: s } }";
     assert_eq!(with(both), ["redis.sentinelConfig"]);
@@ -122,7 +144,8 @@ fn the_environment_lays_over_the_file() {
         ("OTHER__LISTEN", "x"),
     ]);
     let config = Config::read("listen: { unix: /b }\nredis: { addr: a }", &variables).unwrap();
-    assert_eq!(config.listen.allowed_uids, Some(vec![7, 8]));
+    let Listen::Unix(listen) = config.listen else { panic!("no Unix socket") };
+    assert_eq!(listen.allowed_uids, [7, 8]);
     let Place::Standalone(endpoint) = config.redis.place else { panic!("not standalone") };
     assert_eq!(endpoint.to_string(), "other:6380");
     assert_eq!((config.limits.in_flight, config.durability), (9, DurabilityMode::Async));
@@ -149,4 +172,15 @@ fn sentinels_are_asked_with_the_masters_tls_unless_they_have_their_own() {
         |own: &str| format!("listen: {{ unix: /b }}\nredis: {{ addr: a, tls: {{ insecureSkipVerify: true }}{own} }}");
     assert!(read(&text("")).unwrap().redis.sentinel_tls.unwrap().insecure);
     assert!(!read(&text(", sentinelTls: {}")).unwrap().redis.sentinel_tls.unwrap().insecure);
+}
+
+#[test]
+fn nothing_is_fetched_or_served_unless_it_is_asked_for() {
+    let config = read("listen: { unix: /b }\nredis: { addr: a }").unwrap();
+    assert!(config.fetch.is_none() && config.secrets_dir.is_none());
+    let config = read("listen: { unix: /b }\nredis: { addr: a }\nfetch: {}").unwrap();
+    let fetch = config.fetch.unwrap();
+    assert_eq!((fetch.ports, fetch.domains, fetch.allow_addresses), (vec![443], vec![Domains::All], Vec::new()));
+    assert_eq!((fetch.per_host_per_minute, fetch.per_minute), (10, 60));
+    assert!(!fetch.roots.is_empty());
 }

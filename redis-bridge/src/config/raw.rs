@@ -10,23 +10,48 @@ use serde_json::{Map, Value};
 #[serde(rename_all = "camelCase")]
 pub(super) struct Raw {
     pub(super) listen: RawListen,
+    pub(super) callers: Option<Vec<RawCaller>>,
     #[serde(default = "default_prefix")]
     pub(super) key_prefix: String,
     pub(super) redis: RawRedis,
     #[serde(default)]
     pub(super) durability: super::DurabilityMode,
     pub(super) metrics: Option<RawMetrics>,
+    pub(super) secrets_dir: Option<String>,
+    pub(super) fetch: Option<super::fetch::RawFetch>,
     #[serde(default)]
     pub(super) limits: RawLimits,
+    #[serde(default)]
+    pub(super) admin: super::admin::RawAdmin,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct RawListen {
-    pub(super) unix: String,
-    #[serde(default = "default_mode")]
-    pub(super) mode: String,
+    pub(super) unix: Option<String>,
+    pub(super) mode: Option<String>,
     pub(super) allowed_uids: Option<Vec<u32>>,
+    pub(super) tcp: Option<RawTcp>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct RawTcp {
+    pub(super) address: String,
+    pub(super) cert: String,
+    pub(super) key: String,
+    pub(super) client_ca: String,
+    pub(super) allowed_names: Vec<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct RawCaller {
+    pub(super) uid: Option<u32>,
+    pub(super) name: Option<String>,
+    pub(super) spaces: Vec<String>,
+    #[serde(default)]
+    pub(super) secrets: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -34,6 +59,7 @@ pub(super) struct RawListen {
 pub(super) struct RawRedis {
     pub(super) sentinel_config: Option<RawSentinel>,
     pub(super) addr: Option<String>,
+    pub(super) cluster: Option<RawCluster>,
     pub(super) db: Option<u8>,
     #[serde(default)]
     pub(super) acl_user_config: RawUser,
@@ -43,6 +69,12 @@ pub(super) struct RawRedis {
     pub(super) sentinel_tls: Option<RawTls>,
     #[serde(default)]
     pub(super) timeouts: RawTimeouts,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct RawCluster {
+    pub(super) addrs: Vec<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -119,6 +151,8 @@ pub(super) struct RawLimits {
     pub(super) deadline: Duration,
     #[serde(deserialize_with = "duration")]
     pub(super) drain: Duration,
+    #[serde(deserialize_with = "duration")]
+    pub(super) idle: Duration,
 }
 
 impl Default for RawLimits {
@@ -129,6 +163,7 @@ impl Default for RawLimits {
             queue: 256,
             deadline: Duration::from_secs(2),
             drain: Duration::from_secs(10),
+            idle: Duration::from_secs(30),
         }
     }
 }
@@ -194,10 +229,6 @@ fn parse_duration(text: &str) -> Option<Duration> {
 
 fn default_prefix() -> String {
     "thv:auth:".to_owned()
-}
-
-fn default_mode() -> String {
-    "0660".to_owned()
 }
 
 fn default_sentinel_port() -> u16 {

@@ -3,12 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use http_body_util::{BodyExt as _, Full};
-use hyper::Request;
 use hyper::body::Bytes;
 use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
-use portcullis_gateway::memory_store::VALUE_BYTES;
-use portcullis_gateway::ports::Store;
+use portcullis_gateway::ports::{Store, VALUE_BYTES};
 use portcullis_storage_api::wire::{
     CompareAndSwap, Delete, DeleteAnswer, Get, GetAnswer, IdempotencyKey, Lock, LockAnswer, MARKER_HEADER,
     MARKER_VALUE, Mutation, Put, PutAnswer, Refusal, RefusalCause, Space, Take, TakeAnswer, TakeTokens,
@@ -49,6 +48,15 @@ impl Client {
 
     /// Status and body; every answer must carry the marker.
     pub(crate) async fn raw(&self, path: &str, body: Vec<u8>) -> Result<(u16, Vec<u8>), RefusalCause> {
+        let answer = self.send(path, body).await?;
+        assert_eq!(answer.headers().get(MARKER_HEADER).unwrap(), MARKER_VALUE);
+        let status = answer.status().as_u16();
+        assert_eq!(answer.headers().contains_key("retry-after"), status == 503);
+        Ok((status, answer.into_body()))
+    }
+
+    /// The whole answer.
+    pub(crate) async fn send(&self, path: &str, body: Vec<u8>) -> Result<Response<Vec<u8>>, RefusalCause> {
         let mut connection = self.connection.lock().await;
         if connection.as_ref().is_none_or(SendRequest::is_closed) {
             let stream = UnixStream::connect(&self.socket).await.map_err(|_| RefusalCause::Unavailable)?;
@@ -63,11 +71,9 @@ impl Client {
             return Err(RefusalCause::Unavailable);
         }
         let answer = sender.send_request(request).await.map_err(|_| RefusalCause::Unavailable)?;
-        assert_eq!(answer.headers().get(MARKER_HEADER).unwrap(), MARKER_VALUE);
-        let status = answer.status().as_u16();
-        assert_eq!(answer.headers().contains_key("retry-after"), status == 503);
-        let body = answer.into_body().collect().await.map_err(|_| RefusalCause::Unavailable)?;
-        Ok((status, body.to_bytes().to_vec()))
+        let (head, body) = answer.into_parts();
+        let body = body.collect().await.map_err(|_| RefusalCause::Unavailable)?;
+        Ok(Response::from_parts(head, body.to_bytes().to_vec()))
     }
 
     pub(crate) fn mutation(&self) -> Mutation {

@@ -16,7 +16,7 @@ use portcullis_tests::bridge::Bridge;
 use portcullis_tests::redis::{Group, RedisServer, SEED_ACL, acl_with_wait, cli, standalone};
 
 /// Every case's first phase, one pause for all, every case's second phase.
-async fn keeps_the_contract(client: &Client, salt: u64) {
+pub(crate) async fn keeps_the_contract(client: &Client, salt: u64) {
     for phase in 0..2 {
         if phase > 0 {
             // The contract's own pause: what expires must have expired by Redis's clock.
@@ -30,7 +30,7 @@ async fn keeps_the_contract(client: &Client, salt: u64) {
     }
 }
 
-async fn keeps_the_races(bridge: &Bridge, salt: u64) {
+pub(crate) async fn keeps_the_races(bridge: &Bridge, salt: u64) {
     let clients: Vec<Client> = (0..6).map(|_| Client::new(&bridge.socket, false)).collect();
     let adding = clients.iter().map(|client| Box::pin(eager(add_up(client, salt, 50))));
     for worker in futures_util::future::join_all(adding).await {

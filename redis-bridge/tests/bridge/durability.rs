@@ -60,6 +60,26 @@ async fn without_a_replica_auto_is_async_until_one_comes() {
 }
 
 #[tokio::test]
+async fn one_of_two_replicas_is_missed_for_as_long_as_it_may_be_the_next_master() {
+    let server = RedisServer::start(&acl_with_wait(), &[]);
+    let mut replicas = [(); 2].map(|()| RedisServer::replica_of(server.port, &acl_with_wait()));
+    let bridge = Bridge::start(&standalone(server.port), "durability: replicated");
+    let client = Client::new(&bridge.socket, true);
+    durably(&client, &durable_put(fresh())).await;
+    // Promoted by a sentinel it would break its connection just like that, and the other one would know nothing of it.
+    replicas[0].process.kill();
+    let request = durable_put(fresh());
+    assert_eq!(client.call::<_, PutAnswer>(Verb::Put, &request).await, Err(RefusalCause::NotDurable));
+    let missed = std::time::Instant::now();
+    durably(&client, &request).await;
+    assert!(missed.elapsed() > Duration::from_secs(2), "the other one sufficed after {:?}", missed.elapsed());
+    assert!(bridge.log().contains("a redis replica is gone"));
+    for _ in 0..5 {
+        let _: PutAnswer = client.call(Verb::Put, &durable_put(fresh())).await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn replicated_serves_nothing_without_the_grant_or_a_replica_and_names_what_is_missing() {
     let without_grant = RedisServer::start(SEED_ACL, &[]);
     let bridge = Bridge::start_unready(&standalone(without_grant.port), "durability: replicated");

@@ -80,8 +80,9 @@ fn a_foreign_users_connection_is_closed_unanswered() {
     let mut answer = Vec::new();
     let _ = stream.read_to_end(&mut answer);
     assert!(answer.is_empty(), "{}", String::from_utf8_lossy(&answer));
-    assert_eq!(bridge.metric("portcullis_bridge_refused_connections_total{reason=\"foreign user\"}"), 1);
-    assert!(bridge.log().contains("foreign user"));
+    let counted = "portcullis_bridge_refused_connections_total{reason=\"foreign user\"}";
+    until("the refusal is counted", || bridge.metric(counted) == 1);
+    until("the log says so", || bridge.log().contains("foreign user"));
 }
 
 #[tokio::test]

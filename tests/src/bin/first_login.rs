@@ -1,7 +1,8 @@
 //! `make run`: the testbed on readable ports, one whole login and tool call with the official TypeScript client, told step
 //! by step, then the addresses to go on by hand.
 //!
-//! `PORT=` sets the gateway's port (8080), `ONCE=1` stops after the steps. The exit code tells whether all went well.
+//! `PORT=` sets the gateway's port (8080), `ONCE=1` stops after the steps, `STORE=memory|standalone|sentinel` sets where
+//! logins are kept. The exit code tells whether all went well.
 
 use std::env;
 use std::io::Write as _;
@@ -39,6 +40,7 @@ async fn run() -> Result<(), String> {
         say(&format!("\n  gateway            {}", bed.gateway()));
         say(&format!("  identity provider  {}", bed.idp()));
         say(&format!("  MCP server         {}, reached through the gateway at {}", bed.mcp_backend(), bed.resource()));
+        say_store(&bed);
         say("\nA login and a tool call with the official TypeScript client, without a browser:\n");
         show_client(&bed).await?;
         show_back_end(&bed).await?;
@@ -60,6 +62,28 @@ async fn run() -> Result<(), String> {
     }
     say("\nStopping.");
     Ok(())
+}
+
+/// Says where logins are kept.
+fn say_store(bed: &Testbed) {
+    let told = bed.to_json();
+    let addresses = |value: &Value| {
+        let addresses = value.as_array().into_iter().flatten().filter_map(Value::as_str);
+        addresses.collect::<Vec<_>>().join(", ")
+    };
+    if let Some(socket) = told["bridge"]["socket"].as_str() {
+        say(&format!(
+            "  redis-bridge       {socket}, observed at {}",
+            told["bridge"]["observer"].as_str().unwrap_or("-")
+        ));
+        say(&format!("  Redis              {}", addresses(&told["redis"]["servers"])));
+        let sentinels = addresses(&told["redis"]["sentinels"]);
+        if !sentinels.is_empty() {
+            say(&format!("  Redis Sentinel     {sentinels}"));
+        }
+    } else {
+        say("  logins             in Envoy's memory; STORE=standalone or STORE=sentinel keeps them in Redis");
+    }
 }
 
 /// Runs the client and tells its steps.

@@ -1,18 +1,19 @@
 //! From a description to a running testbed.
 
-use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::{Duration, Instant};
 
 use jwt_simple::prelude::{ES256KeyPair, HS256Key};
 use serde_json::{Value, json};
 
+use super::gateway::{Gateway, Plan};
 use super::plugin::{IDP_CLIENT, default_plugin, fill, merge};
+use super::store::{BRIDGE_CLUSTER, Redis, Store, storage};
 use super::{IdpOptions, Testbed};
+use crate::bridge::Bridge;
+use crate::cut::Relay;
 use crate::envoy::EnvoyLayout;
-use crate::http::Request;
 use crate::place;
 use crate::process::Process;
 use crate::recorder::Recorder;
@@ -25,6 +26,9 @@ pub struct Builder {
     port: Option<u16>,
     module: Option<PathBuf>,
     tapped: bool,
+    store: Option<Store>,
+    elsewhere: Option<(String, String)>,
+    replicas: usize,
     env: Vec<(String, String)>,
     clusters: Vec<(String, u16)>,
     routes: Vec<(String, String)>,
@@ -39,6 +43,9 @@ impl Builder {
             port: None,
             module: Some(place::module()),
             tapped: false,
+            store: None,
+            elsewhere: None,
+            replicas: 1,
             env: Vec::new(),
             clusters: Vec::new(),
             routes: Vec::new(),
@@ -95,6 +102,29 @@ impl Builder {
         self
     }
 
+    /// Keeps records there; otherwise where the variable `STORE` says, and in memory when it is not set.
+    #[must_use]
+    pub fn store(mut self, store: Store) -> Self {
+        self.store = Some(store);
+        self
+    }
+
+    /// Keeps records on Redis servers that the story runs itself: a bridge's words for them, under `redis:`, and its
+    /// further lines.
+    #[must_use]
+    pub fn redis(mut self, words: &str, more: &str) -> Self {
+        self.elsewhere = Some((words.to_owned(), more.to_owned()));
+        self
+    }
+
+    /// Runs so many Envoys, each with a bridge of its own, behind one address that shares connections out among them.
+    /// They share logins only where the store is Redis.
+    #[must_use]
+    pub fn replicas(mut self, replicas: usize) -> Self {
+        self.replicas = replicas;
+        self
+    }
+
     /// Gives Envoy's environment a variable that the module may read.
     #[must_use]
     pub fn env(mut self, name: &str, value: &str) -> Self {
@@ -131,13 +161,23 @@ impl Builder {
     pub async fn try_start(mut self) -> Result<Testbed, String> {
         let dir = tempfile::Builder::new().prefix("portcullis-testbed-").tempdir().map_err(text)?;
         let secrets = Secrets::generate();
-        let gateway_port = Reservation::take(self.port)?;
-        let gateway = format!("http://127.0.0.1:{}", gateway_port.port);
+        let mut ports = (1..self.replicas).map(|_| Reservation::take(None)).collect::<Result<Vec<_>, _>>()?;
+        let (gateway_port, balancer) = if self.replicas > 1 {
+            let balancer = self.port.map_or_else(Relay::start, Relay::start_at).map_err(text)?;
+            ports.push(Reservation::take(None)?);
+            balancer.lead_to(&ports.iter().map(|port| port.port).collect::<Vec<_>>());
+            (balancer.port(), Some(balancer))
+        } else {
+            ports.push(Reservation::take(self.port)?);
+            (ports[0].port, None)
+        };
+        let gateway = format!("http://127.0.0.1:{gateway_port}");
 
         let mut idp = self.start_idp(&gateway, &secrets, dir.path())?;
         let mut everything =
             start_script("mcp_backend", "idp/everything.mjs", &[], &dir.path().join("mcp_backend.log"))?;
         let recorder = Recorder::start().map_err(text)?;
+        let redis = self.start_redis().await?;
         let idp_port = announced_port(&mut idp)?;
         let everything_port = announced_port(&mut everything)?;
         let tap = self.tapped.then(|| Recorder::start_tap(everything_port)).transpose().map_err(text)?;
@@ -145,6 +185,9 @@ impl Builder {
         let idp_url = format!("http://127.0.0.1:{idp_port}");
         let recorder_url = format!("http://127.0.0.1:{}", recorder.port());
         let mut plugin = default_plugin(&gateway, &idp_url);
+        if redis.is_some() {
+            merge(&mut plugin, &storage());
+        }
         for patch in &mut self.patches {
             fill(patch, &[("{gateway}", &gateway), ("{idp}", &idp_url), ("{recorder}", &recorder_url)]);
             merge(&mut plugin, patch);
@@ -156,18 +199,30 @@ impl Builder {
             ("mcp_backend".to_owned(), tap.as_ref().map_or(everything_port, Recorder::port)),
         ]);
         self.routes.extend([("/mcp".to_owned(), "mcp_backend".to_owned()), ("/api".to_owned(), "recorder".to_owned())]);
-        let layout = EnvoyLayout {
-            port: gateway_port.port,
-            module: self.module,
-            plugin,
-            host_env_keys: self.env.iter().map(|(name, _)| name.clone()).collect(),
-            clusters: self.clusters,
-            routes: self.routes,
-            access_log: dir.path().join("access.log"),
-        };
-        let (envoy, admin) = start_envoy(&layout, self.workers, &self.env, dir.path()).await?;
+        let mut gateways = Vec::new();
+        for (number, port) in ports.into_iter().enumerate() {
+            let bridge = match &redis {
+                Some(redis) => Some(start_bridge(redis.words()).await?),
+                None => None,
+            };
+            let dir = dir.path().join(format!("gateway-{number}"));
+            let layout = EnvoyLayout {
+                port: port.port,
+                module: self.module.clone(),
+                plugin: plugin.clone(),
+                host_env_keys: self.env.iter().map(|(name, _)| name.clone()).collect(),
+                clusters: self.clusters.clone(),
+                pipes: bridge.iter().map(|bridge| (BRIDGE_CLUSTER.to_owned(), bridge.socket.clone())).collect(),
+                routes: self.routes.clone(),
+                access_log: dir.join("access.log"),
+            };
+            let plan = Plan { layout, workers: self.workers, env: self.env.clone(), dir };
+            gateways.push(Gateway::start(plan, bridge, port).await?);
+        }
         Ok(Testbed {
-            envoy,
+            gateways,
+            _balancer: balancer,
+            redis,
             idp,
             everything,
             recorder,
@@ -176,12 +231,23 @@ impl Builder {
             idp_url,
             recorder_url,
             everything_port,
-            admin,
-            plugin: layout.plugin,
+            plugin,
             secrets,
             dir: Some(dir),
-            _reservation: gateway_port,
         })
+    }
+
+    /// Where there is no filter, nothing is stored.
+    async fn start_redis(&mut self) -> Result<Option<Redis>, String> {
+        if self.module.is_none() {
+            return Ok(None);
+        }
+        if let Some((words, more)) = self.elsewhere.take() {
+            return Ok(Some(Redis::Elsewhere(words, more)));
+        }
+        let store = self.store.map_or_else(Store::from_env, Ok)?;
+        let started = tokio::task::spawn_blocking(move || Redis::start(store)).await;
+        started.map_err(|_| "Redis did not start; see above".to_owned())
     }
 
     fn start_idp(&self, gateway: &str, secrets: &Secrets, dir: &Path) -> Result<Process, String> {
@@ -196,45 +262,9 @@ impl Builder {
     }
 }
 
-async fn start_envoy(
-    layout: &EnvoyLayout,
-    workers: u32,
-    env: &[(String, String)],
-    dir: &Path,
-) -> Result<(Process, String), String> {
-    let binary = place::envoy();
-    if !binary.exists() {
-        return Err(format!("no Envoy at {}: run `make tools`, or set ENVOY", binary.display()));
-    }
-    if let Some(module) = layout.module.as_ref().filter(|module| !module.exists()) {
-        return Err(format!("no filter at {}: run `make module`, or set PORTCULLIS_WASM", module.display()));
-    }
-    let config = dir.join("envoy.json");
-    fs::write(&config, layout.bootstrap().to_string()).map_err(text)?;
-    let address_file = dir.join("admin-address");
-    let arrange = |command: &mut std::process::Command| {
-        command.arg("--config-path").arg(&config).arg("--admin-address-path").arg(&address_file);
-        command.args(["--disable-hot-restart", "--file-flush-interval-msec", "50", "--log-level", "warning"]);
-        command.args(["--component-log-level", "wasm:info", "--concurrency", &workers.to_string()]);
-        command.envs(env.iter().map(|(name, value)| (name, value)));
-    };
-    let mut envoy = Process::start("envoy", &binary, arrange, &dir.join("envoy.log")).map_err(text)?;
-    let patience = Instant::now() + STARTUP;
-    loop {
-        envoy.check_alive()?;
-        let admin = fs::read_to_string(&address_file).unwrap_or_default();
-        if admin.parse::<SocketAddr>().is_ok() {
-            let admin = format!("http://{admin}");
-            let ready = Request::get(&format!("{admin}/ready")).try_send().await;
-            if ready.is_ok_and(|reply| reply.status == 200) {
-                return Ok((envoy, admin));
-            }
-        }
-        if Instant::now() > patience {
-            return Err(format!("Envoy was not ready in time:\n{}", envoy.log_tail()));
-        }
-        tokio::time::sleep(POLL).await;
-    }
+async fn start_bridge((words, more): (String, String)) -> Result<Bridge, String> {
+    let started = tokio::task::spawn_blocking(move || Bridge::start(&words, &more)).await;
+    started.map_err(|_| "the bridge did not start; see above".to_owned())
 }
 
 fn start_script(name: &'static str, script: &str, arguments: &[String], log: &Path) -> Result<Process, String> {
@@ -301,11 +331,6 @@ impl Secrets {
     }
 }
 
-fn text(error: impl ToString) -> String {
+pub(super) fn text(error: impl ToString) -> String {
     error.to_string()
 }
-
-/// How long Envoy may take to compile the module and to listen.
-const STARTUP: Duration = Duration::from_secs(60);
-/// How often readiness is looked at.
-const POLL: Duration = Duration::from_millis(20);

@@ -3,6 +3,7 @@ mod refusals;
 #[path = "config_tests/secrets.rs"]
 mod secrets;
 
+use portcullis_storage_api::wire::Space;
 use serde_json::{Value, json};
 
 use super::*;
@@ -80,6 +81,12 @@ fn full() -> Value {
     })
 }
 
+/// As [`full`], with the bridge as the store.
+fn bridged() -> Value {
+    let storage = json!({ "type": "bridge", "cluster": "redis-bridge", "namespace": "prod", "name": "gateway-1" });
+    with(full(), "/storage", storage)
+}
+
 /// The environment of every test here.
 fn environment(name: &str) -> Option<String> {
     let value = match name {
@@ -140,7 +147,7 @@ fn the_least_that_is_needed_gets_the_defaults() {
     let Lifespans { access_token, refresh_token, authorization_code } = config.lifespans;
     assert_eq!((access_token, refresh_token, authorization_code), (3600, 168 * 3600, 600));
     assert_eq!(config.scopes_supported.to_string(), "openid profile email offline_access");
-    assert_eq!(config.memory_bytes, 64 * 1024 * 1024);
+    assert_eq!(config.storage, Storage::Memory { max_bytes: 64 * 1024 * 1024 });
     let policy = config.registration.unwrap();
     assert_eq!((policy.lifetime, policy.per_address, policy.global, policy.per_day), (720 * 3600, 60, 600, 10_000));
     assert_eq!((config.consent.remember, config.consent.title.as_str()), (720 * 3600, "Portcullis"));
@@ -157,6 +164,15 @@ fn the_least_that_is_needed_gets_the_defaults() {
 }
 
 #[test]
+fn a_bridge_is_taken_as_written_and_has_three_seconds_unless_told_otherwise() {
+    for (document, timeout_ms) in [(bridged(), 3_000), (with(bridged(), "/storage/timeout", json!("5s")), 5_000)] {
+        let space = Space::new("prod", "gateway-1").unwrap();
+        let expected = BridgeSettings { cluster: "redis-bridge".to_owned(), space, timeout_ms };
+        assert_eq!(compile(&document).ok().unwrap().storage, Storage::Bridge(expected));
+    }
+}
+
+#[test]
 fn everything_that_is_written_is_taken() {
     let config = compile(&full()).ok().unwrap();
     assert_eq!(config.issuer.url, "https://gateway.example:8443/auth");
@@ -167,7 +183,7 @@ fn everything_that_is_written_is_taken() {
     let Lifespans { access_token, refresh_token, authorization_code } = config.lifespans;
     assert_eq!((access_token, refresh_token, authorization_code), (900, 30 * 86_400, 90));
     assert_eq!(config.scopes_supported.to_string(), "openid tools read");
-    assert_eq!(config.memory_bytes, 1_048_576);
+    assert_eq!(config.storage, Storage::Memory { max_bytes: 1_048_576 });
     let policy = config.registration.unwrap();
     assert_eq!((policy.lifetime, policy.per_address, policy.global, policy.per_day), (90 * 86_400, 7, 8, 9));
     assert_eq!((config.consent.remember, config.consent.title.as_str()), (0, "Example"));

@@ -110,6 +110,21 @@ pub enum Storage {
         #[serde(default = "default_memory_bytes")]
         max_bytes: u64,
     },
+    /// In Redis, through `redis-bridge`: they survive restarts, and several Envoys share them.
+    Bridge {
+        /// Envoy's cluster for the bridge. Give it `circuit_breakers` with `max_connections` of 64 or so and many
+        /// `max_pending_requests`: then a burst waits in Envoy, and the bridge need not refuse it.
+        cluster: String,
+        /// With `name`, whose records these are: gateways that share logins have both the same, and the same `secrets`.
+        /// A DNS label.
+        namespace: String,
+        /// The gateway's name within the namespace. A DNS label.
+        name: String,
+        /// How long the bridge may take for one answer: 1s to 10s. It should be more than the bridge's own
+        /// `limits.deadline`, which is 2s by default.
+        #[serde(default = "default_bridge_timeout")]
+        timeout: String,
+    },
 }
 
 impl Default for Storage {
@@ -443,4 +458,8 @@ fn default_injection_header() -> String {
 
 fn default_memory_bytes() -> u64 {
     64 * 1024 * 1024
+}
+
+fn default_bridge_timeout() -> String {
+    "3s".to_owned()
 }

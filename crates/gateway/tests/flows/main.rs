@@ -3,6 +3,8 @@
 #![cfg(not(target_arch = "wasm32"))]
 
 #[cfg(test)]
+mod away;
+#[cfg(test)]
 mod browser;
 #[cfg(test)]
 mod callback;
@@ -24,6 +26,8 @@ mod refresh;
 mod registration;
 #[cfg(test)]
 mod remembered;
+#[cfg(test)]
+mod sealed;
 #[cfg(test)]
 mod token;
 #[cfg(test)]

@@ -2,7 +2,9 @@
 
 use portcullis_gateway::fakes::block_on;
 use portcullis_gateway::ports::{CallError, CallReply, Store};
-use portcullis_gateway::records::{self, Records, Upstream, upstream_key};
+use portcullis_gateway::records::{self, Client, Records, Upstream, session_key, upstream_key};
+use portcullis_gateway::register::client_key;
+use portcullis_gateway::session::Session;
 use portcullis_gateway::upstream::{self, RefreshOutcome};
 use portcullis_protocol::jose::jws::Jws;
 use portcullis_protocol::oauth::params::{Limits, Params};
@@ -50,6 +52,19 @@ fn word(outcome: &RefreshOutcome) -> &'static str {
         RefreshOutcome::Unavailable => "unavailable",
         RefreshOutcome::Elsewhere => "elsewhere",
     }
+}
+
+#[test]
+fn records_that_an_operator_lists_say_whose_they_are() {
+    let world = World::new();
+    let (client, tokens) = world.logged_in();
+    let records = Records::new(&world.gateway.config().key_ring, &world.ports);
+    let registered = block_on(records.load::<Client>(&client_key(&client))).unwrap().unwrap().record;
+    assert_eq!(registered.id, client);
+    let stored = block_on(records.load::<Session>(&session_key(session(&tokens)))).unwrap().unwrap().record;
+    assert_eq!(SessionId::new(stored.id), session(&tokens));
+    let upstream = upstream_key(SessionId::new(stored.id), &stored.provider);
+    assert!(block_on(records.load::<Upstream>(&upstream)).unwrap().is_some());
 }
 
 fn value(outcome: &RefreshOutcome) -> String {
@@ -189,6 +204,7 @@ fn an_answer_that_no_provider_should_give_is_refused_and_changes_nothing() {
     let text = |content_type: &str, body: &str| CallReply {
         status: 200,
         content_type: Some(content_type.to_owned()),
+        from_bridge: false,
         body: body.as_bytes().to_vec(),
     };
     let good = renewed().to_string();
@@ -295,6 +311,24 @@ fn a_write_that_fails_is_tried_again_before_rotated_tokens_are_lost() {
     assert_eq!(value(&refresh(&world, session)), "Bearer upstream-access-2");
     assert!(!world.store.call_off());
     assert!(stored(&world, session).unwrap().access_token.ct_eq(b"upstream-access-2"));
+}
+
+#[test]
+fn where_time_can_pass_rotated_tokens_outlast_a_failover() {
+    let (world, session) = expired();
+    world.expect_token_answer(200, &renewed());
+    world.ports.allow_pauses(100);
+    world.store.fail_often_after(2, 30);
+    assert_eq!(value(&refresh(&world, session)), "Bearer upstream-access-2");
+    assert_eq!(world.ports.pauses_left(), 72, "three tries at once, then one each half a second");
+    assert!(stored(&world, session).unwrap().access_token.ct_eq(b"upstream-access-2"));
+
+    let (world, session) = expired();
+    world.expect_token_answer(200, &renewed());
+    world.ports.allow_pauses(100);
+    world.store.fail_often_after(2, 1_000);
+    assert_eq!(word(&refresh(&world, session)), "unavailable");
+    assert_eq!(world.ports.pauses_left(), 60, "but not for ever: the lock runs out");
 }
 
 #[test]

@@ -15,18 +15,37 @@ pub(crate) struct Watched {
     pub(crate) inner: FakeStore,
     verbs: Rc<Cell<u32>>,
     fails_at: Rc<Cell<Option<u32>>>,
+    failures: Rc<Cell<u32>>,
+    away: Rc<Cell<bool>>,
     before_swap: Rc<RefCell<Option<Race>>>,
 }
 
 impl Watched {
     pub(crate) fn new(inner: FakeStore) -> Self {
-        Self { inner, verbs: Rc::default(), fails_at: Rc::default(), before_swap: Rc::default() }
+        let (failures, away) = (Rc::new(Cell::new(1)), Rc::default());
+        Self { inner, verbs: Rc::default(), fails_at: Rc::default(), failures, away, before_swap: Rc::default() }
     }
 
     /// Makes the verb after the next `passing` ones fail.
     pub(crate) fn fail_after(&self, passing: u32) {
+        self.fail_often_after(passing, 1);
+    }
+
+    /// Makes so many verbs after the next `passing` ones fail.
+    pub(crate) fn fail_often_after(&self, passing: u32, failures: u32) {
         self.verbs.set(0);
         self.fails_at.set(Some(passing));
+        self.failures.set(failures);
+    }
+
+    /// Makes every verb fail from now on, or none.
+    pub(crate) fn set_away(&self, away: bool) {
+        self.away.set(away);
+    }
+
+    /// How many verbs there were.
+    pub(crate) fn verbs(&self) -> u32 {
+        self.verbs.get()
     }
 
     /// Whether the failure that was asked for is still to come; it is called off.
@@ -41,8 +60,13 @@ impl Watched {
 
     fn begin(&self) -> Result<(), StoreError> {
         let verb = self.verbs.replace(self.verbs.get().saturating_add(1));
+        if self.away.get() {
+            return Err(StoreError::Unavailable);
+        }
         if self.fails_at.get() == Some(verb) {
-            self.fails_at.set(None);
+            let left = self.failures.get().saturating_sub(1);
+            self.failures.set(left);
+            self.fails_at.set((left > 0).then_some(verb.saturating_add(1)));
             return Err(StoreError::Unavailable);
         }
         Ok(())

@@ -1,7 +1,10 @@
 //! The answers, one type a verb, and the one refusal.
+//!
+//! What may be `null` must be there all the same: an answer that lost a field must not read as "there is no record".
 
 use serde::{Deserialize, Serialize};
 
+use super::secrets::SecretName;
 use super::text::{Member, Value};
 use crate::{StoreError, Version, Versioned};
 
@@ -26,6 +29,7 @@ impl From<Record> for Versioned {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct GetAnswer {
     /// The record; `null` when none lives.
+    #[serde(deserialize_with = "Option::deserialize")]
     pub record: Option<Record>,
 }
 
@@ -50,6 +54,7 @@ pub struct PutAnswer {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct WriteAnswer {
     /// The version written; `null` when the condition did not hold and nothing was.
+    #[serde(deserialize_with = "Option::deserialize")]
     pub version: Option<Version>,
 }
 
@@ -58,6 +63,7 @@ pub struct WriteAnswer {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct TakeAnswer {
     /// The record, which is gone now; `null` when there was none to take.
+    #[serde(deserialize_with = "Option::deserialize")]
     pub record: Option<Record>,
 }
 
@@ -108,6 +114,7 @@ pub struct AwaitChangeAnswer {
     /// Whether the version is another than the asker knew; `false` when the time ran out.
     pub changed: bool,
     /// The version now; `null` when no record lives.
+    #[serde(deserialize_with = "Option::deserialize")]
     pub version: Option<Version>,
 }
 
@@ -144,11 +151,20 @@ pub struct HealthAnswer {
 }
 
 /// The body of every answer that is not a 200.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Refusal {
     /// Why.
     pub error: RefusalCause,
+    /// With [`RefusalCause::NotServed`]: which secret is meant. Not written where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret: Option<SecretName>,
+}
+
+impl From<RefusalCause> for Refusal {
+    fn from(error: RefusalCause) -> Self {
+        Self { error, secret: None }
+    }
 }
 
 /// Why the bridge did not do what it was asked.
@@ -173,6 +189,10 @@ pub enum RefusalCause {
     Full,
     /// What is stored under the name is not what this verb writes; nothing was changed.
     Corrupt,
+    /// A secret that was asked for is not served: it is not there, or cannot be read. None of the others is, either.
+    NotServed,
+    /// The bridge is not set up for this verb.
+    NotConfigured,
 }
 
 impl RefusalCause {
@@ -182,9 +202,10 @@ impl RefusalCause {
         match self {
             Self::BadRequest => 400,
             Self::Forbidden => 403,
-            Self::UnknownVerb => 404,
+            Self::UnknownVerb | Self::NotServed => 404,
             Self::TooLarge => 413,
             Self::Corrupt => 500,
+            Self::NotConfigured => 501,
             Self::Overloaded | Self::Unavailable | Self::NotDurable => 503,
             Self::Full => 507,
         }
@@ -195,9 +216,14 @@ impl RefusalCause {
     pub fn is_passing(self) -> bool {
         match self {
             Self::Overloaded | Self::Unavailable | Self::NotDurable => true,
-            Self::BadRequest | Self::Forbidden | Self::UnknownVerb | Self::TooLarge | Self::Corrupt | Self::Full => {
-                false
-            }
+            Self::BadRequest
+            | Self::Forbidden
+            | Self::UnknownVerb
+            | Self::TooLarge
+            | Self::Corrupt
+            | Self::Full
+            | Self::NotServed
+            | Self::NotConfigured => false,
         }
     }
 }
@@ -215,7 +241,9 @@ impl From<RefusalCause> for StoreError {
             | RefusalCause::Overloaded
             | RefusalCause::Unavailable
             | RefusalCause::NotDurable
-            | RefusalCause::Corrupt => Self::Unavailable,
+            | RefusalCause::Corrupt
+            | RefusalCause::NotServed
+            | RefusalCause::NotConfigured => Self::Unavailable,
         }
     }
 }

@@ -232,7 +232,7 @@ fn lock_seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Er
     refuse_unless(u64::deserialize(deserializer)?, |ttl| (1..=LOCK_SECONDS).contains(ttl), "1 to 3600 seconds")
 }
 
-fn wait<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+pub(super) fn wait<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
     refuse_unless(u32::deserialize(deserializer)?, |wait| *wait <= WAIT_MILLISECONDS, "at most 30000 milliseconds")
 }
 
@@ -256,6 +256,10 @@ fn is_record(key: &Key) -> bool {
     key.kind != Kind::Lock && key.kind != Kind::RateLimit
 }
 
-fn refuse_unless<T, E: serde::de::Error>(found: T, fits: impl Fn(&T) -> bool, form: &'static str) -> Result<T, E> {
+pub(super) fn refuse_unless<T, E: serde::de::Error>(
+    found: T,
+    fits: impl Fn(&T) -> bool,
+    form: &'static str,
+) -> Result<T, E> {
     if fits(&found) { Ok(found) } else { Err(E::invalid_value(Unexpected::Other("something else"), &form)) }
 }

@@ -7,6 +7,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::de::{Error as _, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::fetch::DocumentBody;
+use super::secrets::{Revision, SecretName};
 use super::{TTL_SECONDS, VALUE_BYTES};
 use crate::{Key, Kind, Owner, Ttl, Version};
 
@@ -99,7 +101,7 @@ impl fmt::Display for Malformed {
 impl std::error::Error for Malformed {}
 
 /// Something that is one string on the wire.
-trait Text: Sized {
+pub(super) trait Text: Sized {
     /// What is expected, for the message of a refusal.
     const FORM: &'static str;
 
@@ -117,7 +119,7 @@ impl Text for Key {
 
     fn of_text(text: &str) -> Option<Self> {
         let (kind, id) = text.split_once(':')?;
-        let kind = KINDS.into_iter().find(|known| known.name() == kind)?;
+        let kind = Kind::ALL.into_iter().find(|known| known.name() == kind)?;
         Some(Self { kind, id: of_hex(id)? })
     }
 }
@@ -217,7 +219,7 @@ macro_rules! as_text {
     )+};
 }
 
-as_text!(Key, Space, Value, Version, Owner, IdempotencyKey, Member);
+as_text!(Key, Space, Value, Version, Owner, IdempotencyKey, Member, SecretName, Revision, DocumentBody);
 
 impl Serialize for Ttl {
     /// A number of seconds, or `"forever"`.
@@ -263,7 +265,7 @@ fn is_label(text: &str) -> bool {
     (1..=63).contains(&text.len()) && text.bytes().all(inner) && !text.starts_with('-') && !text.ends_with('-')
 }
 
-fn to_hex(bytes: &[u8]) -> String {
+pub(super) fn to_hex(bytes: &[u8]) -> String {
     bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 0xf)]).collect()
 }
 
@@ -271,7 +273,7 @@ fn digit(nibble: u8) -> char {
     char::from_digit(u32::from(nibble), 16).unwrap_or('0')
 }
 
-fn of_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
+pub(super) fn of_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
     if text.len() != N.checked_mul(2)? {
         return None;
     }
@@ -293,14 +295,3 @@ fn nibble(letter: u8) -> Option<u8> {
 }
 
 const FOREVER: &str = "forever";
-
-const KINDS: [Kind; 8] = [
-    Kind::Pending,
-    Kind::Session,
-    Kind::Client,
-    Kind::Consent,
-    Kind::User,
-    Kind::Upstream,
-    Kind::RateLimit,
-    Kind::Lock,
-];

@@ -90,7 +90,49 @@ golden!(
     health_answer,
     HealthAnswer { ready: true, durability: Durability::Async, reason: Some("the master has no replica".to_owned()) }
 );
-golden!(refusal, Refusal { error: RefusalCause::NotDurable });
+golden!(refusal, Refusal { error: RefusalCause::NotDurable, secret: None });
+golden!(
+    refusal_of_a_secret,
+    Refusal { error: RefusalCause::NotServed, secret: Some(secret_name("idp.client_secret")) }
+);
+golden!(
+    secrets,
+    Secrets {
+        names: vec![secret_name("signing-key.pem"), secret_name("idp.client_secret")],
+        known: Some(Revision([0xcd; 32])),
+        timeout_milliseconds: 30_000
+    }
+);
+golden!(fetch_document, FetchDocument { url: "https://client.example/mcp/client.json".to_owned() });
+golden!(
+    fetch_document_answer,
+    FetchDocumentAnswer::Document(Document {
+        content_type: "application/json".to_owned(),
+        body: DocumentBody::new(b"{}".to_vec()).unwrap(),
+        max_age_seconds: Some(3_600)
+    })
+);
+golden!(fetch_document_failure, FetchDocumentAnswer::Failure(FetchFailure::AddressRefused));
+
+/// Secrets are not compared, so their bytes are.
+#[test]
+fn secrets_answer() {
+    let fixture = include_str!("../../testdata/wire/secrets_answer.json").trim_end();
+    let value = SecretValue::new(b"canary".to_vec().into()).unwrap();
+    let secrets = vec![Secret { name: secret_name("idp.client_secret"), value }];
+    let answer = SecretsAnswer { revision: Revision([0xcd; 32]), secrets: Some(secrets) };
+    assert_eq!(serde_json::to_string(&answer).unwrap(), fixture);
+    let read: SecretsAnswer = serde_json::from_str(fixture).unwrap();
+    assert_eq!(serde_json::to_string(&read).unwrap(), fixture);
+    let unchanged = include_str!("../../testdata/wire/secrets_answer_unchanged.json").trim_end();
+    let read: SecretsAnswer = serde_json::from_str(unchanged).unwrap();
+    assert!(read.secrets.is_none());
+    assert_eq!(serde_json::to_string(&read).unwrap(), unchanged);
+    for place in ["{", "{\"name\""] {
+        let strange = fixture.replacen(place, &place.replacen('{', "{\"strange\":1,", 1), 1);
+        assert!(serde_json::from_str::<SecretsAnswer>(&strange).is_err(), "{strange}");
+    }
+}
 
 #[test]
 fn every_verb_has_a_path_of_its_own_and_is_found_by_it() {
@@ -222,6 +264,80 @@ fn a_repeated_or_missing_field_is_refused() {
 }
 
 #[test]
+fn an_answer_without_its_record_is_no_word_that_there_is_none() {
+    assert!(serde_json::from_str::<GetAnswer>("{}").is_err());
+    assert!(serde_json::from_str::<TakeAnswer>("{}").is_err());
+    assert!(serde_json::from_str::<WriteAnswer>("{}").is_err());
+    assert!(serde_json::from_str::<AwaitChangeAnswer>(r#"{"changed":true}"#).is_err());
+    let revision = "0".repeat(64);
+    assert!(serde_json::from_str::<SecretsAnswer>(&format!(r#"{{"revision":"{revision}"}}"#)).is_err());
+    assert!(serde_json::from_str::<SecretsAnswer>(&format!(r#"{{"revision":"{revision}","secrets":null}}"#)).is_ok());
+    assert_eq!(serde_json::from_str::<GetAnswer>(r#"{"record":null}"#).unwrap(), GetAnswer { record: None });
+}
+
+#[test]
+fn a_secrets_name_leads_nowhere_else() {
+    let long = "a".repeat(SECRET_NAME_BYTES);
+    for name in ["a", "signing-key.pem", "A_1", "-", "a..b", "9", &long] {
+        assert_eq!(SecretName::new(name).unwrap().as_str(), name);
+    }
+    let over = "a".repeat(SECRET_NAME_BYTES + 1);
+    for name in
+        ["", ".", "..", ".hidden", "..data", "a/b", "/a", "a\\b", "a b", "a\0", "a\n", "\u{e4}", "a:b", "%2e", &over]
+    {
+        assert_eq!(SecretName::new(name), Err(Malformed), "{name:?}");
+        let request = serde_json::json!({ "names": [name], "known": null, "timeoutMilliseconds": 0 });
+        assert!(serde_json::from_value::<Secrets>(request).is_err(), "{name:?}");
+    }
+}
+
+#[test]
+fn a_secret_may_fill_its_limit_and_is_never_shown() {
+    let full = SecretValue::new(vec![0xff; SECRET_BYTES].into()).unwrap();
+    let text = serde_json::to_string(&full).unwrap();
+    assert_eq!(serde_json::from_str::<SecretValue>(&text).unwrap().as_bytes().len(), SECRET_BYTES);
+    assert!(SecretValue::new(vec![0; SECRET_BYTES + 1].into()).is_err());
+    let over = format!("\"{}\"", "A".repeat((SECRET_BYTES + 1).div_ceil(3) * 4));
+    assert!(serde_json::from_str::<SecretValue>(&over).is_err());
+    let message = serde_json::from_str::<SecretValue>("\"hunter2=\"").unwrap_err().to_string();
+    assert!(!message.contains("hunter2") && !message.contains('='), "{message}");
+    let secret = Secret { name: secret_name("a"), value: SecretValue::new(b"hunter2".to_vec().into()).unwrap() };
+    assert_eq!(format!("{secret:?}"), r#"Secret { name: SecretName("a"), value: SecretValue(…) }"#);
+}
+
+#[test]
+fn secrets_and_documents_are_asked_for_within_bounds() {
+    let of = |count: usize, wait: u32| {
+        let names = vec![secret_name("a"); count];
+        let request = Secrets { names, known: None, timeout_milliseconds: wait };
+        serde_json::from_str::<Secrets>(&serde_json::to_string(&request).unwrap())
+    };
+    assert!(of(1, 0).is_ok() && of(SECRETS, WAIT_MILLISECONDS).is_ok());
+    assert!(of(0, 0).is_err() && of(SECRETS + 1, 0).is_err() && of(1, WAIT_MILLISECONDS + 1).is_err());
+    let fetch =
+        |length: usize| serde_json::from_value::<FetchDocument>(serde_json::json!({ "url": "h".repeat(length) }));
+    assert!(fetch(1).is_ok() && fetch(URL_BYTES).is_ok());
+    assert!(fetch(0).is_err() && fetch(URL_BYTES + 1).is_err());
+}
+
+#[test]
+fn a_document_is_bounded_on_the_way_in() {
+    let fixture = include_str!("../../testdata/wire/fetch_document_answer.json");
+    let with = |from: &str, to: &str| {
+        assert!(fixture.contains(from));
+        serde_json::from_str::<FetchDocumentAnswer>(&fixture.replace(from, to))
+    };
+    let body = |length: usize| "A".repeat((length * 4).div_ceil(3));
+    assert!(with("\"e30\"", &format!("\"{}\"", body(DOCUMENT_BYTES))).is_ok());
+    assert!(with("\"e30\"", &format!("\"{}\"", body(DOCUMENT_BYTES + 1))).is_err());
+    assert!(with("\"e30\"", "\"e30=\"").is_err());
+    assert!(with("application/json", &"a".repeat(CONTENT_TYPE_BYTES)).is_ok());
+    assert!(with("application/json", &"a".repeat(CONTENT_TYPE_BYTES + 1)).is_err());
+    assert!(with("application/json", "a b").is_err());
+    assert!(with("{\"document\":{", "{\"document\":{\"strange\":1,").is_err());
+}
+
+#[test]
 fn a_refusal_is_never_mistaken_for_an_absent_record() {
     for cause in CAUSES {
         assert!(cause.status() >= 400);
@@ -231,6 +347,10 @@ fn a_refusal_is_never_mistaken_for_an_absent_record() {
             told_apart.iter().find(|(known, _)| *known == cause).map_or(StoreError::Unavailable, |(_, e)| *e);
         assert_eq!(StoreError::from(cause), expected);
     }
+}
+
+fn secret_name(name: &str) -> SecretName {
+    SecretName::new(name).unwrap()
 }
 
 fn space() -> Space {
@@ -253,7 +373,7 @@ fn record() -> Record {
     Record { value: value(), version: Version(0x0123_4567_89ab_cdef) }
 }
 
-const CAUSES: [RefusalCause; 9] = [
+const CAUSES: [RefusalCause; 11] = [
     RefusalCause::BadRequest,
     RefusalCause::Forbidden,
     RefusalCause::UnknownVerb,
@@ -263,4 +383,6 @@ const CAUSES: [RefusalCause; 9] = [
     RefusalCause::NotDurable,
     RefusalCause::Full,
     RefusalCause::Corrupt,
+    RefusalCause::NotServed,
+    RefusalCause::NotConfigured,
 ];

@@ -195,12 +195,40 @@ fn numbers_outside_their_range_are_refused() {
         ("/clients/dynamicRegistration/ratePerMinute", 0),
         ("/clients/dynamicRegistration/globalRatePerMinute", 0),
         ("/clients/dynamicRegistration/max", 0),
+        ("/clients/dynamicRegistration/ratePerMinute", 1_000_001),
+        ("/clients/dynamicRegistration/globalRatePerMinute", 1_000_001),
+        ("/clients/dynamicRegistration/max", 1_000_001),
         ("/storage/maxBytes", 1_048_575_u64),
         ("/storage/maxBytes", 8 * 1024 * 1024 * 1024 + 1),
     ] {
         let problem = problem_of(with(full(), pointer, json!(value)));
         assert_eq!(format!("/{}", path(&problem).replace('.', "/")), pointer, "{problem}");
     }
+}
+
+#[test]
+fn a_bridge_needs_a_cluster_names_that_are_dns_labels_and_a_bounded_time() {
+    for (pointer, values) in [
+        ("/storage/cluster", vec![""]),
+        ("/storage/namespace", vec!["", "Prod", "a.b", "-a", "a-", "a}", "a:b", "ä", LABEL_TOO_LONG]),
+        ("/storage/name", vec!["", "Gateway", "a/b", "a_b", LABEL_TOO_LONG]),
+        ("/storage/timeout", vec!["", "0s", "11s", "soon"]),
+    ] {
+        for value in values {
+            let problem = problem_of(with(bridged(), pointer, json!(value)));
+            assert_eq!(format!("/{}", path(&problem).replace('.', "/")), pointer, "{problem}");
+        }
+    }
+    for timeout in ["1s", "10s"] {
+        assert_eq!(problems(&with(bridged(), "/storage/timeout", json!(timeout))), [""; 0]);
+    }
+    for name in ["cluster", "namespace", "name"] {
+        let mut document = bridged();
+        document["storage"].as_object_mut().unwrap().remove(name);
+        assert!(problem_of(document).contains(&format!("missing field `{name}`")));
+    }
+    assert_eq!(path(&problem_of(with(bridged(), "/storage/maxBytes", json!(1_048_576)))), "storage");
+    assert_eq!(path(&problem_of(with(full(), "/storage/cluster", json!("redis-bridge")))), "storage");
 }
 
 #[test]
@@ -354,3 +382,6 @@ fn a_token_is_injected_only_where_one_may_stand() {
         "resources[0].inject.providerName: is not the name of a configured provider"
     );
 }
+
+/// One letter more than a DNS label has.
+const LABEL_TOO_LONG: &str = "a123456789a123456789a123456789a123456789a123456789a123456789a123";

@@ -1,0 +1,68 @@
+//! The storage section.
+
+use portcullis_storage_api::wire::Space;
+
+use super::{Compiler, document};
+
+/// Where logins are kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Storage {
+    /// In this Envoy process.
+    Memory {
+        /// The store's budget, in bytes.
+        max_bytes: u64,
+    },
+    /// In Redis, through the bridge.
+    Bridge(BridgeSettings),
+}
+
+/// How the bridge is reached, and whose records are asked of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BridgeSettings {
+    /// Envoy's cluster for the bridge.
+    pub cluster: String,
+    /// Whose records: gateways with the same space share logins.
+    pub space: Space,
+    /// How long one answer may take, in milliseconds.
+    pub timeout_ms: u64,
+}
+
+impl Compiler<'_> {
+    pub(super) fn storage(&mut self, written: &document::Storage) -> Option<Storage> {
+        const MIB: u64 = 1024 * 1024;
+        match written {
+            document::Storage::Memory { max_bytes } if (MIB..=8 * 1024 * MIB).contains(max_bytes) => {
+                Some(Storage::Memory { max_bytes: *max_bytes })
+            }
+            document::Storage::Memory { .. } => {
+                self.problem("storage.maxBytes", "must be between 1 MiB and 8 GiB, in bytes")
+            }
+            document::Storage::Bridge { cluster, namespace, name, timeout } => {
+                let cluster = match cluster.as_str() {
+                    "" => self.problem("storage.cluster", "must name Envoy's cluster for the bridge"),
+                    cluster => Some(cluster.to_owned()),
+                };
+                // Envoy reads a time-out of 0 as none at all, and a request is not to hang for longer than a client waits.
+                let seconds = self.duration("storage.timeout", timeout, 1, 10);
+                let space = self.space(namespace, name);
+                Some(Storage::Bridge(BridgeSettings {
+                    cluster: cluster?,
+                    space: space?,
+                    timeout_ms: seconds?.saturating_mul(1000),
+                }))
+            }
+        }
+    }
+
+    /// Each name is tried with one that is good, so that the problem is told of the right one.
+    fn space(&mut self, namespace: &str, name: &str) -> Option<Space> {
+        const FORM: &str = "must be a DNS label: a-z, 0-9 and '-', at most 63";
+        if Space::new(namespace, "gateway").is_err() {
+            self.problem::<()>("storage.namespace", FORM);
+        }
+        if Space::new("default", name).is_err() {
+            self.problem::<()>("storage.name", FORM);
+        }
+        Space::new(namespace, name).ok()
+    }
+}

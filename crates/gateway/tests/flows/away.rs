@@ -1,0 +1,225 @@
+//! The store is away for a while: what was proven before goes on working, everything else is told to come back, and
+//! nobody hears that their credentials are bad.
+
+use portcullis_gateway::fakes::block_on;
+use portcullis_gateway::protect;
+use portcullis_gateway::upstream::{self, RefreshOutcome};
+use portcullis_gateway::verdict::{Forward, Verdict};
+use portcullis_protocol::jose::jws::Jws;
+use portcullis_protocol::opaque::SessionId;
+use serde_json::{Value, json};
+
+use crate::browser::{Browser, Reply};
+use crate::world::{API, REDIRECT, World, forwarded, injected, replied, settled_reply, tokens_of};
+
+fn come_back(reply: &Reply) {
+    assert_eq!(reply.status(), 503, "{} {}", reply.reason, reply.text());
+    assert!(reply.header("retry-after").is_some() && reply.header("www-authenticate").is_none());
+    assert!(!reply.text().contains("invalid_"), "{}", reply.text());
+}
+
+fn fast(world: &World, target: &str, token: &str) -> Option<Forward> {
+    world.gateway.fast(world.now(), target.as_bytes(), format!("Bearer {token}").as_bytes(), None)
+}
+
+/// What the root task does on its tick; gives how many sessions it looked up.
+fn tick(world: &World) -> usize {
+    let due = world.gateway.take_rechecks(64);
+    let count = due.len();
+    for entry in due {
+        block_on(protect::recheck(world.gateway.clone(), entry, world.ports.clone()));
+    }
+    count
+}
+
+fn session(token: &str) -> SessionId {
+    let claims: Value = serde_json::from_slice(Jws::parse(token).unwrap().payload_bytes()).unwrap();
+    SessionId::parse(claims["sid"].as_str().unwrap()).unwrap()
+}
+
+fn api_token(world: &World) -> String {
+    let scopes = [("resource", API), ("scope", "openid tools")];
+    world.logged_in_with(&scopes).1.access
+}
+
+#[test]
+fn every_step_of_a_login_is_told_to_come_back_and_works_when_the_store_is_there_again() {
+    let world = World::new();
+    let browser = Browser::default();
+    let metadata = json!({ "redirect_uris": [REDIRECT] });
+    let away = |step: &dyn Fn() -> Reply| {
+        world.store.set_away(true);
+        come_back(&step());
+        world.store.set_away(false);
+    };
+
+    away(&|| world.register_with(&metadata));
+    let client = world.register();
+    let target = World::authorization(&client, &[]);
+    away(&|| world.visit(&browser, &target));
+    let form = world.consent_page(&browser, &client, &[]);
+    away(&|| world.answer_form(&browser, &form, "approve", &[]));
+    let form = world.consent_page(&browser, &client, &[]);
+    let asked = world.approve(&browser, &form);
+    away(&|| world.visit(&browser, &World::callback(&asked)));
+    let code = crate::world::code_of(&world.return_from_provider(&browser, &asked, "alice"));
+    away(&|| world.redeem(&client, &code, &[]));
+    let tokens = tokens_of(&world.redeem(&client, &code, &[]));
+    away(&|| world.refresh(&client, &tokens.refresh, &[]));
+    away(&|| replied(world.call("/mcp", &tokens.access)));
+    forwarded(world.call("/mcp", &tokens.access));
+    tokens_of(&world.refresh(&client, &tokens.refresh, &[]));
+    assert_eq!(world.ports.take_ended(), []);
+}
+
+#[test]
+fn a_proven_token_in_use_works_until_it_expires_and_no_request_waits_for_the_store() {
+    let world = World::new();
+    let token = api_token(&world);
+    forwarded(world.call("/api", &token));
+    world.store.set_away(true);
+    let verbs = world.store.verbs();
+    for _ in 0..1_799 {
+        world.advance(2);
+        assert!(fast(&world, "/api", &token).is_some(), "at {}", world.now());
+        tick(&world);
+    }
+    let asked = world.store.verbs() - verbs;
+    assert!((500..=720).contains(&asked), "one question in about five seconds: {asked}");
+    world.advance(2);
+    assert!(fast(&world, "/api", &token).is_none());
+    assert_eq!(replied(world.call("/api", &token)).reason, "invalid_token");
+}
+
+#[test]
+fn a_proven_token_that_is_seldom_used_works_too() {
+    let world = World::new();
+    let token = api_token(&world);
+    forwarded(world.call("/api", &token));
+    world.store.set_away(true);
+    for _ in 0..17 {
+        world.advance(200);
+        assert!(fast(&world, "/api", &token).is_none(), "the store is to be asked first");
+        forwarded(world.call("/api", &token));
+        assert!(fast(&world, "/api", &token).is_some(), "and not again for each request");
+    }
+    world.advance(200);
+    assert_eq!(replied(world.call("/api", &token)).reason, "invalid_token");
+}
+
+#[test]
+fn a_token_that_was_not_seen_before_is_neither_let_through_nor_called_bad() {
+    let world = World::new();
+    let token = api_token(&world);
+    let (_, other) = world.logged_in();
+    forwarded(world.call("/api", &token));
+    world.store.set_away(true);
+    come_back(&replied(world.call("/mcp", &other.access)));
+    // What is proven for one resource is proven for no other.
+    assert_eq!(replied(world.call("/mcp", &token)).reason, "invalid_token");
+}
+
+#[test]
+fn a_session_that_other_workers_saw_end_is_over_while_the_store_is_away() {
+    let world = World::new();
+    let token = api_token(&world);
+    forwarded(world.call("/api", &token));
+    world.store.set_away(true);
+    world.gateway.forget_session(session(&token));
+    assert!(fast(&world, "/api", &token).is_none());
+    come_back(&replied(world.call("/api", &token)));
+}
+
+#[test]
+fn a_session_that_ended_on_another_envoy_is_found_out_beside_the_requests() {
+    let world = World::new();
+    let token = api_token(&world);
+    forwarded(world.call("/api", &token));
+    world.store.inner.wipe();
+    world.advance(29);
+    assert!(fast(&world, "/api", &token).is_some());
+    assert_eq!(tick(&world), 0, "it is too early to ask");
+    world.advance(1);
+    for _ in 0..100 {
+        assert!(fast(&world, "/api", &token).is_some(), "no request waits for the answer");
+    }
+    assert_eq!(tick(&world), 1, "and it is asked for once");
+    assert!(fast(&world, "/api", &token).is_none());
+    assert_eq!(replied(world.call("/api", &token)).reason, "invalid_token");
+}
+
+#[test]
+fn a_session_that_lives_is_looked_up_every_half_minute_and_never_waited_for() {
+    let world = World::new();
+    let token = api_token(&world);
+    forwarded(world.call("/api", &token));
+    let verbs = world.store.verbs();
+    for _ in 0..300 {
+        world.advance(1);
+        assert!(fast(&world, "/api", &token).is_some());
+        tick(&world);
+    }
+    assert_eq!(world.store.verbs() - verbs, 10);
+}
+
+#[test]
+fn what_is_asked_for_is_bounded_and_nothing_is_lost_by_it() {
+    let world = World::new();
+    let tokens: Vec<String> = (0..3).map(|_| api_token(&world)).collect();
+    for token in &tokens {
+        forwarded(world.call("/api", token));
+    }
+    world.advance(30);
+    for token in &tokens {
+        assert!(fast(&world, "/api", token).is_some());
+    }
+    assert_eq!(world.gateway.take_rechecks(2).len(), 2);
+    assert_eq!(world.gateway.take_rechecks(2).len(), 1);
+    assert_eq!(world.gateway.take_rechecks(2).len(), 0);
+    // They were taken and came to nothing: they are asked for again.
+    world.advance(5);
+    for token in &tokens {
+        assert!(fast(&world, "/api", token).is_some());
+    }
+    assert_eq!(tick(&world), 3);
+}
+
+#[test]
+fn a_due_upstream_token_is_injected_while_it_is_valid_and_not_a_second_longer() {
+    let world = World::new();
+    let (_, tokens) = world.logged_in();
+    let token = tokens.access;
+    forwarded(world.call("/mcp", &token));
+    world.store.set_away(true);
+    // From 3540 on it is due for renewal, from 3595 on it is of no use.
+    for now in [3_539_u64, 1, 54] {
+        world.advance(now);
+        let forward = fast(&world, "/mcp", &token).unwrap_or_else(|| forwarded(world.call("/mcp", &token)));
+        assert_eq!(injected(&forward).1, "Bearer upstream-access-1");
+    }
+    world.advance(1);
+    let Verdict::AwaitRefresh { session: awaited, decide } = world.call("/mcp", &token) else { panic!("decided") };
+    assert_eq!(awaited, session(&token));
+    let outcome = block_on(upstream::refresh(world.gateway.clone(), awaited, world.ports.clone()));
+    assert!(matches!(outcome, RefreshOutcome::Unavailable));
+    come_back(&settled_reply(decide(&outcome)));
+}
+
+#[test]
+fn a_thousand_calls_whose_upstream_token_ran_out_ask_the_store_nothing() {
+    let world = World::new();
+    let (_, tokens) = world.logged_in();
+    world.advance(3_590);
+    forwarded(world.call("/mcp", &tokens.access));
+    world.advance(5);
+    let verbs = world.store.verbs();
+    for _ in 0..1_000 {
+        assert!(matches!(world.call("/mcp", &tokens.access), Verdict::AwaitRefresh { .. }));
+    }
+    assert_eq!(world.store.verbs(), verbs);
+    let renewed = json!({ "access_token": "upstream-access-2", "token_type": "Bearer", "expires_in": 3600 });
+    world.expect_token_answer(200, &renewed);
+    block_on(upstream::refresh(world.gateway.clone(), session(&tokens.access), world.ports.clone()));
+    let forward = fast(&world, "/mcp", &tokens.access).unwrap();
+    assert_eq!(injected(&forward).1, "Bearer upstream-access-2");
+}

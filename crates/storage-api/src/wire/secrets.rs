@@ -1,0 +1,157 @@
+//! The secrets that the bridge serves from files: the request, the answer, and how both are written.
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::de::{Error as _, Unexpected};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use zeroize::Zeroizing;
+
+use super::requests::{refuse_unless, wait};
+use super::text::{Malformed, Text, of_hex, to_hex};
+use super::{SECRET_BYTES, SECRET_NAME_BYTES, SECRETS};
+
+/// `secrets`. Answered at once unless the revision is the known one; then once a content changes, or the time runs out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Secrets {
+    /// Which secrets: 1 to [`SECRETS`].
+    #[serde(deserialize_with = "names")]
+    pub names: Vec<SecretName>,
+    /// The revision that the asker has, of the same names in the same order; `null` when it has none.
+    #[serde(deserialize_with = "Option::deserialize")]
+    pub known: Option<Revision>,
+    /// How long to wait at most for a change: up to [`WAIT_MILLISECONDS`](super::WAIT_MILLISECONDS).
+    #[serde(deserialize_with = "wait")]
+    pub timeout_milliseconds: u32,
+}
+
+/// To `secrets`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SecretsAnswer {
+    /// What to name as known the next time.
+    pub revision: Revision,
+    /// The secrets in the order asked, all of one moment; `null` when they are the known ones still.
+    #[serde(deserialize_with = "Option::deserialize")]
+    pub secrets: Option<Vec<Secret>>,
+}
+
+/// One secret.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Secret {
+    /// Its name.
+    pub name: SecretName,
+    /// Its content.
+    pub value: SecretValue,
+}
+
+/// The name of a secret: a file's name of 1 to [`SECRET_NAME_BYTES`] letters of `a-zA-Z0-9._-`, the first no dot. So no
+/// name leads out of a folder, and none to what a mount keeps there for itself.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SecretName(String);
+
+impl SecretName {
+    /// Takes a name.
+    ///
+    /// # Errors
+    /// [`Malformed`] unless it has the form.
+    pub fn new(name: &str) -> Result<Self, Malformed> {
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+        let fits = (1..=SECRET_NAME_BYTES).contains(&name.len()) && name.bytes().all(allowed);
+        if fits && !name.starts_with('.') { Ok(Self(name.to_owned())) } else { Err(Malformed) }
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for SecretName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The content of a secret, at most [`SECRET_BYTES`]; base64url without padding on the wire (RFC 4648 section 5). Wiped
+/// when it is dropped, and never shown.
+#[derive(Clone)]
+pub struct SecretValue(Zeroizing<Vec<u8>>);
+
+impl SecretValue {
+    /// Takes the bytes.
+    ///
+    /// # Errors
+    /// [`Malformed`] when there are more than [`SECRET_BYTES`].
+    pub fn new(bytes: Zeroizing<Vec<u8>>) -> Result<Self, Malformed> {
+        if bytes.len() > SECRET_BYTES { Err(Malformed) } else { Ok(Self(bytes)) }
+    }
+
+    /// The bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for SecretValue {
+    /// Not even the length: it tells a password's.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SecretValue(…)")
+    }
+}
+
+impl Serialize for SecretValue {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&Zeroizing::new(URL_SAFE_NO_PAD.encode(self.as_bytes())))
+    }
+}
+
+impl<'de> Deserialize<'de> for SecretValue {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Zeroizing::new(String::deserialize(deserializer)?);
+        let bytes = URL_SAFE_NO_PAD.decode(text.as_bytes()).map(Zeroizing::new);
+        // The error stays out of the message: it quotes a letter of the secret.
+        bytes.ok().and_then(|bytes| Self::new(bytes).ok()).ok_or_else(|| {
+            D::Error::invalid_value(Unexpected::Other("another text"), &"at most 16 KiB in base64url without padding")
+        })
+    }
+}
+
+/// Which contents the secrets asked for have: equal for the same names and contents wherever and whenever it is asked,
+/// and so after a restart and at another bridge. A digest; 64 hex digits on the wire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Revision(pub [u8; 32]);
+
+impl Text for SecretName {
+    const FORM: &'static str = "1 to 64 letters of a-z A-Z 0-9 . _ -, the first no dot";
+
+    fn to_text(&self) -> String {
+        self.0.clone()
+    }
+
+    fn of_text(text: &str) -> Option<Self> {
+        Self::new(text).ok()
+    }
+}
+
+impl Text for Revision {
+    const FORM: &'static str = "64 lower-case hex digits";
+
+    fn to_text(&self) -> String {
+        to_hex(&self.0)
+    }
+
+    fn of_text(text: &str) -> Option<Self> {
+        of_hex(text).map(Self)
+    }
+}
+
+fn names<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<SecretName>, D::Error> {
+    let fits = |names: &Vec<SecretName>| (1..=SECRETS).contains(&names.len());
+    refuse_unless(Vec::deserialize(deserializer)?, fits, "the names of 1 to 32 secrets")
+}

@@ -1,0 +1,127 @@
+//! The logins, and their end.
+
+use portcullis_gateway::records::{open, session_key, upstream_key};
+use portcullis_gateway::session::{Session, State};
+use portcullis_protocol::key_ring::KeyRing;
+use portcullis_protocol::opaque::SessionId;
+use portcullis_storage_api::Kind;
+use serde_json::Value;
+
+use crate::admin::error::AdminError;
+use crate::admin::link::{Link, Read, Walk};
+use crate::admin::output::{Field, Output, digits};
+
+/// Lists them: all, or one user's. Whose a session is can be seen with the gateway's secrets only.
+pub(crate) async fn list(
+    link: &mut Link,
+    ring: Option<&KeyRing>,
+    user: Option<&str>,
+    output: &mut Output,
+) -> Result<(), AdminError> {
+    if user.is_some() {
+        needed(ring)?;
+    }
+    let mut unopened: u64 = 0;
+    let mut progress = output.progress(true);
+    let mut walk = Walk::strings(link, Some(Kind::Session));
+    while let Some(batches) = walk.next_keys(link).await? {
+        for keys in batches {
+            progress.add(keys.len());
+            for read in link.read(&keys).await? {
+                let session = ring.and_then(|ring| opened(ring, &read));
+                if ring.is_some() && session.is_none() {
+                    unopened = unopened.saturating_add(1);
+                }
+                match (&session, user) {
+                    (Some(session), user) if user.is_none_or(|user| user == session.user_id) => {
+                        output.row(row(&read, session))?;
+                    }
+                    (None, None) => output.row(outside(&read))?,
+                    (Some(_), _) | (None, Some(_)) => {}
+                }
+            }
+        }
+    }
+    // Without a user every one was listed, opened or not.
+    if user.is_some() { all_opened(unopened) } else { Ok(()) }
+}
+
+/// Ends all sessions of a user, as the gateway ends one: its record goes, and the provider's tokens with it.
+pub(crate) async fn revoke(
+    link: &mut Link,
+    ring: Option<&KeyRing>,
+    user: &str,
+    dry_run: bool,
+    output: &mut Output,
+) -> Result<(), AdminError> {
+    let ring = needed(ring)?;
+    let (mut ended, mut unopened): (u64, u64) = (0, 0);
+    let mut progress = output.progress(false);
+    let mut walk = Walk::strings(link, Some(Kind::Session));
+    while let Some(batches) = walk.next_keys(link).await? {
+        for keys in batches {
+            progress.add(keys.len());
+            for read in link.read(&keys).await? {
+                let Some(session) = opened(ring, &read) else {
+                    unopened = unopened.saturating_add(1);
+                    continue;
+                };
+                if session.user_id != user {
+                    continue;
+                }
+                let upstream = upstream_key(SessionId::new(session.id), &session.provider);
+                // In one command, so that neither is there without the other.
+                let gone = dry_run || link.delete(&[link.name(&read.key), link.name(&upstream)]).await? > 0;
+                ended = ended.saturating_add(u64::from(gone));
+            }
+        }
+    }
+    drop(progress);
+    let mut parts =
+        vec![("user", Value::from(user)), (if dry_run { "would_end" } else { "ended" }, Value::from(ended))];
+    if !dry_run {
+        let note = "filters check their caches again within 60 s: until then an access token may work";
+        parts.push(("note", Value::from(note)));
+        parts.extend(link.replicated().await?);
+    }
+    output.result(parts)?;
+    all_opened(unopened)
+}
+
+fn needed(ring: Option<&KeyRing>) -> Result<&KeyRing, AdminError> {
+    let missing = "whose a session is can be seen with the gateway's secrets only: set admin.gatewaySecrets";
+    ring.ok_or_else(|| AdminError::Usage(missing.to_owned()))
+}
+
+/// What did not open may be anybody's, and leaving it out must not look like having met all.
+fn all_opened(unopened: u64) -> Result<(), AdminError> {
+    if unopened == 0 { Ok(()) } else { Err(AdminError::Unopened { count: unopened }) }
+}
+
+fn opened(ring: &KeyRing, read: &Read) -> Option<Session> {
+    let session: Session = open(ring, &read.key, read.value.as_ref()?.as_bytes())?;
+    (session_key(SessionId::new(session.id)) == read.key).then_some(session)
+}
+
+fn row(read: &Read, session: &Session) -> Vec<Field> {
+    let state = match &session.state {
+        State::Code(_) => "code",
+        State::Active(_) => "active",
+    };
+    vec![
+        Field::new("session", "SESSION", 22, SessionId::new(session.id).to_string()),
+        Field::new("user", "USER", 22, session.user_id.clone()),
+        Field::new("client_id", "CLIENT", 22, session.client_id.clone()),
+        Field::new("state", "STATE", 6, state),
+        Field::life(read.outside.life),
+        Field::new("resource", "RESOURCE", 0, session.resource.clone()),
+    ]
+}
+
+fn outside(read: &Read) -> Vec<Field> {
+    vec![
+        Field::new("record", "RECORD", 64, digits(&read.key)),
+        Field::life(read.outside.life),
+        Field::new("bytes", "BYTES", 0, read.outside.bytes),
+    ]
+}

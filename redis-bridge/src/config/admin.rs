@@ -1,0 +1,130 @@
+//! What the operator's commands need: their own Redis user, the gateway's secrets, and whose records are meant. The
+//! service itself reads none of it, so its environment need not hold any of it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::Deserialize;
+use zeroize::Zeroizing;
+
+use super::raw::{RawReference, RawUser};
+use super::{Problem, Redis, parse};
+
+/// A configuration that the operator's commands can run with.
+pub struct AdminConfig {
+    /// What every stored name begins with; ends with a colon.
+    pub key_prefix: String,
+    /// Where the records are; the user is `admin.aclUserConfig`, or the service's own where that is absent.
+    pub redis: Redis,
+    /// The gateway's secrets, newest first; empty where none is named.
+    pub gateway_secrets: Vec<Zeroizing<Vec<u8>>>,
+    /// The namespace of the gateway meant, where none is given on the command line.
+    pub namespace: Option<String>,
+    /// Its name, likewise.
+    pub name: Option<String>,
+}
+
+impl fmt::Debug for AdminConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let secrets = self.gateway_secrets.len();
+        f.debug_struct("AdminConfig")
+            .field("redis", &self.redis)
+            .field("gateway_secrets", &secrets)
+            .finish_non_exhaustive()
+    }
+}
+
+impl AdminConfig {
+    /// Reads the bridge's configuration for a command: the text of the file, and the environment with overrides and
+    /// secrets. Where the service would listen does not matter; its own user is asked for only where `admin` names none.
+    ///
+    /// # Errors
+    /// Every [`Problem`] found.
+    pub fn read(text: &str, environment: &BTreeMap<String, String>) -> Result<Self, Vec<Problem>> {
+        let (mut raw, mut reader) = parse(text, environment)?;
+        let admin = std::mem::take(&mut raw.admin);
+        let own = admin.acl_user_config.map(|own| {
+            raw.redis.acl_user_config = RawUser::default();
+            reader.user(&own, "admin.aclUserConfig")
+        });
+        let key_prefix = reader.prefix(raw.key_prefix);
+        let redis =
+            reader.redis(raw.redis).map(|redis| Redis { user: own.unwrap_or_else(|| redis.user.clone()), ..redis });
+        let mut gateway_secrets = Vec::new();
+        for (index, reference) in admin.gateway_secrets.iter().enumerate() {
+            let found = reader.secret(reference, &format!("admin.gatewaySecrets[{index}]")).map(Zeroizing::new);
+            // As the filter reads them: without the line's end that files and shells leave behind.
+            gateway_secrets.extend(found.map(|text| Zeroizing::new(text.trim().as_bytes().to_vec())));
+        }
+        match (key_prefix, redis) {
+            (Some(key_prefix), Some(redis)) if reader.problems.is_empty() => {
+                Ok(Self { key_prefix, redis, gateway_secrets, namespace: admin.namespace, name: admin.name })
+            }
+            (Some(_) | None, _) => Err(reader.problems),
+        }
+    }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct RawAdmin {
+    acl_user_config: Option<RawUser>,
+    gateway_secrets: Vec<RawReference>,
+    namespace: Option<String>,
+    name: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    const TEXT: &str = r#"
+listen: { unix: /b }
+redis: { addr: a, aclUserConfig: { username: { env: SERVING }, password: { env: SERVING_PASSWORD } } }
+admin:
+  aclUserConfig: { username: { env: ADMIN }, password: { env: ADMIN_PASSWORD } }
+  gatewaySecrets: [{ env: NEW }, { env: OLD }]
+  namespace: prod
+"#;
+
+    fn environment(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+        pairs.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect()
+    }
+
+    #[test]
+    fn commands_and_the_service_each_need_their_own_variables_only() {
+        let admin = [("ADMIN", "operator"), ("ADMIN_PASSWORD", "hidden"), ("NEW", "first\n"), ("OLD", "second")];
+        let config = AdminConfig::read(TEXT, &environment(&admin)).unwrap();
+        assert_eq!(config.redis.user.name.as_deref(), Some("operator"));
+        assert_eq!(
+            config.gateway_secrets.iter().map(|secret| secret.as_slice()).collect::<Vec<_>>(),
+            [&b"first"[..], b"second"]
+        );
+        assert_eq!((config.namespace.as_deref(), config.name), (Some("prod"), None));
+        let shown = format!("{:?}", AdminConfig::read(TEXT, &environment(&admin)).unwrap());
+        assert!(!shown.contains("hidden") && !shown.contains("first"), "{shown}");
+        let serving = [("SERVING", "bridge"), ("SERVING_PASSWORD", "x")];
+        assert_eq!(Config::read(TEXT, &environment(&serving)).unwrap().redis.user.name.as_deref(), Some("bridge"));
+    }
+
+    #[test]
+    fn what_is_missing_is_named_with_its_path() {
+        let problems = |text: &str| -> Vec<String> {
+            let found = AdminConfig::read(text, &environment(&[("ADMIN", "operator")])).unwrap_err();
+            found.into_iter().map(|problem| problem.path).collect()
+        };
+        let expected = ["admin.aclUserConfig.password", "admin.aclUserConfig.password", "admin.gatewaySecrets[0]"];
+        assert_eq!(problems(TEXT)[..1], expected[..1]);
+        assert!(problems(TEXT).contains(&expected[2].to_owned()));
+        assert_eq!(problems(&TEXT.replace("namespace", "space")).first().map(String::as_str), Some("admin.space"));
+    }
+
+    #[test]
+    fn without_a_user_of_their_own_commands_take_the_services() {
+        let text = "listen: { unix: /b }\nredis: { addr: a, aclUserConfig: { password: { env: P } } }";
+        let config = AdminConfig::read(text, &environment(&[("P", "x")])).unwrap();
+        assert_eq!(config.redis.user.password.as_ref().unwrap().as_str(), "x");
+        assert!(config.gateway_secrets.is_empty());
+    }
+}

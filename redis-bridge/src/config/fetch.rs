@@ -1,0 +1,209 @@
+//! The part on fetching: whom the bridge may speak to outside, and how often.
+
+use std::net::IpAddr;
+
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use serde::Deserialize;
+
+use super::Reader;
+
+/// Whom documents may be fetched from, and how often.
+#[derive(Debug, Clone)]
+pub struct Fetch {
+    /// The ports that an address may name.
+    pub ports: Vec<u16>,
+    /// The hosts that an address may name.
+    pub domains: Vec<Domains>,
+    /// The most fetches of one host a minute.
+    pub per_host_per_minute: u32,
+    /// The most fetches a minute.
+    pub per_minute: u32,
+    /// Who vouches for the servers.
+    pub roots: RootCertStore,
+    /// Addresses that may be spoken to although they are not public.
+    pub allow_addresses: Vec<Network>,
+}
+
+/// Some hosts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Domains {
+    /// Every host.
+    All,
+    /// This host.
+    One(String),
+    /// Every host below; the text starts with a dot.
+    Below(String),
+}
+
+impl Domains {
+    /// Whether a host, in lower case, is one of them.
+    #[must_use]
+    pub fn contains(&self, host: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::One(known) => host == known,
+            Self::Below(end) => host.len() > end.len() && host.ends_with(end),
+        }
+    }
+
+    /// `*`, `name` or `*.name`.
+    fn parse(text: &str) -> Option<Self> {
+        let is_host = |host: &str| {
+            let letters = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_');
+            let label = |label: &str| (1..=63).contains(&label.len()) && label.bytes().all(letters);
+            host.len() <= 253 && host.split('.').all(label) && host.parse::<IpAddr>().is_err()
+        };
+        match text.strip_prefix('*') {
+            Some("") => Some(Self::All),
+            Some(end) => end.strip_prefix('.').filter(|host| is_host(host)).map(|_| Self::Below(end.to_owned())),
+            None => is_host(text).then(|| Self::One(text.to_owned())),
+        }
+    }
+}
+
+/// The addresses that begin with the same bits (RFC 4632 section 3.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Network {
+    address: IpAddr,
+    bits: u32,
+}
+
+impl Network {
+    /// An address and how many of its bits count.
+    pub(crate) const fn new(address: IpAddr, bits: u32) -> Self {
+        Self { address, bits }
+    }
+
+    /// Whether an address is in it. One of another family never is.
+    #[must_use]
+    pub fn contains(&self, address: IpAddr) -> bool {
+        match (self.address, address) {
+            (IpAddr::V4(own), IpAddr::V4(other)) => (own.to_bits() ^ other.to_bits()).leading_zeros() >= self.bits,
+            (IpAddr::V6(own), IpAddr::V6(other)) => (own.to_bits() ^ other.to_bits()).leading_zeros() >= self.bits,
+            (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
+        }
+    }
+
+    /// `address/bits`.
+    fn parse(text: &str) -> Option<Self> {
+        let (address, bits) = text.split_once('/')?;
+        let (address, bits) = (address.parse::<IpAddr>().ok()?, bits.parse::<u32>().ok()?);
+        let most = if address.is_ipv4() { 32 } else { 128 };
+        (bits <= most).then_some(Self { address, bits })
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct RawFetch {
+    allowed_ports: Vec<u16>,
+    allowed_domains: Vec<String>,
+    per_host_per_minute: u32,
+    per_minute: u32,
+    ca_cert: Option<String>,
+    allow_addresses: Vec<String>,
+}
+
+impl Default for RawFetch {
+    fn default() -> Self {
+        Self {
+            allowed_ports: vec![443],
+            allowed_domains: vec!["*".to_owned()],
+            per_host_per_minute: 10,
+            per_minute: 60,
+            ca_cert: None,
+            allow_addresses: Vec::new(),
+        }
+    }
+}
+
+impl Reader<'_> {
+    pub(super) fn fetch(&mut self, raw: RawFetch) -> Option<Fetch> {
+        if raw.allowed_ports.is_empty() || raw.allowed_ports.len() > LISTED || raw.allowed_ports.contains(&0) {
+            self.problem("fetch.allowedPorts", format!("must name 1 to {LISTED} ports"));
+        }
+        let domains = self.list(&raw.allowed_domains, "fetch.allowedDomains", Domains::parse, DOMAIN_FORM);
+        if raw.allowed_domains.is_empty() {
+            self.problem("fetch.allowedDomains", "must name a host, or \"*\" for all");
+        }
+        let networks = self.list(&raw.allow_addresses, "fetch.allowAddresses", Network::parse, NETWORK_FORM);
+        for (path, rate) in [("fetch.perHostPerMinute", raw.per_host_per_minute), ("fetch.perMinute", raw.per_minute)] {
+            if !(1..=PER_MINUTE).contains(&rate) {
+                self.problem(path, format!("must be from 1 to {PER_MINUTE}"));
+            }
+        }
+        let roots = match raw.ca_cert {
+            Some(file) => self.named_roots(&file),
+            None => self.system_roots(),
+        };
+        Some(Fetch {
+            ports: raw.allowed_ports,
+            domains,
+            per_host_per_minute: raw.per_host_per_minute,
+            per_minute: raw.per_minute,
+            roots: roots?,
+            allow_addresses: networks,
+        })
+    }
+
+    fn list<T>(&mut self, texts: &[String], path: &str, parse: fn(&str) -> Option<T>, form: &str) -> Vec<T> {
+        if texts.len() > LISTED {
+            self.problem(path, format!("must have at most {LISTED} entries"));
+        }
+        texts.iter().filter_map(|text| self.known(parse(text), path, &format!("{text:?} is not {form}"))).collect()
+    }
+
+    fn named_roots(&mut self, file: &str) -> Option<RootCertStore> {
+        const PATH: &str = "fetch.caCert";
+        let pem = self.file(file, PATH)?;
+        let mut roots = RootCertStore::empty();
+        let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+        let added = read.ok().is_some_and(|read| read.into_iter().all(|certificate| roots.add(certificate).is_ok()));
+        self.known((added && !roots.is_empty()).then_some(roots), PATH, &format!("{file} holds no certificates in PEM"))
+    }
+
+    fn system_roots(&mut self) -> Option<RootCertStore> {
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        let found = (!roots.is_empty()).then_some(roots);
+        self.known(found, "fetch.caCert", "is missing, and this system has no certificate authorities of its own")
+    }
+}
+
+const LISTED: usize = 64;
+const PER_MINUTE: u32 = 6_000;
+const DOMAIN_FORM: &str = "\"*\", a host's name in lower case, or \"*.\" and one";
+const NETWORK_FORM: &str = "an address and a number of bits, like 10.0.0.0/8";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pattern_stands_for_the_hosts_it_names() {
+        let is = |pattern: &str, host: &str| Domains::parse(pattern).unwrap().contains(host);
+        assert!(is("*", "a.example") && is("a.example", "a.example") && is("*.example", "a.example"));
+        assert!(is("*.example", "b.a.example"));
+        assert!(!is("a.example", "b.a.example") && !is("*.a.example", "a.example"));
+        assert!(!is("*.example", "badexample") && !is("*.example", ".example") && !is("a.example", "a.example.evil"));
+        for pattern in ["", ".", "*.", "**", "*a", "a.*", "a..b", "A.example", "a.example.", "10.0.0.1", "a b", "a/b"] {
+            assert_eq!(Domains::parse(pattern), None, "{pattern}");
+        }
+    }
+
+    #[test]
+    fn a_network_is_all_that_begins_like_it() {
+        let is = |network: &str, address: &str| Network::parse(network).unwrap().contains(address.parse().unwrap());
+        assert!(is("10.1.0.0/16", "10.1.0.0") && is("10.1.0.0/16", "10.1.255.255"));
+        assert!(!is("10.1.0.0/16", "10.0.255.255") && !is("10.1.0.0/16", "10.2.0.0"));
+        assert!(is("10.1.2.3/32", "10.1.2.3") && !is("10.1.2.3/32", "10.1.2.2"));
+        assert!(is("0.0.0.0/0", "255.1.2.3") && !is("0.0.0.0/0", "::1") && !is("::/0", "1.2.3.4"));
+        assert!(is("fd00::/8", "fdff::1") && !is("fd00::/8", "fe00::1") && is("::1/128", "::1"));
+        assert!(!is("127.0.0.0/8", "::ffff:127.0.0.1"));
+        for network in ["", "10.0.0.0", "10.0.0.0/33", "::/129", "10.0.0/8", "10.0.0.0/-1", "a/8", "10.0.0.0/8/8"] {
+            assert_eq!(Network::parse(network), None, "{network}");
+        }
+    }
+}

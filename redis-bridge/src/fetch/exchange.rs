@@ -1,0 +1,103 @@
+//! One request and its answer, over a connection that is there already.
+
+use http_body_util::{BodyExt as _, Empty, LengthLimitError, Limited};
+use hyper::body::{Body as _, Bytes, Incoming};
+use hyper::client::conn::http1;
+use hyper::header::{
+    ACCEPT, ACCEPT_ENCODING, AGE, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, HOST, USER_AGENT,
+};
+use hyper::{HeaderMap, Request, Response};
+use hyper_util::rt::TokioIo;
+use portcullis_storage_api::wire::{CONTENT_TYPE_BYTES, DOCUMENT_BYTES, Document, DocumentBody, FetchFailure};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::target::Target;
+
+/// Asks for a document without any credential, and reads no more of the answer than a document may have.
+pub(super) async fn exchange(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    target: &Target,
+) -> Result<Document, FetchFailure> {
+    let request = Request::get(target.path())
+        .header(HOST, target.authority())
+        .header(ACCEPT, "application/json")
+        // A small body that becomes a large one is not wanted.
+        .header(ACCEPT_ENCODING, "identity")
+        .header(USER_AGENT, "portcullis")
+        .header(CONNECTION, "close")
+        .body(Empty::<Bytes>::new())
+        .map_err(|_| FetchFailure::BadUrl)?;
+    let connected =
+        http1::Builder::new().max_buf_size(HEADER_BYTES).max_headers(HEADERS).handshake(TokioIo::new(stream));
+    let (mut sender, connection) = connected.await.map_err(|_| FetchFailure::Connect)?;
+    // The connection ends with the exchange, however that ends: nothing goes on in the background.
+    let reading = async {
+        let answer = sender.send_request(request).await.map_err(|_| FetchFailure::Connect)?;
+        read(answer).await
+    };
+    let (mut reading, mut connection) = (std::pin::pin!(reading), std::pin::pin!(connection));
+    tokio::select! {
+        read = &mut reading => read,
+        // What was received before it ended is still to be read.
+        _ = &mut connection => reading.await,
+    }
+}
+
+async fn read(answer: Response<Incoming>) -> Result<Document, FetchFailure> {
+    match answer.status().as_u16() {
+        200 => {}
+        300..=399 => return Err(FetchFailure::Redirect),
+        _ => return Err(FetchFailure::Status),
+    }
+    let content_type = content_type(answer.headers()).ok_or(FetchFailure::ContentType)?;
+    let max_age_seconds = max_age(answer.headers());
+    let most = u64::try_from(DOCUMENT_BYTES).unwrap_or(u64::MAX);
+    if answer.body().size_hint().lower() > most {
+        return Err(FetchFailure::TooLarge);
+    }
+    let body = match Limited::new(answer.into_body(), DOCUMENT_BYTES).collect().await {
+        Ok(body) => body.to_bytes(),
+        Err(error) if error.is::<LengthLimitError>() => return Err(FetchFailure::TooLarge),
+        Err(_) => return Err(FetchFailure::Connect),
+    };
+    let body = DocumentBody::new(body.to_vec()).map_err(|_| FetchFailure::TooLarge)?;
+    Ok(Document { content_type, body, max_age_seconds })
+}
+
+/// The media type, if the answer is JSON (RFC 8259, or of a type that ends so by RFC 6839 section 3.1) as it is.
+fn content_type(headers: &HeaderMap) -> Option<String> {
+    let encoded = headers.get(CONTENT_ENCODING).is_some_and(|encoding| encoding.as_bytes() != b"identity");
+    let mut types = headers.get_all(CONTENT_TYPE).iter();
+    let (Some(only), None, false) = (types.next(), types.next(), encoded) else { return None };
+    let essence = only.to_str().ok()?.split(';').next()?.trim().to_ascii_lowercase();
+    let subtype = essence.strip_prefix("application/")?;
+    let letters = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&byte);
+    let is_json = subtype == "json" || subtype.strip_suffix("+json").is_some_and(|name| !name.is_empty());
+    (is_json && subtype.bytes().all(letters) && essence.len() <= CONTENT_TYPE_BYTES).then_some(essence)
+}
+
+/// How long the answer may be kept from now (RFC 9111 section 4.2). What contradicts itself or cannot be read may not be.
+fn max_age(headers: &HeaderMap) -> Option<u64> {
+    let mut least = None;
+    for line in headers.get_all(CACHE_CONTROL) {
+        for directive in line.to_str().unwrap_or("no-store").split(',') {
+            let (name, value) = directive.split_once('=').unwrap_or((directive, ""));
+            let seconds = match name.trim().to_ascii_lowercase().as_str() {
+                "no-store" | "no-cache" | "private" => 0,
+                "max-age" => value.trim().parse().unwrap_or(0),
+                _ => continue,
+            };
+            least = Some(least.map_or(seconds, |known: u64| known.min(seconds)));
+        }
+    }
+    let age = headers.get(AGE).and_then(|age| age.to_str().ok()?.trim().parse().ok()).unwrap_or(0);
+    least.map(|seconds| seconds.saturating_sub(age))
+}
+
+/// The least that hyper takes is 8 KiB.
+const HEADER_BYTES: usize = 16 * 1024;
+const HEADERS: usize = 64;
+
+#[cfg(test)]
+#[path = "exchange_tests.rs"]
+mod tests;

@@ -55,8 +55,7 @@ impl Bearer {
             return Err(BearerError::List);
         }
         let body = token.trim_end_matches('=');
-        // Every byte is looked at: without a way out half way, many are compared at once.
-        if body.is_empty() || !body.bytes().fold(true, |all, byte| all & is_token_byte(byte)) {
+        if body.is_empty() || !body.bytes().all(is_token_byte) {
             return Err(BearerError::Malformed);
         }
         Ok(Some(token))
@@ -93,11 +92,10 @@ fn is_scheme(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
 
+#[inline]
 fn is_token_byte(byte: u8) -> bool {
-    let letter = (byte | 0x20).wrapping_sub(b'a') < 26;
-    // `-`, `.`, `/` and the digits follow each other.
-    let digit_or_mark = byte.wrapping_sub(b'-') < 13;
-    letter | digit_or_mark | (byte == b'_') | (byte == b'~') | (byte == b'+')
+    // Most are letters, of either case; `-`, `.`, `/` and the digits follow each other.
+    (byte | 0x20).wrapping_sub(b'a') < 26 || byte.wrapping_sub(b'-') < 13 || matches!(byte, b'_' | b'~' | b'+')
 }
 
 const MAX_VALUE_BYTES: usize = 16 * 1024;

@@ -27,6 +27,10 @@ const RETRY_SECONDS: u64 = 5;
 /// What verification proved about a token.
 #[derive(Clone)]
 pub struct TokenFacts {
+    /// The user.
+    pub subject: Rc<str>,
+    /// The client.
+    pub client: Rc<str>,
     /// What the audit trail says when it is let through.
     pub audit: Rc<Rendered>,
     /// The session it was issued from.
@@ -251,6 +255,8 @@ mod tests {
 
     fn entry(byte: u8) -> CachedToken {
         let facts = TokenFacts {
+            subject: Rc::from("user"),
+            client: Rc::from("client"),
             audit: Rendered::new(Audit::new(Decision::Allow, "valid_token")),
             session: session(byte),
             resource: 0,

@@ -178,13 +178,16 @@ impl Call<'_> {
             return Ok(self.by_what_is_known(known, ports));
         }
         let token = self.verify(bearer, ports)?;
+        let (subject, client) = (Rc::from(token.subject()), Rc::from(token.client_id()));
         let facts = TokenFacts {
             audit: Rendered::new(Audit {
-                subject: Some(Rc::from(token.subject())),
-                client: Some(Rc::from(token.client_id())),
+                subject: Some(Rc::clone(&subject)),
+                client: Some(Rc::clone(&client)),
                 resource: Some(Rc::clone(&self.resource.name)),
                 ..Audit::new(Decision::Allow, "valid_token")
             }),
+            subject,
+            client,
             session: token.session(),
             resource: self.index,
             expires_at: token.expires_at(),

@@ -244,5 +244,6 @@ async fn access_log(bed: &Testbed) -> String {
 /// Subject, client, resource, decision and reason; empty where the log has none.
 fn audit(entry: &Value) -> [String; 5] {
     let said: Value = serde_json::from_str(entry["audit"].as_str().unwrap_or_default()).unwrap_or_default();
-    ["subject", "client", "resource", "decision", "reason"].map(|name| said[name].as_str().unwrap_or_default().to_owned())
+    ["subject", "client", "resource", "decision", "reason"]
+        .map(|name| said[name].as_str().unwrap_or_default().to_owned())
 }

@@ -88,7 +88,8 @@ impl fmt::Display for Key {
 /// Lowercase hexadecimal digits. Every sealed record is bound to its name, so this is part of each call's cost, and
 /// formatting byte by byte takes twenty times as long.
 fn hex<'a>(bytes: &[u8; 32], digits: &'a mut [u8; 64]) -> &'a str {
-    let digit = |value: u8| if value < 10 { b'0'.wrapping_add(value) } else { b'a'.wrapping_sub(10).wrapping_add(value) };
+    let digit =
+        |value: u8| if value < 10 { b'0'.wrapping_add(value) } else { b'a'.wrapping_sub(10).wrapping_add(value) };
     let (pairs, _) = digits.as_chunks_mut::<2>();
     for (pair, byte) in pairs.iter_mut().zip(bytes) {
         *pair = [digit(byte >> 4), digit(byte & 0x0f)];

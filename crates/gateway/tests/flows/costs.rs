@@ -29,6 +29,7 @@ const CEILINGS: [(&str, u64); 6] = [
 
 #[test]
 #[ignore = "needs valgrind and an optimised build: run by make costs"]
+#[expect(clippy::print_stdout, reason = "the counts are what one runs it for")]
 fn no_path_takes_more_instructions_than_its_ceiling() {
     let taken = CEILINGS.map(|(path, ceiling)| {
         let taken = instructions(path, FEW + MORE).saturating_sub(instructions(path, FEW)) / MORE;
@@ -47,6 +48,7 @@ fn no_path_takes_more_instructions_than_its_ceiling() {
 /// The work itself, for the guard's other process.
 #[test]
 #[ignore = "run by the guard, under valgrind"]
+#[expect(clippy::disallowed_methods, reason = "told by the guard what to do")]
 fn work() {
     let path = std::env::var(PATH).expect("the path");
     let times: u64 = std::env::var(TIMES).expect("how often").parse().expect("a number");

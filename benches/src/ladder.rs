@@ -86,15 +86,19 @@ pub fn tell(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
-struct Spread {
-    least: f64,
-    median: f64,
-    most: f64,
+/// The least, the middle and the most of some values.
+pub struct Spread {
+    /// The least.
+    pub least: f64,
+    /// The middle one.
+    pub median: f64,
+    /// The most.
+    pub most: f64,
 }
 
 impl Spread {
     /// Of at least one value.
-    fn of(values: impl Iterator<Item = f64>) -> Self {
+    pub fn of(values: impl Iterator<Item = f64>) -> Self {
         let mut values: Vec<f64> = values.collect();
         values.sort_by(f64::total_cmp);
         let at = |index: usize| values.get(index).copied().unwrap_or(f64::NAN);
@@ -108,7 +112,9 @@ fn median_of(rungs: &[Rung], key: &str) -> f64 {
     Spread::of(samples.map(|sample| sample.cpu_us)).median
 }
 
-fn round(value: f64) -> f64 {
+/// To two places.
+#[must_use]
+pub fn round(value: f64) -> f64 {
     (value * 100.0).round() / 100.0
 }
 

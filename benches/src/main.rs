@@ -1,8 +1,10 @@
-//! `make bench`: what a request costs inside Envoy, as a ladder measured in one run on one Envoy.
+//! `make bench`: what a request costs inside Envoy, as a ladder measured in one run on one Envoy; and what the bridge
+//! costs beside Redis itself ([`bridge`]).
 //!
 //! Reading order: here, then [`rung`] (one measurement), [`ladder`] (all of them in turn, and the table), [`load`] (the
 //! requests), [`envoy`] (what stands on which port), [`gateway`] (logins and tokens).
 
+mod bridge;
 mod cpu;
 mod envoy;
 mod gateway;
@@ -31,6 +33,9 @@ fn main() -> ExitCode {
     if env::args().nth(1).as_deref() == Some(instant_service::ARGUMENT) {
         return instant_service::serve().map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS);
     }
+    if env::args().nth(1).as_deref() == Some(bridge::copier::ARGUMENT) {
+        return bridge::copier::serve().map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS);
+    }
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
@@ -43,6 +48,20 @@ fn main() -> ExitCode {
 fn run() -> Result<(), String> {
     let rounds = number("ROUNDS", 5)?.max(1);
     let seconds = number("BENCH_SECONDS", 90)?.max(1);
+    let folder = target().join("bench");
+    let only = env::var("ONLY").unwrap_or_default();
+    match only.as_str() {
+        "bridge" => bridge::run(rounds, seconds, &folder),
+        "ladder" => run_ladder(rounds, seconds),
+        "" => {
+            bridge::run(rounds, seconds, &folder)?;
+            run_ladder(rounds, seconds)
+        }
+        _ => Err(format!("ONLY={only} is neither ladder nor bridge")),
+    }
+}
+
+fn run_ladder(rounds: usize, seconds: usize) -> Result<(), String> {
     let dir = tempfile::Builder::new().prefix("portcullis-bench-").tempdir().map_err(text)?;
     let pinned = cpu::can_pin();
     if pinned {

@@ -11,6 +11,7 @@ pub mod admin;
 mod callers;
 mod cluster;
 pub mod config;
+mod descriptors;
 mod fault;
 mod fetch;
 mod followers;

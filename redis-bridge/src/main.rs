@@ -56,7 +56,8 @@ fn main() -> ExitCode {
         Err(code) => return code,
     };
     warn_of_insecurity(&config.redis);
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    // One thread: what an operation costs is less than waking another thread for it.
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error.to_string()),
     };

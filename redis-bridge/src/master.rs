@@ -1,7 +1,7 @@
 //! The connections to one master: one that many commands share, and a few that durable writes have to themselves.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use redis::aio::MultiplexedConnection;
 use tokio::sync::{Semaphore, watch};
@@ -22,7 +22,7 @@ pub(crate) struct Master {
     idle: Mutex<Vec<MultiplexedConnection>>,
     /// WAIT holds up its whole connection, so that each has one user at a time; this bounds how many there are.
     durable: Semaphore,
-    followers: Followers,
+    followers: Arc<Followers>,
     retired: watch::Sender<bool>,
     /// A connection broke; it does not come back by itself, whatever the server says on another.
     broken: AtomicBool,
@@ -54,8 +54,13 @@ impl From<Fault> for Undone {
 }
 
 impl Master {
-    /// Takes over a connection to a server that said it is the master, and has so many replicas.
-    pub(crate) fn new(endpoint: Endpoint, dialer: Dialer, shared: MultiplexedConnection, replicas: u64) -> Self {
+    /// Takes over a connection to a server that said it is the master, and has these replicas.
+    pub(crate) fn new(
+        endpoint: Endpoint,
+        dialer: Dialer,
+        shared: MultiplexedConnection,
+        followers: Arc<Followers>,
+    ) -> Self {
         let (idle, durable) = (Mutex::new(Vec::new()), Semaphore::new(DURABLE_CONNECTIONS));
         Self {
             endpoint,
@@ -63,7 +68,7 @@ impl Master {
             shared,
             idle,
             durable,
-            followers: Followers::new(replicas),
+            followers,
             retired: watch::Sender::new(false),
             broken: AtomicBool::new(false),
         }

@@ -3,7 +3,7 @@
 //! The braces are a hash tag: everything of one gateway has one slot, so a script may touch two names in a cluster too.
 //! Every part is of a type that cannot hold a colon, a brace or a pattern, so no caller can name anything else.
 
-use portcullis_storage_api::wire::{IdempotencyKey, Space};
+use portcullis_storage_api::wire::{IdempotencyKey, Space, hex};
 use portcullis_storage_api::{Key, Kind};
 use serde::Deserialize as _;
 use serde::de::value::{Error, StrDeserializer};
@@ -38,7 +38,8 @@ impl Names {
 
     /// A record, a lock or a bucket.
     pub(crate) fn record(&self, space: &Space, key: &Key) -> String {
-        format!("{}{key}", self.of_space(space))
+        let id = hex(&key.id);
+        [&self.prefix, "{", space.namespace(), ":", space.name(), "}:", key.kind.name(), ":", &id].concat()
     }
 
     /// The cluster's slot of everything in a space.
@@ -48,14 +49,13 @@ impl Names {
 
     /// A set.
     pub(crate) fn set(&self, space: &Space, key: &Key) -> String {
-        format!("{}:members", self.record(space, key))
+        self.record(space, key) + ":members"
     }
 
     /// The memory of one mutation's answer. It holds the verb and the record too: an idempotency key used twice for two
     /// things is two keys, and one caller's key never answers for another record.
     pub(crate) fn memory(&self, space: &Space, key: &Key, script: Script, idempotency: IdempotencyKey) -> String {
-        let digits: String = idempotency.0.iter().map(|byte| format!("{byte:02x}")).collect();
-        format!("{}:{}:{digits}", self.record(space, key), script.name())
+        [&self.record(space, key), ":", script.name(), ":", &hex(&idempotency.0)].concat()
     }
 
     /// What matches all names of a space, or those of one kind. Only its last letter means more than itself.

@@ -12,6 +12,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::config::{DurabilityMode, Endpoint, Place, Redis};
 use crate::fault::Fault;
+use crate::followers::Followers;
 use crate::link::{Dialer, is_master, replicas};
 use crate::master::Master;
 use crate::metrics::Metrics;
@@ -75,6 +76,8 @@ pub(crate) struct Seeker {
     is_replica: bool,
     /// The replicas that are connected to the master that was asked last.
     replicas: u64,
+    /// Those of the last master that was found. A connection that broke must not make a missed replica forgotten.
+    followers: Option<(Endpoint, Arc<Followers>)>,
     denied: bool,
     /// Questions since WAIT was denied.
     since_denied: u32,
@@ -128,6 +131,7 @@ impl Seeker {
             takes_replicas: false,
             is_replica: false,
             replicas: 0,
+            followers: None,
             denied: false,
             since_denied: 0,
         }
@@ -291,7 +295,13 @@ impl Seeker {
         self.questions = Some(questions);
         self.denied = false;
         self.question().await?;
-        Ok(Master::new(endpoint.clone(), self.masters.clone(), shared, self.replicas))
+        let followers = match self.followers.take() {
+            Some((known, followers)) if known == *endpoint => followers,
+            Some(_) | None => Arc::new(Followers::new(self.replicas)),
+        };
+        followers.connected(self.replicas);
+        self.followers = Some((endpoint.clone(), Arc::clone(&followers)));
+        Ok(Master::new(endpoint.clone(), self.masters.clone(), shared, followers))
     }
 
     /// Whether a master that was found is one still, and all its connections are whole.

@@ -19,6 +19,7 @@ use tokio::sync::Semaphore;
 use crate::activity::{Activity, unless_idle};
 use crate::callers::{Grant, Rights};
 use crate::config::Config;
+use crate::descriptors;
 use crate::fetch::{Fetcher, SystemResolver};
 use crate::listen::{Listener, Unwelcome};
 use crate::masters::Masters;
@@ -78,6 +79,7 @@ pub async fn check(config: &Config) -> Result<String, StartError> {
 /// # Errors
 /// A [`StartError`] where serving cannot begin. Trouble with Redis is none: it is answered with refusals until it ends.
 pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(), StartError> {
+    descriptors::allow(config.limits.connections);
     let listener = Listener::bind(&config.listen).await?;
     let metrics_listener = match config.metrics {
         Some(address) => Some(TcpListener::bind(address).await.map_err(StartError::Metrics)?),
@@ -184,7 +186,8 @@ fn refuse(metrics: &Metrics, unwelcome: &Unwelcome) {
 fn http_server() -> auto::Builder<TokioExecutor> {
     let mut server = auto::Builder::new(TokioExecutor::new());
     // No time-out of the library's own: it has none for HTTP/2, nor before it knows which of the two it is.
-    server.http1().header_read_timeout(None).max_buf_size(HEADER_BYTES);
+    // Head and body in one piece: to copy so little is quicker than to have the kernel gather it.
+    server.http1().header_read_timeout(None).max_buf_size(HEADER_BYTES).writev(false);
     server.http2().timer(TokioTimer::new()).max_concurrent_streams(256).max_header_list_size(16 * 1024);
     server
 }

@@ -79,6 +79,18 @@ impl Bridge {
         answer
     }
 
+    /// The memory that it holds at the moment, in MiB.
+    ///
+    /// # Panics
+    /// When it has ended.
+    #[must_use]
+    pub fn resident_mib(&self) -> f64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.process.id())).expect("the bridge runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib: Option<f64> = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse().ok());
+        kib.expect("a resident size") / 1024.0
+    }
+
     /// The value of the metric whose line starts so; 0 when there is none yet.
     #[must_use]
     pub fn metric(&self, line: &str) -> u64 {

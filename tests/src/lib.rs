@@ -28,5 +28,6 @@ pub mod process;
 pub mod recorder;
 pub mod redis;
 pub mod resp;
+pub mod slow_wire;
 pub mod testbed;
 pub mod wire;

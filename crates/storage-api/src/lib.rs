@@ -81,21 +81,8 @@ impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.kind.name())?;
         f.write_str(":")?;
-        f.write_str(hex(&self.id, &mut [0; 64]))
+        f.write_str(&wire::hex(&self.id))
     }
-}
-
-/// Lowercase hexadecimal digits. Every sealed record is bound to its name, so this is part of each call's cost, and
-/// formatting byte by byte takes twenty times as long.
-fn hex<'a>(bytes: &[u8; 32], digits: &'a mut [u8; 64]) -> &'a str {
-    let digit =
-        |value: u8| if value < 10 { b'0'.wrapping_add(value) } else { b'a'.wrapping_sub(10).wrapping_add(value) };
-    let (pairs, _) = digits.as_chunks_mut::<2>();
-    for (pair, byte) in pairs.iter_mut().zip(bytes) {
-        *pair = [digit(byte >> 4), digit(byte & 0x0f)];
-    }
-    // Digits are ASCII.
-    std::str::from_utf8(digits).unwrap_or_default()
 }
 
 /// A record's version. Two writes of one name never share a version, also across a deletion.

@@ -20,7 +20,7 @@ pub use requests::{
     TakeTokens, Unlock,
 };
 pub use secrets::{Revision, Secret, SecretName, SecretValue, Secrets, SecretsAnswer};
-pub use text::{IdempotencyKey, Malformed, Member, Space, Value};
+pub use text::{IdempotencyKey, Malformed, Member, Space, Value, hex};
 
 /// What can be asked. There is no other verb, and none that carries a store's own command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

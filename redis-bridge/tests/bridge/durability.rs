@@ -80,6 +80,20 @@ async fn one_of_two_replicas_is_missed_for_as_long_as_it_may_be_the_next_master(
 }
 
 #[tokio::test]
+async fn a_replica_is_missed_also_after_the_masters_connections_broke() {
+    let server = RedisServer::start(&acl_with_wait(), &[]);
+    let mut replicas = [(); 2].map(|()| RedisServer::replica_of(server.port, &acl_with_wait()));
+    let bridge = Bridge::start(&standalone(server.port), "durability: replicated");
+    let client = Client::new(&bridge.socket, true);
+    durably(&client, &durable_put(fresh())).await;
+    replicas[0].process.kill();
+    cli(server.port, &["CLIENT", "KILL", "TYPE", "normal"]);
+    until("the bridge has connected again", || bridge.log().contains("redis master connected again"));
+    let request = durable_put(fresh());
+    assert_eq!(client.call::<_, PutAnswer>(Verb::Put, &request).await, Err(RefusalCause::NotDurable));
+}
+
+#[tokio::test]
 async fn replicated_serves_nothing_without_the_grant_or_a_replica_and_names_what_is_missing() {
     let without_grant = RedisServer::start(SEED_ACL, &[]);
     let bridge = Bridge::start_unready(&standalone(without_grant.port), "durability: replicated");

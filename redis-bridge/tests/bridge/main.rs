@@ -26,6 +26,8 @@ mod filter_store;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
+mod limits;
+#[cfg(test)]
 mod mutual_tls;
 #[cfg(test)]
 mod rights;

@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use zeroize::Zeroizing;
 
 use super::requests::{refuse_unless, wait};
-use super::text::{Malformed, Text, of_hex, to_hex};
+use super::text::{Malformed, Text, hex, of_hex};
 use super::{SECRET_BYTES, SECRET_NAME_BYTES, SECRETS};
 
 /// `secrets`. Answered at once unless the revision is the known one; then once a content changes, or the time runs out.
@@ -143,7 +143,7 @@ impl Text for Revision {
     const FORM: &'static str = "64 lower-case hex digits";
 
     fn to_text(&self) -> String {
-        to_hex(&self.0)
+        hex(&self.0)
     }
 
     fn of_text(text: &str) -> Option<Self> {

@@ -1,10 +1,11 @@
 //! The words of the wire that are written as text: names, versions, values, and the keys that make retries safe.
 
 use std::fmt;
+use std::marker::PhantomData;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde::de::{Error as _, Unexpected, Visitor};
+use serde::de::{Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::fetch::DocumentBody;
@@ -88,6 +89,19 @@ pub struct IdempotencyKey(pub [u8; 16]);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Member(pub [u8; 32]);
 
+/// Bytes in lower-case hex digits, as ids and keys are spelled on the wire and in stored names.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    // Every stored name is made of these, so not by the formatter, which takes a call for each byte.
+    let digit = |nibble: u8| char::from(if nibble < 10 { b'0' } else { b'a' - 10 }.wrapping_add(nibble));
+    let mut text = String::with_capacity(bytes.len().saturating_mul(2));
+    for byte in bytes {
+        text.push(digit(byte >> 4));
+        text.push(digit(byte & 0xf));
+    }
+    text
+}
+
 /// What was given has not the form that the wire asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Malformed;
@@ -157,7 +171,7 @@ impl Text for Version {
     const FORM: &'static str = "16 lower-case hex digits";
 
     fn to_text(&self) -> String {
-        to_hex(&self.0.to_be_bytes())
+        hex(&self.0.to_be_bytes())
     }
 
     fn of_text(text: &str) -> Option<Self> {
@@ -169,7 +183,7 @@ impl Text for Owner {
     const FORM: &'static str = "32 lower-case hex digits";
 
     fn to_text(&self) -> String {
-        to_hex(&self.0)
+        hex(&self.0)
     }
 
     fn of_text(text: &str) -> Option<Self> {
@@ -181,7 +195,7 @@ impl Text for IdempotencyKey {
     const FORM: &'static str = "32 lower-case hex digits";
 
     fn to_text(&self) -> String {
-        to_hex(&self.0)
+        hex(&self.0)
     }
 
     fn of_text(text: &str) -> Option<Self> {
@@ -193,11 +207,27 @@ impl Text for Member {
     const FORM: &'static str = "64 lower-case hex digits";
 
     fn to_text(&self) -> String {
-        to_hex(&self.0)
+        hex(&self.0)
     }
 
     fn of_text(text: &str) -> Option<Self> {
         of_hex(text).map(Self)
+    }
+}
+
+/// Reads the text where it stands: copying the largest value only to decode it would cost as much again.
+struct TextVisitor<T>(PhantomData<T>);
+
+impl<T: Text> Visitor<'_> for TextVisitor<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(T::FORM)
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<T, E> {
+        // The text itself stays out of the message: it may be a value.
+        T::of_text(text).ok_or_else(|| E::invalid_value(Unexpected::Other("another text"), &self))
     }
 }
 
@@ -211,9 +241,7 @@ macro_rules! as_text {
 
         impl<'de> Deserialize<'de> for $type {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let text = String::deserialize(deserializer)?;
-                // The text itself stays out of the message: it may be a value.
-                Self::of_text(&text).ok_or_else(|| D::Error::invalid_value(Unexpected::Other("another text"), &Self::FORM))
+                deserializer.deserialize_str(TextVisitor(PhantomData))
             }
         }
     )+};
@@ -263,14 +291,6 @@ impl Visitor<'_> for TtlVisitor {
 fn is_label(text: &str) -> bool {
     let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     (1..=63).contains(&text.len()) && text.bytes().all(inner) && !text.starts_with('-') && !text.ends_with('-')
-}
-
-pub(super) fn to_hex(bytes: &[u8]) -> String {
-    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 0xf)]).collect()
-}
-
-fn digit(nibble: u8) -> char {
-    char::from_digit(u32::from(nibble), 16).unwrap_or('0')
 }
 
 pub(super) fn of_hex<const N: usize>(text: &str) -> Option<[u8; N]> {

@@ -16,7 +16,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test lint unit wasm stories module bridge chaos bench testbed audit docs clean tools system
+.PHONY: help run test lint unit wasm costs stories module bridge chaos bench testbed audit docs clean tools system
 
 help: ## list the verbs
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -29,6 +29,7 @@ test: ## everything: lint, unit tests natively and as wasm, the module, the stor
 	@$(MAKE) --no-print-directory lint
 	@$(MAKE) --no-print-directory unit
 	@$(MAKE) --no-print-directory wasm
+	@$(MAKE) --no-print-directory costs
 	@$(MAKE) --no-print-directory stories
 
 lint: system ## formatting, clippy, and documentation without broken links
@@ -46,6 +47,13 @@ wasm: system $(TOOLS)/bin/wasm-bindgen-test-runner
 		cargo test --target wasm32-wasip1 -p portcullis-protocol
 	CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER=$(TOOLS)/bin/wasm-bindgen-test-runner \
 		cargo test --target wasm32-unknown-unknown -p portcullis-protocol
+
+# Instructions, counted by valgrind: no busy machine changes them. In Rust alone, as in the module, so that a processor's
+# own instructions for ciphers and digests do not count.
+costs: system ## the regression guard: what each path takes in instructions, against its ceiling
+	RUSTFLAGS='--cfg chacha20_backend="soft" --cfg poly1305_backend="soft" --cfg sha2_backend="soft"' \
+		cargo test -q --profile costs -p portcullis-gateway --test flows -- \
+		--ignored --exact costs::no_path_takes_more_instructions_than_its_ceiling --nocapture
 
 # STORE=standalone or STORE=sentinel runs every story on that store; those that are about stores run on each anyway.
 stories: tools $(CONFORMANCE_READY)

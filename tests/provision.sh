@@ -19,6 +19,7 @@ has cc || wanted="$wanted gcc libc6-dev"
 has setpriv || wanted="$wanted util-linux"
 has redis-server || wanted="$wanted redis-server"
 has redis-sentinel || wanted="$wanted redis-sentinel"
+has valgrind || wanted="$wanted valgrind"
 has openssl || wanted="$wanted openssl"
 
 if [ -n "$wanted" ]; then

@@ -176,6 +176,13 @@ impl Login<'_> {
         })
     }
 
+    /// A token like those of this login, but for the name of its key, which nobody knows.
+    #[must_use]
+    pub fn of_unknown_key(&self) -> String {
+        let header = Header { alg: self.gateway.key.alg(), kid: "nobody-knows-this-key", typ: "at+jwt" };
+        jws::attach(&jws::encode(&header, &self.claims), &[7; 64])
+    }
+
     fn numbered_tokens(&self, numbers: std::ops::Range<usize>) -> Result<Vec<String>, String> {
         let key = &self.gateway.key;
         let header = Header { alg: key.alg(), kid: key.kid(), typ: "at+jwt" };

@@ -106,6 +106,9 @@ fn run_ladder(rounds: usize, seconds: usize) -> Result<(), String> {
     let es256_tokens = es256_login.more_tokens(needed)?;
     let rs256_tokens = rs256_login.more_tokens(needed)?;
 
+    let forged = rung::forge(&es256_login.token);
+    let malformed = es256_login.token.replace('.', "");
+    let unknown = es256_login.of_unknown_key();
     let es256_again = || Supply::Again(es256_login.token.clone());
     let rung = |key, listener, supply, passes, what| Rung {
         key,
@@ -124,7 +127,7 @@ fn run_ladder(rounds: usize, seconds: usize) -> Result<(), String> {
         "ext_authz over HTTP/1.1 to a service that answers at once; its time is included",
     );
     ext_authz.processes.push(service.id());
-    let mut rungs = [
+    let mut rungs = vec![
         rung("none", "none", es256_again(), Passes::Everything, "no filter but the router"),
         rung(
             "one_header",
@@ -176,8 +179,20 @@ fn run_ladder(rounds: usize, seconds: usize) -> Result<(), String> {
             Passes::GoodTokensInjected,
             "ours, a token never seen: RS256, otherwise the same",
         ),
+        rung("malformed", "es256", Supply::Again(malformed), Passes::Nobody, "the token is not a compact JWS"),
+        rung(
+            "unknown_key",
+            "es256",
+            Supply::Again(unknown),
+            Passes::Nobody,
+            "the token was signed with an unknown key",
+        ),
+        rung("bad_signature", "es256", Supply::Again(forged), Passes::Nobody, "the token signature is invalid"),
     ];
 
+    if let Some(wanted) = env::var("RUNGS").ok().filter(|wanted| !wanted.is_empty()) {
+        rungs.retain(|rung| COMPARED.contains(&rung.key) || wanted.split(',').any(|one| one == rung.key));
+    }
     for rung in &mut rungs {
         rung.prove().map_err(|why| format!("{why}\nEnvoy's log:\n{}", envoy.log_tail()))?;
     }
@@ -275,5 +290,7 @@ fn text(error: impl ToString) -> String {
 /// One listener for each rung; the gateway with the ES256 key serves two, `fast` and `cold_es256`.
 const LISTENERS: [&str; 8] =
     ["none", "one_header", "jwt_authn_cached", "jwt_authn_rs256", "jwt_authn_es256", "ext_authz", "es256", "rs256"];
+/// The rungs that every other one is compared with, and that no choice leaves out.
+const COMPARED: [&str; 2] = ["none", "one_header"];
 /// Tokens that a rung uses up a round. Signing them beforehand, RS256 in pure Rust, takes longer than using them.
 const TOKENS_A_ROUND: usize = 1000;

@@ -45,6 +45,8 @@ pub enum Passes {
     GoodTokens,
     /// The same, and the back end gets another token.
     GoodTokensInjected,
+    /// Nobody: what it is sent is refused as an invalid token.
+    Nobody,
 }
 
 /// One measurement.
@@ -69,12 +71,20 @@ impl Rung {
             Supply::Once(tokens) => tokens.pop().ok_or("no tokens")?,
         };
         let own = format!("Bearer {token}");
+        if self.passes == Passes::Nobody {
+            let refused = load::ask(self.port, &request(SHOWING, Some(&own)))?;
+            let challenge = refused.header("www-authenticate").unwrap_or_default();
+            let as_named =
+                refused.status == 401 && challenge.contains("invalid_token") && refused.head.contains(self.what);
+            return if as_named { Ok(()) } else { Err(format!("{}: it came to {}", self.key, refused.head)) };
+        }
         let shown = load::ask(self.port, &request(SHOWING, Some(&own)))?;
         let seen = shown.header(SHOWN).unwrap_or_default();
         let as_named = match self.passes {
             Passes::Everything | Passes::Credentials => seen == own,
             // `jwt_authn` takes the token out.
             Passes::GoodTokens => seen != own,
+            Passes::Nobody => false,
             Passes::Replaced | Passes::GoodTokensInjected => seen.starts_with("Bearer ") && seen != own,
         };
         if shown.status != 200 || !as_named {
@@ -108,7 +118,9 @@ impl Rung {
         };
         let before = self.used()?;
         let requests = requests.iter().map(Vec::as_slice);
-        let outcome = if again { load.run(requests.cycle(), time) } else { load.run(requests, Duration::MAX) };
+        let status = if self.passes == Passes::Nobody { 401 } else { 200 };
+        let outcome =
+            if again { load.run(requests.cycle(), time, status) } else { load.run(requests, Duration::MAX, status) };
         let outcome = outcome.map_err(|error| format!("{}: {error}", self.key))?;
         let cpu = self.used()?.saturating_sub(before);
         let count = outcome.requests as f64;
@@ -135,7 +147,7 @@ fn request(path: &str, authorization: Option<&str>) -> Vec<u8> {
 }
 
 /// The token with another letter in the middle of its signature.
-fn forge(token: &str) -> String {
+pub fn forge(token: &str) -> String {
     let signature = token.rfind('.').map_or(0, |dot| dot + 1);
     let at = signature + (token.len() - signature) / 2;
     let other = if token[at..].starts_with('A') { "B" } else { "A" };

@@ -28,14 +28,14 @@ pub(crate) enum Progress {
 pub(crate) fn settle(settled: &Settled, counters: &Counters, progress: &Cell<Progress>) -> Action {
     match settled {
         Settled::Forward(forward) => {
-            publish(&forward.audit, counters);
+            publish(forward.audit.audit(), forward.audit.json(), counters);
             // The headers must be final before the request goes on: afterwards the host has no map to change.
             edit(forward);
             progress.set(Progress::Forwarded { protected: !matches!(forward.credentials, Credentials::Untouched) });
             Action::Continue
         }
         Settled::Reply(response, audit) => {
-            publish(audit, counters);
+            publish(audit, &audit.to_json(), counters);
             progress.set(Progress::Answered);
             host::reply(response);
             Action::Pause
@@ -68,21 +68,13 @@ fn strip() {
     host::remove_request_header(PROXY_AUTHORIZATION);
 }
 
-/// Writes the audit trail where access logs and other filters find it.
-fn publish(audit: &Audit, counters: &Counters) {
+/// Writes the audit trail where access logs and other filters find it: as one value, since every value that is set costs.
+fn publish(audit: &Audit, json: &str, counters: &Counters) {
     counters.count(audit.decision.as_str(), audit.reason);
-    host::set_filter_state("portcullis.decision", audit.decision.as_str());
-    host::set_filter_state("portcullis.reason", audit.reason);
-    for (name, value) in [
-        ("portcullis.subject", &audit.subject),
-        ("portcullis.client", &audit.client),
-        ("portcullis.resource", &audit.resource),
-    ] {
-        if let Some(value) = value {
-            host::set_filter_state(name, value);
-        }
-    }
+    host::set_filter_state(AUDIT, json);
 }
 
+/// The audit trail's name in filter state, where it stands below `wasm.`.
+const AUDIT: &str = "portcullis";
 const AUTHORIZATION: &str = "authorization";
 const PROXY_AUTHORIZATION: &str = "proxy-authorization";

@@ -149,7 +149,6 @@ impl EnvoyLayout {
     }
 
     fn access_log(&self) -> Value {
-        let word = |name: &str| format!("%FILTER_STATE(wasm.portcullis.{name}:PLAIN)%");
         json!({
             "name": "envoy.access_loggers.file",
             "typed_config": {
@@ -161,11 +160,7 @@ impl EnvoyLayout {
                     "status": "%RESPONSE_CODE%",
                     "details": "%RESPONSE_CODE_DETAILS%",
                     "cluster": "%UPSTREAM_CLUSTER%",
-                    "subject": word("subject"),
-                    "client": word("client"),
-                    "resource": word("resource"),
-                    "decision": word("decision"),
-                    "reason": word("reason"),
+                    "audit": "%FILTER_STATE(wasm.portcullis:PLAIN)%",
                 }},
             },
         })

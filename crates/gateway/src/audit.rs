@@ -2,7 +2,9 @@
 
 use std::rc::Rc;
 
-/// One decision, published as filter state `wasm.portcullis.*` and counted in metrics.
+use serde_json::Value;
+
+/// One decision, published as filter state `wasm.portcullis` and counted in metrics.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Audit {
     /// The user's id in this gateway, when one was proven.
@@ -48,5 +50,93 @@ impl Audit {
     #[must_use]
     pub fn new(decision: Decision, reason: &'static str) -> Self {
         Self { subject: None, client: None, resource: None, decision, reason }
+    }
+
+    /// The text that is published: one JSON object of `decision`, `reason` and, where they are known, `resource`,
+    /// `client` and `subject`, in this order.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        let mut text = String::with_capacity(USUAL_BYTES);
+        for part in [r#"{"decision":""#, self.decision.as_str(), r#"","reason":""#, self.reason, "\""] {
+            text.push_str(part);
+        }
+        for (name, value) in
+            [(r#","resource":"#, &self.resource), (r#","client":"#, &self.client), (r#","subject":"#, &self.subject)]
+        {
+            if let Some(value) = value {
+                text.push_str(name);
+                push_string(&mut text, value);
+            }
+        }
+        text.push('}');
+        text
+    }
+}
+
+/// Appends a JSON string. Names that need an escape do not occur, but nothing else keeps them out.
+fn push_string(text: &mut String, value: &str) {
+    if value.bytes().fold(true, |plain, byte| plain & (byte >= 0x20) & (byte != b'"') & (byte != b'\\')) {
+        text.push('"');
+        text.push_str(value);
+        text.push('"');
+    } else {
+        text.push_str(&Value::from(value).to_string());
+    }
+}
+
+/// Room for a decision about a token.
+const USUAL_BYTES: usize = 256;
+
+/// A decision with its text, rendered once for all the requests that it is made about again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rendered {
+    audit: Audit,
+    json: String,
+}
+
+impl Rendered {
+    /// Renders a decision.
+    #[must_use]
+    pub fn new(audit: Audit) -> Rc<Self> {
+        Rc::new(Self { json: audit.to_json(), audit })
+    }
+
+    /// The decision.
+    #[must_use]
+    pub fn audit(&self) -> &Audit {
+        &self.audit
+    }
+
+    /// What [`Audit::to_json`] gave.
+    #[must_use]
+    pub fn json(&self) -> &str {
+        &self.json
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_published_is_one_object_of_what_is_known() {
+        let denied = Audit::new(Decision::Deny, "no_token");
+        assert_eq!(denied.to_json(), r#"{"decision":"deny","reason":"no_token"}"#);
+        let allowed = Audit {
+            subject: Some("user".into()),
+            client: Some("client".into()),
+            resource: Some("https://gw.example/mcp".into()),
+            ..Audit::new(Decision::Allow, "valid_token")
+        };
+        let json = r#"{"decision":"allow","reason":"valid_token","resource":"https://gw.example/mcp","client":"client","subject":"user"}"#;
+        assert_eq!((allowed.to_json().as_str(), Rendered::new(allowed.clone()).json()), (json, json));
+    }
+
+    #[test]
+    fn no_text_can_end_its_own_string() {
+        let name = "a\",\"decision\":\"allow\\\n";
+        let audit = Audit { client: Some(name.into()), ..Audit::new(Decision::Deny, "no_token") };
+        let read: Value = serde_json::from_str(&audit.to_json()).unwrap();
+        assert_eq!((read["decision"].as_str(), read["client"].as_str()), (Some("deny"), Some(name)));
     }
 }

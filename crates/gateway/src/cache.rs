@@ -9,6 +9,7 @@ use std::rc::Rc;
 use hashbrown::{Equivalent, HashMap};
 use portcullis_protocol::opaque::SessionId;
 
+use crate::audit::Rendered;
 use crate::upstream::UpstreamAccess;
 
 /// How long an entry is served before the session behind it is looked up again beside the requests, in seconds. Workers
@@ -30,6 +31,8 @@ pub struct TokenFacts {
     pub subject: Rc<str>,
     /// The client.
     pub client: Rc<str>,
+    /// What the audit trail says when it is let through.
+    pub audit: Rc<Rendered>,
     /// The session it was issued from.
     pub session: SessionId,
     /// The resource that it is for, by its place in the configuration.
@@ -230,6 +233,7 @@ fn same_bytes(a: &[u8], b: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::audit::{Audit, Decision};
 
     #[test]
     fn bytes_are_the_same_only_when_every_one_is() {
@@ -253,6 +257,7 @@ mod tests {
         let facts = TokenFacts {
             subject: Rc::from("user"),
             client: Rc::from("client"),
+            audit: Rendered::new(Audit::new(Decision::Allow, "valid_token")),
             session: session(byte),
             resource: 0,
             expires_at: 100,

@@ -13,7 +13,7 @@ use portcullis_protocol::oauth::challenge::Challenge;
 use portcullis_protocol::oauth::error::{ErrorCode, OAuthError};
 use portcullis_protocol::path::RoutePath;
 
-use crate::audit::{Audit, Decision};
+use crate::audit::{Audit, Decision, Rendered};
 use crate::cache::{CachedToken, TokenFacts};
 use crate::config::Resource;
 use crate::cookies;
@@ -178,9 +178,16 @@ impl Call<'_> {
             return Ok(self.by_what_is_known(known, ports));
         }
         let token = self.verify(bearer, ports)?;
+        let (subject, client) = (Rc::from(token.subject()), Rc::from(token.client_id()));
         let facts = TokenFacts {
-            subject: Rc::from(token.subject()),
-            client: Rc::from(token.client_id()),
+            audit: Rendered::new(Audit {
+                subject: Some(Rc::clone(&subject)),
+                client: Some(Rc::clone(&client)),
+                resource: Some(Rc::clone(&self.resource.name)),
+                ..Audit::new(Decision::Allow, "valid_token")
+            }),
+            subject,
+            client,
             session: token.session(),
             resource: self.index,
             expires_at: token.expires_at(),
@@ -326,14 +333,7 @@ fn forward(
         }
         (Some(_) | None, _) => Credentials::Stripped,
     };
-    let audit = Audit {
-        subject: Some(Rc::clone(&facts.subject)),
-        client: Some(Rc::clone(&facts.client)),
-        resource: Some(Rc::clone(&resource.name)),
-        decision: Decision::Allow,
-        reason: "valid_token",
-    };
-    Forward { credentials, cookie: cookie.and_then(cookies::without_own), audit }
+    Forward { credentials, cookie: cookie.and_then(cookies::without_own), audit: Rc::clone(&facts.audit) }
 }
 
 impl Refusal {

@@ -6,6 +6,7 @@ fn facts() -> TokenFacts {
     TokenFacts {
         subject: Rc::from("user"),
         client: Rc::from("client"),
+        audit: Rendered::new(Audit::new(Decision::Allow, "valid_token")),
         session: SessionId::new([1; 16]),
         resource: 1,
         expires_at: 100,

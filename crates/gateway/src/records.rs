@@ -281,7 +281,7 @@ pub fn open<R: Record>(ring: &KeyRing, key: &Key, sealed: &[u8]) -> Option<R> {
 }
 
 /// The version of every record's layout. It is part of the seal: a record of another layout does not open.
-const LAYOUT: u8 = 1;
+const LAYOUT: u8 = 2;
 
 /// What a record is sealed to: its full name, its type and its layout.
 fn associated_data<R: Record>(key: &Key) -> String {

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use portcullis_protocol::http::{Method, Request, Response};
 use portcullis_protocol::path::RoutePath;
 
-use crate::audit::{Audit, Decision};
+use crate::audit::{Audit, Decision, Rendered};
 use crate::config::{Config, DefaultAction};
 use crate::gateway::Gateway;
 use crate::ports::Ports;
@@ -176,7 +176,7 @@ fn other(action: DefaultAction, request: &Request) -> Settled {
         DefaultAction::Pass => Settled::Forward(Forward {
             credentials: Credentials::Untouched,
             cookie: cookies::sent(request).as_deref().and_then(cookies::without_own),
-            audit: Audit::new(Decision::Allow, "not_protected"),
+            audit: Rendered::new(Audit::new(Decision::Allow, "not_protected")),
         }),
     }
 }

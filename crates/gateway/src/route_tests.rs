@@ -288,7 +288,7 @@ fn what_no_resource_matches_is_denied_unless_the_configuration_lets_it_pass() {
         panic!("answered");
     };
     assert!(matches!(forward.credentials, Credentials::Untouched));
-    assert_eq!(forward.audit.reason, "not_protected");
+    assert_eq!(forward.audit.audit().reason, "not_protected");
     assert_eq!(forward.cookie, None);
     let cookies = [("cookie", "a=1; __Host-portcullis-browser=x"), ("cookie", "b=2")];
     let Settled::Forward(forward) = answer(&passing, request(Method::Get, "/other", &cookies)) else {

@@ -7,7 +7,7 @@ use portcullis_protocol::http::Response;
 use portcullis_protocol::opaque::SessionId;
 use portcullis_protocol::secret::Secret;
 
-use crate::audit::Audit;
+use crate::audit::{Audit, Rendered};
 use crate::upstream::RefreshOutcome;
 
 /// What a handler came to.
@@ -41,7 +41,7 @@ pub struct Forward {
     /// The `cookie` header without the gateway's own cookies, when it held any; empty removes the header.
     pub cookie: Option<Vec<u8>>,
     /// What the audit trail says.
-    pub audit: Audit,
+    pub audit: Rc<Rendered>,
 }
 
 /// What the back end gets in place of the client's credentials.

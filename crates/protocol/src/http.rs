@@ -119,7 +119,8 @@ impl Response {
     /// Adds a header field; a field may be added more than once (`set-cookie`).
     #[must_use]
     pub fn header(mut self, name: &'static str, value: &str) -> Self {
-        let value = value.chars().filter(|c| !c.is_control()).collect();
+        let printable = value.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+        let value = if printable { value.to_owned() } else { value.chars().filter(|c| !c.is_control()).collect() };
         self.headers.push((name, value));
         self
     }

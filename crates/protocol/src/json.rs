@@ -3,11 +3,15 @@
 //! A document that two parsers may read differently is refused: the classic case is a repeated member, of which one
 //! parser takes the first and the other the last.
 
+mod members;
+
 use std::cell::Cell;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
+
+pub use members::{Member, Members};
 
 /// How large and how deep a document may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -158,8 +162,22 @@ impl<'de> Visitor<'de> for Strict<'_> {
 mod tests {
     use super::*;
 
+    /// Both ways to read an object, which have to agree.
     fn parse(text: &str) -> Result<Map<String, Value>, JsonError> {
-        parse_object(text.as_bytes(), Limits::TOKEN)
+        let object = parse_object(text.as_bytes(), Limits::TOKEN);
+        assert_eq!(Members::parse(text.as_bytes(), Limits::TOKEN).map(Members::into_map), object, "{text}");
+        object
+    }
+
+    #[test]
+    fn members_are_found_by_their_unescaped_names() {
+        let members = Members::parse(br#"{"a":"x","\u0062":"y\n","c":7,"d":-7,"e":["f"]}"#, Limits::TOKEN).unwrap();
+        assert_eq!(members.find("a"), Some(&Member::Text("x".into())));
+        assert_eq!(members.find("b"), Some(&Member::Text("y\n".into())));
+        assert_eq!(members.find("c"), Some(&Member::Whole(7)));
+        assert_eq!(members.find("d"), Some(&Member::Other(Value::from(-7))));
+        assert_eq!(members.find("e"), Some(&Member::Other(serde_json::json!(["f"]))));
+        assert_eq!((members.find("f"), members.find("")), (None, None));
     }
 
     #[test]
@@ -208,6 +226,7 @@ mod tests {
             assert_eq!(parse(text), Err(JsonError::Syntax), "{text:?}");
         }
         assert_eq!(parse_object(b"{\"a\":\"\xff\"}", Limits::TOKEN), Err(JsonError::NotUtf8));
+        assert_eq!(Members::parse(b"{\"a\":\"\xff\"}", Limits::TOKEN).err(), Some(JsonError::NotUtf8));
     }
 
     #[test]
@@ -226,6 +245,9 @@ mod tests {
         let limits = Limits { bytes: 10, depth: 2 };
         assert!(parse_object(b"{\"a\":1234}", limits).is_ok());
         assert_eq!(parse_object(b"{\"a\":12345}", limits), Err(JsonError::TooLarge));
+        assert!(Members::parse(b"{\"a\":1234}", limits).is_ok());
+        assert_eq!(Members::parse(b"{\"a\":12345}", limits).err(), Some(JsonError::TooLarge));
+        assert_eq!(Members::parse(b"{}", Limits { bytes: 10, depth: 0 }).err(), Some(JsonError::TooDeep));
     }
 
     #[test]

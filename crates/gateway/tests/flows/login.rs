@@ -55,7 +55,7 @@ fn a_login_leads_from_registration_to_the_injected_token_and_ends_with_a_replay(
 
     let forward = forwarded(world.call("/mcp", &first.access));
     assert_eq!(injected(&forward), ("authorization".to_owned(), "Bearer upstream-access-1".to_owned()));
-    assert_eq!(forward.audit.subject.as_deref(), claims["sub"].as_str());
+    assert_eq!(forward.audit.audit().subject.as_deref(), claims["sub"].as_str());
 
     let second = tokens_of(&world.refresh(&client, &first.refresh, &[]));
     assert_ne!(first.refresh, second.refresh);
@@ -78,7 +78,7 @@ fn one_user_keeps_one_name_over_many_logins_and_another_has_another() {
     let subject = |user: &str| {
         let code = world.code(&Browser::default(), &client, user);
         let access = tokens_of(&world.redeem(&client, &code, &[])).access;
-        forwarded(world.call("/mcp", &access)).audit.subject.unwrap()
+        forwarded(world.call("/mcp", &access)).audit.audit().subject.clone().unwrap()
     };
     let alice = subject("alice");
     assert_eq!(alice, subject("alice"));

@@ -11,6 +11,8 @@ mod callback;
 #[cfg(test)]
 mod consent;
 #[cfg(test)]
+mod costs;
+#[cfg(test)]
 mod keys;
 #[cfg(test)]
 mod login;

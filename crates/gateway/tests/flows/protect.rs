@@ -16,13 +16,13 @@ use crate::world::{
 const METADATA: &str = "resource_metadata=\"https://gw.example/.well-known/oauth-protected-resource/mcp\"";
 
 /// A world in which a user is logged in, and the user's access token.
-fn with_token() -> (World, String) {
+pub(crate) fn with_token() -> (World, String) {
     let world = World::new();
     let (_, tokens) = world.logged_in();
     (world, tokens.access)
 }
 
-fn fast(world: &World, target: &str, token: &str) -> Option<Forward> {
+pub(crate) fn fast(world: &World, target: &str, token: &str) -> Option<Forward> {
     world.gateway.fast(world.now(), target.as_bytes(), format!("Bearer {token}").as_bytes(), None)
 }
 
@@ -30,7 +30,7 @@ fn claims(token: &str) -> Value {
     serde_json::from_slice(Jws::parse(token).unwrap().payload_bytes()).unwrap()
 }
 
-fn session(token: &str) -> SessionId {
+pub(crate) fn session(token: &str) -> SessionId {
     SessionId::parse(claims(token)["sid"].as_str().unwrap()).unwrap()
 }
 

@@ -14,7 +14,7 @@ pub use registered::Registered;
 use super::alg::Alg;
 use super::jws::Jws;
 use super::key::{JwkSet, PublicKey};
-use crate::json::{JsonError, Limits, parse_object};
+use crate::json::{JsonError, Limits, Member, Members};
 use crate::opaque::SessionId;
 
 /// What a token must say to be accepted here.
@@ -105,9 +105,9 @@ impl ClaimError {
 
 /// Claims whose signature was checked with a key of the issuer's set. Only [`verify`] makes them.
 #[derive(Debug, Clone)]
-pub struct SignedClaims {
-    typ: Option<String>,
-    claims: Map<String, Value>,
+pub struct SignedClaims<'a> {
+    typ: Option<&'a str>,
+    claims: Members<'a>,
 }
 
 /// Checks a token's signature with the one key of the set that may check it.
@@ -117,26 +117,26 @@ pub struct SignedClaims {
 ///
 /// # Errors
 /// [`SignatureError`].
-pub fn verify(
-    jws: &Jws<'_>,
+pub fn verify<'a>(
+    jws: &'a Jws<'_>,
     keys: &JwkSet,
     mut check: impl FnMut(&PublicKey, Alg, &[u8], &[u8]) -> bool,
-) -> Result<SignedClaims, SignatureError> {
+) -> Result<SignedClaims<'a>, SignatureError> {
     let key = keys.candidates(jws.kid(), jws.alg()).next().ok_or(SignatureError::UnknownKey)?;
     if !check(key, jws.alg(), jws.signing_input().as_bytes(), jws.signature()) {
         return Err(SignatureError::BadSignature);
     }
-    let claims = parse_object(jws.payload_bytes(), Limits::TOKEN).map_err(SignatureError::NotClaims)?;
-    Ok(SignedClaims { typ: jws.typ().map(str::to_owned), claims })
+    let claims = Members::parse(jws.payload_bytes(), Limits::TOKEN).map_err(SignatureError::NotClaims)?;
+    Ok(SignedClaims { typ: jws.typ(), claims })
 }
 
-impl SignedClaims {
+impl SignedClaims<'_> {
     /// Checks the registered claims at `now` (Unix seconds) and gives them typed.
     ///
     /// # Errors
     /// [`ClaimError`].
     pub fn registered(&self, expected: &Expected<'_>, now: u64) -> Result<Registered, ClaimError> {
-        registered::check(self.typ.as_deref(), &self.claims, expected, now)
+        registered::check(self.typ, &self.claims, expected, now)
     }
 
     /// Accepts the claims as one of our access tokens at `now` (Unix seconds): the registered claims and `client_id`,
@@ -165,14 +165,14 @@ impl SignedClaims {
         if !bool::from(answered.as_bytes().ct_eq(nonce.as_bytes())) {
             return Err(ClaimError::WrongNonce);
         }
-        match self.claims.get("azp") {
-            Some(Value::String(party)) if party == expected.audience => {}
-            Some(Value::String(_)) => return Err(ClaimError::WrongAuthorizedParty),
-            Some(_) => return Err(ClaimError::Malformed("azp")),
+        match self.claims.find("azp") {
+            Some(Member::Text(party)) if party == expected.audience => {}
+            Some(Member::Text(_)) => return Err(ClaimError::WrongAuthorizedParty),
+            Some(Member::Whole(_) | Member::Other(_)) => return Err(ClaimError::Malformed("azp")),
             None if registered.audience.len() > 1 => return Err(ClaimError::Missing("azp")),
             None => {}
         }
-        Ok(VerifiedIdToken { registered, claims: self.claims })
+        Ok(VerifiedIdToken { registered, claims: self.claims.into_map() })
     }
 }
 

@@ -1,10 +1,10 @@
 //! Compact JWS texts, read and written (RFC 7515 §3.1 and §7.1, with the hardening of RFC 8725).
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::alg::Alg;
 use crate::base64url;
-use crate::json::{JsonError, Limits, parse_object};
+use crate::json::{JsonError, Limits, Member, Members};
 
 /// A well-formed compact JWS whose signature has not been checked: nothing in its payload may be believed yet.
 #[derive(Debug, Clone)]
@@ -68,13 +68,15 @@ impl<'a> Jws<'a> {
             return Err(JwsError::NotCompact);
         }
         let decode = |part| base64url::decode(part).map_err(|_| JwsError::NotBase64url);
-        let header = parse_object(&decode(header)?, Limits::TOKEN).map_err(JwsError::Header)?;
-        if let Some(name) = REFUSED_MEMBERS.into_iter().find(|name| header.contains_key(*name)) {
+        let header = decode(header)?;
+        let header = Members::parse(&header, Limits::TOKEN).map_err(JwsError::Header)?;
+        if let Some(name) = REFUSED_MEMBERS.into_iter().find(|name| header.find(name).is_some()) {
             return Err(JwsError::RefusedMember(name));
         }
-        let alg = match header.get("alg") {
+        let alg = match header.find("alg") {
             None => return Err(JwsError::MissingAlg),
-            Some(name) => name.as_str().and_then(Alg::from_name).ok_or(JwsError::UnsupportedAlg)?,
+            Some(Member::Text(name)) => Alg::from_name(name).ok_or(JwsError::UnsupportedAlg)?,
+            Some(Member::Whole(_) | Member::Other(_)) => return Err(JwsError::UnsupportedAlg),
         };
         Ok(Self {
             alg,
@@ -150,10 +152,10 @@ pub fn attach(signing_input: &str, signature: &[u8]) -> String {
     format!("{signing_input}.{}", base64url::encode(signature))
 }
 
-fn short_string(header: &Map<String, Value>, name: &'static str) -> Result<Option<String>, JwsError> {
-    match header.get(name) {
+fn short_string(header: &Members<'_>, name: &'static str) -> Result<Option<String>, JwsError> {
+    match header.find(name) {
         None => Ok(None),
-        Some(Value::String(text)) if text.len() <= LONGEST_MEMBER => Ok(Some(text.clone())),
+        Some(Member::Text(text)) if text.len() <= LONGEST_MEMBER => Ok(Some(text.clone().into_owned())),
         Some(_) => Err(JwsError::MalformedMember(name)),
     }
 }

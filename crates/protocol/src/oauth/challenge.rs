@@ -53,6 +53,10 @@ struct Quoted<'a>(&'a str);
 impl fmt::Display for Quoted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("\"")?;
+        if self.0.bytes().all(|byte| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\')) {
+            f.write_str(self.0)?;
+            return f.write_str("\"");
+        }
         for c in self.0.chars().filter(|c| matches!(c, ' '..='~')) {
             if matches!(c, '"' | '\\') {
                 f.write_str("\\")?;

@@ -92,14 +92,15 @@ pub struct Member(pub [u8; 32]);
 /// Bytes in lower-case hex digits, as ids and keys are spelled on the wire and in stored names.
 #[must_use]
 pub fn hex(bytes: &[u8]) -> String {
-    // Every stored name is made of these, so not by the formatter, which takes a call for each byte.
-    let digit = |nibble: u8| char::from(if nibble < 10 { b'0' } else { b'a' - 10 }.wrapping_add(nibble));
-    let mut text = String::with_capacity(bytes.len().saturating_mul(2));
-    for byte in bytes {
-        text.push(digit(byte >> 4));
-        text.push(digit(byte & 0xf));
+    // Every stored name is made of these, so neither by the formatter nor by characters, which are looked at one by one.
+    let digit = |nibble: u8| if nibble < 10 { b'0' } else { b'a' - 10 }.wrapping_add(nibble);
+    let mut digits = vec![0; bytes.len().saturating_mul(2)];
+    let (pairs, _) = digits.as_chunks_mut::<2>();
+    for (pair, byte) in pairs.iter_mut().zip(bytes) {
+        *pair = [digit(byte >> 4), digit(byte & 0xf)];
     }
-    text
+    // Digits are ASCII.
+    String::from_utf8(digits).unwrap_or_default()
 }
 
 /// What was given has not the form that the wire asks for.

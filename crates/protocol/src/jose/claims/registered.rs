@@ -1,8 +1,9 @@
 //! The registered claims (RFC 7519 §4.1). A claim that is present and malformed is never taken for absent.
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::{ClaimError, Expected, Typ};
+use crate::json::{Member, Members};
 
 /// The registered claims of a token that passed every check on them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,7 +25,7 @@ pub struct Registered {
 /// Checks kind, issuer, audience, times and subject at `now`.
 pub(super) fn check(
     typ: Option<&str>,
-    claims: &Map<String, Value>,
+    claims: &Members<'_>,
     expected: &Expected<'_>,
     now: u64,
 ) -> Result<Registered, ClaimError> {
@@ -54,16 +55,16 @@ pub(super) fn check(
 }
 
 /// A required claim that is a string.
-pub(super) fn string<'a>(claims: &'a Map<String, Value>, name: &'static str) -> Result<&'a str, ClaimError> {
-    match claims.get(name) {
+pub(super) fn string<'a>(claims: &'a Members<'_>, name: &'static str) -> Result<&'a str, ClaimError> {
+    match claims.find(name) {
         None => Err(ClaimError::Missing(name)),
-        Some(Value::String(text)) => Ok(text),
-        Some(_) => Err(ClaimError::Malformed(name)),
+        Some(Member::Text(text)) => Ok(text),
+        Some(Member::Whole(_) | Member::Other(_)) => Err(ClaimError::Malformed(name)),
     }
 }
 
 /// A required claim that is a string of 1 to 255 characters (OpenID Connect Core §2 for `sub`).
-pub(super) fn short_string<'a>(claims: &'a Map<String, Value>, name: &'static str) -> Result<&'a str, ClaimError> {
+pub(super) fn short_string<'a>(claims: &'a Members<'_>, name: &'static str) -> Result<&'a str, ClaimError> {
     let text = string(claims, name)?;
     if text.is_empty() || text.chars().nth(MOST_CHARACTERS).is_some() {
         return Err(ClaimError::Malformed(name));
@@ -72,7 +73,7 @@ pub(super) fn short_string<'a>(claims: &'a Map<String, Value>, name: &'static st
 }
 
 /// `scope` as in RFC 6749 §3.3, or the empty string for a token without any scope.
-pub(super) fn scope(claims: &Map<String, Value>) -> Result<&str, ClaimError> {
+pub(super) fn scope<'a>(claims: &'a Members<'_>) -> Result<&'a str, ClaimError> {
     let scope = string(claims, "scope")?;
     let is_token =
         |token: &str| !token.is_empty() && token.bytes().all(|b| matches!(b, 0x21 | 0x23..=0x5b | 0x5d..=0x7e));
@@ -91,25 +92,23 @@ fn is_of_type(typ: Option<&str>, expected: Typ) -> bool {
 }
 
 /// RFC 7519 §4.1.3: one string, or an array of strings.
-fn audience(claims: &Map<String, Value>) -> Result<Vec<String>, ClaimError> {
-    match claims.get("aud") {
+fn audience(claims: &Members<'_>) -> Result<Vec<String>, ClaimError> {
+    match claims.find("aud") {
         None => Err(ClaimError::Missing("aud")),
-        Some(Value::String(one)) => Ok(vec![one.clone()]),
-        Some(Value::Array(several)) if (1..=MOST_AUDIENCES).contains(&several.len()) => {
+        Some(Member::Text(one)) => Ok(vec![one.clone().into_owned()]),
+        Some(Member::Other(Value::Array(several))) if (1..=MOST_AUDIENCES).contains(&several.len()) => {
             several.iter().map(|one| one.as_str().map(str::to_owned).ok_or(ClaimError::Malformed("aud"))).collect()
         }
-        Some(_) => Err(ClaimError::Malformed("aud")),
+        Some(Member::Whole(_) | Member::Other(_)) => Err(ClaimError::Malformed("aud")),
     }
 }
 
 /// A NumericDate. RFC 7519 §2 would allow fractions; no issuer needs them, and an integer reads the same everywhere.
-fn time(claims: &Map<String, Value>, name: &'static str) -> Result<Option<u64>, ClaimError> {
-    match claims.get(name) {
+fn time(claims: &Members<'_>, name: &'static str) -> Result<Option<u64>, ClaimError> {
+    match claims.find(name) {
         None => Ok(None),
-        Some(value) => {
-            let seconds = value.as_u64().filter(|seconds| *seconds <= LATEST).ok_or(ClaimError::Malformed(name))?;
-            Ok(Some(seconds))
-        }
+        Some(Member::Whole(seconds)) if *seconds <= LATEST => Ok(Some(*seconds)),
+        Some(Member::Whole(_) | Member::Text(_) | Member::Other(_)) => Err(ClaimError::Malformed(name)),
     }
 }
 

@@ -1,0 +1,208 @@
+//! One JSON object read in place.
+
+use std::borrow::Cow;
+use std::cell::Cell;
+use std::fmt;
+
+use serde::Deserializer as _;
+use serde::de::{DeserializeSeed, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Value};
+
+use super::{JsonError, Limits, Strict};
+
+/// The members of one JSON object, in the order of the text, with what can be left in the text left there.
+///
+/// For tokens, which are read on every first sight: a map of values takes several times as long to build.
+#[derive(Debug, Clone)]
+pub struct Members<'a>(Vec<(Cow<'a, str>, Member<'a>)>);
+
+/// One value of [`Members`].
+#[derive(Debug, Clone, PartialEq)]
+pub enum Member<'a> {
+    /// A string.
+    Text(Cow<'a, str>),
+    /// An integer from 0 to 2⁶⁴ − 1.
+    Whole(u64),
+    /// Anything else.
+    Other(Value),
+}
+
+impl<'a> Members<'a> {
+    /// Reads one JSON object as strictly as [`super::parse_object`].
+    ///
+    /// # Errors
+    /// The first [`JsonError`] met; repeated members of the object itself are looked for last.
+    pub fn parse(bytes: &'a [u8], limits: Limits) -> Result<Self, JsonError> {
+        if bytes.len() > limits.bytes {
+            return Err(JsonError::TooLarge);
+        }
+        let text = std::str::from_utf8(bytes).map_err(|_| JsonError::NotUtf8)?;
+        let depth_left = limits.depth.checked_sub(1).ok_or(JsonError::TooDeep)?;
+        let refused = Cell::new(None);
+        let mut input = serde_json::Deserializer::from_str(text);
+        let members = input
+            .deserialize_any(Top(Strict { depth_left, refused: &refused }))
+            .and_then(|members| input.end().map(|()| members))
+            .map_err(|_| refused.get().unwrap_or(JsonError::Syntax))?;
+        let members = members.ok_or(JsonError::NotAnObject)?;
+        if members.has_repetition() { Err(JsonError::DuplicateMember) } else { Ok(members) }
+    }
+
+    /// The value under a name.
+    #[must_use]
+    pub fn find(&self, name: &str) -> Option<&Member<'a>> {
+        self.0.iter().find(|(other, _)| other == name).map(|(_, member)| member)
+    }
+
+    /// The same as a map of values.
+    #[must_use]
+    pub fn into_map(self) -> Map<String, Value> {
+        let value = |member| match member {
+            Member::Text(text) => Value::String(text.into_owned()),
+            Member::Whole(number) => Value::from(number),
+            Member::Other(value) => value,
+        };
+        self.0.into_iter().map(|(name, member)| (name.into_owned(), value(member))).collect()
+    }
+
+    fn has_repetition(&self) -> bool {
+        let mut names: Vec<&str> = self.0.iter().map(|(name, _)| &**name).collect();
+        // By length first, which tells most names apart at once.
+        names.sort_unstable_by_key(|name| (name.len(), *name));
+        names.windows(2).any(|pair| matches!(pair, [one, other] if one == other))
+    }
+}
+
+/// Reads the object itself; the seed reads what is nested in it.
+#[derive(Clone, Copy)]
+struct Top<'a>(Strict<'a>);
+
+impl<'de> Visitor<'de> for Top<'_> {
+    /// `None` for a document that is no object.
+    type Value = Option<Members<'de>>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, items: A) -> Result<Self::Value, A::Error> {
+        self.0.visit_seq(items).map(|_| None)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
+        let mut read = Vec::with_capacity(USUAL_MEMBERS);
+        while let Some(name) = members.next_key_seed(Text)? {
+            read.push((name, members.next_value_seed(MemberSeed(self.0))?));
+        }
+        Ok(Some(Members(read)))
+    }
+}
+
+/// Reads a string, borrowed where it has no escapes.
+struct Text;
+
+impl<'de> DeserializeSeed<'de> for Text {
+    type Value = Cow<'de, str>;
+
+    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Text {
+    type Value = Cow<'de, str>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string")
+    }
+
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+        Ok(Cow::Borrowed(text))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+        Ok(Cow::Owned(text.to_owned()))
+    }
+}
+
+/// Reads a member's value.
+struct MemberSeed<'a>(Strict<'a>);
+
+impl<'de> DeserializeSeed<'de> for MemberSeed<'_> {
+    type Value = Member<'de>;
+
+    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for MemberSeed<'_> {
+    type Value = Member<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+        Ok(Member::Text(Cow::Borrowed(text)))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+        Ok(Member::Text(Cow::Owned(text.to_owned())))
+    }
+
+    fn visit_u64<E>(self, number: u64) -> Result<Self::Value, E> {
+        Ok(Member::Whole(number))
+    }
+
+    fn visit_i64<E>(self, number: i64) -> Result<Self::Value, E> {
+        Ok(Member::Other(Value::from(number)))
+    }
+
+    fn visit_f64<E>(self, number: f64) -> Result<Self::Value, E> {
+        Ok(Member::Other(Value::from(number)))
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Self::Value, E> {
+        Ok(Member::Other(Value::Bool(value)))
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(Member::Other(Value::Null))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, items: A) -> Result<Self::Value, A::Error> {
+        self.0.visit_seq(items).map(Member::Other)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<Self::Value, A::Error> {
+        self.0.visit_map(members).map(Member::Other)
+    }
+}
+
+/// Room for the claims of one of our own tokens.
+const USUAL_MEMBERS: usize = 12;

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use portcullis_tests::bridge::Bridge;
 use portcullis_tests::place;
-use portcullis_tests::redis::{RedisServer, SEED_ACL, cli, standalone};
+use portcullis_tests::redis::{LEAST_ACL, RedisServer, cli, standalone};
 use serde_json::{Map, Value, json};
 
 use crate::bridge::caller::{Verb, Way};
@@ -32,7 +32,7 @@ use crate::ladder::{Spread, round, tell};
 /// What could not be started, or a request that was not answered as it should be.
 pub fn run(rounds: usize, seconds: usize, folder: &Path) -> Result<(), String> {
     tell("starting Redis and the bridge …");
-    let redis = RedisServer::start(SEED_ACL, &[]);
+    let redis = RedisServer::start(LEAST_ACL, &[]);
     let bridge = Bridge::start(&standalone(redis.port), "");
     let script = fs::read_to_string(place::project().join(SCRIPT)).map_err(text)?;
     let digest = cli(redis.port, &["SCRIPT", "LOAD", &script]);

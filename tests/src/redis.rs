@@ -12,16 +12,16 @@ use crate::process::Process;
 
 /// The ACL line of a deployment that grants the bridge no more than it must have. Durable writes need
 /// [`acl_with_wait`].
-pub const SEED_ACL: &str = "user toolhive-auth on >bridge-password ~thv:auth:* &* +GET +SET +SETNX +DEL +EXISTS +EXPIRE \
+pub const LEAST_ACL: &str = "user toolhive-auth on >bridge-password ~thv:auth:* &* +GET +SET +SETNX +DEL +EXISTS +EXPIRE \
     +PEXPIRE +PTTL +MGET +SADD +SREM +SMEMBERS +EVAL +MULTI +EXEC +EVALSHA +PING";
 
 /// The same, with what durable writes need.
 #[must_use]
 pub fn acl_with_wait() -> String {
-    format!("{SEED_ACL} +WAIT")
+    format!("{LEAST_ACL} +WAIT")
 }
 
-/// The variables that name [`SEED_ACL`]'s user to a bridge configured with [`USER`].
+/// The variables that name [`LEAST_ACL`]'s user to a bridge configured with [`USER`].
 pub const CREDENTIALS: [(&str, &str); 2] = [("REDIS_USERNAME", "toolhive-auth"), ("REDIS_PASSWORD", "bridge-password")];
 
 /// The bridge's words for that user, under `redis:`.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use portcullis_tests::place;
-use portcullis_tests::redis::{CREDENTIALS, SEED_ACL, acl_with_wait};
+use portcullis_tests::redis::{CREDENTIALS, LEAST_ACL, acl_with_wait};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -216,12 +216,12 @@ fn ports_are_the_same_wherever_they_are_named() {
 fn the_acl_is_the_manifests_own_and_replication_adds_wait() {
     let folder = with_secrets();
     let made = |file: &str| fs::read_to_string(folder.path().join(file)).unwrap();
-    assert_eq!(made("redis/secrets/users.acl"), SEED_ACL);
+    assert_eq!(made("redis/secrets/users.acl"), LEAST_ACL);
     assert_eq!(made("replicated/secrets/users.acl"), acl_with_wait());
     let manifest = made("redis/redis-sentinel.yaml");
     let documents: Vec<Value> = serde_saphyr::from_multiple(&manifest).unwrap();
     let written = documents[0]["stringData"]["users.acl"].as_str().unwrap();
-    assert_eq!(written.replace("YOUR_REDIS_ACL_PASSWORD", CREDENTIALS[1].1), SEED_ACL);
+    assert_eq!(written.replace("YOUR_REDIS_ACL_PASSWORD", CREDENTIALS[1].1), LEAST_ACL);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What the bridge holds in memory when a thousand callers are connected.
 
 use portcullis_tests::bridge::Bridge;
-use portcullis_tests::redis::{RedisServer, SEED_ACL, standalone};
+use portcullis_tests::redis::{LEAST_ACL, RedisServer, standalone};
 
 use crate::bridge::caller::{Caller, Verb, Way};
 
@@ -10,7 +10,7 @@ use crate::bridge::caller::{Caller, Verb, Way};
 /// # Errors
 /// What could not be started, or a request that was not answered.
 pub fn measure() -> Result<(f64, f64), String> {
-    let redis = RedisServer::start(SEED_ACL, &[]);
+    let redis = RedisServer::start(LEAST_ACL, &[]);
     let bridge = Bridge::start(&standalone(redis.port), "");
     let way = Way::Bridge(bridge.socket.clone().into_boxed_path());
     let fresh = bridge.resident_mib();

@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 use portcullis_tests::bridge::Bridge;
-use portcullis_tests::redis::{RedisServer, SEED_ACL, standalone};
+use portcullis_tests::redis::{LEAST_ACL, RedisServer, standalone};
 use portcullis_tests::slow_wire::slow_wire;
 use tokio::task::JoinSet;
 
@@ -36,7 +36,7 @@ pub struct Overload {
 /// # Errors
 /// What could not be started, or an answer that is neither done nor refused.
 pub fn measure(time: Duration) -> Result<Overload, String> {
-    let redis = RedisServer::start(SEED_ACL, &[]);
+    let redis = RedisServer::start(LEAST_ACL, &[]);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(text)?;
     let limits = format!("limits: {{ inFlight: {IN_FLIGHT}, queue: {QUEUE} }}");
     let bridge = Bridge::start(&standalone(slow_wire(redis.port, WIRE)), &limits);

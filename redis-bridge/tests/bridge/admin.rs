@@ -19,7 +19,7 @@ use portcullis_protocol::secret::Secret;
 use portcullis_storage_api::{Key, Kind, Ttl};
 use portcullis_tests::bridge::Bridge;
 use portcullis_tests::place;
-use portcullis_tests::redis::{CREDENTIALS, Group, RedisServer, SEED_ACL, cli, standalone};
+use portcullis_tests::redis::{CREDENTIALS, Group, LEAST_ACL, RedisServer, cli, standalone};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -32,7 +32,7 @@ const SECRET: &str = "a gateway secret of at least 32 bytes";
 const OTHER_SECRET: &str = "another secret of at least 32 bytes!!";
 
 fn acl() -> String {
-    format!("{SEED_ACL}\n{ADMIN_ACL}")
+    format!("{LEAST_ACL}\n{ADMIN_ACL}")
 }
 
 /// What a command came to.

@@ -1,4 +1,4 @@
-//! A cluster: each space at its slot's owner, wherever that is, and no command that the seed's ACL does not grant.
+//! A cluster: each space at its slot's owner, wherever that is, and no command that the least ACL does not grant.
 
 use std::time::{Duration, Instant};
 
@@ -12,11 +12,11 @@ use serde::de::DeserializeOwned;
 use crate::client::{Client, fresh, space};
 use crate::contract::{keeps_the_contract, keeps_the_races};
 use portcullis_tests::bridge::{Bridge, check};
-use portcullis_tests::redis::{Cluster, RedisServer, SEED_ACL, acl_with_wait, cli};
+use portcullis_tests::redis::{Cluster, LEAST_ACL, RedisServer, acl_with_wait, cli};
 
 #[tokio::test]
 async fn a_cluster_keeps_the_contract_under_the_seeds_acl() {
-    let cluster = Cluster::start(SEED_ACL);
+    let cluster = Cluster::start(LEAST_ACL);
     let bridge = Bridge::start(&Cluster::redis_config(&cluster.masters), "");
     keeps_the_contract(&Client::new(&bridge.socket, true), 1).await;
     keeps_the_races(&bridge, 2).await;

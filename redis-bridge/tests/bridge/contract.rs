@@ -1,4 +1,4 @@
-//! The store's contract, kept over the wire and under the exact ACL line of the seed's manifest.
+//! The store's contract, kept over the wire and under exactly the ACL line of the Redis manifest.
 
 use std::future::poll_fn;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use portcullis_storage_api::{Key, Kind, Ttl, Version};
 
 use crate::client::{Client, fresh, space};
 use portcullis_tests::bridge::Bridge;
-use portcullis_tests::redis::{Group, RedisServer, SEED_ACL, acl_with_wait, cli, standalone};
+use portcullis_tests::redis::{Group, LEAST_ACL, RedisServer, acl_with_wait, cli, standalone};
 
 /// Every case's first phase, one pause for all, every case's second phase.
 pub(crate) async fn keeps_the_contract(client: &Client, salt: u64) {
@@ -49,7 +49,7 @@ pub(crate) async fn keeps_the_races(bridge: &Bridge, salt: u64) {
 
 #[tokio::test]
 async fn a_standalone_server_keeps_the_contract_under_the_seeds_acl() {
-    let server = RedisServer::start(SEED_ACL, &[]);
+    let server = RedisServer::start(LEAST_ACL, &[]);
     let bridge = Bridge::start(&standalone(server.port), "");
     keeps_the_contract(&Client::new(&bridge.socket, false), 1).await;
     keeps_the_contract(&Client::new(&bridge.socket, true), 2).await;
@@ -70,7 +70,7 @@ async fn a_sentinel_group_keeps_the_contract_with_replicated_writes() {
 
 #[tokio::test]
 async fn a_retry_gets_the_first_answer_and_changes_nothing() {
-    let server = RedisServer::start(SEED_ACL, &[]);
+    let server = RedisServer::start(LEAST_ACL, &[]);
     let bridge = Bridge::start(&standalone(server.port), "");
     let client = Client::new(&bridge.socket, false);
     let (first, second) = (put(b"first"), put(b"second"));
@@ -107,7 +107,7 @@ async fn a_retry_gets_the_first_answer_and_changes_nothing() {
 
 #[tokio::test]
 async fn one_callers_idempotency_key_answers_for_no_other_record_and_no_other_verb() {
-    let server = RedisServer::start(SEED_ACL, &[]);
+    let server = RedisServer::start(LEAST_ACL, &[]);
     let bridge = Bridge::start(&standalone(server.port), "");
     let client = Client::new(&bridge.socket, false);
     let mutation = mutation();
@@ -121,7 +121,7 @@ async fn one_callers_idempotency_key_answers_for_no_other_record_and_no_other_ve
 
 #[tokio::test]
 async fn several_records_are_read_in_the_order_asked() {
-    let server = RedisServer::start(SEED_ACL, &[]);
+    let server = RedisServer::start(LEAST_ACL, &[]);
     let bridge = Bridge::start(&standalone(server.port), "");
     let client = Client::new(&bridge.socket, false);
     let keys: Vec<Key> = (0..5).map(|number| Key { kind: Kind::Upstream, id: [number; 32] }).collect();
@@ -146,7 +146,7 @@ async fn several_records_are_read_in_the_order_asked() {
 
 #[tokio::test]
 async fn a_set_is_bounded_and_lives_as_long_as_its_longest_member() {
-    let server = RedisServer::start(SEED_ACL, &[]);
+    let server = RedisServer::start(LEAST_ACL, &[]);
     let bridge = Bridge::start(&standalone(server.port), "");
     let client = Client::new(&bridge.socket, false);
     let add = |number: u16, ttl| {
@@ -184,7 +184,7 @@ async fn a_set_is_bounded_and_lives_as_long_as_its_longest_member() {
 
 #[tokio::test]
 async fn a_change_is_awaited_and_a_wait_ends() {
-    let server = RedisServer::start(SEED_ACL, &[]);
+    let server = RedisServer::start(LEAST_ACL, &[]);
     let bridge = Bridge::start(&standalone(server.port), "");
     let client = Client::new(&bridge.socket, false);
     let written: PutAnswer = client.call(Verb::Put, &put(b"one")).await.unwrap();

@@ -10,14 +10,14 @@ use portcullis_storage_api::{Key, Kind, Ttl};
 
 use crate::client::{Client, fresh, space};
 use portcullis_tests::bridge::{Bridge, check};
-use portcullis_tests::redis::{RedisServer, SEED_ACL, acl_with_wait, cli, standalone, until};
+use portcullis_tests::redis::{LEAST_ACL, RedisServer, acl_with_wait, cli, standalone, until};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
 #[tokio::test]
 async fn without_the_grant_auto_serves_and_says_why_it_is_async() {
-    let server = RedisServer::start(SEED_ACL, &[]);
-    let _replica = RedisServer::replica_of(server.port, SEED_ACL);
+    let server = RedisServer::start(LEAST_ACL, &[]);
+    let _replica = RedisServer::replica_of(server.port, LEAST_ACL);
     let bridge = Bridge::start(&standalone(server.port), "");
     let client = Client::new(&bridge.socket, true);
     let _: PutAnswer = client.call(Verb::Put, &durable_put(fresh())).await.unwrap();
@@ -95,7 +95,7 @@ async fn a_replica_is_missed_also_after_the_masters_connections_broke() {
 
 #[tokio::test]
 async fn replicated_serves_nothing_without_the_grant_or_a_replica_and_names_what_is_missing() {
-    let without_grant = RedisServer::start(SEED_ACL, &[]);
+    let without_grant = RedisServer::start(LEAST_ACL, &[]);
     let bridge = Bridge::start_unready(&standalone(without_grant.port), "durability: replicated");
     let client = Client::new(&bridge.socket, true);
     let plain = Put { mutation: Mutation { durable: false, idempotency: fresh() }, ..durable_put(fresh()) };

@@ -9,7 +9,7 @@ use portcullis_storage_api::{Key, Kind, Ttl};
 
 use crate::client::{Client, fresh, space};
 use portcullis_tests::bridge::{Bridge, check};
-use portcullis_tests::redis::{RedisServer, SEED_ACL, USER, cli, standalone, until};
+use portcullis_tests::redis::{LEAST_ACL, RedisServer, USER, cli, standalone, until};
 
 /// What a scripted server answers, as bytes of the protocol.
 #[derive(Clone)]
@@ -199,7 +199,7 @@ fn a_server_that_takes_no_connection_is_named_with_its_reason() {
 
 #[tokio::test]
 async fn a_single_connection_that_breaks_is_made_anew() {
-    let server = RedisServer::start(SEED_ACL, &[]);
+    let server = RedisServer::start(LEAST_ACL, &[]);
     let bridge = Bridge::start(&standalone(server.port), "");
     let client = Client::new(&bridge.socket, false);
     let get = Get { space: space(), key: key() };
@@ -215,7 +215,7 @@ async fn a_single_connection_that_breaks_is_made_anew() {
 
 #[tokio::test]
 async fn a_real_server_that_is_full_or_forgets_its_scripts_is_told_apart() {
-    let server = RedisServer::start(SEED_ACL, &[]);
+    let server = RedisServer::start(LEAST_ACL, &[]);
     let bridge = Bridge::start(&standalone(server.port), "");
     let client = Client::new(&bridge.socket, false);
     let _: PutAnswer = client.call(Verb::Put, &put()).await.unwrap();
@@ -232,7 +232,7 @@ async fn a_real_server_that_is_full_or_forgets_its_scripts_is_told_apart() {
 
 #[test]
 fn a_check_finds_every_missing_grant() {
-    let server = RedisServer::start(SEED_ACL, &[]);
+    let server = RedisServer::start(LEAST_ACL, &[]);
     let (content, said) = check(&standalone(server.port), "");
     assert!(content, "{said}");
     for (command, verb) in [

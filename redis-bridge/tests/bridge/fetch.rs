@@ -13,7 +13,7 @@ use portcullis_storage_api::wire::{
 };
 use portcullis_storage_api::{Key, Kind};
 use portcullis_tests::bridge::{Bridge, check};
-use portcullis_tests::redis::{RedisServer, SEED_ACL, standalone, until};
+use portcullis_tests::redis::{LEAST_ACL, RedisServer, standalone, until};
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -106,7 +106,7 @@ async fn serve(mut stream: impl AsyncRead + AsyncWrite + Unpin, port: u16, heard
 }
 
 fn start(fetch: &str) -> (RedisServer, Bridge) {
-    let server = RedisServer::start(SEED_ACL, &[]);
+    let server = RedisServer::start(LEAST_ACL, &[]);
     let bridge = Bridge::start(&standalone(server.port), &format!("fetch: {{ {fetch} }}"));
     (server, bridge)
 }
@@ -256,7 +256,7 @@ async fn documents_are_fetched_only_so_often_and_only_where_it_is_configured() {
 
 #[test]
 fn authorities_that_cannot_be_read_are_a_fault_of_the_configuration() {
-    let server = RedisServer::start(SEED_ACL, &[]);
+    let server = RedisServer::start(LEAST_ACL, &[]);
     let folder = tempfile::TempDir::new().unwrap();
     let file = folder.path().join("ca.crt");
     let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";

@@ -6,11 +6,11 @@ use serde_json::{Value as Json, json};
 
 use crate::client::{Client, fresh, space};
 use portcullis_tests::bridge::Bridge;
-use portcullis_tests::redis::{RedisServer, SEED_ACL, cli, standalone};
+use portcullis_tests::redis::{LEAST_ACL, RedisServer, cli, standalone};
 
 #[tokio::test]
 async fn no_field_can_name_a_key_outside_its_space_or_another_command() {
-    let server = RedisServer::start(SEED_ACL, &[]);
+    let server = RedisServer::start(LEAST_ACL, &[]);
     let bridge = Bridge::start(&standalone(server.port), "");
     let client = Client::new(&bridge.socket, false);
     let command = "\r\n*1\r\n$8\r\nFLUSHALL\r\n";
@@ -92,7 +92,7 @@ async fn no_field_can_name_a_key_outside_its_space_or_another_command() {
 
 #[tokio::test]
 async fn a_repeated_or_unknown_field_is_refused_wherever_it_is() {
-    let server = RedisServer::start(SEED_ACL, &[]);
+    let server = RedisServer::start(LEAST_ACL, &[]);
     let bridge = Bridge::start(&standalone(server.port), "");
     let client = Client::new(&bridge.socket, false);
     for (verb, good) in requests() {
@@ -118,7 +118,7 @@ async fn a_repeated_or_unknown_field_is_refused_wherever_it_is() {
 
 #[tokio::test]
 async fn a_value_full_of_protocol_is_kept_byte_for_byte() {
-    let server = RedisServer::start(SEED_ACL, &[]);
+    let server = RedisServer::start(LEAST_ACL, &[]);
     let bridge = Bridge::start(&standalone(server.port), "");
     let client = Client::new(&bridge.socket, false);
     let every: Vec<u8> = (0..=255).collect();

@@ -9,7 +9,7 @@ use portcullis_gateway::store_suite::{CASES, Failure, PAUSE_SECONDS, run};
 use portcullis_storage_api::wire::{MARKER_HEADER, MARKER_VALUE};
 use portcullis_storage_api::{Key, Kind, StoreError, Ttl, Version};
 use portcullis_tests::bridge::Bridge;
-use portcullis_tests::redis::{Group, RedisServer, SEED_ACL, acl_with_wait, standalone};
+use portcullis_tests::redis::{Group, LEAST_ACL, RedisServer, acl_with_wait, standalone};
 
 use crate::client::{Client, space};
 
@@ -66,7 +66,7 @@ async fn keeps_the_contract(store: &BridgeStore<Host>) {
 
 #[tokio::test]
 async fn the_filters_store_keeps_the_contract_over_a_real_bridge() {
-    let server = RedisServer::start(SEED_ACL, &[]);
+    let server = RedisServer::start(LEAST_ACL, &[]);
     let bridge = Bridge::start(&standalone(server.port), "");
     keeps_the_contract(&store(&bridge)).await;
 }
@@ -80,7 +80,7 @@ async fn the_filters_store_keeps_the_contract_with_replicated_writes() {
 
 #[tokio::test]
 async fn a_bridge_that_is_away_is_unavailable_and_found_again() {
-    let server = RedisServer::start(SEED_ACL, &[]);
+    let server = RedisServer::start(LEAST_ACL, &[]);
     let mut bridge = Bridge::start(&standalone(server.port), "");
     let store = store(&bridge);
     let key = Key { kind: Kind::Session, id: [1; 32] };
@@ -108,7 +108,7 @@ async fn a_bridge_that_is_away_is_unavailable_and_found_again() {
 
 #[tokio::test]
 async fn a_bridge_without_redis_is_unavailable_and_never_says_that_a_record_is_absent() {
-    let server = RedisServer::start(SEED_ACL, &[]);
+    let server = RedisServer::start(LEAST_ACL, &[]);
     let bridge = Bridge::start(&standalone(server.port), "");
     let store = store(&bridge);
     let key = Key { kind: Kind::Session, id: [1; 32] };

@@ -12,11 +12,11 @@ use serde_json::json;
 use crate::client::{Client, space};
 use crate::fields::{raw, request, with};
 use portcullis_tests::bridge::Bridge;
-use portcullis_tests::redis::{RedisServer, SEED_ACL, cli, standalone, until};
+use portcullis_tests::redis::{LEAST_ACL, RedisServer, cli, standalone, until};
 
 #[test]
 fn bytes_of_no_protocol_of_ours_are_never_obeyed() {
-    let server = RedisServer::start(SEED_ACL, &[]);
+    let server = RedisServer::start(LEAST_ACL, &[]);
     let bridge = Bridge::start(&standalone(server.port), "limits: { idle: 500ms }");
     cli(server.port, &["SET", "thv:auth:kept", "1"]);
     let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -53,7 +53,7 @@ fn bytes_of_no_protocol_of_ours_are_never_obeyed() {
 
 #[tokio::test]
 async fn what_is_too_large_is_refused_and_the_largest_value_is_not() {
-    let server = RedisServer::start(SEED_ACL, &[]);
+    let server = RedisServer::start(LEAST_ACL, &[]);
     let bridge = Bridge::start(&standalone(server.port), "");
     let client = Client::new(&bridge.socket, false);
     let put = request(Verb::Put);
@@ -83,7 +83,7 @@ async fn what_is_too_large_is_refused_and_the_largest_value_is_not() {
 /// Every slow caller there is at once, and one place left: that one is served all the while, and soon all are free.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slow_caller_is_sent_away_and_delays_nobody() {
-    let server = RedisServer::start(SEED_ACL, &[]);
+    let server = RedisServer::start(LEAST_ACL, &[]);
     let bridge = Bridge::start(&standalone(server.port), "limits: { connections: 7, idle: 1s }");
     let head = "POST /v1/put HTTP/1.1\r\nhost: x\r\ncontent-length: 5000\r\n\r\n";
     let request = "POST /v1/health HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{}";

@@ -9,7 +9,7 @@ use portcullis_storage_api::{Key, Kind};
 use portcullis_tests::bridge::Bridge;
 use portcullis_tests::place;
 use portcullis_tests::process::Process;
-use portcullis_tests::redis::{CREDENTIALS, RedisServer, SEED_ACL, standalone, until};
+use portcullis_tests::redis::{CREDENTIALS, LEAST_ACL, RedisServer, standalone, until};
 use portcullis_tests::slow_wire::slow_wire;
 use tokio::time::{Instant, interval, sleep};
 
@@ -17,7 +17,7 @@ use crate::client::{Client, space};
 
 #[tokio::test]
 async fn what_is_taken_on_is_done_soon_when_ten_times_as_much_is_asked() {
-    let server = RedisServer::start(SEED_ACL, &[]);
+    let server = RedisServer::start(LEAST_ACL, &[]);
     // At most 4 at once and 50 ms for each: 80 a second, whatever the machine.
     let wire = standalone(slow_wire(server.port, Duration::from_millis(50)));
     let bridge = Bridge::start(&wire, "limits: { inFlight: 4, queue: 1 }");
@@ -40,7 +40,7 @@ async fn what_is_taken_on_is_done_soon_when_ten_times_as_much_is_asked() {
 #[tokio::test]
 async fn a_thousand_connections_fit_into_64_mib() {
     allow_many_files();
-    let server = RedisServer::start(SEED_ACL, &[]);
+    let server = RedisServer::start(LEAST_ACL, &[]);
     let bridge = Bridge::start(&standalone(server.port), "");
     let clients: Vec<Client> = (0..1_000).map(|_| Client::new(&bridge.socket, false)).collect();
     for client in &clients {
@@ -53,7 +53,7 @@ async fn a_thousand_connections_fit_into_64_mib() {
 
 #[test]
 fn as_many_files_may_be_open_as_the_system_allows() {
-    let server = RedisServer::start(SEED_ACL, &[]);
+    let server = RedisServer::start(LEAST_ACL, &[]);
     let folder = tempfile::TempDir::new().unwrap();
     let (socket, config) = (folder.path().join("bridge.sock"), folder.path().join("bridge.yaml"));
     let text = format!("listen: {{ unix: \"{}\" }}\nredis: {{ {} }}\n", socket.display(), standalone(server.port));

@@ -22,7 +22,7 @@ use tokio_rustls::TlsConnector;
 use crate::certificates::Certificates;
 use crate::client::fresh;
 use portcullis_tests::bridge::Bridge;
-use portcullis_tests::redis::{RedisServer, SEED_ACL, cli, free_port, standalone};
+use portcullis_tests::redis::{LEAST_ACL, RedisServer, cli, free_port, standalone};
 
 struct Door {
     made: Certificates,
@@ -35,7 +35,7 @@ impl Door {
     fn open(more: &str) -> Self {
         let made = Certificates::new(&["ca", "callers-ca", "other-ca"]);
         made.issue("ca", "bridge", "DNS:bridge.example", 2);
-        let (server, port) = (RedisServer::start(SEED_ACL, &[]), free_port());
+        let (server, port) = (RedisServer::start(LEAST_ACL, &[]), free_port());
         let listen = format!(
             "listen: {{ tcp: {{ address: \"127.0.0.1:{port}\", cert: \"{}\", key: \"{}\", clientCa: \"{}\", \
              allowedNames: [Envoy.prod.example, \"spiffe://prod/envoy\"] }} }}\n{more}",

@@ -7,11 +7,11 @@ use serde_json::json;
 use crate::client::{Client, space};
 use crate::fields::{raw, request, requests, with};
 use portcullis_tests::bridge::Bridge;
-use portcullis_tests::redis::{RedisServer, SEED_ACL, cli, standalone, until};
+use portcullis_tests::redis::{LEAST_ACL, RedisServer, cli, standalone, until};
 
 #[tokio::test]
 async fn a_user_without_the_right_to_a_space_is_refused_and_writes_nothing() {
-    let server = RedisServer::start(SEED_ACL, &[]);
+    let server = RedisServer::start(LEAST_ACL, &[]);
     let own = rustix::process::geteuid().as_raw();
     let callers = format!("callers: [{{ uid: {own}, spaces: [\"prod:other\", \"test:*\"] }}]");
     let bridge = Bridge::start(&standalone(server.port), &callers);
@@ -38,7 +38,7 @@ async fn a_user_without_the_right_to_a_space_is_refused_and_writes_nothing() {
 
 #[tokio::test]
 async fn only_the_users_among_the_callers_are_let_in() {
-    let server = RedisServer::start(SEED_ACL, &[]);
+    let server = RedisServer::start(LEAST_ACL, &[]);
     let callers = "callers: [{ uid: 4294967294, spaces: [\"*\"] }]";
     let bridge = Bridge::start(&standalone(server.port), callers);
     let client = Client::new(&bridge.socket, false);
@@ -51,7 +51,7 @@ async fn only_the_users_among_the_callers_are_let_in() {
 
 #[tokio::test]
 async fn secrets_are_for_the_callers_that_are_named_for_them() {
-    let server = RedisServer::start(SEED_ACL, &[]);
+    let server = RedisServer::start(LEAST_ACL, &[]);
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("idp"), "hunter2").unwrap();
     let own = rustix::process::geteuid().as_raw();

@@ -7,7 +7,7 @@ use portcullis_storage_api::wire::{
     Refusal, RefusalCause, Revision, SECRET_BYTES, SECRETS, SecretName, Secrets, SecretsAnswer, Verb,
 };
 use portcullis_tests::bridge::{Bridge, check};
-use portcullis_tests::redis::{RedisServer, SEED_ACL, standalone, until};
+use portcullis_tests::redis::{LEAST_ACL, RedisServer, standalone, until};
 use tempfile::TempDir;
 
 use crate::client::Client;
@@ -28,7 +28,7 @@ fn put(folder: &TempDir, name: &str, text: &str) {
 }
 
 fn start(folder: &TempDir) -> (RedisServer, Bridge) {
-    let server = RedisServer::start(SEED_ACL, &[]);
+    let server = RedisServer::start(LEAST_ACL, &[]);
     let bridge = Bridge::start(&standalone(server.port), &format!("secretsDir: {}", folder.path().display()));
     (server, bridge)
 }

@@ -11,11 +11,11 @@ use portcullis_storage_api::{Key, Kind};
 
 use crate::client::{Client, space};
 use portcullis_tests::bridge::Bridge;
-use portcullis_tests::redis::{RedisServer, SEED_ACL, cli, standalone, until};
+use portcullis_tests::redis::{LEAST_ACL, RedisServer, cli, standalone, until};
 
 #[tokio::test]
 async fn only_the_verbs_are_answered_and_nothing_else_is_written() {
-    let server = RedisServer::start(SEED_ACL, &[]);
+    let server = RedisServer::start(LEAST_ACL, &[]);
     let bridge = Bridge::start(&standalone(server.port), "");
     let client = Client::new(&bridge.socket, false);
     for path in ["/v1/eval", "/v1/flushall", "/v1/keys", "/v2/get", "/v1/get?key=x", "/", "/v1/../v1/get", "/v1//get"] {
@@ -45,7 +45,7 @@ async fn only_the_verbs_are_answered_and_nothing_else_is_written() {
 
 #[test]
 fn bytes_of_another_protocol_do_nothing() {
-    let server = RedisServer::start(SEED_ACL, &[]);
+    let server = RedisServer::start(LEAST_ACL, &[]);
     let bridge = Bridge::start(&standalone(server.port), "");
     cli(server.port, &["SET", "thv:auth:kept", "1"]);
     let spoken: [&[u8]; 4] = [
@@ -70,7 +70,7 @@ fn bytes_of_another_protocol_do_nothing() {
 
 #[test]
 fn a_foreign_users_connection_is_closed_unanswered() {
-    let server = RedisServer::start(SEED_ACL, &[]);
+    let server = RedisServer::start(LEAST_ACL, &[]);
     let nobody_here = "listen: { unix: SOCKET, mode: \"0600\", allowedUids: [4294967294] }";
     let bridge = Bridge::start(&standalone(server.port), nobody_here);
     let mode = fs::metadata(&bridge.socket).unwrap().permissions().mode();
@@ -87,7 +87,7 @@ fn a_foreign_users_connection_is_closed_unanswered() {
 
 #[tokio::test]
 async fn connections_past_the_limit_are_closed() {
-    let server = RedisServer::start(SEED_ACL, &[]);
+    let server = RedisServer::start(LEAST_ACL, &[]);
     let bridge = Bridge::start(&standalone(server.port), "limits: { connections: 1 }");
     let first = Client::new(&bridge.socket, false);
     let _: GetAnswer = first.call(Verb::Get, &Get { space: space(), key: key() }).await.unwrap();
@@ -99,7 +99,7 @@ async fn connections_past_the_limit_are_closed() {
 
 #[tokio::test]
 async fn more_than_is_taken_on_is_refused_at_once() {
-    let server = RedisServer::start(SEED_ACL, &[]);
+    let server = RedisServer::start(LEAST_ACL, &[]);
     let bridge = Bridge::start(&standalone(server.port), "limits: { inFlight: 2, queue: 2, deadline: 700ms }");
     server.process.signal("-STOP");
     let clients: Vec<Client> = (0..40).map(|_| Client::new(&bridge.socket, false)).collect();
@@ -122,7 +122,7 @@ async fn more_than_is_taken_on_is_refused_at_once() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_operation_under_way_is_finished_before_the_end() {
-    let server = RedisServer::start(SEED_ACL, &[]);
+    let server = RedisServer::start(LEAST_ACL, &[]);
     let mut bridge = Bridge::start(&standalone(server.port), "");
     let client = Client::new(&bridge.socket, false);
     let _: GetAnswer = client.call(Verb::Get, &Get { space: space(), key: key() }).await.unwrap();
@@ -139,7 +139,7 @@ async fn an_operation_under_way_is_finished_before_the_end() {
 
 #[test]
 fn a_killed_bridges_socket_is_taken_over_and_a_living_ones_is_not() {
-    let server = RedisServer::start(SEED_ACL, &[]);
+    let server = RedisServer::start(LEAST_ACL, &[]);
     let mut first = Bridge::start(&standalone(server.port), "");
     let listen = format!("listen: {{ unix: \"{}\" }}", first.socket.display());
     let config = tempfile::NamedTempFile::new().unwrap();

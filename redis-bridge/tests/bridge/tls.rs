@@ -1,7 +1,7 @@
 //! TLS to Redis: only the server that was meant is spoken to. Needs `openssl` on the path.
 
 use portcullis_tests::bridge::check;
-use portcullis_tests::redis::{RedisServer, SEED_ACL, Sentinel, USER, free_port, until};
+use portcullis_tests::redis::{LEAST_ACL, RedisServer, Sentinel, USER, free_port, until};
 
 use crate::certificates::Certificates;
 
@@ -21,7 +21,7 @@ fn server(certificates: &Certificates, name: &str, more: &[&str]) -> (RedisServe
     let (ca, port_text) = (certificates.file("ca.crt"), port.to_string());
     let arguments = ["--tls-port", &port_text, "--tls-cert-file", &cert, "--tls-key-file", &key];
     let arguments = [&arguments[..], &["--tls-ca-cert-file", &ca, "--tls-auth-clients", "no"], more].concat();
-    (RedisServer::start(SEED_ACL, &arguments), port)
+    (RedisServer::start(LEAST_ACL, &arguments), port)
 }
 
 /// What `--check` says of a server at this port with these words under `tls:`.

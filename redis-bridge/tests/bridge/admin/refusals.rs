@@ -1,13 +1,13 @@
 //! What is not done, with which exit code, and which words.
 
-use super::{OTHER_SECRET, Operator, RedisServer, SEED_ACL, USER, acl, cli, standalone};
+use super::{LEAST_ACL, OTHER_SECRET, Operator, RedisServer, USER, acl, cli, standalone};
 use portcullis_tests::redis::CREDENTIALS;
 
 const GATEWAY: &str = "namespace: prod, name: gateway";
 
 #[test]
 fn the_serving_user_may_not_and_the_missing_grant_is_named() {
-    let server = RedisServer::start(SEED_ACL, &[]);
+    let server = RedisServer::start(LEAST_ACL, &[]);
     // Without a user of their own the commands take the service's.
     let mut operator = Operator::configured(&standalone(server.port), "", GATEWAY);
     operator.environment.extend(CREDENTIALS.map(|(name, text)| (name, text.to_owned())));

@@ -6,10 +6,9 @@
 
 use std::fmt;
 
-use chacha20poly1305::aead::{Aead as _, AeadInOut as _, Payload};
-use chacha20poly1305::{KeyInit as _, Tag, XChaCha20Poly1305, XNonce};
 use hkdf::Hkdf;
 use hmac::{Hmac, Mac as _};
+use portcullis_cipher as cipher;
 use sha2::Sha256;
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroize as _;
@@ -141,9 +140,11 @@ impl KeyRing {
         envelope.extend_from_slice(self.newest.id.as_bytes());
         envelope.extend_from_slice(&nonce);
         let bound = bind(&envelope, aad);
-        let ciphertext = self.newest.cipher(purpose).encrypt(&XNonce::from(nonce), Payload { msg: plain, aad: &bound });
+        envelope.extend_from_slice(plain);
+        let text = envelope.get_mut(HEAD_BYTES..).unwrap_or_default();
         #[expect(clippy::expect_used, reason = "encryption fails only past 256 GiB, more than a wasm memory can hold")]
-        envelope.extend_from_slice(&ciphertext.expect("the message is short"));
+        let tag = cipher::encrypt(self.newest.sealing(purpose), nonce, &bound, text).expect("the message is short");
+        envelope.extend_from_slice(&tag);
         envelope
     }
 
@@ -168,10 +169,8 @@ impl KeyRing {
         if *version != ENVELOPE_VERSION {
             return Err(OpenError::Malformed);
         }
-        let cipher = self.key(KeyId(*id)).ok_or(OpenError::UnknownKey)?.cipher(purpose);
-        cipher
-            .decrypt_inout_detached(&XNonce::from(nonce), &bind(head, aad), text.into(), &Tag::from(*tag))
-            .map_err(|_| OpenError::Forged)?;
+        let key = self.key(KeyId(*id)).ok_or(OpenError::UnknownKey)?.sealing(purpose);
+        cipher::decrypt(key, nonce, &bind(head, aad), text, *tag).map_err(|cipher::Forged| OpenError::Forged)?;
         Ok(Opened(Secret::new(sealed)))
     }
 
@@ -267,8 +266,8 @@ impl DerivedKeys {
         }
     }
 
-    fn cipher(&self, purpose: Purpose) -> XChaCha20Poly1305 {
-        XChaCha20Poly1305::new(self.keys(purpose).seal.expose().into())
+    fn sealing(&self, purpose: Purpose) -> &[u8; 32] {
+        self.keys(purpose).seal.expose()
     }
 
     fn mac(&self, purpose: Purpose, parts: &[&[u8]]) -> [u8; 32] {

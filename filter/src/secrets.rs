@@ -64,9 +64,9 @@ impl InService {
     }
 
     /// Whether a request is to ask for the secrets before it is decided.
-    pub(crate) fn is_behind(&self, now_ms: u64) -> bool {
+    pub(crate) fn is_behind(&self) -> bool {
         let behind = !self.followed.get() || self.service.borrow().is_none();
-        behind && self.watch.as_ref().is_some_and(|watch| watch.is_due(now_ms))
+        behind && self.watch.as_ref().is_some_and(|watch| watch.is_due(host::now_ms()))
     }
 
     /// Whether the root of a VM is to ask for the secrets; `serves` when the VM has served requests.

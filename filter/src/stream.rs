@@ -178,7 +178,7 @@ impl HttpContext for Stream {
 
 /// Decides a request that is not remembered, as soon as there is a gateway to decide it.
 async fn decide(worker: Rc<Worker>, request: Request, inbox: Inbox) -> Verdict {
-    if worker.in_service.is_behind(host::now_ms()) {
+    if worker.in_service.is_behind() {
         secrets::ask(worker.clone(), Patience::None, TaskCalls::new(inbox.clone())).await;
     }
     match worker.in_service.now() {
@@ -205,7 +205,7 @@ fn read_request() -> Request {
         target: Vec::new(),
         authority: Vec::new(),
         headers: Headers::default(),
-        peer: host::text_property(["source", "address"]).unwrap_or_default(),
+        peer: String::new(),
     };
     let mut headers = host::request_headers();
     headers.retain_mut(|(name, value)| {
@@ -218,6 +218,9 @@ fn read_request() -> Request {
         false
     });
     request.headers = Headers::new(headers);
+    if route::asks_for_peer(&request.target) {
+        request.peer = host::text_property(["source", "address"]).unwrap_or_default();
+    }
     request
 }
 

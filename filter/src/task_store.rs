@@ -47,6 +47,13 @@ impl Store for TaskStore {
         }
     }
 
+    async fn get_both(&self, keys: &[Key; 2]) -> Result<[Option<Versioned>; 2], StoreError> {
+        match self {
+            Self::Memory(memory) => memory.get_both(keys).await,
+            Self::Bridge(bridge) => bridge.get_both(keys).await,
+        }
+    }
+
     async fn put(&self, key: &Key, value: Vec<u8>, ttl: Ttl) -> Result<(), StoreError> {
         match self {
             Self::Memory(memory) => memory.put(key, value, ttl).await,

@@ -1,4 +1,4 @@
-//! The arrows between the crates go one way: `protocol` ← `gateway` ← `filter`, and `storage-api` ← `gateway`,
+//! The arrows between the crates go one way: `cipher` ← `protocol` ← `gateway` ← `filter`, and `storage-api` ← `gateway`,
 //! `redis-bridge`; the bridge's operator commands alone also stand on `gateway`.
 
 use std::collections::BTreeMap;
@@ -9,8 +9,9 @@ use portcullis_tests::place;
 use serde_json::Value;
 
 #[test]
-fn protocol_stands_on_no_other_crate_of_ours() {
-    assert_eq!(ours("portcullis-protocol"), [""; 0]);
+fn protocol_stands_on_its_cipher_only() {
+    assert_eq!(ours("portcullis-protocol"), ["portcullis-cipher"]);
+    assert_eq!(ours("portcullis-cipher"), [""; 0]);
 }
 
 #[test]
@@ -52,7 +53,13 @@ fn the_bridge_stands_on_the_words_it_speaks_and_its_operators_commands_on_the_ga
 
 #[test]
 fn only_the_filter_knows_envoy() {
-    for product in ["portcullis-protocol", "portcullis-storage-api", "portcullis-gateway", "portcullis-redis-bridge"] {
+    for product in [
+        "portcullis-cipher",
+        "portcullis-protocol",
+        "portcullis-storage-api",
+        "portcullis-gateway",
+        "portcullis-redis-bridge",
+    ] {
         assert!(!dependencies(product).contains(&"proxy-wasm".to_owned()), "{product} names proxy-wasm");
     }
     assert!(dependencies("portcullis-filter").contains(&"proxy-wasm".to_owned()));

@@ -13,9 +13,9 @@ mod durable;
 use std::rc::Rc;
 
 use portcullis_storage_api::wire::{
-    CompareAndSwap, Delete, DeleteAnswer, Get, GetAnswer, IdempotencyKey, Lock, LockAnswer, Mutation, Put, PutAnswer,
-    Refusal, RefusalCause, Take, TakeAnswer, TakeTokens, TakeTokensAnswer, Unlock, UnlockAnswer, Value, Verb,
-    WriteAnswer,
+    CompareAndSwap, Delete, DeleteAnswer, Get, GetAnswer, GetMany, GetManyAnswer, IdempotencyKey, Lock, LockAnswer,
+    Mutation, Put, PutAnswer, Refusal, RefusalCause, Take, TakeAnswer, TakeTokens, TakeTokensAnswer, Unlock,
+    UnlockAnswer, Value, Verb, WriteAnswer,
 };
 use portcullis_storage_api::{Bucket, Key, Owner, StoreError, Swap, Taken, Ttl, Version, Versioned};
 use serde::Serialize;
@@ -155,6 +155,14 @@ impl<P: Fetch + Clock + Entropy> Store for BridgeStore<P> {
         let request = Get { space: self.bridge.settings.space.clone(), key: *key };
         let answer: GetAnswer = self.call(Verb::Get, &request).await?;
         Ok(answer.record.map(Versioned::from))
+    }
+
+    async fn get_both(&self, keys: &[Key; 2]) -> Result<[Option<Versioned>; 2], StoreError> {
+        let request = GetMany { space: self.bridge.settings.space.clone(), keys: keys.to_vec() };
+        let answer: GetManyAnswer = self.call(Verb::GetMany, &request).await?;
+        // One answer to each, in their order, or it is not an answer.
+        let records: [_; 2] = answer.records.try_into().map_err(|_| StoreError::Unavailable)?;
+        Ok(records.map(|record| record.map(Versioned::from)))
     }
 
     async fn put(&self, key: &Key, value: Vec<u8>, ttl: Ttl) -> Result<(), StoreError> {

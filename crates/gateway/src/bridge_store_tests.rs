@@ -103,6 +103,30 @@ fn a_record_is_given_as_it_was_answered() {
 }
 
 #[test]
+fn two_records_are_one_call() {
+    let other = Key { kind: Kind::Upstream, id: [8; 32] };
+    let record = Record { value: Value::new(vec![1, 2]).unwrap(), version: Version(9) };
+    let answers = |records| answer(&serde_json::to_value(GetManyAnswer { records }).unwrap());
+    let store = store(vec![answers(vec![None, Some(record)])]);
+    let found = block_on(store.get_both(&[KEY, other]));
+    assert_eq!(found, Ok([None, Some(Versioned { value: vec![1, 2], version: Version(9) })]));
+    assert_eq!(store.ports.sent.borrow()[0].path, "/v1/get_many");
+    let body: GetMany = serde_json::from_slice(&store.ports.sent.borrow()[0].body).unwrap();
+    assert_eq!(body.keys, [KEY, other]);
+    store.sent();
+}
+
+#[test]
+fn too_few_or_too_many_records_are_no_answer() {
+    for count in [0, 1, 3] {
+        let body = serde_json::to_value(GetManyAnswer { records: vec![None; count] }).unwrap();
+        let store = store(vec![answer(&body)]);
+        assert_eq!(block_on(store.get_both(&[KEY, KEY])), Err(StoreError::Unavailable), "{count}");
+        store.sent();
+    }
+}
+
+#[test]
 fn what_is_not_certainly_the_bridges_is_no_word_about_a_record() {
     let absent = json!({ "record": null }).to_string();
     let marked = |status, body: &str| CallReply { from_bridge: true, ..json_reply(status, body) };

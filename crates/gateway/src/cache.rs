@@ -3,10 +3,10 @@
 //! Only verified tokens get in, so a stranger can neither fill the cache nor push anything out of it.
 
 use std::cell::{Cell, Ref, RefCell};
-use std::hash::{BuildHasher, Hash, Hasher};
+use std::hash::{BuildHasher, Hasher};
 use std::rc::Rc;
 
-use hashbrown::{Equivalent, HashMap};
+use hashbrown::HashTable;
 use portcullis_protocol::opaque::SessionId;
 
 use crate::audit::Rendered;
@@ -120,47 +120,51 @@ impl CachedToken {
 /// Two generations: a full young one becomes the old one, and the old one is dropped. A hit in the old generation moves
 /// the entry to the young one, so tokens in use stay.
 pub struct TokenCache<S> {
-    young: HashMap<Text, Rc<CachedToken>, S>,
-    old: HashMap<Text, Rc<CachedToken>, S>,
+    young: HashTable<Slot>,
+    old: HashTable<Slot>,
+    hasher: S,
     generation_size: usize,
 }
 
-impl<S: BuildHasher + Clone> TokenCache<S> {
+impl<S: BuildHasher> TokenCache<S> {
     /// A cache of at most `capacity` entries, hashed with a keyed hasher.
     #[must_use]
     pub fn new(capacity: usize, hasher: S) -> Self {
-        Self {
-            young: HashMap::with_hasher(hasher.clone()),
-            old: HashMap::with_hasher(hasher),
-            generation_size: capacity.div_ceil(2).max(1),
-        }
+        let generation_size = capacity.div_ceil(2).max(1);
+        Self { young: HashTable::new(), old: HashTable::new(), hasher, generation_size }
     }
 
     /// The entry for exactly this `Authorization` value.
     pub fn find(&mut self, authorization: &[u8]) -> Option<Rc<CachedToken>> {
-        if let Some(hit) = self.young.get(&Lookup(authorization)) {
-            return Some(Rc::clone(hit));
+        let hash = self.hash(authorization);
+        if let Some(slot) = self.young.find(hash, |slot| slot.is_of(authorization)) {
+            return Some(Rc::clone(&slot.entry));
         }
-        let (key, entry) = self.old.remove_entry(&Lookup(authorization))?;
-        self.put(key, Rc::clone(&entry));
+        let slot = take(&mut self.old, hash, authorization)?;
+        let entry = Rc::clone(&slot.entry);
+        self.put(slot);
         Some(entry)
     }
 
     /// Keeps an entry, replacing what was known under the same value.
     pub fn insert(&mut self, authorization: &[u8], entry: CachedToken) {
-        self.old.remove(&Lookup(authorization));
-        self.put(Text(authorization.into()), Rc::new(entry));
+        let hash = self.hash(authorization);
+        for generation in [&mut self.young, &mut self.old] {
+            drop(take(generation, hash, authorization));
+        }
+        self.put(Slot { hash, authorization: authorization.into(), entry: Rc::new(entry) });
     }
 
     /// Drops every token of a session.
     pub fn forget_session(&mut self, session: SessionId) {
-        self.young.retain(|_, entry| entry.facts.session != session);
-        self.old.retain(|_, entry| entry.facts.session != session);
+        for generation in [&mut self.young, &mut self.old] {
+            generation.retain(|slot| slot.entry.facts.session != session);
+        }
     }
 
     /// Gives the tokens of a session their renewed upstream token, where they have one.
     pub fn renew_upstream(&mut self, session: SessionId, renewed: &UpstreamAccess) {
-        let entries = self.young.values().chain(self.old.values());
+        let entries = self.young.iter().chain(self.old.iter()).map(|slot| &slot.entry);
         for entry in entries.filter(|entry| entry.facts.session == session) {
             if let Some(upstream) = &mut *entry.upstream.borrow_mut() {
                 *upstream = renewed.clone();
@@ -180,44 +184,38 @@ impl<S: BuildHasher + Clone> TokenCache<S> {
         self.len() == 0
     }
 
-    fn put(&mut self, key: Text, entry: Rc<CachedToken>) {
-        if self.young.len() >= self.generation_size && !self.young.contains_key(&key) {
-            let empty = HashMap::with_hasher(self.young.hasher().clone());
-            self.old = std::mem::replace(&mut self.young, empty);
+    /// Once for both generations: a token is a thousand bytes.
+    fn hash(&self, authorization: &[u8]) -> u64 {
+        let mut hasher = self.hasher.build_hasher();
+        hasher.write(authorization);
+        hasher.finish()
+    }
+
+    /// Adds what is in neither generation.
+    fn put(&mut self, slot: Slot) {
+        if self.young.len() >= self.generation_size {
+            self.old = std::mem::take(&mut self.young);
         }
-        self.young.insert(key, entry);
+        self.young.insert_unique(slot.hash, slot, |slot| slot.hash);
     }
 }
 
-/// The `Authorization` value of an entry.
-#[derive(Eq)]
-struct Text(Box<[u8]>);
+/// An entry with the `Authorization` value that it is found by.
+struct Slot {
+    hash: u64,
+    authorization: Box<[u8]>,
+    entry: Rc<CachedToken>,
+}
 
-/// The `Authorization` value that is looked for.
-struct Lookup<'a>(&'a [u8]);
-
-impl PartialEq for Text {
-    fn eq(&self, other: &Self) -> bool {
-        same_bytes(&self.0, &other.0)
+impl Slot {
+    fn is_of(&self, authorization: &[u8]) -> bool {
+        same_bytes(&self.authorization, authorization)
     }
 }
 
-impl Hash for Text {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        Lookup(&self.0).hash(state);
-    }
-}
-
-impl Hash for Lookup<'_> {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write(self.0);
-    }
-}
-
-impl Equivalent<Text> for Lookup<'_> {
-    fn equivalent(&self, text: &Text) -> bool {
-        same_bytes(self.0, &text.0)
-    }
+fn take(generation: &mut HashTable<Slot>, hash: u64, authorization: &[u8]) -> Option<Slot> {
+    let found = generation.find_entry(hash, |slot| slot.is_of(authorization)).ok()?;
+    Some(found.remove().0)
 }
 
 /// Compares eight bytes at a time: in wasm the comparison of slices goes byte by byte, which a token is too long for.
@@ -276,6 +274,20 @@ mod tests {
         assert!(cache.find(b"Bearer abc").is_some());
         for other in ["Bearer ab", "Bearer abcd", "bearer abc", "Bearer abc,Bearer abc", ""] {
             assert!(cache.find(other.as_bytes()).is_none(), "{other}");
+        }
+    }
+
+    #[test]
+    fn an_entry_replaces_the_one_of_the_same_value_in_either_generation() {
+        let mut cache = cache(4);
+        for value in [&b"a"[..], b"b", b"c"] {
+            cache.insert(value, entry(1));
+        }
+        for value in [&b"a"[..], b"c"] {
+            let before = cache.len();
+            cache.insert(value, entry(2));
+            assert_eq!(cache.len(), before);
+            assert!(cache.find(value).is_some_and(|entry| entry.facts.session == session(2)));
         }
     }
 

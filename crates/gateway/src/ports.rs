@@ -30,6 +30,15 @@ pub trait Store {
     /// [`StoreError::Unavailable`]; an expired or absent record is `None`, never an error.
     async fn get(&self, key: &Key) -> Result<Option<Versioned>, StoreError>;
 
+    /// Reads two records. Where the store is a call away it is one call; the two need not be of one moment.
+    ///
+    /// # Errors
+    /// As [`Store::get`].
+    async fn get_both(&self, keys: &[Key; 2]) -> Result<[Option<Versioned>; 2], StoreError> {
+        let [first, second] = keys;
+        Ok([self.get(first).await?, self.get(second).await?])
+    }
+
     /// Writes a record, whatever was there.
     ///
     /// # Errors

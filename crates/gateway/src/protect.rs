@@ -18,11 +18,11 @@ use crate::cache::{CachedToken, TokenFacts};
 use crate::config::Resource;
 use crate::cookies;
 use crate::gateway::Gateway;
-use crate::ports::Ports;
+use crate::ports::{Ports, Store};
 use crate::records::{Records, Unavailable, Upstream, session_key, upstream_key};
 use crate::replies::{Cors, cors, try_later, unavailable, uncached};
 use crate::route;
-use crate::session::Session;
+use crate::session::{Bound, Session};
 use crate::upstream::{RefreshOutcome, UpstreamAccess};
 use crate::verdict::{Credentials, Forward, Injection, Settled, Verdict};
 
@@ -235,15 +235,29 @@ impl Call<'_> {
         signed.access_token(&expected, ports.now()).map_err(|error| invalid(error.public_reason()))
     }
 
-    /// What the store has to say: that the session lives, and the upstream token where the resource injects one.
+    /// What the store has to say: that the session lives, and the upstream token where the resource injects one. Both
+    /// are asked for at once.
     async fn stored<P: Ports>(&self, facts: &TokenFacts, ports: &P) -> Result<Option<UpstreamAccess>, Refusal> {
-        if !session_lives(self.gateway, self.resource, facts, ports).await.map_err(Refusal::Unavailable)? {
-            return Err(Refusal::InvalidToken("the session of this token has ended"));
+        const ENDED: Refusal = Refusal::InvalidToken("the session of this token has ended");
+        if self.resource.injector.is_none() {
+            let lives = session_lives(self.gateway, self.resource, facts, ports).await.map_err(Refusal::Unavailable)?;
+            return if lives { Ok(None) } else { Err(ENDED) };
         }
-        match self.resource.injector {
-            None => Ok(None),
-            Some(_) => self.upstream(facts, ports).await.map(Some),
+        let config = self.gateway.config();
+        let records = Records::new(&config.key_ring, ports);
+        let keys = [session_key(facts.session), upstream_key(facts.session, &config.provider.name)];
+        let found = ports.store().get_both(&keys).await.map_err(|error| Refusal::Unavailable(error.into()))?;
+        let ([session_key, upstream_key], [session, upstream]) = (keys, found);
+        let lives = session.and_then(|session| {
+            records.read::<Session, _>(&session_key, session.value, |text| lives(text, self.resource, facts))
+        });
+        if lives != Some(true) {
+            return Err(ENDED);
         }
+        let upstream = upstream.and_then(|upstream| {
+            records.read::<Upstream, _>(&upstream_key, upstream.value, UpstreamAccess::from_record)
+        });
+        upstream.map(Some).ok_or(Refusal::LoginRequired)
     }
 
     /// What this VM has proven about exactly this token, for this resource.
@@ -268,14 +282,6 @@ impl Call<'_> {
         Granted::Before(Rc::clone(known))
     }
 
-    async fn upstream<P: Ports>(&self, facts: &TokenFacts, ports: &P) -> Result<UpstreamAccess, Refusal> {
-        let config = self.gateway.config();
-        let records = Records::new(&config.key_ring, ports);
-        let key = upstream_key(facts.session, &config.provider.name);
-        let loaded = records.load::<Upstream>(&key).await.map_err(Refusal::Unavailable)?;
-        loaded.map(|loaded| UpstreamAccess::of(&loaded.record)).ok_or(Refusal::LoginRequired)
-    }
-
     fn remember(&self, facts: TokenFacts, upstream: Option<UpstreamAccess>, now: u64) {
         if let Some(authorization) = self.request.headers.one("authorization") {
             self.gateway.remember(authorization, CachedToken::new(facts, upstream, now));
@@ -290,15 +296,23 @@ async fn session_lives<P: Ports>(
     facts: &TokenFacts,
     ports: &P,
 ) -> Result<bool, Unavailable> {
+    let key = session_key(facts.session);
+    let found = ports.store().get(&key).await?;
     let records = Records::new(&gateway.config().key_ring, ports);
-    let session = records.load::<Session>(&session_key(facts.session)).await?;
-    Ok(session.is_some_and(|loaded| {
-        let session = loaded.record;
-        session.generation().is_some()
+    let lives =
+        found.and_then(|found| records.read::<Session, _>(&key, found.value, |text| lives(text, resource, facts)));
+    Ok(lives == Some(true))
+}
+
+/// Whether a session's record, read as text, stands behind a token; `None` when it is not such a record.
+fn lives(record: &[u8], resource: &Resource, facts: &TokenFacts) -> Option<bool> {
+    let session = Bound::read(record)?;
+    Some(
+        session.is_active()
             && session.client_id == *facts.client
             && session.user_id == *facts.subject
-            && session.resource == resource.uri.as_str()
-    }))
+            && session.resource == resource.uri.as_str(),
+    )
 }
 
 /// The decision once a refresh has ended. It remembers nothing: the session may have ended meanwhile, and only the slow

@@ -2,11 +2,11 @@
 //! the seal, so that a store can neither read one nor pass one off as another.
 
 use portcullis_protocol::digest::digest_parts;
-use portcullis_protocol::key_ring::{KeyRing, Purpose};
+use portcullis_protocol::key_ring::{KeyRing, Opened, Purpose};
 use portcullis_protocol::oauth::scope::GrantedScope;
 use portcullis_protocol::opaque::SessionId;
 use portcullis_protocol::secret::Secret;
-use portcullis_storage_api::{Key, Kind, StoreError, Swap, Ttl, Version};
+use portcullis_storage_api::{Key, Kind, StoreError, Swap, Ttl, Version, wire};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -205,7 +205,7 @@ impl<'a, P: Ports> Records<'a, P> {
     /// [`Unavailable::Store`].
     pub async fn load<R: Record>(&self, key: &Key) -> Result<Option<Loaded<R>>, Unavailable> {
         let Some(stored) = self.ports.store().get(key).await? else { return Ok(None) };
-        Ok(self.open(key, &stored.value).map(|record| Loaded { record, version: stored.version }))
+        Ok(self.open(key, stored.value).map(|record| Loaded { record, version: stored.version }))
     }
 
     /// Writes a record, whatever was there.
@@ -230,7 +230,7 @@ impl<'a, P: Ports> Records<'a, P> {
     /// [`Unavailable::Store`].
     pub async fn take<R: Record>(&self, key: &Key) -> Result<Option<R>, Unavailable> {
         let taken = self.ports.store().take(key).await?;
-        Ok(taken.and_then(|value| self.open(key, &value)))
+        Ok(taken.and_then(|value| self.open(key, value)))
     }
 
     /// Writes a record if it still has this version; tells whether it did.
@@ -263,12 +263,23 @@ impl<'a, P: Ports> Records<'a, P> {
         Ok(self.ring.seal(nonce, Purpose::Record, associated_data::<R>(key).as_bytes(), plain.expose()))
     }
 
-    fn open<R: Record>(&self, key: &Key, sealed: &[u8]) -> Option<R> {
-        let record = open(self.ring, key, sealed);
-        if record.is_none() {
+    fn open<R: Record>(&self, key: &Key, sealed: Vec<u8>) -> Option<R> {
+        self.read::<R, R>(key, sealed, |text| serde_json::from_slice(text).ok())
+    }
+
+    /// Opens a stored record and gives what `read` takes from its text, which is wiped afterwards. One that does not open,
+    /// or that `read` does not understand, is counted as in [`Records::load`].
+    pub(crate) fn read<R: Record, T>(
+        &self,
+        key: &Key,
+        sealed: Vec<u8>,
+        read: impl FnOnce(&[u8]) -> Option<T>,
+    ) -> Option<T> {
+        let taken = opened::<R>(self.ring, key, sealed).and_then(|text| read(text.expose()));
+        if taken.is_none() {
             self.ports.count(Oddity::Unopenable);
         }
-        record
+        taken
     }
 }
 
@@ -276,8 +287,11 @@ impl<'a, P: Ports> Records<'a, P> {
 /// name, as another type or in another layout.
 #[must_use]
 pub fn open<R: Record>(ring: &KeyRing, key: &Key, sealed: &[u8]) -> Option<R> {
-    let plain = Secret::new(ring.open(Purpose::Record, associated_data::<R>(key).as_bytes(), sealed).ok()?);
-    serde_json::from_slice(plain.expose()).ok()
+    serde_json::from_slice(opened::<R>(ring, key, sealed.to_vec())?.expose()).ok()
+}
+
+fn opened<R: Record>(ring: &KeyRing, key: &Key, sealed: Vec<u8>) -> Option<Opened> {
+    ring.open_in_place(Purpose::Record, associated_data::<R>(key).as_bytes(), sealed).ok()
 }
 
 /// The version of every record's layout. It is part of the seal: a record of another layout does not open.
@@ -285,7 +299,21 @@ const LAYOUT: u8 = 2;
 
 /// What a record is sealed to: its full name, its type and its layout.
 fn associated_data<R: Record>(key: &Key) -> String {
-    format!("{key}|{}|{LAYOUT}", R::KIND.name())
+    let (kind, layout) = (R::KIND.name(), LAYOUT.to_string());
+    // In pieces: every record is opened with one of these, and the formatter takes its time.
+    [key.kind.name(), ":", &wire::hex(&key.id), "|", kind, "|", &layout].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_is_sealed_to_its_name_its_type_and_its_layout() {
+        let key = Key { kind: Kind::Upstream, id: [0xa7; 32] };
+        assert_eq!(associated_data::<Session>(&key), format!("upstream:{}|session|2", "a7".repeat(32)));
+        assert!(associated_data::<Session>(&key).starts_with(&format!("{key}|")));
+    }
 }
 
 /// The one place where a secret becomes text: inside a record that is about to be sealed.

@@ -81,6 +81,13 @@ pub async fn handle<P: Ports>(gateway: Rc<Gateway>, request: Request, ports: P) 
     }
 }
 
+/// Whether a handler may ask for the [`Request::peer`] of a request to this target: reading it takes the host longer than
+/// reading a header. Registrations are limited by where they come from.
+#[must_use]
+pub fn asks_for_peer(target: &[u8]) -> bool {
+    target.windows(REGISTER.len()).any(|part| part == REGISTER.as_bytes())
+}
+
 /// The resource that a path leads to; `None` where the gateway itself answers, or nothing is configured.
 pub(crate) fn protected(config: &Config, path: &RoutePath) -> Option<usize> {
     let Route::Resource(index) = route(config, path) else { return None };
@@ -112,7 +119,7 @@ fn route(config: &Config, path: &RoutePath) -> Route {
         Some("/oauth/consent") => Route::Consent,
         Some("/oauth/callback") => Route::Callback,
         Some("/oauth/token") => Route::Token,
-        Some("/oauth/register") => Route::Register,
+        Some(REGISTER) => Route::Register,
         // OpenID Connect appends the well-known path to the issuer where RFC 8414 inserts it.
         Some("/.well-known/openid-configuration") => Route::AuthorizationServerMetadata,
         Some("/.well-known/jwks.json") => Route::Keys,
@@ -180,6 +187,8 @@ fn other(action: DefaultAction, request: &Request) -> Settled {
         }),
     }
 }
+
+const REGISTER: &str = "/oauth/register";
 
 #[cfg(test)]
 #[path = "route_tests.rs"]

@@ -299,3 +299,17 @@ fn what_no_resource_matches_is_denied_unless_the_configuration_lets_it_pass() {
     assert_eq!(response(&passing, request(Method::Get, "/oauth/other", &[])).status(), 404);
     assert_eq!(response(&passing, request(Method::Get, "/.well-known/jwks.json/x", &[])).status(), 404);
 }
+
+#[test]
+fn every_registration_is_known_to_ask_for_its_peer_and_no_call_to_a_resource_is() {
+    for (gateway, target) in
+        [(at_root(), "/oauth/register"), (at_root(), "/oauth/register?a=1"), (below_a_path(), "/auth/oauth/register")]
+    {
+        assert!(led(&gateway, target) == Route::Register && asks_for_peer(target.as_bytes()), "{target}");
+    }
+    // Another spelling is another path.
+    for target in ["/oauth/%72egister", "/mcp", "/mcp?a=1", "/", "", "/oauth/token"] {
+        assert!(!asks_for_peer(target.as_bytes()), "{target}");
+    }
+    assert_ne!(led(&at_root(), "/oauth/%72egister"), Route::Register);
+}

@@ -4,11 +4,14 @@
 //! of refresh tokens has one successor, whatever happens at the same time. A record that is deleted is a session that
 //! was revoked.
 
+use std::borrow::Cow;
+
 use portcullis_protocol::digest::TokenDigest;
 use portcullis_protocol::oauth::pkce::{CodeChallenge, CodeVerifier};
 use portcullis_protocol::oauth::resource::ResourceUri;
 use portcullis_protocol::oauth::scope::GrantedScope;
 use portcullis_protocol::opaque::{AuthorizationCode, RefreshToken};
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 /// How long a client that never saw the answer to a refresh may ask again, in seconds.
@@ -87,6 +90,54 @@ pub struct Predecessor {
     pub replaced_at: u64,
     /// Whether it has been accepted again within the grace already.
     pub grace_spent: bool,
+}
+
+/// What a call with one of a session's tokens asks about it: a [`Session`] read in place, with the rest left aside. The
+/// rest is named all the same, since a record with a member too many or too few is none.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Bound<'a> {
+    /// As in [`Session`].
+    #[serde(borrow)]
+    pub(crate) client_id: Cow<'a, str>,
+    /// As in [`Session`].
+    #[serde(borrow)]
+    pub(crate) user_id: Cow<'a, str>,
+    /// As in [`Session`].
+    #[serde(borrow)]
+    pub(crate) resource: Cow<'a, str>,
+    state: Stage,
+    #[serde(rename = "id")]
+    _id: IgnoredAny,
+    #[serde(rename = "provider")]
+    _provider: IgnoredAny,
+    #[serde(rename = "scope")]
+    _scope: IgnoredAny,
+    #[serde(rename = "refreshable")]
+    _refreshable: IgnoredAny,
+}
+
+/// [`State`] without what it holds.
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Stage {
+    Code(IgnoredAny),
+    Active(IgnoredAny),
+}
+
+impl<'a> Bound<'a> {
+    /// Reads a session's record; `None` when it is none.
+    pub(crate) fn read(record: &'a [u8]) -> Option<Self> {
+        serde_json::from_slice(record).ok()
+    }
+
+    /// Whether the session's code was redeemed.
+    pub(crate) fn is_active(&self) -> bool {
+        match self.state {
+            Stage::Active(_) => true,
+            Stage::Code(_) => false,
+        }
+    }
 }
 
 /// What a client presents with a code.

@@ -238,3 +238,30 @@ fn a_session_survives_its_way_through_a_record() {
         assert_eq!(serde_json::to_string(&read).unwrap(), text);
     }
 }
+
+#[test]
+fn what_a_call_reads_of_a_session_is_what_the_session_says() {
+    for (session, is_active) in [(waiting(), false), (active(3, 2), true)] {
+        let text = serde_json::to_vec(&session).unwrap();
+        let read = Bound::read(&text).unwrap();
+        assert_eq!((&*read.client_id, &*read.user_id, &*read.resource), ("client", "user", RESOURCE));
+        assert_eq!((read.is_active(), session.generation().is_some()), (is_active, is_active));
+    }
+}
+
+#[test]
+fn a_call_reads_no_session_with_a_member_too_many_or_too_few() {
+    let whole = serde_json::to_value(active(3, 2)).unwrap();
+    for name in ["id", "provider", "client_id", "user_id", "scope", "resource", "refreshable", "state"] {
+        let mut lacking = whole.clone();
+        assert!(lacking.as_object_mut().unwrap().remove(name).is_some());
+        assert!(Bound::read(lacking.to_string().as_bytes()).is_none(), "{name}");
+    }
+    for (name, value) in
+        [("extra", 1.into()), ("client_id", 1.into()), ("state", "active".into()), ("state", "gone".into())]
+    {
+        let mut changed = whole.clone();
+        changed[name] = value;
+        assert!(Bound::read(changed.to_string().as_bytes()).is_none(), "{name}");
+    }
+}

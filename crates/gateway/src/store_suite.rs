@@ -29,9 +29,10 @@ pub struct Failure(pub String);
 pub const PAUSE_SECONDS: u64 = 2;
 
 /// Every case.
-pub const CASES: [Case; 18] = [
+pub const CASES: [Case; 19] = [
     Case { name: "a_record_is_read_as_written", phases: 1 },
     Case { name: "a_record_can_be_empty_or_any_bytes", phases: 1 },
+    Case { name: "two_records_are_read_in_the_order_asked", phases: 1 },
     Case { name: "a_put_overwrites", phases: 1 },
     Case { name: "put_new_writes_once", phases: 1 },
     Case { name: "a_record_is_taken_once", phases: 1 },
@@ -59,6 +60,7 @@ pub async fn run<S: Store>(store: &S, salt: u64, name: &str, phase: u32) -> Resu
     match (name, phase) {
         ("a_record_is_read_as_written", 0) => read_as_written(store, case).await,
         ("a_record_can_be_empty_or_any_bytes", 0) => any_bytes(store, case).await,
+        ("two_records_are_read_in_the_order_asked", 0) => read_both(store, case).await,
         ("a_put_overwrites", 0) => overwrite(store, case).await,
         ("put_new_writes_once", 0) => put_new_once(store, case).await,
         ("a_record_is_taken_once", 0) => take_once(store, case).await,
@@ -163,6 +165,18 @@ async fn any_bytes<S: Store>(store: &S, case: Names) -> Result<(), Failure> {
     store.put(&key, longest.clone(), LONG).await?;
     value_is(store, &key, Some(&longest), "the longest value").await?;
     Ok(store.delete(&key).await?)
+}
+
+async fn read_both<S: Store>(store: &S, case: Names) -> Result<(), Failure> {
+    let keys = [case.key(Kind::Session, 15), case.key(Kind::Upstream, 16)];
+    same(store.get_both(&keys).await?, [None, None], "before the first write")?;
+    let [session, upstream] = keys;
+    store.put(&upstream, b"upstream".to_vec(), LONG).await?;
+    let found = store.get(&upstream).await?;
+    same(store.get_both(&keys).await?, [None, found.clone()], "one of them")?;
+    store.put(&session, b"session".to_vec(), LONG).await?;
+    let both = [store.get(&session).await?, found];
+    same(store.get_both(&keys).await?, both, "each with its own version")
 }
 
 async fn overwrite<S: Store>(store: &S, case: Names) -> Result<(), Failure> {

@@ -3,11 +3,14 @@
 //! A refresh runs in the root task, never in the request that needs it: a provider that rotates refresh tokens has
 //! already forgotten the old one when its answer arrives, so a client that hangs up must not be able to lose the answer.
 
+use std::fmt;
 use std::rc::Rc;
 
 use portcullis_protocol::opaque::SessionId;
 use portcullis_protocol::secret::Secret;
 use portcullis_storage_api::{Kind, Owner, StoreError, Ttl};
+use serde::de::{IgnoredAny, Visitor};
+use serde::{Deserialize, Deserializer};
 
 use crate::gateway::Gateway;
 use crate::ports::{Ports, Store};
@@ -22,6 +25,9 @@ const STORE_ATTEMPTS: u32 = 3;
 
 /// How long rotated tokens are offered to a store that is away, in seconds: longer than a failover takes.
 const STORE_SECONDS: u64 = 20;
+
+/// What stands before an access token in its header (RFC 6750 §2.1).
+const SCHEME: &[u8] = b"Bearer ";
 
 /// An upstream access token as it is injected.
 #[derive(Clone)]
@@ -54,18 +60,27 @@ impl UpstreamAccess {
     /// it is refreshed ahead at a fifth of its life, at most 60 s.
     #[must_use]
     pub fn of(record: &Upstream) -> Self {
-        let mut value = Vec::with_capacity(record.access_token.expose().len().saturating_add(7));
-        value.extend_from_slice(b"Bearer ");
-        value.extend_from_slice(record.access_token.expose().as_bytes());
-        let (refresh_at, stale_at) = match record.expires_at {
+        let value = header_value(record.access_token.expose());
+        Self::with(value, record.obtained_at, record.expires_at, record.refresh_token.is_some())
+    }
+
+    /// As [`UpstreamAccess::of`], from the record's text, of which only what is injected is copied; `None` when it is no
+    /// such record.
+    pub(crate) fn from_record(text: &[u8]) -> Option<Self> {
+        let read: Injectable = serde_json::from_slice(text).ok()?;
+        Some(Self::with(read.value, read.obtained_at, read.expires_at, read.refresh_token.is_some()))
+    }
+
+    fn with(value: Secret<Vec<u8>>, obtained_at: u64, expires_at: Option<u64>, refreshable: bool) -> Self {
+        let (refresh_at, stale_at) = match expires_at {
             Some(expires_at) => {
-                let life = expires_at.saturating_sub(record.obtained_at);
+                let life = expires_at.saturating_sub(obtained_at);
                 (expires_at.saturating_sub((life / 5).min(60)), expires_at.saturating_sub((life / 10).min(5)))
             }
             None => (u64::MAX, u64::MAX),
         };
-        let refresh_at = if record.refresh_token.is_some() { refresh_at } else { u64::MAX };
-        Self { value: Rc::new(Secret::new(value)), refresh_at, stale_at }
+        let refresh_at = if refreshable { refresh_at } else { u64::MAX };
+        Self { value: Rc::new(value), refresh_at, stale_at }
     }
 }
 
@@ -197,4 +212,97 @@ async fn store<P: Ports>(
 pub fn upstream_life(gateway: &Gateway) -> u64 {
     let lifespans = gateway.config().lifespans;
     lifespans.refresh_token.saturating_add(lifespans.access_token)
+}
+
+/// An [`Upstream`] record without what no back end is given. Each of its members is named: a record with one too many is
+/// none.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Injectable {
+    #[serde(rename = "access_token", deserialize_with = "read_header_value")]
+    value: Secret<Vec<u8>>,
+    #[serde(deserialize_with = "Option::deserialize")]
+    refresh_token: Option<IgnoredAny>,
+    obtained_at: u64,
+    expires_at: Option<u64>,
+    #[serde(rename = "subject")]
+    _subject: IgnoredAny,
+}
+
+fn read_header_value<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Secret<Vec<u8>>, D::Error> {
+    deserializer.deserialize_str(AccessToken)
+}
+
+/// Reads an access token into the header's value, without another copy that would have to be wiped.
+struct AccessToken;
+
+impl Visitor<'_> for AccessToken {
+    type Value = Secret<Vec<u8>>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an access token")
+    }
+
+    fn visit_str<E>(self, token: &str) -> Result<Self::Value, E> {
+        Ok(header_value(token))
+    }
+}
+
+fn header_value(token: &str) -> Secret<Vec<u8>> {
+    let mut value = Vec::with_capacity(token.len().saturating_add(SCHEME.len()));
+    value.extend_from_slice(SCHEME);
+    value.extend_from_slice(token.as_bytes());
+    Secret::new(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn record(refresh_token: Option<&str>, expires_at: Option<u64>) -> Upstream {
+        Upstream {
+            access_token: Secret::new("a \"token\"".to_owned()),
+            refresh_token: refresh_token.map(|token| Secret::new(token.to_owned())),
+            obtained_at: 1_000,
+            expires_at,
+            subject: "alice".to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_record_gives_the_same_as_text() {
+        for (refresh_token, expires_at) in
+            [(Some("r"), Some(1_300)), (None, Some(1_010)), (Some("r"), None), (None, None)]
+        {
+            let record = record(refresh_token, expires_at);
+            let (whole, text) = (UpstreamAccess::of(&record), serde_json::to_vec(&record).unwrap());
+            let read = UpstreamAccess::from_record(&text).unwrap();
+            assert_eq!(read.value.expose(), b"Bearer a \"token\"");
+            assert_eq!(read.value.expose(), whole.value.expose());
+            assert_eq!((read.refresh_at, read.stale_at), (whole.refresh_at, whole.stale_at));
+        }
+    }
+
+    #[test]
+    fn a_text_that_is_not_the_whole_record_is_none() {
+        let text = serde_json::to_value(record(Some("r"), Some(1_300))).unwrap();
+        assert!(UpstreamAccess::from_record(text.to_string().as_bytes()).is_some());
+        let with = |name: &str, value: Value| {
+            let mut changed = text.clone();
+            changed[name] = value;
+            changed.to_string()
+        };
+        for text in
+            [with("extra", json!(1)), with("access_token", json!(1)), with("obtained_at", json!("1")), "{}".to_owned()]
+        {
+            assert!(UpstreamAccess::from_record(text.as_bytes()).is_none(), "{text}");
+        }
+        for name in ["access_token", "refresh_token", "obtained_at", "subject"] {
+            let mut lacking = text.clone();
+            lacking.as_object_mut().unwrap().remove(name);
+            assert!(UpstreamAccess::from_record(lacking.to_string().as_bytes()).is_none(), "{name}");
+        }
+    }
 }

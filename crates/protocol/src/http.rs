@@ -13,7 +13,7 @@ pub struct Request {
     pub authority: Vec<u8>,
     /// Every header but the pseudo-headers, in the order received.
     pub headers: Headers,
-    /// The address of the direct peer, `ip:port`, as Envoy saw it.
+    /// The address of the direct peer, `ip:port`, as Envoy saw it; empty where no handler asks for it.
     pub peer: String,
 }
 

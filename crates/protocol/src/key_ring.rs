@@ -6,10 +6,9 @@
 
 use std::fmt;
 
-use chacha20poly1305::aead::{Aead as _, Payload};
-use chacha20poly1305::{KeyInit as _, XChaCha20Poly1305, XNonce};
 use hkdf::Hkdf;
 use hmac::{Hmac, Mac as _};
+use portcullis_cipher as cipher;
 use sha2::Sha256;
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroize as _;
@@ -141,9 +140,11 @@ impl KeyRing {
         envelope.extend_from_slice(self.newest.id.as_bytes());
         envelope.extend_from_slice(&nonce);
         let bound = bind(&envelope, aad);
-        let ciphertext = self.newest.cipher(purpose).encrypt(&XNonce::from(nonce), Payload { msg: plain, aad: &bound });
+        envelope.extend_from_slice(plain);
+        let text = envelope.get_mut(HEAD_BYTES..).unwrap_or_default();
         #[expect(clippy::expect_used, reason = "encryption fails only past 256 GiB, more than a wasm memory can hold")]
-        envelope.extend_from_slice(&ciphertext.expect("the message is short"));
+        let tag = cipher::encrypt(self.newest.sealing(purpose), nonce, &bound, text).expect("the message is short");
+        envelope.extend_from_slice(&tag);
         envelope
     }
 
@@ -152,16 +153,25 @@ impl KeyRing {
     /// # Errors
     /// [`OpenError`]; which one reveals nothing that the envelope does not say openly.
     pub fn open(&self, purpose: Purpose, aad: &[u8], sealed: &[u8]) -> Result<Vec<u8>, OpenError> {
-        let (head, ciphertext) = sealed.split_first_chunk::<HEAD_BYTES>().ok_or(OpenError::Malformed)?;
-        let (version, rest) = head.split_first().ok_or(OpenError::Malformed)?;
-        let (id, nonce) = rest.split_first_chunk::<4>().ok_or(OpenError::Malformed)?;
+        self.open_in_place(purpose, aad, sealed.to_vec()).map(|opened| opened.expose().to_vec())
+    }
+
+    /// As [`KeyRing::open`], without a copy: the value stays where the envelope was.
+    ///
+    /// # Errors
+    /// As [`KeyRing::open`].
+    pub fn open_in_place(&self, purpose: Purpose, aad: &[u8], mut sealed: Vec<u8>) -> Result<Opened, OpenError> {
+        let (head, rest) = sealed.split_first_chunk_mut::<HEAD_BYTES>().ok_or(OpenError::Malformed)?;
+        let (text, tag) = rest.split_last_chunk_mut::<TAG_BYTES>().ok_or(OpenError::Malformed)?;
+        let (version, named) = head.split_first().ok_or(OpenError::Malformed)?;
+        let (id, nonce) = named.split_first_chunk::<4>().ok_or(OpenError::Malformed)?;
         let nonce: [u8; 24] = nonce.try_into().map_err(|_| OpenError::Malformed)?;
-        if *version != ENVELOPE_VERSION || ciphertext.len() < TAG_BYTES {
+        if *version != ENVELOPE_VERSION {
             return Err(OpenError::Malformed);
         }
-        let key = self.key(KeyId(*id)).ok_or(OpenError::UnknownKey)?;
-        let payload = Payload { msg: ciphertext, aad: &bind(head, aad) };
-        key.cipher(purpose).decrypt(&XNonce::from(nonce), payload).map_err(|_| OpenError::Forged)
+        let key = self.key(KeyId(*id)).ok_or(OpenError::UnknownKey)?.sealing(purpose);
+        cipher::decrypt(key, nonce, &bind(head, aad), text, *tag).map_err(|cipher::Forged| OpenError::Forged)?;
+        Ok(Opened(Secret::new(sealed)))
     }
 
     /// HMAC-SHA256 of the parts under the newest key. Parts are length-prefixed, so moving a boundary changes the MAC.
@@ -179,6 +189,25 @@ impl KeyRing {
 
     fn key(&self, id: KeyId) -> Option<&DerivedKeys> {
         std::iter::once(&self.newest).chain(&self.older).find(|key| key.id == id)
+    }
+}
+
+/// A value opened in place: a secret, which is wiped with what was around it.
+pub struct Opened(Secret<Vec<u8>>);
+
+impl Opened {
+    /// The value.
+    #[must_use]
+    pub fn expose(&self) -> &[u8] {
+        // Only envelopes with a head and a tag are opened.
+        let end = self.0.expose().len().saturating_sub(TAG_BYTES);
+        self.0.expose().get(HEAD_BYTES..end).unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for Opened {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Opened(..)")
     }
 }
 
@@ -237,8 +266,8 @@ impl DerivedKeys {
         }
     }
 
-    fn cipher(&self, purpose: Purpose) -> XChaCha20Poly1305 {
-        XChaCha20Poly1305::new(self.keys(purpose).seal.expose().into())
+    fn sealing(&self, purpose: Purpose) -> &[u8; 32] {
+        self.keys(purpose).seal.expose()
     }
 
     fn mac(&self, purpose: Purpose, parts: &[&[u8]]) -> [u8; 32] {
@@ -317,6 +346,14 @@ mod tests {
         for purpose in PURPOSES.into_iter().filter(|purpose| *purpose != Purpose::Record) {
             assert_eq!(ring.open(purpose, b"key:1", &sealed()), Err(OpenError::Forged), "{purpose:?}");
         }
+    }
+
+    #[test]
+    fn what_is_opened_in_place_is_the_value_and_is_not_printed() {
+        let opened = ring(&[1]).open_in_place(Purpose::Record, b"key:1", sealed()).unwrap();
+        assert_eq!((opened.expose(), format!("{opened:?}").as_str()), (&b"plain"[..], "Opened(..)"));
+        let empty = ring(&[1]).seal([7; 24], Purpose::Record, b"", b"");
+        assert_eq!(ring(&[1]).open_in_place(Purpose::Record, b"", empty).unwrap().expose(), b"");
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod instant_service;
 mod ladder;
 mod load;
 mod logins;
+mod plots;
 mod provider;
 mod rung;
 mod start;
@@ -66,7 +67,11 @@ fn run() -> Result<(), String> {
     if !known {
         return Err(format!("ONLY={only} is none of {}", parts.map(|(name, _)| name).join(", ")));
     }
-    parts.iter().filter(|(name, _)| only.is_empty() || *name == only).try_for_each(|(_, part)| part())
+    parts.iter().filter(|(name, _)| only.is_empty() || *name == only).try_for_each(|(_, part)| part())?;
+    if env::var("PLOTS").is_ok_and(|wanted| wanted == "1") {
+        plots::draw(&folder, &place::project().join("docs/plots"))?;
+    }
+    Ok(())
 }
 
 /// A part of the measurements, by the word that asks for it alone.

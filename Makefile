@@ -71,9 +71,9 @@ chaos: module bridge tools ## failovers under load, and a checker: ROUNDS=n (5),
 	@cargo build -q -p portcullis-tests --bins
 	@ROUNDS=$(ROUNDS) SEED=$(SEED) exec $(TARGET)/debug/chaos
 
-bench: module tools ## the measurements; ONLY=ladder or ONLY=bridge for one part
+bench: module tools ## the measurements; ONLY=ladder|logins|start|growth|bridge for one part, PLOTS=1 to draw them
 	@cargo build -q --release -p portcullis-redis-bridge
-	ONLY=$(ONLY) cargo run --release -p portcullis-benches
+	ONLY=$(ONLY) PLOTS=$(PLOTS) cargo run --release -p portcullis-benches
 
 # One line of JSON on standard output and nothing else; the shell becomes the testbed, so SIGTERM reaches it.
 testbed: ## start a testbed and print its addresses; CONFIG=file.json, WORKERS=n, ENVOY=path, STORE=memory|standalone|sentinel

@@ -1,4 +1,4 @@
-//! How much processor time a process has used, and where it may run.
+//! How much processor time and memory a process has used, and where it may run.
 
 use std::fs;
 use std::process::{Command, Stdio};
@@ -19,6 +19,18 @@ pub fn used(pid: u32) -> Result<Duration, String> {
     }
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).map_err(|error| format!("process {pid}: {error}"))?;
     ticks(&stat).map(|ticks| Duration::from_millis(ticks * 10)).ok_or_else(|| format!("cannot read {stat:?}"))
+}
+
+/// The memory that a process holds at the moment, in MiB.
+///
+/// # Errors
+/// When there is no such process.
+pub fn resident_mib(pid: u32) -> Result<f64, String> {
+    let status =
+        fs::read_to_string(format!("/proc/{pid}/status")).map_err(|error| format!("process {pid}: {error}"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib: Option<f64> = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse().ok());
+    kib.map(|kib| kib / 1024.0).ok_or_else(|| format!("process {pid} has no resident size"))
 }
 
 /// Whether processes can be pinned here: there are two processors to tell apart, and `taskset`.
@@ -82,5 +94,15 @@ mod tests {
             sum = std::hint::black_box(sum.wrapping_add(1));
         }
         assert!(used(u32::MAX).is_err());
+    }
+
+    #[test]
+    fn memory_that_is_written_shows_in_what_a_process_holds() {
+        let id = std::process::id();
+        let before = resident_mib(id).unwrap();
+        let held = std::hint::black_box(vec![1_u8; 64 << 20]);
+        assert!(resident_mib(id).unwrap() > before + 48.0);
+        drop(held);
+        assert!(resident_mib(u32::MAX).is_err());
     }
 }

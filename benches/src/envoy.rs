@@ -23,10 +23,18 @@ pub struct Listener {
     pub filter: Option<Value>,
 }
 
+/// Where a cluster's only host listens.
+pub enum At {
+    /// A port on loopback.
+    Port(u16),
+    /// A Unix socket.
+    Socket(PathBuf),
+}
+
 /// A running Envoy.
 pub struct Envoy {
     process: Process,
-    admin: u16,
+    admin_file: PathBuf,
 }
 
 impl Envoy {
@@ -36,7 +44,31 @@ impl Envoy {
     /// When it does not come up; with the end of its log.
     pub fn start(
         listeners: &[Listener],
-        clusters: &[(String, u16)],
+        clusters: &[(String, At)],
+        gateways: &[&Gateway],
+        dir: &Path,
+    ) -> Result<Self, String> {
+        let mut envoy = Self::launch(listeners, clusters, gateways, dir)?;
+        let patience = Instant::now() + STARTUP;
+        loop {
+            envoy.process.check_alive()?;
+            if envoy.is_ready() {
+                return Ok(envoy);
+            }
+            if Instant::now() > patience {
+                return Err(format!("Envoy was not ready in time:\n{}", envoy.process.log_tail()));
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Starts Envoy and waits for nothing.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn launch(
+        listeners: &[Listener],
+        clusters: &[(String, At)],
         gateways: &[&Gateway],
         dir: &Path,
     ) -> Result<Self, String> {
@@ -50,6 +82,8 @@ impl Envoy {
         let config = dir.join("envoy.json");
         fs::write(&config, bootstrap.to_string()).map_err(|error| error.to_string())?;
         let admin_file = dir.join("admin-address");
+        // An Envoy that ran here before has left its own.
+        let _ = fs::remove_file(&admin_file);
         let binary = place::envoy();
         if !binary.exists() {
             return Err(format!("no Envoy at {}: run `make tools`, or set ENVOY", binary.display()));
@@ -64,23 +98,19 @@ impl Envoy {
             command.args(["--disable-hot-restart", "--log-level", "warning", "--concurrency", "1"]);
             command.envs(gateways.iter().map(|gateway| gateway.environment()));
         };
-        let mut process =
+        let process =
             Process::start("envoy", &program, arrange, &dir.join("envoy.log")).map_err(|error| error.to_string())?;
-        let patience = Instant::now() + STARTUP;
-        loop {
-            process.check_alive()?;
-            let admin = fs::read_to_string(&admin_file).unwrap_or_default();
-            if let Ok(address) = admin.parse::<SocketAddr>()
-                && load::ask(address.port(), b"GET /ready HTTP/1.1\r\nhost: admin\r\n\r\n")
-                    .is_ok_and(|answer| answer.status == 200)
-            {
-                return Ok(Self { process, admin: address.port() });
-            }
-            if Instant::now() > patience {
-                return Err(format!("Envoy was not ready in time:\n{}", process.log_tail()));
-            }
-            std::thread::sleep(Duration::from_millis(50));
-        }
+        Ok(Self { process, admin_file })
+    }
+
+    fn is_ready(&self) -> bool {
+        let ready = |port| load::ask(port, b"GET /ready HTTP/1.1\r\nhost: admin\r\n\r\n");
+        self.admin().is_ok_and(|port| ready(port).is_ok_and(|answer| answer.status == 200))
+    }
+
+    fn admin(&self) -> Result<u16, String> {
+        let address = fs::read_to_string(&self.admin_file).unwrap_or_default();
+        address.parse().map(|address: SocketAddr| address.port()).map_err(|_| "no admin port yet".to_owned())
     }
 
     /// Its process id.
@@ -96,7 +126,7 @@ impl Envoy {
     pub fn counter(&self, name: &str) -> Result<u64, String> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| error.to_string())?;
-        let listing = Request::get(&format!("http://127.0.0.1:{}/stats?filter=portcullis", self.admin));
+        let listing = Request::get(&format!("http://127.0.0.1:{}/stats?filter=portcullis", self.admin()?));
         let listing = runtime.block_on(listing.try_send()).map_err(|error| error.to_string())?.text();
         let mut pairs = listing.lines().filter_map(|line| line.split_once(": "));
         Ok(pairs.find(|(held, _)| held.ends_with(name)).and_then(|(_, value)| value.parse().ok()).unwrap_or_default())
@@ -134,6 +164,12 @@ pub fn wasm(vm: &str, module: &Path, configuration: &Value, host_env_keys: &[Str
             },
         },
     })
+}
+
+/// Our filter, as a gateway configures it.
+#[must_use]
+pub fn ours(gateway: &Gateway) -> Value {
+    wasm(gateway.name, &place::module(), &gateway.plugin(), &[gateway.key_variable()])
 }
 
 /// Envoy's own `jwt_authn` for a gateway's tokens.
@@ -193,7 +229,7 @@ fn listener(listener: &Listener) -> Value {
                 "route_config": { "virtual_hosts": [{ "name": "all", "domains": ["*"], "routes": [
                     // What a back end would have been given as credentials, for the check before the measurement.
                     {
-                        "match": { "path": SHOWING },
+                        "match": { "safe_regex": { "regex": format!("/[a-z]+{SHOWING}") } },
                         "response_headers_to_add": [shown],
                         "direct_response": { "status": 200 },
                     },
@@ -205,14 +241,18 @@ fn listener(listener: &Listener) -> Value {
     })
 }
 
-fn cluster((name, port): &(String, u16)) -> Value {
+fn cluster((name, at): &(String, At)) -> Value {
+    let address = match at {
+        At::Port(port) => address(*port),
+        At::Socket(path) => json!({ "pipe": { "path": path } }),
+    };
     json!({
         "name": name,
         "type": "STATIC",
         "connect_timeout": "2s",
         "load_assignment": {
             "cluster_name": name,
-            "endpoints": [{ "lb_endpoints": [{ "endpoint": { "address": address(*port) } }] }],
+            "endpoints": [{ "lb_endpoints": [{ "endpoint": { "address": address } }] }],
         },
     })
 }
@@ -221,8 +261,8 @@ fn address(port: u16) -> Value {
     json!({ "socket_address": { "address": "127.0.0.1", "port_value": port } })
 }
 
-/// The path whose answer shows the credentials that passed the filter.
-pub const SHOWING: &str = "/api/shown";
+/// How a path ends whose answer shows the credentials that passed the filter.
+pub const SHOWING: &str = "/shown";
 /// The header that shows them.
 pub const SHOWN: &str = "x-shown";
 const STARTUP: Duration = Duration::from_secs(60);

@@ -6,11 +6,15 @@ use std::process::Stdio;
 use jwt_simple::prelude::{ES256KeyPair, RS256KeyPair};
 use portcullis_protocol::jose::jws::{self, Header};
 use portcullis_protocol::jose::key::SigningKey;
+use portcullis_protocol::opaque::SessionId;
 use portcullis_tests::browser::Browser;
 use portcullis_tests::oauth_client::OAuthClient;
 use portcullis_tests::place;
 use portcullis_tests::process::Process;
 use serde_json::{Value, json};
+use tokio::runtime::Runtime;
+
+use crate::provider::Provider;
 
 /// A gateway of ours: one plugin configuration in a VM of its own, with its own identity provider.
 pub struct Gateway {
@@ -20,9 +24,11 @@ pub struct Gateway {
     pub port: u16,
     /// The port of its identity provider.
     pub idp_port: u16,
+    /// Where it keeps records: `storage` of the plugin configuration.
+    pub storage: Value,
     key: SigningKey,
     pem: String,
-    _idp: Process,
+    _idp: Option<Process>,
 }
 
 impl Gateway {
@@ -42,8 +48,16 @@ impl Gateway {
         Self::new("rs256", port, RS256KeyPair::generate(2048).and_then(|key| key.to_pem()).map_err(text)?, dir)
     }
 
+    /// Makes a gateway that signs with ES256 and sends its users to a provider that runs already.
+    ///
+    /// # Errors
+    /// When its key cannot be made.
+    pub fn with_provider(name: &'static str, port: u16, provider: &Provider) -> Result<Self, String> {
+        let pem = ES256KeyPair::generate().to_pem().map_err(text)?;
+        Self::over(name, port, pem, (provider.port, None))
+    }
+
     fn new(name: &'static str, port: u16, pem: String, dir: &Path) -> Result<Self, String> {
-        let key = SigningKey::from_pem(&pem).map_err(text)?;
         let options = json!({
             "clientId": CLIENT,
             "clientSecret": IDP_SECRET,
@@ -60,7 +74,17 @@ impl Gateway {
         let announced: Value = serde_json::from_str(&idp.first_line()?).map_err(text)?;
         let idp_port = announced["port"].as_u64().and_then(|port| u16::try_from(port).ok());
         let idp_port = idp_port.ok_or_else(|| format!("no port in {announced}"))?;
-        Ok(Self { name, port, idp_port, key, pem, _idp: idp })
+        Self::over(name, port, pem, (idp_port, Some(idp)))
+    }
+
+    fn over(
+        name: &'static str,
+        port: u16,
+        pem: String,
+        (idp_port, idp): (u16, Option<Process>),
+    ) -> Result<Self, String> {
+        let key = SigningKey::from_pem(&pem).map_err(text)?;
+        Ok(Self { name, port, idp_port, storage: json!({ "type": "memory" }), key, pem, _idp: idp })
     }
 
     /// The issuer, at which clients log in.
@@ -95,10 +119,10 @@ impl Gateway {
             // For http on loopback and the provider's fixed secret; no effect on the path that is measured.
             "development": true,
             "signingKeys": [{ "env": self.key_variable() }],
-            "secrets": [{ "inline": "for the measurements only, and for nothing else" }],
+            "secrets": [{ "inline": SECRET }],
             "tokenLifespans": { "accessToken": "1h", "refreshToken": "168h", "authorizationCode": "1m" },
             "scopesSupported": ["openid", "profile", "email", "offline_access"],
-            "storage": { "type": "memory" },
+            "storage": self.storage,
             "clients": { "dynamicRegistration": { "enabled": true, "ratePerMinute": 60, "max": 1000 } },
             "consent": { "title": "Portcullis measurements" },
             "upstreamProviders": [{
@@ -119,7 +143,8 @@ impl Gateway {
                 "scopes": ["openid"],
                 "inject": { "type": "upstreamInject", "providerName": "idp" },
             }],
-            "default": "deny",
+            // What lies outside the resource passes, to be measured as well.
+            "default": "pass",
         })
     }
 
@@ -143,7 +168,7 @@ impl Gateway {
     /// # Errors
     /// When the runtime for it cannot be made.
     pub fn log_in(&self) -> Result<Login<'_>, String> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(text)?;
+        let runtime = runtime()?;
         let tokens = runtime.block_on(async {
             let client = OAuthClient::discover(&self.resource()).await.register().await;
             client.log_in(&mut Browser::new("alice")).await
@@ -176,6 +201,25 @@ impl Login<'_> {
         })
     }
 
+    /// An access token for another session, whose record must be like that of this login; its `jti` is the number.
+    ///
+    /// # Errors
+    /// When it cannot be signed.
+    pub fn token_of(&self, session: SessionId, number: usize) -> Result<String, String> {
+        let mut claims = self.claims.clone();
+        claims["sid"] = json!(session.to_string());
+        claims["jti"] = json!(self.numbered_id(number));
+        self.sign(&claims)
+    }
+
+    /// The session of this login.
+    ///
+    /// # Errors
+    /// When its token names none.
+    pub fn session(&self) -> Result<SessionId, String> {
+        self.claims["sid"].as_str().and_then(SessionId::parse).ok_or_else(|| format!("no sid in {}", self.claims))
+    }
+
     /// A token like those of this login, but for the name of its key, which nobody knows.
     #[must_use]
     pub fn of_unknown_key(&self) -> String {
@@ -184,23 +228,42 @@ impl Login<'_> {
     }
 
     fn numbered_tokens(&self, numbers: std::ops::Range<usize>) -> Result<Vec<String>, String> {
-        let key = &self.gateway.key;
-        let header = Header { alg: key.alg(), kid: key.kid(), typ: "at+jwt" };
-        let length = self.claims["jti"].as_str().map_or(0, str::len);
         let mut claims = self.claims.clone();
         let sign = |number: usize| {
-            claims["jti"] = json!(format!("{number:0>length$}"));
-            let input = jws::encode(&header, &claims);
-            let signature = key.sign(input.as_bytes()).map_err(|error| format!("{error:?}"))?;
-            Ok(jws::attach(&input, &signature))
+            claims["jti"] = json!(self.numbered_id(number));
+            self.sign(&claims)
         };
         numbers.map(sign).collect()
     }
+
+    /// A `jti` as long as a real one.
+    fn numbered_id(&self, number: usize) -> String {
+        let length = self.claims["jti"].as_str().map_or(0, str::len);
+        format!("{number:0>length$}")
+    }
+
+    fn sign(&self, claims: &Value) -> Result<String, String> {
+        let key = &self.gateway.key;
+        let input = jws::encode(&Header { alg: key.alg(), kid: key.kid(), typ: "at+jwt" }, claims);
+        let signature = key.sign(input.as_bytes()).map_err(|error| format!("{error:?}"))?;
+        Ok(jws::attach(&input, &signature))
+    }
+}
+
+/// For the steps of a login, which are asynchronous.
+///
+/// # Errors
+/// When it cannot be made.
+pub fn runtime() -> Result<Runtime, String> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(text)
 }
 
 fn text(error: impl ToString) -> String {
     error.to_string()
 }
 
-const CLIENT: &str = "portcullis";
+/// What the gateways seal with.
+pub const SECRET: &str = "for the measurements only, and for nothing else";
+/// The gateways' name at a provider.
+pub const CLIENT: &str = "portcullis";
 const IDP_SECRET: &str = "a secret between the measurements and their provider";

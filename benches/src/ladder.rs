@@ -130,7 +130,7 @@ mod tests {
     fn rung(key: &'static str, costs: &[f64]) -> Rung {
         let samples = costs.iter().map(|&cpu_us| Sample { cpu_us, rps: 1e6 / cpu_us, requests: 10 }).collect();
         let supply = Supply::Again(String::new());
-        Rung { key, what: "", port: 0, supply, passes: Passes::Everything, processes: Vec::new(), samples }
+        Rung { key, what: "", port: 0, under: "", supply, passes: Passes::Everything, processes: Vec::new(), samples }
     }
 
     #[test]

@@ -74,22 +74,42 @@ impl Load {
         }
         Ok(Outcome { requests: answered, wall: start.elapsed() })
     }
+
+    /// Sends each of at most [`CONNECTIONS`] requests over a connection of its own, and awaits all answers.
+    ///
+    /// # Errors
+    /// A broken connection.
+    pub fn exchange(&mut self, requests: &[Vec<u8>]) -> Result<Vec<Answer>, String> {
+        let pairs = self.connections.iter_mut().zip(requests).map(|(connection, request)| {
+            connection.send(request)?;
+            Ok(connection)
+        });
+        let asked = pairs.collect::<Result<Vec<_>, String>>()?;
+        asked.into_iter().map(Connection::receive).collect()
+    }
 }
 
-/// An answer's head.
+/// An answer.
 pub struct Answer {
     /// Its status.
     pub status: u16,
     /// All of its head.
     pub head: String,
+    /// Its body.
+    pub body: Vec<u8>,
 }
 
 impl Answer {
     /// A header's value; the name in lower case.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers(name).next()
+    }
+
+    /// All of a header's values; the name in lower case.
+    pub fn headers(&self, name: &str) -> impl Iterator<Item = &str> {
         let lines = self.head.lines().skip(1).filter_map(|line| line.split_once(':'));
-        lines.filter(|(held, _)| held.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim()).next()
+        lines.filter(move |(held, _)| held.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
     }
 }
 
@@ -142,18 +162,21 @@ fn complete(bytes: &[u8]) -> Option<Result<Answer, String>> {
     let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
     let Some(status) = status else { return Some(Err(format!("no status in {head:?}"))) };
-    let answer = Answer { status, head };
+    let mut answer = Answer { status, head, body: Vec::new() };
     let length = answer.header("content-length").map_or(Ok(0), str::parse::<usize>);
     match length {
         Ok(length) if bytes.len() < end + 4 + length => None,
-        Ok(_) => Some(Ok(answer)),
+        Ok(_) => {
+            answer.body.extend_from_slice(&bytes[end + 4..]);
+            Some(Ok(answer))
+        }
         Err(error) => Some(Err(format!("content-length: {error}"))),
     }
 }
 
 /// How many requests are under way at once.
 pub const CONNECTIONS: usize = 16;
-const LONGEST_ANSWER: usize = 16 * 1024;
+const LONGEST_ANSWER: usize = 64 * 1024;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
@@ -168,7 +191,7 @@ mod tests {
             assert!(complete(&answer[..cut]).is_none(), "after {cut} bytes");
         }
         let answer = complete(answer).unwrap().unwrap();
-        assert_eq!((answer.status, answer.header("x-a")), (401, Some("b c")));
+        assert_eq!((answer.status, answer.header("x-a"), &*answer.body), (401, Some("b c"), &b"abc"[..]));
     }
 
     /// A server that answers the first requests with 200 and the others with 503.

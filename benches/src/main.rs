@@ -1,5 +1,6 @@
-//! `make bench`: what a request costs inside Envoy, as a ladder measured in one run on one Envoy; and what the bridge
-//! costs beside Redis itself ([`bridge`]).
+//! `make bench`: what a request costs inside Envoy, as a ladder measured in one run on one Envoy; what a login costs
+//! ([`logins`]), how long a start takes and what memory a worker needs ([`start`]), what changes as sessions become more
+//! ([`growth`]); and what the bridge costs beside Redis itself ([`bridge`]).
 //!
 //! Reading order: here, then [`rung`] (one measurement), [`ladder`] (all of them in turn, and the table), [`load`] (the
 //! requests), [`envoy`] (what stands on which port), [`gateway`] (logins and tokens).
@@ -8,10 +9,15 @@ mod bridge;
 mod cpu;
 mod envoy;
 mod gateway;
+mod growth;
 mod instant_service;
 mod ladder;
 mod load;
+mod logins;
+mod plots;
+mod provider;
 mod rung;
+mod start;
 
 use std::env;
 use std::fs;
@@ -24,7 +30,7 @@ use std::time::{Duration, Instant};
 use portcullis_tests::place;
 use serde_json::json;
 
-use crate::envoy::{Envoy, Listener};
+use crate::envoy::{At, Envoy, Listener};
 use crate::gateway::Gateway;
 use crate::ladder::tell;
 use crate::rung::{Passes, Rung, Supply};
@@ -50,16 +56,26 @@ fn run() -> Result<(), String> {
     let seconds = number("BENCH_SECONDS", 90)?.max(1);
     let folder = target().join("bench");
     let only = env::var("ONLY").unwrap_or_default();
-    match only.as_str() {
-        "bridge" => bridge::run(rounds, seconds, &folder),
-        "ladder" => run_ladder(rounds, seconds),
-        "" => {
-            bridge::run(rounds, seconds, &folder)?;
-            run_ladder(rounds, seconds)
-        }
-        _ => Err(format!("ONLY={only} is neither ladder nor bridge")),
+    let parts: [Part<'_>; 5] = [
+        ("bridge", &|| bridge::run(rounds, seconds, &folder)),
+        ("ladder", &|| run_ladder(rounds, seconds)),
+        ("logins", &|| logins::run(rounds, seconds, &folder)),
+        ("start", &|| start::run(rounds, number("REQUESTS", 200_000)?, &folder)),
+        ("growth", &|| growth::run(rounds, &folder)),
+    ];
+    let known = only.is_empty() || parts.iter().any(|(name, _)| *name == only);
+    if !known {
+        return Err(format!("ONLY={only} is none of {}", parts.map(|(name, _)| name).join(", ")));
     }
+    parts.iter().filter(|(name, _)| only.is_empty() || *name == only).try_for_each(|(_, part)| part())?;
+    if env::var("PLOTS").is_ok_and(|wanted| wanted == "1") {
+        plots::draw(&folder, &place::project().join("docs/plots"))?;
+    }
+    Ok(())
 }
+
+/// A part of the measurements, by the word that asks for it alone.
+type Part<'a> = (&'a str, &'a dyn Fn() -> Result<(), String>);
 
 fn run_ladder(rounds: usize, seconds: usize) -> Result<(), String> {
     let dir = tempfile::Builder::new().prefix("portcullis-bench-").tempdir().map_err(text)?;
@@ -75,24 +91,23 @@ fn run_ladder(rounds: usize, seconds: usize) -> Result<(), String> {
     let (service, service_port) = instant_service::start(dir.path())?;
     let es256 = Gateway::es256(ports.of("es256"), dir.path())?;
     let rs256 = Gateway::rs256(ports.of("rs256"), dir.path())?;
-    let own =
-        |gateway: &Gateway| envoy::wasm(gateway.name, &place::module(), &gateway.plugin(), &[gateway.key_variable()]);
     let filters = [
         ("none", None),
+        ("idle", Some(envoy::wasm("idle", &one_header, &json!("idle"), &[]))),
         ("one_header", Some(envoy::wasm("one_header", &one_header, &json!({}), &[]))),
         ("jwt_authn_cached", Some(envoy::jwt_authn(&es256, true))),
         ("jwt_authn_rs256", Some(envoy::jwt_authn(&rs256, false))),
         ("jwt_authn_es256", Some(envoy::jwt_authn(&es256, false))),
         ("ext_authz", Some(envoy::ext_authz("ext_authz"))),
-        ("es256", Some(own(&es256))),
-        ("rs256", Some(own(&rs256))),
+        ("es256", Some(envoy::ours(&es256))),
+        ("rs256", Some(envoy::ours(&rs256))),
     ];
     let port_of = |name: &str| ports.of(name);
     let listeners = filters.map(|(name, filter)| Listener { port: port_of(name), filter });
     let clusters = [
-        ("ext_authz".to_owned(), service_port),
-        (es256.idp_cluster(), es256.idp_port),
-        (rs256.idp_cluster(), rs256.idp_port),
+        ("ext_authz".to_owned(), At::Port(service_port)),
+        (es256.idp_cluster(), At::Port(es256.idp_port)),
+        (rs256.idp_cluster(), At::Port(rs256.idp_port)),
     ];
     let numbers = ports.release();
     let envoy = Envoy::start(&listeners, &clusters, &[&es256, &rs256], dir.path())?;
@@ -114,6 +129,7 @@ fn run_ladder(rounds: usize, seconds: usize) -> Result<(), String> {
         key,
         what,
         port: port_of(listener),
+        under: rung::OURS,
         supply,
         passes,
         processes: vec![envoy.id()],
@@ -127,8 +143,18 @@ fn run_ladder(rounds: usize, seconds: usize) -> Result<(), String> {
         "ext_authz over HTTP/1.1 to a service that answers at once; its time is included",
     );
     ext_authz.processes.push(service.id());
+    let mut not_ours = rung(
+        "not_ours",
+        "es256",
+        es256_again(),
+        Passes::Everything,
+        "ours, a path outside every resource, which passes",
+    );
+    not_ours.under = rung::NOT_OURS;
     let mut rungs = vec![
         rung("none", "none", es256_again(), Passes::Everything, "no filter but the router"),
+        rung("idle", "idle", es256_again(), Passes::Everything, "a wasm filter that does nothing"),
+        not_ours,
         rung(
             "one_header",
             "one_header",
@@ -287,9 +313,18 @@ fn text(error: impl ToString) -> String {
     error.to_string()
 }
 
-/// One listener for each rung; the gateway with the ES256 key serves two, `fast` and `cold_es256`.
-const LISTENERS: [&str; 8] =
-    ["none", "one_header", "jwt_authn_cached", "jwt_authn_rs256", "jwt_authn_es256", "ext_authz", "es256", "rs256"];
+/// The listeners; that of the gateway with the ES256 key serves several rungs.
+const LISTENERS: [&str; 9] = [
+    "none",
+    "idle",
+    "one_header",
+    "jwt_authn_cached",
+    "jwt_authn_rs256",
+    "jwt_authn_es256",
+    "ext_authz",
+    "es256",
+    "rs256",
+];
 /// The rungs that every other one is compared with, and that no choice leaves out.
 const COMPARED: [&str; 2] = ["none", "one_header"];
 /// Tokens that a rung uses up a round. Signing them beforehand, RS256 in pure Rust, takes longer than using them.

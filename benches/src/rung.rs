@@ -14,6 +14,8 @@ pub struct Rung {
     pub what: &'static str,
     /// Its port.
     pub port: u16,
+    /// The part of the gateway that it is sent to: [`OURS`] or [`NOT_OURS`].
+    pub under: &'static str,
     /// What it is sent.
     pub supply: Supply,
     /// Whom it lets pass, and what is left of the credentials then.
@@ -71,14 +73,15 @@ impl Rung {
             Supply::Once(tokens) => tokens.pop().ok_or("no tokens")?,
         };
         let own = format!("Bearer {token}");
+        let showing = &format!("{}{SHOWING}", self.under);
         if self.passes == Passes::Nobody {
-            let refused = load::ask(self.port, &request(SHOWING, Some(&own)))?;
+            let refused = load::ask(self.port, &request(showing, Some(&own)))?;
             let challenge = refused.header("www-authenticate").unwrap_or_default();
             let as_named =
                 refused.status == 401 && challenge.contains("invalid_token") && refused.head.contains(self.what);
             return if as_named { Ok(()) } else { Err(format!("{}: it came to {}", self.key, refused.head)) };
         }
-        let shown = load::ask(self.port, &request(SHOWING, Some(&own)))?;
+        let shown = load::ask(self.port, &request(showing, Some(&own)))?;
         let seen = shown.header(SHOWN).unwrap_or_default();
         let as_named = match self.passes {
             Passes::Everything | Passes::Credentials => seen == own,
@@ -90,12 +93,12 @@ impl Rung {
         if shown.status != 200 || !as_named {
             return Err(format!("{}: a good request came to {}", self.key, shown.head));
         }
-        let without = load::ask(self.port, &request(SHOWING, None))?;
+        let without = load::ask(self.port, &request(showing, None))?;
         let open = matches!(self.passes, Passes::Everything | Passes::Replaced);
         if (without.status == 200) != open {
             return Err(format!("{}: a request without credentials came to {}", self.key, without.head));
         }
-        let forged = load::ask(self.port, &request(SHOWING, Some(&forge(&own))))?;
+        let forged = load::ask(self.port, &request(showing, Some(&forge(&own))))?;
         let blind = open || self.passes == Passes::Credentials;
         if (forged.status == 200) != blind {
             return Err(format!("{}: a forged token came to {}", self.key, forged.head));
@@ -108,7 +111,8 @@ impl Rung {
     /// # Errors
     /// A request that did not pass.
     pub fn measure(&mut self, load: &mut Load, time: Duration, once: usize) -> Result<Sample, String> {
-        let bearer = |token: &String| request(PATH, Some(&format!("Bearer {token}")));
+        let path = format!("{}/things", self.under);
+        let bearer = |token: &String| request(&path, Some(&format!("Bearer {token}")));
         let (requests, again): (Vec<Vec<u8>>, bool) = match &mut self.supply {
             Supply::Again(token) => (vec![bearer(token)], true),
             Supply::Once(tokens) => {
@@ -137,7 +141,8 @@ impl Rung {
 }
 
 /// The same request for every rung.
-fn request(path: &str, authorization: Option<&str>) -> Vec<u8> {
+#[must_use]
+pub fn request(path: &str, authorization: Option<&str>) -> Vec<u8> {
     let authorization = authorization.map(|value| format!("authorization: {value}\r\n")).unwrap_or_default();
     format!(
         "GET {path} HTTP/1.1\r\nhost: gateway.example.com\r\nuser-agent: portcullis-benches\r\naccept: */*\r\n\
@@ -154,7 +159,10 @@ pub fn forge(token: &str) -> String {
     format!("{}{other}{}", &token[..at], &token[at + 1..])
 }
 
-const PATH: &str = "/api/things";
+/// What the gateway protects.
+pub const OURS: &str = "/api";
+/// What lies outside every resource, and passes.
+pub const NOT_OURS: &str = "/elsewhere";
 
 #[cfg(test)]
 mod tests {

@@ -1,6 +1,7 @@
 //! A filter that reads one request header and sets it anew: what any proxy-wasm filter costs at the least.
 //!
 //! It is compared with ours, so it is built alike (same SDK, same profile) and asks the host for two things a request.
+//! Configured as `"idle"` it asks for nothing: what it costs that a filter is there at all.
 
 mod start {
     use proxy_wasm::hostcalls;
@@ -8,16 +9,23 @@ mod start {
     use proxy_wasm::types::{Action, ContextType, MapType};
 
     proxy_wasm::main! {{
-        proxy_wasm::set_root_context(|_| Box::new(Root));
+        proxy_wasm::set_root_context(|_| Box::new(Root { idle: false }));
     }}
 
-    struct Root;
+    struct Root {
+        idle: bool,
+    }
 
     impl Context for Root {}
 
     impl RootContext for Root {
+        fn on_configure(&mut self, _: usize) -> bool {
+            self.idle = self.get_plugin_configuration().is_some_and(|configuration| configuration == IDLE);
+            true
+        }
+
         fn create_http_context(&self, _: u32) -> Option<Box<dyn HttpContext>> {
-            Some(Box::new(Stream))
+            if self.idle { Some(Box::new(Idle)) } else { Some(Box::new(Stream)) }
         }
 
         fn get_type(&self) -> Option<ContextType> {
@@ -39,5 +47,13 @@ mod start {
         }
     }
 
+    struct Idle;
+
+    impl Context for Idle {}
+
+    impl HttpContext for Idle {}
+
+    /// The configuration is JSON, as every filter's here is.
+    const IDLE: &[u8] = b"\"idle\"";
     const REPLACED: &[u8] = b"Bearer replaced";
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use portcullis_protocol::opaque::SessionId;
 use portcullis_tests::bridge::Bridge;
-use portcullis_tests::redis::{RedisServer, SEED_ACL, free_port, standalone};
+use portcullis_tests::redis::{LEAST_ACL, RedisServer, free_port, standalone};
 use serde_json::{Map, Value, json};
 
 use crate::cpu;
@@ -66,7 +66,7 @@ pub fn run(rounds: usize, folder: &Path) -> Result<(), String> {
         let mut gateway = Gateway::with_provider(name, free_port(), &provider)?;
         gateway.storage =
             json!({ "type": "bridge", "cluster": bridge_cluster(name), "namespace": "bench", "name": "gateway" });
-        let redis = RedisServer::start(SEED_ACL, &[]);
+        let redis = RedisServer::start(LEAST_ACL, &[]);
         let bridge = Bridge::start(&standalone(redis.port), "");
         Ok(Stand { gateway, redis, bridge, sessions })
     };

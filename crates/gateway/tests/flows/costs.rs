@@ -17,14 +17,15 @@ use crate::world::{forwarded, replied, tokens_of};
 /// The paths, and the most instructions that one passage may take. Signatures are left to the host, as in Envoy, and are
 /// not counted; the provider's part of a login is.
 ///
-/// Whoever makes a path cheaper lowers its ceiling to 3 % above what the guard prints.
+/// Whoever makes a path cheaper lowers its ceiling to some 7 % above what the guard prints: the C library's own copying
+/// differs between processors.
 const CEILINGS: [(&str, u64); 6] = [
-    ("fast", 2_520),
-    ("cold", 119_600),
-    ("malformed", 35_100),
-    ("unknown key", 43_700),
-    ("login", 2_378_000),
-    ("refresh", 400_000),
+    ("fast", 2_620),
+    ("cold", 124_500),
+    ("malformed", 36_500),
+    ("unknown key", 45_500),
+    ("login", 2_470_000),
+    ("refresh", 416_000),
 ];
 
 #[test]

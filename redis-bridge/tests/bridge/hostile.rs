@@ -60,8 +60,11 @@ async fn what_is_too_large_is_refused_and_the_largest_value_is_not() {
     let text = |bytes: usize| json!("A".repeat((bytes * 4).div_ceil(3)));
     let (status, _) = raw(&client, Verb::Put, with(&put, "value", text(VALUE_BYTES + 1)).to_string()).await;
     assert!(status == 400 || status == 413, "{status}");
+    let client = Client::new(&bridge.socket, false);
     let (status, _) = raw(&client, Verb::Put, with(&put, "value", text(REQUEST_BYTES)).to_string()).await;
     assert_eq!(status, 413);
+    // A connection whose request was not read to its end is closed, and the old client may not have heard of it yet.
+    let client = Client::new(&bridge.socket, false);
     let keys: Vec<String> = (0..65).map(|number| format!("session:{number:064x}")).collect();
     for keys in [json!(keys), json!([])] {
         let (status, _) = raw(&client, Verb::GetMany, with(&request(Verb::GetMany), "keys", keys).to_string()).await;

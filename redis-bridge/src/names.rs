@@ -38,8 +38,7 @@ impl Names {
 
     /// A record, a lock or a bucket.
     pub(crate) fn record(&self, space: &Space, key: &Key) -> String {
-        let id = hex(&key.id);
-        [&self.prefix, "{", space.namespace(), ":", space.name(), "}:", key.kind.name(), ":", &id].concat()
+        self.of_space(space) + &key.name()
     }
 
     /// The cluster's slot of everything in a space.
@@ -85,7 +84,7 @@ impl Names {
     }
 
     fn of_space(&self, space: &Space) -> String {
-        format!("{}{{{}}}:", self.prefix, tag(space))
+        [&self.prefix, "{", space.namespace(), ":", space.name(), "}:"].concat()
     }
 }
 

@@ -6,7 +6,7 @@ use portcullis_protocol::key_ring::{KeyRing, Opened, Purpose};
 use portcullis_protocol::oauth::scope::GrantedScope;
 use portcullis_protocol::opaque::SessionId;
 use portcullis_protocol::secret::Secret;
-use portcullis_storage_api::{Key, Kind, StoreError, Swap, Ttl, Version, wire};
+use portcullis_storage_api::{Key, Kind, StoreError, Swap, Ttl, Version};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -299,9 +299,8 @@ const LAYOUT: u8 = 2;
 
 /// What a record is sealed to: its full name, its type and its layout.
 fn associated_data<R: Record>(key: &Key) -> String {
-    let (kind, layout) = (R::KIND.name(), LAYOUT.to_string());
     // In pieces: every record is opened with one of these, and the formatter takes its time.
-    [key.kind.name(), ":", &wire::hex(&key.id), "|", kind, "|", &layout].concat()
+    [&key.name(), "|", R::KIND.name(), "|", &LAYOUT.to_string()].concat()
 }
 
 #[cfg(test)]

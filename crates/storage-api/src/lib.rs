@@ -76,12 +76,17 @@ pub struct Key {
     pub id: [u8; 32],
 }
 
+impl Key {
+    /// `kind:hex`, the name as stores and seals use it. Not by the formatter: it is part of every stored name and seal.
+    #[must_use]
+    pub fn name(&self) -> String {
+        [self.kind.name(), ":", &wire::hex(&self.id)].concat()
+    }
+}
+
 impl fmt::Display for Key {
-    /// `kind:hex`, the name as stores and seals use it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.kind.name())?;
-        f.write_str(":")?;
-        f.write_str(&wire::hex(&self.id))
+        f.write_str(&self.name())
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use portcullis_storage_api::wire::hex;
 use portcullis_tests::browser::Browser;
 use portcullis_tests::http::{Request, Response};
 use portcullis_tests::oauth_client::{OAuthClient, Tokens};
@@ -334,7 +335,6 @@ fn forms(secret: &str) -> Vec<Vec<u8>> {
         plain.extend(URL_SAFE_NO_PAD.decode(part).ok());
         plain.extend(STANDARD_NO_PAD.decode(part.trim_end_matches('=')).ok());
     }
-    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     let mut forms = plain.clone();
     for bytes in &plain {
         forms.push(hex(bytes).into_bytes());

@@ -8,7 +8,7 @@ use std::io::{self, BufRead as _, BufReader, BufWriter, Read as _, Seek as _, Wr
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use portcullis_storage_api::wire::{Space, TTL_SECONDS, Value};
+use portcullis_storage_api::wire::{Space, TTL_SECONDS, Value, hex};
 use portcullis_storage_api::{Key, Kind};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -206,10 +206,6 @@ fn failed(path: &Path, error: io::Error) -> AdminError {
 
 fn damaged(path: &Path, what: &str) -> AdminError {
     AdminError::Backup(format!("{} {what}; nothing was restored", path.display()))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 const VERSION: u32 = 1;

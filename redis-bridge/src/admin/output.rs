@@ -7,6 +7,7 @@ use std::io::{self, BufWriter, IsTerminal as _, Stdout, Write};
 use std::time::{Duration, Instant};
 
 use portcullis_storage_api::Key;
+use portcullis_storage_api::wire::hex;
 use serde_json::{Map, Value};
 
 use crate::admin::error::AdminError;
@@ -147,7 +148,7 @@ impl<W: Write> Drop for Progress<W> {
 
 /// The digest in a record's name.
 pub(crate) fn digits(key: &Key) -> String {
-    key.id.iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&key.id)
 }
 
 /// Text with everything spelt out that a terminal could obey: control characters (C0, DEL and C1), and the invisible ones

@@ -1,6 +1,6 @@
 //! Every field of every request, filled with what it must not hold: refused, and nothing is written under any name.
 
-use portcullis_storage_api::wire::{Get, GetAnswer, Mutation, Put, PutAnswer, Value, Verb};
+use portcullis_storage_api::wire::{Get, GetAnswer, Mutation, Put, PutAnswer, Value, Verb, hex};
 use portcullis_storage_api::{Key, Kind, Ttl};
 use serde_json::{Value as Json, json};
 
@@ -152,10 +152,7 @@ pub(crate) fn requests() -> Vec<(Verb, Json)> {
     let id = "08".repeat(32);
     let (space, record, owner) = ("prod/gateway", format!("session:{id}"), "06".repeat(16));
     let (lock, bucket) = (format!("lock:{id}"), format!("ratelimit:{id}"));
-    let mutation = || {
-        let key: String = fresh().0.iter().map(|byte| format!("{byte:02x}")).collect();
-        json!({"idempotency": key, "durable": false})
-    };
+    let mutation = || json!({"idempotency": hex(&fresh().0), "durable": false});
     let put = |version: Json| {
         let mut put = json!({"space": space, "key": record, "value": "eA", "ttl": 60, "mutation": mutation()});
         if !version.is_null() {

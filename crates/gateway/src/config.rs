@@ -8,6 +8,7 @@ mod duration;
 mod provider;
 mod resource;
 mod secrets;
+mod sections;
 mod storage;
 
 use std::fmt;

@@ -61,8 +61,12 @@ impl Masters {
         Self(Arc::new(kind))
     }
 
-    /// Runs one command on names of this slot.
-    pub(crate) async fn command(&self, slot: u16, command: &redis::Cmd) -> Result<redis::Value, Fault> {
+    /// Runs one command on names of this slot, which only a cluster asks for.
+    pub(crate) async fn command(
+        &self,
+        slot: impl FnOnce() -> u16,
+        command: &redis::Cmd,
+    ) -> Result<redis::Value, Fault> {
         let mut way = self.way(slot)?;
         loop {
             let done = way.node().command(command).await;
@@ -75,7 +79,7 @@ impl Masters {
     /// Runs a script on names of this slot, and waits for a replica where that is asked for and can be.
     pub(crate) async fn change(
         &self,
-        slot: u16,
+        slot: impl FnOnce() -> u16,
         script: Script,
         names: &[String],
         args: &[Vec<u8>],
@@ -90,10 +94,10 @@ impl Masters {
         }
     }
 
-    fn way(&self, slot: u16) -> Result<Way<'_>, Fault> {
+    fn way(&self, slot: impl FnOnce() -> u16) -> Result<Way<'_>, Fault> {
         match &*self.0 {
             Kind::One(node) => Ok(Way::One(node)),
-            Kind::Cluster(cluster) => Ok(Way::Cluster(cluster, cluster.route(slot)?)),
+            Kind::Cluster(cluster) => Ok(Way::Cluster(cluster, cluster.route(slot())?)),
         }
     }
 
@@ -215,21 +219,22 @@ impl Node {
         args: &[Vec<u8>],
         durable: bool,
     ) -> Result<(Vec<u8>, Confirmed), Undone> {
-        let (master, waiting) = self.master()?;
-        if durable && waiting == Waiting::Replica {
+        let (master, waits) = self.master()?;
+        if durable && waits {
             master.durable_script(script, names, args).await
         } else {
             Ok((master.script(script, names, args).await?, Confirmed::Unasked))
         }
     }
 
-    fn master(&self) -> Result<(Arc<Master>, Waiting), Fault> {
+    /// The master, and whether durable writes wait for its replicas.
+    fn master(&self) -> Result<(Arc<Master>, bool), Fault> {
         let standing = self.standing.borrow();
         if matches!(standing.waiting, Waiting::Refused(_)) {
             return Err(Fault::NoReplicas);
         }
         let master = standing.master.as_ref().map(Arc::clone).ok_or(Fault::NoMaster)?;
-        Ok((master, standing.waiting.clone()))
+        Ok((master, standing.waiting == Waiting::Replica))
     }
 }
 

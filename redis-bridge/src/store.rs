@@ -178,7 +178,7 @@ impl Store {
     }
 
     async fn command_or_fault(&self, space: &Space, command: &redis::Cmd) -> Result<redis::Value, Fault> {
-        self.masters.command(self.names.slot(space), command).await
+        self.masters.command(|| self.names.slot(space), command).await
     }
 
     /// Runs a script under a mutation's idempotency key, and waits for a replica where that is asked for and can be.
@@ -203,7 +203,7 @@ impl Store {
         };
         let names = [record, self.names.memory(space, key, script, mutation.idempotency)];
         let args: Vec<Vec<u8>> = std::iter::once(life(Ttl::Seconds(REPLAY_SECONDS))).chain(args).collect();
-        let done = self.masters.change(self.names.slot(space), script, &names, &args, mutation.durable).await;
+        let done = self.masters.change(|| self.names.slot(space), script, &names, &args, mutation.durable).await;
         match done.map_err(|fault| self.refusal(fault))? {
             (answer, Confirmed::Yes | Confirmed::Unasked) => Ok(answer),
             (_, Confirmed::No) => Err(RefusalCause::NotDurable),

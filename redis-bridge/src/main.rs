@@ -10,6 +10,7 @@ use portcullis_redis_bridge::admin::Admin;
 use portcullis_redis_bridge::config::admin::AdminConfig;
 use portcullis_redis_bridge::config::{Config, Problem, Redis};
 use portcullis_redis_bridge::{check, run};
+use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -56,10 +57,9 @@ fn main() -> ExitCode {
         Err(code) => return code,
     };
     warn_of_insecurity(&config.redis);
-    // One thread: what an operation costs is less than waking another thread for it.
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+    let runtime = match runtime() {
         Ok(runtime) => runtime,
-        Err(error) => return failed(&error.to_string()),
+        Err(code) => return code,
     };
     let ended = runtime.block_on(async {
         if arguments.check {
@@ -90,9 +90,9 @@ fn operate(admin: &Admin) -> ExitCode {
         Err(code) => return code,
     };
     warn_of_insecurity(&config.redis);
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+    let runtime = match runtime() {
         Ok(runtime) => runtime,
-        Err(error) => return failed(&error.to_string()),
+        Err(code) => return code,
     };
     let done = runtime.block_on(async {
         tokio::select! {
@@ -109,6 +109,11 @@ fn operate(admin: &Admin) -> ExitCode {
         }
         None => failed("interrupted"),
     }
+}
+
+/// One thread: what an operation costs is less than waking another thread for it.
+fn runtime() -> Result<Runtime, ExitCode> {
+    Builder::new_current_thread().enable_all().build().map_err(|error| failed(&error.to_string()))
 }
 
 /// Reads a configuration; says what is wrong with it.

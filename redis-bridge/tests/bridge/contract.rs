@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::time::Duration;
 
+use portcullis_gateway::ports::Store;
 use portcullis_gateway::store_suite::{CASES, Failure, PAUSE_SECONDS, add_up, contend, run, sum};
 use portcullis_storage_api::wire::{
     AwaitChange, AwaitChangeAnswer, CompareAndSwap, Get, GetAnswer, GetMany, GetManyAnswer, MEMBERS, Member,
@@ -16,14 +17,14 @@ use portcullis_tests::bridge::Bridge;
 use portcullis_tests::redis::{Group, LEAST_ACL, RedisServer, acl_with_wait, cli, standalone};
 
 /// Every case's first phase, one pause for all, every case's second phase.
-pub(crate) async fn keeps_the_contract(client: &Client, salt: u64) {
+pub(crate) async fn keeps_the_contract(store: &impl Store, salt: u64) {
     for phase in 0..2 {
         if phase > 0 {
             // The contract's own pause: what expires must have expired by Redis's clock.
             tokio::time::sleep(Duration::from_secs(PAUSE_SECONDS)).await;
         }
         for case in CASES.iter().filter(|case| case.phases > phase) {
-            if let Err(Failure(what)) = run(client, salt, case.name, phase).await {
+            if let Err(Failure(what)) = run(store, salt, case.name, phase).await {
                 panic!("{}, phase {phase}: {what}", case.name);
             }
         }
@@ -48,7 +49,7 @@ pub(crate) async fn keeps_the_races(bridge: &Bridge, salt: u64) {
 }
 
 #[tokio::test]
-async fn a_standalone_server_keeps_the_contract_under_the_seeds_acl() {
+async fn a_standalone_server_keeps_the_contract_under_the_least_acl() {
     let server = RedisServer::start(LEAST_ACL, &[]);
     let bridge = Bridge::start(&standalone(server.port), "");
     keeps_the_contract(&Client::new(&bridge.socket, false), 1).await;

@@ -5,13 +5,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use portcullis_gateway::bridge_store::{Bridge as Known, BridgeStore};
 use portcullis_gateway::config::BridgeSettings;
 use portcullis_gateway::ports::{CallError, CallReply, CallRequest, Clock, Entropy, Fetch, NoEntropy, Store as _};
-use portcullis_gateway::store_suite::{CASES, Failure, PAUSE_SECONDS, run};
 use portcullis_storage_api::wire::{MARKER_HEADER, MARKER_VALUE};
 use portcullis_storage_api::{Key, Kind, StoreError, Ttl, Version};
 use portcullis_tests::bridge::Bridge;
 use portcullis_tests::redis::{Group, LEAST_ACL, RedisServer, acl_with_wait, standalone};
 
 use crate::client::{Client, space};
+use crate::contract::keeps_the_contract;
 
 /// What Envoy and its host are to the filter.
 struct Host(Client);
@@ -50,32 +50,18 @@ fn store(bridge: &Bridge) -> BridgeStore<Host> {
     BridgeStore::new(Host(Client::new(&bridge.socket, false)), Known::new(settings).into())
 }
 
-async fn keeps_the_contract(store: &BridgeStore<Host>) {
-    for phase in 0..2 {
-        if phase > 0 {
-            // The contract's own pause: what expires must have expired by Redis's clock.
-            tokio::time::sleep(Duration::from_secs(PAUSE_SECONDS)).await;
-        }
-        for case in CASES.iter().filter(|case| case.phases > phase) {
-            if let Err(Failure(what)) = run(store, 7, case.name, phase).await {
-                panic!("{}, phase {phase}: {what}", case.name);
-            }
-        }
-    }
-}
-
 #[tokio::test]
 async fn the_filters_store_keeps_the_contract_over_a_real_bridge() {
     let server = RedisServer::start(LEAST_ACL, &[]);
     let bridge = Bridge::start(&standalone(server.port), "");
-    keeps_the_contract(&store(&bridge)).await;
+    keeps_the_contract(&store(&bridge), 7).await;
 }
 
 #[tokio::test]
 async fn the_filters_store_keeps_the_contract_with_replicated_writes() {
     let group = Group::start(&acl_with_wait());
     let bridge = Bridge::start(&group.redis_config(), "durability: replicated");
-    keeps_the_contract(&store(&bridge)).await;
+    keeps_the_contract(&store(&bridge), 7).await;
 }
 
 #[tokio::test]

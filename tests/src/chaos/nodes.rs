@@ -2,7 +2,7 @@
 //! sentinels and by the bridges. So the network of one server can fail while its process goes on.
 
 use crate::cut::Relay;
-use crate::redis::{RedisServer, Sentinel, USER, acl_with_wait, cli, until};
+use crate::redis::{RedisServer, Sentinel, acl_with_wait, behind, cli, until};
 use crate::resp::ask;
 
 /// Three servers behind relays, and three sentinels.
@@ -54,9 +54,7 @@ impl Nodes {
     /// The bridge's words for them, under `redis:`.
     #[must_use]
     pub fn redis_config(&self) -> String {
-        let addrs: Vec<String> =
-            self.sentinels.iter().map(|sentinel| format!("\"127.0.0.1:{}\"", sentinel.port)).collect();
-        format!("sentinelConfig: {{ masterName: mymaster, sentinelAddrs: [{}] }}, {USER}", addrs.join(", "))
+        behind(&self.sentinels)
     }
 
     /// The number of the master that all sentinels name. Blocks until they agree.

@@ -124,10 +124,25 @@ pub(crate) async fn is_master(connection: &mut MultiplexedConnection) -> Result<
     Ok(fields.iter().any(|(name, value)| text(name) == Some("role") && text(value) == Some("master")))
 }
 
-/// How many replicas a master has now; [`Fault::NotPermitted`] where WAIT is not granted. Only of use on a connection
-/// that never wrote: WAIT counts the replicas that have all of the connection's own writes.
-pub(crate) async fn replicas(connection: &mut MultiplexedConnection) -> Result<u64, Fault> {
-    redis::cmd("WAIT").arg(0).arg(0).query_async(connection).await.map_err(|error| Fault::of(&error))
+/// How many replicas a master has that answer it; [`Fault::NotPermitted`] where WAIT is not granted. `known` is how many
+/// there were when last asked.
+///
+/// WAIT counts the replicas that have confirmed all that the master had written when this connection last spoke, and
+/// unasked a replica confirms once a second only. So those that a busy master seems to lack are given time to answer.
+pub(crate) async fn replicas(connection: &mut MultiplexedConnection, known: u64) -> Result<u64, Fault> {
+    let in_step = wait(connection, 0, Duration::ZERO).await?;
+    if known > 0 && in_step >= known {
+        return Ok(in_step);
+    }
+    let sought = if known > 0 { known } else { MORE_THAN_THERE_ARE };
+    wait(connection, sought, CONFIRM).await
+}
+
+/// Waits until so many replicas have confirmed, and gives how many have then.
+async fn wait(connection: &mut MultiplexedConnection, replicas: u64, patience: Duration) -> Result<u64, Fault> {
+    let milliseconds = u64::try_from(patience.as_millis()).unwrap_or(u64::MAX);
+    let asked = redis::cmd("WAIT").arg(replicas).arg(milliseconds).query_async(connection).await;
+    asked.map_err(|error| Fault::of(&error))
 }
 
 fn text(value: &Value) -> Option<&str> {
@@ -141,5 +156,8 @@ fn text(value: &Value) -> Option<&str> {
 }
 
 const ENDPOINTS: usize = 64;
+const MORE_THAN_THERE_ARE: u64 = 1_000;
+/// How long a replica may take to confirm, to be counted.
+const CONFIRM: Duration = Duration::from_millis(100);
 
 const SENTINEL_TIMEOUT: Duration = Duration::from_millis(500);

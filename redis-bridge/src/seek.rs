@@ -74,7 +74,7 @@ pub(crate) struct Seeker {
     /// Whether a replica will do: in a cluster it names the slots' owners like any other.
     takes_replicas: bool,
     is_replica: bool,
-    /// The replicas that are connected to the master that was asked last.
+    /// The replicas that answered the master that was asked last.
     replicas: u64,
     /// Those of the last master that was found. A connection that broke must not make a missed replica forgotten.
     followers: Option<(Endpoint, Arc<Followers>)>,
@@ -320,7 +320,7 @@ impl Seeker {
         let Some(connection) = self.questions.as_mut() else { return Err(Fault::Unreachable) };
         // A grant can come later, but the server logs what it denies: not every second.
         self.since_denied = if self.denied { self.since_denied.saturating_add(1) % ASK_AGAIN } else { 0 };
-        let (denied, takes_replicas) = (self.since_denied > 0, self.takes_replicas);
+        let (denied, takes_replicas, known) = (self.since_denied > 0, self.takes_replicas, self.replicas);
         let asked = timeout(QUESTION, async {
             if !is_master(connection).await? {
                 return if takes_replicas { Ok(Said::Replica) } else { Err(Fault::NotMaster) };
@@ -328,7 +328,7 @@ impl Seeker {
             if denied {
                 return Ok(Said::Denied);
             }
-            match replicas(connection).await {
+            match replicas(connection, known).await {
                 Ok(count) => Ok(Said::Master { replicas: count }),
                 Err(Fault::NotPermitted) => Ok(Said::Denied),
                 Err(fault) => Err(fault),

@@ -60,12 +60,20 @@ async fn without_a_replica_auto_is_async_until_one_comes() {
 }
 
 #[tokio::test]
-async fn one_of_two_replicas_is_missed_for_as_long_as_it_may_be_the_next_master() {
+async fn a_replica_that_has_yet_to_confirm_the_last_write_counts() {
     let server = RedisServer::start(&acl_with_wait(), &[]);
-    let mut replicas = [(); 2].map(|()| RedisServer::replica_of(server.port, &acl_with_wait()));
-    let bridge = Bridge::start(&standalone(server.port), "durability: replicated");
-    let client = Client::new(&bridge.socket, true);
-    durably(&client, &durable_put(fresh())).await;
+    let _replica = RedisServer::replica_of(server.port, &acl_with_wait());
+    for round in 0..5 {
+        // Unasked, the replica confirms it up to a second later.
+        assert_eq!(cli(server.port, &["SET", "busy", &round.to_string()]), "OK");
+        let (content, said) = check(&standalone(server.port), "durability: replicated");
+        assert!(content && said.contains("durability=replicated"), "round {round}: {said}");
+    }
+}
+
+#[tokio::test]
+async fn one_of_two_replicas_is_missed_for_as_long_as_it_may_be_the_next_master() {
+    let (_server, mut replicas, bridge, client) = with_two_replicas().await;
     // Promoted by a sentinel it would break its connection just like that, and the other one would know nothing of it.
     replicas[0].process.kill();
     let request = durable_put(fresh());
@@ -81,11 +89,7 @@ async fn one_of_two_replicas_is_missed_for_as_long_as_it_may_be_the_next_master(
 
 #[tokio::test]
 async fn a_replica_is_missed_also_after_the_masters_connections_broke() {
-    let server = RedisServer::start(&acl_with_wait(), &[]);
-    let mut replicas = [(); 2].map(|()| RedisServer::replica_of(server.port, &acl_with_wait()));
-    let bridge = Bridge::start(&standalone(server.port), "durability: replicated");
-    let client = Client::new(&bridge.socket, true);
-    durably(&client, &durable_put(fresh())).await;
+    let (server, mut replicas, bridge, client) = with_two_replicas().await;
     replicas[0].process.kill();
     cli(server.port, &["CLIENT", "KILL", "TYPE", "normal"]);
     until("the bridge has connected again", || bridge.log().contains("redis master connected again"));
@@ -135,6 +139,16 @@ async fn async_never_waits() {
 }
 
 /// Writes, and writes the same again while no replica says in time that it has it: one that has just come is slow.
+/// A bridge that has seen both replicas of its master confirm a write.
+async fn with_two_replicas() -> (RedisServer, [RedisServer; 2], Bridge, Client) {
+    let server = RedisServer::start(&acl_with_wait(), &[]);
+    let replicas = [(); 2].map(|()| RedisServer::replica_of(server.port, &acl_with_wait()));
+    let bridge = Bridge::start(&standalone(server.port), "durability: replicated");
+    let client = Client::new(&bridge.socket, true);
+    durably(&client, &durable_put(fresh())).await;
+    (server, replicas, bridge, client)
+}
+
 async fn durably(client: &Client, request: &Put) -> PutAnswer {
     let tries = async {
         loop {

@@ -124,9 +124,9 @@ impl Cluster {
         self.map().nodes.values().map(Arc::clone).collect()
     }
 
-    /// Takes note of a slot's owner, and waits a moment for one that was not known yet.
+    /// Takes note of a slot's owner, and waits a moment for one that nobody has looked for yet.
     async fn moved(&self, slot: u16, from: &Endpoint, to: &Endpoint) -> Result<Arc<Node>, Fault> {
-        let (node, is_new) = {
+        let node = {
             let mut map = self.map();
             let owner = Owner { endpoint: to.clone(), sure: true };
             let former = map.owners.insert(slot, owner).map(|owner| owner.endpoint);
@@ -137,19 +137,17 @@ impl Cluster {
                 tracing::info!(slot, owner = %to, "redis cluster: a slot's owner is known");
             }
             match map.nodes.get(to).map(Arc::clone) {
-                Some(node) => (node, false),
+                Some(node) => node,
                 None => {
                     self.make_room(&mut map)?;
                     let node = self.watch(to);
                     map.nodes.insert(to.clone(), Arc::clone(&node));
-                    (node, true)
+                    node
                 }
             }
         };
-        if is_new {
-            // Past this it is as good as away; its seeker goes on trying.
-            let _ = timeout(FIRST_LOOK, node.looked()).await;
-        }
+        // Past this it is as good as away; its seeker goes on trying.
+        let _ = timeout(FIRST_LOOK, node.looked()).await;
         if node.is_usable() { Ok(node) } else { Err(Fault::NoMaster) }
     }
 

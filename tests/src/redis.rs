@@ -158,9 +158,7 @@ impl Group {
     /// The bridge's words for it, under `redis:`.
     #[must_use]
     pub fn redis_config(&self) -> String {
-        let addrs: Vec<String> =
-            self.sentinels.iter().map(|sentinel| format!("\"127.0.0.1:{}\"", sentinel.port)).collect();
-        format!("sentinelConfig: {{ masterName: mymaster, sentinelAddrs: [{}] }}, {USER}", addrs.join(", "))
+        behind(&self.sentinels)
     }
 
     /// The port of the master that the first sentinel names.
@@ -192,19 +190,34 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Starts all of them and waits until everybody agrees on who is what. A master is taken for down after a second,
-    /// and the others go on meanwhile.
+    /// Starts all of them and waits until everybody agrees on who is what. Nobody takes over from a master that is
+    /// only late to answer on a busy machine.
     ///
     /// # Panics
     /// When they do not get there.
     #[must_use]
     pub fn start(acl: &str) -> Self {
+        Self::start_with(acl, Duration::from_secs(30))
+    }
+
+    /// The same, but after a second's silence a replica takes over from its master, and the others go on meanwhile.
+    ///
+    /// # Panics
+    /// When they do not get there.
+    #[must_use]
+    pub fn start_failing_over(acl: &str) -> Self {
+        Self::start_with(acl, Duration::from_secs(1))
+    }
+
+    fn start_with(acl: &str, node_timeout: Duration) -> Self {
+        let node_timeout = node_timeout.as_millis().to_string();
         let mut buses = Vec::new();
         let mut server = || {
             let bus = free_port();
             buses.push(bus);
             let bus = bus.to_string();
-            let arguments = ["--cluster-enabled", "yes", "--cluster-port", &bus, "--cluster-node-timeout", "1000"];
+            let arguments =
+                ["--cluster-enabled", "yes", "--cluster-port", &bus, "--cluster-node-timeout", &node_timeout];
             RedisServer::start(
                 acl,
                 &[&arguments[..], &["--cluster-replica-validity-factor", "0", "--cluster-require-full-coverage", "no"]]
@@ -238,8 +251,9 @@ impl Cluster {
         }
         for server in all() {
             until("the cluster has formed", || {
-                let nodes = cli(server.port, &["CLUSTER", "NODES"]);
-                cli(server.port, &["CLUSTER", "INFO"]).contains("cluster_state:ok")
+                let (nodes, info) = (cli(server.port, &["CLUSTER", "NODES"]), cli(server.port, &["CLUSTER", "INFO"]));
+                info.contains("cluster_state:ok")
+                    && info.contains("cluster_slots_assigned:16384")
                     && nodes.lines().filter(|node| node.contains("slave")).count() == 3
             });
         }
@@ -271,6 +285,13 @@ impl Cluster {
 #[must_use]
 pub fn standalone(port: u16) -> String {
     format!("addr: \"127.0.0.1:{port}\", {USER}")
+}
+
+/// The bridge's words for the master that these sentinels watch, under `redis:`.
+#[must_use]
+pub fn behind(sentinels: &[Sentinel]) -> String {
+    let addrs: Vec<String> = sentinels.iter().map(|sentinel| format!("\"127.0.0.1:{}\"", sentinel.port)).collect();
+    format!("sentinelConfig: {{ masterName: mymaster, sentinelAddrs: [{}] }}, {USER}", addrs.join(", "))
 }
 
 /// What a server answers to its administrator; empty when it does not answer.

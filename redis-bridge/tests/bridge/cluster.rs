@@ -115,7 +115,7 @@ async fn a_frozen_owner_is_replaced_by_its_replica_and_costs_no_acknowledged_wri
 }
 
 async fn nothing_is_lost_after(fault: fn(&mut RedisServer)) {
-    let mut cluster = Cluster::start(&acl_with_wait());
+    let mut cluster = Cluster::start_failing_over(&acl_with_wait());
     let bridge = Bridge::start(&Cluster::redis_config(&cluster.masters), "durability: replicated");
     let client = Client::new(&bridge.socket, true);
     let (owner, _) = cluster.owner(&stored(&key(0)));

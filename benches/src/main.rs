@@ -1,5 +1,5 @@
 //! `make bench`: what a request costs inside Envoy, as a ladder measured in one run on one Envoy; and what the bridge
-//! costs beside Redis itself ([`bridge`]).
+//! costs beside Redis itself ([`bridge`]). `make peers`: other gateways beside ours ([`peers`]).
 //!
 //! Reading order: here, then [`rung`] (one measurement), [`ladder`] (all of them in turn, and the table), [`load`] (the
 //! requests), [`envoy`] (what stands on which port), [`gateway`] (logins and tokens).
@@ -11,6 +11,7 @@ mod gateway;
 mod instant_service;
 mod ladder;
 mod load;
+mod peers;
 mod rung;
 
 use std::env;
@@ -36,6 +37,9 @@ fn main() -> ExitCode {
     if env::args().nth(1).as_deref() == Some(bridge::copier::ARGUMENT) {
         return bridge::copier::serve().map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS);
     }
+    if env::args().nth(1).as_deref() == Some(peers::back_end::ARGUMENT) {
+        return peers::back_end::serve().map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS);
+    }
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
@@ -53,11 +57,12 @@ fn run() -> Result<(), String> {
     match only.as_str() {
         "bridge" => bridge::run(rounds, seconds, &folder),
         "ladder" => run_ladder(rounds, seconds),
+        "peers" => peers::run(rounds, seconds, &folder),
         "" => {
             bridge::run(rounds, seconds, &folder)?;
             run_ladder(rounds, seconds)
         }
-        _ => Err(format!("ONLY={only} is neither ladder nor bridge")),
+        _ => Err(format!("ONLY={only} is none of ladder, bridge and peers")),
     }
 }
 
@@ -88,7 +93,7 @@ fn run_ladder(rounds: usize, seconds: usize) -> Result<(), String> {
         ("rs256", Some(own(&rs256))),
     ];
     let port_of = |name: &str| ports.of(name);
-    let listeners = filters.map(|(name, filter)| Listener { port: port_of(name), filter });
+    let listeners = filters.map(|(name, filter)| Listener { port: port_of(name), filter, back_end: None });
     let clusters = [
         ("ext_authz".to_owned(), service_port),
         (es256.idp_cluster(), es256.idp_port),

@@ -21,6 +21,8 @@ pub struct Listener {
     pub port: u16,
     /// The HTTP filter; `None` for nothing but the router.
     pub filter: Option<Value>,
+    /// The cluster that answers; `None` when the listener answers by itself.
+    pub back_end: Option<&'static str>,
 }
 
 /// Where a cluster's only host listens.
@@ -214,6 +216,10 @@ fn listener(listener: &Listener) -> Value {
         "typed_config": { "@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router" },
     });
     let filters: Vec<Value> = listener.filter.clone().into_iter().chain([router]).collect();
+    let answer = match listener.back_end {
+        Some(cluster) => json!({ "match": { "prefix": "/" }, "route": { "cluster": cluster } }),
+        None => json!({ "match": { "prefix": "/" }, "direct_response": { "status": 200 } }),
+    };
     let shown = json!({ "header": { "key": SHOWN, "value": "%REQ(AUTHORIZATION)%" } });
     json!({
         "name": format!("port {}", listener.port),
@@ -233,7 +239,7 @@ fn listener(listener: &Listener) -> Value {
                         "response_headers_to_add": [shown],
                         "direct_response": { "status": 200 },
                     },
-                    { "match": { "prefix": "/" }, "direct_response": { "status": 200 } },
+                    answer,
                 ]}]},
                 "http_filters": filters,
             },

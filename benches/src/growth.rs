@@ -73,7 +73,7 @@ pub fn run(rounds: usize, folder: &Path) -> Result<(), String> {
     let stands = NAMES.iter().zip(counts).map(stand).collect::<Result<Vec<_>, _>>()?;
     let listeners: Vec<Listener> = stands
         .iter()
-        .map(|stand| Listener { port: stand.gateway.port, filter: Some(envoy::ours(&stand.gateway)) })
+        .map(|stand| Listener { port: stand.gateway.port, filter: Some(envoy::ours(&stand.gateway)), back_end: None })
         .collect();
     let clusters: Vec<(String, At)> = stands
         .iter()

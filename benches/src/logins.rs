@@ -40,7 +40,10 @@ pub fn run(rounds: usize, seconds: usize, folder: &Path) -> Result<(), String> {
     // Room for every login of a run.
     gateway.storage = json!({ "type": "memory", "maxBytes": 1 << 30 });
     let bare = free_port();
-    let listeners = [Listener { port, filter: Some(envoy::ours(&gateway)) }, Listener { port: bare, filter: None }];
+    let listeners = [
+        Listener { port, filter: Some(envoy::ours(&gateway)), back_end: None },
+        Listener { port: bare, filter: None, back_end: None },
+    ];
     let clusters = [(gateway.idp_cluster(), At::Port(provider.port))];
     let envoy = Envoy::start(&listeners, &clusters, &[&gateway], dir.path())?;
     let client = runtime()?.block_on(async { OAuthClient::discover(&gateway.resource()).await.register().await });

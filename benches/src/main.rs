@@ -1,6 +1,7 @@
 //! `make bench`: what a request costs inside Envoy, as a ladder measured in one run on one Envoy; what a login costs
 //! ([`logins`]), how long a start takes and what memory a worker needs ([`start`]), what changes as sessions become more
-//! ([`growth`]); and what the bridge costs beside Redis itself ([`bridge`]).
+//! ([`growth`]); and what the bridge costs beside Redis itself ([`bridge`]). `make peers`: other
+//! gateways beside ours ([`peers`]).
 //!
 //! Reading order: here, then [`rung`] (one measurement), [`ladder`] (all of them in turn, and the table), [`load`] (the
 //! requests), [`envoy`] (what stands on which port), [`gateway`] (logins and tokens).
@@ -14,6 +15,7 @@ mod instant_service;
 mod ladder;
 mod load;
 mod logins;
+mod peers;
 mod plots;
 mod provider;
 mod rung;
@@ -42,6 +44,9 @@ fn main() -> ExitCode {
     if env::args().nth(1).as_deref() == Some(bridge::copier::ARGUMENT) {
         return bridge::copier::serve().map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS);
     }
+    if env::args().nth(1).as_deref() == Some(peers::back_end::ARGUMENT) {
+        return peers::back_end::serve().map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS);
+    }
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
@@ -63,6 +68,9 @@ fn run() -> Result<(), String> {
         ("start", &|| start::run(rounds, number("REQUESTS", 200_000)?, &folder)),
         ("growth", &|| growth::run(rounds, &folder)),
     ];
+    if only == "peers" {
+        return peers::run(rounds, seconds, &folder);
+    }
     let known = only.is_empty() || parts.iter().any(|(name, _)| *name == only);
     if !known {
         return Err(format!("ONLY={only} is none of {}", parts.map(|(name, _)| name).join(", ")));
@@ -103,7 +111,7 @@ fn run_ladder(rounds: usize, seconds: usize) -> Result<(), String> {
         ("rs256", Some(envoy::ours(&rs256))),
     ];
     let port_of = |name: &str| ports.of(name);
-    let listeners = filters.map(|(name, filter)| Listener { port: port_of(name), filter });
+    let listeners = filters.map(|(name, filter)| Listener { port: port_of(name), filter, back_end: None });
     let clusters = [
         ("ext_authz".to_owned(), At::Port(service_port)),
         (es256.idp_cluster(), At::Port(es256.idp_port)),

@@ -7,6 +7,19 @@ use std::time::Duration;
 
 use portcullis_tests::process::Process;
 
+/// The processor time so far of those threads of a process whose names begin so.
+///
+/// # Errors
+/// When there is no such process.
+pub fn used_by_threads(pid: u32, prefix: &str) -> Result<Vec<Duration>, String> {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).map_err(|error| format!("process {pid}: {error}"))?;
+    let used = |folder: &Path| {
+        fs::read_to_string(folder.join("comm")).ok().filter(|name| name.starts_with(prefix))?;
+        on_cpu(&fs::read_to_string(folder.join("schedstat")).ok()?).map(Duration::from_nanos)
+    };
+    Ok(threads.flatten().filter_map(|thread| used(&thread.path())).collect())
+}
+
 /// The processor time of a process so far, user and system, over all of its threads.
 ///
 /// The kernel's scheduler counts it in nanoseconds; where it does not say, `/proc/PID/stat` has the same in clock ticks.
@@ -91,6 +104,8 @@ pub fn pin_this_process() -> Result<(), String> {
 
 /// The processor for Envoy alone.
 pub const ENVOY_CORE: &str = "0";
+/// Both, for an Envoy with more than one worker.
+pub const BOTH_CORES: &str = "0,1";
 /// The processor for the load and everything else.
 const OTHER_CORE: &str = "1";
 

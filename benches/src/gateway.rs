@@ -8,7 +8,7 @@ use portcullis_protocol::jose::jws::{self, Header};
 use portcullis_protocol::jose::key::SigningKey;
 use portcullis_protocol::opaque::SessionId;
 use portcullis_tests::browser::Browser;
-use portcullis_tests::oauth_client::OAuthClient;
+use portcullis_tests::oauth_client::{self, OAuthClient};
 use portcullis_tests::place;
 use portcullis_tests::process::Process;
 use serde_json::{Value, json};
@@ -109,7 +109,10 @@ impl Gateway {
             "tokenLifespans": { "accessToken": "1h", "refreshToken": "168h", "authorizationCode": "1m" },
             "scopesSupported": ["openid", "profile", "email", "offline_access"],
             "storage": self.storage,
-            "clients": { "dynamicRegistration": { "enabled": true, "ratePerMinute": 60, "max": 1000 } },
+            // No limit that a measurement would reach.
+            "clients": { "dynamicRegistration": {
+                "enabled": true, "ratePerMinute": 1_000_000, "globalRatePerMinute": 1_000_000, "max": 1_000_000,
+            } },
             "consent": { "title": "Portcullis measurements" },
             "upstreamProviders": [{
                 "name": "idp",
@@ -159,7 +162,16 @@ impl Gateway {
             let client = OAuthClient::discover(&self.resource()).await.register().await;
             client.log_in(&mut Browser::new("alice")).await
         });
-        Ok(Login { gateway: self, claims: tokens.claims(), token: tokens.access_token })
+        Ok(self.login_with(&tokens.access_token))
+    }
+
+    /// The login that an access token is of.
+    ///
+    /// # Panics
+    /// When it is no JWT.
+    #[must_use]
+    pub fn login_with(&self, token: &str) -> Login<'_> {
+        Login { gateway: self, claims: oauth_client::claims(token), token: token.to_owned() }
     }
 }
 
@@ -172,6 +184,12 @@ pub struct Login<'a> {
 }
 
 impl Login<'_> {
+    /// The port of its gateway.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.gateway.port
+    }
+
     /// More access tokens of this login, each with a `jti` of its own, signed with the gateway's key: to the gateway they
     /// are its own. Asking the token endpoint for each of them would take minutes.
     ///

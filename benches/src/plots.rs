@@ -6,6 +6,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use crate::growth::PARTS;
 use crate::ladder::tell;
 
 /// Draws the documents of one folder into another. What was not measured is not drawn.
@@ -14,7 +15,8 @@ use crate::ladder::tell;
 /// A document that cannot be read, or a file that cannot be written.
 pub fn draw(recorded: &Path, into: &Path) -> Result<(), String> {
     fs::create_dir_all(into).map_err(text)?;
-    let plots: [(&str, Plot); 3] = [("ladder", ladder), ("start", memory), ("growth", growth)];
+    let mut plots: Vec<(&str, Plot)> = vec![("ladder", ladder), ("start", memory)];
+    plots.extend(PARTS.iter().map(|part| (part.name, growth as Plot)));
     for (name, plot) in plots {
         let Ok(document) = fs::read(recorded.join(name).with_extension("json")) else { continue };
         let document: Value = serde_json::from_slice(&document).map_err(|error| format!("{name}.json: {error}"))?;
@@ -64,21 +66,22 @@ fn memory(document: &Value) -> String {
     .drawn()
 }
 
-/// The cost of a call over the sessions in the store.
+/// The cost of a call over what grows.
 fn growth(document: &Value) -> String {
-    let line = |name: &str| {
-        let levels = document.as_object().into_iter().flatten();
-        let mut points: Vec<(f64, f64)> =
-            levels.filter_map(|(sessions, level)| Some((sessions.parse().ok()?, number(level, name)))).collect();
-        points.sort_by(|one, other| one.0.total_cmp(&other.0));
-        points
+    let words = |name: &str| document[name].as_str().unwrap_or_default();
+    let points = || document["points"].as_array().into_iter().flatten();
+    let rows = points().next().and_then(|point| point["rows"].as_object()).into_iter().flatten();
+    let line = |(name, _): (&'_ String, &Value)| {
+        let along = points()
+            .filter_map(|point| Some((point["at"].as_f64()?, point["rows"][name.as_str()]["cpu_us"].as_f64()?)));
+        (NAMES.iter().find(|(held, _)| held == name).map_or("", |(_, words)| *words), along.collect())
     };
     Curves {
-        title: "A call as sessions become more, µs of Envoy, bridge and Redis",
-        command: "make bench ONLY=growth PLOTS=1",
-        below: "sessions in Redis",
+        title: words("title"),
+        command: words("command"),
+        below: words("across"),
         logarithmic: true,
-        lines: vec![("a token never seen", line("cold_us")), ("a token seen before", line("fast_us"))],
+        lines: rows.map(line).collect(),
     }
     .drawn()
 }
@@ -182,7 +185,15 @@ const BAR_ROOM: f64 = 500.0;
 const STEPS: u32 = 5;
 /// The most numbers below.
 const MARKS: usize = 7;
-const COLOURS: [&str; 2] = ["#1f5fa8", "#b8531c"];
+const COLOURS: [&str; 3] = ["#1f5fa8", "#b8531c", "#4a7d2f"];
+/// What the rows of growth are called in pictures.
+const NAMES: [(&str, &str); 5] = [
+    ("cold", "a token never seen"),
+    ("fast", "a token seen before"),
+    ("no_filter", "no filter"),
+    ("authorize", "authorize"),
+    ("token", "token"),
+];
 
 #[cfg(test)]
 mod tests {
@@ -194,16 +205,18 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (recorded, into) = (folder.path().join("bench"), folder.path().join("plots"));
         fs::create_dir_all(&recorded).unwrap();
-        let document =
-            json!({ "1000": { "cold_us": 100.0, "fast_us": 20.0 }, "100000": { "cold_us": 110.0, "fast_us": 21.0 } });
-        fs::write(recorded.join("growth.json"), document.to_string()).unwrap();
+        let point =
+            |at, cold, fast| json!({ "at": at, "rows": { "cold": { "cpu_us": cold }, "fast": { "cpu_us": fast } } });
+        let points = [point(1_000, 100.0, 20.0), point(100_000, 110.0, 21.0)];
+        let document = json!({ "title": "A call", "command": "make bench ONLY=sessions", "points": points });
+        fs::write(recorded.join("sessions.json"), document.to_string()).unwrap();
         draw(&recorded, &into).unwrap();
         let drawn: Vec<_> = fs::read_dir(&into).unwrap().map(|file| file.unwrap().file_name()).collect();
-        assert_eq!(drawn, ["growth.svg"]);
-        let svg = fs::read_to_string(into.join("growth.svg")).unwrap();
+        assert_eq!(drawn, ["sessions.svg"]);
+        let svg = fs::read_to_string(into.join("sessions.svg")).unwrap();
         // The least number of sessions is at the left end, the most at the right, and twice the cost is twice as high.
         assert!(svg.contains("points='60.0,160.0 690.0,148.0'"), "{svg}");
-        assert!(svg.contains("ONLY=growth") && svg.ends_with("</svg>\n"));
+        assert!(svg.contains("ONLY=sessions") && svg.ends_with("</svg>\n"));
     }
 
     #[test]

@@ -113,7 +113,7 @@ fn start(gateway: &Gateway, filtered: bool, dir: &Path) -> Result<(Envoy, Durati
     let clusters = [(gateway.idp_cluster(), At::Port(gateway.idp_port))];
     let request = format!("GET {FIRST} HTTP/1.1\r\nhost: 127.0.0.1:{}\r\n\r\n", gateway.port);
     let begun = Instant::now();
-    let envoy = Envoy::launch(&listeners, &clusters, &[gateway], dir)?;
+    let envoy = Envoy::launch(1, &listeners, &clusters, &[gateway], dir)?;
     while !load::ask(gateway.port, request.as_bytes()).is_ok_and(|answer| answer.status == 200) {
         if begun.elapsed() > PATIENCE {
             return Err(format!("Envoy did not serve:\n{}", envoy.log_tail()));

@@ -121,7 +121,7 @@ fn http(status: &str, body: &str) -> Vec<u8> {
 pub const TOOL: &str = "echo";
 /// The text that makes the tool answer with the credentials it was called with.
 pub const SHOW: &str = "which credentials came";
-const LONGEST_REQUEST: usize = 64 * 1024;
+const LONGEST_REQUEST: usize = 2 * 1024 * 1024;
 
 #[cfg(test)]
 mod tests {

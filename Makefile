@@ -71,7 +71,7 @@ chaos: module bridge tools ## failovers under load, and a checker: ROUNDS=n (5),
 	@cargo build -q -p portcullis-tests --bins
 	@ROUNDS=$(ROUNDS) SEED=$(SEED) exec $(TARGET)/debug/chaos
 
-bench: module tools ## the measurements; ONLY=ladder|logins|start|growth|bridge for one part, PLOTS=1 to draw them
+bench: module tools ## the measurements; ONLY=ladder|logins|start|growth|bridge for one part (benches/README.md has more), PLOTS=1 to draw them
 	@cargo build -q --release -p portcullis-redis-bridge
 	ONLY=$(ONLY) PLOTS=$(PLOTS) cargo run --release -p portcullis-benches
 

@@ -254,7 +254,7 @@ fn table(document: &Value) -> String {
             format!(" {:>12.2} {range:>19} {:>6.2}", number("cpu_us"), number("ratio"))
         });
         let facts = point["facts"].as_object().into_iter().flatten().map(|(name, value)| format!("  {name} {value}"));
-        lines.push(format!("{:>9}{}{}", point["at"], cells.collect::<String>(), facts.collect::<String>()));
+        lines.push(format!("{:>9}{}{}", point["at"].to_string(), cells.collect::<String>(), facts.collect::<String>()));
     }
     lines.join("\n")
 }

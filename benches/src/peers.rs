@@ -154,7 +154,10 @@ fn report(rows: &[Row], rounds: usize, pinned: bool, folder: &Path) -> Result<()
         let range = format!("{:.1} – {:.1}", cpu.least, cpu.most);
         let times = cpu.median / own;
         lines.push(format!("{:<20} {:>10.1} {range:>21} {times:>8.2} {rate:>9.0}   {}", row.key, cpu.median, row.what));
-        let entry = json!({ "cpu_us": round(cpu.median), "rps": rate.round(), "what": row.what });
+        let entry = json!({
+            "cpu_us": round(cpu.median), "least_us": round(cpu.least), "most_us": round(cpu.most),
+            "rps": rate.round(), "what": row.what,
+        });
         entries.insert(row.key.to_owned(), entry);
     }
     let document =

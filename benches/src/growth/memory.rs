@@ -20,7 +20,7 @@ use crate::provider::Provider;
 pub fn run(plan: &Plan<'_>) -> Result<(), String> {
     let dir = tempfile::Builder::new().prefix("portcullis-bench-").tempdir().map_err(text)?;
     tell("starting Envoy and a provider that answers at once …");
-    let provider = Provider::start()?;
+    let provider = Provider::with_es256()?;
     let stand = |(name, sessions): (&'static str, usize)| -> Result<(Gateway, usize), String> {
         let mut gateway = Gateway::with_provider(name, free_port(), &provider)?;
         gateway.storage = json!({ "type": "memory", "maxBytes": BUDGET });
@@ -60,10 +60,7 @@ fn fill(gateway: &Gateway, sessions: usize, envoy: &Envoy) -> Result<(Vec<String
         let mut spent = [Duration::ZERO; STEPS.len()];
         match through(envoy, &mut load, &mut flows, &mut spent) {
             Ok(()) => {}
-            Err(refused) if refused.starts_with("HTTP/1.1 503") => {
-                tell(&format!("full: {}", refused.lines().last().unwrap_or_default()));
-                break;
-            }
+            Err(refused) if refused.starts_with("HTTP/1.1 503") => break,
             Err(why) => return Err(why),
         }
         for flow in &flows {

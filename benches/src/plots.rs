@@ -112,6 +112,7 @@ impl Curves<'_> {
             let _ = writeln!(svg, "<path d='M{LEFT} {height:.1}H{end}' stroke='#ddd'/>");
             put(&mut svg, (LEFT - 6.0, height + 4.0), "end", &shown(value));
         }
+        let ends = || self.lines.iter().map(|(_, points)| points.last().map_or(f64::INFINITY, |last| last.1));
         let marks = self.lines.first().map(|(_, points)| points.as_slice()).unwrap_or_default();
         // No more marks than there is room for.
         for (at, _) in marks.iter().step_by(marks.len().div_ceil(MARKS).max(1)) {
@@ -126,8 +127,10 @@ impl Curves<'_> {
                 let _ =
                     writeln!(svg, "<circle cx='{:.1}' cy='{:.1}' r='2.5' fill='{colour}'/>", x(point.0), y(point.1));
             }
-            if let Some(last) = points.last() {
-                put(&mut svg, (LEFT + WIDE, y(last.1) - 8.0), "end", name);
+            if let Some((_, last)) = points.last() {
+                // Where lines end close together, only the lowest one has room below.
+                let lowest = ends().len() > 2 && ends().all(|end| end >= *last);
+                put(&mut svg, (LEFT + WIDE, y(*last) + if lowest { 14.0 } else { -8.0 }), "end", name);
             }
         }
         svg + "</svg>\n"
@@ -157,12 +160,15 @@ fn rounded_up(value: f64) -> f64 {
     steps.into_iter().find(|step| *step >= value).unwrap_or(value)
 }
 
+/// With three digits that tell.
 fn shown(value: f64) -> String {
-    match value {
-        millions if millions >= 1e6 => format!("{} M", millions / 1e6),
-        thousands if thousands >= 1e3 => format!("{} k", thousands / 1e3),
-        other => format!("{other}"),
-    }
+    let (scaled, unit) = match value {
+        millions if millions >= 1e6 => (millions / 1e6, " M"),
+        thousands if thousands >= 1e3 => (thousands / 1e3, " k"),
+        other => (other, ""),
+    };
+    let places = 10_f64.powf((2.0 - scaled.max(1.0).log10().floor()).max(0.0));
+    format!("{}{unit}", (scaled * places).round() / places)
 }
 
 fn number(entry: &Value, name: &str) -> f64 {
@@ -224,6 +230,12 @@ mod tests {
         let svg = ladder(&json!({ "none": { "added_us": 0.0 }, "b": { "added_us": 10.0 }, "a": { "added_us": 5.0 } }));
         let (a, b) = (svg.find("width='250.0'").unwrap(), svg.find("width='500.0'").unwrap());
         assert!(a < b && !svg.contains(">none<"), "{svg}");
+    }
+
+    #[test]
+    fn sizes_are_shown_with_three_digits() {
+        let sizes = [0.0, 1.0, 64.0, 1_000.0, 1_008.0, 65_536.0, 100_000.0, 1_048_576.0];
+        assert_eq!(sizes.map(shown), ["0", "1", "64", "1 k", "1.01 k", "65.5 k", "100 k", "1.05 M"]);
     }
 
     #[test]

@@ -165,6 +165,30 @@ async fn the_access_log_says_who_asked_for_what_and_why_it_was_decided_so() {
     bed.assert_healthy().await;
 }
 
+#[tokio::test]
+async fn a_path_that_is_none_of_ours_passes_as_it_came_but_for_our_cookies() {
+    let bed = Testbed::builder().config(json!({ "default": "pass" })).route("/plain", "recorder").start().await;
+    let cookies = "theirs=1; portcullis-csrf=x; __Host-portcullis-browser=y; more=2";
+    for (path, cookie, kept) in
+        [("/plain/a?access_token=x", None, None), ("/plain/b", Some(cookies), Some("theirs=1; more=2"))]
+    {
+        let request = bed.get(path).header("authorization", "Basic theirs").header("proxy-authorization", "Basic b");
+        let request = if let Some(cookie) = cookie { request.header("cookie", cookie) } else { request };
+        assert_eq!(request.send().await.status, 200);
+        let seen = bed.recorded().await.pop().expect("it was sent on");
+        assert_eq!((seen.path.as_str(), seen.header("authorization").as_deref()), (path, Some("Basic theirs")));
+        assert_eq!(seen.header("cookie").as_deref(), kept);
+        let entry = bed.access_entry(|entry| entry["path"] == *path).await;
+        assert_eq!((audit(&entry), &entry["cluster"]), (["", "", "", "", ""].map(str::to_owned), &json!("recorder")));
+    }
+    bed.forget_recorded().await;
+    for (path, status) in [("/api/x", 401), ("/plain/..%2fapi/x", 400), ("/oauth/x", 404), ("/api%2fx", 401)] {
+        assert_eq!(bed.get(path).send().await.status, status, "{path}");
+    }
+    assert!(bed.recorded().await.is_empty());
+    bed.assert_healthy().await;
+}
+
 /// Calls, refusals and errors of every kind that a token, a code or a cookie can take part in.
 async fn use_everything(bed: &Testbed, client: &OAuthClient, tokens: &Tokens, renewed: &Tokens, browser: &Browser) {
     let cookies = browser.jar.header(&url::Url::parse(&bed.gateway()).expect("a URL")).expect("cookies");

@@ -9,11 +9,13 @@ use hashbrown::HashMap;
 use portcullis_protocol::jose::key::JwkSet;
 use portcullis_protocol::opaque::SessionId;
 
+use crate::audit::{Audit, Decision, Rendered};
 use crate::cache::{CachedToken, TokenCache};
 use crate::config::Config;
 use crate::metadata::Documents;
 use crate::protect;
 use crate::provider::ProviderState;
+use crate::route;
 use crate::upstream::UpstreamAccess;
 use crate::verdict::Forward;
 
@@ -35,6 +37,7 @@ pub struct Gateway {
     config: Config,
     documents: Documents,
     own_keys: JwkSet,
+    not_protected: Rc<Rendered>,
     tokens: RefCell<TokenCache<FixedState>>,
     provider: RefCell<ProviderState>,
     held_back: RefCell<HashMap<SessionId, u64, FixedState>>,
@@ -50,6 +53,7 @@ impl Gateway {
         Self {
             documents: Documents::render(&config),
             own_keys: JwkSet::new(config.signing_keys.iter().map(|key| key.public().clone()).collect()),
+            not_protected: Rendered::new(Audit::new(Decision::Allow, "not_protected")),
             tokens: RefCell::new(TokenCache::new(CACHED_TOKENS, hasher.clone())),
             provider: RefCell::default(),
             held_back: RefCell::new(HashMap::with_hasher(hasher)),
@@ -67,6 +71,15 @@ impl Gateway {
         protect::fast(self, now, target, authorization, cookie)
     }
 
+    /// Sends on a request to a path that is none of ours, without waiting for anything; `None` leaves it to
+    /// [`crate::route::handle`].
+    ///
+    /// `target` is the `:path`; `cookie` reads the `Cookie` header, which is not asked for in vain.
+    #[must_use]
+    pub fn pass(&self, target: &[u8], cookie: impl FnOnce() -> Option<Vec<u8>>) -> Option<Forward> {
+        route::pass(self, target, cookie)
+    }
+
     /// The configuration.
     #[must_use]
     pub fn config(&self) -> &Config {
@@ -77,6 +90,11 @@ impl Gateway {
     #[must_use]
     pub fn documents(&self) -> &Documents {
         &self.documents
+    }
+
+    /// What the audit trail says of a path that is none of ours.
+    pub(crate) fn not_protected(&self) -> Rc<Rendered> {
+        Rc::clone(&self.not_protected)
     }
 
     /// The keys that verify this gateway's own tokens.

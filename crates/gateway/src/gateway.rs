@@ -19,8 +19,8 @@ use crate::route;
 use crate::upstream::UpstreamAccess;
 use crate::verdict::Forward;
 
-/// How many verified tokens a VM remembers.
-const CACHED_TOKENS: usize = 16_384;
+/// The memory that a VM's verified tokens may take, in bytes: some three to four thousand of them.
+const CACHED_BYTES: usize = 8 * 1024 * 1024;
 
 /// How long a failed upstream refresh keeps the next one back, in seconds, so that a provider in trouble is not called
 /// once for every request.
@@ -54,7 +54,7 @@ impl Gateway {
             documents: Documents::render(&config),
             own_keys: JwkSet::new(config.signing_keys.iter().map(|key| key.public().clone()).collect()),
             not_protected: Rendered::new(Audit::new(Decision::Allow, "not_protected")),
-            tokens: RefCell::new(TokenCache::new(CACHED_TOKENS, hasher.clone())),
+            tokens: RefCell::new(TokenCache::new(CACHED_BYTES, hasher.clone())),
             provider: RefCell::default(),
             held_back: RefCell::new(HashMap::with_hasher(hasher)),
             rechecks: RefCell::default(),

@@ -87,8 +87,8 @@ pub(crate) fn pass(gateway: &Gateway, target: &[u8], cookie: impl FnOnce() -> Op
     let config = gateway.config();
     // Most requests are for a resource, and as long as it is spelled like its prefix that is seen without taking the
     // target apart.
-    let is_resource = config.resources.iter().any(|resource| target.starts_with(resource.prefix.as_bytes()));
-    if config.default == DefaultAction::Deny || is_resource {
+    let is_resource = || config.resources.iter().any(|resource| target.starts_with(resource.prefix.as_bytes()));
+    if config.default == DefaultAction::Deny || is_resource() {
         return None;
     }
     let path = RoutePath::parse(target).ok()?;

@@ -38,8 +38,9 @@ lint: system ## formatting, clippy, and documentation without broken links
 	cargo clippy -q --target $(MODULE_TARGET) -p portcullis-filter -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc -q --workspace --no-deps
 
+# Most of the bridge's tests wait for a server, so more of them run at once than there are processors.
 unit: system
-	cargo test -q --workspace --exclude portcullis-tests
+	RUST_TEST_THREADS=6 cargo test -q --workspace --exclude portcullis-tests
 
 # The rules once more as wasm: on the filter's own target, and on the one without an operating system.
 wasm: system $(TOOLS)/bin/wasm-bindgen-test-runner

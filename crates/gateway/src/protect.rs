@@ -100,7 +100,7 @@ pub async fn protect<P: Ports>(
     gateway: Rc<Gateway>,
     index: usize,
     request: &Request,
-    path: &RoutePath,
+    path: &RoutePath<'_>,
     ports: &P,
 ) -> Verdict {
     let Some(resource) = gateway.config().resources.get(index) else {
@@ -148,7 +148,7 @@ struct Call<'a> {
     index: usize,
     resource: &'a Resource,
     request: &'a Request,
-    path: &'a RoutePath,
+    path: &'a RoutePath<'a>,
 }
 
 enum Granted {

@@ -33,7 +33,7 @@ const ATTEMPTS: u32 = 4;
 ///
 /// A code is used up, and a refresh token replaced, in the one compare-and-swap that precedes the answer. An answer that
 /// is lost on the way costs the client its code (it starts again) or its one grace use of the refresh token.
-pub async fn token<P: Ports>(gateway: &Gateway, request: &Request, path: &RoutePath, ports: &P) -> Settled {
+pub async fn token<P: Ports>(gateway: &Gateway, request: &Request, path: &RoutePath<'_>, ports: &P) -> Settled {
     match answer(gateway, request, path, ports).await {
         Ok(settled) => settled,
         Err(Failure::Refused(error, reason)) => Settled::Reply(oauth_error(&error), Audit::new(Decision::Deny, reason)),
@@ -58,7 +58,7 @@ impl From<Unavailable> for Failure {
 async fn answer<P: Ports>(
     gateway: &Gateway,
     request: &Request,
-    path: &RoutePath,
+    path: &RoutePath<'_>,
     ports: &P,
 ) -> Result<Settled, Failure> {
     let body = ports.body(MOST_BODY_BYTES).await.map_err(|_| {

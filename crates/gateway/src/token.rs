@@ -11,7 +11,7 @@ use portcullis_protocol::opaque::{AuthorizationCode, RefreshToken, SessionId};
 use portcullis_protocol::path::RoutePath;
 use portcullis_protocol::secret::Secret;
 use portcullis_storage_api::{Key, Ttl};
-use serde_json::json;
+use serde::Serialize;
 
 use crate::audit::{Audit, Decision};
 use crate::gateway::Gateway;
@@ -259,6 +259,20 @@ fn issue<P: Ports>(
     Ok(Settled::Reply(cors(response, Cors::Read), audit))
 }
 
+/// What an access token says (RFC 9068 §2.2), and which session it is of.
+#[derive(Serialize)]
+struct Claims<'a> {
+    iss: &'a str,
+    sub: &'a str,
+    aud: &'a str,
+    exp: u64,
+    iat: u64,
+    jti: &'a str,
+    client_id: &'a str,
+    scope: &'a str,
+    sid: &'a str,
+}
+
 /// Makes an access token (RFC 9068 §2).
 fn access_token<P: Ports>(
     gateway: &Gateway,
@@ -270,19 +284,21 @@ fn access_token<P: Ports>(
     let config = gateway.config();
     let key = config.signing_keys.first().ok_or(Unavailable::Signer)?;
     let now = ports.now();
-    let claims = json!({
-        "iss": config.issuer.url,
-        "sub": session.user_id,
-        "aud": session.resource,
-        "exp": now.saturating_add(config.lifespans.access_token),
-        "iat": now,
-        "jti": SessionId::new(ports.random()?).to_string(),
-        "client_id": session.client_id,
-        "scope": scope.to_string(),
-        "sid": id.to_string(),
-    });
+    let claims = Claims {
+        iss: &config.issuer.url,
+        sub: &session.user_id,
+        aud: &session.resource,
+        exp: now.saturating_add(config.lifespans.access_token),
+        iat: now,
+        jti: &SessionId::new(ports.random()?).to_string(),
+        client_id: &session.client_id,
+        scope: &scope.to_string(),
+        sid: &id.to_string(),
+    };
+    // Writing text and numbers cannot fail; were it to, nothing is signed.
+    let claims = serde_json::to_string(&claims).map_err(|_| Unavailable::Signer)?;
     let header = Header { alg: key.alg(), kid: key.kid(), typ: "at+jwt" };
-    let signing_input = jws::encode(&header, &claims);
+    let signing_input = jws::encode_text(&header, &claims);
     let signature = ports.sign(key, signing_input.as_bytes()).ok_or(Unavailable::Signer)?;
     Ok(Secret::new(jws::attach(&signing_input, &signature)))
 }

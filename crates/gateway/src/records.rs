@@ -216,14 +216,14 @@ impl<'a, P: Ports> Records<'a, P> {
         Ok(self.open(key, stored.value).map(|record| Loaded { record, version: stored.version }))
     }
 
-    /// As [`Records::load`], but gives what is stored, for [`Records::renew`].
+    /// As [`Records::load`], but leaves the record unread and gives what is stored, for [`Records::renew`].
     ///
     /// # Errors
     /// [`Unavailable::Store`].
     pub async fn find<R: Record>(&self, key: &Key) -> Result<Option<Found>, Unavailable> {
         let Some(stored) = self.ports.store().get(key).await? else { return Ok(None) };
         let sealed = stored.value.clone();
-        Ok(self.open::<R>(key, stored.value).map(|_| Found(sealed)))
+        Ok(self.read::<R, _>(key, stored.value, |_| Some(Found(sealed))))
     }
 
     /// Starts the life of a record anew, whatever was there meanwhile.

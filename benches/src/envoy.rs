@@ -21,6 +21,8 @@ pub struct Listener {
     pub port: u16,
     /// The HTTP filter; `None` for nothing but the router.
     pub filter: Option<Value>,
+    /// The cluster that answers; `None` when the listener answers by itself.
+    pub back_end: Option<&'static str>,
 }
 
 /// Where a cluster's only host listens.
@@ -48,7 +50,21 @@ impl Envoy {
         gateways: &[&Gateway],
         dir: &Path,
     ) -> Result<Self, String> {
-        let mut envoy = Self::launch(listeners, clusters, gateways, dir)?;
+        Self::start_with(1, listeners, clusters, gateways, dir)
+    }
+
+    /// The same with so many workers.
+    ///
+    /// # Errors
+    /// When it does not come up; with the end of its log.
+    pub fn start_with(
+        workers: usize,
+        listeners: &[Listener],
+        clusters: &[(String, At)],
+        gateways: &[&Gateway],
+        dir: &Path,
+    ) -> Result<Self, String> {
+        let mut envoy = Self::launch(workers, listeners, clusters, gateways, dir)?;
         let patience = Instant::now() + STARTUP;
         loop {
             envoy.process.check_alive()?;
@@ -62,11 +78,12 @@ impl Envoy {
         }
     }
 
-    /// Starts Envoy and waits for nothing.
+    /// Starts Envoy with so many workers, and waits for nothing.
     ///
     /// # Errors
     /// When it cannot be started.
     pub fn launch(
+        workers: usize,
         listeners: &[Listener],
         clusters: &[(String, At)],
         gateways: &[&Gateway],
@@ -92,10 +109,10 @@ impl Envoy {
         let program = if pinned { PathBuf::from("taskset") } else { binary.clone() };
         let arrange = |command: &mut std::process::Command| {
             if pinned {
-                command.args(["-c", cpu::ENVOY_CORE]).arg(&binary);
+                command.args(["-c", if workers == 1 { cpu::ENVOY_CORE } else { cpu::BOTH_CORES }]).arg(&binary);
             }
             command.arg("--config-path").arg(&config).arg("--admin-address-path").arg(&admin_file);
-            command.args(["--disable-hot-restart", "--log-level", "warning", "--concurrency", "1"]);
+            command.args(["--disable-hot-restart", "--log-level", "warning", "--concurrency", &workers.to_string()]);
             command.envs(gateways.iter().map(|gateway| gateway.environment()));
         };
         let process =
@@ -130,6 +147,12 @@ impl Envoy {
         let listing = runtime.block_on(listing.try_send()).map_err(|error| error.to_string())?.text();
         let mut pairs = listing.lines().filter_map(|line| line.split_once(": "));
         Ok(pairs.find(|(held, _)| held.ends_with(name)).and_then(|(_, value)| value.parse().ok()).unwrap_or_default())
+    }
+
+    /// What went wrong, with the end of its log.
+    #[must_use]
+    pub fn explain(&self, why: &str) -> String {
+        format!("{why}\nEnvoy's log:\n{}", self.log_tail())
     }
 
     /// The end of its log.
@@ -170,6 +193,12 @@ pub fn wasm(vm: &str, module: &Path, configuration: &Value, host_env_keys: &[Str
 #[must_use]
 pub fn ours(gateway: &Gateway) -> Value {
     wasm(gateway.name, &place::module(), &gateway.plugin(), &[gateway.key_variable()])
+}
+
+/// A listener with our filter, which answers by itself.
+#[must_use]
+pub fn listener_of(gateway: &Gateway) -> Listener {
+    Listener { port: gateway.port, filter: Some(ours(gateway)), back_end: None }
 }
 
 /// Envoy's own `jwt_authn` for a gateway's tokens.
@@ -214,6 +243,10 @@ fn listener(listener: &Listener) -> Value {
         "typed_config": { "@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router" },
     });
     let filters: Vec<Value> = listener.filter.clone().into_iter().chain([router]).collect();
+    let answer = match listener.back_end {
+        Some(cluster) => json!({ "match": { "prefix": "/" }, "route": { "cluster": cluster } }),
+        None => json!({ "match": { "prefix": "/" }, "direct_response": { "status": 200 } }),
+    };
     let shown = json!({ "header": { "key": SHOWN, "value": "%REQ(AUTHORIZATION)%" } });
     json!({
         "name": format!("port {}", listener.port),
@@ -233,7 +266,7 @@ fn listener(listener: &Listener) -> Value {
                         "response_headers_to_add": [shown],
                         "direct_response": { "status": 200 },
                     },
-                    { "match": { "prefix": "/" }, "direct_response": { "status": 200 } },
+                    answer,
                 ]}]},
                 "http_filters": filters,
             },

@@ -50,11 +50,12 @@ wasm: system $(TOOLS)/bin/wasm-bindgen-test-runner
 		cargo test --target wasm32-unknown-unknown -p portcullis-protocol
 
 # Instructions, counted by valgrind: no busy machine changes them. In Rust alone, as in the module, so that a processor's
-# own instructions for ciphers and digests do not count.
-costs: system ## the regression guard: what each path takes in instructions, against its ceiling
+# own instructions for ciphers and digests do not count. Then the module's own, as it was built, in wasmtime's fuel.
+costs: module $(PYTHON_READY) ## the regression guard: what each path takes in instructions, natively and in the module
 	RUSTFLAGS='--cfg chacha20_backend="soft" --cfg poly1305_backend="soft" --cfg sha2_backend="soft"' \
 		cargo test -q --profile costs -p portcullis-gateway --test flows -- \
 		--ignored --exact costs::no_path_takes_more_instructions_than_its_ceiling --nocapture
+	@.venv/bin/python tests/fuel/paths.py $(TARGET)/$(MODULE_TARGET)/release/portcullis_filter.wasm
 
 # STORE=standalone or STORE=sentinel runs every story on that store; those that are about stores run on each anyway.
 stories: tools $(CONFORMANCE_READY)

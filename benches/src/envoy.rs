@@ -166,7 +166,7 @@ impl Envoy {
 #[must_use]
 pub fn wasm(vm: &str, module: &Path, configuration: &Value, host_env_keys: &[String]) -> Value {
     json!({
-        "name": "envoy.filters.http.wasm",
+        "name": WASM,
         "typed_config": {
             "@type": "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm",
             "config": {
@@ -244,10 +244,29 @@ fn listener(listener: &Listener) -> Value {
     });
     let filters: Vec<Value> = listener.filter.clone().into_iter().chain([router]).collect();
     let answer = match listener.back_end {
-        Some(cluster) => json!({ "match": { "prefix": "/" }, "route": { "cluster": cluster } }),
-        None => json!({ "match": { "prefix": "/" }, "direct_response": { "status": 200 } }),
+        Some(cluster) => json!({ "route": { "cluster": cluster } }),
+        None => json!({ "direct_response": { "status": 200 } }),
     };
-    let shown = json!({ "header": { "key": SHOWN, "value": "%REQ(AUTHORIZATION)%" } });
+    // What a back end would have been given as credentials, for the check before the measurement.
+    let showing = json!({
+        "direct_response": { "status": 200 },
+        "response_headers_to_add": [{ "header": { "key": SHOWN, "value": "%REQ(AUTHORIZATION)%" } }],
+    });
+    let regex = |under: &str| json!({ "safe_regex": { "regex": format!("{under}{SHOWING}") } });
+    let off = json!({
+        WASM: { "@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig", "disabled": true },
+    });
+    let route = |mut action: Value, matched: Value, per_filter: &Value| {
+        action["match"] = matched;
+        action["typed_per_filter_config"] = per_filter.clone();
+        action
+    };
+    let routes = [
+        route(showing.clone(), regex(UNFILTERED), &off),
+        route(showing, regex("/[a-z]+"), &json!({})),
+        route(answer.clone(), json!({ "prefix": UNFILTERED }), &off),
+        route(answer, json!({ "prefix": "/" }), &json!({})),
+    ];
     json!({
         "name": format!("port {}", listener.port),
         "address": address(listener.port),
@@ -259,15 +278,7 @@ fn listener(listener: &Listener) -> Value {
                 "codec_type": "AUTO",
                 "normalize_path": true,
                 "merge_slashes": true,
-                "route_config": { "virtual_hosts": [{ "name": "all", "domains": ["*"], "routes": [
-                    // What a back end would have been given as credentials, for the check before the measurement.
-                    {
-                        "match": { "safe_regex": { "regex": format!("/[a-z]+{SHOWING}") } },
-                        "response_headers_to_add": [shown],
-                        "direct_response": { "status": 200 },
-                    },
-                    answer,
-                ]}]},
+                "route_config": { "virtual_hosts": [{ "name": "all", "domains": ["*"], "routes": routes }]},
                 "http_filters": filters,
             },
         }]}],
@@ -296,6 +307,9 @@ fn address(port: u16) -> Value {
 
 /// How a path ends whose answer shows the credentials that passed the filter.
 pub const SHOWING: &str = "/shown";
+/// Where a listener has no wasm filter, whatever stands before the rest.
+pub const UNFILTERED: &str = "/unfiltered";
+const WASM: &str = "envoy.filters.http.wasm";
 /// The header that shows them.
 pub const SHOWN: &str = "x-shown";
 const STARTUP: Duration = Duration::from_secs(60);

@@ -163,10 +163,14 @@ fn run_ladder(rounds: usize, seconds: usize) -> Result<(), String> {
         "ours, a path outside every resource, which passes",
     );
     not_ours.under = rung::NOT_OURS;
+    let mut other_route =
+        rung("other_route", "es256", es256_again(), Passes::Everything, "ours, on a route where it is switched off");
+    other_route.under = envoy::UNFILTERED;
     let mut rungs = vec![
         rung("none", "none", es256_again(), Passes::Everything, "no filter but the router"),
         rung("idle", "idle", es256_again(), Passes::Everything, "a wasm filter that does nothing"),
         not_ours,
+        other_route,
         rung(
             "one_header",
             "one_header",

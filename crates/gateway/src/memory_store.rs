@@ -8,7 +8,8 @@
 //! cell's own sequence, which outlives deletions.
 
 use std::borrow::Cow;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 
 use portcullis_storage_api::{Bucket, Key, Kind, Owner, StoreError, Swap, Taken, Ttl, Version, Versioned};
 
@@ -39,13 +40,26 @@ pub struct MemoryStore<C, K> {
     clock: K,
     count: u32,
     unreadable: Cell<u64>,
+    /// The cells read last, for the changes that follow: reading one takes the host two copies of it.
+    ///
+    /// Nothing is answered from them. They may be old, and only a write that names the token they came with shows that
+    /// they were not.
+    kept: RefCell<VecDeque<Kept>>,
+}
+
+/// A cell as it was read.
+struct Kept {
+    cell: u32,
+    bytes: Vec<u8>,
+    token: u32,
 }
 
 impl<C: Cells, K: Clock> MemoryStore<C, K> {
     /// A store of at most `budget` bytes over cells that all workers share. Every worker must give the same budget.
     #[must_use]
     pub fn new(cells: C, clock: K, budget: u64) -> Self {
-        Self { cells, clock, count: cell_count(budget), unreadable: Cell::new(0) }
+        let count = cell_count(budget);
+        Self { cells, clock, count, unreadable: Cell::new(0), kept: RefCell::default() }
     }
 
     /// How often a cell was found unreadable, and taken for empty.
@@ -61,15 +75,26 @@ impl<C: Cells, K: Clock> MemoryStore<C, K> {
         key: &Key,
         decide: impl Fn(Option<&Record<'_>>, u64) -> (T, Change<'v>),
     ) -> Result<T, StoreError> {
+        let mut kept = self.take_kept(self.cell_of(key));
         for _ in 0..MOST_TRIES {
-            let (bytes, token) = self.read(key)?;
+            let is_fresh = kept.is_none();
+            let (bytes, token) = match kept.take() {
+                Some(kept) => (kept.bytes, kept.token),
+                None => self.read(key)?,
+            };
             let now = self.clock.now();
             let cell = self.parse(&bytes, now);
             let (outcome, change) = decide(find(cell.records, key, now).as_ref(), now);
             let rewritten = match &change {
-                Change::Nothing => return Ok(outcome),
-                Change::Remove => cell.rewrite(key, None, now)?,
-                Change::Write { value, expires } => cell.rewrite(key, Some((value, *expires)), now)?,
+                Change::Nothing if is_fresh => return Ok(outcome),
+                Change::Nothing => continue,
+                Change::Remove => cell.rewrite(key, None, now),
+                Change::Write { value, expires } => cell.rewrite(key, Some((value, *expires)), now),
+            };
+            let rewritten = match rewritten {
+                Ok(rewritten) => rewritten,
+                Err(error) if is_fresh => return Err(error),
+                Err(_) => continue,
             };
             if self.cells.write(self.cell_of(key), &rewritten, token).map_err(|CellError| StoreError::Unavailable)? {
                 return Ok(outcome);
@@ -79,9 +104,21 @@ impl<C: Cells, K: Clock> MemoryStore<C, K> {
     }
 
     fn live(&self, key: &Key, now: u64) -> Result<Option<Versioned>, StoreError> {
-        let (bytes, _) = self.read(key)?;
+        let (bytes, token) = self.read(key)?;
         let found = find(self.parse(&bytes, now).records, key, now);
-        Ok(found.map(|record| Versioned { value: record.value.to_vec(), version: Version(record.version) }))
+        let found = found.map(|record| Versioned { value: record.value.to_vec(), version: Version(record.version) });
+        let cell = self.cell_of(key);
+        self.take_kept(cell);
+        let mut kept = self.kept.borrow_mut();
+        kept.truncate(MOST_KEPT.saturating_sub(1));
+        kept.push_front(Kept { cell, bytes, token });
+        Ok(found)
+    }
+
+    fn take_kept(&self, cell: u32) -> Option<Kept> {
+        let mut kept = self.kept.borrow_mut();
+        let place = kept.iter().position(|kept| kept.cell == cell)?;
+        kept.remove(place)
     }
 
     fn read(&self, key: &Key) -> Result<(Vec<u8>, u32), StoreError> {
@@ -399,6 +436,8 @@ impl Level {
 
 /// The most bytes of one cell.
 pub const CELL_BYTES: usize = 32 * 1024;
+/// A refresh of tokens reads a client, a session and upstream tokens, and then changes each.
+const MOST_KEPT: usize = 3;
 /// Losing the race this often means that something other than a race is wrong.
 const MOST_TRIES: u32 = 64;
 const FORMAT: u8 = 1;

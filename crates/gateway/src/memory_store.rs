@@ -7,11 +7,15 @@
 //! INVARIANT: a cell never exceeds [`CELL_BYTES`], and no record's version is ever given twice: versions come from the
 //! cell's own sequence, which outlives deletions.
 
+mod level;
+
 use std::borrow::Cow;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 
 use portcullis_storage_api::{Bucket, Key, Kind, Owner, StoreError, Swap, Taken, Ttl, Version, Versioned};
 
+use self::level::Level;
 use crate::ports::{Clock, Store, VALUE_BYTES};
 
 /// Numbered cells of bytes, as the host shares them between workers.
@@ -39,13 +43,26 @@ pub struct MemoryStore<C, K> {
     clock: K,
     count: u32,
     unreadable: Cell<u64>,
+    /// The cells read last, for the changes that follow: reading one takes the host two copies of it.
+    ///
+    /// Nothing is answered from them. They may be old, and only a write that names the token they came with shows that
+    /// they were not.
+    kept: RefCell<VecDeque<Kept>>,
+}
+
+/// A cell as it was read.
+struct Kept {
+    cell: u32,
+    bytes: Vec<u8>,
+    token: u32,
 }
 
 impl<C: Cells, K: Clock> MemoryStore<C, K> {
     /// A store of at most `budget` bytes over cells that all workers share. Every worker must give the same budget.
     #[must_use]
     pub fn new(cells: C, clock: K, budget: u64) -> Self {
-        Self { cells, clock, count: cell_count(budget), unreadable: Cell::new(0) }
+        let count = cell_count(budget);
+        Self { cells, clock, count, unreadable: Cell::new(0), kept: RefCell::default() }
     }
 
     /// How often a cell was found unreadable, and taken for empty.
@@ -61,15 +78,26 @@ impl<C: Cells, K: Clock> MemoryStore<C, K> {
         key: &Key,
         decide: impl Fn(Option<&Record<'_>>, u64) -> (T, Change<'v>),
     ) -> Result<T, StoreError> {
+        let mut kept = self.take_kept(self.cell_of(key));
         for _ in 0..MOST_TRIES {
-            let (bytes, token) = self.read(key)?;
+            let is_fresh = kept.is_none();
+            let (bytes, token) = match kept.take() {
+                Some(kept) => (kept.bytes, kept.token),
+                None => self.read(key)?,
+            };
             let now = self.clock.now();
             let cell = self.parse(&bytes, now);
             let (outcome, change) = decide(find(cell.records, key, now).as_ref(), now);
             let rewritten = match &change {
-                Change::Nothing => return Ok(outcome),
-                Change::Remove => cell.rewrite(key, None, now)?,
-                Change::Write { value, expires } => cell.rewrite(key, Some((value, *expires)), now)?,
+                Change::Nothing if is_fresh => return Ok(outcome),
+                Change::Nothing => continue,
+                Change::Remove => cell.rewrite(key, None, now),
+                Change::Write { value, expires } => cell.rewrite(key, Some((value, *expires)), now),
+            };
+            let rewritten = match rewritten {
+                Ok(rewritten) => rewritten,
+                Err(error) if is_fresh => return Err(error),
+                Err(_) => continue,
             };
             if self.cells.write(self.cell_of(key), &rewritten, token).map_err(|CellError| StoreError::Unavailable)? {
                 return Ok(outcome);
@@ -79,9 +107,21 @@ impl<C: Cells, K: Clock> MemoryStore<C, K> {
     }
 
     fn live(&self, key: &Key, now: u64) -> Result<Option<Versioned>, StoreError> {
-        let (bytes, _) = self.read(key)?;
+        let (bytes, token) = self.read(key)?;
         let found = find(self.parse(&bytes, now).records, key, now);
-        Ok(found.map(|record| Versioned { value: record.value.to_vec(), version: Version(record.version) }))
+        let found = found.map(|record| Versioned { value: record.value.to_vec(), version: Version(record.version) });
+        let cell = self.cell_of(key);
+        self.take_kept(cell);
+        let mut kept = self.kept.borrow_mut();
+        kept.truncate(MOST_KEPT.saturating_sub(1));
+        kept.push_front(Kept { cell, bytes, token });
+        Ok(found)
+    }
+
+    fn take_kept(&self, cell: u32) -> Option<Kept> {
+        let mut kept = self.kept.borrow_mut();
+        let place = kept.iter().position(|kept| kept.cell == cell)?;
+        kept.remove(place)
     }
 
     fn read(&self, key: &Key) -> Result<(Vec<u8>, u32), StoreError> {
@@ -355,50 +395,10 @@ fn is_expendable(number: u8) -> bool {
         .any(|kind| tag(kind) == number && kind.is_expendable())
 }
 
-/// A rate-limit bucket's state: the time at which it would have been full, had it always been refilled evenly.
-///
-/// Time is counted in parts of 1/capacity second, in which a token takes exactly `period_seconds` parts to come back.
-struct Level {
-    capacity: u32,
-    due: u64,
-}
-
-impl Level {
-    /// The stored state, or a full bucket: also when the configured capacity has changed, which changes the unit.
-    fn of(stored: Option<&[u8]>, bucket: Bucket) -> Self {
-        let stored = stored.and_then(|bytes| {
-            let (capacity, due) = bytes.split_first_chunk()?;
-            let due: &[u8; 8] = due.try_into().ok()?;
-            Some(Self { capacity: u32::from_le_bytes(*capacity), due: u64::from_le_bytes(*due) })
-        });
-        stored.filter(|level| level.capacity == bucket.capacity).unwrap_or(Self { capacity: bucket.capacity, due: 0 })
-    }
-
-    fn bytes(&self) -> Vec<u8> {
-        [&self.capacity.to_le_bytes()[..], &self.due.to_le_bytes()[..]].concat()
-    }
-
-    fn take(self, bucket: Bucket, now: u64) -> (Taken, Self) {
-        let capacity = u64::from(bucket.capacity);
-        let token = u64::from(bucket.period_seconds);
-        let now = now.saturating_mul(capacity);
-        let due = self.due.max(now).saturating_add(token);
-        let early = due.saturating_sub(now).saturating_sub(token.saturating_mul(capacity));
-        if early == 0 && capacity > 0 {
-            return (Taken::Granted, Self { due, ..self });
-        }
-        let wait = if capacity == 0 { token } else { early.div_ceil(capacity) };
-        (Taken::Empty { retry_after: u32::try_from(wait.max(1)).unwrap_or(u32::MAX) }, self)
-    }
-
-    /// The second from which the bucket is full again, and its record says nothing.
-    fn full_at(&self, bucket: Bucket) -> u64 {
-        self.due.checked_div(u64::from(bucket.capacity)).unwrap_or(0).saturating_add(1)
-    }
-}
-
 /// The most bytes of one cell.
 pub const CELL_BYTES: usize = 32 * 1024;
+/// A refresh of tokens reads a client, a session and upstream tokens, and then changes each.
+const MOST_KEPT: usize = 3;
 /// Losing the race this often means that something other than a race is wrong.
 const MOST_TRIES: u32 = 64;
 const FORMAT: u8 = 1;

@@ -46,6 +46,60 @@ fn a_race_lost_for_ever_is_given_up() {
     assert_eq!(outcome, Err(StoreError::Unavailable));
 }
 
+/// Cells that count how often they are read.
+struct Counted(FakeCells, Cell<u32>);
+
+impl Cells for Counted {
+    fn read(&self, cell: u32) -> Result<(Vec<u8>, u32), CellError> {
+        self.1.set(self.1.get().saturating_add(1));
+        self.0.read(cell)
+    }
+
+    fn write(&self, cell: u32, bytes: &[u8], token: u32) -> Result<bool, CellError> {
+        self.0.write(cell, bytes, token)
+    }
+}
+
+#[test]
+fn a_change_that_follows_a_reading_reads_no_more() {
+    let cells = Counted(FakeCells::default(), Cell::new(0));
+    let store = MemoryStore::new(cells, FixedClock::new(1_000), 64 * CELL_BYTES as u64);
+    let keys = [(Kind::Client, 1), (Kind::Session, 2), (Kind::Upstream, 3)].map(|(kind, number)| key(kind, number));
+    for key in &keys {
+        block_on(store.put(key, b"x".to_vec(), Ttl::Forever)).unwrap();
+    }
+    let before = store.cells.1.get();
+    let versions = keys.each_ref().map(|key| block_on(store.get(key)).unwrap().unwrap().version);
+    for (key, version) in keys.iter().zip(versions) {
+        let swap = block_on(store.compare_and_swap(key, version, b"y".to_vec(), Ttl::Forever)).unwrap();
+        assert_eq!(swap, Swap::Swapped);
+    }
+    assert_eq!(store.cells.1.get() - before, 3);
+    block_on(store.put(&keys[0], b"z".to_vec(), Ttl::Forever)).unwrap();
+    assert_eq!(store.cells.1.get() - before, 4, "what was changed is not kept");
+}
+
+#[test]
+fn nothing_is_answered_from_what_was_read_before() {
+    let (one, cells, clock) = store(0);
+    let other = MemoryStore::new(cells, clock, 0);
+    let session = key(Kind::Session, 1);
+    assert_eq!(live(&one, &session), None);
+    block_on(other.put(&session, b"x".to_vec(), Ttl::Forever)).unwrap();
+    assert!(!block_on(one.put_new(&session, b"y".to_vec(), Ttl::Forever)).unwrap());
+    let version = block_on(one.get(&session)).unwrap().unwrap().version;
+    block_on(other.put(&session, b"z".to_vec(), Ttl::Forever)).unwrap();
+    let swap = block_on(one.compare_and_swap(&session, version, b"y".to_vec(), Ttl::Forever)).unwrap();
+    assert_eq!(swap, Swap::Conflict);
+    assert!(live(&one, &session).is_some());
+    block_on(other.delete(&session)).unwrap();
+    assert_eq!(block_on(one.take(&session)).unwrap(), None);
+    let lock = key(Kind::Lock, 1);
+    assert_eq!(live(&one, &lock), None);
+    assert!(block_on(other.lock(&lock, Owner([1; 16]), 40)).unwrap());
+    assert!(!block_on(one.lock(&lock, Owner([2; 16]), 40)).unwrap());
+}
+
 #[test]
 fn a_host_that_refuses_makes_every_verb_unavailable() {
     let (store, cells, _) = store(0);
@@ -192,14 +246,17 @@ fn kind_of(number: u8) -> Kind {
 proptest! {
     #[test]
     fn the_store_agrees_with_a_map_while_there_is_room(steps in steps(40)) {
-        let (store, cells, clock) = store(FEW_CELLS);
+        let (one, cells, clock) = store(FEW_CELLS);
+        // Two workers, each of which keeps what it has read while the other changes it.
+        let workers = [one, MemoryStore::new(cells.clone(), clock.clone(), FEW_CELLS)];
         let mut model: HashMap<Key, (Vec<u8>, u64)> = HashMap::new();
-        for (number, step) in steps {
+        for (turn, (number, step)) in steps.into_iter().enumerate() {
+            let store = &workers[(turn / 2) % 2];
             let key = key(kind_of(number), number / 2);
             let now = clock.now();
             model.retain(|_, (_, expires)| *expires > now);
             match step {
-                Step::Get => prop_assert_eq!(live(&store, &key), model.get(&key).map(|(value, _)| value.clone())),
+                Step::Get => prop_assert_eq!(live(store, &key), model.get(&key).map(|(value, _)| value.clone())),
                 Step::Put(value, ttl) => {
                     block_on(store.put(&key, value.clone(), Ttl::Seconds(ttl))).unwrap();
                     model.insert(key, (value, now.saturating_add(ttl)));
@@ -214,7 +271,7 @@ proptest! {
                     prop_assert_eq!(taken, model.remove(&key).map(|(value, _)| value));
                 }
                 Step::Swap(right, value) => {
-                    let version = block_on(store.get(&key)).unwrap().map_or(Version(0), |found| found.version);
+                    let version = block_on(workers[turn % 2].get(&key)).unwrap().map_or(Version(0), |found| found.version);
                     let version = if right { version } else { Version(version.0.wrapping_sub(1)) };
                     let swap = block_on(store.compare_and_swap(&key, version, value.clone(), Ttl::Forever)).unwrap();
                     let expected = right && model.contains_key(&key);
@@ -230,7 +287,7 @@ proptest! {
                 Step::Pass(seconds) => clock.advance(seconds),
             }
         }
-        prop_assert_eq!(store.unreadable(), 0);
+        prop_assert!(workers.iter().all(|store| store.unreadable() == 0));
         prop_assert!(cells.contents().iter().all(|cell| cell.len() <= CELL_BYTES));
     }
 

@@ -93,19 +93,7 @@ impl SigningKey {
     }
 
     fn from_block(block: &str) -> Result<Self, KeyError> {
-        let (label, document) = pem_rfc7468::decode_vec(block.as_bytes()).map_err(|_| KeyError::Pem)?;
-        let document = Zeroizing::new(document);
-        let mut reader = Der::new(&document);
-        let content = reader.sequence().ok_or(KeyError::Pem)?;
-        reader.end().ok_or(KeyError::Pem)?;
-        match label {
-            "PRIVATE KEY" => Parts::from_pkcs8(content),
-            "EC PRIVATE KEY" => Parts::from_sec1(content, None),
-            "RSA PRIVATE KEY" => Parts::from_pkcs1(content, &document),
-            "ENCRYPTED PRIVATE KEY" => Err(KeyError::Encrypted),
-            _ => Err(KeyError::UnsupportedAlgorithm),
-        }?
-        .key()
+        Parts::from_block(block)?.key()
     }
 
     /// The one algorithm that the key signs with.
@@ -155,6 +143,21 @@ struct Parts {
 }
 
 impl Parts {
+    fn from_block(block: &str) -> Result<Self, KeyError> {
+        let (label, document) = pem_rfc7468::decode_vec(block.as_bytes()).map_err(|_| KeyError::Pem)?;
+        let document = Zeroizing::new(document);
+        let mut reader = Der::new(&document);
+        let content = reader.sequence().ok_or(KeyError::Pem)?;
+        reader.end().ok_or(KeyError::Pem)?;
+        match label {
+            "PRIVATE KEY" => Self::from_pkcs8(content),
+            "EC PRIVATE KEY" => Self::from_sec1(content, None),
+            "RSA PRIVATE KEY" => Self::from_pkcs1(content, &document),
+            "ENCRYPTED PRIVATE KEY" => Err(KeyError::Encrypted),
+            _ => Err(KeyError::UnsupportedAlgorithm),
+        }
+    }
+
     /// RFC 5958 §2, both versions. Attributes are of no interest.
     fn from_pkcs8(mut info: Der<'_>) -> Result<Self, KeyError> {
         let mut read = || {
@@ -163,7 +166,8 @@ impl Parts {
             let private = info.element(OCTET_STRING)?;
             info.optional(CONTEXT_0)?;
             let public = info.optional(CONTEXT_1_PRIMITIVE)?;
-            matches!(version, [] | [1]).then_some((algorithm, private, public))
+            // Only the second version has room for a public half, and is there for its sake.
+            matches!((version, public), ([], None) | ([1], Some(_))).then_some((algorithm, private, public))
         };
         let (algorithm, private, public) = read().ok_or(KeyError::Der)?;
         info.end().ok_or(KeyError::Der)?;
@@ -216,16 +220,16 @@ impl Parts {
             (None, None) => return Err(KeyError::UnsupportedAlgorithm),
         };
         let (material, length) = match family {
-            Family::P384 => (p384_point(scalar).map(Material::P384), 48_usize),
-            Family::P256 | Family::Rsa | Family::Ed25519 => (p256_point(scalar).map(Material::P256), 32_usize),
+            Family::P384 => (p384_point(scalar).map(Material::P384), 48),
+            Family::P256 | Family::Rsa | Family::Ed25519 => (p256_point(scalar).map(Material::P256), 32),
         };
-        let material = material.ok_or(KeyError::Inconsistent)?;
+        // RFC 5915 §3: the scalar has the curve's length. A shorter one may be meant for another curve.
+        let material = material.filter(|_| scalar.len() == length).ok_or(KeyError::Inconsistent)?;
         if public.is_some_and(|public| public != material.public_bits()) {
             return Err(KeyError::Inconsistent);
         }
-        let padding = vec![0; length.saturating_sub(scalar.len())];
         let private = || {
-            let scalar = der::element(OCTET_STRING, &[&padding, scalar])?;
+            let scalar = der::element(OCTET_STRING, &[scalar])?;
             let bits = der::element(der::BIT_STRING, &[&[0], &material.public_bits()])?;
             der::element(SEQUENCE, &[&ONE, &scalar, &*der::element(CONTEXT_1, &[&bits])?])
         };
@@ -327,3 +331,7 @@ const CONTEXT_1: u8 = 0xa1;
 const CONTEXT_1_PRIMITIVE: u8 = 0x81;
 /// 4096 bits: signing with a larger key takes long.
 const MOST_RSA_BYTES: usize = 512;
+
+#[cfg(test)]
+#[path = "signing_tests.rs"]
+mod tests;

@@ -102,43 +102,5 @@ impl fmt::Display for WebUrl {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_url_is_read_as_browsers_read_it() {
-        for text in [
-            "https://A.example",
-            "HTTPS://a.example:443/x?y",
-            "http://127.0.0.1:8080/a%20b/?",
-            "http://[::1]:80/",
-            "https://xn--bcher-kva.example:8443/realms/r/protocol?a=b&c",
-        ] {
-            let (ours, browsers) = (WebUrl::parse(text).unwrap(), url::Url::parse(text).unwrap());
-            assert_eq!(ours.to_string(), browsers.as_str());
-            assert_eq!((ours.path(), ours.query()), (browsers.path(), browsers.query()));
-            assert_eq!(ours.origin(), browsers.origin().ascii_serialization());
-            assert_eq!(ours.is_https(), browsers.scheme() == "https");
-        }
-        let url = WebUrl::parse("http://localhost:9/a?b").unwrap();
-        assert_eq!(
-            (url.authority().as_str(), url.request_target().as_str(), url.is_loopback()),
-            ("localhost:9", "/a?b", true)
-        );
-    }
-
-    #[test]
-    fn what_is_no_url_of_the_web_is_refused_by_cause() {
-        for text in
-            ["", "a.example", "//a.example/", "ftp://a.example/", "https:/a.example", "https://", " https://a.example"]
-        {
-            assert_eq!(WebUrl::parse(text), Err(WebUrlError::NotAbsolute), "{text}");
-        }
-        for text in ["https://a.example:x/", "https://127.1/", "https://a.example/../b", "https://a.example/%2e%2e/b"] {
-            assert_eq!(WebUrl::parse(text), Err(WebUrlError::NotAbsolute), "{text}");
-        }
-        for text in ["https://u@a.example/", "https://u:p@a.example/", "https://a.example/#", "https://a.example/#f"] {
-            assert_eq!(WebUrl::parse(text), Err(WebUrlError::UserOrFragment), "{text}");
-        }
-    }
-}
+#[path = "web_url_tests.rs"]
+mod tests;

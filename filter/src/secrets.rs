@@ -86,13 +86,14 @@ pub(crate) async fn ask(worker: Rc<Worker>, patience: Patience, calls: TaskCalls
     let Some(watch) = &worker.in_service.watch else { return };
     match watch.ask(&calls, &host::variable, patience).await {
         Outcome::Same => {}
-        Outcome::Changed(config) => {
+        Outcome::Changed { config, revision } => {
             let kid = config.signing_keys.first().map_or_else(String::new, |key| key.kid().to_owned());
             match Service::new(*config, worker.in_service.seed) {
                 Ok(service) => {
                     worker.counters.count("secrets", "applied");
                     log::info!("the secrets of the bridge are in service; tokens are signed by {kid}");
                     worker.in_service.service.replace(Some(service));
+                    watch.serves(revision);
                 }
                 Err(error) => {
                     worker.counters.count("secrets", "refused");

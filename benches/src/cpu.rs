@@ -58,6 +58,8 @@ pub fn pin_this_process() -> Result<(), String> {
 
 /// The processor for Envoy alone.
 pub const ENVOY_CORE: &str = "0";
+/// Both, for what one alone would slow down.
+pub const BOTH_CORES: &str = "0,1";
 /// The processor for the load and everything else.
 const OTHER_CORE: &str = "1";
 

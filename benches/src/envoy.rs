@@ -48,7 +48,7 @@ impl Envoy {
         gateways: &[&Gateway],
         dir: &Path,
     ) -> Result<Self, String> {
-        let mut envoy = Self::launch(listeners, clusters, gateways, dir)?;
+        let mut envoy = Self::launch(listeners, clusters, gateways, dir, cpu::ENVOY_CORE)?;
         let patience = Instant::now() + STARTUP;
         loop {
             envoy.process.check_alive()?;
@@ -62,7 +62,7 @@ impl Envoy {
         }
     }
 
-    /// Starts Envoy and waits for nothing.
+    /// Starts Envoy on these processors, where processes can be pinned, and waits for nothing.
     ///
     /// # Errors
     /// When it cannot be started.
@@ -71,6 +71,7 @@ impl Envoy {
         clusters: &[(String, At)],
         gateways: &[&Gateway],
         dir: &Path,
+        processors: &str,
     ) -> Result<Self, String> {
         let bootstrap = json!({
             "admin": { "address": address(0) },
@@ -92,7 +93,7 @@ impl Envoy {
         let program = if pinned { PathBuf::from("taskset") } else { binary.clone() };
         let arrange = |command: &mut std::process::Command| {
             if pinned {
-                command.args(["-c", cpu::ENVOY_CORE]).arg(&binary);
+                command.args(["-c", processors]).arg(&binary);
             }
             command.arg("--config-path").arg(&config).arg("--admin-address-path").arg(&admin_file);
             command.args(["--disable-hot-restart", "--log-level", "warning", "--concurrency", "1"]);

@@ -70,8 +70,8 @@ impl Compiler<'_> {
         self.check_provider_fields(&path, oidc);
         let (issuer, client_secret) = (issuer?, client_secret?);
         let authority = issuer.authority();
-        let mut clusters: BTreeMap<String, String> =
-            oidc.clusters.iter().map(|(host, cluster)| (host.to_ascii_lowercase(), cluster.clone())).collect();
+        let mut clusters = BTreeMap::new();
+        clusters.extend(oidc.clusters.iter().map(|(host, cluster)| (host.to_ascii_lowercase(), cluster.clone())));
         clusters.insert(authority.clone(), oidc.cluster.clone());
         Some(Provider {
             name: Rc::from(only.name.as_str()),

@@ -62,9 +62,8 @@ impl Params {
             let value = Zeroizing::new(decode(halves.next().unwrap_or_default())?);
             pairs.push((name, value));
         }
-        let mut seen = BTreeSet::new();
-        let repeated: BTreeSet<&str> =
-            pairs.iter().map(|(name, _)| name.as_str()).filter(|name| !seen.insert(*name)).collect();
+        let (mut seen, mut repeated) = (BTreeSet::new(), BTreeSet::new());
+        repeated.extend(pairs.iter().map(|(name, _)| name.as_str()).filter(|name| !seen.insert(*name)));
         let repeated = repeated.into_iter().map(str::to_owned).collect();
         Ok(Self { pairs, repeated })
     }

@@ -235,7 +235,9 @@ impl Material {
                 vec![("e", base64url::encode(e)), ("kty", "RSA".to_owned()), ("n", base64url::encode(n))]
             }
         };
-        members.into_iter().map(|(name, value)| (name.to_owned(), Value::String(value))).collect()
+        let mut map = Map::new();
+        map.extend(members.into_iter().map(|(name, value)| (name.to_owned(), Value::String(value))));
+        map
     }
 
     fn thumbprint(&self) -> String {

@@ -207,7 +207,7 @@ fn changed() -> impl Strategy<Value = String> {
             let place = place.index(text.len().max(1)).min(text.len());
             let removed = usize::from(kind > 0 && place < text.len());
             let piece = if kind == 1 { "" } else { piece };
-            text.splice(place..place + removed, piece.chars());
+            text.splice(place..place.saturating_add(removed), piece.chars());
         }
         text.into_iter().collect()
     })

@@ -358,24 +358,22 @@ fn theirs(label: &str, der: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
 /// Where tags and lengths are, and the first byte behind each: there a change is one of form.
 fn heads(der: &[u8]) -> Vec<usize> {
     let mut places = Vec::new();
-    let mut at = 0;
-    while let (Some(tag), Some(length)) = (der.get(at), der.get(at + 1)) {
-        let (head, length) = match length {
-            0x81 => (3, usize::from(der[at + 2])),
-            0x82 => (4, usize::from(u16::from_be_bytes([der[at + 2], der[at + 3]]))),
-            short => (2, usize::from(*short)),
+    let mut at: usize = 0;
+    while let Some((&tag, rest)) = der.get(at..).and_then(<[u8]>::split_first) {
+        let (head, length) = match rest {
+            [0x81, long, ..] => (3, usize::from(*long)),
+            [0x82, high, low, ..] => (4, usize::from(u16::from_be_bytes([*high, *low]))),
+            [short, ..] => (2, usize::from(*short)),
+            [] => break,
         };
-        places.extend(at..=at + head);
-        let content = at + head;
+        let content = at.saturating_add(head);
+        places.extend(at..=content);
         let holds_more = match tag {
             0x30 | 0xa0 | 0xa1 => true,
             4 => matches!(der.get(content), Some(0x30 | 4)) && length > 32,
             _ => false,
         };
-        at = content;
-        if !holds_more {
-            at += length;
-        }
+        at = if holds_more { content } else { content.saturating_add(length) };
     }
     places.retain(|place| *place < der.len());
     places
@@ -393,7 +391,7 @@ impl Random {
     }
 
     fn below(&mut self, bound: usize) -> usize {
-        usize::try_from(self.next() % u64::try_from(bound).unwrap()).unwrap()
+        usize::try_from(self.next().checked_rem(u64::try_from(bound).unwrap()).unwrap()).unwrap()
     }
 
     fn byte(&mut self) -> u8 {
@@ -403,7 +401,8 @@ impl Random {
 
     fn change(&mut self, der: &mut Vec<u8>, heads: &[usize]) {
         let anywhere = self.below(der.len());
-        let place = if self.below(8) == 0 { anywhere } else { heads[self.below(heads.len())].min(der.len() - 1) };
+        let place =
+            if self.below(8) == 0 { anywhere } else { heads[self.below(heads.len())].min(der.len().saturating_sub(1)) };
         match self.below(8) {
             0 => der.insert(place, self.byte()),
             1 => drop(der.remove(place)),

@@ -33,16 +33,16 @@ pub fn resident_mib(pid: u32) -> Result<f64, String> {
     kib.map(|kib| kib / 1024.0).ok_or_else(|| format!("process {pid} has no resident size"))
 }
 
-/// Whether processes can be pinned here: there are two processors to tell apart, and `taskset`.
+/// Whether processes can be pinned here: there are two processors to tell apart, and `taskset`. The answer is the same
+/// after this process was pinned itself.
 #[must_use]
 pub fn can_pin() -> bool {
-    let two = std::thread::available_parallelism().is_ok_and(|count| count.get() >= 2);
     let tries = |core: &str| {
         let mut command = Command::new("taskset");
         command.args(["-c", core, "true"]).stdout(Stdio::null()).stderr(Stdio::null());
         command.status().is_ok_and(|status| status.success())
     };
-    two && tries(ENVOY_CORE) && tries(OTHER_CORE)
+    tries(ENVOY_CORE) && tries(OTHER_CORE)
 }
 
 /// Keeps this process, and what it starts from now on, off Envoy's processor.

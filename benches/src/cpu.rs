@@ -1,8 +1,24 @@
 //! How much processor time and memory a process has used, and where it may run.
 
 use std::fs;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
+
+use portcullis_tests::process::Process;
+
+/// The processor time so far of those threads of a process whose names begin so.
+///
+/// # Errors
+/// When there is no such process.
+pub fn used_by_threads(pid: u32, prefix: &str) -> Result<Vec<Duration>, String> {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).map_err(|error| format!("process {pid}: {error}"))?;
+    let used = |folder: &Path| {
+        fs::read_to_string(folder.join("comm")).ok().filter(|name| name.starts_with(prefix))?;
+        on_cpu(&fs::read_to_string(folder.join("schedstat")).ok()?).map(Duration::from_nanos)
+    };
+    Ok(threads.flatten().filter_map(|thread| used(&thread.path())).collect())
+}
 
 /// The processor time of a process so far, user and system, over all of its threads.
 ///
@@ -17,6 +33,15 @@ pub fn used(pid: u32) -> Result<Duration, String> {
     if let Some(counts) = counts {
         return Ok(Duration::from_nanos(counts.iter().sum()));
     }
+    used_in_all(pid)
+}
+
+/// As [`used`], with the threads that have ended meanwhile, which count for programs that start threads as they go; in
+/// clock ticks of 10 ms.
+///
+/// # Errors
+/// When there is no such process.
+pub fn used_in_all(pid: u32) -> Result<Duration, String> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).map_err(|error| format!("process {pid}: {error}"))?;
     ticks(&stat).map(|ticks| Duration::from_millis(ticks * 10)).ok_or_else(|| format!("cannot read {stat:?}"))
 }
@@ -31,6 +56,27 @@ pub fn resident_mib(pid: u32) -> Result<f64, String> {
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     let kib: Option<f64> = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse().ok());
     kib.map(|kib| kib / 1024.0).ok_or_else(|| format!("process {pid} has no resident size"))
+}
+
+/// Starts a program on the processor that is measured, where processes can be pinned.
+///
+/// # Errors
+/// When it does not start.
+pub fn start_alone(
+    name: &'static str,
+    program: &Path,
+    arrange: impl FnOnce(&mut Command),
+    log: &Path,
+) -> Result<Process, String> {
+    let pinned = can_pin();
+    let pin = |command: &mut Command| {
+        if pinned {
+            command.args(["-c", ENVOY_CORE]).arg(program);
+        }
+        arrange(command);
+    };
+    let started = if pinned { Path::new("taskset") } else { program };
+    Process::start(name, started, pin, log).map_err(|error| error.to_string())
 }
 
 /// Whether processes can be pinned here: there are two processors to tell apart, and `taskset`. The answer is the same
@@ -58,7 +104,7 @@ pub fn pin_this_process() -> Result<(), String> {
 
 /// The processor for Envoy alone.
 pub const ENVOY_CORE: &str = "0";
-/// Both, for what one alone would slow down.
+/// Both, for an Envoy with more than one worker, and for a start.
 pub const BOTH_CORES: &str = "0,1";
 /// The processor for the load and everything else.
 const OTHER_CORE: &str = "1";

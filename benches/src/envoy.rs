@@ -21,6 +21,8 @@ pub struct Listener {
     pub port: u16,
     /// The HTTP filter; `None` for nothing but the router.
     pub filter: Option<Value>,
+    /// The cluster that answers; `None` when the listener answers by itself.
+    pub back_end: Option<&'static str>,
 }
 
 /// Where a cluster's only host listens.
@@ -48,7 +50,22 @@ impl Envoy {
         gateways: &[&Gateway],
         dir: &Path,
     ) -> Result<Self, String> {
-        let mut envoy = Self::launch(listeners, clusters, gateways, dir, cpu::ENVOY_CORE)?;
+        Self::start_with(1, listeners, clusters, gateways, dir)
+    }
+
+    /// The same with so many workers.
+    ///
+    /// # Errors
+    /// When it does not come up; with the end of its log.
+    pub fn start_with(
+        workers: usize,
+        listeners: &[Listener],
+        clusters: &[(String, At)],
+        gateways: &[&Gateway],
+        dir: &Path,
+    ) -> Result<Self, String> {
+        let processors = if workers == 1 { cpu::ENVOY_CORE } else { cpu::BOTH_CORES };
+        let mut envoy = Self::launch(workers, processors, listeners, clusters, gateways, dir)?;
         let patience = Instant::now() + STARTUP;
         loop {
             envoy.process.check_alive()?;
@@ -62,16 +79,17 @@ impl Envoy {
         }
     }
 
-    /// Starts Envoy on these processors, where processes can be pinned, and waits for nothing.
+    /// Starts Envoy with so many workers on these processors, where processes can be pinned, and waits for nothing.
     ///
     /// # Errors
     /// When it cannot be started.
     pub fn launch(
+        workers: usize,
+        processors: &str,
         listeners: &[Listener],
         clusters: &[(String, At)],
         gateways: &[&Gateway],
         dir: &Path,
-        processors: &str,
     ) -> Result<Self, String> {
         let bootstrap = json!({
             "admin": { "address": address(0) },
@@ -96,7 +114,7 @@ impl Envoy {
                 command.args(["-c", processors]).arg(&binary);
             }
             command.arg("--config-path").arg(&config).arg("--admin-address-path").arg(&admin_file);
-            command.args(["--disable-hot-restart", "--log-level", "warning", "--concurrency", "1"]);
+            command.args(["--disable-hot-restart", "--log-level", "warning", "--concurrency", &workers.to_string()]);
             command.envs(gateways.iter().map(|gateway| gateway.environment()));
         };
         let process =
@@ -133,6 +151,12 @@ impl Envoy {
         Ok(pairs.find(|(held, _)| held.ends_with(name)).and_then(|(_, value)| value.parse().ok()).unwrap_or_default())
     }
 
+    /// What went wrong, with the end of its log.
+    #[must_use]
+    pub fn explain(&self, why: &str) -> String {
+        format!("{why}\nEnvoy's log:\n{}", self.log_tail())
+    }
+
     /// The end of its log.
     #[must_use]
     pub fn log_tail(&self) -> String {
@@ -144,7 +168,7 @@ impl Envoy {
 #[must_use]
 pub fn wasm(vm: &str, module: &Path, configuration: &Value, host_env_keys: &[String]) -> Value {
     json!({
-        "name": "envoy.filters.http.wasm",
+        "name": WASM,
         "typed_config": {
             "@type": "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm",
             "config": {
@@ -171,6 +195,12 @@ pub fn wasm(vm: &str, module: &Path, configuration: &Value, host_env_keys: &[Str
 #[must_use]
 pub fn ours(gateway: &Gateway) -> Value {
     wasm(gateway.name, &place::module(), &gateway.plugin(), &[gateway.key_variable()])
+}
+
+/// A listener with our filter, which answers by itself.
+#[must_use]
+pub fn listener_of(gateway: &Gateway) -> Listener {
+    Listener { port: gateway.port, filter: Some(ours(gateway)), back_end: None }
 }
 
 /// Envoy's own `jwt_authn` for a gateway's tokens.
@@ -215,7 +245,30 @@ fn listener(listener: &Listener) -> Value {
         "typed_config": { "@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router" },
     });
     let filters: Vec<Value> = listener.filter.clone().into_iter().chain([router]).collect();
-    let shown = json!({ "header": { "key": SHOWN, "value": "%REQ(AUTHORIZATION)%" } });
+    let answer = match listener.back_end {
+        Some(cluster) => json!({ "route": { "cluster": cluster } }),
+        None => json!({ "direct_response": { "status": 200 } }),
+    };
+    // What a back end would have been given as credentials, for the check before the measurement.
+    let showing = json!({
+        "direct_response": { "status": 200 },
+        "response_headers_to_add": [{ "header": { "key": SHOWN, "value": "%REQ(AUTHORIZATION)%" } }],
+    });
+    let regex = |under: &str| json!({ "safe_regex": { "regex": format!("{under}{SHOWING}") } });
+    let off = json!({
+        WASM: { "@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig", "disabled": true },
+    });
+    let route = |mut action: Value, matched: Value, per_filter: &Value| {
+        action["match"] = matched;
+        action["typed_per_filter_config"] = per_filter.clone();
+        action
+    };
+    let routes = [
+        route(showing.clone(), regex(UNFILTERED), &off),
+        route(showing, regex("/[a-z]+"), &json!({})),
+        route(answer.clone(), json!({ "prefix": UNFILTERED }), &off),
+        route(answer, json!({ "prefix": "/" }), &json!({})),
+    ];
     json!({
         "name": format!("port {}", listener.port),
         "address": address(listener.port),
@@ -227,15 +280,7 @@ fn listener(listener: &Listener) -> Value {
                 "codec_type": "AUTO",
                 "normalize_path": true,
                 "merge_slashes": true,
-                "route_config": { "virtual_hosts": [{ "name": "all", "domains": ["*"], "routes": [
-                    // What a back end would have been given as credentials, for the check before the measurement.
-                    {
-                        "match": { "safe_regex": { "regex": format!("/[a-z]+{SHOWING}") } },
-                        "response_headers_to_add": [shown],
-                        "direct_response": { "status": 200 },
-                    },
-                    { "match": { "prefix": "/" }, "direct_response": { "status": 200 } },
-                ]}]},
+                "route_config": { "virtual_hosts": [{ "name": "all", "domains": ["*"], "routes": routes }]},
                 "http_filters": filters,
             },
         }]}],
@@ -264,6 +309,9 @@ fn address(port: u16) -> Value {
 
 /// How a path ends whose answer shows the credentials that passed the filter.
 pub const SHOWING: &str = "/shown";
+/// Where a listener has no wasm filter, whatever stands before the rest.
+pub const UNFILTERED: &str = "/unfiltered";
+const WASM: &str = "envoy.filters.http.wasm";
 /// The header that shows them.
 pub const SHOWN: &str = "x-shown";
 const STARTUP: Duration = Duration::from_secs(60);

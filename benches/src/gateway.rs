@@ -8,7 +8,7 @@ use portcullis_protocol::jose::jws::{self, Header};
 use portcullis_protocol::jose::key::SigningKey;
 use portcullis_protocol::opaque::SessionId;
 use portcullis_tests::browser::Browser;
-use portcullis_tests::oauth_client::OAuthClient;
+use portcullis_tests::oauth_client::{self, OAuthClient};
 use portcullis_tests::place;
 use portcullis_tests::process::Process;
 use serde_json::{Value, json};
@@ -58,22 +58,8 @@ impl Gateway {
     }
 
     fn new(name: &'static str, port: u16, pem: String, dir: &Path) -> Result<Self, String> {
-        let options = json!({
-            "clientId": CLIENT,
-            "clientSecret": IDP_SECRET,
-            "redirectUri": format!("http://127.0.0.1:{port}/oauth/callback"),
-            // Longer than any run: nothing is refreshed while something is measured.
-            "accessTokenTtl": 24 * 3600,
-            "opaque": false,
-        });
-        let arrange = |command: &mut std::process::Command| {
-            command.arg(place::in_tests("idp/idp.mjs")).arg(options.to_string()).stdout(Stdio::piped());
-        };
-        let log = dir.join(format!("idp-{name}.log"));
-        let mut idp = Process::start("idp", Path::new("node"), arrange, &log).map_err(text)?;
-        let announced: Value = serde_json::from_str(&idp.first_line()?).map_err(text)?;
-        let idp_port = announced["port"].as_u64().and_then(|port| u16::try_from(port).ok());
-        let idp_port = idp_port.ok_or_else(|| format!("no port in {announced}"))?;
+        let callback = format!("http://127.0.0.1:{port}/oauth/callback");
+        let (idp, idp_port) = start_provider(&callback, &dir.join(format!("idp-{name}.log")))?;
         Self::over(name, port, pem, (idp_port, Some(idp)))
     }
 
@@ -123,7 +109,10 @@ impl Gateway {
             "tokenLifespans": { "accessToken": "1h", "refreshToken": "168h", "authorizationCode": "1m" },
             "scopesSupported": ["openid", "profile", "email", "offline_access"],
             "storage": self.storage,
-            "clients": { "dynamicRegistration": { "enabled": true, "ratePerMinute": 60, "max": 1000 } },
+            // No limit that a measurement would reach.
+            "clients": { "dynamicRegistration": {
+                "enabled": true, "ratePerMinute": 1_000_000, "globalRatePerMinute": 1_000_000, "max": 1_000_000,
+            } },
             "consent": { "title": "Portcullis measurements" },
             "upstreamProviders": [{
                 "name": "idp",
@@ -173,7 +162,16 @@ impl Gateway {
             let client = OAuthClient::discover(&self.resource()).await.register().await;
             client.log_in(&mut Browser::new("alice")).await
         });
-        Ok(Login { gateway: self, claims: tokens.claims(), token: tokens.access_token })
+        Ok(self.login_with(&tokens.access_token))
+    }
+
+    /// The login that an access token is of.
+    ///
+    /// # Panics
+    /// When it is no JWT.
+    #[must_use]
+    pub fn login_with(&self, token: &str) -> Login<'_> {
+        Login { gateway: self, claims: oauth_client::claims(token), token: token.to_owned() }
     }
 }
 
@@ -186,6 +184,12 @@ pub struct Login<'a> {
 }
 
 impl Login<'_> {
+    /// The port of its gateway.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.gateway.port
+    }
+
     /// More access tokens of this login, each with a `jti` of its own, signed with the gateway's key: to the gateway they
     /// are its own. Asking the token endpoint for each of them would take minutes.
     ///
@@ -258,6 +262,29 @@ pub fn runtime() -> Result<Runtime, String> {
     tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(text)
 }
 
+/// Starts an identity provider with the one client [`CLIENT`], and tells its port.
+///
+/// # Errors
+/// When it does not start.
+pub fn start_provider(redirect_uri: &str, log: &Path) -> Result<(Process, u16), String> {
+    let options = json!({
+        "clientId": CLIENT,
+        "clientSecret": IDP_SECRET,
+        "redirectUri": redirect_uri,
+        // Longer than any run: nothing is refreshed while something is measured.
+        "accessTokenTtl": 24 * 3600,
+        "opaque": false,
+    });
+    let arrange = |command: &mut std::process::Command| {
+        command.arg(place::in_tests("idp/idp.mjs")).arg(options.to_string()).stdout(Stdio::piped());
+    };
+    let mut idp = Process::start("idp", Path::new("node"), arrange, log).map_err(text)?;
+    let announced: Value = serde_json::from_str(&idp.first_line()?).map_err(text)?;
+    let port = announced["port"].as_u64().and_then(|port| u16::try_from(port).ok());
+    let port = port.ok_or_else(|| format!("no port in {announced}"))?;
+    Ok((idp, port))
+}
+
 fn text(error: impl ToString) -> String {
     error.to_string()
 }
@@ -266,4 +293,5 @@ fn text(error: impl ToString) -> String {
 pub const SECRET: &str = "for the measurements only, and for nothing else";
 /// The gateways' name at a provider.
 pub const CLIENT: &str = "portcullis";
-const IDP_SECRET: &str = "a secret between the measurements and their provider";
+/// Their secret there.
+pub const IDP_SECRET: &str = "a secret between the measurements and their provider";

@@ -1,9 +1,13 @@
-//! What a call costs as sessions become more: several Redis servers, each with a bridge and a gateway of its own, that
-//! differ in how many sessions they hold.
+//! What a call costs as something becomes more: sessions, clients, workers, connections, or the bytes of a body. Each part
+//! sets up a point for each size; the points are measured in turn, so that whatever drifts meanwhile hits all of them alike.
 //!
-//! Reading order: here, then [`fill`] (how the sessions get there).
+//! Reading order: here, then the parts: [`sessions`] (with [`fill`]), [`memory`], [`clients`], [`traffic`].
 
+mod clients;
 mod fill;
+mod memory;
+mod sessions;
+mod traffic;
 
 use std::env;
 use std::fs;
@@ -11,204 +15,278 @@ use std::io::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
-use portcullis_protocol::opaque::SessionId;
-use portcullis_tests::bridge::Bridge;
-use portcullis_tests::redis::{LEAST_ACL, RedisServer, free_port, standalone};
 use serde_json::{Map, Value, json};
 
 use crate::cpu;
-use crate::envoy::{self, At, Envoy, Listener};
-use crate::gateway::{Gateway, Login};
-use crate::growth::fill::Filler;
+use crate::gateway::Login;
 use crate::ladder::{Spread, round, tell};
 use crate::load::Load;
-use crate::provider::Provider;
 use crate::rung::{OURS, Passes, Rung, Supply};
 
-/// A gateway with its store.
-struct Stand {
-    gateway: Gateway,
-    redis: RedisServer,
-    bridge: Bridge,
-    sessions: usize,
+/// One thing that grows.
+pub struct Part {
+    /// The word that asks for it alone.
+    pub name: &'static str,
+    title: &'static str,
+    /// What the sizes are counted in.
+    across: &'static str,
+    sizes: &'static [usize],
+    /// Sets the points up and measures them.
+    run: fn(&Plan<'_>) -> Result<(), String>,
 }
 
-/// The two kinds of call at one gateway.
-struct Level {
-    sessions: usize,
-    cold: Rung,
-    fast: Rung,
-    load: Load,
-    /// Resident memory of Redis, in MiB.
-    redis_mib: f64,
+/// All of them.
+pub const PARTS: [Part; 6] = [
+    Part {
+        name: "sessions",
+        title: "A call as sessions become more, µs of Envoy, bridge and Redis",
+        across: "sessions in Redis",
+        sizes: &[1_000, 100_000, 1_000_000],
+        run: sessions::run,
+    },
+    Part {
+        name: "memory",
+        title: "A call as the memory store fills (64 MiB), µs of Envoy",
+        across: "sessions in the memory store",
+        sizes: &[1_000, 5_000, 100_000],
+        run: memory::run,
+    },
+    Part {
+        name: "clients",
+        title: "A login as clients become more, µs of Envoy",
+        across: "registered clients in the memory store",
+        sizes: &[10, 1_000, 100_000],
+        run: clients::run,
+    },
+    Part {
+        name: "workers",
+        title: "A call by the number of workers, µs of Envoy",
+        across: "workers",
+        sizes: &[1, 2],
+        run: traffic::workers,
+    },
+    Part {
+        name: "connections",
+        title: "A call by the number of connections, µs of Envoy",
+        across: "connections, each with a call under way",
+        sizes: &[1, 4, 16, 64],
+        run: traffic::connections,
+    },
+    Part {
+        name: "bodies",
+        title: "A call by the length of its body, µs of Envoy",
+        across: "bytes of the body",
+        sizes: &[1 << 10, 1 << 16, 1 << 20],
+        run: traffic::bodies,
+    },
+];
+
+impl Part {
+    /// Measures in so many rounds, prints the table and writes a document into the folder. The variable `SIZES` has other
+    /// sizes than usual, with commas between them.
+    ///
+    /// # Errors
+    /// What could not be started, or a request that was not answered as it should be.
+    pub fn run(&self, rounds: usize, folder: &Path) -> Result<(), String> {
+        let wanted = env::var("SIZES").unwrap_or_default();
+        let sizes = wanted.split(',').filter(|size| !size.is_empty()).map(str::parse).collect::<Result<Vec<_>, _>>();
+        let sizes = sizes.map_err(|_| format!("SIZES={wanted} are no numbers"))?;
+        let sizes = if sizes.is_empty() { self.sizes.to_vec() } else { sizes };
+        if sizes.len() > NAMES.len() || sizes.contains(&0) {
+            return Err(format!("SIZES takes 1 to {} numbers above 0", NAMES.len()));
+        }
+        if cpu::can_pin() {
+            cpu::pin_this_process()?;
+        }
+        (self.run)(&Plan { part: self, sizes, rounds, folder })
+    }
 }
 
-/// Measures in so many rounds, prints the table and writes `growth.json` into the folder. The variable `SESSIONS` has the
-/// numbers of sessions, with commas between them.
-///
-/// # Errors
-/// What could not be started, or a request that did not pass.
-pub fn run(rounds: usize, folder: &Path) -> Result<(), String> {
-    let wanted = env::var("SESSIONS").ok().filter(|wanted| !wanted.is_empty());
-    let wanted = wanted.unwrap_or_else(|| SESSIONS.to_owned());
-    let counts = wanted.split(',').map(str::parse).collect::<Result<Vec<usize>, _>>();
-    let counts = counts.map_err(|_| format!("SESSIONS={wanted} are no numbers"))?;
-    if counts.is_empty() || counts.len() > NAMES.len() {
-        return Err(format!("SESSIONS takes 1 to {} numbers", NAMES.len()));
+/// One run of a part.
+struct Plan<'a> {
+    part: &'a Part,
+    sizes: Vec<usize>,
+    rounds: usize,
+    folder: &'a Path,
+}
+
+impl Plan<'_> {
+    /// The sizes, each with a gateway's name.
+    fn named(&self) -> impl Iterator<Item = (&'static str, usize)> {
+        NAMES.into_iter().zip(self.sizes.iter().copied())
     }
-    let dir = tempfile::Builder::new().prefix("portcullis-bench-").tempdir().map_err(text)?;
-    if cpu::can_pin() {
-        cpu::pin_this_process()?;
+
+    /// How many tokens a row that uses each once needs, with those for the check and the warm-up.
+    fn tokens(&self) -> usize {
+        (self.rounds + 1) * ONCE + 1
     }
-    tell("starting Envoy, and a Redis server and a bridge for each number of sessions …");
-    let provider = Provider::start()?;
-    let stand = |(name, sessions): (&&'static str, usize)| -> Result<Stand, String> {
-        let mut gateway = Gateway::with_provider(name, free_port(), &provider)?;
-        gateway.storage =
-            json!({ "type": "bridge", "cluster": bridge_cluster(name), "namespace": "bench", "name": "gateway" });
-        let redis = RedisServer::start(LEAST_ACL, &[]);
-        let bridge = Bridge::start(&standalone(redis.port), "");
-        Ok(Stand { gateway, redis, bridge, sessions })
-    };
-    let stands = NAMES.iter().zip(counts).map(stand).collect::<Result<Vec<_>, _>>()?;
-    let listeners: Vec<Listener> = stands
-        .iter()
-        .map(|stand| Listener { port: stand.gateway.port, filter: Some(envoy::ours(&stand.gateway)) })
-        .collect();
-    let clusters: Vec<(String, At)> = stands
-        .iter()
-        .flat_map(|stand| {
-            let bridge = (bridge_cluster(stand.gateway.name), At::Socket(stand.bridge.socket.clone()));
-            [(stand.gateway.idp_cluster(), At::Port(provider.port)), bridge]
+
+    /// Measures every point once a round, prints the table and writes the document.
+    fn measure(&self, mut points: Vec<Point<'_>>) -> Result<(), String> {
+        for point in &mut points {
+            point.measure()?;
+            point.samples.clear();
+        }
+        for number in 1..=self.rounds {
+            tell(&format!("round {number} of {}:", self.rounds));
+            for point in &mut points {
+                point.measure()?;
+                let last = point
+                    .samples
+                    .iter()
+                    .map(|(name, values)| format!("{name} {:>8.2} µs", values.last().copied().unwrap_or(f64::NAN)));
+                tell(&format!("  {:>9} {}: {}", point.at, self.part.across, last.collect::<Vec<_>>().join(", ")));
+            }
+        }
+        self.report(&points)
+    }
+
+    fn report(&self, points: &[Point<'_>]) -> Result<(), String> {
+        let document = json!({
+            "title": self.part.title,
+            "across": self.part.across,
+            "command": format!("make bench ONLY={} PLOTS=1", self.part.name),
+            "rounds": self.rounds,
+            "points": points.iter().map(|point| point.entry(points.first())).collect::<Vec<_>>(),
+        });
+        fs::create_dir_all(self.folder).map_err(text)?;
+        let path = self.folder.join(self.part.name).with_extension("json");
+        let written = serde_json::to_string_pretty(&document).map_err(text)?;
+        fs::write(&path, written + "\n").map_err(text)?;
+        let mut out = std::io::stdout();
+        let (title, rounds, table) = (self.part.title, self.rounds, table(&document));
+        writeln!(out, "\n{title}; medians of {rounds} rounds.\n\n{table}\n\nAlso in {}", path.display()).map_err(text)
+    }
+}
+
+/// What is measured at one size.
+struct Point<'a> {
+    at: usize,
+    /// What was seen while it was set up, by name.
+    facts: Vec<(&'static str, f64)>,
+    rows: Vec<Measure<'a>>,
+    /// By row, one sample a round.
+    samples: Vec<(&'static str, Vec<f64>)>,
+}
+
+/// Measures once: by row, the processor time of one call in microseconds.
+type Measure<'a> = Box<dyn FnMut() -> Result<Vec<(&'static str, f64)>, String> + 'a>;
+
+impl<'a> Point<'a> {
+    fn new(at: usize, facts: Vec<(&'static str, f64)>, rows: Vec<Measure<'a>>) -> Self {
+        Self { at, facts, rows, samples: Vec::new() }
+    }
+
+    fn measure(&mut self) -> Result<(), String> {
+        for row in &mut self.rows {
+            for (name, value) in row()? {
+                match self.samples.iter_mut().find(|(held, _)| *held == name) {
+                    Some((_, values)) => values.push(value),
+                    None => self.samples.push((name, vec![value])),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The medians, and what they are to the first point, of each round on its own.
+    fn entry(&self, first: Option<&Self>) -> Value {
+        let row = |(name, values): &(&'static str, Vec<f64>)| {
+            let spread = Spread::of(values.iter().copied());
+            let samples = first.and_then(|first| first.samples.iter().find(|(held, _)| held == name));
+            let base = samples.map(|(_, values)| values.as_slice()).unwrap_or_default();
+            let ratio = Spread::of(values.iter().zip(base).map(|(own, first)| own / first)).median;
+            let entry = json!({
+                "cpu_us": round(spread.median), "least_us": round(spread.least), "most_us": round(spread.most),
+                "ratio": round(ratio),
+            });
+            ((*name).to_owned(), entry)
+        };
+        let facts = self.facts.iter().map(|(name, value)| ((*name).to_owned(), json!(round(*value))));
+        json!({
+            "at": self.at,
+            "rows": self.samples.iter().map(row).collect::<Map<_, _>>(),
+            "facts": facts.collect::<Map<_, _>>(),
         })
-        .collect();
-    let gateways: Vec<&Gateway> = stands.iter().map(|stand| &stand.gateway).collect();
-    let envoy = Envoy::start(&listeners, &clusters, &gateways, dir.path())?;
-    let levels = stands.iter().map(|stand| level(stand, &envoy, rounds)).collect::<Result<Vec<_>, _>>();
-    let mut levels = levels.map_err(|why| format!("{why}\nEnvoy's log:\n{}", envoy.log_tail()))?;
-    measure(&mut levels, rounds)?;
-    report(&levels, rounds, folder)
+    }
 }
 
-/// Logs in, fills the store and makes the calls ready.
-fn level(stand: &Stand, envoy: &Envoy, rounds: usize) -> Result<Level, String> {
-    let login = stand.gateway.log_in()?;
-    let needed = WARM_UP + rounds * ONCE + 1;
-    tell(&format!("{} sessions …", stand.sessions));
-    let mut filler = Filler::connect(stand.redis.port, login.session()?)?;
-    let real = filler.fill(stand.sessions, needed)?;
-    let tokens = sign(&login, &real, needed)?;
-    let rung = |key, supply, processes| Rung {
+/// A token of which each call is a new sight, and one that is used again and again; both checked before.
+fn cold_and_fast<'a>(
+    login: &Login<'_>,
+    tokens: Vec<String>,
+    processes: &[u32],
+    connections: usize,
+) -> Result<Vec<Measure<'a>>, String> {
+    let rung = |key, supply, processes: &[u32]| Rung {
         key,
         what: "",
-        port: stand.gateway.port,
+        port: login.port(),
         under: OURS,
         supply,
         passes: Passes::GoodTokensInjected,
-        processes,
+        processes: processes.to_vec(),
         samples: Vec::new(),
     };
-    let all = vec![envoy.id(), stand.bridge.process.id(), stand.redis.process.id()];
-    let mut cold = rung("cold", Supply::Once(tokens), all);
-    // Asks neither of the others; what Redis does by itself meanwhile is no part of it.
-    let mut fast = rung("fast", Supply::Again(login.token.clone()), vec![envoy.id()]);
-    cold.prove()?;
-    fast.prove()?;
-    let redis_mib = cpu::resident_mib(stand.redis.process.id())?;
-    Ok(Level { sessions: stand.sessions, cold, fast, load: Load::open(stand.gateway.port)?, redis_mib })
+    let cold = rung("cold", Supply::Once(tokens), processes);
+    // Asks nobody but Envoy, the first of them; what others do by themselves meanwhile is no part of it.
+    let fast = rung("fast", Supply::Again(login.token.clone()), &processes[..1]);
+    [cold, fast].into_iter().map(|rung| measured(rung, connections)).collect()
 }
 
-/// As many tokens as are needed; of the same session again where there are fewer sessions.
-fn sign(login: &Login<'_>, sessions: &[SessionId], needed: usize) -> Result<Vec<String>, String> {
-    let numbered = sessions.iter().cycle().take(needed).enumerate();
-    numbered.map(|(number, session)| login.token_of(*session, number)).collect()
+/// Calls of a rung, after a check that it does what it is called.
+fn measured<'a>(mut rung: Rung, connections: usize) -> Result<Measure<'a>, String> {
+    rung.prove()?;
+    let mut load = Load::of(connections, rung.port)?;
+    Ok(Box::new(move || Ok(vec![(rung.key, rung.measure(&mut load, FAST, ONCE)?.cpu_us)])))
 }
 
-fn measure(levels: &mut [Level], rounds: usize) -> Result<(), String> {
-    for level in levels.iter_mut() {
-        level.cold.measure(&mut level.load, Duration::ZERO, WARM_UP)?;
-        level.fast.measure(&mut level.load, FAST, 0)?;
-    }
-    for number in 1..=rounds {
-        tell(&format!("round {number} of {rounds}:"));
-        for level in levels.iter_mut() {
-            let cold = level.cold.measure(&mut level.load, Duration::ZERO, ONCE)?;
-            let fast = level.fast.measure(&mut level.load, FAST, 0)?;
-            level.cold.samples.push(cold);
-            level.fast.samples.push(fast);
-            tell(&format!(
-                "  {:>9} sessions: cold {:>7.1} µs, fast {:>6.2} µs",
-                level.sessions, cold.cpu_us, fast.cpu_us
-            ));
-        }
-    }
-    Ok(())
-}
-
-/// The medians, and of each round on its own what they are to the first number of sessions.
-fn document(levels: &[Level]) -> Map<String, Value> {
-    let entry = |level: &Level| {
-        let median = |rung: &Rung| round(Spread::of(rung.samples.iter().map(|sample| sample.cpu_us)).median);
-        let ratio = |own: &Rung, first: Option<&Rung>| {
-            let first = first.map(|rung| rung.samples.as_slice()).unwrap_or_default();
-            round(Spread::of(own.samples.iter().zip(first).map(|(own, first)| own.cpu_us / first.cpu_us)).median)
-        };
-        let first = levels.first();
-        let entry = json!({
-            "cold_us": median(&level.cold), "cold_ratio": ratio(&level.cold, first.map(|first| &first.cold)),
-            "fast_us": median(&level.fast), "fast_ratio": ratio(&level.fast, first.map(|first| &first.fast)),
-            "redis_mib": round(level.redis_mib),
+fn table(document: &Value) -> String {
+    let points = document["points"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let rows = points.first().and_then(|point| point["rows"].as_object()).into_iter().flatten();
+    let names: Vec<&String> = rows.map(|(name, _)| name).collect();
+    let columns: String = names.iter().map(|name| format!(" {name:>12} {:>19} {:>6}", "min – max", "×")).collect();
+    let mut lines = vec![format!("{:>9}{columns}", "size")];
+    for point in points {
+        let cells = names.iter().map(|name| {
+            let number = |field: &str| point["rows"][name.as_str()][field].as_f64().unwrap_or(f64::NAN);
+            let range = format!("{:.1} – {:.1}", number("least_us"), number("most_us"));
+            format!(" {:>12.2} {range:>19} {:>6.2}", number("cpu_us"), number("ratio"))
         });
-        (level.sessions.to_string(), entry)
-    };
-    levels.iter().map(entry).collect()
-}
-
-fn report(levels: &[Level], rounds: usize, folder: &Path) -> Result<(), String> {
-    let document = document(levels);
-    fs::create_dir_all(folder).map_err(text)?;
-    let path = folder.join("growth.json");
-    let written = serde_json::to_string_pretty(&document).map_err(text)?;
-    fs::write(&path, written + "\n").map_err(text)?;
-    let mut lines =
-        vec![format!("{:>9} {:>9} {:>7} {:>9} {:>7} {:>10}", "sessions", "cold µs", "×", "fast µs", "×", "Redis MiB")];
-    for (sessions, entry) in levels.iter().map(|level| level.sessions.to_string()).map(|key| {
-        let entry = document.get(&key).cloned().unwrap_or_default();
-        (key, entry)
-    }) {
-        let number = |name: &str| entry[name].as_f64().unwrap_or(f64::NAN);
-        lines.push(format!(
-            "{sessions:>9} {:>9.1} {:>7.2} {:>9.2} {:>7.2} {:>10.0}",
-            number("cold_us"),
-            number("cold_ratio"),
-            number("fast_us"),
-            number("fast_ratio"),
-            number("redis_mib")
-        ));
+        let facts = point["facts"].as_object().into_iter().flatten().map(|(name, value)| format!("  {name} {value}"));
+        lines.push(format!("{:>9}{}{}", point["at"].to_string(), cells.collect::<String>(), facts.collect::<String>()));
     }
-    let mut out = std::io::stdout();
-    writeln!(
-        out,
-        "\nA call as sessions become more, medians of {rounds} rounds. `cold` is a token never seen, of another session each time:\n\
-         processor time of Envoy (one worker), the bridge and Redis together. `fast` is the same token again: Envoy alone.\n\n{}\n\nAlso in {}",
-        lines.join("\n"),
-        path.display()
-    )
-    .map_err(text)
-}
-
-fn bridge_cluster(name: &str) -> String {
-    format!("bridge_{name}")
+    lines.join("\n")
 }
 
 fn text(error: impl ToString) -> String {
     error.to_string()
 }
 
-const SESSIONS: &str = "1000,100000,1000000";
 /// What the gateways are called.
 const NAMES: [&str; 4] = ["growth_1", "growth_2", "growth_3", "growth_4"];
 /// Tokens that a round uses up.
 const ONCE: usize = 1000;
-const WARM_UP: usize = 200;
+/// How long a token is used again and again, a round.
 const FAST: Duration = Duration::from_millis(500);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_point_is_compared_with_the_first_one_round_by_round() {
+        let point = |at, values: [f64; 3]| {
+            let mut values = values.into_iter();
+            let row = move || Ok(vec![("call", values.next().unwrap())]);
+            let mut point = Point::new(at, vec![("held", 7.0)], vec![Box::new(row)]);
+            (0..3).for_each(|_| point.measure().unwrap());
+            point
+        };
+        let (first, second) = (point(1, [10.0, 20.0, 40.0]), point(8, [15.0, 30.0, 50.0]));
+        let entry = second.entry(Some(&first));
+        assert_eq!(entry["rows"]["call"], json!({ "cpu_us": 30.0, "least_us": 15.0, "most_us": 50.0, "ratio": 1.5 }));
+        let line = table(&json!({ "points": [first.entry(Some(&first)), entry] })).lines().last().unwrap().to_owned();
+        assert!(line.trim_start().starts_with('8') && line.ends_with("held 7.0"), "{line}");
+    }
+}

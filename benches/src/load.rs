@@ -22,12 +22,20 @@ pub struct Outcome {
 }
 
 impl Load {
-    /// Opens the connections.
+    /// Opens [`CONNECTIONS`] of them.
     ///
     /// # Errors
     /// When nothing listens.
     pub fn open(port: u16) -> Result<Self, String> {
-        let connections = (0..CONNECTIONS).map(|_| Connection::open(port)).collect::<Result<_, _>>()?;
+        Self::of(CONNECTIONS, port)
+    }
+
+    /// Opens so many connections.
+    ///
+    /// # Errors
+    /// When nothing listens.
+    pub fn of(count: usize, port: u16) -> Result<Self, String> {
+        let connections = (0..count).map(|_| Connection::open(port)).collect::<Result<_, _>>()?;
         Ok(Self { connections })
     }
 
@@ -75,7 +83,7 @@ impl Load {
         Ok(Outcome { requests: answered, wall: start.elapsed() })
     }
 
-    /// Sends each of at most [`CONNECTIONS`] requests over a connection of its own, and awaits all answers.
+    /// Sends each of at most as many requests as there are connections over a connection of its own, and awaits all answers.
     ///
     /// # Errors
     /// A broken connection.
@@ -174,7 +182,7 @@ fn complete(bytes: &[u8]) -> Option<Result<Answer, String>> {
     }
 }
 
-/// How many requests are under way at once.
+/// How many requests are under way at once, as a rule.
 pub const CONNECTIONS: usize = 16;
 const LONGEST_ANSWER: usize = 64 * 1024;
 const PATIENCE: Duration = Duration::from_secs(10);

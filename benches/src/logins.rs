@@ -2,7 +2,7 @@
 //!
 //! Reading order: here, then [`flow`] (one login, step by step).
 
-mod flow;
+pub mod flow;
 
 use std::fs;
 use std::io::Write as _;
@@ -40,7 +40,10 @@ pub fn run(rounds: usize, seconds: usize, folder: &Path) -> Result<(), String> {
     // Room for every login of a run.
     gateway.storage = json!({ "type": "memory", "maxBytes": 1 << 30 });
     let bare = free_port();
-    let listeners = [Listener { port, filter: Some(envoy::ours(&gateway)) }, Listener { port: bare, filter: None }];
+    let listeners = [
+        Listener { port, filter: Some(envoy::ours(&gateway)), back_end: None },
+        Listener { port: bare, filter: None, back_end: None },
+    ];
     let clusters = [(gateway.idp_cluster(), At::Port(provider.port))];
     let envoy = Envoy::start(&listeners, &clusters, &[&gateway], dir.path())?;
     let client = runtime()?.block_on(async { OAuthClient::discover(&gateway.resource()).await.register().await });
@@ -97,17 +100,31 @@ fn log_in<'a>(
     let end = Instant::now() + time;
     while Instant::now() < end {
         let mut flows: Vec<Flow<'a>> = (0..CONNECTIONS).map(|_| Flow::new(client)).collect();
-        let mut before = cpu::used(envoy.id())?;
-        let steps: [Step<'a>; STEPS.len()] = [Flow::authorize, Flow::consent, Flow::call_back, Flow::redeem];
-        for (make, spent) in steps.into_iter().zip(&mut spent) {
-            step(load, &mut flows, make)?;
-            let now = cpu::used(envoy.id())?;
-            *spent += now.saturating_sub(before);
-            before = now;
-        }
+        through(envoy, load, &mut flows, &mut spent)?;
         done.extend(flows);
     }
     Ok((spent.map(|spent| micros(spent, done.len())), done))
+}
+
+/// Takes new logins through all steps, and adds what each of these cost.
+///
+/// # Errors
+/// The head of a refusal, or a broken connection.
+pub fn through<'a>(
+    envoy: &Envoy,
+    load: &mut Load,
+    flows: &mut [Flow<'a>],
+    spent: &mut [Duration; STEPS.len()],
+) -> Result<(), String> {
+    let mut before = cpu::used(envoy.id())?;
+    let steps: [Step<'a>; STEPS.len()] = [Flow::authorize, Flow::consent, Flow::call_back, Flow::redeem];
+    for (make, spent) in steps.into_iter().zip(spent) {
+        step(load, flows, make)?;
+        let now = cpu::used(envoy.id())?;
+        *spent += now.saturating_sub(before);
+        before = now;
+    }
+    Ok(())
 }
 
 type Step<'a> = fn(&mut Flow<'a>) -> Result<Vec<u8>, String>;
@@ -129,7 +146,9 @@ fn repeat(envoy: &Envoy, time: Duration, mut once: impl FnMut() -> Result<(), St
     Ok(micros(cpu::used(envoy.id())?.saturating_sub(before), count))
 }
 
-fn micros(spent: Duration, count: usize) -> f64 {
+/// What each of so many cost, in microseconds.
+#[must_use]
+pub fn micros(spent: Duration, count: usize) -> f64 {
     spent.as_secs_f64() * 1e6 / count as f64
 }
 

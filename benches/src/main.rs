@@ -1,6 +1,7 @@
 //! `make bench`: what a request costs inside Envoy, as a ladder measured in one run on one Envoy; what a login costs
-//! ([`logins`]), how long a start takes and what memory a worker needs ([`start`]), what changes as sessions become more
-//! ([`growth`]); and what the bridge costs beside Redis itself ([`bridge`]).
+//! ([`logins`]), how long a start takes and what memory a worker needs ([`start`]), what changes as
+//! sessions, clients, workers, connections or bodies become more ([`growth`]); and what the bridge costs beside Redis itself
+//! ([`bridge`]). `make peers`: other gateways beside ours ([`peers`]).
 //!
 //! Reading order: here, then [`rung`] (one measurement), [`ladder`] (all of them in turn, and the table), [`load`] (the
 //! requests), [`envoy`] (what stands on which port), [`gateway`] (logins and tokens).
@@ -14,6 +15,7 @@ mod instant_service;
 mod ladder;
 mod load;
 mod logins;
+mod peers;
 mod plots;
 mod provider;
 mod rung;
@@ -42,6 +44,9 @@ fn main() -> ExitCode {
     if env::args().nth(1).as_deref() == Some(bridge::copier::ARGUMENT) {
         return bridge::copier::serve().map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS);
     }
+    if env::args().nth(1).as_deref() == Some(peers::back_end::ARGUMENT) {
+        return peers::back_end::serve().map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS);
+    }
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
@@ -56,18 +61,25 @@ fn run() -> Result<(), String> {
     let seconds = number("BENCH_SECONDS", 90)?.max(1);
     let folder = target().join("bench");
     let only = env::var("ONLY").unwrap_or_default();
-    let parts: [Part<'_>; 5] = [
-        ("bridge", &|| bridge::run(rounds, seconds, &folder)),
-        ("ladder", &|| run_ladder(rounds, seconds)),
-        ("logins", &|| logins::run(rounds, seconds, &folder)),
-        ("start", &|| start::run(rounds, number("REQUESTS", 200_000)?, &folder)),
-        ("growth", &|| growth::run(rounds, &folder)),
+    let mut parts: Vec<Part<'_>> = vec![
+        ("bridge", Box::new(|| bridge::run(rounds, seconds, &folder))),
+        ("ladder", Box::new(|| run_ladder(rounds, seconds))),
+        ("logins", Box::new(|| logins::run(rounds, seconds, &folder))),
+        ("start", Box::new(|| start::run(rounds, number("REQUESTS", 200_000)?, &folder))),
     ];
-    let known = only.is_empty() || parts.iter().any(|(name, _)| *name == only);
-    if !known {
-        return Err(format!("ONLY={only} is none of {}", parts.map(|(name, _)| name).join(", ")));
+    let of_growth = growth::PARTS.each_ref().map(|part| part.name);
+    for part in &growth::PARTS {
+        parts.push((part.name, Box::new(|| part.run(rounds, &folder))));
     }
-    parts.iter().filter(|(name, _)| only.is_empty() || *name == only).try_for_each(|(_, part)| part())?;
+    if only == "peers" {
+        return peers::run(rounds, seconds, &folder);
+    }
+    let wanted = |name: &str| only.is_empty() || only == name || only == "growth" && of_growth.contains(&name);
+    let names: Vec<&str> = parts.iter().map(|(name, _)| *name).collect();
+    if !names.iter().any(|name| wanted(name)) {
+        return Err(format!("ONLY={only} is none of {}, growth and peers", names.join(", ")));
+    }
+    parts.iter().filter(|(name, _)| wanted(name)).try_for_each(|(_, part)| part())?;
     if env::var("PLOTS").is_ok_and(|wanted| wanted == "1") {
         plots::draw(&folder, &place::project().join("docs/plots"))?;
     }
@@ -75,7 +87,7 @@ fn run() -> Result<(), String> {
 }
 
 /// A part of the measurements, by the word that asks for it alone.
-type Part<'a> = (&'a str, &'a dyn Fn() -> Result<(), String>);
+type Part<'a> = (&'a str, Box<dyn Fn() -> Result<(), String> + 'a>);
 
 fn run_ladder(rounds: usize, seconds: usize) -> Result<(), String> {
     let dir = tempfile::Builder::new().prefix("portcullis-bench-").tempdir().map_err(text)?;
@@ -103,7 +115,7 @@ fn run_ladder(rounds: usize, seconds: usize) -> Result<(), String> {
         ("rs256", Some(envoy::ours(&rs256))),
     ];
     let port_of = |name: &str| ports.of(name);
-    let listeners = filters.map(|(name, filter)| Listener { port: port_of(name), filter });
+    let listeners = filters.map(|(name, filter)| Listener { port: port_of(name), filter, back_end: None });
     let clusters = [
         ("ext_authz".to_owned(), At::Port(service_port)),
         (es256.idp_cluster(), At::Port(es256.idp_port)),
@@ -151,10 +163,14 @@ fn run_ladder(rounds: usize, seconds: usize) -> Result<(), String> {
         "ours, a path outside every resource, which passes",
     );
     not_ours.under = rung::NOT_OURS;
+    let mut other_route =
+        rung("other_route", "es256", es256_again(), Passes::Everything, "ours, on a route where it is switched off");
+    other_route.under = envoy::UNFILTERED;
     let mut rungs = vec![
         rung("none", "none", es256_again(), Passes::Everything, "no filter but the router"),
         rung("idle", "idle", es256_again(), Passes::Everything, "a wasm filter that does nothing"),
         not_ours,
+        other_route,
         rung(
             "one_header",
             "one_header",

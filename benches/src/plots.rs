@@ -6,6 +6,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use crate::growth::PARTS;
 use crate::ladder::tell;
 
 /// Draws the documents of one folder into another. What was not measured is not drawn.
@@ -14,7 +15,8 @@ use crate::ladder::tell;
 /// A document that cannot be read, or a file that cannot be written.
 pub fn draw(recorded: &Path, into: &Path) -> Result<(), String> {
     fs::create_dir_all(into).map_err(text)?;
-    let plots: [(&str, Plot); 3] = [("ladder", ladder), ("start", memory), ("growth", growth)];
+    let mut plots: Vec<(&str, Plot)> = vec![("ladder", ladder), ("start", memory)];
+    plots.extend(PARTS.iter().map(|part| (part.name, growth as Plot)));
     for (name, plot) in plots {
         let Ok(document) = fs::read(recorded.join(name).with_extension("json")) else { continue };
         let document: Value = serde_json::from_slice(&document).map_err(|error| format!("{name}.json: {error}"))?;
@@ -64,21 +66,22 @@ fn memory(document: &Value) -> String {
     .drawn()
 }
 
-/// The cost of a call over the sessions in the store.
+/// The cost of a call over what grows.
 fn growth(document: &Value) -> String {
-    let line = |name: &str| {
-        let levels = document.as_object().into_iter().flatten();
-        let mut points: Vec<(f64, f64)> =
-            levels.filter_map(|(sessions, level)| Some((sessions.parse().ok()?, number(level, name)))).collect();
-        points.sort_by(|one, other| one.0.total_cmp(&other.0));
-        points
+    let words = |name: &str| document[name].as_str().unwrap_or_default();
+    let points = || document["points"].as_array().into_iter().flatten();
+    let rows = points().next().and_then(|point| point["rows"].as_object()).into_iter().flatten();
+    let line = |(name, _): (&'_ String, &Value)| {
+        let along = points()
+            .filter_map(|point| Some((point["at"].as_f64()?, point["rows"][name.as_str()]["cpu_us"].as_f64()?)));
+        (NAMES.iter().find(|(held, _)| held == name).map_or("", |(_, words)| *words), along.collect())
     };
     Curves {
-        title: "A call as sessions become more, µs of Envoy, bridge and Redis",
-        command: "make bench ONLY=growth PLOTS=1",
-        below: "sessions in Redis",
+        title: words("title"),
+        command: words("command"),
+        below: words("across"),
         logarithmic: true,
-        lines: vec![("a token never seen", line("cold_us")), ("a token seen before", line("fast_us"))],
+        lines: rows.map(line).collect(),
     }
     .drawn()
 }
@@ -109,6 +112,7 @@ impl Curves<'_> {
             let _ = writeln!(svg, "<path d='M{LEFT} {height:.1}H{end}' stroke='#ddd'/>");
             put(&mut svg, (LEFT - 6.0, height + 4.0), "end", &shown(value));
         }
+        let ends = || self.lines.iter().map(|(_, points)| points.last().map_or(f64::INFINITY, |last| last.1));
         let marks = self.lines.first().map(|(_, points)| points.as_slice()).unwrap_or_default();
         // No more marks than there is room for.
         for (at, _) in marks.iter().step_by(marks.len().div_ceil(MARKS).max(1)) {
@@ -123,8 +127,10 @@ impl Curves<'_> {
                 let _ =
                     writeln!(svg, "<circle cx='{:.1}' cy='{:.1}' r='2.5' fill='{colour}'/>", x(point.0), y(point.1));
             }
-            if let Some(last) = points.last() {
-                put(&mut svg, (LEFT + WIDE, y(last.1) - 8.0), "end", name);
+            if let Some((_, last)) = points.last() {
+                // Where lines end close together, only the lowest one has room below.
+                let lowest = ends().len() > 2 && ends().all(|end| end >= *last);
+                put(&mut svg, (LEFT + WIDE, y(*last) + if lowest { 14.0 } else { -8.0 }), "end", name);
             }
         }
         svg + "</svg>\n"
@@ -154,12 +160,15 @@ fn rounded_up(value: f64) -> f64 {
     steps.into_iter().find(|step| *step >= value).unwrap_or(value)
 }
 
+/// With three digits that tell.
 fn shown(value: f64) -> String {
-    match value {
-        millions if millions >= 1e6 => format!("{} M", millions / 1e6),
-        thousands if thousands >= 1e3 => format!("{} k", thousands / 1e3),
-        other => format!("{other}"),
-    }
+    let (scaled, unit) = match value {
+        millions if millions >= 1e6 => (millions / 1e6, " M"),
+        thousands if thousands >= 1e3 => (thousands / 1e3, " k"),
+        other => (other, ""),
+    };
+    let places = 10_f64.powf((2.0 - scaled.max(1.0).log10().floor()).max(0.0));
+    format!("{}{unit}", (scaled * places).round() / places)
 }
 
 fn number(entry: &Value, name: &str) -> f64 {
@@ -182,7 +191,15 @@ const BAR_ROOM: f64 = 500.0;
 const STEPS: u32 = 5;
 /// The most numbers below.
 const MARKS: usize = 7;
-const COLOURS: [&str; 2] = ["#1f5fa8", "#b8531c"];
+const COLOURS: [&str; 3] = ["#1f5fa8", "#b8531c", "#4a7d2f"];
+/// What the rows of growth are called in pictures.
+const NAMES: [(&str, &str); 5] = [
+    ("cold", "a token never seen"),
+    ("fast", "a token seen before"),
+    ("no_filter", "no filter"),
+    ("authorize", "authorize"),
+    ("token", "token"),
+];
 
 #[cfg(test)]
 mod tests {
@@ -194,16 +211,18 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (recorded, into) = (folder.path().join("bench"), folder.path().join("plots"));
         fs::create_dir_all(&recorded).unwrap();
-        let document =
-            json!({ "1000": { "cold_us": 100.0, "fast_us": 20.0 }, "100000": { "cold_us": 110.0, "fast_us": 21.0 } });
-        fs::write(recorded.join("growth.json"), document.to_string()).unwrap();
+        let point =
+            |at, cold, fast| json!({ "at": at, "rows": { "cold": { "cpu_us": cold }, "fast": { "cpu_us": fast } } });
+        let points = [point(1_000, 100.0, 20.0), point(100_000, 110.0, 21.0)];
+        let document = json!({ "title": "A call", "command": "make bench ONLY=sessions", "points": points });
+        fs::write(recorded.join("sessions.json"), document.to_string()).unwrap();
         draw(&recorded, &into).unwrap();
         let drawn: Vec<_> = fs::read_dir(&into).unwrap().map(|file| file.unwrap().file_name()).collect();
-        assert_eq!(drawn, ["growth.svg"]);
-        let svg = fs::read_to_string(into.join("growth.svg")).unwrap();
+        assert_eq!(drawn, ["sessions.svg"]);
+        let svg = fs::read_to_string(into.join("sessions.svg")).unwrap();
         // The least number of sessions is at the left end, the most at the right, and twice the cost is twice as high.
         assert!(svg.contains("points='60.0,160.0 690.0,148.0'"), "{svg}");
-        assert!(svg.contains("ONLY=growth") && svg.ends_with("</svg>\n"));
+        assert!(svg.contains("ONLY=sessions") && svg.ends_with("</svg>\n"));
     }
 
     #[test]
@@ -211,6 +230,12 @@ mod tests {
         let svg = ladder(&json!({ "none": { "added_us": 0.0 }, "b": { "added_us": 10.0 }, "a": { "added_us": 5.0 } }));
         let (a, b) = (svg.find("width='250.0'").unwrap(), svg.find("width='500.0'").unwrap());
         assert!(a < b && !svg.contains(">none<"), "{svg}");
+    }
+
+    #[test]
+    fn sizes_are_shown_with_three_digits() {
+        let sizes = [0.0, 1.0, 64.0, 1_000.0, 1_008.0, 65_536.0, 100_000.0, 1_048_576.0];
+        assert_eq!(sizes.map(shown), ["0", "1", "64", "1 k", "1.01 k", "65.5 k", "100 k", "1.05 M"]);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! An identity provider that answers at once: it asks nobody anything, and every login is of a user of its own.
 //!
-//! It runs inside this program, so that its time is not counted. The ID token is signed with RS256, as most providers do.
+//! It runs inside this program, so that its time is not counted. The ID token is signed with RS256, as most providers do,
+//! or with ES256.
 //! The nonce of an authorization request is the code that it gives, so nothing has to be remembered.
 
 use std::io::{self, Read as _, Write as _};
@@ -9,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use jwt_simple::prelude::RS256KeyPair;
+use jwt_simple::prelude::{ES256KeyPair, RS256KeyPair};
 use portcullis_protocol::jose::jws::{self, Header};
 use portcullis_protocol::jose::key::SigningKey;
 use serde_json::json;
@@ -24,13 +25,24 @@ pub struct Provider {
 }
 
 impl Provider {
-    /// Starts one.
+    /// Starts one that signs with RS256, as most do.
     ///
     /// # Errors
     /// When it cannot listen, or has no key.
     pub fn start() -> Result<Self, String> {
-        let pem = RS256KeyPair::generate(2048).and_then(|key| key.to_pem()).map_err(text)?;
-        let key = SigningKey::from_pem(&pem).map_err(text)?;
+        Self::with_key(&RS256KeyPair::generate(2048).and_then(|key| key.to_pem()).map_err(text)?)
+    }
+
+    /// Starts one that signs with ES256: where logins only have to be many, RS256 would take most of the time.
+    ///
+    /// # Errors
+    /// When it cannot listen, or has no key.
+    pub fn with_es256() -> Result<Self, String> {
+        Self::with_key(&ES256KeyPair::generate().to_pem().map_err(text)?)
+    }
+
+    fn with_key(pem: &str) -> Result<Self, String> {
+        let key = SigningKey::from_pem(pem).map_err(text)?;
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(text)?;
         let port = listener.local_addr().map_err(text)?.port();
         let desk = Arc::new(Desk { issuer: format!("http://127.0.0.1:{port}"), key, logins: AtomicU64::new(0) });
@@ -155,7 +167,7 @@ mod tests {
 
     #[test]
     fn the_code_of_an_authorization_is_the_nonce_of_the_id_token() {
-        let key = SigningKey::from_pem(&jwt_simple::prelude::ES256KeyPair::generate().to_pem().unwrap()).unwrap();
+        let key = SigningKey::from_pem(&ES256KeyPair::generate().to_pem().unwrap()).unwrap();
         let desk = Desk { issuer: "http://127.0.0.1:1".to_owned(), key, logins: AtomicU64::new(0) };
         let sent = desk.answer("/auth?nonce=N-1&state=S&redirect_uri=http%3A%2F%2F127.0.0.1%3A2%2Fcb", "");
         assert!(sent.contains("\r\nlocation: http://127.0.0.1:2/cb?code=N-1&state=S&iss="), "{sent}");

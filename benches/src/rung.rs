@@ -14,7 +14,7 @@ pub struct Rung {
     pub what: &'static str,
     /// Its port.
     pub port: u16,
-    /// The part of the gateway that it is sent to: [`OURS`] or [`NOT_OURS`].
+    /// The part of the gateway that it is sent to: [`OURS`], [`NOT_OURS`] or [`crate::envoy::UNFILTERED`].
     pub under: &'static str,
     /// What it is sent.
     pub supply: Supply,

@@ -109,11 +109,11 @@ struct Sent {
 /// Starts Envoy on these processors, and tells how long it took until it served a request.
 fn start(gateway: &Gateway, filtered: bool, dir: &Path, processors: &str) -> Result<(Envoy, Duration), String> {
     let filter = filtered.then(|| envoy::ours(gateway));
-    let listeners = [Listener { port: gateway.port, filter }];
+    let listeners = [Listener { port: gateway.port, filter, back_end: None }];
     let clusters = [(gateway.idp_cluster(), At::Port(gateway.idp_port))];
     let request = format!("GET {FIRST} HTTP/1.1\r\nhost: 127.0.0.1:{}\r\n\r\n", gateway.port);
     let begun = Instant::now();
-    let envoy = Envoy::launch(&listeners, &clusters, &[gateway], dir, processors)?;
+    let envoy = Envoy::launch(1, processors, &listeners, &clusters, &[gateway], dir)?;
     while !load::ask(gateway.port, request.as_bytes()).is_ok_and(|answer| answer.status == 200) {
         if begun.elapsed() > PATIENCE {
             return Err(format!("Envoy did not serve:\n{}", envoy.log_tail()));

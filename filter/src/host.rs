@@ -22,6 +22,16 @@ pub(crate) fn request_headers() -> Pairs {
     pairs(MapType::HttpRequestHeaders)
 }
 
+/// The cookies of the request, however many fields they come in; `None` without any. Preconditions as
+/// [`request_headers`].
+pub(crate) fn request_cookies() -> Option<Vec<u8>> {
+    // The getter gives the first field only, which is enough to know that there is none.
+    request_header(COOKIE)?;
+    let headers = request_headers();
+    let fields = headers.iter().filter(|(name, _)| name == COOKIE.as_bytes()).map(|(_, value)| value.as_slice());
+    Some(fields.collect::<Vec<_>>().join(&b"; "[..]))
+}
+
 /// One header of the request; several of one name come joined or first only. Preconditions as [`request_headers`].
 pub(crate) fn request_header(name: &str) -> Option<Vec<u8>> {
     hostcalls::get_map_value_bytes(MapType::HttpRequestHeaders, name).ok().flatten()
@@ -217,6 +227,7 @@ fn one<'a>(headers: &'a [(Vec<u8>, Vec<u8>)], name: &[u8]) -> Option<&'a str> {
     if values.next().is_some() { None } else { std::str::from_utf8(value).ok() }
 }
 
+const COOKIE: &str = "cookie";
 /// The most headers that are read: beyond 1024 the host hands out no map at all.
 pub(crate) const MOST_HEADERS: usize = 1000;
 /// The host drops every header of a reply that has more than 1024 of them, the security headers first noticed missing.

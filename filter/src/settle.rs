@@ -28,14 +28,20 @@ pub(crate) enum Progress {
 pub(crate) fn settle(settled: &Settled, counters: &Counters, progress: &Cell<Progress>) -> Action {
     match settled {
         Settled::Forward(forward) => {
-            publish(forward.audit.audit(), forward.audit.json(), counters);
+            let protected = !matches!(forward.credentials, Credentials::Untouched);
+            count(forward.audit.audit(), counters);
+            // A value of filter state costs as much as all the rest of a request that is none of ours.
+            if protected {
+                host::set_filter_state(AUDIT, forward.audit.json());
+            }
             // The headers must be final before the request goes on: afterwards the host has no map to change.
             edit(forward);
-            progress.set(Progress::Forwarded { protected: !matches!(forward.credentials, Credentials::Untouched) });
+            progress.set(Progress::Forwarded { protected });
             Action::Continue
         }
         Settled::Reply(response, audit) => {
-            publish(audit, &audit.to_json(), counters);
+            count(audit, counters);
+            host::set_filter_state(AUDIT, &audit.to_json());
             progress.set(Progress::Answered);
             host::reply(response);
             Action::Pause
@@ -68,13 +74,12 @@ fn strip() {
     host::remove_request_header(PROXY_AUTHORIZATION);
 }
 
-/// Writes the audit trail where access logs and other filters find it: as one value, since every value that is set costs.
-fn publish(audit: &Audit, json: &str, counters: &Counters) {
+fn count(audit: &Audit, counters: &Counters) {
     counters.count(audit.decision.as_str(), audit.reason);
-    host::set_filter_state(AUDIT, json);
 }
 
-/// The audit trail's name in filter state, where it stands below `wasm.`.
+/// The audit trail's name in filter state, where access logs and other filters find it below `wasm.`: one value, since
+/// every value that is set costs.
 const AUDIT: &str = "portcullis";
 const AUTHORIZATION: &str = "authorization";
 const PROXY_AUTHORIZATION: &str = "proxy-authorization";

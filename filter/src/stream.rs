@@ -131,13 +131,18 @@ impl HttpContext for Stream {
             host::reply(&answer);
             return Action::Pause;
         }
+        let target = host::request_header(":path").unwrap_or_default();
+        let service = worker.in_service.now();
+        let passed = service.as_ref().and_then(|service| service.gateway.pass(&target, host::request_cookies));
+        if let Some(forward) = passed {
+            worker.counters.count("path", "pass");
+            return settle(&Settled::Forward(forward), &worker.counters, &self.progress);
+        }
         let now = host::now();
         worker.mailbox.list(now);
         self.has_origin = host::request_header("origin").is_some();
         if let Some(authorization) = host::request_header("authorization") {
-            let target = host::request_header(":path").unwrap_or_default();
-            let cookie = host::request_header("cookie");
-            let service = worker.in_service.now();
+            let cookie = host::request_cookies();
             let fast =
                 service.and_then(|service| service.gateway.fast(now, &target, &authorization, cookie.as_deref()));
             if let Some(forward) = fast {

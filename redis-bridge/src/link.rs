@@ -125,17 +125,21 @@ pub(crate) async fn is_master(connection: &mut MultiplexedConnection) -> Result<
 }
 
 /// How many replicas a master has that answer it; [`Fault::NotPermitted`] where WAIT is not granted. `known` is how many
-/// there were when last asked.
+/// there were when last asked; as many as that, or the first one, are given `patience` to answer.
 ///
 /// WAIT counts the replicas that have confirmed all that the master had written when this connection last spoke, and
-/// unasked a replica confirms once a second only. So those that a busy master seems to lack are given time to answer.
-pub(crate) async fn replicas(connection: &mut MultiplexedConnection, known: u64) -> Result<u64, Fault> {
-    let in_step = wait(connection, 0, Duration::ZERO).await?;
-    if known > 0 && in_step >= known {
-        return Ok(in_step);
+/// unasked a replica confirms once a second only: without patience a busy master seems to have none.
+pub(crate) async fn replicas(
+    connection: &mut MultiplexedConnection,
+    known: u64,
+    patience: Duration,
+) -> Result<u64, Fault> {
+    let answered = wait(connection, known.max(1), patience).await?;
+    if known > 0 || answered == 0 {
+        return Ok(answered);
     }
-    let sought = if known > 0 { known } else { MORE_THAN_THERE_ARE };
-    wait(connection, sought, CONFIRM).await
+    // All of them count from the start, also those that are a little slower than the first.
+    wait(connection, MORE_THAN_THERE_ARE, CONFIRM).await
 }
 
 /// Waits until so many replicas have confirmed, and gives how many have then.
@@ -158,6 +162,6 @@ fn text(value: &Value) -> Option<&str> {
 const ENDPOINTS: usize = 64;
 const MORE_THAN_THERE_ARE: u64 = 1_000;
 /// How long a replica may take to confirm, to be counted.
-const CONFIRM: Duration = Duration::from_millis(100);
+pub(crate) const CONFIRM: Duration = Duration::from_millis(100);
 
 const SENTINEL_TIMEOUT: Duration = Duration::from_millis(500);

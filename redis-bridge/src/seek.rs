@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout};
 use crate::config::{DurabilityMode, Endpoint, Place, Redis};
 use crate::fault::Fault;
 use crate::followers::Followers;
-use crate::link::{Dialer, is_master, replicas};
+use crate::link::{CONFIRM, Dialer, is_master, replicas};
 use crate::master::Master;
 use crate::metrics::Metrics;
 use crate::sentinel::{addresses, ask, listen};
@@ -295,7 +295,8 @@ impl Seeker {
         let shared = self.masters.connect(endpoint).await?;
         self.questions = Some(questions);
         self.denied = false;
-        self.question().await?;
+        // Without a replica it would not be used at all.
+        self.question(if self.mode == DurabilityMode::Replicated { FIRST_CONFIRM } else { CONFIRM }).await?;
         let followers = match self.followers.take() {
             Some((known, followers)) if known == *endpoint => followers,
             Some(_) | None => Arc::new(Followers::new(self.replicas)),
@@ -310,13 +311,13 @@ impl Seeker {
         if master.is_broken() {
             return Err(Fault::Unreachable);
         }
-        self.question().await?;
+        self.question(CONFIRM).await?;
         master.has_replicas(self.replicas);
         Ok(())
     }
 
-    /// Asks the master whether it is one, and how many replicas it has.
-    async fn question(&mut self) -> Result<(), Fault> {
+    /// Asks the master whether it is one, and how many replicas it has that answer within `patience`.
+    async fn question(&mut self, patience: Duration) -> Result<(), Fault> {
         let Some(connection) = self.questions.as_mut() else { return Err(Fault::Unreachable) };
         // A grant can come later, but the server logs what it denies: not every second.
         self.since_denied = if self.denied { self.since_denied.saturating_add(1) % ASK_AGAIN } else { 0 };
@@ -328,7 +329,7 @@ impl Seeker {
             if denied {
                 return Ok(Said::Denied);
             }
-            match replicas(connection, known).await {
+            match replicas(connection, known, patience).await {
                 Ok(count) => Ok(Said::Master { replicas: count }),
                 Err(Fault::NotPermitted) => Ok(Said::Denied),
                 Err(fault) => Err(fault),
@@ -416,5 +417,6 @@ const INTERVAL: Duration = Duration::from_secs(1);
 const RETRY: Duration = Duration::from_millis(200);
 const NUDGED: Duration = Duration::from_millis(20);
 const QUESTION: Duration = Duration::from_secs(1);
+const FIRST_CONFIRM: Duration = Duration::from_millis(600);
 const HINT: Duration = Duration::from_secs(3);
 const ASK_AGAIN: u32 = 30;

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 mod stage;
 
-use stage::client;
+use stage::{client, log_in};
 
 #[tokio::test]
 async fn no_secret_of_a_login_or_a_call_is_written_down_anywhere() {
@@ -92,8 +92,11 @@ async fn the_back_end_sees_the_upstream_token_and_nothing_that_is_the_gateways()
     }
     let alone = bed.get("/api/only-ours").header("cookie", &own_cookies).bearer(&tokens.access_token).send().await;
     assert_eq!(alone.status, 200);
+    let fields =
+        bed.get("/api/in-two-fields").header("cookie", "theirs=1").header("cookie", format!("{own_cookies}; more=2"));
+    assert_eq!(fields.bearer(&tokens.access_token).send().await.status, 200);
     let seen = bed.recorded().await;
-    assert_eq!(seen.len(), 13);
+    assert_eq!(seen.len(), 14);
     for request in &seen {
         assert!(!request.contains(&tokens.access_token), "the client's token went on");
         assert!(!request.contains("portcullis"), "a cookie of ours went on: {request:?}");
@@ -104,12 +107,36 @@ async fn the_back_end_sees_the_upstream_token_and_nothing_that_is_the_gateways()
             (bed.idp().into(), "alice".into())
         );
         assert_eq!(request.headers("authorization").len(), 1);
-        if request.path.starts_with("/api/round") {
+        if request.path.starts_with("/api/in-two") {
+            assert_eq!(request.headers("cookie").join("; "), "theirs=1; more=2");
+        } else if request.path.starts_with("/api/round") {
             assert_eq!(request.headers("cookie"), ["theirs=1; more=2"]);
             assert_eq!((request.header("x-kept").as_deref(), request.body.as_slice()), (Some("yes"), &b"body"[..]));
         } else {
             assert_eq!(request.header("cookie"), None);
         }
+    }
+    bed.assert_healthy().await;
+}
+
+#[tokio::test]
+async fn a_header_that_the_gateway_sets_holds_nothing_that_the_client_put_there() {
+    let inject = json!({ "type": "upstreamInject", "providerName": "idp", "header": "x-upstream-token" });
+    let resource = json!({
+        "resource": "{gateway}/api", "match": { "prefix": "/api" }, "kind": "http", "scopes": ["openid"], "inject": inject,
+    });
+    let bed = Testbed::builder().config(json!({ "resources": [resource] })).start().await;
+    let (_, tokens) = log_in(&bed, "alice").await;
+    // Once by way of a new token, and then from memory.
+    for path in ["/api/first", "/api/second"] {
+        let forged =
+            bed.get(path).header("x-upstream-token", "Bearer theirs").header("X-Upstream-Token", "Bearer more");
+        let forged = forged.header("proxy-authorization", "Basic b").bearer(&tokens.access_token);
+        assert_eq!(forged.send().await.status, 200);
+        let seen = bed.recorded().await.pop().expect("it was sent on");
+        let [set] = &seen.headers("x-upstream-token")[..] else { panic!("{seen:?}") };
+        assert_eq!(claims(set.strip_prefix("Bearer ").expect("a bearer token"))["iss"], bed.idp());
+        assert_eq!((seen.header("authorization"), seen.header("proxy-authorization")), (None, None));
     }
     bed.assert_healthy().await;
 }
@@ -162,6 +189,33 @@ async fn the_access_log_says_who_asked_for_what_and_why_it_was_decided_so() {
     }
     let issued = bed.access_entry(|entry| audit(entry)[4] == "tokens_issued").await;
     assert_eq!(audit(&issued), [&subject, &client_id, &resource, "serve", "tokens_issued"]);
+    bed.assert_healthy().await;
+}
+
+#[tokio::test]
+async fn a_path_that_is_none_of_ours_passes_as_it_came_but_for_our_cookies() {
+    let bed = Testbed::builder().config(json!({ "default": "pass" })).route("/plain", "recorder").start().await;
+    let cookies = "theirs=1; portcullis-csrf=x; __Host-portcullis-browser=y; more=2";
+    for (path, fields, kept) in [
+        ("/plain/a?access_token=x", &[][..], &[][..]),
+        ("/plain/b", &[cookies], &["theirs=1; more=2"]),
+        ("/plain/c", &["theirs=1", "portcullis-csrf=x; more=2"], &["theirs=1; more=2"]),
+        ("/plain/d", &["theirs=1", "more=2"], &["theirs=1", "more=2"]),
+    ] {
+        let request = bed.get(path).header("authorization", "Basic theirs").header("proxy-authorization", "Basic b");
+        let request = fields.iter().fold(request, |request, field| request.header("cookie", field));
+        assert_eq!(request.send().await.status, 200);
+        let seen = bed.recorded().await.pop().expect("it was sent on");
+        assert_eq!((seen.path.as_str(), seen.header("authorization").as_deref()), (path, Some("Basic theirs")));
+        assert_eq!(seen.headers("cookie"), kept);
+        let entry = bed.access_entry(|entry| entry["path"] == *path).await;
+        assert_eq!((audit(&entry), &entry["cluster"]), (["", "", "", "", ""].map(str::to_owned), &json!("recorder")));
+    }
+    bed.forget_recorded().await;
+    for (path, status) in [("/api/x", 401), ("/plain/..%2fapi/x", 400), ("/oauth/x", 404), ("/api%2fx", 401)] {
+        assert_eq!(bed.get(path).send().await.status, status, "{path}");
+    }
+    assert!(bed.recorded().await.is_empty());
     bed.assert_healthy().await;
 }
 

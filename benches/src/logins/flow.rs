@@ -117,6 +117,15 @@ impl<'a> Flow<'a> {
         Ok(())
     }
 
+    /// The access token of the answer before.
+    ///
+    /// # Errors
+    /// When that was no token response.
+    pub fn access_token(&self) -> Result<String, String> {
+        let tokens: Value = serde_json::from_slice(&self.answered(200)?.body).unwrap_or_default();
+        tokens["access_token"].as_str().map(str::to_owned).ok_or_else(|| "no access token".to_owned())
+    }
+
     fn token_request(&self, parameters: &[(String, String)]) -> Result<Vec<u8>, String> {
         let pairs: Vec<_> = parameters.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         let target = address(&self.client.endpoint("token_endpoint"))?;

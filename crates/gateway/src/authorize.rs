@@ -22,14 +22,14 @@ use crate::register::client_key;
 use crate::verdict::Settled;
 
 /// Answers `GET /oauth/authorize`. Nothing is stored before the user has consented.
-pub async fn authorize<P: Ports>(gateway: &Gateway, request: &Request, path: &RoutePath, ports: &P) -> Settled {
+pub async fn authorize<P: Ports>(gateway: &Gateway, request: &Request, path: &RoutePath<'_>, ports: &P) -> Settled {
     answer(gateway, request, path, ports).await.unwrap_or_else(|failure| failure.settle(gateway.config()))
 }
 
 async fn answer<P: Ports>(
     gateway: &Gateway,
     request: &Request,
-    path: &RoutePath,
+    path: &RoutePath<'_>,
     ports: &P,
 ) -> Result<Settled, Failure> {
     let config = gateway.config();

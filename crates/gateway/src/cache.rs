@@ -109,13 +109,30 @@ impl CachedToken {
         same_bytes(&self.last_target.borrow(), target)
     }
 
-    /// Remembers a target that lies within the token's resource.
+    /// Remembers a target that lies within the token's resource; one that is too long is taken apart each time.
     pub(crate) fn let_through_to(&self, target: &[u8]) {
-        *self.last_target.borrow_mut() = target.into();
+        if target.len() <= LONGEST_TARGET {
+            *self.last_target.borrow_mut() = target.into();
+        }
+    }
+
+    /// The memory that it takes, in bytes: its texts, and what the rest is about.
+    fn size(&self) -> usize {
+        let facts = &self.facts;
+        let upstream = self.upstream.borrow().as_ref().map_or(0, |upstream| upstream.value.expose().len());
+        [facts.subject.len(), facts.client.len(), facts.audit.json().len(), upstream]
+            .into_iter()
+            .fold(ENTRY_BYTES, usize::saturating_add)
     }
 }
 
-/// A bounded map from an `Authorization` value to what was proven about its token.
+/// What an entry takes beside its texts: the structures, what the allocator adds, and a usual target.
+const ENTRY_BYTES: usize = 512;
+
+/// The longest request target that is remembered, in bytes.
+const LONGEST_TARGET: usize = 256;
+
+/// A map from an `Authorization` value to what was proven about its token, bounded by the memory that it takes.
 ///
 /// Two generations: a full young one becomes the old one, and the old one is dropped. A hit in the old generation moves
 /// the entry to the young one, so tokens in use stay.
@@ -123,15 +140,17 @@ pub struct TokenCache<S> {
     young: HashTable<Slot>,
     old: HashTable<Slot>,
     hasher: S,
-    generation_size: usize,
+    /// The memory of the young generation, in bytes.
+    young_bytes: usize,
+    generation_bytes: usize,
 }
 
 impl<S: BuildHasher> TokenCache<S> {
-    /// A cache of at most `capacity` entries, hashed with a keyed hasher.
+    /// A cache of about `capacity` bytes at most, hashed with a keyed hasher.
     #[must_use]
     pub fn new(capacity: usize, hasher: S) -> Self {
-        let generation_size = capacity.div_ceil(2).max(1);
-        Self { young: HashTable::new(), old: HashTable::new(), hasher, generation_size }
+        let generation_bytes = capacity.div_ceil(2);
+        Self { young: HashTable::new(), old: HashTable::new(), hasher, young_bytes: 0, generation_bytes }
     }
 
     /// The entry for exactly this `Authorization` value.
@@ -149,17 +168,20 @@ impl<S: BuildHasher> TokenCache<S> {
     /// Keeps an entry, replacing what was known under the same value.
     pub fn insert(&mut self, authorization: &[u8], entry: CachedToken) {
         let hash = self.hash(authorization);
-        for generation in [&mut self.young, &mut self.old] {
-            drop(take(generation, hash, authorization));
+        drop(take(&mut self.old, hash, authorization));
+        if let Some(former) = take(&mut self.young, hash, authorization) {
+            self.young_bytes = self.young_bytes.saturating_sub(former.bytes);
         }
-        self.put(Slot { hash, authorization: authorization.into(), entry: Rc::new(entry) });
+        let bytes = authorization.len().saturating_add(entry.size());
+        self.put(Slot { hash, bytes, authorization: authorization.into(), entry: Rc::new(entry) });
     }
 
     /// Drops every token of a session.
     pub fn forget_session(&mut self, session: SessionId) {
-        for generation in [&mut self.young, &mut self.old] {
-            generation.retain(|slot| slot.entry.facts.session != session);
-        }
+        let lives = |slot: &mut Slot| slot.entry.facts.session != session;
+        self.young.retain(lives);
+        self.old.retain(lives);
+        self.young_bytes = self.young.iter().map(|slot| slot.bytes).sum();
     }
 
     /// Gives the tokens of a session their renewed upstream token, where they have one.
@@ -193,9 +215,11 @@ impl<S: BuildHasher> TokenCache<S> {
 
     /// Adds what is in neither generation.
     fn put(&mut self, slot: Slot) {
-        if self.young.len() >= self.generation_size {
+        if self.young_bytes.saturating_add(slot.bytes) > self.generation_bytes {
             self.old = std::mem::take(&mut self.young);
+            self.young_bytes = 0;
         }
+        self.young_bytes = self.young_bytes.saturating_add(slot.bytes);
         self.young.insert_unique(slot.hash, slot, |slot| slot.hash);
     }
 }
@@ -203,6 +227,8 @@ impl<S: BuildHasher> TokenCache<S> {
 /// An entry with the `Authorization` value that it is found by.
 struct Slot {
     hash: u64,
+    /// The memory that it takes; an upstream token that is renewed is about as long as before.
+    bytes: usize,
     authorization: Box<[u8]>,
     entry: Rc<CachedToken>,
 }
@@ -263,8 +289,10 @@ mod tests {
         CachedToken::new(facts, None, 0)
     }
 
-    fn cache(capacity: usize) -> TokenCache<foldhash::quality::FixedState> {
-        TokenCache::new(capacity, foldhash::quality::FixedState::with_seed(7))
+    /// Room for so many of the entries above.
+    fn cache(entries: usize) -> TokenCache<foldhash::quality::FixedState> {
+        let size = entry(1).size().saturating_add(10);
+        TokenCache::new(entries.saturating_mul(size), foldhash::quality::FixedState::with_seed(7))
     }
 
     #[test]
@@ -301,6 +329,28 @@ mod tests {
             assert!(cache.len() <= 8);
         }
         assert!(cache.find(&0_u32.to_be_bytes()).is_none());
+    }
+
+    #[test]
+    fn longer_texts_leave_room_for_fewer_entries() {
+        let mut cache = cache(100);
+        let long = |n: usize| format!("{n:>2000}").into_bytes();
+        for n in 0..1000 {
+            cache.insert(&long(n), entry(1));
+            let bytes = cache.len() * (2000 + entry(1).size());
+            assert!(bytes <= 2 * cache.generation_bytes, "{bytes} after {n}");
+        }
+        assert!(cache.find(&long(999)).is_some() && cache.len() > 10, "{}", cache.len());
+    }
+
+    #[test]
+    fn a_target_is_remembered_unless_it_is_very_long() {
+        let entry = entry(1);
+        for (length, remembered) in [(1, true), (LONGEST_TARGET, true), (LONGEST_TARGET + 1, false)] {
+            let target = vec![b'/'; length];
+            entry.let_through_to(&target);
+            assert_eq!(entry.was_let_through_to(&target), remembered, "{length}");
+        }
     }
 
     #[test]

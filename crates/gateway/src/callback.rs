@@ -31,14 +31,14 @@ use crate::verdict::Settled;
 ///
 /// The pending login is taken, in one step, before the provider's code is used; from then on the same URL leads nowhere.
 /// A browser that hangs up half way has to start again; nothing is left half done that anyone could use.
-pub async fn callback<P: Ports>(gateway: &Gateway, request: &Request, path: &RoutePath, ports: &P) -> Settled {
+pub async fn callback<P: Ports>(gateway: &Gateway, request: &Request, path: &RoutePath<'_>, ports: &P) -> Settled {
     answer(gateway, request, path, ports).await.unwrap_or_else(|failure| failure.settle(gateway.config()))
 }
 
 async fn answer<P: Ports>(
     gateway: &Gateway,
     request: &Request,
-    path: &RoutePath,
+    path: &RoutePath<'_>,
     ports: &P,
 ) -> Result<Settled, Failure> {
     let config = gateway.config();
@@ -117,10 +117,8 @@ async fn take_pending<P: Ports>(
                 "callback_other_browser",
             )
         })?;
-    match records.take::<Pending>(&key).await? {
-        Some(taken) => Ok((browser, taken)),
-        None => Err(unknown_login(config, "callback_state_reused")),
-    }
+    // Nobody changes a login under way, so what is taken is what was read.
+    if records.take(&key).await? { Ok((browser, pending)) } else { Err(unknown_login(config, "callback_state_reused")) }
 }
 
 /// Who logged in, as the ID token says.

@@ -182,8 +182,8 @@ fn read(config: &Config, request: &Request, body: &[u8], now: u64) -> Result<Ans
         return Err(FormError::Csrf);
     }
     let sealed = base64url::decode(transaction).map_err(|_| FormError::Malformed)?;
-    let plain = config.key_ring.open(Purpose::Consent, &[], &sealed).map_err(|_| FormError::Malformed)?;
-    let transaction: Transaction = serde_json::from_slice(&plain).map_err(|_| FormError::Malformed)?;
+    let plain = config.key_ring.open_in_place(Purpose::Consent, &[], sealed).map_err(|_| FormError::Malformed)?;
+    let transaction: Transaction = serde_json::from_slice(plain.expose()).map_err(|_| FormError::Malformed)?;
     if now >= transaction.shown_at.saturating_add(FORM_LIFE) {
         return Err(FormError::Expired);
     }

@@ -10,6 +10,7 @@ use portcullis_protocol::http::Request;
 use portcullis_protocol::key_ring::{KeyRing, Purpose};
 use serde::{Deserialize, Serialize};
 
+use crate::bytes_text;
 use crate::config::Issuer;
 use crate::ports::{Entropy, NoEntropy};
 
@@ -34,6 +35,7 @@ struct Names {
 #[serde(deny_unknown_fields)]
 pub struct Browser {
     /// A random name for the browser.
+    #[serde(with = "bytes_text")]
     id: [u8; 16],
     /// The user who last logged in with it.
     pub user_id: Option<String>,
@@ -59,8 +61,8 @@ impl Browser {
     pub fn of(request: &Request, issuer: &Issuer, ring: &KeyRing) -> Option<Self> {
         let text = cookie(request, names(issuer).browser)?;
         let sealed = base64url::decode(&text).ok()?;
-        let plain = ring.open(Purpose::Cookie, names(issuer).browser.as_bytes(), &sealed).ok()?;
-        serde_json::from_slice(&plain).ok()
+        let plain = ring.open_in_place(Purpose::Cookie, names(issuer).browser.as_bytes(), sealed).ok()?;
+        serde_json::from_slice(plain.expose()).ok()
     }
 
     /// The `Set-Cookie` that makes a browser keep this for `life` seconds.

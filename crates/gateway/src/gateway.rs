@@ -9,16 +9,18 @@ use hashbrown::HashMap;
 use portcullis_protocol::jose::key::JwkSet;
 use portcullis_protocol::opaque::SessionId;
 
+use crate::audit::{Audit, Decision, Rendered};
 use crate::cache::{CachedToken, TokenCache};
 use crate::config::Config;
 use crate::metadata::Documents;
 use crate::protect;
 use crate::provider::ProviderState;
+use crate::route;
 use crate::upstream::UpstreamAccess;
 use crate::verdict::Forward;
 
-/// How many verified tokens a VM remembers.
-const CACHED_TOKENS: usize = 16_384;
+/// The memory that a VM's verified tokens may take, in bytes: some three to four thousand of them.
+const CACHED_BYTES: usize = 8 * 1024 * 1024;
 
 /// How long a failed upstream refresh keeps the next one back, in seconds, so that a provider in trouble is not called
 /// once for every request.
@@ -35,6 +37,7 @@ pub struct Gateway {
     config: Config,
     documents: Documents,
     own_keys: JwkSet,
+    not_protected: Rc<Rendered>,
     tokens: RefCell<TokenCache<FixedState>>,
     provider: RefCell<ProviderState>,
     held_back: RefCell<HashMap<SessionId, u64, FixedState>>,
@@ -50,7 +53,8 @@ impl Gateway {
         Self {
             documents: Documents::render(&config),
             own_keys: JwkSet::new(config.signing_keys.iter().map(|key| key.public().clone()).collect()),
-            tokens: RefCell::new(TokenCache::new(CACHED_TOKENS, hasher.clone())),
+            not_protected: Rendered::new(Audit::new(Decision::Allow, "not_protected")),
+            tokens: RefCell::new(TokenCache::new(CACHED_BYTES, hasher.clone())),
             provider: RefCell::default(),
             held_back: RefCell::new(HashMap::with_hasher(hasher)),
             rechecks: RefCell::default(),
@@ -67,6 +71,15 @@ impl Gateway {
         protect::fast(self, now, target, authorization, cookie)
     }
 
+    /// Sends on a request to a path that is none of ours, without waiting for anything; `None` leaves it to
+    /// [`crate::route::handle`].
+    ///
+    /// `target` is the `:path`; `cookie` reads the `Cookie` header, which is not asked for in vain.
+    #[must_use]
+    pub fn pass(&self, target: &[u8], cookie: impl FnOnce() -> Option<Vec<u8>>) -> Option<Forward> {
+        route::pass(self, target, cookie)
+    }
+
     /// The configuration.
     #[must_use]
     pub fn config(&self) -> &Config {
@@ -77,6 +90,11 @@ impl Gateway {
     #[must_use]
     pub fn documents(&self) -> &Documents {
         &self.documents
+    }
+
+    /// What the audit trail says of a path that is none of ours.
+    pub(crate) fn not_protected(&self) -> Rc<Rendered> {
+        Rc::clone(&self.not_protected)
     }
 
     /// The keys that verify this gateway's own tokens.

@@ -8,6 +8,7 @@
 pub mod audit;
 pub mod authorize;
 pub mod bridge_store;
+mod bytes_text;
 pub mod cache;
 pub mod callback;
 pub mod config;

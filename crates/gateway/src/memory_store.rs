@@ -78,6 +78,12 @@ impl<C: Cells, K: Clock> MemoryStore<C, K> {
         Err(StoreError::Unavailable)
     }
 
+    fn live(&self, key: &Key, now: u64) -> Result<Option<Versioned>, StoreError> {
+        let (bytes, _) = self.read(key)?;
+        let found = find(self.parse(&bytes, now).records, key, now);
+        Ok(found.map(|record| Versioned { value: record.value.to_vec(), version: Version(record.version) }))
+    }
+
     fn read(&self, key: &Key) -> Result<(Vec<u8>, u32), StoreError> {
         self.cells.read(self.cell_of(key)).map_err(|CellError| StoreError::Unavailable)
     }
@@ -100,10 +106,13 @@ impl<C: Cells, K: Clock> MemoryStore<C, K> {
 
 impl<C: Cells, K: Clock> Store for MemoryStore<C, K> {
     async fn get(&self, key: &Key) -> Result<Option<Versioned>, StoreError> {
-        let (bytes, _) = self.read(key)?;
+        self.live(key, self.clock.now())
+    }
+
+    async fn get_both(&self, [first, second]: &[Key; 2]) -> Result<[Option<Versioned>; 2], StoreError> {
+        // The clock is a call to the host.
         let now = self.clock.now();
-        let found = find(self.parse(&bytes, now).records, key, now);
-        Ok(found.map(|record| Versioned { value: record.value.to_vec(), version: Version(record.version) }))
+        Ok([self.live(first, now)?, self.live(second, now)?])
     }
 
     async fn put(&self, key: &Key, value: Vec<u8>, ttl: Ttl) -> Result<(), StoreError> {

@@ -100,7 +100,7 @@ pub async fn protect<P: Ports>(
     gateway: Rc<Gateway>,
     index: usize,
     request: &Request,
-    path: &RoutePath,
+    path: &RoutePath<'_>,
     ports: &P,
 ) -> Verdict {
     let Some(resource) = gateway.config().resources.get(index) else {
@@ -108,9 +108,9 @@ pub async fn protect<P: Ports>(
     };
     let call = Call { gateway: &gateway, index, resource, request, path };
     match call.decide(ports).await {
-        Ok(Granted::Now { facts, upstream }) => {
+        Ok(Granted::Now { facts, upstream, now }) => {
             let forward = forward(resource, &facts, upstream.as_ref(), cookies::sent(request).as_deref());
-            call.remember(facts, upstream, ports.now());
+            call.remember(facts, upstream, now);
             Settled::Forward(forward).into()
         }
         // Nothing new was proven, so nothing is remembered anew.
@@ -148,13 +148,15 @@ struct Call<'a> {
     index: usize,
     resource: &'a Resource,
     request: &'a Request,
-    path: &'a RoutePath,
+    path: &'a RoutePath<'a>,
 }
 
 enum Granted {
     Now {
         facts: TokenFacts,
         upstream: Option<UpstreamAccess>,
+        /// When the store had answered.
+        now: u64,
     },
     /// By what was proven before.
     Before(Rc<CachedToken>),
@@ -172,12 +174,14 @@ impl Call<'_> {
             Ok(None) | Err(BearerError::OtherScheme) => return Err(Refusal::NoToken),
             Err(_) => return Err(Refusal::Malformed("the Authorization header must be one bearer token")),
         };
-        let known = self.known(ports.now());
-        if let Some(known) = known.as_ref().filter(|known| known.is_served(ports.now())) {
+        // The clock is a call to the host: it is read once, and once more after the store was asked.
+        let now = ports.now();
+        let known = self.known(now);
+        if let Some(known) = known.as_ref().filter(|known| known.is_served(now)) {
             // Only its upstream token is due. Many requests find that at once: none of them asks the store.
-            return Ok(self.by_what_is_known(known, ports));
+            return Ok(self.by_what_is_known(known, now, ports));
         }
-        let token = self.verify(bearer, ports)?;
+        let token = self.verify(bearer, now, ports)?;
         let (subject, client) = (Rc::from(token.subject()), Rc::from(token.client_id()));
         let facts = TokenFacts {
             audit: Rendered::new(Audit {
@@ -192,33 +196,34 @@ impl Call<'_> {
             resource: self.index,
             expires_at: token.expires_at(),
         };
-        decide(&facts, self.index, ports.now())?;
+        decide(&facts, self.index, now)?;
         if !self.resource.scopes.iter().all(|needed| token.scopes().any(|scope| scope == needed)) {
             return Err(Refusal::InsufficientScope);
         }
-        let upstream = match self.stored(&facts, ports).await {
+        let stored = self.stored(&facts, ports).await;
+        let now = ports.now();
+        let upstream = match stored {
             Ok(Some(upstream)) => upstream,
-            Ok(None) => return Ok(Granted::Now { facts, upstream: None }),
+            Ok(None) => return Ok(Granted::Now { facts, upstream: None, now }),
             // While the store is away a token whose session this VM has found before goes on working; one that it has
             // not seen has to wait.
             Err(Refusal::Unavailable(cause)) => {
                 let known = known.ok_or(Refusal::Unavailable(cause))?;
-                known.store_was_away(ports.now());
-                return Ok(self.by_what_is_known(&known, ports));
+                known.store_was_away(now);
+                return Ok(self.by_what_is_known(&known, now, ports));
             }
             Err(refusal) => return Err(refusal),
         };
-        let now = ports.now();
         if now >= upstream.stale_at {
             return Ok(Granted::AfterRefresh(facts));
         }
         if now >= upstream.refresh_at {
             ports.refresh_upstream(facts.session);
         }
-        Ok(Granted::Now { facts, upstream: Some(upstream) })
+        Ok(Granted::Now { facts, upstream: Some(upstream), now })
     }
 
-    fn verify<P: Ports>(&self, bearer: &str, ports: &P) -> Result<VerifiedToken, Refusal> {
+    fn verify<P: Ports>(&self, bearer: &str, now: u64, ports: &P) -> Result<VerifiedToken, Refusal> {
         let invalid = |reason| Refusal::InvalidToken(reason);
         let jws = Jws::parse(bearer).map_err(|error: JwsError| invalid(error.public_reason()))?;
         let signed = claims::verify(&jws, self.gateway.own_keys(), |key, alg, message, signature| {
@@ -232,7 +237,7 @@ impl Call<'_> {
             // Our own clock made these tokens; other workers and replicas may be a little off.
             leeway: 0,
         };
-        signed.access_token(&expected, ports.now()).map_err(|error| invalid(error.public_reason()))
+        signed.access_token(&expected, now).map_err(|error| invalid(error.public_reason()))
     }
 
     /// What the store has to say: that the session lives, and the upstream token where the resource injects one. Both
@@ -266,8 +271,7 @@ impl Call<'_> {
         decide(&known.facts, self.index, now).is_ok().then_some(known)
     }
 
-    fn by_what_is_known<P: Ports>(&self, known: &Rc<CachedToken>, ports: &P) -> Granted {
-        let now = ports.now();
+    fn by_what_is_known<P: Ports>(&self, known: &Rc<CachedToken>, now: u64, ports: &P) -> Granted {
         if let Some(upstream) = known.upstream().as_ref() {
             if now >= upstream.stale_at {
                 return Granted::AfterRefresh(known.facts.clone());

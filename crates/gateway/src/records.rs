@@ -2,7 +2,7 @@
 //! the seal, so that a store can neither read one nor pass one off as another.
 
 use portcullis_protocol::digest::digest_parts;
-use portcullis_protocol::key_ring::{KeyRing, Opened, Purpose};
+use portcullis_protocol::key_ring::{Draft, KeyRing, Opened, Purpose};
 use portcullis_protocol::oauth::scope::GrantedScope;
 use portcullis_protocol::opaque::SessionId;
 use portcullis_protocol::secret::Secret;
@@ -10,6 +10,7 @@ use portcullis_storage_api::{Key, Kind, StoreError, Swap, Ttl, Version};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::bytes_text;
 use crate::ports::{NoEntropy, Oddity, Ports, Store};
 use crate::session::Session;
 
@@ -26,6 +27,7 @@ pub struct Pending {
     /// What the client asked for and the user agreed to.
     pub request: Authorization,
     /// Digest of the browser that consented: the callback must come from it.
+    #[serde(with = "bytes_text")]
     pub browser: [u8; 32],
     /// The nonce that the provider's ID token must carry.
     pub nonce: String,
@@ -95,21 +97,24 @@ pub struct User {
     pub created_at: u64,
 }
 
-/// The provider's tokens of one session.
+/// The provider's tokens of one session. Stored under one letter each, as the members of a [`Session`] are.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Upstream {
     /// What the back end is given.
-    #[serde(with = "sealed_text")]
+    #[serde(rename = "a", with = "sealed_text")]
     pub access_token: Secret<String>,
     /// What the next access token is got with.
-    #[serde(with = "sealed_optional_text")]
+    #[serde(rename = "r", with = "sealed_optional_text")]
     pub refresh_token: Option<Secret<String>>,
     /// When these tokens were obtained, in Unix seconds.
+    #[serde(rename = "o")]
     pub obtained_at: u64,
     /// When the access token expires, in Unix seconds, if the provider said.
+    #[serde(rename = "e")]
     pub expires_at: Option<u64>,
     /// The provider's name for the user, which a refreshed ID token must repeat.
+    #[serde(rename = "s")]
     pub subject: String,
 }
 
@@ -181,6 +186,9 @@ pub struct Loaded<R> {
     pub version: Version,
 }
 
+/// A record that opened, as it is stored.
+pub struct Found(Vec<u8>);
+
 /// Typed, sealed access to the store.
 pub struct Records<'a, P> {
     ring: &'a KeyRing,
@@ -208,6 +216,48 @@ impl<'a, P: Ports> Records<'a, P> {
         Ok(self.open(key, stored.value).map(|record| Loaded { record, version: stored.version }))
     }
 
+    /// As [`Records::load`], but leaves the record unread and gives what is stored, for [`Records::renew`].
+    ///
+    /// # Errors
+    /// [`Unavailable::Store`].
+    pub async fn find<R: Record>(&self, key: &Key) -> Result<Option<Found>, Unavailable> {
+        let Some(stored) = self.ports.store().get(key).await? else { return Ok(None) };
+        let sealed = stored.value.clone();
+        Ok(self.read::<R, _>(key, stored.value, |_| Some(Found(sealed))))
+    }
+
+    /// Starts the life of a record anew, whatever was there meanwhile.
+    ///
+    /// # Errors
+    /// [`Unavailable`].
+    pub async fn renew<R: Record>(&self, key: &Key, Found(sealed): Found, ttl: Ttl) -> Result<(), Unavailable> {
+        match self.by_newest::<R>(key, sealed)? {
+            Some(value) => Ok(self.ports.store().put(key, value, ttl).await?),
+            None => Ok(()),
+        }
+    }
+
+    /// Starts the life of a record anew, if it is there; nothing happens when it is changed at the same time.
+    ///
+    /// # Errors
+    /// [`Unavailable`].
+    pub async fn extend<R: Record>(&self, key: &Key, ttl: Ttl) -> Result<(), Unavailable> {
+        let Some(stored) = self.ports.store().get(key).await? else { return Ok(()) };
+        if let Some(value) = self.by_newest::<R>(key, stored.value)? {
+            let _whoever_was_first = self.ports.store().compare_and_swap(key, stored.version, value, ttl).await?;
+        }
+        Ok(())
+    }
+
+    /// What to store for a record to last: itself, as it is, unless an older secret sealed it, which may go. Nobody
+    /// believes what stays as it is: whoever reads it opens it.
+    fn by_newest<R: Record>(&self, key: &Key, sealed: Vec<u8>) -> Result<Option<Vec<u8>>, Unavailable> {
+        if self.ring.is_by_newest(&sealed) {
+            return Ok(Some(sealed));
+        }
+        self.open::<R>(key, sealed).map(|record| self.seal(key, &record)).transpose()
+    }
+
     /// Writes a record, whatever was there.
     ///
     /// # Errors
@@ -224,13 +274,12 @@ impl<'a, P: Ports> Records<'a, P> {
         Ok(self.ports.store().put_new(key, self.seal(key, record)?, ttl).await?)
     }
 
-    /// Reads and deletes in one step.
+    /// Deletes a record and tells whether it was there: of several callers one hears that it was.
     ///
     /// # Errors
     /// [`Unavailable::Store`].
-    pub async fn take<R: Record>(&self, key: &Key) -> Result<Option<R>, Unavailable> {
-        let taken = self.ports.store().take(key).await?;
-        Ok(taken.and_then(|value| self.open(key, value)))
+    pub async fn take(&self, key: &Key) -> Result<bool, Unavailable> {
+        Ok(self.ports.store().take(key).await?.is_some())
     }
 
     /// Writes a record if it still has this version; tells whether it did.
@@ -259,8 +308,9 @@ impl<'a, P: Ports> Records<'a, P> {
     fn seal<R: Record>(&self, key: &Key, record: &R) -> Result<Vec<u8>, Unavailable> {
         let nonce = self.ports.random()?;
         // Records are plain structs of strings and numbers, so serializing one cannot fail; were it to, nothing is stored.
-        let plain = Secret::new(serde_json::to_vec(record).map_err(|_| Unavailable::Store(StoreError::TooLarge))?);
-        Ok(self.ring.seal(nonce, Purpose::Record, associated_data::<R>(key).as_bytes(), plain.expose()))
+        let mut draft = Draft::with_room(USUAL_BYTES);
+        serde_json::to_writer(&mut draft, record).map_err(|_| Unavailable::Store(StoreError::TooLarge))?;
+        Ok(self.ring.seal_draft(nonce, Purpose::Record, &associated_data::<R>(key), draft))
     }
 
     fn open<R: Record>(&self, key: &Key, sealed: Vec<u8>) -> Option<R> {
@@ -291,17 +341,20 @@ pub fn open<R: Record>(ring: &KeyRing, key: &Key, sealed: &[u8]) -> Option<R> {
 }
 
 fn opened<R: Record>(ring: &KeyRing, key: &Key, sealed: Vec<u8>) -> Option<Opened> {
-    ring.open_in_place(Purpose::Record, associated_data::<R>(key).as_bytes(), sealed).ok()
+    ring.open_in_place(Purpose::Record, &associated_data::<R>(key), sealed).ok()
 }
 
 /// The version of every record's layout. It is part of the seal: a record of another layout does not open.
-const LAYOUT: u8 = 2;
+const LAYOUT: u8 = 3;
 
 /// What a record is sealed to: its full name, its type and its layout.
-fn associated_data<R: Record>(key: &Key) -> String {
-    // In pieces: every record is opened with one of these, and the formatter takes its time.
-    [&key.name(), "|", R::KIND.name(), "|", &LAYOUT.to_string()].concat()
+fn associated_data<R: Record>(key: &Key) -> Vec<u8> {
+    // The id has one length and no other part has a colon or a bar, so it reads in one way only.
+    [key.kind.name().as_bytes(), b":", &key.id, b"|", R::KIND.name().as_bytes(), b"|", &[LAYOUT]].concat()
 }
+
+/// Room for a session or the tokens of most providers.
+const USUAL_BYTES: usize = 1024;
 
 #[cfg(test)]
 mod tests {
@@ -310,8 +363,7 @@ mod tests {
     #[test]
     fn a_record_is_sealed_to_its_name_its_type_and_its_layout() {
         let key = Key { kind: Kind::Upstream, id: [0xa7; 32] };
-        assert_eq!(associated_data::<Session>(&key), format!("upstream:{}|session|2", "a7".repeat(32)));
-        assert!(associated_data::<Session>(&key).starts_with(&format!("{key}|")));
+        assert_eq!(associated_data::<Session>(&key), [b"upstream:".as_slice(), &[0xa7; 32], b"|session|\x03"].concat());
     }
 }
 

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use portcullis_protocol::http::{Method, Request, Response};
 use portcullis_protocol::path::RoutePath;
 
-use crate::audit::{Audit, Decision, Rendered};
+use crate::audit::{Audit, Decision};
 use crate::config::{Config, DefaultAction};
 use crate::gateway::Gateway;
 use crate::ports::Ports;
@@ -77,8 +77,22 @@ pub async fn handle<P: Ports>(gateway: Rc<Gateway>, request: Request, ports: P) 
         }
         Route::Resource(index) => protect::protect(gateway, index, &request, &path, &ports).await,
         Route::Nothing => not_found("the gateway has no endpoint here").into(),
-        Route::Other => other(gateway.config().default, &request).into(),
+        Route::Other => other(&gateway, &request).into(),
     }
+}
+
+/// Sends on a request to a path that is none of ours, where the configuration lets such pass, without waiting for
+/// anything; `None` leaves it to [`handle`]. `cookie` reads the `Cookie` header.
+pub(crate) fn pass(gateway: &Gateway, target: &[u8], cookie: impl FnOnce() -> Option<Vec<u8>>) -> Option<Forward> {
+    let config = gateway.config();
+    // Most requests are for a resource, and as long as it is spelled like its prefix that is seen without taking the
+    // target apart.
+    let is_resource = || config.resources.iter().any(|resource| target.starts_with(resource.prefix.as_bytes()));
+    if config.default == DefaultAction::Deny || is_resource() {
+        return None;
+    }
+    let path = RoutePath::parse(target).ok()?;
+    (route(config, &path) == Route::Other).then(|| passed(gateway, cookie().as_deref()))
 }
 
 /// Whether a handler may ask for the [`Request::peer`] of a request to this target: reading it takes the host longer than
@@ -89,13 +103,13 @@ pub fn asks_for_peer(target: &[u8]) -> bool {
 }
 
 /// The resource that a path leads to; `None` where the gateway itself answers, or nothing is configured.
-pub(crate) fn protected(config: &Config, path: &RoutePath) -> Option<usize> {
+pub(crate) fn protected(config: &Config, path: &RoutePath<'_>) -> Option<usize> {
     let Route::Resource(index) = route(config, path) else { return None };
     Some(index)
 }
 
 /// The resource whose prefix is the longest that a path lies under.
-fn resource(config: &Config, path: &RoutePath) -> Option<usize> {
+fn resource(config: &Config, path: &RoutePath<'_>) -> Option<usize> {
     let resources = config.resources.iter().enumerate();
     let matching = resources.filter(|(_, resource)| path.has_prefix(&resource.prefix));
     matching.max_by_key(|(_, resource)| resource.prefix.len()).map(|(index, _)| index)
@@ -108,7 +122,7 @@ impl Route {
     }
 }
 
-fn route(config: &Config, path: &RoutePath) -> Route {
+fn route(config: &Config, path: &RoutePath<'_>) -> Route {
     let text = path.path();
     if let Some(name) = text.strip_prefix("/.well-known/") {
         return well_known(config, path, name);
@@ -129,13 +143,13 @@ fn route(config: &Config, path: &RoutePath) -> Route {
 }
 
 /// A path that is none of ours.
-fn elsewhere(config: &Config, path: &RoutePath) -> Route {
+fn elsewhere(config: &Config, path: &RoutePath<'_>) -> Route {
     resource(config, path).map_or(Route::Other, Route::Resource)
 }
 
 /// The well-known documents. Those of the authorization server are also found with the issuer's path inserted (RFC 8414
 /// §3.1), and with a resource's path, where clients older than RFC 9728 look.
-fn well_known(config: &Config, path: &RoutePath, name: &str) -> Route {
+fn well_known(config: &Config, path: &RoutePath<'_>, name: &str) -> Route {
     let (document, suffix) = name.split_at(name.find('/').unwrap_or(name.len()));
     let suffix = suffix.trim_end_matches('/');
     let known = suffix == config.issuer.path || config.resources.iter().any(|resource| resource.prefix == suffix);
@@ -177,14 +191,18 @@ fn answer_preflight(request: &Request, methods: &'static str) -> Settled {
     Settled::Reply(preflight(request, methods), Audit::new(Decision::Serve, "preflight"))
 }
 
-fn other(action: DefaultAction, request: &Request) -> Settled {
-    match action {
+fn other(gateway: &Gateway, request: &Request) -> Settled {
+    match gateway.config().default {
         DefaultAction::Deny => not_found("nothing is served at this path"),
-        DefaultAction::Pass => Settled::Forward(Forward {
-            credentials: Credentials::Untouched,
-            cookie: cookies::sent(request).as_deref().and_then(cookies::without_own),
-            audit: Rendered::new(Audit::new(Decision::Allow, "not_protected")),
-        }),
+        DefaultAction::Pass => Settled::Forward(passed(gateway, cookies::sent(request).as_deref())),
+    }
+}
+
+fn passed(gateway: &Gateway, cookie: Option<&[u8]>) -> Forward {
+    Forward {
+        credentials: Credentials::Untouched,
+        cookie: cookie.and_then(cookies::without_own),
+        audit: gateway.not_protected(),
     }
 }
 

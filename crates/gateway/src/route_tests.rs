@@ -301,6 +301,67 @@ fn what_no_resource_matches_is_denied_unless_the_configuration_lets_it_pass() {
 }
 
 #[test]
+fn nothing_is_passed_at_once_that_the_router_would_not_send_on_unprotected() {
+    let resources = [("https://gw.example/mcp", "/mcp"), ("https://gw.example/deep/er", "/deep/er")];
+    let passing = gateway(&resources, "https://gw.example", "pass");
+    let denying = gateway(&resources, "https://gw.example", "deny");
+    let mut passed = 0;
+    for target in [
+        "/",
+        "/other",
+        "/other?x=/mcp",
+        "/other/mcp",
+        "/mcpx",
+        "/MCP",
+        "/deep",
+        "/deep/erx",
+        "/oauthx",
+        "/%6fther",
+        "/a;b",
+        "/mcp",
+        "/mcp/",
+        "/mcp?x",
+        "/mcp;v=1/x",
+        "/%6dcp",
+        "/mcp%2fx",
+        "/deep/er/x",
+        "/deep%2fer",
+        "/deep;x/er",
+        "/oauth",
+        "/oauth/token",
+        "/oauth/other",
+        "/.well-known/jwks.json",
+        "/.well-known/oauth-protected-resource/mcp",
+        "/.well-known/jwks.json/x",
+        "/.well-known/other",
+        "//mcp",
+        "/other/../mcp",
+        "/other/%2e%2e/mcp",
+        "/a\\b",
+        "",
+        "*",
+        "other",
+    ] {
+        let at_once = passing.pass(target.as_bytes(), || Some(b"a=1; __Host-portcullis-csrf=x".to_vec()));
+        let routed = answer(&passing, request(Method::Get, target, &[]));
+        let unprotected =
+            matches!(&routed, Settled::Forward(forward) if matches!(forward.credentials, Credentials::Untouched));
+        // What begins like a resource is left to the router, whatever it is.
+        assert_eq!(at_once.is_some(), unprotected && !["/mcpx", "/deep/erx"].contains(&target), "{target}");
+        if let Some(forward) = at_once {
+            assert!(matches!(forward.credentials, Credentials::Untouched));
+            assert_eq!(forward.audit.audit().reason, "not_protected");
+            assert_eq!(forward.cookie.as_deref(), Some(&b"a=1"[..]), "the gateway's cookies are nobody else's");
+            passed += 1;
+        }
+        assert!(denying.pass(target.as_bytes(), || panic!("asked in vain")).is_none(), "{target}");
+    }
+    assert_eq!(passed, 10);
+    let of_everything = gateway(&[("https://gw.example/", "/")], "https://gw.example", "pass");
+    assert!(of_everything.pass(b"/other", || None).is_none());
+}
+
+#[test]
 fn every_registration_is_known_to_ask_for_its_peer_and_no_call_to_a_resource_is() {
     for (gateway, target) in
         [(at_root(), "/oauth/register"), (at_root(), "/oauth/register?a=1"), (below_a_path(), "/auth/oauth/register")]

@@ -6,46 +6,59 @@
 
 use std::borrow::Cow;
 
-use portcullis_protocol::digest::TokenDigest;
 use portcullis_protocol::oauth::pkce::{CodeChallenge, CodeVerifier};
 use portcullis_protocol::oauth::resource::ResourceUri;
 use portcullis_protocol::oauth::scope::GrantedScope;
 use portcullis_protocol::opaque::{AuthorizationCode, RefreshToken};
+use portcullis_protocol::secret::Secret;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
+
+use crate::bytes_text;
 
 /// How long a client that never saw the answer to a refresh may ask again, in seconds.
 pub const REFRESH_GRACE: u64 = 30;
 
 /// One login and everything granted from it.
+///
+/// Its members are stored under one letter each: it is read at the first sight of every token, at a cost by its length.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Session {
     /// Its [`SessionId`](portcullis_protocol::opaque::SessionId); the record's name is only a digest of it.
+    #[serde(rename = "i", with = "bytes_text")]
     pub id: [u8; 16],
     /// The provider whose tokens are kept with it.
+    #[serde(rename = "p")]
     pub provider: String,
     /// The client it was granted to.
+    #[serde(rename = "c")]
     pub client_id: String,
     /// The user who granted it.
+    #[serde(rename = "u")]
     pub user_id: String,
     /// The scopes granted.
+    #[serde(rename = "s")]
     pub scope: GrantedScope,
     /// The resource its access tokens are for, in canonical form.
+    #[serde(rename = "r")]
     pub resource: String,
     /// Whether the client gets refresh tokens.
+    #[serde(rename = "f")]
     pub refreshable: bool,
     /// Where in its life it is.
+    #[serde(rename = "t")]
     pub state: State,
 }
 
 /// Where in its life a session is.
 #[derive(Clone, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
 pub enum State {
     /// Its authorization code is waiting to be redeemed.
+    #[serde(rename = "c")]
     Code(PendingCode),
     /// Its code was redeemed.
+    #[serde(rename = "a")]
     Active(Generation),
 }
 
@@ -54,7 +67,7 @@ pub enum State {
 #[serde(deny_unknown_fields)]
 pub struct PendingCode {
     /// The random part of the code.
-    #[serde(with = "nonce_text")]
+    #[serde(with = "bytes_text")]
     pub nonce: [u8; 16],
     /// Where it was sent.
     pub redirect_uri: String,
@@ -69,11 +82,13 @@ pub struct PendingCode {
 #[serde(deny_unknown_fields)]
 pub struct Generation {
     /// Its number, from 0.
+    #[serde(rename = "n")]
     pub number: u32,
     /// The random part of its token.
-    #[serde(with = "nonce_text")]
+    #[serde(rename = "k", with = "bytes_text")]
     pub nonce: [u8; 16],
     /// The one before it.
+    #[serde(rename = "p")]
     pub previous: Option<Predecessor>,
 }
 
@@ -82,13 +97,16 @@ pub struct Generation {
 #[serde(deny_unknown_fields)]
 pub struct Predecessor {
     /// Its number.
+    #[serde(rename = "n")]
     pub number: u32,
     /// The random part of its token.
-    #[serde(with = "nonce_text")]
+    #[serde(rename = "k", with = "bytes_text")]
     pub nonce: [u8; 16],
     /// When it was replaced, in Unix seconds.
+    #[serde(rename = "t")]
     pub replaced_at: u64,
     /// Whether it has been accepted again within the grace already.
+    #[serde(rename = "g")]
     pub grace_spent: bool,
 }
 
@@ -98,30 +116,32 @@ pub struct Predecessor {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Bound<'a> {
     /// As in [`Session`].
-    #[serde(borrow)]
+    #[serde(rename = "c", borrow)]
     pub(crate) client_id: Cow<'a, str>,
     /// As in [`Session`].
-    #[serde(borrow)]
+    #[serde(rename = "u", borrow)]
     pub(crate) user_id: Cow<'a, str>,
     /// As in [`Session`].
-    #[serde(borrow)]
+    #[serde(rename = "r", borrow)]
     pub(crate) resource: Cow<'a, str>,
+    #[serde(rename = "t")]
     state: Stage,
-    #[serde(rename = "id")]
+    #[serde(rename = "i")]
     _id: IgnoredAny,
-    #[serde(rename = "provider")]
+    #[serde(rename = "p")]
     _provider: IgnoredAny,
-    #[serde(rename = "scope")]
+    #[serde(rename = "s")]
     _scope: IgnoredAny,
-    #[serde(rename = "refreshable")]
+    #[serde(rename = "f")]
     _refreshable: IgnoredAny,
 }
 
 /// [`State`] without what it holds.
 #[derive(Deserialize)]
-#[serde(rename_all = "snake_case")]
 enum Stage {
+    #[serde(rename = "c")]
     Code(IgnoredAny),
+    #[serde(rename = "a")]
     Active(IgnoredAny),
 }
 
@@ -267,26 +287,9 @@ impl Session {
     }
 }
 
-/// Compares digests, so that the time taken says nothing about the stored value.
+/// In constant time, so that the time taken says nothing about the stored value.
 fn same(stored: &[u8; 16], presented: &[u8; 16]) -> bool {
-    TokenDigest::of(stored) == TokenDigest::of(presented)
-}
-
-/// A nonce as base64url: an array of numbers would be two to three times as long to seal, and to read.
-mod nonce_text {
-    use portcullis_protocol::base64url;
-    use serde::de::Error as _;
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    pub(super) fn serialize<S: Serializer>(nonce: &[u8; 16], serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&base64url::encode(nonce))
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[u8; 16], D::Error> {
-        let bytes =
-            base64url::decode(&String::deserialize(deserializer)?).map_err(|_| D::Error::custom("base64url"))?;
-        bytes.try_into().map_err(|_| D::Error::custom("16 bytes"))
-    }
+    Secret::new(*stored).ct_eq(presented)
 }
 
 #[cfg(test)]

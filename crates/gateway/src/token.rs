@@ -10,13 +10,13 @@ use portcullis_protocol::oauth::token::{TokenRequest, TokenResponse};
 use portcullis_protocol::opaque::{AuthorizationCode, RefreshToken, SessionId};
 use portcullis_protocol::path::RoutePath;
 use portcullis_protocol::secret::Secret;
-use portcullis_storage_api::Ttl;
-use serde_json::json;
+use portcullis_storage_api::{Key, Ttl};
+use serde::Serialize;
 
 use crate::audit::{Audit, Decision};
 use crate::gateway::Gateway;
 use crate::ports::{Oddity, Ports};
-use crate::records::{Client, Loaded, Records, Unavailable, Upstream, session_key, upstream_key};
+use crate::records::{Client, Found, Loaded, Records, Unavailable, Upstream, session_key, upstream_key};
 use crate::register::client_key;
 use crate::replies::{Cors, cors, oauth_error, unavailable, uncached};
 use crate::session::{RedeemError, Redemption, RotateError, Session};
@@ -33,7 +33,7 @@ const ATTEMPTS: u32 = 4;
 ///
 /// A code is used up, and a refresh token replaced, in the one compare-and-swap that precedes the answer. An answer that
 /// is lost on the way costs the client its code (it starts again) or its one grace use of the refresh token.
-pub async fn token<P: Ports>(gateway: &Gateway, request: &Request, path: &RoutePath, ports: &P) -> Settled {
+pub async fn token<P: Ports>(gateway: &Gateway, request: &Request, path: &RoutePath<'_>, ports: &P) -> Settled {
     match answer(gateway, request, path, ports).await {
         Ok(settled) => settled,
         Err(Failure::Refused(error, reason)) => Settled::Reply(oauth_error(&error), Audit::new(Decision::Deny, reason)),
@@ -58,7 +58,7 @@ impl From<Unavailable> for Failure {
 async fn answer<P: Ports>(
     gateway: &Gateway,
     request: &Request,
-    path: &RoutePath,
+    path: &RoutePath<'_>,
     ports: &P,
 ) -> Result<Settled, Failure> {
     let body = ports.body(MOST_BODY_BYTES).await.map_err(|_| {
@@ -74,7 +74,8 @@ async fn answer<P: Ports>(
     }
     match parsed {
         TokenRequest::AuthorizationCode { code, client_id, redirect_uri, code_verifier, resource, .. } => {
-            let client = known_client(gateway, &client_id, ports).await?;
+            let client_key = client_key(&client_id);
+            let client = known_client(gateway, &client_key, ports).await?;
             let code = AuthorizationCode::parse(code.expose(), &gateway.config().key_ring)
                 .map_err(|_| invalid_grant("the code is not one of this server", "code_forged"))?;
             let attempt = Redemption {
@@ -85,11 +86,12 @@ async fn answer<P: Ports>(
                 resource: resource.as_ref(),
             };
             let session = redeem(gateway, &attempt, ports).await?;
-            renew_client(gateway, &client_id, client, ports).await;
+            renew_client(gateway, &client_key, client, ports).await;
             issue(gateway, code.session, &session, &session.scope, ports)
         }
         TokenRequest::RefreshToken { refresh_token, client_id, scope, resource, .. } => {
-            let client = known_client(gateway, &client_id, ports).await?;
+            let client_key = client_key(&client_id);
+            let client = known_client(gateway, &client_key, ports).await?;
             let token = RefreshToken::parse(refresh_token.expose(), &gateway.config().key_ring)
                 .map_err(|_| invalid_grant("the refresh token is not one of this server", "refresh_token_forged"))?;
             let narrowed = |session: &Session| {
@@ -106,16 +108,16 @@ async fn answer<P: Ports>(
                 })
             };
             let (session, scope) = rotate(gateway, &token, narrowed, ports).await?;
-            renew_client(gateway, &client_id, client, ports).await;
+            renew_client(gateway, &client_key, client, ports).await;
             issue(gateway, token.session, &session, &scope, ports)
         }
     }
 }
 
-async fn known_client<P: Ports>(gateway: &Gateway, client_id: &str, ports: &P) -> Result<Client, Failure> {
+async fn known_client<P: Ports>(gateway: &Gateway, key: &Key, ports: &P) -> Result<Found, Failure> {
     let records = Records::new(&gateway.config().key_ring, ports);
-    match records.load::<Client>(&client_key(client_id)).await? {
-        Some(loaded) => Ok(loaded.record),
+    match records.find::<Client>(key).await? {
+        Some(found) => Ok(found),
         None => {
             let error =
                 OAuthError::new(ErrorCode::InvalidClient, "the client is not known, or its registration expired");
@@ -212,18 +214,15 @@ pub async fn end_session<P: Ports>(gateway: &Gateway, session: SessionId, ports:
 async fn extend_upstream<P: Ports>(gateway: &Gateway, session: SessionId, ports: &P) -> Result<(), Unavailable> {
     let records = Records::new(&gateway.config().key_ring, ports);
     let key = upstream_key(session, &gateway.config().provider.name);
-    if let Some(loaded) = records.load::<Upstream>(&key).await? {
-        // Losing the race means that a refresh has just stored newer tokens, with a new life.
-        records.swap(&key, loaded.version, &loaded.record, Ttl::Seconds(upstream_life(gateway))).await?;
-    }
-    Ok(())
+    // Whoever changes them at the same time is a refresh, which stores newer ones with a new life.
+    records.extend::<Upstream>(&key, Ttl::Seconds(upstream_life(gateway))).await
 }
 
 /// A client that gets tokens is in use, so its registration starts anew. A failure only leaves its old end in place.
-async fn renew_client<P: Ports>(gateway: &Gateway, client_id: &str, client: Client, ports: &P) {
+async fn renew_client<P: Ports>(gateway: &Gateway, key: &Key, client: Found, ports: &P) {
     if let Some(policy) = gateway.config().registration {
         let records = Records::new(&gateway.config().key_ring, ports);
-        let _kept = records.save(&client_key(client_id), &client, Ttl::Seconds(policy.lifetime)).await;
+        let _kept = records.renew::<Client>(key, client, Ttl::Seconds(policy.lifetime)).await;
     }
 }
 
@@ -260,6 +259,20 @@ fn issue<P: Ports>(
     Ok(Settled::Reply(cors(response, Cors::Read), audit))
 }
 
+/// What an access token says (RFC 9068 §2.2), and which session it is of.
+#[derive(Serialize)]
+struct Claims<'a> {
+    iss: &'a str,
+    sub: &'a str,
+    aud: &'a str,
+    exp: u64,
+    iat: u64,
+    jti: &'a str,
+    client_id: &'a str,
+    scope: &'a str,
+    sid: &'a str,
+}
+
 /// Makes an access token (RFC 9068 §2).
 fn access_token<P: Ports>(
     gateway: &Gateway,
@@ -271,19 +284,21 @@ fn access_token<P: Ports>(
     let config = gateway.config();
     let key = config.signing_keys.first().ok_or(Unavailable::Signer)?;
     let now = ports.now();
-    let claims = json!({
-        "iss": config.issuer.url,
-        "sub": session.user_id,
-        "aud": session.resource,
-        "exp": now.saturating_add(config.lifespans.access_token),
-        "iat": now,
-        "jti": SessionId::new(ports.random()?).to_string(),
-        "client_id": session.client_id,
-        "scope": scope.to_string(),
-        "sid": id.to_string(),
-    });
+    let claims = Claims {
+        iss: &config.issuer.url,
+        sub: &session.user_id,
+        aud: &session.resource,
+        exp: now.saturating_add(config.lifespans.access_token),
+        iat: now,
+        jti: &SessionId::new(ports.random()?).to_string(),
+        client_id: &session.client_id,
+        scope: &scope.to_string(),
+        sid: &id.to_string(),
+    };
+    // Writing text and numbers cannot fail; were it to, nothing is signed.
+    let claims = serde_json::to_string(&claims).map_err(|_| Unavailable::Signer)?;
     let header = Header { alg: key.alg(), kid: key.kid(), typ: "at+jwt" };
-    let signing_input = jws::encode(&header, &claims);
+    let signing_input = jws::encode_text(&header, &claims);
     let signature = ports.sign(key, signing_input.as_bytes()).ok_or(Unavailable::Signer)?;
     Ok(Secret::new(jws::attach(&signing_input, &signature)))
 }

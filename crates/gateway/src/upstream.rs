@@ -219,13 +219,15 @@ pub fn upstream_life(gateway: &Gateway) -> u64 {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Injectable {
-    #[serde(rename = "access_token", deserialize_with = "read_header_value")]
+    #[serde(rename = "a", deserialize_with = "read_header_value")]
     value: Secret<Vec<u8>>,
-    #[serde(deserialize_with = "Option::deserialize")]
+    #[serde(rename = "r", deserialize_with = "Option::deserialize")]
     refresh_token: Option<IgnoredAny>,
+    #[serde(rename = "o")]
     obtained_at: u64,
+    #[serde(rename = "e")]
     expires_at: Option<u64>,
-    #[serde(rename = "subject")]
+    #[serde(rename = "s")]
     _subject: IgnoredAny,
 }
 
@@ -294,12 +296,10 @@ mod tests {
             changed[name] = value;
             changed.to_string()
         };
-        for text in
-            [with("extra", json!(1)), with("access_token", json!(1)), with("obtained_at", json!("1")), "{}".to_owned()]
-        {
+        for text in [with("extra", json!(1)), with("a", json!(1)), with("o", json!("1")), "{}".to_owned()] {
             assert!(UpstreamAccess::from_record(text.as_bytes()).is_none(), "{text}");
         }
-        for name in ["access_token", "refresh_token", "obtained_at", "subject"] {
+        for name in ["a", "r", "o", "s"] {
             let mut lacking = text.clone();
             lacking.as_object_mut().unwrap().remove(name);
             assert!(UpstreamAccess::from_record(lacking.to_string().as_bytes()).is_none(), "{name}");

@@ -55,7 +55,7 @@ impl Bearer {
             return Err(BearerError::List);
         }
         let body = token.trim_end_matches('=');
-        if body.is_empty() || !body.bytes().all(is_token_byte) {
+        if body.is_empty() || !body.bytes().all(|byte| TOKEN_BYTES.get(usize::from(byte)) == Some(&true)) {
             return Err(BearerError::Malformed);
         }
         Ok(Some(token))
@@ -92,11 +92,21 @@ fn is_scheme(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
 
-#[inline]
-fn is_token_byte(byte: u8) -> bool {
-    // Most are letters, of either case; `-`, `.`, `/` and the digits follow each other.
-    (byte | 0x20).wrapping_sub(b'a') < 26 || byte.wrapping_sub(b'-') < 13 || matches!(byte, b'_' | b'~' | b'+')
+const fn is_token_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'+' | b'/')
 }
+
+/// [`is_token_byte`] of every byte: every byte of every token is looked up.
+#[expect(clippy::indexing_slicing, reason = "the compiler computes it")]
+static TOKEN_BYTES: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < table.len() {
+        table[byte] = is_token_byte(byte as u8);
+        byte += 1;
+    }
+    table
+};
 
 const MAX_VALUE_BYTES: usize = 16 * 1024;
 

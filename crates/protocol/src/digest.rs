@@ -55,7 +55,7 @@ pub fn digest_parts(parts: &[&[u8]]) -> TokenDigest {
 }
 
 /// A part's length as it is hashed before the part.
-pub(crate) const fn length_prefix(part: &[u8]) -> [u8; 8] {
+const fn length_prefix(part: &[u8]) -> [u8; 8] {
     // `usize` has at most 64 bits on every target, so the widening loses nothing.
     (part.len() as u64).to_be_bytes()
 }

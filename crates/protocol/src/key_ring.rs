@@ -5,6 +5,7 @@
 //! secret is replaced without logging anyone out.
 
 use std::fmt;
+use std::io;
 
 use hkdf::Hkdf;
 use hmac::{Hmac, Mac as _};
@@ -13,8 +14,7 @@ use sha2::Sha256;
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroize as _;
 
-use crate::digest::length_prefix;
-use crate::secret::Secret;
+use crate::secret::{Secret, wipe};
 
 /// What a sealed value or a MAC is for. Each purpose has keys of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -135,17 +135,33 @@ impl KeyRing {
     /// together with `aad`. `nonce` must be fresh random bytes: at 24 bytes a repetition is out of reach.
     #[must_use]
     pub fn seal(&self, nonce: [u8; 24], purpose: Purpose, aad: &[u8], plain: &[u8]) -> Vec<u8> {
-        let mut envelope = Vec::with_capacity(HEAD_BYTES.saturating_add(plain.len()).saturating_add(TAG_BYTES));
-        envelope.push(ENVELOPE_VERSION);
-        envelope.extend_from_slice(self.newest.id.as_bytes());
-        envelope.extend_from_slice(&nonce);
-        let bound = bind(&envelope, aad);
-        envelope.extend_from_slice(plain);
-        let text = envelope.get_mut(HEAD_BYTES..).unwrap_or_default();
-        #[expect(clippy::expect_used, reason = "encryption fails only past 256 GiB, more than a wasm memory can hold")]
-        let tag = cipher::encrypt(self.newest.sealing(purpose), nonce, &bound, text).expect("the message is short");
-        envelope.extend_from_slice(&tag);
+        let mut draft = Draft::with_room(plain.len());
+        draft.append(plain);
+        self.seal_draft(nonce, purpose, aad, draft)
+    }
+
+    /// As [`KeyRing::seal`], without a copy: the value is encrypted where it was written.
+    #[must_use]
+    pub fn seal_draft(&self, nonce: [u8; 24], purpose: Purpose, aad: &[u8], draft: Draft) -> Vec<u8> {
+        let mut envelope = draft.into_envelope();
+        let head = self.newest.head(nonce);
+        if let Some((start, text)) = envelope.split_first_chunk_mut() {
+            *start = head;
+            #[expect(
+                clippy::expect_used,
+                reason = "encryption fails only past 256 GiB, more than a wasm memory can hold"
+            )]
+            let tag = cipher::encrypt(self.newest.sealing(purpose), nonce, &bind(&head, aad), text)
+                .expect("the message is short");
+            envelope.extend_from_slice(&tag);
+        }
         envelope
+    }
+
+    /// Whether an envelope names the key that seals now. It may be forged all the same.
+    #[must_use]
+    pub fn is_by_newest(&self, sealed: &[u8]) -> bool {
+        sealed.get(1..5) == Some(self.newest.id.as_bytes())
     }
 
     /// Opens what [`KeyRing::seal`] made for the same purpose and associated data.
@@ -171,7 +187,7 @@ impl KeyRing {
         }
         let key = self.key(KeyId(*id)).ok_or(OpenError::UnknownKey)?.sealing(purpose);
         cipher::decrypt(key, nonce, &bind(head, aad), text, *tag).map_err(|cipher::Forged| OpenError::Forged)?;
-        Ok(Opened(Secret::new(sealed)))
+        Ok(Opened(sealed))
     }
 
     /// HMAC-SHA256 of the parts under the newest key. Parts are length-prefixed, so moving a boundary changes the MAC.
@@ -192,16 +208,75 @@ impl KeyRing {
     }
 }
 
+/// A value on its way into an envelope: it is written where it will be sealed, and wiped wherever else it was.
+///
+/// INVARIANT: it begins with room for the head.
+pub struct Draft(Vec<u8>);
+
+impl Draft {
+    /// An empty value, with room for so many bytes; more make it move.
+    #[must_use]
+    pub fn with_room(bytes: usize) -> Self {
+        let mut start = Vec::with_capacity(bytes.saturating_add(HEAD_BYTES).saturating_add(TAG_BYTES));
+        start.resize(HEAD_BYTES, 0);
+        Self(start)
+    }
+
+    fn append(&mut self, bytes: &[u8]) {
+        let needed = self.0.len().saturating_add(bytes.len()).saturating_add(TAG_BYTES);
+        if needed > self.0.capacity() {
+            // A vector that grows by itself leaves the value behind where it was.
+            let mut larger = Vec::with_capacity(needed.saturating_mul(2));
+            larger.extend_from_slice(&self.0);
+            wipe(&mut self.0);
+            self.0 = larger;
+        }
+        self.0.extend_from_slice(bytes);
+    }
+
+    fn into_envelope(mut self) -> Vec<u8> {
+        std::mem::take(&mut self.0)
+    }
+}
+
+impl io::Write for Draft {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.append(bytes);
+        Ok(bytes.len())
+    }
+
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.append(bytes);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        wipe(&mut self.0);
+    }
+}
+
 /// A value opened in place: a secret, which is wiped with what was around it.
-pub struct Opened(Secret<Vec<u8>>);
+pub struct Opened(Vec<u8>);
 
 impl Opened {
     /// The value.
     #[must_use]
     pub fn expose(&self) -> &[u8] {
         // Only envelopes with a head and a tag are opened.
-        let end = self.0.expose().len().saturating_sub(TAG_BYTES);
-        self.0.expose().get(HEAD_BYTES..end).unwrap_or_default()
+        let end = self.0.len().saturating_sub(TAG_BYTES);
+        self.0.get(HEAD_BYTES..end).unwrap_or_default()
+    }
+}
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        wipe(&mut self.0);
     }
 }
 
@@ -231,8 +306,8 @@ struct DerivedKeys {
 /// The keys of one purpose.
 struct PurposeKeys {
     seal: Secret<[u8; 32]>,
-    /// One SHA-256 block, which HMAC uses as it is.
-    mac: Secret<[u8; 64]>,
+    /// Having taken in its key already, which is half of what a short message costs. It is wiped on drop, as every copy is.
+    mac: Hmac<Sha256>,
 }
 
 impl DerivedKeys {
@@ -242,7 +317,10 @@ impl DerivedKeys {
         expand(&hkdf, &[b"key id"], &mut id);
         let keys = |purpose| PurposeKeys {
             seal: derive(&hkdf, &[b"seal", b"/", label(purpose)]),
-            mac: derive(&hkdf, &[b"mac", b"/", label(purpose)]),
+            // One SHA-256 block, which HMAC uses as it is.
+            mac: <Hmac<Sha256> as hmac::KeyInit>::new(
+                derive::<64>(&hkdf, &[b"mac", b"/", label(purpose)]).expose().into(),
+            ),
         };
         Self {
             id: KeyId(id),
@@ -270,10 +348,19 @@ impl DerivedKeys {
         self.keys(purpose).seal.expose()
     }
 
+    /// The head of an envelope: version, key id, nonce.
+    fn head(&self, nonce: [u8; 24]) -> [u8; HEAD_BYTES] {
+        let mut head = [ENVELOPE_VERSION; HEAD_BYTES];
+        let named = self.id.as_bytes().iter().chain(&nonce);
+        head.iter_mut().skip(1).zip(named).for_each(|(byte, named)| *byte = *named);
+        head
+    }
+
     fn mac(&self, purpose: Purpose, parts: &[&[u8]]) -> [u8; 32] {
-        let mut mac = <Hmac<Sha256> as hmac::KeyInit>::new(self.keys(purpose).mac.expose().into());
+        let mut mac = self.keys(purpose).mac.clone();
         for part in parts {
-            mac.update(&length_prefix(part));
+            // Four bytes say the length of anything here, and leave a token's MAC one block to hash.
+            mac.update(&u32::try_from(part.len()).unwrap_or(u32::MAX).to_be_bytes());
             mac.update(part);
         }
         mac.finalize().into_bytes().into()
@@ -318,6 +405,8 @@ const TAG_BYTES: usize = 16;
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+
     use super::*;
 
     const PURPOSES: [Purpose; 6] = [
@@ -357,6 +446,29 @@ mod tests {
     }
 
     #[test]
+    fn a_draft_is_sealed_as_the_value_that_was_written_however_it_was_written() {
+        let ring = ring(&[1]);
+        for room in [0, 5, 100] {
+            let mut draft = Draft::with_room(room);
+            assert_eq!(draft.write(b"pl").unwrap(), 2);
+            draft.write_all(b"ain").unwrap();
+            draft.flush().unwrap();
+            assert_eq!(ring.seal_draft([7; 24], Purpose::Record, b"key:1", draft), sealed(), "{room}");
+        }
+        let empty = ring.seal_draft([7; 24], Purpose::Record, b"", Draft::with_room(0));
+        assert_eq!(ring.open(Purpose::Record, b"", &empty).as_deref(), Ok(&b""[..]));
+    }
+
+    #[test]
+    fn it_is_told_whether_the_newest_key_sealed() {
+        assert!(ring(&[1]).is_by_newest(&sealed()));
+        assert!(!ring(&[2, 1]).is_by_newest(&sealed()));
+        for short in [0, 1, 4] {
+            assert!(!ring(&[1]).is_by_newest(&sealed()[..short]), "{short}");
+        }
+    }
+
+    #[test]
     fn every_single_bit_flip_is_noticed() {
         let ring = ring(&[1]);
         for bit in 0..sealed().len() * 8 {
@@ -391,6 +503,20 @@ mod tests {
         assert_eq!(ring(&[1]).open(Purpose::Record, b"", &fresh), Err(OpenError::UnknownKey));
         assert_eq!(ring(&[2]).open(Purpose::Record, b"", &fresh).as_deref(), Ok(&b""[..]));
         assert_eq!(ring(&[2]).open(Purpose::Record, b"key:1", &sealed()), Err(OpenError::UnknownKey));
+    }
+
+    #[test]
+    fn a_mac_is_hmac_over_the_parts_with_their_lengths() {
+        let ring = ring(&[1]);
+        let (_, hkdf) = Hkdf::<Sha256>::extract(Some(SALT), &[1; 32]);
+        let mut key = [0; 64];
+        hkdf.expand(b"mac/consent", &mut key).unwrap();
+        let mut mac = <Hmac<Sha256> as hmac::KeyInit>::new((&key).into());
+        mac.update(b"\0\0\0\x02ab\0\0\0\x01c");
+        for _ in 0..2 {
+            let again: [u8; 32] = mac.clone().finalize().into_bytes().into();
+            assert_eq!(ring.mac(Purpose::Consent, &[b"ab", b"c"]), again);
+        }
     }
 
     #[test]

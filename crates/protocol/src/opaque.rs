@@ -125,13 +125,8 @@ struct Form {
 impl Form {
     fn issue(&self, payload: &[u8], ring: &KeyRing) -> Secret<String> {
         let mac = ring.mac(self.purpose, &self.authenticated(payload));
-        Secret::new(format!(
-            "{}.{VERSION}.{}.{}.{}",
-            self.prefix,
-            ring.current(),
-            base64url::encode(payload),
-            base64url::encode(&mac)
-        ))
+        let key_id = ring.current().to_string();
+        Secret::new([self.prefix, VERSION, &key_id, &base64url::encode(payload), &base64url::encode(&mac)].join("."))
     }
 
     fn parse<const N: usize>(&self, text: &str, ring: &KeyRing) -> Result<[u8; N], OpaqueError> {

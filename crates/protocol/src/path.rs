@@ -1,6 +1,7 @@
 //! The request target as Envoy routes it (RFC 9112 §3.2.1, RFC 3986 §3.3), refused when a back end could read it as
 //! another path.
 
+use std::borrow::Cow;
 use std::fmt;
 
 /// A request target in origin form whose path has one meaning.
@@ -9,11 +10,11 @@ use std::fmt;
 /// step around the rule. Such spellings are refused here rather than normalised: nothing downstream has to agree with
 /// our idea of a normal form.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RoutePath {
-    path: String,
-    query: Option<String>,
+pub struct RoutePath<'a> {
+    path: &'a str,
+    query: Option<&'a str>,
     /// The path percent-decoded and without path parameters: what prefixes are compared with.
-    compared: Vec<u8>,
+    compared: Cow<'a, [u8]>,
 }
 
 /// Why a request target is refused.
@@ -39,12 +40,12 @@ pub enum PathError {
     DotSegment,
 }
 
-impl RoutePath {
+impl<'a> RoutePath<'a> {
     /// Reads the bytes of `:path`, at most 8 KiB.
     ///
     /// # Errors
     /// A [`PathError`] when the target is not in origin form or its path could be read in two ways.
-    pub fn parse(target: &[u8]) -> Result<Self, PathError> {
+    pub fn parse(target: &'a [u8]) -> Result<Self, PathError> {
         if target.len() > MAX_TARGET_BYTES {
             return Err(PathError::TooLong);
         }
@@ -60,32 +61,35 @@ impl RoutePath {
             }
         }
         let target = std::str::from_utf8(target).map_err(|_| PathError::NotAscii)?;
-        let (path, query) = match target.split_once('?') {
-            Some((path, query)) => (path, Some(query.to_owned())),
-            None => (target, None),
-        };
-        let decoded = percent_decode(path.as_bytes()).ok_or(PathError::BadEscape)?;
+        let (path, query) = target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
         if path.contains("//") {
             return Err(PathError::EmptySegment);
         }
+        let decoded = if path.contains('%') {
+            let decoded = percent_decode(path.as_bytes()).ok_or(PathError::BadEscape)?;
+            // A back end that decodes twice must not find a dot segment or backslash that decoding once does not show.
+            if let Some(twice) = percent_decode(&decoded) {
+                check_decoded(&twice)?;
+            }
+            Cow::Owned(decoded)
+        } else {
+            Cow::Borrowed(path.as_bytes())
+        };
         check_decoded(&decoded)?;
-        // A back end that decodes twice must not find a dot segment or backslash that decoding once does not show.
-        if let Some(twice) = percent_decode(&decoded) {
-            check_decoded(&twice)?;
-        }
-        Ok(Self { path: path.to_owned(), query, compared: without_parameters(&decoded) })
+        let compared = if decoded.contains(&b';') { Cow::Owned(without_parameters(&decoded)) } else { decoded };
+        Ok(Self { path, query, compared })
     }
 
     /// The path as sent, without the query.
     #[must_use]
-    pub fn path(&self) -> &str {
-        &self.path
+    pub fn path(&self) -> &'a str {
+        self.path
     }
 
     /// The query as sent, without the `?`; `Some("")` for a bare `?`.
     #[must_use]
-    pub fn query(&self) -> Option<&str> {
-        self.query.as_deref()
+    pub fn query(&self) -> Option<&'a str> {
+        self.query
     }
 
     /// Whether the path is the prefix or lies under it, by whole segments and with exact case.
@@ -122,6 +126,9 @@ impl std::error::Error for PathError {}
 
 /// Decodes `%XX`; `None` at a malformed escape. Decodes once and leaves `+` alone.
 pub(crate) fn percent_decode(bytes: &[u8]) -> Option<Vec<u8>> {
+    if !bytes.contains(&b'%') {
+        return Some(bytes.to_vec());
+    }
     let mut decoded = Vec::with_capacity(bytes.len());
     let mut rest = bytes.iter().copied();
     while let Some(byte) = rest.next() {

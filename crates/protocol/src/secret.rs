@@ -44,6 +44,18 @@ impl<T: Zeroize> Drop for Secret<T> {
     }
 }
 
+/// Overwrites a buffer with zeros, its spare room as well, and empties it.
+///
+/// For buffers of the size of a record: [`Zeroize`] writes byte by byte.
+pub(crate) fn wipe(bytes: &mut Vec<u8>) {
+    let room = bytes.capacity();
+    bytes.clear();
+    bytes.resize(room, 0);
+    // The zeros are read, as far as the compiler knows, so it cannot leave them out.
+    zeroize::optimization_barrier(bytes.as_slice());
+    bytes.clear();
+}
+
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;
@@ -71,6 +83,15 @@ mod tests {
         assert!(!wiped.get());
         drop(secret);
         assert!(wiped.get());
+    }
+
+    #[test]
+    fn a_wiped_buffer_is_empty_and_stays_where_it_is() {
+        let mut bytes = Vec::with_capacity(40);
+        bytes.extend_from_slice(b"hunter2");
+        let place = bytes.as_ptr();
+        wipe(&mut bytes);
+        assert_eq!((bytes.len(), bytes.capacity(), bytes.as_ptr()), (0, 40, place));
     }
 
     #[test]

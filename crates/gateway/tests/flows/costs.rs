@@ -21,11 +21,11 @@ use crate::world::{forwarded, replied, tokens_of};
 /// differs between processors.
 const CEILINGS: [(&str, u64); 6] = [
     ("fast", 2_620),
-    ("cold", 124_500),
-    ("malformed", 36_500),
-    ("unknown key", 45_500),
-    ("login", 2_470_000),
-    ("refresh", 416_000),
+    ("cold", 107_000),
+    ("malformed", 34_000),
+    ("unknown key", 43_000),
+    ("login", 2_105_000),
+    ("refresh", 231_500),
 ];
 
 #[test]

@@ -7,6 +7,7 @@ use portcullis_gateway::fakes::block_on;
 use portcullis_gateway::gateway::Gateway;
 use portcullis_gateway::ports::{Oddity, Store};
 use portcullis_gateway::records::{session_key, upstream_key};
+use portcullis_gateway::register::client_key;
 use portcullis_protocol::jose::jws::Jws;
 use portcullis_protocol::opaque::SessionId;
 use portcullis_storage_api::{Key, Ttl};
@@ -56,6 +57,33 @@ fn a_secret_is_replaced_in_two_steps_and_nobody_notices() {
     let tokens = tokens_of(&world.refresh(&client, &tokens.refresh, &[]));
     forwarded(world.call("/mcp", &tokens.access));
     assert_eq!(world.ports.take_oddities(), []);
+}
+
+#[test]
+fn what_only_lives_on_is_stored_as_it_is() {
+    let world = World::new();
+    let (client, tokens) = world.logged_in();
+    let keys = [client_key(&client), upstream_key(session(&tokens.access), "idp")];
+    let before = keys.map(|key| stored(&world, &key));
+    let tokens = tokens_of(&world.refresh(&client, &tokens.refresh, &[]));
+    assert_eq!(keys.map(|key| stored(&world, &key)), before);
+    assert_eq!(injected(&forwarded(world.call("/mcp", &tokens.access))).1, "Bearer upstream-access-1");
+}
+
+#[test]
+fn a_changed_record_that_lives_on_is_still_not_believed() {
+    let world = World::new();
+    let (client, tokens) = world.logged_in();
+    let key = upstream_key(session(&tokens.access), "idp");
+    let mut changed = stored(&world, &key);
+    *changed.last_mut().unwrap() ^= 1;
+    put(&world, &key, changed);
+    let tokens = tokens_of(&world.refresh(&client, &tokens.refresh, &[]));
+    assert_eq!(replied(world.call("/mcp", &tokens.access)).reason, "upstream_login_required");
+    assert_eq!(world.ports.take_oddities(), [Oddity::Unopenable]);
+    put(&world, &client_key(&client), b"junk".to_vec());
+    assert_eq!(world.refresh(&client, &tokens.refresh, &[]).reason, "unknown_client");
+    assert_eq!(world.ports.take_oddities(), [Oddity::Unopenable]);
 }
 
 #[test]

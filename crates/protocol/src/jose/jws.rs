@@ -1,6 +1,6 @@
 //! Compact JWS texts, read and written (RFC 7515 §3.1 and §7.1, with the hardening of RFC 8725).
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::alg::Alg;
 use crate::base64url;
@@ -139,17 +139,21 @@ pub struct Header<'a> {
 /// The signing input for a header and claims; sign its bytes and pass both to [`attach`].
 #[must_use]
 pub fn encode(header: &Header<'_>, claims: &Value) -> String {
-    let header = json!({ "alg": header.alg.name(), "kid": header.kid, "typ": header.typ });
-    let mut text = base64url::encode(header.to_string().as_bytes());
-    text.push('.');
-    text.push_str(&base64url::encode(claims.to_string().as_bytes()));
-    text
+    encode_text(header, &claims.to_string())
+}
+
+/// As [`encode`], with the claims as the JSON text of an object.
+#[must_use]
+pub fn encode_text(header: &Header<'_>, claims: &str) -> String {
+    let [kid, typ] = [header.kid, header.typ].map(|text| Value::from(text).to_string());
+    let header = [r#"{"alg":""#, header.alg.name(), r#"","kid":"#, &kid, r#","typ":"#, &typ, "}"].concat();
+    [&base64url::encode(header.as_bytes()), ".", &base64url::encode(claims.as_bytes())].concat()
 }
 
 /// The finished compact JWS.
 #[must_use]
 pub fn attach(signing_input: &str, signature: &[u8]) -> String {
-    format!("{signing_input}.{}", base64url::encode(signature))
+    [signing_input, ".", &base64url::encode(signature)].concat()
 }
 
 fn short_string(header: &Members<'_>, name: &'static str) -> Result<Option<String>, JwsError> {
@@ -167,6 +171,8 @@ const REFUSED_MEMBERS: [&str; 7] = ["crit", "b64", "zip", "jwk", "jku", "x5u", "
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn token(header: &str) -> String {
@@ -186,6 +192,15 @@ mod tests {
         assert_eq!((jws.alg(), jws.kid(), jws.typ()), (Alg::Es256, Some("k"), Some("at+jwt")));
         assert_eq!((jws.signing_input(), jws.signature()), (input.as_str(), &b"signature"[..]));
         assert_eq!(jws.payload_bytes(), claims.to_string().as_bytes());
+    }
+
+    #[test]
+    fn no_key_id_can_end_its_own_string() {
+        let kid = "k\",\"alg\":\"none\\\n";
+        let text = attach(&encode_text(&Header { alg: Alg::Es256, kid, typ: "a\"b" }, "{}"), b"signature");
+        let jws = Jws::parse(&text).unwrap();
+        assert_eq!((jws.alg(), jws.kid(), jws.typ()), (Alg::Es256, Some(kid), Some("a\"b")));
+        assert_eq!(jws.payload_bytes(), b"{}");
     }
 
     #[test]

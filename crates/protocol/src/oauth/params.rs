@@ -1,7 +1,6 @@
 //! Parameters of queries and form bodies, `application/x-www-form-urlencoded` (RFC 6749 §3.1, §3.2 and appendix B).
 
 use crate::path::percent_decode;
-use std::collections::BTreeSet;
 use std::fmt;
 use zeroize::Zeroizing;
 
@@ -62,8 +61,11 @@ impl Params {
             let value = Zeroizing::new(decode(halves.next().unwrap_or_default())?);
             pairs.push((name, value));
         }
-        let (mut seen, mut repeated) = (BTreeSet::new(), BTreeSet::new());
-        repeated.extend(pairs.iter().map(|(name, _)| name.as_str()).filter(|name| !seen.insert(*name)));
+        let mut names: Vec<&str> = pairs.iter().map(|(name, _)| name.as_str()).collect();
+        names.sort_unstable();
+        let mut repeated: Vec<&str> =
+            names.iter().zip(names.iter().skip(1)).filter(|(one, next)| one == next).map(|(one, _)| *one).collect();
+        repeated.dedup();
         let repeated = repeated.into_iter().map(str::to_owned).collect();
         Ok(Self { pairs, repeated })
     }
@@ -103,7 +105,9 @@ impl Params {
 /// Encodes pairs for a query or a form body. A space becomes `%20`, which every decoder reads alike.
 #[must_use]
 pub fn encode(pairs: &[(&str, &str)]) -> String {
-    let mut encoded = String::new();
+    let bytes = pairs.iter().map(|(name, value)| name.len().saturating_add(value.len()).saturating_add(2));
+    // Twice the room: URIs are among the values, and every escape takes three bytes.
+    let mut encoded = String::with_capacity(bytes.fold(0, usize::saturating_add).saturating_mul(2));
     for (name, value) in pairs {
         if !encoded.is_empty() {
             encoded.push('&');
@@ -160,6 +164,9 @@ fn decode(encoded: &[u8]) -> Result<String, ParamsError> {
     if !encoded.iter().all(u8::is_ascii_graphic) {
         return Err(ParamsError::BadEncoding);
     }
+    if !encoded.iter().any(|byte| matches!(byte, b'%' | b'+')) {
+        return String::from_utf8(encoded.to_vec()).map_err(|_| ParamsError::NotUtf8);
+    }
     let spaced: Zeroizing<Vec<u8>> =
         Zeroizing::new(encoded.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect());
     let decoded = percent_decode(&spaced).ok_or(ParamsError::BadEncoding)?;
@@ -167,16 +174,22 @@ fn decode(encoded: &[u8]) -> Result<String, ParamsError> {
 }
 
 fn encode_into(encoded: &mut String, text: &str) {
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
-            encoded.push(char::from(byte));
-        } else {
+    let is_unreserved = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~');
+    let digit = |nibble: u8| char::from(if nibble < 10 { b'0' } else { b'A' - 10 }.wrapping_add(nibble));
+    let mut rest = text;
+    // What needs no escape is copied in one piece. Only ASCII does not, so a piece ends between two characters.
+    while let Some(escaped) = rest.bytes().position(|byte| !is_unreserved(byte)) {
+        let (plain, from_escaped) = rest.split_at_checked(escaped).unwrap_or((rest, ""));
+        encoded.push_str(plain);
+        let Some(first) = from_escaped.chars().next() else { return };
+        for byte in first.encode_utf8(&mut [0; 4]).bytes() {
             encoded.push('%');
-            for digit in [byte >> 4, byte & 0xf] {
-                encoded.extend(char::from_digit(u32::from(digit), 16).map(|digit| digit.to_ascii_uppercase()));
-            }
+            encoded.push(digit(byte >> 4));
+            encoded.push(digit(byte & 0xf));
         }
+        rest = from_escaped.get(first.len_utf8()..).unwrap_or_default();
     }
+    encoded.push_str(rest);
 }
 
 /// What an authorization response is made of (RFC 6749 §4.1.2, RFC 9207 §2).

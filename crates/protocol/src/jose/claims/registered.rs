@@ -66,7 +66,8 @@ pub(super) fn string<'a>(claims: &'a Members<'_>, name: &'static str) -> Result<
 /// A required claim that is a string of 1 to 255 characters (OpenID Connect Core §2 for `sub`).
 pub(super) fn short_string<'a>(claims: &'a Members<'_>, name: &'static str) -> Result<&'a str, ClaimError> {
     let text = string(claims, name)?;
-    if text.is_empty() || text.chars().nth(MOST_CHARACTERS).is_some() {
+    // A text has no more characters than bytes.
+    if text.is_empty() || (text.len() > MOST_CHARACTERS && text.chars().nth(MOST_CHARACTERS).is_some()) {
         return Err(ClaimError::Malformed(name));
     }
     Ok(text)

@@ -1,0 +1,147 @@
+"""What each path takes in wasmtime's fuel, which is wasm instructions: a guard against a module that grew dearer.
+
+    python paths.py portcullis_filter.wasm
+
+Prints each figure beside its ceiling, and exits with 1 when one is above it, or so far below that it guards nothing.
+"""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from host import Host, Stream
+from login import GATEWAY, Login, answered, request
+from provider import CLIENT, CLUSTER, ISSUER, Provider, base64url
+
+# Whoever makes something cheaper lowers its ceiling to some 5 % above what is printed here.
+CEILINGS = {
+    "configure": 72_050_000,
+    "none of ours": 5_900,
+    "metadata": 40_170,
+    "refused: no token": 46_140,
+    "refused: malformed": 72_560,
+    "refused: unknown key": 75_930,
+    "register": 163_600,
+    "authorize": 342_100,
+    "consent": 374_300,
+    "callback": 732_800,
+    "token": 369_000,
+    "login": 1_818_000,
+    "cold": 254_100,
+    "fast": 12_130,
+    "refresh": 351_600,
+    "pages after configure": 22,
+    "pages after the run": 23,
+    "bytes of the module": 1_701_000,
+}
+
+
+def main(module: Path) -> int:
+    """Measures, prints, and gives the exit status."""
+    figures = measured(module)
+    faults = []
+    for what, ceiling in CEILINGS.items():
+        figure = figures[what]
+        print(f"{what:<22}{figure:>12,}   ceiling {ceiling:>12,}")
+        if figure > ceiling:
+            faults.append(f"{what}: {figure:,}, and {ceiling:,} are allowed")
+        elif figure <= ceiling // 2:
+            faults.append(f"{what}: {figure:,}; lower the ceiling of {ceiling:,}, or is it not done?")
+    for fault in faults:
+        print(fault, file=sys.stderr)
+    return 1 if faults else 0
+
+
+def measured(module: Path) -> dict[str, int]:
+    """Every figure, by name."""
+    provider = Provider(KEYS / "rsa2048.pkcs8.pem")
+    host = Host(module, json.dumps(CONFIGURATION).encode(), ENVIRONMENT, provider.answer, NOW)
+    host.start()
+    figures = {"configure": host.fuel, "pages after configure": host.pages}
+    laps = [lap(host) for _ in range(FEW + MORE)][FEW:]
+    figures |= {path: sum(each[path] for each in laps) // MORE for path in laps[0]}
+    figures["login"] = sum(figures[step] for step in ("authorize", "consent", "callback", "token"))
+    if host.counters["portcullis.path.fast"] != FEW + MORE or host.counters["portcullis.path.pass"] != FEW + MORE:
+        raise RuntimeError(f"another path was taken: {host.counters}")
+    return figures | {"pages after the run": host.pages, "bytes of the module": module.stat().st_size}
+
+
+def lap(host: Host) -> dict[str, int]:
+    """One passage of every path, with a login of a new user, and what each took. Each has to come out as it should."""
+    login, taken = Login(host), {}
+
+    def take(path: str, passage: Callable[[], T]) -> T:
+        before = host.fuel
+        result = passage()
+        taken[path] = host.fuel - before
+        return result
+
+    sent_on(take("none of ours", lambda: host.send(request("GET", "/elsewhere?a=1"))))
+    answered(take("metadata", lambda: host.send(request("GET", "/.well-known/oauth-protected-resource/mcp"))), "200")
+    # After the first request this asks for the provider's documents.
+    host.tick()
+    take("register", login.register)
+    take("authorize", login.authorize)
+    take("consent", login.consent)
+    take("callback", login.call_back)
+    take("token", login.redeem)
+    unknown = base64url(b'{"alg":"ES256","kid":"another","typ":"at+jwt"}')
+    malformed = login.access_token.split(".", 1)[1]
+    answered(take("refused: no token", lambda: call(host)), "401")
+    answered(take("refused: malformed", lambda: call(host, malformed)), "401")
+    answered(take("refused: unknown key", lambda: call(host, f"{unknown}.e30.{base64url(bytes(64))}")), "401")
+    sent_on(take("cold", lambda: call(host, login.access_token)), login.access_token)
+    sent_on(take("fast", lambda: call(host, login.access_token)), login.access_token)
+    take("refresh", login.refresh)
+    host.now += 1
+    host.tick()
+    return taken
+
+
+def call(host: Host, token: str = "") -> Stream:
+    """A call to the protected resource."""
+    return host.send(request("GET", "/mcp?a=1", [("authorization", f"Bearer {token}")] if token else []))
+
+
+def sent_on(stream: Stream, token: str = "") -> None:
+    """Raises unless the request went on, and without this token."""
+    if not stream.forwarded or f"Bearer {token}" in stream.request.values("authorization"):
+        raise RuntimeError(f"not sent on, or with the client's token: {stream}")
+
+
+T = TypeVar("T")
+FEW, MORE = 4, 16
+NOW = 1_800_000_000
+KEYS = Path(__file__).parents[2] / "crates/protocol/testdata/keys"
+ENVIRONMENT = {
+    "SIGNING_KEY": (KEYS / "p256.pkcs8.pem").read_text(),
+    "SECRET": "a-secret-of-32-bytes-at-the-least",
+    "CLIENT_SECRET": "the-client-secret",
+}
+CONFIGURATION = {
+    "issuer": GATEWAY,
+    "signingKeys": [{"env": "SIGNING_KEY"}],
+    "secrets": [{"env": "SECRET"}],
+    "upstreamProviders": [{
+        "name": "idp",
+        "type": "oidc",
+        "oidcConfig": {
+            "issuerUrl": ISSUER,
+            "cluster": CLUSTER,
+            "clientId": CLIENT,
+            "clientSecret": {"env": "CLIENT_SECRET"},
+        },
+    }],
+    "resources": [{
+        "resource": f"{GATEWAY}/mcp",
+        "match": {"prefix": "/mcp"},
+        "kind": "mcp",
+        "inject": {"type": "upstreamInject", "providerName": "idp"},
+    }],
+    "default": "pass",
+}
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))

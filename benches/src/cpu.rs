@@ -79,16 +79,16 @@ pub fn start_alone(
     Process::start(name, started, pin, log).map_err(|error| error.to_string())
 }
 
-/// Whether processes can be pinned here: there are two processors to tell apart, and `taskset`.
+/// Whether processes can be pinned here: there are two processors to tell apart, and `taskset`. The answer is the same
+/// after this process was pinned itself.
 #[must_use]
 pub fn can_pin() -> bool {
-    let two = std::thread::available_parallelism().is_ok_and(|count| count.get() >= 2);
     let tries = |core: &str| {
         let mut command = Command::new("taskset");
         command.args(["-c", core, "true"]).stdout(Stdio::null()).stderr(Stdio::null());
         command.status().is_ok_and(|status| status.success())
     };
-    two && tries(ENVOY_CORE) && tries(OTHER_CORE)
+    tries(ENVOY_CORE) && tries(OTHER_CORE)
 }
 
 /// Keeps this process, and what it starts from now on, off Envoy's processor.
@@ -104,7 +104,7 @@ pub fn pin_this_process() -> Result<(), String> {
 
 /// The processor for Envoy alone.
 pub const ENVOY_CORE: &str = "0";
-/// Both, for an Envoy with more than one worker.
+/// Both, for an Envoy with more than one worker, and for a start.
 pub const BOTH_CORES: &str = "0,1";
 /// The processor for the load and everything else.
 const OTHER_CORE: &str = "1";

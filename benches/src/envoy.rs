@@ -64,7 +64,8 @@ impl Envoy {
         gateways: &[&Gateway],
         dir: &Path,
     ) -> Result<Self, String> {
-        let mut envoy = Self::launch(workers, listeners, clusters, gateways, dir)?;
+        let processors = if workers == 1 { cpu::ENVOY_CORE } else { cpu::BOTH_CORES };
+        let mut envoy = Self::launch(workers, processors, listeners, clusters, gateways, dir)?;
         let patience = Instant::now() + STARTUP;
         loop {
             envoy.process.check_alive()?;
@@ -78,12 +79,13 @@ impl Envoy {
         }
     }
 
-    /// Starts Envoy with so many workers, and waits for nothing.
+    /// Starts Envoy with so many workers on these processors, where processes can be pinned, and waits for nothing.
     ///
     /// # Errors
     /// When it cannot be started.
     pub fn launch(
         workers: usize,
+        processors: &str,
         listeners: &[Listener],
         clusters: &[(String, At)],
         gateways: &[&Gateway],
@@ -109,7 +111,7 @@ impl Envoy {
         let program = if pinned { PathBuf::from("taskset") } else { binary.clone() };
         let arrange = |command: &mut std::process::Command| {
             if pinned {
-                command.args(["-c", if workers == 1 { cpu::ENVOY_CORE } else { cpu::BOTH_CORES }]).arg(&binary);
+                command.args(["-c", processors]).arg(&binary);
             }
             command.arg("--config-path").arg(&config).arg("--admin-address-path").arg(&admin_file);
             command.args(["--disable-hot-restart", "--log-level", "warning", "--concurrency", &workers.to_string()]);

@@ -32,7 +32,7 @@ pub fn run(rounds: usize, requests: usize, folder: &Path) -> Result<(), String> 
     let (mut ours, mut bare) = (Vec::new(), Vec::new());
     for number in 1..=rounds {
         for (filtered, starts) in [(true, &mut ours), (false, &mut bare)] {
-            let (envoy, took) = start(&gateway, filtered, dir.path())?;
+            let (envoy, took) = start(&gateway, filtered, dir.path(), cpu::BOTH_CORES)?;
             starts.push(Start { took, worked: cpu::used(envoy.id())? });
         }
         tell(&format!("start {number} of {rounds}: {:.3} s, {:.3} s without", seconds(&ours), seconds(&bare)));
@@ -40,7 +40,7 @@ pub fn run(rounds: usize, requests: usize, folder: &Path) -> Result<(), String> 
     let bytes = fs::metadata(place::module()).map_err(text)?.len();
     tell(&format!("{requests} requests with the filter, and without …"));
     let (filtered, sent) = {
-        let (envoy, _) = start(&gateway, true, dir.path())?;
+        let (envoy, _) = start(&gateway, true, dir.path(), cpu::ENVOY_CORE)?;
         // The login lives in this Envoy's memory; without the filter any token will do.
         let login = gateway.log_in()?;
         let bearer = |token: &String| request(&format!("{}/things", rung::OURS), Some(&format!("Bearer {token}")));
@@ -49,7 +49,7 @@ pub fn run(rounds: usize, requests: usize, folder: &Path) -> Result<(), String> 
         let points = memory(&envoy, gateway.port, &sent, requests);
         (points.map_err(|why| format!("{why}\nEnvoy's log:\n{}", envoy.log_tail()))?, sent)
     };
-    let (envoy, _) = start(&gateway, false, dir.path())?;
+    let (envoy, _) = start(&gateway, false, dir.path(), cpu::ENVOY_CORE)?;
     let unfiltered = memory(&envoy, gateway.port, &sent, requests)?;
     let series = |points: &[(usize, f64)]| -> Vec<Value> {
         points.iter().map(|(requests, mib)| json!([requests, round(*mib)])).collect()
@@ -106,14 +106,14 @@ struct Sent {
     others: Vec<Vec<u8>>,
 }
 
-/// Starts Envoy, and tells how long it took until it served a request.
-fn start(gateway: &Gateway, filtered: bool, dir: &Path) -> Result<(Envoy, Duration), String> {
+/// Starts Envoy on these processors, and tells how long it took until it served a request.
+fn start(gateway: &Gateway, filtered: bool, dir: &Path, processors: &str) -> Result<(Envoy, Duration), String> {
     let filter = filtered.then(|| envoy::ours(gateway));
     let listeners = [Listener { port: gateway.port, filter, back_end: None }];
     let clusters = [(gateway.idp_cluster(), At::Port(gateway.idp_port))];
     let request = format!("GET {FIRST} HTTP/1.1\r\nhost: 127.0.0.1:{}\r\n\r\n", gateway.port);
     let begun = Instant::now();
-    let envoy = Envoy::launch(1, &listeners, &clusters, &[gateway], dir)?;
+    let envoy = Envoy::launch(1, processors, &listeners, &clusters, &[gateway], dir)?;
     while !load::ask(gateway.port, request.as_bytes()).is_ok_and(|answer| answer.status == 200) {
         if begun.elapsed() > PATIENCE {
             return Err(format!("Envoy did not serve:\n{}", envoy.log_tail()));

@@ -303,7 +303,7 @@ fn configure(document: &[u8], root: u32) -> Result<Worker, Vec<String>> {
                 }
                 Storage::Bridge(settings) => bridge(settings),
             };
-            (store, InService::fixed(*config, seed))
+            (store, InService::fixed(*config, seed).map_err(|error| vec![error.to_string()])?)
         }
         Compiled::Awaiting(draft) => (bridge(draft.bridge()), InService::watched(SecretWatch::new(*draft), seed)),
     };

@@ -14,7 +14,7 @@ use portcullis_gateway::replies;
 use portcullis_gateway::secret_watch::{Outcome, Patience, SecretWatch};
 use portcullis_gateway::verdict::Settled;
 
-use crate::crypto::HostCrypto;
+use crate::crypto::{HostCrypto, SelfCheckError};
 use crate::host;
 use crate::ports::TaskCalls;
 use crate::worker::Worker;
@@ -28,10 +28,12 @@ pub(crate) struct Service {
 
 impl Service {
     /// Puts a configuration in service.
-    pub(crate) fn new(config: Config, seed: u64) -> Self {
-        let crypto = HostCrypto::checked(&config.signing_keys);
-        log::info!("{crypto}");
-        Self { gateway: Rc::new(Gateway::new(config, seed)), crypto: Rc::new(crypto) }
+    ///
+    /// # Errors
+    /// What the host does not do right with the configuration's keys.
+    pub(crate) fn new(config: Config, seed: u64) -> Result<Self, SelfCheckError> {
+        let crypto = HostCrypto::checked(&config.signing_keys)?;
+        Ok(Self { gateway: Rc::new(Gateway::new(config, seed)), crypto: Rc::new(crypto) })
     }
 }
 
@@ -48,9 +50,12 @@ pub(crate) struct InService {
 
 impl InService {
     /// A gateway for good.
-    pub(crate) fn fixed(config: Config, seed: u64) -> Self {
-        let service = RefCell::new(Some(Service::new(config, seed)));
-        Self { service, watch: None, followed: Cell::new(true), seed }
+    ///
+    /// # Errors
+    /// As [`Service::new`].
+    pub(crate) fn fixed(config: Config, seed: u64) -> Result<Self, SelfCheckError> {
+        let service = RefCell::new(Some(Service::new(config, seed)?));
+        Ok(Self { service, watch: None, followed: Cell::new(true), seed })
     }
 
     /// A gateway as soon as its secrets have come.
@@ -81,11 +86,20 @@ pub(crate) async fn ask(worker: Rc<Worker>, patience: Patience, calls: TaskCalls
     let Some(watch) = &worker.in_service.watch else { return };
     match watch.ask(&calls, &host::variable, patience).await {
         Outcome::Same => {}
-        Outcome::Changed(config) => {
-            worker.counters.count("secrets", "applied");
-            let kid = config.signing_keys.first().map_or("", |key| key.kid());
-            log::info!("the secrets of the bridge are in service; tokens are signed by {kid}");
-            worker.in_service.service.replace(Some(Service::new(*config, worker.in_service.seed)));
+        Outcome::Changed { config, revision } => {
+            let kid = config.signing_keys.first().map_or_else(String::new, |key| key.kid().to_owned());
+            match Service::new(*config, worker.in_service.seed) {
+                Ok(service) => {
+                    worker.counters.count("secrets", "applied");
+                    log::info!("the secrets of the bridge are in service; tokens are signed by {kid}");
+                    worker.in_service.service.replace(Some(service));
+                    watch.serves(revision);
+                }
+                Err(error) => {
+                    worker.counters.count("secrets", "refused");
+                    log::error!("the secrets of the bridge are not put in service: {error}");
+                }
+            }
         }
         Outcome::Refused(problems) => {
             worker.counters.count("secrets", "refused");

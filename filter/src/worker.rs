@@ -86,8 +86,8 @@ impl Waiting {
     /// Every session that is waited for, once.
     pub(crate) fn sessions(&self) -> Vec<SessionId> {
         let waiting = self.undecided.borrow();
-        let sessions: BTreeMap<_, _> =
-            waiting.values().map(|waiter| (*waiter.session.as_bytes(), waiter.session)).collect();
+        let mut sessions = BTreeMap::new();
+        sessions.extend(waiting.values().map(|waiter| (*waiter.session.as_bytes(), waiter.session)));
         sessions.into_values().collect()
     }
 

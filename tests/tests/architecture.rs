@@ -1,7 +1,7 @@
 //! The arrows between the crates go one way: `cipher` ← `protocol` ← `gateway` ← `filter`, and `storage-api` ← `gateway`,
 //! `redis-bridge`; the bridge's operator commands alone also stand on `gateway`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -67,15 +67,7 @@ fn only_the_filter_knows_envoy() {
 
 #[test]
 fn no_part_of_the_product_reaches_the_network_or_starts_threads_by_a_library() {
-    // By the whole graph of the module, not only its direct dependencies.
-    let tree = Command::new(env!("CARGO"))
-        .args(["tree", "-p", "portcullis-filter", "-e", "normal", "--target", "wasm32-wasip1", "--prefix", "none"])
-        .current_dir(place::project())
-        .output()
-        .expect("cargo runs");
-    assert!(tree.status.success(), "{}", String::from_utf8_lossy(&tree.stderr));
-    let tree = String::from_utf8_lossy(&tree.stdout).into_owned();
-    assert!(tree.contains("portcullis-gateway"), "{tree}");
+    let module = module_crates();
     for banned in [
         "tokio",
         "mio",
@@ -87,9 +79,32 @@ fn no_part_of_the_product_reaches_the_network_or_starts_threads_by_a_library() {
         "portcullis-tests",
         "portcullis-benches",
     ] {
-        let named = tree.lines().any(|line| line.split(' ').next() == Some(banned));
-        assert!(!named, "the module is built with {banned}");
+        assert!(!module.contains(banned), "the module is built with {banned}");
     }
+}
+
+#[test]
+fn the_module_is_small_and_leaves_rsa_ecdsa_and_international_names_to_others() {
+    let module = module_crates();
+    for banned in ["rsa", "ecdsa", "jwt-simple", "url", "idna"] {
+        assert!(!module.contains(banned), "the module is built with {banned}");
+    }
+    let bytes = std::fs::metadata(place::module()).expect("the module, by `make module`").len();
+    assert!(bytes <= 1_200_000, "the module has {bytes} bytes");
+}
+
+/// The crates that the module is built with: its whole graph, not only its direct dependencies.
+fn module_crates() -> BTreeSet<String> {
+    let tree = Command::new(env!("CARGO"))
+        .args(["tree", "-p", "portcullis-filter", "-e", "normal", "--target", "wasm32-wasip1", "--prefix", "none"])
+        .current_dir(place::project())
+        .output()
+        .expect("cargo runs");
+    assert!(tree.status.success(), "{}", String::from_utf8_lossy(&tree.stderr));
+    let names = String::from_utf8_lossy(&tree.stdout).into_owned();
+    let names: BTreeSet<String> = names.lines().filter_map(|line| line.split(' ').next().map(str::to_owned)).collect();
+    assert!(names.contains("portcullis-gateway"), "{names:?}");
+    names
 }
 
 fn sources(folder: &Path) -> Vec<PathBuf> {

@@ -9,7 +9,7 @@ use tokio::sync::OnceCell;
 
 mod stage;
 
-use stage::{assert_error, assert_unseen, challenge, log_in, preflight, unique};
+use stage::{RsaPart, assert_error, assert_unseen, challenge, contradictory_rsa_key, log_in, preflight, unique};
 
 #[tokio::test]
 async fn the_authorization_server_is_described_where_each_kind_of_client_looks() {
@@ -291,6 +291,16 @@ async fn a_secret_that_is_not_there_refuses_the_configuration_by_name() {
         "upstreamProviders[0].oidcConfig.clientSecret: the environment variable NO_SUCH_SECRET is not set",
     ] {
         assert!(refusal.contains(problem), "no {problem:?} in {refusal}");
+    }
+}
+
+#[tokio::test]
+async fn a_signing_key_whose_halves_do_not_fit_refuses_the_configuration() {
+    for part in [RsaPart::Modulus, RsaPart::PrivateExponent] {
+        let key = contradictory_rsa_key(part);
+        let refusal = refusal_of(json!({ "signingKeys": [{ "env": "SIGNING_KEY" }, { "inline": key }] })).await;
+        assert!(refusal.contains("portcullis: this host does not sign with the key"), "{refusal}");
+        assert!(!key.lines().any(|line| refusal.contains(line)), "a key is in the log");
     }
 }
 

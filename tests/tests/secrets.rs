@@ -18,7 +18,7 @@ use tempfile::TempDir;
 
 mod stage;
 
-use stage::{log_in, until};
+use stage::{RsaPart, contradictory_rsa_key, log_in, until};
 
 #[tokio::test]
 async fn every_secret_is_replaced_without_a_restart_and_nobody_notices() {
@@ -70,6 +70,14 @@ async fn every_secret_is_replaced_without_a_restart_and_nobody_notices() {
     put(&files, "signing-keys", &format!("{second}{first}-----BEGIN PRIVATE KEY-----\n{CANARY}\n"));
     until("it is refused", async || counted(&bed, "refused").await >= 2).await;
     let refusal = "are not put in service: signingKeys[0]: key 3: the PEM block is malformed";
+    assert!(bed.envoy_log().contains(refusal), "{}", bed.envoy_log());
+    assert_eq!(keys(&bed).await, [kid_of(&second), kid_of(&first)]);
+    assert_serves(&bed, &others).await;
+
+    // Nor does a well-formed key that the host cannot sign with.
+    put(&files, "signing-keys", &format!("{second}{first}{}", contradictory_rsa_key(RsaPart::Modulus)));
+    until("it is refused", async || counted(&bed, "refused").await >= 4).await;
+    let refusal = "are not put in service: this host does not sign with the key";
     assert!(bed.envoy_log().contains(refusal), "{}", bed.envoy_log());
     assert_eq!(keys(&bed).await, [kid_of(&second), kid_of(&first)]);
     assert_serves(&bed, &others).await;

@@ -16,14 +16,13 @@ use std::fmt;
 use portcullis_protocol::jose::key::SigningKey;
 use portcullis_protocol::key_ring::KeyRing;
 use portcullis_protocol::oauth::scope::ScopeSet;
+use portcullis_protocol::web_url::{WebUrl, WebUrlError};
 use portcullis_storage_api::wire::{self, BUCKET_CAPACITY, SecretName};
-use url::Url;
 
 use self::document::Document;
 pub use self::document::{DefaultAction, ResourceKind};
 use self::duration::seconds;
 pub use self::provider::Provider;
-pub(crate) use self::provider::authority as provider_authority;
 pub use self::resource::{Injector, Resource};
 pub use self::secrets::{Compiled, Draft};
 pub use self::storage::{BridgeSettings, Storage};
@@ -198,26 +197,29 @@ impl Compiler<'_> {
 
     fn issuer(&mut self, text: &str, development: bool) -> Option<Issuer> {
         let path = "issuer";
-        let Ok(url) = Url::parse(text) else {
-            return self.problem(path, "must be an absolute https URL");
-        };
-        let https = url.scheme() == "https";
+        let url = self.web_url(path, text)?;
+        let https = url.is_https();
         let allowed = https || (development && is_loopback_http(&url));
         if !allowed {
             return self.problem(path, "must be https; http is only for loopback with \"development\": true");
         }
-        if url.query().is_some() || url.fragment().is_some() || !url.username().is_empty() || url.password().is_some() {
-            return self.problem(path, "must have no query, fragment or user name");
-        }
         // Clients compare issuers byte by byte (RFC 8414 §3.3), so the text itself must be the canonical one.
-        let canonical = url.as_str().strip_suffix('/').unwrap_or(url.as_str());
+        let canonical = url.to_string();
+        let canonical = canonical.strip_suffix('/').unwrap_or(&canonical);
         if text != canonical {
             return self.problem(path, format!("must be written as {canonical}"));
         }
-        let origin = url.origin().ascii_serialization();
-        let authority = origin.split_once("://").map(|(_, authority)| authority.to_owned())?;
         let path = url.path().trim_end_matches('/').to_owned();
-        Some(Issuer { url: canonical.to_owned(), origin, authority, path, https })
+        Some(Issuer { url: canonical.to_owned(), origin: url.origin(), authority: url.authority(), path, https })
+    }
+
+    /// The URL of an issuer: OpenID Connect Discovery §3 and RFC 8414 §2 know neither query nor fragment there.
+    fn web_url(&mut self, path: &str, text: &str) -> Option<WebUrl> {
+        match WebUrl::parse(text) {
+            Ok(url) if url.query().is_none() => Some(url),
+            Ok(_) | Err(WebUrlError::UserOrFragment) => self.problem(path, "must have no query, fragment or user name"),
+            Err(WebUrlError::NotAbsolute) => self.problem(path, "must be an absolute https URL"),
+        }
     }
 
     fn lifespans(&mut self, written: &document::TokenLifespans, development: bool) -> Option<Lifespans> {
@@ -292,8 +294,8 @@ impl Compiler<'_> {
 }
 
 /// Whether a URL is plain http to this very machine.
-fn is_loopback_http(url: &Url) -> bool {
-    url.scheme() == "http" && matches!(url.host_str(), Some("127.0.0.1" | "[::1]" | "localhost"))
+fn is_loopback_http(url: &WebUrl) -> bool {
+    !url.is_https() && url.is_loopback()
 }
 
 fn is_image_data_uri(text: &str) -> bool {

@@ -295,7 +295,7 @@ fn evict(records: &mut Vec<Record<'_>>, room: usize) -> Result<(), StoreError> {
     if used <= room {
         return Ok(());
     }
-    records.sort_by_key(|record| (!is_expendable(record.tag), record.expires));
+    records.sort_unstable_by_key(|record| (!is_expendable(record.tag), record.expires, record.version));
     let mut dropped: usize = 0;
     for record in records.iter() {
         if used <= room || !is_expendable(record.tag) {

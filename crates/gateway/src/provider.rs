@@ -13,10 +13,10 @@ use portcullis_protocol::json::{self, Limits};
 use portcullis_protocol::oauth::params;
 use portcullis_protocol::oauth::pkce::CodeVerifier;
 use portcullis_protocol::secret::Secret;
+use portcullis_protocol::web_url::WebUrl;
 use serde_json::{Map, Value};
-use url::Url;
 
-use crate::config::{Provider, provider_authority};
+use crate::config::Provider;
 use crate::gateway::Gateway;
 use crate::ports::{CallReply, CallRequest, Ports};
 
@@ -273,12 +273,12 @@ fn read_discovery(provider: &Provider, document: &Map<String, Value>) -> Result<
         return Err(ProviderError::NotUnderstood("the discovery document names another issuer"));
     }
     let authorization_endpoint = text("authorization_endpoint")
-        .and_then(|endpoint| Url::parse(endpoint).ok())
-        .filter(|url| url.scheme() == "https" || provider.plain_http)
+        .and_then(|endpoint| WebUrl::parse(endpoint).ok())
+        .filter(|url| url.is_https() || provider.plain_http)
         .ok_or(ProviderError::NotUnderstood("the discovery document has no https authorization_endpoint"))?;
     let target = |name: &'static str| {
         text(name)
-            .and_then(|endpoint| Url::parse(endpoint).ok())
+            .and_then(|endpoint| WebUrl::parse(endpoint).ok())
             .and_then(|url| Target::at(provider, &url))
             .ok_or(ProviderError::Misconfigured("an endpoint of the provider lies at a host without a cluster"))
     };
@@ -291,17 +291,13 @@ fn read_discovery(provider: &Provider, document: &Map<String, Value>) -> Result<
 
 impl Target {
     /// The endpoint at a URL, if its authority has a cluster: a document must not be able to send us elsewhere.
-    fn at(provider: &Provider, url: &Url) -> Option<Self> {
-        if url.scheme() != "https" && !provider.plain_http {
+    fn at(provider: &Provider, url: &WebUrl) -> Option<Self> {
+        if !url.is_https() && !provider.plain_http {
             return None;
         }
-        let authority = provider_authority(url)?;
+        let authority = url.authority();
         let cluster = provider.clusters.get(&authority)?.clone();
-        let path = match url.query() {
-            Some(query) => format!("{}?{query}", url.path()),
-            None => url.path().to_owned(),
-        };
-        Some(Self { cluster, authority, path })
+        Some(Self { cluster, authority, path: url.request_target() })
     }
 
     /// Reads a JSON document.

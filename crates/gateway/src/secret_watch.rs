@@ -37,8 +37,13 @@ pub enum Patience {
 pub enum Outcome {
     /// The secrets are those that were known.
     Same,
-    /// They are to be served from now on.
-    Changed(Box<Config>),
+    /// They are to be served from now on, if the host can work with them.
+    Changed {
+        /// What they make.
+        config: Box<Config>,
+        /// What to tell [`SecretWatch::serves`] once they are served.
+        revision: Revision,
+    },
     /// They make no configuration; nothing changes until they do.
     Refused(Vec<Problem>),
     /// They did not come; nothing changes.
@@ -123,6 +128,11 @@ impl SecretWatch {
         }
     }
 
+    /// Takes note of the secrets that are served from now on.
+    pub fn serves(&self, revision: Revision) {
+        self.serving.set(Some(revision));
+    }
+
     async fn fetch<P: Fetch>(&self, ports: &P, patience: Patience) -> Result<SecretsAnswer, Trouble> {
         let known = self.known.get();
         let wait = match patience {
@@ -162,10 +172,7 @@ impl SecretWatch {
             return Outcome::Same;
         }
         match self.draft.compile(env, &secrets) {
-            Ok(config) => {
-                self.serving.set(Some(revision));
-                Outcome::Changed(Box::new(config))
-            }
+            Ok(config) => Outcome::Changed { config: Box::new(config), revision },
             Err(problems) => Outcome::Refused(problems),
         }
     }

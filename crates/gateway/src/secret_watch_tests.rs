@@ -60,14 +60,22 @@ fn refusal(cause: RefusalCause, secret: Option<&str>) -> CallReply {
 
 fn ask(watch: &SecretWatch, ports: &FakePorts, reply: Result<CallReply, CallError>) -> Outcome {
     ports.expect_call("redis-bridge", "/v1/secrets", reply);
-    block_on(watch.ask(ports, &|_| None, Patience::Long))
+    served(watch, block_on(watch.ask(ports, &|_| None, Patience::Long)))
+}
+
+/// Serves what an outcome brings, as every host does that can.
+fn served(watch: &SecretWatch, outcome: Outcome) -> Outcome {
+    if let Outcome::Changed { revision, .. } = &outcome {
+        watch.serves(*revision);
+    }
+    outcome
 }
 
 /// An outcome in a word: the algorithm that signs from now on, the first problem, the trouble.
 fn told(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Same => "same".to_owned(),
-        Outcome::Changed(config) => config.signing_keys[0].alg().name().to_owned(),
+        Outcome::Changed { config, .. } => config.signing_keys[0].alg().name().to_owned(),
         Outcome::Refused(problems) => problems[0].to_string(),
         Outcome::Unavailable { trouble, new } => format!("{trouble}{}", if *new { "" } else { " (again)" }),
     }
@@ -103,6 +111,18 @@ fn a_change_is_given_once() {
 }
 
 #[test]
+fn what_the_host_could_not_serve_is_not_taken_for_what_is_served() {
+    let (watch, ports) = (watch(), FakePorts::new(1_800_000_000));
+    ask(&watch, &ports, Ok(keys(1, KEY)));
+    ports.expect_call("redis-bridge", "/v1/secrets", Ok(keys(2, OTHER_KEY)));
+    assert_eq!(told(&block_on(watch.ask(&ports, &|_| None, Patience::Long))), "EdDSA");
+    assert_eq!(told(&ask(&watch, &ports, Ok(keys(2, OTHER_KEY)))), "same");
+    // What is still served was put back, and then the other once more.
+    assert_eq!(told(&ask(&watch, &ports, Ok(keys(1, KEY)))), "same");
+    assert_eq!(told(&ask(&watch, &ports, Ok(keys(2, OTHER_KEY)))), "EdDSA");
+}
+
+#[test]
 fn an_answer_that_was_overtaken_changes_nothing() {
     let (watch, ports) = (watch(), FakePorts::new(1_800_000_000));
     ask(&watch, &ports, Ok(keys(1, KEY)));
@@ -123,7 +143,7 @@ struct Overtaken<'a> {
 impl Fetch for Overtaken<'_> {
     async fn fetch(&self, _: crate::ports::CallRequest) -> Result<CallReply, CallError> {
         self.ports.expect_call("redis-bridge", "/v1/secrets", Ok(keys(2, OTHER_KEY)));
-        let other = self.watch.ask(self.ports, &|_| None, Patience::None).await;
+        let other = served(self.watch, self.watch.ask(self.ports, &|_| None, Patience::None).await);
         assert_eq!(told(&other), "EdDSA");
         Ok(unchanged(1))
     }

@@ -2,6 +2,7 @@
 
 pub mod alg;
 pub mod claims;
+mod der;
 pub mod ecdsa_der;
 pub mod jws;
 pub mod key;

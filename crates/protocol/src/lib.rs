@@ -5,7 +5,8 @@
 //! matched redirect URI, a granted scope) has a private constructor: holding one is the proof.
 //!
 //! Reading order: [`oauth`] (one file a rule of OAuth 2.1), [`jose`] (keys, signatures, claims), [`opaque`] (codes and
-//! refresh tokens), [`key_ring`] (sealing and MACs), then the small values: [`http`], [`path`], [`bearer`], [`secret`].
+//! refresh tokens), [`key_ring`] (sealing and MACs), then the small values: [`http`], [`path`], [`bearer`], [`secret`],
+//! [`web_url`].
 
 pub mod base64url;
 pub mod bearer;
@@ -18,3 +19,4 @@ pub mod oauth;
 pub mod opaque;
 pub mod path;
 pub mod secret;
+pub mod web_url;

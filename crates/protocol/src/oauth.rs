@@ -12,4 +12,4 @@ pub mod resource;
 pub mod scope;
 pub mod token;
 
-mod uri;
+pub(crate) mod uri;

@@ -3,6 +3,8 @@
 
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use portcullis_tests::browser::Browser;
 use portcullis_tests::http::{Request, Response};
 use portcullis_tests::oauth_client::{OAuthClient, Tokens};
@@ -20,6 +22,27 @@ pub async fn log_in(bed: &Testbed, user: &str) -> (OAuthClient, Tokens) {
 /// A registered client of the HTTP resource.
 pub async fn client(bed: &Testbed) -> OAuthClient {
     OAuthClient::discover(&bed.api_resource()).await.register().await
+}
+
+/// An RSA key in PEM whose modulus or private exponent has one bit changed: well-formed, and its halves do not fit.
+pub fn contradictory_rsa_key(part: RsaPart) -> String {
+    let pem = include_str!("../../../crates/protocol/testdata/keys/rsa2048.pkcs1.pem");
+    let body: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
+    let mut der = STANDARD.decode(body).expect("base64");
+    // Behind 11 bytes the modulus, behind 277 the private exponent, of 256 bytes each.
+    der[match part {
+        RsaPart::Modulus => 150,
+        RsaPart::PrivateExponent => 400,
+    }] ^= 1;
+    let body = STANDARD.encode(der);
+    let lines: Vec<&str> = body.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).expect("ASCII")).collect();
+    format!("-----BEGIN RSA PRIVATE KEY-----\n{}\n-----END RSA PRIVATE KEY-----\n", lines.join("\n"))
+}
+
+/// The half of an RSA key that is changed.
+pub enum RsaPart {
+    Modulus,
+    PrivateExponent,
 }
 
 /// The challenge of the HTTP resource: the bare one, or with the error and its description.

@@ -19,7 +19,7 @@ pub struct Document {
     /// trailing slash, query or fragment.
     pub issuer: String,
     /// Keys that sign access tokens, as PEM: EC P-256 or P-384, RSA of 2048 bits or more, Ed25519. The first signs, all
-    /// verify and are published. An RSA key signs fast only through Envoy's own `sign` function.
+    /// verify and are published. Envoy itself signs, with all but Ed25519.
     pub signing_keys: Vec<SecretRef>,
     /// Gateway secrets of at least 32 bytes. The first seals stored records and authenticates codes and refresh tokens;
     /// all are accepted, so that a secret can be replaced without logging anyone out.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use portcullis_protocol::secret::Secret;
-use url::Url;
+use portcullis_protocol::web_url::WebUrl;
 
 use super::document::{OidcConfig, UpstreamProvider};
 use super::{Compiler, is_loopback_http};
@@ -69,9 +69,9 @@ impl Compiler<'_> {
         };
         self.check_provider_fields(&path, oidc);
         let (issuer, client_secret) = (issuer?, client_secret?);
-        let authority = authority(&issuer)?;
-        let mut clusters: BTreeMap<String, String> =
-            oidc.clusters.iter().map(|(host, cluster)| (host.to_ascii_lowercase(), cluster.clone())).collect();
+        let authority = issuer.authority();
+        let mut clusters = BTreeMap::new();
+        clusters.extend(oidc.clusters.iter().map(|(host, cluster)| (host.to_ascii_lowercase(), cluster.clone())));
         clusters.insert(authority.clone(), oidc.cluster.clone());
         Some(Provider {
             name: Rc::from(only.name.as_str()),
@@ -84,22 +84,16 @@ impl Compiler<'_> {
             scope: oidc.scopes.join(" "),
             subject_claim: oidc.subject_claim.clone(),
             extra_parameters: oidc.additional_authorization_params.clone().into_iter().collect(),
-            plain_http: issuer.scheme() == "http",
+            plain_http: !issuer.is_https(),
         })
     }
 
-    fn provider_issuer(&mut self, path: &str, text: &str, development: bool) -> Option<Url> {
-        let Ok(url) = Url::parse(text) else {
-            return self.problem(path, "must be an absolute https URL");
-        };
-        if url.query().is_some() || url.fragment().is_some() || !url.username().is_empty() {
-            return self.problem(path, "must have no query, fragment or user name");
+    fn provider_issuer(&mut self, path: &str, text: &str, development: bool) -> Option<WebUrl> {
+        let url = self.web_url(path, text)?;
+        if url.is_https() || (development && is_loopback_http(&url)) {
+            return Some(url);
         }
-        match url.scheme() {
-            "https" => Some(url),
-            _ if development && is_loopback_http(&url) => Some(url),
-            _ => self.problem(path, "must be https; http is only for loopback with \"development\": true"),
-        }
+        self.problem(path, "must be https; http is only for loopback with \"development\": true")
     }
 
     fn check_provider_fields(&mut self, path: &str, oidc: &OidcConfig) {
@@ -122,15 +116,6 @@ impl Compiler<'_> {
             }
         }
     }
-}
-
-/// The authority of a URL as Envoy's clusters are listed by: host, and the port when it is not the scheme's default.
-pub(crate) fn authority(url: &Url) -> Option<String> {
-    let host = url.host_str()?;
-    Some(match url.port() {
-        Some(port) => format!("{host}:{port}"),
-        None => host.to_owned(),
-    })
 }
 
 fn is_dns_label(name: &str) -> bool {

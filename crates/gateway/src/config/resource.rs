@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use portcullis_protocol::oauth::resource::ResourceUri;
 use portcullis_protocol::oauth::scope::ScopeSet;
-use url::Url;
+use portcullis_protocol::web_url::WebUrl;
 
 use super::document::{self, Document, Inject, ResourceKind};
 use super::{Compiler, Issuer};
@@ -97,11 +97,11 @@ impl Compiler<'_> {
         }
         let injector = self.injector(&format!("{path}.inject"), &written.inject, document);
         let (uri, scopes) = (uri?, scopes?);
-        let url = Url::parse(uri.as_str()).ok()?;
+        let url = WebUrl::parse(uri.as_str()).ok()?;
         let metadata_path = format!("/.well-known/oauth-protected-resource{}", url.path().trim_end_matches('/'));
         Some(Resource {
             name: Rc::from(uri.as_str()),
-            metadata_url: format!("{}{metadata_path}", url.origin().ascii_serialization()),
+            metadata_url: format!("{}{metadata_path}", url.origin()),
             metadata_path,
             uri,
             prefix: prefix?,

@@ -113,7 +113,7 @@ pub struct SignedClaims<'a> {
 /// Checks a token's signature with the one key of the set that may check it.
 ///
 /// `check` gets the key, the algorithm, the message and the signature in JOSE form, and says whether the signature is
-/// good; it is the host's function or [`PublicKey::verify`]. It is called at most once, and never for an unknown `kid`.
+/// good; it is the host's function or [`PublicKey::verify_eddsa`]. It is called at most once, and never for an unknown `kid`.
 ///
 /// # Errors
 /// [`SignatureError`].

@@ -62,7 +62,9 @@ impl<'a> Members<'a> {
             Member::Whole(number) => Value::from(number),
             Member::Other(value) => value,
         };
-        self.0.into_iter().map(|(name, member)| (name.into_owned(), value(member))).collect()
+        let mut map = Map::new();
+        map.extend(self.0.into_iter().map(|(name, member)| (name.into_owned(), value(member))));
+        map
     }
 
     fn has_repetition(&self) -> bool {

@@ -1,27 +1,31 @@
 //! URIs of redirects and resources, taken apart strictly (RFC 3986 §3).
 //!
-//! A URI is accepted only when this reading and the WHATWG reading of browsers (the `url` crate) agree on the host, so
-//! there is no spelling that we check as one host and a browser visits as another.
+//! A host is accepted only in the one spelling that browsers leave as it is (WHATWG URL §3.5), so there is none that we
+//! check as one host and a browser visits as another. An international name is in its ASCII form already; what stands
+//! behind `xn--` is not decoded, since a browser that finds fault with it visits nothing.
+
+use std::fmt::Display;
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::str::FromStr;
 
 use crate::path::{PathError, check_decoded, percent_decode};
-use url::Url;
 
 /// The parts of a hierarchical URI; scheme and host in lower case, the rest as written.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct UriParts {
-    pub(super) scheme: String,
+pub(crate) struct UriParts {
+    pub(crate) scheme: String,
     /// What follows `//`, without the port for `http` and `https`; `None` when there is no `//`.
-    pub(super) host: Option<String>,
+    pub(crate) host: Option<String>,
     /// The port as written, 1 to 65535; only read for `http` and `https`.
-    pub(super) port: Option<u16>,
-    pub(super) path: String,
+    pub(crate) port: Option<u16>,
+    pub(crate) path: String,
     /// The raw query; `Some("")` for a bare `?`.
-    pub(super) query: Option<String>,
+    pub(crate) query: Option<String>,
 }
 
 /// Why text is not such a URI.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum UriError {
+pub(crate) enum UriError {
     TooLong,
     BadCharacter,
     Fragment,
@@ -33,7 +37,7 @@ pub(super) enum UriError {
 }
 
 impl UriParts {
-    pub(super) fn parse(text: &str) -> Result<Self, UriError> {
+    pub(crate) fn parse(text: &str) -> Result<Self, UriError> {
         if text.len() > MAX_BYTES {
             return Err(UriError::TooLong);
         }
@@ -67,27 +71,21 @@ impl UriParts {
         let (host, port) = match authority {
             Some(authority) if authority.contains('@') => return Err(UriError::UserInfo),
             Some(authority) if is_web => split_port(authority)?,
-            Some(authority) => (Some(authority.to_ascii_lowercase()), None),
+            Some(authority) if is_private_authority(authority) => (Some(authority.to_ascii_lowercase()), None),
+            Some(_) => return Err(UriError::BadHost),
             None if is_web => return Err(UriError::BadHost),
             None => (None, None),
         };
-        if host.as_deref().is_some_and(|host| host.contains(['*', '%'])) {
-            return Err(UriError::BadHost);
-        }
-        let parsed = Url::parse(text).map_err(|_| UriError::BadHost)?;
-        if is_web && parsed.host_str() != host.as_deref() {
-            return Err(UriError::BadHost);
-        }
         Ok(Self { scheme, host, port, path, query })
     }
 
     /// Whether the host is one of the three that RFC 8252 §7.3 and §8.3 lead to, by its exact text.
-    pub(super) fn is_loopback(&self) -> bool {
+    pub(crate) fn is_loopback(&self) -> bool {
         matches!(self.host.as_deref(), Some("localhost" | "127.0.0.1" | "[::1]"))
     }
 
     /// Host and port as they follow `//`.
-    pub(super) fn authority(&self) -> String {
+    pub(crate) fn authority(&self) -> String {
         let host = self.host.as_deref().unwrap_or_default();
         self.port.map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
     }
@@ -110,11 +108,39 @@ fn split_port(authority: &str) -> Result<(Option<String>, Option<u16>), UriError
         Some((host, port)) => (host, Some(parse_port(port)?)),
         None => (authority, None),
     };
-    // A trailing dot names the same host in another spelling.
-    if host.is_empty() || host.ends_with('.') {
-        return Err(UriError::BadHost);
+    let host = host.to_ascii_lowercase();
+    if is_host(&host) { Ok((Some(host), port)) } else { Err(UriError::BadHost) }
+}
+
+/// Whether a host in lower case is one that browsers leave as it is.
+fn is_host(host: &str) -> bool {
+    if let Some(address) = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        // Browsers write an IPv4 address within an IPv6 one in hexadecimal, Rust with dots: neither spelling is taken.
+        return !address.contains('.') && is_canonical::<Ipv6Addr>(address);
     }
-    Ok((Some(host.to_ascii_lowercase()), port))
+    // A name that ends in a number is read as an IPv4 address, in many spellings.
+    let last = host.rsplit('.').next().unwrap_or_default();
+    let hexadecimal = last.strip_prefix("0x").is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    if hexadecimal || last.bytes().all(|byte| byte.is_ascii_digit()) {
+        return is_canonical::<Ipv4Addr>(host);
+    }
+    // A trailing dot, an empty last label, names the same host in another spelling.
+    host.split('.').all(|label| !label.is_empty() && label != "xn--" && label.bytes().all(is_label_byte))
+}
+
+fn is_label_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')
+}
+
+fn is_canonical<A: FromStr + Display>(address: &str) -> bool {
+    address.parse::<A>().is_ok_and(|parsed| parsed.to_string() == address)
+}
+
+/// Whether browsers read this as the authority of a scheme that is not theirs: nothing, or a name and at most a port.
+fn is_private_authority(authority: &str) -> bool {
+    let (name, port) = authority.split_once(':').map_or((authority, None), |(name, port)| (name, Some(port)));
+    let port_is_good = port.is_none_or(|port| !name.is_empty() && parse_port(port).is_ok());
+    port_is_good && name.bytes().all(|byte| is_label_byte(byte) || b".~!$&'()+,;=".contains(&byte))
 }
 
 fn parse_port(digits: &str) -> Result<u16, UriError> {
@@ -137,3 +163,94 @@ fn is_uri_byte(byte: u8) -> bool {
 }
 
 const MAX_BYTES: usize = 2048;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use url::Url;
+
+    use super::*;
+
+    fn host(text: &str) -> Option<String> {
+        UriParts::parse(text).ok().and_then(|parts| parts.host)
+    }
+
+    #[test]
+    fn hosts_that_browsers_leave_as_they_are_are_taken() {
+        for name in [
+            "a.example",
+            "a-b.c_d.example",
+            "xn--bcher-kva.example",
+            "127.0.0.1",
+            "[::1]",
+            "[2001:db8::1:0:0:1]",
+            "1.a",
+        ] {
+            assert_eq!(host(&format!("https://{name}/")).as_deref(), Some(name));
+            assert_eq!(Url::parse(&format!("https://{name}/")).unwrap().host_str(), Some(name));
+        }
+        assert_eq!(host("HTTPS://A.Example:8443").as_deref(), Some("a.example"));
+    }
+
+    #[test]
+    fn hosts_that_browsers_read_as_another_or_not_at_all_are_refused() {
+        for name in [
+            "",
+            ".",
+            "a.example.",
+            "a..example",
+            ".example",
+            "*.example",
+            "a%2eexample",
+            "127.1",
+            "2130706433",
+            "0x7f.1",
+            "127.0.0.01",
+            "0177.0.0.1",
+            "1.2.3.4.5",
+            "a.0x",
+            "a.1",
+            "256.0.0.1",
+            "[::01]",
+            "[0:0:0:0:0:0:0:1]",
+            "[::ffff:127.0.0.1]",
+            "[::ffff:7f00:1]",
+            "[::127.0.0.1]",
+            "[fe80::1%25eth0]",
+            "[::1",
+            "::1",
+            "[]",
+            "a!b",
+            "a;b",
+        ] {
+            assert_eq!(host(&format!("https://{name}/")), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn the_authority_of_a_private_scheme_is_a_name_and_at_most_a_port() {
+        for authority in ["", "localhost", "vendor.plugin", "auth:8080"] {
+            assert!(UriParts::parse(&format!("app://{authority}/cb")).is_ok(), "{authority}");
+            assert!(Url::parse(&format!("app://{authority}/cb")).is_ok(), "{authority}");
+        }
+        for authority in [":80", "a:", "a:0", "a:99999", "a:b", "a:1:2", "[::1", "a[b", "a%zz", "a*", "a%2fb"] {
+            assert!(UriParts::parse(&format!("app://{authority}/cb")).is_err(), "{authority}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_browser_visits_the_host_that_was_read_or_none(
+            name in "([a-zA-Z0-9.:x_!*\\[\\]-]{1,16}|[0-9a-fx.]{1,12}|\\[[0-9a-f:.]{2,16}\\]|(xn--)?[a-z0-9-]{1,8}(\\.[a-z0-9]{1,4}){0,3})",
+            port in "(:[0-9]{1,6})?",
+        ) {
+            let text = format!("https://{name}{port}/cb");
+            if let Ok(parts) = UriParts::parse(&text) {
+                match Url::parse(&text) {
+                    Ok(visited) => prop_assert_eq!(visited.host_str(), parts.host.as_deref()),
+                    Err(_) => prop_assert!(name.to_ascii_lowercase().contains("xn--"), "{}", text),
+                }
+            }
+        }
+    }
+}

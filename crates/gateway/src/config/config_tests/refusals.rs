@@ -147,7 +147,7 @@ fn an_issuer_that_clients_could_not_compare_is_refused() {
         ("http://gateway.example", "must be https"),
         ("http://127.0.0.1:8080", "must be https; http is only for loopback with \"development\": true"),
         ("http://127.0.0.1.example", "must be https"),
-        ("ftp://gateway.example", "must be https"),
+        ("ftp://gateway.example", "must be an absolute https URL"),
         ("https://gateway.example?a", "must have no query"),
         ("https://gateway.example#a", "must have no query"),
         ("https://user@gateway.example", "must have no query, fragment or user name"),
@@ -156,8 +156,8 @@ fn an_issuer_that_clients_could_not_compare_is_refused() {
         ("https://gateway.example/auth/", "must be written as https://gateway.example/auth"),
         ("https://GATEWAY.example", "must be written as https://gateway.example"),
         ("https://gateway.example:443", "must be written as https://gateway.example"),
-        ("https://gateway.example/a/../b", "must be written as https://gateway.example/b"),
-        (" https://gateway.example", "must be written as https://gateway.example"),
+        ("https://gateway.example/a/../b", "must be an absolute https URL"),
+        (" https://gateway.example", "must be an absolute https URL"),
     ] {
         let problem = problem_at("/issuer", json!(issuer));
         assert!(problem.starts_with("issuer: ") && problem.contains(complaint), "{issuer}: {problem}");

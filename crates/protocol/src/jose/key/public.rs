@@ -1,23 +1,17 @@
 //! Public keys: from JWK, to JWK, and checking signatures with them.
 
 use ed25519_compact::{PublicKey as Ed25519, Signature as Ed25519Signature};
-use jwt_simple::algorithms::{ECDSAP256PublicKeyLike as _, ECDSAP384PublicKeyLike as _};
-use jwt_simple::algorithms::{ES256PublicKey, ES384PublicKey, Ed25519PublicKey, EdDSAPublicKeyLike as _};
-use p256::ecdsa::signature::Verifier as _;
-use rsa::pkcs8::EncodePublicKey as _;
-use rsa::sha2::{Digest as _, Sha256, Sha384, Sha512};
-use rsa::traits::PublicKeyParts as _;
-use rsa::{BigUint, Pkcs1v15Sign, RsaPublicKey};
 use serde_json::{Map, Value, json};
 
 use crate::base64url;
 use crate::digest::sha256;
 use crate::jose::alg::Alg;
+use crate::jose::der::{self, BIT_STRING, NULL, OBJECT_IDENTIFIER, SEQUENCE};
 
 /// A public key that checks signatures. A value of this type is sound: on its curve, of a safe size.
 #[derive(Debug, Clone)]
 pub struct PublicKey {
-    material: Material,
+    pub(super) material: Material,
     kid: Option<String>,
     /// The one algorithm that the key's JWK allows, when it names one.
     only: Option<Alg>,
@@ -52,10 +46,16 @@ pub enum JwkError {
 
 #[derive(Debug, Clone)]
 pub(super) enum Material {
-    P256(ES256PublicKey),
-    P384(ES384PublicKey),
-    Rsa(RsaPublicKey),
-    Ed25519(Ed25519PublicKey),
+    /// An uncompressed point (SEC 1 §2.3.3).
+    P256(Vec<u8>),
+    /// An uncompressed point.
+    P384(Vec<u8>),
+    /// Integers from the most significant byte, without leading zeros.
+    Rsa {
+        n: Vec<u8>,
+        e: Vec<u8>,
+    },
+    Ed25519(Ed25519),
 }
 
 impl PublicKey {
@@ -72,15 +72,21 @@ impl PublicKey {
         }
         let material = match (required(jwk, "kty")?, optional(jwk, "crv")?) {
             ("EC", Some("P-256")) => {
-                Material::P256(ES256PublicKey::from_bytes(&point(jwk, 32)?).map_err(|_| JwkError::NotOnCurve)?)
+                let point = point(jwk, 32)?;
+                p256::PublicKey::from_sec1_bytes(&point).map_err(|_| JwkError::NotOnCurve)?;
+                Material::P256(point)
             }
             ("EC", Some("P-384")) => {
-                Material::P384(ES384PublicKey::from_bytes(&point(jwk, 48)?).map_err(|_| JwkError::NotOnCurve)?)
+                let point = point(jwk, 48)?;
+                p384::PublicKey::from_sec1_bytes(&point).map_err(|_| JwkError::NotOnCurve)?;
+                Material::P384(point)
             }
-            ("OKP", Some("Ed25519")) => Material::Ed25519(
-                Ed25519PublicKey::from_bytes(&bytes(jwk, "x", 32)?).map_err(|_| JwkError::NotOnCurve)?,
-            ),
-            ("RSA", None) => Material::Rsa(rsa_key(jwk)?),
+            ("OKP", Some("Ed25519")) => {
+                let key = Ed25519::from_slice(&bytes(jwk, "x", 32)?).map_err(|_| JwkError::Member("x"))?;
+                key.validate().map_err(|_| JwkError::NotOnCurve)?;
+                Material::Ed25519(key)
+            }
+            ("RSA", None) => rsa_key(jwk)?,
             _ => return Ok(None),
         };
         let kid = match optional(jwk, "kid")? {
@@ -94,14 +100,14 @@ impl PublicKey {
                 _ => return Ok(None),
             },
         };
-        let spki_der = material.spki_der()?;
+        let spki_der = material.spki_der().ok_or(JwkError::Member("n"))?;
         Ok(Some(Self { material, kid, only, spki_der }))
     }
 
     /// The public half of one of our own keys, bound to the key's algorithm and named by its thumbprint.
     pub(super) fn of_signing_key(material: Material, alg: Alg) -> Result<Self, JwkError> {
         let kid = Some(material.thumbprint());
-        let spki_der = material.spki_der()?;
+        let spki_der = material.spki_der().ok_or(JwkError::Member("n"))?;
         Ok(Self { material, kid, only: Some(alg), spki_der })
     }
 
@@ -150,26 +156,38 @@ impl PublicKey {
         fits(self.family(), alg) && self.only.is_none_or(|only| only == alg)
     }
 
-    /// Checks a signature in JOSE form, in pure Rust. `false` for every defect: an algorithm that the key does not
-    /// accept, a wrong length, a wrong form, a wrong signature.
+    /// Checks a signature of EdDSA in JOSE form (RFC 8037 §3.1), which Envoy does not do. `false` for every defect, and
+    /// for a key that is for another algorithm.
     #[must_use]
-    pub fn verify(&self, alg: Alg, message: &[u8], signature: &[u8]) -> bool {
-        if !self.accepts(alg) {
-            return false;
-        }
-        match &self.material {
-            Material::P256(key) => p256::ecdsa::Signature::from_slice(signature)
-                .is_ok_and(|signature| key.public_key().as_ref().verify(message, &signature).is_ok()),
-            Material::P384(key) => p384::ecdsa::Signature::from_slice(signature)
-                .is_ok_and(|signature| key.public_key().as_ref().verify(message, &signature).is_ok()),
-            Material::Ed25519(key) => Ed25519Signature::from_slice(signature)
-                .is_ok_and(|signature| AsRef::<Ed25519>::as_ref(key.public_key()).verify(message, &signature).is_ok()),
-            Material::Rsa(key) => verify_rsa(key, alg, message, signature),
-        }
+    pub fn verify_eddsa(&self, message: &[u8], signature: &[u8]) -> bool {
+        let Material::Ed25519(key) = &self.material else { return false };
+        Ed25519Signature::from_slice(signature).is_ok_and(|signature| key.verify(message, &signature).is_ok())
     }
 }
 
 impl Family {
+    /// The kind of key that the content of an AlgorithmIdentifier names.
+    pub(super) fn of_algorithm(algorithm: &[u8]) -> Option<Self> {
+        Self::ALL.into_iter().find(|family| family.algorithm() == algorithm)
+    }
+
+    /// The kind of key on the curve that this OBJECT IDENTIFIER names.
+    pub(super) fn of_curve(identifier: &[u8]) -> Option<Self> {
+        Self::ALL.into_iter().find(|family| family.algorithm().strip_prefix(EC_KEY) == Some(identifier))
+    }
+
+    /// The content of the AlgorithmIdentifier of such a key (RFC 5480 §2.1.1, RFC 3279 §2.3.1, RFC 8410 §3).
+    pub(super) const fn algorithm(self) -> &'static [u8] {
+        match self {
+            Self::P256 => &[6, 7, 42, 134, 72, 206, 61, 2, 1, 6, 8, 42, 134, 72, 206, 61, 3, 1, 7],
+            Self::P384 => &[6, 7, 42, 134, 72, 206, 61, 2, 1, 6, 5, 43, 129, 4, 0, 34],
+            Self::Rsa => &[OBJECT_IDENTIFIER, 9, 42, 134, 72, 134, 247, 13, 1, 1, 1, NULL, 0],
+            Self::Ed25519 => &[OBJECT_IDENTIFIER, 3, 43, 101, 112],
+        }
+    }
+
+    const ALL: [Self; 4] = [Self::P256, Self::P384, Self::Rsa, Self::Ed25519];
+
     const fn only_alg(self) -> Option<Alg> {
         match self {
             Self::P256 => Some(Alg::Es256),
@@ -181,41 +199,45 @@ impl Family {
 }
 
 impl Material {
-    const fn family(&self) -> Family {
+    pub(super) const fn family(&self) -> Family {
         match self {
             Self::P256(_) => Family::P256,
             Self::P384(_) => Family::P384,
-            Self::Rsa(_) => Family::Rsa,
+            Self::Rsa { .. } => Family::Rsa,
             Self::Ed25519(_) => Family::Ed25519,
         }
     }
 
-    fn spki_der(&self) -> Result<Vec<u8>, JwkError> {
+    /// What a SubjectPublicKeyInfo has as its bits.
+    pub(super) fn public_bits(&self) -> Vec<u8> {
         match self {
-            Self::P256(key) => key.to_der().map_err(|_| JwkError::NotOnCurve),
-            Self::P384(key) => key.to_der().map_err(|_| JwkError::NotOnCurve),
-            Self::Ed25519(key) => Ok(key.to_der()),
-            Self::Rsa(key) => key.to_public_key_der().map(|der| der.into_vec()).map_err(|_| JwkError::RsaModulus),
+            Self::P256(point) | Self::P384(point) => point.clone(),
+            Self::Ed25519(key) => key.to_vec(),
+            Self::Rsa { n, e } => rsa_public_key(n, e).unwrap_or_default(),
         }
+    }
+
+    fn spki_der(&self) -> Option<Vec<u8>> {
+        let algorithm = der::element(SEQUENCE, &[self.family().algorithm()])?;
+        let bits = der::element(BIT_STRING, &[&[0], &self.public_bits()])?;
+        der::element(SEQUENCE, &[&algorithm, &bits]).map(|der| der.to_vec())
     }
 
     /// The members that define the key (RFC 7638 §3.2), without any optional one.
     fn required_members(&self) -> Map<String, Value> {
         let members = match self {
-            Self::P256(key) => ec_members("P-256", &key.public_key().to_bytes_uncompressed()),
-            Self::P384(key) => ec_members("P-384", &key.public_key().to_bytes_uncompressed()),
-            Self::Ed25519(key) => vec![
-                ("crv", "Ed25519".to_owned()),
-                ("kty", "OKP".to_owned()),
-                ("x", base64url::encode(&key.to_bytes())),
-            ],
-            Self::Rsa(key) => vec![
-                ("e", base64url::encode(&key.e().to_bytes_be())),
-                ("kty", "RSA".to_owned()),
-                ("n", base64url::encode(&key.n().to_bytes_be())),
-            ],
+            Self::P256(point) => ec_members("P-256", point),
+            Self::P384(point) => ec_members("P-384", point),
+            Self::Ed25519(key) => {
+                vec![("crv", "Ed25519".to_owned()), ("kty", "OKP".to_owned()), ("x", base64url::encode(key.as_slice()))]
+            }
+            Self::Rsa { n, e } => {
+                vec![("e", base64url::encode(e)), ("kty", "RSA".to_owned()), ("n", base64url::encode(n))]
+            }
         };
-        members.into_iter().map(|(name, value)| (name.to_owned(), Value::String(value))).collect()
+        let mut map = Map::new();
+        map.extend(members.into_iter().map(|(name, value)| (name.to_owned(), Value::String(value))));
+        map
     }
 
     fn thumbprint(&self) -> String {
@@ -234,20 +256,6 @@ const fn fits(family: Family, alg: Alg) -> bool {
             | (Family::Ed25519, Alg::EdDsa)
             | (Family::Rsa, Alg::Rs256 | Alg::Rs384 | Alg::Rs512)
     )
-}
-
-fn verify_rsa(key: &RsaPublicKey, alg: Alg, message: &[u8], signature: &[u8]) -> bool {
-    // RFC 8017 §8.2.2 step 1; the padding check behind it does not see leading zeros.
-    if signature.len() != key.size() {
-        return false;
-    }
-    let checked = match alg {
-        Alg::Rs256 => key.verify(Pkcs1v15Sign::new::<Sha256>(), &Sha256::digest(message), signature),
-        Alg::Rs384 => key.verify(Pkcs1v15Sign::new::<Sha384>(), &Sha384::digest(message), signature),
-        Alg::Rs512 => key.verify(Pkcs1v15Sign::new::<Sha512>(), &Sha512::digest(message), signature),
-        Alg::Es256 | Alg::Es384 | Alg::EdDsa => return false,
-    };
-    checked.is_ok()
 }
 
 /// RFC 7517 §4.2 and §4.3: both members are optional, and each, when present, must allow signature checks.
@@ -285,23 +293,32 @@ fn ec_members(curve: &str, uncompressed: &[u8]) -> Vec<(&'static str, String)> {
     vec![("crv", curve.to_owned()), ("kty", "EC".to_owned()), ("x", base64url::encode(x)), ("y", base64url::encode(y))]
 }
 
-fn rsa_key(jwk: &Map<String, Value>) -> Result<RsaPublicKey, JwkError> {
+fn rsa_key(jwk: &Map<String, Value>) -> Result<Material, JwkError> {
     let integer = |name| match base64url::decode(required(jwk, name)?) {
-        Ok(bytes) if bytes.len() <= LONGEST_RSA_BYTES => Ok(BigUint::from_bytes_be(&bytes)),
+        Ok(bytes) if bytes.len() <= LONGEST_RSA_BYTES => Ok(der::without_zeros(&bytes).to_vec()),
         _ => Err(JwkError::Member(name)),
     };
     let (n, e) = (integer("n")?, integer("e")?);
     check_rsa(&n, &e)?;
-    RsaPublicKey::new_with_max_size(n, e, MOST_RSA_BITS).map_err(|_| JwkError::RsaExponent)
+    Ok(Material::Rsa { n, e })
 }
 
-/// The sizes that are accepted of any RSA key, ours or others' (RFC 7518 §3.3; the upper bound keeps a check cheap).
-pub(super) fn check_rsa(n: &BigUint, e: &BigUint) -> Result<(), JwkError> {
-    let is_odd = |value: &BigUint| value.to_bytes_le().first().is_some_and(|low| low & 1 == 1);
-    if !(LEAST_RSA_BITS..=MOST_RSA_BITS).contains(&n.bits()) || !is_odd(n) {
+/// RFC 8017 A.1.1.
+fn rsa_public_key(n: &[u8], e: &[u8]) -> Option<Vec<u8>> {
+    der::element(SEQUENCE, &[&der::unsigned(n)?, &*der::unsigned(e)?]).map(|der| der.to_vec())
+}
+
+/// The sizes that are accepted of any RSA key, ours or others' (RFC 7518 §3.3; the upper bound keeps a check cheap). Both
+/// integers come from the most significant byte, without leading zeros.
+pub(super) fn check_rsa(n: &[u8], e: &[u8]) -> Result<(), JwkError> {
+    let is_odd = |bytes: &[u8]| bytes.last().is_some_and(|low| low & 1 == 1);
+    let top_is_full = n.first().is_some_and(|top| top & 0x80 != 0);
+    let large_enough = n.len() > LEAST_RSA_BYTES || (n.len() == LEAST_RSA_BYTES && top_is_full);
+    if !large_enough || n.len() > MOST_RSA_BYTES || !is_odd(n) {
         return Err(JwkError::RsaModulus);
     }
-    if *e < BigUint::from(LEAST_RSA_EXPONENT) || e.bits() > MOST_RSA_EXPONENT_BITS || !is_odd(e) {
+    // 65537 is the least of three bytes that has its lowest bit set.
+    if !(3..=4).contains(&e.len()) || !is_odd(e) {
         return Err(JwkError::RsaExponent);
     }
     Ok(())
@@ -309,9 +326,11 @@ pub(super) fn check_rsa(n: &BigUint, e: &BigUint) -> Result<(), JwkError> {
 
 const LONGEST_KID: usize = 256;
 const UNCOMPRESSED: u8 = 4;
-const LEAST_RSA_BITS: usize = 2048;
-const MOST_RSA_BITS: usize = 8192;
+/// 2048 bits.
+const LEAST_RSA_BYTES: usize = 256;
+/// 8192 bits.
+const MOST_RSA_BYTES: usize = 1024;
 /// One byte more than the largest modulus, for encoders that prepend a zero.
-const LONGEST_RSA_BYTES: usize = MOST_RSA_BITS / 8 + 1;
-const LEAST_RSA_EXPONENT: u32 = 65537;
-const MOST_RSA_EXPONENT_BITS: usize = 32;
+const LONGEST_RSA_BYTES: usize = MOST_RSA_BYTES + 1;
+/// The OBJECT IDENTIFIER of a key on any elliptic curve; that of the curve follows.
+const EC_KEY: &[u8] = &[OBJECT_IDENTIFIER, 7, 42, 134, 72, 206, 61, 2, 1];

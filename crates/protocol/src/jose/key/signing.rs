@@ -2,30 +2,26 @@
 
 use std::fmt;
 
-use hmac::{Hmac, Mac as _};
-use jwt_simple::algorithms::{ECDSAP256KeyPairLike as _, ECDSAP384KeyPairLike as _, EdDSAKeyPairLike as _};
-use jwt_simple::algorithms::{ES256KeyPair, ES384KeyPair, Ed25519KeyPair};
-use p256::ecdsa::signature::Signer as _;
-use p256::pkcs8::{ObjectIdentifier, PrivateKeyInfoRef, SecretDocument};
-use rand_chacha::ChaCha20Rng;
-use rand_chacha::rand_core::SeedableRng as _;
-use rsa::pkcs1::DecodeRsaPrivateKey as _;
-use rsa::pkcs8::{DecodePrivateKey as _, EncodePrivateKey as _};
-use rsa::sha2::{Digest as _, Sha256};
-use rsa::traits::PublicKeyParts as _;
-use rsa::{Pkcs1v15Sign, RsaPrivateKey};
+use ed25519_compact::{KeyPair, Seed};
+use p256::elliptic_curve::sec1::ToSec1Point as _;
+use zeroize::Zeroizing;
 
-use super::public::{Material, PublicKey, check_rsa};
+use super::public::{Family, JwkError, Material, PublicKey, check_rsa};
+#[cfg(feature = "rust-signatures")]
+use super::rust_signatures::Signer;
 use crate::jose::alg::Alg;
+use crate::jose::der::{self, Der, OCTET_STRING, SEQUENCE};
 use crate::secret::Secret;
 
 /// A private key that signs with one algorithm: P-256 for ES256, P-384 for ES384, RSA for RS256, Ed25519 for EdDSA.
 pub struct SigningKey {
-    signer: Signer,
     alg: Alg,
     public: PublicKey,
     kid: String,
     pkcs8_der: Secret<Vec<u8>>,
+    ed25519: Option<KeyPair>,
+    #[cfg(feature = "rust-signatures")]
+    pub(super) signer: Signer,
 }
 
 /// Why a PEM text is not a signing key.
@@ -66,17 +62,6 @@ impl fmt::Display for KeyError {
 
 impl std::error::Error for KeyError {}
 
-/// The signature could not be computed; with a key that passed [`SigningKey::from_pem`] this means a broken library.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SignError;
-
-enum Signer {
-    P256(ES256KeyPair),
-    P384(ES384KeyPair),
-    Rsa(Box<RsaPrivateKey>),
-    Ed25519(Ed25519KeyPair),
-}
-
 impl SigningKey {
     /// Reads the first private key of a PEM text: PKCS#8 (`PRIVATE KEY`), SEC1 (`EC PRIVATE KEY`) or PKCS#1
     /// (`RSA PRIVATE KEY`). Blocks before it, such as `EC PARAMETERS`, are skipped.
@@ -108,21 +93,7 @@ impl SigningKey {
     }
 
     fn from_block(block: &str) -> Result<Self, KeyError> {
-        let (label, document) = SecretDocument::from_pem(block).map_err(|_| KeyError::Pem)?;
-        let signer = match label {
-            "PRIVATE KEY" => Signer::from_pkcs8(document.as_bytes()),
-            "EC PRIVATE KEY" => Signer::from_sec1(document.as_bytes()),
-            "RSA PRIVATE KEY" => {
-                Signer::from_rsa(RsaPrivateKey::from_pkcs1_der(document.as_bytes()).map_err(|_| KeyError::Der)?)
-            }
-            "ENCRYPTED PRIVATE KEY" => Err(KeyError::Encrypted),
-            _ => Err(KeyError::UnsupportedAlgorithm),
-        }?;
-        let alg = signer.alg();
-        let public = PublicKey::of_signing_key(signer.public(), alg).map_err(|_| KeyError::Inconsistent)?;
-        let kid = public.thumbprint();
-        let pkcs8_der = signer.pkcs8_der()?;
-        Ok(Self { signer, alg, public, kid, pkcs8_der })
+        Parts::from_block(block)?.key()
     }
 
     /// The one algorithm that the key signs with.
@@ -149,41 +120,10 @@ impl SigningKey {
         self.pkcs8_der.expose()
     }
 
-    /// Signs a message in pure Rust and gives the signature in JOSE form (RFC 7518 §3.3 and §3.4, RFC 8037 §3.1).
-    ///
-    /// The same message always has the same signature: ECDSA nonces follow RFC 6979.
-    ///
-    /// # Errors
-    /// [`SignError`].
-    pub fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignError> {
-        match &self.signer {
-            Signer::P256(key) => {
-                let signature: p256::ecdsa::Signature =
-                    key.key_pair().as_ref().try_sign(message).map_err(|_| SignError)?;
-                Ok(signature.to_bytes().to_vec())
-            }
-            Signer::P384(key) => {
-                let signature: p384::ecdsa::Signature =
-                    key.key_pair().as_ref().try_sign(message).map_err(|_| SignError)?;
-                Ok(signature.to_bytes().to_vec())
-            }
-            Signer::Ed25519(key) => Ok(key.key_pair().as_ref().sk.sign(message, None).to_vec()),
-            Signer::Rsa(key) => {
-                let mut blinding = self.blinding(message)?;
-                key.sign_with_rng(&mut blinding, Pkcs1v15Sign::new::<Sha256>(), &Sha256::digest(message))
-                    .map_err(|_| SignError)
-            }
-        }
-    }
-
-    /// Blinding for RSA, so that the time of a signature says nothing about the key. No randomness is at hand here; an
-    /// attacker cannot predict this stream without the key itself.
-    fn blinding(&self, message: &[u8]) -> Result<ChaCha20Rng, SignError> {
-        let mut seed =
-            <Hmac<sha2::Sha256> as hmac::KeyInit>::new_from_slice(self.pkcs8_der()).map_err(|_| SignError)?;
-        seed.update(b"rsa blinding");
-        seed.update(message);
-        Ok(ChaCha20Rng::from_seed(seed.finalize().into_bytes().into()))
+    /// Signs a message in JOSE form (RFC 8037 §3.1) if the key is for EdDSA, which Envoy does not do; `None` if it is not.
+    #[must_use]
+    pub fn sign_eddsa(&self, message: &[u8]) -> Option<Vec<u8>> {
+        self.ed25519.as_ref().map(|pair| pair.sk.sign(message, None).to_vec())
     }
 }
 
@@ -193,76 +133,174 @@ impl fmt::Debug for SigningKey {
     }
 }
 
-impl Signer {
-    fn from_pkcs8(der: &[u8]) -> Result<Self, KeyError> {
-        let info = PrivateKeyInfoRef::try_from(der).map_err(|_| KeyError::Der)?;
-        match info.algorithm.oid {
-            EC => match info.algorithm.parameters_oid() {
-                Ok(P256) => ES256KeyPair::from_der(der).map(Self::P256).map_err(|_| KeyError::Inconsistent),
-                Ok(P384) => ES384KeyPair::from_der(der).map(Self::P384).map_err(|_| KeyError::Inconsistent),
-                Ok(_) => Err(KeyError::UnsupportedAlgorithm),
-                Err(_) => Err(KeyError::Der),
-            },
-            RSA => Self::from_rsa(RsaPrivateKey::from_pkcs8_der(der).map_err(|_| KeyError::Der)?),
-            ED25519 => Ed25519KeyPair::from_der(der).map(Self::Ed25519).map_err(|_| KeyError::Der),
+/// What a private key is made of, once it is known to be sound. Whether the private half of an RSA key fits its public
+/// half is left to whoever computes with it.
+struct Parts {
+    material: Material,
+    /// The content of PKCS#8's `privateKey`.
+    private: Zeroizing<Vec<u8>>,
+    ed25519: Option<KeyPair>,
+}
+
+impl Parts {
+    fn from_block(block: &str) -> Result<Self, KeyError> {
+        let (label, document) = pem_rfc7468::decode_vec(block.as_bytes()).map_err(|_| KeyError::Pem)?;
+        let document = Zeroizing::new(document);
+        let mut reader = Der::new(&document);
+        let content = reader.sequence().ok_or(KeyError::Pem)?;
+        reader.end().ok_or(KeyError::Pem)?;
+        match label {
+            "PRIVATE KEY" => Self::from_pkcs8(content),
+            "EC PRIVATE KEY" => Self::from_sec1(content, None),
+            "RSA PRIVATE KEY" => Self::from_pkcs1(content, &document),
+            "ENCRYPTED PRIVATE KEY" => Err(KeyError::Encrypted),
             _ => Err(KeyError::UnsupportedAlgorithm),
         }
     }
 
-    fn from_sec1(der: &[u8]) -> Result<Self, KeyError> {
-        use p256::pkcs8::EncodePrivateKey as _;
-
-        // The curve is an optional member of SEC1, so the key is tried on both; its length fits only one.
-        if let Ok(key) = p256::SecretKey::from_sec1_der(der) {
-            let der = key.to_pkcs8_der().map_err(|_| KeyError::Der)?;
-            return ES256KeyPair::from_der(der.as_bytes()).map(Self::P256).map_err(|_| KeyError::Inconsistent);
+    /// RFC 5958 §2, both versions. Attributes are of no interest.
+    fn from_pkcs8(mut info: Der<'_>) -> Result<Self, KeyError> {
+        let mut read = || {
+            let version = info.unsigned()?;
+            let algorithm = info.element(SEQUENCE)?;
+            let private = info.element(OCTET_STRING)?;
+            info.optional(CONTEXT_0)?;
+            let public = info.optional(CONTEXT_1_PRIMITIVE)?;
+            // Only the second version has room for a public half, and is there for its sake.
+            matches!((version, public), ([], None) | ([1], Some(_))).then_some((algorithm, private, public))
+        };
+        let (algorithm, private, public) = read().ok_or(KeyError::Der)?;
+        info.end().ok_or(KeyError::Der)?;
+        let family = Family::of_algorithm(algorithm).ok_or(KeyError::UnsupportedAlgorithm)?;
+        let mut content = Der::new(private);
+        let parts = match family {
+            Family::P256 | Family::P384 => {
+                let key = content.sequence().ok_or(KeyError::Der)?;
+                Self::from_sec1(key, Some(family))
+            }
+            Family::Rsa => {
+                let key = content.sequence().ok_or(KeyError::Der)?;
+                Self::from_pkcs1(key, private)
+            }
+            Family::Ed25519 => Self::from_seed(content.element(OCTET_STRING).ok_or(KeyError::Der)?, private),
+        }?;
+        content.end().ok_or(KeyError::Der)?;
+        match public.map(der::whole_bytes) {
+            Some(Some(public)) if public != parts.material.public_bits() => Err(KeyError::Inconsistent),
+            Some(None) => Err(KeyError::Der),
+            Some(Some(_)) | None => Ok(parts),
         }
-        let key = p384::SecretKey::from_sec1_der(der).map_err(|_| KeyError::UnsupportedAlgorithm)?;
-        let der = key.to_pkcs8_der().map_err(|_| KeyError::Der)?;
-        ES384KeyPair::from_der(der.as_bytes()).map(Self::P384).map_err(|_| KeyError::Inconsistent)
     }
 
-    fn from_rsa(key: RsaPrivateKey) -> Result<Self, KeyError> {
-        use super::public::JwkError;
+    /// RFC 5915 §3. The curve is an optional member; without it the key's length tells which it is.
+    fn from_sec1(mut key: Der<'_>, family: Option<Family>) -> Result<Self, KeyError> {
+        let mut read = || {
+            let version = key.unsigned()?;
+            let scalar = key.element(OCTET_STRING)?;
+            let curve = key.optional(CONTEXT_0)?;
+            let public = match key.optional(CONTEXT_1)? {
+                Some(public) => {
+                    let mut public = Der::new(public);
+                    let bits = public.bits()?;
+                    public.end()?;
+                    Some(bits)
+                }
+                None => None,
+            };
+            (version == [1]).then_some((scalar, curve, public))
+        };
+        let (scalar, curve, public) = read().ok_or(KeyError::Der)?;
+        key.end().ok_or(KeyError::Der)?;
+        let family = match (family, curve.map(Family::of_curve)) {
+            (_, Some(None)) => return Err(KeyError::UnsupportedAlgorithm),
+            (Some(family), Some(Some(curve))) if family != curve => return Err(KeyError::Inconsistent),
+            (Some(family), _) | (None, Some(Some(family))) => family,
+            (None, None) if scalar.len() == 32 => Family::P256,
+            (None, None) if scalar.len() == 48 => Family::P384,
+            (None, None) => return Err(KeyError::UnsupportedAlgorithm),
+        };
+        let (material, length) = match family {
+            Family::P384 => (p384_point(scalar).map(Material::P384), 48),
+            Family::P256 | Family::Rsa | Family::Ed25519 => (p256_point(scalar).map(Material::P256), 32),
+        };
+        // RFC 5915 §3: the scalar has the curve's length. A shorter one may be meant for another curve.
+        let material = material.filter(|_| scalar.len() == length).ok_or(KeyError::Inconsistent)?;
+        if public.is_some_and(|public| public != material.public_bits()) {
+            return Err(KeyError::Inconsistent);
+        }
+        let private = || {
+            let scalar = der::element(OCTET_STRING, &[scalar])?;
+            let bits = der::element(der::BIT_STRING, &[&[0], &material.public_bits()])?;
+            der::element(SEQUENCE, &[&ONE, &scalar, &*der::element(CONTEXT_1, &[&bits])?])
+        };
+        let private = private().ok_or(KeyError::Der)?;
+        Ok(Self { material, private, ed25519: None })
+    }
 
-        match check_rsa(key.n(), key.e()) {
-            Ok(()) if key.n().bits() > MOST_RSA_BITS => Err(KeyError::RsaSize),
+    /// RFC 8017 A.1.2, of two primes. `der` is the whole of the key.
+    fn from_pkcs1(mut key: Der<'_>, der: &[u8]) -> Result<Self, KeyError> {
+        let mut read = || {
+            let version = key.unsigned()?;
+            let (n, e) = (key.unsigned()?, key.unsigned()?);
+            // d, p, q, d mod (p-1), d mod (q-1), 1/q mod p.
+            for _ in 0..6 {
+                key.unsigned()?;
+            }
+            version.is_empty().then_some((n, e))
+        };
+        let (n, e) = read().ok_or(KeyError::Der)?;
+        key.end().ok_or(KeyError::Der)?;
+        match check_rsa(n, e) {
+            Ok(()) if n.len() > MOST_RSA_BYTES => Err(KeyError::RsaSize),
             Ok(()) => {
-                key.validate().map_err(|_| KeyError::Inconsistent)?;
-                Ok(Self::Rsa(Box::new(key)))
+                let material = Material::Rsa { n: n.to_vec(), e: e.to_vec() };
+                Ok(Self { material, private: Zeroizing::new(der.to_vec()), ed25519: None })
             }
             Err(JwkError::RsaExponent) => Err(KeyError::RsaExponent),
             Err(JwkError::RsaModulus | JwkError::Member(_) | JwkError::NotOnCurve) => Err(KeyError::RsaSize),
         }
     }
 
-    const fn alg(&self) -> Alg {
-        match self {
-            Self::P256(_) => Alg::Es256,
-            Self::P384(_) => Alg::Es384,
-            Self::Rsa(_) => Alg::Rs256,
-            Self::Ed25519(_) => Alg::EdDsa,
-        }
+    /// RFC 8410 §7. `der` is the seed as an OCTET STRING.
+    fn from_seed(seed: &[u8], der: &[u8]) -> Result<Self, KeyError> {
+        let pair = KeyPair::from_seed(Seed::from_slice(seed).map_err(|_| KeyError::Der)?);
+        let (material, private) = (Material::Ed25519(pair.pk), Zeroizing::new(der.to_vec()));
+        Ok(Self { material, private, ed25519: Some(pair) })
     }
 
-    fn public(&self) -> Material {
-        match self {
-            Self::P256(key) => Material::P256(key.public_key()),
-            Self::P384(key) => Material::P384(key.public_key()),
-            Self::Rsa(key) => Material::Rsa(key.to_public_key()),
-            Self::Ed25519(key) => Material::Ed25519(key.public_key()),
-        }
+    fn key(self) -> Result<SigningKey, KeyError> {
+        let family = self.material.family();
+        let pkcs8_der = || {
+            let algorithm = der::element(SEQUENCE, &[family.algorithm()])?;
+            der::element(SEQUENCE, &[&ZERO, &algorithm, &*der::element(OCTET_STRING, &[&self.private])?])
+        };
+        let pkcs8_der = pkcs8_der().ok_or(KeyError::Der)?;
+        let alg = match family {
+            Family::P256 => Alg::Es256,
+            Family::P384 => Alg::Es384,
+            Family::Rsa => Alg::Rs256,
+            Family::Ed25519 => Alg::EdDsa,
+        };
+        let public = PublicKey::of_signing_key(self.material, alg).map_err(|_| KeyError::Inconsistent)?;
+        Ok(SigningKey {
+            alg,
+            kid: public.thumbprint(),
+            public,
+            #[cfg(feature = "rust-signatures")]
+            signer: Signer::new(alg, &pkcs8_der)?,
+            pkcs8_der: Secret::new(pkcs8_der.to_vec()),
+            ed25519: self.ed25519,
+        })
     }
+}
 
-    fn pkcs8_der(&self) -> Result<Secret<Vec<u8>>, KeyError> {
-        match self {
-            Self::P256(key) => key.to_der().map_err(|_| KeyError::Inconsistent),
-            Self::P384(key) => key.to_der().map_err(|_| KeyError::Inconsistent),
-            Self::Rsa(key) => key.to_pkcs8_der().map(|der| der.as_bytes().to_vec()).map_err(|_| KeyError::Inconsistent),
-            Self::Ed25519(key) => Ok(key.to_der()),
-        }
-        .map(Secret::new)
-    }
+/// The public half of a private scalar, as an uncompressed point.
+fn p256_point(scalar: &[u8]) -> Option<Vec<u8>> {
+    Some(p256::SecretKey::from_slice(scalar).ok()?.public_key().to_sec1_point(false).as_bytes().to_vec())
+}
+
+fn p384_point(scalar: &[u8]) -> Option<Vec<u8>> {
+    Some(p384::SecretKey::from_slice(scalar).ok()?.public_key().to_sec1_point(false).as_bytes().to_vec())
 }
 
 /// The text from the first line that opens a private key to the line that closes it.
@@ -285,10 +323,15 @@ fn private_key_block(pem: &str) -> Result<(&str, &str), KeyError> {
     Err(if start.is_some() { KeyError::Pem } else { KeyError::NoPrivateKey })
 }
 
-const EC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
-const P256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7");
-const P384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.34");
-const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
-const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
-/// Signing with a larger key takes seconds in wasm.
-const MOST_RSA_BITS: usize = 4096;
+/// The INTEGERs 0 and 1.
+const ZERO: [u8; 3] = [der::INTEGER, 1, 0];
+const ONE: [u8; 3] = [der::INTEGER, 1, 1];
+const CONTEXT_0: u8 = 0xa0;
+const CONTEXT_1: u8 = 0xa1;
+const CONTEXT_1_PRIMITIVE: u8 = 0x81;
+/// 4096 bits: signing with a larger key takes long.
+const MOST_RSA_BYTES: usize = 512;
+
+#[cfg(test)]
+#[path = "signing_tests.rs"]
+mod tests;

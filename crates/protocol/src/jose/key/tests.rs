@@ -227,6 +227,56 @@ fn an_unfit_private_key_is_refused_by_cause() {
     assert_eq!(cause("-----BEGIN PRIVATE KEY-----\nMAMCAQA=\n-----END PRIVATE KEY-----\n"), KeyError::Der);
 }
 
+/// The DER of a PEM text with the first occurrence of some bytes replaced by as many others, as PEM again.
+fn changed(pem: &str, from: &[u8], to: &[u8]) -> String {
+    let (label, mut der) = pem_rfc7468::decode_vec(pem.as_bytes()).unwrap();
+    let place = der.windows(from.len()).position(|bytes| bytes == from).unwrap();
+    der[place..].iter_mut().zip(to).for_each(|(byte, new)| *byte = *new);
+    pem_rfc7468::encode_string(label, pem_rfc7468::LineEnding::LF, &der).unwrap()
+}
+
+#[test]
+fn a_key_whose_parts_contradict_each_other_is_refused() {
+    let cause = |pem: &str| SigningKey::from_pem(pem).unwrap_err();
+    // The first bytes of the public half: the BIT STRING's head and the mark of an uncompressed point.
+    assert_eq!(cause(&changed(P256, &[3, 0x42, 0, 4], &[3, 0x42, 0, 5])), KeyError::Inconsistent);
+    assert_eq!(cause(&changed(P384, &[3, 0x62, 0, 4], &[3, 0x62, 0, 2])), KeyError::Inconsistent);
+    assert_eq!(cause(&changed(P256, &[3, 0x42, 0, 4], &[3, 0x42, 1, 4])), KeyError::Der);
+    let sec1 = include_str!("../../../testdata/keys/p256.sec1.pem");
+    assert_eq!(cause(&changed(sec1, &[3, 0x42, 0, 4], &[3, 0x42, 0, 5])), KeyError::Inconsistent);
+    assert_eq!(cause(&changed(sec1, &[2, 1, 1], &[2, 1, 2])), KeyError::Der);
+    assert_eq!(cause(&changed(P256, &[2, 1, 0], &[2, 1, 2])), KeyError::Der);
+    let several_primes = include_str!("../../../testdata/keys/rsa2048.pkcs1.pem");
+    assert_eq!(cause(&changed(several_primes, &[2, 1, 0], &[2, 1, 1])), KeyError::Der);
+    let zeros = changed(ED25519, &[4, 0x22, 4, 0x20], &[4, 0x22, 4, 0x1f]);
+    assert_eq!(cause(&zeros), KeyError::Der);
+}
+
+#[test]
+fn a_scalar_that_is_none_of_the_curve_is_refused() {
+    let (label, mut der) = pem_rfc7468::decode_vec(P256.as_bytes()).unwrap();
+    let place = der.windows(2).position(|bytes| bytes == [4, 0x20]).unwrap();
+    for byte in [0, 0xff] {
+        der[place..].iter_mut().skip(2).take(32).for_each(|scalar| *scalar = byte);
+        let pem = pem_rfc7468::encode_string(label, pem_rfc7468::LineEnding::LF, &der).unwrap();
+        assert_eq!(SigningKey::from_pem(&pem).unwrap_err(), KeyError::Inconsistent, "{byte}");
+    }
+}
+
+#[test]
+fn the_second_version_of_pkcs8_names_the_public_half_too() {
+    let seed = base64url::decode(RFC8037_D).unwrap();
+    let pem = |public: &[u8]| {
+        let head = [2, 1, 1, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20];
+        let content = [&head, &seed[..], &[0x81, 0x21, 0], public].concat();
+        let der = crate::jose::der::element(0x30, &[&content]).unwrap();
+        pem_rfc7468::encode_string("PRIVATE KEY", pem_rfc7468::LineEnding::LF, &der).unwrap()
+    };
+    let public = base64url::decode(RFC8037_X).unwrap();
+    assert_eq!(signing(&pem(&public)).public().to_jwk()["x"], RFC8037_X);
+    assert_eq!(SigningKey::from_pem(&pem(&[7; 32])).unwrap_err(), KeyError::Inconsistent);
+}
+
 #[test]
 fn keys_that_are_not_for_us_are_passed_over() {
     for jwk in [

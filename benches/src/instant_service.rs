@@ -3,47 +3,16 @@
 //! A request without an `Authorization` field is refused, which shows that Envoy does ask.
 
 use std::io::{self, Read as _, Write as _};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
-use std::path::Path;
-use std::process::Stdio;
-
-use portcullis_tests::process::Process;
+use std::net::TcpStream;
 
 /// The argument that makes this program the service.
 pub const ARGUMENT: &str = "instant-service";
 
-/// Serves until its standard input closes; prints the port first.
+/// Answers the requests of one connection.
 ///
 /// # Errors
-/// When it cannot listen.
-pub fn serve() -> io::Result<()> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-    writeln!(io::stdout(), "{}", listener.local_addr()?.port())?;
-    std::thread::spawn(move || {
-        for stream in listener.incoming().flatten() {
-            std::thread::spawn(move || answer(stream));
-        }
-    });
-    io::copy(&mut io::stdin(), &mut io::sink()).map(|_| ())
-}
-
-/// Starts this program as the service.
-///
-/// # Errors
-/// When it does not start.
-pub fn start(dir: &Path) -> Result<(Process, u16), String> {
-    let program = std::env::current_exe().map_err(|error| error.to_string())?;
-    let arrange = |command: &mut std::process::Command| {
-        command.arg(ARGUMENT).stdout(Stdio::piped());
-    };
-    let mut process = Process::start("ext_authz service", &program, arrange, &dir.join("service.log"))
-        .map_err(|error| error.to_string())?;
-    let line = process.first_line()?;
-    let port = line.trim().parse().map_err(|_| format!("no port in {line:?}"))?;
-    Ok((process, port))
-}
-
-fn answer(mut stream: TcpStream) -> io::Result<()> {
+/// When the connection breaks.
+pub fn answer(mut stream: TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let mut buffer = vec![0; 16 * 1024];
     let mut filled = 0;

@@ -15,6 +15,7 @@ mod instant_service;
 mod ladder;
 mod load;
 mod logins;
+mod own_service;
 mod peers;
 mod plots;
 mod provider;
@@ -39,13 +40,13 @@ use crate::rung::{Passes, Rung, Supply};
 
 fn main() -> ExitCode {
     if env::args().nth(1).as_deref() == Some(instant_service::ARGUMENT) {
-        return instant_service::serve().map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS);
+        return own_service::serve(instant_service::answer).map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS);
     }
     if env::args().nth(1).as_deref() == Some(bridge::copier::ARGUMENT) {
         return bridge::copier::serve().map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS);
     }
     if env::args().nth(1).as_deref() == Some(peers::back_end::ARGUMENT) {
-        return peers::back_end::serve().map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS);
+        return own_service::serve(peers::back_end::answer).map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS);
     }
     match run() {
         Ok(()) => ExitCode::SUCCESS,
@@ -100,7 +101,7 @@ fn run_ladder(rounds: usize, seconds: usize) -> Result<(), String> {
     let one_header = build_one_header()?;
     tell("starting Envoy, two identity providers and the ext_authz service …");
     let ports = Ports::take()?;
-    let (service, service_port) = instant_service::start(dir.path())?;
+    let (service, service_port) = own_service::start(instant_service::ARGUMENT, dir.path())?;
     let es256 = Gateway::es256(ports.of("es256"), dir.path())?;
     let rs256 = Gateway::rs256(ports.of("rs256"), dir.path())?;
     let filters = [

@@ -25,7 +25,7 @@ use crate::envoy::{self, At, Envoy, Listener};
 use crate::gateway::Gateway;
 use crate::ladder::{Spread, round, tell};
 use crate::load::{self, Load};
-use crate::{cpu, target, text};
+use crate::{cpu, own_service, target, text};
 
 /// Starts everything, measures every row once a round, prints the table and writes the document.
 ///
@@ -40,7 +40,7 @@ pub fn run(rounds: usize, seconds: usize, folder: &Path) -> Result<(), String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(text)?;
 
     tell("starting the back end, and Envoy with Portcullis …");
-    let (service, behind) = back_end::start(dir.path())?;
+    let (service, behind) = own_service::start(back_end::ARGUMENT, dir.path())?;
     let (bare_port, own_port) = (free_port()?, free_port()?);
     let gateway = Gateway::es256(own_port, dir.path())?;
     let mut plugin = gateway.plugin();

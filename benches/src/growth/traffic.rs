@@ -9,6 +9,7 @@ use crate::envoy::{self, At, Envoy, Listener};
 use crate::gateway::{Gateway, Login};
 use crate::ladder::{Spread, tell};
 use crate::load::{CONNECTIONS, Load};
+use crate::own_service;
 use crate::peers::back_end;
 use crate::provider::Provider;
 use crate::rung::{OURS, Passes, Rung, Supply};
@@ -51,7 +52,7 @@ pub fn connections(plan: &Plan<'_>) -> Result<(), String> {
 pub fn bodies(plan: &Plan<'_>) -> Result<(), String> {
     let dir = tempfile::Builder::new().prefix("portcullis-bench-").tempdir().map_err(text)?;
     let provider = Provider::start()?;
-    let (_service, behind) = back_end::start(dir.path())?;
+    let (_service, behind) = own_service::start(back_end::ARGUMENT, dir.path())?;
     let stand = Stand::start(super::NAMES[0], 1, &provider, Some(behind))?;
     let login = stand.log_in()?;
     let point = |length: &usize| -> Result<Point<'_>, String> {

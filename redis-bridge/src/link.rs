@@ -124,28 +124,16 @@ pub(crate) async fn is_master(connection: &mut MultiplexedConnection) -> Result<
     Ok(fields.iter().any(|(name, value)| text(name) == Some("role") && text(value) == Some("master")))
 }
 
-/// How many replicas a master has that answer it; [`Fault::NotPermitted`] where WAIT is not granted. `known` is how many
-/// there were when last asked; as many as that, or the first one, are given `patience` to answer.
-///
-/// WAIT counts the replicas that have confirmed all that the master had written when this connection last spoke, and
-/// unasked a replica confirms once a second only: without patience a busy master seems to have none.
+/// How many replicas of a master have confirmed all that it has written; [`Fault::NotPermitted`] where WAIT is not granted.
+/// So many are given so long for it, and all of them are asked: unasked a replica confirms once a second, and a busy
+/// master seems to have none.
 pub(crate) async fn replicas(
     connection: &mut MultiplexedConnection,
-    known: u64,
+    sought: u64,
     patience: Duration,
 ) -> Result<u64, Fault> {
-    let answered = wait(connection, known.max(1), patience).await?;
-    if known > 0 || answered == 0 {
-        return Ok(answered);
-    }
-    // All of them count from the start, also those that are a little slower than the first.
-    wait(connection, MORE_THAN_THERE_ARE, CONFIRM).await
-}
-
-/// Waits until so many replicas have confirmed, and gives how many have then.
-async fn wait(connection: &mut MultiplexedConnection, replicas: u64, patience: Duration) -> Result<u64, Fault> {
     let milliseconds = u64::try_from(patience.as_millis()).unwrap_or(u64::MAX);
-    let asked = redis::cmd("WAIT").arg(replicas).arg(milliseconds).query_async(connection).await;
+    let asked = redis::cmd("WAIT").arg(sought).arg(milliseconds).query_async(connection).await;
     asked.map_err(|error| Fault::of(&error))
 }
 
@@ -160,8 +148,5 @@ fn text(value: &Value) -> Option<&str> {
 }
 
 const ENDPOINTS: usize = 64;
-const MORE_THAN_THERE_ARE: u64 = 1_000;
-/// How long a replica may take to confirm, to be counted.
-pub(crate) const CONFIRM: Duration = Duration::from_millis(100);
 
 const SENTINEL_TIMEOUT: Duration = Duration::from_millis(500);

@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout};
 use crate::config::{DurabilityMode, Endpoint, Place, Redis};
 use crate::fault::Fault;
 use crate::followers::Followers;
-use crate::link::{CONFIRM, Dialer, is_master, replicas};
+use crate::link::{Dialer, is_master, replicas};
 use crate::master::Master;
 use crate::metrics::Metrics;
 use crate::sentinel::{addresses, ask, listen};
@@ -295,8 +295,17 @@ impl Seeker {
         let shared = self.masters.connect(endpoint).await?;
         self.questions = Some(questions);
         self.denied = false;
-        // Without a replica it would not be used at all.
-        self.question(if self.mode == DurabilityMode::Replicated { FIRST_CONFIRM } else { CONFIRM }).await?;
+        // At once, since after a failover the former master is left only when the new one is found.
+        self.question(0, Duration::ZERO).await?;
+        if self.replicas == 0 && !self.replica_seen.load(Ordering::Relaxed) {
+            // What would be concluded now is that there is none, and it may only be late to confirm.
+            let patience = match self.mode {
+                DurabilityMode::Replicated => FIRST_CONFIRM,
+                DurabilityMode::Auto => CONFIRM,
+                DurabilityMode::Async => Duration::ZERO,
+            };
+            self.question(1, patience).await?;
+        }
         let followers = match self.followers.take() {
             Some((known, followers)) if known == *endpoint => followers,
             Some(_) | None => Arc::new(Followers::new(self.replicas)),
@@ -311,17 +320,18 @@ impl Seeker {
         if master.is_broken() {
             return Err(Fault::Unreachable);
         }
-        self.question(CONFIRM).await?;
+        // Each that there is counts, so as many are sought as there cannot be.
+        self.question(MORE_THAN_THERE_ARE, CONFIRM).await?;
         master.has_replicas(self.replicas);
         Ok(())
     }
 
-    /// Asks the master whether it is one, and how many replicas it has that answer within `patience`.
-    async fn question(&mut self, patience: Duration) -> Result<(), Fault> {
+    /// Asks the master whether it is one, and how many replicas have confirmed once so many have, or after `patience`.
+    async fn question(&mut self, sought: u64, patience: Duration) -> Result<(), Fault> {
         let Some(connection) = self.questions.as_mut() else { return Err(Fault::Unreachable) };
         // A grant can come later, but the server logs what it denies: not every second.
         self.since_denied = if self.denied { self.since_denied.saturating_add(1) % ASK_AGAIN } else { 0 };
-        let (denied, takes_replicas, known) = (self.since_denied > 0, self.takes_replicas, self.replicas);
+        let (denied, takes_replicas) = (self.since_denied > 0, self.takes_replicas);
         let asked = timeout(QUESTION, async {
             if !is_master(connection).await? {
                 return if takes_replicas { Ok(Said::Replica) } else { Err(Fault::NotMaster) };
@@ -329,7 +339,7 @@ impl Seeker {
             if denied {
                 return Ok(Said::Denied);
             }
-            match replicas(connection, known, patience).await {
+            match replicas(connection, sought, patience).await {
                 Ok(count) => Ok(Said::Master { replicas: count }),
                 Err(Fault::NotPermitted) => Ok(Said::Denied),
                 Err(fault) => Err(fault),
@@ -417,6 +427,10 @@ const INTERVAL: Duration = Duration::from_secs(1);
 const RETRY: Duration = Duration::from_millis(200);
 const NUDGED: Duration = Duration::from_millis(20);
 const QUESTION: Duration = Duration::from_secs(1);
+/// How long replicas may take to confirm, to be counted.
+const CONFIRM: Duration = Duration::from_millis(100);
+/// The same where nothing is served without one.
 const FIRST_CONFIRM: Duration = Duration::from_millis(600);
+const MORE_THAN_THERE_ARE: u64 = 1_000;
 const HINT: Duration = Duration::from_secs(3);
 const ASK_AGAIN: u32 = 30;

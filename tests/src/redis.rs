@@ -1,9 +1,11 @@
 //! Redis servers and sentinels, each a process of its own on a free loopback port, ended with the test.
 
 use std::fs;
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, TcpListener};
+use std::ops::Range;
 use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -316,14 +318,25 @@ pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-/// A loopback port that nobody uses at the moment.
+/// A loopback port that nobody uses at the moment, and another one each time.
+///
+/// It lies below those that the system gives to outgoing connections: one of them could take the port before whoever
+/// asked for it listens there.
 ///
 /// # Panics
 /// When there is none.
 #[must_use]
 pub fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("an address").port()
+    static TAKEN: AtomicU32 = AtomicU32::new(0);
+    let (first, count) = (u32::from(PORTS.start), u32::from(PORTS.end - PORTS.start));
+    // Programs that run at the same time begin at different places.
+    let begin = std::process::id().wrapping_mul(101);
+    let free = (0..count).find_map(|_| {
+        let number = begin.wrapping_add(TAKEN.fetch_add(1, Ordering::Relaxed)) % count;
+        let port = u16::try_from(first + number).expect("a port");
+        TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok().then_some(port)
+    });
+    free.expect("a free port")
 }
 
 /// By the master's word: the replica takes itself for ready up to a second sooner.
@@ -336,5 +349,6 @@ fn start(name: &'static str, arrange: impl FnOnce(&mut Command), folder: &Path) 
     Process::start(name, Path::new(name), arrange, &folder.join("log")).unwrap_or_else(|error| panic!("{error}"))
 }
 
+const PORTS: Range<u16> = 10_240..32_000;
 const PATIENCE: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(20);

@@ -54,7 +54,9 @@ impl InService {
     /// # Errors
     /// As [`Service::new`].
     pub(crate) fn fixed(config: Config, seed: u64) -> Result<Self, SelfCheckError> {
+        let kid = first_kid(&config);
         let service = RefCell::new(Some(Service::new(config, seed)?));
+        log::info!("the configuration is in service; tokens are signed by {kid}");
         Ok(Self { service, watch: None, followed: Cell::new(true), seed })
     }
 
@@ -87,7 +89,7 @@ pub(crate) async fn ask(worker: Rc<Worker>, patience: Patience, calls: TaskCalls
     match watch.ask(&calls, &host::variable, patience).await {
         Outcome::Same => {}
         Outcome::Changed { config, revision } => {
-            let kid = config.signing_keys.first().map_or_else(String::new, |key| key.kid().to_owned());
+            let kid = first_kid(&config);
             match Service::new(*config, worker.in_service.seed) {
                 Ok(service) => {
                     worker.counters.count("secrets", "applied");
@@ -117,6 +119,11 @@ pub(crate) async fn ask(worker: Rc<Worker>, patience: Patience, calls: TaskCalls
     if worker.mailbox.is_listed() {
         worker.in_service.followed.set(true);
     }
+}
+
+/// The id of the key that signs.
+fn first_kid(config: &Config) -> String {
+    config.signing_keys.first().map_or_else(String::new, |key| key.kid().to_owned())
 }
 
 /// The answer as long as there are no secrets: never a word about the client's credentials.

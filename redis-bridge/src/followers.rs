@@ -19,7 +19,7 @@ pub(crate) struct Followers(Mutex<Known>);
 struct Known {
     /// How many must have a write.
     needed: u64,
-    /// How many answered the master when it was last asked.
+    /// How many were in step with the master when it was last asked: not more than there are.
     connected: u64,
     /// Since when fewer than needed have confirmed.
     short_since: Option<Instant>,
@@ -37,13 +37,13 @@ pub(crate) struct Question {
 }
 
 impl Followers {
-    /// Those that answer a master that was just found.
+    /// Those that are in step with a master that was just found.
     pub(crate) fn new(connected: u64) -> Self {
         let known = Known { needed: connected.max(1), connected, short_since: None, tried: Instant::now() };
         Self(Mutex::new(known))
     }
 
-    /// Takes note of how many answer now.
+    /// Takes note of how many are in step now.
     pub(crate) fn connected(&self, count: u64) {
         self.known().connected = count;
     }

@@ -125,8 +125,8 @@ pub(crate) async fn is_master(connection: &mut MultiplexedConnection) -> Result<
 }
 
 /// How many replicas of a master have confirmed all that it has written; [`Fault::NotPermitted`] where WAIT is not granted.
-/// So many are given so long for it, and all of them are asked: unasked a replica confirms once a second, and a busy
-/// master seems to have none.
+/// So many are given so long for it, and are asked: unasked a replica confirms once a second, and a busy master seems to
+/// have none.
 pub(crate) async fn replicas(
     connection: &mut MultiplexedConnection,
     sought: u64,

@@ -74,7 +74,7 @@ pub(crate) struct Seeker {
     /// Whether a replica will do: in a cluster it names the slots' owners like any other.
     takes_replicas: bool,
     is_replica: bool,
-    /// The replicas that answered the master that was asked last.
+    /// The replicas that were in step with the master that was asked last.
     replicas: u64,
     /// Those of the last master that was found. A connection that broke must not make a missed replica forgotten.
     followers: Option<(Endpoint, Arc<Followers>)>,
@@ -320,8 +320,8 @@ impl Seeker {
         if master.is_broken() {
             return Err(Fault::Unreachable);
         }
-        // Each that there is counts, so as many are sought as there cannot be.
-        self.question(MORE_THAN_THERE_ARE, CONFIRM).await?;
+        // Only those that happen to be in step: one that has just come back and goes again would hold up every write.
+        self.question(0, Duration::ZERO).await?;
         master.has_replicas(self.replicas);
         Ok(())
     }
@@ -427,10 +427,9 @@ const INTERVAL: Duration = Duration::from_secs(1);
 const RETRY: Duration = Duration::from_millis(200);
 const NUDGED: Duration = Duration::from_millis(20);
 const QUESTION: Duration = Duration::from_secs(1);
-/// How long replicas may take to confirm, to be counted.
+/// How long a first replica may take to confirm, to be known.
 const CONFIRM: Duration = Duration::from_millis(100);
 /// The same where nothing is served without one.
 const FIRST_CONFIRM: Duration = Duration::from_millis(600);
-const MORE_THAN_THERE_ARE: u64 = 1_000;
 const HINT: Duration = Duration::from_secs(3);
 const ASK_AGAIN: u32 = 30;

@@ -176,10 +176,10 @@ impl View {
             .any(|port| ask(*port, &["ROLE"]).is_some_and(|words| words.first().is_some_and(|role| role == "master")))
     }
 
-    /// Whether a sentinel names another master.
+    /// The other master that a sentinel names.
     #[must_use]
-    pub fn is_announced(&self) -> bool {
-        self.sentinels.iter().any(|port| named_by(*port).is_some_and(|named| named != self.former))
+    pub fn announced(&self) -> Option<u16> {
+        self.sentinels.iter().filter_map(|port| named_by(*port)).find(|named| *named != self.former)
     }
 
     /// The scripts that the former master has run; `None` when it does not answer.

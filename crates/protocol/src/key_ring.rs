@@ -4,17 +4,18 @@
 //! for one purpose is meaningless for another. The first secret makes; all of them open and verify, which is how a
 //! secret is replaced without logging anyone out.
 
+mod derived;
+mod envelope;
+
 use std::fmt;
-use std::io;
 
-use hkdf::Hkdf;
-use hmac::{Hmac, Mac as _};
 use portcullis_cipher as cipher;
-use sha2::Sha256;
 use subtle::ConstantTimeEq as _;
-use zeroize::Zeroize as _;
 
-use crate::secret::{Secret, wipe};
+use self::derived::DerivedKeys;
+pub use self::envelope::{Draft, Opened};
+use self::envelope::{HEAD_BYTES, TAG_BYTES, bind};
+use crate::secret::Secret;
 
 /// What a sealed value or a MAC is for. Each purpose has keys of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -182,7 +183,7 @@ impl KeyRing {
         let (version, named) = head.split_first().ok_or(OpenError::Malformed)?;
         let (id, nonce) = named.split_first_chunk::<4>().ok_or(OpenError::Malformed)?;
         let nonce: [u8; 24] = nonce.try_into().map_err(|_| OpenError::Malformed)?;
-        if *version != ENVELOPE_VERSION {
+        if *version != envelope::VERSION {
             return Err(OpenError::Malformed);
         }
         let key = self.key(KeyId(*id)).ok_or(OpenError::UnknownKey)?.sealing(purpose);
@@ -208,205 +209,23 @@ impl KeyRing {
     }
 }
 
-/// A value on its way into an envelope: it is written where it will be sealed, and wiped wherever else it was.
-///
-/// INVARIANT: it begins with room for the head.
-pub struct Draft(Vec<u8>);
-
-impl Draft {
-    /// An empty value, with room for so many bytes; more make it move.
-    #[must_use]
-    pub fn with_room(bytes: usize) -> Self {
-        let mut start = Vec::with_capacity(bytes.saturating_add(HEAD_BYTES).saturating_add(TAG_BYTES));
-        start.resize(HEAD_BYTES, 0);
-        Self(start)
-    }
-
-    fn append(&mut self, bytes: &[u8]) {
-        let needed = self.0.len().saturating_add(bytes.len()).saturating_add(TAG_BYTES);
-        if needed > self.0.capacity() {
-            // A vector that grows by itself leaves the value behind where it was.
-            let mut larger = Vec::with_capacity(needed.saturating_mul(2));
-            larger.extend_from_slice(&self.0);
-            wipe(&mut self.0);
-            self.0 = larger;
-        }
-        self.0.extend_from_slice(bytes);
-    }
-
-    fn into_envelope(mut self) -> Vec<u8> {
-        std::mem::take(&mut self.0)
-    }
-}
-
-impl io::Write for Draft {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.append(bytes);
-        Ok(bytes.len())
-    }
-
-    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.append(bytes);
-        Ok(())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Drop for Draft {
-    fn drop(&mut self) {
-        wipe(&mut self.0);
-    }
-}
-
-/// A value opened in place: a secret, which is wiped with what was around it.
-pub struct Opened(Vec<u8>);
-
-impl Opened {
-    /// The value.
-    #[must_use]
-    pub fn expose(&self) -> &[u8] {
-        // Only envelopes with a head and a tag are opened.
-        let end = self.0.len().saturating_sub(TAG_BYTES);
-        self.0.get(HEAD_BYTES..end).unwrap_or_default()
-    }
-}
-
-impl Drop for Opened {
-    fn drop(&mut self) {
-        wipe(&mut self.0);
-    }
-}
-
-impl fmt::Debug for Opened {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Opened(..)")
-    }
-}
-
 impl fmt::Debug for KeyRing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "KeyRing(newest {}, {} older)", self.newest.id, self.older.len())
     }
 }
 
-/// One secret's keys, derived once: deriving one costs more than sealing a record with it.
-struct DerivedKeys {
-    id: KeyId,
-    record: PurposeKeys,
-    consent: PurposeKeys,
-    csrf: PurposeKeys,
-    cookie: PurposeKeys,
-    authorization_code: PurposeKeys,
-    refresh_token: PurposeKeys,
-}
-
-/// The keys of one purpose.
-struct PurposeKeys {
-    seal: Secret<[u8; 32]>,
-    /// Having taken in its key already, which is half of what a short message costs. It is wiped on drop, as every copy is.
-    mac: Hmac<Sha256>,
-}
-
-impl DerivedKeys {
-    fn of(secret: &Secret<Vec<u8>>) -> Self {
-        let (_, hkdf) = Hkdf::<Sha256>::extract(Some(SALT), secret.expose());
-        let mut id = [0; 4];
-        expand(&hkdf, &[b"key id"], &mut id);
-        let keys = |purpose| PurposeKeys {
-            seal: derive(&hkdf, &[b"seal", b"/", label(purpose)]),
-            // One SHA-256 block, which HMAC uses as it is.
-            mac: <Hmac<Sha256> as hmac::KeyInit>::new(
-                derive::<64>(&hkdf, &[b"mac", b"/", label(purpose)]).expose().into(),
-            ),
-        };
-        Self {
-            id: KeyId(id),
-            record: keys(Purpose::Record),
-            consent: keys(Purpose::Consent),
-            csrf: keys(Purpose::Csrf),
-            cookie: keys(Purpose::Cookie),
-            authorization_code: keys(Purpose::AuthorizationCode),
-            refresh_token: keys(Purpose::RefreshToken),
-        }
-    }
-
-    fn keys(&self, purpose: Purpose) -> &PurposeKeys {
-        match purpose {
-            Purpose::Record => &self.record,
-            Purpose::Consent => &self.consent,
-            Purpose::Csrf => &self.csrf,
-            Purpose::Cookie => &self.cookie,
-            Purpose::AuthorizationCode => &self.authorization_code,
-            Purpose::RefreshToken => &self.refresh_token,
-        }
-    }
-
-    fn sealing(&self, purpose: Purpose) -> &[u8; 32] {
-        self.keys(purpose).seal.expose()
-    }
-
-    /// The head of an envelope: version, key id, nonce.
-    fn head(&self, nonce: [u8; 24]) -> [u8; HEAD_BYTES] {
-        let mut head = [ENVELOPE_VERSION; HEAD_BYTES];
-        let named = self.id.as_bytes().iter().chain(&nonce);
-        head.iter_mut().skip(1).zip(named).for_each(|(byte, named)| *byte = *named);
-        head
-    }
-
-    fn mac(&self, purpose: Purpose, parts: &[&[u8]]) -> [u8; 32] {
-        let mut mac = self.keys(purpose).mac.clone();
-        for part in parts {
-            // Four bytes say the length of anything here, and leave a token's MAC one block to hash.
-            mac.update(&u32::try_from(part.len()).unwrap_or(u32::MAX).to_be_bytes());
-            mac.update(part);
-        }
-        mac.finalize().into_bytes().into()
-    }
-}
-
-fn derive<const N: usize>(hkdf: &Hkdf<Sha256>, info: &[&[u8]]) -> Secret<[u8; N]> {
-    let mut key = [0; N];
-    expand(hkdf, info, &mut key);
-    let derived = Secret::new(key);
-    key.zeroize();
-    derived
-}
-
-fn expand(hkdf: &Hkdf<Sha256>, info: &[&[u8]], output: &mut [u8]) {
-    #[expect(clippy::expect_used, reason = "at most 64 bytes are asked for; HKDF-SHA256 gives up to 8160")]
-    hkdf.expand_multi_info(info, output).expect("the output is short");
-}
-
-/// The associated data of an envelope: its head, then the caller's. The head has a fixed length, so the boundary is
-/// unambiguous.
-fn bind(head: &[u8], aad: &[u8]) -> Vec<u8> {
-    [head, aad].concat()
-}
-
-const fn label(purpose: Purpose) -> &'static [u8] {
-    match purpose {
-        Purpose::Record => b"record",
-        Purpose::Consent => b"consent",
-        Purpose::Csrf => b"csrf",
-        Purpose::Cookie => b"cookie",
-        Purpose::AuthorizationCode => b"authorization code",
-        Purpose::RefreshToken => b"refresh token",
-    }
-}
-
-const SALT: &[u8] = b"portcullis key ring 1";
 const LEAST_SECRET_BYTES: usize = 32;
-const ENVELOPE_VERSION: u8 = 1;
-const HEAD_BYTES: usize = 1 + 4 + 24;
-const TAG_BYTES: usize = 16;
 
 #[cfg(test)]
 mod tests {
     use std::io::Write as _;
 
+    use hkdf::Hkdf;
+    use hmac::{Hmac, Mac as _};
+    use sha2::Sha256;
+
+    use super::derived::SALT;
     use super::*;
 
     const PURPOSES: [Purpose; 6] = [

@@ -1,0 +1,111 @@
+//! The keys that come of one secret, one pair for each purpose.
+
+use hkdf::Hkdf;
+use hmac::{Hmac, Mac as _};
+use sha2::Sha256;
+use zeroize::Zeroize as _;
+
+use super::envelope::{HEAD_BYTES, VERSION};
+use super::{KeyId, Purpose};
+use crate::secret::Secret;
+
+/// One secret's keys, derived once: deriving one costs more than sealing a record with it.
+pub(super) struct DerivedKeys {
+    pub(super) id: KeyId,
+    record: PurposeKeys,
+    consent: PurposeKeys,
+    csrf: PurposeKeys,
+    cookie: PurposeKeys,
+    authorization_code: PurposeKeys,
+    refresh_token: PurposeKeys,
+}
+
+/// The keys of one purpose.
+struct PurposeKeys {
+    seal: Secret<[u8; 32]>,
+    /// Having taken in its key already, which is half of what a short message costs. It is wiped on drop, as every copy is.
+    mac: Hmac<Sha256>,
+}
+
+impl DerivedKeys {
+    pub(super) fn of(secret: &Secret<Vec<u8>>) -> Self {
+        let (_, hkdf) = Hkdf::<Sha256>::extract(Some(SALT), secret.expose());
+        let mut id = [0; 4];
+        expand(&hkdf, &[b"key id"], &mut id);
+        let keys = |purpose| PurposeKeys {
+            seal: derive(&hkdf, &[b"seal", b"/", label(purpose)]),
+            // One SHA-256 block, which HMAC uses as it is.
+            mac: <Hmac<Sha256> as hmac::KeyInit>::new(
+                derive::<64>(&hkdf, &[b"mac", b"/", label(purpose)]).expose().into(),
+            ),
+        };
+        Self {
+            id: KeyId(id),
+            record: keys(Purpose::Record),
+            consent: keys(Purpose::Consent),
+            csrf: keys(Purpose::Csrf),
+            cookie: keys(Purpose::Cookie),
+            authorization_code: keys(Purpose::AuthorizationCode),
+            refresh_token: keys(Purpose::RefreshToken),
+        }
+    }
+
+    fn keys(&self, purpose: Purpose) -> &PurposeKeys {
+        match purpose {
+            Purpose::Record => &self.record,
+            Purpose::Consent => &self.consent,
+            Purpose::Csrf => &self.csrf,
+            Purpose::Cookie => &self.cookie,
+            Purpose::AuthorizationCode => &self.authorization_code,
+            Purpose::RefreshToken => &self.refresh_token,
+        }
+    }
+
+    pub(super) fn sealing(&self, purpose: Purpose) -> &[u8; 32] {
+        self.keys(purpose).seal.expose()
+    }
+
+    /// The head of an envelope: version, key id, nonce.
+    pub(super) fn head(&self, nonce: [u8; 24]) -> [u8; HEAD_BYTES] {
+        let mut head = [VERSION; HEAD_BYTES];
+        let named = self.id.as_bytes().iter().chain(&nonce);
+        head.iter_mut().skip(1).zip(named).for_each(|(byte, named)| *byte = *named);
+        head
+    }
+
+    pub(super) fn mac(&self, purpose: Purpose, parts: &[&[u8]]) -> [u8; 32] {
+        let mut mac = self.keys(purpose).mac.clone();
+        for part in parts {
+            // Four bytes say the length of anything here, and leave a token's MAC one block to hash.
+            mac.update(&u32::try_from(part.len()).unwrap_or(u32::MAX).to_be_bytes());
+            mac.update(part);
+        }
+        mac.finalize().into_bytes().into()
+    }
+}
+
+fn derive<const N: usize>(hkdf: &Hkdf<Sha256>, info: &[&[u8]]) -> Secret<[u8; N]> {
+    let mut key = [0; N];
+    expand(hkdf, info, &mut key);
+    let derived = Secret::new(key);
+    key.zeroize();
+    derived
+}
+
+fn expand(hkdf: &Hkdf<Sha256>, info: &[&[u8]], output: &mut [u8]) {
+    #[expect(clippy::expect_used, reason = "at most 64 bytes are asked for; HKDF-SHA256 gives up to 8160")]
+    hkdf.expand_multi_info(info, output).expect("the output is short");
+}
+
+const fn label(purpose: Purpose) -> &'static [u8] {
+    match purpose {
+        Purpose::Record => b"record",
+        Purpose::Consent => b"consent",
+        Purpose::Csrf => b"csrf",
+        Purpose::Cookie => b"cookie",
+        Purpose::AuthorizationCode => b"authorization code",
+        Purpose::RefreshToken => b"refresh token",
+    }
+}
+
+pub(super) const SALT: &[u8] = b"portcullis key ring 1";

@@ -25,6 +25,7 @@ use crate::bridge::caller::{Verb, Way};
 use crate::bridge::overload::Overload;
 use crate::bridge::row::{Row, Servers};
 use crate::ladder::{Spread, round, tell};
+use crate::text;
 
 /// Measures for about so many seconds in so many rounds, prints the table and writes `bridge.json` into the folder.
 ///
@@ -183,10 +184,6 @@ fn table(document: &Map<String, Value>) -> String {
 fn medians(row: &Row) -> [f64; 4] {
     let of = |field: fn(&row::Sample) -> f64| Spread::of(row.samples.iter().map(field)).median;
     [of(|sample| sample.p50_us), of(|sample| sample.p99_us), of(|sample| sample.per_second), of(|sample| sample.cpu_us)]
-}
-
-fn text(error: impl ToString) -> String {
-    error.to_string()
 }
 
 /// The script that the bridge runs for `compare_and_swap`.

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
 use crate::provider::Provider;
+use crate::text;
 
 /// A gateway of ours: one plugin configuration in a VM of its own, with its own identity provider.
 pub struct Gateway {
@@ -283,10 +284,6 @@ pub fn start_provider(redirect_uri: &str, log: &Path) -> Result<(Process, u16), 
     let port = announced["port"].as_u64().and_then(|port| u16::try_from(port).ok());
     let port = port.ok_or_else(|| format!("no port in {announced}"))?;
     Ok((idp, port))
-}
-
-fn text(error: impl ToString) -> String {
-    error.to_string()
 }
 
 /// What the gateways seal with.

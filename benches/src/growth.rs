@@ -22,6 +22,7 @@ use crate::gateway::Login;
 use crate::ladder::{Spread, round, tell};
 use crate::load::Load;
 use crate::rung::{OURS, Passes, Rung, Supply};
+use crate::text;
 
 /// One thing that grows.
 pub struct Part {
@@ -257,10 +258,6 @@ fn table(document: &Value) -> String {
         lines.push(format!("{:>9}{}{}", point["at"].to_string(), cells.collect::<String>(), facts.collect::<String>()));
     }
     lines.join("\n")
-}
-
-fn text(error: impl ToString) -> String {
-    error.to_string()
 }
 
 /// What the gateways are called.

@@ -20,6 +20,7 @@ use crate::ladder::{Spread, round, tell};
 use crate::load::{CONNECTIONS, Load};
 use crate::logins::flow::{Flow, STEPS};
 use crate::provider::Provider;
+use crate::text;
 
 /// What was measured: one sample a round, by step, in microseconds of Envoy's processor.
 type Samples = Vec<(&'static str, Vec<f64>)>;
@@ -186,10 +187,6 @@ fn report(document: &Map<String, Value>, rounds: usize, folder: &Path) -> Result
         path.display()
     )
     .map_err(text)
-}
-
-fn text(error: impl ToString) -> String {
-    error.to_string()
 }
 
 const LOGIN: &str = "login";

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::growth::PARTS;
 use crate::ladder::tell;
+use crate::text;
 
 /// Draws the documents of one folder into another. What was not measured is not drawn.
 ///
@@ -173,10 +174,6 @@ fn shown(value: f64) -> String {
 
 fn number(entry: &Value, name: &str) -> f64 {
     entry[name].as_f64().unwrap_or_default()
-}
-
-fn text(error: impl ToString) -> String {
-    error.to_string()
 }
 
 const TOP: f64 = 40.0;

@@ -17,6 +17,7 @@ use serde_json::json;
 use url::{Url, form_urlencoded};
 
 use crate::gateway::CLIENT;
+use crate::text;
 
 /// A provider that serves until this program ends.
 pub struct Provider {
@@ -147,10 +148,6 @@ fn whole(bytes: &[u8]) -> Option<(String, String)> {
     let body = bytes.get(end + 4..end + 4 + length)?;
     let target = head.split(' ').nth(1)?.to_owned();
     Some((target, String::from_utf8_lossy(body).into_owned()))
-}
-
-fn text(error: impl ToString) -> String {
-    error.to_string()
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ use crate::ladder::{Spread, round, tell};
 use crate::load::{self, Load};
 use crate::provider::Provider;
 use crate::rung::{self, request};
+use crate::text;
 
 /// Starts Envoy so many times with the filter and without, sends each of the last two so many requests, prints what came
 /// of it and writes `start.json` into the folder.
@@ -148,10 +149,6 @@ fn added(filtered: &[(usize, f64)], unfiltered: &[(usize, f64)]) -> [f64; 3] {
 
 fn seconds(starts: &[Start]) -> f64 {
     starts.last().map_or(f64::NAN, |start| start.took.as_secs_f64())
-}
-
-fn text(error: impl ToString) -> String {
-    error.to_string()
 }
 
 /// Served by the filter where there is one.

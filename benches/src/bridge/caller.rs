@@ -8,6 +8,8 @@ use std::path::Path;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UnixStream};
 
+use crate::text;
+
 /// What is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verb {
@@ -278,10 +280,6 @@ fn version_in(answer: &[u8]) -> Option<[u8; 8]> {
 
 fn shown(answer: &[u8]) -> String {
     String::from_utf8_lossy(&answer[..answer.len().min(300)]).into_owned()
-}
-
-fn text(error: std::io::Error) -> String {
-    error.to_string()
 }
 
 /// The bytes of a record: about what a sealed session has.

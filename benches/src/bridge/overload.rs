@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 
 use crate::bridge::caller::{Caller, Ended, Verb, Way};
 use crate::bridge::row::quantile;
+use crate::text;
 
 /// What came of it.
 #[derive(Debug)]
@@ -105,10 +106,6 @@ async fn pace(mut caller: Caller, first: Instant, end: Instant) -> Result<Answer
         due += EACH;
     }
     Ok(answers)
-}
-
-fn text(error: impl ToString) -> String {
-    error.to_string()
 }
 
 /// How long every answer of Redis is held back.

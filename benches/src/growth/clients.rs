@@ -7,7 +7,7 @@ use portcullis_tests::redis::free_port;
 use serde_json::Value;
 use url::Url;
 
-use super::{Plan, Point, text};
+use super::{Plan, Point};
 use crate::cpu;
 use crate::envoy::{self, At, Envoy, Listener};
 use crate::gateway::{Gateway, runtime};
@@ -16,6 +16,7 @@ use crate::load::{CONNECTIONS, Load};
 use crate::logins::flow::{Flow, STEPS};
 use crate::logins::{micros, through};
 use crate::provider::Provider;
+use crate::text;
 
 /// Measures the two requests of a login that look a client up. The clients that log in are spread over all that are there.
 pub fn run(plan: &Plan<'_>) -> Result<(), String> {

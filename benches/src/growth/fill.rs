@@ -17,6 +17,7 @@ use portcullis_storage_api::{Key, Ttl};
 use portcullis_tests::redis::CREDENTIALS;
 
 use crate::gateway::SECRET;
+use crate::text;
 
 /// A connection to Redis, and a login whose records are copied.
 pub struct Filler {
@@ -151,10 +152,6 @@ fn noise(number: usize, length: usize) -> Vec<u8> {
         state.to_le_bytes()
     });
     words.flatten().take(length).collect()
-}
-
-fn text(error: impl ToString) -> String {
-    error.to_string()
 }
 
 /// The provider's name in the gateways' configuration.

@@ -6,7 +6,7 @@ use portcullis_tests::oauth_client::OAuthClient;
 use portcullis_tests::redis::free_port;
 use serde_json::json;
 
-use super::{Plan, Point, cold_and_fast, text};
+use super::{Plan, Point, cold_and_fast};
 use crate::envoy::{self, At, Envoy, Listener};
 use crate::gateway::{Gateway, runtime};
 use crate::ladder::tell;
@@ -14,6 +14,7 @@ use crate::load::{CONNECTIONS, Load};
 use crate::logins::flow::{Flow, STEPS};
 use crate::logins::{micros, through};
 use crate::provider::Provider;
+use crate::text;
 
 /// Measures calls with a token never seen, each of another session, and with the same token again. Those that hold as many
 /// sessions as fit stand at the number that fitted.

@@ -6,13 +6,14 @@ use portcullis_tests::redis::{LEAST_ACL, RedisServer, free_port, standalone};
 use serde_json::json;
 
 use super::fill::Filler;
-use super::{Plan, Point, cold_and_fast, text};
+use super::{Plan, Point, cold_and_fast};
 use crate::cpu;
 use crate::envoy::{self, At, Envoy, Listener};
 use crate::gateway::{Gateway, Login};
 use crate::ladder::tell;
 use crate::load::CONNECTIONS;
 use crate::provider::Provider;
+use crate::text;
 
 /// A gateway with its store.
 struct Stand {

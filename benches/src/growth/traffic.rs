@@ -3,7 +3,7 @@
 use portcullis_tests::redis::free_port;
 use serde_json::json;
 
-use super::{FAST, Measure, Plan, Point, cold_and_fast, measured, text};
+use super::{FAST, Measure, Plan, Point, cold_and_fast, measured};
 use crate::cpu;
 use crate::envoy::{self, At, Envoy, Listener};
 use crate::gateway::{Gateway, Login};
@@ -13,6 +13,7 @@ use crate::own_service;
 use crate::peers::back_end;
 use crate::provider::Provider;
 use crate::rung::{OURS, Passes, Rung, Supply};
+use crate::text;
 
 /// An Envoy for each number of workers.
 pub fn workers(plan: &Plan<'_>) -> Result<(), String> {

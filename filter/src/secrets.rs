@@ -35,6 +35,11 @@ impl Service {
         let crypto = HostCrypto::checked(&config.signing_keys)?;
         Ok(Self { gateway: Rc::new(Gateway::new(config, seed)), crypto: Rc::new(crypto) })
     }
+
+    /// The id of the key that signs.
+    fn kid(&self) -> &str {
+        self.gateway.config().signing_keys.first().map_or("", |key| key.kid())
+    }
 }
 
 /// What a worker has in service. Streams under way keep what they began with.
@@ -54,10 +59,9 @@ impl InService {
     /// # Errors
     /// As [`Service::new`].
     pub(crate) fn fixed(config: Config, seed: u64) -> Result<Self, SelfCheckError> {
-        let kid = first_kid(&config);
-        let service = RefCell::new(Some(Service::new(config, seed)?));
-        log::info!("the configuration is in service; tokens are signed by {kid}");
-        Ok(Self { service, watch: None, followed: Cell::new(true), seed })
+        let service = Service::new(config, seed)?;
+        log::info!("the configuration is in service; tokens are signed by {}", service.kid());
+        Ok(Self { service: RefCell::new(Some(service)), watch: None, followed: Cell::new(true), seed })
     }
 
     /// A gateway as soon as its secrets have come.
@@ -88,21 +92,18 @@ pub(crate) async fn ask(worker: Rc<Worker>, patience: Patience, calls: TaskCalls
     let Some(watch) = &worker.in_service.watch else { return };
     match watch.ask(&calls, &host::variable, patience).await {
         Outcome::Same => {}
-        Outcome::Changed { config, revision } => {
-            let kid = first_kid(&config);
-            match Service::new(*config, worker.in_service.seed) {
-                Ok(service) => {
-                    worker.counters.count("secrets", "applied");
-                    log::info!("the secrets of the bridge are in service; tokens are signed by {kid}");
-                    worker.in_service.service.replace(Some(service));
-                    watch.serves(revision);
-                }
-                Err(error) => {
-                    worker.counters.count("secrets", "refused");
-                    log::error!("the secrets of the bridge are not put in service: {error}");
-                }
+        Outcome::Changed { config, revision } => match Service::new(*config, worker.in_service.seed) {
+            Ok(service) => {
+                worker.counters.count("secrets", "applied");
+                log::info!("the secrets of the bridge are in service; tokens are signed by {}", service.kid());
+                worker.in_service.service.replace(Some(service));
+                watch.serves(revision);
             }
-        }
+            Err(error) => {
+                worker.counters.count("secrets", "refused");
+                log::error!("the secrets of the bridge are not put in service: {error}");
+            }
+        },
         Outcome::Refused(problems) => {
             worker.counters.count("secrets", "refused");
             for problem in problems {
@@ -119,11 +120,6 @@ pub(crate) async fn ask(worker: Rc<Worker>, patience: Patience, calls: TaskCalls
     if worker.mailbox.is_listed() {
         worker.in_service.followed.set(true);
     }
-}
-
-/// The id of the key that signs.
-fn first_kid(config: &Config) -> String {
-    config.signing_keys.first().map_or_else(String::new, |key| key.kid().to_owned())
 }
 
 /// The answer as long as there are no secrets: never a word about the client's credentials.

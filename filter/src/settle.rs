@@ -30,7 +30,7 @@ pub(crate) fn settle(settled: &Settled, counters: &Counters, progress: &Cell<Pro
         Settled::Forward(forward) => {
             let protected = !matches!(forward.credentials, Credentials::Untouched);
             count(forward.audit.audit(), counters);
-            // A value of filter state costs as much as all the rest of a request that is none of ours.
+            // Nothing was asked of us about the others, and every value of filter state costs.
             if protected {
                 host::set_filter_state(AUDIT, forward.audit.json());
             }

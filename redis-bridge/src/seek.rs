@@ -297,13 +297,9 @@ impl Seeker {
         self.denied = false;
         // At once, since after a failover the former master is left only when the new one is found.
         self.question(0, Duration::ZERO).await?;
-        if self.replicas == 0 && !self.replica_seen.load(Ordering::Relaxed) {
+        if self.replicas == 0 && self.mode != DurabilityMode::Async && !self.replica_seen.load(Ordering::Relaxed) {
             // What would be concluded now is that there is none, and it may only be late to confirm.
-            let patience = match self.mode {
-                DurabilityMode::Replicated => FIRST_CONFIRM,
-                DurabilityMode::Auto => CONFIRM,
-                DurabilityMode::Async => Duration::ZERO,
-            };
+            let patience = if self.mode == DurabilityMode::Replicated { FIRST_CONFIRM } else { CONFIRM };
             self.question(1, patience).await?;
         }
         let followers = match self.followers.take() {

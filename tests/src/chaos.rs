@@ -135,10 +135,13 @@ impl Run {
         if early > 0 {
             evidence.push(format!("{early} failures before the fault: {early_kinds:?}"));
         }
-        let recovery = self.attempts.recovery(seen.announced_again.unwrap_or(struck), healed);
-        if recovery.is_none_or(|recovery| recovery > BACK_WITHIN) {
-            let (_, failures) = self.attempts.failures(struck + BACK_WITHIN, healed);
-            evidence.push(format!("not back within {BACK_WITHIN:?} but {recovery:?}: {failures:?}"));
+        // By the time of an announcement the sentinels have had their down-after.
+        let (from, within) =
+            seen.announced_again.map_or((struck, DOWN_AFTER + BACK_WITHIN), |again| (again, BACK_WITHIN));
+        let recovery = self.attempts.recovery(from, healed);
+        if recovery.is_none_or(|recovery| recovery > within) {
+            let (_, failures) = self.attempts.failures(from + within, healed);
+            evidence.push(format!("not back within {within:?} but {recovery:?}: {failures:?}"));
         }
         // A frozen server first takes what had already reached it when it froze.
         let thawed = if fault == Fault::Freeze { healed + BACKLOG } else { Duration::ZERO };
@@ -217,7 +220,9 @@ const ZOMBIE: Duration = Duration::from_millis(1_500);
 const BACKLOG: Duration = Duration::from_millis(300);
 /// How often the servers are looked at.
 const LOOK: Duration = Duration::from_millis(50);
-/// The sentinels' down-after of a second, and three more.
-const BACK_WITHIN: Duration = Duration::from_secs(4);
+/// After this silence the sentinels take a server for down.
+const DOWN_AFTER: Duration = Duration::from_secs(1);
+/// After that the endpoints are back.
+const BACK_WITHIN: Duration = Duration::from_secs(3);
 /// How long after a promotion the former master may still be written to.
 const LATE: Duration = Duration::from_millis(1_500);

@@ -2,7 +2,7 @@
 //!
 //! Reading order: `root` (one per worker: configuration and shared work), `stream` (one per request), `settle` (a
 //! decision becomes an effect), `ports` (what the gateway's handlers are given), `secrets` (what is in service, and how it
-//! changes), `host` (the host calls).
+//! changes), `host` (the host calls, over the `portcullis-abi` crate).
 
 mod counters;
 mod crypto;
@@ -20,14 +20,4 @@ mod stream;
 mod task_store;
 mod worker;
 
-/// What Envoy calls when it has loaded the module.
-mod start {
-    use proxy_wasm::types::LogLevel;
-
-    use crate::root::Root;
-
-    proxy_wasm::main! {{
-        proxy_wasm::set_log_level(LogLevel::Info);
-        proxy_wasm::set_root_context(|id| Box::new(Root::new(id)));
-    }}
-}
+portcullis_abi::main!(|id| Box::new(root::Root::new(id)));

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
+use portcullis_abi::{self as abi, Action};
 use portcullis_gateway::bridge_store::Bridge;
 use portcullis_gateway::config::{BridgeSettings, Compiled, Config, Storage};
 use portcullis_gateway::memory_store::MemoryStore;
@@ -17,8 +18,6 @@ use portcullis_gateway::runtime::{Inbox, Started, Task};
 use portcullis_gateway::secret_watch::{Patience, SecretWatch};
 use portcullis_gateway::upstream::{self, RefreshOutcome};
 use portcullis_protocol::opaque::SessionId;
-use proxy_wasm::traits::{Context, HttpContext, RootContext};
-use proxy_wasm::types::{Action, ContextType};
 
 use crate::counters::Counters;
 use crate::host;
@@ -102,13 +101,14 @@ impl Root {
     /// The host sends the answers after the callback, each from within the one before, so many at once would exhaust
     /// the stack: what is left over gets a callback of its own.
     fn settle_some(&self, worker: &Worker) {
-        for (Waiter { stream, decide, progress, .. }, outcome) in worker.waiting.take_decided(MOST_SETTLED) {
-            let settles = host::enter_context(stream);
-            if settles && settle(&decide(&outcome), &worker.counters, &progress) == Action::Continue {
-                host::resume_request();
+        for (Waiter { stream, decide, fate, .. }, outcome) in worker.waiting.take_decided(MOST_SETTLED) {
+            let settles = host::set_effective_context(stream);
+            if settles && settle(&decide(&outcome), &worker.counters, &fate) == Action::Continue {
+                host::continue_request();
             }
         }
-        host::enter_context(self.id);
+        // It is the context whose callback this is, so it is there.
+        let _ = host::set_effective_context(self.id);
         if worker.waiting.has_decided() {
             worker.mailbox.tell_own(Message::Settle);
         }
@@ -199,41 +199,7 @@ impl Root {
     }
 }
 
-impl Context for Root {
-    fn on_http_call_response(&mut self, id: u32, headers: usize, body: usize, _trailers: usize) {
-        let Some(worker) = self.worker.clone() else { return };
-        if let Some(task) = self.warming.as_mut().filter(|task| task.waits_for(id)) {
-            if task.on_call(id, host::call_reply(headers, body)).is_some() {
-                self.warming = None;
-            }
-        } else if let Some(task) = self.following.as_mut().filter(|task| task.waits_for(id)) {
-            if task.on_call(id, host::call_reply(headers, body)).is_some() {
-                self.following = None;
-            }
-        } else if let Some(index) = self.rechecks.iter().position(|task| task.waits_for(id)) {
-            let mut task = self.rechecks.swap_remove(index);
-            if task.on_call(id, host::call_reply(headers, body)).is_none() {
-                self.rechecks.push(task);
-            }
-        } else if let Some(index) = self.refreshes.iter().position(|refresh| refresh.task.waits_for(id)) {
-            let mut refresh = self.refreshes.swap_remove(index);
-            match refresh.task.on_call(id, host::call_reply(headers, body)) {
-                Some(outcome) => self.refreshed(&worker, refresh.session, &outcome),
-                None => self.refreshes.push(refresh),
-            }
-        }
-    }
-
-    fn on_done(&mut self) -> bool {
-        if let Some(worker) = &self.worker {
-            worker.counters.flush();
-            worker.mailbox.close();
-        }
-        true
-    }
-}
-
-impl RootContext for Root {
+impl abi::Root for Root {
     fn on_configure(&mut self, size: usize) -> bool {
         match configure(&host::configuration(size), self.id) {
             Ok(worker) => {
@@ -272,12 +238,41 @@ impl RootContext for Root {
         self.settle_some(&worker);
     }
 
-    fn create_http_context(&self, id: u32) -> Option<Box<dyn HttpContext>> {
-        Some(Box::new(Stream::new(id, self.worker.clone())))
+    fn on_http_call_response(&mut self, id: u32, headers: usize, body: usize) {
+        let Some(worker) = self.worker.clone() else { return };
+        if let Some(task) = self.warming.as_mut().filter(|task| task.waits_for(id)) {
+            if task.on_call(id, host::call_reply(headers, body)).is_some() {
+                self.warming = None;
+            }
+        } else if let Some(task) = self.following.as_mut().filter(|task| task.waits_for(id)) {
+            if task.on_call(id, host::call_reply(headers, body)).is_some() {
+                self.following = None;
+            }
+        } else if let Some(index) = self.rechecks.iter().position(|task| task.waits_for(id)) {
+            let mut task = self.rechecks.swap_remove(index);
+            if task.on_call(id, host::call_reply(headers, body)).is_none() {
+                self.rechecks.push(task);
+            }
+        } else if let Some(index) = self.refreshes.iter().position(|refresh| refresh.task.waits_for(id)) {
+            let mut refresh = self.refreshes.swap_remove(index);
+            match refresh.task.on_call(id, host::call_reply(headers, body)) {
+                Some(outcome) => self.refreshed(&worker, refresh.session, &outcome),
+                None => self.refreshes.push(refresh),
+            }
+        }
     }
 
-    fn get_type(&self) -> Option<ContextType> {
-        Some(ContextType::HttpContext)
+    fn new_stream(&self, id: u32) -> Box<dyn abi::Stream> {
+        Box::new(Stream::new(id, self.worker.clone()))
+    }
+}
+
+impl Drop for Root {
+    fn drop(&mut self) {
+        if let Some(worker) = &self.worker {
+            worker.counters.flush();
+            worker.mailbox.close();
+        }
     }
 }
 

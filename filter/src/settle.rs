@@ -2,17 +2,18 @@
 
 use std::cell::Cell;
 
+use portcullis_abi::Action;
 use portcullis_gateway::audit::Audit;
 use portcullis_gateway::verdict::{Credentials, Forward, Settled};
-use proxy_wasm::types::Action;
 
 use crate::counters::Counters;
 use crate::host;
 
 /// How far a stream has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Progress {
     /// Nothing is decided: the request must not go on.
+    #[default]
     Undecided,
     /// It went on; `protected` when it went to a protected resource.
     Forwarded {
@@ -23,9 +24,31 @@ pub(crate) enum Progress {
     Answered,
 }
 
+/// What a stream and whoever settles it have to know of each other.
+#[derive(Debug, Default)]
+pub(crate) struct Fate {
+    progress: Cell<Progress>,
+    /// Whether the request came with a `Proxy-Authorization`: taking out what is not there costs as much.
+    has_proxy_authorization: Cell<bool>,
+}
+
+impl Fate {
+    pub(crate) fn progress(&self) -> Progress {
+        self.progress.get()
+    }
+
+    pub(crate) fn set(&self, progress: Progress) {
+        self.progress.set(progress);
+    }
+
+    pub(crate) fn set_has_proxy_authorization(&self, has: bool) {
+        self.has_proxy_authorization.set(has);
+    }
+}
+
 /// Applies a decision to the stream that the host is in, which must be in its headers callback or paused. The caller
 /// returns the action, or resumes the request where it is not in one of the request's callbacks.
-pub(crate) fn settle(settled: &Settled, counters: &Counters, progress: &Cell<Progress>) -> Action {
+pub(crate) fn settle(settled: &Settled, counters: &Counters, fate: &Fate) -> Action {
     match settled {
         Settled::Forward(forward) => {
             let protected = !matches!(forward.credentials, Credentials::Untouched);
@@ -35,30 +58,34 @@ pub(crate) fn settle(settled: &Settled, counters: &Counters, progress: &Cell<Pro
                 host::set_filter_state(AUDIT, forward.audit.json());
             }
             // The headers must be final before the request goes on: afterwards the host has no map to change.
-            edit(forward);
-            progress.set(Progress::Forwarded { protected });
+            edit(forward, fate.has_proxy_authorization.get());
+            fate.set(Progress::Forwarded { protected });
             Action::Continue
         }
         Settled::Reply(response, audit) => {
             count(audit, counters);
             host::set_filter_state(AUDIT, &audit.to_json());
-            progress.set(Progress::Answered);
+            fate.set(Progress::Answered);
             host::reply(response);
             Action::Pause
         }
     }
 }
 
-fn edit(forward: &Forward) {
-    match &forward.credentials {
-        Credentials::Untouched => {}
-        Credentials::Stripped => strip(),
-        Credentials::Injected(injection) => {
-            if &*injection.name == AUTHORIZATION {
-                host::remove_request_header(PROXY_AUTHORIZATION);
-            } else {
-                strip();
-            }
+fn edit(forward: &Forward, has_proxy_authorization: bool) {
+    let set = match &forward.credentials {
+        Credentials::Untouched => None,
+        Credentials::Stripped => Some(None),
+        Credentials::Injected(injection) => Some(Some(injection)),
+    };
+    if let Some(injection) = set {
+        if has_proxy_authorization {
+            host::remove_request_header(PROXY_AUTHORIZATION);
+        }
+        if injection.is_none_or(|injection| &*injection.name != AUTHORIZATION) {
+            host::remove_request_header(AUTHORIZATION);
+        }
+        if let Some(injection) = injection {
             host::set_request_header(&injection.name, injection.value.expose());
         }
     }
@@ -67,11 +94,6 @@ fn edit(forward: &Forward) {
         Some([]) => host::remove_request_header("cookie"),
         Some(cookie) => host::set_request_header("cookie", cookie),
     }
-}
-
-fn strip() {
-    host::remove_request_header(AUTHORIZATION);
-    host::remove_request_header(PROXY_AUTHORIZATION);
 }
 
 fn count(audit: &Audit, counters: &Counters) {

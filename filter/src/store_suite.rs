@@ -16,10 +16,10 @@ use crate::task_store::WorkerStore;
 
 /// The answer to a request for the suite; `None` for any other request, and where the store is not the memory: the suite
 /// polls a verb to its end at once, and the bridge's verbs wait for an answer.
-pub(crate) fn answer(store: &WorkerStore) -> Option<Response> {
+pub(crate) fn answer(store: &WorkerStore, target: &[u8]) -> Option<Response> {
     let WorkerStore::Memory(store) = store else { return None };
     let store: &MemoryStore<_, _> = store;
-    let target = String::from_utf8(host::request_header(":path")?).ok()?;
+    let target = std::str::from_utf8(target).ok()?;
     let rest = target.strip_prefix("/_store-suite/")?;
     let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
     let salt = query.strip_prefix("salt=").and_then(|salt| salt.parse().ok()).unwrap_or(0);

@@ -1,8 +1,10 @@
 //! One request: its events go into its task, and what the task comes to is settled.
 
-use std::cell::Cell;
+use std::borrow::Cow;
 use std::rc::Rc;
 
+use portcullis_abi::header_map::HeaderMap;
+use portcullis_abi::{self as abi, Action};
 use portcullis_gateway::audit::{Audit, Decision};
 use portcullis_gateway::replies::EXPOSED_HEADERS;
 use portcullis_gateway::route;
@@ -10,14 +12,12 @@ use portcullis_gateway::runtime::{Inbox, Started, Task};
 use portcullis_gateway::secret_watch::Patience;
 use portcullis_gateway::verdict::{Settled, Verdict};
 use portcullis_protocol::http::{Headers, Method, Request, Response};
-use proxy_wasm::traits::{Context, HttpContext};
-use proxy_wasm::types::Action;
 
 use crate::host;
 use crate::mailbox::Message;
 use crate::ports::{TaskCalls, TaskPorts};
 use crate::secrets;
-use crate::settle::{Progress, settle};
+use crate::settle::{Fate, Progress, settle};
 use crate::worker::{Waiter, Worker};
 
 /// One request.
@@ -26,7 +26,7 @@ pub(crate) struct Stream {
     /// `None` when the root was never configured: then nothing is let through.
     worker: Option<Rc<Worker>>,
     task: Option<Task<Verdict>>,
-    progress: Rc<Cell<Progress>>,
+    fate: Rc<Fate>,
     /// How much of the body the task has been given.
     body_seen: usize,
     /// Whether a browser asks on behalf of a page.
@@ -35,8 +35,7 @@ pub(crate) struct Stream {
 
 impl Stream {
     pub(crate) fn new(id: u32, worker: Option<Rc<Worker>>) -> Self {
-        let progress = Rc::new(Cell::new(Progress::Undecided));
-        Self { id, worker, task: None, progress, body_seen: 0, has_origin: false }
+        Self { id, worker, task: None, fate: Rc::default(), body_seen: 0, has_origin: false }
     }
 
     /// Acts on what the task came to; `None` while it waits.
@@ -44,11 +43,11 @@ impl Stream {
         let Some(verdict) = verdict else { return Action::Pause };
         self.task = None;
         match verdict {
-            Verdict::Settled(settled) => settle(&settled, &worker.counters, &self.progress),
+            Verdict::Settled(settled) => settle(&settled, &worker.counters, &self.fate),
             Verdict::AwaitRefresh { session, decide } => {
                 let deadline = host::now().saturating_add(LONGEST_WAIT_SECONDS);
-                let progress = self.progress.clone();
-                worker.waiting.add(Waiter { stream: self.id, session, decide, deadline, progress });
+                let fate = self.fate.clone();
+                worker.waiting.add(Waiter { stream: self.id, session, decide, deadline, fate });
                 worker.mailbox.tell_own(Message::Refresh(session));
                 Action::Pause
             }
@@ -56,9 +55,9 @@ impl Stream {
     }
 
     /// Starts deciding a request.
-    fn begin(&mut self, worker: &Rc<Worker>, body_ended: bool) -> Action {
+    fn begin(&mut self, worker: &Rc<Worker>, request: Request, body_ended: bool) -> Action {
         let inbox = Inbox::new(body_ended);
-        match Task::start(inbox.clone(), decide(worker.clone(), read_request(), inbox)) {
+        match Task::start(inbox.clone(), decide(worker.clone(), request, inbox)) {
             Started::Ready(verdict) => self.proceed(worker, Some(verdict)),
             Started::Waiting(task) => {
                 self.task = Some(task);
@@ -68,7 +67,7 @@ impl Stream {
     }
 
     fn feed(&mut self, piece: &[u8], end: bool) -> Action {
-        match self.progress.get() {
+        match self.fate.progress() {
             Progress::Forwarded { .. } => Action::Continue,
             Progress::Answered => Action::Pause,
             Progress::Undecided => {
@@ -92,10 +91,10 @@ impl Stream {
         match &self.worker {
             Some(worker) => {
                 let settled = Settled::Reply(Response::new(status), Audit::new(Decision::Fail, reason));
-                settle(&settled, &worker.counters, &self.progress)
+                settle(&settled, &worker.counters, &self.fate)
             }
             None => {
-                self.progress.set(Progress::Answered);
+                self.fate.set(Progress::Answered);
                 host::reply(&Response::new(status));
                 Action::Pause
             }
@@ -103,58 +102,41 @@ impl Stream {
     }
 }
 
-impl Context for Stream {
-    fn on_http_call_response(&mut self, id: u32, headers: usize, body: usize, _trailers: usize) {
-        let Some(worker) = self.worker.clone() else { return };
-        let Some(task) = self.task.as_mut().filter(|task| task.waits_for(id)) else { return };
-        let verdict = task.on_call(id, host::call_reply(headers, body));
-        if self.proceed(&worker, verdict) == Action::Continue {
-            host::resume_request();
-        }
-    }
-
-    fn on_done(&mut self) -> bool {
-        self.abandon();
-        true
-    }
-}
-
-impl HttpContext for Stream {
-    fn on_http_request_headers(&mut self, headers: usize, end_of_stream: bool) -> Action {
+impl abi::Stream for Stream {
+    fn on_request_headers(&mut self, headers: usize, end_of_stream: bool) -> Action {
         let Some(worker) = self.worker.clone() else { return self.refuse(503, "not_configured") };
         if headers > host::MOST_HEADERS {
             return self.refuse(431, "too_many_headers");
         }
+        let headers = host::request_headers();
+        let seen = Seen::of(&headers);
         #[cfg(feature = "store-suite")]
-        if let Some(answer) = crate::store_suite::answer(&worker.store) {
-            self.progress.set(Progress::Answered);
+        if let Some(answer) = crate::store_suite::answer(&worker.store, seen.target) {
+            self.fate.set(Progress::Answered);
             host::reply(&answer);
             return Action::Pause;
         }
-        let target = host::request_header(":path").unwrap_or_default();
+        self.has_origin = seen.has_origin;
+        self.fate.set_has_proxy_authorization(seen.has_proxy_authorization);
         let service = worker.in_service.now();
-        let passed = service.as_ref().and_then(|service| service.gateway.pass(&target, host::request_cookies));
+        let passed = service.as_ref().and_then(|service| service.gateway.pass(seen.target, seen.cookie.as_deref()));
         if let Some(forward) = passed {
             worker.counters.count("path", "pass");
-            return settle(&Settled::Forward(forward), &worker.counters, &self.progress);
+            return settle(&Settled::Forward(forward), &worker.counters, &self.fate);
         }
         let now = host::now();
         worker.mailbox.list(now);
-        self.has_origin = host::request_header("origin").is_some();
-        if let Some(authorization) = host::request_header("authorization") {
-            let cookie = host::request_cookies();
-            let fast =
-                service.and_then(|service| service.gateway.fast(now, &target, &authorization, cookie.as_deref()));
-            if let Some(forward) = fast {
-                worker.counters.count("path", "fast");
-                return settle(&Settled::Forward(forward), &worker.counters, &self.progress);
-            }
+        let fast = service
+            .and_then(|service| service.gateway.fast(now, seen.target, seen.authorization?, seen.cookie.as_deref()));
+        if let Some(forward) = fast {
+            worker.counters.count("path", "fast");
+            return settle(&Settled::Forward(forward), &worker.counters, &self.fate);
         }
         worker.counters.count("path", "slow");
-        self.begin(&worker, end_of_stream)
+        self.begin(&worker, read_request(&headers), end_of_stream)
     }
 
-    fn on_http_request_body(&mut self, size: usize, end_of_stream: bool) -> Action {
+    fn on_request_body(&mut self, size: usize, end_of_stream: bool) -> Action {
         if self.task.is_none() {
             return self.feed(&[], end_of_stream);
         }
@@ -165,19 +147,33 @@ impl HttpContext for Stream {
         self.feed(&piece, end_of_stream)
     }
 
-    fn on_http_request_trailers(&mut self, _trailers: usize) -> Action {
+    fn on_request_trailers(&mut self) -> Action {
         // Where a request has trailers, its end is told here and not with the body.
         self.feed(&[], true)
     }
 
-    fn on_http_response_headers(&mut self, _headers: usize, _end_of_stream: bool) -> Action {
-        match self.progress.get() {
+    fn on_response_headers(&mut self) {
+        match self.fate.progress() {
             // Envoy answered by itself, say that the body was too large: there is nothing left to decide.
             Progress::Undecided => self.abandon(),
             Progress::Forwarded { protected: true } if self.has_origin => open_to_pages(),
             Progress::Forwarded { .. } | Progress::Answered => {}
         }
-        Action::Continue
+    }
+
+    fn on_http_call_response(&mut self, id: u32, headers: usize, body: usize) {
+        let Some(worker) = self.worker.clone() else { return };
+        let Some(task) = self.task.as_mut().filter(|task| task.waits_for(id)) else { return };
+        let verdict = task.on_call(id, host::call_reply(headers, body));
+        if self.proceed(&worker, verdict) == Action::Continue {
+            host::continue_request();
+        }
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.abandon();
     }
 }
 
@@ -204,7 +200,45 @@ fn open_to_pages() {
     }
 }
 
-fn read_request() -> Request {
+/// What tells whether a request can be decided at once.
+#[derive(Default)]
+struct Seen<'a> {
+    target: &'a [u8],
+    /// The only `Authorization`; with several of them this is none, as none of them can be known.
+    authorization: Option<&'a [u8]>,
+    /// The cookies, however many fields they came in.
+    cookie: Option<Cow<'a, [u8]>>,
+    has_origin: bool,
+    has_proxy_authorization: bool,
+}
+
+impl<'a> Seen<'a> {
+    fn of(headers: &'a HeaderMap) -> Self {
+        let mut seen = Self::default();
+        let mut is_ambiguous = false;
+        for (name, value) in headers.iter() {
+            match name {
+                b":path" => seen.target = value,
+                b"authorization" => is_ambiguous |= seen.authorization.replace(value).is_some(),
+                b"cookie" => {
+                    seen.cookie = Some(match seen.cookie {
+                        None => Cow::Borrowed(value),
+                        Some(before) => Cow::Owned([&*before, value].join(&b"; "[..])),
+                    });
+                }
+                b"origin" => seen.has_origin = true,
+                b"proxy-authorization" => seen.has_proxy_authorization = true,
+                _ => {}
+            }
+        }
+        if is_ambiguous {
+            seen.authorization = None;
+        }
+        seen
+    }
+}
+
+fn read_request(headers: &HeaderMap) -> Request {
     let mut request = Request {
         method: Method::Other,
         target: Vec::new(),
@@ -212,19 +246,19 @@ fn read_request() -> Request {
         headers: Headers::default(),
         peer: String::new(),
     };
-    let mut headers = host::request_headers();
-    headers.retain_mut(|(name, value)| {
-        match name.as_slice() {
+    let mut fields = Vec::new();
+    for (name, value) in headers.iter() {
+        match name {
             b":method" => request.method = Method::from_bytes(value),
-            b":path" => request.target = std::mem::take(value),
-            b":authority" => request.authority = std::mem::take(value),
-            _ => return name.first() != Some(&b':'),
+            b":path" => request.target = value.to_vec(),
+            b":authority" => request.authority = value.to_vec(),
+            _ if name.starts_with(b":") => {}
+            _ => fields.push((name.to_vec(), value.to_vec())),
         }
-        false
-    });
-    request.headers = Headers::new(headers);
+    }
+    request.headers = Headers::new(fields);
     if route::asks_for_peer(&request.target) {
-        request.peer = host::text_property(["source", "address"]).unwrap_or_default();
+        request.peer = host::peer().unwrap_or_default();
     }
     request
 }

@@ -1,7 +1,7 @@
 //! What a root context and all its streams share. It hangs from the root context, never from a static: two generations
 //! of a configuration can live in one VM.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -12,7 +12,7 @@ use portcullis_protocol::opaque::SessionId;
 use crate::counters::Counters;
 use crate::mailbox::Mailbox;
 use crate::secrets::InService;
-use crate::settle::Progress;
+use crate::settle::Fate;
 use crate::task_store::WorkerStore;
 
 /// One configured worker.
@@ -43,7 +43,7 @@ pub(crate) struct Waiter {
     /// When it is decided without an outcome, in Unix seconds.
     pub(crate) deadline: u64,
     /// Where the stream looks up what became of it.
-    pub(crate) progress: Rc<Cell<Progress>>,
+    pub(crate) fate: Rc<Fate>,
 }
 
 impl Waiting {

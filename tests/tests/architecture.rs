@@ -1,5 +1,5 @@
-//! The arrows between the crates go one way: `cipher` ← `protocol` ← `gateway` ← `filter`, and `storage-api` ← `gateway`,
-//! `redis-bridge`; the bridge's operator commands alone also stand on `gateway`.
+//! The arrows between the crates go one way: `cipher` ← `protocol` ← `gateway` ← `filter`, `abi` ← `filter`, and
+//! `storage-api` ← `gateway`, `redis-bridge`; the bridge's operator commands alone also stand on `gateway`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -26,7 +26,9 @@ fn gateway_stands_on_protocol_and_storage_api_only() {
 
 #[test]
 fn filter_stands_on_the_gateway_and_what_it_speaks_with() {
-    assert_eq!(ours("portcullis-filter"), ["portcullis-gateway", "portcullis-protocol", "portcullis-storage-api"]);
+    let expected = ["portcullis-abi", "portcullis-gateway", "portcullis-protocol", "portcullis-storage-api"];
+    assert_eq!(ours("portcullis-filter"), expected);
+    assert_eq!(ours("portcullis-abi"), [""; 0]);
 }
 
 #[test]
@@ -60,9 +62,32 @@ fn only_the_filter_knows_envoy() {
         "portcullis-gateway",
         "portcullis-redis-bridge",
     ] {
-        assert!(!dependencies(product).contains(&"proxy-wasm".to_owned()), "{product} names proxy-wasm");
+        assert!(!ours(product).contains(&"portcullis-abi".to_owned()), "{product} names the ABI");
     }
-    assert!(dependencies("portcullis-filter").contains(&"proxy-wasm".to_owned()));
+}
+
+#[test]
+fn only_the_abi_has_unsafe_code_and_every_other_rule_holds_there_too() {
+    let manifest =
+        |folder: &str| std::fs::read_to_string(place::project().join(folder).join("Cargo.toml")).expect("a manifest");
+    let workspace = manifest("");
+    let members = workspace.lines().find_map(|line| line.strip_prefix("members = [")).expect("the members");
+    let members: Vec<&str> = members.split('"').skip(1).step_by(2).collect();
+    let product = |member: &str| member != "crates/abi" && member != "tests" && !member.starts_with("benches");
+    let others: Vec<&str> = members.into_iter().filter(|member| product(member)).collect();
+    assert!(others.contains(&"filter") && others.contains(&"crates/gateway"), "{others:?}");
+    for member in others {
+        assert!(manifest(member).contains("[lints]\nworkspace = true"), "{member} has lints of its own");
+    }
+    let rules = workspace.split("[workspace.lints.").skip(1).flat_map(|section| {
+        section.lines().skip(1).take_while(|line| !line.starts_with('[')).filter(|line| line.contains(" = "))
+    });
+    let rules: Vec<&str> = rules.filter(|rule| !rule.starts_with("unsafe_code")).collect();
+    assert!(rules.len() > 15, "{rules:?}");
+    let abi = manifest("crates/abi");
+    for rule in rules {
+        assert!(abi.lines().any(|line| line == rule), "crates/abi does not keep `{rule}`");
+    }
 }
 
 #[test]

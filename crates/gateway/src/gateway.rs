@@ -74,9 +74,9 @@ impl Gateway {
     /// Sends on a request to a path that is none of ours, without waiting for anything; `None` leaves it to
     /// [`crate::route::handle`].
     ///
-    /// `target` is the `:path`; `cookie` reads the `Cookie` header, which is not asked for in vain.
+    /// `target` is the `:path`, `cookie` the `Cookie` header.
     #[must_use]
-    pub fn pass(&self, target: &[u8], cookie: impl FnOnce() -> Option<Vec<u8>>) -> Option<Forward> {
+    pub fn pass(&self, target: &[u8], cookie: Option<&[u8]>) -> Option<Forward> {
         route::pass(self, target, cookie)
     }
 

@@ -82,8 +82,8 @@ pub async fn handle<P: Ports>(gateway: Rc<Gateway>, request: Request, ports: P) 
 }
 
 /// Sends on a request to a path that is none of ours, where the configuration lets such pass, without waiting for
-/// anything; `None` leaves it to [`handle`]. `cookie` reads the `Cookie` header.
-pub(crate) fn pass(gateway: &Gateway, target: &[u8], cookie: impl FnOnce() -> Option<Vec<u8>>) -> Option<Forward> {
+/// anything; `None` leaves it to [`handle`].
+pub(crate) fn pass(gateway: &Gateway, target: &[u8], cookie: Option<&[u8]>) -> Option<Forward> {
     let config = gateway.config();
     // Most requests are for a resource, and as long as it is spelled like its prefix that is seen without taking the
     // target apart.
@@ -92,7 +92,7 @@ pub(crate) fn pass(gateway: &Gateway, target: &[u8], cookie: impl FnOnce() -> Op
         return None;
     }
     let path = RoutePath::parse(target).ok()?;
-    (route(config, &path) == Route::Other).then(|| passed(gateway, cookie().as_deref()))
+    (route(config, &path) == Route::Other).then(|| passed(gateway, cookie))
 }
 
 /// Whether a handler may ask for the [`Request::peer`] of a request to this target: reading it takes the host longer than

@@ -64,6 +64,8 @@ async fn credentials_that_are_not_one_bearer_token_are_refused() {
         let what = &value[..value.len().min(20)];
         forge.refuses(|request| request.header("authorization", &value), 400, ONE_TOKEN, what).await;
     }
+    // Also where the token is known already.
+    assert_serves(&forge.bed, good).await;
     let twice = |request: Request| request.bearer(good).bearer(good);
     forge.refuses(twice, 400, ONE_TOKEN, "two headers").await;
     let other = |request: Request| request.bearer(good).header("Authorization", "Basic YTpi");

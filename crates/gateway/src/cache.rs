@@ -248,17 +248,14 @@ fn take(generation: &mut HashTable<Slot>, hash: u64, authorization: &[u8]) -> Op
     Some(found.remove().0)
 }
 
-/// Compares 32 bytes at a time: in wasm the comparison of slices goes byte by byte, which a token is too long for.
+/// Compares eight bytes at a time: in wasm the comparison of slices goes byte by byte, which a token is too long for.
 /// What a hit or a miss takes tells nothing, since both texts are the sender's own.
 fn same_bytes(a: &[u8], b: &[u8]) -> bool {
-    let (a_parts, a_rest) = a.as_chunks::<32>();
-    let (b_parts, b_rest) = b.as_chunks::<32>();
-    a.len() == b.len() && a_parts.iter().zip(b_parts).all(|(a, b)| same_part(a, b)) && a_rest == b_rest
-}
-
-fn same_part(a: &[u8; 32], b: &[u8; 32]) -> bool {
-    let words = a.as_chunks::<8>().0.iter().zip(b.as_chunks::<8>().0);
-    words.fold(0, |differ, (a, b)| differ | u64::from_ne_bytes(*a) ^ u64::from_ne_bytes(*b)) == 0
+    let (a_words, a_rest) = a.as_chunks::<8>();
+    let (b_words, b_rest) = b.as_chunks::<8>();
+    a.len() == b.len()
+        && a_words.iter().zip(b_words).all(|(a, b)| u64::from_ne_bytes(*a) == u64::from_ne_bytes(*b))
+        && a_rest == b_rest
 }
 
 #[cfg(test)]
@@ -268,7 +265,7 @@ mod tests {
 
     #[test]
     fn bytes_are_the_same_only_when_every_one_is() {
-        for length in 0..100_usize {
+        for length in 0..40_usize {
             let bytes: Vec<u8> = (0..length).map(|n| u8::try_from(n).unwrap()).collect();
             assert!(same_bytes(&bytes, &bytes.clone()));
             for changed in 0..length {

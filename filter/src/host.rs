@@ -9,7 +9,7 @@ use portcullis_protocol::http::Response;
 use portcullis_storage_api::wire::{MARKER_HEADER, MARKER_VALUE};
 
 pub(crate) use portcullis_abi::hostcalls::{
-    continue_request, dequeue_shared_queue as dequeue, enqueue_shared_queue as enqueue, set_effective_context,
+    Refused, continue_request, dequeue_shared_queue as dequeue, enqueue_shared_queue as enqueue, set_effective_context,
     set_tick_period,
 };
 
@@ -20,13 +20,19 @@ pub(crate) fn request_headers() -> HeaderMap {
 }
 
 /// Replaces every header of this name by one. Preconditions as [`request_headers`].
-pub(crate) fn set_request_header(name: &str, value: &[u8]) {
-    hostcalls::set_header(MapType::RequestHeaders, name, value);
+///
+/// # Errors
+/// [`Refused`]: it is too late.
+pub(crate) fn set_request_header(name: &str, value: &[u8]) -> Result<(), Refused> {
+    hostcalls::set_header(MapType::RequestHeaders, name, value)
 }
 
 /// Removes every header of this name. Preconditions as [`request_headers`].
-pub(crate) fn remove_request_header(name: &str) {
-    hostcalls::remove_header(MapType::RequestHeaders, name);
+///
+/// # Errors
+/// [`Refused`]: it is too late.
+pub(crate) fn remove_request_header(name: &str) -> Result<(), Refused> {
+    hostcalls::remove_header(MapType::RequestHeaders, name)
 }
 
 /// One header of the response. Only for the response headers callback.
@@ -34,9 +40,9 @@ pub(crate) fn response_header(name: &str) -> Option<Vec<u8>> {
     hostcalls::header(MapType::ResponseHeaders, name)
 }
 
-/// Adds a header to the response. Only for the response headers callback.
+/// Adds a header to the response, or leaves it as it is. Only for the response headers callback.
 pub(crate) fn add_response_header(name: &str, value: &str) {
-    hostcalls::add_header(MapType::ResponseHeaders, name, value);
+    let _ = hostcalls::add_header(MapType::ResponseHeaders, name, value);
 }
 
 /// A piece of the request's buffered body. Only for the body callback, and within the size it was told.

@@ -3,11 +3,12 @@
 use std::cell::Cell;
 
 use portcullis_abi::Action;
-use portcullis_gateway::audit::Audit;
+use portcullis_gateway::audit::{Audit, Decision};
 use portcullis_gateway::verdict::{Credentials, Forward, Settled};
+use portcullis_protocol::http::Response;
 
 use crate::counters::Counters;
-use crate::host;
+use crate::host::{self, Refused};
 
 /// How far a stream has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -52,13 +53,17 @@ pub(crate) fn settle(settled: &Settled, counters: &Counters, fate: &Fate) -> Act
     match settled {
         Settled::Forward(forward) => {
             let protected = !matches!(forward.credentials, Credentials::Untouched);
+            // The headers must be final before the request goes on: afterwards the host has no map to change.
+            if edit(forward, protected && fate.has_proxy_authorization.get()).is_err() {
+                // Where the client's token cannot be taken out, nothing goes on.
+                let audit = Audit::new(Decision::Fail, "headers_not_changed");
+                return settle(&Settled::Reply(Response::new(503), audit), counters, fate);
+            }
             count(forward.audit.audit(), counters);
             // Nothing was asked of us about the others, and every value of filter state costs.
             if protected {
                 host::set_filter_state(AUDIT, forward.audit.json());
             }
-            // The headers must be final before the request goes on: afterwards the host has no map to change.
-            edit(forward, fate.has_proxy_authorization.get());
             fate.set(Progress::Forwarded { protected });
             Action::Continue
         }
@@ -72,25 +77,22 @@ pub(crate) fn settle(settled: &Settled, counters: &Counters, fate: &Fate) -> Act
     }
 }
 
-fn edit(forward: &Forward, has_proxy_authorization: bool) {
-    let set = match &forward.credentials {
-        Credentials::Untouched => None,
-        Credentials::Stripped => Some(None),
-        Credentials::Injected(injection) => Some(Some(injection)),
-    };
-    if let Some(injection) = set {
-        if has_proxy_authorization {
-            host::remove_request_header(PROXY_AUTHORIZATION);
-        }
-        if injection.is_none_or(|injection| &*injection.name != AUTHORIZATION) {
-            host::remove_request_header(AUTHORIZATION);
-        }
-        if let Some(injection) = injection {
-            host::set_request_header(&injection.name, injection.value.expose());
+fn edit(forward: &Forward, strips_proxy_authorization: bool) -> Result<(), Refused> {
+    if strips_proxy_authorization {
+        host::remove_request_header(PROXY_AUTHORIZATION)?;
+    }
+    match &forward.credentials {
+        Credentials::Untouched => {}
+        Credentials::Stripped => host::remove_request_header(AUTHORIZATION)?,
+        Credentials::Injected(injection) => {
+            if &*injection.name != AUTHORIZATION {
+                host::remove_request_header(AUTHORIZATION)?;
+            }
+            host::set_request_header(&injection.name, injection.value.expose())?;
         }
     }
     match forward.cookie.as_deref() {
-        None => {}
+        None => Ok(()),
         Some([]) => host::remove_request_header("cookie"),
         Some(cookie) => host::set_request_header("cookie", cookie),
     }

@@ -51,6 +51,8 @@ class Host:
         settings.cranelift_opt_level = "none"
         engine = wasmtime.Engine(settings)
         self.now = now
+        # Imports that this host refuses from now on, by name.
+        self.refused: set[str] = set()
         self.counters: Counter[str] = Counter()
         self._configuration = configuration
         self._environment = b"".join(f"{name}={value}\0".encode() for name, value in environment.items())
@@ -134,7 +136,8 @@ class Host:
         def missing(*_: int) -> None:
             raise NotImplementedError(f"the filter calls {name}, which this host does not have")
 
-        return getattr(self, name, missing)
+        function = getattr(self, name, missing)
+        return lambda *arguments: UNLISTED if name in self.refused else function(*arguments)
 
     def _read(self, start: int, size: int) -> bytes:
         return bytes(self._memory.read(self._store, start, start + size))
@@ -345,6 +348,8 @@ EXPORTS = {
 ROOT = 1
 # Of Status, Action, BufferType, MapType and LogLevel, what is needed here.
 OK, NOT_FOUND, BAD_ARGUMENT, EMPTY, CAS_MISMATCH = 0, 1, 2, 7, 8
+# A status that the ABI does not list.
+UNLISTED = 99
 CONTINUE = 0
 REQUEST_BODY, CALL_BODY, PLUGIN_CONFIGURATION = 0, 4, 7
 REQUEST_HEADERS, RESPONSE_HEADERS, CALL_HEADERS = 0, 2, 6

@@ -2,10 +2,7 @@
 //!
 //! Not exported: `proxy_on_done` and `proxy_on_log`, which come right before `proxy_on_delete`; the answer's body and
 //! trailers, so that Envoy need not enter the module for each piece of a stream of events; connections and gRPC.
-#![expect(
-    unsafe_code,
-    reason = "an exported name must be the only one of its kind, and so must what it is called with"
-)]
+#![expect(unsafe_code, reason = "an exported name is unsafe: nothing else may have it")]
 
 use std::cell::{Cell, RefCell};
 

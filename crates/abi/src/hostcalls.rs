@@ -51,24 +51,33 @@ pub fn header(map: MapType, name: &str) -> Option<Vec<u8>> {
     unsafe { given(|data, size| proxy_get_header_map_value(map as u32, name.as_ptr(), name.len(), data, size)) }.ok()
 }
 
-/// Replaces all headers of this name by one. A map that is not there now stays as it is.
-pub fn set_header(map: MapType, name: &str, value: &[u8]) {
+/// Replaces all headers of this name by one.
+///
+/// # Errors
+/// [`Refused`]: the map is not there now, or cannot be changed any more.
+pub fn set_header(map: MapType, name: &str, value: &[u8]) -> Result<(), Refused> {
     let (name, name_size, value, size) = (name.as_ptr(), name.len(), value.as_ptr(), value.len());
     // SAFETY: the host reads both during the call only.
-    unsafe { proxy_replace_header_map_value(map as u32, name, name_size, value, size) };
+    checked(unsafe { proxy_replace_header_map_value(map as u32, name, name_size, value, size) })
 }
 
-/// Adds a header. A map that is not there now stays as it is.
-pub fn add_header(map: MapType, name: &str, value: &str) {
+/// Adds a header.
+///
+/// # Errors
+/// As [`set_header`].
+pub fn add_header(map: MapType, name: &str, value: &str) -> Result<(), Refused> {
     let (name, name_size, value, size) = (name.as_ptr(), name.len(), value.as_ptr(), value.len());
     // SAFETY: the host reads both during the call only.
-    unsafe { proxy_add_header_map_value(map as u32, name, name_size, value, size) };
+    checked(unsafe { proxy_add_header_map_value(map as u32, name, name_size, value, size) })
 }
 
-/// Removes all headers of this name. A map that is not there now stays as it is.
-pub fn remove_header(map: MapType, name: &str) {
+/// Removes all headers of this name, if there are any.
+///
+/// # Errors
+/// As [`set_header`].
+pub fn remove_header(map: MapType, name: &str) -> Result<(), Refused> {
     // SAFETY: the host reads the name during the call only.
-    unsafe { proxy_remove_header_map_value(map as u32, name.as_ptr(), name.len()) };
+    checked(unsafe { proxy_remove_header_map_value(map as u32, name.as_ptr(), name.len()) })
 }
 
 /// At most `size` bytes of a buffer from `start` on.
@@ -150,13 +159,13 @@ pub fn set_effective_context(id: u32) -> bool {
     checked(unsafe { proxy_set_effective_context(id) }).is_ok()
 }
 
-/// The time since 1970.
+/// The time since 1970; the end of all time where the host has no clock, so that nothing is valid any more.
 #[must_use]
 pub fn now() -> Duration {
     let mut nanoseconds = 0;
     // SAFETY: the host writes to our variable during the call.
-    unsafe { proxy_get_current_time_nanoseconds(&raw mut nanoseconds) };
-    Duration::from_nanos(nanoseconds)
+    let status = unsafe { proxy_get_current_time_nanoseconds(&raw mut nanoseconds) };
+    checked(status).map_or(Duration::MAX, |()| Duration::from_nanos(nanoseconds))
 }
 
 /// Asks for a tick at every `period`.

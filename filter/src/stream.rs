@@ -6,6 +6,7 @@ use std::rc::Rc;
 use portcullis_abi::header_map::HeaderMap;
 use portcullis_abi::{self as abi, Action};
 use portcullis_gateway::audit::{Audit, Decision};
+use portcullis_gateway::cookies;
 use portcullis_gateway::replies::EXPOSED_HEADERS;
 use portcullis_gateway::route;
 use portcullis_gateway::runtime::{Inbox, Started, Task};
@@ -220,12 +221,7 @@ impl<'a> Seen<'a> {
             match name {
                 b":path" => seen.target = value,
                 b"authorization" => is_ambiguous |= seen.authorization.replace(value).is_some(),
-                b"cookie" => {
-                    seen.cookie = Some(match seen.cookie {
-                        None => Cow::Borrowed(value),
-                        Some(before) => Cow::Owned([&*before, value].join(&b"; "[..])),
-                    });
-                }
+                b"cookie" => seen.cookie = Some(cookies::joined(seen.cookie, value)),
                 b"origin" => seen.has_origin = true,
                 b"proxy-authorization" => seen.has_proxy_authorization = true,
                 _ => {}

@@ -4,6 +4,8 @@
 //! has consented; it names the browser, so that a provider's callback must come to the browser that consented, and it
 //! remembers who logged in, so that a remembered consent can be found.
 
+use std::borrow::Cow;
+
 use portcullis_protocol::base64url;
 use portcullis_protocol::digest::sha256;
 use portcullis_protocol::http::Request;
@@ -110,9 +112,17 @@ pub fn csrf_cookie_for_form(
 
 /// Every cookie of a request: HTTP/2 lets a client send them in several fields (RFC 9113 §8.2.3).
 #[must_use]
-pub fn sent(request: &Request) -> Option<Vec<u8>> {
-    let fields: Vec<&[u8]> = request.headers.all("cookie").collect();
-    (!fields.is_empty()).then(|| fields.join(&b"; "[..]))
+pub fn sent(request: &Request) -> Option<Cow<'_, [u8]>> {
+    request.headers.all("cookie").fold(None, |before, field| Some(joined(before, field)))
+}
+
+/// The `Cookie` fields so far and the next one as one.
+#[must_use]
+pub fn joined<'a>(before: Option<Cow<'a, [u8]>>, field: &'a [u8]) -> Cow<'a, [u8]> {
+    match before {
+        None => Cow::Borrowed(field),
+        Some(before) => Cow::Owned([&*before, field].join(&b"; "[..])),
+    }
 }
 
 /// A `Cookie` header without the gateway's own cookies; `None` when it holds none of them.

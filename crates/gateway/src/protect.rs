@@ -3,6 +3,7 @@
 //! The fast path and the slow path share one rule, `decide`, over the same facts; they differ in where the facts come
 //! from. The client's token never reaches the back end, and a missing upstream token is a refusal, never an empty header.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 
 use portcullis_protocol::bearer::{self, Bearer, BearerError};
@@ -120,7 +121,7 @@ pub async fn protect<P: Ports>(
         }
         Ok(Granted::AfterRefresh(facts)) => {
             let session = facts.session;
-            let cookie = cookies::sent(request);
+            let cookie = cookies::sent(request).map(Cow::into_owned);
             let gateway = Rc::clone(&gateway);
             let decide = Box::new(move |outcome: &RefreshOutcome| {
                 after_refresh(gateway.config().resources.get(index), &facts, cookie.as_deref(), outcome)

@@ -28,23 +28,9 @@ pub(crate) enum Progress {
 /// What a stream and whoever settles it have to know of each other.
 #[derive(Debug, Default)]
 pub(crate) struct Fate {
-    progress: Cell<Progress>,
+    pub(crate) progress: Cell<Progress>,
     /// Whether the request came with a `Proxy-Authorization`: taking out what is not there costs as much.
-    has_proxy_authorization: Cell<bool>,
-}
-
-impl Fate {
-    pub(crate) fn progress(&self) -> Progress {
-        self.progress.get()
-    }
-
-    pub(crate) fn set(&self, progress: Progress) {
-        self.progress.set(progress);
-    }
-
-    pub(crate) fn set_has_proxy_authorization(&self, has: bool) {
-        self.has_proxy_authorization.set(has);
-    }
+    pub(crate) has_proxy_authorization: Cell<bool>,
 }
 
 /// Applies a decision to the stream that the host is in, which must be in its headers callback or paused. The caller
@@ -64,13 +50,13 @@ pub(crate) fn settle(settled: &Settled, counters: &Counters, fate: &Fate) -> Act
             if protected {
                 host::set_filter_state(AUDIT, forward.audit.json());
             }
-            fate.set(Progress::Forwarded { protected });
+            fate.progress.set(Progress::Forwarded { protected });
             Action::Continue
         }
         Settled::Reply(response, audit) => {
             count(audit, counters);
             host::set_filter_state(AUDIT, &audit.to_json());
-            fate.set(Progress::Answered);
+            fate.progress.set(Progress::Answered);
             host::reply(response);
             Action::Pause
         }

@@ -68,7 +68,7 @@ impl Stream {
     }
 
     fn feed(&mut self, piece: &[u8], end: bool) -> Action {
-        match self.fate.progress() {
+        match self.fate.progress.get() {
             Progress::Forwarded { .. } => Action::Continue,
             Progress::Answered => Action::Pause,
             Progress::Undecided => {
@@ -95,7 +95,7 @@ impl Stream {
                 settle(&settled, &worker.counters, &self.fate)
             }
             None => {
-                self.fate.set(Progress::Answered);
+                self.fate.progress.set(Progress::Answered);
                 host::reply(&Response::new(status));
                 Action::Pause
             }
@@ -113,12 +113,12 @@ impl abi::Stream for Stream {
         let seen = Seen::of(&headers);
         #[cfg(feature = "store-suite")]
         if let Some(answer) = crate::store_suite::answer(&worker.store, seen.target) {
-            self.fate.set(Progress::Answered);
+            self.fate.progress.set(Progress::Answered);
             host::reply(&answer);
             return Action::Pause;
         }
         self.has_origin = seen.has_origin;
-        self.fate.set_has_proxy_authorization(seen.has_proxy_authorization);
+        self.fate.has_proxy_authorization.set(seen.has_proxy_authorization);
         let service = worker.in_service.now();
         let passed = service.as_ref().and_then(|service| service.gateway.pass(seen.target, seen.cookie.as_deref()));
         if let Some(forward) = passed {
@@ -154,7 +154,7 @@ impl abi::Stream for Stream {
     }
 
     fn on_response_headers(&mut self) {
-        match self.fate.progress() {
+        match self.fate.progress.get() {
             // Envoy answered by itself, say that the body was too large: there is nothing left to decide.
             Progress::Undecided => self.abandon(),
             Progress::Forwarded { protected: true } if self.has_origin => open_to_pages(),

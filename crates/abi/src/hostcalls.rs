@@ -31,9 +31,9 @@ pub enum BufferType {
     PluginConfiguration = 7,
 }
 
-/// Why the host did not do it: a status of the ABI that is not `Ok`.
+/// The host did not do it: its status is another one than `Ok`. Which one helps nobody here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Refused(pub u32);
+pub struct Refused;
 
 /// All headers of a map.
 ///
@@ -278,7 +278,7 @@ unsafe fn given(ask: impl FnOnce(*mut *mut u8, *mut usize) -> u32) -> Result<Vec
 }
 
 fn checked(status: u32) -> Result<(), Refused> {
-    if status == OK { Ok(()) } else { Err(Refused(status)) }
+    if status == OK { Ok(()) } else { Err(Refused) }
 }
 
 #[link(wasm_import_module = "env")]

@@ -54,7 +54,7 @@ fn the_bridge_stands_on_the_words_it_speaks_and_its_operators_commands_on_the_ga
 }
 
 #[test]
-fn only_the_filter_knows_envoy() {
+fn only_the_filter_knows_envoy_and_it_goes_without_the_sdk() {
     for product in [
         "portcullis-cipher",
         "portcullis-protocol",
@@ -63,7 +63,9 @@ fn only_the_filter_knows_envoy() {
         "portcullis-redis-bridge",
     ] {
         assert!(!ours(product).contains(&"portcullis-abi".to_owned()), "{product} names the ABI");
+        assert!(!dependencies(product).contains(&"proxy-wasm".to_owned()), "{product} names proxy-wasm");
     }
+    assert!(!module_crates().contains("proxy-wasm"));
 }
 
 #[test]

@@ -104,9 +104,9 @@ impl Stream {
 }
 
 impl abi::Stream for Stream {
-    fn on_request_headers(&mut self, headers: usize, end_of_stream: bool) -> Action {
+    fn on_request_headers(&mut self, count: usize, end_of_stream: bool) -> Action {
         let Some(worker) = self.worker.clone() else { return self.refuse(503, "not_configured") };
-        if headers > host::MOST_HEADERS {
+        if count > host::MOST_HEADERS {
             return self.refuse(431, "too_many_headers");
         }
         let headers = host::request_headers();
@@ -134,7 +134,7 @@ impl abi::Stream for Stream {
             return settle(&Settled::Forward(forward), &worker.counters, &self.fate);
         }
         worker.counters.count("path", "slow");
-        self.begin(&worker, read_request(&headers), end_of_stream)
+        self.begin(&worker, read_request(&headers, count), end_of_stream)
     }
 
     fn on_request_body(&mut self, size: usize, end_of_stream: bool) -> Action {
@@ -234,25 +234,23 @@ impl<'a> Seen<'a> {
     }
 }
 
-fn read_request(headers: &HeaderMap) -> Request {
+fn read_request(headers: &HeaderMap, count: usize) -> Request {
     let mut request = Request {
         method: Method::Other,
         target: Vec::new(),
         authority: Vec::new(),
-        headers: Headers::default(),
+        headers: Headers::with_capacity(count, headers.text_bytes()),
         peer: String::new(),
     };
-    let mut fields = Vec::new();
     for (name, value) in headers.iter() {
         match name {
             b":method" => request.method = Method::from_bytes(value),
             b":path" => request.target = value.to_vec(),
             b":authority" => request.authority = value.to_vec(),
-            _ if name.starts_with(b":") => {}
-            _ => fields.push((name.to_vec(), value.to_vec())),
+            [b':', ..] => {}
+            _ => request.headers.extend([(name, value)]),
         }
     }
-    request.headers = Headers::new(fields);
     if route::asks_for_peer(&request.target) {
         request.peer = host::peer().unwrap_or_default();
     }

@@ -18,6 +18,12 @@ impl HeaderMap {
         sizes.iter().map_while(move |[name, value]| Some((take(&mut texts, *name)?, take(&mut texts, *value)?)))
     }
 
+    /// The bytes of all names and values, with one more for each.
+    #[must_use]
+    pub fn text_bytes(&self) -> usize {
+        self.parts().map_or(0, |(_, texts)| texts.len())
+    }
+
     /// The sizes of names and values, and the texts.
     fn parts(&self) -> Option<(&[Sizes], &[u8])> {
         let (count, rest) = self.0.split_first_chunk()?;

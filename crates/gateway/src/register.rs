@@ -145,18 +145,16 @@ fn client_address(request: &Request, trusted_proxies: u8) -> String {
 
 #[cfg(test)]
 mod tests {
-    use portcullis_protocol::http::{Headers, Method};
+    use portcullis_protocol::http::Method;
 
     use super::*;
 
     fn from(peer: &str, forwarded: &[&str]) -> Request {
-        let headers =
-            forwarded.iter().map(|value| (b"x-forwarded-for".to_vec(), value.as_bytes().to_vec())).collect::<Vec<_>>();
         Request {
             method: Method::Post,
             target: b"/oauth/register".to_vec(),
             authority: b"gateway".to_vec(),
-            headers: Headers::new(headers),
+            headers: forwarded.iter().map(|value| (b"x-forwarded-for".as_slice(), value.as_bytes())).collect(),
             peer: peer.to_owned(),
         }
     }

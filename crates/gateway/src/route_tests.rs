@@ -43,12 +43,11 @@ fn below_a_path() -> Rc<Gateway> {
 }
 
 fn request(method: Method, target: &str, headers: &[(&str, &str)]) -> Request {
-    let pairs = headers.iter().map(|(name, value)| (name.as_bytes().to_vec(), value.as_bytes().to_vec())).collect();
     Request {
         method,
         target: target.as_bytes().to_vec(),
         authority: b"gw.example".to_vec(),
-        headers: Headers::new(pairs),
+        headers: headers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect(),
         peer: "192.0.2.1:4711".to_owned(),
     }
 }

@@ -1,6 +1,7 @@
 //! Requests and responses as plain values: what the filter reads from Envoy, and what a handler answers.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 /// A request as the handlers see it: headers only, the body is read through a port when a handler needs it.
 #[derive(Debug, Clone)]
@@ -47,19 +48,33 @@ impl Method {
 }
 
 /// Header fields as bytes: a value may be any octets, so nothing here assumes UTF-8.
+///
+/// Collected from names and values in the order received.
 #[derive(Debug, Clone, Default)]
-pub struct Headers(Vec<(Vec<u8>, Vec<u8>)>);
+pub struct Headers {
+    /// All names and values, so that a request with many fields has one text and not two for each.
+    text: Vec<u8>,
+    fields: Vec<Field>,
+}
+
+/// Where a field's name and value are in the text.
+#[derive(Debug, Clone)]
+struct Field {
+    name: Range<usize>,
+    value: Range<usize>,
+}
 
 impl Headers {
-    /// Takes name and value pairs as received.
+    /// No fields yet, with room for so many, and for so many bytes of names and values.
     #[must_use]
-    pub fn new(pairs: Vec<(Vec<u8>, Vec<u8>)>) -> Self {
-        Self(pairs)
+    pub fn with_capacity(fields: usize, bytes: usize) -> Self {
+        Self { text: Vec::with_capacity(bytes), fields: Vec::with_capacity(fields) }
     }
 
     /// All values of a field, in order; names compare without case.
     pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
-        self.0.iter().filter(move |(n, _)| n.eq_ignore_ascii_case(name.as_bytes())).map(|(_, value)| value.as_slice())
+        let named = move |field: &&Field| self.text(&field.name).eq_ignore_ascii_case(name.as_bytes());
+        self.fields.iter().filter(named).map(|field| self.text(&field.value))
     }
 
     /// The value of a field that appears once; `None` when it is absent or repeated.
@@ -74,6 +89,33 @@ impl Headers {
     #[must_use]
     pub fn has(&self, name: &str) -> bool {
         self.all(name).next().is_some()
+    }
+
+    fn text(&self, at: &Range<usize>) -> &[u8] {
+        self.text.get(at.clone()).unwrap_or_default()
+    }
+
+    fn put(&mut self, text: &[u8]) -> Range<usize> {
+        let start = self.text.len();
+        self.text.extend_from_slice(text);
+        start..self.text.len()
+    }
+}
+
+impl<'a> Extend<(&'a [u8], &'a [u8])> for Headers {
+    fn extend<I: IntoIterator<Item = (&'a [u8], &'a [u8])>>(&mut self, fields: I) {
+        for (name, value) in fields {
+            let field = Field { name: self.put(name), value: self.put(value) };
+            self.fields.push(field);
+        }
+    }
+}
+
+impl<'a> FromIterator<(&'a [u8], &'a [u8])> for Headers {
+    fn from_iter<I: IntoIterator<Item = (&'a [u8], &'a [u8])>>(fields: I) -> Self {
+        let mut headers = Self::default();
+        headers.extend(fields);
+        headers
     }
 }
 
@@ -176,8 +218,10 @@ mod tests {
 
     #[test]
     fn a_field_that_is_repeated_has_no_single_value() {
-        let field = |name: &str, value: &str| (name.as_bytes().to_vec(), value.as_bytes().to_vec());
-        let headers = Headers::new(vec![field("Host", "a"), field("cookie", "1"), field("COOKIE", "2")]);
+        let headers: Headers = [("Host", "a"), ("cookie", "1"), ("COOKIE", "2")]
+            .map(|(n, v)| (n.as_bytes(), v.as_bytes()))
+            .into_iter()
+            .collect();
         assert_eq!(headers.one("host"), Some(b"a".as_slice()));
         assert_eq!(headers.one("Cookie"), None);
         assert!(headers.has("Cookie") && !headers.has("accept"));

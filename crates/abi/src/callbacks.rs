@@ -5,6 +5,7 @@
 #![expect(unsafe_code, reason = "an exported name is unsafe: nothing else may have it")]
 
 use std::cell::{Cell, RefCell};
+use std::time::Duration;
 
 use hashbrown::HashMap;
 
@@ -22,6 +23,8 @@ struct Contexts {
     streams: RefCell<HashMap<u32, Box<dyn Stream>>>,
     /// The context whose callback this is.
     current: Cell<u32>,
+    /// The time, once it was asked for in this callback.
+    now: Cell<Option<Duration>>,
     /// Whose call it was, by its number: the host answers to the root.
     calls: RefCell<HashMap<u32, u32>>,
 }
@@ -32,6 +35,7 @@ thread_local! {
         roots: RefCell::new(Vec::new()),
         streams: RefCell::new(HashMap::new()),
         current: Cell::new(0),
+        now: Cell::new(None),
         calls: RefCell::new(HashMap::new()),
     };
 }
@@ -59,6 +63,15 @@ pub(crate) fn call_was_made(call: u32) {
     });
 }
 
+/// The time in this callback, read from the host's clock when it is asked for first.
+pub(crate) fn now(read: impl FnOnce() -> Duration) -> Duration {
+    CONTEXTS.with(|contexts| {
+        let now = contexts.now.get().unwrap_or_else(read);
+        contexts.now.set(Some(now));
+        now
+    })
+}
+
 impl Contexts {
     fn create(&self, id: u32, parent: u32) {
         if parent == 0 {
@@ -75,6 +88,7 @@ impl Contexts {
     }
 
     fn delete(&self, id: u32) {
+        self.enter(id);
         // What ends is dropped when nothing is borrowed any more.
         let stream = self.streams.try_borrow_mut().ok().and_then(|mut streams| streams.remove(&id));
         if stream.is_some() {
@@ -87,11 +101,16 @@ impl Contexts {
         drop(root);
     }
 
+    fn enter(&self, id: u32) {
+        self.current.set(id);
+        self.now.set(None);
+    }
+
     /// Tells a root context; `None` when there is no such.
     fn root<T>(&self, id: u32, tell: impl FnOnce(&mut dyn Root) -> T) -> Option<T> {
         let mut roots = self.roots.try_borrow_mut().ok()?;
         let (_, root) = roots.iter_mut().find(|(held, _)| *held == id)?;
-        self.current.set(id);
+        self.enter(id);
         Some(tell(root.as_mut()))
     }
 
@@ -99,7 +118,7 @@ impl Contexts {
     fn stream<T>(&self, id: u32, tell: impl FnOnce(&mut dyn Stream) -> T) -> Option<T> {
         let mut streams = self.streams.try_borrow_mut().ok()?;
         let stream = streams.get_mut(&id)?;
-        self.current.set(id);
+        self.enter(id);
         Some(tell(stream.as_mut()))
     }
 

@@ -159,13 +159,16 @@ pub fn set_effective_context(id: u32) -> bool {
     checked(unsafe { proxy_set_effective_context(id) }).is_ok()
 }
 
-/// The time since 1970; the end of all time where the host has no clock, so that nothing is valid any more.
+/// The time since 1970, which stands still within a callback: the host is asked once. The end of all time where it has no
+/// clock, so that nothing is valid any more.
 #[must_use]
 pub fn now() -> Duration {
-    let mut nanoseconds = 0;
-    // SAFETY: the host writes to our variable during the call.
-    let status = unsafe { proxy_get_current_time_nanoseconds(&raw mut nanoseconds) };
-    checked(status).map_or(Duration::MAX, |()| Duration::from_nanos(nanoseconds))
+    callbacks::now(|| {
+        let mut nanoseconds = 0;
+        // SAFETY: the host writes to our variable during the call.
+        let status = unsafe { proxy_get_current_time_nanoseconds(&raw mut nanoseconds) };
+        checked(status).map_or(Duration::MAX, |()| Duration::from_nanos(nanoseconds))
+    })
 }
 
 /// Asks for a tick at every `period`.

@@ -54,6 +54,8 @@ class Host:
         # Imports that this host refuses from now on, by name.
         self.refused: set[str] = set()
         self.counters: Counter[str] = Counter()
+        # How often the filter asked for anything.
+        self.host_calls = 0
         self._configuration = configuration
         self._environment = b"".join(f"{name}={value}\0".encode() for name, value in environment.items())
         self._variables = len(environment)
@@ -137,7 +139,12 @@ class Host:
             raise NotImplementedError(f"the filter calls {name}, which this host does not have")
 
         function = getattr(self, name, missing)
-        return lambda *arguments: UNLISTED if name in self.refused else function(*arguments)
+
+        def answer(*arguments: int) -> Any:
+            self.host_calls += 1
+            return UNLISTED if name in self.refused else function(*arguments)
+
+        return answer
 
     def _read(self, start: int, size: int) -> bytes:
         return bytes(self._memory.read(self._store, start, start + size))

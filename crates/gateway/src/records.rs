@@ -345,12 +345,14 @@ fn opened<R: Record>(ring: &KeyRing, key: &Key, sealed: Vec<u8>) -> Option<Opene
 }
 
 /// The version of every record's layout. It is part of the seal: a record of another layout does not open.
-const LAYOUT: u8 = 3;
+const LAYOUT: u8 = 4;
 
-/// What a record is sealed to: its full name, its type and its layout.
-fn associated_data<R: Record>(key: &Key) -> Vec<u8> {
-    // The id has one length and no other part has a colon or a bar, so it reads in one way only.
-    [key.kind.name().as_bytes(), b":", &key.id, b"|", R::KIND.name().as_bytes(), b"|", &[LAYOUT]].concat()
+/// What a record is sealed to: the kind and the id in its name, its type and its layout.
+fn associated_data<R: Record>(key: &Key) -> [u8; 35] {
+    let mut data = [LAYOUT; 35];
+    let [kind, id @ .., of, _] = &mut data;
+    (*kind, *id, *of) = (key.kind as u8, key.id, R::KIND as u8);
+    data
 }
 
 /// Room for a session or the tokens of most providers.
@@ -363,7 +365,7 @@ mod tests {
     #[test]
     fn a_record_is_sealed_to_its_name_its_type_and_its_layout() {
         let key = Key { kind: Kind::Upstream, id: [0xa7; 32] };
-        assert_eq!(associated_data::<Session>(&key), [b"upstream:".as_slice(), &[0xa7; 32], b"|session|\x03"].concat());
+        assert_eq!(associated_data::<Session>(&key).as_slice(), [&[5], &[0xa7; 32][..], &[1, 4]].concat());
     }
 }
 

@@ -5,25 +5,26 @@ pub mod wire;
 
 use std::fmt;
 
-/// The kinds of records. The kind is part of a record's name and says how a full store may treat it.
+/// The kinds of records. The kind is part of a record's name and says how a full store may treat it; its number is part of
+/// the record's seal and is never given to another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// A login under way: made when the user consents, taken once at the provider's callback.
-    Pending,
+    Pending = 0,
     /// One login and everything granted from it: first its authorization code, then its refresh-token family.
-    Session,
+    Session = 1,
     /// A registered client (RFC 7591).
-    Client,
+    Client = 2,
     /// A consent that a user asked to have remembered.
-    Consent,
+    Consent = 3,
     /// A user, named by the provider's issuer and subject.
-    User,
+    User = 4,
     /// The upstream provider's tokens of one session.
-    Upstream,
+    Upstream = 5,
     /// A rate-limit bucket.
-    RateLimit,
+    RateLimit = 6,
     /// A lock held for the length of one upstream refresh.
-    Lock,
+    Lock = 7,
 }
 
 impl Kind {
@@ -77,7 +78,7 @@ pub struct Key {
 }
 
 impl Key {
-    /// `kind:hex`, the name as stores and seals use it. Not by the formatter: it is part of every stored name and seal.
+    /// `kind:hex`, the name as stores use it. Not by the formatter: it is part of every stored name.
     #[must_use]
     pub fn name(&self) -> String {
         [self.kind.name(), ":", &wire::hex(&self.id)].concat()

@@ -14,7 +14,7 @@ use subtle::ConstantTimeEq as _;
 
 use self::derived::DerivedKeys;
 pub use self::envelope::{Draft, Opened};
-use self::envelope::{HEAD_BYTES, TAG_BYTES, bind};
+use self::envelope::{HEAD_BYTES, TAG_BYTES};
 use crate::secret::Secret;
 
 /// What a sealed value or a MAC is for. Each purpose has keys of its own.
@@ -132,8 +132,9 @@ impl KeyRing {
 
     /// Seals `plain` with XChaCha20-Poly1305 under the newest key.
     ///
-    /// The envelope is version byte 1, key id (4 bytes), nonce (24 bytes), ciphertext and tag; its head is authenticated
-    /// together with `aad`. `nonce` must be fresh random bytes: at 24 bytes a repetition is out of reach.
+    /// The envelope is version byte 2, key id (4 bytes), nonce (24 bytes), ciphertext and tag. Its head need not be
+    /// authenticated with `aad`: there is one version, the id chooses the key, and the nonce is the cipher's. `nonce` must
+    /// be fresh random bytes: at 24 bytes a repetition is out of reach.
     #[must_use]
     pub fn seal(&self, nonce: [u8; 24], purpose: Purpose, aad: &[u8], plain: &[u8]) -> Vec<u8> {
         let mut draft = Draft::with_room(plain.len());
@@ -152,8 +153,7 @@ impl KeyRing {
                 clippy::expect_used,
                 reason = "encryption fails only past 256 GiB, more than a wasm memory can hold"
             )]
-            let tag = cipher::encrypt(self.newest.sealing(purpose), nonce, &bind(&head, aad), text)
-                .expect("the message is short");
+            let tag = cipher::encrypt(self.newest.sealing(purpose), nonce, aad, text).expect("the message is short");
             envelope.extend_from_slice(&tag);
         }
         envelope
@@ -187,7 +187,7 @@ impl KeyRing {
             return Err(OpenError::Malformed);
         }
         let key = self.key(KeyId(*id)).ok_or(OpenError::UnknownKey)?.sealing(purpose);
-        cipher::decrypt(key, nonce, &bind(head, aad), text, *tag).map_err(|cipher::Forged| OpenError::Forged)?;
+        cipher::decrypt(key, nonce, aad, text, *tag).map_err(|cipher::Forged| OpenError::Forged)?;
         Ok(Opened(sealed))
     }
 
@@ -300,6 +300,14 @@ mod tests {
             };
             assert_eq!(ring.open(Purpose::Record, b"key:1", &changed), Err(expected), "bit {bit}");
         }
+    }
+
+    #[test]
+    fn a_value_that_names_another_key_of_the_ring_is_forged() {
+        let ring = ring(&[2, 1]);
+        let mut changed = sealed();
+        changed[1..5].copy_from_slice(ring.current().as_bytes());
+        assert_eq!(ring.open(Purpose::Record, b"key:1", &changed), Err(OpenError::Forged));
     }
 
     #[test]

@@ -83,12 +83,6 @@ impl fmt::Debug for Opened {
     }
 }
 
-/// The associated data of an envelope: its head, then the caller's. The head has a fixed length, so the boundary is
-/// unambiguous.
-pub(super) fn bind(head: &[u8], aad: &[u8]) -> Vec<u8> {
-    [head, aad].concat()
-}
-
-pub(super) const VERSION: u8 = 1;
+pub(super) const VERSION: u8 = 2;
 pub(super) const HEAD_BYTES: usize = 1 + 4 + 24;
 pub(super) const TAG_BYTES: usize = 16;

@@ -1,5 +1,5 @@
-//! Fixed-length bytes as base64url text in a sealed record, for `#[serde(with)]`: a list of numbers takes more than twice
-//! the room, and sealing and reading a record costs by its length.
+//! Fixed-length bytes as base64url text in a sealed cookie, for `#[serde(with)]`: a list of numbers takes more than twice the
+//! room.
 
 use std::fmt;
 

@@ -255,7 +255,7 @@ impl Call<'_> {
         let found = ports.store().get_both(&keys).await.map_err(|error| Refusal::Unavailable(error.into()))?;
         let ([session_key, upstream_key], [session, upstream]) = (keys, found);
         let lives = session.and_then(|session| {
-            records.read::<Session, _>(&session_key, session.value, |text| lives(text, self.resource, facts))
+            records.read::<Session, _>(&session_key, session.value, |record| lives(record, self.resource, facts))
         });
         if lives != Some(true) {
             return Err(ENDED);
@@ -305,17 +305,17 @@ async fn session_lives<P: Ports>(
     let found = ports.store().get(&key).await?;
     let records = Records::new(&gateway.config().key_ring, ports);
     let lives =
-        found.and_then(|found| records.read::<Session, _>(&key, found.value, |text| lives(text, resource, facts)));
+        found.and_then(|found| records.read::<Session, _>(&key, found.value, |record| lives(record, resource, facts)));
     Ok(lives == Some(true))
 }
 
-/// Whether a session's record, read as text, stands behind a token; `None` when it is not such a record.
+/// Whether a session's record, read in place, stands behind a token; `None` when it is not such a record.
 fn lives(record: &[u8], resource: &Resource, facts: &TokenFacts) -> Option<bool> {
     let session = Bound::read(record)?;
     Some(
         session.is_active()
-            && session.client_id == *facts.client
-            && session.user_id == *facts.subject
+            && session.client_id == &*facts.client
+            && session.user_id == &*facts.subject
             && session.resource == resource.uri.as_str(),
     )
 }

@@ -10,7 +10,6 @@ use portcullis_storage_api::{Key, Kind, StoreError, Swap, Ttl, Version};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::bytes_text;
 use crate::ports::{NoEntropy, Oddity, Ports, Store};
 use crate::session::Session;
 
@@ -22,12 +21,10 @@ pub trait Record: Serialize + DeserializeOwned {
 
 /// A login under way, from consent to the provider's callback.
 #[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Pending {
     /// What the client asked for and the user agreed to.
     pub request: Authorization,
     /// Digest of the browser that consented: the callback must come from it.
-    #[serde(with = "bytes_text")]
     pub browser: [u8; 32],
     /// The nonce that the provider's ID token must carry.
     pub nonce: String,
@@ -61,7 +58,6 @@ pub struct Authorization {
 
 /// A registered client.
 #[derive(Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Client {
     /// Its `client_id`; the record's name is only a digest of it.
     pub id: String,
@@ -77,7 +73,6 @@ pub struct Client {
 
 /// A consent to be remembered. Its name holds everything it covers.
 #[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Consent {
     /// When it was given, in Unix seconds.
     pub given_at: u64,
@@ -85,7 +80,6 @@ pub struct Consent {
 
 /// A user as a provider knows them.
 #[derive(Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct User {
     /// Our name for the user: the `sub` of our tokens.
     pub id: String,
@@ -97,24 +91,20 @@ pub struct User {
     pub created_at: u64,
 }
 
-/// The provider's tokens of one session. Stored under one letter each, as the members of a [`Session`] are.
+/// The provider's tokens of one session. What a call needs of them comes first: it reads no further.
 #[derive(Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Upstream {
     /// What the back end is given.
-    #[serde(rename = "a", with = "sealed_text")]
+    #[serde(with = "sealed_text")]
     pub access_token: Secret<String>,
-    /// What the next access token is got with.
-    #[serde(rename = "r", with = "sealed_optional_text")]
-    pub refresh_token: Option<Secret<String>>,
     /// When these tokens were obtained, in Unix seconds.
-    #[serde(rename = "o")]
     pub obtained_at: u64,
     /// When the access token expires, in Unix seconds, if the provider said.
-    #[serde(rename = "e")]
     pub expires_at: Option<u64>,
+    /// What the next access token is got with.
+    #[serde(with = "sealed_optional_text")]
+    pub refresh_token: Option<Secret<String>>,
     /// The provider's name for the user, which a refreshed ID token must repeat.
-    #[serde(rename = "s")]
     pub subject: String,
 }
 
@@ -309,15 +299,15 @@ impl<'a, P: Ports> Records<'a, P> {
         let nonce = self.ports.random()?;
         // Records are plain structs of strings and numbers, so serializing one cannot fail; were it to, nothing is stored.
         let mut draft = Draft::with_room(USUAL_BYTES);
-        serde_json::to_writer(&mut draft, record).map_err(|_| Unavailable::Store(StoreError::TooLarge))?;
+        postcard::to_io(record, &mut draft).map_err(|_| Unavailable::Store(StoreError::TooLarge))?;
         Ok(self.ring.seal_draft(nonce, Purpose::Record, &associated_data::<R>(key), draft))
     }
 
     fn open<R: Record>(&self, key: &Key, sealed: Vec<u8>) -> Option<R> {
-        self.read::<R, R>(key, sealed, |text| serde_json::from_slice(text).ok())
+        self.read::<R, R>(key, sealed, |record| postcard::from_bytes(record).ok())
     }
 
-    /// Opens a stored record and gives what `read` takes from its text, which is wiped afterwards. One that does not open,
+    /// Opens a stored record and gives what `read` takes of it; the rest is wiped. One that does not open,
     /// or that `read` does not understand, is counted as in [`Records::load`].
     pub(crate) fn read<R: Record, T>(
         &self,
@@ -325,7 +315,7 @@ impl<'a, P: Ports> Records<'a, P> {
         sealed: Vec<u8>,
         read: impl FnOnce(&[u8]) -> Option<T>,
     ) -> Option<T> {
-        let taken = opened::<R>(self.ring, key, sealed).and_then(|text| read(text.expose()));
+        let taken = opened::<R>(self.ring, key, sealed).and_then(|record| read(record.expose()));
         if taken.is_none() {
             self.ports.count(Oddity::Unopenable);
         }
@@ -337,15 +327,16 @@ impl<'a, P: Ports> Records<'a, P> {
 /// name, as another type or in another layout.
 #[must_use]
 pub fn open<R: Record>(ring: &KeyRing, key: &Key, sealed: &[u8]) -> Option<R> {
-    serde_json::from_slice(opened::<R>(ring, key, sealed.to_vec())?.expose()).ok()
+    postcard::from_bytes(opened::<R>(ring, key, sealed.to_vec())?.expose()).ok()
 }
 
 fn opened<R: Record>(ring: &KeyRing, key: &Key, sealed: Vec<u8>) -> Option<Opened> {
     ring.open_in_place(Purpose::Record, &associated_data::<R>(key), sealed).ok()
 }
 
-/// The version of every record's layout. It is part of the seal: a record of another layout does not open.
-const LAYOUT: u8 = 4;
+/// The version of every record's layout. It is part of the seal: a record of another layout does not open. Records do not
+/// name their members, so whoever adds, removes or moves one raises it.
+const LAYOUT: u8 = 5;
 
 /// What a record is sealed to: the kind and the id in its name, its type and its layout.
 fn associated_data<R: Record>(key: &Key) -> [u8; 35] {
@@ -357,17 +348,6 @@ fn associated_data<R: Record>(key: &Key) -> [u8; 35] {
 
 /// Room for a session or the tokens of most providers.
 const USUAL_BYTES: usize = 1024;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_record_is_sealed_to_its_name_its_type_and_its_layout() {
-        let key = Key { kind: Kind::Upstream, id: [0xa7; 32] };
-        assert_eq!(associated_data::<Session>(&key).as_slice(), [&[5], &[0xa7; 32][..], &[1, 4]].concat());
-    }
-}
 
 /// The one place where a secret becomes text: inside a record that is about to be sealed.
 mod sealed_text {
@@ -396,3 +376,7 @@ mod sealed_optional_text {
         Ok(Option::<String>::deserialize(deserializer)?.map(Secret::new))
     }
 }
+
+#[cfg(test)]
+#[path = "records_tests.rs"]
+mod records_tests;

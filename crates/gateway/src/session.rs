@@ -4,70 +4,50 @@
 //! of refresh tokens has one successor, whatever happens at the same time. A record that is deleted is a session that
 //! was revoked.
 
-use std::borrow::Cow;
-
 use portcullis_protocol::oauth::pkce::{CodeChallenge, CodeVerifier};
 use portcullis_protocol::oauth::resource::ResourceUri;
 use portcullis_protocol::oauth::scope::GrantedScope;
 use portcullis_protocol::opaque::{AuthorizationCode, RefreshToken};
 use portcullis_protocol::secret::Secret;
-use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
-
-use crate::bytes_text;
 
 /// How long a client that never saw the answer to a refresh may ask again, in seconds.
 pub const REFRESH_GRACE: u64 = 30;
 
-/// One login and everything granted from it.
-///
-/// Its members are stored under one letter each: it is read at the first sight of every token, at a cost by its length.
+/// One login and everything granted from it. What a call asks about it comes first: it reads no further, see [`Bound`].
 #[derive(Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Session {
-    /// Its [`SessionId`](portcullis_protocol::opaque::SessionId); the record's name is only a digest of it.
-    #[serde(rename = "i", with = "bytes_text")]
-    pub id: [u8; 16],
-    /// The provider whose tokens are kept with it.
-    #[serde(rename = "p")]
-    pub provider: String,
     /// The client it was granted to.
-    #[serde(rename = "c")]
     pub client_id: String,
     /// The user who granted it.
-    #[serde(rename = "u")]
     pub user_id: String,
-    /// The scopes granted.
-    #[serde(rename = "s")]
-    pub scope: GrantedScope,
     /// The resource its access tokens are for, in canonical form.
-    #[serde(rename = "r")]
     pub resource: String,
-    /// Whether the client gets refresh tokens.
-    #[serde(rename = "f")]
-    pub refreshable: bool,
     /// Where in its life it is.
-    #[serde(rename = "t")]
     pub state: State,
+    /// Its [`SessionId`](portcullis_protocol::opaque::SessionId); the record's name is only a digest of it.
+    pub id: [u8; 16],
+    /// The provider whose tokens are kept with it.
+    pub provider: String,
+    /// The scopes granted.
+    pub scope: GrantedScope,
+    /// Whether the client gets refresh tokens.
+    pub refreshable: bool,
 }
 
 /// Where in its life a session is.
 #[derive(Clone, Serialize, Deserialize)]
 pub enum State {
     /// Its authorization code is waiting to be redeemed.
-    #[serde(rename = "c")]
     Code(PendingCode),
     /// Its code was redeemed.
-    #[serde(rename = "a")]
     Active(Generation),
 }
 
 /// What an authorization code is bound to.
 #[derive(Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct PendingCode {
     /// The random part of the code.
-    #[serde(with = "bytes_text")]
     pub nonce: [u8; 16],
     /// Where it was sent.
     pub redirect_uri: String,
@@ -79,84 +59,56 @@ pub struct PendingCode {
 
 /// The current generation of refresh tokens.
 #[derive(Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Generation {
     /// Its number, from 0.
-    #[serde(rename = "n")]
     pub number: u32,
     /// The random part of its token.
-    #[serde(rename = "k", with = "bytes_text")]
     pub nonce: [u8; 16],
     /// The one before it.
-    #[serde(rename = "p")]
     pub previous: Option<Predecessor>,
 }
 
 /// The refresh token that the current one replaced.
 #[derive(Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Predecessor {
     /// Its number.
-    #[serde(rename = "n")]
     pub number: u32,
     /// The random part of its token.
-    #[serde(rename = "k", with = "bytes_text")]
     pub nonce: [u8; 16],
     /// When it was replaced, in Unix seconds.
-    #[serde(rename = "t")]
     pub replaced_at: u64,
     /// Whether it has been accepted again within the grace already.
-    #[serde(rename = "g")]
     pub grace_spent: bool,
 }
 
-/// What a call with one of a session's tokens asks about it: a [`Session`] read in place, with the rest left aside. The
-/// rest is named all the same, since a record with a member too many or too few is none.
+/// What a call with one of a session's tokens asks about it: the beginning of a [`Session`], read in place.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(crate) struct Bound<'a> {
     /// As in [`Session`].
-    #[serde(rename = "c", borrow)]
-    pub(crate) client_id: Cow<'a, str>,
+    pub(crate) client_id: &'a str,
     /// As in [`Session`].
-    #[serde(rename = "u", borrow)]
-    pub(crate) user_id: Cow<'a, str>,
+    pub(crate) user_id: &'a str,
     /// As in [`Session`].
-    #[serde(rename = "r", borrow)]
-    pub(crate) resource: Cow<'a, str>,
-    #[serde(rename = "t")]
+    pub(crate) resource: &'a str,
     state: Stage,
-    #[serde(rename = "i")]
-    _id: IgnoredAny,
-    #[serde(rename = "p")]
-    _provider: IgnoredAny,
-    #[serde(rename = "s")]
-    _scope: IgnoredAny,
-    #[serde(rename = "f")]
-    _refreshable: IgnoredAny,
 }
 
 /// [`State`] without what it holds.
-#[derive(Deserialize)]
+#[derive(Deserialize, PartialEq)]
 enum Stage {
-    #[serde(rename = "c")]
-    Code(IgnoredAny),
-    #[serde(rename = "a")]
-    Active(IgnoredAny),
+    Code,
+    Active,
 }
 
 impl<'a> Bound<'a> {
     /// Reads a session's record; `None` when it is none.
     pub(crate) fn read(record: &'a [u8]) -> Option<Self> {
-        serde_json::from_slice(record).ok()
+        postcard::from_bytes(record).ok()
     }
 
     /// Whether the session's code was redeemed.
     pub(crate) fn is_active(&self) -> bool {
-        match self.state {
-            Stage::Active(_) => true,
-            Stage::Code(_) => false,
-        }
+        self.state == Stage::Active
     }
 }
 

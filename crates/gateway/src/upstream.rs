@@ -3,14 +3,12 @@
 //! A refresh runs in the root task, never in the request that needs it: a provider that rotates refresh tokens has
 //! already forgotten the old one when its answer arrives, so a client that hangs up must not be able to lose the answer.
 
-use std::fmt;
 use std::rc::Rc;
 
 use portcullis_protocol::opaque::SessionId;
 use portcullis_protocol::secret::Secret;
 use portcullis_storage_api::{Kind, Owner, StoreError, Ttl};
-use serde::de::{IgnoredAny, Visitor};
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 
 use crate::gateway::Gateway;
 use crate::ports::{Ports, Store};
@@ -60,15 +58,20 @@ impl UpstreamAccess {
     /// it is refreshed ahead at a fifth of its life, at most 60 s.
     #[must_use]
     pub fn of(record: &Upstream) -> Self {
-        let value = header_value(record.access_token.expose());
+        let value = header_value(record.access_token.expose().as_bytes());
         Self::with(value, record.obtained_at, record.expires_at, record.refresh_token.is_some())
     }
 
-    /// As [`UpstreamAccess::of`], from the record's text, of which only what is injected is copied; `None` when it is no
-    /// such record.
-    pub(crate) fn from_record(text: &[u8]) -> Option<Self> {
-        let read: Injectable = serde_json::from_slice(text).ok()?;
-        Some(Self::with(read.value, read.obtained_at, read.expires_at, read.refresh_token.is_some()))
+    /// As [`UpstreamAccess::of`], from the record as it was sealed, of which only what is injected is copied; `None` when it
+    /// is no such record.
+    pub(crate) fn from_record(record: &[u8]) -> Option<Self> {
+        let read: Injectable = postcard::from_bytes(record).ok()?;
+        Some(Self::with(
+            header_value(read.access_token),
+            read.obtained_at,
+            read.expires_at,
+            read.refresh_token.is_some(),
+        ))
     }
 
     fn with(value: Secret<Vec<u8>>, obtained_at: u64, expires_at: Option<u64>, refreshable: bool) -> Self {
@@ -214,53 +217,25 @@ pub fn upstream_life(gateway: &Gateway) -> u64 {
     lifespans.refresh_token.saturating_add(lifespans.access_token)
 }
 
-/// An [`Upstream`] record without what no back end is given. Each of its members is named: a record with one too many is
-/// none.
+/// The beginning of an [`Upstream`] record. Its texts are read as bytes, which are written alike: nobody asks whether they
+/// are UTF-8.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Injectable {
-    #[serde(rename = "a", deserialize_with = "read_header_value")]
-    value: Secret<Vec<u8>>,
-    #[serde(rename = "r", deserialize_with = "Option::deserialize")]
-    refresh_token: Option<IgnoredAny>,
-    #[serde(rename = "o")]
+struct Injectable<'a> {
+    access_token: &'a [u8],
     obtained_at: u64,
-    #[serde(rename = "e")]
     expires_at: Option<u64>,
-    #[serde(rename = "s")]
-    _subject: IgnoredAny,
+    refresh_token: Option<&'a [u8]>,
 }
 
-fn read_header_value<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Secret<Vec<u8>>, D::Error> {
-    deserializer.deserialize_str(AccessToken)
-}
-
-/// Reads an access token into the header's value, without another copy that would have to be wiped.
-struct AccessToken;
-
-impl Visitor<'_> for AccessToken {
-    type Value = Secret<Vec<u8>>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an access token")
-    }
-
-    fn visit_str<E>(self, token: &str) -> Result<Self::Value, E> {
-        Ok(header_value(token))
-    }
-}
-
-fn header_value(token: &str) -> Secret<Vec<u8>> {
+fn header_value(token: &[u8]) -> Secret<Vec<u8>> {
     let mut value = Vec::with_capacity(token.len().saturating_add(SCHEME.len()));
     value.extend_from_slice(SCHEME);
-    value.extend_from_slice(token.as_bytes());
+    value.extend_from_slice(token);
     Secret::new(value)
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
-
     use super::*;
 
     fn record(refresh_token: Option<&str>, expires_at: Option<u64>) -> Upstream {
@@ -274,13 +249,13 @@ mod tests {
     }
 
     #[test]
-    fn a_record_gives_the_same_as_text() {
+    fn a_record_gives_the_same_as_it_was_sealed() {
         for (refresh_token, expires_at) in
             [(Some("r"), Some(1_300)), (None, Some(1_010)), (Some("r"), None), (None, None)]
         {
             let record = record(refresh_token, expires_at);
-            let (whole, text) = (UpstreamAccess::of(&record), serde_json::to_vec(&record).unwrap());
-            let read = UpstreamAccess::from_record(&text).unwrap();
+            let (whole, bytes) = (UpstreamAccess::of(&record), postcard::to_stdvec(&record).unwrap());
+            let read = UpstreamAccess::from_record(&bytes).unwrap();
             assert_eq!(read.value.expose(), b"Bearer a \"token\"");
             assert_eq!(read.value.expose(), whole.value.expose());
             assert_eq!((read.refresh_at, read.stale_at), (whole.refresh_at, whole.stale_at));
@@ -288,21 +263,12 @@ mod tests {
     }
 
     #[test]
-    fn a_text_that_is_not_the_whole_record_is_none() {
-        let text = serde_json::to_value(record(Some("r"), Some(1_300))).unwrap();
-        assert!(UpstreamAccess::from_record(text.to_string().as_bytes()).is_some());
-        let with = |name: &str, value: Value| {
-            let mut changed = text.clone();
-            changed[name] = value;
-            changed.to_string()
-        };
-        for text in [with("extra", json!(1)), with("a", json!(1)), with("o", json!("1")), "{}".to_owned()] {
-            assert!(UpstreamAccess::from_record(text.as_bytes()).is_none(), "{text}");
-        }
-        for name in ["a", "r", "o", "s"] {
-            let mut lacking = text.clone();
-            lacking.as_object_mut().unwrap().remove(name);
-            assert!(UpstreamAccess::from_record(lacking.to_string().as_bytes()).is_none(), "{name}");
+    fn a_record_that_is_cut_off_is_none() {
+        let record = record(Some("r"), Some(1_300));
+        let bytes = postcard::to_stdvec(&record).unwrap();
+        let needed = bytes.len() - 1 - record.subject.len();
+        for length in 0..=bytes.len() {
+            assert_eq!(UpstreamAccess::from_record(&bytes[..length]).is_some(), length >= needed, "{length}");
         }
     }
 }

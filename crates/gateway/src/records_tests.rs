@@ -1,0 +1,80 @@
+use portcullis_protocol::digest::digest_parts;
+use portcullis_protocol::oauth::scope::ScopeSet;
+
+use super::*;
+use crate::session::{Generation, PendingCode, Predecessor, State};
+
+#[test]
+fn a_record_is_sealed_to_its_name_its_type_and_its_layout() {
+    let key = Key { kind: Kind::Upstream, id: [0xa7; 32] };
+    assert_eq!(associated_data::<Session>(&key).as_slice(), [&[5], &[0xa7; 32][..], &[1, LAYOUT]].concat());
+}
+
+#[test]
+fn a_record_that_is_laid_out_otherwise_takes_another_number() {
+    let text = str::to_owned;
+    let request = Authorization {
+        client_id: text("client"),
+        redirect_uri: text("redirect"),
+        state: Some(text("state")),
+        challenge: text("challenge"),
+        scope: scope(),
+        resource: text("resource"),
+        prompt: None,
+    };
+    let pending = Pending {
+        request,
+        browser: [1; 32],
+        nonce: text("nonce"),
+        verifier: text("verifier"),
+        consented_by: None,
+        expires_at: 300,
+    };
+    let client = Client {
+        id: text("id"),
+        name: Some(text("name")),
+        redirect_uris: vec![text("one"), text("other")],
+        refresh: true,
+        registered_at: 301,
+    };
+    let user = User { id: text("id"), issuer: text("issuer"), subject: text("subject"), created_at: 302 };
+    let upstream = Upstream {
+        access_token: Secret::new(text("access")),
+        obtained_at: 303,
+        expires_at: Some(304),
+        refresh_token: Some(Secret::new(text("refresh"))),
+        subject: text("subject"),
+    };
+    let code = PendingCode { nonce: [2; 16], redirect_uri: text("uri"), challenge: text("challenge"), expires_at: 305 };
+    let previous = Predecessor { number: 6, nonce: [3; 16], replaced_at: 306, grace_spent: true };
+    let generation = Generation { number: 7, nonce: [4; 16], previous: Some(previous) };
+    let laid_out = [
+        postcard::to_stdvec(&pending).unwrap(),
+        postcard::to_stdvec(&client).unwrap(),
+        postcard::to_stdvec(&Consent { given_at: 307 }).unwrap(),
+        postcard::to_stdvec(&user).unwrap(),
+        postcard::to_stdvec(&upstream).unwrap(),
+        postcard::to_stdvec(&session(State::Code(code))).unwrap(),
+        postcard::to_stdvec(&session(State::Active(generation))).unwrap(),
+    ];
+    let digest = digest_parts(&laid_out.each_ref().map(Vec::as_slice));
+    assert_eq!((LAYOUT, &digest.as_bytes()[..4]), (5, &[5, 5, 16, 13][..]));
+}
+
+fn session(state: State) -> Session {
+    Session {
+        client_id: "client".to_owned(),
+        user_id: "user".to_owned(),
+        resource: "resource".to_owned(),
+        state,
+        id: [5; 16],
+        provider: "provider".to_owned(),
+        scope: scope(),
+        refreshable: true,
+    }
+}
+
+fn scope() -> GrantedScope {
+    let set = ScopeSet::parse("openid").unwrap();
+    ScopeSet::grant(Some(set.clone()), &set, &set).unwrap()
+}

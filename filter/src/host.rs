@@ -125,17 +125,17 @@ pub(crate) fn now_ms() -> u64 {
 }
 
 /// A value that all VMs of this `vm_id` share, with its version; `None` for a key that was never written.
-pub(crate) fn shared(key: &str) -> Option<(Vec<u8>, u32)> {
+pub(crate) fn shared(key: &[u8]) -> Option<(Vec<u8>, u32)> {
     hostcalls::shared_data(key).ok()
 }
 
 /// Replaces a shared value if it still has this version; `false` when it has not.
-pub(crate) fn replace_shared(key: &str, value: &[u8], version: u32) -> bool {
+pub(crate) fn replace_shared(key: &[u8], value: &[u8], version: u32) -> bool {
     version != ANY_VERSION && hostcalls::set_shared_data(key, value, version)
 }
 
 /// Writes a shared value, whatever was there.
-pub(crate) fn set_shared(key: &str, value: &[u8]) {
+pub(crate) fn set_shared(key: &[u8], value: &[u8]) {
     hostcalls::set_shared_data(key, value, ANY_VERSION);
 }
 

@@ -16,7 +16,7 @@ impl SharedCells {
     /// Creates the cells that a budget needs and that do not exist yet.
     pub(crate) fn create(budget: u64) -> Self {
         let count = cell_count(budget);
-        let created = format!("portcullis/cells/{count}");
+        let created = numbered(*b"portcullis/cells/####", count);
         if host::shared(&created).is_none() {
             for cell in 0..count {
                 let key = key(cell);
@@ -49,6 +49,14 @@ impl Clock for HostClock {
     }
 }
 
-fn key(cell: u32) -> String {
-    format!("portcullis/cell/{cell}")
+fn key(cell: u32) -> [u8; 20] {
+    numbered(*b"portcullis/cell/####", cell)
+}
+
+/// A key with a number for its last four bytes. Keys are bytes, and a cell's is made for each look at it.
+fn numbered<const N: usize>(mut key: [u8; N], number: u32) -> [u8; N] {
+    if let Some(end) = key.last_chunk_mut() {
+        *end = number.to_be_bytes();
+    }
+    key
 }

@@ -242,14 +242,14 @@ class Host:
         return OK
 
     def proxy_get_shared_data(self, key: int, key_size: int, data_at: int, size_at: int, version_at: int) -> int:
-        value, version = self._shared.get(self._text(key, key_size), (b"", 0))
+        value, version = self._shared.get(self._read(key, key_size), (b"", 0))
         if version == 0:
             return NOT_FOUND
         self._number(version_at, version)
         return self._give(value, data_at, size_at)
 
     def proxy_set_shared_data(self, key: int, key_size: int, value: int, value_size: int, version: int) -> int:
-        name = self._text(key, key_size)
+        name = self._read(key, key_size)
         _, held = self._shared.get(name, (b"", 0))
         if version and held and version != held:
             return CAS_MISMATCH

@@ -182,7 +182,7 @@ pub fn set_tick_period(period: Duration) {
 ///
 /// # Errors
 /// [`Refused`]: nothing has this key.
-pub fn shared_data(key: &str) -> Result<(Vec<u8>, u32), Refused> {
+pub fn shared_data(key: &[u8]) -> Result<(Vec<u8>, u32), Refused> {
     let mut version = 0;
     // SAFETY: it hands out bytes as `given` asks; the key is read, and the version written, during the call only.
     let value =
@@ -191,7 +191,7 @@ pub fn shared_data(key: &str) -> Result<(Vec<u8>, u32), Refused> {
 }
 
 /// Writes a shared value if it still has this version, and whatever its version for 0; `false` when it has another one.
-pub fn set_shared_data(key: &str, value: &[u8], version: u32) -> bool {
+pub fn set_shared_data(key: &[u8], value: &[u8], version: u32) -> bool {
     // SAFETY: the host reads both during the call only.
     let status = unsafe { proxy_set_shared_data(key.as_ptr(), key.len(), value.as_ptr(), value.len(), version) };
     checked(status).is_ok()

@@ -86,8 +86,8 @@ impl<C: Cells, K: Clock> MemoryStore<C, K> {
                 None => self.read(key)?,
             };
             let now = self.clock.now();
-            let cell = self.parse(&bytes, now);
-            let (outcome, change) = decide(find(cell.records, key, now).as_ref(), now);
+            let cell = self.parse(&bytes, key, now);
+            let (outcome, change) = decide(cell.live(now), now);
             let rewritten = match &change {
                 Change::Nothing if is_fresh => return Ok(outcome),
                 Change::Nothing => continue,
@@ -106,16 +106,16 @@ impl<C: Cells, K: Clock> MemoryStore<C, K> {
         Err(StoreError::Unavailable)
     }
 
-    fn live(&self, key: &Key, now: u64) -> Result<Option<Versioned>, StoreError> {
-        let (bytes, token) = self.read(key)?;
-        let found = find(self.parse(&bytes, now).records, key, now);
-        let found = found.map(|record| Versioned { value: record.value.to_vec(), version: Version(record.version) });
-        let cell = self.cell_of(key);
-        self.take_kept(cell);
-        let mut kept = self.kept.borrow_mut();
-        kept.truncate(MOST_KEPT.saturating_sub(1));
-        kept.push_front(Kept { cell, bytes, token });
-        Ok(found)
+    fn live(&self, bytes: &[u8], key: &Key, now: u64) -> Option<Versioned> {
+        let cell = self.parse(bytes, key, now);
+        cell.live(now).map(|record| Versioned { value: record.value.to_vec(), version: Version(record.version) })
+    }
+
+    fn keep(&self, kept: Kept) {
+        self.take_kept(kept.cell);
+        let mut all = self.kept.borrow_mut();
+        all.truncate(MOST_KEPT.saturating_sub(1));
+        all.push_front(kept);
     }
 
     fn take_kept(&self, cell: u32) -> Option<Kept> {
@@ -128,8 +128,8 @@ impl<C: Cells, K: Clock> MemoryStore<C, K> {
         self.cells.read(self.cell_of(key)).map_err(|CellError| StoreError::Unavailable)
     }
 
-    fn parse<'a>(&self, bytes: &'a [u8], now: u64) -> Contents<'a> {
-        Contents::parse(bytes).unwrap_or_else(|| {
+    fn parse<'a>(&self, bytes: &'a [u8], key: &Key, now: u64) -> Contents<'a> {
+        Contents::parse(bytes, key).unwrap_or_else(|| {
             if !bytes.is_empty() {
                 self.unreadable.set(self.unreadable.get().saturating_add(1));
             }
@@ -146,13 +146,16 @@ impl<C: Cells, K: Clock> MemoryStore<C, K> {
 
 impl<C: Cells, K: Clock> Store for MemoryStore<C, K> {
     async fn get(&self, key: &Key) -> Result<Option<Versioned>, StoreError> {
-        self.live(key, self.clock.now())
+        let (bytes, token) = self.read(key)?;
+        let found = self.live(&bytes, key, self.clock.now());
+        self.keep(Kept { cell: self.cell_of(key), bytes, token });
+        Ok(found)
     }
 
     async fn get_both(&self, [first, second]: &[Key; 2]) -> Result<[Option<Versioned>; 2], StoreError> {
-        // The clock is a call to the host.
+        // The clock is a call to the host. No cell is kept: who reads two records changes neither.
         let now = self.clock.now();
-        Ok([self.live(first, now)?, self.live(second, now)?])
+        Ok([self.live(&self.read(first)?.0, first, now), self.live(&self.read(second)?.0, second, now)])
     }
 
     async fn put(&self, key: &Key, value: Vec<u8>, ttl: Ttl) -> Result<(), StoreError> {
@@ -252,20 +255,33 @@ impl<'v> Change<'v> {
 struct Contents<'a> {
     sequence: u64,
     records: &'a [u8],
+    /// The record that is asked for.
+    found: Option<Record<'a>>,
 }
 
 impl<'a> Contents<'a> {
     /// `None` when the bytes are not wholly a cell of this format.
-    fn parse(bytes: &'a [u8]) -> Option<Self> {
+    fn parse(bytes: &'a [u8], key: &Key) -> Option<Self> {
         let (&[format], rest) = bytes.split_first_chunk()?;
         let (sequence, records) = rest.split_first_chunk()?;
-        let whole = Walk(records).last().is_none_or(|record| record.is_some());
-        (format == FORMAT && whole).then_some(Self { sequence: u64::from_le_bytes(*sequence), records })
+        let mut found = None;
+        for record in Walk(records) {
+            let record = record?;
+            if found.is_none() && record.is(key) {
+                found = Some(record);
+            }
+        }
+        (format == FORMAT).then_some(Self { sequence: u64::from_le_bytes(*sequence), records, found })
+    }
+
+    /// The record that is asked for, unless it has expired.
+    fn live(&self, now: u64) -> Option<&Record<'a>> {
+        self.found.as_ref().filter(|record| record.expires > now)
     }
 
     /// An empty cell. Its sequence starts at the time, so that a cell which was lost does not give a version again.
     fn fresh(now: u64) -> Self {
-        Self { sequence: now.saturating_mul(1 << 20), records: &[] }
+        Self { sequence: now.saturating_mul(1 << 20), records: &[], found: None }
     }
 
     /// The cell's new bytes, with the record under `key` replaced or removed and the expired ones gone; when there is
@@ -309,10 +325,6 @@ fn evict(records: &mut Vec<Record<'_>>, room: usize) -> Result<(), StoreError> {
     }
     records.drain(..dropped);
     Ok(())
-}
-
-fn find<'a>(records: &'a [u8], key: &Key, now: u64) -> Option<Record<'a>> {
-    Walk(records).flatten().find(|record| record.is(key)).filter(|record| record.expires > now)
 }
 
 /// One record, where it lies in the cell.

@@ -107,7 +107,8 @@ pub async fn protect<P: Ports>(
     let Some(resource) = gateway.config().resources.get(index) else {
         return Refusal::Malformed("there is no such resource").reply(None).into();
     };
-    let call = Call { gateway: &gateway, index, resource, request, path };
+    let authorization = request.headers.one("authorization");
+    let call = Call { gateway: &gateway, index, resource, request, path, authorization };
     match call.decide(ports).await {
         Ok(Granted::Now { facts, upstream, now }) => {
             let forward = forward(resource, &facts, upstream.as_ref(), cookies::sent(request).as_deref());
@@ -150,6 +151,8 @@ struct Call<'a> {
     resource: &'a Resource,
     request: &'a Request,
     path: &'a RoutePath<'a>,
+    /// The `Authorization` value, where there is one only.
+    authorization: Option<&'a [u8]>,
 }
 
 enum Granted {
@@ -268,7 +271,7 @@ impl Call<'_> {
 
     /// What this VM has proven about exactly this token, for this resource.
     fn known(&self, now: u64) -> Option<Rc<CachedToken>> {
-        let known = self.gateway.cached(self.request.headers.one("authorization")?)?;
+        let known = self.gateway.cached(self.authorization?)?;
         decide(&known.facts, self.index, now).is_ok().then_some(known)
     }
 
@@ -288,7 +291,7 @@ impl Call<'_> {
     }
 
     fn remember(&self, facts: TokenFacts, upstream: Option<UpstreamAccess>, now: u64) {
-        if let Some(authorization) = self.request.headers.one("authorization") {
+        if let Some(authorization) = self.authorization {
             self.gateway.remember(authorization, CachedToken::new(facts, upstream, now));
         }
     }

@@ -40,25 +40,12 @@ impl Bearer {
         if value.len() > MAX_VALUE_BYTES {
             return Err(BearerError::TooLong);
         }
-        let value = std::str::from_utf8(value).map_err(|_| BearerError::Malformed)?;
-        let (scheme, token) = match value.split_once(' ') {
-            Some((scheme, token)) => (scheme, token),
-            None => (value, ""),
-        };
-        if !scheme.eq_ignore_ascii_case("Bearer") {
-            return Err(if is_scheme(scheme) { BearerError::OtherScheme } else { BearerError::Malformed });
+        match value.split_at_checked(SCHEME.len()) {
+            Some((scheme, token)) if scheme.eq_ignore_ascii_case(SCHEME) && is_token(token) => {
+                std::str::from_utf8(token).map(Some).map_err(|_| BearerError::Malformed)
+            }
+            _ => Err(fault(value)),
         }
-        if token.is_empty() {
-            return Err(BearerError::Empty);
-        }
-        if token.contains(',') {
-            return Err(BearerError::List);
-        }
-        let body = token.trim_end_matches('=');
-        if body.is_empty() || !body.bytes().all(|byte| TOKEN_BYTES.get(usize::from(byte)) == Some(&true)) {
-            return Err(BearerError::Malformed);
-        }
-        Ok(Some(token))
     }
 }
 
@@ -67,9 +54,10 @@ impl Bearer {
 /// The name counts in every percent-encoded spelling, and `;` counts as a separator because some back ends split on it.
 #[must_use]
 pub fn token_in_query(query: &str) -> bool {
-    query.split(['&', ';']).any(|pair| {
-        let name = pair.split('=').next().unwrap_or_default();
-        percent_decode(name.as_bytes()).is_some_and(|name| name == b"access_token")
+    query.as_bytes().split(|byte| matches!(byte, b'&' | b';')).any(|pair| {
+        let name = pair.split(|byte| *byte == b'=').next().unwrap_or_default();
+        // No spelling is shorter than the plain one.
+        name.len() >= TOKEN_PARAMETER.len() && percent_decode(name).is_some_and(|name| name == TOKEN_PARAMETER)
     })
 }
 
@@ -87,6 +75,24 @@ impl fmt::Display for BearerError {
 }
 
 impl std::error::Error for BearerError {}
+
+/// `b64token` (RFC 6750 §2.1).
+fn is_token(text: &[u8]) -> bool {
+    let body = text.iter().rposition(|byte| *byte != b'=').and_then(|last| text.get(..=last));
+    body.is_some_and(|body| body.iter().all(|byte| TOKEN_BYTES.get(usize::from(*byte)) == Some(&true)))
+}
+
+/// What is wrong with a value that is no bearer token.
+fn fault(value: &[u8]) -> BearerError {
+    let Ok(value) = std::str::from_utf8(value) else { return BearerError::Malformed };
+    let (scheme, token) = value.split_once(' ').unwrap_or((value, ""));
+    match scheme.eq_ignore_ascii_case("Bearer") {
+        true if token.is_empty() => BearerError::Empty,
+        true if token.contains(',') => BearerError::List,
+        false if is_scheme(scheme) => BearerError::OtherScheme,
+        _ => BearerError::Malformed,
+    }
+}
 
 fn is_scheme(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
@@ -108,6 +114,9 @@ static TOKEN_BYTES: [bool; 256] = {
     table
 };
 
+/// The scheme with the space that follows it.
+const SCHEME: &[u8] = b"Bearer ";
+const TOKEN_PARAMETER: &[u8] = b"access_token";
 const MAX_VALUE_BYTES: usize = 16 * 1024;
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 //! The host does not tie a curve to a hash and takes SHA-1, so the hash is always chosen here, from the algorithm, and
 //! a key that does not fit the algorithm never reaches the host.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use portcullis_protocol::jose::alg::Alg;
@@ -96,10 +97,10 @@ fn sign(key: &SigningKey, message: &[u8]) -> Option<Vec<u8>> {
 fn verify(key: &PublicKey, alg: Alg, message: &[u8], signature: &[u8]) -> Option<bool> {
     let der = match coordinate(alg) {
         Some(length) => match ecdsa_der::to_der(signature, length) {
-            Ok(der) => der,
+            Ok(der) => Cow::Owned(der),
             Err(_) => return Some(false),
         },
-        None => signature.to_vec(),
+        None => Cow::Borrowed(signature),
     };
     host_verifies(alg, key.spki_der(), &der, message)
 }

@@ -22,10 +22,16 @@ pub fn to_der(raw: &[u8], coordinate: usize) -> Result<Vec<u8>, EcdsaDerError> {
     if raw.len() != coordinate.saturating_mul(2) {
         return Err(EcdsaDerError::WrongLength);
     }
-    let (r, s) = raw.split_at_checked(coordinate).ok_or(EcdsaDerError::WrongLength)?;
-    let content = [integer(r)?, integer(s)?].concat();
-    let mut der = vec![SEQUENCE, short_length(&content)?];
-    der.extend_from_slice(&content);
+    let mut der = Vec::with_capacity(LONGEST_DER);
+    // How long the content is shows once it is there.
+    der.extend_from_slice(&[SEQUENCE, 0]);
+    for integer in raw.chunks_exact(coordinate) {
+        append_integer(&mut der, integer)?;
+    }
+    let content = short_length(der.len().saturating_sub(2))?;
+    if let Some(length) = der.get_mut(1) {
+        *length = content;
+    }
     Ok(der)
 }
 
@@ -53,22 +59,19 @@ const fn check_coordinate(coordinate: usize) -> Result<(), EcdsaDerError> {
 }
 
 /// A minimal positive INTEGER: no leading zero byte but the one that keeps the sign bit clear.
-fn integer(coordinate: &[u8]) -> Result<Vec<u8>, EcdsaDerError> {
+fn append_integer(der: &mut Vec<u8>, coordinate: &[u8]) -> Result<(), EcdsaDerError> {
     let first = coordinate.iter().position(|byte| *byte != 0).ok_or(EcdsaDerError::Zero)?;
     let magnitude = coordinate.get(first..).ok_or(EcdsaDerError::Zero)?;
-    let mut content = Vec::with_capacity(magnitude.len().saturating_add(1));
-    if magnitude.first().is_some_and(|top| top & SIGN != 0) {
-        content.push(0);
-    }
-    content.extend_from_slice(magnitude);
-    let mut der = vec![INTEGER, short_length(&content)?];
-    der.extend_from_slice(&content);
-    Ok(der)
+    let sign: &[u8] = if magnitude.first().is_some_and(|top| top & SIGN != 0) { &[0] } else { &[] };
+    der.extend_from_slice(&[INTEGER, short_length(sign.len().saturating_add(magnitude.len()))?]);
+    der.extend_from_slice(sign);
+    der.extend_from_slice(magnitude);
+    Ok(())
 }
 
 /// A length in DER's short form; longer contents do not occur for the supported curves.
-fn short_length(content: &[u8]) -> Result<u8, EcdsaDerError> {
-    u8::try_from(content.len()).ok().filter(|length| length & SIGN == 0).ok_or(EcdsaDerError::WrongLength)
+fn short_length(length: usize) -> Result<u8, EcdsaDerError> {
+    u8::try_from(length).ok().filter(|length| length & SIGN == 0).ok_or(EcdsaDerError::WrongLength)
 }
 
 /// Splits off one element of this tag: its content and what follows it.
@@ -99,6 +102,8 @@ const SEQUENCE: u8 = 0x30;
 const INTEGER: u8 = 0x02;
 /// The top bit: the sign of an INTEGER, and the mark of a long-form length.
 const SIGN: u8 = 0x80;
+/// Two integers of P-384, each with a zero byte before it and a head of two bytes, behind a head of two bytes.
+const LONGEST_DER: usize = 2 + 2 * (2 + 1 + 48);
 
 #[cfg(test)]
 #[expect(clippy::arithmetic_side_effects, reason = "a test may fail loudly")]

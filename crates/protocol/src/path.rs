@@ -52,18 +52,18 @@ impl<'a> RoutePath<'a> {
         if target.first() != Some(&b'/') {
             return Err(PathError::NotOriginForm);
         }
-        let (mut end, mut is_plain, mut previous) = (None, true, 0);
+        let (mut end, mut is_plain) = (None, true);
         for (index, byte) in target.iter().copied().enumerate() {
-            match byte {
-                0..=0x20 | 0x7f => return Err(PathError::ControlByte),
-                0x80.. => return Err(PathError::NotAscii),
-                b'#' => return Err(PathError::Fragment),
-                b'?' => end = end.or(Some(index)),
-                b'%' | b';' | b'\\' => is_plain &= end.is_some(),
-                b'/' | b'.' => is_plain &= previous != b'/' || end.is_some(),
-                _ => {}
+            match KINDS.get(usize::from(byte)) {
+                Some(Kind::Plain) => {}
+                Some(Kind::Refused) | None => return Err(refusal(byte)),
+                Some(Kind::Query) => end = end.or(Some(index)),
+                Some(Kind::Special) => is_plain &= end.is_some(),
+                Some(Kind::Segment) => {
+                    let begins = index.checked_sub(1).and_then(|before| target.get(before)) == Some(&b'/');
+                    is_plain &= end.is_some() || !begins;
+                }
             }
-            previous = byte;
         }
         let target = std::str::from_utf8(target).map_err(|_| PathError::NotAscii)?;
         let (path, query) = match end.and_then(|end| target.split_at_checked(end)) {
@@ -118,6 +118,15 @@ impl fmt::Display for PathError {
 }
 
 impl std::error::Error for PathError {}
+
+/// Why a byte is refused that stands nowhere in a target.
+const fn refusal(byte: u8) -> PathError {
+    match byte {
+        b'#' => PathError::Fragment,
+        0x80.. => PathError::NotAscii,
+        _ => PathError::ControlByte,
+    }
+}
 
 /// What prefixes are compared with, of a path that may hold anything printable.
 fn compared(path: &[u8]) -> Result<Cow<'_, [u8]>, PathError> {
@@ -183,6 +192,43 @@ fn without_parameters(decoded: &[u8]) -> Vec<u8> {
     let segments: Vec<&[u8]> = decoded.split(|byte| *byte == b'/').map(before_semicolon).collect();
     segments.join(&b'/')
 }
+
+/// What a byte may mean where it stands unencoded.
+#[derive(Clone, Copy)]
+enum Kind {
+    /// Itself.
+    Plain,
+    /// Nowhere in a target.
+    Refused,
+    /// The first one ends the path.
+    Query,
+    /// An escape, a parameter, or what is refused in a path alone.
+    Special,
+    /// After a slash, an empty segment or maybe a dot segment.
+    Segment,
+}
+
+const fn kind(byte: u8) -> Kind {
+    match byte {
+        0..=0x20 | b'#' | 0x7f.. => Kind::Refused,
+        b'?' => Kind::Query,
+        b'%' | b';' | b'\\' => Kind::Special,
+        b'/' | b'.' => Kind::Segment,
+        _ => Kind::Plain,
+    }
+}
+
+/// [`kind`] of every byte: every byte of every target is looked up.
+#[expect(clippy::indexing_slicing, reason = "the compiler computes it")]
+static KINDS: [Kind; 256] = {
+    let mut table = [Kind::Plain; 256];
+    let mut byte = 0;
+    while byte < table.len() {
+        table[byte] = kind(byte as u8);
+        byte += 1;
+    }
+    table
+};
 
 /// The longest request target read; longer ones are refused before any work.
 const MAX_TARGET_BYTES: usize = 8 * 1024;

@@ -78,8 +78,14 @@ impl std::error::Error for BearerError {}
 
 /// `b64token` (RFC 6750 §2.1).
 fn is_token(text: &[u8]) -> bool {
-    let body = text.iter().rposition(|byte| *byte != b'=').and_then(|last| text.get(..=last));
-    body.is_some_and(|body| body.iter().all(|byte| TOKEN_BYTES.get(usize::from(*byte)) == Some(&true)))
+    let Some(body) = text.iter().rposition(|byte| *byte != b'=').and_then(|last| text.get(..=last)) else {
+        return false;
+    };
+    let is = |byte: &u8| TOKEN_BYTES.get(usize::from(*byte)) == Some(&true);
+    // Eight at a time, which in wasm takes less than half as long.
+    let (words, rest) = body.as_chunks::<8>();
+    words.iter().all(|[a, b, c, d, e, f, g, h]| is(a) & is(b) & is(c) & is(d) & is(e) & is(f) & is(g) & is(h))
+        && rest.iter().all(is)
 }
 
 /// What is wrong with a value that is no bearer token.
@@ -165,6 +171,18 @@ mod tests {
         for byte in 0..=255_u8 {
             let listed = byte.is_ascii_alphanumeric() || b"-._~+/".contains(&byte);
             assert_eq!(is_token_byte(byte), listed, "{byte}");
+        }
+    }
+
+    #[test]
+    fn a_byte_outside_the_alphabet_is_found_at_every_place() {
+        for length in 1..20 {
+            for place in 0..length {
+                let mut text = vec![b'a'; length];
+                assert!(is_token(&text));
+                text[place] = b'"';
+                assert!(!is_token(&text), "{place} of {length}");
+            }
         }
     }
 

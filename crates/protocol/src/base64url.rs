@@ -23,6 +23,16 @@ pub fn decode(text: &str) -> Result<Vec<u8>, NotCanonical> {
     URL_SAFE_NO_PAD.decode(text).map_err(|_| NotCanonical)
 }
 
+/// As [`decode`], for a text that stands for exactly `N` bytes.
+///
+/// # Errors
+/// [`NotCanonical`] for any other text.
+pub fn decode_exactly<const N: usize>(text: &str) -> Result<[u8; N], NotCanonical> {
+    let mut bytes = [0; N];
+    let length = URL_SAFE_NO_PAD.decode_slice(text, &mut bytes).map_err(|_| NotCanonical)?;
+    if length == N { Ok(bytes) } else { Err(NotCanonical) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -46,6 +56,17 @@ mod tests {
     fn a_length_that_no_bytes_encode_to_is_refused() {
         assert_eq!(decode("Z"), Err(NotCanonical));
         assert_eq!(decode("Zm9vY"), Err(NotCanonical));
+    }
+
+    #[test]
+    fn a_text_of_another_number_of_bytes_is_refused() {
+        assert_eq!(decode_exactly(&encode(b"four")), Ok(*b"four"));
+        for other in [&b""[..], b"fou", b"five!", b"more than four"] {
+            assert_eq!(decode_exactly::<4>(&encode(other)), Err(NotCanonical), "{other:?}");
+        }
+        for other in ["Zm91cg==", "Zm91ch", "Zm91c", "Zm9 cg"] {
+            assert_eq!(decode_exactly::<4>(other), Err(NotCanonical), "{other:?}");
+        }
     }
 
     #[test]

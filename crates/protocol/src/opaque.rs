@@ -24,11 +24,7 @@ impl SessionId {
     /// Reads the 22 base64url characters that `Display` writes; `None` for any other text.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        if text.len() != SESSION_CHARACTERS {
-            return None;
-        }
-        let bytes = base64url::decode(text).ok()?;
-        bytes.try_into().ok().map(Self)
+        base64url::decode_exactly(text).ok().map(Self)
     }
 
     /// The name as bytes.
@@ -140,8 +136,8 @@ impl Form {
             return Err(OpaqueError::Malformed);
         }
         let key_id = KeyId::parse(key_id).ok_or(OpaqueError::Malformed)?;
-        let payload: [u8; N] = decode_exactly(payload)?;
-        let mac: [u8; 32] = decode_exactly(mac)?;
+        let payload: [u8; N] = base64url::decode_exactly(payload).map_err(|_| OpaqueError::Malformed)?;
+        let mac: [u8; 32] = base64url::decode_exactly(mac).map_err(|_| OpaqueError::Malformed)?;
         if !ring.knows(key_id) {
             return Err(OpaqueError::UnknownKey);
         }
@@ -156,15 +152,9 @@ impl Form {
     }
 }
 
-fn decode_exactly<const N: usize>(text: &str) -> Result<[u8; N], OpaqueError> {
-    let bytes = base64url::decode(text).map_err(|_| OpaqueError::Malformed)?;
-    bytes.try_into().map_err(|_| OpaqueError::Malformed)
-}
-
 const CODE: Form = Form { prefix: "pcac", purpose: Purpose::AuthorizationCode };
 const REFRESH: Form = Form { prefix: "pcrt", purpose: Purpose::RefreshToken };
 const VERSION: &str = "1";
-const SESSION_CHARACTERS: usize = 22;
 /// `pcrt.1.`, 8 digits of key id, 48 characters of payload, 43 of MAC and two dots.
 const LONGEST: usize = 7 + 8 + 1 + 48 + 1 + 43;
 

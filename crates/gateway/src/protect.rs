@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use portcullis_protocol::bearer::{self, Bearer, BearerError};
 use portcullis_protocol::http::{Request, Response};
-use portcullis_protocol::jose::claims::{self, ClaimError, Expected, SignatureError, Typ, VerifiedToken};
+use portcullis_protocol::jose::claims::{self, ClaimError, Expected, SignatureError, Typ};
 use portcullis_protocol::jose::jws::{Jws, JwsError};
 use portcullis_protocol::oauth::challenge::Challenge;
 use portcullis_protocol::oauth::error::{ErrorCode, OAuthError};
@@ -185,25 +185,7 @@ impl Call<'_> {
             // Only its upstream token is due. Many requests find that at once: none of them asks the store.
             return Ok(self.by_what_is_known(known, now, ports));
         }
-        let token = self.verify(bearer, now, ports)?;
-        let (subject, client) = (Rc::from(token.subject()), Rc::from(token.client_id()));
-        let facts = TokenFacts {
-            audit: Rendered::new(Audit {
-                subject: Some(Rc::clone(&subject)),
-                client: Some(Rc::clone(&client)),
-                resource: Some(Rc::clone(&self.resource.name)),
-                ..Audit::new(Decision::Allow, "valid_token")
-            }),
-            subject,
-            client,
-            session: token.session(),
-            resource: self.index,
-            expires_at: token.expires_at(),
-        };
-        decide(&facts, self.index, now)?;
-        if !self.resource.scopes.iter().all(|needed| token.scopes().any(|scope| scope == needed)) {
-            return Err(Refusal::InsufficientScope);
-        }
+        let facts = self.verify(bearer, now, ports)?;
         let stored = self.stored(&facts, ports).await;
         let now = ports.now();
         let upstream = match stored {
@@ -227,7 +209,8 @@ impl Call<'_> {
         Ok(Granted::Now { facts, upstream: Some(upstream), now })
     }
 
-    fn verify<P: Ports>(&self, bearer: &str, now: u64, ports: &P) -> Result<VerifiedToken, Refusal> {
+    /// What a token says that may do this call, by itself.
+    fn verify<P: Ports>(&self, bearer: &str, now: u64, ports: &P) -> Result<TokenFacts, Refusal> {
         let invalid = |reason| Refusal::InvalidToken(reason);
         let jws = Jws::parse(bearer).map_err(|error: JwsError| invalid(error.public_reason()))?;
         let signed = claims::verify(&jws, self.gateway.own_keys(), |key, alg, message, signature| {
@@ -241,7 +224,26 @@ impl Call<'_> {
             // Our own clock made these tokens; other workers and replicas may be a little off.
             leeway: 0,
         };
-        signed.access_token(&expected, now).map_err(|error| invalid(error.public_reason()))
+        let token = signed.access_token(&expected, now).map_err(|error| invalid(error.public_reason()))?;
+        let (subject, client) = (Rc::from(token.subject()), Rc::from(token.client_id()));
+        let facts = TokenFacts {
+            audit: Rendered::new(Audit {
+                subject: Some(Rc::clone(&subject)),
+                client: Some(Rc::clone(&client)),
+                resource: Some(Rc::clone(&self.resource.name)),
+                ..Audit::new(Decision::Allow, "valid_token")
+            }),
+            subject,
+            client,
+            session: token.session(),
+            resource: self.index,
+            expires_at: token.expires_at(),
+        };
+        decide(&facts, self.index, now)?;
+        if !self.resource.scopes.iter().all(|needed| token.scopes().any(|scope| scope == needed)) {
+            return Err(Refusal::InsufficientScope);
+        }
+        Ok(facts)
     }
 
     /// What the store has to say: that the session lives, and the upstream token where the resource injects one. Both

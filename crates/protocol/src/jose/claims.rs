@@ -9,7 +9,7 @@ mod registered;
 use serde_json::{Map, Value};
 use subtle::ConstantTimeEq as _;
 
-pub use registered::Registered;
+use registered::{Claims, Registered};
 
 use super::alg::Alg;
 use super::jws::Jws;
@@ -131,27 +131,21 @@ pub fn verify<'a>(
 }
 
 impl SignedClaims<'_> {
-    /// Checks the registered claims at `now` (Unix seconds) and gives them typed.
-    ///
-    /// # Errors
-    /// [`ClaimError`].
-    pub fn registered(&self, expected: &Expected<'_>, now: u64) -> Result<Registered, ClaimError> {
-        registered::check(self.typ, &self.claims, expected, now)
-    }
-
     /// Accepts the claims as one of our access tokens at `now` (Unix seconds): the registered claims and `client_id`,
     /// `jti` (RFC 9068 §2.2), `sid` and `scope`. `expected.typ` has no say; only an access token passes.
     ///
     /// # Errors
     /// [`ClaimError`].
-    pub fn access_token(self, expected: &Expected<'_>, now: u64) -> Result<VerifiedToken, ClaimError> {
-        let registered = self.registered(&Expected { typ: Typ::AccessToken, ..*expected }, now)?;
-        let client_id = registered::short_string(&self.claims, "client_id")?.to_owned();
-        let token_id = registered::short_string(&self.claims, "jti")?.to_owned();
-        let session = registered::short_string(&self.claims, "sid")?;
+    pub fn access_token(&self, expected: &Expected<'_>, now: u64) -> Result<VerifiedToken<'_>, ClaimError> {
+        let claims = Claims::of(&self.claims);
+        let expected = Expected { typ: Typ::AccessToken, ..*expected };
+        let Registered { subject, expires_at, .. } = registered::check(self.typ, &claims, &expected, now)?;
+        let client_id = registered::short_string(claims.client_id, "client_id")?;
+        let token_id = registered::short_string(claims.jti, "jti")?;
+        let session = registered::short_string(claims.sid, "sid")?;
         let session = SessionId::parse(session).ok_or(ClaimError::Malformed("sid"))?;
-        let scope = registered::scope(&self.claims)?.to_owned();
-        Ok(VerifiedToken { registered, client_id, token_id, session, scope })
+        let scope = registered::scope(claims.scope)?;
+        Ok(VerifiedToken { subject, client_id, token_id, session, scope, expires_at })
     }
 
     /// Accepts the claims as the ID token of a login at `now` (Unix seconds). `expected.audience` is our client id at
@@ -160,43 +154,46 @@ impl SignedClaims<'_> {
     /// # Errors
     /// [`ClaimError`].
     pub fn id_token(self, expected: &Expected<'_>, nonce: &str, now: u64) -> Result<VerifiedIdToken, ClaimError> {
-        let registered = self.registered(&Expected { typ: Typ::IdToken, ..*expected }, now)?;
-        let answered = registered::string(&self.claims, "nonce")?;
+        let claims = Claims::of(&self.claims);
+        let expected = Expected { typ: Typ::IdToken, ..*expected };
+        let Registered { subject, audiences, .. } = registered::check(self.typ, &claims, &expected, now)?;
+        let answered = registered::string(claims.nonce, "nonce")?;
         if !bool::from(answered.as_bytes().ct_eq(nonce.as_bytes())) {
             return Err(ClaimError::WrongNonce);
         }
-        match self.claims.find("azp") {
+        match claims.azp {
             Some(Member::Text(party)) if party == expected.audience => {}
             Some(Member::Text(_)) => return Err(ClaimError::WrongAuthorizedParty),
             Some(Member::Whole(_) | Member::Other(_)) => return Err(ClaimError::Malformed("azp")),
-            None if registered.audience.len() > 1 => return Err(ClaimError::Missing("azp")),
+            None if audiences > 1 => return Err(ClaimError::Missing("azp")),
             None => {}
         }
-        Ok(VerifiedIdToken { registered, claims: self.claims.into_map() })
+        Ok(VerifiedIdToken { subject: subject.to_owned(), claims: self.claims.into_map() })
     }
 }
 
 /// One of our own access tokens, signed, current and for this audience.
 #[derive(Debug, Clone)]
-pub struct VerifiedToken {
-    registered: Registered,
-    client_id: String,
-    token_id: String,
+pub struct VerifiedToken<'a> {
+    subject: &'a str,
+    client_id: &'a str,
+    token_id: &'a str,
     session: SessionId,
-    scope: String,
+    scope: &'a str,
+    expires_at: u64,
 }
 
-impl VerifiedToken {
+impl<'a> VerifiedToken<'a> {
     /// The user: `sub`.
     #[must_use]
-    pub fn subject(&self) -> &str {
-        &self.registered.subject
+    pub const fn subject(&self) -> &'a str {
+        self.subject
     }
 
     /// The client that the token was issued to: `client_id`.
     #[must_use]
-    pub fn client_id(&self) -> &str {
-        &self.client_id
+    pub const fn client_id(&self) -> &'a str {
+        self.client_id
     }
 
     /// The session that the token belongs to: `sid`.
@@ -206,33 +203,27 @@ impl VerifiedToken {
     }
 
     /// The granted scopes, each once or more in the order of `scope`; none when the claim is empty.
-    pub fn scopes(&self) -> impl Iterator<Item = &str> {
+    pub fn scopes(&self) -> impl Iterator<Item = &'a str> {
         self.scope.split(' ').filter(|scope| !scope.is_empty())
     }
 
     /// When the token expires: `exp`, in Unix seconds, without leeway.
     #[must_use]
     pub const fn expires_at(&self) -> u64 {
-        self.registered.expires_at
+        self.expires_at
     }
 
     /// The token's own id: `jti`.
     #[must_use]
-    pub fn token_id(&self) -> &str {
-        &self.token_id
-    }
-
-    /// The registered claims.
-    #[must_use]
-    pub const fn registered(&self) -> &Registered {
-        &self.registered
+    pub const fn token_id(&self) -> &'a str {
+        self.token_id
     }
 }
 
 /// The ID token of a login: signed by the provider, current, for our client and answering our request.
 #[derive(Debug, Clone)]
 pub struct VerifiedIdToken {
-    registered: Registered,
+    subject: String,
     claims: Map<String, Value>,
 }
 
@@ -240,13 +231,7 @@ impl VerifiedIdToken {
     /// The user's name at the provider: `sub`.
     #[must_use]
     pub fn subject(&self) -> &str {
-        &self.registered.subject
-    }
-
-    /// The registered claims.
-    #[must_use]
-    pub const fn registered(&self) -> &Registered {
-        &self.registered
+        &self.subject
     }
 
     /// Every claim, such as `email` or `name`, as the provider sent it.

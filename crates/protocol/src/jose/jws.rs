@@ -64,26 +64,34 @@ impl<'a> Jws<'a> {
         }
         let (signing_input, signature) = text.rsplit_once('.').ok_or(JwsError::NotCompact)?;
         let (header, payload) = signing_input.split_once('.').ok_or(JwsError::NotCompact)?;
-        if payload.contains('.') {
+        let decode = |part| base64url::decode(part).map_err(|_| JwsError::NotBase64url);
+        let decoded = decode(payload);
+        // There is no dot in base64url, so it is looked for where the payload is refused.
+        if decoded.is_err() && payload.contains('.') {
             return Err(JwsError::NotCompact);
         }
-        let decode = |part| base64url::decode(part).map_err(|_| JwsError::NotBase64url);
         let header = decode(header)?;
         let header = Members::parse(&header, Limits::TOKEN).map_err(JwsError::Header)?;
-        if let Some(name) = REFUSED_MEMBERS.into_iter().find(|name| header.find(name).is_some()) {
-            return Err(JwsError::RefusedMember(name));
+        let (mut alg, mut kid, mut typ) = (None, None, None);
+        for (name, member) in header.iter() {
+            match name {
+                "alg" => alg = Some(member),
+                "kid" => kid = Some(member),
+                "typ" => typ = Some(member),
+                other => refuse(other)?,
+            }
         }
-        let alg = match header.find("alg") {
+        let alg = match alg {
             None => return Err(JwsError::MissingAlg),
             Some(Member::Text(name)) => Alg::from_name(name).ok_or(JwsError::UnsupportedAlg)?,
             Some(Member::Whole(_) | Member::Other(_)) => return Err(JwsError::UnsupportedAlg),
         };
         Ok(Self {
             alg,
-            kid: short_string(&header, "kid")?,
-            typ: short_string(&header, "typ")?,
+            kid: short_string(kid, "kid")?,
+            typ: short_string(typ, "typ")?,
             signing_input,
-            payload: decode(payload)?,
+            payload: decoded?,
             signature: decode(signature)?,
         })
     }
@@ -156,10 +164,17 @@ pub fn attach(signing_input: &str, signature: &[u8]) -> String {
     [signing_input, ".", &base64url::encode(signature)].concat()
 }
 
-fn short_string(header: &Members<'_>, name: &'static str) -> Result<Option<String>, JwsError> {
-    match header.find(name) {
+fn refuse(name: &str) -> Result<(), JwsError> {
+    REFUSED_MEMBERS
+        .into_iter()
+        .find(|refused| *refused == name)
+        .map_or(Ok(()), |name| Err(JwsError::RefusedMember(name)))
+}
+
+fn short_string(member: Option<&Member<'_>>, name: &'static str) -> Result<Option<String>, JwsError> {
+    match member {
         None => Ok(None),
-        Some(Member::Text(text)) if text.len() <= LONGEST_MEMBER => Ok(Some(text.clone().into_owned())),
+        Some(Member::Text(text)) if text.len() <= LONGEST_MEMBER => Ok(Some(text.as_ref().to_owned())),
         Some(_) => Err(JwsError::MalformedMember(name)),
     }
 }

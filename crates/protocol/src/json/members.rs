@@ -48,10 +48,9 @@ impl<'a> Members<'a> {
         if members.has_repetition() { Err(JsonError::DuplicateMember) } else { Ok(members) }
     }
 
-    /// The value under a name.
-    #[must_use]
-    pub fn find(&self, name: &str) -> Option<&Member<'a>> {
-        self.0.iter().find(|(other, _)| other == name).map(|(_, member)| member)
+    /// Each member with its name, in the order of the text.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Member<'a>)> {
+        self.0.iter().map(|(name, member)| (&**name, member))
     }
 
     /// The same as a map of values.

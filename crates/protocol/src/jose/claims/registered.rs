@@ -5,44 +5,76 @@ use serde_json::Value;
 use super::{ClaimError, Expected, Typ};
 use crate::json::{Member, Members};
 
-/// The registered claims of a token that passed every check on them.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Registered {
-    /// `iss`.
-    pub issuer: String,
+/// The claims that some rule is about, each where the token has it.
+#[derive(Default)]
+pub(super) struct Claims<'a> {
+    iss: Option<&'a Member<'a>>,
+    sub: Option<&'a Member<'a>>,
+    aud: Option<&'a Member<'a>>,
+    exp: Option<&'a Member<'a>>,
+    iat: Option<&'a Member<'a>>,
+    nbf: Option<&'a Member<'a>>,
+    pub(super) jti: Option<&'a Member<'a>>,
+    pub(super) sid: Option<&'a Member<'a>>,
+    pub(super) client_id: Option<&'a Member<'a>>,
+    pub(super) scope: Option<&'a Member<'a>>,
+    pub(super) nonce: Option<&'a Member<'a>>,
+    pub(super) azp: Option<&'a Member<'a>>,
+}
+
+impl<'a> Claims<'a> {
+    /// Finds every claim in one pass.
+    pub(super) fn of(members: &'a Members<'a>) -> Self {
+        let mut claims = Self::default();
+        for (name, member) in members.iter() {
+            let place = match name {
+                "iss" => &mut claims.iss,
+                "sub" => &mut claims.sub,
+                "aud" => &mut claims.aud,
+                "exp" => &mut claims.exp,
+                "iat" => &mut claims.iat,
+                "nbf" => &mut claims.nbf,
+                "jti" => &mut claims.jti,
+                "sid" => &mut claims.sid,
+                "client_id" => &mut claims.client_id,
+                "scope" => &mut claims.scope,
+                "nonce" => &mut claims.nonce,
+                "azp" => &mut claims.azp,
+                _ => continue,
+            };
+            *place = Some(member);
+        }
+        claims
+    }
+}
+
+/// What the registered claims say of a token that passed every check on them.
+pub(super) struct Registered<'a> {
     /// `sub`: 1 to 255 characters.
-    pub subject: String,
-    /// `aud`: 1 to 16 values.
-    pub audience: Vec<String>,
+    pub(super) subject: &'a str,
     /// `exp`, in Unix seconds.
-    pub expires_at: u64,
-    /// `iat`, in Unix seconds.
-    pub issued_at: u64,
-    /// `nbf`, in Unix seconds.
-    pub not_before: Option<u64>,
+    pub(super) expires_at: u64,
+    /// How many values `aud` has: 1 to 16.
+    pub(super) audiences: usize,
 }
 
 /// Checks kind, issuer, audience, times and subject at `now`.
-pub(super) fn check(
+pub(super) fn check<'a>(
     typ: Option<&str>,
-    claims: &Members<'_>,
+    claims: &Claims<'a>,
     expected: &Expected<'_>,
     now: u64,
-) -> Result<Registered, ClaimError> {
+) -> Result<Registered<'a>, ClaimError> {
     if !is_of_type(typ, expected.typ) {
         return Err(ClaimError::WrongType);
     }
-    let issuer = string(claims, "iss")?;
-    if issuer != expected.issuer {
+    if string(claims.iss, "iss")? != expected.issuer {
         return Err(ClaimError::WrongIssuer);
     }
-    let audience = audience(claims)?;
-    if !audience.iter().any(|one| one == expected.audience) {
-        return Err(ClaimError::WrongAudience);
-    }
-    let expires_at = time(claims, "exp")?.ok_or(ClaimError::Missing("exp"))?;
-    let issued_at = time(claims, "iat")?.ok_or(ClaimError::Missing("iat"))?;
-    let not_before = time(claims, "nbf")?;
+    let audiences = audiences(claims.aud, expected.audience)?;
+    let expires_at = time(claims.exp, "exp")?.ok_or(ClaimError::Missing("exp"))?;
+    let issued_at = time(claims.iat, "iat")?.ok_or(ClaimError::Missing("iat"))?;
+    let not_before = time(claims.nbf, "nbf")?;
     if now >= expires_at.saturating_add(expected.leeway) {
         return Err(ClaimError::Expired);
     }
@@ -50,13 +82,12 @@ pub(super) fn check(
     if issued_at > latest_start || not_before.is_some_and(|start| start > latest_start) {
         return Err(ClaimError::NotYetValid);
     }
-    let subject = short_string(claims, "sub")?.to_owned();
-    Ok(Registered { issuer: issuer.to_owned(), subject, audience, expires_at, issued_at, not_before })
+    Ok(Registered { subject: short_string(claims.sub, "sub")?, expires_at, audiences })
 }
 
 /// A required claim that is a string.
-pub(super) fn string<'a>(claims: &'a Members<'_>, name: &'static str) -> Result<&'a str, ClaimError> {
-    match claims.find(name) {
+pub(super) fn string<'a>(claim: Option<&'a Member<'_>>, name: &'static str) -> Result<&'a str, ClaimError> {
+    match claim {
         None => Err(ClaimError::Missing(name)),
         Some(Member::Text(text)) => Ok(text),
         Some(Member::Whole(_) | Member::Other(_)) => Err(ClaimError::Malformed(name)),
@@ -64,8 +95,8 @@ pub(super) fn string<'a>(claims: &'a Members<'_>, name: &'static str) -> Result<
 }
 
 /// A required claim that is a string of 1 to 255 characters (OpenID Connect Core §2 for `sub`).
-pub(super) fn short_string<'a>(claims: &'a Members<'_>, name: &'static str) -> Result<&'a str, ClaimError> {
-    let text = string(claims, name)?;
+pub(super) fn short_string<'a>(claim: Option<&'a Member<'_>>, name: &'static str) -> Result<&'a str, ClaimError> {
+    let text = string(claim, name)?;
     // A text has no more characters than bytes.
     if text.is_empty() || (text.len() > MOST_CHARACTERS && text.chars().nth(MOST_CHARACTERS).is_some()) {
         return Err(ClaimError::Malformed(name));
@@ -74,11 +105,12 @@ pub(super) fn short_string<'a>(claims: &'a Members<'_>, name: &'static str) -> R
 }
 
 /// `scope` as in RFC 6749 §3.3, or the empty string for a token without any scope.
-pub(super) fn scope<'a>(claims: &'a Members<'_>) -> Result<&'a str, ClaimError> {
-    let scope = string(claims, "scope")?;
+pub(super) fn scope<'a>(claim: Option<&'a Member<'_>>) -> Result<&'a str, ClaimError> {
+    let scope = string(claim, "scope")?;
     let is_token =
-        |token: &str| !token.is_empty() && token.bytes().all(|b| matches!(b, 0x21 | 0x23..=0x5b | 0x5d..=0x7e));
-    if scope.is_empty() || scope.split(' ').all(is_token) { Ok(scope) } else { Err(ClaimError::Malformed("scope")) }
+        |token: &[u8]| !token.is_empty() && token.iter().all(|b| matches!(b, 0x21 | 0x23..=0x5b | 0x5d..=0x7e));
+    let is_list = scope.is_empty() || scope.as_bytes().split(|byte| *byte == b' ').all(is_token);
+    if is_list { Ok(scope) } else { Err(ClaimError::Malformed("scope")) }
 }
 
 fn is_of_type(typ: Option<&str>, expected: Typ) -> bool {
@@ -92,21 +124,24 @@ fn is_of_type(typ: Option<&str>, expected: Typ) -> bool {
     }
 }
 
-/// RFC 7519 §4.1.3: one string, or an array of strings.
-fn audience(claims: &Members<'_>) -> Result<Vec<String>, ClaimError> {
-    match claims.find("aud") {
-        None => Err(ClaimError::Missing("aud")),
-        Some(Member::Text(one)) => Ok(vec![one.clone().into_owned()]),
-        Some(Member::Other(Value::Array(several))) if (1..=MOST_AUDIENCES).contains(&several.len()) => {
-            several.iter().map(|one| one.as_str().map(str::to_owned).ok_or(ClaimError::Malformed("aud"))).collect()
+/// How many audiences a token has, ours among them: one string, or an array of strings (RFC 7519 §4.1.3).
+fn audiences(claim: Option<&Member<'_>>, ours: &str) -> Result<usize, ClaimError> {
+    let (is_among, audiences) = match claim {
+        None => return Err(ClaimError::Missing("aud")),
+        Some(Member::Text(one)) => (one == ours, 1),
+        Some(Member::Other(Value::Array(several)))
+            if (1..=MOST_AUDIENCES).contains(&several.len()) && several.iter().all(Value::is_string) =>
+        {
+            (several.iter().any(|one| one == ours), several.len())
         }
-        Some(Member::Whole(_) | Member::Other(_)) => Err(ClaimError::Malformed("aud")),
-    }
+        Some(Member::Whole(_) | Member::Other(_)) => return Err(ClaimError::Malformed("aud")),
+    };
+    if is_among { Ok(audiences) } else { Err(ClaimError::WrongAudience) }
 }
 
 /// A NumericDate. RFC 7519 §2 would allow fractions; no issuer needs them, and an integer reads the same everywhere.
-fn time(claims: &Members<'_>, name: &'static str) -> Result<Option<u64>, ClaimError> {
-    match claims.find(name) {
+fn time(claim: Option<&Member<'_>>, name: &'static str) -> Result<Option<u64>, ClaimError> {
+    match claim {
         None => Ok(None),
         Some(Member::Whole(seconds)) if *seconds <= LATEST => Ok(Some(*seconds)),
         Some(Member::Whole(_) | Member::Text(_) | Member::Other(_)) => Err(ClaimError::Malformed(name)),

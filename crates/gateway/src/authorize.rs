@@ -37,7 +37,7 @@ async fn answer<P: Ports>(
 
     // Until client and redirect URI are proven, an error stays here: redirecting it would make this an open redirector
     // (RFC 9700 §4.11).
-    let params = Params::parse(path.query().unwrap_or_default().as_bytes(), Limits::OAUTH)
+    let params = Params::parse(path.query().unwrap_or_default(), Limits::OAUTH)
         .map_err(|_| page("The request cannot be read.", "malformed_request"))?;
     let reference = ClientReference::parse(&params)
         .map_err(|_| page("The request names no client, or names it twice.", "malformed_request"))?;

@@ -42,7 +42,7 @@ async fn answer<P: Ports>(
     ports: &P,
 ) -> Result<Settled, Failure> {
     let config = gateway.config();
-    let params = Params::parse(path.query().unwrap_or_default().as_bytes(), Limits::OAUTH)
+    let params = Params::parse(path.query().unwrap_or_default(), Limits::OAUTH)
         .ok()
         .filter(|params| params.repeated().is_none())
         .ok_or_else(|| refused(config, "The identity provider's answer cannot be read.", "malformed_callback"))?;

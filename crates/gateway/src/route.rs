@@ -99,7 +99,7 @@ pub(crate) fn pass(gateway: &Gateway, target: &[u8], cookie: Option<&[u8]>) -> O
 /// reading a header. Registrations are limited by where they come from.
 #[must_use]
 pub fn asks_for_peer(target: &[u8]) -> bool {
-    target.windows(REGISTER.len()).any(|part| part == REGISTER.as_bytes())
+    target.windows(REGISTER.len()).any(|part| part == REGISTER)
 }
 
 /// The resource that a path leads to; `None` where the gateway itself answers, or nothing is configured.
@@ -123,21 +123,21 @@ impl Route {
 }
 
 fn route(config: &Config, path: &RoutePath<'_>) -> Route {
-    let text = path.path();
-    if let Some(name) = text.strip_prefix("/.well-known/") {
+    let sent = path.path();
+    if let Some(name) = sent.strip_prefix(b"/.well-known/") {
         return well_known(config, path, name);
     }
-    let below_issuer = text.strip_prefix(config.issuer.path.as_str());
-    match below_issuer {
-        Some("/oauth/authorize") => Route::Authorize,
-        Some("/oauth/consent") => Route::Consent,
-        Some("/oauth/callback") => Route::Callback,
-        Some("/oauth/token") => Route::Token,
+    match sent.strip_prefix(config.issuer.path.as_bytes()) {
+        Some(b"/oauth/authorize") => Route::Authorize,
+        Some(b"/oauth/consent") => Route::Consent,
+        Some(b"/oauth/callback") => Route::Callback,
+        Some(b"/oauth/token") => Route::Token,
         Some(REGISTER) => Route::Register,
         // OpenID Connect appends the well-known path to the issuer where RFC 8414 inserts it.
-        Some("/.well-known/openid-configuration") => Route::AuthorizationServerMetadata,
-        Some("/.well-known/jwks.json") => Route::Keys,
-        Some(own) if own == "/oauth" || own.starts_with("/oauth/") => Route::Nothing,
+        Some(b"/.well-known/openid-configuration") => Route::AuthorizationServerMetadata,
+        Some(b"/.well-known/jwks.json") => Route::Keys,
+        Some(b"/oauth") => Route::Nothing,
+        Some(own) if own.starts_with(b"/oauth/") => Route::Nothing,
         Some(_) | None => elsewhere(config, path),
     }
 }
@@ -149,24 +149,29 @@ fn elsewhere(config: &Config, path: &RoutePath<'_>) -> Route {
 
 /// The well-known documents. Those of the authorization server are also found with the issuer's path inserted (RFC 8414
 /// §3.1), and with a resource's path, where clients older than RFC 9728 look.
-fn well_known(config: &Config, path: &RoutePath<'_>, name: &str) -> Route {
-    let (document, suffix) = name.split_at(name.find('/').unwrap_or(name.len()));
-    let suffix = suffix.trim_end_matches('/');
-    let known = suffix == config.issuer.path || config.resources.iter().any(|resource| resource.prefix == suffix);
+fn well_known(config: &Config, path: &RoutePath<'_>, name: &[u8]) -> Route {
+    let (document, suffix) = name.split_at(name.iter().position(|byte| *byte == b'/').unwrap_or(name.len()));
+    let suffix = without_slash(suffix);
+    let is_resource = || config.resources.iter().any(|resource| resource.prefix.as_bytes() == suffix);
+    let known = suffix.is_empty() || suffix == config.issuer.path.as_bytes() || is_resource();
     match document {
-        "oauth-authorization-server" if known || suffix.is_empty() => Route::AuthorizationServerMetadata,
-        "openid-configuration" if known || suffix.is_empty() => Route::AuthorizationServerMetadata,
-        "jwks.json" if suffix.is_empty() => Route::Keys,
-        "oauth-protected-resource" if suffix.is_empty() => Route::ProtectedResourceMetadata(0),
-        "oauth-protected-resource" => {
-            let asked = path.path().trim_end_matches('/');
-            let index = config.resources.iter().position(|resource| resource.metadata_path == asked);
+        b"oauth-authorization-server" | b"openid-configuration" if known => Route::AuthorizationServerMetadata,
+        b"jwks.json" if suffix.is_empty() => Route::Keys,
+        b"oauth-protected-resource" if suffix.is_empty() => Route::ProtectedResourceMetadata(0),
+        b"oauth-protected-resource" => {
+            let asked = without_slash(path.path());
+            let index = config.resources.iter().position(|resource| resource.metadata_path.as_bytes() == asked);
             index.map_or(Route::Nothing, Route::ProtectedResourceMetadata)
         }
-        "oauth-authorization-server" | "openid-configuration" | "jwks.json" => Route::Nothing,
+        b"oauth-authorization-server" | b"openid-configuration" | b"jwks.json" => Route::Nothing,
         // A resource that is the whole host has the other well-known documents, too.
         _ => elsewhere(config, path),
     }
+}
+
+/// A path ends in one slash at most.
+fn without_slash(path: &[u8]) -> &[u8] {
+    path.strip_suffix(b"/").unwrap_or(path)
 }
 
 /// Whether a request names a host that the gateway is configured for. Every URL that the gateway states comes from the
@@ -206,7 +211,7 @@ fn passed(gateway: &Gateway, cookie: Option<&[u8]>) -> Forward {
     }
 }
 
-const REGISTER: &str = "/oauth/register";
+const REGISTER: &[u8] = b"/oauth/register";
 
 #[cfg(test)]
 #[path = "route_tests.rs"]

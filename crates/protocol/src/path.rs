@@ -11,8 +11,8 @@ use std::fmt;
 /// our idea of a normal form.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RoutePath<'a> {
-    path: &'a str,
-    query: Option<&'a str>,
+    path: &'a [u8],
+    query: Option<&'a [u8]>,
     /// The path percent-decoded and without path parameters: what prefixes are compared with.
     compared: Cow<'a, [u8]>,
 }
@@ -65,25 +65,24 @@ impl<'a> RoutePath<'a> {
                 }
             }
         }
-        let target = std::str::from_utf8(target).map_err(|_| PathError::NotAscii)?;
         let (path, query) = match end.and_then(|end| target.split_at_checked(end)) {
             Some((path, query)) => (path, query.get(1..)),
             None => (target, None),
         };
         // Nearly every path is plain: without escapes and parameters, and no segment of it is empty or begins with a dot.
-        let compared = if is_plain { Cow::Borrowed(path.as_bytes()) } else { compared(path.as_bytes())? };
+        let compared = if is_plain { Cow::Borrowed(path) } else { compared(path)? };
         Ok(Self { path, query, compared })
     }
 
-    /// The path as sent, without the query.
+    /// The path as sent, without the query; printable ASCII.
     #[must_use]
-    pub fn path(&self) -> &'a str {
+    pub fn path(&self) -> &'a [u8] {
         self.path
     }
 
-    /// The query as sent, without the `?`; `Some("")` for a bare `?`.
+    /// The query as sent, without the `?`; empty for a bare `?`. Printable ASCII.
     #[must_use]
-    pub fn query(&self) -> Option<&'a str> {
+    pub fn query(&self) -> Option<&'a [u8]> {
         self.query
     }
 
@@ -245,10 +244,10 @@ mod tests {
     #[test]
     fn path_and_query_are_kept_as_sent() {
         let target = RoutePath::parse(b"/a%20b/c?x=1?y=%zz").unwrap();
-        assert_eq!(target.path(), "/a%20b/c");
-        assert_eq!(target.query(), Some("x=1?y=%zz"));
+        assert_eq!(target.path(), b"/a%20b/c");
+        assert_eq!(target.query(), Some(b"x=1?y=%zz".as_slice()));
         assert_eq!(RoutePath::parse(b"/").unwrap().query(), None);
-        assert_eq!(RoutePath::parse(b"/?").unwrap().query(), Some(""));
+        assert_eq!(RoutePath::parse(b"/?").unwrap().query(), Some(b"".as_slice()));
     }
 
     #[test]
@@ -320,14 +319,14 @@ mod tests {
         #[test]
         fn a_plain_path_is_what_a_closer_look_finds_it_to_be(target in hostile_target()) {
             if let Ok(route) = RoutePath::parse(&target) {
-                prop_assert_eq!(Ok(route.compared), compared(route.path.as_bytes()));
+                prop_assert_eq!(Ok(route.compared), compared(route.path));
             }
         }
 
         #[test]
         fn no_bytes_make_the_parser_panic_and_no_dot_segment_passes(target in hostile_target()) {
             if let Ok(route) = RoutePath::parse(&target) {
-                let decoded = percent_decode(route.path().as_bytes()).unwrap();
+                let decoded = percent_decode(route.path()).unwrap();
                 prop_assert!(!decoded.split(|byte| matches!(byte, b'/' | b'\\')).any(|segment| segment == b".."));
                 let _ = route.has_prefix("/mcp");
             }

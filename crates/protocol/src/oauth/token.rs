@@ -95,7 +95,7 @@ impl TokenRequest {
     ///
     /// # Errors
     /// A [`TokenRequestError`].
-    pub fn parse(content_type: Option<&[u8]>, body: &[u8], query: Option<&str>) -> Result<Self, TokenRequestError> {
+    pub fn parse(content_type: Option<&[u8]>, body: &[u8], query: Option<&[u8]>) -> Result<Self, TokenRequestError> {
         if query.is_some_and(|query| !query.is_empty()) {
             return Err(TokenRequestError::QueryParameters);
         }
@@ -285,12 +285,12 @@ mod tests {
             assert_eq!(refused.unwrap_err(), TokenRequestError::ContentType, "{content_type:?}");
         }
         let cased = Some(b"Application/X-WWW-Form-Urlencoded; charset=UTF-8".as_slice());
-        assert!(TokenRequest::parse(cased, code_request().as_bytes(), Some("")).is_ok());
+        assert!(TokenRequest::parse(cased, code_request().as_bytes(), Some(b"")).is_ok());
     }
 
     #[test]
     fn parameters_in_the_url_are_refused() {
-        let refused = TokenRequest::parse(Some(FORM), code_request().as_bytes(), Some("x"));
+        let refused = TokenRequest::parse(Some(FORM), code_request().as_bytes(), Some(b"x"));
         assert_eq!(refused.unwrap_err(), TokenRequestError::QueryParameters);
     }
 

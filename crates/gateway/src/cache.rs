@@ -7,6 +7,7 @@ use std::hash::{BuildHasher, Hasher};
 use std::rc::Rc;
 
 use hashbrown::HashTable;
+use portcullis_protocol::comparison::same_bytes;
 use portcullis_protocol::opaque::SessionId;
 
 use crate::audit::Rendered;
@@ -240,6 +241,7 @@ struct Slot {
 
 impl Slot {
     fn is_of(&self, authorization: &[u8]) -> bool {
+        // What this takes tells nothing, since both texts are the sender's own.
         same_bytes(&self.authorization, authorization)
     }
 }
@@ -249,34 +251,10 @@ fn take(generation: &mut HashTable<Slot>, hash: u64, authorization: &[u8]) -> Op
     Some(found.remove().0)
 }
 
-/// Compares eight bytes at a time: in wasm the comparison of slices goes byte by byte, which a token is too long for.
-/// What a hit or a miss takes tells nothing, since both texts are the sender's own.
-fn same_bytes(a: &[u8], b: &[u8]) -> bool {
-    let (a_words, a_rest) = a.as_chunks::<8>();
-    let (b_words, b_rest) = b.as_chunks::<8>();
-    a.len() == b.len()
-        && a_words.iter().zip(b_words).all(|(a, b)| u64::from_ne_bytes(*a) == u64::from_ne_bytes(*b))
-        && a_rest == b_rest
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::audit::{Audit, Decision};
-
-    #[test]
-    fn bytes_are_the_same_only_when_every_one_is() {
-        for length in 0..40_usize {
-            let bytes: Vec<u8> = (0..length).map(|n| u8::try_from(n).unwrap()).collect();
-            assert!(same_bytes(&bytes, &bytes.clone()));
-            for changed in 0..length {
-                let mut other = bytes.clone();
-                other[changed] ^= 0x80;
-                assert!(!same_bytes(&bytes, &other), "{changed} of {length}");
-            }
-            assert!(!same_bytes(&bytes, &[&bytes[..], &[0]].concat()), "{length}");
-        }
-    }
 
     fn session(byte: u8) -> SessionId {
         SessionId::new([byte; 16])

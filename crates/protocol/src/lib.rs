@@ -6,10 +6,11 @@
 //!
 //! Reading order: [`oauth`] (one file a rule of OAuth 2.1), [`jose`] (keys, signatures, claims), [`opaque`] (codes and
 //! refresh tokens), [`key_ring`] (sealing and MACs), then the small values: [`http`], [`path`], [`bearer`], [`secret`],
-//! [`web_url`].
+//! [`web_url`], [`comparison`].
 
 pub mod base64url;
 pub mod bearer;
+pub mod comparison;
 pub mod digest;
 pub mod http;
 pub mod jose;

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::{ClaimError, Expected, Typ};
+use crate::comparison::same_bytes;
 use crate::json::{Member, Members};
 
 /// The claims that some rule is about, each where the token has it.
@@ -68,7 +69,7 @@ pub(super) fn check<'a>(
     if !is_of_type(typ, expected.typ) {
         return Err(ClaimError::WrongType);
     }
-    if string(claims.iss, "iss")? != expected.issuer {
+    if !same_bytes(string(claims.iss, "iss")?.as_bytes(), expected.issuer.as_bytes()) {
         return Err(ClaimError::WrongIssuer);
     }
     let audiences = audiences(claims.aud, expected.audience)?;
@@ -128,7 +129,7 @@ fn is_of_type(typ: Option<&str>, expected: Typ) -> bool {
 fn audiences(claim: Option<&Member<'_>>, ours: &str) -> Result<usize, ClaimError> {
     let (is_among, audiences) = match claim {
         None => return Err(ClaimError::Missing("aud")),
-        Some(Member::Text(one)) => (one == ours, 1),
+        Some(Member::Text(one)) => (same_bytes(one.as_bytes(), ours.as_bytes()), 1),
         Some(Member::Other(Value::Array(several)))
             if (1..=MOST_AUDIENCES).contains(&several.len()) && several.iter().all(Value::is_string) =>
         {

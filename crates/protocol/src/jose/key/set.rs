@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::public::PublicKey;
+use crate::comparison::same_bytes;
 use crate::jose::alg::Alg;
 use crate::json::{JsonError, Limits, parse_object};
 
@@ -62,7 +63,12 @@ impl JwkSet {
     /// The key that may check a token with this `kid` and algorithm: the one so named, or for a token that names none
     /// the only one that accepts the algorithm. An unknown `kid` has no candidates, so it costs no signature check.
     pub fn candidates<'a>(&'a self, kid: Option<&'a str>, alg: Alg) -> impl Iterator<Item = &'a PublicKey> {
-        let mut fitting = self.0.iter().filter(move |key| key.accepts(alg) && (kid.is_none() || key.kid() == kid));
+        let is_named = move |key: &PublicKey| match (kid, key.kid()) {
+            (None, _) => true,
+            (Some(wanted), Some(kid)) => same_bytes(kid.as_bytes(), wanted.as_bytes()),
+            (Some(_), None) => false,
+        };
+        let mut fitting = self.0.iter().filter(move |key| key.accepts(alg) && is_named(key));
         let first = fitting.next();
         first.filter(|_| fitting.next().is_none()).into_iter()
     }

@@ -1,4 +1,3 @@
-use portcullis_protocol::http::Headers;
 use serde_json::json;
 
 use super::*;

@@ -10,7 +10,7 @@ use portcullis_gateway::gateway::Gateway;
 use portcullis_gateway::ports::Clock;
 use portcullis_gateway::verdict::{Credentials, Forward, Settled, Verdict};
 use portcullis_gateway::{provider, route};
-use portcullis_protocol::http::{Headers, Method, Request};
+use portcullis_protocol::http::{Method, Request};
 use portcullis_protocol::jose::jws::{self, Header};
 use portcullis_protocol::jose::key::SigningKey;
 use portcullis_protocol::oauth::params;

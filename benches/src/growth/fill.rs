@@ -8,7 +8,7 @@ use std::net::TcpStream;
 
 use portcullis_gateway::fakes::{FakePorts, block_on};
 use portcullis_gateway::ports::Store as _;
-use portcullis_gateway::records::{self, Record, Records, Upstream, session_key, upstream_key};
+use portcullis_gateway::records::{self, ProviderId, Record, Records, Upstream, session_key, upstream_key};
 use portcullis_gateway::session::Session;
 use portcullis_protocol::key_ring::KeyRing;
 use portcullis_protocol::opaque::SessionId;
@@ -42,7 +42,8 @@ impl Filler {
         ask(&mut stream, &[b"AUTH", user.as_bytes(), password.as_bytes()])?;
         let ring = KeyRing::new(vec![Secret::new(SECRET.as_bytes().to_vec())]).map_err(|error| format!("{error:?}"))?;
         let (session, session_length) = read(&mut stream, &ring, &session_key(login))?;
-        let (upstream, upstream_length) = read(&mut stream, &ring, &upstream_key(login, PROVIDER))?;
+        let (upstream, upstream_length) =
+            read(&mut stream, &ring, &upstream_key(&session_key(login), ProviderId::of(PROVIDER)))?;
         Ok(Self { stream, ring, session, upstream, lengths: [session_length, upstream_length] })
     }
 
@@ -58,7 +59,8 @@ impl Filler {
         let mut pending = 0;
         for number in 0..sessions {
             let id = SessionId::new(name(number));
-            let keys = [session_key(id), upstream_key(id, PROVIDER)];
+            let session = session_key(id);
+            let keys = [session, upstream_key(&session, ProviderId::of(PROVIDER))];
             let values = if number < real {
                 let session = Session { id: *id.as_bytes(), ..self.session.clone() };
                 [self.sealed(&ports, &keys[0], &session)?, self.sealed(&ports, &keys[1], &self.upstream)?]

@@ -215,9 +215,10 @@ async fn open_session<P: Ports>(
         }),
     };
     // Upstream tokens first: whoever finds a session finds its tokens.
-    let upstream_key = upstream_key(code.session, &config.provider.name);
+    let session_key = session_key(code.session);
+    let upstream_key = upstream_key(&session_key, config.provider.id);
     records.save(&upstream_key, &upstream, Ttl::Seconds(upstream_life(gateway))).await?;
-    records.save(&session_key(code.session), &session, Ttl::Seconds(life)).await?;
+    records.save(&session_key, &session, Ttl::Seconds(life)).await?;
     Ok(code)
 }
 

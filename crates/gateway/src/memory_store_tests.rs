@@ -1,9 +1,11 @@
 use std::collections::HashMap;
 
+use portcullis_protocol::opaque::SessionId;
 use proptest::prelude::*;
 
 use super::*;
 use crate::fakes::{FakeCells, FixedClock, block_on};
+use crate::records::{ProviderId, session_key, upstream_key};
 
 fn store(budget: u64) -> (MemoryStore<FakeCells, FixedClock>, FakeCells, FixedClock) {
     let (cells, clock) = (FakeCells::default(), FixedClock::new(1_000));
@@ -77,6 +79,27 @@ fn a_change_that_follows_a_reading_reads_no_more() {
     assert_eq!(store.cells.1.get() - before, 3);
     block_on(store.put(&keys[0], b"z".to_vec(), Ttl::Forever)).unwrap();
     assert_eq!(store.cells.1.get() - before, 4, "what was changed is not kept");
+}
+
+#[test]
+fn a_session_and_its_upstream_tokens_are_found_with_one_reading() {
+    let cells = Counted(FakeCells::default(), Cell::new(0));
+    let store = MemoryStore::new(cells, FixedClock::new(1_000), 64 * CELL_BYTES as u64);
+    for number in 0..100 {
+        let session = session_key(SessionId::new([number; 16]));
+        let keys = [session, upstream_key(&session, ProviderId::of("idp"))];
+        let values = [vec![number], vec![number, 1]];
+        for (key, value) in keys.iter().zip(&values) {
+            block_on(store.put(key, value.clone(), Ttl::Forever)).unwrap();
+        }
+        let before = store.cells.1.get();
+        let found = block_on(store.get_both(&keys)).unwrap();
+        assert_eq!(found.map(|found| found.unwrap().value), values);
+        assert_eq!(store.cells.1.get() - before, 1);
+    }
+    let apart = [1, 2].map(|number| session_key(SessionId::new([number; 16])));
+    let found = block_on(store.get_both(&apart)).unwrap();
+    assert_eq!(found.map(|found| found.unwrap().value), [[1], [2]]);
 }
 
 #[test]

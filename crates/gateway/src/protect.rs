@@ -256,7 +256,8 @@ impl Call<'_> {
         }
         let config = self.gateway.config();
         let records = Records::new(&config.key_ring, ports);
-        let keys = [session_key(facts.session), upstream_key(facts.session, &config.provider.name)];
+        let session_key = session_key(facts.session);
+        let keys = [session_key, upstream_key(&session_key, config.provider.id)];
         let found = ports.store().get_both(&keys).await.map_err(|error| Refusal::Unavailable(error.into()))?;
         let ([session_key, upstream_key], [session, upstream]) = (keys, found);
         let lives = session.and_then(|session| {

@@ -203,8 +203,9 @@ async fn rotate<P: Ports>(
 /// [`Unavailable::Store`]: then it may not have ended, and the caller must not say that it has.
 pub async fn end_session<P: Ports>(gateway: &Gateway, session: SessionId, ports: &P) -> Result<(), Unavailable> {
     let records = Records::new(&gateway.config().key_ring, ports);
-    records.delete(&session_key(session)).await?;
-    records.delete(&upstream_key(session, &gateway.config().provider.name)).await?;
+    let key = session_key(session);
+    records.delete(&key).await?;
+    records.delete(&upstream_key(&key, gateway.config().provider.id)).await?;
     gateway.forget_session(session);
     ports.session_ended(session);
     Ok(())
@@ -213,7 +214,7 @@ pub async fn end_session<P: Ports>(gateway: &Gateway, session: SessionId, ports:
 /// Keeps the upstream tokens as long as the session: their life starts anew with each rotation.
 async fn extend_upstream<P: Ports>(gateway: &Gateway, session: SessionId, ports: &P) -> Result<(), Unavailable> {
     let records = Records::new(&gateway.config().key_ring, ports);
-    let key = upstream_key(session, &gateway.config().provider.name);
+    let key = upstream_key(&session_key(session), gateway.config().provider.id);
     // Whoever changes them at the same time is a refresh, which stores newer ones with a new life.
     records.extend::<Upstream>(&key, Ttl::Seconds(upstream_life(gateway))).await
 }

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use crate::gateway::Gateway;
 use crate::ports::{Ports, Store};
 use crate::provider::{self, ProviderError, TokenReply};
-use crate::records::{self, Loaded, Records, Unavailable, Upstream, upstream_key};
+use crate::records::{self, Loaded, Records, Unavailable, Upstream, session_key, upstream_key};
 
 /// How long one refresh may hold its lock, in seconds: longer than it may take, also when the store is away meanwhile.
 const LOCK_SECONDS: u64 = 40;
@@ -130,7 +130,7 @@ async fn refresh_locked<P: Ports>(
 ) -> Result<RefreshOutcome, Unavailable> {
     let config = gateway.config();
     let records = Records::new(&config.key_ring, ports);
-    let key = upstream_key(session, &config.provider.name);
+    let key = upstream_key(&session_key(session), config.provider.id);
     let Some(loaded) = records.load::<Upstream>(&key).await? else {
         return Ok(RefreshOutcome::LoginRequired);
     };
@@ -185,7 +185,7 @@ async fn store<P: Ports>(
     mut loaded: Loaded<Upstream>,
     renewed: &Upstream,
 ) -> Result<RefreshOutcome, Unavailable> {
-    let key = upstream_key(session, &gateway.config().provider.name);
+    let key = upstream_key(&session_key(session), gateway.config().provider.id);
     let ttl = Ttl::Seconds(upstream_life(gateway));
     let mut failure = Unavailable::Store(StoreError::Unavailable);
     let until = records.ports().now().saturating_add(STORE_SECONDS);

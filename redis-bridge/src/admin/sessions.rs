@@ -1,6 +1,6 @@
 //! The logins, and their end.
 
-use portcullis_gateway::records::{open, session_key, upstream_key};
+use portcullis_gateway::records::{ProviderId, open, session_key, upstream_key};
 use portcullis_gateway::session::{Session, State};
 use portcullis_protocol::key_ring::KeyRing;
 use portcullis_protocol::opaque::SessionId;
@@ -69,7 +69,7 @@ pub(crate) async fn revoke(
                 if session.user_id != user {
                     continue;
                 }
-                let upstream = upstream_key(SessionId::new(session.id), &session.provider);
+                let upstream = upstream_key(&read.key, ProviderId::of(&session.provider));
                 // In one command, so that neither is there without the other.
                 let gone = dry_run || link.delete(&[link.name(&read.key), link.name(&upstream)]).await? > 0;
                 ended = ended.saturating_add(u64::from(gone));

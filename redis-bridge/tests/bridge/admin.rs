@@ -9,7 +9,9 @@ mod removals;
 use std::process::Command;
 
 use portcullis_gateway::fakes::{FakePorts, FixedClock};
-use portcullis_gateway::records::{Client as Registered, Record, Records, Upstream, User, session_key, upstream_key};
+use portcullis_gateway::records::{
+    Client as Registered, ProviderId, Record, Records, Upstream, User, session_key, upstream_key,
+};
 use portcullis_gateway::register::client_key;
 use portcullis_gateway::session::{Generation, Session, State};
 use portcullis_protocol::key_ring::KeyRing;
@@ -198,7 +200,8 @@ async fn login(bridge: &Bridge, secret: &str, number: u8, user: &str) {
 /// Of a session, and of its provider's tokens.
 fn keys(number: u8) -> (Key, Key) {
     let id = SessionId::new([number; 16]);
-    (session_key(id), upstream_key(id, "corp"))
+    let session = session_key(id);
+    (session, upstream_key(&session, ProviderId::of("corp")))
 }
 
 async fn save<R: Record>(bridge: &Bridge, secret: &str, key: &Key, record: &R, ttl: Ttl) {

@@ -8,11 +8,14 @@ use portcullis_protocol::web_url::WebUrl;
 
 use super::document::{OidcConfig, UpstreamProvider};
 use super::{Compiler, is_loopback_http};
+use crate::records::ProviderId;
 
 /// An OpenID Connect provider, ready to be called.
 pub struct Provider {
     /// The name that resources refer to.
     pub name: Rc<str>,
+    /// What its tokens are stored under, by that name.
+    pub id: ProviderId,
     /// The issuer identifier, exactly as configured and as its documents must state it.
     pub issuer: String,
     /// The path and query of its discovery document.
@@ -75,6 +78,7 @@ impl Compiler<'_> {
         clusters.insert(authority.clone(), oidc.cluster.clone());
         Some(Provider {
             name: Rc::from(only.name.as_str()),
+            id: ProviderId::of(&only.name),
             issuer: oidc.issuer_url.clone(),
             discovery_path: format!("{}/.well-known/openid-configuration", issuer.path().trim_end_matches('/')),
             clusters,

@@ -2,7 +2,7 @@
 
 use portcullis_gateway::fakes::block_on;
 use portcullis_gateway::ports::{CallError, CallReply, Store};
-use portcullis_gateway::records::{self, Client, Records, Upstream, session_key, upstream_key};
+use portcullis_gateway::records::{self, Client, ProviderId, Records, Upstream, session_key, upstream_key};
 use portcullis_gateway::register::client_key;
 use portcullis_gateway::session::Session;
 use portcullis_gateway::upstream::{self, RefreshOutcome};
@@ -42,7 +42,9 @@ fn renewed() -> Value {
 
 fn stored(world: &World, session: SessionId) -> Option<Upstream> {
     let records = Records::new(&world.gateway.config().key_ring, &world.ports);
-    block_on(records.load::<Upstream>(&upstream_key(session, "idp"))).unwrap().map(|loaded| loaded.record)
+    block_on(records.load::<Upstream>(&upstream_key(&session_key(session), ProviderId::of("idp"))))
+        .unwrap()
+        .map(|loaded| loaded.record)
 }
 
 fn word(outcome: &RefreshOutcome) -> &'static str {
@@ -63,7 +65,7 @@ fn records_that_an_operator_lists_say_whose_they_are() {
     assert_eq!(registered.id, client);
     let stored = block_on(records.load::<Session>(&session_key(session(&tokens)))).unwrap().unwrap().record;
     assert_eq!(SessionId::new(stored.id), session(&tokens));
-    let upstream = upstream_key(SessionId::new(stored.id), &stored.provider);
+    let upstream = upstream_key(&session_key(SessionId::new(stored.id)), ProviderId::of(&stored.provider));
     assert!(block_on(records.load::<Upstream>(&upstream)).unwrap().is_some());
 }
 
@@ -259,7 +261,7 @@ fn a_login_without_a_refresh_token_ends_with_its_access_token() {
     let (world, session) = expired();
     let records = Records::new(&world.gateway.config().key_ring, &world.ports);
     let record = Upstream { refresh_token: None, ..stored(&world, session).unwrap() };
-    block_on(records.save(&upstream_key(session, "idp"), &record, Ttl::Forever)).unwrap();
+    block_on(records.save(&upstream_key(&session_key(session), ProviderId::of("idp")), &record, Ttl::Forever)).unwrap();
     assert_eq!(word(&refresh(&world, session)), "login required");
 }
 

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use portcullis_gateway::fakes::block_on;
 use portcullis_gateway::gateway::Gateway;
 use portcullis_gateway::ports::{Oddity, Store};
-use portcullis_gateway::records::{session_key, upstream_key};
+use portcullis_gateway::records::{ProviderId, session_key, upstream_key};
 use portcullis_gateway::register::client_key;
 use portcullis_protocol::jose::jws::Jws;
 use portcullis_protocol::opaque::SessionId;
@@ -63,7 +63,7 @@ fn a_secret_is_replaced_in_two_steps_and_nobody_notices() {
 fn what_only_lives_on_is_stored_as_it_is() {
     let world = World::new();
     let (client, tokens) = world.logged_in();
-    let keys = [client_key(&client), upstream_key(session(&tokens.access), "idp")];
+    let keys = [client_key(&client), upstream_key(&session_key(session(&tokens.access)), ProviderId::of("idp"))];
     let before = keys.map(|key| stored(&world, &key));
     let tokens = tokens_of(&world.refresh(&client, &tokens.refresh, &[]));
     assert_eq!(keys.map(|key| stored(&world, &key)), before);
@@ -74,7 +74,7 @@ fn what_only_lives_on_is_stored_as_it_is() {
 fn a_changed_record_that_lives_on_is_still_not_believed() {
     let world = World::new();
     let (client, tokens) = world.logged_in();
-    let key = upstream_key(session(&tokens.access), "idp");
+    let key = upstream_key(&session_key(session(&tokens.access)), ProviderId::of("idp"));
     let mut changed = stored(&world, &key);
     *changed.last_mut().unwrap() ^= 1;
     put(&world, &key, changed);
@@ -100,7 +100,11 @@ fn a_record_moved_to_another_name_is_absent_there() {
     let world = World::new();
     let ((_, alice), (_, mallory)) = (world.logged_in(), world.logged_in());
     let (alice, mallory) = (session(&alice.access), (session(&mallory.access), mallory.access));
-    put(&world, &upstream_key(mallory.0, "idp"), stored(&world, &upstream_key(alice, "idp")));
+    put(
+        &world,
+        &upstream_key(&session_key(mallory.0), ProviderId::of("idp")),
+        stored(&world, &upstream_key(&session_key(alice), ProviderId::of("idp"))),
+    );
     assert_eq!(replied(world.call("/mcp", &mallory.1)).reason, "upstream_login_required");
     assert_eq!(world.ports.take_oddities(), [Oddity::Unopenable]);
     put(&world, &session_key(mallory.0), stored(&world, &session_key(alice)));

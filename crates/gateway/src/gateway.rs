@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use foldhash::quality::FixedState;
 use hashbrown::HashMap;
+use portcullis_protocol::jose::jws::KnownHeader;
 use portcullis_protocol::jose::key::JwkSet;
 use portcullis_protocol::opaque::SessionId;
 
@@ -16,6 +17,7 @@ use crate::metadata::Documents;
 use crate::protect;
 use crate::provider::ProviderState;
 use crate::route;
+use crate::token;
 use crate::upstream::UpstreamAccess;
 use crate::verdict::Forward;
 
@@ -37,6 +39,7 @@ pub struct Gateway {
     config: Config,
     documents: Documents,
     own_keys: JwkSet,
+    own_headers: Vec<KnownHeader>,
     not_protected: Rc<Rendered>,
     tokens: RefCell<TokenCache<FixedState>>,
     provider: RefCell<ProviderState>,
@@ -53,6 +56,7 @@ impl Gateway {
         Self {
             documents: Documents::render(&config),
             own_keys: JwkSet::new(config.signing_keys.iter().map(|key| key.public().clone()).collect()),
+            own_headers: config.signing_keys.iter().filter_map(|key| token::header(key).known().ok()).collect(),
             not_protected: Rendered::new(Audit::new(Decision::Allow, "not_protected")),
             tokens: RefCell::new(TokenCache::new(CACHED_BYTES, hasher.clone())),
             provider: RefCell::default(),
@@ -101,6 +105,11 @@ impl Gateway {
     #[must_use]
     pub fn own_keys(&self) -> &JwkSet {
         &self.own_keys
+    }
+
+    /// The headers of this gateway's access tokens, one for each key.
+    pub(crate) fn own_headers(&self) -> &[KnownHeader] {
+        &self.own_headers
     }
 
     /// What was proven about a token before.

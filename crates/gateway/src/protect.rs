@@ -212,7 +212,8 @@ impl Call<'_> {
     /// What a token says that may do this call, by itself.
     fn verify<P: Ports>(&self, bearer: &str, now: u64, ports: &P) -> Result<TokenFacts, Refusal> {
         let invalid = |reason| Refusal::InvalidToken(reason);
-        let jws = Jws::parse(bearer).map_err(|error: JwsError| invalid(error.public_reason()))?;
+        let jws = Jws::parse_among(bearer, self.gateway.own_headers())
+            .map_err(|error: JwsError| invalid(error.public_reason()))?;
         let signed = claims::verify(&jws, self.gateway.own_keys(), |key, alg, message, signature| {
             ports.verify(key, alg, message, signature)
         })

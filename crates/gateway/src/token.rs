@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use portcullis_protocol::http::{Request, Response};
 use portcullis_protocol::jose::jws::{self, Header};
+use portcullis_protocol::jose::key::SigningKey;
 use portcullis_protocol::oauth::error::{ErrorCode, OAuthError};
 use portcullis_protocol::oauth::scope::GrantedScope;
 use portcullis_protocol::oauth::token::{TokenRequest, TokenResponse};
@@ -298,10 +299,14 @@ fn access_token<P: Ports>(
     };
     // Writing text and numbers cannot fail; were it to, nothing is signed.
     let claims = serde_json::to_string(&claims).map_err(|_| Unavailable::Signer)?;
-    let header = Header { alg: key.alg(), kid: key.kid(), typ: "at+jwt" };
-    let signing_input = jws::encode_text(&header, &claims);
+    let signing_input = jws::encode_text(&header(key), &claims);
     let signature = ports.sign(key, signing_input.as_bytes()).ok_or(Unavailable::Signer)?;
     Ok(Secret::new(jws::attach(&signing_input, &signature)))
+}
+
+/// The header of every access token that a key signs (RFC 9068 §2.1).
+pub(crate) fn header(key: &SigningKey) -> Header<'_> {
+    Header { alg: key.alg(), kid: key.kid(), typ: "at+jwt" }
 }
 
 fn refused_code(error: RedeemError) -> Failure {

@@ -1,20 +1,36 @@
 //! Compact JWS texts, read and written (RFC 7515 §3.1 and §7.1, with the hardening of RFC 8725).
 
+use std::borrow::Cow;
+
 use serde_json::Value;
 
 use super::alg::Alg;
 use crate::base64url;
+use crate::comparison::same_bytes;
 use crate::json::{JsonError, Limits, Member, Members};
 
 /// A well-formed compact JWS whose signature has not been checked: nothing in its payload may be believed yet.
 #[derive(Debug, Clone)]
 pub struct Jws<'a> {
-    alg: Alg,
-    kid: Option<String>,
-    typ: Option<String>,
+    header: Cow<'a, Read>,
     signing_input: &'a str,
     payload: Vec<u8>,
     signature: Vec<u8>,
+}
+
+/// What is read of a header.
+#[derive(Debug, Clone)]
+struct Read {
+    alg: Alg,
+    kid: Option<String>,
+    typ: Option<String>,
+}
+
+/// A header that is on many tokens, read once: see [`Header::known`] and [`Jws::parse_among`].
+#[derive(Debug, Clone)]
+pub struct KnownHeader {
+    text: String,
+    read: Read,
 }
 
 /// Why a text is not a JWS that could be verified.
@@ -59,59 +75,51 @@ impl<'a> Jws<'a> {
     /// # Errors
     /// [`JwsError`].
     pub fn parse(text: &'a str) -> Result<Self, JwsError> {
+        Self::parse_among(text, &[])
+    }
+
+    /// As [`Jws::parse`], in less time for a token that begins with one of the known headers.
+    ///
+    /// # Errors
+    /// [`JwsError`].
+    pub fn parse_among(text: &'a str, known: &'a [KnownHeader]) -> Result<Self, JwsError> {
         if text.len() > LONGEST_JWS {
             return Err(JwsError::TooLong);
         }
         let (signing_input, signature) = text.rsplit_once('.').ok_or(JwsError::NotCompact)?;
-        let (header, payload) = signing_input.split_once('.').ok_or(JwsError::NotCompact)?;
-        let decode = |part| base64url::decode(part).map_err(|_| JwsError::NotBase64url);
+        let known = known.iter().find_map(|known| Some((known, known.payload_after(signing_input)?)));
+        let (header, payload) = match known {
+            Some((known, payload)) => (known.text.as_str(), payload),
+            None => signing_input.split_once('.').ok_or(JwsError::NotCompact)?,
+        };
         let decoded = decode(payload);
         // There is no dot in base64url, so it is looked for where the payload is refused.
         if decoded.is_err() && payload.contains('.') {
             return Err(JwsError::NotCompact);
         }
-        let header = decode(header)?;
-        let header = Members::parse(&header, Limits::TOKEN).map_err(JwsError::Header)?;
-        let (mut alg, mut kid, mut typ) = (None, None, None);
-        for (name, member) in header.iter() {
-            match name {
-                "alg" => alg = Some(member),
-                "kid" => kid = Some(member),
-                "typ" => typ = Some(member),
-                other => refuse(other)?,
-            }
-        }
-        let alg = match alg {
-            None => return Err(JwsError::MissingAlg),
-            Some(Member::Text(name)) => Alg::from_name(name).ok_or(JwsError::UnsupportedAlg)?,
-            Some(Member::Whole(_) | Member::Other(_)) => return Err(JwsError::UnsupportedAlg),
+        let header = match known {
+            Some((known, _)) => Cow::Borrowed(&known.read),
+            None => Cow::Owned(Read::parse(header)?),
         };
-        Ok(Self {
-            alg,
-            kid: short_string(kid, "kid")?,
-            typ: short_string(typ, "typ")?,
-            signing_input,
-            payload: decoded?,
-            signature: decode(signature)?,
-        })
+        Ok(Self { header, signing_input, payload: decoded?, signature: decode(signature)? })
     }
 
     /// The algorithm that the header names; a key must accept it before it means anything.
     #[must_use]
-    pub const fn alg(&self) -> Alg {
-        self.alg
+    pub fn alg(&self) -> Alg {
+        self.header.alg
     }
 
     /// The key that the header names.
     #[must_use]
     pub fn kid(&self) -> Option<&str> {
-        self.kid.as_deref()
+        self.header.kid.as_deref()
     }
 
     /// The media type that the header names (RFC 7515 §4.1.9).
     #[must_use]
     pub fn typ(&self) -> Option<&str> {
-        self.typ.as_deref()
+        self.header.typ.as_deref()
     }
 
     /// What is signed: the first two parts with the dot between them, as sent.
@@ -133,6 +141,32 @@ impl<'a> Jws<'a> {
     }
 }
 
+impl Read {
+    fn parse(header: &str) -> Result<Self, JwsError> {
+        let header = decode(header)?;
+        let header = Members::parse(&header, Limits::TOKEN).map_err(JwsError::Header)?;
+        let (mut alg, mut kid, mut typ) = (None, None, None);
+        for (name, member) in header.iter() {
+            match name {
+                "alg" => alg = Some(member),
+                "kid" => kid = Some(member),
+                "typ" => typ = Some(member),
+                other => refuse(other)?,
+            }
+        }
+        let alg = match alg {
+            None => return Err(JwsError::MissingAlg),
+            Some(Member::Text(name)) => Alg::from_name(name).ok_or(JwsError::UnsupportedAlg)?,
+            Some(Member::Whole(_) | Member::Other(_)) => return Err(JwsError::UnsupportedAlg),
+        };
+        Ok(Self { alg, kid: short_string(kid, "kid")?, typ: short_string(typ, "typ")? })
+    }
+}
+
+fn decode(part: &str) -> Result<Vec<u8>, JwsError> {
+    base64url::decode(part).map_err(|_| JwsError::NotBase64url)
+}
+
 /// The header of a token that is about to be signed.
 #[derive(Debug, Clone, Copy)]
 pub struct Header<'a> {
@@ -144,6 +178,32 @@ pub struct Header<'a> {
     pub typ: &'a str,
 }
 
+impl Header<'_> {
+    /// The header as it is on every token that [`encode`] writes with it.
+    ///
+    /// # Errors
+    /// [`JwsError`]: a token with it would be refused.
+    pub fn known(&self) -> Result<KnownHeader, JwsError> {
+        let text = self.encode();
+        Ok(KnownHeader { read: Read::parse(&text)?, text })
+    }
+
+    fn encode(&self) -> String {
+        let [kid, typ] = [self.kid, self.typ].map(|text| Value::from(text).to_string());
+        let header = [r#"{"alg":""#, self.alg.name(), r#"","kid":"#, &kid, r#","typ":"#, &typ, "}"].concat();
+        base64url::encode(header.as_bytes())
+    }
+}
+
+impl KnownHeader {
+    /// What follows the header and its dot, in a token that begins with them.
+    fn payload_after<'a>(&self, signing_input: &'a str) -> Option<&'a str> {
+        let (header, rest) = signing_input.split_at_checked(self.text.len())?;
+        let payload = rest.strip_prefix('.')?;
+        same_bytes(header.as_bytes(), self.text.as_bytes()).then_some(payload)
+    }
+}
+
 /// The signing input for a header and claims; sign its bytes and pass both to [`attach`].
 #[must_use]
 pub fn encode(header: &Header<'_>, claims: &Value) -> String {
@@ -153,9 +213,7 @@ pub fn encode(header: &Header<'_>, claims: &Value) -> String {
 /// As [`encode`], with the claims as the JSON text of an object.
 #[must_use]
 pub fn encode_text(header: &Header<'_>, claims: &str) -> String {
-    let [kid, typ] = [header.kid, header.typ].map(|text| Value::from(text).to_string());
-    let header = [r#"{"alg":""#, header.alg.name(), r#"","kid":"#, &kid, r#","typ":"#, &typ, "}"].concat();
-    [&base64url::encode(header.as_bytes()), ".", &base64url::encode(claims.as_bytes())].concat()
+    [&header.encode(), ".", &base64url::encode(claims.as_bytes())].concat()
 }
 
 /// The finished compact JWS.
@@ -207,6 +265,33 @@ mod tests {
         assert_eq!((jws.alg(), jws.kid(), jws.typ()), (Alg::Es256, Some("k"), Some("at+jwt")));
         assert_eq!((jws.signing_input(), jws.signature()), (input.as_str(), &b"signature"[..]));
         assert_eq!(jws.payload_bytes(), claims.to_string().as_bytes());
+    }
+
+    #[test]
+    fn a_known_header_is_what_reading_it_gives() {
+        let known = ["k", "other"].map(|kid| Header { alg: Alg::Es256, kid, typ: "at+jwt" }.known().unwrap());
+        let good = attach(&encode_text(&Header { alg: Alg::Es256, kid: "other", typ: "at+jwt" }, "{}"), b"signature");
+        let (header, rest) = good.split_once('.').unwrap();
+        let others = [
+            good.clone(),
+            token(r#"{"alg":"RS256","kid":"k","typ":"at+jwt"}"#),
+            token(r#"{"alg":"none"}"#),
+            header.to_owned(),
+            format!("{header}."),
+            format!("{header}.e30"),
+            format!("{header}.{rest}.e30"),
+            format!("{header}A.{rest}"),
+            format!("{}.{rest}", header.split_at(1).1),
+            format!("{}.{rest}", header.split_at(header.len() - 1).0),
+        ];
+        for text in others {
+            let said = |jws: Jws<'_>| {
+                let (alg, kid, typ) = (jws.alg(), jws.kid().map(str::to_owned), jws.typ().map(str::to_owned));
+                (alg, kid, typ, jws.signing_input().to_owned(), jws.payload_bytes().to_vec(), jws.signature().to_vec())
+            };
+            assert_eq!(Jws::parse_among(&text, &known).map(said), Jws::parse(&text).map(said), "{text}");
+        }
+        assert!(matches!(Jws::parse_among(&good, &known).unwrap().header, Cow::Borrowed(_)));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 /// How long a client that never saw the answer to a refresh may ask again, in seconds.
 pub const REFRESH_GRACE: u64 = 30;
 
-/// One login and everything granted from it. What a call asks about it comes first: it reads no further, see [`Bound`].
+/// One login and everything granted from it. What a call asks about it comes first: it reads no further.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Session {
     /// The client it was granted to.

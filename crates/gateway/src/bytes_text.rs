@@ -25,7 +25,6 @@ impl<const N: usize> Visitor<'_> for Text<N> {
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
-        let bytes = base64url::decode(text).map_err(|_| E::custom("not base64url"))?;
-        bytes.try_into().map_err(|_| E::custom("of another length"))
+        base64url::decode_exactly(text).map_err(|_| E::custom("not base64url of this length"))
     }
 }

@@ -89,7 +89,7 @@ impl Browser {
 /// The CSRF cookie's value, when the browser has one that looks like ours.
 #[must_use]
 pub fn csrf_cookie(request: &Request, issuer: &Issuer) -> Option<String> {
-    cookie(request, names(issuer).csrf).filter(|value| base64url::decode(value).is_ok_and(|bytes| bytes.len() == 32))
+    cookie(request, names(issuer).csrf).filter(|value| base64url::decode_exactly::<32>(value).is_ok())
 }
 
 /// The CSRF cookie for a form that is about to be shown: its value, which the browser may have already, and the

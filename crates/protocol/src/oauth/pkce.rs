@@ -52,8 +52,7 @@ impl CodeChallenge {
         if challenge.len() != CHALLENGE_CHARACTERS {
             return Err(PkceError::MalformedChallenge);
         }
-        let bytes = base64url::decode(challenge).map_err(|_| PkceError::MalformedChallenge)?;
-        bytes.try_into().map(Self).map_err(|_| PkceError::MalformedChallenge)
+        base64url::decode_exactly(challenge).map(Self).map_err(|_| PkceError::MalformedChallenge)
     }
 
     /// Whether the verifier is the one the challenge was made of (RFC 7636 §4.6), in constant time.

@@ -56,7 +56,8 @@ pub(crate) fn fast(
 ) -> Option<Forward> {
     let cached = gateway.cached(authorization)?;
     // Anything out of the ordinary, also an ordinary refusal, is the slow path's to say.
-    let index = if cached.was_let_through_to(target) {
+    let is_known = cached.was_let_through_to(target);
+    let index = if is_known {
         cached.facts.resource
     } else {
         let path = RoutePath::parse(target).ok()?;
@@ -71,7 +72,7 @@ pub(crate) fn fast(
     if !usable || !fresh {
         return None;
     }
-    if !cached.was_let_through_to(target) {
+    if !is_known {
         cached.let_through_to(target);
     }
     let resource = gateway.config().resources.get(index)?;

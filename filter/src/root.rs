@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use portcullis_abi::{self as abi, Action};
+use portcullis_abi::{self as abi, Action, Begun};
 use portcullis_gateway::bridge_store::Bridge;
 use portcullis_gateway::config::{BridgeSettings, Compiled, Config, Storage};
 use portcullis_gateway::memory_store::MemoryStore;
@@ -17,6 +17,7 @@ use portcullis_gateway::provider;
 use portcullis_gateway::runtime::{Inbox, Started, Task};
 use portcullis_gateway::secret_watch::{Patience, SecretWatch};
 use portcullis_gateway::upstream::{self, RefreshOutcome};
+use portcullis_protocol::http::Response;
 use portcullis_protocol::opaque::SessionId;
 
 use crate::counters::Counters;
@@ -24,9 +25,8 @@ use crate::host;
 use crate::mailbox::{self, Mailbox, Message};
 use crate::ports::{TaskCalls, TaskPorts, random};
 use crate::secrets::{self, InService};
-use crate::settle::settle;
 use crate::shared_cells::{HostClock, SharedCells};
-use crate::stream::Stream;
+use crate::stream;
 use crate::task_store::WorkerStore;
 use crate::worker::{Waiter, Waiting, Worker};
 
@@ -103,7 +103,7 @@ impl Root {
     fn settle_some(&self, worker: &Worker) {
         for (Waiter { stream, decide, fate, .. }, outcome) in worker.waiting.take_decided(MOST_SETTLED) {
             let settles = host::set_effective_context(stream);
-            if settles && settle(&decide(&outcome), &worker.counters, &fate) == Action::Continue {
+            if settles && fate.settle(&decide(&outcome), &worker.counters) == Action::Continue {
                 host::continue_request();
             }
         }
@@ -262,8 +262,15 @@ impl abi::Root for Root {
         }
     }
 
-    fn new_stream(&self, id: u32) -> Box<dyn abi::Stream> {
-        Box::new(Stream::new(id, self.worker.clone()))
+    fn on_request_headers(&self, stream: u32, headers: usize, end: bool) -> Begun {
+        match &self.worker {
+            Some(worker) => stream::begin(worker, stream, headers, end),
+            // It was never configured: nothing is let through.
+            None => {
+                host::reply(&Response::new(503));
+                Begun::Decided(Action::Pause)
+            }
+        }
     }
 }
 

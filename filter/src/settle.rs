@@ -10,12 +10,9 @@ use portcullis_protocol::http::Response;
 use crate::counters::Counters;
 use crate::host::{self, Refused};
 
-/// How far a stream has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) enum Progress {
-    /// Nothing is decided: the request must not go on.
-    #[default]
-    Undecided,
+/// What became of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Effect {
     /// It went on; `protected` when it went to a protected resource.
     Forwarded {
         /// Whether the gateway stands for the resource towards clients.
@@ -25,40 +22,58 @@ pub(crate) enum Progress {
     Answered,
 }
 
+impl Effect {
+    /// What the host is told, in a callback of the request.
+    pub(crate) fn action(self) -> Action {
+        match self {
+            Self::Forwarded { .. } => Action::Continue,
+            Self::Answered => Action::Pause,
+        }
+    }
+}
+
 /// What a stream and whoever settles it have to know of each other.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Fate {
-    pub(crate) progress: Cell<Progress>,
+    /// What became of it; `None` as long as nothing is decided and the request must not go on.
+    pub(crate) effect: Cell<Option<Effect>>,
     /// Whether the request came with a `Proxy-Authorization`: taking out what is not there costs as much.
-    pub(crate) has_proxy_authorization: Cell<bool>,
+    pub(crate) has_proxy_authorization: bool,
+}
+
+impl Fate {
+    /// Applies a decision to the stream, as [`settle`] does, and keeps what became of it.
+    pub(crate) fn settle(&self, settled: &Settled, counters: &Counters) -> Action {
+        let effect = settle(settled, counters, self.has_proxy_authorization);
+        self.effect.set(Some(effect));
+        effect.action()
+    }
 }
 
 /// Applies a decision to the stream that the host is in, which must be in its headers callback or paused. The caller
 /// returns the action, or resumes the request where it is not in one of the request's callbacks.
-pub(crate) fn settle(settled: &Settled, counters: &Counters, fate: &Fate) -> Action {
+pub(crate) fn settle(settled: &Settled, counters: &Counters, has_proxy_authorization: bool) -> Effect {
     match settled {
         Settled::Forward(forward) => {
             let protected = !matches!(forward.credentials, Credentials::Untouched);
             // The headers must be final before the request goes on: afterwards the host has no map to change.
-            if edit(forward, protected && fate.has_proxy_authorization.get()).is_err() {
+            if edit(forward, protected && has_proxy_authorization).is_err() {
                 // Where the client's token cannot be taken out, nothing goes on.
                 let audit = Audit::new(Decision::Fail, "headers_not_changed");
-                return settle(&Settled::Reply(Response::new(503), audit), counters, fate);
+                return settle(&Settled::Reply(Response::new(503), audit), counters, has_proxy_authorization);
             }
             count(forward.audit.audit(), counters);
             // Nothing was asked of us about the others, and every value of filter state costs.
             if protected {
                 host::set_filter_state(AUDIT, forward.audit.json());
             }
-            fate.progress.set(Progress::Forwarded { protected });
-            Action::Continue
+            Effect::Forwarded { protected }
         }
         Settled::Reply(response, audit) => {
             count(audit, counters);
             host::set_filter_state(AUDIT, &audit.to_json());
-            fate.progress.set(Progress::Answered);
             host::reply(response);
-            Action::Pause
+            Effect::Answered
         }
     }
 }

@@ -1,31 +1,83 @@
 //! One request: its events go into its task, and what the task comes to is settled.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::rc::Rc;
 
 use portcullis_abi::header_map::HeaderMap;
-use portcullis_abi::{self as abi, Action};
+use portcullis_abi::{self as abi, Action, Begun};
 use portcullis_gateway::audit::{Audit, Decision};
 use portcullis_gateway::cookies;
 use portcullis_gateway::replies::EXPOSED_HEADERS;
 use portcullis_gateway::route;
 use portcullis_gateway::runtime::{Inbox, Started, Task};
 use portcullis_gateway::secret_watch::Patience;
-use portcullis_gateway::verdict::{Settled, Verdict};
+use portcullis_gateway::verdict::{Forward, Settled, Verdict};
 use portcullis_protocol::http::{Headers, Method, Request, Response};
 
 use crate::host;
 use crate::mailbox::Message;
 use crate::ports::{TaskCalls, TaskPorts};
 use crate::secrets;
-use crate::settle::{Fate, Progress, settle};
+use crate::settle::{Effect, Fate, settle};
 use crate::worker::{Waiter, Worker};
 
-/// One request.
-pub(crate) struct Stream {
+/// Decides a request by its headers, or starts to.
+pub(crate) fn begin(worker: &Rc<Worker>, id: u32, count: usize, end: bool) -> Begun {
+    if count > host::MOST_HEADERS {
+        let refusal = Settled::Reply(Response::new(431), Audit::new(Decision::Fail, "too_many_headers"));
+        return Begun::Decided(settle(&refusal, &worker.counters, false).action());
+    }
+    let headers = host::request_headers();
+    let seen = Seen::of(&headers);
+    #[cfg(feature = "store-suite")]
+    if let Some(answer) = crate::store_suite::answer(&worker.store, seen.target) {
+        host::reply(&answer);
+        return Begun::Decided(Action::Pause);
+    }
+    if let Some(forward) = at_once(worker, &seen) {
+        let effect = settle(&Settled::Forward(forward), &worker.counters, seen.has_proxy_authorization);
+        if !is_for_a_page(effect, seen.has_origin) {
+            return Begun::Decided(effect.action());
+        }
+        let stream = Stream::new(id, worker, &seen);
+        stream.fate.effect.set(Some(effect));
+        return Begun::Open(effect.action(), Box::new(stream));
+    }
+    worker.counters.count("path", "slow");
+    let mut stream = Stream::new(id, worker, &seen);
+    let action = stream.start(read_request(&headers, count), end);
+    match stream.fate.effect.get() {
+        Some(effect) if !is_for_a_page(effect, seen.has_origin) => Begun::Decided(action),
+        Some(_) | None => Begun::Open(action, Box::new(stream)),
+    }
+}
+
+/// What is known without asking anybody: a request that is none of ours, and one with a token seen before.
+fn at_once(worker: &Worker, seen: &Seen<'_>) -> Option<Forward> {
+    let service = worker.in_service.now();
+    let cookie = seen.cookie.as_deref();
+    let passed = service.as_ref().and_then(|service| service.gateway.pass(seen.target, cookie));
+    if passed.is_some() {
+        worker.counters.count("path", "pass");
+        return passed;
+    }
+    let now = host::now();
+    worker.mailbox.list(now);
+    let forward = service?.gateway.fast(now, seen.target, seen.authorization?, cookie)?;
+    worker.counters.count("path", "fast");
+    Some(forward)
+}
+
+/// Whether the answer is to a page that asked a protected resource.
+fn is_for_a_page(effect: Effect, has_origin: bool) -> bool {
+    has_origin && effect == Effect::Forwarded { protected: true }
+}
+
+/// One request that is not done with its headers.
+struct Stream {
     id: u32,
-    /// `None` when the root was never configured: then nothing is let through.
-    worker: Option<Rc<Worker>>,
+    worker: Rc<Worker>,
     task: Option<Task<Verdict>>,
     fate: Rc<Fate>,
     /// How much of the body the task has been given.
@@ -35,31 +87,17 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
-    pub(crate) fn new(id: u32, worker: Option<Rc<Worker>>) -> Self {
-        Self { id, worker, task: None, fate: Rc::default(), body_seen: 0, has_origin: false }
-    }
-
-    /// Acts on what the task came to; `None` while it waits.
-    fn proceed(&mut self, worker: &Rc<Worker>, verdict: Option<Verdict>) -> Action {
-        let Some(verdict) = verdict else { return Action::Pause };
-        self.task = None;
-        match verdict {
-            Verdict::Settled(settled) => settle(&settled, &worker.counters, &self.fate),
-            Verdict::AwaitRefresh { session, decide } => {
-                let deadline = host::now().saturating_add(LONGEST_WAIT_SECONDS);
-                let fate = self.fate.clone();
-                worker.waiting.add(Waiter { stream: self.id, session, decide, deadline, fate });
-                worker.mailbox.tell_own(Message::Refresh(session));
-                Action::Pause
-            }
-        }
+    fn new(id: u32, worker: &Rc<Worker>, seen: &Seen<'_>) -> Self {
+        let fate = Fate { effect: Cell::new(None), has_proxy_authorization: seen.has_proxy_authorization };
+        let (worker, fate) = (Rc::clone(worker), Rc::new(fate));
+        Self { id, worker, task: None, fate, body_seen: 0, has_origin: seen.has_origin }
     }
 
     /// Starts deciding a request.
-    fn begin(&mut self, worker: &Rc<Worker>, request: Request, body_ended: bool) -> Action {
+    fn start(&mut self, request: Request, body_ended: bool) -> Action {
         let inbox = Inbox::new(body_ended);
-        match Task::start(inbox.clone(), decide(worker.clone(), request, inbox)) {
-            Started::Ready(verdict) => self.proceed(worker, Some(verdict)),
+        match Task::start(inbox.clone(), decide(self.worker.clone(), request, inbox)) {
+            Started::Ready(verdict) => self.proceed(Some(verdict)),
             Started::Waiting(task) => {
                 self.task = Some(task);
                 Action::Pause
@@ -67,14 +105,28 @@ impl Stream {
         }
     }
 
+    /// Acts on what the task came to; `None` while it waits.
+    fn proceed(&mut self, verdict: Option<Verdict>) -> Action {
+        let Some(verdict) = verdict else { return Action::Pause };
+        self.task = None;
+        match verdict {
+            Verdict::Settled(settled) => self.fate.settle(&settled, &self.worker.counters),
+            Verdict::AwaitRefresh { session, decide } => {
+                let deadline = host::now().saturating_add(LONGEST_WAIT_SECONDS);
+                let fate = self.fate.clone();
+                self.worker.waiting.add(Waiter { stream: self.id, session, decide, deadline, fate });
+                self.worker.mailbox.tell_own(Message::Refresh(session));
+                Action::Pause
+            }
+        }
+    }
+
     fn feed(&mut self, piece: &[u8], end: bool) -> Action {
-        match self.fate.progress.get() {
-            Progress::Forwarded { .. } => Action::Continue,
-            Progress::Answered => Action::Pause,
-            Progress::Undecided => {
-                let Some(worker) = self.worker.clone() else { return Action::Pause };
+        match self.fate.effect.get() {
+            Some(effect) => effect.action(),
+            None => {
                 let verdict = self.task.as_mut().and_then(|task| task.on_body(piece, end));
-                self.proceed(&worker, verdict)
+                self.proceed(verdict)
             }
         }
     }
@@ -82,61 +134,11 @@ impl Stream {
     /// Gives up deciding.
     fn abandon(&mut self) {
         self.task = None;
-        if let Some(worker) = &self.worker {
-            worker.waiting.remove(self.id);
-        }
-    }
-
-    /// Answers without any handler.
-    fn refuse(&self, status: u16, reason: &'static str) -> Action {
-        match &self.worker {
-            Some(worker) => {
-                let settled = Settled::Reply(Response::new(status), Audit::new(Decision::Fail, reason));
-                settle(&settled, &worker.counters, &self.fate)
-            }
-            None => {
-                self.fate.progress.set(Progress::Answered);
-                host::reply(&Response::new(status));
-                Action::Pause
-            }
-        }
+        self.worker.waiting.remove(self.id);
     }
 }
 
 impl abi::Stream for Stream {
-    fn on_request_headers(&mut self, count: usize, end_of_stream: bool) -> Action {
-        let Some(worker) = self.worker.clone() else { return self.refuse(503, "not_configured") };
-        if count > host::MOST_HEADERS {
-            return self.refuse(431, "too_many_headers");
-        }
-        let headers = host::request_headers();
-        let seen = Seen::of(&headers);
-        #[cfg(feature = "store-suite")]
-        if let Some(answer) = crate::store_suite::answer(&worker.store, seen.target) {
-            self.fate.progress.set(Progress::Answered);
-            host::reply(&answer);
-            return Action::Pause;
-        }
-        self.has_origin = seen.has_origin;
-        self.fate.has_proxy_authorization.set(seen.has_proxy_authorization);
-        let service = worker.in_service.now();
-        let passed = service.as_ref().and_then(|service| service.gateway.pass(seen.target, seen.cookie.as_deref()));
-        if let Some(forward) = passed {
-            worker.counters.count("path", "pass");
-            return settle(&Settled::Forward(forward), &worker.counters, &self.fate);
-        }
-        let now = host::now();
-        worker.mailbox.list(now);
-        let fast = service
-            .and_then(|service| service.gateway.fast(now, seen.target, seen.authorization?, seen.cookie.as_deref()));
-        if let Some(forward) = fast {
-            worker.counters.count("path", "fast");
-            return settle(&Settled::Forward(forward), &worker.counters, &self.fate);
-        }
-        worker.counters.count("path", "slow");
-        self.begin(&worker, read_request(&headers, count), end_of_stream)
-    }
-
     fn on_request_body(&mut self, size: usize, end_of_stream: bool) -> Action {
         if self.task.is_none() {
             return self.feed(&[], end_of_stream);
@@ -154,19 +156,18 @@ impl abi::Stream for Stream {
     }
 
     fn on_response_headers(&mut self) {
-        match self.fate.progress.get() {
+        match self.fate.effect.get() {
             // Envoy answered by itself, say that the body was too large: there is nothing left to decide.
-            Progress::Undecided => self.abandon(),
-            Progress::Forwarded { protected: true } if self.has_origin => open_to_pages(),
-            Progress::Forwarded { .. } | Progress::Answered => {}
+            None => self.abandon(),
+            Some(effect) if is_for_a_page(effect, self.has_origin) => open_to_pages(),
+            Some(_) => {}
         }
     }
 
     fn on_http_call_response(&mut self, id: u32, headers: usize, body: usize) {
-        let Some(worker) = self.worker.clone() else { return };
         let Some(task) = self.task.as_mut().filter(|task| task.waits_for(id)) else { return };
         let verdict = task.on_call(id, host::call_reply(headers, body));
-        if self.proceed(&worker, verdict) == Action::Continue {
+        if self.proceed(verdict) == Action::Continue {
             host::continue_request();
         }
     }

@@ -9,10 +9,20 @@ use std::time::Duration;
 
 use hashbrown::HashMap;
 
-use crate::{Action, Root, Stream, hostcalls, logger};
+use crate::{Action, Begun, Root, Stream, hostcalls, logger};
 
 /// Makes a root context of its id.
 type NewRoot = fn(u32) -> Box<dyn Root>;
+
+/// How far a request has come.
+enum Held {
+    /// It is announced, to the root context with this id; its headers are still to come.
+    Announced(u32),
+    /// What else comes of it has this action.
+    Decided(Action),
+    /// Who is told what else comes of it.
+    Open(Box<dyn Stream>),
+}
 
 /// The contexts of this VM. No callback is entered from within another one, as Envoy puts off what a host call brings
 /// about; if one ever were, it would find its contexts borrowed and be told what stops a request.
@@ -20,7 +30,7 @@ struct Contexts {
     new_root: Cell<Option<NewRoot>>,
     /// Few: one for each configuration in service.
     roots: RefCell<Vec<(u32, Box<dyn Root>)>>,
-    streams: RefCell<HashMap<u32, Box<dyn Stream>>>,
+    streams: RefCell<HashMap<u32, Held>>,
     /// The context whose callback this is.
     current: Cell<u32>,
     /// The time, once it was asked for in this callback.
@@ -81,10 +91,25 @@ impl Contexts {
             }
             return;
         }
-        let stream = self.root(parent, |root| root.new_stream(id));
-        if let (Some(stream), Ok(mut streams)) = (stream, self.streams.try_borrow_mut()) {
-            streams.insert(id, stream);
+        if let Ok(mut streams) = self.streams.try_borrow_mut() {
+            streams.insert(id, Held::Announced(parent));
         }
+    }
+
+    /// A request's headers have come; `None` when nobody could be told.
+    fn begin(&self, id: u32, headers: usize, end: bool) -> Option<Action> {
+        let mut streams = self.streams.try_borrow_mut().ok()?;
+        let held = streams.get_mut(&id)?;
+        let Held::Announced(parent) = *held else { return None };
+        let roots = self.roots.try_borrow().ok()?;
+        let (_, root) = roots.iter().find(|(held, _)| *held == parent)?;
+        self.enter(id);
+        let (action, rest) = match root.on_request_headers(id, headers, end) {
+            Begun::Decided(action) => (action, Held::Decided(action)),
+            Begun::Open(action, stream) => (action, Held::Open(stream)),
+        };
+        *held = rest;
+        Some(action)
     }
 
     fn delete(&self, id: u32) {
@@ -114,12 +139,25 @@ impl Contexts {
         Some(tell(root.as_mut()))
     }
 
-    /// Tells a stream; `None` when there is no such.
+    /// Tells a stream; `None` when there is no such, or nothing to tell it.
     fn stream<T>(&self, id: u32, tell: impl FnOnce(&mut dyn Stream) -> T) -> Option<T> {
         let mut streams = self.streams.try_borrow_mut().ok()?;
-        let stream = streams.get_mut(&id)?;
+        let Held::Open(stream) = streams.get_mut(&id)? else { return None };
         self.enter(id);
         Some(tell(stream.as_mut()))
+    }
+
+    /// Tells a stream of a piece of its request. What is not decided, or not known, does not go on.
+    fn piece(&self, id: u32, tell: impl FnOnce(&mut dyn Stream) -> Action) -> Action {
+        let Ok(mut streams) = self.streams.try_borrow_mut() else { return Action::Pause };
+        match streams.get_mut(&id) {
+            Some(Held::Decided(action)) => *action,
+            Some(Held::Open(stream)) => {
+                self.enter(id);
+                tell(stream.as_mut())
+            }
+            Some(Held::Announced(_)) | None => Action::Pause,
+        }
     }
 
     fn answer(&self, call: u32, headers: usize, body: usize) {
@@ -130,10 +168,6 @@ impl Contexts {
             self.root(caller, |root| root.on_http_call_response(call, headers, body));
         }
     }
-}
-
-fn on_stream<T>(id: u32, otherwise: T, tell: impl FnOnce(&mut dyn Stream) -> T) -> T {
-    CONTEXTS.with(|contexts| contexts.stream(id, tell)).unwrap_or(otherwise)
 }
 
 fn on_root<T>(id: u32, otherwise: T, tell: impl FnOnce(&mut dyn Root) -> T) -> T {
@@ -188,8 +222,8 @@ extern "C" fn proxy_on_http_call_response(_root: u32, call: u32, headers: usize,
 
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_request_headers(id: u32, headers: usize, end: u32) -> u32 {
-    let told = CONTEXTS.with(|contexts| contexts.stream(id, |stream| stream.on_request_headers(headers, end != 0)));
-    number(told.unwrap_or_else(|| {
+    let begun = CONTEXTS.with(|contexts| contexts.begin(id, headers, end != 0));
+    number(begun.unwrap_or_else(|| {
         // Nobody would ever decide it.
         hostcalls::send_local_response(503, &[], &[]);
         Action::Pause
@@ -198,16 +232,16 @@ extern "C" fn proxy_on_request_headers(id: u32, headers: usize, end: u32) -> u32
 
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_request_body(id: u32, size: usize, end: u32) -> u32 {
-    number(on_stream(id, Action::Pause, |stream| stream.on_request_body(size, end != 0)))
+    number(CONTEXTS.with(|contexts| contexts.piece(id, |stream| stream.on_request_body(size, end != 0))))
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_request_trailers(id: u32, _trailers: usize) -> u32 {
-    number(on_stream(id, Action::Pause, |stream| stream.on_request_trailers()))
+    number(CONTEXTS.with(|contexts| contexts.piece(id, |stream| stream.on_request_trailers())))
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_response_headers(id: u32, _headers: usize, _end: u32) -> u32 {
-    on_stream(id, (), |stream| stream.on_response_headers());
+    CONTEXTS.with(|contexts| contexts.stream(id, |stream| stream.on_response_headers()));
     number(Action::Continue)
 }

@@ -27,16 +27,21 @@ pub trait Root {
     /// where it failed.
     fn on_http_call_response(&mut self, call: u32, headers: usize, body: usize);
 
-    /// A request came. What it has to do at its end it does when it is dropped, as this does when its configuration is
-    /// taken out of service.
-    fn new_stream(&self, id: u32) -> Box<dyn Stream>;
+    /// A request came in the context `stream`, with so many headers; with `end` it has nothing else.
+    fn on_request_headers(&self, stream: u32, headers: usize, end: bool) -> Begun;
 }
 
-/// What the host tells the context of one request.
-pub trait Stream {
-    /// The request has so many headers; with `end` it has nothing else.
-    fn on_request_headers(&mut self, headers: usize, end: bool) -> Action;
+/// What a request came to with its headers.
+pub enum Begun {
+    /// It is decided, and nothing more needs to be told: what else comes of it has this action as well.
+    Decided(Action),
+    /// Its action for now, and who is told the rest. What that has to do at the end it does when it is dropped, as a
+    /// [`Root`] does when its configuration is taken out of service.
+    Open(Action, Box<dyn Stream>),
+}
 
+/// What the host tells the context of a request that is not done with its headers.
+pub trait Stream {
     /// So many bytes of the body can be read; with `end` it is complete.
     fn on_request_body(&mut self, size: usize, end: bool) -> Action;
 

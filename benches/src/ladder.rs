@@ -1,4 +1,5 @@
-//! The ladder: every rung several times in turn, so that whatever drifts meanwhile hits all of them alike.
+//! The ladder: every rung for a moment, in turn, many times. What drifts meanwhile hits all of them alike, and what a rung
+//! adds is told against the rungs of the same round.
 
 use std::io::Write as _;
 use std::time::Duration;
@@ -19,12 +20,13 @@ pub fn climb(rungs: &mut [Rung], rounds: usize, time: Duration, once: usize) -> 
         rung.measure(load, WARM_UP, WARM_UP_TOKENS)?;
     }
     for round in 1..=rounds {
-        tell(&format!("round {round} of {rounds}:"));
+        let mut costs = Vec::new();
         for (rung, load) in rungs.iter_mut().zip(&mut loads) {
             let sample = rung.measure(load, time, once)?;
             rung.samples.push(sample);
-            tell(&format!("  {:<18} {:>8.2} µs", rung.key, sample.cpu_us));
+            costs.push(format!("{} {:.1}", rung.key, sample.cpu_us));
         }
+        tell(&format!("round {round} of {rounds}, µs: {}", costs.join(", ")));
     }
     Ok(())
 }
@@ -42,12 +44,11 @@ pub fn table(rungs: &[Rung]) -> String {
         "{:<18} {:>10} {:>19} {:>10} {:>9} {:>9}   {}",
         "rung", "cpu µs", "min – max", "added µs", "× header", "req/s", "what a request passes"
     )];
-    let bare = median_of(rungs, "none");
-    let header = median_of(rungs, "one_header") - bare;
+    let header = added(rungs, "one_header");
     for rung in rungs {
         let cpu = Spread::of(rung.samples.iter().map(|sample| sample.cpu_us));
         let rps = Spread::of(rung.samples.iter().map(|sample| sample.rps));
-        let added = cpu.median - bare;
+        let added = added(rungs, rung.key);
         let times = if added > 0.0 { format!("{:.2}", added / header) } else { String::new() };
         let range = format!("{:.2} – {:.2}", cpu.least, cpu.most);
         let figures =
@@ -60,11 +61,11 @@ pub fn table(rungs: &[Rung]) -> String {
 /// The same for programs: the medians of every rung.
 #[must_use]
 pub fn document(rungs: &[Rung]) -> Value {
-    let bare = median_of(rungs, "none");
     let entry = |rung: &Rung| {
-        let cpu = median_of(rungs, rung.key);
+        let cpu = Spread::of(rung.samples.iter().map(|sample| sample.cpu_us)).median;
         let rps = Spread::of(rung.samples.iter().map(|sample| sample.rps)).median;
-        (rung.key.to_owned(), json!({ "cpu_us": round(cpu), "added_us": round(cpu - bare), "rps": rps.round() }))
+        let added = added(rungs, rung.key);
+        (rung.key.to_owned(), json!({ "cpu_us": round(cpu), "added_us": round(added), "rps": rps.round() }))
     };
     Value::Object(rungs.iter().map(entry).collect::<Map<_, _>>())
 }
@@ -107,9 +108,11 @@ impl Spread {
     }
 }
 
-fn median_of(rungs: &[Rung], key: &str) -> f64 {
-    let samples = rungs.iter().filter(|rung| rung.key == key).flat_map(|rung| &rung.samples);
-    Spread::of(samples.map(|sample| sample.cpu_us)).median
+/// What a rung adds to a request that passes no filter: the median of what it is above that one in the same round.
+fn added(rungs: &[Rung], key: &str) -> f64 {
+    let samples = |key: &str| rungs.iter().find(|rung| rung.key == key).map_or(&[][..], |rung| &rung.samples);
+    let pairs = samples(key).iter().zip(samples("none"));
+    Spread::of(pairs.map(|(one, bare)| one.cpu_us - bare.cpu_us)).median
 }
 
 /// To two places.
@@ -134,17 +137,18 @@ mod tests {
     }
 
     #[test]
-    fn the_document_has_medians_and_what_they_are_above_no_filter() {
-        let rungs = [rung("none", &[10.0, 30.0, 20.0]), rung("one_header", &[25.0, 24.0]), rung("fast", &[21.0])];
+    fn what_a_rung_adds_is_told_against_the_same_round() {
+        // The second round was slow for both of them.
+        let rungs = [rung("none", &[10.0, 30.0, 12.0]), rung("one_header", &[14.0, 36.0, 15.0])];
         let document = document(&rungs);
-        assert_eq!(document["none"], json!({ "cpu_us": 20.0, "added_us": 0.0, "rps": 50000.0 }));
-        assert_eq!(document["one_header"]["added_us"], json!(4.5));
-        assert_eq!(document["fast"]["added_us"], json!(1.0));
+        assert_eq!(document["none"], json!({ "cpu_us": 12.0, "added_us": 0.0, "rps": 83333.0 }));
+        assert_eq!(document["one_header"]["cpu_us"], json!(15.0));
+        assert_eq!(document["one_header"]["added_us"], json!(4.0));
     }
 
     #[test]
     fn the_table_has_a_line_for_every_rung() {
-        let rungs = [rung("none", &[10.0]), rung("one_header", &[12.0]), rung("fast", &[13.0, 17.0])];
+        let rungs = [rung("none", &[10.0, 10.0]), rung("one_header", &[12.0, 12.0]), rung("fast", &[13.0, 17.0])];
         let table = table(&rungs);
         let fast = table.lines().last().unwrap();
         assert!(fast.starts_with("fast") && fast.contains("13.00 – 17.00") && fast.contains("2.50"), "{table}");

@@ -20,13 +20,13 @@ pub fn climb(rungs: &mut [Rung], rounds: usize, time: Duration, once: usize) -> 
         rung.measure(load, WARM_UP, WARM_UP_TOKENS)?;
     }
     for round in 1..=rounds {
-        let mut costs = Vec::new();
         for (rung, load) in rungs.iter_mut().zip(&mut loads) {
             let sample = rung.measure(load, time, once)?;
             rung.samples.push(sample);
-            costs.push(format!("{} {:.1}", rung.key, sample.cpu_us));
         }
-        tell(&format!("round {round} of {rounds}, µs: {}", costs.join(", ")));
+        if round.is_multiple_of(TOLD) || round == rounds {
+            tell(&format!("round {round} of {rounds}"));
+        }
     }
     Ok(())
 }
@@ -124,6 +124,8 @@ pub fn round(value: f64) -> f64 {
 /// Enough for V8 to compile what is hot and for Envoy's buffers to exist.
 const WARM_UP: Duration = Duration::from_millis(300);
 const WARM_UP_TOKENS: usize = 100;
+/// After how many rounds it says how far it has come.
+const TOLD: usize = 50;
 
 #[cfg(test)]
 mod tests {

@@ -345,7 +345,7 @@ const LISTENERS: [&str; 9] = [
 ];
 /// The rungs that every other one is compared with, and that no choice leaves out.
 const COMPARED: [&str; 2] = ["none", "one_header"];
-/// How often each rung has its turn: many short ones, since a busy host slows everything down for seconds at a time.
-const LADDER_ROUNDS: usize = 150;
+/// How often each rung has its turn: many short ones, since a busy host slows everything down for a second at a time.
+const LADDER_ROUNDS: usize = 300;
 /// Tokens that a rung uses up a round. Signing them beforehand, RS256 in pure Rust, takes longer than using them.
-const TOKENS_A_ROUND: usize = 200;
+const TOKENS_A_ROUND: usize = 100;

@@ -20,7 +20,12 @@ pub fn climb(rungs: &mut [Rung], rounds: usize, time: Duration, once: usize) -> 
         rung.measure(load, WARM_UP, WARM_UP_TOKENS)?;
     }
     for round in 1..=rounds {
-        for (rung, load) in rungs.iter_mut().zip(&mut loads) {
+        let mut turns: Vec<_> = rungs.iter_mut().zip(&mut loads).collect();
+        // Up, then down: none always comes right after the same other one.
+        if round.is_multiple_of(2) {
+            turns.reverse();
+        }
+        for (rung, load) in turns {
             let sample = rung.measure(load, time, once)?;
             rung.samples.push(sample);
         }

@@ -229,7 +229,7 @@ fn cold_and_fast<'a>(
         processes: processes.to_vec(),
         samples: Vec::new(),
     };
-    let cold = rung("cold", Supply::Once(tokens), processes);
+    let cold = rung("cold", Supply::InTurn(tokens.into()), processes);
     // Asks nobody but Envoy, the first of them; what others do by themselves meanwhile is no part of it.
     let fast = rung("fast", Supply::Again(login.token.clone()), &processes[..1]);
     [cold, fast].into_iter().map(|rung| measured(rung, connections)).collect()
@@ -262,9 +262,9 @@ fn table(document: &Value) -> String {
 
 /// What the gateways are called.
 const NAMES: [&str; 4] = ["growth_1", "growth_2", "growth_3", "growth_4"];
-/// Tokens that a round uses up.
+/// Tokens that a round uses up, at most.
 const ONCE: usize = 1000;
-/// How long a token is used again and again, a round.
+/// How long a row is measured a round, at most.
 const FAST: Duration = Duration::from_millis(500);
 
 #[cfg(test)]

@@ -9,15 +9,14 @@ use serde_json::{Map, Value, json};
 use crate::load::Load;
 use crate::rung::{Rung, Sample, Supply};
 
-/// Measures every rung once a round. `time` is what a rung whose token is used again gets a round; `once` is how many
-/// tokens the others use up.
+/// Measures every rung once a round, for this time.
 ///
 /// # Errors
 /// A request that did not pass.
-pub fn climb(rungs: &mut [Rung], rounds: usize, time: Duration, once: usize) -> Result<(), String> {
+pub fn climb(rungs: &mut [Rung], rounds: usize, time: Duration) -> Result<(), String> {
     let mut loads = rungs.iter().map(|rung| Load::open(rung.port)).collect::<Result<Vec<_>, _>>()?;
     for (rung, load) in rungs.iter_mut().zip(&mut loads) {
-        rung.measure(load, WARM_UP, WARM_UP_TOKENS)?;
+        rung.measure(load, WARM_UP, MOST_TOKENS)?;
     }
     for round in 1..=rounds {
         let mut turns: Vec<_> = rungs.iter_mut().zip(&mut loads).collect();
@@ -26,7 +25,7 @@ pub fn climb(rungs: &mut [Rung], rounds: usize, time: Duration, once: usize) -> 
             turns.reverse();
         }
         for (rung, load) in turns {
-            let sample = rung.measure(load, time, once)?;
+            let sample = rung.measure(load, time, MOST_TOKENS)?;
             rung.samples.push(sample);
         }
         if round.is_multiple_of(TOLD) || round == rounds {
@@ -34,12 +33,6 @@ pub fn climb(rungs: &mut [Rung], rounds: usize, time: Duration, once: usize) -> 
         }
     }
     Ok(())
-}
-
-/// How many tokens a rung that uses each once needs for this many rounds, with those for the check and the warm-up.
-#[must_use]
-pub fn tokens_needed(rounds: usize, once: usize) -> usize {
-    rounds * once + WARM_UP_TOKENS + 1
 }
 
 /// The table, for people.
@@ -75,16 +68,16 @@ pub fn document(rungs: &[Rung]) -> Value {
     Value::Object(rungs.iter().map(entry).collect::<Map<_, _>>())
 }
 
-/// How many requests of the samples were of rungs that use each token once, and of one rung by name.
+/// How many requests of the samples were of these rungs.
 #[must_use]
 pub fn requests(rungs: &[Rung], which: impl Fn(&Rung) -> bool) -> u64 {
     rungs.iter().filter(|rung| which(rung)).flat_map(|rung| &rung.samples).map(|sample: &Sample| sample.requests).sum()
 }
 
-/// Whether a rung uses each token once.
+/// Whether a rung sends tokens that the worker does not know.
 #[must_use]
 pub fn is_cold(rung: &Rung) -> bool {
-    matches!(rung.supply, Supply::Once(_))
+    matches!(rung.supply, Supply::InTurn(_))
 }
 
 /// Says how far it has come.
@@ -128,7 +121,8 @@ pub fn round(value: f64) -> f64 {
 
 /// Enough for V8 to compile what is hot and for Envoy's buffers to exist.
 const WARM_UP: Duration = Duration::from_millis(300);
-const WARM_UP_TOKENS: usize = 100;
+/// How many requests with another token each are made ready for a turn at most.
+const MOST_TOKENS: usize = 2000;
 /// After how many rounds it says how far it has come.
 const TOLD: usize = 50;
 

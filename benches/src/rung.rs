@@ -1,5 +1,6 @@
 //! One rung of the ladder: a port, the requests it is sent, and what they cost.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::cpu;
@@ -30,8 +31,8 @@ pub struct Rung {
 pub enum Supply {
     /// The same one again and again.
     Again(String),
-    /// Each of them once.
-    Once(Vec<String>),
+    /// Each of them in turn. There must be more than a worker remembers, so that it has forgotten the first when all are used.
+    InTurn(VecDeque<String>),
 }
 
 /// What a rung does with credentials; checked before anything is measured.
@@ -70,7 +71,10 @@ impl Rung {
     pub fn prove(&mut self) -> Result<(), String> {
         let token = match &mut self.supply {
             Supply::Again(token) => token.clone(),
-            Supply::Once(tokens) => tokens.pop().ok_or("no tokens")?,
+            Supply::InTurn(tokens) => {
+                tokens.rotate_left(1);
+                tokens.back().cloned().ok_or("no tokens")?
+            }
         };
         let own = format!("Bearer {token}");
         let showing = &format!("{}{SHOWING}", self.under);
@@ -106,27 +110,26 @@ impl Rung {
         Ok(())
     }
 
-    /// Sends requests for a while, or as many as a round has tokens, and keeps what they cost as a sample.
+    /// Sends requests for a while, at most `most` of them where the tokens take turns; gives what they cost.
     ///
     /// # Errors
     /// A request that did not pass.
-    pub fn measure(&mut self, load: &mut Load, time: Duration, once: usize) -> Result<Sample, String> {
+    pub fn measure(&mut self, load: &mut Load, time: Duration, most: usize) -> Result<Sample, String> {
         let path = format!("{}/things", self.under);
         let bearer = |token: &String| request(&path, Some(&format!("Bearer {token}")));
         let (requests, again): (Vec<Vec<u8>>, bool) = match &mut self.supply {
             Supply::Again(token) => (vec![bearer(token)], true),
-            Supply::Once(tokens) => {
-                let used = tokens.split_off(tokens.len().saturating_sub(once));
-                (used.iter().map(bearer).collect(), false)
-            }
+            Supply::InTurn(tokens) => (tokens.iter().take(most).map(bearer).collect(), false),
         };
         let before = self.used()?;
         let requests = requests.iter().map(Vec::as_slice);
         let status = if self.passes == Passes::Nobody { 401 } else { 200 };
-        let outcome =
-            if again { load.run(requests.cycle(), time, status) } else { load.run(requests, Duration::MAX, status) };
+        let outcome = if again { load.run(requests.cycle(), time, status) } else { load.run(requests, time, status) };
         let outcome = outcome.map_err(|error| format!("{}: {error}", self.key))?;
         let cpu = self.used()?.saturating_sub(before);
+        if let Supply::InTurn(tokens) = &mut self.supply {
+            tokens.rotate_left(usize::try_from(outcome.requests).unwrap_or_default());
+        }
         let count = outcome.requests as f64;
         Ok(Sample {
             cpu_us: cpu.as_secs_f64() * 1e6 / count,

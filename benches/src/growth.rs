@@ -239,7 +239,7 @@ fn cold_and_fast<'a>(
 fn measured<'a>(mut rung: Rung, connections: usize) -> Result<Measure<'a>, String> {
     rung.prove()?;
     let mut load = Load::of(connections, rung.port)?;
-    Ok(Box::new(move || Ok(vec![(rung.key, rung.measure(&mut load, FAST, ONCE)?.cpu_us)])))
+    Ok(Box::new(move || Ok(vec![(rung.key, rung.measure(&mut load, TURN, ONCE)?.cpu_us)])))
 }
 
 fn table(document: &Value) -> String {
@@ -265,7 +265,7 @@ const NAMES: [&str; 4] = ["growth_1", "growth_2", "growth_3", "growth_4"];
 /// Tokens that a round uses up, at most.
 const ONCE: usize = 1000;
 /// How long a row is measured a round, at most.
-const FAST: Duration = Duration::from_millis(500);
+const TURN: Duration = Duration::from_millis(500);
 
 #[cfg(test)]
 mod tests {

@@ -3,7 +3,7 @@
 use portcullis_tests::redis::free_port;
 use serde_json::json;
 
-use super::{FAST, Measure, Plan, Point, cold_and_fast, measured};
+use super::{Measure, Plan, Point, TURN, cold_and_fast, measured};
 use crate::cpu;
 use crate::envoy::{self, At, Envoy, Listener};
 use crate::gateway::{Gateway, Login};
@@ -135,7 +135,7 @@ impl Stand {
         let mut load = Load::of(CONNECTIONS, port)?;
         Ok(Box::new(move || {
             let before = cpu::used(id)?;
-            let sent = load.run(std::iter::repeat(request.as_slice()), FAST, 202)?.requests;
+            let sent = load.run(std::iter::repeat(request.as_slice()), TURN, 202)?.requests;
             Ok(vec![(name, cpu::used(id)?.saturating_sub(before).as_secs_f64() * 1e6 / sent as f64)])
         }))
     }

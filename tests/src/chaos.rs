@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use crate::redis::DOWN_AFTER;
 use crate::testbed::{IdpOptions, Testbed};
 
 pub mod attempts;
@@ -61,6 +62,9 @@ pub async fn run(rounds: usize, seed: u64, say: impl Fn(&str)) -> Result<(), Vec
         for line in &found {
             say(&format!("  VIOLATION {line}"));
         }
+        if !found.is_empty() {
+            say(&run.nodes.sentinel_logs());
+        }
         for number in (0..2).filter(|_| !found.is_empty()) {
             say(&format!("--- the end of bridge {number}'s log ---\n{}", run.bed.bridge(number).process.log_tail()));
         }
@@ -84,10 +88,8 @@ struct Run {
 struct Seen {
     promoted: Option<Duration>,
     announced: Option<Duration>,
-    named: Option<u16>,
-    /// The sentinels lost the new master as well, as they may on a machine that stands still for a second: another
-    /// failure, of which only the end is seen.
-    announced_again: Option<Duration>,
+    /// Since when Redis itself could make a write durable again.
+    able: Option<Duration>,
     samples: Vec<Sample>,
 }
 
@@ -107,12 +109,12 @@ impl Run {
         tokio::task::block_in_place(|| self.nodes.strike(master, fault, sentinel));
 
         let mut seen = Seen::default();
-        let until = |seen: &Seen, now: Duration| match seen.announced {
+        let until = |seen: &Seen, now: Duration| match seen.able {
             Some(_) if now >= struck + OUTAGE => true,
             _ => now >= struck + GIVE_UP,
         };
         self.watch(&view, &mut seen, until).await;
-        let healed = self.attempts.now();
+        let (healed, able) = (self.attempts.now(), seen.able);
         tokio::task::block_in_place(|| self.nodes.heal(master, fault));
         if fault != Fault::Kill {
             // The former master still takes itself for one; nobody else may.
@@ -135,12 +137,12 @@ impl Run {
         if early > 0 {
             evidence.push(format!("{early} failures before the fault: {early_kinds:?}"));
         }
-        // By the time of an announcement the sentinels have had their down-after.
-        let (from, within) =
-            seen.announced_again.map_or((struck, DOWN_AFTER + BACK_WITHIN), |again| (again, BACK_WITHIN));
-        let recovery = self.attempts.recovery(from, healed);
+        // Where the sentinels take longer, nobody can be back before they are done.
+        let late = able.map_or(Duration::ZERO, |able| able.saturating_sub(struck) + BACK_AFTER_REDIS);
+        let within = (DOWN_AFTER + BACK_WITHIN).max(late);
+        let recovery = self.attempts.recovery(struck, healed);
         if recovery.is_none_or(|recovery| recovery > within) {
-            let (_, failures) = self.attempts.failures(from + within, healed);
+            let (_, failures) = self.attempts.failures(struck + within, healed);
             evidence.push(format!("not back within {within:?} but {recovery:?}: {failures:?}"));
         }
         // A frozen server first takes what had already reached it when it froze.
@@ -154,16 +156,19 @@ impl Run {
             }
             None => evidence.push("no replica was promoted".to_owned()),
         }
+        if able.is_none() {
+            evidence.push("the sentinels announced no master with a replica in step".to_owned());
+        }
         let since = |at: Option<Duration>| at.map_or("never".to_owned(), |at| seconds(at.saturating_sub(struck)));
         let (below, front) = (self.below.counts(), self.front.done());
         let (after, after_kinds) = self.attempts.failures(healed, self.attempts.now());
         let report = format!(
-            "{:<8} promoted {} announced {}{} back {}  below: {} changes, {} acked, {} unknown  tokens: {} refreshed, {} codes  \
+            "{:<8} promoted {} announced {} able {} back {}  below: {} changes, {} acked, {} unknown  tokens: {} refreshed, {} codes  \
              calls: {}, slowest {}  failures after healing: {after} {after_kinds:?}  {}",
             format!("{fault:?}").to_lowercase(),
             since(seen.promoted),
             since(seen.announced),
-            seen.announced_again.map_or(String::new(), |again| format!(" and another {}", since(Some(again)))),
+            since(able),
             recovery.map_or("never".to_owned(), seconds),
             below.asked - below_before.asked,
             below.acked - below_before.acked,
@@ -186,19 +191,13 @@ impl Run {
             let (asked, promoted) = (view.clone(), seen.promoted);
             let look = tokio::task::spawn_blocking(move || {
                 let promoted = promoted.is_some() || asked.is_promoted();
-                (promoted, asked.announced(), asked.former_writes())
+                (promoted, asked.announced().is_some(), asked.is_able(), asked.former_writes())
             });
-            let (is_promoted, named, writes) = look.await.expect("looking goes on");
+            let (is_promoted, is_announced, is_able, writes) = look.await.expect("looking goes on");
             let at = self.attempts.now();
             seen.promoted = seen.promoted.or(is_promoted.then_some(at));
-            if named.is_some() && named != seen.named {
-                match (seen.named, seen.announced_again) {
-                    (None, _) => seen.announced = Some(at),
-                    (Some(_), None) => seen.announced_again = Some(at),
-                    (Some(_), Some(_)) => {}
-                }
-                seen.named = named;
-            }
+            seen.announced = seen.announced.or(is_announced.then_some(at));
+            seen.able = if is_able { seen.able.or(Some(at)) } else { None };
             seen.samples.extend(writes.map(|writes| Sample { at, writes }));
         }
     }
@@ -211,8 +210,8 @@ fn seconds(time: Duration) -> String {
 /// Under load before the fault.
 const CALM: Duration = Duration::from_secs(1);
 /// From the fault to its end, at least.
-const OUTAGE: Duration = Duration::from_millis(4_500);
-/// From the fault to its end, when no other master is announced.
+const OUTAGE: Duration = Duration::from_secs(5);
+/// From the fault to its end, when no other master is able.
 const GIVE_UP: Duration = Duration::from_secs(15);
 /// For how long a deposed master that can be reached again is left in its belief.
 const ZOMBIE: Duration = Duration::from_millis(1_500);
@@ -220,9 +219,9 @@ const ZOMBIE: Duration = Duration::from_millis(1_500);
 const BACKLOG: Duration = Duration::from_millis(300);
 /// How often the servers are looked at.
 const LOOK: Duration = Duration::from_millis(50);
-/// After this silence the sentinels take a server for down.
-const DOWN_AFTER: Duration = Duration::from_secs(1);
-/// After that the endpoints are back.
+/// After the sentinels' silence the endpoints are back within this.
 const BACK_WITHIN: Duration = Duration::from_secs(3);
+/// And where Redis itself took longer, this long after it.
+const BACK_AFTER_REDIS: Duration = Duration::from_secs(1);
 /// How long after a promotion the former master may still be written to.
 const LATE: Duration = Duration::from_millis(1_500);

@@ -29,6 +29,12 @@ pub const CREDENTIALS: [(&str, &str); 2] = [("REDIS_USERNAME", "toolhive-auth"),
 /// The bridge's words for that user, under `redis:`.
 pub const USER: &str = "aclUserConfig: { username: { env: REDIS_USERNAME }, password: { env: REDIS_PASSWORD } }";
 
+/// After this silence the sentinels take a server for down.
+///
+/// More than a second on purpose. A sentinel connects at most once a second; one that has just tried to reach the dead
+/// master waits as long before it connects to the new one, takes that for down in turn, and orders a second failover.
+pub const DOWN_AFTER: Duration = Duration::from_millis(1_500);
+
 /// A redis-server that keeps nothing on disk.
 pub struct RedisServer {
     /// The running server.
@@ -89,7 +95,8 @@ pub struct Sentinel {
 }
 
 impl Sentinel {
-    /// Starts one that watches this master as `mymaster` and takes it for down after one second; waits until it answers.
+    /// Starts one that watches this master as `mymaster` and takes it for down after [`DOWN_AFTER`]; waits until it
+    /// answers.
     ///
     /// # Panics
     /// When it does not.
@@ -108,8 +115,9 @@ impl Sentinel {
         let port = free_port();
         let config = format!(
             "{more}\nport {port}\nbind 127.0.0.1\nsentinel monitor mymaster 127.0.0.1 {master} 2\n\
-             sentinel down-after-milliseconds mymaster 1000\nsentinel failover-timeout mymaster 5000\n\
-             sentinel parallel-syncs mymaster 1\n"
+             sentinel down-after-milliseconds mymaster {}\nsentinel failover-timeout mymaster 5000\n\
+             sentinel parallel-syncs mymaster 1\n",
+            DOWN_AFTER.as_millis()
         );
         fs::write(folder.path().join("sentinel.conf"), config).expect("written");
         let arrange = |command: &mut Command| {

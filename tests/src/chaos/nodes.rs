@@ -81,9 +81,18 @@ impl Nodes {
             former_server: self.nodes[deposed].server.port,
             others: (0..self.nodes.len())
                 .filter(|number| *number != deposed)
-                .map(|number| self.nodes[number].server.port)
+                .map(|number| (self.nodes[number].relay.port(), self.nodes[number].server.port))
                 .collect(),
         }
+    }
+
+    /// The ends of the sentinels' logs.
+    #[must_use]
+    pub fn sentinel_logs(&self) -> String {
+        let tail = |sentinel: &Sentinel| {
+            format!("--- the end of sentinel {}'s log ---\n{}", sentinel.port, sentinel.process.log_tail())
+        };
+        self.sentinels.iter().map(tail).collect::<Vec<_>>().join("\n")
     }
 
     /// Lets a fault happen to the master of this number.
@@ -138,8 +147,7 @@ impl Nodes {
     pub fn is_whole(&self) -> bool {
         let named = self.named_by(0);
         let Some(master) = self.nodes.iter().find(|node| Some(node.relay.port()) == named) else { return false };
-        let replication = ask(master.server.port, &["INFO", "replication"]).unwrap_or_default().concat();
-        let online = replication.matches("state=online").count();
+        let online = replicas_of(master.server.port);
         let sentinels = self.sentinels.iter().enumerate().all(|(number, sentinel)| {
             let told = ask(sentinel.port, &["SENTINEL", "MASTER", "mymaster"]).unwrap_or_default();
             let field = |name: &str| told.iter().skip_while(|word| *word != name).nth(1).map(String::as_str);
@@ -150,7 +158,7 @@ impl Nodes {
                 && field("num-other-sentinels") == Some("2")
                 && well == 2
         });
-        replication.contains("role:master") && online == 2 && sentinels
+        online == 2 && sentinels
     }
 
     fn named_by(&self, sentinel: usize) -> Option<u16> {
@@ -164,22 +172,31 @@ pub struct View {
     sentinels: Vec<u16>,
     former: u16,
     former_server: u16,
-    others: Vec<u16>,
+    /// The relay of each and the server behind it.
+    others: Vec<(u16, u16)>,
 }
 
 impl View {
     /// Whether one of the other servers says that it is the master.
     #[must_use]
     pub fn is_promoted(&self) -> bool {
-        self.others
-            .iter()
-            .any(|port| ask(*port, &["ROLE"]).is_some_and(|words| words.first().is_some_and(|role| role == "master")))
+        self.others.iter().any(|(_, port)| {
+            ask(*port, &["ROLE"]).is_some_and(|words| words.first().is_some_and(|role| role == "master"))
+        })
     }
 
     /// The other master that a sentinel names.
     #[must_use]
     pub fn announced(&self) -> Option<u16> {
         self.sentinels.iter().filter_map(|port| named_by(*port)).find(|named| *named != self.former)
+    }
+
+    /// Whether a write could be made durable: some sentinel names another master, and a replica of it is in step.
+    #[must_use]
+    pub fn is_able(&self) -> bool {
+        let named = self.announced();
+        let master = self.others.iter().find(|(relay, _)| Some(*relay) == named);
+        master.is_some_and(|(_, server)| replicas_of(*server) > 0)
     }
 
     /// The scripts that the former master has run; `None` when it does not answer.
@@ -212,6 +229,12 @@ fn server(relay: &Relay, master: Option<u16>) -> RedisServer {
         arguments.extend(["--replicaof", "127.0.0.1", master]);
     }
     RedisServer::start(&acl_with_wait(), &arguments)
+}
+
+/// How many replicas of a master are in step; none of a server that is no master.
+fn replicas_of(server: u16) -> usize {
+    let replication = ask(server, &["INFO", "replication"]).unwrap_or_default().concat();
+    if replication.contains("role:master") { replication.matches("state=online").count() } else { 0 }
 }
 
 fn named_by(sentinel: u16) -> Option<u16> {

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use crate::cpu;
 use crate::gateway::Gateway;
+use crate::instant_service;
 use crate::load;
 
 /// A listener: a port and what stands before its answer.
@@ -224,17 +225,24 @@ pub fn jwt_authn(gateway: &Gateway, cached: bool) -> Value {
     })
 }
 
-/// Envoy's own `ext_authz` over HTTP/1.1 to a cluster.
+/// Envoy's own `ext_authz` over HTTP/1.1 to a cluster; where it injects, what the service gives as `Authorization` goes to the
+/// back end.
 #[must_use]
-pub fn ext_authz(cluster: &str) -> Value {
+pub fn ext_authz(cluster: &str, injects: bool) -> Value {
+    let mut service = json!({
+        "server_uri": { "uri": "http://127.0.0.1", "cluster": cluster, "timeout": "5s" },
+    });
+    if injects {
+        service["path_prefix"] = json!(instant_service::GIVING);
+        service["authorization_response"] =
+            json!({ "allowed_upstream_headers": { "patterns": [{ "exact": "authorization" }] } });
+    }
     json!({
         "name": "envoy.filters.http.ext_authz",
         "typed_config": {
             "@type": "type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthz",
             "transport_api_version": "V3",
-            "http_service": {
-                "server_uri": { "uri": "http://127.0.0.1", "cluster": cluster, "timeout": "5s" },
-            },
+            "http_service": service,
         },
     })
 }

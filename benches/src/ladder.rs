@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use crate::load::Load;
-use crate::rung::{Rung, Sample, Supply};
+use crate::rung::{Passes, Rung, Sample, Supply};
 
 /// Measures every rung once a round, for this time.
 ///
@@ -74,10 +74,10 @@ pub fn requests(rungs: &[Rung], which: impl Fn(&Rung) -> bool) -> u64 {
     rungs.iter().filter(|rung| which(rung)).flat_map(|rung| &rung.samples).map(|sample: &Sample| sample.requests).sum()
 }
 
-/// Whether a rung sends tokens that the worker does not know.
+/// Whether a rung sends our filter tokens that the worker does not know.
 #[must_use]
 pub fn is_cold(rung: &Rung) -> bool {
-    matches!(rung.supply, Supply::InTurn(_))
+    matches!(rung.supply, Supply::InTurn(_)) && rung.passes == Passes::GoodTokensInjected
 }
 
 /// Says how far it has come.
@@ -129,7 +129,6 @@ const TOLD: usize = 50;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rung::Passes;
 
     fn rung(key: &'static str, costs: &[f64]) -> Rung {
         let samples = costs.iter().map(|&cpu_us| Sample { cpu_us, rps: 1e6 / cpu_us, requests: 10 }).collect();

@@ -111,7 +111,8 @@ fn run_ladder(rounds: usize, seconds: usize) -> Result<(), String> {
         ("jwt_authn_cached", Some(envoy::jwt_authn(&es256, true))),
         ("jwt_authn_rs256", Some(envoy::jwt_authn(&rs256, false))),
         ("jwt_authn_es256", Some(envoy::jwt_authn(&es256, false))),
-        ("ext_authz", Some(envoy::ext_authz("ext_authz"))),
+        ("ext_authz", Some(envoy::ext_authz("ext_authz", false))),
+        ("ext_authz_injected", Some(envoy::ext_authz("ext_authz", true))),
         ("es256", Some(envoy::ours(&es256))),
         ("rs256", Some(envoy::ours(&rs256))),
     ];
@@ -135,6 +136,8 @@ fn run_ladder(rounds: usize, seconds: usize) -> Result<(), String> {
     let forged = rung::forge(&es256_login.token);
     let malformed = es256_login.token.replace('.', "");
     let unknown = es256_login.of_unknown_key();
+    let es256_in_turn = || Supply::InTurn(es256_tokens.iter().cloned().collect());
+    let rs256_in_turn = || Supply::InTurn(rs256_tokens.iter().cloned().collect());
     let es256_again = || Supply::Again(es256_login.token.clone());
     let rung = |key, listener, supply, passes, what| Rung {
         key,
@@ -154,6 +157,14 @@ fn run_ladder(rounds: usize, seconds: usize) -> Result<(), String> {
         "ext_authz over HTTP/1.1 to a service that answers at once; its time is included",
     );
     ext_authz.processes.push(service.id());
+    let mut ext_authz_injected = rung(
+        "ext_authz_injected",
+        "ext_authz_injected",
+        es256_again(),
+        Passes::CredentialsInjected,
+        "the same, and the service gives another token, which Envoy puts in",
+    );
+    ext_authz_injected.processes.push(service.id());
     let mut not_ours = rung(
         "not_ours",
         "es256",
@@ -187,18 +198,19 @@ fn run_ladder(rounds: usize, seconds: usize) -> Result<(), String> {
         rung(
             "jwt_authn_rs256",
             "jwt_authn_rs256",
-            Supply::Again(rs256_login.token.clone()),
+            rs256_in_turn(),
             Passes::GoodTokens,
-            "jwt_authn, RS256 verified every time",
+            "jwt_authn, RS256, the tokens of cold_rs256",
         ),
         rung(
             "jwt_authn_es256",
             "jwt_authn_es256",
-            es256_again(),
+            es256_in_turn(),
             Passes::GoodTokens,
-            "jwt_authn, ES256 verified every time",
+            "jwt_authn, ES256, the tokens of cold_es256",
         ),
         ext_authz,
+        ext_authz_injected,
         rung(
             "fast",
             "es256",
@@ -209,14 +221,14 @@ fn run_ladder(rounds: usize, seconds: usize) -> Result<(), String> {
         rung(
             "cold_es256",
             "es256",
-            Supply::InTurn(es256_tokens.into()),
+            es256_in_turn(),
             Passes::GoodTokensInjected,
             "ours, a token never seen: ES256, session and upstream token unsealed, injected",
         ),
         rung(
             "cold_rs256",
             "rs256",
-            Supply::InTurn(rs256_tokens.into()),
+            rs256_in_turn(),
             Passes::GoodTokensInjected,
             "ours, a token never seen: RS256, otherwise the same",
         ),
@@ -329,7 +341,7 @@ fn text(error: impl ToString) -> String {
 }
 
 /// The listeners; that of the gateway with the ES256 key serves several rungs.
-const LISTENERS: [&str; 9] = [
+const LISTENERS: [&str; 10] = [
     "none",
     "idle",
     "one_header",
@@ -337,6 +349,7 @@ const LISTENERS: [&str; 9] = [
     "jwt_authn_rs256",
     "jwt_authn_es256",
     "ext_authz",
+    "ext_authz_injected",
     "es256",
     "rs256",
 ];

@@ -44,6 +44,8 @@ pub enum Passes {
     Replaced,
     /// Whoever brings any credentials.
     Credentials,
+    /// The same, and the back end gets another token.
+    CredentialsInjected,
     /// Whoever brings a token that is signed well.
     GoodTokens,
     /// The same, and the back end gets another token.
@@ -92,7 +94,9 @@ impl Rung {
             // `jwt_authn` takes the token out.
             Passes::GoodTokens => seen != own,
             Passes::Nobody => false,
-            Passes::Replaced | Passes::GoodTokensInjected => seen.starts_with("Bearer ") && seen != own,
+            Passes::Replaced | Passes::CredentialsInjected | Passes::GoodTokensInjected => {
+                seen.starts_with("Bearer ") && seen != own
+            }
         };
         if shown.status != 200 || !as_named {
             return Err(format!("{}: a good request came to {}", self.key, shown.head));
@@ -103,7 +107,7 @@ impl Rung {
             return Err(format!("{}: a request without credentials came to {}", self.key, without.head));
         }
         let forged = load::ask(self.port, &request(showing, Some(&forge(&own))))?;
-        let blind = open || self.passes == Passes::Credentials;
+        let blind = open || matches!(self.passes, Passes::Credentials | Passes::CredentialsInjected);
         if (forged.status == 200) != blind {
             return Err(format!("{}: a forged token came to {}", self.key, forged.head));
         }

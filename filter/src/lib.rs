@@ -21,3 +21,7 @@ mod task_store;
 mod worker;
 
 portcullis_abi::main!(|id| Box::new(root::Root::new(id)));
+
+/// Takes a bounded number of steps, whatever was allocated and freed before, and touches little memory while it does.
+#[global_allocator]
+static ALLOCATOR: rlsf::GlobalTlsf = rlsf::GlobalTlsf::new();

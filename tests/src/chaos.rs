@@ -191,7 +191,9 @@ impl Run {
             let (asked, promoted) = (view.clone(), seen.promoted);
             let look = tokio::task::spawn_blocking(move || {
                 let promoted = promoted.is_some() || asked.is_promoted();
-                (promoted, asked.announced().is_some(), asked.is_able(), asked.former_writes())
+                let named = asked.announced();
+                let is_able = named.is_some_and(|named| asked.is_able(named));
+                (promoted, named.is_some(), is_able, asked.former_writes())
             });
             let (is_promoted, is_announced, is_able, writes) = look.await.expect("looking goes on");
             let at = self.attempts.now();

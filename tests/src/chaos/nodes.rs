@@ -191,11 +191,10 @@ impl View {
         self.sentinels.iter().filter_map(|port| named_by(*port)).find(|named| *named != self.former)
     }
 
-    /// Whether a write could be made durable: some sentinel names another master, and a replica of it is in step.
+    /// Whether the master that was announced could make a write durable: a replica of it is in step.
     #[must_use]
-    pub fn is_able(&self) -> bool {
-        let named = self.announced();
-        let master = self.others.iter().find(|(relay, _)| Some(*relay) == named);
+    pub fn is_able(&self, announced: u16) -> bool {
+        let master = self.others.iter().find(|(relay, _)| *relay == announced);
         master.is_some_and(|(_, server)| replicas_of(*server) > 0)
     }
 

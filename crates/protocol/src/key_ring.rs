@@ -32,6 +32,8 @@ pub enum Purpose {
     AuthorizationCode,
     /// A refresh token.
     RefreshToken,
+    /// The random part of the refresh token that replaces another.
+    RefreshSuccessor,
 }
 
 /// The public name of one key of the ring: four bytes of HKDF output, so it says nothing about the secret.
@@ -228,13 +230,14 @@ mod tests {
     use super::derived::SALT;
     use super::*;
 
-    const PURPOSES: [Purpose; 6] = [
+    const PURPOSES: [Purpose; 7] = [
         Purpose::Record,
         Purpose::Consent,
         Purpose::Csrf,
         Purpose::Cookie,
         Purpose::AuthorizationCode,
         Purpose::RefreshToken,
+        Purpose::RefreshSuccessor,
     ];
 
     fn ring(secrets: &[u8]) -> KeyRing {

@@ -56,7 +56,7 @@ pub struct RefreshToken {
     pub session: SessionId,
     /// How often the session has been refreshed; behind the record it is a replay (RFC 9700 §4.14.2).
     pub generation: u32,
-    /// Fresh random bytes; two tokens of one generation differ by them.
+    /// What nobody can guess: random in the first generation, then derived ([`RefreshToken::successor`]).
     pub nonce: [u8; 16],
 }
 
@@ -97,6 +97,17 @@ impl RefreshToken {
     pub fn issue(&self, ring: &KeyRing) -> Secret<String> {
         let payload = [self.session.as_bytes().as_slice(), &self.generation.to_be_bytes(), &self.nonce].concat();
         REFRESH.issue(&payload, ring)
+    }
+
+    /// The token that replaces this one. It follows from this token and the ring's newest key alone, so that a
+    /// replacement that is made again, because its answer or its write was lost, gives the same token.
+    #[must_use]
+    pub fn successor(&self, ring: &KeyRing) -> Self {
+        let generation = self.generation.saturating_add(1);
+        let parts = [self.session.as_bytes().as_slice(), &generation.to_be_bytes(), &self.nonce];
+        let mut nonce = [0; 16];
+        nonce.iter_mut().zip(ring.mac(Purpose::RefreshSuccessor, &parts)).for_each(|(byte, derived)| *byte = derived);
+        Self { session: self.session, generation, nonce }
     }
 
     /// Reads a refresh token that this gateway issued.
@@ -182,6 +193,23 @@ mod tests {
         assert_eq!(AuthorizationCode::parse(code().issue(&ring).expose(), &ring), Ok(code()));
         assert_eq!(refresh().issue(&ring).expose().len(), LONGEST);
         assert!(code().issue(&ring).expose().starts_with(&format!("pcac.1.{}.", ring.current())));
+    }
+
+    #[test]
+    fn a_successor_follows_from_its_predecessor_and_the_secret_alone() {
+        let (ring, token) = (ring(&[1]), refresh());
+        let successor = token.successor(&ring);
+        assert_eq!((successor.session, successor.generation), (token.session, token.generation + 1));
+        assert_eq!(token.successor(&ring), successor);
+        let others = [
+            RefreshToken { session: SessionId::new([4; 16]), ..token },
+            RefreshToken { generation: token.generation + 1, ..token },
+            RefreshToken { nonce: [8; 16], ..token },
+        ];
+        let nonces: Vec<_> = others.iter().map(|other| other.successor(&ring).nonce).collect();
+        assert!(!nonces.contains(&successor.nonce));
+        assert_ne!(token.successor(&super::tests::ring(&[2])).nonce, successor.nonce);
+        assert_eq!(RefreshToken { generation: u32::MAX, ..token }.successor(&ring).generation, u32::MAX);
     }
 
     #[test]

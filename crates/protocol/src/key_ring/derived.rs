@@ -18,6 +18,7 @@ pub(super) struct DerivedKeys {
     cookie: PurposeKeys,
     authorization_code: PurposeKeys,
     refresh_token: PurposeKeys,
+    refresh_successor: PurposeKeys,
 }
 
 /// The keys of one purpose.
@@ -47,6 +48,7 @@ impl DerivedKeys {
             cookie: keys(Purpose::Cookie),
             authorization_code: keys(Purpose::AuthorizationCode),
             refresh_token: keys(Purpose::RefreshToken),
+            refresh_successor: keys(Purpose::RefreshSuccessor),
         }
     }
 
@@ -58,6 +60,7 @@ impl DerivedKeys {
             Purpose::Cookie => &self.cookie,
             Purpose::AuthorizationCode => &self.authorization_code,
             Purpose::RefreshToken => &self.refresh_token,
+            Purpose::RefreshSuccessor => &self.refresh_successor,
         }
     }
 
@@ -105,6 +108,7 @@ const fn label(purpose: Purpose) -> &'static [u8] {
         Purpose::Cookie => b"cookie",
         Purpose::AuthorizationCode => b"authorization code",
         Purpose::RefreshToken => b"refresh token",
+        Purpose::RefreshSuccessor => b"refresh successor",
     }
 }
 

@@ -27,6 +27,10 @@ use crate::session::{Bound, Session};
 use crate::upstream::{RefreshOutcome, UpstreamAccess};
 use crate::verdict::{Credentials, Forward, Injection, Settled, Verdict};
 
+/// How far the clock of another gateway that issued a token may be ahead of ours, in seconds. Its end is not put off:
+/// a gateway whose clock is behind only accepts it for as much longer.
+const CLOCK_LEEWAY: u64 = 30;
+
 /// Why a call is refused.
 #[derive(Debug)]
 enum Refusal {
@@ -223,8 +227,8 @@ impl Call<'_> {
             issuer: &self.gateway.config().issuer.url,
             audience: self.resource.uri.as_str(),
             typ: Typ::AccessToken,
-            // Our own clock made these tokens; other workers and replicas may be a little off.
-            leeway: 0,
+            start_leeway: CLOCK_LEEWAY,
+            expiry_leeway: 0,
         };
         let token = signed.access_token(&expected, now).map_err(|error| invalid(error.public_reason()))?;
         let (subject, client) = (Rc::from(token.subject()), Rc::from(token.client_id()));

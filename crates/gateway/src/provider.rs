@@ -206,8 +206,13 @@ pub async fn verify_id_token<P: Ports>(
         other => other,
     };
     let signed = signed.map_err(|_| ProviderError::NotUnderstood("the ID token's signature does not verify"))?;
-    let expected =
-        Expected { issuer: &provider.issuer, audience: &provider.client_id, typ: Typ::IdToken, leeway: LEEWAY };
+    let expected = Expected {
+        issuer: &provider.issuer,
+        audience: &provider.client_id,
+        typ: Typ::IdToken,
+        start_leeway: LEEWAY,
+        expiry_leeway: LEEWAY,
+    };
     signed.id_token(&expected, nonce, ports.now()).map_err(|error| ProviderError::NotUnderstood(error.public_reason()))
 }
 

@@ -47,7 +47,8 @@ fn an_access_token_of_every_kind_of_key_verifies_with_the_published_key_alone() 
             issuer: "https://gw.example",
             audience: "https://gw.example/mcp",
             typ: Typ::AccessToken,
-            leeway: 0,
+            start_leeway: 0,
+            expiry_leeway: 0,
         };
         assert_eq!(signed.unwrap().access_token(&expected, NOW).unwrap().subject(), "user", "{:?}", key.alg());
     }

@@ -26,8 +26,10 @@ pub struct Expected<'a> {
     pub audience: &'a str,
     /// The kind of token.
     pub typ: Typ,
-    /// How far the clocks may differ, in seconds.
-    pub leeway: u64,
+    /// How far `iat` and `nbf` may lie in the future, in seconds: the issuer's clock may be ahead of ours.
+    pub start_leeway: u64,
+    /// How long after `exp` the token is still accepted, in seconds.
+    pub expiry_leeway: u64,
 }
 
 /// Kinds of token, told apart by the header's `typ` so that none passes for another (RFC 8725 §3.11).

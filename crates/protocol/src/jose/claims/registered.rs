@@ -76,10 +76,10 @@ pub(super) fn check<'a>(
     let expires_at = time(claims.exp, "exp")?.ok_or(ClaimError::Missing("exp"))?;
     let issued_at = time(claims.iat, "iat")?.ok_or(ClaimError::Missing("iat"))?;
     let not_before = time(claims.nbf, "nbf")?;
-    if now >= expires_at.saturating_add(expected.leeway) {
+    if now >= expires_at.saturating_add(expected.expiry_leeway) {
         return Err(ClaimError::Expired);
     }
-    let latest_start = now.saturating_add(expected.leeway);
+    let latest_start = now.saturating_add(expected.start_leeway);
     if issued_at > latest_start || not_before.is_some_and(|start| start > latest_start) {
         return Err(ClaimError::NotYetValid);
     }

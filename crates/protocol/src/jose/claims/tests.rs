@@ -10,7 +10,7 @@ const ISSUER: &str = "https://gateway.example";
 const AUDIENCE: &str = "https://gateway.example/mcp";
 
 fn expected(typ: Typ) -> Expected<'static> {
-    Expected { issuer: ISSUER, audience: AUDIENCE, typ, leeway: 0 }
+    Expected { issuer: ISSUER, audience: AUDIENCE, typ, start_leeway: 0, expiry_leeway: 0 }
 }
 
 fn claims() -> Value {
@@ -185,21 +185,25 @@ fn a_time_that_is_not_a_sane_integer_is_malformed_not_absent() {
 
 #[test]
 fn times_turn_at_the_exact_second() {
-    let leeway = |leeway, claims| {
+    let at = |start_leeway, expiry_leeway, claims| {
         let signed = signed(Some("at+jwt"), &claims);
-        signed.access_token(&Expected { leeway, ..expected(Typ::AccessToken) }, NOW).map(|_| ())
+        let expected = Expected { start_leeway, expiry_leeway, ..expected(Typ::AccessToken) };
+        signed.access_token(&expected, NOW).map(|_| ())
     };
-    assert!(leeway(0, with("exp", json!(NOW + 1))).is_ok());
-    assert_eq!(leeway(0, with("exp", json!(NOW))).unwrap_err(), ClaimError::Expired);
-    assert!(leeway(5, with("exp", json!(NOW - 4))).is_ok());
-    assert_eq!(leeway(5, with("exp", json!(NOW - 5))).unwrap_err(), ClaimError::Expired);
-    for name in ["nbf", "iat"] {
-        assert!(leeway(0, with(name, json!(NOW))).is_ok());
-        assert_eq!(leeway(0, with(name, json!(NOW + 1))).unwrap_err(), ClaimError::NotYetValid, "{name}");
-        assert!(leeway(5, with(name, json!(NOW + 5))).is_ok());
-        assert_eq!(leeway(5, with(name, json!(NOW + 6))).unwrap_err(), ClaimError::NotYetValid, "{name}");
+    // Each of the two ends has its own leeway.
+    for other in [0, 60] {
+        assert!(at(other, 0, with("exp", json!(NOW + 1))).is_ok());
+        assert_eq!(at(other, 0, with("exp", json!(NOW))).unwrap_err(), ClaimError::Expired);
+        assert!(at(other, 5, with("exp", json!(NOW - 4))).is_ok());
+        assert_eq!(at(other, 5, with("exp", json!(NOW - 5))).unwrap_err(), ClaimError::Expired);
+        for name in ["nbf", "iat"] {
+            assert!(at(0, other, with(name, json!(NOW))).is_ok());
+            assert_eq!(at(0, other, with(name, json!(NOW + 1))).unwrap_err(), ClaimError::NotYetValid, "{name}");
+            assert!(at(5, other, with(name, json!(NOW + 5))).is_ok());
+            assert_eq!(at(5, other, with(name, json!(NOW + 6))).unwrap_err(), ClaimError::NotYetValid, "{name}");
+        }
     }
-    assert!(leeway(u64::MAX, with("exp", json!(0))).is_ok(), "no overflow");
+    assert!(at(u64::MAX, u64::MAX, with("exp", json!(0))).is_ok(), "no overflow");
 }
 
 #[test]

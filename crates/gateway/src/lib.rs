@@ -14,6 +14,7 @@ pub mod callback;
 pub mod config;
 pub mod consent;
 pub mod cookies;
+pub mod end_session;
 pub mod gateway;
 pub mod login;
 pub mod memory_store;

@@ -6,7 +6,7 @@ use portcullis_protocol::key_ring::{Draft, KeyRing, Opened, Purpose};
 use portcullis_protocol::oauth::scope::GrantedScope;
 use portcullis_protocol::opaque::SessionId;
 use portcullis_protocol::secret::Secret;
-use portcullis_storage_api::{Key, Kind, StoreError, Swap, Ttl, Version};
+use portcullis_storage_api::{Key, Kind, StoreError, Swap, Ttl, Version, Versioned};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -106,6 +106,8 @@ pub struct Upstream {
     pub refresh_token: Option<Secret<String>>,
     /// The provider's name for the user, which a refreshed ID token must repeat.
     pub subject: String,
+    /// Since when the provider refuses to renew them for a reason that is not the user's grant, in Unix seconds.
+    pub refused_since: Option<u64>,
 }
 
 impl Record for Pending {
@@ -224,7 +226,12 @@ impl<'a, P: Ports> Records<'a, P> {
     /// [`Unavailable::Store`].
     pub async fn load<R: Record>(&self, key: &Key) -> Result<Option<Loaded<R>>, Unavailable> {
         let Some(stored) = self.ports.store().get(key).await? else { return Ok(None) };
-        Ok(self.open(key, stored.value).map(|record| Loaded { record, version: stored.version }))
+        Ok(self.loaded(key, stored))
+    }
+
+    /// A record that was read together with others, as [`Records::load`] gives it.
+    pub(crate) fn loaded<R: Record>(&self, key: &Key, stored: Versioned) -> Option<Loaded<R>> {
+        self.open(key, stored.value).map(|record| Loaded { record, version: stored.version })
     }
 
     /// As [`Records::load`], but leaves the record unread and gives what is stored, for [`Records::renew`].
@@ -248,14 +255,13 @@ impl<'a, P: Ports> Records<'a, P> {
         }
     }
 
-    /// Starts the life of a record anew, if it is there; nothing happens when it is changed at the same time.
+    /// Starts the life of a record again that was just read. Nothing happens when it was changed since.
     ///
     /// # Errors
     /// [`Unavailable`].
-    pub async fn extend<R: Record>(&self, key: &Key, ttl: Ttl) -> Result<(), Unavailable> {
-        let Some(stored) = self.ports.store().get(key).await? else { return Ok(()) };
+    pub(crate) async fn extend<R: Record>(&self, key: &Key, stored: Versioned, ttl: Ttl) -> Result<(), Unavailable> {
         if let Some(value) = self.by_newest::<R>(key, stored.value)? {
-            let _whoever_was_first = self.ports.store().compare_and_swap(key, stored.version, value, ttl).await?;
+            let _conflict = self.ports.store().compare_and_swap(key, stored.version, value, ttl).await?;
         }
         Ok(())
     }
@@ -357,7 +363,7 @@ fn opened<R: Record>(ring: &KeyRing, key: &Key, sealed: Vec<u8>) -> Option<Opene
 
 /// The version of every record's layout. It is part of the seal: a record of another layout does not open. Records do not
 /// name their members, so whoever adds, removes or moves one raises it.
-const LAYOUT: u8 = 5;
+const LAYOUT: u8 = 6;
 
 /// What a record is sealed to: the kind and the id in its name, its type and its layout.
 fn associated_data<R: Record>(key: &Key) -> [u8; 35] {

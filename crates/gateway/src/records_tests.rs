@@ -44,9 +44,10 @@ fn a_record_that_is_laid_out_otherwise_takes_another_number() {
         expires_at: Some(304),
         refresh_token: Some(Secret::new(text("refresh"))),
         subject: text("subject"),
+        refused_since: Some(308),
     };
     let code = PendingCode { nonce: [2; 16], redirect_uri: text("uri"), challenge: text("challenge"), expires_at: 305 };
-    let previous = Predecessor { number: 6, nonce: [3; 16], replaced_at: 306, grace_spent: true };
+    let previous = Predecessor { number: 6, nonce: [3; 16], replaced_at: 306, unconfirmed: true };
     let generation = Generation { number: 7, nonce: [4; 16], previous: Some(previous) };
     let laid_out = [
         postcard::to_stdvec(&pending).unwrap(),
@@ -58,7 +59,7 @@ fn a_record_that_is_laid_out_otherwise_takes_another_number() {
         postcard::to_stdvec(&session(State::Active(generation))).unwrap(),
     ];
     let digest = digest_parts(&laid_out.each_ref().map(Vec::as_slice));
-    assert_eq!((LAYOUT, &digest.as_bytes()[..4]), (5, &[5, 5, 16, 13][..]));
+    assert_eq!((LAYOUT, &digest.as_bytes()[..4]), (6, &[106, 206, 156, 191][..]));
 }
 
 fn session(state: State) -> Session {
@@ -71,6 +72,7 @@ fn session(state: State) -> Session {
         provider: "provider".to_owned(),
         scope: scope(),
         refreshable: true,
+        upstream_ends_at: Some(309),
     }
 }
 

@@ -11,7 +11,8 @@ use portcullis_protocol::opaque::{AuthorizationCode, RefreshToken};
 use portcullis_protocol::secret::Secret;
 use serde::{Deserialize, Serialize};
 
-/// How long a client that never saw the answer to a refresh may ask again, in seconds.
+/// How long a refresh token that was replaced still gives its successor, in seconds, as long as that successor has not
+/// been used: the answer may have been lost, or several processes share the token.
 pub const REFRESH_GRACE: u64 = 30;
 
 /// One login and everything granted from it. What a call asks about it comes first: it reads no further.
@@ -33,6 +34,8 @@ pub struct Session {
     pub scope: GrantedScope,
     /// Whether the client gets refresh tokens.
     pub refreshable: bool,
+    /// When its upstream tokens are over for good, in Unix seconds: those that came without a refresh token.
+    pub upstream_ends_at: Option<u64>,
 }
 
 /// Where in its life a session is.
@@ -62,7 +65,7 @@ pub struct PendingCode {
 pub struct Generation {
     /// Its number, from 0.
     pub number: u32,
-    /// The random part of its token.
+    /// The secret part of its token.
     pub nonce: [u8; 16],
     /// The one before it.
     pub previous: Option<Predecessor>,
@@ -73,12 +76,13 @@ pub struct Generation {
 pub struct Predecessor {
     /// Its number.
     pub number: u32,
-    /// The random part of its token.
+    /// The secret part of its token.
     pub nonce: [u8; 16],
     /// When it was replaced, in Unix seconds.
     pub replaced_at: u64,
-    /// Whether it has been accepted again within the grace already.
-    pub grace_spent: bool,
+    /// Whether the store could not confirm the replacement, so that the client was told to try again and has no successor.
+    /// Then it gives the successor however late it is presented.
+    pub unconfirmed: bool,
 }
 
 /// What a call with one of a session's tokens asks about it: the beginning of a [`Session`], read in place.
@@ -187,14 +191,16 @@ impl Session {
         Ok(self.with(Generation { number: 0, nonce, previous: None }))
     }
 
-    /// The session after a refresh token is replaced by one with this `nonce`.
+    /// The session after a refresh token is replaced by `successor`, to be stored before the generation's token is handed
+    /// out.
     ///
-    /// A token that was replaced less than [`REFRESH_GRACE`] seconds ago is accepted once more, because the answer that
-    /// carried its successor may have been lost; that successor is void from then on.
+    /// Replacing is idempotent while the successor has not been used: a token that was replaced at most
+    /// [`REFRESH_GRACE`] seconds ago gives the same generation again. It is to be stored again all the same, because only
+    /// that tells whether the store has it for certain.
     ///
     /// # Errors
     /// [`RotateError`].
-    pub fn rotate(&self, token: &RefreshToken, now: u64, nonce: [u8; 16]) -> Result<Self, RotateError> {
+    pub fn rotate(&self, token: &RefreshToken, successor: &RefreshToken, now: u64) -> Result<Self, RotateError> {
         let State::Active(current) = &self.state else {
             // A refresh token is only made when the code is redeemed.
             return Err(RotateError::RolledBack);
@@ -202,27 +208,42 @@ impl Session {
         if !self.refreshable {
             return Err(RotateError::NotRefreshable);
         }
-        let next =
-            |number: u32, previous| Generation { number: number.saturating_add(1), nonce, previous: Some(previous) };
         if token.generation == current.number && same(&token.nonce, &current.nonce) {
             let replaced =
-                Predecessor { number: current.number, nonce: current.nonce, replaced_at: now, grace_spent: false };
-            return Ok(self.with(next(current.number, replaced)));
+                Predecessor { number: current.number, nonce: current.nonce, replaced_at: now, unconfirmed: false };
+            let next = Generation { number: successor.generation, nonce: successor.nonce, previous: Some(replaced) };
+            return Ok(self.with(next));
         }
         if token.generation > current.number {
             return Err(RotateError::RolledBack);
         }
-        match &current.previous {
-            Some(previous)
-                if previous.number == token.generation
-                    && same(&previous.nonce, &token.nonce)
-                    && !previous.grace_spent
-                    && now.saturating_sub(previous.replaced_at) <= REFRESH_GRACE =>
-            {
-                Ok(self.with(next(current.number, Predecessor { grace_spent: true, ..previous.clone() })))
-            }
-            _ => Err(RotateError::Replayed),
+        let replaced = current.previous.as_ref().filter(|previous| {
+            previous.number == token.generation && same(&previous.nonce, &token.nonce) && previous.gives_successor(now)
+        });
+        let Some(replaced) = replaced else { return Err(RotateError::Replayed) };
+        // The grace begins when the successor is handed out for the first time, and is not prolonged by a repetition.
+        let replaced_at = if replaced.unconfirmed { now } else { replaced.replaced_at };
+        let previous = Predecessor { replaced_at, unconfirmed: false, ..replaced.clone() };
+        Ok(self.with(Generation { previous: Some(previous), ..current.clone() }))
+    }
+
+    /// The session with the note that the store could not confirm the replacement that led to `attempted`; `None` where
+    /// that is not, or no longer, what is stored.
+    #[must_use]
+    pub fn unconfirmed(&self, attempted: &Generation) -> Option<Self> {
+        let current = self.generation()?;
+        if current.number != attempted.number || !same(&current.nonce, &attempted.nonce) {
+            return None;
         }
+        let previous = current.previous.clone()?;
+        let previous = Predecessor { unconfirmed: true, ..previous };
+        Some(self.with(Generation { previous: Some(previous), ..current.clone() }))
+    }
+
+    /// Whether its upstream tokens have run out at `now`, and cannot be renewed.
+    #[must_use]
+    pub fn upstream_is_over(&self, now: u64) -> bool {
+        self.upstream_ends_at.is_some_and(|end| now >= end)
     }
 
     /// The generation whose refresh token is current, once the code was redeemed.
@@ -236,6 +257,13 @@ impl Session {
 
     fn with(&self, generation: Generation) -> Self {
         Self { state: State::Active(generation), ..self.clone() }
+    }
+}
+
+impl Predecessor {
+    /// Whether its token still gives the successor.
+    fn gives_successor(&self, now: u64) -> bool {
+        self.unconfirmed || now.saturating_sub(self.replaced_at) <= REFRESH_GRACE
     }
 }
 

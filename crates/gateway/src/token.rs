@@ -11,12 +11,13 @@ use portcullis_protocol::oauth::token::{TokenRequest, TokenResponse};
 use portcullis_protocol::opaque::{AuthorizationCode, RefreshToken, SessionId};
 use portcullis_protocol::path::RoutePath;
 use portcullis_protocol::secret::Secret;
-use portcullis_storage_api::{Key, Ttl};
+use portcullis_storage_api::{Key, StoreError, Ttl};
 use serde::Serialize;
 
 use crate::audit::{Audit, Decision};
+use crate::end_session::end_session;
 use crate::gateway::Gateway;
-use crate::ports::{Oddity, Ports};
+use crate::ports::{Oddity, Ports, Store};
 use crate::records::{Client, Found, Loaded, Records, Unavailable, Upstream, session_key, upstream_key};
 use crate::register::client_key;
 use crate::replies::{Cors, cors, oauth_error, unavailable, uncached};
@@ -28,12 +29,13 @@ use crate::verdict::Settled;
 const MOST_BODY_BYTES: usize = 64 * 1024;
 
 /// How often a change is tried again that lost a race against another request with the same token.
-const ATTEMPTS: u32 = 4;
+const ATTEMPTS: u32 = 8;
 
 /// Answers `POST /oauth/token`.
 ///
 /// A code is used up, and a refresh token replaced, in the one compare-and-swap that precedes the answer. An answer that
-/// is lost on the way costs the client its code (it starts again) or its one grace use of the refresh token.
+/// is lost on the way costs the client its code (it starts again), but no refresh token: that gives the same successor
+/// again as long as nobody has used it.
 pub async fn token<P: Ports>(gateway: &Gateway, request: &Request, path: &RoutePath<'_>, ports: &P) -> Settled {
     match answer(gateway, request, path, ports).await {
         Ok(settled) => settled,
@@ -108,9 +110,9 @@ async fn answer<P: Ports>(
                     Failure::Refused(error, "refresh_wider_scope")
                 })
             };
-            let (session, scope) = rotate(gateway, &token, narrowed, ports).await?;
+            let tokens = rotate(gateway, &token, narrowed, ports).await?;
             renew_client(gateway, &client_key, client, ports).await;
-            issue(gateway, token.session, &session, &scope, ports)
+            Ok(tokens)
         }
     }
 }
@@ -151,73 +153,95 @@ async fn redeem<P: Ports>(gateway: &Gateway, attempt: &Redemption<'_>, ports: &P
             }
         }
     }
-    Err(Failure::Unavailable(Unavailable::Store(portcullis_storage_api::StoreError::Unavailable)))
+    Err(Failure::Unavailable(Unavailable::Store(StoreError::Unavailable)))
 }
 
-/// Replaces a refresh token. A replay ends the session; a request that asks for too much changes nothing.
+/// Replaces a refresh token and gives the new tokens. A replay ends the session; a request that asks for too much changes
+/// nothing.
 async fn rotate<P: Ports>(
     gateway: &Gateway,
     token: &RefreshToken,
     narrowed: impl Fn(&Session) -> Result<GrantedScope, Failure>,
     ports: &P,
-) -> Result<(Session, GrantedScope), Failure> {
+) -> Result<Settled, Failure> {
     let records = Records::new(&gateway.config().key_ring, ports);
     let key = session_key(token.session);
-    let nonce = ports.random().map_err(Unavailable::from)?;
+    let upstream_key = upstream_key(&key, gateway.config().provider.id);
+    let successor = token.successor(&gateway.config().key_ring);
     let life = Ttl::Seconds(session_life(gateway));
     for _ in 0..ATTEMPTS {
-        let Some(Loaded { record, version }) = records.load::<Session>(&key).await? else {
+        let [session, upstream] = ports.store().get_both(&[key, upstream_key]).await.map_err(Unavailable::from)?;
+        let Some(Loaded { record, version }) = session.and_then(|session| records.loaded::<Session>(&key, session))
+        else {
             return Err(invalid_grant("the login has ended", "refresh_session_ended"));
         };
-        let scope = narrowed(&record)?;
-        match record.rotate(token, ports.now(), nonce) {
-            Ok(next) => {
-                if records.swap(&key, version, &next, life).await? {
-                    extend_upstream(gateway, token.session, ports).await?;
-                    return Ok((next, scope));
-                }
-            }
-            Err(RotateError::NotRefreshable) => {
-                return Err(invalid_grant("this client has no refresh tokens", "refresh_not_granted"));
-            }
-            Err(RotateError::RolledBack) => {
-                // As if it were not there, for every older token too.
-                ports.count(Oddity::RolledBack);
-                end_session(gateway, token.session, ports).await?;
-                return Err(invalid_grant("the login has ended", "refresh_session_ended"));
-            }
-            Err(RotateError::Replayed) => {
-                end_session(gateway, token.session, ports).await?;
-                return Err(invalid_grant(
-                    "the refresh token was used before; the login has been ended",
-                    "refresh_token_replayed",
-                ));
+        let (scope, now) = (narrowed(&record)?, ports.now());
+        let next = match record.rotate(token, &successor, now) {
+            Ok(next) => next,
+            Err(error) => return Err(refused_refresh(gateway, token.session, error, ports).await?),
+        };
+        if needs_upstream(gateway, &record) && (upstream.is_none() || record.upstream_is_over(now)) {
+            end_session(gateway, token.session, ports).await?;
+            return Err(invalid_grant("the login at the identity provider has ended", "refresh_upstream_ended"));
+        }
+        if let Some(upstream) = upstream {
+            // A refresh at the provider that changes them at the same time stores newer ones with a new life.
+            records.extend::<Upstream>(&upstream_key, upstream, Ttl::Seconds(upstream_life(gateway))).await?;
+        }
+        // INVARIANT: all that can fail comes before the write. What was stored is told to the client.
+        let tokens = issue(gateway, token.session, &next, &scope, ports)?;
+        match records.swap(&key, version, &next, life).await {
+            Ok(true) => return Ok(tokens),
+            // Another request with the same token was first; the next round gives its successor.
+            Ok(false) => {}
+            Err(error) => {
+                note_unconfirmed(&records, &key, &next, life).await;
+                return Err(error.into());
             }
         }
     }
-    Err(Failure::Unavailable(Unavailable::Store(portcullis_storage_api::StoreError::Unavailable)))
+    Err(Failure::Unavailable(Unavailable::Store(StoreError::Unavailable)))
 }
 
-/// Ends a session: its tokens stop working here at once, and in every worker as soon as the word arrives.
-///
-/// # Errors
-/// [`Unavailable::Store`]: then it may not have ended, and the caller must not say that it has.
-pub async fn end_session<P: Ports>(gateway: &Gateway, session: SessionId, ports: &P) -> Result<(), Unavailable> {
-    let records = Records::new(&gateway.config().key_ring, ports);
-    let key = session_key(session);
-    records.delete(&key).await?;
-    records.delete(&upstream_key(&key, gateway.config().provider.id)).await?;
-    gateway.forget_session(session);
-    ports.session_ended(session);
-    Ok(())
+/// Notes that the client did not get the successor of its refresh token, where the store took the replacement and could
+/// not confirm it: the client will come again, maybe long after the grace. This is best effort, as the store is in trouble;
+/// without the note the grace still holds.
+async fn note_unconfirmed<P: Ports>(records: &Records<'_, P>, key: &Key, attempted: &Session, life: Ttl) {
+    if let (Ok(Some(Loaded { record, version })), Some(attempted)) =
+        (records.load::<Session>(key).await, attempted.generation())
+        && let Some(noted) = record.unconfirmed(attempted)
+    {
+        let _best_effort = records.swap(key, version, &noted, life).await;
+    }
 }
 
-/// Keeps the upstream tokens as long as the session: their life starts anew with each rotation.
-async fn extend_upstream<P: Ports>(gateway: &Gateway, session: SessionId, ports: &P) -> Result<(), Unavailable> {
-    let records = Records::new(&gateway.config().key_ring, ports);
-    let key = upstream_key(&session_key(session), gateway.config().provider.id);
-    // Whoever changes them at the same time is a refresh, which stores newer ones with a new life.
-    records.extend::<Upstream>(&key, Ttl::Seconds(upstream_life(gateway))).await
+/// What a refresh token comes to that gives no successor.
+async fn refused_refresh<P: Ports>(
+    gateway: &Gateway,
+    session: SessionId,
+    error: RotateError,
+    ports: &P,
+) -> Result<Failure, Unavailable> {
+    match error {
+        RotateError::NotRefreshable => Ok(invalid_grant("this client has no refresh tokens", "refresh_not_granted")),
+        RotateError::RolledBack => {
+            // As if it were not there, for every older token too.
+            ports.count(Oddity::RolledBack);
+            end_session(gateway, session, ports).await?;
+            Ok(invalid_grant("the login has ended", "refresh_session_ended"))
+        }
+        RotateError::Replayed => {
+            end_session(gateway, session, ports).await?;
+            let description = "the refresh token was used before; the login has been ended";
+            Ok(invalid_grant(description, "refresh_token_replayed"))
+        }
+    }
+}
+
+/// Whether calls with a session's tokens need the provider's.
+fn needs_upstream(gateway: &Gateway, session: &Session) -> bool {
+    let mut resources = gateway.config().resources.iter();
+    resources.any(|resource| resource.uri.as_str() == session.resource && resource.injector.is_some())
 }
 
 /// A client that gets tokens is in use, so its registration starts anew. A failure only leaves its old end in place.

@@ -183,6 +183,7 @@ async fn login(bridge: &Bridge, secret: &str, number: u8, user: &str) {
         scope: ScopeSet::grant(Some(scope.clone()), &scope, &scope).unwrap(),
         resource: "https://mcp.example/".to_owned(),
         refreshable: true,
+        upstream_ends_at: None,
         state: State::Active(Generation { number: 0, nonce: [number; 16], previous: None }),
     };
     let upstream = Upstream {
@@ -191,6 +192,7 @@ async fn login(bridge: &Bridge, secret: &str, number: u8, user: &str) {
         obtained_at: 1,
         expires_at: None,
         subject: user.to_owned(),
+        refused_since: None,
     };
     let (session_key, upstream_key) = keys(number);
     save(bridge, secret, &upstream_key, &upstream, Ttl::Seconds(7_200)).await;

@@ -6,6 +6,7 @@
 mod away;
 mod browser;
 mod callback;
+mod clocks;
 mod consent;
 mod costs;
 mod keys;
@@ -16,6 +17,7 @@ mod provider;
 mod refresh;
 mod registration;
 mod remembered;
+mod rotation;
 mod sealed;
 mod token;
 mod watched;

@@ -154,19 +154,6 @@ fn a_refresh_may_narrow_the_scope_of_its_access_token_only() {
 }
 
 #[test]
-fn a_lost_answer_may_be_asked_for_again_once() {
-    let world = World::new();
-    let (client, tokens) = world.logged_in();
-    let lost = tokens_of(&world.refresh(&client, &tokens.refresh, &[]));
-    let again = tokens_of(&world.refresh(&client, &tokens.refresh, &[]));
-    assert_ne!(lost.refresh, again.refresh);
-    tokens_of(&world.refresh(&client, &again.refresh, &[]));
-    assert_eq!(world.ports.take_ended(), []);
-    assert_eq!(world.refresh(&client, &lost.refresh, &[]).reason, "refresh_token_replayed");
-    assert_eq!(world.ports.take_ended().len(), 1);
-}
-
-#[test]
 fn a_refresh_token_of_somebody_elses_making_is_refused_without_a_look() {
     let world = World::new();
     let (client, tokens) = world.logged_in();

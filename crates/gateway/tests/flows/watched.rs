@@ -9,6 +9,17 @@ use portcullis_storage_api::{Bucket, Key, Owner, StoreError, Swap, Taken, Ttl, V
 
 type Race = Box<dyn FnOnce(&FakeStore, &Key)>;
 
+/// How a verb fails.
+#[derive(Clone, Copy, Default)]
+pub(crate) enum Failing {
+    /// Nothing happens.
+    #[default]
+    Before,
+    /// A change is done and not confirmed, as when a replica does not answer: to the caller that is the same failure.
+    /// A read succeeds.
+    AfterDoing,
+}
+
 /// Clones are the same store.
 #[derive(Clone)]
 pub(crate) struct Watched {
@@ -16,14 +27,22 @@ pub(crate) struct Watched {
     verbs: Rc<Cell<u32>>,
     fails_at: Rc<Cell<Option<u32>>>,
     failures: Rc<Cell<u32>>,
+    failing: Rc<Cell<Failing>>,
     away: Rc<Cell<bool>>,
     before_swap: Rc<RefCell<Option<Race>>>,
 }
 
 impl Watched {
     pub(crate) fn new(inner: FakeStore) -> Self {
-        let (failures, away) = (Rc::new(Cell::new(1)), Rc::default());
-        Self { inner, verbs: Rc::default(), fails_at: Rc::default(), failures, away, before_swap: Rc::default() }
+        Self {
+            inner,
+            verbs: Rc::default(),
+            fails_at: Rc::default(),
+            failures: Rc::new(Cell::new(1)),
+            failing: Rc::default(),
+            away: Rc::default(),
+            before_swap: Rc::default(),
+        }
     }
 
     /// Makes the verb after the next `passing` ones fail.
@@ -36,6 +55,11 @@ impl Watched {
         self.verbs.set(0);
         self.fails_at.set(Some(passing));
         self.failures.set(failures);
+    }
+
+    /// Says how the verbs fail that are made to fail at their turn.
+    pub(crate) fn set_failing(&self, failing: Failing) {
+        self.failing.set(failing);
     }
 
     /// Makes every verb fail from now on, or none.
@@ -58,40 +82,60 @@ impl Watched {
         self.before_swap.replace(Some(Box::new(race)));
     }
 
-    fn begin(&self) -> Result<(), StoreError> {
+    /// Reads, unless it is the read's turn to fail.
+    async fn read<T>(&self, reading: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+        match self.failure() {
+            Some(Failing::Before) => Err(StoreError::Unavailable),
+            None | Some(Failing::AfterDoing) => reading.await,
+        }
+    }
+
+    /// Makes a change, unless it is its turn to fail.
+    async fn change<T>(&self, doing: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+        match self.failure() {
+            None => doing.await,
+            Some(Failing::Before) => Err(StoreError::Unavailable),
+            Some(Failing::AfterDoing) => {
+                doing.await?;
+                Err(StoreError::Unavailable)
+            }
+        }
+    }
+
+    fn failure(&self) -> Option<Failing> {
         let verb = self.verbs.replace(self.verbs.get().saturating_add(1));
         if self.away.get() {
-            return Err(StoreError::Unavailable);
+            return Some(Failing::Before);
         }
-        if self.fails_at.get() == Some(verb) {
-            let left = self.failures.get().saturating_sub(1);
-            self.failures.set(left);
-            self.fails_at.set((left > 0).then_some(verb.saturating_add(1)));
-            return Err(StoreError::Unavailable);
+        if self.fails_at.get() != Some(verb) {
+            return None;
         }
-        Ok(())
+        let left = self.failures.get().saturating_sub(1);
+        self.failures.set(left);
+        self.fails_at.set((left > 0).then_some(verb.saturating_add(1)));
+        Some(self.failing.get())
     }
 }
 
 impl Store for Watched {
     async fn get(&self, key: &Key) -> Result<Option<Versioned>, StoreError> {
-        self.begin()?;
-        self.inner.get(key).await
+        self.read(self.inner.get(key)).await
+    }
+
+    async fn get_both(&self, keys: &[Key; 2]) -> Result<[Option<Versioned>; 2], StoreError> {
+        self.read(self.inner.get_both(keys)).await
     }
 
     async fn put(&self, key: &Key, value: Vec<u8>, ttl: Ttl) -> Result<(), StoreError> {
-        self.begin()?;
-        self.inner.put(key, value, ttl).await
+        self.change(self.inner.put(key, value, ttl)).await
     }
 
     async fn put_new(&self, key: &Key, value: Vec<u8>, ttl: Ttl) -> Result<bool, StoreError> {
-        self.begin()?;
-        self.inner.put_new(key, value, ttl).await
+        self.change(self.inner.put_new(key, value, ttl)).await
     }
 
     async fn take(&self, key: &Key) -> Result<Option<Vec<u8>>, StoreError> {
-        self.begin()?;
-        self.inner.take(key).await
+        self.change(self.inner.take(key)).await
     }
 
     async fn compare_and_swap(
@@ -101,31 +145,29 @@ impl Store for Watched {
         value: Vec<u8>,
         ttl: Ttl,
     ) -> Result<Swap, StoreError> {
-        self.begin()?;
-        let race = self.before_swap.take();
-        if let Some(race) = race {
-            race(&self.inner, key);
-        }
-        self.inner.compare_and_swap(key, version, value, ttl).await
+        let swap = async {
+            let race = self.before_swap.take();
+            if let Some(race) = race {
+                race(&self.inner, key);
+            }
+            self.inner.compare_and_swap(key, version, value, ttl).await
+        };
+        self.change(swap).await
     }
 
     async fn delete(&self, key: &Key) -> Result<(), StoreError> {
-        self.begin()?;
-        self.inner.delete(key).await
+        self.change(self.inner.delete(key)).await
     }
 
     async fn lock(&self, key: &Key, owner: Owner, ttl_seconds: u64) -> Result<bool, StoreError> {
-        self.begin()?;
-        self.inner.lock(key, owner, ttl_seconds).await
+        self.change(self.inner.lock(key, owner, ttl_seconds)).await
     }
 
     async fn unlock(&self, key: &Key, owner: Owner) -> Result<(), StoreError> {
-        self.begin()?;
-        self.inner.unlock(key, owner).await
+        self.change(self.inner.unlock(key, owner)).await
     }
 
     async fn take_token(&self, key: &Key, bucket: Bucket) -> Result<Taken, StoreError> {
-        self.begin()?;
-        self.inner.take_token(key, bucket).await
+        self.change(self.inner.take_token(key, bucket)).await
     }
 }

@@ -130,6 +130,17 @@ impl World {
         }
     }
 
+    /// Another gateway with the same configuration and store, whose clock shows another time. It knows its provider when
+    /// it has asked.
+    pub(crate) fn with_clock_at(&self, document: &Value, now: u64) -> Self {
+        Self {
+            gateway: Rc::new(Gateway::new(compiled(document), 8)),
+            ports: FakePorts::over(self.store.clone(), FixedClock::new(now)),
+            store: self.store.clone(),
+            idp_key: RefCell::new(SigningKey::from_pem(IDP_KEY).unwrap()),
+        }
+    }
+
     pub(crate) fn now(&self) -> u64 {
         self.ports.now()
     }

@@ -1,0 +1,98 @@
+//! The replacement of refresh tokens: repeated by honest clients as often as they like, and by nobody else.
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use portcullis_gateway::fakes::{FakeStore, block_on};
+use portcullis_gateway::route;
+use portcullis_gateway::session::REFRESH_GRACE;
+use portcullis_protocol::http::Method;
+use portcullis_protocol::oauth::params;
+use portcullis_storage_api::Key;
+
+use crate::watched::Failing;
+use crate::world::{World, forwarded, replied, tokens_of};
+
+#[test]
+fn a_refresh_token_gives_one_successor_however_many_ask_for_it() {
+    let world = World::new();
+    let (client, tokens) = world.logged_in();
+    let [first, second, third] = [0, 10, 20].map(|seconds| {
+        world.advance(seconds);
+        tokens_of(&world.refresh(&client, &tokens.refresh, &[]))
+    });
+    assert_eq!((&first.refresh, &first.refresh), (&second.refresh, &third.refresh));
+    assert_ne!(first.refresh, tokens.refresh);
+    for access in [&first.access, &second.access, &third.access] {
+        forwarded(world.call("/mcp", access));
+    }
+    // Two processes go on with what each has got.
+    let next = [first, second].map(|held| tokens_of(&world.refresh(&client, &held.refresh, &[])).refresh);
+    assert_eq!(next[0], next[1]);
+    assert_eq!(world.ports.take_ended(), []);
+}
+
+#[test]
+fn two_refreshes_that_race_get_the_same_successor() {
+    let world = World::new();
+    let (client, tokens) = world.logged_in();
+    let winner = Rc::new(Cell::new(None));
+    let race = {
+        let (gateway, ports, winner) = (Rc::clone(&world.gateway), world.ports.clone(), Rc::clone(&winner));
+        let form = [
+            ("grant_type", "refresh_token"),
+            ("refresh_token", tokens.refresh.as_str()),
+            ("client_id", client.as_str()),
+        ];
+        let body = params::encode(&form);
+        move |_: &FakeStore, _: &Key| {
+            ports.set_body(body);
+            let headers = [("content-type", "application/x-www-form-urlencoded")];
+            let request = World::request(Method::Post, "/oauth/token", &headers);
+            winner.set(Some(tokens_of(&replied(block_on(route::handle(gateway, request, ports))))));
+        }
+    };
+    world.store.race(race);
+    let loser = tokens_of(&world.refresh(&client, &tokens.refresh, &[]));
+    assert_eq!(winner.take().unwrap().refresh, loser.refresh);
+    tokens_of(&world.refresh(&client, &loser.refresh, &[]));
+    assert_eq!(world.ports.take_ended(), []);
+}
+
+#[test]
+fn a_refresh_token_is_a_replay_once_its_successor_was_used_or_the_grace_is_over() {
+    for used in [true, false] {
+        let world = World::new();
+        let (client, tokens) = world.logged_in();
+        let next = tokens_of(&world.refresh(&client, &tokens.refresh, &[]));
+        if used {
+            tokens_of(&world.refresh(&client, &next.refresh, &[]));
+        } else {
+            world.advance(REFRESH_GRACE + 1);
+        }
+        assert_eq!(world.refresh(&client, &tokens.refresh, &[]).reason, "refresh_token_replayed");
+        assert_eq!(world.ports.take_ended().len(), 1);
+        assert_eq!(world.refresh(&client, &next.refresh, &[]).error(), "invalid_grant");
+    }
+}
+
+#[test]
+fn a_replacement_that_the_store_cannot_confirm_is_confirmed_when_the_client_comes_again() {
+    let world = World::new();
+    let (client, tokens) = world.logged_in();
+    world.store.set_failing(Failing::AfterDoing);
+    for wait in [0, 2, 2, 3_600] {
+        world.advance(wait);
+        // The replacement is written by the fourth verb; no change that follows is confirmed either.
+        world.store.fail_often_after(3, 10);
+        let reply = world.refresh(&client, &tokens.refresh, &[]);
+        assert_eq!((reply.status(), reply.header("retry-after").is_some()), (503, true));
+        assert!(world.store.call_off());
+    }
+    world.advance(3_600);
+    let first = tokens_of(&world.refresh(&client, &tokens.refresh, &[]));
+    assert_eq!(tokens_of(&world.refresh(&client, &tokens.refresh, &[])).refresh, first.refresh);
+    tokens_of(&world.refresh(&client, &first.refresh, &[]));
+    assert_eq!(world.ports.take_ended(), []);
+    assert_eq!(world.refresh(&client, &tokens.refresh, &[]).reason, "refresh_token_replayed");
+}

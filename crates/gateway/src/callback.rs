@@ -24,7 +24,7 @@ use crate::records::{
 };
 use crate::register::client_key;
 use crate::session::{PendingCode, Session, State};
-use crate::upstream::upstream_life;
+use crate::upstream::{UpstreamAccess, upstream_life};
 use crate::verdict::Settled;
 
 /// Answers `GET /oauth/callback`.
@@ -198,6 +198,7 @@ async fn open_session<P: Ports>(
         obtained_at: now,
         expires_at: reply.expires_in.map(|life| now.saturating_add(life)),
         subject: subject.to_owned(),
+        refused_since: None,
     };
     let session = Session {
         id: *code.session.as_bytes(),
@@ -207,6 +208,7 @@ async fn open_session<P: Ports>(
         scope: asked.scope.clone(),
         resource: asked.resource.clone(),
         refreshable: client.is_some_and(|client| client.record.refresh),
+        upstream_ends_at: UpstreamAccess::end_of(&upstream),
         state: State::Code(PendingCode {
             nonce: code.nonce,
             redirect_uri: asked.redirect_uri.clone(),
@@ -269,8 +271,11 @@ fn login_failed(config: &Config, asked: &Authorization, error: &ProviderError) -
         ProviderError::Unreachable => {
             (ErrorCode::TemporarilyUnavailable, "the identity provider cannot be reached", "provider_unreachable")
         }
-        ProviderError::GrantEnded => {
+        ProviderError::GrantEnded { .. } => {
             (ErrorCode::AccessDenied, "the identity provider did not accept the login", "provider_refused_code")
+        }
+        ProviderError::Refused => {
+            (ErrorCode::ServerError, "the identity provider refused the gateway", "provider_refused_request")
         }
         ProviderError::Misconfigured(_) => {
             (ErrorCode::ServerError, "the identity provider refused the gateway", "provider_misconfigured")

@@ -18,6 +18,7 @@ use crate::audit::{Audit, Decision, Rendered};
 use crate::cache::{CachedToken, TokenFacts};
 use crate::config::Resource;
 use crate::cookies;
+use crate::end_session::end_session;
 use crate::gateway::Gateway;
 use crate::ports::{Ports, Store};
 use crate::records::{Records, Unavailable, Upstream, session_key, upstream_key};
@@ -202,6 +203,11 @@ impl Call<'_> {
                 let known = known.ok_or(Refusal::Unavailable(cause))?;
                 known.store_was_away(now);
                 return Ok(self.by_what_is_known(&known, now, ports));
+            }
+            // The session must not be refreshed any more, or the client would never log in again.
+            Err(Refusal::LoginRequired) => {
+                end_session(self.gateway, facts.session, ports).await.map_err(Refusal::Unavailable)?;
+                return Err(Refusal::LoginRequired);
             }
             Err(refusal) => return Err(refusal),
         };

@@ -4,6 +4,8 @@
 //! What the provider says is trusted only as far as it is checked: its documents must name the configured issuer, its
 //! endpoints must lie at authorities that the configuration knows a cluster for, its answers must be the JSON they claim.
 
+mod refusal;
+
 use std::rc::Rc;
 
 use portcullis_protocol::jose::claims::{self, Expected, SignatureError, Typ, VerifiedIdToken};
@@ -16,6 +18,7 @@ use portcullis_protocol::secret::Secret;
 use portcullis_protocol::web_url::WebUrl;
 use serde_json::{Map, Value};
 
+use self::refusal::refusal;
 use crate::config::Provider;
 use crate::gateway::Gateway;
 use crate::ports::{CallReply, CallRequest, Ports};
@@ -85,8 +88,13 @@ pub enum ProviderError {
     /// It cannot be reached, is overloaded or failed: it may work later.
     Unreachable,
     /// It will not honour this code or refresh token any more.
-    GrantEnded,
-    /// It refused us, not the user: the client id, the secret or the redirect URI is wrong there.
+    GrantEnded {
+        /// What a new login has to ask for, where the provider says so (`prompt`, OIDC Core §3.1.2.1).
+        prompt: Option<&'static str>,
+    },
+    /// It refused the request as such, and will do so each time.
+    Refused,
+    /// It refused us, not the user: the client id or the secret is wrong there.
     Misconfigured(&'static str),
     /// It answered something that no provider should.
     NotUnderstood(&'static str),
@@ -178,7 +186,7 @@ pub async fn refresh<P: Ports>(
     if let Some(id_token) = &reply.id_token
         && !is_about(id_token.expose(), &gateway.config().provider, subject)
     {
-        return Err(ProviderError::GrantEnded);
+        return Err(ProviderError::GrantEnded { prompt: None });
     }
     Ok(reply)
 }
@@ -351,9 +359,12 @@ async fn token_request<P: Ports>(
     };
     let reply = ports.fetch(call).await.map_err(|_| ProviderError::Unreachable)?;
     match reply.status {
-        200 => read_token_reply(&read_object(&reply)?),
-        408 | 429 | 500.. => Err(ProviderError::Unreachable),
-        _ => Err(read_refusal(&reply)),
+        // Some providers refuse with status 200.
+        200 => match error_code(&reply.body) {
+            None => read_token_reply(&read_object(&reply)?),
+            code @ Some(_) => Err(refusal(200, code.as_deref())),
+        },
+        status => Err(refusal(status, error_code(&reply.body).as_deref())),
     }
 }
 
@@ -381,16 +392,10 @@ fn read_token_reply(reply: &Map<String, Value>) -> Result<TokenReply, ProviderEr
     })
 }
 
-/// Why the provider refused (RFC 6749 §5.2). Only `invalid_grant` is about the user's grant; any other code is about us.
-fn read_refusal(reply: &CallReply) -> ProviderError {
-    let code = read_object(reply).ok().and_then(|body| body.get("error").and_then(Value::as_str).map(str::to_owned));
-    match code.as_deref() {
-        Some("invalid_grant") => ProviderError::GrantEnded,
-        Some("invalid_client" | "unauthorized_client") => {
-            ProviderError::Misconfigured("the provider does not accept the gateway's client id or secret")
-        }
-        _ => ProviderError::Misconfigured("the provider refused the gateway's request"),
-    }
+/// The `error` of an answer, whatever type it claims to have: it is only looked up in a table.
+fn error_code(body: &[u8]) -> Option<String> {
+    let object = json::parse_object(body, Limits::DOCUMENT).ok()?;
+    object.get("error").and_then(Value::as_str).filter(|code| !code.is_empty()).map(str::to_owned)
 }
 
 fn read_object(reply: &CallReply) -> Result<Map<String, Value>, ProviderError> {

@@ -7,9 +7,10 @@ use std::rc::Rc;
 
 use portcullis_protocol::opaque::SessionId;
 use portcullis_protocol::secret::Secret;
-use portcullis_storage_api::{Kind, Owner, StoreError, Ttl};
+use portcullis_storage_api::{Key, Kind, Owner, StoreError, Ttl};
 use serde::Deserialize;
 
+use crate::end_session::end_session;
 use crate::gateway::Gateway;
 use crate::ports::{Ports, Store};
 use crate::provider::{self, ProviderError, TokenReply};
@@ -23,6 +24,10 @@ const STORE_ATTEMPTS: u32 = 3;
 
 /// How long rotated tokens are offered to a store that is away, in seconds: longer than a failover takes.
 const STORE_SECONDS: u64 = 20;
+
+/// How long the provider may refuse to renew tokens for a reason that is not the user's grant (our client id or secret, an
+/// answer that makes no sense), in seconds. After that a session ends: a new login is the only thing that can help.
+const REFUSED_SECONDS: u64 = 3_600;
 
 /// What stands before an access token in its header (RFC 6750 §2.1).
 const SCHEME: &[u8] = b"Bearer ";
@@ -85,6 +90,13 @@ impl UpstreamAccess {
         let refresh_at = if refreshable { refresh_at } else { u64::MAX };
         Self { value: Rc::new(value), refresh_at, stale_at }
     }
+
+    /// When the tokens of a record are over for good, in Unix seconds: `None` while they can be renewed.
+    #[must_use]
+    pub fn end_of(record: &Upstream) -> Option<u64> {
+        let stale_at = Self::of(record).stale_at;
+        Some(stale_at).filter(|_| record.refresh_token.is_none() && record.expires_at.is_some())
+    }
 }
 
 /// Renews a session's upstream tokens when they are due, at most once among all workers, and stores what the provider
@@ -94,12 +106,17 @@ pub async fn refresh<P: Ports>(gateway: Rc<Gateway>, session: SessionId, ports: 
         return RefreshOutcome::Unavailable;
     }
     let outcome = match refresh_once(&gateway, session, &ports).await {
+        // Calls say that a login is needed, so the session must not be refreshed any more.
+        Ok(RefreshOutcome::LoginRequired) => match end_session(&gateway, session, &ports).await {
+            Ok(()) => RefreshOutcome::LoginRequired,
+            Err(_) => RefreshOutcome::Unavailable,
+        },
         Ok(outcome) => outcome,
         Err(_) => RefreshOutcome::Unavailable,
     };
     match &outcome {
         RefreshOutcome::Ready(upstream) => gateway.renew_upstream(session, upstream),
-        RefreshOutcome::LoginRequired => gateway.forget_session(session),
+        RefreshOutcome::LoginRequired => {}
         RefreshOutcome::Unavailable => gateway.hold_back_refresh(session, ports.now()),
         RefreshOutcome::Elsewhere => {}
     }
@@ -147,21 +164,44 @@ async fn refresh_locked<P: Ports>(
             let renewed = renewed(&loaded.record, reply, ports.now());
             store(&records, gateway, session, loaded, &renewed).await
         }
-        // Only the provider's word on this very grant ends it (RFC 6749 §5.2).
-        Err(ProviderError::GrantEnded) => {
-            records.delete(&key).await?;
-            Ok(RefreshOutcome::LoginRequired)
-        }
-        Err(ProviderError::Unreachable | ProviderError::NotUnderstood(_) | ProviderError::Misconfigured(_)) => {
+        Err(ProviderError::GrantEnded { .. } | ProviderError::Refused) => Ok(RefreshOutcome::LoginRequired),
+        Err(ProviderError::Unreachable) => Ok(not_renewed(gateway, session, access, ports.now())),
+        Err(ProviderError::NotUnderstood(_) | ProviderError::Misconfigured(_)) => {
             let now = ports.now();
-            if now >= access.stale_at {
-                return Ok(RefreshOutcome::Unavailable);
+            match loaded.record.refused_since {
+                Some(since) if now >= access.stale_at && now.saturating_sub(since) >= REFUSED_SECONDS => {
+                    return Ok(RefreshOutcome::LoginRequired);
+                }
+                Some(_) => {}
+                None => note_refused(&records, &key, loaded, now, gateway).await?,
             }
-            // The old token still serves, but not every request until its end is to call a provider in trouble.
-            gateway.hold_back_refresh(session, now);
-            Ok(RefreshOutcome::Ready(access))
+            Ok(not_renewed(gateway, session, access, now))
         }
     }
+}
+
+/// The outcome where the provider renewed nothing, but may do so later.
+fn not_renewed(gateway: &Gateway, session: SessionId, access: UpstreamAccess, now: u64) -> RefreshOutcome {
+    if now >= access.stale_at {
+        return RefreshOutcome::Unavailable;
+    }
+    // The old token still serves, but not every request until its end is to call a provider in trouble.
+    gateway.hold_back_refresh(session, now);
+    RefreshOutcome::Ready(access)
+}
+
+/// Stores since when the provider refuses to renew a session's tokens.
+async fn note_refused<P: Ports>(
+    records: &Records<'_, P>,
+    key: &Key,
+    loaded: Loaded<Upstream>,
+    now: u64,
+    gateway: &Gateway,
+) -> Result<(), Unavailable> {
+    let refused = Upstream { refused_since: Some(now), ..loaded.record };
+    // A conflict means that somebody changed the tokens meanwhile; the next refusal is noted with those.
+    let _noted = records.swap(key, loaded.version, &refused, Ttl::Seconds(upstream_life(gateway))).await?;
+    Ok(())
 }
 
 /// The record after a refresh. What the provider does not send again stays as it was (RFC 6749 §6).
@@ -172,6 +212,7 @@ fn renewed(record: &Upstream, reply: TokenReply, now: u64) -> Upstream {
         obtained_at: now,
         expires_at: reply.expires_in.map(|life| now.saturating_add(life)),
         subject: record.subject.clone(),
+        refused_since: None,
     }
 }
 
@@ -245,6 +286,7 @@ mod tests {
             obtained_at: 1_000,
             expires_at,
             subject: "alice".to_owned(),
+            refused_since: None,
         }
     }
 
@@ -266,7 +308,8 @@ mod tests {
     fn a_record_that_is_cut_off_is_none() {
         let record = record(Some("r"), Some(1_300));
         let bytes = postcard::to_stdvec(&record).unwrap();
-        let needed = bytes.len() - 1 - record.subject.len();
+        // The subject with its length, and the last member.
+        let needed = bytes.len() - 2 - record.subject.len();
         for length in 0..=bytes.len() {
             assert_eq!(UpstreamAccess::from_record(&bytes[..length]).is_some(), length >= needed, "{length}");
         }

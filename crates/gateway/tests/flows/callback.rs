@@ -144,7 +144,9 @@ fn a_provider_that_refuses_the_code_or_fails_is_told_apart() {
     for (status, body, error, reason) in [
         (400, json!({ "error": "invalid_grant" }), "access_denied", "provider_refused_code"),
         (401, json!({ "error": "invalid_client" }), "server_error", "provider_misconfigured"),
-        (400, json!({ "error": "invalid_request" }), "server_error", "provider_misconfigured"),
+        (400, json!({ "error": "invalid_request" }), "server_error", "provider_refused_request"),
+        (200, json!({ "error": "bad_verification_code" }), "server_error", "provider_refused_request"),
+        (400, json!({ "error": "login_required" }), "access_denied", "provider_refused_code"),
         (500, json!({ "error": "invalid_grant" }), "temporarily_unavailable", "provider_unreachable"),
         (503, json!({}), "temporarily_unavailable", "provider_unreachable"),
         (429, json!({}), "temporarily_unavailable", "provider_unreachable"),

@@ -275,7 +275,7 @@ fn a_login_without_upstream_tokens_has_to_be_made_again() {
     world.expect_token_answer(400, &json!({ "error": "invalid_grant" }));
     assert!(matches!(refresh(&world, &token), RefreshOutcome::LoginRequired));
     let reply = replied(world.call("/mcp", &token));
-    assert_eq!((reply.status(), reply.reason), (401, "upstream_login_required"));
+    assert_eq!((reply.status(), reply.reason), (401, "invalid_token"), "the session has ended with them");
     assert!(reply.header("www-authenticate").unwrap().contains(METADATA));
 }
 

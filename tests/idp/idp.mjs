@@ -7,7 +7,8 @@
 //   GET  /_control/   {"counts":{…}}: requests by endpoint (discovery, jwks, authorization, token, userinfo) and token
 //                     requests by grant (authorization_code, refresh_token), and `refreshed`: refreshes that were granted
 //   POST /_control/   any of {"accessTokenTtl": seconds, "rotateKeys": true, "resetCounts": true} and
-//                     {"<endpoint>": behaviour | null}, with the behaviours of behave.mjs
+//                     {"refreshTokens": false} to issue none from now on, {"revokeRefreshTokens": true} to end all there are,
+//                     and {"<endpoint>": behaviour | null}, with the behaviours of behave.mjs
 
 import { generateKeyPairSync, randomBytes } from "node:crypto";
 import { createServer } from "node:http";
@@ -100,6 +101,8 @@ async function control(request, response) {
 function apply(name, change) {
   if (name === "accessTokenTtl") options.accessTokenTtl = change;
   else if (name === "rotateKeys") useNewKeys();
+  else if (name === "refreshTokens") options.refreshTokens = change;
+  else if (name === "revokeRefreshTokens") Memory.forget("RefreshToken");
   else if (name === "resetCounts") counts = {};
   else if (!Object.values(endpoints).includes(name)) return false;
   else if (change === null) delete behaviours[name];
@@ -182,7 +185,7 @@ function configuration(key) {
       return grant;
     },
     interactions: { url: (_, interaction) => `/interaction/${interaction.uid}` },
-    issueRefreshToken: () => true,
+    issueRefreshToken: () => options.refreshTokens !== false,
     rotateRefreshToken: true,
     pkce: { required: () => true },
     features: {

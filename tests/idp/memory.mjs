@@ -8,6 +8,13 @@ export class Memory {
     this.model = model;
   }
 
+  /** Ends everything of one kind. */
+  static forget(model) {
+    for (const key of entries.keys()) {
+      if (key.startsWith(`${model}:`)) entries.delete(key);
+    }
+  }
+
   async upsert(id, payload, expiresIn) {
     entries.set(this.#key(id), { payload, until: expiresIn ? Date.now() + expiresIn * 1000 : Infinity });
   }

@@ -6,8 +6,8 @@ use std::process::{Command, Stdio};
 
 use portcullis_tests::oauth_client::claims;
 use portcullis_tests::place;
-use portcullis_tests::testbed::Testbed;
-use serde_json::Value;
+use portcullis_tests::testbed::{IdpOptions, Testbed};
+use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
 #[tokio::test]
@@ -15,6 +15,30 @@ async fn the_typescript_client_logs_in_calls_a_tool_and_refreshes() {
     let bed = testbed().await;
     let client = place::in_tests("clients/client.mjs");
     check_client(bed, Path::new("node"), &client, "alice").await;
+}
+
+#[tokio::test]
+async fn the_typescript_client_logs_in_again_by_itself_when_the_login_at_the_provider_is_over() {
+    let error = |code: &str| json!({ "mode": "error", "status": 400, "error": code, "times": 1 });
+    for (end, refresh_tokens) in [
+        (json!({ "revokeRefreshTokens": true }), true),
+        (json!({}), false),
+        (json!({ "token": error("interaction_required") }), true),
+        (json!({ "token": error("invalid_request") }), true),
+    ] {
+        let idp = IdpOptions { access_token_ttl: 1, ..IdpOptions::default() };
+        let bed = Testbed::builder().workers(2).idp(idp).start().await;
+        bed.set_idp(json!({ "refreshTokens": refresh_tokens })).await;
+        let control = format!("{}/_control/", bed.idp());
+        let mut change = end.clone();
+        change["accessTokenTtl"] = json!(60);
+        let script = place::in_tests("clients/client_again.mjs");
+        let steps = run(Path::new("node"), &script, &[&bed.resource(), &control, &change.to_string()]).await;
+        let names: Vec<&str> = steps.iter().filter_map(|step| step["step"].as_str()).collect();
+        let logins = names.iter().filter(|name| **name == "consent and login").count();
+        assert_eq!((logins, names.last()), (2, Some(&"done")), "{end}: {names:?}");
+        bed.assert_healthy().await;
+    }
 }
 
 #[tokio::test]

@@ -115,7 +115,7 @@ async fn while_the_provider_is_in_trouble_callers_are_told_to_come_back_and_then
         json!({ "mode": "error", "status": 503 }),
         json!({ "mode": "error", "status": 429 }),
         json!({ "mode": "error", "status": 401, "error": "invalid_client" }),
-        json!({ "mode": "error", "status": 400, "error": "unheard_of" }),
+        json!({ "mode": "error", "status": 400, "error": "temporarily_unavailable" }),
         json!({ "mode": "html" }),
         json!({ "mode": "truncated" }),
         json!({ "mode": "huge", "bytes": 20_000_000 }),
@@ -182,9 +182,12 @@ async fn when_the_provider_has_ended_the_login_the_client_is_told_how_to_get_a_n
     let reply = bed.get(&path).bearer(&tokens.access_token).send().await;
     assert_challenged(bed, &reply, 401, "invalid_token", description, "the provider's word");
     bed.set_idp(json!({ "token": null })).await;
+    let description = "the session of this token has ended";
     for _ in 0..8 {
         let reply = bed.get(&path).bearer(&tokens.access_token).send().await;
         assert_challenged(bed, &reply, 401, "invalid_token", description, "for good, in every worker");
+        let reply = client.refresh_request(&tokens.refresh_token).send().await;
+        assert_eq!((reply.status, reply.json()["error"].as_str()), (400, Some("invalid_grant")), "{reply:?}");
     }
     assert_eq!(refreshes(bed).await, (1, 0), "a dead refresh token is not tried again");
     assert_unseen(bed, &path).await;

@@ -29,6 +29,7 @@ pub struct Builder {
     store: Option<Store>,
     elsewhere: Option<(String, String)>,
     replicas: usize,
+    behind: Option<u32>,
     env: Vec<(String, String)>,
     clusters: Vec<(String, u16)>,
     routes: Vec<(String, String)>,
@@ -46,6 +47,7 @@ impl Builder {
             store: None,
             elsewhere: None,
             replicas: 1,
+            behind: None,
             env: Vec::new(),
             clusters: Vec::new(),
             routes: Vec::new(),
@@ -122,6 +124,13 @@ impl Builder {
     #[must_use]
     pub fn replicas(mut self, replicas: usize) -> Self {
         self.replicas = replicas;
+        self
+    }
+
+    /// Sets the clock of every Envoy but the first back by so many seconds.
+    #[must_use]
+    pub fn clocks_behind(mut self, seconds: u32) -> Self {
+        self.behind = Some(seconds);
         self
     }
 
@@ -205,7 +214,7 @@ impl Builder {
                 Some(redis) => Some(start_bridge(redis.words()).await?),
                 None => None,
             };
-            let dir = dir.path().join(format!("gateway-{number}"));
+            let folder = dir.path().join(format!("gateway-{number}"));
             let layout = EnvoyLayout {
                 port: port.port,
                 module: self.module.clone(),
@@ -214,9 +223,13 @@ impl Builder {
                 clusters: self.clusters.clone(),
                 pipes: bridge.iter().map(|bridge| (BRIDGE_CLUSTER.to_owned(), bridge.socket.clone())).collect(),
                 routes: self.routes.clone(),
-                access_log: dir.join("access.log"),
+                access_log: folder.join("access.log"),
             };
-            let plan = Plan { layout, workers: self.workers, env: self.env.clone(), dir };
+            let mut env = self.env.clone();
+            if let Some(seconds) = self.behind.filter(|_| number > 0) {
+                env.extend(clock_behind(seconds, dir.path())?);
+            }
+            let plan = Plan { layout, workers: self.workers, env, dir: folder };
             gateways.push(Gateway::start(plan, bridge, port).await?);
         }
         Ok(Testbed {
@@ -260,6 +273,18 @@ impl Builder {
         });
         start_script("idp", "idp/idp.mjs", &[options.to_string()], &dir.join("idp.log"))
     }
+}
+
+/// The variables that set a process's clock back, by a library that is built into this folder.
+fn clock_behind(seconds: u32, dir: &Path) -> Result<[(String, String); 2], String> {
+    let library = dir.join("clock-behind.so");
+    let mut build = std::process::Command::new("cc");
+    build.args(["-shared", "-fPIC", "-O2", "-o"]).arg(&library).arg(place::in_tests("clock/behind.c"));
+    if !build.status().map_err(text)?.success() {
+        return Err("the library that sets a clock back was not built; see above".to_owned());
+    }
+    let library = library.display().to_string();
+    Ok([("LD_PRELOAD".to_owned(), library), ("CLOCK_BEHIND".to_owned(), seconds.to_string())])
 }
 
 async fn start_bridge((words, more): (String, String)) -> Result<Bridge, String> {

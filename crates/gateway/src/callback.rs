@@ -24,7 +24,7 @@ use crate::records::{
 };
 use crate::register::client_key;
 use crate::session::{PendingCode, Session, State};
-use crate::upstream::{UpstreamAccess, upstream_life};
+use crate::upstream::{self, upstream_life};
 use crate::verdict::Settled;
 
 /// Answers `GET /oauth/callback`.
@@ -208,7 +208,7 @@ async fn open_session<P: Ports>(
         scope: asked.scope.clone(),
         resource: asked.resource.clone(),
         refreshable: client.is_some_and(|client| client.record.refresh),
-        upstream_ends_at: UpstreamAccess::end_of(&upstream),
+        upstream_ends_at: upstream::end_of(&upstream),
         state: State::Code(PendingCode {
             nonce: code.nonce,
             redirect_uri: asked.redirect_uri.clone(),

@@ -80,23 +80,24 @@ impl UpstreamAccess {
     }
 
     fn with(value: Secret<Vec<u8>>, obtained_at: u64, expires_at: Option<u64>, refreshable: bool) -> Self {
-        let (refresh_at, stale_at) = match expires_at {
-            Some(expires_at) => {
-                let life = expires_at.saturating_sub(obtained_at);
-                (expires_at.saturating_sub((life / 5).min(60)), expires_at.saturating_sub((life / 10).min(5)))
-            }
-            None => (u64::MAX, u64::MAX),
-        };
+        let (refresh_at, stale_at) = times(obtained_at, expires_at);
         let refresh_at = if refreshable { refresh_at } else { u64::MAX };
         Self { value: Rc::new(value), refresh_at, stale_at }
     }
+}
 
-    /// When the tokens of a record are over for good, in Unix seconds: `None` while they can be renewed.
-    #[must_use]
-    pub fn end_of(record: &Upstream) -> Option<u64> {
-        let stale_at = Self::of(record).stale_at;
-        Some(stale_at).filter(|_| record.refresh_token.is_none() && record.expires_at.is_some())
-    }
+/// When the tokens of a record are over for good, in Unix seconds; `None` where they can be renewed or have no end.
+#[must_use]
+pub fn end_of(record: &Upstream) -> Option<u64> {
+    let (_, stale_at) = times(record.obtained_at, record.expires_at);
+    Some(stale_at).filter(|_| record.refresh_token.is_none() && record.expires_at.is_some())
+}
+
+/// When an access token is to be refreshed, and when it is of no use any more, in Unix seconds.
+fn times(obtained_at: u64, expires_at: Option<u64>) -> (u64, u64) {
+    let Some(expires_at) = expires_at else { return (u64::MAX, u64::MAX) };
+    let life = expires_at.saturating_sub(obtained_at);
+    (expires_at.saturating_sub((life / 5).min(60)), expires_at.saturating_sub((life / 10).min(5)))
 }
 
 /// Renews a session's upstream tokens when they are due, at most once among all workers, and stores what the provider

@@ -99,7 +99,7 @@ impl Run {
         let (below_before, front_before) = (self.below.counts(), self.front.done());
         let stop = Arc::new(AtomicBool::new(false));
         let mut load = self.below.start(&stop, &mut self.random);
-        let mut clients = self.front.start(&stop, &mut self.random);
+        let mut clients = self.front.start(&stop);
         let began = self.attempts.now();
         tokio::time::sleep(CALM).await;
         let master = tokio::task::block_in_place(|| self.nodes.master());

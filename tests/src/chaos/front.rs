@@ -1,17 +1,15 @@
 //! The load on the gateways: calls with tokens that need only be validated, and codes and refresh tokens in honest and in
 //! rival hands.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use tokio::task::JoinSet;
 
 use super::attempts::Attempts;
 use super::history::Presented;
-use super::random::Random;
 use crate::browser::Browser;
 use crate::http::{Request, Response};
 use crate::oauth_client::{OAuthClient, TokenRequest, Tokens};
@@ -115,14 +113,14 @@ impl Front {
     }
 
     /// Starts every client; they go on until `stop` is set.
-    pub fn start(self: &Arc<Self>, stop: &Arc<AtomicBool>, random: &mut Random) -> JoinSet<()> {
+    pub fn start(self: &Arc<Self>, stop: &Arc<AtomicBool>) -> JoinSet<()> {
         let mut clients = JoinSet::new();
         clients.spawn(Arc::clone(self).call_steadily(Arc::clone(stop)));
         for number in 0..HONEST {
             clients.spawn(Arc::clone(self).refresh_honestly(number, Arc::clone(stop)));
         }
         for number in 0..RIVALS {
-            clients.spawn(Arc::clone(self).refresh_twice(number, Arc::clone(stop), Random::new(random.draw())));
+            clients.spawn(Arc::clone(self).refresh_twice(number, Arc::clone(stop)));
         }
         clients.spawn(Arc::clone(self).redeem_twice(Arc::clone(stop)));
         clients
@@ -191,45 +189,39 @@ impl Front {
         }
     }
 
-    /// Two who hold the same refresh token use it at once. The second is served within the grace, and then the first's
-    /// successor is void.
-    async fn refresh_twice(self: Arc<Self>, number: usize, stop: Arc<AtomicBool>, mut random: Random) {
+    /// Two processes that share a refresh token use it at once, and again when they are told to. Both get the same
+    /// successor, and never lose the login.
+    async fn refresh_twice(self: Arc<Self>, number: usize, stop: Arc<AtomicBool>) {
         let first = lock(&self.rivals)[number].clone();
         let mut held = first.clone();
-        let mut used = false;
+        let mut replaced = 0;
         while !stop.load(Ordering::Relaxed) {
             tokio::time::sleep(PACE).await;
             let request = self.client.refresh_request(&held);
             let answers: [Answer; 2] = tokio::join!(self.ask(&request), self.ask(&request)).into();
-            let clear = !answers.iter().any(|answer| matches!(answer, Answer::Away));
-            let mut granted: Vec<String> = answers
-                .into_iter()
-                .filter_map(
-                    |answer| if let Answer::Granted(tokens) = answer { Some(tokens.refresh_token) } else { None },
-                )
-                .collect();
-            granted.sort_by_key(|token| generation(token));
-            let Some(live) = granted.last().cloned() else {
-                if clear {
-                    // Refused to both: the grace was spent on a try whose answer was lost. That ends the login.
-                    break;
+            let mut successors = BTreeSet::new();
+            for answer in answers {
+                match answer {
+                    Answer::Granted(tokens) => {
+                        self.refreshed.fetch_add(1, Ordering::Relaxed);
+                        successors.insert(tokens.refresh_token);
+                    }
+                    Answer::Away => {}
+                    Answer::Refused(reply) => {
+                        self.complain(format!("two processes lost their login: {} {}", reply.status, reply.text()));
+                        return;
+                    }
                 }
-                continue;
-            };
-            used = true;
-            self.refreshed.fetch_add(granted.len() as u64, Ordering::Relaxed);
-            let mut worth = 1;
-            if granted.len() == 2 && clear && random.below(4) == 0 {
-                let void = self.insist(&self.client.refresh_request(&granted[0])).await;
-                worth += usize::from(matches!(void, Answer::Granted(_)));
             }
-            let twins = granted.len() == 2 && generation(&granted[0]) == generation(&granted[1]);
-            worth += usize::from(twins);
-            lock(&self.presented)
-                .push(Presented { what: format!("a refresh token of rival {number}"), accepted: worth });
-            held = live;
+            let what = format!("a refresh token of rival {number}");
+            lock(&self.presented).push(Presented { what, accepted: successors.len() });
+            if let Some(successor) = successors.pop_first() {
+                held = successor;
+                replaced += 1;
+            }
         }
-        if used {
+        // Its successor was used, so it is a replay.
+        if replaced > 1 {
             let again = self.insist(&self.client.refresh_request(&first)).await;
             let accepted = 1 + usize::from(matches!(again, Answer::Granted(_)));
             let what = format!("the first refresh token of rival {number}, after its successors");
@@ -300,13 +292,6 @@ impl Front {
             book.push(format!("at {:.2?}: {evidence}", self.attempts.now()));
         }
     }
-}
-
-/// The generation that a refresh token names, which its client has no business to know.
-fn generation(token: &str) -> u32 {
-    let payload = token.split('.').nth(3).and_then(|payload| URL_SAFE_NO_PAD.decode(payload).ok()).unwrap_or_default();
-    let bytes = payload.get(16..20).and_then(|bytes| bytes.try_into().ok());
-    u32::from_be_bytes(bytes.unwrap_or_else(|| panic!("no generation in a refresh token")))
 }
 
 fn lock<T>(books: &Mutex<T>) -> MutexGuard<'_, T> {

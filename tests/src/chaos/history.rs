@@ -63,7 +63,7 @@ pub struct Sample {
 pub struct Presented {
     /// What it is, for the report.
     pub what: String,
-    /// How many of the answers gave something that may be used now.
+    /// How many different things that may be used now the answers gave.
     pub accepted: usize,
 }
 

@@ -71,15 +71,21 @@ impl RedirectUri {
     }
 
     /// Whether another URI differs at most in the port, and both lead to one loopback host over `http`. No system can
-    /// promise a native app a port in advance; all else is compared as written (RFC 8252 §7.3).
+    /// promise a native app a port in advance; all else is compared as written, also the case of scheme and host (RFC 8252
+    /// §7.3, RFC 9700 §2.1).
     fn is_loopback_of(&self, other: &Self) -> bool {
         let (ours, theirs) = (&self.parts, &other.parts);
         ours.scheme == "http"
-            && theirs.scheme == "http"
             && ours.is_loopback()
-            && ours.host == theirs.host
+            && self.written_host() == other.written_host()
             && ours.path == theirs.path
             && ours.query == theirs.query
+    }
+
+    /// Scheme and host as written; the parts have them in lower case.
+    fn written_host(&self) -> Option<&str> {
+        let parts = [&self.parts.scheme, "://", self.parts.host.as_deref()?];
+        self.text.get(..parts.concat().len())
     }
 }
 

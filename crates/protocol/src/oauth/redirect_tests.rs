@@ -158,7 +158,10 @@ fn on_loopback_the_port_may_differ() {
         ("http://127.0.0.1/cb", "http://127.0.0.1:51004/cb"),
         ("http://127.0.0.1:1/cb", "http://127.0.0.1/cb"),
         ("http://[::1]:1/cb?x", "http://[::1]:2/cb?x"),
-        ("http://localhost:3334/cb", "http://LocalHost:3335/cb"),
+        ("http://localhost:3334/cb", "http://localhost:3335/cb"),
+        ("http://localhost:3334", "http://localhost:3335"),
+        ("http://localhost?x=:3334", "http://localhost:3335?x=:3334"),
+        ("HTTP://127.0.0.1:1/cb", "HTTP://127.0.0.1:2/cb"),
         ("http://localhost/cb?", "http://localhost:9/cb?"),
     ] {
         let checked = match_registered(&registered(&["https://a.example/cb", ours]), requested).unwrap();
@@ -171,6 +174,9 @@ fn on_loopback_the_port_may_differ() {
 fn on_loopback_nothing_but_the_port_may_differ() {
     let ours = "http://127.0.0.1:1/cb?x=1";
     for requested in [
+        "HTTP://127.0.0.1:2/cb?x=1",
+        "HTTP://127.0.0.1:1/cb?x=1",
+        "Http://127.0.0.1/cb?x=1",
         "http://127.0.0.1:2/cb?x=2",
         "http://127.0.0.1:2/cb?x=1&y",
         "http://127.0.0.1:2/cb",
@@ -193,6 +199,9 @@ fn on_loopback_nothing_but_the_port_may_differ() {
         assert!(!matched(ours, requested), "{requested}");
     }
     assert!(!matched("http://localhost/cb", "http://localhost:2/cb?"), "a bare ? is a query");
+    assert!(!matched("http://localhost", "http://localhost:2/"), "an empty path is not the root");
+    assert!(!matched("http://localhost:3334/cb", "http://LocalHost:3335/cb"), "case is part of the text");
+    assert!(!matched("HTTP://localhost/cb", "http://localhost/cb"), "in both directions");
     assert!(!matched("https://localhost:1/cb", "https://localhost:2/cb"), "only http varies its port");
     assert!(!matched("https://127.0.0.1:1/cb", "http://127.0.0.1:2/cb"));
 }

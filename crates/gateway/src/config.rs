@@ -16,6 +16,7 @@ use std::fmt;
 use portcullis_protocol::jose::key::SigningKey;
 use portcullis_protocol::key_ring::KeyRing;
 use portcullis_protocol::oauth::scope::ScopeSet;
+use portcullis_protocol::path::RoutePath;
 use portcullis_protocol::web_url::{WebUrl, WebUrlError};
 use portcullis_storage_api::wire::{self, BUCKET_CAPACITY, SecretName};
 
@@ -208,6 +209,9 @@ impl Compiler<'_> {
         let canonical = canonical.strip_suffix('/').unwrap_or(&canonical);
         if text != canonical {
             return self.problem(path, format!("must be written as {canonical}"));
+        }
+        if let Err(error) = RoutePath::parse(url.path().as_bytes()) {
+            return self.problem(path, format!("no request could reach it: {error}"));
         }
         let path = url.path().trim_end_matches('/').to_owned();
         Some(Issuer { url: canonical.to_owned(), origin: url.origin(), authority: url.authority(), path, https })

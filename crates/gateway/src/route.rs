@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use portcullis_protocol::http::{Method, Request, Response};
-use portcullis_protocol::path::RoutePath;
+use portcullis_protocol::path::{AmbiguousPrefix, RoutePath};
 
 use crate::audit::{Audit, Decision};
 use crate::config::{Config, DefaultAction};
@@ -27,6 +27,8 @@ enum Route {
     Resource(usize),
     /// Below a path of ours, but nothing there.
     Nothing,
+    /// A back end could take it for a path of another resource.
+    Ambiguous,
     Other,
 }
 
@@ -77,6 +79,7 @@ pub async fn handle<P: Ports>(gateway: Rc<Gateway>, request: Request, ports: P) 
         }
         Route::Resource(index) => protect::protect(gateway, index, &request, &path, &ports).await,
         Route::Nothing => not_found("the gateway has no endpoint here").into(),
+        Route::Ambiguous => bad_request("a resource has this path in another spelling", "ambiguous_path").into(),
         Route::Other => other(&gateway, &request).into(),
     }
 }
@@ -108,17 +111,10 @@ pub(crate) fn protected(config: &Config, path: &RoutePath<'_>) -> Option<usize> 
     Some(index)
 }
 
-/// The resource whose prefix is the longest that a path lies under.
-fn resource(config: &Config, path: &RoutePath<'_>) -> Option<usize> {
-    let resources = config.resources.iter().enumerate();
-    let matching = resources.filter(|(_, resource)| path.has_prefix(&resource.prefix));
-    matching.max_by_key(|(_, resource)| resource.prefix.len()).map(|(index, _)| index)
-}
-
 impl Route {
     /// Whether the gateway itself answers there.
     fn is_ours(self) -> bool {
-        !matches!(self, Self::Resource(_) | Self::Other)
+        !matches!(self, Self::Resource(_) | Self::Ambiguous | Self::Other)
     }
 }
 
@@ -142,9 +138,13 @@ fn route(config: &Config, path: &RoutePath<'_>) -> Route {
     }
 }
 
-/// A path that is none of ours.
+/// A path that is none of ours: the resource with the longest prefix that it lies under has it.
 fn elsewhere(config: &Config, path: &RoutePath<'_>) -> Route {
-    resource(config, path).map_or(Route::Other, Route::Resource)
+    match path.longest_prefix(config.resources.iter().map(|resource| resource.prefix.as_str())) {
+        Ok(Some(index)) => Route::Resource(index),
+        Ok(None) => Route::Other,
+        Err(AmbiguousPrefix) => Route::Ambiguous,
+    }
 }
 
 /// The well-known documents. Those of the authorization server are also found with the issuer's path inserted (RFC 8414

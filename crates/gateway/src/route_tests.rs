@@ -125,14 +125,34 @@ fn the_well_known_documents_are_found_in_every_form_that_clients_try() {
 #[test]
 fn a_resource_is_matched_by_whole_segments_and_the_longest_prefix_decides() {
     let gateway = at_root();
-    for target in ["/mcp", "/mcp/", "/mcp/x", "/mcp?x=/mcp/deep", "/mcp;v=1", "/%6dcp", "/mcp/deeper"] {
+    for target in ["/mcp", "/mcp/", "/mcp/x", "/mcp?x=/mcp/deep", "/mcp/x;v=1", "/mcp/x%20y", "/mcp/deeper"] {
         assert_eq!(led(&gateway, target), Route::Resource(0), "{target}");
     }
-    for target in ["/mcp/deep", "/mcp/deep/x", "/mcp/%64eep"] {
+    for target in ["/mcp/deep", "/mcp/deep/x", "/mcp/deep/x;v=1"] {
         assert_eq!(led(&gateway, target), Route::Resource(1), "{target}");
     }
-    for target in ["/mcpx", "/MCP", "/", "/x/mcp"] {
+    for target in ["/mcpx", "/", "/x/mcp", "/mcp.json"] {
         assert_eq!(led(&gateway, target), Route::Other, "{target}");
+    }
+}
+
+#[test]
+fn a_path_that_may_be_a_resources_is_refused_whatever_else_is_configured() {
+    let of_everything = [("https://gw.example/mcp", "/mcp"), ("https://gw.example", "/")];
+    for gateway in [
+        at_root(),
+        gateway(&[("https://gw.example/mcp", "/mcp")], "https://gw.example", "pass"),
+        gateway(&of_everything, "https://gw.example", "pass"),
+    ] {
+        for target in ["/MCP", "/%6dcp/x", "/mcp;v=1", "/mcp%3bv/x", "/mcp./x", "/mcp%20", "/mcp%3fx", "/%ef%bd%8dcp"] {
+            assert_eq!(led(&gateway, target), Route::Ambiguous, "{target}");
+            let response = response(&gateway, request(Method::Get, target, &[("authorization", "Bearer x")]));
+            assert_eq!(response.status(), 400, "{target}");
+            assert!(gateway.pass(target.as_bytes(), None).is_none(), "{target}");
+        }
+    }
+    for target in ["/mcp/DEEP", "/mcp/de%65p/x", "/mcp/deep;v=1"] {
+        assert_eq!(led(&at_root(), target), Route::Ambiguous, "{target}");
     }
 }
 
@@ -149,9 +169,26 @@ fn a_resource_that_is_the_whole_host_has_every_path_but_ours() {
 #[test]
 fn a_path_that_could_be_read_in_two_ways_is_refused_even_where_nothing_is_protected() {
     for gateway in [at_root(), gateway(&[("https://gw.example/mcp", "/mcp")], "https://gw.example", "pass")] {
-        for target in
-            ["/x/../mcp", "/x/%2e%2e/mcp", "//mcp", "/x\\..\\mcp", "/%5cmcp", "/mcp%00", "/%zz", "mcp", "", "*", "/a#b"]
-        {
+        for target in [
+            "/x/../mcp",
+            "/x/%2e%2e/mcp",
+            "//mcp",
+            "/%2fmcp",
+            "/x%2fmcp",
+            "/;x/mcp",
+            "/%3b/mcp",
+            "/mcp/;x",
+            "/x%252fmcp",
+            "/x%c0%afmcp",
+            "/x\\..\\mcp",
+            "/%5cmcp",
+            "/mcp%00",
+            "/%zz",
+            "mcp",
+            "",
+            "*",
+            "/a#b",
+        ] {
             let response = response(&gateway, request(Method::Get, target, &[]));
             assert_eq!(response.status(), 400, "{target}");
         }
@@ -309,6 +346,7 @@ fn nothing_is_passed_at_once_that_the_router_would_not_send_on_unprotected() {
         "/other",
         "/other?x=/mcp",
         "/other/mcp",
+        "/other/%6dcp;v=1",
         "/mcpx",
         "/MCP",
         "/deep",

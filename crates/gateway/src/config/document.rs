@@ -268,7 +268,9 @@ pub struct Resource {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Match {
-    /// A path, matched by whole segments: `/mcp` matches `/mcp`, `/mcp/` and `/mcp/x`, not `/mcpx`.
+    /// A path, matched by whole segments: `/mcp` matches `/mcp`, `/mcp/` and `/mcp/x`, not `/mcpx`. In plain form: no escapes,
+    /// no `;`, no segment that ends with a dot. A request that a back end could take for one below it and that is spelled in
+    /// another way (`/MCP`, `/%6dcp`, `/mcp;v=1`) gets 400.
     pub prefix: String,
 }
 

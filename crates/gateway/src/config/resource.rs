@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use portcullis_protocol::oauth::resource::ResourceUri;
 use portcullis_protocol::oauth::scope::ScopeSet;
+use portcullis_protocol::path::RoutePath;
 use portcullis_protocol::web_url::WebUrl;
 
 use super::document::{self, Document, Inject, ResourceKind};
@@ -65,8 +66,10 @@ impl Compiler<'_> {
         let resources = compiled.into_iter().collect::<Option<Vec<_>>>()?;
         for (index, resource) in resources.iter().enumerate() {
             let before = resources.iter().take(index);
-            if before.clone().any(|other| other.prefix == resource.prefix) {
-                self.problem::<()>(&format!("resources[{index}].match.prefix"), "is another resource's prefix too");
+            // Some back ends ignore case, and then a path would lie under both.
+            if before.clone().any(|other| other.prefix.eq_ignore_ascii_case(&resource.prefix)) {
+                let what = "is another resource's prefix too (whatever the case of its letters)";
+                self.problem::<()>(&format!("resources[{index}].match.prefix"), what);
             }
             // The metadata of two such resources would be the same document (RFC 9728 §3.1).
             if before.clone().any(|other| other.metadata_path == resource.metadata_path) {
@@ -99,6 +102,9 @@ impl Compiler<'_> {
         let (uri, scopes) = (uri?, scopes?);
         let url = WebUrl::parse(uri.as_str()).ok()?;
         let metadata_path = format!("/.well-known/oauth-protected-resource{}", url.path().trim_end_matches('/'));
+        if let Err(error) = RoutePath::parse(metadata_path.as_bytes()) {
+            self.problem::<()>(&format!("{path}.resource"), format!("its metadata could not be asked for: {error}"));
+        }
         Some(Resource {
             name: Rc::from(uri.as_str()),
             metadata_url: format!("{}{metadata_path}", url.origin()),
@@ -113,9 +119,10 @@ impl Compiler<'_> {
     }
 
     fn prefix(&mut self, path: &str, written: &str, issuer: Option<&Issuer>) -> Option<String> {
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~!$&'()*+,;=:@".contains(&byte);
-        let strange = written.split('/').any(|segment| segment == "." || segment == "..");
-        if !written.starts_with('/') || written.contains("//") || strange || !written.bytes().all(plain) {
+        // What `RoutePath::longest_prefix` asks for. Parameters and dots at the end are dropped by some back ends.
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~!$&'()*+,=:@".contains(&byte);
+        let ends_in_dot = written.split('/').any(|segment| segment.ends_with('.'));
+        if !written.starts_with('/') || written.contains("//") || ends_in_dot || !written.bytes().all(plain) {
             return self.problem(path, "must be a plain absolute path such as \"/mcp\"");
         }
         let prefix = written.trim_end_matches('/');

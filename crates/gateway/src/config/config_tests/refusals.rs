@@ -157,6 +157,8 @@ fn an_issuer_that_clients_could_not_compare_is_refused() {
         ("https://GATEWAY.example", "must be written as https://gateway.example"),
         ("https://gateway.example:443", "must be written as https://gateway.example"),
         ("https://gateway.example/a/../b", "must be an absolute https URL"),
+        ("https://gateway.example/a//b", "no request could reach it: the path has an empty segment"),
+        ("https://gateway.example/a%2fb", "no request could reach it: the path has an encoded slash"),
         (" https://gateway.example", "must be an absolute https URL"),
     ] {
         let problem = problem_at("/issuer", json!(issuer));
@@ -316,6 +318,10 @@ fn a_prefix_that_is_no_plain_path_or_is_ours_is_refused() {
         "/m cp",
         "/m\\cp",
         "/é",
+        "/mcp;v=1",
+        "/mcp./x",
+        "/mcp/...",
+        "/.",
         "/oauth",
         "/oauth/",
         "/oauth/token",
@@ -332,7 +338,7 @@ fn a_prefix_that_is_no_plain_path_or_is_ours_is_refused() {
         path(&problem_of(with(full(), "/resources/0/match/prefix", json!("/auth/oauth")))),
         "resources[0].match.prefix"
     );
-    for prefix in ["/oauthx", "/OAuth", "/well-known"] {
+    for prefix in ["/oauthx", "/OAuth", "/well-known", "/.hidden", "/v1.2/mcp"] {
         assert_eq!(problems(&with(minimal(), "/resources/0/match/prefix", json!(prefix))), [""; 0], "{prefix}");
     }
 }
@@ -343,8 +349,10 @@ fn two_resources_share_neither_prefix_nor_uri() {
     let same_prefix = with(json!({ "r": first }), "/r/resource", json!("https://gateway.example/other"))["r"].clone();
     assert_eq!(
         problem_of(with(full(), "/resources/2", same_prefix)),
-        "resources[2].match.prefix: is another resource's prefix too"
+        "resources[2].match.prefix: is another resource's prefix too (whatever the case of its letters)"
     );
+    let same_but_for_case = with(full(), "/resources/1/match/prefix", json!("/MCP"));
+    assert_eq!(path(&problem_of(same_but_for_case)), "resources[1].match.prefix");
     for same_path in ["HTTPS://gateway.example:443/mcp", "https://other.example/mcp/"] {
         let document = with(full(), "/resources/1/resource", json!(same_path));
         assert_eq!(problem_of(document), "resources[1].resource: has the path of another resource's URI");
@@ -355,6 +363,17 @@ fn two_resources_share_neither_prefix_nor_uri() {
 fn a_resource_that_is_no_http_uri_is_refused() {
     for uri in ["", "/mcp", "urn:mcp", "https://gateway.example/mcp#x", "https://user@gateway.example/mcp"] {
         assert_eq!(path(&problem_at("/resources/0/resource", json!(uri))), "resources[0].resource", "{uri}");
+    }
+}
+
+#[test]
+fn a_resource_whose_metadata_no_request_could_name_is_refused() {
+    for (uri, cause) in [
+        ("https://gateway.example/a%2fb", "the path has an encoded slash"),
+        ("https://gateway.example/mcp/;x", "the path has an empty segment"),
+    ] {
+        let expected = format!("resources[0].resource: its metadata could not be asked for: {cause}");
+        assert_eq!(problem_at("/resources/0/resource", json!(uri)), expected);
     }
 }
 

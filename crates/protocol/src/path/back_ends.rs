@@ -1,0 +1,173 @@
+//! What back ends make of a path, written as they do it: step by step on the whole text, with none of the code that is
+//! tested.
+
+use std::collections::BTreeSet;
+
+type Step = fn(&[u8]) -> Vec<u8>;
+
+/// What any back end would look its routes up with: every way through the stages, each back end having one step of each.
+pub(super) fn readings(path: &[u8]) -> BTreeSet<Vec<u8>> {
+    let stages: [&[Step]; 11] = [
+        &[keep, drop_parameters, resolve, drop_parameters_and_resolve],
+        &[keep, decode],
+        &[keep, drop_parameters, resolve, drop_parameters_and_resolve],
+        &[keep, decode],
+        &[keep, to_ascii],
+        &[keep, end_at_question_mark],
+        &[keep, turn_backslashes],
+        &[keep, drop_parameters],
+        &[keep, drop_ends],
+        &[keep, to_lower_case],
+        &[resolve],
+    ];
+    let mut readings = BTreeSet::from([path.to_vec()]);
+    for steps in stages {
+        readings = readings.iter().flat_map(|read| steps.iter().map(|step| step(read))).collect();
+    }
+    readings
+}
+
+/// Whether a back end that read this serves it by a prefix in lower case.
+pub(super) fn serves(read: &[u8], prefix: &str) -> bool {
+    let rest = read.strip_prefix(prefix.as_bytes());
+    rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'/')))
+}
+
+fn keep(path: &[u8]) -> Vec<u8> {
+    path.to_vec()
+}
+
+/// nginx, Tomcat, Go, Node: every escape that is one; what is none is left.
+fn decode(path: &[u8]) -> Vec<u8> {
+    let mut decoded = Vec::new();
+    let mut rest = path;
+    while let [first, tail @ ..] = rest {
+        rest = tail;
+        match (first, tail) {
+            (b'%', [high, low, after @ ..]) if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => {
+                let digits = [*high, *low].map(char::from).iter().collect::<String>();
+                decoded.push(u8::from_str_radix(&digits, 16).unwrap());
+                rest = after;
+            }
+            _ => decoded.push(*first),
+        }
+    }
+    decoded
+}
+
+/// Servlet containers: from `;` to the next slash.
+fn drop_parameters(path: &[u8]) -> Vec<u8> {
+    let mut inside = false;
+    let keep = |byte: &&u8| {
+        inside = match **byte {
+            b';' => true,
+            b'/' => false,
+            _ => inside,
+        };
+        !inside
+    };
+    path.iter().filter(keep).copied().collect()
+}
+
+fn drop_parameters_and_resolve(path: &[u8]) -> Vec<u8> {
+    resolve(&drop_parameters(path))
+}
+
+/// nginx, Tomcat: merges slashes and resolves dot segments.
+fn resolve(path: &[u8]) -> Vec<u8> {
+    let mut resolved: Vec<&[u8]> = Vec::new();
+    for segment in path.split(|byte| *byte == b'/') {
+        match segment {
+            b"" | b"." => {}
+            b".." => drop(resolved.pop()),
+            other => resolved.push(other),
+        }
+    }
+    [b"/".to_vec(), resolved.join(&b'/')].concat()
+}
+
+/// Windows, Express: case does not matter.
+fn to_lower_case(path: &[u8]) -> Vec<u8> {
+    String::from_utf8_lossy(path).to_lowercase().into_bytes()
+}
+
+/// Windows: a program in front of the file system reads its separator.
+fn turn_backslashes(path: &[u8]) -> Vec<u8> {
+    path.iter().map(|byte| if *byte == b'\\' { b'/' } else { *byte }).collect()
+}
+
+/// A proxy that decodes and then asks the next one without encoding again.
+fn end_at_question_mark(path: &[u8]) -> Vec<u8> {
+    path.iter().take_while(|byte| !matches!(byte, b'?' | b'#')).copied().collect()
+}
+
+/// Windows: no name ends in a dot or a space.
+fn drop_ends(path: &[u8]) -> Vec<u8> {
+    let names: Vec<String> = path
+        .split(|byte| *byte == b'/')
+        .map(|name| String::from_utf8_lossy(name).into_owned())
+        .map(
+            |name| {
+                if matches!(name.as_str(), "." | "..") { name } else { name.trim_end_matches(['.', ' ']).to_owned() }
+            },
+        )
+        .collect();
+    names.join("/").into_bytes()
+}
+
+/// Compatibility normalisation, and a lenient decoder of UTF-8, for what can become ASCII.
+fn to_ascii(path: &[u8]) -> Vec<u8> {
+    let mut text = Vec::new();
+    let mut rest = path;
+    while let [first, tail @ ..] = rest {
+        rest = tail;
+        match (first, tail) {
+            // An overlong form: two bytes for what fits in one.
+            (0xc0 | 0xc1, [second @ 0x80..=0xbf, after @ ..]) => {
+                text.push((first << 6) | (second & 0x3f));
+                rest = after;
+            }
+            // U+FF01 to U+FF5E.
+            (0xef, [0xbc, third @ 0x81..=0xbf, after @ ..]) => {
+                text.push(third.wrapping_sub(0x60));
+                rest = after;
+            }
+            (0xef, [0xbd, third @ 0x80..=0x9e, after @ ..]) => {
+                text.push(third.wrapping_sub(0x20));
+                rest = after;
+            }
+            _ => text.push(*first),
+        }
+    }
+    text
+}
+
+#[test]
+fn the_back_ends_read_what_real_ones_do() {
+    let found = |path: &str| readings(path.as_bytes()).contains(b"/api/admin".as_slice());
+    for path in [
+        "/api/admin",
+        "/%2fapi/admin",
+        "/api/%2fadmin",
+        "/api/;x/admin",
+        "/api/%3b/admin",
+        "/api;x/admin",
+        "/api%2fadmin",
+        "/api%252fadmin",
+        "/%61pi/adm%69n",
+        "/api/x/..%2fadmin",
+        "/api/x/..;y/admin",
+        "/api%5cadmin",
+        "/API/Admin",
+        "/api./admin%20",
+        "/api/admin%3fx",
+        "/api%c0%afadmin",
+        "/api/%ef%bd%81dmin",
+        "/api%ef%bc%8fadmin",
+    ] {
+        assert!(found(path), "{path}");
+    }
+    for path in ["/api", "/api/adminx", "/api/x/admin", "/apiadmin", "/api/admin/x"] {
+        assert!(!found(path), "{path}");
+    }
+}

@@ -52,6 +52,8 @@ pub struct Config {
     pub resources: Vec<Resource>,
     /// What other paths get.
     pub default: DefaultAction,
+    /// Whether the endpoints are also at the root, where nothing else is configured.
+    pub default_endpoints: bool,
     /// Proxies in front of Envoy that append to `X-Forwarded-For`.
     pub trusted_proxies: u8,
 }
@@ -187,6 +189,7 @@ impl Compiler<'_> {
             provider: provider?,
             resources: resources?,
             default: document.default,
+            default_endpoints: document.default_endpoints,
             trusted_proxies: document.trusted_proxies,
         })
     }

@@ -40,10 +40,14 @@ pub async fn handle<P: Ports>(gateway: Rc<Gateway>, request: Request, ports: P) 
         // What such a path means to a back end is anybody's guess, so it is refused before any prefix is compared.
         return bad_request("the path is not in plain form", "ambiguous_path").into();
     };
-    let route = route(gateway.config(), &path);
-    if route.is_ours() && !is_own_authority(gateway.config(), &request) {
+    let config = gateway.config();
+    let is_own_host = || is_own_authority(config, &request);
+    let found = route(config, &path);
+    if found.is_ours() && !is_own_host() {
         return not_found("no gateway is served under this host name").into();
     }
+    let default = default_endpoint(config, &path).filter(|_| found == Route::Other && is_own_host());
+    let route = default.unwrap_or(found);
     let documents = gateway.documents();
     match route {
         Route::AuthorizationServerMetadata => document(&request, documents.authorization_server()).into(),
@@ -95,7 +99,9 @@ pub(crate) fn pass(gateway: &Gateway, target: &[u8], cookie: Option<&[u8]>) -> O
         return None;
     }
     let path = RoutePath::parse(target).ok()?;
-    (route(config, &path) == Route::Other).then(|| passed(gateway, cookie))
+    // Under which host name a default endpoint is asked for is the router's to see.
+    let is_other = route(config, &path) == Route::Other && default_endpoint(config, &path).is_none();
+    is_other.then(|| passed(gateway, cookie))
 }
 
 /// Whether a handler may ask for the [`Request::peer`] of a request to this target: reading it takes the host longer than
@@ -128,7 +134,7 @@ fn route(config: &Config, path: &RoutePath<'_>) -> Route {
         Some(b"/oauth/consent") => Route::Consent,
         Some(b"/oauth/callback") => Route::Callback,
         Some(b"/oauth/token") => Route::Token,
-        Some(REGISTER) => Route::Register,
+        Some(b"/oauth/register") => Route::Register,
         // OpenID Connect appends the well-known path to the issuer where RFC 8414 inserts it.
         Some(b"/.well-known/openid-configuration") => Route::AuthorizationServerMetadata,
         Some(b"/.well-known/jwks.json") => Route::Keys,
@@ -144,6 +150,19 @@ fn elsewhere(config: &Config, path: &RoutePath<'_>) -> Route {
         Ok(Some(index)) => Route::Resource(index),
         Ok(None) => Route::Other,
         Err(AmbiguousPrefix) => Route::Ambiguous,
+    }
+}
+
+/// The endpoints at the root of a host, where clients look that know no metadata: MCP 2025-03-26 has them as defaults at the
+/// origin of the MCP server's address, whatever the path of that or of the issuer. They are what those below `/oauth` are,
+/// under our own host names only, and give way to whatever else the configuration knows at such a path.
+fn default_endpoint(config: &Config, path: &RoutePath<'_>) -> Option<Route> {
+    match path.path() {
+        _ if !config.default_endpoints => None,
+        b"/authorize" => Some(Route::Authorize),
+        b"/token" => Some(Route::Token),
+        b"/register" => Some(Route::Register),
+        _ => None,
     }
 }
 
@@ -211,7 +230,8 @@ fn passed(gateway: &Gateway, cookie: Option<&[u8]>) -> Forward {
     }
 }
 
-const REGISTER: &[u8] = b"/oauth/register";
+/// What the paths of the registration endpoint end with, and hardly any other has in it.
+const REGISTER: &[u8] = b"/register";
 
 #[cfg(test)]
 #[path = "route_tests.rs"]

@@ -8,11 +8,16 @@ const NOW: u64 = 1_800_000_000;
 
 /// A gateway under `/auth` with two resources, or one that is the whole host.
 fn gateway(resources: &[(&str, &str)], issuer: &str, default: &str) -> Rc<Gateway> {
+    gateway_with(resources, issuer, default, json!({}))
+}
+
+/// The same with further settings.
+fn gateway_with(resources: &[(&str, &str)], issuer: &str, default: &str, more: serde_json::Value) -> Rc<Gateway> {
     let resources: Vec<_> = resources
         .iter()
         .map(|(uri, prefix)| json!({ "resource": uri, "match": { "prefix": prefix }, "kind": "mcp" }))
         .collect();
-    let document = json!({
+    let mut document = json!({
         "issuer": issuer,
         "signingKeys": [{ "inline": include_str!("../../protocol/testdata/keys/p256.pkcs8.pem") }],
         "secrets": [{ "inline": "a-development-secret-of-32-bytes-at-least" }],
@@ -25,6 +30,8 @@ fn gateway(resources: &[(&str, &str)], issuer: &str, default: &str) -> Rc<Gatewa
         "default": default,
         "development": true,
     });
+    let more = more.as_object().expect("settings").clone();
+    document.as_object_mut().expect("a document").extend(more);
     match Config::compile(document.to_string().as_bytes(), &|_| None) {
         Ok(Compiled::Ready(config)) => Rc::new(Gateway::new(*config, 7)),
         Ok(Compiled::Awaiting(_)) => panic!("no secret is the bridge's"),
@@ -67,6 +74,10 @@ fn response(gateway: &Rc<Gateway>, request: Request) -> Response {
 
 fn led(gateway: &Gateway, target: &str) -> Route {
     route(gateway.config(), &RoutePath::parse(target.as_bytes()).unwrap())
+}
+
+fn by_default(gateway: &Gateway, target: &str) -> Option<Route> {
+    default_endpoint(gateway.config(), &RoutePath::parse(target.as_bytes()).unwrap())
 }
 
 #[test]
@@ -363,6 +374,12 @@ fn nothing_is_passed_at_once_that_the_router_would_not_send_on_unprotected() {
         "/deep/er/x",
         "/deep%2fer",
         "/deep;x/er",
+        "/token",
+        "/token/",
+        "/token?x",
+        "/authorize",
+        "/register",
+        "/registers",
         "/oauth",
         "/oauth/token",
         "/oauth/other",
@@ -392,7 +409,7 @@ fn nothing_is_passed_at_once_that_the_router_would_not_send_on_unprotected() {
         }
         assert!(denying.pass(target.as_bytes(), None).is_none(), "{target}");
     }
-    assert_eq!(passed, 10);
+    assert_eq!(passed, 12);
     let of_everything = gateway(&[("https://gw.example/", "/")], "https://gw.example", "pass");
     assert!(of_everything.pass(b"/other", None).is_none());
 }
@@ -404,9 +421,105 @@ fn every_registration_is_known_to_ask_for_its_peer_and_no_call_to_a_resource_is(
     {
         assert!(led(&gateway, target) == Route::Register && asks_for_peer(target.as_bytes()), "{target}");
     }
+    assert_eq!(by_default(&at_root(), "/register"), Some(Route::Register));
+    assert!(asks_for_peer(b"/register") && asks_for_peer(b"/register?a=1"));
     // Another spelling is another path.
-    for target in ["/oauth/%72egister", "/mcp", "/mcp?a=1", "/", "", "/oauth/token"] {
+    for target in ["/oauth/%72egister", "/%72egister", "/mcp", "/mcp?a=1", "/", "", "/oauth/token", "/token"] {
         assert!(!asks_for_peer(target.as_bytes()), "{target}");
     }
     assert_ne!(led(&at_root(), "/oauth/%72egister"), Route::Register);
+    assert_eq!(by_default(&at_root(), "/%72egister"), None);
+}
+
+#[test]
+fn the_default_endpoints_are_at_the_root_whatever_the_path_of_the_issuer() {
+    for gateway in [at_root(), below_a_path()] {
+        for (target, expected) in [
+            ("/authorize", Some(Route::Authorize)),
+            ("/authorize?client_id=x", Some(Route::Authorize)),
+            ("/token", Some(Route::Token)),
+            ("/register", Some(Route::Register)),
+            ("/token/", None),
+            ("/token/x", None),
+            ("/Token", None),
+            ("/%74oken", None),
+            ("/token;x", None),
+            ("/consent", None),
+            ("/callback", None),
+            ("/auth/token", None),
+            ("/x/token", None),
+            ("/", None),
+        ] {
+            assert_eq!((led(&gateway, target), by_default(&gateway, target)), (Route::Other, expected), "{target}");
+        }
+    }
+}
+
+#[test]
+fn the_default_endpoints_answer_as_those_below_oauth() {
+    let asked = [("origin", "https://app.example"), ("access-control-request-method", "POST")];
+    for gateway in [at_root(), gateway(&[("https://gw.example/mcp", "/mcp")], "https://gw.example", "pass")] {
+        for name in ["/authorize", "/token", "/register"] {
+            for method in [Method::Get, Method::Head, Method::Post, Method::Options, Method::Other] {
+                for headers in [&[][..], &asked, &[("content-type", "application/json")]] {
+                    let [short, long] = ["", "/oauth"]
+                        .map(|base| response(&gateway, request(method, &format!("{base}{name}?client_id=x"), headers)));
+                    assert_eq!(short.status(), long.status(), "{method:?} {name}");
+                    assert_eq!(short.headers(), long.headers(), "{method:?} {name}");
+                    assert_eq!(short.body_bytes(), long.body_bytes(), "{method:?} {name}");
+                    assert_ne!(short.status(), 404, "{method:?} {name}");
+                }
+            }
+            assert!(gateway.pass(name.as_bytes(), None).is_none(), "{name}");
+        }
+    }
+}
+
+#[test]
+fn the_default_endpoints_give_way_to_a_resource() {
+    for (prefix, covered) in [
+        ("/", ["/authorize", "/token", "/register"].as_slice()),
+        ("/token", &["/token"]),
+        ("/register", &["/register"]),
+    ] {
+        let gateway = gateway(&[("https://gw.example", prefix)], "https://gw.example", "pass");
+        for target in ["/authorize", "/token", "/register"] {
+            let status = response(&gateway, request(Method::Post, target, &[])).status();
+            assert_eq!(status == 401, covered.contains(&target), "{prefix}: {target} {status}");
+        }
+    }
+    // One that could be the resource's is neither's.
+    let near = gateway(&[("https://gw.example", "/TOKEN")], "https://gw.example", "pass");
+    assert_eq!(response(&near, request(Method::Post, "/token", &[])).status(), 400);
+}
+
+#[test]
+fn the_default_endpoints_can_be_turned_off() {
+    let off = |default| {
+        let resources = [("https://gw.example/mcp", "/mcp")];
+        gateway_with(&resources, "https://gw.example", default, json!({ "defaultEndpoints": false }))
+    };
+    for target in ["/authorize", "/token", "/register"] {
+        assert_eq!(response(&off("deny"), request(Method::Post, target, &[])).status(), 404, "{target}");
+        assert!(off("pass").pass(target.as_bytes(), None).is_some(), "{target}");
+        assert!(matches!(answer(&off("pass"), request(Method::Post, target, &[])), Settled::Forward(_)), "{target}");
+    }
+    assert_eq!(response(&off("deny"), request(Method::Post, "/oauth/token", &[])).status(), 400);
+}
+
+#[test]
+fn the_default_endpoints_are_not_taken_from_other_hosts() {
+    let elsewhere = |target| Request {
+        authority: b"www.example".to_vec(),
+        ..request(Method::Post, target, &[("content-type", "application/x-www-form-urlencoded")])
+    };
+    let passing = gateway(&[("https://gw.example/mcp", "/mcp")], "https://gw.example", "pass");
+    for target in ["/authorize", "/token", "/register"] {
+        let Settled::Forward(forward) = answer(&passing, elsewhere(target)) else { panic!("{target}: answered") };
+        assert_eq!(forward.audit.audit().reason, "not_protected");
+        assert_eq!(response(&at_root(), elsewhere(target)).status(), 404, "{target}");
+    }
+    // A resource's host is ours, too.
+    let of_resource = Request { authority: b"api.example".to_vec(), ..elsewhere("/token") };
+    assert_eq!(response(&at_root(), of_resource).status(), 400);
 }

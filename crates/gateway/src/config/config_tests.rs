@@ -78,6 +78,7 @@ fn full() -> Value {
             },
         ],
         "default": "pass",
+        "defaultEndpoints": false,
         "trustedProxies": 2,
         "development": false,
     })
@@ -165,7 +166,8 @@ fn the_least_that_is_needed_gets_the_defaults() {
     assert_eq!((resource.prefix.as_str(), resource.scope_text.as_str()), ("/mcp", "openid"));
     assert!(resource.injector.is_none());
     assert_eq!(resource.metadata_url, "https://gateway.example/.well-known/oauth-protected-resource/mcp");
-    assert_eq!((config.default, config.trusted_proxies), (DefaultAction::Deny, 0));
+    assert_eq!((config.default, config.default_endpoints), (DefaultAction::Deny, true));
+    assert_eq!(config.trusted_proxies, 0);
 }
 
 #[test]
@@ -206,7 +208,8 @@ fn everything_that_is_written_is_taken() {
     assert_eq!(&*mcp.injector.as_ref().unwrap().header, "x-upstream-token");
     assert_eq!((mcp.kind, api.kind), (ResourceKind::Mcp, ResourceKind::Http));
     assert!(api.injector.is_none() && api.scopes.is_empty());
-    assert_eq!((config.default, config.trusted_proxies), (DefaultAction::Pass, 2));
+    assert_eq!((config.default, config.default_endpoints), (DefaultAction::Pass, false));
+    assert_eq!(config.trusted_proxies, 2);
 }
 
 #[test]

@@ -46,6 +46,13 @@ pub struct Document {
     /// What a path that no resource matches gets.
     #[cfg_attr(feature = "schema", schemars(default))]
     pub default: DefaultAction,
+    /// Whether `/authorize`, `/token` and `/register` at the root of the gateway's hosts (the issuer's and the resources') are
+    /// the same as below `<issuer>/oauth`. Clients that know no metadata look there, the default endpoints of MCP
+    /// 2025-03-26: the Python SDK, for one, refreshes a stored token at `/token`. A resource that such a path belongs to has
+    /// it, also one with the prefix `/`. With `default` set to `pass` these three paths do not reach the back end unless this
+    /// is `false`.
+    #[cfg_attr(feature = "schema", schemars(default = "default_endpoints"))]
+    pub default_endpoints: bool,
     /// How many proxies in front of Envoy append to `X-Forwarded-For`, for counting registrations by address. 0 takes the
     /// address that Envoy itself found, which is right wherever Envoy has `xff_num_trusted_hops`; any other number needs
     /// `use_remote_address: true`, or a client can choose its address.
@@ -330,6 +337,7 @@ impl Document {
         let upstream_providers = sections.list("upstreamProviders");
         let resources = sections.list("resources");
         let default = sections.or_default("default");
+        let default_endpoints = sections.optional("defaultEndpoints", default_endpoints);
         let trusted_proxies = sections.or_default("trustedProxies");
         let development = sections.or_default("development");
         sections.refuse_the_rest();
@@ -345,10 +353,15 @@ impl Document {
             upstream_providers: upstream_providers?,
             resources: resources?,
             default: default?,
+            default_endpoints: default_endpoints?,
             trusted_proxies: trusted_proxies?,
             development: development?,
         })
     }
+}
+
+fn default_endpoints() -> bool {
+    true
 }
 
 fn default_scopes() -> Vec<String> {

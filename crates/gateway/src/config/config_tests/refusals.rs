@@ -78,6 +78,7 @@ fn a_value_of_another_type_is_refused_where_it_stands() {
         ("/resources/0/kind", "resources[0].kind"),
         ("/resources/1/scopes", "resources[1].scopes"),
         ("/default", "default"),
+        ("/defaultEndpoints", "defaultEndpoints"),
         ("/trustedProxies", "trustedProxies"),
         ("/development", "development"),
     ] {
@@ -338,7 +339,7 @@ fn a_prefix_that_is_no_plain_path_or_is_ours_is_refused() {
         path(&problem_of(with(full(), "/resources/0/match/prefix", json!("/auth/oauth")))),
         "resources[0].match.prefix"
     );
-    for prefix in ["/oauthx", "/OAuth", "/well-known", "/.hidden", "/v1.2/mcp"] {
+    for prefix in ["/oauthx", "/OAuth", "/well-known", "/.hidden", "/v1.2/mcp", "/token"] {
         assert_eq!(problems(&with(minimal(), "/resources/0/match/prefix", json!(prefix))), [""; 0], "{prefix}");
     }
 }

@@ -79,6 +79,7 @@ fn a_secret_in_the_wrong_place_is_not_repeated() {
         "/resources/0/kind",
         "/resources/0/inject",
         "/default",
+        "/defaultEndpoints",
         "/trustedProxies",
         "/development",
     ] {

@@ -18,11 +18,37 @@ pub struct EnvoyLayout {
     pub clusters: Vec<(String, u16)>,
     /// Clusters by name, each one Unix socket.
     pub pipes: Vec<(String, PathBuf)>,
-    /// Path prefixes and the clusters behind them, first match first.
+    /// Path prefixes and the clusters behind them, first match first; `/` has every path.
     pub routes: Vec<(String, String)>,
     /// Where the access log goes.
     pub access_log: PathBuf,
 }
+
+/// Headers that name the path, the method or the host of a request once more. No back end may see a client's: some believe
+/// them rather than what the filter decided on.
+pub const REMOVED_HEADERS: [&str; 21] = [
+    "x-original-url",
+    "x-rewrite-url",
+    "x-original-uri",
+    "x-original-path",
+    "x-forwarded-uri",
+    "x-forwarded-path",
+    "x-forwarded-prefix",
+    "x-script-name",
+    "x-waws-unencoded-url",
+    "x-http-method-override",
+    "x-http-method",
+    "x-method-override",
+    "x-forwarded-method",
+    "x-original-method",
+    "forwarded",
+    "x-forwarded-host",
+    "x-forwarded-server",
+    "x-forwarded-port",
+    "x-forwarded-scheme",
+    "x-original-host",
+    "x-host",
+];
 
 impl EnvoyLayout {
     /// The bootstrap document. The admin port is 0: Envoy picks it and tells it by `--admin-address-path`.
@@ -68,7 +94,10 @@ impl EnvoyLayout {
             "common_http_protocol_options": { "headers_with_underscores_action": "REJECT_REQUEST", "idle_timeout": "3600s" },
             "stream_idle_timeout": "60s",
             "access_log": [self.access_log()],
-            "route_config": { "virtual_hosts": [{ "name": "all", "domains": ["*"], "routes": self.routes() }] },
+            "route_config": {
+                "request_headers_to_remove": REMOVED_HEADERS,
+                "virtual_hosts": [{ "name": "all", "domains": ["*"], "routes": self.routes() }],
+            },
             "http_filters": filters,
         })
     }
@@ -103,8 +132,9 @@ impl EnvoyLayout {
             .routes
             .iter()
             .map(|(prefix, cluster)| {
+                let by = if prefix == "/" { "prefix" } else { "path_separated_prefix" };
                 json!({
-                    "match": { "path_separated_prefix": prefix },
+                    "match": { by: prefix },
                     // An MCP server streams for as long as the session lasts.
                     "route": { "cluster": cluster, "timeout": "0s", "idle_timeout": "3600s" },
                 })

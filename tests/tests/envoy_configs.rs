@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use portcullis_tests::envoy::REMOVED_HEADERS;
 use portcullis_tests::place;
 use serde_json::{Value, json};
 
@@ -48,6 +49,19 @@ fn the_configurations_keep_secrets_out_of_their_files() {
         for leak in ["inline", "key_values", "BEGIN"] {
             assert!(!sample.contains(leak), "{file} contains {leak:?}");
         }
+    }
+}
+
+#[test]
+fn no_back_end_is_told_another_path_method_or_host() {
+    for file in [STANDALONE, STANDALONE_REDIS, KUBERNETES] {
+        let mut document = yaml(file);
+        let manager = &listener(&mut document)["filter_chains"][0]["filters"][0]["typed_config"];
+        assert_eq!(manager["route_config"]["request_headers_to_remove"], json!(REMOVED_HEADERS), "{file}");
+        let underscores = &manager["common_http_protocol_options"]["headers_with_underscores_action"];
+        assert_eq!(underscores, "REJECT_REQUEST", "{file}: a name with underscores would be another one");
+        // What tells paths apart has to reach the filter as it was sent.
+        assert_eq!(manager["path_with_escaped_slashes_action"], "KEEP_UNCHANGED", "{file}");
     }
 }
 

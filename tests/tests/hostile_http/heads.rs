@@ -1,5 +1,6 @@
 //! Request lines and headers.
 
+use portcullis_tests::envoy::REMOVED_HEADERS;
 use portcullis_tests::http::Request;
 use portcullis_tests::oauth_client::claims;
 
@@ -28,6 +29,26 @@ async fn header_bytes_that_are_no_text_harm_nobody_and_reach_the_back_end_as_the
         let reply = bed.get(&path).header("authorization", [token.as_bytes(), bytes].concat()).send().await;
         assert_challenged(bed, &reply, 400, "invalid_request", description, "bytes after a token");
         assert_unseen(bed, &path).await;
+    }
+    scene.assert_unharmed().await;
+}
+
+#[tokio::test]
+async fn a_back_end_is_told_no_other_path_method_or_host_than_the_request_has() {
+    let scene = scene().await;
+    let path = format!("/api/told-{}", unique());
+    let lies: String = REMOVED_HEADERS.iter().map(|name| format!("{name}: /api/admin\r\n")).collect();
+    let reply = exchange(&scene.bed, &scene.head("GET", &path, scene.bearer() + &lies)).await;
+    assert_eq!(reply.status(), 200, "{reply:?}");
+    let seen = scene.bed.recorded().await.into_iter().find(|request| request.path == path).expect("the call");
+    assert!(!seen.contains("/api/admin"), "{:?}", String::from_utf8_lossy(&seen.raw_head));
+    // Some back ends read these as the same names with dashes.
+    for name in REMOVED_HEADERS.iter().filter(|name| name.contains('-')) {
+        let lie = format!("{}: /api/admin\r\n", name.replace('-', "_"));
+        let path = format!("/api/told-{}", unique());
+        let reply = exchange(&scene.bed, &scene.head("GET", &path, scene.bearer() + &lie)).await;
+        assert_eq!(reply.status(), 400, "{name}: {reply:?}");
+        assert_unseen(&scene.bed, &path).await;
     }
     scene.assert_unharmed().await;
 }

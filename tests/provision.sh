@@ -21,6 +21,7 @@ has redis-server || wanted="$wanted redis-server"
 has redis-sentinel || wanted="$wanted redis-sentinel"
 has valgrind || wanted="$wanted valgrind"
 has openssl || wanted="$wanted openssl"
+has nginx || [ -x /usr/sbin/nginx ] || wanted="$wanted nginx-light"
 
 if [ -n "$wanted" ]; then
     has apt-get && [ "$(id -u)" = 0 ] || fail "missing:$wanted. Install them (as root, on Debian: apt-get install$wanted) and run again."

@@ -22,6 +22,7 @@ pub mod chaos;
 pub mod cut;
 pub mod envoy;
 pub mod http;
+pub mod nginx;
 pub mod oauth_client;
 pub mod place;
 pub mod process;

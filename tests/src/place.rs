@@ -55,6 +55,13 @@ pub fn envoy() -> PathBuf {
         .unwrap_or_else(|| venv.join("bin/envoy"))
 }
 
+/// nginx, which Debian puts where only root's path leads.
+#[must_use]
+pub fn nginx() -> PathBuf {
+    let debian = Path::new("/usr/sbin/nginx");
+    if debian.exists() { debian.to_path_buf() } else { PathBuf::from("nginx") }
+}
+
 /// The Python interpreter with the MCP client package.
 #[must_use]
 pub fn python() -> PathBuf {

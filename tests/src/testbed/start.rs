@@ -148,7 +148,8 @@ impl Builder {
         self
     }
 
-    /// Adds a route: a path prefix and its cluster (`recorder`, `mcp_backend` or one that was added).
+    /// Adds a route: a path prefix and its cluster (`recorder`, `mcp_backend` or one that was added). Those added come first,
+    /// and `/` has every path.
     #[must_use]
     pub fn route(mut self, prefix: &str, cluster: &str) -> Self {
         self.routes.push((prefix.to_owned(), cluster.to_owned()));

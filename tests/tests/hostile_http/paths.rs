@@ -21,6 +21,31 @@ async fn a_path_with_more_than_one_reading_is_refused_even_with_a_good_token() {
         format!("/api/{marker}%00"),
         format!("/api/{marker}#fragment"),
         format!("/nothing/..%2fapi/{marker}"),
+        format!("/%2fapi/{marker}"),
+        format!("/api/%2f{marker}"),
+        format!("/api%2f{marker}"),
+        format!("/api/{marker}%2f"),
+        format!("/api/%252f{marker}"),
+        format!("/api/%2561{marker}"),
+        format!("/api/;x/{marker}"),
+        format!("/api/{marker}/;x"),
+        format!("/api/%3b/{marker}"),
+        format!("/api;/{marker}"),
+        format!("/api%3bv=1/{marker}"),
+        format!("/api/%20/{marker}"),
+        format!("/api/.%20/{marker}"),
+        format!("/api./{marker}"),
+        format!("/api%20/{marker}"),
+        format!("/API/{marker}"),
+        format!("/Api/{marker}"),
+        format!("/api%3f{marker}"),
+        format!("/api%23{marker}"),
+        format!("/api%c0%af{marker}"),
+        format!("/api/%c0%ae%c0%ae/{marker}"),
+        format!("/api/{marker}%ff"),
+        format!("/%ef%bd%81pi/{marker}"),
+        format!("/api%ef%bc%8f{marker}"),
+        format!("/api/%u002f{marker}"),
     ] {
         let reply = exchange(&scene.bed, &scene.head("GET", &target, scene.bearer())).await;
         assert_eq!(reply.status(), 400, "{target}: {reply:?}");
@@ -79,7 +104,7 @@ async fn no_spelling_of_a_protected_path_gets_past_the_check() {
 #[tokio::test]
 async fn a_path_that_no_resource_covers_is_not_served() {
     let scene = scene().await;
-    for target in ["/", "/apix", "/ap", "/API", "/mcpx", "/.well-known/other", "/oauthx", "/favicon.ico"] {
+    for target in ["/", "/apix", "/ap", "/api.json", "/mcpx", "/.well-known/other", "/oauthx", "/favicon.ico"] {
         let reply = exchange(&scene.bed, &scene.head("GET", target, scene.bearer())).await;
         assert_eq!(reply.status(), 404, "{target}: {reply:?}");
         assert!(reply.0.contains("nothing is served at this path"), "{target}: {reply:?}");

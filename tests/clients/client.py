@@ -1,20 +1,23 @@
 """The official Python client against the gateway, as a program would use it, without a person.
 
-    python client.py http://127.0.0.1:8080/mcp [user]
+    python client.py http://127.0.0.1:8080/mcp [user [store]]
 
-Prints one line of JSON a step, and exits non-zero at the first that fails.
+Prints one line of JSON a step, and exits non-zero at the first that fails. With a store, a file, it keeps its tokens there;
+when it finds some, it makes one call with them and opens no browser.
 """
 
 import asyncio
 import json
+import pathlib
 import sys
+import time
 import urllib.parse
 
 import httpx2
 from mcp import Client
 from mcp.client.auth import OAuthClientProvider
 from mcp.client.streamable_http import streamable_http_client
-from mcp.shared.auth import AuthorizationCodeResult, OAuthClientMetadata
+from mcp.shared.auth import AuthorizationCodeResult, OAuthClientInformationFull, OAuthClientMetadata, OAuthToken
 
 from browser import log_in
 
@@ -26,22 +29,39 @@ def step(name: str, **details) -> None:
 
 
 class Held:
-    """Token storage in memory."""
+    """Token storage in memory, and in a file where there is one."""
 
     tokens = None
     client = None
+    expires_at = None
+
+    def __init__(self, file: pathlib.Path | None):
+        self.file = file
+        if file is not None and file.exists():
+            kept = json.loads(file.read_text())
+            self.tokens = OAuthToken.model_validate(kept["tokens"])
+            self.client = OAuthClientInformationFull.model_validate(kept["client"])
+            self.expires_at = kept["expires_at"]
+
+    def keep(self):
+        if self.file is not None and self.tokens is not None and self.client is not None:
+            tokens, client = (held.model_dump(mode="json") for held in (self.tokens, self.client))
+            self.file.write_text(json.dumps({"tokens": tokens, "client": client, "expires_at": self.expires_at}))
 
     async def get_tokens(self):
         return self.tokens
 
     async def set_tokens(self, tokens):
         self.tokens = tokens
+        self.expires_at = time.time() + tokens.expires_in
+        self.keep()
 
     async def get_client_info(self):
         return self.client
 
     async def set_client_info(self, client):
         self.client = client
+        self.keep()
 
 
 async def watch(response: httpx2.Response) -> None:
@@ -57,7 +77,7 @@ async def watch(response: httpx2.Response) -> None:
         step("registered", **told)
     elif path.endswith("/token"):
         grant = urllib.parse.parse_qs(response.request.content.decode())["grant_type"][0]
-        step("refreshed" if grant == "refresh_token" else "token", **told)
+        step("refreshed" if grant == "refresh_token" else "token", path=path, **told)
 
 
 async def echo(client: Client, message: str) -> None:
@@ -66,11 +86,13 @@ async def echo(client: Client, message: str) -> None:
     assert message in result.content[0].text, "the echo does not hold the message"
 
 
-async def main(server: str, user: str) -> None:
-    held = Held()
+async def main(server: str, user: str = "bob", store: str | None = None) -> None:
+    held = Held(pathlib.Path(store) if store else None)
+    returns = held.tokens is not None
     sent: dict[str, str] = {}
 
     async def open_browser(url: str) -> None:
+        assert not returns, "a browser for a client that has tokens"
         sent.update(await asyncio.to_thread(log_in, url, REDIRECT_URI, user))
         step("consent and login", user=user, iss=sent.get("iss"))
 
@@ -90,11 +112,16 @@ async def main(server: str, user: str) -> None:
         redirect_handler=open_browser,
         callback_handler=take_callback,
     )
+    # The library does not keep how long a token lives; a program that does tells it, as fastmcp.
+    provider.context.token_expiry_time = held.expires_at
     hooks = {"response": [watch]}
     async with httpx2.AsyncClient(auth=provider, event_hooks=hooks, timeout=30, trust_env=False) as web:
         async with Client(streamable_http_client(server, http_client=web)) as client:
             tools = (await client.list_tools()).tools
             step("connected", tools=len(tools))
+            if returns:
+                await echo(client, "hello from another process")
+                return
             await echo(client, "hello from Python")
             # A token past its time makes the library refresh before its next request.
             before = held.tokens
@@ -104,4 +131,4 @@ async def main(server: str, user: str) -> None:
     step("done", access_token=held.tokens.access_token, first_access_token=before.access_token)
 
 
-asyncio.run(main(sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else "bob"))
+asyncio.run(main(*sys.argv[1:]))

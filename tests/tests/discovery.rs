@@ -67,6 +67,10 @@ async fn an_issuer_with_a_path_is_found_by_inserting_and_by_appending() {
     assert_eq!(bed.get("/tenants/a/.well-known/jwks.json").send().await.status, 200);
     let elsewhere = bed.post("/oauth/token").form(&[("grant_type", "password")]).send().await;
     assert_error(&elsewhere, 404, "invalid_request", "nothing is served at this path", "not below the issuer");
+    let by_default = bed.post("/token").form(&[("grant_type", "password")]).send().await;
+    assert_eq!(by_default.json()["error"], "unsupported_grant_type", "the default endpoint is at the origin");
+    let nowhere = bed.post("/tenants/a/token").form(&[("grant_type", "password")]).send().await;
+    assert_error(&nowhere, 404, "invalid_request", "nothing is served at this path", "not below the issuer");
     let closed = bed.post("/tenants/a/oauth/register").json(&json!({})).send().await;
     assert_error(&closed, 404, "invalid_request", "dynamic client registration is turned off here", "registration");
     bed.assert_healthy().await;
@@ -185,6 +189,8 @@ async fn scripts_of_any_origin_may_read_documents_and_refusals_and_never_with_co
         ("/.well-known/jwks.json", "GET", "GET"),
         ("/oauth/token", "POST", "POST"),
         ("/oauth/register", "POST", "POST"),
+        ("/token", "POST", "POST"),
+        ("/register", "POST", "POST"),
         ("/mcp", "POST", "GET, HEAD, POST, PUT, PATCH, DELETE"),
         ("/api/preflight", "DELETE", "GET, HEAD, POST, PUT, PATCH, DELETE"),
     ] {

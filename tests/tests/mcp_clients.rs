@@ -1,6 +1,7 @@
 //! The official clients and the official conformance suite go through the whole of it: refused, discovery, registration,
 //! consent, login, token, tool call, refresh, tool call. Two workers, so that no step relies on reaching the same one.
 
+use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -46,6 +47,31 @@ async fn the_python_client_logs_in_calls_a_tool_and_refreshes() {
     let bed = testbed().await;
     let client = place::in_tests("clients/client.py");
     check_client(bed, &place::python(), &client, "bob").await;
+}
+
+#[tokio::test]
+async fn the_python_client_in_a_new_process_refreshes_what_it_has_stored_without_a_browser() {
+    let bed = testbed().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = folder.path().join("tokens.json");
+    let arguments = [&bed.resource(), "carol", store.to_str().expect("a path")];
+    let client = place::in_tests("clients/client.py");
+    let stored = || serde_json::from_slice::<Value>(&fs::read(&store).expect("a store")).expect("JSON");
+    run(&place::python(), &client, &arguments).await;
+    // Twice: what it stored after the first refresh is as good.
+    for _ in 0..2 {
+        let mut before = stored();
+        before["expires_at"] = 1.into();
+        fs::write(&store, before.to_string()).expect("written");
+        let steps = run(&place::python(), &client, &arguments).await;
+        let told: Vec<_> = steps.iter().map(|step| (step["step"].as_str(), step["status"].as_u64())).collect();
+        assert_eq!(told, [(Some("refreshed"), Some(200)), (Some("connected"), None), (Some("tool call"), None)]);
+        // It has asked for no metadata, and so goes where MCP 2025-03-26 has the token endpoint.
+        assert_eq!(steps[0]["path"], "/token");
+        let tokens = [&before, &stored()].map(|store| store["tokens"]["refresh_token"].clone());
+        assert_ne!(tokens[0], tokens[1]);
+    }
+    bed.assert_healthy().await;
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ mod callback;
 mod clocks;
 mod consent;
 mod costs;
+mod default_endpoints;
 mod keys;
 mod login;
 mod outages;

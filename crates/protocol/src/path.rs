@@ -10,7 +10,7 @@ mod reading;
 use std::borrow::Cow;
 use std::fmt;
 
-pub(crate) use self::reading::{check_decoded, percent_decode};
+pub(crate) use self::reading::{check_decoded, has_escape, percent_decode};
 
 /// A request target in origin form whose path every back end splits into the same segments.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -62,6 +62,7 @@ fn a_hostile_uri_is_not_registered() {
         ("https://a.example/a/%2e%2E/cb", RedirectError::BadPath),
         ("https://a.example/a/..%2fcb", RedirectError::BadPath),
         ("https://a.example/a/%252e%252e/cb", RedirectError::BadPath),
+        ("https://a.example/%25zz/%252e%252e/cb", RedirectError::BadPath),
         ("https://a.example/a%5c..%5ccb", RedirectError::BadPath),
         ("https://a.example/cb%00", RedirectError::BadPath),
         ("https://a.example/cb%0d%0a", RedirectError::BadPath),

@@ -8,7 +8,7 @@ use std::fmt::Display;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
-use crate::path::{PathError, check_decoded, percent_decode};
+use crate::path::{PathError, check_decoded, has_escape, percent_decode};
 
 /// The parts of a hierarchical URI; scheme and host in lower case, the rest as written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,6 +97,8 @@ fn check_path(path: &str) -> Result<(), UriError> {
     single_meaning(&decoded)?;
     match percent_decode(&decoded) {
         Some(twice) => single_meaning(&twice),
+        // Some decoders leave what is malformed and go on with the rest.
+        None if has_escape(&decoded) => Err(UriError::BadPath),
         None => Ok(()),
     }
 }

@@ -1,5 +1,5 @@
-//! What back ends make of a path, written as they do it: step by step on the whole text, with none of the code that is
-//! tested.
+//! What back ends make of a path, written as they do it: step by step on the whole text, without any of the code that
+//! is tested.
 
 use std::collections::BTreeSet;
 

@@ -55,16 +55,16 @@ fn decoded_and_folded(path: &[u8]) -> Result<Vec<u8>, PathError> {
         return Err(PathError::ControlByte);
     }
     let folded = if text.is_ascii() { decoded } else { fold(text).into_bytes() };
-    if folded.windows(3).any(is_escape) { Err(PathError::EncodedTwice) } else { Ok(folded) }
+    if has_escape(&folded) { Err(PathError::EncodedTwice) } else { Ok(folded) }
 }
 
-/// Whether a decoder makes another byte of this: `%2f`, or in Microsoft's dialect the beginning of `%u002f`.
-fn is_escape(three: &[u8]) -> bool {
-    match three {
+/// Whether a decoder makes another byte of some of these: `%2f`, or in Microsoft's dialect the beginning of `%u002f`.
+pub(crate) fn has_escape(decoded: &[u8]) -> bool {
+    decoded.windows(3).any(|three| match three {
         [b'%', b'u' | b'U', digit] => digit.is_ascii_hexdigit(),
         [b'%', high, low] => high.is_ascii_hexdigit() && low.is_ascii_hexdigit(),
         _ => false,
-    }
+    })
 }
 
 /// Replaces characters that some back ends read as others: in ASCII where it is what they stand for, by case or by

@@ -144,7 +144,7 @@ fn route(config: &Config, path: &RoutePath<'_>) -> Route {
     }
 }
 
-/// A path that is none of ours: the resource with the longest prefix that it lies under has it.
+/// A path that is not the gateway's own: the resource with the longest prefix that it lies under has it.
 fn elsewhere(config: &Config, path: &RoutePath<'_>) -> Route {
     match path.longest_prefix(config.resources.iter().map(|resource| resource.prefix.as_str())) {
         Ok(Some(index)) => Route::Resource(index),

@@ -115,6 +115,11 @@ impl Fault {
         }
     }
 
+    /// Whether it says that the connection leads to a replica. Nothing was written then.
+    pub(crate) fn tells_of_a_replica(self) -> bool {
+        matches!(self, Self::ReadOnly | Self::NotMaster | Self::MasterDown)
+    }
+
     /// What the caller is told. Everything that is no word about the record is "unavailable": a caller must never take
     /// trouble with the store for an absent record.
     pub(crate) fn refusal(self) -> RefusalCause {

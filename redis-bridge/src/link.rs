@@ -5,9 +5,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
+use redis::io::tcp::TcpSettings;
+use redis::io::tcp::socket2::TcpKeepalive;
 use redis::{
-    AsyncConnectionConfig, Client, ClientTlsConfig, ConnectionAddr, IntoConnectionInfo, ProtocolVersion,
-    RedisConnectionInfo, RedisError, RedisResult, TlsCertificates, Value,
+    AsyncConnectionConfig, Client, ClientTlsConfig, ConnectionAddr, IntoConnectionInfo, ProtocolVersion, PushInfo,
+    PushKind, RedisConnectionInfo, RedisError, RedisResult, TlsCertificates, Value,
 };
 
 use crate::config::{Endpoint, Redis, Tls, User};
@@ -57,10 +59,25 @@ impl Dialer {
 
     /// Connects and signs in.
     pub(crate) async fn connect(&self, endpoint: &Endpoint) -> Result<MultiplexedConnection, Fault> {
+        self.connect_noticing(endpoint, || ()).await
+    }
+
+    /// Connects and signs in. `closed` is called when the server, or something on the way, closes the connection.
+    pub(crate) async fn connect_noticing(
+        &self,
+        endpoint: &Endpoint,
+        closed: impl Fn() + Send + Sync + 'static,
+    ) -> Result<MultiplexedConnection, Fault> {
         let client = self.client(endpoint).map_err(|error| Fault::of(&error))?;
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(self.dial))
-            .set_response_timeout(Some(self.answer));
+            .set_response_timeout(Some(self.answer))
+            .set_push_sender(move |push: PushInfo| {
+                if push.kind == PushKind::Disconnection {
+                    closed();
+                }
+                Ok::<_, ()>(())
+            });
         let connected = client.get_multiplexed_async_connection_with_config(&config);
         // Signing in is part of connecting: a server that takes the connection and then says nothing is not reached.
         let connected = tokio::time::timeout(self.dial, connected).await.map_err(|_| Fault::TimedOut)?;
@@ -105,7 +122,8 @@ impl Dialer {
         }
         let (host, port) = (endpoint.host.clone(), endpoint.port);
         let Some(tls) = &self.tls else {
-            return Client::open(ConnectionAddr::Tcp(host, port).into_connection_info()?.set_redis_settings(settings));
+            let addr = ConnectionAddr::Tcp(host, port).into_connection_info()?;
+            return Client::open(addr.set_redis_settings(settings).set_tcp_settings(tcp()));
         };
         let addr = ConnectionAddr::TcpTls { host, port, insecure: tls.insecure, tls_params: None };
         let client_tls = tls
@@ -113,8 +131,15 @@ impl Dialer {
             .as_ref()
             .map(|(cert, key)| ClientTlsConfig { client_cert: cert.clone(), client_key: key.to_vec() });
         let certificates = TlsCertificates { client_tls, root_cert: tls.ca.clone() };
-        Client::build_with_tls(addr.into_connection_info()?.set_redis_settings(settings), certificates)
+        let addr = addr.into_connection_info()?.set_redis_settings(settings).set_tcp_settings(tcp());
+        Client::build_with_tls(addr, certificates)
     }
+}
+
+/// The kernel watches too: it keeps an idle connection known on its way, and gives up one whose other end is gone.
+fn tcp() -> TcpSettings {
+    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE_INTERVAL);
+    TcpSettings::default().set_keepalive(keepalive).set_user_timeout(UNACKNOWLEDGED)
 }
 
 /// Asks a server what it is. HELLO is open to every user and names the role in its answer; ROLE and INFO are not granted.
@@ -148,5 +173,11 @@ fn text(value: &Value) -> Option<&str> {
 }
 
 const ENDPOINTS: usize = 64;
+
+/// Without traffic for so long, a connection is probed.
+const KEEPALIVE: Duration = Duration::from_secs(10);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
+/// A connection whose probes or data are not acknowledged for so long is closed.
+const UNACKNOWLEDGED: Duration = Duration::from_secs(20);
 
 const SENTINEL_TIMEOUT: Duration = Duration::from_millis(500);

@@ -1,31 +1,32 @@
 //! The connections to one master: one that many commands share, and a few that durable writes have to themselves.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use redis::aio::MultiplexedConnection;
-use tokio::sync::{Semaphore, watch};
+use futures_util::future::join_all;
+use tokio::sync::{Mutex as Turns, Semaphore, watch};
+use tokio::time::{Instant, timeout};
 
 use crate::config::Endpoint;
+use crate::connection::{Connection, Server};
 use crate::fault::Fault;
 use crate::followers::Followers;
-use crate::link::Dialer;
+use crate::pool::{Lease, Pool};
 use crate::script::Script;
 
 /// A server that said it is the master when it was connected to.
 pub(crate) struct Master {
-    /// Where it is.
-    pub(crate) endpoint: Endpoint,
-    dialer: Dialer,
-    shared: MultiplexedConnection,
-    /// Connections that no durable write uses now.
-    idle: Mutex<Vec<MultiplexedConnection>>,
-    /// WAIT holds up its whole connection, so that each has one user at a time; this bounds how many there are.
+    /// Where it is, and how it is connected to.
+    pub(crate) server: Server,
+    shared: Mutex<Connection>,
+    /// Held while the shared connection is replaced, which is tried once for all who wait; the last failure to.
+    replacing: Turns<Option<(Instant, Fault)>>,
+    /// WAIT holds up its whole connection, so each durable write has one to itself.
+    pool: Pool,
+    /// Bounds how many of those there are.
     durable: Semaphore,
     followers: Arc<Followers>,
     retired: watch::Sender<bool>,
-    /// A connection broke; it does not come back by itself, whatever the server says on another.
-    broken: AtomicBool,
 }
 
 /// A durable write was done; whether the replicas have it.
@@ -43,6 +44,8 @@ pub(crate) enum Confirmed {
 pub(crate) enum Undone {
     /// Something is wrong.
     Fault(Fault),
+    /// Its connection was closed, for this fault; whether it was done is unknown.
+    Closed(Fault),
     /// MOVED: another server of the cluster has the slot. Nothing was done.
     Moved(Endpoint),
 }
@@ -55,22 +58,15 @@ impl From<Fault> for Undone {
 
 impl Master {
     /// Takes over a connection to a server that said it is the master, and has these replicas.
-    pub(crate) fn new(
-        endpoint: Endpoint,
-        dialer: Dialer,
-        shared: MultiplexedConnection,
-        followers: Arc<Followers>,
-    ) -> Self {
-        let (idle, durable) = (Mutex::new(Vec::new()), Semaphore::new(DURABLE_CONNECTIONS));
+    pub(crate) fn new(server: Server, shared: Connection, followers: Arc<Followers>) -> Self {
         Self {
-            endpoint,
-            dialer,
-            shared,
-            idle,
-            durable,
+            server,
+            shared: Mutex::new(shared),
+            replacing: Turns::default(),
+            pool: Pool::default(),
+            durable: Semaphore::new(DURABLE_CONNECTIONS),
             followers,
             retired: watch::Sender::new(false),
-            broken: AtomicBool::new(false),
         }
     }
 
@@ -78,7 +74,7 @@ impl Master {
     /// would go on writing to a deposed master for as long as it sees no error.
     pub(crate) fn retire(&self) {
         self.retired.send_replace(true);
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.pool.clear();
     }
 
     /// Takes note of how many replicas are connected to it.
@@ -86,22 +82,77 @@ impl Master {
         self.followers.connected(count);
     }
 
-    /// Whether a connection broke, so that all must be made anew.
-    pub(crate) fn is_broken(&self) -> bool {
-        self.broken.load(Ordering::Relaxed)
+    /// Whether the connection that carries most of the work left its last question or operation without an answer.
+    pub(crate) fn is_silent(&self) -> bool {
+        self.current().is_silent()
+    }
+
+    /// Asks on each connection whether it still leads to the master; those that do not say so are closed.
+    pub(crate) async fn ask_connections(&self) {
+        let mut connections = self.pool.connections();
+        connections.push(self.current());
+        join_all(connections.iter().map(Connection::ask)).await;
+    }
+
+    /// The connection that commands share, replaced by a new one where it was closed.
+    pub(crate) async fn shared(&self) -> Result<Connection, Fault> {
+        let current = self.current();
+        if !current.is_closed() {
+            return Ok(current);
+        }
+        let asked = Instant::now();
+        let mut failure = self.replacing.lock().await;
+        let current = self.current();
+        if !current.is_closed() {
+            return Ok(current);
+        }
+        if let Some((_, fault)) = failure.filter(|(at, _)| *at >= asked) {
+            return Err(fault);
+        }
+        match timeout(REPLACE, self.server.open()).await.unwrap_or(Err(Fault::TimedOut)) {
+            Ok(replacement) => {
+                *self.shared.lock().unwrap_or_else(PoisonError::into_inner) = replacement.clone();
+                Ok(replacement)
+            }
+            Err(fault) => {
+                *failure = Some((Instant::now(), fault));
+                Err(fault)
+            }
+        }
+    }
+
+    fn current(&self) -> Connection {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Runs one command.
     pub(crate) async fn command(&self, command: &redis::Cmd) -> Result<redis::Value, Undone> {
-        let mut connection = self.shared.clone();
-        self.unless_retired(async { command.query_async(&mut connection).await.map_err(|error| self.undone(&error)) })
-            .await
+        self.unless_retired(async {
+            let mut tries = Tries::default();
+            loop {
+                let connection = self.shared().await?;
+                let done = connection.query(command).await.map_err(|error| self.undone(&error));
+                if tries.is_last(&done) {
+                    return done;
+                }
+            }
+        })
+        .await
     }
 
     /// Runs a script.
     pub(crate) async fn script(&self, script: Script, names: &[String], args: &[Vec<u8>]) -> Result<Vec<u8>, Undone> {
-        let mut connection = self.shared.clone();
-        self.unless_retired(self.run(&mut connection, script, names, args)).await
+        self.unless_retired(async {
+            let mut tries = Tries::default();
+            loop {
+                let connection = self.shared().await?;
+                let done = self.run(&connection, script, names, args).await;
+                if tries.is_last(&done) {
+                    return done;
+                }
+            }
+        })
+        .await
     }
 
     /// Runs a script and waits until the replicas have what it wrote.
@@ -113,35 +164,52 @@ impl Master {
     ) -> Result<(Vec<u8>, Confirmed), Undone> {
         let _permit = self.durable.acquire().await.map_err(|_| Fault::Retired)?;
         self.unless_retired(async {
-            let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-            let mut connection = match idle {
-                Some(connection) => connection,
-                None => self.dialer.connect(&self.endpoint).await?,
-            };
-            let answer = self.run(&mut connection, script, names, args).await?;
-            let question = self.followers.question();
-            let wait = redis::cmd("WAIT").arg(question.replicas).arg(question.patience.as_millis()).to_owned();
-            let waited = wait.query_async::<u64>(&mut connection).await;
-            // The write is done: whatever went wrong after it is no reason to say that it was not.
-            let confirmed = match waited {
-                Ok(count) if self.followers.suffice(count) => Confirmed::Yes,
-                Ok(_) => Confirmed::No,
-                Err(error) => {
-                    self.fault(&error);
-                    return Ok((answer, Confirmed::No));
+            let mut tries = Tries::default();
+            loop {
+                // The second time a new one: what closed one connection may have closed the free ones as well.
+                let free = if tries.is_second { None } else { self.pool.take() };
+                let connection = match free {
+                    Some(connection) => connection,
+                    None => self.pool.add(self.server.open().await?),
+                };
+                let done = self.run_and_wait(connection, script, names, args).await;
+                if tries.is_last(&done) {
+                    return done;
                 }
-            };
-            // Only now: a connection that was left in the middle of something is dropped.
-            self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
-            Ok((answer, confirmed))
+            }
         })
         .await
+    }
+
+    async fn run_and_wait(
+        &self,
+        connection: Lease<'_>,
+        script: Script,
+        names: &[String],
+        args: &[Vec<u8>],
+    ) -> Result<(Vec<u8>, Confirmed), Undone> {
+        let answer = self.run(&connection, script, names, args).await?;
+        let question = self.followers.question();
+        let wait = redis::cmd("WAIT").arg(question.replicas).arg(question.patience.as_millis()).to_owned();
+        let confirmed = match connection.query::<u64>(&wait).await {
+            Ok(count) => {
+                connection.give_back();
+                if self.followers.suffice(count) { Confirmed::Yes } else { Confirmed::No }
+            }
+            Err(error) => match self.undone(&error) {
+                // Once more: the script remembers its answer, and WAIT then waits for the first try's write as well.
+                closed @ Undone::Closed(_) => return Err(closed),
+                // The write is done: whatever went wrong after it is no reason to say that it was not.
+                Undone::Fault(_) | Undone::Moved(_) => Confirmed::No,
+            },
+        };
+        Ok((answer, confirmed))
     }
 
     /// By its digest, and whole where the server does not know it: SCRIPT LOAD is not granted.
     async fn run(
         &self,
-        connection: &mut MultiplexedConnection,
+        connection: &Connection,
         script: Script,
         names: &[String],
         args: &[Vec<u8>],
@@ -149,29 +217,23 @@ impl Master {
         let call = |command: &str, script: &str| {
             redis::cmd(command).arg(script).arg(names.len()).arg(names).arg(args).to_owned()
         };
-        let known = call("EVALSHA", script.digest()).query_async(connection).await;
+        let known = connection.query(&call("EVALSHA", script.digest())).await;
         let answer = match known {
-            Err(error) if Fault::of(&error) == Fault::NoScript => {
-                call("EVAL", script.text()).query_async(connection).await
-            }
+            Err(error) if Fault::of(&error) == Fault::NoScript => connection.query(&call("EVAL", script.text())).await,
             Ok(_) | Err(_) => known,
         };
         answer.map_err(|error| self.undone(&error))
     }
 
     /// The server's own words name keys and commands, never values; they are of use to whoever looks for the cause.
-    fn fault(&self, error: &redis::RedisError) -> Fault {
-        let fault = Fault::of(error);
-        if fault == Fault::Unreachable {
-            self.broken.store(true, Ordering::Relaxed);
-        }
-        tracing::debug!(address = %self.endpoint, fault = fault.name(), code = error.code(), "redis refused a command");
-        fault
-    }
-
     fn undone(&self, error: &redis::RedisError) -> Undone {
-        let fault = self.fault(error);
-        match error.redirect_node().and_then(|(address, _)| redirection(address, &self.endpoint)) {
+        let fault = Fault::of(error);
+        let address = &self.server.endpoint;
+        tracing::debug!(%address, fault = fault.name(), code = error.code(), "redis refused a command");
+        if fault == Fault::Unreachable || (fault.tells_of_a_replica() && !self.server.takes_replicas) {
+            return Undone::Closed(fault);
+        }
+        match error.redirect_node().and_then(|(to, _)| redirection(to, address)) {
             Some(endpoint) if fault == Fault::Moved => Undone::Moved(endpoint),
             Some(_) | None => Undone::Fault(fault),
         }
@@ -184,6 +246,22 @@ impl Master {
             _ = retired.wait_for(|retired| *retired) => Err(Fault::Retired.into()),
             done = work => done,
         }
+    }
+}
+
+/// Tries of one operation: what is lost with its connection is tried once more, on a new one. Whether it was done the
+/// first time does not matter: a read changes nothing, and a script finds the answer that it stored, in one step with
+/// what it changed, under the operation's idempotency key.
+#[derive(Default)]
+struct Tries {
+    is_second: bool,
+}
+
+impl Tries {
+    /// Takes note of one try; returns `true` if there is no other.
+    fn is_last<T>(&mut self, done: &Result<T, Undone>) -> bool {
+        let is_second = std::mem::replace(&mut self.is_second, true);
+        is_second || !matches!(done, Err(Undone::Closed(_)))
     }
 }
 
@@ -200,6 +278,8 @@ fn redirection(address: &str, asked: &Endpoint) -> Option<Endpoint> {
 }
 
 const DURABLE_CONNECTIONS: usize = 32;
+/// How long a closed connection may take to be replaced, before its operations are refused.
+const REPLACE: Duration = Duration::from_millis(500);
 
 #[cfg(test)]
 mod tests {

@@ -105,7 +105,7 @@ impl Masters {
     async fn outcome<T>(&self, way: &mut Way<'_>, done: Result<T, Undone>) -> Option<Result<T, Fault>> {
         let moved_to = match done {
             Ok(done) => return Some(Ok(done)),
-            Err(Undone::Fault(fault)) => {
+            Err(Undone::Fault(fault) | Undone::Closed(fault)) => {
                 if fault.asks_for_the_master() {
                     way.node().nudge.notify_one();
                 }
@@ -125,12 +125,12 @@ impl Masters {
     /// How they are. Asks nobody.
     pub(crate) fn condition(&self) -> Condition {
         let standings = self.standings();
-        let usable: Vec<&Standing> = standings.iter().filter(|standing| standing.master.is_some()).collect();
+        let usable: Vec<&Standing> = standings.iter().filter(|standing| standing.is_answering()).collect();
         let up = !usable.is_empty();
         let known = if up { usable } else { standings.iter().collect() };
         let refused = known.iter().any(|standing| matches!(standing.waiting, Waiting::Refused(_)));
         let replicated = known.iter().all(|standing| standing.waiting == Waiting::Replica);
-        let trouble = standings.iter().find_map(|standing| standing.trouble.clone());
+        let trouble = standings.iter().find_map(Standing::trouble);
         let waiting = known.iter().find_map(|standing| match &standing.waiting {
             Waiting::Replica => None,
             Waiting::Master(reason) | Waiting::Refused(reason) => Some(reason.clone()),

@@ -15,6 +15,7 @@ pub(crate) struct Metrics {
     times: Mutex<BTreeMap<&'static str, Times>>,
     faults: Mutex<BTreeMap<Fault, u64>>,
     refused_connections: Mutex<BTreeMap<&'static str, u64>>,
+    lost_connections: Mutex<BTreeMap<&'static str, u64>>,
     fetches: Mutex<BTreeMap<&'static str, u64>>,
     /// Records that were there and could not be read as one.
     pub(crate) corrupt: Count,
@@ -75,7 +76,7 @@ struct Times {
 
 /// What is not counted but known when the metrics are asked for.
 pub(crate) struct Known {
-    /// Whether there is a master.
+    /// Whether there is a master that answers.
     pub(crate) up: bool,
     /// Whether durable writes wait for a replica.
     pub(crate) replicated: bool,
@@ -104,6 +105,11 @@ impl Metrics {
     /// Counts a connection that was not taken.
     pub(crate) fn refused_connection(&self, why: &'static str) -> u64 {
         add(&mut locked(&self.refused_connections), why)
+    }
+
+    /// Counts a connection to Redis that is used no more.
+    pub(crate) fn lost_connection(&self, why: &'static str) {
+        add(&mut locked(&self.lost_connections), why);
     }
 
     /// Counts a document that was asked for.
@@ -135,6 +141,10 @@ impl Metrics {
         for (why, count) in locked(&self.refused_connections).iter() {
             page.line("refused_connections_total", &format!("reason=\"{why}\""), *count);
         }
+        page.family("redis_lost_connections_total", "counter", "Connections to Redis that were given up, by reason.");
+        for (why, count) in locked(&self.lost_connections).iter() {
+            page.line("redis_lost_connections_total", &format!("reason=\"{why}\""), *count);
+        }
         page.family("fetches_total", "counter", "Documents asked for, by outcome.");
         for (outcome, count) in locked(&self.fetches).iter() {
             page.line("fetches_total", &format!("outcome=\"{outcome}\""), *count);
@@ -151,7 +161,7 @@ impl Metrics {
         page.one("connections", "gauge", "Connections now.", self.connections.now());
         page.one("in_flight", "gauge", "Operations now.", self.in_flight.now());
         page.one("queued", "gauge", "Operations that wait for their turn now.", self.queued.now());
-        page.one("redis_up", "gauge", "Whether there is a master.", u64::from(known.up));
+        page.one("redis_up", "gauge", "Whether there is a master that answers.", u64::from(known.up));
         let help = "Whether durable writes wait for a replica.";
         page.one("durability_replicated", "gauge", help, u64::from(known.replicated));
         page.0
@@ -214,6 +224,7 @@ mod tests {
         metrics.request("get", "overloaded", Duration::from_secs(9));
         assert_eq!((metrics.fault(Fault::ReadOnly), metrics.fault(Fault::ReadOnly)), (0, 1));
         metrics.refused_connection("foreign user");
+        metrics.lost_connection("silent");
         let held = metrics.in_flight.hold();
         let page = metrics.text(&Known { up: true, replicated: false });
         for line in [
@@ -224,6 +235,7 @@ mod tests {
             "portcullis_bridge_request_seconds_bucket{verb=\"get\",le=\"+Inf\"} 2",
             "portcullis_bridge_redis_faults_total{kind=\"readonly\"} 2",
             "portcullis_bridge_refused_connections_total{reason=\"foreign user\"} 1",
+            "portcullis_bridge_redis_lost_connections_total{reason=\"silent\"} 1",
             "portcullis_bridge_in_flight 1",
             "portcullis_bridge_redis_up 1",
             "portcullis_bridge_durability_replicated 0",

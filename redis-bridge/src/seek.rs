@@ -5,17 +5,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use redis::aio::MultiplexedConnection;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout};
 
 use crate::config::{DurabilityMode, Endpoint, Place, Redis};
+use crate::connection::Server;
 use crate::fault::Fault;
 use crate::followers::Followers;
-use crate::link::{Dialer, is_master, replicas};
+use crate::link::{Dialer, is_master};
 use crate::master::Master;
 use crate::metrics::Metrics;
+use crate::questions::{Questions, Said};
 use crate::sentinel::{addresses, ask, listen};
 
 /// What is known of Redis now.
@@ -31,6 +33,20 @@ pub(crate) struct Standing {
     pub(crate) looked: bool,
 }
 
+impl Standing {
+    /// Whether there is a master, and its answers reach the bridge.
+    pub(crate) fn is_answering(&self) -> bool {
+        self.master.as_ref().is_some_and(|master| !master.is_silent())
+    }
+
+    /// Returns what is wrong, if anything is.
+    pub(crate) fn trouble(&self) -> Option<String> {
+        let silent = self.master.as_ref().filter(|master| master.is_silent());
+        let silent = silent.map(|master| format!("redis at {}: a connection does not answer", master.server.endpoint));
+        silent.or_else(|| self.trouble.clone())
+    }
+}
+
 /// What a durable write waits for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Waiting {
@@ -40,17 +56,6 @@ pub(crate) enum Waiting {
     Master(String),
     /// Nothing is served, for this reason: the configuration asks for replicas and there can be none.
     Refused(String),
-}
-
-/// What a server says of itself.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Said {
-    /// It is the master, and has so many replicas.
-    Master { replicas: u64 },
-    /// It is the master, and may not be asked about replicas.
-    Denied,
-    /// It is a replica.
-    Replica,
 }
 
 /// Looks for the master for as long as the bridge runs.
@@ -66,8 +71,7 @@ pub(crate) struct Seeker {
     /// A sentinel has announced a failover.
     announced: Arc<Notify>,
     links: BTreeMap<Endpoint, MultiplexedConnection>,
-    /// A connection to the master that never writes, for questions about it.
-    questions: Option<MultiplexedConnection>,
+    questions: Questions,
     last: Option<Endpoint>,
     /// Shared by the servers of a cluster.
     replica_seen: Arc<AtomicBool>,
@@ -78,9 +82,6 @@ pub(crate) struct Seeker {
     replicas: u64,
     /// Those of the last master that was found. A connection that broke must not make a missed replica forgotten.
     followers: Option<(Endpoint, Arc<Followers>)>,
-    denied: bool,
-    /// Questions since WAIT was denied.
-    since_denied: u32,
 }
 
 impl Seeker {
@@ -101,7 +102,7 @@ impl Seeker {
     ) -> Self {
         let place = Place::Standalone(endpoint.clone());
         let seeker = Self::to(place, dialer.clone(), dialer.clone(), mode, Arc::clone(metrics), nudge);
-        Self { replica_seen, takes_replicas: true, ..seeker }
+        Self { replica_seen, questions: Questions::new(dialer.clone(), true), takes_replicas: true, ..seeker }
     }
 
     fn to(
@@ -117,6 +118,7 @@ impl Seeker {
         Self {
             place,
             mode,
+            questions: Questions::new(masters.clone(), false),
             masters,
             sentinels,
             metrics,
@@ -125,15 +127,12 @@ impl Seeker {
             hint: Arc::default(),
             announced: Arc::default(),
             links: BTreeMap::new(),
-            questions: None,
             last: None,
             replica_seen: Arc::default(),
             takes_replicas: false,
             is_replica: false,
             replicas: 0,
             followers: None,
-            denied: false,
-            since_denied: 0,
         }
     }
 
@@ -172,7 +171,7 @@ impl Seeker {
         let silent = candidates.is_empty();
         let mut trouble = "no sentinel knows a master".to_owned();
         for endpoint in candidates {
-            if let Some(master) = current.as_ref().filter(|master| master.endpoint == endpoint) {
+            if let Some(master) = current.as_ref().filter(|master| master.server.endpoint == endpoint) {
                 match self.still(master).await {
                     Ok(()) => return self.publish(Some(Arc::clone(master)), None),
                     Err(fault) => {
@@ -201,7 +200,7 @@ impl Seeker {
         // Sentinels that are all away are no reason to leave a master that still says it is one.
         if let Some(master) = current {
             if silent && self.still(&master).await.is_ok() {
-                tracing::debug!(address = %master.endpoint, "no sentinel answers; the known redis master is kept");
+                tracing::debug!(address = %master.server.endpoint, "no sentinel answers; the known redis master is kept");
                 return self.publish(Some(master), None);
             }
             master.retire();
@@ -270,12 +269,12 @@ impl Seeker {
         let reason = match (self.mode, self.replica_seen.load(Ordering::Relaxed)) {
             (DurabilityMode::Async, _) => return Waiting::Master("durability: async".to_owned()),
             // A grant that was taken away is no lost replica: there is nothing to wait with.
-            _ if self.denied => "the ACL user may not call WAIT (grant it with +WAIT)",
+            _ if self.questions.is_denied() => "the ACL user may not call WAIT (grant it with +WAIT)",
             // Once seen, for good: a master that was cut off from its replicas is just the one whose writes get lost.
             (_, true) => return Waiting::Replica,
             // Nothing is written to it while it is one, and it may be none the next moment.
             _ if self.is_replica => return Waiting::Replica,
-            (_, false) if self.questions.is_none() => "no master was asked yet",
+            (_, false) if !self.questions.has_connected() => "no master was asked yet",
             (_, false) => "the master has no replica",
         };
         if self.mode == DurabilityMode::Replicated {
@@ -286,21 +285,22 @@ impl Seeker {
     }
 
     async fn connect(&mut self, endpoint: &Endpoint) -> Result<Master, Fault> {
-        self.questions = None;
-        let mut questions = self.masters.connect(endpoint).await?;
-        let is_master = timeout(QUESTION, is_master(&mut questions)).await.map_err(|_| Fault::TimedOut)??;
-        if !is_master && !self.takes_replicas {
-            return Err(Fault::NotMaster);
-        }
-        let shared = self.masters.connect(endpoint).await?;
-        self.questions = Some(questions);
-        self.denied = false;
+        self.questions.turn_to(endpoint).await?;
+        let server = Server {
+            endpoint: endpoint.clone(),
+            dialer: self.masters.clone(),
+            takes_replicas: self.takes_replicas,
+            metrics: Arc::clone(&self.metrics),
+        };
+        let shared = server.open().await?;
         // At once, since after a failover the former master is left only when the new one is found.
-        self.question(0, Duration::ZERO).await?;
+        let said = self.questions.ask(0, Duration::ZERO).await?;
+        self.note(said);
         if self.replicas == 0 && self.mode != DurabilityMode::Async && !self.replica_seen.load(Ordering::Relaxed) {
             // What would be concluded now is that there is none, and it may only be late to confirm.
             let patience = if self.mode == DurabilityMode::Replicated { FIRST_CONFIRM } else { CONFIRM };
-            self.question(1, patience).await?;
+            let said = self.questions.ask(1, patience).await?;
+            self.note(said);
         }
         let followers = match self.followers.take() {
             Some((known, followers)) if known == *endpoint => followers,
@@ -308,46 +308,25 @@ impl Seeker {
         };
         followers.connected(self.replicas);
         self.followers = Some((endpoint.clone(), Arc::clone(&followers)));
-        Ok(Master::new(endpoint.clone(), self.masters.clone(), shared, followers))
+        Ok(Master::new(server, shared, followers))
     }
 
-    /// Whether a master that was found is one still, and all its connections are whole.
+    /// Whether a master that was found is one still. Every connection to it is asked, and the shared one replaced where
+    /// it is closed: what counts is whether operations reach the master.
     async fn still(&mut self, master: &Master) -> Result<(), Fault> {
-        if master.is_broken() {
-            return Err(Fault::Unreachable);
-        }
-        // Only those that happen to be in step: one that has just come back and goes again would hold up every write.
-        self.question(0, Duration::ZERO).await?;
+        let (said, ()) = join(self.questions.ask_again(&master.server.endpoint), master.ask_connections()).await;
+        self.note(said?);
+        master.shared().await?;
         master.has_replicas(self.replicas);
         Ok(())
     }
 
-    /// Asks the master whether it is one, and how many replicas have confirmed once so many have, or after `patience`.
-    async fn question(&mut self, sought: u64, patience: Duration) -> Result<(), Fault> {
-        let Some(connection) = self.questions.as_mut() else { return Err(Fault::Unreachable) };
-        // A grant can come later, but the server logs what it denies: not every second.
-        self.since_denied = if self.denied { self.since_denied.saturating_add(1) % ASK_AGAIN } else { 0 };
-        let (denied, takes_replicas) = (self.since_denied > 0, self.takes_replicas);
-        let asked = timeout(QUESTION, async {
-            if !is_master(connection).await? {
-                return if takes_replicas { Ok(Said::Replica) } else { Err(Fault::NotMaster) };
-            }
-            if denied {
-                return Ok(Said::Denied);
-            }
-            match replicas(connection, sought, patience).await {
-                Ok(count) => Ok(Said::Master { replicas: count }),
-                Err(Fault::NotPermitted) => Ok(Said::Denied),
-                Err(fault) => Err(fault),
-            }
-        });
-        let said = asked.await.map_err(|_| Fault::TimedOut)??;
-        (self.is_replica, self.denied) = (said == Said::Replica, said == Said::Denied);
+    fn note(&mut self, said: Said) {
+        self.is_replica = said == Said::Replica;
         self.replicas = if let Said::Master { replicas } = said { replicas } else { 0 };
         if self.replicas > 0 {
             self.replica_seen.store(true, Ordering::Relaxed);
         }
-        Ok(())
     }
 
     /// Where the master may be, the likeliest first: what a sentinel has just announced, then what most of them say.
@@ -428,4 +407,3 @@ const CONFIRM: Duration = Duration::from_millis(100);
 /// The same where nothing is served without one.
 const FIRST_CONFIRM: Duration = Duration::from_millis(600);
 const HINT: Duration = Duration::from_secs(3);
-const ASK_AGAIN: u32 = 30;

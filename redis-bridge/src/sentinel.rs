@@ -42,27 +42,41 @@ pub(crate) async fn ask(
     Ok((link, said.map(|(host, port)| Endpoint { host, port })))
 }
 
-/// Hears a sentinel's announcements of this master's moves. Ends when the sentinel can be heard no more.
+/// Hears a sentinel's announcements of this master's moves. Ends when the sentinel can be heard no more: it is asked
+/// for them again every second, because a silent connection may be one that was forgotten on its way.
 pub(crate) async fn listen(dialer: &Dialer, sentinel: &Endpoint, name: &str, announced: impl Fn(Endpoint)) {
     let Ok(client) = dialer.client(sentinel) else { return };
-    let Ok(Ok(mut channel)) = timeout(dialer.timeout(), client.get_async_pubsub()).await else { return };
-    if !matches!(timeout(dialer.timeout(), channel.subscribe("+switch-master")).await, Ok(Ok(()))) {
-        return;
-    }
-    let mut messages = channel.on_message();
-    while let Some(message) = messages.next().await {
-        let Ok(text) = message.get_payload::<String>() else { continue };
-        let words: Vec<&str> = text.split(' ').collect();
-        if let [of, _, _, host, port] = words.as_slice()
-            && *of == name
-            && let Ok(port) = port.parse()
+    let Ok(Ok(channel)) = timeout(dialer.timeout(), client.get_async_pubsub()).await else { return };
+    let (mut subscriptions, messages) = channel.split();
+    let subscribed = async {
+        while let Ok(Ok(())) = timeout(QUESTION, subscriptions.subscribe(CHANNEL)).await {
+            tokio::time::sleep(SUBSCRIBE_AGAIN).await;
+        }
+    };
+    let heard = messages.for_each(|message| {
+        if let Ok(text) = message.get_payload::<String>()
+            && let Some(endpoint) = announcement(&text, name)
         {
-            let endpoint = Endpoint { host: (*host).to_owned(), port };
             tracing::info!(%sentinel, to = %endpoint, "redis sentinel announces a failover");
             announced(endpoint);
         }
+        std::future::ready(())
+    });
+    tokio::select! {
+        () = subscribed => {}
+        () = heard => {}
     }
 }
 
+/// Where the master of this name has moved to: `NAME OLD-HOST OLD-PORT HOST PORT`.
+fn announcement(text: &str, name: &str) -> Option<Endpoint> {
+    let words: Vec<&str> = text.split(' ').collect();
+    let [of, _, _, host, port] = words.as_slice() else { return None };
+    let port = port.parse().ok().filter(|_| *of == name)?;
+    Some(Endpoint { host: (*host).to_owned(), port })
+}
+
+const CHANNEL: &str = "+switch-master";
+const SUBSCRIBE_AGAIN: Duration = Duration::from_secs(1);
 const QUESTION: Duration = Duration::from_secs(1);
 const SENTINELS: usize = 16;

@@ -1,12 +1,12 @@
 //! A TCP relay between loopback ports that can fail as a network does: cut (connections reset, new ones refused) or cut
-//! silently (connections stay open and nothing comes through), and healed again. With several targets it shares the
-//! connections out among them.
+//! silently (connections stay open and nothing comes through), and healed again; or it forgets the connections that are
+//! open, as a firewall does, and relays new ones. With several targets it shares the connections out among them.
 //!
 //! Each runs on a thread and a runtime of its own, as the recorder does.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -21,6 +21,7 @@ pub struct Relay {
     port: u16,
     targets: Arc<Mutex<Vec<u16>>>,
     state: watch::Sender<State>,
+    lost: Arc<Lost>,
     _stop: oneshot::Sender<()>,
     // Bound and never listening: keeps the port ours while connections to it are refused.
     _reservation: Socket,
@@ -31,6 +32,13 @@ enum State {
     Open,
     Cut,
     Silent,
+}
+
+/// How many times the connections of then lost something for good.
+#[derive(Debug, Default)]
+struct Lost {
+    both_ways: AtomicU64,
+    answers: AtomicU64,
 }
 
 impl Relay {
@@ -76,6 +84,17 @@ impl Relay {
         self.state.send_replace(State::Silent);
     }
 
+    /// Forgets the connections that are open now: they stay open and lose every byte both ways. New ones are relayed.
+    pub fn forget(&self) {
+        self.lost.both_ways.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Loses every byte that the targets send from now on over the connections that are open now. What is sent to the
+    /// targets arrives, and new connections are relayed.
+    pub fn lose_answers(&self) {
+        self.lost.answers.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Relays again. A connection that lost bytes cannot go on, so it is reset.
     pub fn heal(&self) {
         self.state.send_replace(State::Open);
@@ -85,7 +104,9 @@ impl Relay {
         let targets = Arc::new(Mutex::new(Vec::new()));
         let (state, seen) = watch::channel(State::Open);
         let (stop, stopped) = oneshot::channel();
-        let service = Service { targets: Arc::clone(&targets), next: Arc::default(), state: seen };
+        let lost: Arc<Lost> = Arc::default();
+        let service =
+            Service { targets: Arc::clone(&targets), next: Arc::default(), state: seen, lost: Arc::clone(&lost) };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         // Listening before the thread runs: who knows the port may connect at once.
         let listener = listen(&runtime, port)?;
@@ -97,7 +118,7 @@ impl Relay {
                 }
             });
         })?;
-        Ok(Self { port, targets, state, _stop: stop, _reservation: reservation })
+        Ok(Self { port, targets, state, lost, _stop: stop, _reservation: reservation })
     }
 }
 
@@ -106,6 +127,7 @@ struct Service {
     targets: Arc<Mutex<Vec<u16>>>,
     next: Arc<AtomicUsize>,
     state: watch::Receiver<State>,
+    lost: Arc<Lost>,
 }
 
 impl Service {
@@ -151,10 +173,14 @@ impl Service {
         let (mut from_server, mut to_server) = server.into_split();
         let lost = AtomicBool::new(false);
         let (seen, mut turns) = (self.state.clone(), self.state.clone());
+        let Lost { both_ways, answers } = &*self.lost;
+        let (forgets, silences) = (both_ways.load(Ordering::Relaxed), answers.load(Ordering::Relaxed));
+        let is_silent = || *seen.borrow() == State::Silent || both_ways.load(Ordering::Relaxed) != forgets;
+        let is_mute = || is_silent() || answers.load(Ordering::Relaxed) != silences;
         let both = async {
             tokio::try_join!(
-                pump(&mut from_client, &mut to_server, &seen, &lost),
-                pump(&mut from_server, &mut to_client, &seen, &lost)
+                pump(&mut from_client, &mut to_server, is_silent, &lost),
+                pump(&mut from_server, &mut to_client, is_mute, &lost)
             )
         };
         tokio::select! {
@@ -182,17 +208,17 @@ impl Service {
     }
 }
 
-/// Moves bytes one way until their end; while the relay is silent, both bytes and the end are lost.
+/// Moves bytes one way until their end; while they are to be lost, both bytes and the end are.
 async fn pump(
     from: &mut OwnedReadHalf,
     to: &mut OwnedWriteHalf,
-    state: &watch::Receiver<State>,
+    loses: impl Fn() -> bool,
     lost: &AtomicBool,
 ) -> io::Result<()> {
     let mut piece = vec![0; 64 * 1024];
     loop {
         let read = from.read(&mut piece).await;
-        if *state.borrow() == State::Silent {
+        if loses() {
             lost.store(true, Ordering::Relaxed);
             if !matches!(read, Ok(1..)) {
                 std::future::pending::<()>().await;
@@ -306,6 +332,25 @@ mod tests {
             assert_eq!(stream.read(&mut [0; 8]).unwrap_err().kind(), io::ErrorKind::ConnectionReset);
         }
         assert!(answer(&mut unused).starts_with("HTTP/1.1 200"), "it lost nothing, so it goes on");
+    }
+
+    #[test]
+    fn a_relay_forgets_the_open_connections_alone() {
+        let (recorder, relay) = (Recorder::start().unwrap(), Relay::start().unwrap());
+        relay.lead_to(&[recorder.port()]);
+        let mut open = connect(&relay);
+        assert!(answer(&mut open).starts_with("HTTP/1.1 200"));
+        relay.forget();
+        open.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+        assert_eq!(answer(&mut open), "");
+        assert_eq!(recorder.recorded().len(), 1);
+        let mut late = connect(&relay);
+        assert!(answer(&mut late).starts_with("HTTP/1.1 200"));
+        relay.lose_answers();
+        late.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+        assert_eq!(answer(&mut late), "");
+        assert_eq!(recorder.recorded().len(), 3, "what is sent arrives");
+        assert!(answer(&mut connect(&relay)).starts_with("HTTP/1.1 200"));
     }
 
     fn connect(relay: &Relay) -> TcpStream {

@@ -10,6 +10,7 @@ use portcullis_storage_api::{Key, Kind, Ttl};
 
 use crate::client::{Client, fresh, space};
 use portcullis_tests::bridge::{Bridge, check};
+use portcullis_tests::cut::Relay;
 use portcullis_tests::redis::{LEAST_ACL, RedisServer, acl_with_wait, cli, standalone, until};
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -93,9 +94,21 @@ async fn one_of_two_replicas_is_missed_for_as_long_as_it_may_be_the_next_master(
 
 #[tokio::test]
 async fn a_replica_is_missed_also_after_the_masters_connections_broke() {
-    let (server, mut replicas, bridge, client) = with_two_replicas().await;
+    let relay = Relay::start().unwrap();
+    let server = RedisServer::start(&acl_with_wait(), &[]);
+    relay.lead_to(&[server.port]);
+    let mut replicas = [(); 2].map(|()| RedisServer::replica_of(server.port, &acl_with_wait()));
+    let bridge = Bridge::start(&standalone(relay.port()), "durability: replicated");
+    let client = Client::new(&bridge.socket, true);
+    durably(&client, &durable_put(fresh())).await;
     replicas[0].process.kill();
-    cli(server.port, &["CLIENT", "KILL", "TYPE", "normal"]);
+    // First the connections alone, then the master as well, as far as the bridge can see.
+    cli(server.port, &["CLIENT", "KILL", "USER", "toolhive-auth"]);
+    let request = durable_put(fresh());
+    assert_eq!(client.call::<_, PutAnswer>(Verb::Put, &request).await, Err(RefusalCause::NotDurable));
+    relay.cut();
+    until("the master is lost", || bridge.log().contains("redis master lost"));
+    relay.heal();
     until("the bridge has connected again", || bridge.log().contains("redis master connected again"));
     let request = durable_put(fresh());
     assert_eq!(client.call::<_, PutAnswer>(Verb::Put, &request).await, Err(RefusalCause::NotDurable));

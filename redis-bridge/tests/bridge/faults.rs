@@ -20,6 +20,9 @@ struct Script {
     eval: String,
 }
 
+/// Instead of an answer: the connection is closed.
+const CLOSE: &str = "close";
+
 /// A server that answers by script and remembers what it was asked.
 struct Scripted {
     port: u16,
@@ -74,6 +77,9 @@ fn serve(stream: TcpStream, script: &Mutex<Script>, asked: &Mutex<Vec<String>>) 
             _ => "-NOPERM this user has no permissions\r\n".to_owned(),
         };
         asked.lock().unwrap().push(command);
+        if answer == CLOSE {
+            return;
+        }
         if writer.write_all(answer.as_bytes()).is_err() {
             return;
         }
@@ -198,19 +204,29 @@ fn a_server_that_takes_no_connection_is_named_with_its_reason() {
 }
 
 #[tokio::test]
-async fn a_single_connection_that_breaks_is_made_anew() {
-    let server = RedisServer::start(LEAST_ACL, &[]);
-    let bridge = Bridge::start(&standalone(server.port), "");
+async fn an_operation_is_tried_twice_where_its_connection_is_closed_and_not_a_third_time() {
+    let server = Scripted::start();
+    let bridge = Bridge::start(&server.redis(), "");
     let client = Client::new(&bridge.socket, false);
-    let get = Get { space: space(), key: key() };
-    let _: GetAnswer = client.call(Verb::Get, &get).await.unwrap();
-    let clients = cli(server.port, &["CLIENT", "LIST"]);
-    let used = clients.lines().find(|line| line.contains("cmd=get ")).unwrap();
-    let id = used.strip_prefix("id=").unwrap().split(' ').next().unwrap();
-    assert_eq!(cli(server.port, &["CLIENT", "KILL", "ID", id]), "1");
-    assert_eq!(client.call::<_, GetAnswer>(Verb::Get, &get).await, Err(RefusalCause::Unavailable));
-    until("the log says so", || bridge.log().contains("redis master connected again"));
-    let _: GetAnswer = client.call(Verb::Get, &get).await.unwrap();
+    server.change(|script| CLOSE.clone_into(&mut script.evalsha));
+    assert_eq!(client.call::<_, PutAnswer>(Verb::Put, &put()).await, Err(RefusalCause::Unavailable));
+    assert_eq!(server.count("EVALSHA"), 2);
+    assert_eq!(bridge.metric("portcullis_bridge_redis_faults_total{kind=\"unreachable\"}"), 1);
+    // What Redis refuses is not tried again.
+    server.change(|script| script.evalsha = "-BUSY Redis is busy running a script.\r\n".to_owned());
+    assert_eq!(client.call::<_, PutAnswer>(Verb::Put, &put()).await, Err(RefusalCause::Unavailable));
+    assert_eq!(server.count("EVALSHA"), 3);
+}
+
+#[tokio::test]
+async fn a_silent_operation_on_a_connection_that_answers_is_not_tried_again() {
+    let server = Scripted::start();
+    let bridge = Bridge::start(&server.redis(), "limits: { deadline: 1500ms }");
+    let client = Client::new(&bridge.socket, false);
+    server.change(|script| script.evalsha = String::new());
+    assert_eq!(client.call::<_, PutAnswer>(Verb::Put, &put()).await, Err(RefusalCause::Unavailable));
+    assert_eq!(server.count("EVALSHA"), 1);
+    assert_eq!(bridge.metric("portcullis_bridge_redis_lost_connections_total{reason=\"silent\"}"), 0);
 }
 
 #[tokio::test]

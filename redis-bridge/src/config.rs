@@ -5,6 +5,7 @@ mod fetch;
 mod listen;
 mod raw;
 mod secrets;
+mod tree;
 
 pub use fetch::{Domains, Fetch, Network};
 
@@ -20,6 +21,7 @@ use zeroize::Zeroizing;
 pub(crate) use listen::is_uri;
 pub use listen::{Caller, Listen, Right, Spaces, TcpListen, UnixListen};
 use raw::{Raw, RawCluster, RawRedis, RawReference, RawSentinel, RawTls, RawUser};
+use tree::Node;
 
 /// A configuration that can be served.
 #[derive(Debug)]
@@ -163,12 +165,12 @@ pub struct Limits {
     pub idle: Duration,
 }
 
-/// One fault of a configuration.
+/// One fault of a configuration. It repeats nothing of what is written there, which may be a secret in a wrong place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// Where, as a path of field names.
+    /// Where, as a path of field names that the configuration has; a place in the file where there is no such path.
     pub path: String,
-    /// What is wrong there.
+    /// What is expected there.
     pub what: String,
 }
 
@@ -196,23 +198,11 @@ impl Config {
 
 /// Reads what is written, and notes what is unknown.
 fn parse<'a>(text: &str, environment: &'a BTreeMap<String, String>) -> Result<(Raw, Reader<'a>), Vec<Problem>> {
-    let mut file: serde_json::Value = raw::yaml(text).map_err(|error| vec![problem("(file)", error.to_string())])?;
-    raw::lay_over(&mut file, environment.iter().map(|(name, text)| (name.clone(), text.clone())));
-    let mut problems = Vec::new();
-    let mut track = serde_path_to_error::Track::new();
-    let unknown = &mut |path: serde_ignored::Path<'_>| {
-        problems.push(problem(&path.to_string().replace(".?", ""), "unknown field"))
-    };
-    let parsed = Raw::deserialize(serde_ignored::Deserializer::new(
-        serde_path_to_error::Deserializer::new(&file, &mut track),
-        unknown,
-    ));
-    match parsed {
-        Ok(raw) => Ok((raw, Reader { environment, problems })),
-        Err(error) => {
-            problems.push(problem(&track.path().to_string(), error.to_string()));
-            Err(problems)
-        }
+    let mut file = Node::of_file(text).map_err(|problem| vec![problem])?;
+    raw::lay_over(&mut file, environment);
+    match file.read() {
+        (Some(raw), problems) => Ok((raw, Reader { environment, problems })),
+        (None, problems) => Err(problems),
     }
 }
 
@@ -357,8 +347,10 @@ impl Reader<'_> {
     }
 
     fn secret(&mut self, reference: &RawReference, path: &str) -> Option<String> {
-        let found = self.environment.get(&reference.env).filter(|text| !text.is_empty()).cloned();
-        self.known(found, path, &format!("the environment has no {}", reference.env))
+        // A Kubernetes Secret often ends with the newline of the editor that it was written in.
+        let found = self.environment.get(&reference.env).map(|text| text.strip_suffix('\n').unwrap_or(text));
+        let found = found.filter(|text| !text.is_empty()).map(str::to_owned);
+        self.known(found, path, "the environment has no variable of this name, or an empty one")
     }
 
     fn tls(&mut self, raw: &RawTls, path: &str) -> Option<Tls> {
@@ -382,7 +374,7 @@ impl Reader<'_> {
         match std::fs::read(file) {
             Ok(bytes) => Some(bytes),
             Err(error) => {
-                self.problem(path, format!("{file} cannot be read: {error}"));
+                self.problem(path, format!("the file cannot be read: {error}"));
                 None
             }
         }
@@ -413,7 +405,9 @@ fn parse_endpoint(text: &str, default_port: u16) -> Option<Endpoint> {
             None => (text, default_port),
         },
     };
-    let fits = (1..=253).contains(&host.len()) && host.bytes().all(|byte| byte.is_ascii_graphic()) && port != 0;
+    // A name or an address, and nothing of a URL: what stands before an @ is not for the log.
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:%".contains(&byte);
+    let fits = (1..=253).contains(&host.len()) && host.bytes().all(allowed) && port != 0;
     fits.then(|| Endpoint { host: host.to_owned(), port })
 }
 

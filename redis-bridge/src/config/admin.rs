@@ -117,7 +117,7 @@ admin:
         let expected = ["admin.aclUserConfig.password", "admin.aclUserConfig.password", "admin.gatewaySecrets[0]"];
         assert_eq!(problems(TEXT)[..1], expected[..1]);
         assert!(problems(TEXT).contains(&expected[2].to_owned()));
-        assert_eq!(problems(&TEXT.replace("namespace", "space")).first().map(String::as_str), Some("admin.space"));
+        assert_eq!(problems(&TEXT.replace("namespace", "space")).first().map(String::as_str), Some("admin"));
     }
 
     #[test]

@@ -1,3 +1,4 @@
+use super::admin::AdminConfig;
 use super::*;
 
 fn environment(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
@@ -73,9 +74,9 @@ limits: { connections: 0 }
 "#,
     );
     let expected = [
-        "colour",
-        "listen.group",
-        "redis.tls.verify",
+        "(file)",
+        "listen",
+        "redis.tls",
         "listen.unix",
         "listen.mode",
         "keyPrefix",
@@ -85,7 +86,7 @@ limits: { connections: 0 }
         "redis.aclUserConfig.password",
         "metrics.listen",
         "secretsDir",
-        "fetch.redirects",
+        "fetch",
         "fetch.allowedPorts",
         "fetch.allowedDomains",
         "fetch.allowAddresses",
@@ -151,8 +152,211 @@ fn the_environment_lays_over_the_file() {
     assert_eq!((config.limits.in_flight, config.durability), (9, DurabilityMode::Async));
     let misspelt = environment(&[("PORTCULLIS_BRIDGE__LISTEM__MODE", "0600")]);
     let found = Config::read("listen: { unix: /b }\nredis: { addr: a }", &misspelt).unwrap_err();
-    assert_eq!(found[0].path, "listem");
+    assert_eq!(found[0].to_string(), "(file): unknown field; is it listen?");
 }
+
+#[test]
+fn a_field_that_takes_text_takes_any_text() {
+    let variables = environment(&[
+        ("PORTCULLIS_BRIDGE__KEY_PREFIX", "thv:auth:"),
+        ("PORTCULLIS_BRIDGE__LISTEN__MODE", "0640"),
+        ("PORTCULLIS_BRIDGE__REDIS__SENTINEL_CONFIG__MASTER_NAME", "1e3"),
+        ("PORTCULLIS_BRIDGE__METRICS__LISTEN", "[::1]:9464"),
+    ]);
+    let text = "listen: { unix: /b }\nredis: { sentinelConfig: { masterName: m, sentinelAddrs: [s] } }";
+    let config = Config::read(text, &variables).unwrap();
+    assert_eq!((config.key_prefix.as_str(), config.metrics.unwrap().to_string().as_str()), ("thv:auth:", "[::1]:9464"));
+    let Listen::Unix(listen) = config.listen else { panic!("no Unix socket") };
+    assert_eq!(listen.mode, 0o640);
+    let Place::Sentinel { master_name, .. } = config.redis.place else { panic!("no sentinels") };
+    assert_eq!(master_name, "1e3");
+
+    for (written, meant) in [("0660", "0660"), ("1_000", "1_000"), ("0x1F", "0x1F"), ("true", "true"), ("1.50", "1.50")]
+    {
+        let text = format!(
+            "listen: {{ unix: /b, mode: 0600 }}\nredis:\n  sentinelConfig:\n    sentinelAddrs: [s]\n    masterName: {written}\n"
+        );
+        let config = read(&text).unwrap();
+        let Place::Sentinel { master_name, .. } = config.redis.place else { panic!("no sentinels") };
+        assert_eq!(master_name, meant);
+        let Listen::Unix(listen) = config.listen else { panic!("no Unix socket") };
+        assert_eq!(listen.mode, 0o600);
+    }
+    // Quotes are YAML's, and what is no text stays what it is.
+    let quoted = environment(&[("PORTCULLIS_BRIDGE__KEY_PREFIX", "\"quoted\"")]);
+    assert_eq!(Config::read("listen: { unix: /b }\nredis: { addr: a }", &quoted).unwrap().key_prefix, "quoted:");
+    assert_eq!(problems("listen: { unix: [/b] }\nredis: { addr: a }"), ["listen.unix"]);
+    assert_eq!(problems("listen: { unix: /b, allowedUids: [\"0\"] }\nredis: { addr: a }"), ["listen.allowedUids[0]"]);
+}
+
+#[test]
+fn one_newline_at_the_end_of_a_password_is_not_part_of_it() {
+    let text = "listen: { unix: /b }\nredis: { addr: a, aclUserConfig: { password: { env: P } } }";
+    for (given, meant) in [("x\n", "x"), ("x", "x"), ("x\n\n", "x\n"), (" x ", " x ")] {
+        let config = Config::read(text, &environment(&[("P", given)])).unwrap();
+        assert_eq!(config.redis.user.password.as_ref().unwrap().as_str(), meant);
+    }
+    let found = Config::read(text, &environment(&[("P", "\n")])).unwrap_err();
+    assert_eq!(found[0].path, "redis.aclUserConfig.password");
+}
+
+#[test]
+fn a_host_is_a_name_or_an_address_and_nothing_of_a_url() {
+    for addr in ["user:hidden@redis:6379", "hidden@redis:6379", "redis://redis:6379", "redis/0", "a b", "a,b", ""] {
+        assert_eq!(
+            problems(&format!("listen: {{ unix: /b }}\nredis: {{ addr: \"{addr}\" }}")),
+            ["redis.addr"],
+            "{addr}"
+        );
+    }
+}
+
+/// Whatever is written wherever: no problem repeats it. What is a good value is none here.
+#[test]
+fn no_problem_repeats_what_is_written() {
+    let mut seen = 0_usize;
+    for field in FIELDS {
+        for written in CANARIES {
+            for text in written_at(field, written) {
+                seen += silent(&text, &BTreeMap::new());
+            }
+            let variable = format!("PORTCULLIS_BRIDGE__{}", variable_name(field));
+            let sane = "listen: { unix: /b }\nredis: { addr: a }";
+            for name in [variable.clone(), format!("{variable}__{}", written.trim())] {
+                seen += silent(sane, &environment(&[(&name, written)]));
+            }
+        }
+    }
+    // Values, keys, lists, wrong types, syntax: nearly all of it is a fault.
+    assert!(seen > 2_000, "only {seen} of these texts were found wrong");
+}
+
+/// How many readings found problems; none of them may repeat the canary.
+fn silent(text: &str, environment: &BTreeMap<String, String>) -> usize {
+    let service = Config::read(text, environment).err();
+    let admin = AdminConfig::read(text, environment).err();
+    let found = [service, admin].into_iter().flatten();
+    found
+        .map(|problems| {
+            for problem in &problems {
+                let shown = format!("{problem} {problem:?}").to_lowercase();
+                assert!(!shown.contains("hunter") && !shown.contains("424242"), "{shown}\nof {text} {environment:?}");
+            }
+            usize::from(!problems.is_empty())
+        })
+        .sum()
+}
+
+/// The text in this place of a configuration, in several ways to write it: alone, where its neighbours are right.
+fn written_at(field: &str, written: &str) -> [String; 7] {
+    let under = |value: &str| {
+        let mut text = String::new();
+        for (depth, name) in field.split('.').enumerate() {
+            text.push_str(&format!("{:indent$}{name}:\n", "", indent = depth.saturating_mul(2)));
+        }
+        let rest = if field.starts_with("listen") { "redis: { addr: a }" } else { "listen: { unix: /b }" };
+        format!("{} {value}\n{rest}\n", text.trim_end())
+    };
+    [
+        under(written),
+        under(&format!("{{ {written} }}")),
+        under(&format!("{{ {written}: x }}")),
+        under(&format!("[{written}]")),
+        under(&format!("{{ env: {written} }}")),
+        under(&format!("{written}: {{")),
+        under(&format!("\"{written}")),
+    ]
+}
+
+fn variable_name(field: &str) -> String {
+    let mut name = String::new();
+    for letter in field.chars() {
+        match letter {
+            '.' => name.push_str("__"),
+            letter if letter.is_ascii_uppercase() => name.extend(['_', letter]),
+            letter => name.push(letter.to_ascii_uppercase()),
+        }
+    }
+    name
+}
+
+const CANARIES: [&str; 12] = [
+    "hunter2",
+    "\"hunter2\\n\"",
+    "hunter2!",
+    "hunter2: hunter2",
+    "hunter2\n",
+    "'hunter2",
+    "!hunter2 hunter2",
+    "*hunter2",
+    "&hunter2 hunter2",
+    "424242424242424242424",
+    "-4242.42",
+    "|\n      -----BEGIN PRIVATE KEY-----\n      hunter2",
+];
+
+const FIELDS: [&str; 60] = [
+    "password",
+    "listen",
+    "listen.unix",
+    "listen.mode",
+    "listen.allowedUids",
+    "listen.tcp",
+    "listen.tcp.address",
+    "listen.tcp.cert",
+    "listen.tcp.key",
+    "listen.tcp.clientCa",
+    "listen.tcp.allowedNames",
+    "callers",
+    "keyPrefix",
+    "redis",
+    "redis.password",
+    "redis.sentinelConfig",
+    "redis.sentinelConfig.masterName",
+    "redis.sentinelConfig.sentinelAddrs",
+    "redis.sentinelConfig.sentinelService",
+    "redis.sentinelConfig.sentinelService.name",
+    "redis.sentinelConfig.sentinelService.namespace",
+    "redis.sentinelConfig.sentinelService.port",
+    "redis.sentinelConfig.db",
+    "redis.addr",
+    "redis.cluster",
+    "redis.cluster.addrs",
+    "redis.db",
+    "redis.aclUserConfig",
+    "redis.aclUserConfig.username",
+    "redis.aclUserConfig.password",
+    "redis.aclUserConfig.password.env",
+    "redis.sentinelAclUserConfig",
+    "redis.sentinelAclUserConfig.password",
+    "redis.tls",
+    "redis.tls.caCert",
+    "redis.tls.clientCert",
+    "redis.tls.clientKey",
+    "redis.tls.insecureSkipVerify",
+    "redis.sentinelTls",
+    "redis.timeouts",
+    "redis.timeouts.dial",
+    "redis.timeouts.read",
+    "durability",
+    "metrics",
+    "metrics.listen",
+    "secretsDir",
+    "fetch",
+    "fetch.allowedPorts",
+    "fetch.allowedDomains",
+    "fetch.perHostPerMinute",
+    "fetch.perMinute",
+    "fetch.caCert",
+    "fetch.allowAddresses",
+    "limits",
+    "limits.connections",
+    "limits.deadline",
+    "admin",
+    "admin.aclUserConfig.password",
+    "admin.gatewaySecrets",
+    "admin.namespace",
+];
 
 #[test]
 fn a_prefix_ends_with_one_colon_and_holds_no_pattern() {

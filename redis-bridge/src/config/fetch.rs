@@ -152,7 +152,7 @@ impl Reader<'_> {
         if texts.len() > LISTED {
             self.problem(path, format!("must have at most {LISTED} entries"));
         }
-        texts.iter().filter_map(|text| self.known(parse(text), path, &format!("{text:?} is not {form}"))).collect()
+        texts.iter().filter_map(|text| self.known(parse(text), path, &format!("every entry must be {form}"))).collect()
     }
 
     fn named_roots(&mut self, file: &str) -> Option<RootCertStore> {
@@ -161,7 +161,7 @@ impl Reader<'_> {
         let mut roots = RootCertStore::empty();
         let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
         let added = read.ok().is_some_and(|read| read.into_iter().all(|certificate| roots.add(certificate).is_ok()));
-        self.known((added && !roots.is_empty()).then_some(roots), PATH, &format!("{file} holds no certificates in PEM"))
+        self.known((added && !roots.is_empty()).then_some(roots), PATH, "the file holds no certificates in PEM")
     }
 
     fn system_roots(&mut self) -> Option<RootCertStore> {

@@ -107,7 +107,7 @@ fn every_caller_is_one_and_has_spaces() {
     assert_eq!(with("[{ name: n, spaces: [\"*\"] }]"), ["callers[0]"]);
     assert_eq!(with("[{ uid: 1, spaces: [] }]"), ["callers[0].spaces"]);
     assert_eq!(with("[{ uid: 1, spaces: [\"*\"] }, { uid: 1, spaces: [\"*\"] }]"), ["callers[1]"]);
-    assert_eq!(with("[{ uid: 1, spaces: [\"*\"], space: x }]"), ["callers.0.space"]);
+    assert_eq!(with("[{ uid: 1, spaces: [\"*\"], space: x }]"), ["callers[0]"]);
     for space in ["", ":", "prod", "prod/gateway", "*:gateway", "prod:", ":x", "prod:gate*", "Prod:*", "a:b:c", "**"] {
         assert_eq!(with(&format!("[{{ uid: 1, spaces: [\"{space}\"] }}]")), ["callers[0].spaces"], "{space}");
     }

@@ -1,10 +1,12 @@
 //! The configuration as it is written: YAML, with overrides from the environment.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, Unexpected};
-use serde_json::{Map, Value};
+
+use super::tree::Node;
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -103,7 +105,7 @@ pub(super) struct RawUser {
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", expecting = "the name of a variable of the environment, as { env: NAME }")]
 pub(super) struct RawReference {
     pub(super) env: String,
 }
@@ -168,28 +170,13 @@ impl Default for RawLimits {
     }
 }
 
-/// Reads YAML as version 1.2 has it: `no` and `n` are words.
-pub(super) fn yaml(text: &str) -> Result<Value, serde_saphyr::Error> {
-    serde_saphyr::from_str_with_options(text, serde_saphyr::options! { strict_booleans: true })
-}
-
 /// Lays the overrides over the file: `PORTCULLIS_BRIDGE__REDIS__ACL_USER_CONFIG__…` names `redis.aclUserConfig.…`. A
-/// value is read as YAML, and as plain text where it is none.
-pub(super) fn lay_over(file: &mut Value, environment: impl Iterator<Item = (String, String)>) {
-    let mut overrides: Vec<(String, String)> =
-        environment.filter_map(|(name, text)| Some((name.strip_prefix(PREFIX)?.to_owned(), text))).collect();
-    // In a fixed order, so that a whole table and one of its fields can both be named.
-    overrides.sort();
-    for (name, text) in overrides {
-        let mut place = &mut *file;
-        for part in name.split("__") {
-            if !place.is_object() {
-                *place = Value::Object(Map::new());
-            }
-            let Value::Object(table) = place else { return };
-            place = table.entry(camel_case(part)).or_insert(Value::Null);
-        }
-        *place = yaml(&text).unwrap_or(Value::String(text));
+/// value is read as YAML, and as plain text where it is none or its field takes text.
+pub(super) fn lay_over(file: &mut Node, environment: &BTreeMap<String, String>) {
+    // In their order, so that a whole table and one of its fields can both be named.
+    for (name, text) in environment {
+        let Some(path) = name.strip_prefix(PREFIX) else { continue };
+        file.put(&mut path.split("__").map(camel_case), Node::of_variable(text.clone()));
     }
 }
 

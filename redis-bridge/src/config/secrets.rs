@@ -10,7 +10,7 @@ impl Reader<'_> {
         match std::fs::read_dir(&folder) {
             Ok(_) => Some(PathBuf::from(folder)),
             Err(error) => {
-                self.problem("secretsDir", format!("{folder} cannot be read: {error}"));
+                self.problem("secretsDir", format!("the folder cannot be read: {error}"));
                 None
             }
         }

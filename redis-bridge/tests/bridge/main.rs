@@ -6,6 +6,7 @@ mod admin;
 mod certificates;
 mod client;
 mod cluster;
+mod configuration;
 mod connections;
 mod contract;
 mod durability;

@@ -85,7 +85,7 @@ fn a_configuration_that_lacks_something_ends_with_two_and_names_it() {
     assert!(twice.contains("admin.gatewaySecrets[1] is the same"), "{twice}");
     assert!(!twice.contains(OTHER_SECRET));
     assert!(refused(USER, &secrets("{ env: ABSENT }"), "").contains("admin.gatewaySecrets[0]: the environment has no"));
-    assert!(refused("user: {}, ", GATEWAY, "").contains("admin.user: unknown field"));
+    assert!(refused("user: {}, ", GATEWAY, "").contains("admin: unknown field"));
     // Neither the commands' user nor the service's.
     assert!(refused("", GATEWAY, "").contains("redis.aclUserConfig.username"));
 }

@@ -8,7 +8,7 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use socket2::{Domain, SockRef, Socket, Type};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -34,11 +34,15 @@ enum State {
     Silent,
 }
 
-/// How many times the connections of then lost something for good.
+/// What connections lose for good.
 #[derive(Debug, Default)]
 struct Lost {
+    /// How many times the connections of then lost both ways.
     both_ways: AtomicU64,
+    /// How many times the connections of then lost the answers.
     answers: AtomicU64,
+    /// After so many milliseconds without a byte a connection loses both ways; 0 for never.
+    idle_milliseconds: AtomicU64,
 }
 
 impl Relay {
@@ -87,6 +91,11 @@ impl Relay {
     /// Forgets the connections that are open now: they stay open and lose every byte both ways. New ones are relayed.
     pub fn forget(&self) {
         self.lost.both_ways.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// From now on forgets each connection that has carried nothing for so long.
+    pub fn forget_idle(&self, after: Duration) {
+        self.lost.idle_milliseconds.store(u64::try_from(after.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
     /// Loses every byte that the targets send from now on over the connections that are open now. What is sent to the
@@ -173,9 +182,22 @@ impl Service {
         let (mut from_server, mut to_server) = server.into_split();
         let lost = AtomicBool::new(false);
         let (seen, mut turns) = (self.state.clone(), self.state.clone());
-        let Lost { both_ways, answers } = &*self.lost;
+        let Lost { both_ways, answers, idle_milliseconds } = &*self.lost;
         let (forgets, silences) = (both_ways.load(Ordering::Relaxed), answers.load(Ordering::Relaxed));
-        let is_silent = || *seen.borrow() == State::Silent || both_ways.load(Ordering::Relaxed) != forgets;
+        let (forgotten, used) = (AtomicBool::new(false), Mutex::new(Instant::now()));
+        let was_idle = || {
+            let idle = std::mem::replace(&mut *used.lock().unwrap_or_else(PoisonError::into_inner), Instant::now());
+            let bound = idle_milliseconds.load(Ordering::Relaxed);
+            bound > 0 && idle.elapsed() > Duration::from_millis(bound)
+        };
+        let is_silent = || {
+            if was_idle() {
+                forgotten.store(true, Ordering::Relaxed);
+            }
+            *seen.borrow() == State::Silent
+                || both_ways.load(Ordering::Relaxed) != forgets
+                || forgotten.load(Ordering::Relaxed)
+        };
         let is_mute = || is_silent() || answers.load(Ordering::Relaxed) != silences;
         let both = async {
             tokio::try_join!(
@@ -350,6 +372,13 @@ mod tests {
         late.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
         assert_eq!(answer(&mut late), "");
         assert_eq!(recorder.recorded().len(), 3, "what is sent arrives");
+        let mut idle = connect(&relay);
+        assert!(answer(&mut idle).starts_with("HTTP/1.1 200"));
+        relay.forget_idle(Duration::from_millis(100));
+        std::thread::sleep(Duration::from_millis(150));
+        idle.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+        assert_eq!(answer(&mut idle), "");
+        assert_eq!(answer(&mut idle), "", "also when it is used again");
         assert!(answer(&mut connect(&relay)).starts_with("HTTP/1.1 200"));
     }
 

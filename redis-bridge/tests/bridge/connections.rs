@@ -140,6 +140,21 @@ async fn forgotten_connections_are_replaced(way: Way) {
 }
 
 #[tokio::test]
+async fn a_connection_is_never_idle_for_so_long_that_it_is_forgotten() {
+    let reached = Reached::start(Way::Standalone, &[]);
+    let clients = [false, true].map(|durable| Client::new(&reached.bridge.socket, durable));
+    durably(&clients[1]).await;
+    reached.relay.forget_idle(Duration::from_millis(2_500));
+    // Time is what this is about: so long nothing is asked of the bridge.
+    tokio::time::sleep(Duration::from_millis(4_000)).await;
+    for client in &clients {
+        let _: PutAnswer = client.call(Verb::Put, &put(client, 5)).await.unwrap();
+    }
+    assert_eq!((reached.lost("silent"), reached.lost("closed")), (0, 0));
+    reached.kept_its_master();
+}
+
+#[tokio::test]
 async fn a_single_server_that_closes_idle_connections_costs_no_operation() {
     idle_connections_may_be_closed(Way::Standalone).await;
 }

@@ -15,6 +15,8 @@ use crate::host;
 pub(crate) enum Message {
     /// To one's own root: refresh the upstream tokens of this session.
     Refresh(SessionId),
+    /// To one's own root: fetch the provider's documents, for which streams wait.
+    FetchProvider,
     /// To one's own root: settle more of the streams that are decided.
     Settle,
     /// To the others: the upstream tokens of this session have been refreshed, or will not be.
@@ -27,6 +29,7 @@ impl Message {
     fn bytes(self) -> Vec<u8> {
         let (word, session) = match self {
             Self::Settle => return vec![b's'],
+            Self::FetchProvider => return vec![b'p'],
             Self::Refresh(session) => (b'r', session),
             Self::Refreshed(session) => (b'd', session),
             Self::Ended(session) => (b'e', session),
@@ -36,8 +39,10 @@ impl Message {
 
     /// `None` for bytes that no worker of this version sends.
     fn parse(bytes: &[u8]) -> Option<Self> {
-        if bytes == b"s" {
-            return Some(Self::Settle);
+        match bytes {
+            b"s" => return Some(Self::Settle),
+            b"p" => return Some(Self::FetchProvider),
+            _ => {}
         }
         let (word, session) = bytes.split_first()?;
         let session = SessionId::new(session.try_into().ok()?);

@@ -118,6 +118,7 @@ impl Root {
         match message {
             Message::Refresh(session) => self.refresh(worker, session),
             Message::Refreshed(session) if worker.waiting.has(session) => self.refresh(worker, session),
+            Message::FetchProvider => self.warm(worker, host::now()),
             // Streams are settled once the messages are read.
             Message::Refreshed(_) | Message::Settle => {}
             Message::Ended(session) => {
@@ -142,13 +143,26 @@ impl Root {
     fn warm(&mut self, worker: &Rc<Worker>, now: u64) {
         let Some(service) = worker.in_service.now() else { return };
         // A VM that serves no requests, as the main thread's, needs no provider.
-        if self.warming.is_some() || !worker.mailbox.is_listed() || !service.gateway.provider_refresh_due(now) {
+        if self.warming.is_some() || !worker.mailbox.is_listed() {
             return;
         }
-        let inbox = Inbox::new(true);
-        let ports = TaskPorts::new(worker.clone(), &service, inbox.clone());
-        if let Started::Waiting(task) = Task::start(inbox, provider::warm(service.gateway, ports)) {
-            self.warming = Some(task);
+        if service.gateway.provider_refresh_due(now) {
+            let inbox = Inbox::new(true);
+            let ports = TaskPorts::new(worker.clone(), &service, inbox.clone());
+            if let Started::Waiting(task) = Task::start(inbox, provider::warm(service.gateway, ports)) {
+                self.warming = Some(task);
+                return;
+            }
+        }
+        self.warmed(worker);
+    }
+
+    /// Lets the logins go on that waited for the provider's documents.
+    fn warmed(&mut self, worker: &Worker) {
+        self.warming = None;
+        worker.waiting.decide_provider();
+        if worker.waiting.has_decided() {
+            worker.mailbox.tell_own(Message::Settle);
         }
     }
 
@@ -242,7 +256,7 @@ impl abi::Root for Root {
         let Some(worker) = self.worker.clone() else { return };
         if let Some(task) = self.warming.as_mut().filter(|task| task.waits_for(id)) {
             if task.on_call(id, host::call_reply(headers, body)).is_some() {
-                self.warming = None;
+                self.warmed(&worker);
             }
         } else if let Some(task) = self.following.as_mut().filter(|task| task.waits_for(id)) {
             if task.on_call(id, host::call_reply(headers, body)).is_some() {

@@ -12,6 +12,7 @@ use portcullis_gateway::replies::EXPOSED_HEADERS;
 use portcullis_gateway::route;
 use portcullis_gateway::runtime::{Inbox, Started, Task};
 use portcullis_gateway::secret_watch::Patience;
+use portcullis_gateway::upstream::RefreshOutcome;
 use portcullis_gateway::verdict::{Forward, Settled, Verdict};
 use portcullis_protocol::http::{Headers, Method, Request, Response};
 
@@ -20,7 +21,7 @@ use crate::mailbox::Message;
 use crate::ports::{TaskCalls, TaskPorts};
 use crate::secrets;
 use crate::settle::{Effect, Fate, settle};
-use crate::worker::{Waiter, Worker};
+use crate::worker::{Awaited, Waiter, Worker};
 
 /// Decides a request by its headers, or starts to.
 pub(crate) fn begin(worker: &Rc<Worker>, id: u32, count: usize, end: bool) -> Begun {
@@ -112,13 +113,20 @@ impl Stream {
         match verdict {
             Verdict::Settled(settled) => self.fate.settle(&settled, &self.worker.counters),
             Verdict::AwaitRefresh { session, decide } => {
-                let deadline = host::now().saturating_add(LONGEST_WAIT_SECONDS);
-                let fate = self.fate.clone();
-                self.worker.waiting.add(Waiter { stream: self.id, session, decide, deadline, fate });
-                self.worker.mailbox.tell_own(Message::Refresh(session));
-                Action::Pause
+                self.wait(Awaited::Session(session), decide, Message::Refresh(session))
+            }
+            Verdict::AwaitProvider { decide } => {
+                self.wait(Awaited::Provider, Box::new(|_| decide()), Message::FetchProvider)
             }
         }
+    }
+
+    /// Pauses until the root task that the message asks for is done.
+    fn wait(&self, awaited: Awaited, decide: Box<dyn FnOnce(&RefreshOutcome) -> Settled>, message: Message) -> Action {
+        let deadline = host::now().saturating_add(LONGEST_WAIT_SECONDS);
+        self.worker.waiting.add(Waiter { stream: self.id, awaited, decide, deadline, fate: self.fate.clone() });
+        self.worker.mailbox.tell_own(message);
+        Action::Pause
     }
 
     fn feed(&mut self, piece: &[u8], end: bool) -> Action {
@@ -259,5 +267,5 @@ fn read_request(headers: &HeaderMap, count: usize) -> Request {
 }
 
 const ALLOW_ORIGIN: &str = "access-control-allow-origin";
-/// How long a request waits for its session's upstream tokens.
+/// How long a request waits for its session's upstream tokens, or the provider's documents.
 const LONGEST_WAIT_SECONDS: u64 = 10;

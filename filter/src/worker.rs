@@ -24,8 +24,8 @@ pub(crate) struct Worker {
     pub(crate) waiting: Waiting,
 }
 
-/// The paused streams that wait for a session's upstream tokens, and those of them that are decided and wait for their
-/// turn to be settled; both by the stream's context.
+/// The paused streams that wait for a root task, and those of them that are decided and wait for their turn to be settled;
+/// both by the stream's context.
 #[derive(Default)]
 pub(crate) struct Waiting {
     undecided: RefCell<BTreeMap<u32, Waiter>>,
@@ -36,14 +36,23 @@ pub(crate) struct Waiting {
 pub(crate) struct Waiter {
     /// The stream's context.
     pub(crate) stream: u32,
-    /// Whose tokens it waits for.
-    pub(crate) session: SessionId,
-    /// Turns the outcome into its decision.
+    /// What it waits for.
+    pub(crate) awaited: Awaited,
+    /// Turns the outcome into its decision. For the provider's documents there is none, and any is ignored.
     pub(crate) decide: Box<dyn FnOnce(&RefreshOutcome) -> Settled>,
     /// When it is decided without an outcome, in Unix seconds.
     pub(crate) deadline: u64,
     /// Where the stream looks up what became of it.
     pub(crate) fate: Rc<Fate>,
+}
+
+/// What a stream waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Awaited {
+    /// The upstream tokens of this session.
+    Session(SessionId),
+    /// The provider's documents.
+    Provider,
 }
 
 impl Waiting {
@@ -59,7 +68,12 @@ impl Waiting {
 
     /// Decides all that wait for a session.
     pub(crate) fn decide_session(&self, session: SessionId, outcome: &RefreshOutcome) {
-        self.decide(|waiter| waiter.session == session, outcome);
+        self.decide(|waiter| waiter.awaited == Awaited::Session(session), outcome);
+    }
+
+    /// Decides all that wait for the provider's documents, which have come or will not.
+    pub(crate) fn decide_provider(&self) {
+        self.decide(|waiter| waiter.awaited == Awaited::Provider, &RefreshOutcome::Unavailable);
     }
 
     /// Decides all that have waited long enough.
@@ -80,15 +94,17 @@ impl Waiting {
 
     /// Whether any stream waits for a session.
     pub(crate) fn has(&self, session: SessionId) -> bool {
-        self.undecided.borrow().values().any(|waiter| waiter.session == session)
+        self.undecided.borrow().values().any(|waiter| waiter.awaited == Awaited::Session(session))
     }
 
     /// Every session that is waited for, once.
     pub(crate) fn sessions(&self) -> Vec<SessionId> {
         let waiting = self.undecided.borrow();
-        let mut sessions = BTreeMap::new();
-        sessions.extend(waiting.values().map(|waiter| (*waiter.session.as_bytes(), waiter.session)));
-        sessions.into_values().collect()
+        let awaited = waiting.values().filter_map(|waiter| match waiter.awaited {
+            Awaited::Session(session) => Some((*session.as_bytes(), session)),
+            Awaited::Provider => None,
+        });
+        awaited.collect::<BTreeMap<_, _>>().into_values().collect()
     }
 
     fn decide(&self, which: impl Fn(&Waiter) -> bool, outcome: &RefreshOutcome) {

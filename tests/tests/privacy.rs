@@ -73,9 +73,11 @@ async fn the_back_end_sees_the_upstream_token_and_nothing_that_is_the_gateways()
     let client = client(&bed).await;
     let mut browser = Browser::new("alice");
     let tokens = client.log_in(&mut browser).await;
+    let asked = client.authorization().with("prompt", "consent");
+    assert_eq!(browser.open(&asked.url(), &client.redirect_uri).await.page().response.status, 200);
     let own = browser.jar.cookies.iter().filter(|cookie| cookie.name.starts_with("portcullis-"));
     let own_cookies = own.map(|cookie| format!("{}={}", cookie.name, cookie.value)).collect::<Vec<_>>().join("; ");
-    assert!(own_cookies.contains("portcullis-browser=") && own_cookies.contains("portcullis-csrf="), "{own_cookies}");
+    assert!(own_cookies.contains("portcullis-browser=") && own_cookies.contains("portcullis-login-"), "{own_cookies}");
     // Once by way of a new token, and then from memory.
     for round in 0..12 {
         let reply = bed

@@ -1,6 +1,8 @@
 //! The authorization endpoint (OAuth 2.1 §4.1.1): from the client's request to the consent page, or straight on to the
 //! login where the same user has consented to the same thing before.
 
+use std::rc::Rc;
+
 use portcullis_protocol::http::Request;
 use portcullis_protocol::oauth::authorize::{AuthorizationRequest, ClientReference, Prompt, state_for_errors};
 use portcullis_protocol::oauth::error::ErrorCode;
@@ -16,22 +18,23 @@ use crate::consent;
 use crate::cookies::Browser;
 use crate::gateway::Gateway;
 use crate::login::{self, Failure, error_page};
+use crate::pending_login::{PendingLogin, Seed};
 use crate::ports::Ports;
-use crate::records::{Authorization, Client, Records};
+use crate::records::{Authorization, Client, Records, Unavailable};
 use crate::register::client_key;
-use crate::verdict::Settled;
+use crate::verdict::{Settled, Verdict};
 
-/// Answers `GET /oauth/authorize`. Nothing is stored before the user has consented.
-pub async fn authorize<P: Ports>(gateway: &Gateway, request: &Request, path: &RoutePath<'_>, ports: &P) -> Settled {
-    answer(gateway, request, path, ports).await.unwrap_or_else(|failure| failure.settle(gateway.config()))
+/// Answers `GET /oauth/authorize`. Nothing is stored.
+pub async fn authorize<P: Ports>(gateway: &Rc<Gateway>, request: &Request, path: &RoutePath<'_>, ports: &P) -> Verdict {
+    answer(gateway, request, path, ports).await.unwrap_or_else(|failure| failure.settle(gateway.config()).into())
 }
 
 async fn answer<P: Ports>(
-    gateway: &Gateway,
+    gateway: &Rc<Gateway>,
     request: &Request,
     path: &RoutePath<'_>,
     ports: &P,
-) -> Result<Settled, Failure> {
+) -> Result<Verdict, Failure> {
     let config = gateway.config();
     let page = |message: &str, reason| Failure::refused(bad_request_page(config, message, reason));
 
@@ -80,16 +83,20 @@ async fn answer<P: Ports>(
         resource: resource.uri.as_str().to_owned(),
         prompt: provider_prompt(asked.prompt).map(str::to_owned),
     };
+    if !PendingLogin::can_carry(&authorization) {
+        let description = "state and redirect_uri are too long for a login";
+        return Err(refused(ErrorCode::InvalidRequest, description, "authorization_too_long"));
+    }
 
     // A remembered consent stands in for the page; who logs in must then be the one who gave it (see callback.rs).
     if !asked.prompt.consent
         && let Some(browser) = Browser::of(request, &config.issuer, &config.key_ring)
-        && let Some(user_id) = browser.user_id.clone()
-        && consent::is_remembered(config, &user_id, &authorization, ports).await?
+        && consent::is_remembered(config, &browser.user_id, &authorization, ports).await?
     {
-        return Ok(login::start(gateway, authorization, &browser, Some(user_id), ports).await?);
+        let seed = Seed::new(ports).map_err(Unavailable::from)?;
+        return Ok(login::start(gateway, request, seed, authorization, Some(browser.user_id), ports)?);
     }
-    Ok(consent::page(config, request, &client, &redirect_uri, authorization, ports)?)
+    Ok(consent::page(config, request, &client, &redirect_uri, authorization, ports)?.into())
 }
 
 /// The redirect URI, exactly as registered but for a loopback port (OAuth 2.1 §2.3.1, §4.1.1). It may be left out when

@@ -264,6 +264,11 @@ fn a_change_asks_for_a_replica_where_losing_it_would_do_harm() {
                 block_on(store.put(&key, Vec::new(), Ttl::Forever)).unwrap();
                 store
             }
+            "put_new" => {
+                let store = store(vec![written()]);
+                block_on(store.put_new(&key, Vec::new(), Ttl::Forever)).unwrap();
+                store
+            }
             "take" => {
                 let store = store(vec![record]);
                 block_on(store.take(&key)).unwrap();
@@ -298,7 +303,7 @@ fn a_change_asks_for_a_replica_where_losing_it_would_do_harm() {
             assert!(durable(verb, kind), "{verb} {kind:?}");
         }
     }
-    assert!(durable("take", Kind::Pending) && !durable("put", Kind::Pending));
+    assert!(durable("put_new", Kind::Pending) && !durable("take", Kind::Pending));
     assert!(durable("lock", Kind::Lock) && !durable("unlock", Kind::Lock));
     assert!(!durable("put", Kind::Consent));
 }

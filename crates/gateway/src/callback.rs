@@ -9,18 +9,21 @@ use portcullis_protocol::oauth::params::{Limits, Params};
 use portcullis_protocol::oauth::redirect::{RedirectUri, match_registered};
 use portcullis_protocol::opaque::{AuthorizationCode, SessionId};
 use portcullis_protocol::path::RoutePath;
-use portcullis_storage_api::{Kind, Ttl};
+use portcullis_storage_api::{Bucket, Kind, Taken, Ttl};
 
 use crate::audit::{Audit, Decision};
+use crate::client_address::client_address;
 use crate::config::Config;
 use crate::consent;
-use crate::cookies::Browser;
+use crate::cookies::{self, Browser};
 use crate::gateway::Gateway;
-use crate::login::{self, Failure, LOGIN_LIFE, error_page, pending_key, refuse};
-use crate::ports::Ports;
+use crate::login::{self, Failure, error_page, provider_failed, refuse};
+use crate::pages::ErrorPage;
+use crate::pending_login::{self, LOGIN_LIFE, PendingLogin, Seed, USED_LIFE};
+use crate::ports::{Ports, Store};
 use crate::provider::{self, ProviderError, TokenReply};
 use crate::records::{
-    self, Authorization, Client, Pending, Records, Unavailable, Upstream, User, session_key, upstream_key,
+    self, Authorization, Client, Records, Unavailable, Upstream, UsedLogin, User, session_key, upstream_key,
 };
 use crate::register::client_key;
 use crate::session::{PendingCode, Session, State};
@@ -29,8 +32,8 @@ use crate::verdict::Settled;
 
 /// Answers `GET /oauth/callback`.
 ///
-/// The pending login is taken, in one step, before the provider's code is used; from then on the same URL leads nowhere.
-/// A browser that hangs up half way has to start again; nothing is left half done that anyone could use.
+/// The pending login is used up, in one step, before the provider's code is; from then on the same URL leads nowhere. A
+/// browser that hangs up half way has to start again; nothing is left half done that anyone could use.
 pub async fn callback<P: Ports>(gateway: &Gateway, request: &Request, path: &RoutePath<'_>, ports: &P) -> Settled {
     answer(gateway, request, path, ports).await.unwrap_or_else(|failure| failure.settle(gateway.config()))
 }
@@ -46,10 +49,63 @@ async fn answer<P: Ports>(
         .ok()
         .filter(|params| params.repeated().is_none())
         .ok_or_else(|| refused(config, "The identity provider's answer cannot be read.", "malformed_callback"))?;
+    let state = params.one("state").ok().flatten().ok_or_else(|| unknown_login(config, "callback_without_state"))?;
+    let (seed, login) = use_up(gateway, request, state, ports).await?;
+    let settled = complete(gateway, request, &params, &seed, login, ports).await?;
+    Ok(match settled {
+        Settled::Reply(response, audit) => {
+            let ended = cookies::end_login(request, &config.issuer, state);
+            let response = ended.iter().fold(response, |response, cookie| response.header("set-cookie", cookie));
+            Settled::Reply(response, audit)
+        }
+        forward @ Settled::Forward(_) => forward,
+    })
+}
+
+/// Uses up the login that a state names: the browser must carry it with the user's consent, and of all requests for it
+/// only the first goes on.
+///
+/// A login is free to start, so what it costs here (a record, a call to the provider) is limited by address first.
+async fn use_up<P: Ports>(
+    gateway: &Gateway,
+    request: &Request,
+    state: &str,
+    ports: &P,
+) -> Result<(Seed, PendingLogin), Failure> {
+    let config = gateway.config();
+    let Some((seed, Some(login))) = pending_login::carried(request, config, state) else {
+        return Err(unknown_login(config, "callback_unknown_login"));
+    };
+    if ports.now() >= login.expires_at {
+        return Err(refused(config, "This login took too long.", "callback_expired"));
+    }
+    let address = client_address(request, config.trusted_proxies);
+    let bucket = records::key(Kind::RateLimit, &[b"login", b"address", address.as_bytes()]);
+    let limit = Bucket { capacity: config.logins_per_minute, period_seconds: 60 };
+    if let Taken::Empty { retry_after } = ports.store().take_token(&bucket, limit).await.map_err(Unavailable::from)? {
+        return Err(too_many(config, retry_after));
+    }
+    let records = Records::new(&config.key_ring, ports);
+    let key = records::key(Kind::Pending, &[state.as_bytes()]);
+    if records.create(&key, &UsedLogin, Ttl::Seconds(USED_LIFE)).await? {
+        Ok((seed, login))
+    } else {
+        Err(refused(config, "This login was used already.", "callback_state_reused"))
+    }
+}
+
+/// From the provider's answer to the client's.
+async fn complete<P: Ports>(
+    gateway: &Gateway,
+    request: &Request,
+    params: &Params,
+    seed: &Seed,
+    login: PendingLogin,
+    ports: &P,
+) -> Result<Settled, Failure> {
+    let config = gateway.config();
+    let asked = &login.request;
     let parameter = |name: &str| params.one(name).ok().flatten();
-    let state = parameter("state").ok_or_else(|| unknown_login(config, "callback_without_state"))?;
-    let (browser, pending) = take_pending(gateway, request, state, ports).await?;
-    let asked = &pending.request;
 
     // RFC 9207 §2.4: an answer that names another issuer is another provider's.
     if parameter("iss").is_some_and(|iss| iss != config.provider.issuer) {
@@ -79,46 +135,18 @@ async fn answer<P: Ports>(
             "callback_without_code",
         ));
     };
-    let (reply, identity) = match log_in(gateway, &pending, code, ports).await {
+    let (reply, identity) = match log_in(gateway, seed, code, ports).await {
         Ok(login) => login,
-        Err(error) => return Ok(login_failed(config, asked, &error)),
+        Err(error) => return Ok(provider_failed(config, asked, &error)),
     };
     let user = find_or_create_user(gateway, &identity.subject, ports).await?;
-    if pending.consented_by.as_ref().is_some_and(|consented_by| *consented_by != user.id) {
+    if login.consented_by.as_ref().is_some_and(|consented_by| *consented_by != user.id) {
         // The consent that was remembered is somebody else's: this user has not been asked.
-        return ask_again(gateway, request, pending.request, ports).await;
+        return ask_again(gateway, request, login.request, ports).await;
     }
     consent::remember(config, &user.id, asked, ports).await?;
-    let code = open_session(gateway, &pending.request, &user, &identity.subject, reply, ports).await?;
-    finish(config, &pending.request, browser, user, &code, ports)
-}
-
-/// Takes the login that a state names. It must have been consented to in this very browser; the record is only taken once
-/// that is known, so that nobody else can use a login up.
-async fn take_pending<P: Ports>(
-    gateway: &Gateway,
-    request: &Request,
-    state: &str,
-    ports: &P,
-) -> Result<(Browser, Pending), Failure> {
-    let config = gateway.config();
-    let records = Records::new(&config.key_ring, ports);
-    let key = pending_key(state);
-    let pending = records.load::<Pending>(&key).await?.map(|loaded| loaded.record);
-    let Some(pending) = pending.filter(|pending| ports.now() < pending.expires_at) else {
-        return Err(unknown_login(config, "callback_unknown_state"));
-    };
-    let browser = Browser::of(request, &config.issuer, &config.key_ring)
-        .filter(|browser| browser.digest() == pending.browser)
-        .ok_or_else(|| {
-            refused(
-                config,
-                "This login was started in another browser, or cookies are turned off.",
-                "callback_other_browser",
-            )
-        })?;
-    // Nobody changes a login under way, so what is taken is what was read.
-    if records.take(&key).await? { Ok((browser, pending)) } else { Err(unknown_login(config, "callback_state_reused")) }
+    let code = open_session(gateway, asked, &user, &identity.subject, reply, ports).await?;
+    give_code(config, asked, user, &code, ports)
 }
 
 /// Who logged in, as the ID token says.
@@ -128,13 +156,13 @@ struct Identity {
 
 async fn log_in<P: Ports>(
     gateway: &Gateway,
-    pending: &Pending,
+    seed: &Seed,
     code: &str,
     ports: &P,
 ) -> Result<(TokenReply, Identity), ProviderError> {
-    let reply = provider::redeem(gateway, code, &pending.verifier, ports).await?;
+    let reply = provider::redeem(gateway, code, &seed.verifier(), ports).await?;
     let id_token = reply.id_token.as_ref().ok_or(ProviderError::NotUnderstood("the provider gave no ID token"))?;
-    let verified = provider::verify_id_token(gateway, id_token.expose(), &pending.nonce, ports).await?;
+    let verified = provider::verify_id_token(gateway, id_token.expose(), &seed.nonce(), ports).await?;
     let subject = subject(&verified, &gateway.config().provider.subject_claim)?;
     Ok((reply, Identity { subject }))
 }
@@ -224,10 +252,10 @@ async fn open_session<P: Ports>(
     Ok(code)
 }
 
-fn finish<P: Ports>(
+/// Sends the code to the client, and notes in the browser who logged in.
+fn give_code<P: Ports>(
     config: &Config,
     asked: &Authorization,
-    mut browser: Browser,
     user: User,
     code: &AuthorizationCode,
     ports: &P,
@@ -238,7 +266,7 @@ fn finish<P: Ports>(
         resource: Some(Rc::from(asked.resource.as_str())),
         ..Audit::new(Decision::Serve, "logged_in")
     };
-    browser.user_id = Some(user.id);
+    let browser = Browser { user_id: user.id };
     let life = config.consent.remember.max(LOGIN_LIFE);
     let cookie = browser.set_cookie(&config.issuer, &config.key_ring, life, ports).map_err(Unavailable::from)?;
     let code = code.issue(&config.key_ring);
@@ -266,29 +294,22 @@ async fn ask_again<P: Ports>(
     }
 }
 
-fn login_failed(config: &Config, asked: &Authorization, error: &ProviderError) -> Settled {
-    let (code, description, reason) = match error {
-        ProviderError::Unreachable => {
-            (ErrorCode::TemporarilyUnavailable, "the identity provider cannot be reached", "provider_unreachable")
-        }
-        ProviderError::GrantEnded { .. } => {
-            (ErrorCode::AccessDenied, "the identity provider did not accept the login", "provider_refused_code")
-        }
-        ProviderError::Refused => {
-            (ErrorCode::ServerError, "the identity provider refused the gateway", "provider_refused_request")
-        }
-        ProviderError::Misconfigured(_) => {
-            (ErrorCode::ServerError, "the identity provider refused the gateway", "provider_misconfigured")
-        }
-        ProviderError::NotUnderstood(_) => {
-            (ErrorCode::ServerError, "the identity provider's answer is not valid", "provider_not_understood")
-        }
-    };
-    refuse(config, asked, code, description, reason)
+fn unknown_login(config: &Config, reason: &'static str) -> Failure {
+    let message = "It is not known in this browser: it was started in another one, was used already or took too long, or \
+                   cookies are turned off.";
+    refused(config, message, reason)
 }
 
-fn unknown_login(config: &Config, reason: &'static str) -> Failure {
-    refused(config, "This login is not known, was used already, or took too long.", reason)
+/// Nothing is used up yet: the same address of the callback works as soon as the limit allows.
+fn too_many(config: &Config, retry_after: u32) -> Failure {
+    let page = ErrorPage {
+        title: &config.consent.title,
+        heading: "Too many logins at the moment",
+        message: "More logins came from your network than are allowed at once.",
+        hint: "Wait a moment, then reload this page.",
+    };
+    let response = page.response(429).header("retry-after", &retry_after.to_string());
+    Failure::refused(Settled::Reply(response, Audit::new(Decision::Deny, "login_rate")))
 }
 
 fn refused(config: &Config, message: &str, reason: &'static str) -> Failure {

@@ -46,6 +46,8 @@ pub struct Config {
     pub registration: Option<RegistrationPolicy>,
     /// The consent page.
     pub consent: ConsentPolicy,
+    /// Logins a minute that one address may finish.
+    pub logins_per_minute: u32,
     /// Where users log in.
     pub provider: Provider,
     /// What is protected, in the document's order; the first is the one that the root metadata document describes.
@@ -175,6 +177,7 @@ impl Compiler<'_> {
         let storage = self.storage(&document.storage);
         let registration = self.registration(&document.clients.dynamic_registration);
         let consent = self.consent(&document.consent);
+        let logins_per_minute = self.logins_per_minute(document);
         let provider = self.provider(&document.upstream_providers, development);
         let resources = self.resources(document, issuer.as_ref(), scopes_supported.as_ref());
         Some(Config {
@@ -186,6 +189,7 @@ impl Compiler<'_> {
             storage: storage?,
             registration: registration?,
             consent: consent?,
+            logins_per_minute: logins_per_minute?,
             provider: provider?,
             resources: resources?,
             default: document.default,
@@ -284,6 +288,17 @@ impl Compiler<'_> {
             per_day: written.max,
         };
         Some(written.enabled.then_some(policy))
+    }
+
+    fn logins_per_minute(&mut self, document: &Document) -> Option<u32> {
+        const TIMES_REGISTRATIONS: u32 = 5;
+        let registrations = document.clients.dynamic_registration.rate_per_minute;
+        let usual = || registrations.saturating_mul(TIMES_REGISTRATIONS).clamp(1, BUCKET_CAPACITY);
+        match document.logins.rate_per_minute {
+            Some(rate) if (1..=BUCKET_CAPACITY).contains(&rate) => Some(rate),
+            Some(_) => self.problem("logins.ratePerMinute", format!("must be between 1 and {BUCKET_CAPACITY}")),
+            None => Some(usual()),
+        }
     }
 
     fn consent(&mut self, written: &document::Consent) -> Option<ConsentPolicy> {

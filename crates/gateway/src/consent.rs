@@ -2,12 +2,14 @@
 //!
 //! A client registers itself, so nothing but the user's word stands between a stranger's client and the user's login at
 //! the provider (MCP security best practices, "confused deputy"). The form carries the checked request, sealed, so that
-//! nothing is stored for a page that nobody answers; its CSRF token is bound to that request and to the browser it was
-//! shown in. Only an approval sets the browser cookie that the callback asks for.
+//! nothing is stored for a page that is never answered; its CSRF token is bound to that request and to the browser it was
+//! shown in. Only an approval puts the login that the callback asks for into the browser's cookie.
+
+use std::rc::Rc;
 
 use portcullis_protocol::base64url;
 use portcullis_protocol::http::Request;
-use portcullis_protocol::key_ring::{KeyId, Purpose};
+use portcullis_protocol::key_ring::{Draft, KeyId, Purpose};
 use portcullis_protocol::oauth::error::ErrorCode;
 use portcullis_protocol::oauth::params::{Limits, Params};
 use portcullis_protocol::oauth::redirect::CheckedRedirectUri;
@@ -16,21 +18,22 @@ use serde::{Deserialize, Serialize};
 
 use crate::audit::{Audit, Decision};
 use crate::config::Config;
-use crate::cookies::{self, Browser, FORM_LIFE};
+use crate::cookies::FORM_LIFE;
 use crate::gateway::Gateway;
 use crate::login::{self, error_page, refuse, unavailable_page};
 use crate::pages::ConsentPage;
+use crate::pending_login::{self, Seed};
 use crate::ports::Ports;
 use crate::records::{self, Authorization, Client, Consent, Records, Unavailable};
-use crate::verdict::Settled;
+use crate::verdict::{Settled, Verdict};
 
 /// The most that a consent form may weigh, in bytes.
 const MOST_FORM_BYTES: usize = 64 * 1024;
 
-/// What the form carries: the checked request, and when it was shown.
+/// What the form carries: the login that it would start, the checked request, and when it was shown.
 #[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 struct Transaction {
+    seed: Seed,
     request: Authorization,
     shown_at: u64,
 }
@@ -47,13 +50,14 @@ pub fn page<P: Ports>(
     authorization: Authorization,
     ports: &P,
 ) -> Result<Settled, Unavailable> {
-    let (csrf_cookie, set_cookie) = cookies::csrf_cookie_for_form(request, &config.issuer, ports)?;
-    let transaction = Transaction { request: authorization, shown_at: ports.now() };
+    let transaction = Transaction { seed: Seed::new(ports)?, request: authorization, shown_at: ports.now() };
+    let set_cookies = pending_login::cookies(&transaction.seed, None, request, config, ports)?;
+    let mut draft = Draft::with_room(USUAL_BYTES);
     // Serializing plain fields cannot fail; were it to, no page is shown.
-    let plain = serde_json::to_vec(&transaction).map_err(|_| Unavailable::Entropy)?;
-    let sealed = config.key_ring.seal(ports.random()?, Purpose::Consent, &[], &plain);
+    postcard::to_io(&transaction, &mut draft).map_err(|_| Unavailable::Entropy)?;
+    let sealed = config.key_ring.seal_draft(ports.random()?, Purpose::Consent, bound_to(config), draft);
     let sealed = base64url::encode(&sealed);
-    let csrf = csrf_token(config, &csrf_cookie, &sealed);
+    let csrf = csrf_token(config, &transaction.seed, &sealed);
     let scopes: Vec<&str> = transaction.request.scope.as_set().iter().collect();
     let page = ConsentPage {
         title: &config.consent.title,
@@ -69,53 +73,45 @@ pub fn page<P: Ports>(
         transaction: &sealed,
         csrf: &csrf,
     };
-    let response = page.response().header("set-cookie", &set_cookie);
+    let response = set_cookies.iter().fold(page.response(), |page, cookie| page.header("set-cookie", cookie));
     Ok(Settled::Reply(response, Audit::new(Decision::Serve, "consent_shown")))
 }
 
 /// Answers `POST /oauth/consent`.
-pub async fn consent<P: Ports>(gateway: &Gateway, request: &Request, ports: &P) -> Settled {
+pub async fn consent<P: Ports>(gateway: &Rc<Gateway>, request: &Request, ports: &P) -> Verdict {
+    match answer(gateway, request, ports).await {
+        Ok(Answer { transaction, approved: true }) => {
+            let Transaction { seed, request: authorization, .. } = transaction;
+            let started = login::start(gateway, request, seed, authorization, None, ports);
+            started.unwrap_or_else(|_| unavailable_page(gateway.config()).into())
+        }
+        Ok(Answer { transaction, approved: false }) => {
+            let description = "the user did not consent";
+            let code = ErrorCode::AccessDenied;
+            refuse(gateway.config(), &transaction.request, code, description, "consent_denied").into()
+        }
+        Err(refused) => refused.into(),
+    }
+}
+
+/// The user's answer; the refusal where it does not count.
+async fn answer<P: Ports>(gateway: &Gateway, request: &Request, ports: &P) -> Result<Answer, Settled> {
     let config = gateway.config();
     let refused = |message: &str, reason| {
         let hint = "Go back to the application and connect again.";
         error_page(config, 403, "This answer cannot be accepted", message, hint, reason)
     };
     if !is_same_origin(request, &config.issuer.origin) {
-        return refused("It was sent from another site.", "consent_cross_site");
+        return Err(refused("It was sent from another site.", "consent_cross_site"));
     }
-    let Ok(body) = ports.body(MOST_FORM_BYTES).await else {
-        return error_page(config, 413, "This answer is too large", "The form was changed.", "", "consent_too_large");
-    };
-    let answer = match read(config, request, &body, ports.now()) {
-        Ok(answer) => answer,
-        Err(FormError::Csrf) => {
-            return refused("It does not belong to a page that was shown in this browser.", "consent_csrf");
-        }
-        Err(FormError::Expired) => return refused("The page was open for too long.", "consent_expired"),
-        Err(FormError::Malformed) => return refused("The form was changed.", "consent_malformed"),
-    };
-    if !answer.approved {
-        let description = "the user did not consent";
-        return refuse(config, &answer.request, ErrorCode::AccessDenied, description, "consent_denied");
-    }
-    match approve(gateway, request, answer.request, ports).await {
-        Ok(settled) => settled,
-        Err(_) => unavailable_page(config),
-    }
-}
-
-async fn approve<P: Ports>(
-    gateway: &Gateway,
-    request: &Request,
-    authorization: Authorization,
-    ports: &P,
-) -> Result<Settled, Unavailable> {
-    let config = gateway.config();
-    let browser = match Browser::of(request, &config.issuer, &config.key_ring) {
-        Some(browser) => browser,
-        None => Browser::new(ports)?,
-    };
-    login::start(gateway, authorization, &browser, None, ports).await
+    let body = ports.body(MOST_FORM_BYTES).await.map_err(|_| {
+        error_page(config, 413, "This answer is too large", "The form was changed.", "", "consent_too_large")
+    })?;
+    read(config, request, &body, ports.now()).map_err(|error| match error {
+        FormError::Csrf => refused("It does not belong to a page that was shown in this browser.", "consent_csrf"),
+        FormError::Expired => refused("The page was open for too long.", "consent_expired"),
+        FormError::Malformed => refused("The form was changed.", "consent_malformed"),
+    })
 }
 
 /// Whether the user has consented to exactly this before.
@@ -162,7 +158,7 @@ fn consent_key(user_id: &str, authorization: &Authorization) -> Key {
 
 /// A form that was proven genuine.
 struct Answer {
-    request: Authorization,
+    transaction: Transaction,
     approved: bool,
 }
 
@@ -175,15 +171,13 @@ enum FormError {
 fn read(config: &Config, request: &Request, body: &[u8], now: u64) -> Result<Answer, FormError> {
     let params = Params::parse(body, Limits::OAUTH).map_err(|_| FormError::Malformed)?;
     let field = |name: &str| params.one(name).ok().flatten();
-    let transaction = field("transaction").ok_or(FormError::Malformed)?;
+    let sealed = field("transaction").ok_or(FormError::Malformed)?;
     let csrf = field("csrf").ok_or(FormError::Csrf)?;
-    let cookie = cookies::csrf_cookie(request, &config.issuer).ok_or(FormError::Csrf)?;
-    if !is_csrf_token(config, csrf, &cookie, transaction) {
+    let transaction = open(config, sealed).ok_or(FormError::Csrf)?;
+    let (shown, _) = pending_login::carried(request, config, &transaction.seed.state()).ok_or(FormError::Csrf)?;
+    if !is_csrf_token(config, csrf, &shown, sealed) {
         return Err(FormError::Csrf);
     }
-    let sealed = base64url::decode(transaction).map_err(|_| FormError::Malformed)?;
-    let plain = config.key_ring.open_in_place(Purpose::Consent, &[], sealed).map_err(|_| FormError::Malformed)?;
-    let transaction: Transaction = serde_json::from_slice(plain.expose()).map_err(|_| FormError::Malformed)?;
     if now >= transaction.shown_at.saturating_add(FORM_LIFE) {
         return Err(FormError::Expired);
     }
@@ -192,19 +186,30 @@ fn read(config: &Config, request: &Request, body: &[u8], now: u64) -> Result<Ans
         Some("deny") => false,
         Some(_) | None => return Err(FormError::Malformed),
     };
-    Ok(Answer { request: transaction.request, approved })
+    Ok(Answer { transaction, approved })
 }
 
-/// The CSRF token of a form: a MAC over the browser's cookie and the form's transaction, under a named key.
-fn csrf_token(config: &Config, cookie: &str, transaction: &str) -> String {
-    let mac = config.key_ring.mac(Purpose::Csrf, &[cookie.as_bytes(), transaction.as_bytes()]);
+fn open(config: &Config, transaction: &str) -> Option<Transaction> {
+    let sealed = base64url::decode(transaction).ok()?;
+    let plain = config.key_ring.open_in_place(Purpose::Consent, bound_to(config), sealed).ok()?;
+    postcard::from_bytes(plain.expose()).ok()
+}
+
+/// What a transaction is sealed to: two gateways with one secret do not take each other's forms.
+fn bound_to(config: &Config) -> &[u8] {
+    config.issuer.url.as_bytes()
+}
+
+/// The CSRF token of a form: a MAC over the seed in the browser's cookie and the form's transaction, under a named key.
+fn csrf_token(config: &Config, shown: &Seed, transaction: &str) -> String {
+    let mac = config.key_ring.mac(Purpose::Csrf, &[shown.as_bytes(), transaction.as_bytes()]);
     format!("{}.{}", config.key_ring.current(), base64url::encode(&mac))
 }
 
-fn is_csrf_token(config: &Config, token: &str, cookie: &str, transaction: &str) -> bool {
+fn is_csrf_token(config: &Config, token: &str, shown: &Seed, transaction: &str) -> bool {
     let Some((key_id, mac)) = token.split_once('.') else { return false };
     let (Some(key_id), Ok(mac)) = (KeyId::parse(key_id), base64url::decode(mac)) else { return false };
-    config.key_ring.verify_mac(Purpose::Csrf, key_id, &[cookie.as_bytes(), transaction.as_bytes()], &mac)
+    config.key_ring.verify_mac(Purpose::Csrf, key_id, &[shown.as_bytes(), transaction.as_bytes()], &mac)
 }
 
 /// Whether a form came from a page of ours. Browsers state the origin of every POST; a program that states none is held
@@ -215,3 +220,6 @@ fn is_same_origin(request: &Request, origin: &str) -> bool {
     };
     same("origin", origin) && same("sec-fetch-site", "same-origin")
 }
+
+/// Room for most transactions.
+const USUAL_BYTES: usize = 512;

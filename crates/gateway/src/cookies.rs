@@ -1,69 +1,59 @@
-//! The gateway's two cookies, and how they are kept from anyone else.
+//! The gateway's cookies, and how they are kept from anyone else.
 //!
-//! `…-csrf` is a random value that ties a consent form to the browser it was shown in. `…-browser` is set only once a user
-//! has consented; it names the browser, so that a provider's callback must come to the browser that consented, and it
-//! remembers who logged in, so that a remembered consent can be found.
+//! `…-login-<name>` belongs to one login and is gone when that is over ([`crate::pending_login`] says what is in it), so
+//! several logins can be under way in one browser. `…-browser` is set when a login is finished; it remembers who logged in,
+//! so that a remembered consent can be found.
 
 use std::borrow::Cow;
 
 use portcullis_protocol::base64url;
-use portcullis_protocol::digest::sha256;
 use portcullis_protocol::http::Request;
 use portcullis_protocol::key_ring::{KeyRing, Purpose};
 use serde::{Deserialize, Serialize};
 
-use crate::bytes_text;
 use crate::config::Issuer;
 use crate::ports::{Entropy, NoEntropy};
 
 /// How long a form may be looked at before it is sent, in seconds.
 pub const FORM_LIFE: u64 = 600;
 
+/// The most logins under way in one browser. A further one ends the oldest.
+pub const MAX_LOGINS: usize = 8;
+
+/// The most bytes that the cookies of all logins under way in one browser have together. They are sent with each request,
+/// and servers on the way refuse header fields that are much larger.
+pub const MAX_LOGIN_BYTES: usize = 8 * 1024;
+
+/// The most bytes in one cookie's value. Browsers take 4096 bytes of name and value (RFC 6265 §6.1); what is longer is
+/// divided among several cookies.
+const MAX_PIECE_BYTES: usize = 3_800;
+
+/// How many characters of a login's `state` its cookie is named by: 66 bits, enough to tell the logins of one browser
+/// apart. The cookie's seal names the whole of it.
+const LOGIN_NAME_CHARACTERS: usize = 11;
+
 /// The most cookie bytes that are looked at.
 const MOST_COOKIE_BYTES: usize = 16 * 1024;
 
-/// The names of the cookies. `__Host-` makes browsers refuse them from a sibling domain or over plain http; plain http is
-/// served on loopback only, where browsers would refuse the prefix.
-const SECURE_NAMES: Names = Names { csrf: "__Host-portcullis-csrf", browser: "__Host-portcullis-browser" };
-const LOOPBACK_NAMES: Names = Names { csrf: "portcullis-csrf", browser: "portcullis-browser" };
-
-struct Names {
-    csrf: &'static str,
-    browser: &'static str,
-}
+/// The beginnings of the cookies' names. `__Host-` makes browsers refuse them from a sibling domain or over plain http;
+/// plain http is served on loopback only, where browsers would refuse the prefix.
+const SECURE_PREFIX: &str = "__Host-portcullis-";
+const LOOPBACK_PREFIX: &str = "portcullis-";
 
 /// What the browser cookie says. It is sealed: its holder can neither read nor change it.
 #[derive(Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Browser {
-    /// A random name for the browser.
-    #[serde(with = "bytes_text")]
-    id: [u8; 16],
     /// The user who last logged in with it.
-    pub user_id: Option<String>,
+    pub user_id: String,
 }
 
 impl Browser {
-    /// A browser seen for the first time.
-    ///
-    /// # Errors
-    /// [`NoEntropy`].
-    pub fn new(entropy: &impl Entropy) -> Result<Self, NoEntropy> {
-        Ok(Self { id: entropy.random()?, user_id: None })
-    }
-
-    /// What a pending login keeps of it.
-    #[must_use]
-    pub fn digest(&self) -> [u8; 32] {
-        sha256(&self.id)
-    }
-
     /// The browser that sent a request, if it carries a genuine cookie.
     #[must_use]
     pub fn of(request: &Request, issuer: &Issuer, ring: &KeyRing) -> Option<Self> {
-        let text = cookie(request, names(issuer).browser)?;
-        let sealed = base64url::decode(&text).ok()?;
-        let plain = ring.open_in_place(Purpose::Cookie, names(issuer).browser.as_bytes(), sealed).ok()?;
+        let name = browser_name(issuer);
+        let sealed = base64url::decode(&cookie(request, &name)?).ok()?;
+        let plain = ring.open_in_place(Purpose::Cookie, name.as_bytes(), sealed).ok()?;
         serde_json::from_slice(plain.expose()).ok()
     }
 
@@ -78,37 +68,106 @@ impl Browser {
         life: u64,
         entropy: &impl Entropy,
     ) -> Result<String, NoEntropy> {
-        let name = names(issuer).browser;
-        // Serializing two plain fields cannot fail.
+        let name = browser_name(issuer);
+        // Serializing a plain field cannot fail.
         let plain = serde_json::to_vec(self).map_err(|_| NoEntropy)?;
         let sealed = ring.seal(entropy.random()?, Purpose::Cookie, name.as_bytes(), &plain);
-        Ok(set_cookie(issuer, name, &base64url::encode(&sealed), life))
+        Ok(set_cookie(issuer, &name, &base64url::encode(&sealed), life))
     }
 }
 
-/// The CSRF cookie's value, when the browser has one that looks like ours.
+/// The value of the cookie of the login with this `state`, put together from its pieces.
 #[must_use]
-pub fn csrf_cookie(request: &Request, issuer: &Issuer) -> Option<String> {
-    cookie(request, names(issuer).csrf).filter(|value| base64url::decode_exactly::<32>(value).is_ok())
+pub fn login(request: &Request, issuer: &Issuer, state: &str) -> Option<String> {
+    let mut value = String::new();
+    let mut pieces = piece_names(issuer, state).map_while(|name| cookie(request, &name)).peekable();
+    pieces.peek()?;
+    value.extend(pieces);
+    Some(value)
 }
 
-/// The CSRF cookie for a form that is about to be shown: its value, which the browser may have already, and the
-/// `Set-Cookie` that keeps it as long as this form may be looked at.
+/// The `Set-Cookie` values that make a browser keep the cookie of a login for `life` seconds, and let the oldest logins go
+/// that would be more than [`MAX_LOGINS`] or [`MAX_LOGIN_BYTES`] with it.
 ///
-/// # Errors
-/// [`NoEntropy`].
-pub fn csrf_cookie_for_form(
-    request: &Request,
-    issuer: &Issuer,
-    entropy: &impl Entropy,
-) -> Result<(String, String), NoEntropy> {
-    let value = match csrf_cookie(request, issuer) {
-        Some(value) => value,
-        None => base64url::encode(&entropy.random::<32>()?),
-    };
-    let cookie = set_cookie(issuer, names(issuer).csrf, &value, FORM_LIFE);
-    Ok((value, cookie))
+/// `value` is base64url text.
+#[must_use]
+pub fn keep_login(request: &Request, issuer: &Issuer, state: &str, value: &str, life: u64) -> Vec<String> {
+    let others = logins(request, issuer).into_iter().filter(|login| !state.starts_with(&login.name));
+    let mut others: Vec<Login> = others.collect();
+    let mut bytes = others.iter().fold(value.len(), |sum, login| sum.saturating_add(login.bytes));
+    let mut set = Vec::new();
+    while !others.is_empty() && (others.len() >= MAX_LOGINS || bytes > MAX_LOGIN_BYTES) {
+        let oldest = others.remove(0);
+        bytes = bytes.saturating_sub(oldest.bytes);
+        set.extend(oldest.cookies.iter().map(|name| set_cookie(issuer, name, "", 0)));
+    }
+    let mut rest = value;
+    for name in piece_names(issuer, state) {
+        let (piece, after) = rest.split_at_checked(MAX_PIECE_BYTES).unwrap_or((rest, ""));
+        set.push(set_cookie(issuer, &name, piece, life));
+        rest = after;
+        if rest.is_empty() {
+            break;
+        }
+    }
+    set
 }
+
+/// The `Set-Cookie` values that end the login with this `state` in a browser.
+#[must_use]
+pub fn end_login(request: &Request, issuer: &Issuer, state: &str) -> Vec<String> {
+    let ended = logins(request, issuer).into_iter().filter(|login| state.starts_with(&login.name));
+    ended.flat_map(|login| login.cookies).map(|name| set_cookie(issuer, &name, "", 0)).collect()
+}
+
+/// A login's cookies in a browser.
+struct Login {
+    /// What its `state` begins with.
+    name: String,
+    /// The names of its cookies.
+    cookies: Vec<String>,
+    /// The bytes of their values.
+    bytes: usize,
+}
+
+/// The logins that a browser carries, the oldest first: a browser sends cookies in the order in which they were first set
+/// (RFC 6265 §5.4).
+fn logins(request: &Request, issuer: &Issuer) -> Vec<Login> {
+    let prefix = login_prefix(issuer);
+    let mut logins: Vec<Login> = Vec::new();
+    for (cookie, value) in pairs(request) {
+        let Some(name) = cookie.strip_prefix(&prefix).and_then(login_name) else { continue };
+        match logins.iter_mut().find(|login| login.name == name) {
+            Some(login) => {
+                login.cookies.push(cookie.to_owned());
+                login.bytes = login.bytes.saturating_add(value.len());
+            }
+            None => {
+                let (name, cookies) = (name.to_owned(), vec![cookie.to_owned()]);
+                logins.push(Login { name, cookies, bytes: value.len() });
+            }
+        }
+    }
+    logins
+}
+
+/// The part of a cookie's name that tells logins apart; `None` where the gateway never gave that name.
+fn login_name(suffix: &str) -> Option<&str> {
+    let (name, piece) = suffix.split_at_checked(LOGIN_NAME_CHARACTERS)?;
+    let is_name = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
+    let is_piece = piece.is_empty() || matches!(piece.as_bytes(), [b'.', b'1'..=b'9']);
+    (is_name && is_piece).then_some(name)
+}
+
+/// The names of a login's cookies: the first, and those of further pieces.
+fn piece_names(issuer: &Issuer, state: &str) -> impl Iterator<Item = String> {
+    let name = state.get(..LOGIN_NAME_CHARACTERS).unwrap_or(state);
+    let first = [&login_prefix(issuer), name].concat();
+    std::iter::once(first.clone()).chain((1..MAX_PIECES).map(move |number| format!("{first}.{number}")))
+}
+
+/// The most pieces of one login's cookie.
+const MAX_PIECES: usize = MAX_LOGIN_BYTES.div_ceil(MAX_PIECE_BYTES);
 
 /// Every cookie of a request: HTTP/2 lets a client send them in several fields (RFC 9113 §8.2.3).
 #[must_use]
@@ -129,10 +188,8 @@ pub fn joined<'a>(before: Option<Cow<'a, [u8]>>, field: &'a [u8]) -> Cow<'a, [u8
 #[must_use]
 pub fn without_own(header: &[u8]) -> Option<Vec<u8>> {
     let is_own = |pair: &&[u8]| {
-        let name = pair.split(|byte| *byte == b'=').next().unwrap_or_default().trim_ascii();
-        [SECURE_NAMES.csrf, SECURE_NAMES.browser, LOOPBACK_NAMES.csrf, LOOPBACK_NAMES.browser]
-            .iter()
-            .any(|own| own.as_bytes() == name)
+        let name = pair.trim_ascii_start();
+        [SECURE_PREFIX, LOOPBACK_PREFIX].iter().any(|prefix| name.starts_with(prefix.as_bytes()))
     };
     let mut pairs = header.split(|byte| *byte == b';');
     pairs.clone().any(|pair| is_own(&pair)).then(|| {
@@ -141,8 +198,16 @@ pub fn without_own(header: &[u8]) -> Option<Vec<u8>> {
     })
 }
 
-fn names(issuer: &Issuer) -> &'static Names {
-    if issuer.https { &SECURE_NAMES } else { &LOOPBACK_NAMES }
+fn browser_name(issuer: &Issuer) -> String {
+    [prefix(issuer), "browser"].concat()
+}
+
+fn login_prefix(issuer: &Issuer) -> String {
+    [prefix(issuer), "login-"].concat()
+}
+
+fn prefix(issuer: &Issuer) -> &'static str {
+    if issuer.https { SECURE_PREFIX } else { LOOPBACK_PREFIX }
 }
 
 fn set_cookie(issuer: &Issuer, name: &str, value: &str, life: u64) -> String {
@@ -152,17 +217,16 @@ fn set_cookie(issuer: &Issuer, name: &str, value: &str, life: u64) -> String {
 
 /// The value of a cookie that was sent exactly once. Two of one name mean that somebody else could set one.
 fn cookie(request: &Request, name: &str) -> Option<String> {
-    let mut found = None;
-    for header in request.headers.all("cookie").filter(|header| header.len() <= MOST_COOKIE_BYTES) {
-        for pair in header.split(|byte| *byte == b';') {
-            let pair = std::str::from_utf8(pair.trim_ascii()).ok();
-            let Some((pair_name, value)) = pair.and_then(|pair| pair.split_once('=')) else { continue };
-            if pair_name == name && found.replace(value.to_owned()).is_some() {
-                return None;
-            }
-        }
-    }
-    found
+    let mut found = pairs(request).filter(|(held, _)| *held == name);
+    let (_, value) = found.next()?;
+    found.next().is_none().then(|| value.to_owned())
+}
+
+/// The cookies of a request, name and value, in the order in which they were sent.
+fn pairs(request: &Request) -> impl Iterator<Item = (&str, &str)> {
+    let fields = request.headers.all("cookie").filter(|field| field.len() <= MOST_COOKIE_BYTES);
+    let pairs = fields.flat_map(|field| field.split(|byte| *byte == b';'));
+    pairs.filter_map(|pair| std::str::from_utf8(pair.trim_ascii()).ok()?.split_once('='))
 }
 
 #[cfg(test)]

@@ -270,6 +270,11 @@ impl FixedClock {
         self.advance_ms(seconds.saturating_mul(1000));
     }
 
+    /// Sets the clock back by this many seconds.
+    pub fn set_back(&self, seconds: u64) {
+        self.0.set(self.0.get().saturating_sub(seconds.saturating_mul(1000)));
+    }
+
     /// Moves the clock on by this many milliseconds.
     pub fn advance_ms(&self, milliseconds: u64) {
         self.0.set(self.0.get().saturating_add(milliseconds));

@@ -8,9 +8,9 @@
 pub mod audit;
 pub mod authorize;
 pub mod bridge_store;
-mod bytes_text;
 pub mod cache;
 pub mod callback;
+pub mod client_address;
 pub mod config;
 pub mod consent;
 pub mod cookies;
@@ -20,6 +20,7 @@ pub mod login;
 pub mod memory_store;
 pub mod metadata;
 pub mod pages;
+pub mod pending_login;
 pub mod ports;
 pub mod protect;
 pub mod provider;

@@ -1,74 +1,56 @@
 //! The way from a checked and consented authorization request to the identity provider, and the errors that go back to
 //! the client by redirect.
 
-use portcullis_protocol::base64url;
-use portcullis_protocol::http::Response;
+use std::rc::Rc;
+
+use portcullis_protocol::http::{Request, Response};
 use portcullis_protocol::oauth::error::ErrorCode;
 use portcullis_protocol::oauth::params;
-use portcullis_protocol::oauth::pkce::CodeVerifier;
-use portcullis_storage_api::{Key, Kind, Ttl};
 
 use crate::audit::{Audit, Decision};
 use crate::config::Config;
-use crate::cookies::Browser;
 use crate::gateway::Gateway;
 use crate::pages::ErrorPage;
+use crate::pending_login::{self, LOGIN_LIFE, PendingLogin, Seed};
 use crate::ports::Ports;
-use crate::provider;
-use crate::records::{self, Authorization, Pending, Records, Unavailable};
+use crate::provider::{self, ProviderError};
+use crate::records::{Authorization, Unavailable};
 use crate::replies::uncached;
-use crate::verdict::Settled;
+use crate::verdict::{Settled, Verdict};
 
-/// How long a user may take to log in at the provider, in seconds.
-pub const LOGIN_LIFE: u64 = 600;
-
-/// Sends the browser to the provider. The pending record is what the callback will find; it is written before the browser
-/// learns its name.
+/// Sends the browser to the provider, with the login in its cookie. Nothing is stored and nothing is called: a request
+/// that comes before the provider's documents are known waits for the root task to fetch them.
 ///
 /// # Errors
-/// [`Unavailable`] when the record could not be stored. A provider that cannot be reached is told to the client.
-pub async fn start<P: Ports>(
-    gateway: &Gateway,
-    request: Authorization,
-    browser: &Browser,
+/// [`Unavailable::Entropy`]. A provider that cannot be used is told to the client.
+pub fn start<P: Ports>(
+    gateway: &Rc<Gateway>,
+    request: &Request,
+    seed: Seed,
+    authorization: Authorization,
     consented_by: Option<String>,
     ports: &P,
-) -> Result<Settled, Unavailable> {
-    let config = gateway.config();
-    let state = base64url::encode(&ports.random::<32>()?);
-    let nonce = base64url::encode(&ports.random::<32>()?);
-    let verifier = CodeVerifier::from_random(ports.random()?);
-    let Ok(location) =
-        provider::authorization_url(gateway, &state, &nonce, &verifier, request.prompt.as_deref(), ports).await
-    else {
-        return Ok(refuse(
-            config,
-            &request,
-            ErrorCode::TemporarilyUnavailable,
-            "the identity provider cannot be reached",
-            "provider_unreachable",
-        ));
-    };
-    let pending = Pending {
-        request,
-        browser: browser.digest(),
-        nonce,
-        verifier: verifier.expose().to_owned(),
-        consented_by,
-        expires_at: ports.now().saturating_add(LOGIN_LIFE),
-    };
-    let records = Records::new(&config.key_ring, ports);
-    records.save(&pending_key(&state), &pending, Ttl::Seconds(LOGIN_LIFE)).await?;
-    let cookie_life = config.consent.remember.max(LOGIN_LIFE);
-    let cookie = browser.set_cookie(&config.issuer, &config.key_ring, cookie_life, ports)?;
-    let response = private(Response::see_other(&location)).header("set-cookie", &cookie);
-    Ok(Settled::Reply(response, Audit::new(Decision::Serve, "login_started")))
+) -> Result<Verdict, Unavailable> {
+    let expires_at = ports.now().saturating_add(LOGIN_LIFE);
+    let login = PendingLogin { request: authorization, consented_by, expires_at };
+    let cookies = pending_login::cookies(&seed, Some(&login), request, gateway.config(), ports)?;
+    if !gateway.provider().is_unknown(ports.now()) {
+        return Ok(to_provider(gateway, &seed, &login.request, &cookies).into());
+    }
+    let gateway = Rc::clone(gateway);
+    let decide = move || to_provider(&gateway, &seed, &login.request, &cookies);
+    Ok(Verdict::AwaitProvider { decide: Box::new(decide) })
 }
 
-/// The key of a login under way, from the `state` that the provider returns.
-#[must_use]
-pub fn pending_key(state: &str) -> Key {
-    records::key(Kind::Pending, &[state.as_bytes()])
+fn to_provider(gateway: &Gateway, seed: &Seed, asked: &Authorization, cookies: &[String]) -> Settled {
+    match provider::authorization_url(gateway, seed, asked.prompt.as_deref()) {
+        Ok(location) => {
+            let response = private(Response::see_other(&location));
+            let response = cookies.iter().fold(response, |response, cookie| response.header("set-cookie", cookie));
+            Settled::Reply(response, Audit::new(Decision::Serve, "login_started"))
+        }
+        Err(error) => provider_failed(gateway.config(), asked, &error),
+    }
 }
 
 /// Why an endpoint that a browser visits stops half way.
@@ -114,6 +96,29 @@ pub fn refuse(
     let parameters = [("error", code.as_str()), ("error_description", description)];
     let response = redirect(config, &request.redirect_uri, request.state.as_deref(), &parameters);
     Settled::Reply(response, Audit::new(Decision::Deny, reason))
+}
+
+/// Redirects to the client what kept the provider from logging the user in.
+#[must_use]
+pub fn provider_failed(config: &Config, asked: &Authorization, error: &ProviderError) -> Settled {
+    let (code, description, reason) = match error {
+        ProviderError::Unreachable => {
+            (ErrorCode::TemporarilyUnavailable, "the identity provider cannot be reached", "provider_unreachable")
+        }
+        ProviderError::GrantEnded { .. } => {
+            (ErrorCode::AccessDenied, "the identity provider did not accept the login", "provider_refused_code")
+        }
+        ProviderError::Refused => {
+            (ErrorCode::ServerError, "the identity provider refused the gateway", "provider_refused_request")
+        }
+        ProviderError::Misconfigured(_) => {
+            (ErrorCode::ServerError, "the identity provider refused the gateway", "provider_misconfigured")
+        }
+        ProviderError::NotUnderstood(_) => {
+            (ErrorCode::ServerError, "the identity provider's answer is not valid", "provider_not_understood")
+        }
+    };
+    refuse(config, asked, code, description, reason)
 }
 
 /// A redirect to the client. `iss` and `state` are always ours to add; what the registered URI's query says of them is

@@ -21,6 +21,7 @@ use serde_json::{Map, Value};
 use self::refusal::refusal;
 use crate::config::Provider;
 use crate::gateway::Gateway;
+use crate::pending_login::Seed;
 use crate::ports::{CallReply, CallRequest, Ports};
 
 /// How long one call to the provider may take, in milliseconds.
@@ -29,10 +30,11 @@ const CALL_TIMEOUT_MS: u64 = 5_000;
 /// How long the provider's documents are used before they are fetched again, in seconds.
 const DOCUMENTS_LIFE: u64 = 3_600;
 
-/// How soon after a failure, or after a key was asked for that the provider does not have, they are fetched again.
+/// How soon known documents are asked for again: after a failure, and when a key is looked for that the provider does not
+/// have.
 const RETRY_SECONDS: u64 = 10;
 
-/// How long after a failure no login asks for them again, in seconds.
+/// How long after a failure documents that are not known are not asked for again, in seconds.
 const FAILURE_SECONDS: u64 = 2;
 
 /// How far the provider's clock may be from ours, in seconds.
@@ -42,10 +44,10 @@ const LEEWAY: u64 = 60;
 #[derive(Default)]
 pub struct ProviderState {
     known: Option<Known>,
-    /// When the documents may be fetched once more, in Unix seconds.
-    retry_at: u64,
-    /// Until when a provider that failed is left alone, in Unix seconds.
-    failed_until: u64,
+    /// When the documents were last asked for, in Unix seconds.
+    asked_at: Option<u64>,
+    /// When they last could not be got, in Unix seconds, and why.
+    failed: Option<(u64, ProviderError)>,
 }
 
 #[derive(Clone)]
@@ -101,12 +103,43 @@ pub enum ProviderError {
 }
 
 impl ProviderState {
-    /// Whether the documents are to be fetched at `now`.
+    /// Whether the documents are to be fetched at `now`, in Unix seconds.
     #[must_use]
     pub fn is_due(&self, now: u64) -> bool {
-        let aged = self.known.as_ref().is_none_or(|known| now >= known.fetched_at.saturating_add(DOCUMENTS_LIFE));
-        aged && now >= self.retry_at
+        match &self.known {
+            Some(known) => !is_within(Some(known.fetched_at), now, DOCUMENTS_LIFE) && self.may_ask_again(now),
+            None => self.is_unknown(now),
+        }
     }
+
+    /// Whether a login at `now`, in Unix seconds, has to wait for the documents: they are not known, and have not just
+    /// failed to come.
+    #[must_use]
+    pub fn is_unknown(&self, now: u64) -> bool {
+        self.known.is_none() && self.just_failed(now).is_none()
+    }
+
+    /// Whether known documents may be asked for again.
+    fn may_ask_again(&self, now: u64) -> bool {
+        !is_within(self.asked_at, now, RETRY_SECONDS)
+    }
+
+    fn just_failed(&self, now: u64) -> Option<&ProviderError> {
+        let (at, error) = self.failed.as_ref()?;
+        is_within(Some(*at), now, FAILURE_SECONDS).then_some(error)
+    }
+
+    /// What is known of the provider, or why nothing is.
+    fn known(&self) -> Result<&Known, ProviderError> {
+        let why = || self.failed.as_ref().map_or(ProviderError::Unreachable, |(_, error)| error.clone());
+        self.known.as_ref().ok_or_else(why)
+    }
+}
+
+/// Whether something happened less than `seconds` before `now`. What a clock that was set back shows as still to come does
+/// not count.
+fn is_within(at: Option<u64>, now: u64, seconds: u64) -> bool {
+    at.and_then(|at| now.checked_sub(at)).is_some_and(|since| since < seconds)
 }
 
 /// Fetches the provider's documents when they are due, so that no login has to wait for them.
@@ -117,31 +150,23 @@ pub async fn warm<P: Ports>(gateway: Rc<Gateway>, ports: P) {
     }
 }
 
-/// Where to send a browser to log in (OIDC Core §3.1.2.1). `state` and `nonce` are opaque; `verifier` stays here;
-/// `prompt` goes before the configured one.
+/// Where to send a browser to log in (OIDC Core §3.1.2.1); `prompt` goes before the configured one.
 ///
 /// # Errors
-/// [`ProviderError`] when the discovery document is not known and cannot be fetched.
-pub async fn authorization_url<P: Ports>(
-    gateway: &Gateway,
-    state: &str,
-    nonce: &str,
-    verifier: &CodeVerifier,
-    prompt: Option<&str>,
-    ports: &P,
-) -> Result<String, ProviderError> {
+/// [`ProviderError`] while the provider's documents are not known: why they could not be fetched.
+pub fn authorization_url(gateway: &Gateway, seed: &Seed, prompt: Option<&str>) -> Result<String, ProviderError> {
     let config = gateway.config();
     let provider = &config.provider;
-    let discovery = discovery(gateway, ports).await?;
+    let discovery = gateway.provider().known().map(|known| Rc::clone(&known.discovery))?;
     let redirect_uri = callback_url(gateway);
-    let challenge = verifier.challenge().to_string();
+    let (state, nonce, challenge) = (seed.state(), seed.nonce(), seed.verifier().challenge().to_string());
     let mut query = vec![
         ("response_type", "code"),
         ("client_id", &provider.client_id),
         ("redirect_uri", &redirect_uri),
         ("scope", &provider.scope),
-        ("state", state),
-        ("nonce", nonce),
+        ("state", &state),
+        ("nonce", &nonce),
         ("code_challenge", &challenge),
         ("code_challenge_method", "S256"),
     ];
@@ -158,7 +183,7 @@ pub async fn authorization_url<P: Ports>(
 pub async fn redeem<P: Ports>(
     gateway: &Gateway,
     code: &str,
-    verifier: &str,
+    verifier: &CodeVerifier,
     ports: &P,
 ) -> Result<TokenReply, ProviderError> {
     let redirect_uri = callback_url(gateway);
@@ -166,7 +191,7 @@ pub async fn redeem<P: Ports>(
         ("grant_type", "authorization_code"),
         ("code", code),
         ("redirect_uri", &redirect_uri),
-        ("code_verifier", verifier),
+        ("code_verifier", verifier.expose()),
     ];
     token_request(gateway, &form, ports).await
 }
@@ -208,7 +233,7 @@ pub async fn verify_id_token<P: Ports>(
         claims::verify(&jws, keys, |key, alg, message, signature| ports.verify(key, alg, message, signature))
     };
     let signed = match verify(keys(gateway, ports).await?.as_ref()) {
-        Err(SignatureError::UnknownKey) if gateway.provider().may_retry(ports.now()) => {
+        Err(SignatureError::UnknownKey) if gateway.provider().may_ask_again(ports.now()) => {
             verify(&learn(gateway, ports).await?.keys)
         }
         other => other,
@@ -230,12 +255,6 @@ pub fn callback_url(gateway: &Gateway) -> String {
     format!("{}/oauth/callback", gateway.config().issuer.url)
 }
 
-impl ProviderState {
-    fn may_retry(&self, now: u64) -> bool {
-        now >= self.retry_at
-    }
-}
-
 async fn discovery<P: Ports>(gateway: &Gateway, ports: &P) -> Result<Rc<Discovery>, ProviderError> {
     let known = gateway.provider().known.as_ref().map(|known| Rc::clone(&known.discovery));
     match known {
@@ -255,14 +274,14 @@ async fn keys<P: Ports>(gateway: &Gateway, ports: &P) -> Result<Rc<JwkSet>, Prov
 /// Fetches the discovery document and the keys, unless that has just failed. What was known before stays in use.
 async fn learn<P: Ports>(gateway: &Gateway, ports: &P) -> Result<Known, ProviderError> {
     let now = ports.now();
-    if now < gateway.provider().failed_until {
-        return Err(ProviderError::Unreachable);
+    if let Some(error) = gateway.provider().just_failed(now) {
+        return Err(error.clone());
     }
-    gateway.learn_provider(|state| state.retry_at = now.saturating_add(RETRY_SECONDS));
+    gateway.learn_provider(|state| state.asked_at = Some(now));
     let fetched = fetch_documents(&gateway.config().provider, ports).await;
     gateway.learn_provider(|state| match &fetched {
-        Ok(known) => state.known = Some(known.clone()),
-        Err(_) => state.failed_until = ports.now().saturating_add(FAILURE_SECONDS),
+        Ok(known) => (state.known, state.failed) = (Some(known.clone()), None),
+        Err(error) => state.failed = Some((ports.now(), error.clone())),
     });
     fetched
 }

@@ -19,22 +19,9 @@ pub trait Record: Serialize + DeserializeOwned {
     const KIND: Kind;
 }
 
-/// A login under way, from consent to the provider's callback.
+/// That a pending login was used. It says nothing more: only its name counts.
 #[derive(Serialize, Deserialize)]
-pub struct Pending {
-    /// What the client asked for and the user agreed to.
-    pub request: Authorization,
-    /// Digest of the browser that consented: the callback must come from it.
-    pub browser: [u8; 32],
-    /// The nonce that the provider's ID token must carry.
-    pub nonce: String,
-    /// The PKCE verifier of the provider's code.
-    pub verifier: String,
-    /// The user whose remembered consent this login relies on; it must turn out to be the one who logs in.
-    pub consented_by: Option<String>,
-    /// When it expires, in Unix seconds.
-    pub expires_at: u64,
-}
+pub struct UsedLogin;
 
 /// A checked authorization request.
 #[derive(Clone, Serialize, Deserialize)]
@@ -110,7 +97,7 @@ pub struct Upstream {
     pub refused_since: Option<u64>,
 }
 
-impl Record for Pending {
+impl Record for UsedLogin {
     const KIND: Kind = Kind::Pending;
 }
 impl Record for Client {

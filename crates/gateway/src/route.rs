@@ -57,11 +57,11 @@ pub async fn handle<P: Ports>(gateway: Rc<Gateway>, request: Request, ports: P) 
             None => not_found("there is no such resource").into(),
         },
         Route::Authorize => match request.method {
-            Method::Get | Method::Head => authorize::authorize(&gateway, &request, &path, &ports).await.into(),
+            Method::Get | Method::Head => authorize::authorize(&gateway, &request, &path, &ports).await,
             Method::Post | Method::Options | Method::Other => method_not_allowed("GET, HEAD").into(),
         },
         Route::Consent => match request.method {
-            Method::Post => consent::consent(&gateway, &request, &ports).await.into(),
+            Method::Post => consent::consent(&gateway, &request, &ports).await,
             Method::Get | Method::Head | Method::Options | Method::Other => method_not_allowed("POST").into(),
         },
         Route::Callback => match request.method {
@@ -105,10 +105,12 @@ pub(crate) fn pass(gateway: &Gateway, target: &[u8], cookie: Option<&[u8]>) -> O
 }
 
 /// Whether a handler may ask for the [`Request::peer`] of a request to this target: reading it takes the host longer than
-/// reading a header. Registrations are limited by where they come from.
+/// reading a header. Registrations and logins are limited by where they come from.
 #[must_use]
 pub fn asks_for_peer(target: &[u8]) -> bool {
-    target.windows(REGISTER.len()).any(|part| part == REGISTER)
+    let segments = target.iter().enumerate().filter(|(_, byte)| **byte == b'/');
+    let mut rests = segments.filter_map(|(at, _)| target.get(at..));
+    rests.any(|rest| rest.starts_with(REGISTER) || rest.starts_with(CALLBACK))
 }
 
 /// The resource that a path leads to; `None` where the gateway itself answers, or nothing is configured.
@@ -132,7 +134,7 @@ fn route(config: &Config, path: &RoutePath<'_>) -> Route {
     match sent.strip_prefix(config.issuer.path.as_bytes()) {
         Some(b"/oauth/authorize") => Route::Authorize,
         Some(b"/oauth/consent") => Route::Consent,
-        Some(b"/oauth/callback") => Route::Callback,
+        Some(CALLBACK) => Route::Callback,
         Some(b"/oauth/token") => Route::Token,
         Some(b"/oauth/register") => Route::Register,
         // OpenID Connect appends the well-known path to the issuer where RFC 8414 inserts it.
@@ -232,6 +234,7 @@ fn passed(gateway: &Gateway, cookie: Option<&[u8]>) -> Forward {
 
 /// What the paths of the registration endpoint end with, and hardly any other has in it.
 const REGISTER: &[u8] = b"/register";
+const CALLBACK: &[u8] = b"/oauth/callback";
 
 #[cfg(test)]
 #[path = "route_tests.rs"]

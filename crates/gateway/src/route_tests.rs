@@ -61,7 +61,7 @@ fn request(method: Method, target: &str, headers: &[(&str, &str)]) -> Request {
 fn answer(gateway: &Rc<Gateway>, request: Request) -> Settled {
     match block_on(handle(Rc::clone(gateway), request, FakePorts::new(NOW))) {
         Verdict::Settled(settled) => settled,
-        Verdict::AwaitRefresh { .. } => panic!("waits for a refresh"),
+        Verdict::AwaitRefresh { .. } | Verdict::AwaitProvider { .. } => panic!("waits for a root task"),
     }
 }
 
@@ -415,16 +415,19 @@ fn nothing_is_passed_at_once_that_the_router_would_not_send_on_unprotected() {
 }
 
 #[test]
-fn every_registration_is_known_to_ask_for_its_peer_and_no_call_to_a_resource_is() {
+fn registrations_and_callbacks_are_known_to_ask_for_their_peer_and_no_call_to_a_resource_is() {
     for (gateway, target) in
         [(at_root(), "/oauth/register"), (at_root(), "/oauth/register?a=1"), (below_a_path(), "/auth/oauth/register")]
     {
         assert!(led(&gateway, target) == Route::Register && asks_for_peer(target.as_bytes()), "{target}");
+        let target = target.replace("register", "callback");
+        assert!(led(&gateway, &target) == Route::Callback && asks_for_peer(target.as_bytes()), "{target}");
     }
     assert_eq!(by_default(&at_root(), "/register"), Some(Route::Register));
     assert!(asks_for_peer(b"/register") && asks_for_peer(b"/register?a=1"));
     // Another spelling is another path.
-    for target in ["/oauth/%72egister", "/%72egister", "/mcp", "/mcp?a=1", "/", "", "/oauth/token", "/token"] {
+    for target in ["/oauth/%72egister", "/%72egister", "/mcp", "/mcp?a=1", "/", "", "/oauth/token", "/oauth", "/token"]
+    {
         assert!(!asks_for_peer(target.as_bytes()), "{target}");
     }
     assert_ne!(led(&at_root(), "/oauth/%72egister"), Route::Register);

@@ -24,6 +24,12 @@ pub enum Verdict {
         /// Turns the refresh's outcome into the decision.
         decide: Box<dyn FnOnce(&RefreshOutcome) -> Settled>,
     },
+    /// Decide when the root task has fetched the provider's documents, or could not: however many logins need them, they
+    /// are fetched once.
+    AwaitProvider {
+        /// The decision, by what the gateway knows of the provider then. As above it dispatches nothing.
+        decide: Box<dyn FnOnce() -> Settled>,
+    },
 }
 
 /// A final decision.

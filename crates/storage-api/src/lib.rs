@@ -9,7 +9,8 @@ use std::fmt;
 /// the record's seal and is never given to another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
-    /// A login under way: made when the user consents, taken once at the provider's callback.
+    /// A pending login that was used: made once, at the provider's callback, so that it is not used again. Until then the
+    /// browser carries the login, and nothing is stored.
     Pending = 0,
     /// One login and everything granted from it: first its authorization code, then its refresh-token family.
     Session = 1,
@@ -58,7 +59,8 @@ impl Kind {
     /// Whether a bounded store may drop a record of this kind before its time to make room.
     ///
     /// Strangers can make these records without logging in, so a flood of them must never push out a user's session;
-    /// losing one costs at most a repeated step.
+    /// losing one costs at most a repeated step. (A lost record of a used login lets the browser that carries the login, and
+    /// no other, use it again.)
     #[must_use]
     pub fn is_expendable(self) -> bool {
         match self {

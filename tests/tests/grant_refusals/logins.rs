@@ -30,34 +30,38 @@ async fn a_login_that_was_consented_to_in_one_browser_cannot_be_finished_in_anot
     let back = at_the_callback(bed, &mut consenting, &authorization).await;
 
     let cookieless = Browser::new("alice").open(back.as_str(), &client.redirect_uri).await.page();
-    assert_page(&cookieless.response, 400, OTHER_BROWSER, "no cookie");
+    assert_page(&cookieless.response, 400, UNKNOWN_LOGIN, "no cookie");
 
     // Somebody who has looked at a consent page, but not agreed to it.
     let mut looking = Browser::new("alice");
     let seen = looking.open(&client.authorization().url(), &client.redirect_uri).await.page();
     assert_eq!(seen.response.status, 200);
-    assert!(looking.jar.find("portcullis-csrf").is_some() && looking.jar.find("portcullis-browser").is_none());
+    assert!(looking.jar.cookies.iter().all(|cookie| cookie.name.starts_with(LOGIN_COOKIE)), "{:?}", looking.jar);
     let looked = looking.open(back.as_str(), &client.redirect_uri).await.page();
-    assert_page(&looked.response, 400, OTHER_BROWSER, "a cookie from before consent");
+    assert_page(&looked.response, 400, UNKNOWN_LOGIN, "a cookie from before consent");
 
     // Somebody who has logged in here before, with a genuine cookie of their own.
     let mut victim = Browser::new("alice");
     let (own_client, own) = start(bed).await;
     victim.log_in(&own.url(), &own_client.redirect_uri).await;
     let relayed = victim.open(back.as_str(), &client.redirect_uri).await.page();
-    assert_page(&relayed.response, 400, OTHER_BROWSER, "a genuine cookie of another browser");
+    assert_page(&relayed.response, 400, UNKNOWN_LOGIN, "a genuine cookie of another browser");
 
     // And forged or doubled ones.
-    let genuine = consenting.jar.find("portcullis-browser").expect("the cookie").value.clone();
+    let held = consenting.jar.cookies.iter().find(|cookie| cookie.name.starts_with(LOGIN_COOKIE));
+    let (name, genuine) = held.map(|cookie| (cookie.name.clone(), cookie.value.clone())).expect("the cookie");
+    let of_looking = looking.jar.cookies.first().expect("a cookie").value.clone();
     for cookie in [
-        "portcullis-browser=x".to_owned(),
-        format!("portcullis-browser={}", changed(&genuine)),
-        format!("portcullis-browser={genuine}; portcullis-browser={genuine}"),
-        format!("__Host-portcullis-browser={genuine}"),
-        format!("portcullis-csrf={genuine}"),
+        format!("{name}=x"),
+        format!("{name}={}", changed(&genuine)),
+        format!("{name}={of_looking}"),
+        format!("{name}={genuine}; {name}={genuine}"),
+        format!("__Host-{name}={genuine}"),
+        format!("{LOGIN_COOKIE}AAAAAAAAAAA={genuine}"),
+        format!("portcullis-browser={genuine}"),
     ] {
         let reply = Request::get(back.as_str()).header("cookie", &cookie).send().await;
-        assert_page(&reply, 400, OTHER_BROWSER, &cookie);
+        assert_page(&reply, 400, UNKNOWN_LOGIN, &cookie);
     }
 
     // None of them has used the login up.
@@ -305,5 +309,7 @@ fn changed(text: &str) -> String {
     format!("{start}{letter}{}", &rest[1..])
 }
 
-const UNKNOWN_LOGIN: &str = "This login is not known, was used already, or took too long.";
-const OTHER_BROWSER: &str = "This login was started in another browser, or cookies are turned off.";
+const UNKNOWN_LOGIN: &str = "It is not known in this browser: it was started in another one, was used already or took too \
+                             long, or cookies are turned off.";
+/// What the names of the cookies of logins begin with.
+const LOGIN_COOKIE: &str = "portcullis-login-";

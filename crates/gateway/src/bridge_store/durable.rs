@@ -6,7 +6,7 @@
 //! | upstream tokens | every change | lose a refresh token that the provider has already replaced, or bring deleted tokens back |
 //! | user | every change | give one person two names |
 //! | client | every change | make a registration unknown that was confirmed |
-//! | pending login | when it is taken | let one callback be played twice; a lost new one only costs the user another click |
+//! | used login | when it is noted | let one callback be played twice |
 //! | lock | when it is taken | let two workers use one upstream refresh token, which providers punish; a lost release runs out |
 //! | consent | never | have the user asked once more |
 //! | rate-limit bucket | never | give a client a few more tries |
@@ -18,7 +18,7 @@ use portcullis_storage_api::wire::Verb;
 pub(super) fn is_durable(kind: Kind, verb: Verb) -> bool {
     match kind {
         Kind::Session | Kind::Upstream | Kind::User | Kind::Client => true,
-        Kind::Pending => verb == Verb::Take,
+        Kind::Pending => verb == Verb::PutNew,
         Kind::Lock => verb == Verb::Lock,
         Kind::Consent | Kind::RateLimit => false,
     }

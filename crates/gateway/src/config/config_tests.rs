@@ -46,6 +46,7 @@ fn full() -> Value {
         "clients": { "dynamicRegistration": {
             "enabled": true, "lifetime": "90d", "ratePerMinute": 7, "globalRatePerMinute": 8, "max": 9,
         } },
+        "logins": { "ratePerMinute": 11 },
         "consent": { "remember": "0s", "title": "Example", "logo": "data:image/png;base64,AAAA" },
         "upstreamProviders": [{
             "name": "corp-idp",

@@ -39,6 +39,9 @@ pub struct Document {
     /// The consent page.
     #[cfg_attr(feature = "schema", schemars(default))]
     pub consent: Consent,
+    /// The logins of users.
+    #[cfg_attr(feature = "schema", schemars(default))]
+    pub logins: Logins,
     /// The identity provider that users log in at. Exactly one.
     pub upstream_providers: Vec<UpstreamProvider>,
     /// What is protected. The longest matching prefix decides.
@@ -53,9 +56,9 @@ pub struct Document {
     /// is `false`.
     #[cfg_attr(feature = "schema", schemars(default = "default_endpoints"))]
     pub default_endpoints: bool,
-    /// How many proxies in front of Envoy append to `X-Forwarded-For`, for counting registrations by address. 0 takes the
-    /// address that Envoy itself found, which is right wherever Envoy has `xff_num_trusted_hops`; any other number needs
-    /// `use_remote_address: true`, or a client can choose its address.
+    /// How many proxies in front of Envoy append to `X-Forwarded-For`, for counting registrations and logins by address. 0
+    /// takes the address that Envoy itself found, which is right wherever Envoy has `xff_num_trusted_hops`; any other number
+    /// needs `use_remote_address: true`, or a client can choose its address.
     #[cfg_attr(feature = "schema", schemars(default))]
     pub trusted_proxies: u8,
     /// Allows what only a developer's machine may do: secrets inside this document, lifespans of seconds, cookies over
@@ -176,6 +179,17 @@ impl Default for DynamicRegistration {
     fn default() -> Self {
         Self { enabled: true, lifetime: "720h".into(), rate_per_minute: 60, global_rate_per_minute: None, max: 10_000 }
     }
+}
+
+/// The logins of users.
+#[derive(Debug, Default, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Logins {
+    /// Logins a minute that may come back from the provider to one address, all of them at once if need be. Further ones
+    /// are asked to reload the page a moment later. Absent: five times `clients.dynamicRegistration.ratePerMinute`. Count
+    /// everybody behind the address: an office, or all users where `trustedProxies` does not name the proxies in front.
+    pub rate_per_minute: Option<u32>,
 }
 
 /// The consent page.
@@ -334,6 +348,7 @@ impl Document {
         let storage = sections.or_default("storage");
         let clients = sections.or_default("clients");
         let consent = sections.or_default("consent");
+        let logins = sections.or_default("logins");
         let upstream_providers = sections.list("upstreamProviders");
         let resources = sections.list("resources");
         let default = sections.or_default("default");
@@ -350,6 +365,7 @@ impl Document {
             storage: storage?,
             clients: clients?,
             consent: consent?,
+            logins: logins?,
             upstream_providers: upstream_providers?,
             resources: resources?,
             default: default?,

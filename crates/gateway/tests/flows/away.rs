@@ -58,8 +58,6 @@ fn every_step_of_a_login_is_told_to_come_back_and_works_when_the_store_is_there_
     let target = World::authorization(&client, &[]);
     away(&|| world.visit(&browser, &target));
     let form = world.consent_page(&browser, &client, &[]);
-    away(&|| world.answer_form(&browser, &form, "approve", &[]));
-    let form = world.consent_page(&browser, &client, &[]);
     let asked = world.approve(&browser, &form);
     away(&|| world.visit(&browser, &World::callback(&asked)));
     let code = crate::world::code_of(&world.return_from_provider(&browser, &asked, "alice"));

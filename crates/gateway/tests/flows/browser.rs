@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use portcullis_protocol::http::Response;
 use url::Url;
 
-/// The cookies of one browser. A clone is the same user's other tab at this moment, not a shared jar.
+/// The cookies of one browser, the oldest first. A clone is the same user's other tab at this moment, not a shared jar.
 #[derive(Clone, Default)]
-pub(crate) struct Browser(RefCell<BTreeMap<String, String>>);
+pub(crate) struct Browser(RefCell<Vec<(String, String)>>);
 
 impl Browser {
     /// The `Cookie` header it would send.
@@ -25,13 +25,34 @@ impl Browser {
             assert!(cookie.contains("; Path=/;") && !cookie.contains("Domain"), "{cookie}");
             let (name, value) = cookie.split(';').next().unwrap().split_once('=').unwrap();
             assert!(name.starts_with("__Host-"), "{cookie}");
-            self.0.borrow_mut().insert(name.to_owned(), value.to_owned());
+            assert!(name.len().saturating_add(value.len()) <= 4096, "no browser keeps more: {cookie}");
+            let mut cookies = self.0.borrow_mut();
+            // One that is set again keeps its place (RFC 6265 §5.3, step 11.3).
+            let place = cookies.iter().position(|(held, _)| held == name);
+            match (place, cookie.contains("; Max-Age=0;")) {
+                (Some(place), true) => drop(cookies.remove(place)),
+                (Some(place), false) => cookies[place].1 = value.to_owned(),
+                (None, true) => {}
+                (None, false) => cookies.push((name.to_owned(), value.to_owned())),
+            }
         }
     }
 
-    /// Takes one of its cookies away.
-    pub(crate) fn lose(&self, name: &str) {
-        self.0.borrow_mut().remove(name).unwrap();
+    /// Takes the cookies away whose names begin so.
+    pub(crate) fn lose(&self, prefix: &str) {
+        let before = self.names().len();
+        self.0.borrow_mut().retain(|(name, _)| !name.starts_with(prefix));
+        assert!(self.names().len() < before, "no cookie begins with {prefix}");
+    }
+
+    /// Gets the cookies of another tab that was opened at the same time.
+    pub(crate) fn take_over(&self, tab: &Self) {
+        self.0.borrow_mut().extend(tab.0.borrow().iter().cloned());
+    }
+
+    /// The names of its cookies.
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.0.borrow().iter().map(|(name, _)| name.clone()).collect()
     }
 }
 

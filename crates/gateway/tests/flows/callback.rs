@@ -6,7 +6,7 @@ use portcullis_protocol::oauth::params;
 use serde_json::{Value, json};
 
 use crate::browser::Browser;
-use crate::world::{BROWSER_COOKIE, IDP, World, code_of, error_of};
+use crate::world::{IDP, LOGIN_COOKIE, World, code_of, error_of};
 
 /// A login that the provider is asked about.
 fn started() -> (World, Browser, BTreeMap<String, String>) {
@@ -27,7 +27,7 @@ fn a_state_that_is_absent_unknown_or_repeated_leads_nowhere() {
     for (target, reason) in [
         ("/oauth/callback".to_owned(), "callback_without_state"),
         (target(&[("code", "idp-code")]), "callback_without_state"),
-        (target(&[("code", "idp-code"), ("state", "unknown")]), "callback_unknown_state"),
+        (target(&[("code", "idp-code"), ("state", "unknown")]), "callback_unknown_login"),
         (target(&[("code", "idp-code"), ("state", state), ("state", state)]), "malformed_callback"),
         (target(&[("code", "a"), ("code", "b"), ("state", state)]), "malformed_callback"),
         (format!("/oauth/callback?state={state}&code=%ff"), "malformed_callback"),
@@ -42,9 +42,12 @@ fn a_state_that_is_absent_unknown_or_repeated_leads_nowhere() {
 #[test]
 fn a_state_works_once() {
     let (world, browser, asked) = started();
+    let kept = browser.clone();
     code_of(&world.return_from_provider(&browser, &asked, "alice"));
-    let again = world.visit(&browser, &World::callback(&asked));
-    assert_eq!((again.status(), again.reason), (400, "callback_unknown_state"));
+    for (browser, reason) in [(&browser, "callback_unknown_login"), (&kept, "callback_state_reused")] {
+        let again = world.visit(browser, &World::callback(&asked));
+        assert_eq!((again.status(), again.reason), (400, reason));
+    }
 }
 
 #[test]
@@ -54,10 +57,10 @@ fn another_browser_can_neither_finish_a_login_nor_use_it_up() {
     let client = world.register();
     world.start(&attacker, &client);
     let stripped = browser.clone();
-    stripped.lose(BROWSER_COOKIE);
+    stripped.lose(LOGIN_COOKIE);
     for other in [&Browser::default(), &attacker, &stripped] {
         let reply = world.visit(other, &World::callback(&asked));
-        assert_eq!((reply.status(), reply.reason), (400, "callback_other_browser"));
+        assert_eq!((reply.status(), reply.reason), (400, "callback_unknown_login"));
     }
     code_of(&world.return_from_provider(&browser, &asked, "alice"));
 }
@@ -67,7 +70,7 @@ fn a_login_that_took_too_long_is_over() {
     let (world, browser, asked) = started();
     world.advance(600);
     let reply = world.visit(&browser, &World::callback(&asked));
-    assert_eq!((reply.status(), reply.reason), (400, "callback_unknown_state"));
+    assert_eq!((reply.status(), reply.reason), (400, "callback_expired"));
 }
 
 #[test]

@@ -15,11 +15,10 @@ fn a_login_leads_from_registration_to_the_injected_token_and_ends_with_a_replay(
     let world = World::new();
     let (browser, client) = (Browser::default(), world.register());
     let form = world.consent_page(&browser, &client, &[]);
-    assert!(!browser.cookie().unwrap().contains(BROWSER_COOKIE), "only a consent makes the browser known");
     let records = world.store.inner.live();
     let asked = world.approve(&browser, &form);
-    assert_eq!(world.store.inner.live(), records + 1, "the pending login, and nothing before it");
-    assert!(browser.cookie().unwrap().contains(BROWSER_COOKIE));
+    assert_eq!(world.store.inner.live(), records, "the browser carries the login, and nothing is stored");
+    assert!(!browser.cookie().unwrap().contains(BROWSER_COOKIE), "nobody is known yet");
 
     assert_eq!(asked["response_type"], "code");
     assert_eq!(asked["client_id"], "portcullis");
@@ -30,6 +29,7 @@ fn a_login_leads_from_registration_to_the_injected_token_and_ends_with_a_replay(
     assert_ne!(asked["state"], asked["nonce"]);
 
     let code = code_of(&world.return_from_provider(&browser, &asked, "alice"));
+    assert_eq!(browser.names(), [BROWSER_COOKIE], "the login is over, and who logged in is remembered");
     let sent = world.ports.take_sent();
     let body = Params::parse(&sent[0].body, portcullis_protocol::oauth::params::Limits::OAUTH).unwrap();
     let field = |name: &str| body.one(name).unwrap().unwrap();

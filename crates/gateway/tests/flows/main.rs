@@ -21,5 +21,6 @@ mod remembered;
 mod rotation;
 mod sealed;
 mod token;
+mod under_way;
 mod watched;
 mod world;

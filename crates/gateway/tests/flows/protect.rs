@@ -60,6 +60,7 @@ fn awaited(verdict: Verdict, expected: SessionId) -> Box<dyn FnOnce(&RefreshOutc
             assert_eq!(session, expected);
             decide
         }
+        Verdict::AwaitProvider { .. } => panic!("waits for the provider"),
         Verdict::Settled(settled) => panic!("{}", settled_reply(settled).reason),
     }
 }

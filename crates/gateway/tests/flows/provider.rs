@@ -1,12 +1,17 @@
 //! What the provider's own documents may and may not make the gateway do.
 
+use std::rc::Rc;
+
 use portcullis_gateway::fakes::block_on;
 use portcullis_gateway::ports::{CallError, CallReply};
-use portcullis_gateway::provider;
+use portcullis_gateway::route;
+use portcullis_gateway::verdict::Verdict;
+use portcullis_protocol::http::Method;
+use portcullis_protocol::oauth::params;
 use serde_json::{Value, json};
 
 use crate::browser::Browser;
-use crate::world::{DISCOVERY, IDP, World, code_of, discovery, document, error_of};
+use crate::world::{DISCOVERY, IDP, World, code_of, discovery, document, error_of, settled_reply};
 
 fn with(name: &str, value: &str) -> Value {
     let mut document = discovery();
@@ -42,7 +47,7 @@ fn a_document_that_would_lead_elsewhere_is_refused_and_nothing_there_is_called()
     ] {
         let world = World::cold(&crate::world::document());
         world.ports.expect_json("idp", DISCOVERY, 200, &document.to_string());
-        assert_eq!(refused_login(&world), "temporarily_unavailable", "{document}");
+        assert_eq!(refused_login(&world), "server_error", "{document}");
     }
 }
 
@@ -53,20 +58,21 @@ fn an_answer_that_is_no_document_is_refused() {
         let content_type = Some(content_type.to_owned());
         Ok(CallReply { status, content_type, from_bridge: false, body: body.as_bytes().to_vec() })
     };
-    for answer in [
-        Err(CallError::NotSent),
-        Err(CallError::NoAnswer),
-        reply(503, "text/plain", "no healthy upstream"),
-        reply(302, "application/json", &good),
-        reply(404, "application/json", "{}"),
-        reply(200, "text/html", &good),
-        reply(200, "application/json", "[]"),
-        reply(200, "application/json", good.strip_suffix('}').unwrap()),
-        reply(200, "application/json", &format!("{{\"padding\":\"{}\"}}", "x".repeat(64 * 1024))),
+    let (later, never) = ("temporarily_unavailable", "server_error");
+    for (answer, error) in [
+        (Err(CallError::NotSent), later),
+        (Err(CallError::NoAnswer), later),
+        (reply(503, "text/plain", "no healthy upstream"), later),
+        (reply(302, "application/json", &good), later),
+        (reply(404, "application/json", "{}"), later),
+        (reply(200, "text/html", &good), never),
+        (reply(200, "application/json", "[]"), never),
+        (reply(200, "application/json", good.strip_suffix('}').unwrap()), never),
+        (reply(200, "application/json", &format!("{{\"padding\":\"{}\"}}", "x".repeat(64 * 1024))), never),
     ] {
         let world = World::cold(&document());
         world.ports.expect_call("idp", DISCOVERY, answer);
-        assert_eq!(refused_login(&world), "temporarily_unavailable");
+        assert_eq!(refused_login(&world), error);
     }
 }
 
@@ -76,7 +82,7 @@ fn keys_that_are_none_are_refused() {
         let world = World::cold(&document());
         world.ports.expect_json("idp", DISCOVERY, 200, &discovery().to_string());
         world.ports.expect_json("idp", "/keys", 200, keys);
-        assert_eq!(refused_login(&world), "temporarily_unavailable", "{keys}");
+        assert_eq!(refused_login(&world), "server_error", "{keys}");
     }
 }
 
@@ -88,7 +94,7 @@ fn an_endpoint_at_another_host_is_called_through_the_cluster_that_is_configured_
     let discovery = with("jwks_uri", "https://KEYS.example:8443/jwks?v=1");
     world.ports.expect_json("idp", DISCOVERY, 200, &discovery.to_string());
     world.ports.expect_json("keys", "/jwks?v=1", 200, "{\"keys\":[]}");
-    block_on(provider::warm(world.gateway.clone(), world.ports.clone()));
+    world.warm();
     let sent = world.ports.take_sent();
     assert_eq!((sent.len(), sent[1].authority.as_str(), sent[1].method), (2, "keys.example:8443", "GET"));
 }
@@ -96,12 +102,11 @@ fn an_endpoint_at_another_host_is_called_through_the_cluster_that_is_configured_
 #[test]
 fn the_documents_are_fetched_ahead_of_logins_and_again_after_an_hour() {
     let world = World::new();
-    let warm = || block_on(provider::warm(world.gateway.clone(), world.ports.clone()));
     world.advance(3599);
-    warm();
+    world.warm();
     world.advance(1);
     world.expect_documents();
-    warm();
+    world.warm();
     assert_eq!(world.ports.calls_left(), 0);
 }
 
@@ -110,7 +115,7 @@ fn what_was_known_stays_in_use_while_the_provider_is_away() {
     let world = World::new();
     world.advance(3600);
     world.ports.expect_json("idp", DISCOVERY, 503, "{}");
-    block_on(provider::warm(world.gateway.clone(), world.ports.clone()));
+    world.warm();
     assert!(!world.gateway.provider_refresh_due(world.now()), "and is not asked again at once");
     assert!(world.gateway.provider_refresh_due(world.now() + 10));
     let (browser, client) = (Browser::default(), world.register());
@@ -132,6 +137,43 @@ fn a_provider_that_has_just_failed_is_not_called_again_for_every_login() {
     world.advance(2);
     world.expect_documents();
     world.start(&browser, &client);
+    assert_eq!(world.ports.calls_left(), 0);
+}
+
+#[test]
+fn logins_that_come_before_the_documents_wait_for_one_fetch() {
+    let world = World::cold(&document());
+    let browser = Browser::default();
+    let form = world.consent_page(&browser, &world.register(), &[]);
+    let fields = [("transaction", form.transaction.as_str()), ("csrf", &form.csrf), ("decision", "approve")];
+    world.ports.set_body(params::encode(&fields));
+    let cookie = browser.cookie().unwrap();
+    let post = || {
+        let request = World::request(Method::Post, "/oauth/consent", &[("cookie", &cookie)]);
+        match block_on(route::handle(Rc::clone(&world.gateway), request, world.ports.clone())) {
+            Verdict::AwaitProvider { decide } => decide,
+            Verdict::Settled(settled) => panic!("{}", settled_reply(settled).reason),
+            Verdict::AwaitRefresh { .. } => panic!("waits for tokens"),
+        }
+    };
+    let waiting: Vec<_> = (0..200).map(|_| post()).collect();
+    assert!(world.ports.take_sent().is_empty(), "a login calls nobody");
+    world.expect_documents();
+    world.warm();
+    for decide in waiting {
+        assert_eq!(settled_reply(decide()).reason, "login_started");
+    }
+    assert_eq!((world.ports.take_sent().len(), world.ports.calls_left()), (2, 0));
+}
+
+#[test]
+fn a_clock_that_is_set_back_keeps_no_login_from_the_provider() {
+    let world = World::cold(&document());
+    world.ports.expect_json("idp", DISCOVERY, 503, "{}");
+    assert_eq!(refused_login(&world), "temporarily_unavailable");
+    world.ports.clock().set_back(3_600);
+    world.expect_documents();
+    world.start(&Browser::default(), &world.register());
     assert_eq!(world.ports.calls_left(), 0);
 }
 

@@ -33,7 +33,7 @@ fn another_user_at_the_provider_gets_the_page_and_no_code() {
     let records = world.store.inner.live();
     let page = world.return_from_provider(&browser, &asked, "bob");
     assert_eq!((page.status(), page.reason), (200, "consent_shown"));
-    assert_eq!(world.store.inner.live(), records, "the pending login became the user bob, and no session");
+    assert_eq!(world.store.inner.live(), records + 2, "the used login and the user bob, and no session");
     let form = crate::world::Form { transaction: page.field("transaction"), csrf: page.field("csrf") };
     let asked = world.approve(&browser, &form);
     code_of(&world.return_from_provider(&browser, &asked, "bob"));

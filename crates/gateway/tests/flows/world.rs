@@ -29,7 +29,8 @@ pub(crate) const VERIFIER: &str = "a-verifier-of-forty-three-characters-or-more"
 pub(crate) const IDP: &str = "https://idp.example";
 pub(crate) const DISCOVERY: &str = "/.well-known/openid-configuration";
 pub(crate) const BROWSER_COOKIE: &str = "__Host-portcullis-browser";
-pub(crate) const CSRF_COOKIE: &str = "__Host-portcullis-csrf";
+/// What the names of the cookies of logins begin with.
+pub(crate) const LOGIN_COOKIE: &str = "__Host-portcullis-login-";
 const OWN_KEY: &str = include_str!("../../../protocol/testdata/keys/p256.pkcs8.pem");
 const IDP_KEY: &str = include_str!("../../../protocol/testdata/keys/ed25519.pkcs8.pem");
 const ROTATED_IDP_KEY: &str = include_str!("../../../protocol/testdata/keys/p384.pkcs8.pem");
@@ -113,7 +114,7 @@ impl World {
     pub(crate) fn configured(document: &Value) -> Self {
         let world = Self::cold(document);
         world.expect_documents();
-        block_on(provider::warm(Rc::clone(&world.gateway), world.ports.clone()));
+        world.warm();
         assert_eq!(world.ports.take_sent().len(), 2);
         world
     }
@@ -204,7 +205,18 @@ impl World {
     }
 
     pub(crate) fn handle(&self, request: Request) -> Verdict {
-        block_on(route::handle(Rc::clone(&self.gateway), request, self.ports.clone()))
+        match block_on(route::handle(Rc::clone(&self.gateway), request, self.ports.clone())) {
+            Verdict::AwaitProvider { decide } => {
+                self.warm();
+                decide().into()
+            }
+            verdict @ (Verdict::Settled(_) | Verdict::AwaitRefresh { .. }) => verdict,
+        }
+    }
+
+    /// The root task looks whether the provider's documents have to be fetched.
+    pub(crate) fn warm(&self) {
+        block_on(provider::warm(Rc::clone(&self.gateway), self.ports.clone()));
     }
 
     pub(crate) fn send(&self, method: Method, target: &str, headers: &[(&str, &str)]) -> Reply {
@@ -359,7 +371,7 @@ impl World {
 pub(crate) fn replied(verdict: Verdict) -> Reply {
     match verdict {
         Verdict::Settled(settled) => settled_reply(settled),
-        Verdict::AwaitRefresh { .. } => panic!("waits for a refresh"),
+        Verdict::AwaitRefresh { .. } | Verdict::AwaitProvider { .. } => panic!("waits for a root task"),
     }
 }
 
@@ -373,7 +385,7 @@ pub(crate) fn settled_reply(settled: Settled) -> Reply {
 pub(crate) fn forwarded(verdict: Verdict) -> Forward {
     match verdict {
         Verdict::Settled(settled) => settled_forward(settled),
-        Verdict::AwaitRefresh { .. } => panic!("waits for a refresh"),
+        Verdict::AwaitRefresh { .. } | Verdict::AwaitProvider { .. } => panic!("waits for a root task"),
     }
 }
 

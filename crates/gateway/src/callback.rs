@@ -27,7 +27,7 @@ use crate::records::{
 };
 use crate::register::client_key;
 use crate::session::{PendingCode, Session, State};
-use crate::upstream::{self, upstream_life};
+use crate::upstream;
 use crate::verdict::Settled;
 
 /// Answers `GET /oauth/callback`.
@@ -244,10 +244,11 @@ async fn open_session<P: Ports>(
             expires_at: now.saturating_add(life),
         }),
     };
-    // Upstream tokens first: whoever finds a session finds its tokens.
+    // Upstream tokens first: a session that is found has its tokens. Until the code is redeemed they last hardly longer
+    // than the code (see token.rs).
     let session_key = session_key(code.session);
     let upstream_key = upstream_key(&session_key, config.provider.id);
-    records.save(&upstream_key, &upstream, Ttl::Seconds(upstream_life(gateway))).await?;
+    records.save(&upstream_key, &upstream, Ttl::Seconds(life.saturating_add(EXTENSION_SECONDS))).await?;
     records.save(&session_key, &session, Ttl::Seconds(life)).await?;
     Ok(code)
 }
@@ -316,3 +317,7 @@ fn refused(config: &Config, message: &str, reason: &'static str) -> Failure {
     let hint = "Go back to the application and connect again.";
     Failure::refused(error_page(config, 400, "This login cannot be completed", message, hint, reason))
 }
+
+/// How much longer than their session's code the upstream tokens last, in seconds, so that a code that is redeemed in its
+/// last second finds them.
+const EXTENSION_SECONDS: u64 = 60;

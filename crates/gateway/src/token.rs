@@ -11,7 +11,7 @@ use portcullis_protocol::oauth::token::{TokenRequest, TokenResponse};
 use portcullis_protocol::opaque::{AuthorizationCode, RefreshToken, SessionId};
 use portcullis_protocol::path::RoutePath;
 use portcullis_protocol::secret::Secret;
-use portcullis_storage_api::{Key, StoreError, Ttl};
+use portcullis_storage_api::{Key, StoreError, Ttl, Versioned};
 use serde::Serialize;
 
 use crate::audit::{Audit, Decision};
@@ -133,16 +133,19 @@ async fn known_client<P: Ports>(gateway: &Gateway, key: &Key, ports: &P) -> Resu
 async fn redeem<P: Ports>(gateway: &Gateway, attempt: &Redemption<'_>, ports: &P) -> Result<Session, Failure> {
     let records = Records::new(&gateway.config().key_ring, ports);
     let id = attempt.code.session;
-    let key = session_key(id);
+    let keys = session_keys(gateway, id);
     let nonce = ports.random().map_err(Unavailable::from)?;
     let life = Ttl::Seconds(session_life(gateway));
     for _ in 0..ATTEMPTS {
-        let Some(Loaded { record, version }) = records.load::<Session>(&key).await? else {
+        let (Some(Loaded { record, version }), upstream) = load_session(&records, &keys).await? else {
             return Err(invalid_grant("the code has expired or was used before", "code_expired"));
         };
         match record.redeem(attempt, ports.now(), nonce) {
             Ok(active) => {
-                if records.swap(&key, version, &active, life).await? {
+                // Until now the upstream tokens last as long as the code. They are extended first: were that to fail
+                // after the code is used up, the login would end with the code's life.
+                extend_upstream(gateway, &records, &keys, upstream).await?;
+                if records.swap(&keys[0], version, &active, life).await? {
                     return Ok(active);
                 }
                 // Somebody else redeemed it first; the next round sees that and ends the session.
@@ -165,14 +168,11 @@ async fn rotate<P: Ports>(
     ports: &P,
 ) -> Result<Settled, Failure> {
     let records = Records::new(&gateway.config().key_ring, ports);
-    let key = session_key(token.session);
-    let upstream_key = upstream_key(&key, gateway.config().provider.id);
+    let keys = session_keys(gateway, token.session);
     let successor = token.successor(&gateway.config().key_ring);
     let life = Ttl::Seconds(session_life(gateway));
     for _ in 0..ATTEMPTS {
-        let [session, upstream] = ports.store().get_both(&[key, upstream_key]).await.map_err(Unavailable::from)?;
-        let Some(Loaded { record, version }) = session.and_then(|session| records.loaded::<Session>(&key, session))
-        else {
+        let (Some(Loaded { record, version }), upstream) = load_session(&records, &keys).await? else {
             return Err(invalid_grant("the login has ended", "refresh_session_ended"));
         };
         let (scope, now) = (narrowed(&record)?, ports.now());
@@ -184,23 +184,47 @@ async fn rotate<P: Ports>(
             end_session(gateway, token.session, ports).await?;
             return Err(invalid_grant("the login at the identity provider has ended", "refresh_upstream_ended"));
         }
-        if let Some(upstream) = upstream {
-            // A refresh at the provider that changes them at the same time stores newer ones with a new life.
-            records.extend::<Upstream>(&upstream_key, upstream, Ttl::Seconds(upstream_life(gateway))).await?;
-        }
+        extend_upstream(gateway, &records, &keys, upstream).await?;
         // INVARIANT: all that can fail comes before the write. What was stored is told to the client.
         let tokens = issue(gateway, token.session, &next, &scope, ports)?;
-        match records.swap(&key, version, &next, life).await {
+        match records.swap(&keys[0], version, &next, life).await {
             Ok(true) => return Ok(tokens),
             // Another request with the same token was first; the next round gives its successor.
             Ok(false) => {}
             Err(error) => {
-                note_unconfirmed(&records, &key, &next, life).await;
+                note_unconfirmed(&records, &keys[0], &next, life).await;
                 return Err(error.into());
             }
         }
     }
     Err(Failure::Unavailable(Unavailable::Store(StoreError::Unavailable)))
+}
+
+/// The keys of a session and of its upstream tokens.
+fn session_keys(gateway: &Gateway, session: SessionId) -> [Key; 2] {
+    let key = session_key(session);
+    [key, upstream_key(&key, gateway.config().provider.id)]
+}
+
+/// Reads a session, and its upstream tokens as they are stored; both at once.
+async fn load_session<P: Ports>(
+    records: &Records<'_, P>,
+    keys: &[Key; 2],
+) -> Result<(Option<Loaded<Session>>, Option<Versioned>), Unavailable> {
+    let [session, upstream] = records.ports().store().get_both(keys).await?;
+    Ok((session.and_then(|session| records.loaded(&keys[0], session)), upstream))
+}
+
+/// Keeps upstream tokens, as they were just read, as long as their session. A refresh at the provider that changes them at
+/// the same time stores newer ones with a new life.
+async fn extend_upstream<P: Ports>(
+    gateway: &Gateway,
+    records: &Records<'_, P>,
+    keys: &[Key; 2],
+    upstream: Option<Versioned>,
+) -> Result<(), Unavailable> {
+    let Some(upstream) = upstream else { return Ok(()) };
+    records.extend::<Upstream>(&keys[1], upstream, Ttl::Seconds(upstream_life(gateway))).await
 }
 
 /// Notes that the client did not get the successor of its refresh token, where the store took the replacement and could

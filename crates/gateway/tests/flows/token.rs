@@ -1,7 +1,10 @@
 //! The token endpoint: what a client must prove, and what happens to a login when somebody does not.
 
+use portcullis_gateway::fakes::block_on;
+use portcullis_gateway::records::{ProviderId, Records, Upstream, session_key, upstream_key};
 use portcullis_gateway::verdict::Verdict;
 use portcullis_protocol::http::Method;
+use portcullis_protocol::opaque::AuthorizationCode;
 
 use crate::browser::Browser;
 use crate::world::{API, MCP, REDIRECT, World, forwarded, replied, tokens_of};
@@ -210,4 +213,40 @@ fn a_client_in_use_is_remembered_and_one_that_never_was_is_forgotten_after_a_day
         world.advance(6 * 24 * 3600);
         tokens = tokens_of(&world.refresh(&client, &tokens.refresh, &[]));
     }
+}
+
+/// Whether the provider's tokens of a code's login are stored.
+fn has_upstream(world: &World, code: &str) -> bool {
+    let ring = &world.gateway.config().key_ring;
+    let session = session_key(AuthorizationCode::parse(code, ring).unwrap().session);
+    let upstream = upstream_key(&session, ProviderId::of("idp"));
+    block_on(Records::new(ring, &world.ports).load::<Upstream>(&upstream)).unwrap().is_some()
+}
+
+#[test]
+fn upstream_tokens_of_a_code_that_is_not_redeemed_go_with_it() {
+    let (world, _, code) = with_code();
+    world.advance(600);
+    assert!(has_upstream(&world, &code), "a code redeemed in its last second finds them");
+    world.advance(60);
+    assert!(!has_upstream(&world, &code));
+}
+
+#[test]
+fn a_refused_code_does_not_keep_upstream_tokens() {
+    let (world, client, code) = with_code();
+    world.redeem(&client, &code, &[("code_verifier", "another-verifier-of-forty-three-characters-or-more")]);
+    assert!(!has_upstream(&world, &code));
+}
+
+#[test]
+fn upstream_tokens_of_a_code_that_is_redeemed_last_as_long_as_the_login() {
+    let (world, client, code) = with_code();
+    world.advance(599);
+    let tokens = tokens_of(&world.redeem(&client, &code, &[]));
+    world.advance(3_599);
+    assert!(matches!(world.call("/mcp", &tokens.access), Verdict::AwaitRefresh { .. }), "they only have to be renewed");
+    world.advance(167 * 3_600);
+    assert!(has_upstream(&world, &code));
+    tokens_of(&world.refresh(&client, &tokens.refresh, &[]));
 }

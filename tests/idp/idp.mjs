@@ -2,6 +2,9 @@
 //
 //   node idp.mjs '{"clientId":…,"clientSecret":…,"redirectUri":…,"accessTokenTtl":60,"opaque":false}'
 //
+// "takes": "client_secret_basic" or "client_secret_post" makes the token endpoint take that alone; the package takes both
+// of any client. "lists": what the discovery document says of it; null leaves the member out.
+//
 // Prints {"port":…} once it listens on a free loopback port, and stops when its standard input closes.
 //
 //   GET  /_control/   {"counts":{…}}: requests by endpoint (discovery, jwks, authorization, token, userinfo) and token
@@ -54,7 +57,10 @@ async function handle(request, response) {
   const endpoint = endpoints[pathname];
   if (endpoint === undefined) return answer(request, response);
   count(endpoint);
-  if (endpoint === "token") request = await countGrant(request);
+  if (endpoint === "token") {
+    request = await countGrant(request);
+    if (!takes(request)) return send(response, 401, "application/json", '{"error":"invalid_client"}');
+  }
   const behaviour = take(behaviours, endpoint);
   if (behaviour === undefined) return answer(request, response);
   return behave(behaviour, request, response, () => answer(request, response));
@@ -64,13 +70,22 @@ function count(name) {
   counts[name] = (counts[name] ?? 0) + 1;
 }
 
+/** Whether a token request authenticates the client in the only way that is taken. */
+function takes({ headers, form }) {
+  const used = [headers.authorization && "client_secret_basic", form.has("client_secret") && "client_secret_post"];
+  const methods = used.filter(Boolean);
+  return options.takes === undefined || (methods.length === 1 && methods[0] === options.takes);
+}
+
 /** Reads the body to count the grant, and hands on a request that can be read again. */
 async function countGrant(request) {
   const body = await read(request);
-  const grant = new URLSearchParams(body.toString()).get("grant_type");
+  const form = new URLSearchParams(body.toString());
+  const grant = form.get("grant_type");
   if (grant) count(grant);
   const again = Readable.from([body], { objectMode: false });
   return Object.assign(again, {
+    form,
     method: request.method,
     url: request.url,
     originalUrl: request.url,
@@ -153,6 +168,12 @@ function useNewKeys() {
   provider.on("server_error", (_, error) => console.error(error));
   provider.on("grant.error", (_, error) => console.error(error.error, error.error_detail ?? error.error_description));
   provider.on("authorization.error", (_, error) => console.error(error.error, error.error_detail ?? error.error_description));
+  provider.use(async (context, next) => {
+    await next();
+    if (context.path !== "/.well-known/openid-configuration" || options.lists === undefined) return;
+    const { token_endpoint_auth_methods_supported: _, ...others } = context.body;
+    context.body = options.lists === null ? others : { ...others, token_endpoint_auth_methods_supported: options.lists };
+  });
   answer = provider.callback();
 }
 

@@ -30,11 +30,18 @@ pub struct IdpOptions {
     pub access_token_ttl: u64,
     /// Whether its access tokens are opaque; otherwise they are RS256 JWTs that tell their `sub`.
     pub opaque_tokens: bool,
+    /// The only client authentication that its token endpoint takes (`client_secret_basic` or `client_secret_post`); both
+    /// where there is none.
+    pub takes: Option<&'static str>,
+    /// What its discovery document says of that: its own list as long as there is none, and `null` says nothing.
+    pub lists: Option<Value>,
+    /// The gateway's secret there; a random one where there is none.
+    pub client_secret: Option<&'static str>,
 }
 
 impl Default for IdpOptions {
     fn default() -> Self {
-        Self { access_token_ttl: 60, opaque_tokens: false }
+        Self { access_token_ttl: 60, opaque_tokens: false, takes: None, lists: None, client_secret: None }
     }
 }
 

@@ -21,7 +21,7 @@ use portcullis_protocol::web_url::{WebUrl, WebUrlError};
 use portcullis_storage_api::wire::{self, BUCKET_CAPACITY, SecretName};
 
 use self::document::Document;
-pub use self::document::{DefaultAction, ResourceKind};
+pub use self::document::{ClientAuthentication, DefaultAction, ResourceKind};
 use self::duration::seconds;
 pub use self::provider::Provider;
 pub use self::resource::{Injector, Resource};

@@ -111,6 +111,11 @@ pub fn provider_failed(config: &Config, asked: &Authorization, error: &ProviderE
         ProviderError::Refused => {
             (ErrorCode::ServerError, "the identity provider refused the gateway", "provider_refused_request")
         }
+        ProviderError::NoCommonAuthentication => (
+            ErrorCode::ServerError,
+            "the identity provider takes neither client_secret_basic nor client_secret_post",
+            "provider_client_authentication",
+        ),
         ProviderError::Misconfigured(_) => {
             (ErrorCode::ServerError, "the identity provider refused the gateway", "provider_misconfigured")
         }

@@ -4,6 +4,7 @@
 //! What the provider says is trusted only as far as it is checked: its documents must name the configured issuer, its
 //! endpoints must lie at authorities that the configuration knows a cluster for, its answers must be the JSON they claim.
 
+mod client_authentication;
 mod refusal;
 
 use std::rc::Rc;
@@ -18,6 +19,7 @@ use portcullis_protocol::secret::Secret;
 use portcullis_protocol::web_url::WebUrl;
 use serde_json::{Map, Value};
 
+use self::client_authentication::Method;
 use self::refusal::refusal;
 use crate::config::Provider;
 use crate::gateway::Gateway;
@@ -61,6 +63,7 @@ struct Known {
 pub struct Discovery {
     /// Where browsers log in.
     pub authorization_endpoint: String,
+    authentication: Method,
     token: Target,
     jwks: Target,
 }
@@ -98,6 +101,9 @@ pub enum ProviderError {
     Refused,
     /// It refused us, not the user: the client id or the secret is wrong there.
     Misconfigured(&'static str),
+    /// Its token endpoint takes no client authentication that the gateway has (OIDC Discovery §3,
+    /// `token_endpoint_auth_methods_supported`).
+    NoCommonAuthentication,
     /// It answered something that no provider should.
     NotUnderstood(&'static str),
 }
@@ -316,6 +322,7 @@ fn read_discovery(provider: &Provider, document: &Map<String, Value>) -> Result<
     };
     Ok(Discovery {
         authorization_endpoint: authorization_endpoint.to_string(),
+        authentication: Method::choose(provider, document)?,
         token: target("token_endpoint")?,
         jwks: target("jwks_uri")?,
     })
@@ -360,19 +367,17 @@ async fn token_request<P: Ports>(
     let provider = &gateway.config().provider;
     let discovery = discovery(gateway, ports).await?;
     let mut form = form.to_vec();
-    form.push(("client_id", &provider.client_id));
-    if let Some(secret) = &provider.client_secret {
-        form.push(("client_secret", secret.expose()));
-    }
+    let mut headers = vec![
+        ("content-type", "application/x-www-form-urlencoded".to_owned()),
+        ("accept", "application/json".to_owned()),
+    ];
+    discovery.authentication.add(provider, &mut form, &mut headers);
     let call = CallRequest {
         cluster: discovery.token.cluster.clone(),
         method: "POST",
         authority: discovery.token.authority.clone(),
         path: discovery.token.path.clone(),
-        headers: vec![
-            ("content-type", "application/x-www-form-urlencoded".to_owned()),
-            ("accept", "application/json".to_owned()),
-        ],
+        headers,
         body: params::encode(&form).into_bytes(),
         timeout_ms: CALL_TIMEOUT_MS,
     };

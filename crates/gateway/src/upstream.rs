@@ -167,7 +167,9 @@ async fn refresh_locked<P: Ports>(
         }
         Err(ProviderError::GrantEnded { .. } | ProviderError::Refused) => Ok(RefreshOutcome::LoginRequired),
         Err(ProviderError::Unreachable) => Ok(not_renewed(gateway, session, access, ports.now())),
-        Err(ProviderError::NotUnderstood(_) | ProviderError::Misconfigured(_)) => {
+        Err(
+            ProviderError::NotUnderstood(_) | ProviderError::Misconfigured(_) | ProviderError::NoCommonAuthentication,
+        ) => {
             let now = ports.now();
             match loaded.record.refused_since {
                 Some(since) if now >= access.stale_at && now.saturating_sub(since) >= REFUSED_SECONDS => {

@@ -2,6 +2,7 @@
 
 pub mod authorize;
 pub mod challenge;
+pub mod client_authentication;
 pub mod error;
 pub mod metadata;
 pub mod params;

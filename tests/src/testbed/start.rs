@@ -170,7 +170,10 @@ impl Builder {
     /// What did not start and the end of its log. Whatever had started is stopped.
     pub async fn try_start(mut self) -> Result<Testbed, String> {
         let dir = tempfile::Builder::new().prefix("portcullis-testbed-").tempdir().map_err(text)?;
-        let secrets = Secrets::generate();
+        let mut secrets = Secrets::generate();
+        if let Some(secret) = self.idp.client_secret {
+            secret.clone_into(&mut secrets.idp);
+        }
         let mut ports = (1..self.replicas).map(|_| Reservation::take(None)).collect::<Result<Vec<_>, _>>()?;
         let (gateway_port, balancer) = if self.replicas > 1 {
             let balancer = self.port.map_or_else(Relay::start, Relay::start_at).map_err(text)?;
@@ -265,13 +268,19 @@ impl Builder {
     }
 
     fn start_idp(&self, gateway: &str, secrets: &Secrets, dir: &Path) -> Result<Process, String> {
-        let options = json!({
+        let mut options = json!({
             "clientId": IDP_CLIENT,
             "clientSecret": secrets.idp,
             "redirectUri": format!("{gateway}/oauth/callback"),
             "accessTokenTtl": self.idp.access_token_ttl,
             "opaque": self.idp.opaque_tokens,
         });
+        if let Some(method) = self.idp.takes {
+            options["takes"] = method.into();
+        }
+        if let Some(lists) = &self.idp.lists {
+            options["lists"] = lists.clone();
+        }
         start_script("idp", "idp/idp.mjs", &[options.to_string()], &dir.join("idp.log"))
     }
 }

@@ -58,6 +58,7 @@ fn full() -> Value {
                 "clientId": "portcullis",
                 "clientSecret": { "env": "CLIENT_SECRET" },
                 "scopes": ["openid", "mail"],
+                "clientAuthentication": "post",
                 "subjectClaim": "oid",
                 "additionalAuthorizationParams": { "access_type": "offline" },
             },
@@ -164,6 +165,7 @@ fn the_least_that_is_needed_gets_the_defaults() {
     assert_eq!(config.provider.discovery_path, "/.well-known/openid-configuration");
     assert!(!config.provider.plain_http);
     let [resource] = config.resources.as_slice() else { panic!("one resource") };
+    assert_eq!(config.provider.client_authentication, ClientAuthentication::Auto);
     assert_eq!((resource.prefix.as_str(), resource.scope_text.as_str()), ("/mcp", "openid"));
     assert!(resource.injector.is_none());
     assert_eq!(resource.metadata_url, "https://gateway.example/.well-known/oauth-protected-resource/mcp");
@@ -205,6 +207,7 @@ fn everything_that_is_written_is_taken() {
     assert_eq!((provider.scope.as_str(), provider.subject_claim.as_str()), ("openid mail", "oid"));
     assert_eq!(provider.extra_parameters, [("access_type".to_owned(), "offline".to_owned())]);
     let [mcp, api] = config.resources.as_slice() else { panic!("two resources") };
+    assert_eq!(provider.client_authentication, ClientAuthentication::Post);
     assert_eq!((mcp.uri.as_str(), mcp.prefix.as_str()), ("https://gateway.example/mcp", "/mcp"));
     assert_eq!(&*mcp.injector.as_ref().unwrap().header, "x-upstream-token");
     assert_eq!((mcp.kind, api.kind), (ResourceKind::Mcp, ResourceKind::Http));

@@ -253,6 +253,9 @@ pub struct OidcConfig {
     /// The client's secret; absent for a public client.
     #[serde(default)]
     pub client_secret: Option<SecretRef>,
+    /// How the gateway proves itself with the secret at the provider's token endpoint.
+    #[serde(default)]
+    pub client_authentication: ClientAuthentication,
     /// The scopes asked of the provider; must contain `openid`, and usually what makes the provider issue a refresh
     /// token.
     #[serde(default = "default_provider_scopes")]
@@ -263,6 +266,21 @@ pub struct OidcConfig {
     /// Further parameters of the authorization request, such as `prompt` or `access_type`.
     #[serde(default)]
     pub additional_authorization_params: BTreeMap<String, String>,
+}
+
+/// How the gateway proves itself at a provider's token endpoint (OIDC Core §9).
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub enum ClientAuthentication {
+    /// As the provider's discovery document asks in `token_endpoint_auth_methods_supported`; `basic` where it takes both or
+    /// does not say.
+    #[default]
+    Auto,
+    /// `client_secret_basic`, whatever the provider says of itself.
+    Basic,
+    /// `client_secret_post`, whatever the provider says of itself.
+    Post,
 }
 
 /// One protected resource.

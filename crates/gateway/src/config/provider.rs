@@ -6,7 +6,7 @@ use std::rc::Rc;
 use portcullis_protocol::secret::Secret;
 use portcullis_protocol::web_url::WebUrl;
 
-use super::document::{OidcConfig, UpstreamProvider};
+use super::document::{ClientAuthentication, OidcConfig, UpstreamProvider};
 use super::{Compiler, is_loopback_http};
 use crate::records::ProviderId;
 
@@ -28,6 +28,8 @@ pub struct Provider {
     pub client_id: String,
     /// Our client secret there.
     pub client_secret: Option<Secret<String>>,
+    /// How we use it there.
+    pub client_authentication: ClientAuthentication,
     /// The scopes we ask for, space-separated.
     pub scope: String,
     /// The claim that names the user.
@@ -85,6 +87,7 @@ impl Compiler<'_> {
             authority,
             client_id: oidc.client_id.clone(),
             client_secret,
+            client_authentication: oidc.client_authentication,
             scope: oidc.scopes.join(" "),
             subject_claim: oidc.subject_claim.clone(),
             extra_parameters: oidc.additional_authorization_params.clone().into_iter().collect(),
@@ -103,6 +106,9 @@ impl Compiler<'_> {
     fn check_provider_fields(&mut self, path: &str, oidc: &OidcConfig) {
         if oidc.client_id.is_empty() {
             self.problem::<()>(&format!("{path}.clientId"), "must not be empty");
+        }
+        if oidc.client_secret.is_none() && oidc.client_authentication != ClientAuthentication::Auto {
+            self.problem::<()>(&format!("{path}.clientAuthentication"), "needs a clientSecret");
         }
         if oidc.cluster.is_empty() {
             self.problem::<()>(&format!("{path}.cluster"), "must name Envoy's cluster for the issuer's host");

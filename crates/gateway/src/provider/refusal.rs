@@ -70,7 +70,7 @@ mod tests {
     fn about(status: u16, code: Option<&str>) -> &'static str {
         match refusal(status, code) {
             ProviderError::Unreachable => "outage",
-            ProviderError::Misconfigured(_) => "ours",
+            ProviderError::Misconfigured(_) | ProviderError::NoCommonAuthentication => "ours",
             ProviderError::NotUnderstood(_) => "no answer",
             ProviderError::Refused => "refused",
             ProviderError::GrantEnded { prompt } => prompt.unwrap_or("ended"),

@@ -35,7 +35,13 @@ fn a_login_leads_from_registration_to_the_injected_token_and_ends_with_a_replay(
     let field = |name: &str| body.one(name).unwrap().unwrap();
     assert_eq!((sent.len(), sent[0].method, sent[0].authority.as_str()), (1, "POST", "idp.example"));
     assert_eq!((field("grant_type"), field("code")), ("authorization_code", "idp-code"));
-    assert_eq!((field("client_id"), field("client_secret")), ("portcullis", "the client secret"));
+    assert!(!body.has("client_id") && !body.has("client_secret"));
+    let authorization = sent[0].headers.iter().find(|(name, _)| *name == "authorization").map(|(_, value)| &**value);
+    assert_eq!(
+        authorization,
+        Some("Basic cG9ydGN1bGxpczp0aGUlMjBjbGllbnQlMjBzZWNyZXQ="),
+        "portcullis:the%20client%20secret"
+    );
     let challenge = CodeVerifier::parse(field("code_verifier")).unwrap().challenge().to_string();
     assert_eq!(challenge, asked["code_challenge"]);
 

@@ -6,6 +6,7 @@
 mod away;
 mod browser;
 mod callback;
+mod client_authentication;
 mod clocks;
 mod consent;
 mod costs;

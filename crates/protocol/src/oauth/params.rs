@@ -119,6 +119,14 @@ pub fn encode(pairs: &[(&str, &str)]) -> String {
     encoded
 }
 
+/// Encodes one value as [`encode`] does.
+#[must_use]
+pub fn escape(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len().saturating_mul(2));
+    encode_into(&mut encoded, text);
+    encoded
+}
+
 /// Adds parameters to a URI's query and keeps what is there, byte for byte (RFC 6749 §3.1.2).
 ///
 /// Response parameters that the URI already has (`code`, `state`, `iss`, `error` and its companions) and those given

@@ -287,6 +287,9 @@ fn a_provider_that_cannot_be_asked_is_refused() {
         ("/scopes", json!(["email"])),
         ("/scopes", json!(["openid", "a b"])),
         ("/clientSecret", json!({ "env": "ABSENT" })),
+        ("/clientAuthentication", json!("basic")),
+        ("/clientAuthentication", json!("post")),
+        ("/clientAuthentication", json!("private_key_jwt")),
     ] {
         let pointer = if pointer.ends_with("/name") { pointer.to_owned() } else { format!("{oidc}{pointer}") };
         let problem = problem_at(&pointer, value);

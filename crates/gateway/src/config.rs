@@ -94,6 +94,8 @@ pub struct RegistrationPolicy {
     pub per_address: u32,
     /// Registrations a minute from everywhere.
     pub global: u32,
+    /// Registrations a day from one address.
+    pub per_address_and_day: u32,
     /// Registrations a day from everywhere.
     pub per_day: u32,
 }
@@ -272,9 +274,15 @@ impl Compiler<'_> {
         let lifetime = self.duration(&format!("{PATH}.lifetime"), &written.lifetime, 60, 365 * 24 * 3600);
         let global =
             written.global_rate_per_minute.unwrap_or(written.rate_per_minute.saturating_mul(10).min(BUCKET_CAPACITY));
-        for (name, value) in
-            [("ratePerMinute", written.rate_per_minute), ("globalRatePerMinute", global), ("max", written.max)]
-        {
+        let tenth = written.max.checked_div(10).unwrap_or(0);
+        let per_address_and_day =
+            written.max_per_address.unwrap_or(tenth.max(written.rate_per_minute).clamp(1, BUCKET_CAPACITY));
+        for (name, value) in [
+            ("ratePerMinute", written.rate_per_minute),
+            ("globalRatePerMinute", global),
+            ("max", written.max),
+            ("maxPerAddress", per_address_and_day),
+        ] {
             if value == 0 {
                 self.problem::<()>(&format!("{PATH}.{name}"), "must be at least 1; use \"enabled\": false to close it");
             } else if value > BUCKET_CAPACITY {
@@ -285,6 +293,7 @@ impl Compiler<'_> {
             lifetime: lifetime?,
             per_address: written.rate_per_minute,
             global,
+            per_address_and_day,
             per_day: written.max,
         };
         Some(written.enabled.then_some(policy))

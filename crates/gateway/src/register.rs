@@ -103,8 +103,9 @@ async fn answer<P: Ports>(
 async fn draw_from_limits<P: Ports>(policy: RegistrationPolicy, address: String, ports: &P) -> Result<(), Failure> {
     const MINUTE: u32 = 60;
     const DAY: u32 = 24 * 60 * MINUTE;
-    let limits: [(&[&[u8]], u32, u32); 3] = [
+    let limits: [(&[&[u8]], u32, u32); 4] = [
         (&[b"register", b"address", address.as_bytes()], policy.per_address, MINUTE),
+        (&[b"register", b"address and day", address.as_bytes()], policy.per_address_and_day, DAY),
         (&[b"register", b"minute"], policy.global, MINUTE),
         (&[b"register", b"day"], policy.per_day, DAY),
     ];

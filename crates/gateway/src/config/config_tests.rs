@@ -45,6 +45,7 @@ fn full() -> Value {
         "storage": { "type": "memory", "maxBytes": 1_048_576 },
         "clients": { "dynamicRegistration": {
             "enabled": true, "lifetime": "90d", "ratePerMinute": 7, "globalRatePerMinute": 8, "max": 9,
+            "maxPerAddress": 10,
         } },
         "logins": { "ratePerMinute": 11 },
         "consent": { "remember": "0s", "title": "Example", "logo": "data:image/png;base64,AAAA" },
@@ -158,6 +159,7 @@ fn the_least_that_is_needed_gets_the_defaults() {
     assert_eq!(config.storage, Storage::Memory { max_bytes: 64 * 1024 * 1024 });
     let policy = config.registration.unwrap();
     assert_eq!((policy.lifetime, policy.per_address, policy.global, policy.per_day), (720 * 3600, 60, 600, 10_000));
+    assert_eq!((policy.per_address_and_day, config.logins_per_minute), (1_000, 300));
     assert_eq!((config.consent.remember, config.consent.title.as_str()), (720 * 3600, "Portcullis"));
     assert!(config.consent.logo.is_none());
     assert_eq!(config.provider.scope, "openid offline_access");
@@ -196,6 +198,7 @@ fn everything_that_is_written_is_taken() {
     assert_eq!(config.storage, Storage::Memory { max_bytes: 1_048_576 });
     let policy = config.registration.unwrap();
     assert_eq!((policy.lifetime, policy.per_address, policy.global, policy.per_day), (90 * 86_400, 7, 8, 9));
+    assert_eq!((policy.per_address_and_day, config.logins_per_minute), (10, 11));
     assert_eq!((config.consent.remember, config.consent.title.as_str()), (0, "Example"));
     assert_eq!(config.consent.logo.as_deref(), Some("data:image/png;base64,AAAA"));
     let provider = &config.provider;

@@ -173,11 +173,21 @@ pub struct DynamicRegistration {
     pub global_rate_per_minute: Option<u32>,
     /// Registrations a day from all addresses together, which bounds how many unused clients are ever stored.
     pub max: u32,
+    /// Registrations a day from one address, so that one alone cannot use up `max`. Absent: a tenth of `max`, and at least
+    /// `ratePerMinute`.
+    pub max_per_address: Option<u32>,
 }
 
 impl Default for DynamicRegistration {
     fn default() -> Self {
-        Self { enabled: true, lifetime: "720h".into(), rate_per_minute: 60, global_rate_per_minute: None, max: 10_000 }
+        Self {
+            enabled: true,
+            lifetime: "720h".into(),
+            rate_per_minute: 60,
+            global_rate_per_minute: None,
+            max: 10_000,
+            max_per_address: None,
+        }
     }
 }
 

@@ -27,7 +27,7 @@ fn is_unavailable(reply: &Reply, passing: u32) {
 fn a_registration_fails_at_every_step() {
     let world = World::new();
     let metadata = serde_json::json!({ "redirect_uris": ["https://client.example/callback"] });
-    assert_eq!(fails_at_every_verb(&world, || world.register_with(&metadata)), 4, "three limits and the client");
+    assert_eq!(fails_at_every_verb(&world, || world.register_with(&metadata)), 5, "four limits and the client");
 }
 
 #[test]

@@ -60,7 +60,7 @@ fn a_registration_that_may_not_be_is_refused_by_its_cause() {
         let reply = world.register_with(&metadata);
         assert_eq!((reply.status(), reply.error().as_str()), (400, error), "{metadata}");
     }
-    assert_eq!(world.store.inner.live(), before + 3, "the three limits, and no client");
+    assert_eq!(world.store.inner.live(), before + 4, "the limits, and no client");
     let large = world.register_with(&json!({ "redirect_uris": [REDIRECT], "client_uri": "x".repeat(64 * 1024) }));
     assert_eq!(large.status(), 413);
 }
@@ -118,4 +118,24 @@ fn registration_can_be_closed() {
     assert_eq!(register_from(&world, "192.0.2.1:1").status(), 404);
     let metadata = world.send(Method::Get, "/.well-known/oauth-authorization-server", &[]).json();
     assert!(metadata.get("registration_endpoint").is_none());
+}
+
+#[test]
+fn one_address_cannot_use_up_the_day_of_all() {
+    let mut document = document();
+    document["clients"] = json!({ "dynamicRegistration": { "ratePerMinute": 2, "max": 40 } });
+    let world = World::configured(&document);
+    let mut registered = 0;
+    // An hour of a registration a second.
+    for _ in 0..3_600 {
+        if register_from(&world, "192.0.2.1:1").status() == 201 {
+            registered += 1;
+        }
+        world.advance(1);
+    }
+    assert_eq!(registered, 4, "a tenth of the day");
+    for host in 2..20 {
+        assert_eq!(register_from(&world, &format!("192.0.2.{host}:1")).status(), 201);
+        world.advance(1);
+    }
 }

@@ -55,6 +55,7 @@ fn an_unknown_field_is_refused_at_every_level() {
         ("/clients/strange", "clients.strange"),
         ("/clients/dynamicRegistration/strange", "clients.dynamicRegistration.strange"),
         ("/consent/strange", "consent.strange"),
+        ("/logins/strange", "logins.strange"),
         ("/upstreamProviders/0/strange", "upstreamProviders[0].strange"),
         ("/upstreamProviders/0/oidcConfig/strange", "upstreamProviders[0].oidcConfig.strange"),
         ("/resources/0/strange", "resources[0].strange"),
@@ -201,6 +202,10 @@ fn numbers_outside_their_range_are_refused() {
         ("/clients/dynamicRegistration/ratePerMinute", 1_000_001),
         ("/clients/dynamicRegistration/globalRatePerMinute", 1_000_001),
         ("/clients/dynamicRegistration/max", 1_000_001),
+        ("/clients/dynamicRegistration/maxPerAddress", 0),
+        ("/clients/dynamicRegistration/maxPerAddress", 1_000_001),
+        ("/logins/ratePerMinute", 0),
+        ("/logins/ratePerMinute", 1_000_001),
         ("/storage/maxBytes", 1_048_575_u64),
         ("/storage/maxBytes", 8 * 1024 * 1024 * 1024 + 1),
     ] {

@@ -15,7 +15,7 @@ mod stage;
 use stage::{assert_serves, client, log_in};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn six_hundred_posts_of_one_form_store_nothing_and_call_nobody_and_users_log_in_meanwhile() {
+async fn six_hundred_posts_of_one_form_store_nothing_and_make_no_call_and_users_log_in_meanwhile() {
     let bed = Testbed::builder().workers(2).store(Store::Standalone).start().await;
     let client = client(&bed).await;
     let mut browser = Browser::new("mallory");
@@ -150,7 +150,7 @@ async fn two_logins_of_one_browser_go_on_side_by_side() {
     bed.assert_healthy().await;
 }
 
-/// The form, sent so many times at once from the browser it was shown in.
+/// Sends a form many times at once from the browser it was shown in.
 async fn flood(page: &Page, form: &Form, browser: &Browser, times: usize) -> Vec<Response> {
     let origin = page.url.origin().ascii_serialization();
     let cookie = browser.jar.header(&page.url).expect("a cookie");
@@ -178,6 +178,6 @@ async fn at_the_callback(bed: &Testbed, client: &OAuthClient, browser: &mut Brow
 /// How many used logins Redis holds; of a login that is only under way it holds none.
 fn used_logins(bed: &Testbed) -> usize {
     let names = cli(bed.redis().master(), &["keys", "*:pending:*"]);
-    // Beside the records are the answers that the bridge keeps for retries.
+    // The others are the answers that the bridge keeps for retries.
     names.lines().filter(|name| name.rsplit(':').nth(1) == Some("pending")).count()
 }

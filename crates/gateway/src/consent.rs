@@ -55,7 +55,7 @@ pub fn page<P: Ports>(
     let mut draft = Draft::with_room(USUAL_BYTES);
     // Serializing plain fields cannot fail; were it to, no page is shown.
     postcard::to_io(&transaction, &mut draft).map_err(|_| Unavailable::Entropy)?;
-    let sealed = config.key_ring.seal_draft(ports.random()?, Purpose::Consent, bound_to(config), draft);
+    let sealed = config.key_ring.seal_draft(ports.random()?, Purpose::Consent, &[], draft);
     let sealed = base64url::encode(&sealed);
     let csrf = csrf_token(config, &transaction.seed, &sealed);
     let scopes: Vec<&str> = transaction.request.scope.as_set().iter().collect();
@@ -191,13 +191,8 @@ fn read(config: &Config, request: &Request, body: &[u8], now: u64) -> Result<Ans
 
 fn open(config: &Config, transaction: &str) -> Option<Transaction> {
     let sealed = base64url::decode(transaction).ok()?;
-    let plain = config.key_ring.open_in_place(Purpose::Consent, bound_to(config), sealed).ok()?;
+    let plain = config.key_ring.open_in_place(Purpose::Consent, &[], sealed).ok()?;
     postcard::from_bytes(plain.expose()).ok()
-}
-
-/// What a transaction is sealed to: two gateways with one secret do not take each other's forms.
-fn bound_to(config: &Config) -> &[u8] {
-    config.issuer.url.as_bytes()
 }
 
 /// The CSRF token of a form: a MAC over the seed in the browser's cookie and the form's transaction, under a named key.

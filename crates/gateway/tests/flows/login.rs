@@ -18,7 +18,7 @@ fn a_login_leads_from_registration_to_the_injected_token_and_ends_with_a_replay(
     let records = world.store.inner.live();
     let asked = world.approve(&browser, &form);
     assert_eq!(world.store.inner.live(), records, "the browser carries the login, and nothing is stored");
-    assert!(!browser.cookie().unwrap().contains(BROWSER_COOKIE), "nobody is known yet");
+    assert!(!browser.cookie().unwrap().contains(BROWSER_COOKIE), "no user is known yet");
 
     assert_eq!(asked["response_type"], "code");
     assert_eq!(asked["client_id"], "portcullis");

@@ -157,7 +157,7 @@ fn logins_that_come_before_the_documents_wait_for_one_fetch() {
         }
     };
     let waiting: Vec<_> = (0..200).map(|_| post()).collect();
-    assert!(world.ports.take_sent().is_empty(), "a login calls nobody");
+    assert!(world.ports.take_sent().is_empty(), "a login makes no call");
     world.expect_documents();
     world.warm();
     for decide in waiting {

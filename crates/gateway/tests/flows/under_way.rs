@@ -7,7 +7,7 @@ use portcullis_protocol::http::Method;
 use serde_json::json;
 
 use crate::browser::{Browser, Reply};
-use crate::world::{BROWSER_COOKIE, LOGIN_COOKIE, World, code_of, document, error_of, replied, tokens_of};
+use crate::world::{BROWSER_COOKIE, World, code_of, document, error_of, replied, tokens_of};
 
 fn come_back_from(world: &World, browser: &Browser, target: &str, peer: &str) -> Reply {
     let cookie = browser.cookie().unwrap();
@@ -107,7 +107,7 @@ fn pages_that_are_open_in_one_browser_at_once_all_lead_to_a_login() {
 }
 
 #[test]
-fn a_browser_carries_so_many_logins_and_lets_the_oldest_go() {
+fn a_browser_carries_eight_logins_and_lets_the_oldest_go() {
     let world = World::new();
     let client = world.register();
     let browser = Browser::default();
@@ -121,28 +121,40 @@ fn a_browser_carries_so_many_logins_and_lets_the_oldest_go() {
 }
 
 #[test]
-fn the_longest_state_is_carried_and_pushes_older_logins_out_by_its_size() {
+fn the_longest_state_is_carried_in_several_cookies() {
     let world = World::new();
     let client = world.register();
     let browser = Browser::default();
     let state = "s".repeat(4_096);
-    let small = world.start(&browser, &client);
-    for _ in 0..3 {
-        let form = world.consent_page(&browser, &client, &[("state", &state), ("prompt", "consent")]);
-        let asked = world.approve(&browser, &form);
-        let carried: usize = browser.cookie().unwrap().len();
-        assert!(carried <= MAX_LOGIN_BYTES + 1_024, "{carried}");
-        assert!(browser.names().len() >= 2, "no cookie holds it alone");
-        let other = browser.clone();
-        let (_, query) = world.return_from_provider(&browser, &asked, "alice").redirect();
-        assert_eq!(query["state"], state);
-        assert!(!browser.names().iter().any(|name| name.starts_with(LOGIN_COOKIE) && name.ends_with(".1")));
-        // A part of its cookie is none of it.
-        let piece = other.names().into_iter().find(|name| name.ends_with(".1")).unwrap();
-        other.lose(&piece);
-        assert_eq!(world.visit(&other, &World::callback(&asked)).reason, "callback_unknown_login");
+    let form = world.consent_page(&browser, &client, &[("state", &state)]);
+    let asked = world.approve(&browser, &form);
+    let names = browser.names();
+    assert_eq!(names.len(), 2, "one cookie does not hold it: {names:?}");
+    // A part of it is none of it.
+    let other = browser.clone();
+    other.lose(&names[1]);
+    assert_eq!(world.visit(&other, &World::callback(&asked)).reason, "callback_unknown_login");
+    let (_, query) = world.return_from_provider(&browser, &asked, "alice").redirect();
+    assert_eq!(query["state"], state);
+    assert_eq!(browser.names(), [BROWSER_COOKIE], "both are ended");
+}
+
+#[test]
+fn large_logins_push_older_ones_out_by_their_size() {
+    let world = World::new();
+    let client = world.register();
+    let browser = Browser::default();
+    let mut asked = vec![world.start(&browser, &client)];
+    for _ in 0..4 {
+        let form = world.consent_page(&browser, &client, &[("state", &"s".repeat(3_000))]);
+        asked.push(world.approve(&browser, &form));
+        assert!(browser.cookie().unwrap().len() <= MAX_LOGIN_BYTES + 512, "{:?}", browser.names());
     }
-    assert!(!browser.names().is_empty(), "{small:?}");
+    let newest = asked.pop().unwrap();
+    let (_, query) = world.return_from_provider(&browser, &newest, "alice").redirect();
+    assert!(query.contains_key("code"));
+    let oldest = world.visit(&browser, &World::callback(&asked[0]));
+    assert_eq!((oldest.status(), oldest.reason), (400, "callback_unknown_login"));
 }
 
 #[test]

@@ -18,6 +18,7 @@ use crate::consent;
 use crate::cookies::Browser;
 use crate::gateway::Gateway;
 use crate::login::{self, Failure, error_page};
+use crate::next_prompt;
 use crate::pending_login::{PendingLogin, Seed};
 use crate::ports::Ports;
 use crate::records::{Authorization, Client, Records, Unavailable};
@@ -74,7 +75,7 @@ async fn answer<P: Ports>(
     })?;
     let scope = ScopeSet::grant(asked.scope, &config.scopes_supported, &resource.scopes)
         .map_err(|_| refused(ErrorCode::InvalidScope, "a requested scope is not supported", "invalid_scope"))?;
-    let authorization = Authorization {
+    let mut authorization = Authorization {
         client_id: reference.client_id,
         redirect_uri: redirect_uri.as_str().to_owned(),
         state: asked.state,
@@ -83,6 +84,10 @@ async fn answer<P: Ports>(
         resource: resource.uri.as_str().to_owned(),
         prompt: provider_prompt(asked.prompt).map(str::to_owned),
     };
+    let browser = Browser::of(request, &config.issuer, &config.key_ring);
+    if let Some(browser) = browser.as_ref().filter(|_| authorization.prompt.is_none()) {
+        authorization.prompt = next_prompt::due(gateway, &browser.user_id, ports).await?;
+    }
     if !PendingLogin::can_carry(&authorization) {
         let description = "state and redirect_uri are too long for a login";
         return Err(refused(ErrorCode::InvalidRequest, description, "authorization_too_long"));
@@ -90,7 +95,7 @@ async fn answer<P: Ports>(
 
     // A remembered consent stands in for the page; who logs in must then be the one who gave it (see callback.rs).
     if !asked.prompt.consent
-        && let Some(browser) = Browser::of(request, &config.issuer, &config.key_ring)
+        && let Some(browser) = browser
         && consent::is_remembered(config, &browser.user_id, &authorization, ports).await?
     {
         let seed = Seed::new(ports).map_err(Unavailable::from)?;

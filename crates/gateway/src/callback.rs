@@ -18,6 +18,7 @@ use crate::consent;
 use crate::cookies::{self, Browser};
 use crate::gateway::Gateway;
 use crate::login::{self, Failure, error_page, provider_failed, refuse};
+use crate::next_prompt;
 use crate::pages::ErrorPage;
 use crate::pending_login::{self, LOGIN_LIFE, PendingLogin, Seed, USED_LIFE};
 use crate::ports::{Ports, Store};
@@ -145,6 +146,7 @@ async fn complete<P: Ports>(
         return ask_again(gateway, request, login.request, ports).await;
     }
     consent::remember(config, &user.id, asked, ports).await?;
+    next_prompt::forget(gateway, &user.id, asked, ports).await?;
     let code = open_session(gateway, asked, &user, &identity.subject, reply, ports).await?;
     give_code(config, asked, user, &code, ports)
 }

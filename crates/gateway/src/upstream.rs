@@ -12,9 +12,11 @@ use serde::Deserialize;
 
 use crate::end_session::end_session;
 use crate::gateway::Gateway;
+use crate::next_prompt;
 use crate::ports::{Ports, Store};
 use crate::provider::{self, ProviderError, TokenReply};
 use crate::records::{self, Loaded, Records, Unavailable, Upstream, session_key, upstream_key};
+use crate::session::Session;
 
 /// How long one refresh may hold its lock, in seconds: longer than it may take, also when the store is away meanwhile.
 const LOCK_SECONDS: u64 = 40;
@@ -165,7 +167,15 @@ async fn refresh_locked<P: Ports>(
             let renewed = renewed(&loaded.record, reply, ports.now());
             store(&records, gateway, session, loaded, &renewed).await
         }
-        Err(ProviderError::GrantEnded { .. } | ProviderError::Refused) => Ok(RefreshOutcome::LoginRequired),
+        Err(ProviderError::GrantEnded { prompt }) => {
+            if let Some(prompt) = prompt {
+                let ended = records.load::<Session>(&session_key(session)).await?;
+                let Some(Loaded { record, .. }) = ended else { return Ok(RefreshOutcome::LoginRequired) };
+                next_prompt::remember(gateway, &record.user_id, prompt, ports).await?;
+            }
+            Ok(RefreshOutcome::LoginRequired)
+        }
+        Err(ProviderError::Refused) => Ok(RefreshOutcome::LoginRequired),
         Err(ProviderError::Unreachable) => Ok(not_renewed(gateway, session, access, ports.now())),
         Err(
             ProviderError::NotUnderstood(_) | ProviderError::Misconfigured(_) | ProviderError::NoCommonAuthentication,

@@ -37,7 +37,7 @@ fn an_authorization_request_fails_at_every_step() {
     world.code(&browser, &client, "alice");
     let target = World::authorization(&client, &[]);
     let verbs = fails_at_every_verb(&world, || world.visit(&browser, &target));
-    assert_eq!(verbs, 2, "the client, the remembered consent");
+    assert_eq!(verbs, 3, "the client, the prompt that is due, the remembered consent");
 }
 
 #[test]

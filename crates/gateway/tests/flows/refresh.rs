@@ -178,6 +178,48 @@ fn a_refusal_for_good_ends_the_session_so_that_the_client_logs_in_again() {
 }
 
 #[test]
+fn what_a_provider_wants_of_the_user_is_asked_at_the_next_login_until_it_succeeds() {
+    for (error, prompt) in [("interaction_required", "login"), ("consent_required", "consent")] {
+        let world = World::new();
+        let (browser, client) = (Browser::default(), world.register());
+        let code = world.code(&browser, &client, "alice");
+        let tokens = tokens_of(&world.redeem(&client, &code, &[]));
+        world.advance(3600 - 5);
+        world.expect_token_answer(400, &json!({ "error": error }));
+        assert_eq!(word(&refresh(&world, session(&tokens))), "login required");
+
+        let asked = |browser: &Browser, prompt: &str| {
+            let started = world.visit(browser, &World::authorization(&client, &[("prompt", prompt)]));
+            started.redirect().1
+        };
+        // The consent is remembered, so the browser is sent to the provider at once.
+        assert_eq!(asked(&browser, "").get("prompt").map(String::as_str), Some(prompt), "and given up there");
+        let login = asked(&browser, "");
+        assert_eq!(login.get("prompt").map(String::as_str), Some(prompt));
+        code_of(&world.return_from_provider(&browser, &login, "alice"));
+        assert_eq!(asked(&browser, "").get("prompt"), None, "it was done");
+    }
+}
+
+#[test]
+fn a_client_that_asks_for_a_prompt_itself_gets_its_own_and_another_users_browser_none() {
+    let world = World::new();
+    let (alice, bob, client) = (Browser::default(), Browser::default(), world.register());
+    let code = world.code(&alice, &client, "alice");
+    let tokens = tokens_of(&world.redeem(&client, &code, &[]));
+    world.code(&bob, &client, "bob");
+    world.advance(3600 - 5);
+    world.expect_token_answer(400, &json!({ "error": "consent_required" }));
+    assert_eq!(word(&refresh(&world, session(&tokens))), "login required");
+    let asked = |browser: &Browser, changed: &[(&str, &str)]| {
+        world.visit(browser, &World::authorization(&client, changed)).redirect().1.get("prompt").cloned()
+    };
+    assert_eq!(asked(&alice, &[("prompt", "login")]).as_deref(), Some("login"));
+    assert_eq!(asked(&bob, &[]), None);
+    assert_eq!(asked(&alice, &[]).as_deref(), Some("consent"));
+}
+
+#[test]
 fn a_session_whose_end_cannot_be_stored_has_not_ended() {
     let (world, session) = expired();
     world.expect_token_answer(400, &json!({ "error": "invalid_grant" }));

@@ -3,7 +3,7 @@
 //!
 //! A rule is bound to a path prefix, so a spelling that the gateway reads one way and a back end another way would step
 //! around the rule. Nothing is normalised: a path is compared as it was sent, and refused where some back end could read
-//! it as lying under other prefixes than those found. What counts as a reading is in [`reading`].
+//! it as lying under other prefixes than those found. What counts as a reading is in `path/reading.rs`.
 
 mod reading;
 

@@ -137,7 +137,7 @@ fn the_check_notices_a_fault_in_a_sample_of_the_bridge() {
     let broken = dir.path().join("bridge.yaml");
     for (right, wrong, path) in [
         ("durability: auto", "durability: sometimes", "durability"),
-        ("keyPrefix:", "keyPrefixes:", "keyPrefixes"),
+        ("keyPrefix:", "keyPrefixes:", "(file): unknown field in line"),
         ("{ env: REDIS_PASSWORD }", "{ env: NO_SUCH_VARIABLE }", "redis.aclUserConfig.password"),
     ] {
         let text = sample(KUBERNETES_BRIDGE);

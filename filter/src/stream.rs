@@ -13,7 +13,7 @@ use portcullis_gateway::route;
 use portcullis_gateway::runtime::{Inbox, Started, Task};
 use portcullis_gateway::secret_watch::Patience;
 use portcullis_gateway::verdict::{Forward, Settled, Verdict};
-use portcullis_protocol::http::{Headers, Method, Request, Response};
+use portcullis_protocol::http::{Method, Request, Response};
 
 use crate::host;
 use crate::mailbox::Message;
@@ -46,7 +46,7 @@ pub(crate) fn begin(worker: &Rc<Worker>, id: u32, count: usize, end: bool) -> Be
     }
     worker.counters.count("path", "slow");
     let mut stream = Stream::new(id, worker, &seen);
-    let action = stream.start(read_request(&headers, count), end);
+    let action = stream.start(read_request(&headers), end);
     match stream.fate.effect.get() {
         Some(effect) if !is_for_a_page(effect, seen.has_origin) => Begun::Decided(action),
         Some(_) | None => Begun::Open(action, Box::new(stream)),
@@ -235,12 +235,12 @@ impl<'a> Seen<'a> {
     }
 }
 
-fn read_request(headers: &HeaderMap, count: usize) -> Request {
+fn read_request(headers: &HeaderMap) -> Request {
     let mut request = Request {
         method: Method::Other,
         target: Vec::new(),
         authority: Vec::new(),
-        headers: Headers::with_capacity(count, headers.text_bytes()),
+        headers: headers.iter().collect(),
         peer: String::new(),
     };
     for (name, value) in headers.iter() {
@@ -248,8 +248,7 @@ fn read_request(headers: &HeaderMap, count: usize) -> Request {
             b":method" => request.method = Method::from_bytes(value),
             b":path" => request.target = value.to_vec(),
             b":authority" => request.authority = value.to_vec(),
-            [b':', ..] => {}
-            _ => request.headers.extend([(name, value)]),
+            _ => {}
         }
     }
     if route::asks_for_peer(&request.target) {

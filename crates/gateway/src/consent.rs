@@ -6,7 +6,7 @@
 //! shown in. Only an approval sets the browser cookie that the callback asks for.
 
 use portcullis_protocol::base64url;
-use portcullis_protocol::http::Request;
+use portcullis_protocol::http::{FieldName, Request};
 use portcullis_protocol::key_ring::{KeyId, Purpose};
 use portcullis_protocol::oauth::error::ErrorCode;
 use portcullis_protocol::oauth::params::{Limits, Params};
@@ -210,8 +210,8 @@ fn is_csrf_token(config: &Config, token: &str, cookie: &str, transaction: &str) 
 /// Whether a form came from a page of ours. Browsers state the origin of every POST; a program that states none is held
 /// to the CSRF token alone.
 fn is_same_origin(request: &Request, origin: &str) -> bool {
-    let same = |name: &str, expected: &str| {
+    let same = |name: FieldName, expected: &str| {
         !request.headers.has(name) || request.headers.one(name) == Some(expected.as_bytes())
     };
-    same("origin", origin) && same("sec-fetch-site", "same-origin")
+    same(FieldName::Origin, origin) && same(FieldName::SecFetchSite, "same-origin")
 }

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 
 use portcullis_protocol::base64url;
 use portcullis_protocol::digest::sha256;
-use portcullis_protocol::http::Request;
+use portcullis_protocol::http::{FieldName, Request};
 use portcullis_protocol::key_ring::{KeyRing, Purpose};
 use serde::{Deserialize, Serialize};
 
@@ -113,7 +113,7 @@ pub fn csrf_cookie_for_form(
 /// Every cookie of a request: HTTP/2 lets a client send them in several fields (RFC 9113 §8.2.3).
 #[must_use]
 pub fn sent(request: &Request) -> Option<Cow<'_, [u8]>> {
-    request.headers.all("cookie").fold(None, |before, field| Some(joined(before, field)))
+    request.headers.all(FieldName::Cookie).fold(None, |before, field| Some(joined(before, field)))
 }
 
 /// The `Cookie` fields so far and the next one as one.
@@ -153,7 +153,7 @@ fn set_cookie(issuer: &Issuer, name: &str, value: &str, life: u64) -> String {
 /// The value of a cookie that was sent exactly once. Two of one name mean that somebody else could set one.
 fn cookie(request: &Request, name: &str) -> Option<String> {
     let mut found = None;
-    for header in request.headers.all("cookie").filter(|header| header.len() <= MOST_COOKIE_BYTES) {
+    for header in request.headers.all(FieldName::Cookie).filter(|header| header.len() <= MOST_COOKIE_BYTES) {
         for pair in header.split(|byte| *byte == b';') {
             let pair = std::str::from_utf8(pair.trim_ascii()).ok();
             let Some((pair_name, value)) = pair.and_then(|pair| pair.split_once('=')) else { continue };

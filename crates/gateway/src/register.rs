@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use portcullis_protocol::http::{Request, Response};
+use portcullis_protocol::http::{FieldName, Request, Response};
 use portcullis_protocol::oauth::error::{ErrorCode, OAuthError};
 use portcullis_protocol::oauth::register::Registration;
 use portcullis_protocol::opaque::SessionId;
@@ -82,8 +82,9 @@ async fn answer<P: Ports>(
             OAuthError::new(ErrorCode::InvalidClientMetadata, "the body is larger than 64 KiB").with_status(413),
         )
     })?;
-    let registration = Registration::parse(request.headers.one("content-type"), &body, &config.scopes_supported)
-        .map_err(|error| Failure::Refused(OAuthError::new(error.code(), error.to_string())))?;
+    let registration =
+        Registration::parse(request.headers.one(FieldName::ContentType), &body, &config.scopes_supported)
+            .map_err(|error| Failure::Refused(OAuthError::new(error.code(), error.to_string())))?;
     let client_id = SessionId::new(ports.random().map_err(Unavailable::from)?).to_string();
     let now = ports.now();
     let client = Client {
@@ -125,7 +126,7 @@ async fn draw_from_limits<P: Ports>(policy: RegistrationPolicy, address: String,
 fn client_address(request: &Request, trusted_proxies: u8) -> String {
     let peer = request.peer.rsplit_once(':').map_or(request.peer.as_str(), |(address, _)| address);
     let forwarded = usize::from(trusted_proxies).checked_sub(1).and_then(|skip| {
-        let values: Vec<&[u8]> = request.headers.all("x-forwarded-for").collect();
+        let values: Vec<&[u8]> = request.headers.all(FieldName::XForwardedFor).collect();
         let joined = String::from_utf8(values.join(&b","[..])).ok()?;
         let mut appended = joined.rsplit(',').map(str::trim).peekable();
         appended.next_if(|last| *last == peer);

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use portcullis_protocol::http::{Request, Response};
+use portcullis_protocol::http::{FieldName, Request, Response};
 use portcullis_protocol::jose::jws::{self, Header};
 use portcullis_protocol::jose::key::SigningKey;
 use portcullis_protocol::oauth::error::{ErrorCode, OAuthError};
@@ -66,10 +66,11 @@ async fn answer<P: Ports>(
         let error = OAuthError::new(ErrorCode::InvalidRequest, "the body is larger than 64 KiB").with_status(413);
         Failure::Refused(error, "body_too_large")
     })?;
-    let parsed = TokenRequest::parse(request.headers.one("content-type"), &body, path.query()).map_err(|error| {
-        Failure::Refused(OAuthError::new(error.code(), error.to_string()), "malformed_token_request")
-    })?;
-    if request.headers.has("authorization") || parsed.has_client_secret() {
+    let parsed =
+        TokenRequest::parse(request.headers.one(FieldName::ContentType), &body, path.query()).map_err(|error| {
+            Failure::Refused(OAuthError::new(error.code(), error.to_string()), "malformed_token_request")
+        })?;
+    if request.headers.has(FieldName::Authorization) || parsed.has_client_secret() {
         let description = "this client is public: it must not authenticate";
         return Err(Failure::Refused(OAuthError::new(ErrorCode::InvalidClient, description), "client_authenticated"));
     }

@@ -9,7 +9,7 @@ use portcullis_protocol::base64url;
 use portcullis_protocol::http::{FieldName, Request};
 use portcullis_protocol::key_ring::{KeyId, Purpose};
 use portcullis_protocol::oauth::error::ErrorCode;
-use portcullis_protocol::oauth::params::{Limits, Params};
+use portcullis_protocol::oauth::params::{self, Limits, Params};
 use portcullis_protocol::oauth::redirect::CheckedRedirectUri;
 use portcullis_storage_api::{Key, Kind, Ttl};
 use serde::{Deserialize, Serialize};
@@ -24,9 +24,6 @@ use crate::ports::Ports;
 use crate::records::{self, Authorization, Client, Consent, Records, Unavailable};
 use crate::verdict::Settled;
 
-/// The most that a consent form may weigh, in bytes.
-const MOST_FORM_BYTES: usize = 64 * 1024;
-
 /// What the form carries: the checked request, and when it was shown.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -35,7 +32,8 @@ struct Transaction {
     shown_at: u64,
 }
 
-/// Shows the consent page.
+/// Shows the consent page. A request whose form [`consent`] would not read is refused instead, so that no user fills in a
+/// page for nothing.
 ///
 /// # Errors
 /// [`Unavailable::Entropy`].
@@ -54,6 +52,17 @@ pub fn page<P: Ports>(
     let sealed = config.key_ring.seal(ports.random()?, Purpose::Consent, &[], &plain);
     let sealed = base64url::encode(&sealed);
     let csrf = csrf_token(config, &csrf_cookie, &sealed);
+    let form = params::encode(&[("transaction", &sealed), ("csrf", &csrf), ("decision", "approve")]);
+    if form.len() > Limits::OAUTH.bytes {
+        let asked = &transaction.request;
+        return Ok(refuse(
+            config,
+            asked,
+            ErrorCode::InvalidRequest,
+            "the request is too long",
+            "authorization_too_long",
+        ));
+    }
     let scopes: Vec<&str> = transaction.request.scope.as_set().iter().collect();
     let page = ConsentPage {
         title: &config.consent.title,
@@ -83,7 +92,7 @@ pub async fn consent<P: Ports>(gateway: &Gateway, request: &Request, ports: &P) 
     if !is_same_origin(request, &config.issuer.origin) {
         return refused("It was sent from another site.", "consent_cross_site");
     }
-    let Ok(body) = ports.body(MOST_FORM_BYTES).await else {
+    let Ok(body) = ports.body(Limits::OAUTH.bytes).await else {
         return error_page(config, 413, "This answer is too large", "The form was changed.", "", "consent_too_large");
     };
     let answer = match read(config, request, &body, ports.now()) {

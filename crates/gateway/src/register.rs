@@ -17,7 +17,7 @@ use crate::replies::{Cors, cors, not_found, oauth_error, unavailable, uncached};
 use crate::verdict::Settled;
 
 /// The most that a registration may weigh, in bytes.
-const MOST_BODY_BYTES: usize = 64 * 1024;
+pub(crate) const MAX_BODY_BYTES: usize = 64 * 1024;
 
 /// How long a client that has not got a token yet is remembered, in seconds: registrations cost a stranger nothing, so
 /// they must not pile up.
@@ -77,7 +77,7 @@ async fn answer<P: Ports>(
 ) -> Result<Settled, Failure> {
     let config = gateway.config();
     draw_from_limits(policy, client_address(request, config.trusted_proxies), ports).await?;
-    let body = ports.body(MOST_BODY_BYTES).await.map_err(|_| {
+    let body = ports.body(MAX_BODY_BYTES).await.map_err(|_| {
         Failure::Refused(
             OAuthError::new(ErrorCode::InvalidClientMetadata, "the body is larger than 64 KiB").with_status(413),
         )

@@ -8,7 +8,7 @@ use crate::records::Unavailable;
 use crate::verdict::{Settled, Verdict};
 
 /// How long a client should wait before it tries again when something of ours is away, in seconds.
-const RETRY_AFTER: &str = "2";
+pub(crate) const RETRY_AFTER: &str = "2";
 
 /// Which script access an answer allows. Tokens travel in headers that a page must set itself, never in cookies, so any
 /// origin may read (no `Access-Control-Allow-Credentials` anywhere).

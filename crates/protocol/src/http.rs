@@ -130,10 +130,18 @@ impl Headers {
     }
 }
 
+impl<'a> Extend<(&'a [u8], &'a [u8])> for Headers {
+    fn extend<I: IntoIterator<Item = (&'a [u8], &'a [u8])>>(&mut self, fields: I) {
+        let read = |(name, value): (&[u8], &'a [u8])| Some((FieldName::parse(name)?, value.to_vec()));
+        self.0.extend(fields.into_iter().filter_map(read));
+    }
+}
+
 impl<'a> FromIterator<(&'a [u8], &'a [u8])> for Headers {
     fn from_iter<I: IntoIterator<Item = (&'a [u8], &'a [u8])>>(fields: I) -> Self {
-        let read = |(name, value): (&[u8], &'a [u8])| Some((FieldName::parse(name)?, value.to_vec()));
-        Self(fields.into_iter().filter_map(read).collect())
+        let mut headers = Self::default();
+        headers.extend(fields);
+        headers
     }
 }
 

@@ -15,7 +15,7 @@ use crate::host;
 pub(crate) enum Message {
     /// To one's own root: refresh the upstream tokens of this session.
     Refresh(SessionId),
-    /// To one's own root: settle more of the streams that are decided.
+    /// To one's own root: settle more of the streams that are decided or evicted.
     Settle,
     /// To the others: the upstream tokens of this session have been refreshed, or will not be.
     Refreshed(SessionId),

@@ -25,6 +25,7 @@ pub mod http;
 pub mod oauth_client;
 pub mod place;
 pub mod process;
+pub mod raw_http2;
 pub mod recorder;
 pub mod redis;
 pub mod resp;

@@ -73,13 +73,17 @@ impl PausedStreams {
         self.0.borrow_mut().insert(id, Entry { stream, bytes, evicted: None })
     }
 
-    /// Counts what has come of a stream's body, `bytes` altogether; once it has `ended` the stream is not evicted any more.
-    /// `true` when others were evicted for it. A stream that is not here is left alone.
+    /// Counts what has come of a stream's body, `bytes` altogether; `true` when others were evicted for it. Once the body has
+    /// `ended` the stream is not evicted, also if it was about to be. A stream that is not here is left alone.
     ///
     /// # Errors
     /// There is no room for more of this stream, which is taken out; what it is refused by.
     pub(crate) fn on_body(&self, id: u32, bytes: usize, ended: bool) -> Result<bool, Admission> {
         let mut paused = self.0.borrow_mut();
+        let is_evicted = paused.streams.get(&id).is_none_or(|entry| entry.evicted.is_some());
+        if is_evicted && !ended {
+            return Ok(false);
+        }
         let Some(Entry { mut stream, .. }) = paused.remove(id) else { return Ok(false) };
         if ended {
             stream.body = None;

@@ -125,6 +125,17 @@ fn a_body_that_ends_before_the_eviction_is_carried_out_saves_its_stream() {
 }
 
 #[test]
+fn an_eviction_stands_however_much_more_of_the_body_trickles_in() {
+    let (streams, next) = full(u64::from);
+    assert!(evicts(streams.enter(next, waiting(0, HEADERS, 30))));
+    assert!(!evicts(streams.on_body(1, 1, false)));
+    assert_eq!(evicted(&streams), [(1, "body_wait_evicted")]);
+    streams.evict_overdue(30);
+    assert!(!evicts(streams.on_body(2, 1, false)));
+    assert!(evicted(&streams).contains(&(2, "body_too_slow")));
+}
+
+#[test]
 fn a_body_counts_as_it_comes_and_one_for_which_there_is_no_room_is_refused() {
     let streams = PausedStreams::default();
     evicts(streams.enter(0, waiting(1, 300, 30)));

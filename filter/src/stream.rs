@@ -235,7 +235,9 @@ impl abi::Stream for Stream {
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        self.abandon();
+        if self.is_undecided() {
+            self.abandon();
+        }
     }
 }
 

@@ -62,6 +62,12 @@ pub(crate) fn peer() -> Option<String> {
     String::from_utf8(hostcalls::property("source\0address").ok()?).ok()
 }
 
+/// Envoy's number for the connection that the request came on; 0 where it has none. Only in a callback of the request.
+pub(crate) fn connection() -> u64 {
+    let bytes = hostcalls::property("connection\0id").ok();
+    bytes.and_then(|bytes| bytes.try_into().ok()).map_or(0, u64::from_le_bytes)
+}
+
 /// Publishes a value as filter state `wasm.<name>`. Only in a callback of the stream it is about.
 pub(crate) fn set_filter_state(name: &str, value: &str) {
     hostcalls::set_property(name, value.as_bytes());

@@ -1,13 +1,14 @@
 //! The filter: Envoy's callbacks on one side, the gateway's ports on the other, and nothing else.
 //!
-//! Reading order: `root` (one per worker: configuration and shared work), `stream` (one per request), `settle` (a
-//! decision becomes an effect), `ports` (what the gateway's handlers are given), `secrets` (what is in service, and how it
+//! Reading order: `root` (one per worker: configuration and shared work), `stream` (one per request), `paused` (what those
+//! hold that wait), `settle` (a decision becomes an effect), `ports` (what the gateway's handlers are given), `secrets` (what is in service, and how it
 //! changes), `host` (the host calls, over the `portcullis-abi` crate).
 
 mod counters;
 mod crypto;
 mod host;
 mod mailbox;
+mod paused;
 mod ports;
 mod protobuf;
 mod root;

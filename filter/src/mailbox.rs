@@ -17,7 +17,7 @@ pub(crate) enum Message {
     Refresh(SessionId),
     /// To one's own root: fetch the provider's documents, for which streams wait.
     FetchProvider,
-    /// To one's own root: settle more of the streams that are decided.
+    /// To one's own root: settle more of the streams that are decided or evicted.
     Settle,
     /// To the others: the upstream tokens of this session have been refreshed, or will not be.
     Refreshed(SessionId),

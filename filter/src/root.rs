@@ -23,12 +23,13 @@ use portcullis_protocol::opaque::SessionId;
 use crate::counters::Counters;
 use crate::host;
 use crate::mailbox::{self, Mailbox, Message};
+use crate::paused::PausedStreams;
 use crate::ports::{TaskCalls, TaskPorts, random};
 use crate::secrets::{self, InService};
 use crate::shared_cells::{HostClock, SharedCells};
 use crate::stream;
 use crate::task_store::WorkerStore;
-use crate::worker::{Waiter, Waiting, Worker};
+use crate::worker::{Waiting, Worker};
 
 /// One root context.
 pub(crate) struct Root {
@@ -95,21 +96,24 @@ impl Root {
         worker.mailbox.tell_others(Message::Refreshed(session), host::now());
     }
 
-    /// Settles paused streams that are decided; once in a callback. Each has to be the host's current context while it
-    /// is changed.
+    /// Settles paused streams that are decided or evicted; once in a callback. Each has to be the host's current context
+    /// while it is changed.
     ///
     /// The host sends the answers after the callback, each from within the one before, so many at once would exhaust
     /// the stack: what is left over gets a callback of its own.
     fn settle_some(&self, worker: &Worker) {
-        for (Waiter { stream, decide, fate, .. }, outcome) in worker.waiting.take_decided(MOST_SETTLED) {
+        let decided = worker.waiting.take_decided(MOST_SETTLED);
+        let evicted = worker.paused.take_evicted(MOST_SETTLED.saturating_sub(decided.len()));
+        for (stream, fate, settled) in decided.into_iter().chain(evicted) {
+            worker.paused.leave(stream);
             let settles = host::set_effective_context(stream);
-            if settles && fate.settle(&decide(&outcome), &worker.counters) == Action::Continue {
+            if settles && fate.settle(&settled, &worker.counters) == Action::Continue {
                 host::continue_request();
             }
         }
         // It is the context whose callback this is, so it is there.
         let _ = host::set_effective_context(self.id);
-        if worker.waiting.has_decided() {
+        if worker.waiting.has_decided() || worker.paused.has_evicted() {
             worker.mailbox.tell_own(Message::Settle);
         }
     }
@@ -234,6 +238,7 @@ impl abi::Root for Root {
         let Some(worker) = self.worker.clone() else { return };
         let now = host::now();
         worker.waiting.decide_overdue(now, &RefreshOutcome::Unavailable);
+        worker.paused.evict_overdue(now);
         self.settle_some(&worker);
         self.follow_secrets(&worker);
         self.tick(&worker);
@@ -323,7 +328,14 @@ fn configure(document: &[u8], root: u32) -> Result<Worker, Vec<String>> {
         }
         Compiled::Awaiting(draft) => (bridge(draft.bridge()), InService::watched(SecretWatch::new(*draft), seed)),
     };
-    Ok(Worker { in_service, store, mailbox, counters: Counters::default(), waiting: Waiting::default() })
+    Ok(Worker {
+        in_service,
+        store,
+        mailbox,
+        counters: Counters::default(),
+        waiting: Waiting::default(),
+        paused: PausedStreams::default(),
+    })
 }
 
 fn word(outcome: &RefreshOutcome) -> &'static str {

@@ -6,9 +6,10 @@ use std::rc::Rc;
 
 use portcullis_abi::header_map::HeaderMap;
 use portcullis_abi::{self as abi, Action, Begun};
+use portcullis_gateway::admission::{Admission, Excess, MAX_OWN_HEADER_BYTES};
 use portcullis_gateway::audit::{Audit, Decision};
 use portcullis_gateway::cookies;
-use portcullis_gateway::replies::EXPOSED_HEADERS;
+use portcullis_gateway::replies::{self, Cors, EXPOSED_HEADERS};
 use portcullis_gateway::route;
 use portcullis_gateway::runtime::{Inbox, Started, Task};
 use portcullis_gateway::secret_watch::Patience;
@@ -18,6 +19,7 @@ use portcullis_protocol::http::{Headers, Method, Request, Response};
 
 use crate::host;
 use crate::mailbox::Message;
+use crate::paused::{BodyWait, PausedStream};
 use crate::ports::{TaskCalls, TaskPorts};
 use crate::secrets;
 use crate::settle::{Effect, Fate, settle};
@@ -26,7 +28,8 @@ use crate::worker::{Awaited, Waiter, Worker};
 /// Decides a request by its headers, or starts to.
 pub(crate) fn begin(worker: &Rc<Worker>, id: u32, count: usize, end: bool) -> Begun {
     if count > host::MOST_HEADERS {
-        let refusal = Settled::Reply(Response::new(431), Audit::new(Decision::Fail, "too_many_headers"));
+        let response = replies::cors(Response::new(431), Cors::Read);
+        let refusal = Settled::Reply(response, Audit::new(Decision::Fail, "too_many_headers"));
         return Begun::Decided(settle(&refusal, &worker.counters, false).action());
     }
     let headers = host::request_headers();
@@ -46,8 +49,18 @@ pub(crate) fn begin(worker: &Rc<Worker>, id: u32, count: usize, end: bool) -> Be
         return Begun::Open(effect.action(), Box::new(stream));
     }
     worker.counters.count("path", "slow");
+    let header_bytes = headers.text_bytes();
+    if header_bytes > MAX_OWN_HEADER_BYTES {
+        let admission = admission(worker, seen.target);
+        if header_bytes > admission.header_bytes {
+            return Begun::Decided(settle(&admission.refuse(Excess::Headers), &worker.counters, false).action());
+        }
+    }
     let mut stream = Stream::new(id, worker, &seen);
-    let action = stream.start(read_request(&headers, count), end);
+    let mut action = stream.start(read_request(&headers), end);
+    if stream.is_undecided() {
+        action = stream.pause(admission(worker, seen.target), header_bytes, end);
+    }
     match stream.fate.effect.get() {
         Some(effect) if !is_for_a_page(effect, seen.has_origin) => Begun::Decided(action),
         Some(_) | None => Begun::Open(action, Box::new(stream)),
@@ -75,14 +88,22 @@ fn is_for_a_page(effect: Effect, has_origin: bool) -> bool {
     has_origin && effect == Effect::Forwarded { protected: true }
 }
 
+/// What a request to this target may hold.
+fn admission(worker: &Worker, target: &[u8]) -> Admission {
+    match worker.in_service.now() {
+        Some(service) => Admission::of(&service.gateway, target),
+        None => Admission::without_gateway(),
+    }
+}
+
 /// One request that is not done with its headers.
 struct Stream {
     id: u32,
     worker: Rc<Worker>,
     task: Option<Task<Verdict>>,
     fate: Rc<Fate>,
-    /// How much of the body the task has been given.
-    body_seen: usize,
+    /// How much of the body has come.
+    body_bytes: usize,
     /// Whether a browser asks on behalf of a page.
     has_origin: bool,
 }
@@ -91,7 +112,7 @@ impl Stream {
     fn new(id: u32, worker: &Rc<Worker>, seen: &Seen<'_>) -> Self {
         let fate = Fate { effect: Cell::new(None), has_proxy_authorization: seen.has_proxy_authorization };
         let (worker, fate) = (Rc::clone(worker), Rc::new(fate));
-        Self { id, worker, task: None, fate, body_seen: 0, has_origin: seen.has_origin }
+        Self { id, worker, task: None, fate, body_bytes: 0, has_origin: seen.has_origin }
     }
 
     /// Starts deciding a request.
@@ -106,12 +127,50 @@ impl Stream {
         }
     }
 
+    fn is_undecided(&self) -> bool {
+        self.fate.effect.get().is_none()
+    }
+
+    /// Pauses a request that was started. Where there is no room for it, it is refused, and what it waits for is given up
+    /// as if the client had hung up.
+    fn pause(&mut self, admission: Admission, header_bytes: usize, body_ended: bool) -> Action {
+        if let Some(task) = &self.task {
+            task.keep_body(admission.body_bytes);
+        }
+        let body = (admission.body_bytes > 0 && !body_ended).then(|| BodyWait {
+            connection: host::connection(),
+            deadline: host::now().saturating_add(LONGEST_BODY_SECONDS),
+        });
+        let paused = PausedStream { fate: self.fate.clone(), admission, header_bytes, body };
+        self.hold(self.worker.paused.enter(self.id, paused)).unwrap_or(Action::Pause)
+    }
+
+    /// Acts on what became of the room: the root answers those that were evicted for this stream, and where there is none
+    /// it is refused.
+    fn hold(&mut self, entered: Result<bool, Admission>) -> Option<Action> {
+        match entered {
+            Ok(evicts) => {
+                if evicts {
+                    self.worker.mailbox.tell_own(Message::Settle);
+                }
+                None
+            }
+            Err(admission) => {
+                self.abandon();
+                Some(self.fate.settle(&admission.refuse(Excess::Full), &self.worker.counters))
+            }
+        }
+    }
+
     /// Acts on what the task came to; `None` while it waits.
     fn proceed(&mut self, verdict: Option<Verdict>) -> Action {
         let Some(verdict) = verdict else { return Action::Pause };
         self.task = None;
         match verdict {
-            Verdict::Settled(settled) => self.fate.settle(&settled, &self.worker.counters),
+            Verdict::Settled(settled) => {
+                self.worker.paused.leave(self.id);
+                self.fate.settle(&settled, &self.worker.counters)
+            }
             Verdict::AwaitRefresh { session, decide } => {
                 self.wait(Awaited::Session(session), decide, Message::Refresh(session))
             }
@@ -129,38 +188,39 @@ impl Stream {
         Action::Pause
     }
 
-    fn feed(&mut self, piece: &[u8], end: bool) -> Action {
-        match self.fate.effect.get() {
-            Some(effect) => effect.action(),
-            None => {
-                let verdict = self.task.as_mut().and_then(|task| task.on_body(piece, end));
-                self.proceed(verdict)
-            }
+    /// Takes what is new of a body of which `size` bytes have come. While a request is paused the host has all of them.
+    fn take_body(&mut self, size: usize, end: bool) -> Action {
+        if let Some(effect) = self.fate.effect.get() {
+            return effect.action();
         }
+        if let Some(refused) = self.hold(self.worker.paused.on_body(self.id, size, end)) {
+            return refused;
+        }
+        let verdict = self.task.as_mut().and_then(|task| {
+            let fresh = size.saturating_sub(self.body_bytes).min(task.wanted_body_bytes());
+            let piece = if fresh > 0 { host::request_body(self.body_bytes, fresh) } else { Vec::new() };
+            task.on_body(&piece, end)
+        });
+        self.body_bytes = size;
+        self.proceed(verdict)
     }
 
     /// Gives up deciding.
     fn abandon(&mut self) {
         self.task = None;
         self.worker.waiting.remove(self.id);
+        self.worker.paused.leave(self.id);
     }
 }
 
 impl abi::Stream for Stream {
     fn on_request_body(&mut self, size: usize, end_of_stream: bool) -> Action {
-        if self.task.is_none() {
-            return self.feed(&[], end_of_stream);
-        }
-        // While a request is paused each call brings everything buffered so far.
-        let fresh = size.saturating_sub(self.body_seen);
-        let piece = host::request_body(self.body_seen, fresh);
-        self.body_seen = size;
-        self.feed(&piece, end_of_stream)
+        self.take_body(size, end_of_stream)
     }
 
     fn on_request_trailers(&mut self) -> Action {
         // Where a request has trailers, its end is told here and not with the body.
-        self.feed(&[], true)
+        self.take_body(self.body_bytes, true)
     }
 
     fn on_response_headers(&mut self) {
@@ -183,7 +243,9 @@ impl abi::Stream for Stream {
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        self.abandon();
+        if self.is_undecided() {
+            self.abandon();
+        }
     }
 }
 
@@ -243,12 +305,12 @@ impl<'a> Seen<'a> {
     }
 }
 
-fn read_request(headers: &HeaderMap, count: usize) -> Request {
+fn read_request(headers: &HeaderMap) -> Request {
     let mut request = Request {
         method: Method::Other,
         target: Vec::new(),
         authority: Vec::new(),
-        headers: Headers::with_capacity(count, headers.text_bytes()),
+        headers: Headers::default(),
         peer: String::new(),
     };
     for (name, value) in headers.iter() {
@@ -256,7 +318,6 @@ fn read_request(headers: &HeaderMap, count: usize) -> Request {
             b":method" => request.method = Method::from_bytes(value),
             b":path" => request.target = value.to_vec(),
             b":authority" => request.authority = value.to_vec(),
-            [b':', ..] => {}
             _ => request.headers.extend([(name, value)]),
         }
     }
@@ -269,3 +330,5 @@ fn read_request(headers: &HeaderMap, count: usize) -> Request {
 const ALLOW_ORIGIN: &str = "access-control-allow-origin";
 /// How long a request waits for its session's upstream tokens, or the provider's documents.
 const LONGEST_WAIT_SECONDS: u64 = 10;
+/// How long a request waits for a body, which has 16 KiB at most, or 64 KiB at registration.
+const LONGEST_BODY_SECONDS: u64 = 20;

@@ -11,6 +11,7 @@ use portcullis_protocol::opaque::SessionId;
 
 use crate::counters::Counters;
 use crate::mailbox::Mailbox;
+use crate::paused::PausedStreams;
 use crate::secrets::InService;
 use crate::settle::Fate;
 use crate::task_store::WorkerStore;
@@ -22,6 +23,7 @@ pub(crate) struct Worker {
     pub(crate) mailbox: Mailbox,
     pub(crate) counters: Counters,
     pub(crate) waiting: Waiting,
+    pub(crate) paused: PausedStreams,
 }
 
 /// The paused streams that wait for a root task, and those of them that are decided and wait for their turn to be settled;
@@ -81,10 +83,11 @@ impl Waiting {
         self.decide(|waiter| waiter.deadline <= now, outcome);
     }
 
-    /// Takes out up to `most` that are decided.
-    pub(crate) fn take_decided(&self, most: usize) -> Vec<(Waiter, RefreshOutcome)> {
+    /// Takes out up to `most` that are decided, each with its decision.
+    pub(crate) fn take_decided(&self, most: usize) -> Vec<(u32, Rc<Fate>, Settled)> {
         let mut decided = self.decided.borrow_mut();
-        std::iter::from_fn(|| decided.pop_first()).take(most).map(|(_, entry)| entry).collect()
+        let taken = std::iter::from_fn(|| decided.pop_first()).take(most);
+        taken.map(|(stream, (Waiter { decide, fate, .. }, outcome))| (stream, fate, decide(&outcome))).collect()
     }
 
     /// Whether any are decided and not settled yet.

@@ -234,7 +234,7 @@ class Host:
         return OK
 
     def proxy_get_property(self, path: int, path_size: int, data_at: int, size_at: int) -> int:
-        value = {"source\0address": b"192.0.2.1:4711"}[self._text(path, path_size)]
+        value = {"source\0address": b"192.0.2.1:4711", "connection\0id": struct.pack("<Q", 1)}[self._text(path, path_size)]
         return self._give(value, data_at, size_at)
 
     def proxy_set_property(self, path: int, path_size: int, value: int, value_size: int) -> int:

@@ -22,6 +22,8 @@ pub struct EnvoyLayout {
     pub routes: Vec<(String, String)>,
     /// Where the access log goes.
     pub access_log: PathBuf,
+    /// The most KiB of a request's headers that Envoy takes.
+    pub header_kib: u32,
 }
 
 /// Headers that name the path, the method or the host of a request once more. No back end may see a client's: some believe
@@ -49,6 +51,9 @@ pub const REMOVED_HEADERS: [&str; 21] = [
     "x-original-host",
     "x-host",
 ];
+
+/// What the configurations that we give to others let a request have of headers, in KiB.
+pub const HEADER_KIB: u32 = 32;
 
 impl EnvoyLayout {
     /// The bootstrap document. The admin port is 0: Envoy picks it and tells it by `--admin-address-path`.
@@ -91,7 +96,20 @@ impl EnvoyLayout {
             "merge_slashes": true,
             // What an escaped slash means is the filter's to decide.
             "path_with_escaped_slashes_action": "KEEP_UNCHANGED",
-            "common_http_protocol_options": { "headers_with_underscores_action": "REJECT_REQUEST", "idle_timeout": "3600s" },
+            "common_http_protocol_options": {
+                "headers_with_underscores_action": "REJECT_REQUEST",
+                "idle_timeout": "3600s",
+                "max_headers_count": 100,
+            },
+            // The bounds of the configurations that we give to others.
+            "max_request_headers_kb": self.header_kib,
+            "http2_protocol_options": {
+                "max_concurrent_streams": 100,
+                "initial_stream_window_size": 65_536,
+                "initial_connection_window_size": 1_048_576,
+            },
+            "request_headers_timeout": "10s",
+            "request_timeout": "60s",
             "stream_idle_timeout": "60s",
             "access_log": [self.access_log()],
             "route_config": {

@@ -26,6 +26,7 @@ pub mod nginx;
 pub mod oauth_client;
 pub mod place;
 pub mod process;
+pub mod raw_http2;
 pub mod recorder;
 pub mod redis;
 pub mod resp;

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use portcullis_tests::envoy::REMOVED_HEADERS;
+use portcullis_tests::envoy::{HEADER_KIB, REMOVED_HEADERS};
 use portcullis_tests::place;
 use serde_json::{Value, json};
 
@@ -93,6 +93,27 @@ fn the_kubernetes_variant_differs_in_what_kubernetes_needs_only() {
         document["static_resources"]["clusters"][0]["load_assignment"]["endpoints"] = Value::Null;
     }
     assert_eq!(kubernetes, standalone);
+}
+
+#[test]
+fn the_samples_bound_headers_as_the_stories_do_and_the_heap_below_what_the_pod_has() {
+    let pod: Value = yaml("kubernetes/gateway/deployment.yaml");
+    let limit = &pod["spec"]["template"]["spec"]["containers"][0]["resources"]["limits"]["memory"];
+    assert_eq!(limit, "1Gi");
+    for file in [STANDALONE, STANDALONE_REDIS, KUBERNETES] {
+        let mut document = yaml(file);
+        let manager = &listener(&mut document)["filter_chains"][0]["filters"][0]["typed_config"];
+        assert_eq!(manager["max_request_headers_kb"], HEADER_KIB, "{file}");
+        assert_eq!(manager["http2_protocol_options"]["max_concurrent_streams"], 100, "{file}");
+        let overload = &document["overload_manager"];
+        let monitors = overload["resource_monitors"].as_array().unwrap();
+        let heap = monitors.iter().find(|monitor| monitor["name"] == "envoy.resource_monitors.fixed_heap").unwrap();
+        let bytes = heap["typed_config"]["max_heap_size_bytes"].as_u64().unwrap();
+        assert!(bytes <= (1 << 30) / 3 * 2, "{file}: {bytes}");
+        let actions: Vec<&str> =
+            overload["actions"].as_array().unwrap().iter().map(|action| action["name"].as_str().unwrap()).collect();
+        assert!(actions.contains(&"envoy.overload_actions.stop_accepting_requests"), "{file}: {actions:?}");
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use portcullis_protocol::http::Request;
+use portcullis_protocol::http::{FieldName, Request};
 
 /// The address that a request is counted under. Of `X-Forwarded-For` only what our own proxies appended counts: the rest
 /// is the client's to invent. Envoy has appended the peer itself by then (`use_remote_address`), which is no news. An
@@ -11,7 +11,7 @@ use portcullis_protocol::http::Request;
 pub fn client_address(request: &Request, trusted_proxies: u8) -> String {
     let peer = request.peer.rsplit_once(':').map_or(request.peer.as_str(), |(address, _)| address);
     let forwarded = usize::from(trusted_proxies).checked_sub(1).and_then(|skip| {
-        let values: Vec<&[u8]> = request.headers.all("x-forwarded-for").collect();
+        let values: Vec<&[u8]> = request.headers.all(FieldName::XForwardedFor).collect();
         let joined = String::from_utf8(values.join(&b","[..])).ok()?;
         let mut appended = joined.rsplit(',').map(str::trim).peekable();
         appended.next_if(|last| *last == peer);

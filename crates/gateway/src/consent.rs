@@ -8,7 +8,7 @@
 use std::rc::Rc;
 
 use portcullis_protocol::base64url;
-use portcullis_protocol::http::Request;
+use portcullis_protocol::http::{FieldName, Request};
 use portcullis_protocol::key_ring::{Draft, KeyId, Purpose};
 use portcullis_protocol::oauth::error::ErrorCode;
 use portcullis_protocol::oauth::params::{Limits, Params};
@@ -27,9 +27,6 @@ use crate::ports::Ports;
 use crate::records::{self, Authorization, Client, Consent, Records, Unavailable};
 use crate::verdict::{Settled, Verdict};
 
-/// The most that a consent form may weigh, in bytes.
-const MOST_FORM_BYTES: usize = 64 * 1024;
-
 /// What the form carries: the login that it would start, the checked request, and when it was shown.
 #[derive(Serialize, Deserialize)]
 struct Transaction {
@@ -38,7 +35,8 @@ struct Transaction {
     shown_at: u64,
 }
 
-/// Shows the consent page.
+/// Shows the consent page. A request whose form [`consent`] would not read is refused instead, so that no user fills in a
+/// page for nothing.
 ///
 /// # Errors
 /// [`Unavailable::Entropy`].
@@ -104,7 +102,7 @@ async fn answer<P: Ports>(gateway: &Gateway, request: &Request, ports: &P) -> Re
     if !is_same_origin(request, &config.issuer.origin) {
         return Err(refused("It was sent from another site.", "consent_cross_site"));
     }
-    let body = ports.body(MOST_FORM_BYTES).await.map_err(|_| {
+    let body = ports.body(Limits::OAUTH.bytes).await.map_err(|_| {
         error_page(config, 413, "This answer is too large", "The form was changed.", "", "consent_too_large")
     })?;
     read(config, request, &body, ports.now()).map_err(|error| match error {
@@ -210,10 +208,10 @@ fn is_csrf_token(config: &Config, token: &str, shown: &Seed, transaction: &str) 
 /// Whether a form came from a page of ours. Browsers state the origin of every POST; a program that states none is held
 /// to the CSRF token alone.
 fn is_same_origin(request: &Request, origin: &str) -> bool {
-    let same = |name: &str, expected: &str| {
+    let same = |name: FieldName, expected: &str| {
         !request.headers.has(name) || request.headers.one(name) == Some(expected.as_bytes())
     };
-    same("origin", origin) && same("sec-fetch-site", "same-origin")
+    same(FieldName::Origin, origin) && same(FieldName::SecFetchSite, "same-origin")
 }
 
 /// Room for most transactions.

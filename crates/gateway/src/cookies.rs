@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 
 use portcullis_protocol::base64url;
-use portcullis_protocol::http::Request;
+use portcullis_protocol::http::{FieldName, Request};
 use portcullis_protocol::key_ring::{KeyRing, Purpose};
 use serde::{Deserialize, Serialize};
 
@@ -172,7 +172,7 @@ const MAX_PIECES: usize = MAX_LOGIN_BYTES.div_ceil(MAX_PIECE_BYTES);
 /// Every cookie of a request: HTTP/2 lets a client send them in several fields (RFC 9113 §8.2.3).
 #[must_use]
 pub fn sent(request: &Request) -> Option<Cow<'_, [u8]>> {
-    request.headers.all("cookie").fold(None, |before, field| Some(joined(before, field)))
+    request.headers.all(FieldName::Cookie).fold(None, |before, field| Some(joined(before, field)))
 }
 
 /// The `Cookie` fields so far and the next one as one.
@@ -224,7 +224,7 @@ fn cookie(request: &Request, name: &str) -> Option<String> {
 
 /// The cookies of a request, name and value, in the order in which they were sent.
 fn pairs(request: &Request) -> impl Iterator<Item = (&str, &str)> {
-    let fields = request.headers.all("cookie").filter(|field| field.len() <= MOST_COOKIE_BYTES);
+    let fields = request.headers.all(FieldName::Cookie).filter(|field| field.len() <= MOST_COOKIE_BYTES);
     let pairs = fields.flat_map(|field| field.split(|byte| *byte == b';'));
     pairs.filter_map(|pair| std::str::from_utf8(pair.trim_ascii()).ok()?.split_once('='))
 }

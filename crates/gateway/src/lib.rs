@@ -5,6 +5,7 @@
 //! provider's tokens behind it). [`ports`] is everything they need from outside, [`records`] everything they store,
 //! [`secret_watch`] where their keys come from while they serve.
 
+pub mod admission;
 pub mod audit;
 pub mod authorize;
 pub mod bridge_store;

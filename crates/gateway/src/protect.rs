@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::rc::Rc;
 
 use portcullis_protocol::bearer::{self, Bearer, BearerError};
-use portcullis_protocol::http::{Request, Response};
+use portcullis_protocol::http::{FieldName, Request, Response};
 use portcullis_protocol::jose::claims::{self, ClaimError, Expected, SignatureError, Typ};
 use portcullis_protocol::jose::jws::{Jws, JwsError};
 use portcullis_protocol::oauth::challenge::Challenge;
@@ -113,7 +113,7 @@ pub async fn protect<P: Ports>(
     let Some(resource) = gateway.config().resources.get(index) else {
         return Refusal::Malformed("there is no such resource").reply(None).into();
     };
-    let authorization = request.headers.one("authorization");
+    let authorization = request.headers.one(FieldName::Authorization);
     let call = Call { gateway: &gateway, index, resource, request, path, authorization };
     match call.decide(ports).await {
         Ok(Granted::Now { facts, upstream, now }) => {
@@ -179,7 +179,7 @@ impl Call<'_> {
         if self.path.query().is_some_and(bearer::token_in_query) {
             return Err(Refusal::Malformed("an access token must not be in the URL"));
         }
-        let bearer = match Bearer::from_headers(self.request.headers.all("authorization")) {
+        let bearer = match Bearer::from_headers(self.request.headers.all(FieldName::Authorization)) {
             Ok(Some(bearer)) => bearer,
             Ok(None) | Err(BearerError::OtherScheme) => return Err(Refusal::NoToken),
             Err(_) => return Err(Refusal::Malformed("the Authorization header must be one bearer token")),

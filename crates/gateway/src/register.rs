@@ -1,6 +1,6 @@
 //! Dynamic client registration (RFC 7591) of public clients.
 
-use portcullis_protocol::http::{Request, Response};
+use portcullis_protocol::http::{FieldName, Request, Response};
 use portcullis_protocol::oauth::error::{ErrorCode, OAuthError};
 use portcullis_protocol::oauth::register::Registration;
 use portcullis_protocol::opaque::SessionId;
@@ -16,7 +16,7 @@ use crate::replies::{Cors, cors, not_found, oauth_error, unavailable, uncached};
 use crate::verdict::Settled;
 
 /// The most that a registration may weigh, in bytes.
-const MOST_BODY_BYTES: usize = 64 * 1024;
+pub(crate) const MAX_BODY_BYTES: usize = 64 * 1024;
 
 /// How long a client that has not got a token yet is remembered, in seconds: registrations cost a stranger nothing, so
 /// they must not pile up.
@@ -76,13 +76,14 @@ async fn answer<P: Ports>(
 ) -> Result<Settled, Failure> {
     let config = gateway.config();
     draw_from_limits(policy, client_address(request, config.trusted_proxies), ports).await?;
-    let body = ports.body(MOST_BODY_BYTES).await.map_err(|_| {
+    let body = ports.body(MAX_BODY_BYTES).await.map_err(|_| {
         Failure::Refused(
             OAuthError::new(ErrorCode::InvalidClientMetadata, "the body is larger than 64 KiB").with_status(413),
         )
     })?;
-    let registration = Registration::parse(request.headers.one("content-type"), &body, &config.scopes_supported)
-        .map_err(|error| Failure::Refused(OAuthError::new(error.code(), error.to_string())))?;
+    let registration =
+        Registration::parse(request.headers.one(FieldName::ContentType), &body, &config.scopes_supported)
+            .map_err(|error| Failure::Refused(OAuthError::new(error.code(), error.to_string())))?;
     let client_id = SessionId::new(ports.random().map_err(Unavailable::from)?).to_string();
     let now = ports.now();
     let client = Client {

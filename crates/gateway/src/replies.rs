@@ -1,6 +1,6 @@
 //! Answers that more than one endpoint gives, and the headers they share.
 
-use portcullis_protocol::http::{Request, Response};
+use portcullis_protocol::http::{FieldName, Request, Response};
 use portcullis_protocol::oauth::error::{ErrorCode, OAuthError};
 
 use crate::audit::{Audit, Decision};
@@ -8,7 +8,7 @@ use crate::records::Unavailable;
 use crate::verdict::{Settled, Verdict};
 
 /// How long a client should wait before it tries again when something of ours is away, in seconds.
-const RETRY_AFTER: &str = "2";
+pub(crate) const RETRY_AFTER: &str = "2";
 
 /// Which script access an answer allows. Tokens travel in headers that a page must set itself, never in cookies, so any
 /// origin may read (no `Access-Control-Allow-Credentials` anywhere).
@@ -35,13 +35,13 @@ pub const EXPOSED_HEADERS: &str = "WWW-Authenticate, Mcp-Session-Id, MCP-Protoco
 /// Whether a request is a browser's question before the real one (Fetch standard, CORS-preflight).
 #[must_use]
 pub fn is_preflight(request: &Request) -> bool {
-    request.headers.has("origin") && request.headers.has("access-control-request-method")
+    request.headers.has(FieldName::Origin) && request.headers.has(FieldName::AccessControlRequestMethod)
 }
 
 /// The answer to a preflight: any header that it names may be sent, because none of them is a cookie.
 #[must_use]
 pub fn preflight(request: &Request, methods: &'static str) -> Response {
-    let wanted = request.headers.one("access-control-request-headers").unwrap_or_default();
+    let wanted = request.headers.one(FieldName::AccessControlRequestHeaders).unwrap_or_default();
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_, ".contains(byte);
     let headers = match std::str::from_utf8(wanted) {
         Ok(text) if text.len() <= 1024 && text.as_bytes().iter().all(plain) => text,

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use portcullis_protocol::http::{Method, Request, Response};
+use portcullis_protocol::oauth::params::Limits;
 use portcullis_protocol::path::{AmbiguousPrefix, RoutePath};
 
 use crate::audit::{Audit, Decision};
@@ -15,7 +16,7 @@ use crate::{authorize, callback, consent, cookies, protect, register, token};
 
 /// What a path leads to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Route {
+pub(crate) enum Route {
     AuthorizationServerMetadata,
     Keys,
     ProtectedResourceMetadata(usize),
@@ -121,9 +122,37 @@ pub(crate) fn protected(config: &Config, path: &RoutePath<'_>) -> Option<usize> 
 
 impl Route {
     /// Whether the gateway itself answers there.
-    fn is_ours(self) -> bool {
+    pub(crate) fn is_ours(self) -> bool {
         !matches!(self, Self::Resource(_) | Self::Ambiguous | Self::Other)
     }
+
+    /// Whether a person reads the answers, in a browser.
+    pub(crate) fn shows_pages(self) -> bool {
+        matches!(self, Self::Authorize | Self::Consent | Self::Callback)
+    }
+
+    /// The most bytes of a body that the handler reads.
+    pub(crate) fn body_bytes(self) -> usize {
+        match self {
+            Self::Consent | Self::Token => Limits::OAUTH.bytes,
+            Self::Register => register::MAX_BODY_BYTES,
+            Self::AuthorizationServerMetadata
+            | Self::Keys
+            | Self::ProtectedResourceMetadata(_)
+            | Self::Authorize
+            | Self::Callback
+            | Self::Resource(_)
+            | Self::Ambiguous
+            | Self::Nothing
+            | Self::Other => 0,
+        }
+    }
+}
+
+/// Where a path leads under our own host names: as [`route`], and to a default endpoint.
+pub(crate) fn route_or_default(config: &Config, path: &RoutePath<'_>) -> Route {
+    let found = route(config, path);
+    default_endpoint(config, path).filter(|_| found == Route::Other).unwrap_or(found)
 }
 
 fn route(config: &Config, path: &RoutePath<'_>) -> Route {

@@ -51,6 +51,18 @@ impl<T> Task<T> {
         if self.inbox.deliver(id, reply) { self.poll() } else { None }
     }
 
+    /// Bounds what is kept of the body, in bytes, to what the handler reads: 0 where it reads none.
+    pub fn keep_body(&self, bytes: usize) {
+        self.inbox.0.borrow_mut().body_bytes = bytes;
+    }
+
+    /// The most bytes of the body that are worth handing over next: one more than there is room for, so that a body which
+    /// is too large is noticed; 0 where none is kept any more.
+    #[must_use]
+    pub fn wanted_body_bytes(&self) -> usize {
+        self.inbox.0.borrow().wanted_body_bytes()
+    }
+
     /// Hands over the next piece of the request's body; `end` says that no more follows.
     pub fn on_body(&mut self, piece: &[u8], end: bool) -> Option<T> {
         self.inbox.receive(piece, end);
@@ -79,10 +91,10 @@ impl<T> Task<T> {
 pub struct Inbox(Rc<RefCell<Mail>>);
 
 impl Inbox {
-    /// An empty inbox. `body_ended` is true for a request that has no body.
+    /// An empty inbox, which keeps up to [`BODY_HELD_BYTES`] of a body. `body_ended` is true for a request that has none.
     #[must_use]
     pub fn new(body_ended: bool) -> Self {
-        Self(Rc::new(RefCell::new(Mail { ended: body_ended, ..Mail::default() })))
+        Self(Rc::new(RefCell::new(Mail { body_bytes: BODY_HELD_BYTES, ended: body_ended, ..Mail::default() })))
     }
 
     /// An inbox without a body that is told of ticks: a root task's.
@@ -108,8 +120,7 @@ impl Inbox {
         poll_fn(|_| slot.reply()).await
     }
 
-    /// Waits for the whole body, which the first caller gets; `limit` counts bytes and cannot exceed
-    /// [`BODY_HELD_BYTES`].
+    /// Waits for the whole body, which the first caller gets; `limit` counts bytes and cannot exceed what is kept of it.
     ///
     /// # Errors
     /// [`BodyTooLarge`] as soon as more than `limit` bytes have come, without waiting for the end.
@@ -137,7 +148,7 @@ impl Inbox {
     fn receive(&self, piece: &[u8], end: bool) {
         let mut mail = self.0.borrow_mut();
         mail.ended |= end;
-        mail.too_large |= mail.body.len().saturating_add(piece.len()) > BODY_HELD_BYTES;
+        mail.too_large |= mail.body.len().saturating_add(piece.len()) > mail.body_bytes;
         if mail.too_large {
             mail.body = Vec::new();
         } else {
@@ -151,6 +162,8 @@ struct Mail {
     /// The calls under way; a handful at most, so a list beats a map.
     calls: Vec<Call>,
     body: Vec<u8>,
+    /// The most bytes of the body that are kept.
+    body_bytes: usize,
     ended: bool,
     too_large: bool,
     /// How many ticks have passed, where the task is told of them.
@@ -158,6 +171,13 @@ struct Mail {
 }
 
 impl Mail {
+    fn wanted_body_bytes(&self) -> usize {
+        if self.too_large || self.body_bytes == 0 {
+            return 0;
+        }
+        self.body_bytes.saturating_sub(self.body.len()).saturating_add(1)
+    }
+
     fn body(&mut self, limit: usize) -> Poll<Result<Vec<u8>, BodyTooLarge>> {
         if self.too_large || self.body.len() > limit {
             Poll::Ready(Err(BodyTooLarge))
@@ -202,7 +222,7 @@ impl Drop for Slot {
     }
 }
 
-/// The most bytes of a body that are kept for a task, in or out of a limit of its own: no handler reads longer bodies.
+/// The most bytes of a body that are kept for a task whose handler is not known: no handler reads longer bodies.
 pub const BODY_HELD_BYTES: usize = 64 * 1024;
 
 #[cfg(test)]
@@ -419,6 +439,31 @@ mod tests {
         assert_eq!(task.on_body(b"abc", true), None);
         assert_eq!(task.on_body(b"", false), None);
         assert_eq!(task.on_call(1, reply(200)), Some(Ok(b"abc".to_vec())));
+    }
+
+    #[test]
+    fn no_more_of_a_body_is_wanted_than_shows_that_it_is_too_large() {
+        let inbox = Inbox::new(false);
+        let own = inbox.clone();
+        let mut task = waiting(Task::start(inbox.clone(), async move { own.call(|| Ok(1)).await.is_ok() }));
+        task.keep_body(4);
+        assert_eq!(task.wanted_body_bytes(), 5);
+        assert_eq!(task.on_body(b"abc", false), None);
+        assert_eq!(task.wanted_body_bytes(), 2);
+        assert_eq!(task.on_body(b"de", false), None);
+        assert_eq!((task.wanted_body_bytes(), inbox.0.borrow().body.capacity()), (0, 0));
+        assert!(matches!(inbox.0.borrow_mut().body(usize::MAX), Poll::Ready(Err(BodyTooLarge))));
+    }
+
+    #[test]
+    fn nothing_is_kept_of_a_body_that_no_handler_reads() {
+        let inbox = Inbox::new(false);
+        let own = inbox.clone();
+        let mut task = waiting(Task::start(inbox.clone(), async move { own.call(|| Ok(1)).await.is_ok() }));
+        task.keep_body(0);
+        assert_eq!(task.wanted_body_bytes(), 0);
+        assert_eq!(task.on_body(b"a", true), None);
+        assert_eq!(inbox.0.borrow().body.capacity(), 0);
     }
 
     #[test]

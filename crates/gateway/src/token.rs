@@ -2,10 +2,11 @@
 
 use std::rc::Rc;
 
-use portcullis_protocol::http::{Request, Response};
+use portcullis_protocol::http::{FieldName, Request, Response};
 use portcullis_protocol::jose::jws::{self, Header};
 use portcullis_protocol::jose::key::SigningKey;
 use portcullis_protocol::oauth::error::{ErrorCode, OAuthError};
+use portcullis_protocol::oauth::params::Limits;
 use portcullis_protocol::oauth::scope::GrantedScope;
 use portcullis_protocol::oauth::token::{TokenRequest, TokenResponse};
 use portcullis_protocol::opaque::{AuthorizationCode, RefreshToken, SessionId};
@@ -24,9 +25,6 @@ use crate::replies::{Cors, cors, oauth_error, unavailable, uncached};
 use crate::session::{RedeemError, Redemption, RotateError, Session};
 use crate::upstream::upstream_life;
 use crate::verdict::Settled;
-
-/// The most that a token request may weigh, in bytes.
-const MOST_BODY_BYTES: usize = 64 * 1024;
 
 /// How often a change is tried again that lost a race against another request with the same token.
 const ATTEMPTS: u32 = 8;
@@ -64,14 +62,15 @@ async fn answer<P: Ports>(
     path: &RoutePath<'_>,
     ports: &P,
 ) -> Result<Settled, Failure> {
-    let body = ports.body(MOST_BODY_BYTES).await.map_err(|_| {
-        let error = OAuthError::new(ErrorCode::InvalidRequest, "the body is larger than 64 KiB").with_status(413);
+    let body = ports.body(Limits::OAUTH.bytes).await.map_err(|_| {
+        let error = OAuthError::new(ErrorCode::InvalidRequest, "the body is larger than 16 KiB").with_status(413);
         Failure::Refused(error, "body_too_large")
     })?;
-    let parsed = TokenRequest::parse(request.headers.one("content-type"), &body, path.query()).map_err(|error| {
-        Failure::Refused(OAuthError::new(error.code(), error.to_string()), "malformed_token_request")
-    })?;
-    if request.headers.has("authorization") || parsed.has_client_secret() {
+    let parsed =
+        TokenRequest::parse(request.headers.one(FieldName::ContentType), &body, path.query()).map_err(|error| {
+            Failure::Refused(OAuthError::new(error.code(), error.to_string()), "malformed_token_request")
+        })?;
+    if request.headers.has(FieldName::Authorization) || parsed.has_client_secret() {
         let description = "this client is public: it must not authenticate";
         return Err(Failure::Refused(OAuthError::new(ErrorCode::InvalidClient, description), "client_authenticated"));
     }

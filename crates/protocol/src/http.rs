@@ -1,7 +1,6 @@
 //! Requests and responses as plain values: what the filter reads from Envoy, and what a handler answers.
 
 use std::borrow::Cow;
-use std::ops::Range;
 
 /// A request as the handlers see it: headers only, the body is read through a port when a handler needs it.
 #[derive(Debug, Clone)]
@@ -12,7 +11,7 @@ pub struct Request {
     pub target: Vec<u8>,
     /// The `:authority` (or `Host`) the client named.
     pub authority: Vec<u8>,
-    /// Every header but the pseudo-headers, in the order received.
+    /// The header fields that handlers read.
     pub headers: Headers,
     /// The address of the direct peer, `ip:port`, as Envoy saw it; empty where no handler asks for it.
     pub peer: String,
@@ -47,39 +46,78 @@ impl Method {
     }
 }
 
-/// Header fields as bytes: a value may be any octets, so nothing here assumes UTF-8.
-///
-/// Collected from names and values in the order received.
-#[derive(Debug, Clone, Default)]
-pub struct Headers {
-    /// All names and values, so that a request with many fields has one text and not two for each.
-    text: Vec<u8>,
-    fields: Vec<Field>,
+/// The header fields that handlers read. A [`Request`] keeps these and no others, because a paused request stays in memory
+/// for as long as its client likes; a handler that reads another field names it here first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FieldName {
+    /// `access-control-request-headers`
+    AccessControlRequestHeaders,
+    /// `access-control-request-method`
+    AccessControlRequestMethod,
+    /// `authorization`
+    Authorization,
+    /// `content-type`
+    ContentType,
+    /// `cookie`
+    Cookie,
+    /// `origin`
+    Origin,
+    /// `sec-fetch-site`
+    SecFetchSite,
+    /// `x-forwarded-for`
+    XForwardedFor,
 }
 
-/// Where a field's name and value are in the text.
-#[derive(Debug, Clone)]
-struct Field {
-    name: Range<usize>,
-    value: Range<usize>,
-}
+impl FieldName {
+    /// Every field that is kept.
+    pub const ALL: [Self; 8] = [
+        Self::AccessControlRequestHeaders,
+        Self::AccessControlRequestMethod,
+        Self::Authorization,
+        Self::ContentType,
+        Self::Cookie,
+        Self::Origin,
+        Self::SecFetchSite,
+        Self::XForwardedFor,
+    ];
 
-impl Headers {
-    /// No fields yet, with room for so many, and for so many bytes of names and values.
+    /// The name in lower case.
     #[must_use]
-    pub fn with_capacity(fields: usize, bytes: usize) -> Self {
-        Self { text: Vec::with_capacity(bytes), fields: Vec::with_capacity(fields) }
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::AccessControlRequestHeaders => "access-control-request-headers",
+            Self::AccessControlRequestMethod => "access-control-request-method",
+            Self::Authorization => "authorization",
+            Self::ContentType => "content-type",
+            Self::Cookie => "cookie",
+            Self::Origin => "origin",
+            Self::SecFetchSite => "sec-fetch-site",
+            Self::XForwardedFor => "x-forwarded-for",
+        }
     }
 
-    /// All values of a field, in order; names compare without case.
-    pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
-        let named = move |field: &&Field| self.text(&field.name).eq_ignore_ascii_case(name.as_bytes());
-        self.fields.iter().filter(named).map(|field| self.text(&field.value))
+    /// Returns the field of this name, compared without case (RFC 9110 §5.1); `None` for a field that no handler reads.
+    #[must_use]
+    pub fn parse(name: &[u8]) -> Option<Self> {
+        Self::ALL.into_iter().find(|field| name.eq_ignore_ascii_case(field.as_str().as_bytes()))
+    }
+}
+
+/// The header fields of a request that handlers read. A value may be any octets, so nothing here assumes UTF-8.
+///
+/// Collected from names and values in the order received; fields that have no [`FieldName`] are left out.
+#[derive(Debug, Clone, Default)]
+pub struct Headers(Vec<(FieldName, Vec<u8>)>);
+
+impl Headers {
+    /// All values of a field, in the order received.
+    pub fn all(&self, name: FieldName) -> impl Iterator<Item = &[u8]> {
+        self.0.iter().filter(move |(held, _)| *held == name).map(|(_, value)| value.as_slice())
     }
 
     /// The value of a field that appears once; `None` when it is absent or repeated.
     #[must_use]
-    pub fn one<'a>(&'a self, name: &'a str) -> Option<&'a [u8]> {
+    pub fn one(&self, name: FieldName) -> Option<&[u8]> {
         let mut values = self.all(name);
         let first = values.next()?;
         values.next().is_none().then_some(first)
@@ -87,27 +125,15 @@ impl Headers {
 
     /// Whether the field appears at all.
     #[must_use]
-    pub fn has(&self, name: &str) -> bool {
+    pub fn has(&self, name: FieldName) -> bool {
         self.all(name).next().is_some()
-    }
-
-    fn text(&self, at: &Range<usize>) -> &[u8] {
-        self.text.get(at.clone()).unwrap_or_default()
-    }
-
-    fn put(&mut self, text: &[u8]) -> Range<usize> {
-        let start = self.text.len();
-        self.text.extend_from_slice(text);
-        start..self.text.len()
     }
 }
 
 impl<'a> Extend<(&'a [u8], &'a [u8])> for Headers {
     fn extend<I: IntoIterator<Item = (&'a [u8], &'a [u8])>>(&mut self, fields: I) {
-        for (name, value) in fields {
-            let field = Field { name: self.put(name), value: self.put(value) };
-            self.fields.push(field);
-        }
+        let read = |(name, value): (&[u8], &'a [u8])| Some((FieldName::parse(name)?, value.to_vec()));
+        self.0.extend(fields.into_iter().filter_map(read));
     }
 }
 
@@ -218,14 +244,26 @@ mod tests {
 
     #[test]
     fn a_field_that_is_repeated_has_no_single_value() {
-        let headers: Headers = [("Host", "a"), ("cookie", "1"), ("COOKIE", "2")]
-            .map(|(n, v)| (n.as_bytes(), v.as_bytes()))
-            .into_iter()
-            .collect();
-        assert_eq!(headers.one("host"), Some(b"a".as_slice()));
-        assert_eq!(headers.one("Cookie"), None);
-        assert!(headers.has("Cookie") && !headers.has("accept"));
-        assert_eq!(headers.all("cookie").count(), 2);
+        let headers = headers(&[("Origin", "a"), ("cookie", "1"), ("COOKIE", "2")]);
+        assert_eq!(headers.one(FieldName::Origin), Some(b"a".as_slice()));
+        assert_eq!(headers.one(FieldName::Cookie), None);
+        assert!(headers.has(FieldName::Cookie) && !headers.has(FieldName::Authorization));
+        assert_eq!(headers.all(FieldName::Cookie).collect::<Vec<_>>(), [b"1", b"2"]);
+    }
+
+    #[test]
+    fn every_field_that_handlers_read_is_kept_and_no_other() {
+        for name in FieldName::ALL {
+            assert_eq!(FieldName::parse(name.as_str().to_uppercase().as_bytes()), Some(name));
+            assert!(headers(&[(name.as_str(), "")]).has(name), "{name:?}");
+        }
+        for name in ["", "x", "host", ":path", "accept", "user-agent", "cookies", "x-authorization", "authorizatio"] {
+            assert!(headers(&[(name, &"x".repeat(4096))]).0.is_empty(), "{name}");
+        }
+    }
+
+    fn headers(fields: &[(&str, &str)]) -> Headers {
+        fields.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect()
     }
 
     #[test]

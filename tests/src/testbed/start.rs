@@ -13,7 +13,7 @@ use super::store::{BRIDGE_CLUSTER, Redis, Store, storage};
 use super::{IdpOptions, Testbed};
 use crate::bridge::Bridge;
 use crate::cut::Relay;
-use crate::envoy::EnvoyLayout;
+use crate::envoy::{EnvoyLayout, HEADER_KIB};
 use crate::place;
 use crate::process::Process;
 use crate::recorder::Recorder;
@@ -33,6 +33,7 @@ pub struct Builder {
     env: Vec<(String, String)>,
     clusters: Vec<(String, u16)>,
     routes: Vec<(String, String)>,
+    header_kib: u32,
 }
 
 impl Builder {
@@ -51,6 +52,7 @@ impl Builder {
             env: Vec::new(),
             clusters: Vec::new(),
             routes: Vec::new(),
+            header_kib: HEADER_KIB,
         }
     }
 
@@ -156,6 +158,13 @@ impl Builder {
         self
     }
 
+    /// Sets how much of headers Envoy takes, in KiB, so that the filter's own bound is met.
+    #[must_use]
+    pub fn header_kib(mut self, header_kib: u32) -> Self {
+        self.header_kib = header_kib;
+        self
+    }
+
     /// Starts everything and waits until it is ready.
     ///
     /// # Panics
@@ -228,6 +237,7 @@ impl Builder {
                 pipes: bridge.iter().map(|bridge| (BRIDGE_CLUSTER.to_owned(), bridge.socket.clone())).collect(),
                 routes: self.routes.clone(),
                 access_log: folder.join("access.log"),
+                header_kib: self.header_kib,
             };
             let mut env = self.env.clone();
             if let Some(seconds) = self.behind.filter(|_| number > 0) {

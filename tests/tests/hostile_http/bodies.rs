@@ -2,7 +2,7 @@
 
 use portcullis_tests::browser::Browser;
 use portcullis_tests::http::Request;
-use portcullis_tests::oauth_client::Tokens;
+use portcullis_tests::oauth_client::{OAuthClient, Tokens};
 use tokio::io::AsyncWriteExt as _;
 
 use super::stage::{
@@ -14,14 +14,13 @@ use super::{Scene, scene};
 async fn a_body_over_the_limit_is_refused_wherever_one_is_read() {
     let scene = scene().await;
     let bed = &scene.bed;
-    let large = vec![b'a'; 64 * 1024 + 1];
-    let post = |path: &str, kind: &str| bed.post(path).header("content-type", kind).body(large.clone());
-    let too_large = "the body is larger than 64 KiB";
-    let token = post("/oauth/token", FORM).send().await;
-    assert_error(&token, 413, "invalid_request", too_large, "token");
-    let register = post("/oauth/register", "application/json").send().await;
-    assert_error(&register, 413, "invalid_client_metadata", too_large, "register");
-    let consent = post("/oauth/consent", FORM).send().await;
+    let post =
+        |path: &str, kind: &str, bytes: usize| bed.post(path).header("content-type", kind).body(vec![b'a'; bytes]);
+    let token = post("/oauth/token", FORM, 16 * 1024 + 1).send().await;
+    assert_error(&token, 413, "invalid_request", "the body is larger than 16 KiB", "token");
+    let register = post("/oauth/register", "application/json", 64 * 1024 + 1).send().await;
+    assert_error(&register, 413, "invalid_client_metadata", "the body is larger than 64 KiB", "register");
+    let consent = post("/oauth/consent", FORM, 16 * 1024 + 1).send().await;
     assert_eq!(consent.status, 413, "{consent:?}");
     assert!(consent.text().contains("This answer is too large"), "{consent:?}");
     for path in ["/oauth/token", "/oauth/register", "/oauth/consent"] {
@@ -33,7 +32,7 @@ async fn a_body_over_the_limit_is_refused_wherever_one_is_read() {
         }
     }
     // A form of just the limit is read, and refused for what it says.
-    let form = format!("grant_type=password&x={}", "a".repeat(64 * 1024 - 22));
+    let form = format!("grant_type=password&x={}", "a".repeat(16 * 1024 - 22));
     let reply = bed.post("/oauth/token").header("content-type", FORM).body(form).send().await;
     assert_error(&reply, 400, "unsupported_grant_type", "the grant type is not supported", "at the limit");
     scene.assert_unharmed().await;
@@ -100,7 +99,7 @@ async fn a_body_that_breaks_off_uses_nothing_up() {
 async fn a_chunked_body_says_the_same_wherever_it_is_split() {
     let scene = scene().await;
     let verifier = "v".repeat(43);
-    let body = form(scene, "made-up", &verifier);
+    let body = form(&scene.client, "made-up", &verifier);
     let head = scene.head("POST", "/oauth/token", format!("content-type: {FORM}\r\ntransfer-encoding: chunked\r\n"));
     for split in 1..body.len() {
         let (first, second) = body.split_at(split);
@@ -114,7 +113,7 @@ async fn a_chunked_body_says_the_same_wherever_it_is_split() {
     }
     let (code, verifier) = code(scene, "dave").await;
     let letters: Vec<String> =
-        form(scene, &code, &verifier).chars().map(|letter| chunk(&letter.to_string(), "")).collect();
+        form(&scene.client, &code, &verifier).chars().map(|letter| chunk(&letter.to_string(), "")).collect();
     let pieces: Vec<&[u8]> = std::iter::once(head.as_slice())
         .chain(letters.iter().map(String::as_bytes))
         .chain([&b"0\r\n\r\n"[..]])
@@ -134,7 +133,7 @@ async fn trailers_end_a_body_and_carry_no_rights() {
     let (code, verifier) = code(scene, "erin").await;
     let chunked = |fields: &str| format!("{fields}content-type: {FORM}\r\ntransfer-encoding: chunked\r\n");
     let trailers = format!("0\r\n{}x-user: root\r\ncookie: a=b\r\nx-bytes: \u{ff}\r\n\r\n", scene.bearer());
-    let body = chunk(&form(scene, &code, &verifier), "");
+    let body = chunk(&form(&scene.client, &code, &verifier), "");
     let head = scene.head("POST", "/oauth/token", chunked(""));
     let reply = exchange_in_pieces(&scene.bed, &[&head, body.as_bytes(), trailers.as_bytes()]).await;
     assert_eq!(reply.status(), 200, "{reply:?}");
@@ -157,7 +156,7 @@ async fn trailers_end_a_body_and_carry_no_rights() {
 async fn a_client_that_asks_before_it_sends_its_body_is_answered() {
     let scene = scene().await;
     let (code, verifier) = code(scene, "frank").await;
-    let form = form(scene, &code, &verifier);
+    let form = form(&scene.client, &code, &verifier);
     let url = format!("{}/oauth/token", scene.bed.gateway());
     let request = Request::post(&url).header("content-type", FORM).header("expect", "100-continue").body(form);
     let tokens = Tokens::read(&request.send().await);
@@ -173,13 +172,14 @@ async fn code(scene: &Scene, user: &str) -> (String, String) {
 
 /// The head and the body of a request that redeems a code.
 fn redemption(scene: &Scene, code: &str, verifier: &str) -> (Vec<u8>, String) {
-    let body = form(scene, code, verifier);
+    let body = form(&scene.client, code, verifier);
     let fields = format!("content-type: {FORM}\r\ncontent-length: {}\r\n", body.len());
     (scene.head("POST", "/oauth/token", fields), body)
 }
 
-fn form(scene: &Scene, code: &str, verifier: &str) -> String {
-    let parameters = scene.client.redeem_request(code, verifier).parameters.0;
+/// The form of a request that redeems a code.
+pub(super) fn form(client: &OAuthClient, code: &str, verifier: &str) -> String {
+    let parameters = client.redeem_request(code, verifier).parameters.0;
     url::form_urlencoded::Serializer::new(String::new()).extend_pairs(&parameters).finish()
 }
 
@@ -187,4 +187,4 @@ fn chunk(text: &str, extension: &str) -> String {
     format!("{:x}{extension}\r\n{text}\r\n", text.len())
 }
 
-const FORM: &str = "application/x-www-form-urlencoded";
+pub(super) const FORM: &str = "application/x-www-form-urlencoded";

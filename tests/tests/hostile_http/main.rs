@@ -5,6 +5,7 @@
 mod stage;
 
 mod bodies;
+mod floods;
 mod heads;
 mod http2;
 mod paths;

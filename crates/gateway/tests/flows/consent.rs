@@ -5,7 +5,7 @@ use portcullis_protocol::oauth::params;
 use serde_json::json;
 
 use crate::browser::{Browser, Reply};
-use crate::world::{Form, ISSUER, LOGIN_COOKIE, World, error_of};
+use crate::world::{Form, ISSUER, LOGIN_COOKIE, MCP, REDIRECT, World, document, error_of};
 
 /// A page before a user, and nothing answered yet.
 fn shown() -> (World, Browser, Form) {
@@ -94,6 +94,49 @@ fn an_answer_from_another_site_is_refused_before_it_is_read() {
     }
     let twice = [("origin", ISSUER), ("origin", "https://evil.example")];
     is_refused(&world.answer_form(&browser, &form, "approve", &twice), "consent_cross_site");
+}
+
+#[test]
+fn the_longest_request_that_is_shown_a_page_has_a_form_that_is_accepted() {
+    // What the client does not name is the configuration's: scopes of 1.5 KiB and a resource of half a KiB.
+    let scopes: Vec<String> = (10..34).map(|number| format!("scope-{number}-{}", "s".repeat(55))).collect();
+    let mut document = document();
+    document["scopesSupported"] = json!(scopes);
+    document["resources"] = json!([{
+        "resource": format!("{MCP}/{}", "r".repeat(500)), "match": { "prefix": "/mcp" }, "kind": "mcp", "scopes": scopes,
+    }]);
+    let world = World::configured(&document);
+    let redirect = format!("{REDIRECT}?{}", "r".repeat(2048 - REDIRECT.len() - 1));
+    let registered = world.register_with(&json!({ "redirect_uris": [&redirect] }));
+    let client = registered.json()["client_id"].as_str().unwrap().to_owned();
+    let ask = |browser: &Browser, quotes: usize| {
+        // A quotation mark takes two bytes in the sealed request, and three of the 8 KiB of a target.
+        let state = "\"".repeat(quotes);
+        let changed = [("redirect_uri", ""), ("scope", ""), ("resource", ""), ("state", &state)];
+        world.visit(browser, &World::authorization(&client, &changed))
+    };
+    let lengths: Vec<usize> = (1..=2600).collect();
+    let shown = lengths.partition_point(|quotes| ask(&Browser::default(), *quotes).reason == "consent_shown");
+
+    let browser = Browser::default();
+    let page = ask(&browser, shown);
+    let form = Form { transaction: page.field("transaction"), csrf: page.field("csrf") };
+    let reply = world.answer_form(&browser, &form, "approve", &[]);
+    assert_eq!((reply.status(), reply.reason), (303, "login_started"));
+
+    let refused = ask(&browser, shown + 1);
+    let (base, query) = refused.redirect();
+    assert_eq!((base.as_str(), refused.reason), (REDIRECT, "authorization_too_long"));
+    assert_eq!((query["error"].as_str(), query["state"].len()), ("invalid_request", shown + 1));
+}
+
+#[test]
+fn an_answer_over_16_kib_is_refused_on_a_page() {
+    let (world, browser, form) = shown();
+    let large = Form { transaction: "A".repeat(16 * 1024), ..form };
+    let reply = world.answer_form(&browser, &large, "approve", &[]);
+    assert_eq!((reply.status(), reply.reason), (413, "consent_too_large"));
+    assert!(reply.text().contains("This answer is too large"));
 }
 
 #[test]

@@ -109,11 +109,12 @@ fn a_client_that_authenticates_is_refused() {
 }
 
 #[test]
-fn a_body_over_64_kib_is_refused() {
+fn a_body_over_16_kib_is_refused() {
     let (world, client, code) = with_code();
-    let padding = "x".repeat(64 * 1024);
+    let padding = "x".repeat(16 * 1024);
     let reply = world.redeem(&client, &code, &[("padding", &padding)]);
     assert_eq!((reply.status(), reply.reason), (413, "body_too_large"));
+    assert_eq!(reply.header("access-control-allow-origin"), Some("*"));
     tokens_of(&world.redeem(&client, &code, &[]));
 }
 

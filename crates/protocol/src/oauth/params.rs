@@ -20,8 +20,9 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// What an OAuth endpoint reads: 64 KiB and 64 parameters.
-    pub const OAUTH: Self = Self { bytes: 64 * 1024, parameters: 64 };
+    /// What an OAuth endpoint reads: 16 KiB and 64 parameters. Whoever sends them needs no credentials, so this is also
+    /// what a stranger can make a gateway hold of a body.
+    pub const OAUTH: Self = Self { bytes: 16 * 1024, parameters: 64 };
 }
 
 /// Why parameters cannot be read.
@@ -256,8 +257,8 @@ mod tests {
 
     #[test]
     fn limits_hold_to_the_byte_and_the_parameter() {
-        assert!(Params::parse(&[b'a'; 65536], Limits::OAUTH).is_ok());
-        assert_eq!(refused(&[b'a'; 65537]), ParamsError::TooLong);
+        assert!(Params::parse(&[b'a'; 16 * 1024], Limits::OAUTH).is_ok());
+        assert_eq!(refused(&[b'a'; 16 * 1024 + 1]), ParamsError::TooLong);
         let many: Vec<String> = (0..64).map(|n| format!("p{n}=1")).collect();
         assert!(Params::parse(many.join("&").as_bytes(), Limits::OAUTH).is_ok());
         assert_eq!(refused(format!("{}&x=1", many.join("&")).as_bytes()), ParamsError::TooMany);

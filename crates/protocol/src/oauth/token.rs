@@ -91,7 +91,7 @@ pub const REFRESH_TOKEN: &str = "refresh_token";
 pub const GRANT_TYPES: [&str; 2] = [AUTHORIZATION_CODE, REFRESH_TOKEN];
 
 impl TokenRequest {
-    /// Reads a token request: its `content-type`, its body of at most 64 KiB, and the query of its URL.
+    /// Reads a token request: its `content-type`, its body of at most 16 KiB, and the query of its URL.
     ///
     /// # Errors
     /// A [`TokenRequestError`].

@@ -1,0 +1,19 @@
+//! A request keeps the fields of one list, and no handler can name another. Nor is any kept that no handler reads.
+
+use std::fs;
+use std::path::Path;
+
+use portcullis_protocol::http::FieldName;
+
+#[test]
+fn every_header_field_that_a_request_keeps_is_read_by_some_handler() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let files = fs::read_dir(folder).expect("the sources").map(|entry| entry.expect("an entry").path());
+    let sources: Vec<String> =
+        files.filter(|path| path.is_file()).map(|path| fs::read_to_string(path).expect("a source")).collect();
+    assert!(sources.len() > 20, "only {} files were found", sources.len());
+    for name in FieldName::ALL {
+        let named = format!("FieldName::{name:?}");
+        assert!(sources.iter().any(|source| source.contains(&named)), "nothing reads {named}");
+    }
+}

@@ -1,0 +1,216 @@
+//! The paused streams of a worker, and the bound on what they hold together.
+//!
+//! A paused request stays in memory until it is decided: its headers and body in Envoy, what its handler reads of them here.
+//! While its body is awaited the client says how long that is, and a stranger can open thousands. Refusing all newcomers
+//! then would let the first few hundred lock everybody else out. So above [`EVICTION_BYTES`] a stream that waits for its
+//! body is evicted for each that comes: on the connection that has the most of them, the one that has waited longest. The
+//! root answers those, a moment later. A burst that is faster is refused, and before that the part of the room that
+//! [`RESERVED_BYTES`] names is left to streams that are the only ones of their connection to wait for a body. A client with
+//! a connection of its own, whose body is a moment behind its headers, is therefore served while others flood.
+
+use std::cell::RefCell;
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use portcullis_gateway::admission::{Admission, Excess};
+use portcullis_gateway::verdict::Settled;
+
+use crate::settle::Fate;
+
+/// The paused streams of a worker, by their context.
+#[derive(Default)]
+pub(crate) struct PausedStreams(RefCell<Paused>);
+
+/// A stream that is to be paused.
+pub(crate) struct PausedStream {
+    /// Where the stream looks up what became of it.
+    pub(crate) fate: Rc<Fate>,
+    /// What it may hold.
+    pub(crate) admission: Admission,
+    /// The bytes of its headers.
+    pub(crate) header_bytes: usize,
+    /// Whom it waits for, where its handler may read a body that has not ended.
+    pub(crate) body: Option<BodyWait>,
+}
+
+/// A wait for a body.
+pub(crate) struct BodyWait {
+    /// The connection that it comes on.
+    pub(crate) connection: u64,
+    /// When it is given up, in Unix seconds.
+    pub(crate) deadline: u64,
+}
+
+#[derive(Default)]
+struct Paused {
+    /// By context.
+    streams: BTreeMap<u32, Entry>,
+    /// What all of them hold.
+    bytes: usize,
+    /// What those of them hold that are evicted and not answered yet.
+    evicted_bytes: usize,
+    /// Their contexts.
+    evicted: Vec<u32>,
+    /// The connections and contexts of those that wait for their body and are not evicted, sorted. Envoy counts contexts
+    /// upwards, so of each connection the first has waited the longest.
+    waiting: Vec<(u64, u32)>,
+}
+
+struct Entry {
+    stream: PausedStream,
+    bytes: usize,
+    evicted: Option<Excess>,
+}
+
+impl PausedStreams {
+    /// Takes a stream in; `true` when others were evicted for it, which [`PausedStreams::take_evicted`] then gives.
+    ///
+    /// # Errors
+    /// There is no room for this stream; what it is refused by.
+    pub(crate) fn enter(&self, id: u32, stream: PausedStream) -> Result<bool, Admission> {
+        let bytes = stream.bytes(0);
+        self.0.borrow_mut().insert(id, Entry { stream, bytes, evicted: None })
+    }
+
+    /// Counts what has come of a stream's body, `bytes` altogether; `true` when others were evicted for it. Once the body has
+    /// `ended` the stream is not evicted, also if it was about to be. A stream that is not here is left alone.
+    ///
+    /// # Errors
+    /// There is no room for more of this stream, which is taken out; what it is refused by.
+    pub(crate) fn on_body(&self, id: u32, bytes: usize, ended: bool) -> Result<bool, Admission> {
+        let mut paused = self.0.borrow_mut();
+        let is_evicted = paused.streams.get(&id).is_none_or(|entry| entry.evicted.is_some());
+        if is_evicted && !ended {
+            return Ok(false);
+        }
+        let Some(Entry { mut stream, .. }) = paused.remove(id) else { return Ok(false) };
+        if ended {
+            stream.body = None;
+        }
+        let bytes = stream.bytes(bytes);
+        paused.insert(id, Entry { stream, bytes, evicted: None })
+    }
+
+    /// Forgets a stream that is decided or has ended.
+    pub(crate) fn leave(&self, id: u32) {
+        self.0.borrow_mut().remove(id);
+    }
+
+    /// Evicts the streams whose bodies did not come in time.
+    pub(crate) fn evict_overdue(&self, now: u64) {
+        let mut paused = self.0.borrow_mut();
+        let is_overdue = |(_, id): &&(u64, u32)| {
+            let body = paused.streams.get(id).and_then(|entry| entry.stream.body.as_ref());
+            body.is_some_and(|body| body.deadline <= now)
+        };
+        let overdue: Vec<u32> = paused.waiting.iter().filter(is_overdue).map(|(_, id)| *id).collect();
+        for id in overdue {
+            paused.evict(id, Excess::SlowBody);
+        }
+    }
+
+    /// Takes out up to `most` of the evicted streams, each with its refusal.
+    pub(crate) fn take_evicted(&self, most: usize) -> Vec<(u32, Rc<Fate>, Settled)> {
+        let mut paused = self.0.borrow_mut();
+        let ids: Vec<u32> = paused.evicted.iter().take(most).copied().collect();
+        let refusal = |id| {
+            let Entry { stream, evicted, .. } = paused.remove(id)?;
+            Some((id, stream.fate, stream.admission.refuse(evicted?)))
+        };
+        ids.into_iter().filter_map(refusal).collect()
+    }
+
+    /// Whether any stream is evicted and not answered yet.
+    pub(crate) fn has_evicted(&self) -> bool {
+        !self.0.borrow().evicted.is_empty()
+    }
+}
+
+impl PausedStream {
+    /// What Envoy and the filter hold of it: headers and body once each in Envoy, and here as far as a handler reads them.
+    fn bytes(&self, body_bytes: usize) -> usize {
+        let body = body_bytes.saturating_add(body_bytes.min(self.admission.body_bytes));
+        STREAM_BYTES.saturating_add(self.header_bytes.saturating_mul(2)).saturating_add(body)
+    }
+}
+
+impl Paused {
+    fn insert(&mut self, id: u32, entry: Entry) -> Result<bool, Admission> {
+        let bytes = self.bytes.saturating_add(entry.bytes);
+        let body = entry.stream.body.as_ref();
+        let has_company = body.is_some_and(|body| self.waits_on(body.connection));
+        if bytes > MAX_BYTES.saturating_sub(if has_company { RESERVED_BYTES } else { 0 }) {
+            return Err(entry.stream.admission);
+        }
+        self.bytes = bytes;
+        if let Some(body) = &entry.stream.body {
+            let place = self.waiting.partition_point(|other| *other < (body.connection, id));
+            self.waiting.insert(place, (body.connection, id));
+        }
+        self.streams.insert(id, entry);
+        Ok(self.make_room())
+    }
+
+    fn remove(&mut self, id: u32) -> Option<Entry> {
+        self.stop_waiting(id);
+        let entry = self.streams.remove(&id)?;
+        self.bytes = self.bytes.saturating_sub(entry.bytes);
+        if entry.evicted.is_some() {
+            self.evicted.retain(|evicted| *evicted != id);
+            self.evicted_bytes = self.evicted_bytes.saturating_sub(entry.bytes);
+        }
+        Some(entry)
+    }
+
+    /// Whether a stream of this connection waits for its body.
+    fn waits_on(&self, connection: u64) -> bool {
+        let first = self.waiting.partition_point(|(other, _)| *other < connection);
+        self.waiting.get(first).is_some_and(|(other, _)| *other == connection)
+    }
+
+    /// Evicts as many as have to be, and may be; tells whether it did.
+    fn make_room(&mut self) -> bool {
+        let mut evicts = false;
+        while self.bytes.saturating_sub(self.evicted_bytes) > EVICTION_BYTES {
+            let connections = self.waiting.chunk_by(|(one, _), (other, _)| one == other);
+            let oldest = connections.filter_map(|streams| Some((streams.len(), streams.first()?.1)));
+            let Some((_, id)) = oldest.max_by_key(|(count, oldest)| (*count, Reverse(*oldest))) else { break };
+            self.evict(id, Excess::Evicted);
+            evicts = true;
+        }
+        evicts
+    }
+
+    fn evict(&mut self, id: u32, excess: Excess) {
+        self.stop_waiting(id);
+        if let Some(entry) = self.streams.get_mut(&id) {
+            entry.evicted = Some(excess);
+            self.evicted.push(id);
+            self.evicted_bytes = self.evicted_bytes.saturating_add(entry.bytes);
+        }
+    }
+
+    fn stop_waiting(&mut self, id: u32) {
+        let body = self.streams.get(&id).and_then(|entry| entry.stream.body.as_ref());
+        if let Some(place) = body.and_then(|body| self.waiting.binary_search(&(body.connection, id)).ok()) {
+            self.waiting.remove(place);
+        }
+    }
+}
+
+/// What a paused stream holds besides its headers and body, in bytes, nearly all of it in Envoy: 20,000 streams of short
+/// headers took 298 MiB.
+const STREAM_BYTES: usize = 16 * 1024;
+/// What the paused streams may hold, in bytes, before those that wait for their body are evicted: some 680 of them with
+/// headers of 1 KiB.
+const EVICTION_BYTES: usize = 12 * 1024 * 1024;
+/// The most that the paused streams hold, in bytes.
+const MAX_BYTES: usize = 32 * 1024 * 1024;
+/// What of it is only for streams that are the only ones of their connection to wait for a body, and for those that wait
+/// for no body, in bytes.
+const RESERVED_BYTES: usize = 12 * 1024 * 1024;
+
+#[cfg(test)]
+#[path = "paused_tests.rs"]
+mod paused_tests;

@@ -5,13 +5,14 @@
 //! is the master. One that stays silent twice in a row, or whose server is not the master, is closed: the operations on
 //! it end, and are tried once more on a new connection ([`crate::master::Undone::Closed`]).
 
+use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::{Cmd, FromRedisValue, RedisResult};
-use tokio::sync::watch;
+use redis::{Cmd, FromRedisValue, RedisError, RedisResult};
+use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
 use crate::config::Endpoint;
@@ -57,7 +58,9 @@ struct State {
     takes_replicas: bool,
     /// Questions and operations in a row without an answer in time.
     silent: AtomicU32,
-    closed: watch::Sender<bool>,
+    closed: AtomicBool,
+    /// Told when it is closed, to those that wait for answers.
+    ended: Notify,
     metrics: Arc<Metrics>,
 }
 
@@ -79,7 +82,8 @@ impl Server {
             endpoint: self.endpoint.clone(),
             takes_replicas: self.takes_replicas,
             silent: AtomicU32::new(0),
-            closed: watch::Sender::new(false),
+            closed: AtomicBool::new(false),
+            ended: Notify::new(),
             metrics: Arc::clone(&self.metrics),
         });
         let noticed = Arc::clone(&state);
@@ -93,16 +97,17 @@ impl Server {
 
 impl Connection {
     /// Runs one command. Ends at once with a connection error when the connection is closed meanwhile.
-    pub(crate) async fn query<T: FromRedisValue>(&self, command: &Cmd) -> RedisResult<T> {
-        let mut link = self.link.clone();
-        let mut closed = self.state.closed.subscribe();
+    pub(crate) async fn query<T: FromRedisValue>(&mut self, command: &Cmd) -> RedisResult<T> {
+        // From here on, so that a close before the first look is not missed.
+        let mut ended = pin!(self.state.ended.notified());
+        if self.state.closed.load(Ordering::Acquire) {
+            return Err(closed());
+        }
         let mut waiting = Waiting { state: &self.state, since: Instant::now(), is_over: false };
         let answer = tokio::select! {
             biased;
-            answer = command.query_async(&mut link) => answer,
-            _ = closed.wait_for(|closed| *closed) => {
-                Err(std::io::Error::from(std::io::ErrorKind::BrokenPipe).into())
-            }
+            answer = command.query_async(&mut self.link) => answer,
+            () = &mut ended => Err(closed()),
         };
         waiting.is_over = true;
         match answer.as_ref().err().map(Fault::of) {
@@ -140,7 +145,7 @@ impl Connection {
 
     /// Whether it can be used no more.
     pub(crate) fn is_closed(&self) -> bool {
-        *self.state.closed.borrow()
+        self.state.closed.load(Ordering::Acquire)
     }
 
     /// Whether its last question or operation was not answered in time.
@@ -166,9 +171,10 @@ impl State {
     }
 
     fn close(&self, loss: Loss) {
-        if self.closed.send_replace(true) {
+        if self.closed.swap(true, Ordering::AcqRel) {
             return;
         }
+        self.ended.notify_waiters();
         self.metrics.lost_connection(loss.name());
         if loss == Loss::Silent {
             tracing::warn!(address = %self.endpoint, "a redis connection does not answer and is replaced");
@@ -188,6 +194,11 @@ impl Loss {
             Self::GivenUp => "given_up",
         }
     }
+}
+
+/// What the library says of a connection that was closed under an operation.
+fn closed() -> RedisError {
+    std::io::Error::from(std::io::ErrorKind::BrokenPipe).into()
 }
 
 /// An operation that waits for its answer. Dropped without one, it was given up: by its deadline, or by its caller.

@@ -130,7 +130,7 @@ impl Master {
         self.unless_retired(async {
             let mut tries = Tries::default();
             loop {
-                let connection = self.shared().await?;
+                let mut connection = self.shared().await?;
                 let done = connection.query(command).await.map_err(|error| self.undone(&error));
                 if tries.is_last(&done) {
                     return done;
@@ -145,8 +145,8 @@ impl Master {
         self.unless_retired(async {
             let mut tries = Tries::default();
             loop {
-                let connection = self.shared().await?;
-                let done = self.run(&connection, script, names, args).await;
+                let mut connection = self.shared().await?;
+                let done = self.run(&mut connection, script, names, args).await;
                 if tries.is_last(&done) {
                     return done;
                 }
@@ -183,12 +183,12 @@ impl Master {
 
     async fn run_and_wait(
         &self,
-        connection: Lease<'_>,
+        mut connection: Lease<'_>,
         script: Script,
         names: &[String],
         args: &[Vec<u8>],
     ) -> Result<(Vec<u8>, Confirmed), Undone> {
-        let answer = self.run(&connection, script, names, args).await?;
+        let answer = self.run(&mut connection, script, names, args).await?;
         let question = self.followers.question();
         let wait = redis::cmd("WAIT").arg(question.replicas).arg(question.patience.as_millis()).to_owned();
         let confirmed = match connection.query::<u64>(&wait).await {
@@ -209,7 +209,7 @@ impl Master {
     /// By its digest, and whole where the server does not know it: SCRIPT LOAD is not granted.
     async fn run(
         &self,
-        connection: &Connection,
+        connection: &mut Connection,
         script: Script,
         names: &[String],
         args: &[Vec<u8>],

@@ -1,6 +1,6 @@
 //! Connections that one operation at a time has to itself.
 
-use std::ops::Deref;
+use std::ops::{Deref, DerefMut};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::connection::Connection;
@@ -65,6 +65,12 @@ impl Deref for Lease<'_> {
 
     fn deref(&self) -> &Connection {
         &self.connection
+    }
+}
+
+impl DerefMut for Lease<'_> {
+    fn deref_mut(&mut self) -> &mut Connection {
+        &mut self.connection
     }
 }
 

@@ -218,5 +218,5 @@ impl Drop for Waiting<'_> {
 
 /// How many questions and operations in a row may stay without an answer.
 const SILENT: u32 = 2;
-/// How long an answer may take, where nobody waits for longer.
+/// How long the answer to a question may take.
 const SILENCE: Duration = Duration::from_millis(400);

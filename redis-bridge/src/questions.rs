@@ -12,7 +12,7 @@ use crate::link::{Dialer, is_master, replicas};
 /// What a server says of itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Said {
-    /// It is the master, and has so many replicas.
+    /// It is the master, with this many replicas in step.
     Master { replicas: u64 },
     /// It is the master, and may not be asked about replicas.
     Denied,

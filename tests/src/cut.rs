@@ -41,7 +41,7 @@ struct Lost {
     both_ways: AtomicU64,
     /// How many times the connections of then lost the answers.
     answers: AtomicU64,
-    /// After so many milliseconds without a byte a connection loses both ways; 0 for never.
+    /// A connection that carried no byte for this long loses both ways; 0 for never.
     idle_milliseconds: AtomicU64,
 }
 

@@ -70,7 +70,7 @@ impl Reached {
         self.bridge.observe("/readyz").starts_with("HTTP/1.1 200")
     }
 
-    /// Nobody was told that the master is gone.
+    /// The log never says that the master is gone.
     fn kept_its_master(&self) {
         let log = self.bridge.log();
         assert!(!log.contains("redis master lost") && !log.contains("redis cannot be used"), "{log}");

@@ -1,0 +1,234 @@
+//! A tree's way into types. serde's errors would repeat the values that they are about; [`Wrong`] cannot.
+
+use std::cell::RefCell;
+use std::fmt;
+
+use serde::de::{self, DeserializeSeed, Deserializer, IntoDeserializer as _, MapAccess, SeqAccess, Visitor};
+
+use super::{Content, FILE, Node, Problem, problem};
+
+/// A node that is read into a type.
+pub(super) struct Place<'a> {
+    pub(super) node: &'a Node,
+    pub(super) path: String,
+    pub(super) unknown: &'a RefCell<Vec<Problem>>,
+}
+
+/// What is wrong with a value: the place, and what was expected.
+#[derive(Debug)]
+pub(super) struct Wrong {
+    pub(super) path: String,
+    pub(super) what: String,
+}
+
+impl<'a> Place<'a> {
+    fn field(&self, name: &str, node: &'a Node) -> Self {
+        let path = if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) };
+        Self { node, path, unknown: self.unknown }
+    }
+
+    fn entry(&self, index: usize, node: &'a Node) -> Self {
+        Self { node, path: format!("{}[{index}]", self.path), unknown: self.unknown }
+    }
+
+    fn read<'de, T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, Wrong> {
+        let path = self.path.clone();
+        seed.deserialize(self).map_err(|wrong| wrong.at(path))
+    }
+
+    /// Takes note of a field that the configuration does not have. Its name is not repeated either.
+    fn unknown(&self, name: &str, node: &Node, known: &[&str]) {
+        let line = if node.line > 0 { format!(" in line {}", node.line) } else { String::new() };
+        let meant = known.iter().find(|known| is_misspelt(name, known));
+        let known =
+            meant.map_or_else(|| format!("known here: {}", known.join(", ")), |known| format!("is it {known}?"));
+        self.unknown.borrow_mut().push(problem(named(&self.path), format!("unknown field{line}; {known}")));
+    }
+}
+
+impl<'de> Deserializer<'de> for Place<'_> {
+    type Error = Wrong;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
+        match &self.node.content {
+            Content::Null => visitor.visit_unit(),
+            Content::Bool(value) => visitor.visit_bool(*value),
+            Content::Whole(value) => visitor.visit_u64(*value),
+            Content::Number => visitor.visit_f64(0.0),
+            Content::Text(text) => visitor.visit_str(text),
+            Content::List(entries) => {
+                let entries: Vec<_> = entries.iter().enumerate().map(|(index, node)| self.entry(index, node)).collect();
+                visitor.visit_seq(Entries(entries.into_iter()))
+            }
+            Content::Map(_) => visitor.visit_map(Fields { fields: Vec::new().into_iter(), value: None }),
+        }
+    }
+
+    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
+        match (&self.node.content, &self.node.written) {
+            (Content::Null | Content::Text(_), _) | (_, None) => self.deserialize_any(visitor),
+            (_, Some(written)) => visitor.visit_str(written),
+        }
+    }
+
+    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
+        self.deserialize_str(visitor)
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
+        if matches!(self.node.content, Content::Null) { visitor.visit_none() } else { visitor.visit_some(self) }
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        known: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Wrong> {
+        // Not by the visitor: it would take a list for the fields in their order.
+        let Content::Map(fields) = &self.node.content else {
+            return Err(de::Error::invalid_type(de::Unexpected::Other(""), &visitor));
+        };
+        for (name, node) in fields.iter().filter(|(name, _)| !known.contains(&name.as_str())) {
+            self.unknown(name, node, known);
+        }
+        let fields: Vec<_> =
+            known.iter().filter_map(|name| Some((*name, self.field(name, fields.get(*name)?)))).collect();
+        visitor.visit_map(Fields { fields: fields.into_iter(), value: None })
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        known: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Wrong> {
+        if let Content::Text(text) = &self.node.content {
+            visitor.visit_enum(text.as_str().into_deserializer())
+        } else {
+            Err(de::Error::unknown_variant("", known))
+        }
+    }
+
+    serde::forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char bytes byte_buf unit unit_struct newtype_struct seq tuple
+        tuple_struct map identifier ignored_any
+    }
+}
+
+struct Entries<'a>(std::vec::IntoIter<Place<'a>>);
+
+impl<'de> SeqAccess<'de> for Entries<'_> {
+    type Error = Wrong;
+
+    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Wrong> {
+        self.0.next().map(|entry| entry.read(seed)).transpose()
+    }
+}
+
+struct Fields<'a> {
+    fields: std::vec::IntoIter<(&'static str, Place<'a>)>,
+    value: Option<Place<'a>>,
+}
+
+impl<'de> MapAccess<'de> for Fields<'_> {
+    type Error = Wrong;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Wrong> {
+        let Some((name, value)) = self.fields.next() else { return Ok(None) };
+        self.value = Some(value);
+        seed.deserialize(name.into_deserializer()).map(Some)
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Wrong> {
+        let value = self.value.take().ok_or_else(|| Wrong::new("cannot be read"))?;
+        value.read(seed)
+    }
+}
+
+impl Wrong {
+    fn new(what: impl Into<String>) -> Self {
+        Self { path: String::new(), what: what.into() }
+    }
+
+    /// The innermost place counts.
+    fn at(self, path: String) -> Self {
+        if self.path.is_empty() { Self { path, ..self } } else { self }
+    }
+}
+
+/// What serde has to say, without what it was said of.
+impl de::Error for Wrong {
+    fn custom<T: fmt::Display>(_: T) -> Self {
+        Self::new("cannot be read")
+    }
+
+    fn invalid_type(_: de::Unexpected<'_>, expected: &dyn de::Expected) -> Self {
+        Self::new(format!("must be {}", plain(&expected.to_string())))
+    }
+
+    fn invalid_value(_: de::Unexpected<'_>, expected: &dyn de::Expected) -> Self {
+        Self::new(format!("must be {}", plain(&expected.to_string())))
+    }
+
+    fn invalid_length(_: usize, expected: &dyn de::Expected) -> Self {
+        Self::new(format!("must be {}", plain(&expected.to_string())))
+    }
+
+    fn unknown_variant(_: &str, expected: &'static [&'static str]) -> Self {
+        Self::new(format!("must be one of {}", expected.join(", ")))
+    }
+
+    fn unknown_field(_: &str, expected: &'static [&'static str]) -> Self {
+        Self::new(format!("unknown field; known here: {}", expected.join(", ")))
+    }
+
+    fn missing_field(field: &'static str) -> Self {
+        Self::new(format!("{field} is missing"))
+    }
+}
+
+impl fmt::Display for Wrong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.path, self.what)
+    }
+}
+
+impl std::error::Error for Wrong {}
+
+/// Rust's names of types, in words.
+fn plain(expected: &str) -> &str {
+    match expected {
+        "a string" => "text",
+        "a sequence" => "a list",
+        "a boolean" => "true or false",
+        "u8" => "a whole number up to 255",
+        "u16" => "a whole number up to 65535",
+        "u32" | "u64" | "usize" => "a whole number",
+        expected if expected.starts_with("struct ") => "a map of fields",
+        expected => expected,
+    }
+}
+
+pub(super) fn named(path: &str) -> &str {
+    if path.is_empty() { FILE } else { path }
+}
+
+/// Whether at most two letters differ (Levenshtein).
+fn is_misspelt(name: &str, known: &str) -> bool {
+    let (name, known): (Vec<char>, Vec<char>) = (name.chars().collect(), known.chars().collect());
+    if name.len() < 4 || known.len() < 4 || name.len().abs_diff(known.len()) > 2 {
+        return false;
+    }
+    let mut distances: Vec<usize> = (0..=known.len()).collect();
+    for (row, letter) in name.iter().enumerate() {
+        let mut next = vec![row.saturating_add(1)];
+        for ((other, before), above) in known.iter().zip(&distances).zip(distances.iter().skip(1)) {
+            let replaced = before.saturating_add(usize::from(letter != other));
+            let left = next.last().copied().unwrap_or_default();
+            next.push(replaced.min(left.min(*above).saturating_add(1)));
+        }
+        distances = next;
+    }
+    distances.last().is_some_and(|distance| *distance <= 2)
+}

@@ -29,7 +29,7 @@ CEILINGS = {
     "consent": 330_700,
     "callback": 643_000,
     "token": 304_400,
-    "login": 1_540_000,
+    "login": 1_605_000,
     "cold": 162_000,
     "fast": 5_510,
     "refresh": 285_500,
@@ -38,7 +38,7 @@ CEILINGS = {
     "host calls, fast": 4,
     "pages after configure": 19,
     "pages after the run": 19,
-    "bytes of the module": 919_200,
+    "bytes of the module": 976_000,
 }
 
 

@@ -2,7 +2,7 @@ use std::cell::Cell;
 
 use super::*;
 
-/// A stream with so many bytes of headers, on a connection, that waits for its body until `deadline`.
+/// A stream with this many bytes of headers, on a connection, that waits for its body until `deadline`.
 fn waiting(connection: u64, header_bytes: usize, deadline: u64) -> PausedStream {
     PausedStream { body: Some(BodyWait { connection, deadline }), ..decided_here(header_bytes) }
 }

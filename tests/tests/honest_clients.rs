@@ -88,7 +88,7 @@ async fn two_gateways_whose_clocks_differ_serve_each_others_tokens() {
     bed.assert_healthy().await;
 }
 
-/// Refreshes with one token from so many processes at once; each must get new tokens.
+/// Refreshes with one token from this many processes at once; each must get new tokens.
 async fn refresh_at_once(client: &OAuthClient, tokens: &Tokens, processes: usize) -> Vec<Tokens> {
     let mut refreshes = JoinSet::new();
     for _ in 0..processes {

@@ -33,7 +33,7 @@ const ATTEMPTS: u32 = 8;
 ///
 /// A code is used up, and a refresh token replaced, in the one compare-and-swap that precedes the answer. An answer that
 /// is lost on the way costs the client its code (it starts again), but no refresh token: that gives the same successor
-/// again as long as nobody has used it.
+/// again as long as that has not been used.
 pub async fn token<P: Ports>(gateway: &Gateway, request: &Request, path: &RoutePath<'_>, ports: &P) -> Settled {
     match answer(gateway, request, path, ports).await {
         Ok(settled) => settled,

@@ -56,7 +56,7 @@ pub struct RefreshToken {
     pub session: SessionId,
     /// How often the session has been refreshed; behind the record it is a replay (RFC 9700 §4.14.2).
     pub generation: u32,
-    /// What nobody can guess: random in the first generation, then derived ([`RefreshToken::successor`]).
+    /// The secret part: random in the first generation, then derived ([`RefreshToken::successor`]).
     pub nonce: [u8; 16],
 }
 

@@ -129,7 +129,7 @@ impl Builder {
         self
     }
 
-    /// Sets the clock of every Envoy but the first back by so many seconds.
+    /// Sets the clock of every Envoy but the first back by this many seconds.
     #[must_use]
     pub fn clocks_behind(mut self, seconds: u32) -> Self {
         self.behind = Some(seconds);

@@ -10,6 +10,7 @@ mod client_authentication;
 mod clocks;
 mod consent;
 mod costs;
+mod dead_ends;
 mod default_endpoints;
 mod keys;
 mod login;

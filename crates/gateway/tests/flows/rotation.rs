@@ -1,4 +1,4 @@
-//! The replacement of refresh tokens: repeated by honest clients as often as they like, and by nobody else.
+//! The replacement of refresh tokens: honest clients may repeat it, and a replay ends the login.
 
 use std::cell::Cell;
 use std::rc::Rc;

@@ -214,7 +214,7 @@ async fn a_path_that_is_none_of_ours_passes_as_it_came_but_for_our_cookies() {
         assert_eq!((audit(&entry), &entry["cluster"]), (["", "", "", "", ""].map(str::to_owned), &json!("recorder")));
     }
     bed.forget_recorded().await;
-    for (path, status) in [("/api/x", 401), ("/plain/..%2fapi/x", 400), ("/oauth/x", 404), ("/api%2fx", 400), ("/%61pi/x", 400)] {
+    for (path, status) in [("/api/x", 401), ("/plain/..%2fapi/x", 400), ("/oauth/x", 404), ("/api%2fx", 400)] {
         assert_eq!(bed.get(path).send().await.status, status, "{path}");
     }
     assert!(bed.recorded().await.is_empty());

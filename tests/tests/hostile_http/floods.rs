@@ -52,7 +52,6 @@ async fn twenty_thousand_requests_that_never_end_take_little_memory_while_others
         let (most_open, refusals): (_, &[u16]) = match (flood.path, flood.header_bytes()) {
             ("/mcp", _) => (0, &[401]),
             (_, 16_385..) => (0, &[431]),
-            ("/oauth/register", _) => (most_open, &[429, 503]),
             (_, _) => (most_open, &[503]),
         };
         let statuses = settled(&connections, most_open).await;

@@ -61,7 +61,7 @@ struct Entry {
 }
 
 impl PausedStreams {
-    /// Takes in a stream with so many bytes of headers; `true` when others were evicted for it, which
+    /// Takes in a stream whose headers have `header_bytes`; `true` when others were evicted for it, which
     /// [`PausedStreams::take_evicted`] then gives.
     ///
     /// # Errors

@@ -148,7 +148,7 @@ impl Stream {
         }
     }
 
-    /// Starts deciding a request, of whose body its handler reads so many bytes.
+    /// Starts deciding a request, of whose body its handler reads up to `body_bytes`.
     fn start(&mut self, request: Request, body_bytes: usize, body_ended: bool) -> Action {
         let inbox = Inbox::keeping(body_bytes, body_ended);
         match Task::start(inbox.clone(), decide(self.worker.clone(), request, inbox)) {

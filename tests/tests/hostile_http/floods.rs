@@ -74,7 +74,7 @@ async fn twenty_thousand_requests_that_never_end_take_little_memory_while_others
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_thousand_connections_with_bodies_that_never_end_take_little_memory_and_shut_nobody_out() {
+async fn a_thousand_connections_with_bodies_that_never_end_take_little_memory_and_shut_no_client_out() {
     let bed = Testbed::builder().workers(2).start().await;
     let (client, _) = log_in(&bed, "alice").await;
     let memory = Memory::watch(&bed);
@@ -174,7 +174,7 @@ impl Flood<'_> {
         self.header.1.len() * self.times
     }
 
-    /// Opens so many streams on so many connections, some connections at a time, and leaves them open. A burst on many of
+    /// Opens the streams on each of the connections, some connections at a time, and leaves them open. A burst on many of
     /// them at once is Envoy's alone to bear: it frees no request before it has read from every connection that is ready.
     async fn run(&self, bed: &Testbed, connections: usize, streams: usize) -> Vec<RawHttp2> {
         let gateway = bed.gateway();

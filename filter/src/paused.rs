@@ -22,25 +22,20 @@ use crate::settle::Fate;
 #[derive(Default)]
 pub(crate) struct PausedStreams(RefCell<Paused>);
 
-/// A stream that is to be paused.
-pub(crate) struct PausedStream {
-    /// Where the stream looks up what became of it.
-    pub(crate) fate: Rc<Fate>,
-    /// What it may hold.
-    pub(crate) admission: Admission,
-    /// The bytes of its headers.
-    pub(crate) header_bytes: usize,
-    /// Whom it waits for, where its handler may read a body that has not ended.
-    pub(crate) body: Option<BodyWait>,
-}
-
 /// A wait for a body.
 pub(crate) struct BodyWait {
     /// The connection that it comes on.
     pub(crate) connection: u64,
     /// When it is given up, in Unix seconds.
     pub(crate) deadline: u64,
+    /// What the stream may hold, and how it is refused.
+    pub(crate) admission: Admission,
+    /// Where the stream looks up what became of it.
+    pub(crate) fate: Rc<Fate>,
 }
+
+/// There is no room for a stream, or for more of its body. With what it is refused by, where it waits for one.
+pub(crate) struct Full(pub(crate) Option<Admission>);
 
 #[derive(Default)]
 struct Paused {
@@ -58,38 +53,43 @@ struct Paused {
 }
 
 struct Entry {
-    stream: PausedStream,
+    header_bytes: usize,
     bytes: usize,
+    /// Where its handler reads a body that has not ended.
+    body: Option<BodyWait>,
     evicted: Option<Excess>,
 }
 
 impl PausedStreams {
-    /// Takes a stream in; `true` when others were evicted for it, which [`PausedStreams::take_evicted`] then gives.
+    /// Takes in a stream whose headers have `header_bytes`; `true` when others were evicted for it, which
+    /// [`PausedStreams::take_evicted`] then gives.
     ///
     /// # Errors
-    /// There is no room for this stream; what it is refused by.
-    pub(crate) fn enter(&self, id: u32, stream: PausedStream) -> Result<bool, Admission> {
-        let bytes = stream.bytes(0);
-        self.0.borrow_mut().insert(id, Entry { stream, bytes, evicted: None })
+    /// [`Full`].
+    pub(crate) fn enter(&self, id: u32, header_bytes: usize, body: Option<BodyWait>) -> Result<bool, Full> {
+        let mut entry = Entry { header_bytes, bytes: 0, body, evicted: None };
+        entry.bytes = entry.held(0);
+        self.0.borrow_mut().insert(id, entry)
     }
 
     /// Counts what has come of a stream's body, `bytes` altogether; `true` when others were evicted for it. Once the body has
     /// `ended` the stream is not evicted, also if it was about to be. A stream that is not here is left alone.
     ///
     /// # Errors
-    /// There is no room for more of this stream, which is taken out; what it is refused by.
-    pub(crate) fn on_body(&self, id: u32, bytes: usize, ended: bool) -> Result<bool, Admission> {
+    /// [`Full`]: the stream is taken out.
+    pub(crate) fn on_body(&self, id: u32, bytes: usize, ended: bool) -> Result<bool, Full> {
         let mut paused = self.0.borrow_mut();
         let is_evicted = paused.streams.get(&id).is_none_or(|entry| entry.evicted.is_some());
         if is_evicted && !ended {
             return Ok(false);
         }
-        let Some(Entry { mut stream, .. }) = paused.remove(id) else { return Ok(false) };
+        let Some(mut entry) = paused.remove(id) else { return Ok(false) };
+        entry.bytes = entry.held(bytes);
+        entry.evicted = None;
         if ended {
-            stream.body = None;
+            entry.body = None;
         }
-        let bytes = stream.bytes(bytes);
-        paused.insert(id, Entry { stream, bytes, evicted: None })
+        paused.insert(id, entry)
     }
 
     /// Forgets a stream that is decided or has ended.
@@ -101,7 +101,7 @@ impl PausedStreams {
     pub(crate) fn evict_overdue(&self, now: u64) {
         let mut paused = self.0.borrow_mut();
         let is_overdue = |(_, id): &&(u64, u32)| {
-            let body = paused.streams.get(id).and_then(|entry| entry.stream.body.as_ref());
+            let body = paused.streams.get(id).and_then(|entry| entry.body.as_ref());
             body.is_some_and(|body| body.deadline <= now)
         };
         let overdue: Vec<u32> = paused.waiting.iter().filter(is_overdue).map(|(_, id)| *id).collect();
@@ -115,8 +115,9 @@ impl PausedStreams {
         let mut paused = self.0.borrow_mut();
         let ids: Vec<u32> = paused.evicted.iter().take(most).copied().collect();
         let refusal = |id| {
-            let Entry { stream, evicted, .. } = paused.remove(id)?;
-            Some((id, stream.fate, stream.admission.refuse(evicted?)))
+            let Entry { body, evicted, .. } = paused.remove(id)?;
+            let BodyWait { admission, fate, .. } = body?;
+            Some((id, fate, admission.refuse(evicted?)))
         };
         ids.into_iter().filter_map(refusal).collect()
     }
@@ -127,24 +128,15 @@ impl PausedStreams {
     }
 }
 
-impl PausedStream {
-    /// What Envoy and the filter hold of it: headers and body once each in Envoy, and here as far as a handler reads them.
-    fn bytes(&self, body_bytes: usize) -> usize {
-        let body = body_bytes.saturating_add(body_bytes.min(self.admission.body_bytes));
-        STREAM_BYTES.saturating_add(self.header_bytes.saturating_mul(2)).saturating_add(body)
-    }
-}
-
 impl Paused {
-    fn insert(&mut self, id: u32, entry: Entry) -> Result<bool, Admission> {
+    fn insert(&mut self, id: u32, entry: Entry) -> Result<bool, Full> {
         let bytes = self.bytes.saturating_add(entry.bytes);
-        let body = entry.stream.body.as_ref();
-        let has_company = body.is_some_and(|body| self.waits_on(body.connection));
+        let has_company = entry.body.as_ref().is_some_and(|body| self.waits_on(body.connection));
         if bytes > MAX_BYTES.saturating_sub(if has_company { RESERVED_BYTES } else { 0 }) {
-            return Err(entry.stream.admission);
+            return Err(Full(entry.body.map(|body| body.admission)));
         }
         self.bytes = bytes;
-        if let Some(body) = &entry.stream.body {
+        if let Some(body) = &entry.body {
             let place = self.waiting.partition_point(|other| *other < (body.connection, id));
             self.waiting.insert(place, (body.connection, id));
         }
@@ -192,10 +184,19 @@ impl Paused {
     }
 
     fn stop_waiting(&mut self, id: u32) {
-        let body = self.streams.get(&id).and_then(|entry| entry.stream.body.as_ref());
+        let body = self.streams.get(&id).and_then(|entry| entry.body.as_ref());
         if let Some(place) = body.and_then(|body| self.waiting.binary_search(&(body.connection, id)).ok()) {
             self.waiting.remove(place);
         }
+    }
+}
+
+impl Entry {
+    /// What Envoy and the filter hold: headers and body once each in Envoy, and again here what a handler reads of them.
+    fn held(&self, body_bytes: usize) -> usize {
+        let kept = self.body.as_ref().map_or(0, |body| body_bytes.min(body.admission.body_bytes));
+        let headers = self.header_bytes.saturating_mul(2);
+        [headers, body_bytes, kept].into_iter().fold(STREAM_BYTES, usize::saturating_add)
     }
 }
 

@@ -19,7 +19,7 @@ use portcullis_protocol::http::{Headers, Method, Request, Response};
 
 use crate::host;
 use crate::mailbox::Message;
-use crate::paused::{BodyWait, PausedStream};
+use crate::paused::{BodyWait, Full};
 use crate::ports::{TaskCalls, TaskPorts};
 use crate::secrets;
 use crate::settle::{Effect, Fate, settle};
@@ -49,18 +49,11 @@ pub(crate) fn begin(worker: &Rc<Worker>, id: u32, count: usize, end: bool) -> Be
         return Begun::Open(effect.action(), Box::new(stream));
     }
     worker.counters.count("path", "slow");
-    let header_bytes = headers.text_bytes();
-    if header_bytes > MAX_OWN_HEADER_BYTES {
-        let admission = admission(worker, seen.target);
-        if header_bytes > admission.header_bytes {
-            return Begun::Decided(settle(&admission.refuse(Excess::Headers), &worker.counters, false).action());
-        }
-    }
     let mut stream = Stream::new(id, worker, &seen);
-    let mut action = stream.start(read_request(&headers), end);
-    if stream.is_undecided() {
-        action = stream.pause(admission(worker, seen.target), header_bytes, end);
-    }
+    let action = match stream.enter(seen.target, headers.text_bytes(), end) {
+        Ok(body_bytes) => stream.start(read_request(&headers), body_bytes, end),
+        Err(refusal) => stream.settle(&refusal),
+    };
     match stream.fate.effect.get() {
         Some(effect) if !is_for_a_page(effect, seen.has_origin) => Begun::Decided(action),
         Some(_) | None => Begun::Open(action, Box::new(stream)),
@@ -115,9 +108,50 @@ impl Stream {
         Self { id, worker, task: None, fate, body_bytes: 0, has_origin: seen.has_origin }
     }
 
-    /// Starts deciding a request.
-    fn start(&mut self, request: Request, body_ended: bool) -> Action {
-        let inbox = Inbox::new(body_ended);
+    /// Takes the stream in among those that are paused, before anything of it is kept and before its handler asks anybody
+    /// for anything; returns how many bytes of its body the handler reads.
+    ///
+    /// # Errors
+    /// What it is refused with: its headers are too large, or there is no room.
+    fn enter(&self, target: &[u8], header_bytes: usize, body_ended: bool) -> Result<usize, Box<Settled>> {
+        let mut body_bytes = 0;
+        let mut body = None;
+        // What a path leads to has to be known of few.
+        if !body_ended || header_bytes > MAX_OWN_HEADER_BYTES {
+            let admission = admission(&self.worker, target);
+            if header_bytes > admission.header_bytes {
+                return Err(Box::new(admission.refuse(Excess::Headers)));
+            }
+            body_bytes = admission.body_bytes;
+            body = (body_bytes > 0 && !body_ended).then(|| BodyWait {
+                connection: host::connection(),
+                deadline: host::now().saturating_add(LONGEST_BODY_SECONDS),
+                admission,
+                fate: self.fate.clone(),
+            });
+        }
+        match self.worker.paused.enter(self.id, header_bytes, body) {
+            Ok(evicts) => {
+                self.answer_evicted(evicts);
+                Ok(body_bytes)
+            }
+            Err(Full(known)) => {
+                let admission = known.unwrap_or_else(|| admission(&self.worker, target));
+                Err(Box::new(admission.refuse(Excess::Full)))
+            }
+        }
+    }
+
+    /// Has the root answer the streams that were evicted for this one.
+    fn answer_evicted(&self, evicts: bool) {
+        if evicts {
+            self.worker.mailbox.tell_own(Message::Settle);
+        }
+    }
+
+    /// Starts deciding a request, of whose body its handler reads up to `body_bytes`.
+    fn start(&mut self, request: Request, body_bytes: usize, body_ended: bool) -> Action {
+        let inbox = Inbox::keeping(body_bytes, body_ended);
         match Task::start(inbox.clone(), decide(self.worker.clone(), request, inbox)) {
             Started::Ready(verdict) => self.proceed(Some(verdict)),
             Started::Waiting(task) => {
@@ -127,39 +161,14 @@ impl Stream {
         }
     }
 
+    /// Acts on a decision, after which nothing is left to wait for.
+    fn settle(&mut self, settled: &Settled) -> Action {
+        self.abandon();
+        self.fate.settle(settled, &self.worker.counters)
+    }
+
     fn is_undecided(&self) -> bool {
         self.fate.effect.get().is_none()
-    }
-
-    /// Pauses a request that was started. Where there is no room for it, it is refused, and what it waits for is given up
-    /// as if the client had hung up.
-    fn pause(&mut self, admission: Admission, header_bytes: usize, body_ended: bool) -> Action {
-        if let Some(task) = &self.task {
-            task.keep_body(admission.body_bytes);
-        }
-        let body = (admission.body_bytes > 0 && !body_ended).then(|| BodyWait {
-            connection: host::connection(),
-            deadline: host::now().saturating_add(LONGEST_BODY_SECONDS),
-        });
-        let paused = PausedStream { fate: self.fate.clone(), admission, header_bytes, body };
-        self.hold(self.worker.paused.enter(self.id, paused)).unwrap_or(Action::Pause)
-    }
-
-    /// Acts on what became of the room: the root answers those that were evicted for this stream, and where there is none
-    /// it is refused.
-    fn hold(&mut self, entered: Result<bool, Admission>) -> Option<Action> {
-        match entered {
-            Ok(evicts) => {
-                if evicts {
-                    self.worker.mailbox.tell_own(Message::Settle);
-                }
-                None
-            }
-            Err(admission) => {
-                self.abandon();
-                Some(self.fate.settle(&admission.refuse(Excess::Full), &self.worker.counters))
-            }
-        }
     }
 
     /// Acts on what the task came to; `None` while it waits.
@@ -167,10 +176,7 @@ impl Stream {
         let Some(verdict) = verdict else { return Action::Pause };
         self.task = None;
         match verdict {
-            Verdict::Settled(settled) => {
-                self.worker.paused.leave(self.id);
-                self.fate.settle(&settled, &self.worker.counters)
-            }
+            Verdict::Settled(settled) => self.settle(&settled),
             Verdict::AwaitRefresh { session, decide } => {
                 self.wait(Awaited::Session(session), decide, Message::Refresh(session))
             }
@@ -193,8 +199,12 @@ impl Stream {
         if let Some(effect) = self.fate.effect.get() {
             return effect.action();
         }
-        if let Some(refused) = self.hold(self.worker.paused.on_body(self.id, size, end)) {
-            return refused;
+        match self.worker.paused.on_body(self.id, size, end) {
+            Ok(evicts) => self.answer_evicted(evicts),
+            Err(Full(known)) => {
+                let admission = known.unwrap_or_else(Admission::without_gateway);
+                return self.settle(&admission.refuse(Excess::Full));
+            }
         }
         let verdict = self.task.as_mut().and_then(|task| {
             let fresh = size.saturating_sub(self.body_bytes).min(task.wanted_body_bytes());

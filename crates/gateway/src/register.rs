@@ -22,7 +22,8 @@ pub(crate) const MAX_BODY_BYTES: usize = 64 * 1024;
 /// they must not pile up.
 const UNUSED_LIFE: u64 = 24 * 60 * 60;
 
-/// Answers `POST /oauth/register`. The limits are drawn from before anything of the body is read.
+/// Answers `POST /oauth/register`. The limits are drawn from before anything of the body is looked at, and after it has
+/// come: a call to the store outlives the request that made it, so one whose body never ends must not make any.
 pub async fn register<P: Ports>(gateway: &Gateway, request: &Request, ports: &P) -> Settled {
     let Some(policy) = gateway.config().registration else {
         return not_found("dynamic client registration is turned off here");
@@ -75,12 +76,12 @@ async fn answer<P: Ports>(
     ports: &P,
 ) -> Result<Settled, Failure> {
     let config = gateway.config();
-    draw_from_limits(policy, client_address(request, config.trusted_proxies), ports).await?;
     let body = ports.body(MAX_BODY_BYTES).await.map_err(|_| {
         Failure::Refused(
             OAuthError::new(ErrorCode::InvalidClientMetadata, "the body is larger than 64 KiB").with_status(413),
         )
     })?;
+    draw_from_limits(policy, client_address(request, config.trusted_proxies), ports).await?;
     let registration =
         Registration::parse(request.headers.one(FieldName::ContentType), &body, &config.scopes_supported)
             .map_err(|error| Failure::Refused(OAuthError::new(error.code(), error.to_string())))?;

@@ -51,11 +51,6 @@ impl<T> Task<T> {
         if self.inbox.deliver(id, reply) { self.poll() } else { None }
     }
 
-    /// Bounds what is kept of the body, in bytes, to what the handler reads: 0 where it reads none.
-    pub fn keep_body(&self, bytes: usize) {
-        self.inbox.0.borrow_mut().body_bytes = bytes;
-    }
-
     /// The most bytes of the body that are worth handing over next: one more than there is room for, so that a body which
     /// is too large is noticed; 0 where none is kept any more.
     #[must_use]
@@ -94,7 +89,13 @@ impl Inbox {
     /// An empty inbox, which keeps up to [`BODY_HELD_BYTES`] of a body. `body_ended` is true for a request that has none.
     #[must_use]
     pub fn new(body_ended: bool) -> Self {
-        Self(Rc::new(RefCell::new(Mail { body_bytes: BODY_HELD_BYTES, ended: body_ended, ..Mail::default() })))
+        Self::keeping(BODY_HELD_BYTES, body_ended)
+    }
+
+    /// An empty inbox that keeps up to `body_bytes` of a body: as much as the handler reads, 0 where it reads none.
+    #[must_use]
+    pub fn keeping(body_bytes: usize, body_ended: bool) -> Self {
+        Self(Rc::new(RefCell::new(Mail { body_bytes, ended: body_ended, ..Mail::default() })))
     }
 
     /// An inbox without a body that is told of ticks: a root task's.
@@ -443,10 +444,9 @@ mod tests {
 
     #[test]
     fn no_more_of_a_body_is_wanted_than_shows_that_it_is_too_large() {
-        let inbox = Inbox::new(false);
+        let inbox = Inbox::keeping(4, false);
         let own = inbox.clone();
         let mut task = waiting(Task::start(inbox.clone(), async move { own.call(|| Ok(1)).await.is_ok() }));
-        task.keep_body(4);
         assert_eq!(task.wanted_body_bytes(), 5);
         assert_eq!(task.on_body(b"abc", false), None);
         assert_eq!(task.wanted_body_bytes(), 2);
@@ -457,10 +457,9 @@ mod tests {
 
     #[test]
     fn nothing_is_kept_of_a_body_that_no_handler_reads() {
-        let inbox = Inbox::new(false);
+        let inbox = Inbox::keeping(0, false);
         let own = inbox.clone();
         let mut task = waiting(Task::start(inbox.clone(), async move { own.call(|| Ok(1)).await.is_ok() }));
-        task.keep_body(0);
         assert_eq!(task.wanted_body_bytes(), 0);
         assert_eq!(task.on_body(b"a", true), None);
         assert_eq!(inbox.0.borrow().body.capacity(), 0);

@@ -52,7 +52,6 @@ async fn twenty_thousand_requests_that_never_end_take_little_memory_while_others
         let (most_open, refusals): (_, &[u16]) = match (flood.path, flood.header_bytes()) {
             ("/mcp", _) => (0, &[401]),
             (_, 16_385..) => (0, &[431]),
-            ("/oauth/register", _) => (most_open, &[429, 503]),
             (_, _) => (most_open, &[503]),
         };
         let statuses = settled(&connections, most_open).await;
@@ -175,7 +174,7 @@ impl Flood<'_> {
         self.header.1.len() * self.times
     }
 
-    /// Opens streams on many connections, some connections at a time, and leaves them open. A burst on many of
+    /// Opens the streams on each of the connections, some connections at a time, and leaves them open. A burst on many of
     /// them at once is Envoy's alone to bear: it frees no request before it has read from every connection that is ready.
     async fn run(&self, bed: &Testbed, connections: usize, streams: usize) -> Vec<RawHttp2> {
         let gateway = bed.gateway();

@@ -1,4 +1,4 @@
-//! Registration is open to strangers, so it is bounded before anything of it is read.
+//! Registration is open to strangers, so it is bounded before anything of it is looked at.
 
 use portcullis_protocol::http::Method;
 use serde_json::json;
@@ -63,6 +63,16 @@ fn a_registration_that_may_not_be_is_refused_by_its_cause() {
     assert_eq!(world.store.inner.live(), before + 4, "the limits, and no client");
     let large = world.register_with(&json!({ "redirect_uris": [REDIRECT], "client_uri": "x".repeat(64 * 1024) }));
     assert_eq!(large.status(), 413);
+}
+
+#[test]
+fn a_body_that_is_too_large_asks_the_store_for_nothing() {
+    let world = limited();
+    let before = world.store.inner.live();
+    world.ports.set_body(vec![b' '; 64 * 1024 + 1]);
+    let reply = world.send(Method::Post, "/oauth/register", &[("content-type", "application/json")]);
+    assert_eq!((reply.status(), reply.error().as_str()), (413, "invalid_client_metadata"));
+    assert_eq!(world.store.inner.live(), before);
 }
 
 #[test]

@@ -20,8 +20,8 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// What an OAuth endpoint reads: 16 KiB and 64 parameters. A sender needs no credentials, so this is also
-    /// what a stranger can make a gateway hold of a body.
+    /// What an OAuth endpoint reads: 16 KiB and 64 parameters. The sender needs no credentials, so this is also what
+    /// a stranger can make a gateway hold of a body.
     pub const OAUTH: Self = Self { bytes: 16 * 1024, parameters: 64 };
 }
 

@@ -6,6 +6,7 @@
 
 mod client_authentication;
 mod refusal;
+mod target;
 
 use std::rc::Rc;
 
@@ -21,10 +22,11 @@ use serde_json::{Map, Value};
 
 use self::client_authentication::Method;
 use self::refusal::refusal;
+use self::target::{Target, read_object};
 use crate::config::Provider;
 use crate::gateway::Gateway;
 use crate::pending_login::Seed;
-use crate::ports::{CallReply, CallRequest, Ports};
+use crate::ports::{CallRequest, Ports};
 
 /// How long one call to the provider may take, in milliseconds.
 const CALL_TIMEOUT_MS: u64 = 5_000;
@@ -66,13 +68,6 @@ pub struct Discovery {
     authentication: Method,
     token: Target,
     jwks: Target,
-}
-
-/// An endpoint that the gateway calls.
-struct Target {
-    cluster: String,
-    authority: String,
-    path: String,
 }
 
 /// The provider's answer to a token request.
@@ -328,37 +323,6 @@ fn read_discovery(provider: &Provider, document: &Map<String, Value>) -> Result<
     })
 }
 
-impl Target {
-    /// The endpoint at a URL, if its authority has a cluster: a document must not be able to send us elsewhere.
-    fn at(provider: &Provider, url: &WebUrl) -> Option<Self> {
-        if !url.is_https() && !provider.plain_http {
-            return None;
-        }
-        let authority = url.authority();
-        let cluster = provider.clusters.get(&authority)?.clone();
-        Some(Self { cluster, authority, path: url.request_target() })
-    }
-
-    /// Reads a JSON document.
-    async fn read<P: Ports>(&self, ports: &P) -> Result<CallReply, ProviderError> {
-        let call = CallRequest {
-            cluster: self.cluster.clone(),
-            method: "GET",
-            authority: self.authority.clone(),
-            path: self.path.clone(),
-            headers: vec![("accept", "application/json".to_owned())],
-            body: Vec::new(),
-            timeout_ms: CALL_TIMEOUT_MS,
-        };
-        let reply = ports.fetch(call).await.map_err(|_| ProviderError::Unreachable)?;
-        match reply.status {
-            200 if is_json(&reply) => Ok(reply),
-            200 => Err(ProviderError::NotUnderstood("the provider answered something that is not JSON")),
-            _ => Err(ProviderError::Unreachable),
-        }
-    }
-}
-
 async fn token_request<P: Ports>(
     gateway: &Gateway,
     form: &[(&str, &str)],
@@ -420,19 +384,6 @@ fn read_token_reply(reply: &Map<String, Value>) -> Result<TokenReply, ProviderEr
 fn error_code(body: &[u8]) -> Option<String> {
     let object = json::parse_object(body, Limits::DOCUMENT).ok()?;
     object.get("error").and_then(Value::as_str).filter(|code| !code.is_empty()).map(str::to_owned)
-}
-
-fn read_object(reply: &CallReply) -> Result<Map<String, Value>, ProviderError> {
-    if !is_json(reply) {
-        return Err(ProviderError::NotUnderstood("the provider answered something that is not JSON"));
-    }
-    json::parse_object(&reply.body, Limits::DOCUMENT)
-        .map_err(|_| ProviderError::NotUnderstood("the provider's JSON cannot be read"))
-}
-
-fn is_json(reply: &CallReply) -> bool {
-    let essence = reply.content_type.as_deref().and_then(|text| text.split(';').next()).unwrap_or_default().trim();
-    ["application/json", "application/jwk-set+json"].iter().any(|json| essence.eq_ignore_ascii_case(json))
 }
 
 /// Whether an ID token that came straight from the token endpoint is about this user. Its sender is authenticated by the

@@ -288,14 +288,6 @@ impl<'a, P: Ports> Records<'a, P> {
         Ok(self.ports.store().put_new(key, self.seal(key, record)?, ttl).await?)
     }
 
-    /// Deletes a record and tells whether it was there: of several callers one hears that it was.
-    ///
-    /// # Errors
-    /// [`Unavailable::Store`].
-    pub async fn take(&self, key: &Key) -> Result<bool, Unavailable> {
-        Ok(self.ports.store().take(key).await?.is_some())
-    }
-
     /// Writes a record if it still has this version; tells whether it did.
     ///
     /// # Errors

@@ -23,9 +23,7 @@ use crate::pages::ErrorPage;
 use crate::pending_login::{self, LOGIN_LIFE, PendingLogin, Seed, USED_LIFE};
 use crate::ports::{Ports, Store};
 use crate::provider::{self, ProviderError, TokenReply};
-use crate::records::{
-    self, Authorization, Client, Records, Unavailable, Upstream, UsedLogin, User, session_key, upstream_key,
-};
+use crate::records::{self, Authorization, Client, Records, Unavailable, Upstream, UsedLogin, User, session_keys};
 use crate::register::client_key;
 use crate::session::{PendingCode, Session, State};
 use crate::upstream;
@@ -248,8 +246,7 @@ async fn open_session<P: Ports>(
     };
     // Upstream tokens first: a session that is found has its tokens. Until the code is redeemed they last hardly longer
     // than the code (see token.rs).
-    let session_key = session_key(code.session);
-    let upstream_key = upstream_key(&session_key, config.provider.id);
+    let [session_key, upstream_key] = session_keys(code.session, config.provider.id);
     records.save(&upstream_key, &upstream, Ttl::Seconds(life.saturating_add(EXTENSION_SECONDS))).await?;
     records.save(&session_key, &session, Ttl::Seconds(life)).await?;
     Ok(code)

@@ -8,7 +8,7 @@ use portcullis_protocol::opaque::SessionId;
 
 use crate::gateway::Gateway;
 use crate::ports::Ports;
-use crate::records::{Records, Unavailable, session_key, upstream_key};
+use crate::records::{Records, Unavailable, session_keys};
 
 /// Ends a session: its tokens stop working here at once, and in every worker as soon as the word arrives.
 ///
@@ -16,9 +16,9 @@ use crate::records::{Records, Unavailable, session_key, upstream_key};
 /// [`Unavailable::Store`]: then it may not have ended, and the caller must not say that it has.
 pub async fn end_session<P: Ports>(gateway: &Gateway, session: SessionId, ports: &P) -> Result<(), Unavailable> {
     let records = Records::new(&gateway.config().key_ring, ports);
-    let key = session_key(session);
-    records.delete(&key).await?;
-    records.delete(&upstream_key(&key, gateway.config().provider.id)).await?;
+    for key in session_keys(session, gateway.config().provider.id) {
+        records.delete(&key).await?;
+    }
     gateway.forget_session(session);
     ports.session_ended(session);
     Ok(())

@@ -21,7 +21,7 @@ use crate::cookies;
 use crate::end_session::end_session;
 use crate::gateway::Gateway;
 use crate::ports::{Ports, Store};
-use crate::records::{Records, Unavailable, Upstream, session_key, upstream_key};
+use crate::records::{Records, Unavailable, Upstream, session_key, session_keys};
 use crate::replies::{Cors, cors, try_later, unavailable, uncached};
 use crate::route;
 use crate::session::{Bound, Session};
@@ -268,8 +268,7 @@ impl Call<'_> {
         }
         let config = self.gateway.config();
         let records = Records::new(&config.key_ring, ports);
-        let session_key = session_key(facts.session);
-        let keys = [session_key, upstream_key(&session_key, config.provider.id)];
+        let keys = session_keys(facts.session, config.provider.id);
         let found = ports.store().get_both(&keys).await.map_err(|error| Refusal::Unavailable(error.into()))?;
         let ([session_key, upstream_key], [session, upstream]) = (keys, found);
         let lives = session.and_then(|session| {

@@ -161,6 +161,13 @@ pub fn upstream_key(session: &Key, provider: ProviderId) -> Key {
     Key { kind: Kind::Upstream, id }
 }
 
+/// The keys of a session and of its tokens at a provider, to be read together.
+#[must_use]
+pub fn session_keys(session: SessionId, provider: ProviderId) -> [Key; 2] {
+    let key = session_key(session);
+    [key, upstream_key(&key, provider)]
+}
+
 fn overwrite<'a>(bytes: impl IntoIterator<Item = &'a mut u8>, with: &[u8]) {
     bytes.into_iter().zip(with).for_each(|(byte, with)| *byte = *with);
 }

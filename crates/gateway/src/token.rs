@@ -19,7 +19,7 @@ use crate::audit::{Audit, Decision};
 use crate::end_session::end_session;
 use crate::gateway::Gateway;
 use crate::ports::{Oddity, Ports, Store};
-use crate::records::{Client, Found, Loaded, Records, Unavailable, Upstream, session_key, upstream_key};
+use crate::records::{Client, Found, Loaded, Records, Unavailable, Upstream, session_keys};
 use crate::register::client_key;
 use crate::replies::{Cors, cors, oauth_error, unavailable, uncached};
 use crate::session::{RedeemError, Redemption, RotateError, Session};
@@ -132,7 +132,7 @@ async fn known_client<P: Ports>(gateway: &Gateway, key: &Key, ports: &P) -> Resu
 async fn redeem<P: Ports>(gateway: &Gateway, attempt: &Redemption<'_>, ports: &P) -> Result<Session, Failure> {
     let records = Records::new(&gateway.config().key_ring, ports);
     let id = attempt.code.session;
-    let keys = session_keys(gateway, id);
+    let keys = session_keys(id, gateway.config().provider.id);
     let nonce = ports.random().map_err(Unavailable::from)?;
     let life = Ttl::Seconds(session_life(gateway));
     for _ in 0..ATTEMPTS {
@@ -167,7 +167,7 @@ async fn rotate<P: Ports>(
     ports: &P,
 ) -> Result<Settled, Failure> {
     let records = Records::new(&gateway.config().key_ring, ports);
-    let keys = session_keys(gateway, token.session);
+    let keys = session_keys(token.session, gateway.config().provider.id);
     let successor = token.successor(&gateway.config().key_ring);
     let life = Ttl::Seconds(session_life(gateway));
     for _ in 0..ATTEMPTS {
@@ -197,12 +197,6 @@ async fn rotate<P: Ports>(
         }
     }
     Err(Failure::Unavailable(Unavailable::Store(StoreError::Unavailable)))
-}
-
-/// The keys of a session and of its upstream tokens.
-fn session_keys(gateway: &Gateway, session: SessionId) -> [Key; 2] {
-    let key = session_key(session);
-    [key, upstream_key(&key, gateway.config().provider.id)]
 }
 
 /// Reads a session, and its upstream tokens as they are stored; both at once.

@@ -101,8 +101,7 @@ pub(crate) fn pass(gateway: &Gateway, target: &[u8], cookie: Option<&[u8]>) -> O
     }
     let path = RoutePath::parse(target).ok()?;
     // Under which host name a default endpoint is asked for is the router's to see.
-    let is_other = route(config, &path) == Route::Other && default_endpoint(config, &path).is_none();
-    is_other.then(|| passed(gateway, cookie))
+    (route_or_default(config, &path) == Route::Other).then(|| passed(gateway, cookie))
 }
 
 /// Whether a handler may ask for the [`Request::peer`] of a request to this target: reading it takes the host longer than

@@ -200,7 +200,7 @@ impl Entry {
     }
 }
 
-/// What a paused stream holds besides its headers and body, in bytes, nearly all of it in Envoy: 20,000 streams of short
+/// What a paused stream holds apart from its headers and body, in bytes, nearly all of it in Envoy: 20,000 streams of short
 /// headers took 298 MiB.
 const STREAM_BYTES: usize = 16 * 1024;
 /// What the paused streams may hold, in bytes, before those that wait for their body are evicted: some 680 of them with

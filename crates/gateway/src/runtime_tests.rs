@@ -58,7 +58,7 @@ fn a_call_without_an_answer_settles_with_the_error() {
 }
 
 #[test]
-fn an_answer_that_nobody_waits_for_is_ignored() {
+fn an_answer_to_no_call_is_ignored() {
     let (_, mut task) = calling(4);
     assert_eq!(task.on_call(5, reply(200)), None);
     assert_eq!(task.on_call(4, reply(201)), Some(Ok(201)));

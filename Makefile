@@ -38,26 +38,30 @@ lint: system ## formatting, clippy, and documentation without broken links
 	cargo clippy -q --target $(MODULE_TARGET) -p portcullis-filter -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc -q --workspace --no-deps
 
-# Most of the bridge's tests wait for a server, so more of them run at once than there are processors.
+# Most of the bridge's tests wait for a server, so more of them run at once than there are
+# processors.
 unit: system
 	RUST_TEST_THREADS=6 cargo test -q --workspace --exclude portcullis-tests
 
-# The rules once more as wasm: on the filter's own target, and on the one without an operating system.
+# The rules once more as wasm: on the filter's own target, and on the one without an operating
+# system.
 wasm: system $(TOOLS)/bin/wasm-bindgen-test-runner
 	CARGO_TARGET_WASM32_WASIP1_RUNNER="node --no-warnings $(CURDIR)/tests/wasi-runner.mjs" \
 		cargo test --target wasm32-wasip1 -p portcullis-protocol
 	CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER=$(TOOLS)/bin/wasm-bindgen-test-runner \
 		cargo test --target wasm32-unknown-unknown -p portcullis-protocol
 
-# Instructions, counted by valgrind: no busy machine changes them. In Rust alone, as in the module, so that a processor's
-# own instructions for ciphers and digests do not count. Then the module's own, as it was built, in wasmtime's fuel.
+# Instructions, counted by valgrind: no busy machine changes them. In Rust alone, as in the module,
+# so that a processor's own instructions for ciphers and digests do not count. Then the module's
+# own, as it was built, in wasmtime's fuel.
 costs: module $(PYTHON_READY) ## the regression guard: what each path takes in instructions, natively and in the module
 	RUSTFLAGS='--cfg chacha20_backend="soft" --cfg poly1305_backend="soft" --cfg sha2_backend="soft"' \
 		cargo test -q --profile costs -p portcullis-gateway --test flows -- \
 		--ignored --exact costs::no_path_takes_more_instructions_than_its_ceiling --nocapture
 	@.venv/bin/python tests/fuel/paths.py $(TARGET)/$(MODULE_TARGET)/release/portcullis_filter.wasm
 
-# STORE=standalone or STORE=sentinel runs every story on that store; those that are about stores run on each anyway.
+# STORE=standalone or STORE=sentinel runs every story on that store; those that are about stores run
+# on each anyway.
 stories: tools $(CONFORMANCE_READY)
 	@$(MAKE) --no-print-directory module bridge
 	STORE=$(STORE) cargo test -p portcullis-tests
@@ -77,11 +81,13 @@ bench: module tools ## the measurements; ONLY=ladder|logins|start|growth|bridge 
 	@cargo build -q --release -p portcullis-redis-bridge
 	ONLY=$(ONLY) PLOTS=$(PLOTS) cargo run --release -p portcullis-benches
 
-# Not part of `test` or `bench`: it installs two other gateways, which together are larger than everything else here.
+# Not part of `test` or `bench`: it installs two other gateways, which together are larger than
+# everything else here.
 peers: module tools $(TARGET)/peers/fastmcp/installed $(TARGET)/peers/contextforge/installed ## other gateways beside ours: BENCH_SECONDS=n, ROUNDS=n
 	ONLY=peers cargo run --release -p portcullis-benches
 
-# One line of JSON on standard output and nothing else; the shell becomes the testbed, so SIGTERM reaches it.
+# One line of JSON on standard output and nothing else; the shell becomes the testbed, so SIGTERM
+# reaches it.
 testbed: ## start a testbed and print its addresses; CONFIG=file.json, WORKERS=n, ENVOY=path, STORE=memory|standalone|sentinel
 	@$(MAKE) --no-print-directory module bridge tools >&2
 	@cargo build -q -p portcullis-tests --bins >&2
@@ -129,7 +135,8 @@ $(CONFORMANCE_READY): tests/conformance/package-lock.json | system
 	@npm ci --silent --no-fund --no-audit --prefix tests/conformance >&2
 	@touch $@
 
-# Without --locked: the lock file that it ships names versions that not every mirror of the registry has.
+# Without --locked: the lock file that it ships names versions that not every mirror of the registry
+# has.
 $(TOOLS)/bin/wasm-bindgen-test-runner: Makefile | system
 	@echo "Installing wasm-bindgen-cli $(WASM_BINDGEN); this takes some minutes once" >&2
 	@cargo install --quiet --root $(TOOLS) --target-dir $(TARGET)/tools-build --version $(WASM_BINDGEN) wasm-bindgen-cli

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Checks for what the Makefile cannot install from a lock file, and installs Debian's packages when it may.
-# Says in one line what is missing.
+# Checks for what the Makefile cannot install from a lock file, and installs Debian's packages when
+# it may. Says in one line what is missing.
 set -eu
 
 fail() {

@@ -1,4 +1,5 @@
-// Runs a test binary built for wasm32-wasip1, the filter's own target, under node: cargo's runner for that target.
+// Runs a test binary built for wasm32-wasip1, the filter's own target, under node: cargo's runner
+// for that target.
 //
 //   node tests/wasi-runner.mjs some_test.wasm [arguments of the test harness]
 

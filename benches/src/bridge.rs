@@ -1,9 +1,10 @@
 //! The bridge beside Redis itself: the same reads and swaps by both ways, in turn, in one run.
 //!
-//! Nothing is pinned to a processor: where the callers, the bridge and Redis run is a part of what a call takes.
+//! Nothing is pinned to a processor: where the callers, the bridge and Redis run is a part of what
+//! a call takes.
 //!
-//! Reading order: here, then [`row`] (one measurement), [`caller`] (one connection), [`copier`] (the least that a hop can
-//! cost), [`overload`], [`memory`].
+//! Reading order: here, then [`row`] (one measurement), [`caller`] (one connection), [`copier`]
+//! (the least that a hop can cost), [`overload`], [`memory`].
 
 mod caller;
 pub mod copier;
@@ -27,7 +28,8 @@ use crate::bridge::row::{Row, Servers};
 use crate::ladder::{Spread, round, tell};
 use crate::text;
 
-/// Measures for about so many seconds in so many rounds, prints the table and writes `bridge.json` into the folder.
+/// Measures for about so many seconds in so many rounds, prints the table and writes `bridge.json`
+/// into the folder.
 ///
 /// # Errors
 /// What could not be started, or a request that was not answered as it should be.

@@ -22,7 +22,8 @@ pub fn used_by_threads(pid: u32, prefix: &str) -> Result<Vec<Duration>, String> 
 
 /// The processor time of a process so far, user and system, over all of its threads.
 ///
-/// The kernel's scheduler counts it in nanoseconds; where it does not say, `/proc/PID/stat` has the same in clock ticks.
+/// The kernel's scheduler counts it in nanoseconds; where it does not say, `/proc/PID/stat` has the
+/// same in clock ticks.
 ///
 /// # Errors
 /// When there is no such process.
@@ -36,8 +37,8 @@ pub fn used(pid: u32) -> Result<Duration, String> {
     used_in_all(pid)
 }
 
-/// As [`used`], with the threads that have ended meanwhile, which count for programs that start threads as they go; in
-/// clock ticks of 10 ms.
+/// As [`used`], with the threads that have ended meanwhile, which count for programs that start
+/// threads as they go; in clock ticks of 10 ms.
 ///
 /// # Errors
 /// When there is no such process.
@@ -79,8 +80,8 @@ pub fn start_alone(
     Process::start(name, started, pin, log).map_err(|error| error.to_string())
 }
 
-/// Whether processes can be pinned here: there are two processors to tell apart, and `taskset`. The answer is the same
-/// after this process was pinned itself.
+/// Whether processes can be pinned here: there are two processors to tell apart, and `taskset`. The
+/// answer is the same after this process was pinned itself.
 #[must_use]
 pub fn can_pin() -> bool {
     let tries = |core: &str| {
@@ -114,7 +115,8 @@ fn on_cpu(schedstat: &str) -> Option<u64> {
     schedstat.split_ascii_whitespace().next()?.parse().ok()
 }
 
-/// `utime` + `stime` of a `/proc/PID/stat`, in ticks of 10 ms. The name before them may hold spaces and brackets.
+/// `utime` + `stime` of a `/proc/PID/stat`, in ticks of 10 ms. The name before them may hold spaces
+/// and brackets.
 fn ticks(stat: &str) -> Option<u64> {
     let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace().skip(11);
     let user: u64 = fields.next()?.parse().ok()?;

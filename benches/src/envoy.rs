@@ -1,5 +1,6 @@
-//! The Envoy that everything is measured in: one process, one worker, one listener a rung. Every listener answers by
-//! itself, so no back end is measured, and all of them differ in their filters only.
+//! The Envoy that everything is measured in: one process, one worker, one listener a rung. Every
+//! listener answers by itself, so no back end is measured, and all of them differ in their filters
+//! only.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -80,7 +81,8 @@ impl Envoy {
         }
     }
 
-    /// Starts Envoy with so many workers on these processors, where processes can be pinned, and waits for nothing.
+    /// Starts Envoy with so many workers on these processors, where processes can be pinned, and
+    /// waits for nothing.
     ///
     /// # Errors
     /// When it cannot be started.
@@ -225,8 +227,8 @@ pub fn jwt_authn(gateway: &Gateway, cached: bool) -> Value {
     })
 }
 
-/// Envoy's own `ext_authz` over HTTP/1.1 to a cluster; where it injects, what the service gives as `Authorization` goes to the
-/// back end.
+/// Envoy's own `ext_authz` over HTTP/1.1 to a cluster; where it injects, what the service gives as
+/// `Authorization` goes to the back end.
 #[must_use]
 pub fn ext_authz(cluster: &str, injects: bool) -> Value {
     let mut service = json!({

@@ -1,4 +1,5 @@
-//! The gateways under measurement: their keys and configuration, a real login at each, and tokens of that login.
+//! The gateways under measurement: their keys and configuration, a real login at each, and tokens
+//! of that login.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -103,7 +104,8 @@ impl Gateway {
     pub fn plugin(&self) -> Value {
         json!({
             "issuer": self.issuer(),
-            // For http on loopback and the provider's fixed secret; no effect on the path that is measured.
+            // For http on loopback and the provider's fixed secret; no effect on the path that is
+            // measured.
             "development": true,
             "signingKeys": [{ "env": self.key_variable() }],
             "secrets": [{ "inline": SECRET }],
@@ -191,8 +193,9 @@ impl Login<'_> {
         self.gateway.port
     }
 
-    /// More access tokens of this login, each with a `jti` of its own, signed with the gateway's key: to the gateway they
-    /// are its own. Asking the token endpoint for each of them would take minutes.
+    /// More access tokens of this login, each with a `jti` of its own, signed with the gateway's
+    /// key: to the gateway they are its own. Asking the token endpoint for each of them would take
+    /// minutes.
     ///
     /// # Errors
     /// When they cannot be signed.
@@ -206,7 +209,8 @@ impl Login<'_> {
         })
     }
 
-    /// An access token for another session, whose record must be like that of this login; its `jti` is the number.
+    /// An access token for another session, whose record must be like that of this login; its `jti`
+    /// is the number.
     ///
     /// # Errors
     /// When it cannot be signed.

@@ -1,7 +1,9 @@
-//! What a call costs as something becomes more: sessions, clients, workers, connections, or the bytes of a body. Each part
-//! sets up a point for each size; the points are measured in turn, so that whatever drifts meanwhile hits all of them alike.
+//! What a call costs as something becomes more: sessions, clients, workers, connections, or the
+//! bytes of a body. Each part sets up a point for each size; the points are measured in turn, so
+//! that whatever drifts meanwhile hits all of them alike.
 //!
-//! Reading order: here, then the parts: [`sessions`] (with [`fill`]), [`memory`], [`clients`], [`traffic`].
+//! Reading order: here, then the parts: [`sessions`] (with [`fill`]), [`memory`], [`clients`],
+//! [`traffic`].
 
 mod clients;
 mod fill;
@@ -83,8 +85,8 @@ pub const PARTS: [Part; 6] = [
 ];
 
 impl Part {
-    /// Measures in so many rounds, prints the table and writes a document into the folder. The variable `SIZES` has other
-    /// sizes than usual, with commas between them.
+    /// Measures in so many rounds, prints the table and writes a document into the folder. The
+    /// variable `SIZES` has other sizes than usual, with commas between them.
     ///
     /// # Errors
     /// What could not be started, or a request that was not answered as it should be.
@@ -212,7 +214,8 @@ impl<'a> Point<'a> {
     }
 }
 
-/// A token of which each call is a new sight, and one that is used again and again; both checked before.
+/// A token of which each call is a new sight, and one that is used again and again; both checked
+/// before.
 fn cold_and_fast<'a>(
     login: &Login<'_>,
     tokens: Vec<String>,
@@ -230,7 +233,8 @@ fn cold_and_fast<'a>(
         samples: Vec::new(),
     };
     let cold = rung("cold", Supply::InTurn(tokens.into()), processes);
-    // Asks nobody but Envoy, the first of them; what others do by themselves meanwhile is no part of it.
+    // Asks nobody but Envoy, the first of them; what others do by themselves meanwhile is no part
+    // of it.
     let fast = rung("fast", Supply::Again(login.token.clone()), &processes[..1]);
     [cold, fast].into_iter().map(|rung| measured(rung, connections)).collect()
 }

@@ -1,7 +1,9 @@
-//! The service that `ext_authz` asks: it answers at once. It runs as a process of its own, so that its time can be told.
+//! The service that `ext_authz` asks: it answers at once. It runs as a process of its own, so that
+//! its time can be told.
 //!
-//! A request without an `Authorization` field is refused, which shows that Envoy does ask. Below [`GIVING`] the answer has
-//! a token for the back end, as that of a gateway behind `ext_authz` would.
+//! A request without an `Authorization` field is refused, which shows that Envoy does ask. Below
+//! [`GIVING`] the answer has a token for the back end, as that of a gateway behind `ext_authz`
+//! would.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::TcpStream;
@@ -29,7 +31,8 @@ pub fn answer(mut stream: TcpStream) -> io::Result<()> {
             return Ok(());
         }
         filled += read;
-        // Envoy waits for an answer before it asks again, so a head that ends is the end of what has come.
+        // Envoy waits for an answer before it asks again, so a head that ends is the end of what
+        // has come.
         if !buffer[..filled].ends_with(b"\r\n\r\n") {
             continue;
         }

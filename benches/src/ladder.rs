@@ -1,5 +1,5 @@
-//! The ladder: every rung for a moment, in turn, many times. What drifts meanwhile hits all of them alike, and what a rung
-//! adds is told against the rungs of the same round.
+//! The ladder: every rung for a moment, in turn, many times. What drifts meanwhile hits all of them
+//! alike, and what a rung adds is told against the rungs of the same round.
 
 use std::io::Write as _;
 use std::time::Duration;
@@ -106,7 +106,8 @@ impl Spread {
     }
 }
 
-/// What a rung adds to a request that passes no filter: the median of what it is above that one in the same round.
+/// What a rung adds to a request that passes no filter: the median of what it is above that one in
+/// the same round.
 fn added(rungs: &[Rung], key: &str) -> f64 {
     let samples = |key: &str| rungs.iter().find(|rung| rung.key == key).map_or(&[][..], |rung| &rung.samples);
     let pairs = samples(key).iter().zip(samples("none"));

@@ -1,7 +1,8 @@
 //! The load: keep-alive HTTP/1.1 over a few connections, one request under way on each.
 //!
-//! The connections are served in turn with blocking reads: while one answer is awaited, Envoy has the requests of all the
-//! others, so it is never idle and the load needs neither threads nor an event loop.
+//! The connections are served in turn with blocking reads: while one answer is awaited, Envoy has
+//! the requests of all the others, so it is never idle and the load needs neither threads nor an
+//! event loop.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpStream};
@@ -57,7 +58,8 @@ impl Load {
             connection.send(request)?;
             under_way += 1;
         }
-        // Once there are no more requests, the connections that still await an answer are the last ones in turn.
+        // Once there are no more requests, the connections that still await an answer are the last
+        // ones in turn.
         let mut turn = 0;
         let mut waiting = vec![true; under_way];
         while under_way > 0 {
@@ -83,7 +85,8 @@ impl Load {
         Ok(Outcome { requests: answered, wall: start.elapsed() })
     }
 
-    /// Sends each of at most as many requests as there are connections over a connection of its own, and awaits all answers.
+    /// Sends each of at most as many requests as there are connections over a connection of its
+    /// own, and awaits all answers.
     ///
     /// # Errors
     /// A broken connection.
@@ -164,7 +167,8 @@ impl Connection {
     }
 }
 
-/// The answer, once all of it is there. Only answers that state their length are understood: Envoy's own ones do.
+/// The answer, once all of it is there. Only answers that state their length are understood:
+/// Envoy's own ones do.
 fn complete(bytes: &[u8]) -> Option<Result<Answer, String>> {
     let end = bytes.windows(4).position(|window| window == b"\r\n\r\n")?;
     let head = String::from_utf8_lossy(&bytes[..end]).into_owned();

@@ -25,7 +25,8 @@ use crate::text;
 /// What was measured: one sample a round, by step, in microseconds of Envoy's processor.
 type Samples = Vec<(&'static str, Vec<f64>)>;
 
-/// Measures for about so many seconds in so many rounds, prints the table and writes `logins.json` into the folder.
+/// Measures for about so many seconds in so many rounds, prints the table and writes `logins.json`
+/// into the folder.
 ///
 /// # Errors
 /// What could not be started, or a step that was refused.
@@ -54,7 +55,8 @@ pub fn run(rounds: usize, seconds: usize, folder: &Path) -> Result<(), String> {
     report(&document(&samples), rounds, folder)
 }
 
-/// Of each round two thirds are logins, and the rest is refreshes of their tokens and requests that pass no filter.
+/// Of each round two thirds are logins, and the rest is refreshes of their tokens and requests that
+/// pass no filter.
 fn measure(
     envoy: &Envoy,
     client: &OAuthClient,

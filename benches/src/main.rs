@@ -1,10 +1,12 @@
-//! `make bench`: what a request costs inside Envoy, as a ladder measured in one run on one Envoy; what a login costs
-//! ([`logins`]), how long a start takes and what memory a worker needs ([`start`]), what changes as
-//! sessions, clients, workers, connections or bodies become more ([`growth`]); and what the bridge costs beside Redis itself
-//! ([`bridge`]). `make peers`: other gateways beside ours ([`peers`]).
+//! `make bench`: what a request costs inside Envoy, as a ladder measured in one run on one Envoy;
+//! what a login costs ([`logins`]), how long a start takes and what memory a worker needs
+//! ([`start`]), what changes as sessions, clients, workers, connections or bodies become more
+//! ([`growth`]); and what the bridge costs beside Redis itself ([`bridge`]). `make peers`: other
+//! gateways beside ours ([`peers`]).
 //!
-//! Reading order: here, then [`rung`] (one measurement), [`ladder`] (all of them in turn, and the table), [`load`] (the
-//! requests), [`envoy`] (what stands on which port), [`gateway`] (logins and tokens).
+//! Reading order: here, then [`rung`] (one measurement), [`ladder`] (all of them in turn, and the
+//! table), [`load`] (the requests), [`envoy`] (what stands on which port), [`gateway`] (logins and
+//! tokens).
 
 mod bridge;
 mod cpu;
@@ -355,7 +357,9 @@ const LISTENERS: [&str; 10] = [
 ];
 /// The rungs that every other one is compared with, and that no choice leaves out.
 const COMPARED: [&str; 2] = ["none", "one_header"];
-/// How often each rung has its turn: many short ones, since a busy host slows everything down for a second at a time.
+/// How often each rung has its turn: many short ones, since a busy host slows everything down for a
+/// second at a time.
 const LADDER_ROUNDS: usize = 300;
-/// Tokens of one login that take turns: some three times as many as a worker remembers in its 8 MiB.
+/// Tokens of one login that take turns: some three times as many as a worker remembers in its 8
+/// MiB.
 const TOKENS: usize = 12_000;

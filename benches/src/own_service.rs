@@ -1,4 +1,5 @@
-//! A service that this program runs as a process of its own, so that its time can be told from others'.
+//! A service that this program runs as a process of its own, so that its time can be told from
+//! others'.
 
 use std::io::{self, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -22,7 +23,8 @@ pub fn serve(answer: fn(TcpStream) -> io::Result<()>) -> io::Result<()> {
     io::copy(&mut io::stdin(), &mut io::sink()).map(|_| ())
 }
 
-/// Starts this program with the argument that makes it that service; gives the process and its port.
+/// Starts this program with the argument that makes it that service; gives the process and its
+/// port.
 ///
 /// # Errors
 /// When it does not start.

@@ -1,8 +1,8 @@
-//! `make peers`: the same tool call through Portcullis and through other gateways that run on one machine, all in one run in
-//! front of one back end, asked by one client.
+//! `make peers`: the same tool call through Portcullis and through other gateways that run on one
+//! machine, all in one run in front of one back end, asked by one client.
 //!
-//! Reading order: here, then [`row`] (one way to a call), [`fastmcp`] and [`contextforge`] (how the peers are set up),
-//! [`back_end`].
+//! Reading order: here, then [`row`] (one way to a call), [`fastmcp`] and [`contextforge`] (how the
+//! peers are set up), [`back_end`].
 
 pub mod back_end;
 mod contextforge;

@@ -217,7 +217,8 @@ mod tests {
         let drawn: Vec<_> = fs::read_dir(&into).unwrap().map(|file| file.unwrap().file_name()).collect();
         assert_eq!(drawn, ["sessions.svg"]);
         let svg = fs::read_to_string(into.join("sessions.svg")).unwrap();
-        // The least number of sessions is at the left end, the most at the right, and twice the cost is twice as high.
+        // The least number of sessions is at the left end, the most at the right, and twice the
+        // cost is twice as high.
         assert!(svg.contains("points='60.0,160.0 690.0,148.0'"), "{svg}");
         assert!(svg.contains("ONLY=sessions") && svg.ends_with("</svg>\n"));
     }

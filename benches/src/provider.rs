@@ -1,8 +1,9 @@
-//! An identity provider that answers at once: it asks nobody anything, and every login is of a user of its own.
+//! An identity provider that answers at once: it asks nobody anything, and every login is of a user
+//! of its own.
 //!
-//! It runs inside this program, so that its time is not counted. The ID token is signed with RS256, as most providers do,
-//! or with ES256.
-//! The nonce of an authorization request is the code that it gives, so nothing has to be remembered.
+//! It runs inside this program, so that its time is not counted. The ID token is signed with RS256,
+//! as most providers do, or with ES256. The nonce of an authorization request is the code that it
+//! gives, so nothing has to be remembered.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -34,7 +35,8 @@ impl Provider {
         Self::with_key(&RS256KeyPair::generate(2048).and_then(|key| key.to_pem()).map_err(text)?)
     }
 
-    /// Starts one that signs with ES256: where logins only have to be many, RS256 would take most of the time.
+    /// Starts one that signs with ES256: where logins only have to be many, RS256 would take most
+    /// of the time.
     ///
     /// # Errors
     /// When it cannot listen, or has no key.

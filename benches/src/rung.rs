@@ -15,7 +15,8 @@ pub struct Rung {
     pub what: &'static str,
     /// Its port.
     pub port: u16,
-    /// The part of the gateway that it is sent to: [`OURS`], [`NOT_OURS`] or [`crate::envoy::UNFILTERED`].
+    /// The part of the gateway that it is sent to: [`OURS`], [`NOT_OURS`] or
+    /// [`crate::envoy::UNFILTERED`].
     pub under: &'static str,
     /// What it is sent.
     pub supply: Supply,
@@ -31,7 +32,8 @@ pub struct Rung {
 pub enum Supply {
     /// The same one again and again.
     Again(String),
-    /// Each of them in turn. There must be more than a worker remembers, so that it has forgotten the first when all are used.
+    /// Each of them in turn. There must be more than a worker remembers, so that it has forgotten
+    /// the first when all are used.
     InTurn(VecDeque<String>),
 }
 
@@ -114,7 +116,8 @@ impl Rung {
         Ok(())
     }
 
-    /// Sends requests for a while, at most `most` of them where the tokens take turns; gives what they cost.
+    /// Sends requests for a while, at most `most` of them where the tokens take turns; gives what
+    /// they cost.
     ///
     /// # Errors
     /// A request that did not pass.

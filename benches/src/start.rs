@@ -1,4 +1,5 @@
-//! How long Envoy takes to its first answer, and what a worker's memory comes to: with our filter and without.
+//! How long Envoy takes to its first answer, and what a worker's memory comes to: with our filter
+//! and without.
 
 use std::fs;
 use std::io::Write as _;
@@ -18,8 +19,8 @@ use crate::provider::Provider;
 use crate::rung::{self, request};
 use crate::text;
 
-/// Starts Envoy so many times with the filter and without, sends each of the last two so many requests, prints what came
-/// of it and writes `start.json` into the folder.
+/// Starts Envoy so many times with the filter and without, sends each of the last two so many
+/// requests, prints what came of it and writes `start.json` into the folder.
 ///
 /// # Errors
 /// What could not be started, or a request that was refused.

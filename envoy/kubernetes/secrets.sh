@@ -1,5 +1,6 @@
 #!/bin/sh
-# Makes the secret files that the kustomizations read, each once: a file that is there stays as it is.
+# Makes the secret files that the kustomizations read, each once: a file that is there stays as it
+# is.
 #
 #   IDP_SECRET=…               what the identity provider gave you; required the first time
 #   TLS_CERT=FILE TLS_KEY=FILE the certificate for the gateway's name; required the first time

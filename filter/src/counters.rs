@@ -1,11 +1,12 @@
-//! What happened, counted inside the VM and handed to Envoy's metrics on a tick: counting at the host costs more than
-//! anything else on the fast path.
+//! What happened, counted inside the VM and handed to Envoy's metrics on a tick: counting at the
+//! host costs more than anything else on the fast path.
 
 use std::cell::RefCell;
 
 use crate::host;
 
-/// Counters named `portcullis.<group>.<what>`. The names are all compiled in, so their number is bounded.
+/// Counters named `portcullis.<group>.<what>`. The names are all compiled in, so their number is
+/// bounded.
 #[derive(Default)]
 pub(crate) struct Counters(RefCell<Vec<Counter>>);
 
@@ -26,8 +27,8 @@ impl Counters {
     /// Counts several.
     pub(crate) fn add(&self, group: &'static str, what: &'static str, by: u64) {
         let mut counters = self.0.borrow_mut();
-        // Compared by address, which is faster than by text on every request. A name that stands at two addresses has
-        // two entries here and one counter at the host.
+        // Compared by address, which is faster than by text on every request. A name that stands at
+        // two addresses has two entries here and one counter at the host.
         match counters.iter_mut().find(|counter| std::ptr::eq(counter.group, group) && std::ptr::eq(counter.what, what))
         {
             Some(counter) => counter.pending = counter.pending.saturating_add(by),

@@ -1,10 +1,10 @@
-//! Signatures by Envoy's own `sign` and `verify_signature`, which are 10 to 35 times faster than Rust in wasm. EdDSA, which
-//! Envoy does not have, is computed here.
+//! Signatures by Envoy's own `sign` and `verify_signature`, which are 10 to 35 times faster than
+//! Rust in wasm. EdDSA, which Envoy does not have, is computed here.
 //!
 //! There is nothing to fall back on: a host that fails the self-check gets no gateway.
 //!
-//! The host does not tie a curve to a hash and takes SHA-1, so the hash is always chosen here, from the algorithm, and
-//! a key that does not fit the algorithm never reaches the host.
+//! The host does not tie a curve to a hash and takes SHA-1, so the hash is always chosen here, from
+//! the algorithm, and a key that does not fit the algorithm never reaches the host.
 
 use std::borrow::Cow;
 use std::fmt;

@@ -13,8 +13,8 @@ pub(crate) use portcullis_abi::hostcalls::{
     set_tick_period,
 };
 
-/// The headers of the request, none where it is too late to read them. Only for the headers callback or while the request
-/// is paused, and for at most [`MOST_HEADERS`] of them.
+/// The headers of the request, none where it is too late to read them. Only for the headers
+/// callback or while the request is paused, and for at most [`MOST_HEADERS`] of them.
 pub(crate) fn request_headers() -> HeaderMap {
     hostcalls::headers(MapType::RequestHeaders).unwrap_or_default()
 }
@@ -45,7 +45,8 @@ pub(crate) fn add_response_header(name: &str, value: &str) {
     let _ = hostcalls::add_header(MapType::ResponseHeaders, name, value);
 }
 
-/// A piece of the request's buffered body. Only for the body callback, and within the size it was told.
+/// A piece of the request's buffered body. Only for the body callback, and within the size it was
+/// told.
 pub(crate) fn request_body(start: usize, length: usize) -> Vec<u8> {
     hostcalls::buffer(BufferType::RequestBody, start, length).unwrap_or_default()
 }
@@ -62,7 +63,8 @@ pub(crate) fn peer() -> Option<String> {
     String::from_utf8(hostcalls::property("source\0address").ok()?).ok()
 }
 
-/// Envoy's number for the connection that the request came on; 0 where it has none. Only in a callback of the request.
+/// Envoy's number for the connection that the request came on; 0 where it has none. Only in a
+/// callback of the request.
 pub(crate) fn connection() -> u64 {
     let bytes = hostcalls::property("connection\0id").ok();
     bytes.and_then(|bytes| bytes.try_into().ok()).map_or(0, u64::from_le_bytes)
@@ -130,7 +132,8 @@ pub(crate) fn now_ms() -> u64 {
     u64::try_from(hostcalls::now().as_millis()).unwrap_or(u64::MAX)
 }
 
-/// A value that all VMs of this `vm_id` share, with its version; `None` for a key that was never written.
+/// A value that all VMs of this `vm_id` share, with its version; `None` for a key that was never
+/// written.
 pub(crate) fn shared(key: &[u8]) -> Option<(Vec<u8>, u32)> {
     hostcalls::shared_data(key).ok()
 }
@@ -176,7 +179,8 @@ fn one<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 const ANY_VERSION: u32 = 0;
 /// The most headers that are read: beyond 1024 the host hands out no map at all.
 pub(crate) const MOST_HEADERS: usize = 1000;
-/// The host drops every header of a reply that has more than 1024 of them, the security headers first noticed missing.
+/// The host drops every header of a reply that has more than 1024 of them, the security headers
+/// first noticed missing.
 const MOST_REPLY_HEADERS: usize = 100;
 /// The longest answer to a call that is read, in bytes.
 const LONGEST_REPLY: usize = 1024 * 1024;

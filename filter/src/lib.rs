@@ -1,8 +1,9 @@
 //! The filter: Envoy's callbacks on one side, the gateway's ports on the other, and nothing else.
 //!
-//! Reading order: `root` (one per worker: configuration and shared work), `stream` (one per request), `paused` (what those
-//! hold that wait), `settle` (a decision becomes an effect), `ports` (what the gateway's handlers are given), `secrets` (what is in service, and how it
-//! changes), `host` (the host calls, over the `portcullis-abi` crate).
+//! Reading order: `root` (one per worker: configuration and shared work), `stream` (one per
+//! request), `paused` (what those hold that wait), `settle` (a decision becomes an effect), `ports`
+//! (what the gateway's handlers are given), `secrets` (what is in service, and how it changes),
+//! `host` (the host calls, over the `portcullis-abi` crate).
 
 mod counters;
 mod crypto;
@@ -23,6 +24,7 @@ mod worker;
 
 portcullis_abi::main!(|id| Box::new(root::Root::new(id)));
 
-/// Takes a bounded number of steps, whatever was allocated and freed before, and touches little memory while it does.
+/// Takes a bounded number of steps, whatever was allocated and freed before, and touches little
+/// memory while it does.
 #[global_allocator]
 static ALLOCATOR: rlsf::GlobalTlsf = rlsf::GlobalTlsf::new();

@@ -1,8 +1,9 @@
 //! Messages between the workers of one Envoy, and from a worker's streams to its own root context.
 //!
-//! Each worker has a queue of its own. The queues of all workers are listed in one shared value, each with the time at
-//! which its worker was last seen: the host has no list of queues, and never empties one whose worker is gone, so
-//! nothing is sent to a worker that has been silent for [`SILENCE_SECONDS`].
+//! Each worker has a queue of its own. The queues of all workers are listed in one shared value,
+//! each with the time at which its worker was last seen: the host has no list of queues, and never
+//! empties one whose worker is gone, so nothing is sent to a worker that has been silent for
+//! [`SILENCE_SECONDS`].
 
 use std::cell::Cell;
 
@@ -69,8 +70,8 @@ impl Mailbox {
         Some(Self { queue, listed_at: Cell::new(0) })
     }
 
-    /// Puts this worker on the list, or renews its entry when that is due. Only for workers that serve requests: the
-    /// others have nothing to be told.
+    /// Puts this worker on the list, or renews its entry when that is due. Only for workers that
+    /// serve requests: the others have nothing to be told.
     pub(crate) fn list(&self, now: u64) {
         if now.saturating_sub(self.listed_at.get()) < RENEWAL_SECONDS {
             return;
@@ -127,7 +128,8 @@ impl Mailbox {
     }
 }
 
-/// Creates the list where there is none. Only while the configuration is loaded, before any worker runs.
+/// Creates the list where there is none. Only while the configuration is loaded, before any worker
+/// runs.
 pub(crate) fn create_list() {
     if host::shared(LIST).is_none() {
         host::set_shared(LIST, &[]);

@@ -1,12 +1,14 @@
 //! The paused streams of a worker, and the bound on what they hold together.
 //!
-//! A paused request stays in memory until it is decided: its headers and body in Envoy, what its handler reads of them here.
-//! While its body is awaited the client says how long that is, and a stranger can open thousands. Refusing all newcomers
-//! then would let the first few hundred lock everybody else out. So above [`EVICTION_BYTES`] a stream that waits for its
-//! body is evicted for each that comes: on the connection that has the most of them, the one that has waited longest. The
-//! root answers those, a moment later. A burst that is faster is refused, and before that the part of the room that
-//! [`RESERVED_BYTES`] names is left to streams that are the only ones of their connection to wait for a body. A client with
-//! a connection of its own, whose body is a moment behind its headers, is therefore served while others flood.
+//! A paused request stays in memory until it is decided: its headers and body in Envoy, what its
+//! handler reads of them here. While its body is awaited the client says how long that is, and a
+//! stranger can open thousands. Refusing all newcomers then would let the first few hundred lock
+//! everybody else out. So above [`EVICTION_BYTES`] a stream that waits for its body is evicted for
+//! each that comes: on the connection that has the most of them, the one that has waited longest.
+//! The root answers those, a moment later. A burst that is faster is refused, and before that the
+//! part of the room that [`RESERVED_BYTES`] names is left to streams that are the only ones of
+//! their connection to wait for a body. A client with a connection of its own, whose body is a
+//! moment behind its headers, is therefore served while others flood.
 
 use std::cell::RefCell;
 use std::cmp::Reverse;
@@ -34,7 +36,8 @@ pub(crate) struct BodyWait {
     pub(crate) fate: Rc<Fate>,
 }
 
-/// There is no room for a stream, or for more of its body. With what it is refused by, where it waits for one.
+/// There is no room for a stream, or for more of its body. With what it is refused by, where it
+/// waits for one.
 pub(crate) struct Full(pub(crate) Option<Admission>);
 
 #[derive(Default)]
@@ -47,8 +50,8 @@ struct Paused {
     evicted_bytes: usize,
     /// Their contexts.
     evicted: Vec<u32>,
-    /// The connections and contexts of those that wait for their body and are not evicted, sorted. Envoy counts contexts
-    /// upwards, so of each connection the first has waited the longest.
+    /// The connections and contexts of those that wait for their body and are not evicted, sorted.
+    /// Envoy counts contexts upwards, so of each connection the first has waited the longest.
     waiting: Vec<(u64, u32)>,
 }
 
@@ -61,8 +64,8 @@ struct Entry {
 }
 
 impl PausedStreams {
-    /// Takes in a stream whose headers have `header_bytes`; `true` when others were evicted for it, which
-    /// [`PausedStreams::take_evicted`] then gives.
+    /// Takes in a stream whose headers have `header_bytes`; `true` when others were evicted for it,
+    /// which [`PausedStreams::take_evicted`] then gives.
     ///
     /// # Errors
     /// [`Full`].
@@ -72,8 +75,9 @@ impl PausedStreams {
         self.0.borrow_mut().insert(id, entry)
     }
 
-    /// Counts what has come of a stream's body, `bytes` altogether; `true` when others were evicted for it. Once the body has
-    /// `ended` the stream is not evicted, also if it was about to be. A stream that is not here is left alone.
+    /// Counts what has come of a stream's body, `bytes` altogether; `true` when others were evicted
+    /// for it. Once the body has `ended` the stream is not evicted, also if it was about to be. A
+    /// stream that is not here is left alone.
     ///
     /// # Errors
     /// [`Full`]: the stream is taken out.
@@ -192,7 +196,8 @@ impl Paused {
 }
 
 impl Entry {
-    /// What Envoy and the filter hold: headers and body once each in Envoy, and again here what a handler reads of them.
+    /// What Envoy and the filter hold: headers and body once each in Envoy, and again here what a
+    /// handler reads of them.
     fn held(&self, body_bytes: usize) -> usize {
         let kept = self.body.as_ref().map_or(0, |body| body_bytes.min(body.admission.body_bytes));
         let headers = self.header_bytes.saturating_mul(2);
@@ -200,16 +205,16 @@ impl Entry {
     }
 }
 
-/// What a paused stream holds apart from its headers and body, in bytes, nearly all of it in Envoy: 20,000 streams of short
-/// headers took 298 MiB.
+/// What a paused stream holds apart from its headers and body, in bytes, nearly all of it in Envoy:
+/// 20,000 streams of short headers took 298 MiB.
 const STREAM_BYTES: usize = 16 * 1024;
-/// What the paused streams may hold, in bytes, before those that wait for their body are evicted: some 680 of them with
-/// headers of 1 KiB.
+/// What the paused streams may hold, in bytes, before those that wait for their body are evicted:
+/// some 680 of them with headers of 1 KiB.
 const EVICTION_BYTES: usize = 12 * 1024 * 1024;
 /// The most that the paused streams hold, in bytes.
 const MAX_BYTES: usize = 32 * 1024 * 1024;
-/// What of it is only for streams that are the only ones of their connection to wait for a body, and for those that wait
-/// for no body, in bytes.
+/// What of it is only for streams that are the only ones of their connection to wait for a body,
+/// and for those that wait for no body, in bytes.
 const RESERVED_BYTES: usize = 12 * 1024 * 1024;
 
 #[cfg(test)]

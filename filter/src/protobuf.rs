@@ -1,5 +1,5 @@
-//! The little of protocol buffers that Envoy's `sign` and `verify_signature` speak: flat messages of length-delimited
-//! fields and one boolean.
+//! The little of protocol buffers that Envoy's `sign` and `verify_signature` speak: flat messages
+//! of length-delimited fields and one boolean.
 
 /// Encodes length-delimited fields.
 pub(crate) fn encode(fields: &[(u8, &[u8])]) -> Vec<u8> {

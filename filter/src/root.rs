@@ -1,8 +1,9 @@
-//! The root context of one worker: its configuration, and the work that belongs to no single request.
+//! The root context of one worker: its configuration, and the work that belongs to no single
+//! request.
 //!
-//! A refresh of upstream tokens runs here: a client that hangs up must not be able to lose a rotated refresh token.
-//! Root tasks are polled only in the root's own callbacks; a waiting stream is settled from there, which is allowed
-//! because settling dispatches nothing.
+//! A refresh of upstream tokens runs here: a client that hangs up must not be able to lose a
+//! rotated refresh token. Root tasks are polled only in the root's own callbacks; a waiting stream
+//! is settled from there, which is allowed because settling dispatches nothing.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -96,11 +97,11 @@ impl Root {
         worker.mailbox.tell_others(Message::Refreshed(session), host::now());
     }
 
-    /// Settles paused streams that are decided or evicted; once in a callback. Each has to be the host's current context
-    /// while it is changed.
+    /// Settles paused streams that are decided or evicted; once in a callback. Each has to be the
+    /// host's current context while it is changed.
     ///
-    /// The host sends the answers after the callback, each from within the one before, so many at once would exhaust
-    /// the stack: what is left over gets a callback of its own.
+    /// The host sends the answers after the callback, each from within the one before, so many at
+    /// once would exhaust the stack: what is left over gets a callback of its own.
     fn settle_some(&self, worker: &Worker) {
         let decided = worker.waiting.take_decided(MOST_SETTLED);
         let evicted = worker.paused.take_evicted(MOST_SETTLED.saturating_sub(decided.len()));
@@ -304,7 +305,8 @@ impl Drop for Root {
 
 /// Puts a configuration in service, or says everything that is wrong with it.
 ///
-/// This runs on the main thread first, in VMs that never serve too, so it changes nothing but shared data that is absent.
+/// This runs on the main thread first, in VMs that never serve too, so it changes nothing but
+/// shared data that is absent.
 fn configure(document: &[u8], root: u32) -> Result<Worker, Vec<String>> {
     let compiled = Config::compile(document, &host::variable)
         .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>())?;

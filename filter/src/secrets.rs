@@ -1,8 +1,9 @@
 //! The secrets that come from the bridge: who asks for them when, and what becomes of the answers.
 //!
-//! Nothing is asked while the configuration is loaded: that runs in VMs that never serve, too. Every other VM asks on its
-//! ticks until it has the secrets once. From then on the root of each VM that serves requests waits for changes. A VM that
-//! has served none, as the main thread's, lets the secrets grow old, and asks anew as part of its first request.
+//! Nothing is asked while the configuration is loaded: that runs in VMs that never serve, too.
+//! Every other VM asks on its ticks until it has the secrets once. From then on the root of each VM
+//! that serves requests waits for changes. A VM that has served none, as the main thread's, lets
+//! the secrets grow old, and asks anew as part of its first request.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -80,7 +81,8 @@ impl InService {
         behind && self.watch.as_ref().is_some_and(|watch| watch.is_due(host::now_ms()))
     }
 
-    /// Whether the root of a VM is to ask for the secrets; `serves` when the VM has served requests.
+    /// Whether the root of a VM is to ask for the secrets; `serves` when the VM has served
+    /// requests.
     pub(crate) fn is_to_follow(&self, serves: bool, now_ms: u64) -> bool {
         let wanted = serves || self.service.borrow().is_none();
         wanted && self.watch.as_ref().is_some_and(|watch| watch.is_due(now_ms))

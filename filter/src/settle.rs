@@ -37,7 +37,8 @@ impl Effect {
 pub(crate) struct Fate {
     /// What became of it; `None` as long as nothing is decided and the request must not go on.
     pub(crate) effect: Cell<Option<Effect>>,
-    /// Whether the request came with a `Proxy-Authorization`: taking out what is not there costs as much.
+    /// Whether the request came with a `Proxy-Authorization`: taking out what is not there costs as
+    /// much.
     pub(crate) has_proxy_authorization: bool,
 }
 
@@ -50,13 +51,15 @@ impl Fate {
     }
 }
 
-/// Applies a decision to the stream that the host is in, which must be in its headers callback or paused. The caller
-/// returns the action, or resumes the request where it is not in one of the request's callbacks.
+/// Applies a decision to the stream that the host is in, which must be in its headers callback or
+/// paused. The caller returns the action, or resumes the request where it is not in one of the
+/// request's callbacks.
 pub(crate) fn settle(settled: &Settled, counters: &Counters, has_proxy_authorization: bool) -> Effect {
     match settled {
         Settled::Forward(forward) => {
             let protected = !matches!(forward.credentials, Credentials::Untouched);
-            // The headers must be final before the request goes on: afterwards the host has no map to change.
+            // The headers must be final before the request goes on: afterwards the host has no map
+            // to change.
             if edit(forward, protected && has_proxy_authorization).is_err() {
                 // Where the client's token cannot be taken out, nothing goes on.
                 let audit = Audit::new(Decision::Fail, "headers_not_changed");
@@ -103,8 +106,8 @@ fn count(audit: &Audit, counters: &Counters) {
     counters.count(audit.decision.as_str(), audit.reason);
 }
 
-/// The audit trail's name in filter state, where access logs and other filters find it below `wasm.`: one value, since
-/// every value that is set costs.
+/// The audit trail's name in filter state, where access logs and other filters find it below
+/// `wasm.`: one value, since every value that is set costs.
 const AUDIT: &str = "portcullis";
 const AUTHORIZATION: &str = "authorization";
 const PROXY_AUTHORIZATION: &str = "proxy-authorization";

@@ -1,8 +1,8 @@
 //! The memory store's cells in Envoy's shared data, which all workers of this Envoy see.
 //!
-//! The host cannot create a key only where there is none: writing with version 0 overwrites. So every cell is created
-//! while the configuration is loaded, which happens on the main thread before any worker has seen it, and a write
-//! always names a version.
+//! The host cannot create a key only where there is none: writing with version 0 overwrites. So
+//! every cell is created while the configuration is loaded, which happens on the main thread before
+//! any worker has seen it, and a write always names a version.
 
 use portcullis_gateway::memory_store::{CellError, Cells, cell_count};
 use portcullis_gateway::ports::Clock;
@@ -53,7 +53,8 @@ fn key(cell: u32) -> [u8; 20] {
     numbered(*b"portcullis/cell/####", cell)
 }
 
-/// A key with a number for its last four bytes. Keys are bytes, and a cell's is made for each look at it.
+/// A key with a number for its last four bytes. Keys are bytes, and a cell's is made for each look
+/// at it.
 fn numbered<const N: usize>(mut key: [u8; N], number: u32) -> [u8; N] {
     if let Some(end) = key.last_chunk_mut() {
         *end = number.to_be_bytes();

@@ -1,6 +1,7 @@
-//! The store's contract, run inside Envoy on its shared data: `POST /_store-suite/<case>/<phase>?salt=<number>` answers
-//! `{"failure": null}` or what the store did; `add-up`, `sum` and `contend` are the parts of the races. Only in builds
-//! with the feature `store-suite`.
+//! The store's contract, run inside Envoy on its shared data: `POST
+//! /_store-suite/<case>/<phase>?salt=<number>` answers `{"failure": null}` or what the store did;
+//! `add-up`, `sum` and `contend` are the parts of the races. Only in builds with the feature
+//! `store-suite`.
 
 use std::future::Future;
 use std::pin::pin;
@@ -14,8 +15,9 @@ use serde_json::{Value, json};
 use crate::host;
 use crate::task_store::WorkerStore;
 
-/// The answer to a request for the suite; `None` for any other request, and where the store is not the memory: the suite
-/// polls a verb to its end at once, and the bridge's verbs wait for an answer.
+/// The answer to a request for the suite; `None` for any other request, and where the store is not
+/// the memory: the suite polls a verb to its end at once, and the bridge's verbs wait for an
+/// answer.
 pub(crate) fn answer(store: &WorkerStore, target: &[u8]) -> Option<Response> {
     let WorkerStore::Memory(store) = store else { return None };
     let store: &MemoryStore<_, _> = store;
@@ -43,8 +45,8 @@ fn cases() -> Value {
     json!({ "cases": cases, "pause_seconds": PAUSE_SECONDS, "now": host::now() })
 }
 
-/// Polls a future to its end. The memory store never waits; the suite only lets others on, and here those run by
-/// themselves.
+/// Polls a future to its end. The memory store never waits; the suite only lets others on, and here
+/// those run by themselves.
 fn to_end<T>(future: impl Future<Output = T>) -> T {
     let mut future = pin!(future);
     loop {

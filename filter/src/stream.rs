@@ -60,7 +60,8 @@ pub(crate) fn begin(worker: &Rc<Worker>, id: u32, count: usize, end: bool) -> Be
     }
 }
 
-/// What is known without asking anybody: a request that is none of ours, and one with a token seen before.
+/// What is known without asking anybody: a request that is none of ours, and one with a token seen
+/// before.
 fn at_once(worker: &Worker, seen: &Seen<'_>) -> Option<Forward> {
     let service = worker.in_service.now();
     let cookie = seen.cookie.as_deref();
@@ -108,8 +109,8 @@ impl Stream {
         Self { id, worker, task: None, fate, body_bytes: 0, has_origin: seen.has_origin }
     }
 
-    /// Takes the stream in among those that are paused, before anything of it is kept and before its handler asks anybody
-    /// for anything; returns how many bytes of its body the handler reads.
+    /// Takes the stream in among those that are paused, before anything of it is kept and before
+    /// its handler asks anybody for anything; returns how many bytes of its body the handler reads.
     ///
     /// # Errors
     /// What it is refused with: its headers are too large, or there is no room.
@@ -194,7 +195,8 @@ impl Stream {
         Action::Pause
     }
 
-    /// Takes what is new of a body of which `size` bytes have come. While a request is paused the host has all of them.
+    /// Takes what is new of a body of which `size` bytes have come. While a request is paused the
+    /// host has all of them.
     fn take_body(&mut self, size: usize, end: bool) -> Action {
         if let Some(effect) = self.fate.effect.get() {
             return effect.action();
@@ -235,7 +237,8 @@ impl abi::Stream for Stream {
 
     fn on_response_headers(&mut self) {
         match self.fate.effect.get() {
-            // Envoy answered by itself, say that the body was too large: there is nothing left to decide.
+            // Envoy answered by itself, say that the body was too large: there is nothing left to
+            // decide.
             None => self.abandon(),
             Some(effect) if is_for_a_page(effect, self.has_origin) => open_to_pages(),
             Some(_) => {}
@@ -273,8 +276,9 @@ async fn decide(worker: Rc<Worker>, request: Request, inbox: Inbox) -> Verdict {
     }
 }
 
-/// Lets pages of any origin read a protected resource's answer, unless the resource has its own rule. A page has to hold
-/// a token to get one, and no cookie counts (the Fetch standard's credentials mode stays closed).
+/// Lets pages of any origin read a protected resource's answer, unless the resource has its own
+/// rule. A page has to hold a token to get one, and no cookie counts (the Fetch standard's
+/// credentials mode stays closed).
 fn open_to_pages() {
     if host::response_header(ALLOW_ORIGIN).is_none() {
         host::add_response_header(ALLOW_ORIGIN, "*");

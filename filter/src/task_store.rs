@@ -1,7 +1,7 @@
 //! The store of one task: the workers' shared memory, or the bridge.
 //!
-//! An enum rather than a type parameter: every handler would otherwise be compiled twice, into every worker. The fast
-//! path asks no store.
+//! An enum rather than a type parameter: every handler would otherwise be compiled twice, into
+//! every worker. The fast path asks no store.
 
 use std::rc::Rc;
 

@@ -1,5 +1,5 @@
-//! What a root context and all its streams share. It hangs from the root context, never from a static: two generations
-//! of a configuration can live in one VM.
+//! What a root context and all its streams share. It hangs from the root context, never from a
+//! static: two generations of a configuration can live in one VM.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -26,8 +26,8 @@ pub(crate) struct Worker {
     pub(crate) paused: PausedStreams,
 }
 
-/// The paused streams that wait for a root task, and those of them that are decided and wait for their turn to be settled;
-/// both by the stream's context.
+/// The paused streams that wait for a root task, and those of them that are decided and wait for
+/// their turn to be settled; both by the stream's context.
 #[derive(Default)]
 pub(crate) struct Waiting {
     undecided: RefCell<BTreeMap<u32, Waiter>>,
@@ -40,7 +40,8 @@ pub(crate) struct Waiter {
     pub(crate) stream: u32,
     /// What it waits for.
     pub(crate) awaited: Awaited,
-    /// Turns the outcome into its decision. For the provider's documents there is none, and any is ignored.
+    /// Turns the outcome into its decision. For the provider's documents there is none, and any is
+    /// ignored.
     pub(crate) decide: Box<dyn FnOnce(&RefreshOutcome) -> Settled>,
     /// When it is decided without an outcome, in Unix seconds.
     pub(crate) deadline: u64,

@@ -1,8 +1,8 @@
--- add_member: adds to a set, which then lives at least as long as asked.
--- One script, because the bound on the set's size and the life of the set are read before they are written: of two
--- callers at once the shorter life could win, or both could take the last place.
--- KEYS set, memory. ARGV memory life in ms, member, life in ms ('0' for ever), most members.
--- Answers '1' when the member is new, '0' when it was there, 'full' when there is no place.
+-- add_member: adds to a set, which then lives at least as long as asked. One script, because the
+-- bound on the set's size and the life of the set are read before they are written: of two callers
+-- at once the shorter life could win, or both could take the last place. KEYS set, memory. ARGV
+-- memory life in ms, member, life in ms ('0' for ever), most members. Answers '1' when the member
+-- is new, '0' when it was there, 'full' when there is no place.
 local seen = redis.call('GET', KEYS[2])
 if seen then
   redis.call('SET', KEYS[2], seen, 'PX', ARGV[1])

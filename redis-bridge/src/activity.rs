@@ -1,4 +1,5 @@
-//! A connection that asks for nothing is closed: whoever sends slowly, or not at all, must not hold a place.
+//! A connection that asks for nothing is closed: whoever sends slowly, or not at all, must not hold
+//! a place.
 
 use std::fmt::Display;
 use std::pin::pin;
@@ -13,7 +14,8 @@ pub(crate) struct Activity(Mutex<State>);
 
 #[derive(Debug)]
 struct State {
-    /// Requests whose head has come and whose answer is not made yet; they have their own deadlines.
+    /// Requests whose head has come and whose answer is not made yet; they have their own
+    /// deadlines.
     under_way: usize,
     /// When there was one last.
     since: Instant,

@@ -1,7 +1,8 @@
 //! The operator's commands: `redis-bridge admin …`.
 //!
-//! They reach Redis themselves, as a user of their own, and are the one part of this crate that may know what is in a
-//! record: with the gateway's secrets they open one, by the gateway's own rule. Serving uses nothing of this.
+//! They reach Redis themselves, as a user of their own, and are the one part of this crate that may
+//! know what is in a record: with the gateway's secrets they open one, by the gateway's own rule.
+//! Serving uses nothing of this.
 
 mod backup;
 mod backup_file;

@@ -75,7 +75,8 @@ impl Grant {
         self.callers.iter().filter_map(|caller| rights.get(caller)).any(enough)
     }
 
-    /// Only those who were let in come here, so that there are no more of them than the configuration names.
+    /// Only those who were let in come here, so that there are no more of them than the
+    /// configuration names.
     fn tell(&self, asked: &str) {
         let Some(caller) = self.callers.first() else { return };
         let is_new = self.rights.told.lock().unwrap_or_else(PoisonError::into_inner).insert(caller.clone());

@@ -1,7 +1,8 @@
 //! A Redis cluster: which server has which slot, learned from the servers' own redirections.
 //!
-//! The commands that list a cluster's servers are not granted. Every server knows the owner of every slot though, and
-//! answers a command for another's slot with MOVED and the owner's address: so any known one is asked first.
+//! The commands that list a cluster's servers are not granted. Every server knows the owner of
+//! every slot though, and answers a command for another's slot with MOVED and the owner's address:
+//! so any known one is asked first.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
@@ -70,8 +71,8 @@ impl Cluster {
         cluster
     }
 
-    /// Where to send a command on names of this slot: to the owner where that is known and can be used, to any usable
-    /// server otherwise, which will name the owner.
+    /// Where to send a command on names of this slot: to the owner where that is known and can be
+    /// used, to any usable server otherwise, which will name the owner.
     pub(crate) fn route(&self, slot: u16) -> Result<Route, Fault> {
         let mut map = self.map();
         let owner = map.owners.get(&slot).filter(|owner| owner.sure).map(|owner| owner.endpoint.clone());
@@ -103,7 +104,8 @@ impl Cluster {
         Ok(())
     }
 
-    /// Takes note of what a server could not do: where it may be the owner no more, the others are asked next.
+    /// Takes note of what a server could not do: where it may be the owner no more, the others are
+    /// asked next.
     pub(crate) fn failed(&self, route: &Route, fault: Fault) {
         if fault.asks_for_the_master() || fault == Fault::ClusterDown || fault == Fault::Retired {
             let mut map = self.map();
@@ -198,7 +200,8 @@ mod tests {
 
     #[test]
     fn a_tag_has_the_slot_that_the_servers_compute() {
-        // The check value of CRC-16/XMODEM is 0x31c3; the others were asked of a server (CLUSTER KEYSLOT).
+        // The check value of CRC-16/XMODEM is 0x31c3; the others were asked of a server (CLUSTER
+        // KEYSLOT).
         assert_eq!(slot("123456789"), 0x31c3);
         assert_eq!(slot(""), 0);
         for (tag, known) in [("a:c", 6_848), ("a:d", 10_791)] {

@@ -161,14 +161,17 @@ pub struct Limits {
     pub deadline: Duration,
     /// The longest the operations under way are waited for at the end.
     pub drain: Duration,
-    /// The longest a connection may be without a request: also the longest that a request's head may take.
+    /// The longest a connection may be without a request: also the longest that a request's head
+    /// may take.
     pub idle: Duration,
 }
 
-/// One fault of a configuration. It repeats nothing of what is written there, which may be a secret in a wrong place.
+/// One fault of a configuration. It repeats nothing of what is written there, which may be a secret
+/// in a wrong place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// Where, as a path of field names that the configuration has; a place in the file where there is no such path.
+    /// Where, as a path of field names that the configuration has; a place in the file where there
+    /// is no such path.
     pub path: String,
     /// What is expected there.
     pub what: String,
@@ -181,8 +184,8 @@ impl fmt::Display for Problem {
 }
 
 impl Config {
-    /// Reads a configuration: the text of the file, and the environment with overrides and secrets. Files named in it
-    /// (certificates) are read too.
+    /// Reads a configuration: the text of the file, and the environment with overrides and secrets.
+    /// Files named in it (certificates) are read too.
     ///
     /// # Errors
     /// Every [`Problem`] found.
@@ -282,7 +285,8 @@ impl Reader<'_> {
         let user = self.user(&raw.acl_user_config, "redis.aclUserConfig");
         let sentinel_user = self.user(&raw.sentinel_acl_user_config, "redis.sentinelAclUserConfig");
         let tls = raw.tls.and_then(|tls| self.tls(&tls, "redis.tls"));
-        // Absent means the same as for the master: nobody who turned TLS on wants to ask the sentinels in plaintext.
+        // Absent means the same as for the master: nobody who turned TLS on wants to ask the
+        // sentinels in plaintext.
         let sentinel_tls = match raw.sentinel_tls {
             Some(own) => self.tls(&own, "redis.sentinelTls"),
             None => tls.clone(),

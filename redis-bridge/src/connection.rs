@@ -1,9 +1,10 @@
 //! A connection that carries work, judged by its own answers.
 //!
-//! A firewall can forget an idle connection without closing it, and a load balancer can lead two connections to two
-//! servers, so the answers on one connection say nothing about another. Each one is asked every second whether its server
-//! is the master. One that stays silent twice in a row, or whose server is not the master, is closed: the operations on
-//! it end, and are tried once more on a new connection ([`crate::master::Undone::Closed`]).
+//! A firewall can forget an idle connection without closing it, and a load balancer can lead two
+//! connections to two servers, so the answers on one connection say nothing about another. Each one
+//! is asked every second whether its server is the master. One that stays silent twice in a row, or
+//! whose server is not the master, is closed: the operations on it end, and are tried once more on
+//! a new connection ([`crate::master::Undone::Closed`]).
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -65,8 +66,8 @@ struct State {
 }
 
 impl Server {
-    /// Connects, signs in, and makes sure that this connection leads to a master; once more where it is closed
-    /// meanwhile.
+    /// Connects, signs in, and makes sure that this connection leads to a master; once more where
+    /// it is closed meanwhile.
     ///
     /// # Errors
     /// [`Fault::NotMaster`] for a replica, or why there is no connection.
@@ -96,7 +97,8 @@ impl Server {
 }
 
 impl Connection {
-    /// Runs one command. Ends at once with a connection error when the connection is closed meanwhile.
+    /// Runs one command. Ends at once with a connection error when the connection is closed
+    /// meanwhile.
     pub(crate) async fn query<T: FromRedisValue>(&mut self, command: &Cmd) -> RedisResult<T> {
         // From here on, so that a close before the first look is not missed.
         let mut ended = pin!(self.state.ended.notified());
@@ -119,8 +121,8 @@ impl Connection {
         answer
     }
 
-    /// Asks what its server is, a second time if there is no answer within 400 ms, and closes the connection
-    /// where that does not come either, or is not "master".
+    /// Asks what its server is, a second time if there is no answer within 400 ms, and closes the
+    /// connection where that does not come either, or is not "master".
     pub(crate) async fn ask(&self) {
         let mut link = self.link.clone();
         for _ in 0..SILENT {
@@ -132,7 +134,8 @@ impl Connection {
                 Ok(Ok(_)) => return self.state.close(Loss::Replica),
                 Ok(Err(Fault::Unreachable)) => return self.state.close(Loss::Closed),
                 Err(_) | Ok(Err(Fault::TimedOut)) => self.state.stayed_silent(),
-                // It answers, and will not say what it is: the questions about the server judge that.
+                // It answers, and will not say what it is: the questions about the server judge
+                // that.
                 Ok(Err(_)) => return self.state.answered(),
             }
         }
@@ -201,7 +204,8 @@ fn closed() -> RedisError {
     std::io::Error::from(std::io::ErrorKind::BrokenPipe).into()
 }
 
-/// An operation that waits for its answer. Dropped without one, it was given up: by its deadline, or by its caller.
+/// An operation that waits for its answer. Dropped without one, it was given up: by its deadline,
+/// or by its caller.
 struct Waiting<'a> {
     state: &'a State,
     since: Instant,

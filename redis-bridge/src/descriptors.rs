@@ -1,8 +1,10 @@
-//! The process's limit of open files: many callers at once would meet it long before the bridge's own limit.
+//! The process's limit of open files: many callers at once would meet it long before the bridge's
+//! own limit.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Raises the limit as far as the system allows, and says so where that is still too little for so many connections.
+/// Raises the limit as far as the system allows, and says so where that is still too little for so
+/// many connections.
 pub(crate) fn allow(connections: usize) {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };

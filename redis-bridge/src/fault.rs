@@ -41,7 +41,8 @@ pub(crate) enum Fault {
     WrongPassword,
     /// It has as many clients as it takes.
     TooManyClients,
-    /// MOVED, by a server that is used as if it were alone, or again and again: the slot is elsewhere.
+    /// MOVED, by a server that is used as if it were alone, or again and again: the slot is
+    /// elsewhere.
     Moved,
     /// ASK, TRYAGAIN: the slot is on its way to another server.
     Moving,
@@ -92,7 +93,8 @@ impl Fault {
         }
     }
 
-    /// Whether the master must be looked for anew at once: it moved, or this connection is of no more use.
+    /// Whether the master must be looked for anew at once: it moved, or this connection is of no
+    /// more use.
     pub(crate) fn asks_for_the_master(self) -> bool {
         match self {
             Self::Unreachable | Self::TimedOut | Self::ReadOnly | Self::NotMaster | Self::MasterDown => true,
@@ -120,8 +122,8 @@ impl Fault {
         matches!(self, Self::ReadOnly | Self::NotMaster | Self::MasterDown)
     }
 
-    /// What the caller is told. Everything that is no word about the record is "unavailable": a caller must never take
-    /// trouble with the store for an absent record.
+    /// What the caller is told. Everything that is no word about the record is "unavailable": a
+    /// caller must never take trouble with the store for an absent record.
     pub(crate) fn refusal(self) -> RefusalCause {
         match self {
             Self::OutOfMemory => RefusalCause::Full,

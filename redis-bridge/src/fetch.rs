@@ -1,8 +1,10 @@
-//! Documents from addresses that strangers name, fetched so that nobody gets us to speak to what only we can reach
-//! (draft-ietf-oauth-client-id-metadata-document, on server-side request forgery).
+//! Documents from addresses that strangers name, fetched so that nobody gets us to speak to what
+//! only we can reach (draft-ietf-oauth-client-id-metadata-document, on server-side request
+//! forgery).
 //!
-//! Every address that the host's name stands for must be a public one, and exactly such a checked address is connected
-//! to: a name that is given another meaning between the look and the leap changes nothing.
+//! Every address that the host's name stands for must be a public one, and exactly such a checked
+//! address is connected to: a name that is given another meaning between the look and the leap
+//! changes nothing.
 
 mod budget;
 mod exchange;
@@ -79,7 +81,8 @@ impl<R: Resolve> Fetcher<R> {
             return Err(FetchFailure::Budget);
         }
         let fetched = timeout(WHOLE, self.fetch_in_any_time(target)).await.unwrap_or(Err(FetchFailure::TimedOut));
-        // As often as the budget allows. The path stays out: it may hold what is meant for the client only.
+        // As often as the budget allows. The path stays out: it may hold what is meant for the
+        // client only.
         match &fetched {
             Ok(_) => tracing::info!(host = target.host(), "a document was fetched"),
             Err(failure) => tracing::info!(host = target.host(), ?failure, "a document could not be fetched"),

@@ -1,10 +1,11 @@
 //! How many replicas must have a durable write.
 //!
-//! One is not enough. When a replica is promoted while its master lives (`SENTINEL FAILOVER`, or a master that the
-//! sentinels lost and we did not), the sentinels say so only a second or more later. Until then the former master goes on
-//! with the replicas that are left, and one of them would confirm writes that are thrown away with it. So a write waits
-//! for every replica that there was. One that has been missed for longer than the sentinels take to name its successor
-//! as master is really gone, and then the others will do.
+//! One is not enough. When a replica is promoted while its master lives (`SENTINEL FAILOVER`, or a
+//! master that the sentinels lost and we did not), the sentinels say so only a second or more
+//! later. Until then the former master goes on with the replicas that are left, and one of them
+//! would confirm writes that are thrown away with it. So a write waits for every replica that there
+//! was. One that has been missed for longer than the sentinels take to name its successor as master
+//! is really gone, and then the others will do.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -48,8 +49,8 @@ impl Followers {
         self.known().connected = count;
     }
 
-    /// What the next durable write asks. Once a second it is tried whether a replica more confirms, so that one that came
-    /// or came back is needed from then on.
+    /// What the next durable write asks. Once a second it is tried whether a replica more confirms,
+    /// so that one that came or came back is needed from then on.
     pub(crate) fn question(&self) -> Question {
         let mut known = self.known();
         if known.connected > known.needed && known.tried.elapsed() >= TRY_EVERY {
@@ -86,8 +87,8 @@ const WAIT: Duration = Duration::from_millis(500);
 /// How long it waits where a replica more than needed is asked for.
 const TRY: Duration = Duration::from_millis(100);
 const TRY_EVERY: Duration = Duration::from_secs(1);
-/// After this a replica is gone and was not promoted. The sentinel that leads a failover looks every second whether the
-/// replica is promoted and then names it; the others follow within two.
+/// After this a replica is gone and was not promoted. The sentinel that leads a failover looks
+/// every second whether the replica is promoted and then names it; the others follow within two.
 const MISSED: Duration = Duration::from_secs(4);
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
-//! The bridge between Portcullis and Redis: a fixed set of verbs over a Unix socket or TLS, each one atomic step in Redis.
+//! The bridge between Portcullis and Redis: a fixed set of verbs over a Unix socket or TLS, each
+//! one atomic step in Redis.
 //!
-//! The filter runs inside Envoy and cannot speak to Redis; this service does. The values that pass through it are sealed.
-//! Where the operator has it so, it also serves the filter secrets from files, and fetches documents for it from addresses
-//! that strangers name.
+//! The filter runs inside Envoy and cannot speak to Redis; this service does. The values that pass
+//! through it are sealed. Where the operator has it so, it also serves the filter secrets from
+//! files, and fetches documents for it from addresses that strangers name.
 //!
 //! Only [`admin`], the operator's commands in the same binary, knows what is in a record.
 

@@ -23,7 +23,8 @@ pub(crate) struct Dialer {
     tls: Option<Tls>,
     dial: Duration,
     answer: Duration,
-    /// The last failure of each server that was logged: the same one a hundred times tells nothing more.
+    /// The last failure of each server that was logged: the same one a hundred times tells nothing
+    /// more.
     told: Arc<Mutex<BTreeMap<Endpoint, String>>>,
 }
 
@@ -62,7 +63,8 @@ impl Dialer {
         self.connect_noticing(endpoint, || ()).await
     }
 
-    /// Connects and signs in. `closed` is called when the server, or something on the way, closes the connection.
+    /// Connects and signs in. `closed` is called when the server, or something on the way, closes
+    /// the connection.
     pub(crate) async fn connect_noticing(
         &self,
         endpoint: &Endpoint,
@@ -79,7 +81,8 @@ impl Dialer {
                 Ok::<_, ()>(())
             });
         let connected = client.get_multiplexed_async_connection_with_config(&config);
-        // Signing in is part of connecting: a server that takes the connection and then says nothing is not reached.
+        // Signing in is part of connecting: a server that takes the connection and then says
+        // nothing is not reached.
         let connected = tokio::time::timeout(self.dial, connected).await.map_err(|_| Fault::TimedOut)?;
         match connected {
             Ok(connection) => {
@@ -136,22 +139,24 @@ impl Dialer {
     }
 }
 
-/// The kernel watches too: it keeps an idle connection known on its way, and gives up one whose other end is gone.
+/// The kernel watches too: it keeps an idle connection known on its way, and gives up one whose
+/// other end is gone.
 fn tcp() -> TcpSettings {
     let keepalive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE_INTERVAL);
     TcpSettings::default().set_keepalive(keepalive).set_user_timeout(UNACKNOWLEDGED)
 }
 
-/// Asks a server what it is. HELLO is open to every user and names the role in its answer; ROLE and INFO are not granted.
+/// Asks a server what it is. HELLO is open to every user and names the role in its answer; ROLE and
+/// INFO are not granted.
 pub(crate) async fn is_master(connection: &mut MultiplexedConnection) -> Result<bool, Fault> {
     let answer: Value = redis::cmd("HELLO").arg(3).query_async(connection).await.map_err(|error| Fault::of(&error))?;
     let Value::Map(fields) = answer else { return Err(Fault::Unexpected) };
     Ok(fields.iter().any(|(name, value)| text(name) == Some("role") && text(value) == Some("master")))
 }
 
-/// How many replicas of a master have confirmed all that it has written; [`Fault::NotPermitted`] where WAIT is not granted.
-/// So many are given so long for it, and are asked: unasked a replica confirms once a second, and a busy master seems to
-/// have none.
+/// How many replicas of a master have confirmed all that it has written; [`Fault::NotPermitted`]
+/// where WAIT is not granted. So many are given so long for it, and are asked: unasked a replica
+/// confirms once a second, and a busy master seems to have none.
 pub(crate) async fn replicas(
     connection: &mut MultiplexedConnection,
     sought: u64,

@@ -1,4 +1,5 @@
-//! The two doors: a Unix socket, where the kernel says who comes, and TLS, where a certificate does.
+//! The two doors: a Unix socket, where the kernel says who comes, and TLS, where a certificate
+//! does.
 
 use std::io;
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
@@ -146,7 +147,8 @@ impl Listener {
         match self {
             Self::Unix(door) => {
                 drop(door.listener);
-                // The file is ours alone since it was bound; a failure leaves one that the next start removes.
+                // The file is ours alone since it was bound; a failure leaves one that the next
+                // start removes.
                 let _ = std::fs::remove_file(&door.path);
             }
             Self::Tcp(door) => drop(door),
@@ -189,7 +191,8 @@ impl Handshake {
     }
 }
 
-/// The names that an authority has put into a certificate (RFC 5280 section 4.2.1.6). The subject's common name is none.
+/// The names that an authority has put into a certificate (RFC 5280 section 4.2.1.6). The subject's
+/// common name is none.
 fn names(certificate: &CertificateDer<'_>) -> Vec<String> {
     let Ok(certificate) = EndEntityCert::try_from(certificate) else { return Vec::new() };
     let dns = certificate.valid_dns_names().filter(|name| !is_uri(name)).map(str::to_ascii_lowercase);
@@ -205,7 +208,8 @@ async fn bind(listen: &UnixListen) -> Result<UnixListener, StartError> {
     Ok(listener)
 }
 
-/// A socket that nobody listens on is what a killed bridge leaves; anything else is not ours to remove.
+/// A socket that nobody listens on is what a killed bridge leaves; anything else is not ours to
+/// remove.
 async fn remove_leftover(path: &Path) -> Result<(), StartError> {
     let Ok(found) = std::fs::symlink_metadata(path) else { return Ok(()) };
     if !found.file_type().is_socket() || UnixStream::connect(path).await.is_ok() {

@@ -1,4 +1,5 @@
-//! The connections to one master: one that many commands share, and a few that durable writes have to themselves.
+//! The connections to one master: one that many commands share, and a few that durable writes have
+//! to themselves.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -19,7 +20,8 @@ pub(crate) struct Master {
     /// Where it is, and how it is connected to.
     pub(crate) server: Server,
     shared: Mutex<Connection>,
-    /// Held while the shared connection is replaced, which is tried once for all who wait; the last failure to.
+    /// Held while the shared connection is replaced, which is tried once for all who wait; the last
+    /// failure to.
     replacing: Turns<Option<(Instant, Fault)>>,
     /// WAIT holds up its whole connection, so each durable write has one to itself.
     pool: Pool,
@@ -70,8 +72,8 @@ impl Master {
         }
     }
 
-    /// Ends every command under way: the server is not the master any more, or does not answer. A client that stayed
-    /// would go on writing to a deposed master for as long as it sees no error.
+    /// Ends every command under way: the server is not the master any more, or does not answer. A
+    /// client that stayed would go on writing to a deposed master for as long as it sees no error.
     pub(crate) fn retire(&self) {
         self.retired.send_replace(true);
         self.pool.clear();
@@ -82,12 +84,14 @@ impl Master {
         self.followers.connected(count);
     }
 
-    /// Whether the connection that carries most of the work left its last question or operation without an answer.
+    /// Whether the connection that carries most of the work left its last question or operation
+    /// without an answer.
     pub(crate) fn is_silent(&self) -> bool {
         self.current().is_silent()
     }
 
-    /// Asks on each connection whether it still leads to the master; those that do not say so are closed.
+    /// Asks on each connection whether it still leads to the master; those that do not say so are
+    /// closed.
     pub(crate) async fn ask_connections(&self) {
         let mut connections = self.pool.connections();
         connections.push(self.current());
@@ -166,7 +170,8 @@ impl Master {
         self.unless_retired(async {
             let mut tries = Tries::default();
             loop {
-                // The second time a new one: what closed one connection may have closed the free ones as well.
+                // The second time a new one: what closed one connection may have closed the free
+                // ones as well.
                 let free = if tries.is_second { None } else { self.pool.take() };
                 let connection = match free {
                     Some(connection) => connection,
@@ -197,9 +202,11 @@ impl Master {
                 if self.followers.suffice(count) { Confirmed::Yes } else { Confirmed::No }
             }
             Err(error) => match self.undone(&error) {
-                // Once more: the script remembers its answer, and WAIT then waits for the first try's write as well.
+                // Once more: the script remembers its answer, and WAIT then waits for the first
+                // try's write as well.
                 closed @ Undone::Closed(_) => return Err(closed),
-                // The write is done: whatever went wrong after it is no reason to say that it was not.
+                // The write is done: whatever went wrong after it is no reason to say that it was
+                // not.
                 Undone::Fault(_) | Undone::Moved(_) => Confirmed::No,
             },
         };
@@ -225,7 +232,8 @@ impl Master {
         answer.map_err(|error| self.undone(&error))
     }
 
-    /// The server's own words name keys and commands, never values; they are of use to whoever looks for the cause.
+    /// The server's own words name keys and commands, never values; they are of use to whoever
+    /// looks for the cause.
     fn undone(&self, error: &redis::RedisError) -> Undone {
         let fault = Fault::of(error);
         let address = &self.server.endpoint;
@@ -249,9 +257,10 @@ impl Master {
     }
 }
 
-/// Tries of one operation: what is lost with its connection is tried once more, on a new one. Whether it was done the
-/// first time does not matter: a read changes nothing, and a script finds the answer that it stored, in one step with
-/// what it changed, under the operation's idempotency key.
+/// Tries of one operation: what is lost with its connection is tried once more, on a new one.
+/// Whether it was done the first time does not matter: a read changes nothing, and a script finds
+/// the answer that it stored, in one step with what it changed, under the operation's idempotency
+/// key.
 #[derive(Default)]
 struct Tries {
     is_second: bool,
@@ -265,8 +274,8 @@ impl Tries {
     }
 }
 
-/// Where MOVED sends to: `host:port`, an IPv6 address without brackets, no host for the one that was asked, and a
-/// question mark where the cluster does not know.
+/// Where MOVED sends to: `host:port`, an IPv6 address without brackets, no host for the one that
+/// was asked, and a question mark where the cluster does not know.
 fn redirection(address: &str, asked: &Endpoint) -> Option<Endpoint> {
     let (host, port) = address.rsplit_once(':')?;
     let host = match host {

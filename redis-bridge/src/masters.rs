@@ -76,7 +76,8 @@ impl Masters {
         }
     }
 
-    /// Runs a script on names of this slot, and waits for a replica where that is asked for and can be.
+    /// Runs a script on names of this slot, and waits for a replica where that is asked for and can
+    /// be.
     pub(crate) async fn change(
         &self,
         slot: impl FnOnce() -> u16,
@@ -101,7 +102,8 @@ impl Masters {
         }
     }
 
-    /// What came of one try; `None` where another server has to be tried, because this one did nothing.
+    /// What came of one try; `None` where another server has to be tried, because this one did
+    /// nothing.
     async fn outcome<T>(&self, way: &mut Way<'_>, done: Result<T, Undone>) -> Option<Result<T, Fault>> {
         let moved_to = match done {
             Ok(done) => return Some(Ok(done)),
@@ -200,7 +202,8 @@ impl Node {
 
     /// Waits until it was looked for once.
     pub(crate) async fn looked(&self) {
-        // The copy has seen nothing but what the seeker began with; only a seeker that has ended is an error.
+        // The copy has seen nothing but what the seeker began with; only a seeker that has ended is
+        // an error.
         let _ = self.standing.clone().wait_for(|standing| standing.looked).await;
     }
 

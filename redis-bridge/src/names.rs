@@ -1,7 +1,8 @@
 //! The names under which records are stored: `<prefix>{<namespace>:<name>}:<kind>:<hex>`.
 //!
-//! The braces are a hash tag: everything of one gateway has one slot, so a script may touch two names in a cluster too.
-//! Every part is of a type that cannot hold a colon, a brace or a pattern, so no caller can name anything else.
+//! The braces are a hash tag: everything of one gateway has one slot, so a script may touch two
+//! names in a cluster too. Every part is of a type that cannot hold a colon, a brace or a pattern,
+//! so no caller can name anything else.
 
 use portcullis_storage_api::wire::{IdempotencyKey, Space, hex};
 use portcullis_storage_api::{Key, Kind};
@@ -51,13 +52,15 @@ impl Names {
         self.record(space, key) + ":members"
     }
 
-    /// The memory of one mutation's answer. It holds the verb and the record too: an idempotency key used twice for two
-    /// things is two keys, and one caller's key never answers for another record.
+    /// The memory of one mutation's answer. It holds the verb and the record too: an idempotency
+    /// key used twice for two things is two keys, and one caller's key never answers for another
+    /// record.
     pub(crate) fn memory(&self, space: &Space, key: &Key, script: Script, idempotency: IdempotencyKey) -> String {
         [&self.record(space, key), ":", script.name(), ":", &hex(&idempotency.0)].concat()
     }
 
-    /// What matches all names of a space, or those of one kind. Only its last letter means more than itself.
+    /// What matches all names of a space, or those of one kind. Only its last letter means more
+    /// than itself.
     pub(crate) fn pattern(&self, space: &Space, kind: Option<Kind>) -> String {
         let kind = kind.map(|kind| format!("{}:", kind.name())).unwrap_or_default();
         format!("{}{kind}*", self.of_space(space))

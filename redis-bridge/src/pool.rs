@@ -14,7 +14,8 @@ struct Member {
     is_free: bool,
 }
 
-/// A connection in use. Dropped before it is given back, it was left in the middle of something, and is closed.
+/// A connection in use. Dropped before it is given back, it was left in the middle of something,
+/// and is closed.
 pub(crate) struct Lease<'a> {
     pool: &'a Pool,
     connection: Connection,

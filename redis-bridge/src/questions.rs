@@ -70,8 +70,8 @@ impl Questions {
         Ok(())
     }
 
-    /// Asks the server whether it is the master, and how many replicas have confirmed once `sought` have, or after
-    /// `patience`.
+    /// Asks the server whether it is the master, and how many replicas have confirmed once `sought`
+    /// have, or after `patience`.
     ///
     /// # Errors
     /// [`Fault::NotMaster`] for a replica where that will not do, or why there is no answer.
@@ -82,13 +82,14 @@ impl Questions {
         self.noted(said)
     }
 
-    /// Asks the server that was asked last. A connection that is closed or silent says nothing about the server, so new
-    /// ones are tried; all within the time that an answer may take.
+    /// Asks the server that was asked last. A connection that is closed or silent says nothing
+    /// about the server, so new ones are tried; all within the time that an answer may take.
     ///
     /// # Errors
     /// As for [`Self::ask`].
     pub(crate) async fn ask_again(&mut self, endpoint: &Endpoint) -> Result<Said, Fault> {
-        // Only those that happen to be in step: one that has just come back and goes again would hold up every write.
+        // Only those that happen to be in step: one that has just come back and goes again would
+        // hold up every write.
         let wait = self.wait(0, Duration::ZERO);
         let tries = async {
             let mut last = Fault::TimedOut;

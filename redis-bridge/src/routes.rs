@@ -38,7 +38,8 @@ pub(crate) struct Bridge {
     turns: Semaphore,
     /// Operations that may wait for their turn.
     queue: Semaphore,
-    /// Waits for a change: they are long and cost little, so they do not take the operations' turns.
+    /// Waits for a change: they are long and cost little, so they do not take the operations'
+    /// turns.
     watchers: Semaphore,
     services: Services,
     metrics: Arc<Metrics>,
@@ -130,7 +131,8 @@ impl Bridge {
         }
     }
 
-    /// Waits for a turn, briefly: who would wait longer is better told at once, while a retry can still help.
+    /// Waits for a turn, briefly: who would wait longer is better told at once, while a retry can
+    /// still help.
     async fn turn(&self) -> Result<SemaphorePermit<'_>, RefusalCause> {
         if let Ok(turn) = self.turns.try_acquire() {
             return Ok(turn);
@@ -166,7 +168,8 @@ impl Bridge {
     }
 }
 
-/// Answers what needs no right: how the bridge is. `/healthz` says that it runs, `/readyz` whether it can serve.
+/// Answers what needs no right: how the bridge is. `/healthz` says that it runs, `/readyz` whether
+/// it can serve.
 pub(crate) fn observe(bridge: &Bridge, method: &Method, path: &str) -> Response<Full<Bytes>> {
     if method != Method::GET {
         return refusal(RefusalCause::UnknownVerb);

@@ -1,5 +1,5 @@
-//! The secrets: named files of one folder, read when they are asked for, and asked for again while a caller waits for a
-//! change.
+//! The secrets: named files of one folder, read when they are asked for, and asked for again while
+//! a caller waits for a change.
 
 mod folder;
 
@@ -66,7 +66,8 @@ impl SecretFiles {
         }
     }
 
-    /// Lets nobody wait any longer: the bridge is about to end, and a caller that waits would hold it up.
+    /// Lets nobody wait any longer: the bridge is about to end, and a caller that waits would hold
+    /// it up.
     pub(crate) fn end_waiting(&self) {
         self.ended.send_replace(true);
     }
@@ -139,7 +140,8 @@ impl SecretFiles {
     }
 }
 
-/// Lengths before names and contents: nothing can move from one into the next and leave the digest as it was.
+/// Lengths before names and contents: nothing can move from one into the next and leave the digest
+/// as it was.
 fn revision(contents: &[Content]) -> Revision {
     let mut digest = Sha256::new();
     for content in contents {

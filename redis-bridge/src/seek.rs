@@ -54,7 +54,8 @@ pub(crate) enum Waiting {
     Replica,
     /// The master alone, for this reason.
     Master(String),
-    /// Nothing is served, for this reason: the configuration asks for replicas and there can be none.
+    /// Nothing is served, for this reason: the configuration asks for replicas and there can be
+    /// none.
     Refused(String),
 }
 
@@ -80,7 +81,8 @@ pub(crate) struct Seeker {
     is_replica: bool,
     /// The replicas that were in step with the master that was asked last.
     replicas: u64,
-    /// Those of the last master that was found. A connection that broke must not make a missed replica forgotten.
+    /// Those of the last master that was found. A connection that broke must not make a missed
+    /// replica forgotten.
     followers: Option<(Endpoint, Arc<Followers>)>,
 }
 
@@ -141,7 +143,8 @@ impl Seeker {
         self.standing.subscribe()
     }
 
-    /// Looks every second, and at once when something went wrong or a sentinel speaks up; never ends.
+    /// Looks every second, and at once when something went wrong or a sentinel speaks up; never
+    /// ends.
     pub(crate) async fn run(mut self) {
         let listeners = self.listen_to_sentinels();
         let mut listeners = std::pin::pin!(listeners);
@@ -149,7 +152,8 @@ impl Seeker {
         loop {
             tokio::select! {
                 () = self.look() => {}
-                // A server that takes a connection and says nothing is not waited for once another is the master.
+                // A server that takes a connection and says nothing is not waited for once another
+                // is the master.
                 () = announced.notified() => continue,
                 () = &mut listeners => {}
             }
@@ -180,7 +184,8 @@ impl Seeker {
                     }
                 }
             }
-            // The one that was lost may stay silent, and the sentinels must be asked again meanwhile.
+            // The one that was lost may stay silent, and the sentinels must be asked again
+            // meanwhile.
             let lost = matches!(self.place, Place::Sentinel { .. }) && self.last.as_ref() == Some(&endpoint);
             let patience = if lost { QUESTION } else { self.masters.timeout().saturating_mul(3) };
             match timeout(patience, self.connect(&endpoint)).await.unwrap_or(Err(Fault::TimedOut)) {
@@ -270,7 +275,8 @@ impl Seeker {
             (DurabilityMode::Async, _) => return Waiting::Master("durability: async".to_owned()),
             // A grant that was taken away is no lost replica: there is nothing to wait with.
             _ if self.questions.is_denied() => "the ACL user may not call WAIT (grant it with +WAIT)",
-            // Once seen, for good: a master that was cut off from its replicas is just the one whose writes get lost.
+            // Once seen, for good: a master that was cut off from its replicas is just the one
+            // whose writes get lost.
             (_, true) => return Waiting::Replica,
             // Nothing is written to it while it is one, and it may be none the next moment.
             _ if self.is_replica => return Waiting::Replica,
@@ -297,7 +303,8 @@ impl Seeker {
         let said = self.questions.ask(0, Duration::ZERO).await?;
         self.note(said);
         if self.replicas == 0 && self.mode != DurabilityMode::Async && !self.replica_seen.load(Ordering::Relaxed) {
-            // What would be concluded now is that there is none, and it may only be late to confirm.
+            // What would be concluded now is that there is none, and it may only be late to
+            // confirm.
             let patience = if self.mode == DurabilityMode::Replicated { FIRST_CONFIRM } else { CONFIRM };
             let said = self.questions.ask(1, patience).await?;
             self.note(said);
@@ -311,8 +318,8 @@ impl Seeker {
         Ok(Master::new(server, shared, followers))
     }
 
-    /// Whether a master that was found is one still. Every connection to it is asked, and the shared one replaced where
-    /// it is closed: what counts is whether operations reach the master.
+    /// Whether a master that was found is one still. Every connection to it is asked, and the
+    /// shared one replaced where it is closed: what counts is whether operations reach the master.
     async fn still(&mut self, master: &Master) -> Result<(), Fault> {
         let (said, ()) = join(self.questions.ask_again(&master.server.endpoint), master.ask_connections()).await;
         self.note(said?);
@@ -329,7 +336,8 @@ impl Seeker {
         }
     }
 
-    /// Where the master may be, the likeliest first: what a sentinel has just announced, then what most of them say.
+    /// Where the master may be, the likeliest first: what a sentinel has just announced, then what
+    /// most of them say.
     async fn candidates(&mut self) -> Vec<Endpoint> {
         let (name, sentinels) = match &self.place {
             Place::Standalone(endpoint) => return vec![endpoint.clone()],
@@ -371,7 +379,8 @@ impl Seeker {
         hint.clone().into_iter().chain(ranked).collect()
     }
 
-    /// Hears each sentinel's announcements. They are hints only: what they name is asked for its role like any other.
+    /// Hears each sentinel's announcements. They are hints only: what they name is asked for its
+    /// role like any other.
     fn listen_to_sentinels(&self) -> impl Future<Output = ()> + use<> {
         let (name, sentinels) = match &self.place {
             Place::Standalone(_) | Place::Cluster(_) => (String::new(), Vec::new()),

@@ -10,7 +10,8 @@ use crate::config::Endpoint;
 use crate::fault::Fault;
 use crate::link::Dialer;
 
-/// A name may stand for several servers (a headless service); by TLS the name is what the certificate is checked for.
+/// A name may stand for several servers (a headless service); by TLS the name is what the
+/// certificate is checked for.
 pub(crate) async fn addresses(endpoint: &Endpoint, resolve: bool) -> Vec<Endpoint> {
     let asked = || vec![endpoint.clone()];
     if !resolve {
@@ -22,7 +23,8 @@ pub(crate) async fn addresses(endpoint: &Endpoint, resolve: bool) -> Vec<Endpoin
     found.collect()
 }
 
-/// Asks where the master of this name is; connects first where there is no link yet, and gives the link back.
+/// Asks where the master of this name is; connects first where there is no link yet, and gives the
+/// link back.
 pub(crate) async fn ask(
     dialer: &Dialer,
     sentinel: &Endpoint,
@@ -42,8 +44,9 @@ pub(crate) async fn ask(
     Ok((link, said.map(|(host, port)| Endpoint { host, port })))
 }
 
-/// Hears a sentinel's announcements of this master's moves. Ends when the sentinel can be heard no more: it is asked
-/// for them again every second, because a silent connection may be one that was forgotten on its way.
+/// Hears a sentinel's announcements of this master's moves. Ends when the sentinel can be heard no
+/// more: it is asked for them again every second, because a silent connection may be one that was
+/// forgotten on its way.
 pub(crate) async fn listen(dialer: &Dialer, sentinel: &Endpoint, name: &str, announced: impl Fn(Endpoint)) {
     let Ok(client) = dialer.client(sentinel) else { return };
     let Ok(Ok(channel)) = timeout(dialer.timeout(), client.get_async_pubsub()).await else { return };

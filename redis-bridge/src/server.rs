@@ -62,7 +62,8 @@ impl std::error::Error for StartError {}
 /// Tries Redis and every verb with a configuration, and tells what was found.
 ///
 /// # Errors
-/// [`StartError::Redis`] with the reason, also for a missing grant or replica under `durability: replicated`.
+/// [`StartError::Redis`] with the reason, also for a missing grant or replica under `durability:
+/// replicated`.
 pub async fn check(config: &Config) -> Result<String, StartError> {
     let masters = Masters::start(config, &Arc::default());
     masters.looked().await;
@@ -82,7 +83,8 @@ pub async fn check(config: &Config) -> Result<String, StartError> {
 /// Serves until `shutdown` is ready, then lets the operations under way end.
 ///
 /// # Errors
-/// A [`StartError`] where serving cannot begin. Trouble with Redis is none: it is answered with refusals until it ends.
+/// A [`StartError`] where serving cannot begin. Trouble with Redis is none: it is answered with
+/// refusals until it ends.
 pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(), StartError> {
     descriptors::allow(config.limits.connections);
     let listener = Listener::bind(&config.listen).await?;
@@ -180,7 +182,8 @@ async fn accept(
     }
 }
 
-/// Counts somebody who was not let in. The first, the second, the fourth … is logged: strangers must not fill the log.
+/// Counts somebody who was not let in. The first, the second, the fourth … is logged: strangers
+/// must not fill the log.
 fn refuse(metrics: &Metrics, unwelcome: &Unwelcome) {
     let times = metrics.refused_connection(unwelcome.name()).saturating_add(1);
     if times.is_power_of_two() {
@@ -190,8 +193,9 @@ fn refuse(metrics: &Metrics, unwelcome: &Unwelcome) {
 
 fn http_server() -> auto::Builder<TokioExecutor> {
     let mut server = auto::Builder::new(TokioExecutor::new());
-    // No time-out of the library's own: it has none for HTTP/2, nor before it knows which of the two it is.
-    // Head and body in one piece: to copy so little is quicker than to have the kernel gather it.
+    // No time-out of the library's own: it has none for HTTP/2, nor before it knows which of the
+    // two it is. Head and body in one piece: to copy so little is quicker than to have the kernel
+    // gather it.
     server.http1().header_read_timeout(None).max_buf_size(HEADER_BYTES).writev(false);
     server.http2().timer(TokioTimer::new()).max_concurrent_streams(256).max_header_list_size(16 * 1024);
     server

@@ -181,7 +181,8 @@ impl Store {
         self.masters.command(|| self.names.slot(space), command).await
     }
 
-    /// Runs a script under a mutation's idempotency key, and waits for a replica where that is asked for and can be.
+    /// Runs a script under a mutation's idempotency key, and waits for a replica where that is
+    /// asked for and can be.
     async fn change(
         &self,
         script: Script,
@@ -250,7 +251,8 @@ fn version(answer: &[u8]) -> Option<Version> {
     answer.try_into().ok().map(|bytes| Version(u64::from_be_bytes(bytes)))
 }
 
-/// A version that no record had: 64 random bits. A counter in Redis would start anew with its record.
+/// A version that no record had: 64 random bits. A counter in Redis would start anew with its
+/// record.
 fn minted() -> Result<Vec<u8>, RefusalCause> {
     let version = getrandom::u64().map_err(|_| RefusalCause::Unavailable)?;
     Ok(version.to_be_bytes().to_vec())

@@ -1,5 +1,6 @@
-// A browser without a window for the JavaScript clients: keeps cookies, follows redirects, posts the first form of a page
-// with its hidden fields, the user's name where a text field asks for it, and the approving button where there is one.
+// A browser without a window for the JavaScript clients: keeps cookies, follows redirects, posts
+// the first form of a page with its hidden fields, the user's name where a text field asks for it,
+// and the approving button where there is one.
 
 /** Logs in as `user` from an authorization URL; gives back the URL that leads to `redirectUri`. */
 export async function logIn(authorizationUrl, redirectUri, user) {

@@ -1,10 +1,12 @@
-// The official TypeScript client whose user's login at the identity provider ends: it must log in again by itself.
+// The official TypeScript client whose user's login at the identity provider ends: it must log in
+// again by itself.
 //
-//   node client_again.mjs http://127.0.0.1:8080/mcp http://127.0.0.1:9000/_control/ '{"revokeRefreshTokens":true}' [user]
+//   node client_again.mjs http://127.0.0.1:8080/mcp http://127.0.0.1:9000/_control/
+//   '{"revokeRefreshTokens":true}' [user]
 //
-// Logs in, calls a tool, tells the provider's control endpoint how the login ends, and calls the tool again when the
-// provider's access token, which must live a second, has run out. Prints one line of JSON a step, and exits non-zero at the
-// first that fails.
+// Logs in, calls a tool, tells the provider's control endpoint how the login ends, and calls the
+// tool again when the provider's access token, which must live a second, has run out. Prints one
+// line of JSON a step, and exits non-zero at the first that fails.
 
 import { setTimeout as sleep } from "node:timers/promises";
 

@@ -2,9 +2,9 @@
 //
 //   node conformance.mjs <issuer> <resource> <results folder>
 //
-// Runs both scenarios, in one run because the second uses what the first found. The second needs a client that is already
-// registered and a person with a browser: this script registers the one and stands in for the other. Prints one line of
-// JSON a scenario; exits non-zero when one failed.
+// Runs both scenarios, in one run because the second uses what the first found. The second needs a
+// client that is already registered and a person with a browser: this script registers the one and
+// stands in for the other. Prints one line of JSON a scenario; exits non-zero when one failed.
 
 import { spawn } from "node:child_process";
 import { readFileSync, readdirSync } from "node:fs";

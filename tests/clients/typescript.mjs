@@ -1,6 +1,8 @@
-// The official TypeScript client as a program would use it, without a person: what the scripts that drive it share.
+// The official TypeScript client as a program would use it, without a person: what the scripts that
+// drive it share.
 //
-// Every request that it makes passes `watch`, which is how the steps inside the client library become visible.
+// Every request that it makes passes `watch`, which is how the steps inside the client library
+// become visible.
 
 import { Client } from "@modelcontextprotocol/sdk/client/index.js";
 import { StreamableHTTPClientTransport } from "@modelcontextprotocol/sdk/client/streamableHttp.js";

@@ -335,7 +335,8 @@ def pairs_bytes(headers: Headers) -> bytes:
     return sizes + b"".join(text + b"\0" for text in texts)
 
 
-# All that the filter exports. Every callback costs whenever Envoy has it to tell, and Envoy tells more than these.
+# All that the filter exports. Every callback costs whenever Envoy has it to tell, and Envoy tells
+# more than these.
 EXPORTS = {
     "memory",
     "_initialize",

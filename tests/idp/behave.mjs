@@ -1,4 +1,5 @@
-// What an endpoint does instead of its work, so that stories can see the gateway with a provider in trouble.
+// What an endpoint does instead of its work, so that stories can see the gateway with a provider in
+// trouble.
 //
 //   {"mode":"drop"}                        closes the connection without an answer
 //   {"mode":"slow","ms":500}               works, but later

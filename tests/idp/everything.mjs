@@ -1,5 +1,6 @@
-// Runs the official MCP "everything" server unchanged, but on a free port of the loopback address only: by itself it
-// listens on every address. Prints {"port":…} once it listens, and stops when its standard input closes.
+// Runs the official MCP "everything" server unchanged, but on a free port of the loopback address
+// only: by itself it listens on every address. Prints {"port":…} once it listens, and stops when
+// its standard input closes.
 
 import { Server } from "node:net";
 

@@ -1,17 +1,22 @@
-// The identity provider of the testbed: oidc-provider with one client, any account name, and a control endpoint.
+// The identity provider of the testbed: oidc-provider with one client, any account name, and a
+// control endpoint.
 //
-//   node idp.mjs '{"clientId":…,"clientSecret":…,"redirectUri":…,"accessTokenTtl":60,"opaque":false}'
+//   node idp.mjs
+//   '{"clientId":…,"clientSecret":…,"redirectUri":…,"accessTokenTtl":60,"opaque":false}'
 //
-// "takes": "client_secret_basic" or "client_secret_post" makes the token endpoint take that alone; the package takes both
-// of any client. "lists": what the discovery document says of it; null leaves the member out.
+// "takes": "client_secret_basic" or "client_secret_post" makes the token endpoint take that alone;
+// the package takes both of any client. "lists": what the discovery document says of it; null
+// leaves the member out.
 //
-// Prints {"port":…} once it listens on a free loopback port, and stops when its standard input closes.
+// Prints {"port":…} once it listens on a free loopback port, and stops when its standard input
+// closes.
 //
-//   GET  /_control/   {"counts":{…}}: requests by endpoint (discovery, jwks, authorization, token, userinfo) and token
-//                     requests by grant (authorization_code, refresh_token), and `refreshed`: refreshes that were granted
-//   POST /_control/   any of {"accessTokenTtl": seconds, "rotateKeys": true, "resetCounts": true} and
-//                     {"refreshTokens": false} to issue none from now on, {"revokeRefreshTokens": true} to end all there are,
-//                     and {"<endpoint>": behaviour | null}, with the behaviours of behave.mjs
+//   GET  /_control/   {"counts":{…}}: requests by endpoint (discovery, jwks, authorization, token,
+//   userinfo) and token requests by grant (authorization_code, refresh_token), and `refreshed`:
+//   refreshes that were granted POST /_control/   any of {"accessTokenTtl": seconds, "rotateKeys":
+//   true, "resetCounts": true} and {"refreshTokens": false} to issue none from now on,
+//   {"revokeRefreshTokens": true} to end all there are, and {"<endpoint>": behaviour | null}, with
+//   the behaviours of behave.mjs
 
 import { generateKeyPairSync, randomBytes } from "node:crypto";
 import { createServer } from "node:http";

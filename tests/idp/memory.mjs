@@ -1,5 +1,6 @@
-// Where the identity provider keeps things: a map with expiry. The package's own memory adapter forgets after a thousand
-// entries, which a load test passes in a second, and is tied to one provider object, which key rotation replaces.
+// Where the identity provider keeps things: a map with expiry. The package's own memory adapter
+// forgets after a thousand entries, which a load test passes in a second, and is tied to one
+// provider object, which key rotation replaces.
 
 const entries = new Map();
 

@@ -53,7 +53,8 @@ impl Bridge {
         process
     }
 
-    /// Starts it again after its process was killed, with the same configuration, and waits until it is ready.
+    /// Starts it again after its process was killed, with the same configuration, and waits until
+    /// it is ready.
     ///
     /// # Panics
     /// When it does not get there.
@@ -100,7 +101,8 @@ impl Bridge {
     }
 }
 
-/// `redis-bridge --check` with these words under `redis:`: whether it was content, and what it said.
+/// `redis-bridge --check` with these words under `redis:`: whether it was content, and what it
+/// said.
 ///
 /// # Panics
 /// When it cannot be run.

@@ -1,8 +1,9 @@
-//! A browser without a window: keeps cookies, follows redirects as long as they stay on loopback, reads and posts forms,
-//! and remembers every hop.
+//! A browser without a window: keeps cookies, follows redirects as long as they stay on loopback,
+//! reads and posts forms, and remembers every hop.
 //!
-//! It keeps the rules that decide whether a login works in a real browser: the `Origin` and `Sec-Fetch-Site` it sends with
-//! a form, and the page's `form-action` applied to the post and to every redirect after it, as Chromium does.
+//! It keeps the rules that decide whether a login works in a real browser: the `Origin` and
+//! `Sec-Fetch-Site` it sends with a form, and the page's `form-action` applied to the post and to
+//! every redirect after it, as Chromium does.
 
 use url::Url;
 
@@ -40,7 +41,8 @@ pub struct Hop {
 pub enum Arrival {
     /// At a page that is no redirect.
     Page(Page),
-    /// At the address where the browser was to be stopped, or outside loopback; that request was not sent.
+    /// At the address where the browser was to be stopped, or outside loopback; that request was
+    /// not sent.
     Left(Url),
 }
 
@@ -104,8 +106,8 @@ impl Browser {
         Self { user: user.to_owned(), jar: Jar::default(), hops: Vec::new() }
     }
 
-    /// Goes to an address as if it were typed, and follows redirects until a page, or until one leads to `stop_at` or out
-    /// of loopback.
+    /// Goes to an address as if it were typed, and follows redirects until a page, or until one
+    /// leads to `stop_at` or out of loopback.
     pub async fn open(&mut self, url: &str, stop_at: &str) -> Arrival {
         let url = Url::parse(url).unwrap_or_else(|error| panic!("{url:?} is no URL: {error}"));
         self.follow(Step { method: "GET", url, body: None, from: None }, stop_at).await
@@ -127,8 +129,8 @@ impl Browser {
         self.follow(step, stop_at).await
     }
 
-    /// Goes through a login: signs in where a page asks for a name, approves where it asks for consent, until it is sent to
-    /// `redirect_uri`. Gives back that address with its parameters.
+    /// Goes through a login: signs in where a page asks for a name, approves where it asks for
+    /// consent, until it is sent to `redirect_uri`. Gives back that address with its parameters.
     ///
     /// # Panics
     /// When it ends at a page without a form.
@@ -145,7 +147,8 @@ impl Browser {
         panic!("still not back at {redirect_uri} after {MOST_PAGES} pages")
     }
 
-    /// Fills a form in as the user would: the name into the first text field, and the approving button pressed.
+    /// Fills a form in as the user would: the name into the first text field, and the approving
+    /// button pressed.
     #[must_use]
     pub fn fill_in(&self, mut form: Form) -> Form {
         if let Some(name) = form.text_fields.first().cloned() {
@@ -218,7 +221,8 @@ fn is_at(url: &Url, stop_at: &str) -> bool {
     Url::parse(stop_at).is_ok_and(|stop| url[..url::Position::AfterPath] == stop[..url::Position::AfterPath])
 }
 
-/// What a page's referrer policy leaves of its origin on a form post (Fetch, "append a request `Origin` header").
+/// What a page's referrer policy leaves of its origin on a form post (Fetch, "append a request
+/// `Origin` header").
 fn origin_sent_by(page: &Page) -> String {
     match page.response.header("referrer-policy") {
         Some("no-referrer") => "null".to_owned(),

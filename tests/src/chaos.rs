@@ -1,8 +1,8 @@
-//! Masters that fail in every way there is, again and again, under load on the bridges and on the gateways; and a checker
-//! that compares what was promised with what is there afterwards.
+//! Masters that fail in every way there is, again and again, under load on the bridges and on the
+//! gateways; and a checker that compares what was promised with what is there afterwards.
 //!
-//! Each Redis server stands behind a relay, see [`nodes`]. The parts of a seed repeat: which fault comes when, and what
-//! the clients do; the machine's timing does not.
+//! Each Redis server stands behind a relay, see [`nodes`]. The parts of a seed repeat: which fault
+//! comes when, and what the clients do; the machine's timing does not.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,6 +1,7 @@
-//! A TCP relay between loopback ports that can fail as a network does: cut (connections reset, new ones refused) or cut
-//! silently (connections stay open and nothing comes through), and healed again; or it forgets the connections that are
-//! open, as a firewall does, and relays new ones. With several targets it shares the connections out among them.
+//! A TCP relay between loopback ports that can fail as a network does: cut (connections reset, new
+//! ones refused) or cut silently (connections stay open and nothing comes through), and healed
+//! again; or it forgets the connections that are open, as a firewall does, and relays new ones.
+//! With several targets it shares the connections out among them.
 //!
 //! Each runs on a thread and a runtime of its own, as the recorder does.
 
@@ -72,8 +73,8 @@ impl Relay {
         self.port
     }
 
-    /// Leads connections that come from now on to these loopback ports, one after the other; a target that refuses is
-    /// passed over.
+    /// Leads connections that come from now on to these loopback ports, one after the other; a
+    /// target that refuses is passed over.
     pub fn lead_to(&self, targets: &[u16]) {
         *self.targets.lock().unwrap_or_else(PoisonError::into_inner) = targets.to_vec();
     }
@@ -88,7 +89,8 @@ impl Relay {
         self.state.send_replace(State::Silent);
     }
 
-    /// Forgets the connections that are open now: they stay open and lose every byte both ways. New ones are relayed.
+    /// Forgets the connections that are open now: they stay open and lose every byte both ways. New
+    /// ones are relayed.
     pub fn forget(&self) {
         self.lost.both_ways.fetch_add(1, Ordering::Relaxed);
     }
@@ -98,8 +100,8 @@ impl Relay {
         self.lost.idle_milliseconds.store(u64::try_from(after.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
-    /// Loses every byte that the targets send from now on over the connections that are open now. What is sent to the
-    /// targets arrives, and new connections are relayed.
+    /// Loses every byte that the targets send from now on over the connections that are open now.
+    /// What is sent to the targets arrives, and new connections are relayed.
     pub fn lose_answers(&self) {
         self.lost.answers.fetch_add(1, Ordering::Relaxed);
     }

@@ -26,8 +26,8 @@ pub struct EnvoyLayout {
     pub header_kib: u32,
 }
 
-/// Headers that name the path, the method or the host of a request once more. No back end may see a client's: some believe
-/// them rather than what the filter decided on.
+/// Headers that name the path, the method or the host of a request once more. No back end may see a
+/// client's: some believe them rather than what the filter decided on.
 pub const REMOVED_HEADERS: [&str; 21] = [
     "x-original-url",
     "x-rewrite-url",
@@ -56,7 +56,8 @@ pub const REMOVED_HEADERS: [&str; 21] = [
 pub const HEADER_KIB: u32 = 32;
 
 impl EnvoyLayout {
-    /// The bootstrap document. The admin port is 0: Envoy picks it and tells it by `--admin-address-path`.
+    /// The bootstrap document. The admin port is 0: Envoy picks it and tells it by
+    /// `--admin-address-path`.
     #[must_use]
     pub fn bootstrap(&self) -> Value {
         json!({
@@ -90,7 +91,8 @@ impl EnvoyLayout {
             "stat_prefix": "gateway",
             "codec_type": "AUTO",
             "use_remote_address": true,
-            // For a peer on loopback Envoy would append the machine's own address, which no deployment ever sees.
+            // For a peer on loopback Envoy would append the machine's own address, which no
+            // deployment ever sees.
             "skip_xff_append": true,
             "normalize_path": true,
             "merge_slashes": true,
@@ -158,7 +160,8 @@ impl EnvoyLayout {
                 })
             })
             .collect();
-        // The filter only sees requests that some route takes, so the gateway's own endpoints need this one.
+        // The filter only sees requests that some route takes, so the gateway's own endpoints need
+        // this one.
         routes.push(json!({
             "match": { "prefix": "/" },
             "direct_response": { "status": 404, "body": { "inline_string": "no route\n" } },
@@ -181,7 +184,8 @@ impl EnvoyLayout {
         let ports = self.clusters.iter().map(|(name, port)| cluster(name, address(*port)));
         let pipes = self.pipes.iter().map(|(name, path)| {
             let mut bridge = cluster(name, json!({ "pipe": { "path": path } }));
-            // As in the configurations that we give to others: a burst waits here rather than being refused there.
+            // As in the configurations that we give to others: a burst waits here rather than being
+            // refused there.
             bridge["circuit_breakers"] =
                 json!({ "thresholds": [{ "max_connections": 64, "max_pending_requests": 8192, "max_requests": 8192 }] });
             bridge["typed_extension_protocol_options"] = json!({

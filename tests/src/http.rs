@@ -1,7 +1,8 @@
 //! A small HTTP/1.1 client and the message reader that it shares with the recorder.
 //!
-//! Written here because the stories must send what a polite client refuses to send (bytes that are no UTF-8, repeated
-//! fields, names in odd case) and must see exactly what arrived. One connection a request; no redirect is followed.
+//! Written here because the stories must send what a polite client refuses to send (bytes that are
+//! no UTF-8, repeated fields, names in odd case) and must see exactly what arrived. One connection
+//! a request; no redirect is followed.
 
 use std::fmt;
 use std::io;

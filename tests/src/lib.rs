@@ -1,5 +1,6 @@
-//! The testbed: a real Envoy with the filter, an identity provider, the official MCP "everything" server and a recorder
-//! that keeps every byte, all on loopback; and the two drivers that stories use, a [`browser`] and an [`oauth_client`].
+//! The testbed: a real Envoy with the filter, an identity provider, the official MCP "everything"
+//! server and a recorder that keeps every byte, all on loopback; and the two drivers that stories
+//! use, a [`browser`] and an [`oauth_client`].
 //!
 //! A story asks for what it needs and gets addresses:
 //!

@@ -46,7 +46,8 @@ impl Nginx {
         self.port
     }
 
-    /// A line for each request that it has answered: the method, the target as it came, and the path that it read.
+    /// A line for each request that it has answered: the method, the target as it came, and the
+    /// path that it read.
     ///
     /// # Panics
     /// When there is no log.

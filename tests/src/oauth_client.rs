@@ -1,7 +1,8 @@
 //! An OAuth client whose every step can be called by itself and bent: the driver of the stories.
 //!
-//! The steps that must work have short names and panic otherwise ([`OAuthClient::redeem`]); for refusals there is the
-//! request as a value ([`OAuthClient::redeem_request`]) whose parameters a story changes before it sends it.
+//! The steps that must work have short names and panic otherwise ([`OAuthClient::redeem`]); for
+//! refusals there is the request as a value ([`OAuthClient::redeem_request`]) whose parameters a
+//! story changes before it sends it.
 
 use std::io;
 use std::time::Duration;
@@ -90,7 +91,8 @@ impl OAuthClient {
         Request::post(&self.endpoint("registration_endpoint")).json(metadata).send().await
     }
 
-    /// The request that a user's browser is sent with, with PKCE, state and resource; change it as needed.
+    /// The request that a user's browser is sent with, with PKCE, state and resource; change it as
+    /// needed.
     #[must_use]
     pub fn authorization(&self) -> Authorization {
         let verifier = random();

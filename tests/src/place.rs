@@ -16,7 +16,8 @@ pub fn in_tests(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
-/// The filter's module: `PORTCULLIS_WASM`, else what a release build for `wasm32-wasip1` left in the target folder.
+/// The filter's module: `PORTCULLIS_WASM`, else what a release build for `wasm32-wasip1` left in
+/// the target folder.
 #[must_use]
 pub fn module() -> PathBuf {
     if let Some(named) = env::var_os("PORTCULLIS_WASM") {
@@ -47,7 +48,8 @@ pub fn envoy() -> PathBuf {
         return PathBuf::from(named);
     }
     let venv = project().join(".venv");
-    // The script in `bin` would put a Python process between us and Envoy; its package holds the binary itself.
+    // The script in `bin` would put a Python process between us and Envoy; its package holds the
+    // binary itself.
     let packaged = std::fs::read_dir(venv.join("lib")).into_iter().flatten().flatten();
     packaged
         .map(|python| python.path().join("site-packages/envoy/_bin/envoy"))

@@ -1,8 +1,9 @@
 //! Children that stop with us, however we stop.
 //!
-//! A dropped [`Process`] ends its child by id. For the case that nothing is dropped (a killed test, statics), the child
-//! also asks the kernel for a signal at its parent's death. That signal is tied to the *thread* that started the child,
-//! and a test's thread ends with the test, so one thread that lives as long as the process starts them all.
+//! A dropped [`Process`] ends its child by id. For the case that nothing is dropped (a killed test,
+//! statics), the child also asks the kernel for a signal at its parent's death. That signal is tied
+//! to the *thread* that started the child, and a test's thread ends with the test, so one thread
+//! that lives as long as the process starts them all.
 
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader};
@@ -21,7 +22,8 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts a program; its standard error, and its standard output unless that is piped, go to `log`.
+    /// Starts a program; its standard error, and its standard output unless that is piped, go to
+    /// `log`.
     ///
     /// # Errors
     /// When it cannot be started.
@@ -122,7 +124,8 @@ impl Drop for Process {
         if let Ok(Some(_)) = self.child.try_wait() {
             return;
         }
-        // TERM first, so that a program flushes its logs; std can only KILL, so the shell's `kill` sends it.
+        // TERM first, so that a program flushes its logs; std can only KILL, so the shell's `kill`
+        // sends it.
         let id = self.child.id().to_string();
         let asked = Command::new("kill").args(["-TERM", &id]).stderr(Stdio::null()).status();
         let patience = Instant::now() + Duration::from_secs(3);
@@ -145,7 +148,8 @@ pub fn tail(path: &Path) -> String {
     lines[lines.len().saturating_sub(SHOWN_LINES)..].join("\n")
 }
 
-/// From the first child on, a panic also shows where every log ends: what Envoy said is usually the answer.
+/// From the first child on, a panic also shows where every log ends: what Envoy said is usually the
+/// answer.
 fn remember_log(name: &'static str, log: &Path) {
     static LOGS: Mutex<Vec<(&'static str, PathBuf)>> = Mutex::new(Vec::new());
     static HOOK: OnceLock<()> = OnceLock::new();

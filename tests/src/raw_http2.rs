@@ -1,5 +1,5 @@
-//! HTTP/2 written frame by frame (RFC 9113), for requests that no client library sends: heads whose bodies never come, and
-//! long headers that one byte names (RFC 7541 §6.1).
+//! HTTP/2 written frame by frame (RFC 9113), for requests that no client library sends: heads whose
+//! bodies never come, and long headers that one byte names (RFC 7541 §6.1).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -46,7 +46,8 @@ impl RawHttp2 {
         stream.set_nodelay(true)?;
         let (reading, mut writing) = stream.into_split();
         writing.write_all(PREFACE).await?;
-        // No table for the answers' headers, so that each status can be read by itself; windows that never fill.
+        // No table for the answers' headers, so that each status can be read by itself; windows
+        // that never fill.
         let settings = [
             &[0, HEADER_TABLE_SIZE][..],
             &0_u32.to_be_bytes(),
@@ -66,8 +67,9 @@ impl RawHttp2 {
         Ok(connection)
     }
 
-    /// Begins a POST with these headers, the last of them `times` times. From its second use on that one takes one byte
-    /// each time. Gives the number of the stream; `None` when the server has closed the connection.
+    /// Begins a POST with these headers, the last of them `times` times. From its second use on
+    /// that one takes one byte each time. Gives the number of the stream; `None` when the server
+    /// has closed the connection.
     ///
     /// Waits as long as the server has as many streams open as it allows.
     pub async fn begin(
@@ -197,8 +199,8 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
 }
 
-/// A header field as text (RFC 7541 §6.2): `first` says whether it enters the table, and names an entry for the name where
-/// there is no name here.
+/// A header field as text (RFC 7541 §6.2): `first` says whether it enters the table, and names an
+/// entry for the name where there is no name here.
 fn literal(block: &mut Vec<u8>, first: u8, name: Option<&str>, value: &str) {
     block.push(first);
     for text in name.into_iter().chain([value]) {

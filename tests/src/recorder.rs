@@ -1,7 +1,9 @@
-//! The recorder: a back end that keeps every byte it received, and the tap, which also passes it on.
+//! The recorder: a back end that keeps every byte it received, and the tap, which also passes it
+//! on.
 //!
-//! `GET /_recorded` answers what came so far as a JSON array, `DELETE /_recorded` empties it. Each runs on a thread and a
-//! runtime of its own, because a testbed outlives the runtime of the test that happened to start it.
+//! `GET /_recorded` answers what came so far as a JSON array, `DELETE /_recorded` empties it. Each
+//! runs on a thread and a runtime of its own, because a testbed outlives the runtime of the test
+//! that happened to start it.
 
 use std::io;
 use std::net::{Ipv4Addr, TcpListener as StdListener};
@@ -92,7 +94,8 @@ impl Recorder {
         Self::start_with(None)
     }
 
-    /// Starts one that passes each request on to this loopback port and the answer back, as it comes.
+    /// Starts one that passes each request on to this loopback port and the answer back, as it
+    /// comes.
     ///
     /// # Errors
     /// When no loopback port can be had.
@@ -208,8 +211,8 @@ async fn answer(stream: &mut BufReader<TcpStream>, body: &str, method: &str) -> 
     stream.flush().await
 }
 
-/// Passes one request on and its answer back byte by byte, then closes: one request a connection keeps it simple and
-/// leaves a streaming answer untouched.
+/// Passes one request on and its answer back byte by byte, then closes: one request a connection
+/// keeps it simple and leaves a streaming answer untouched.
 async fn relay(mut client: BufReader<TcpStream>, head: &Head, body: &[u8], backend: u16) -> io::Result<()> {
     let mut backend = TcpStream::connect((Ipv4Addr::LOCALHOST, backend)).await?;
     backend.set_nodelay(true)?;
@@ -230,7 +233,8 @@ async fn relay(mut client: BufReader<TcpStream>, head: &Head, body: &[u8], backe
     for (name, value) in answer.fields.iter().filter(|(name, _)| !name.eq_ignore_ascii_case(b"connection")) {
         bytes.extend_from_slice(&[name, &b": "[..], value, b"\r\n"].concat());
     }
-    // Some streaming answers say keep-alive whatever was asked, and then Envoy would use this connection again.
+    // Some streaming answers say keep-alive whatever was asked, and then Envoy would use this
+    // connection again.
     bytes.extend_from_slice(b"connection: close\r\n\r\n");
     client.write_all(&bytes).await?;
     let mut piece = vec![0; 64 * 1024];

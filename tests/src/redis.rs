@@ -1,4 +1,5 @@
-//! Redis servers and sentinels, each a process of its own on a free loopback port, ended with the test.
+//! Redis servers and sentinels, each a process of its own on a free loopback port, ended with the
+//! test.
 
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
@@ -12,8 +13,8 @@ use tempfile::TempDir;
 
 use crate::process::Process;
 
-/// The ACL line of a deployment that grants the bridge no more than it must have. Durable writes need
-/// [`acl_with_wait`].
+/// The ACL line of a deployment that grants the bridge no more than it must have. Durable writes
+/// need [`acl_with_wait`].
 pub const LEAST_ACL: &str = "user toolhive-auth on >bridge-password ~thv:auth:* &* +GET +SET +SETNX +DEL +EXISTS +EXPIRE \
     +PEXPIRE +PTTL +MGET +SADD +SREM +SMEMBERS +EVAL +MULTI +EXEC +EVALSHA +PING";
 
@@ -31,8 +32,9 @@ pub const USER: &str = "aclUserConfig: { username: { env: REDIS_USERNAME }, pass
 
 /// After this silence the sentinels take a server for down.
 ///
-/// More than a second on purpose. A sentinel connects at most once a second; one that has just tried to reach the dead
-/// master waits as long before it connects to the new one, takes that for down in turn, and orders a second failover.
+/// More than a second on purpose. A sentinel connects at most once a second; one that has just
+/// tried to reach the dead master waits as long before it connects to the new one, takes that for
+/// down in turn, and orders a second failover.
 pub const DOWN_AFTER: Duration = Duration::from_millis(1_500);
 
 /// A redis-server that keeps nothing on disk.
@@ -95,8 +97,8 @@ pub struct Sentinel {
 }
 
 impl Sentinel {
-    /// Starts one that watches this master as `mymaster` and takes it for down after [`DOWN_AFTER`]; waits until it
-    /// answers.
+    /// Starts one that watches this master as `mymaster` and takes it for down after
+    /// [`DOWN_AFTER`]; waits until it answers.
     ///
     /// # Panics
     /// When it does not.
@@ -200,8 +202,8 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Starts all of them and waits until everybody agrees on who is what. Nobody takes over from a master that is
-    /// only late to answer on a busy machine.
+    /// Starts all of them and waits until everybody agrees on who is what. Nobody takes over from a
+    /// master that is only late to answer on a busy machine.
     ///
     /// # Panics
     /// When they do not get there.
@@ -210,7 +212,8 @@ impl Cluster {
         Self::start_with(acl, Duration::from_secs(30))
     }
 
-    /// The same, but after a second's silence a replica takes over from its master, and the others go on meanwhile.
+    /// The same, but after a second's silence a replica takes over from its master, and the others
+    /// go on meanwhile.
     ///
     /// # Panics
     /// When they do not get there.
@@ -328,8 +331,8 @@ pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
 
 /// A loopback port that nobody uses at the moment, and another one each time.
 ///
-/// It lies below those that the system gives to outgoing connections: one of them could take the port before whoever
-/// asked for it listens there.
+/// It lies below those that the system gives to outgoing connections: one of them could take the
+/// port before whoever asked for it listens there.
 ///
 /// # Panics
 /// When there is none.

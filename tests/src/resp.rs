@@ -1,11 +1,12 @@
-//! Asks a Redis server or sentinel as its administrator, by itself and quickly: a process for each question would be
-//! too slow to watch a failover with.
+//! Asks a Redis server or sentinel as its administrator, by itself and quickly: a process for each
+//! question would be too slow to watch a failover with.
 
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
-/// The words of the answer in order, nested ones too; `None` when there is no answer soon, or an error.
+/// The words of the answer in order, nested ones too; `None` when there is no answer soon, or an
+/// error.
 #[must_use]
 pub fn ask(port: u16, words: &[&str]) -> Option<Vec<String>> {
     exchange(port, words).ok()

@@ -6,8 +6,8 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Passes bytes on to a server on a loopback port at once, and its answers back after `delay`, for as long as this
-/// process runs. Gives the wire's own port.
+/// Passes bytes on to a server on a loopback port at once, and its answers back after `delay`, for
+/// as long as this process runs. Gives the wire's own port.
 ///
 /// # Panics
 /// When it cannot listen.
@@ -17,7 +17,8 @@ pub fn slow_wire(server: u16, delay: Duration) -> u16 {
     let port = listener.local_addr().expect("an address").port();
     thread::spawn(move || {
         for caller in listener.incoming().flatten() {
-            // A wire that cannot be laid ends the caller's connection, as a server that is away would.
+            // A wire that cannot be laid ends the caller's connection, as a server that is away
+            // would.
             let _ = lay(caller, server, delay);
         }
     });

@@ -1,4 +1,5 @@
-//! The testbed itself: starts every part on free loopback ports, waits until all are ready, stops what it started.
+//! The testbed itself: starts every part on free loopback ports, waits until all are ready, stops
+//! what it started.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -30,10 +31,11 @@ pub struct IdpOptions {
     pub access_token_ttl: u64,
     /// Whether its access tokens are opaque; otherwise they are RS256 JWTs that tell their `sub`.
     pub opaque_tokens: bool,
-    /// The only client authentication that its token endpoint takes (`client_secret_basic` or `client_secret_post`); both
-    /// where there is none.
+    /// The only client authentication that its token endpoint takes (`client_secret_basic` or
+    /// `client_secret_post`); both where there is none.
     pub takes: Option<&'static str>,
-    /// What its discovery document says of that: its own list as long as there is none, and `null` says nothing.
+    /// What its discovery document says of that: its own list as long as there is none, and `null`
+    /// says nothing.
     pub lists: Option<Value>,
     /// The gateway's secret there; a random one where there is none.
     pub client_secret: Option<&'static str>,
@@ -85,7 +87,8 @@ pub struct Testbed {
 }
 
 impl Testbed {
-    /// Starts to describe a testbed: one worker, the filter's release build, the default plugin configuration.
+    /// Starts to describe a testbed: one worker, the filter's release build, the default plugin
+    /// configuration.
     #[must_use]
     pub fn builder() -> Builder {
         Builder::new()
@@ -332,7 +335,8 @@ impl Testbed {
     }
 
     /// Changes what the identity provider does; `tests/idp/idp.mjs` lists the words. For example
-    /// `{"token": {"mode": "drop"}}`, `{"token": null}` (well again), `{"accessTokenTtl": 1}`, `{"rotateKeys": true}`.
+    /// `{"token": {"mode": "drop"}}`, `{"token": null}` (well again), `{"accessTokenTtl": 1}`,
+    /// `{"rotateKeys": true}`.
     ///
     /// # Panics
     /// When it does not know the words.
@@ -341,7 +345,8 @@ impl Testbed {
         assert_eq!(reply.status, 200, "{reply:?}");
     }
 
-    /// The access log's first entry for which this holds; waits for it, since Envoy writes the log in its own time.
+    /// The access log's first entry for which this holds; waits for it, since Envoy writes the log
+    /// in its own time.
     ///
     /// # Panics
     /// When there is none within five seconds.

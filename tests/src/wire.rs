@@ -1,4 +1,5 @@
-//! A caller of the bridge on its Unix socket, as the filter is one: for what must be seen below the gateway.
+//! A caller of the bridge on its Unix socket, as the filter is one: for what must be seen below the
+//! gateway.
 
 use std::io;
 use std::path::{Path, PathBuf};

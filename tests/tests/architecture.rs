@@ -1,5 +1,6 @@
-//! The arrows between the crates go one way: `cipher` ← `protocol` ← `gateway` ← `filter`, `abi` ← `filter`, and
-//! `storage-api` ← `gateway`, `redis-bridge`; the bridge's operator commands alone also stand on `gateway`.
+//! The arrows between the crates go one way: `cipher` ← `protocol` ← `gateway` ← `filter`, `abi` ←
+//! `filter`, and `storage-api` ← `gateway`, `redis-bridge`; the bridge's operator commands alone
+//! also stand on `gateway`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

@@ -1,5 +1,5 @@
-//! One failover of each kind under load, with everything that was promised checked afterwards. `make chaos ROUNDS=50` is
-//! the long form.
+//! One failover of each kind under load, with everything that was promised checked afterwards.
+//! `make chaos ROUNDS=50` is the long form.
 
 use std::process::Command;
 

@@ -1,4 +1,5 @@
-//! Providers whose token endpoint takes one kind of client authentication alone, and what they say of it.
+//! Providers whose token endpoint takes one kind of client authentication alone, and what they say
+//! of it.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! What the gateway says about itself: the same under every name it is looked for, whoever asks and however they lie; and
-//! what it says when it is configured wrongly.
+//! What the gateway says about itself: the same under every name it is looked for, whoever asks and
+//! however they lie; and what it says when it is configured wrongly.
 
 use jwt_simple::prelude::{ES384KeyPair, Ed25519KeyPair};
 use portcullis_tests::http::{Request, Response};
@@ -210,7 +210,8 @@ async fn scripts_of_any_origin_may_read_documents_and_refusals_and_never_with_co
         .send()
         .await;
     assert!(!hostile.header("access-control-allow-headers").unwrap_or_default().contains('<'), "{hostile:?}");
-    // Browsers never send credentials with a preflight; one with a page's cookies is no way past the check either.
+    // Browsers never send credentials with a preflight; one with a page's cookies is no way past
+    // the check either.
     assert_unseen(bed, "/api/preflight").await;
 
     let refused = bed.get("/api/cors").header("origin", "https://app.example").send().await;
@@ -220,7 +221,8 @@ async fn scripts_of_any_origin_may_read_documents_and_refusals_and_never_with_co
     assert_eq!(refused.header("access-control-expose-headers"), Some(exposed));
     let (_, tokens) = log_in(bed, "carol").await;
     let path = format!("/api/cors-{}", unique());
-    // Of a token that was never seen, and of one that was: they are decided in different ways. There are two workers.
+    // Of a token that was never seen, and of one that was: they are decided in different ways.
+    // There are two workers.
     for _ in 0..6 {
         let call = Request::new("POST", &format!("{gateway}{path}")).bearer(&tokens.access_token);
         let answered = call.header("origin", "https://app.example").body("{}").send().await;

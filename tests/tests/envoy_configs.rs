@@ -1,4 +1,5 @@
-//! The configurations that we give to others are accepted by the Envoy, the filter and the bridge that they are meant for.
+//! The configurations that we give to others are accepted by the Envoy, the filter and the bridge
+//! that they are meant for.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -169,8 +170,9 @@ fn the_check_notices_a_fault_in_a_sample_of_the_bridge() {
     }
 }
 
-/// What the bridge finds wrong in a file, beside one fault that it is given. It names every fault before it asks Redis, so
-/// that no Redis is needed and a file without any other fault shows just that one.
+/// What the bridge finds wrong in a file, beside one fault that it is given. It names every fault
+/// before it asks Redis, so that no Redis is needed and a file without any other fault shows just
+/// that one.
 fn faults(file: &Path) -> Vec<String> {
     let output = Command::new(place::bridge())
         .arg("--config")
@@ -284,7 +286,8 @@ const BY_FILE: [(&str, &str); 3] = [
     ("/upstreamProviders/0/oidcConfig/clientSecret", "idp-secret"),
 ];
 
-/// A certificate that is good for being parsed; the Python package that does it came with the MCP client.
+/// A certificate that is good for being parsed; the Python package that does it came with the MCP
+/// client.
 const MAKE_CERTIFICATE: &str = r#"
 import datetime
 from cryptography import x509

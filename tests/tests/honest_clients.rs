@@ -1,5 +1,5 @@
-//! Clients that do what honest clients do keep their login: they share a refresh token, try again as they were told to,
-//! and talk to gateways whose clocks differ.
+//! Clients that do what honest clients do keep their login: they share a refresh token, try again
+//! as they were told to, and talk to gateways whose clocks differ.
 
 use portcullis_tests::browser::Browser;
 use portcullis_tests::http::{Request, Response};

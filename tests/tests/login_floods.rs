@@ -21,7 +21,8 @@ async fn six_hundred_posts_of_one_form_store_nothing_and_make_no_call_and_users_
     let mut browser = Browser::new("mallory");
     let page = browser.open(&client.authorization().url(), &client.redirect_uri).await.page();
     let form = browser.fill_in(page.form());
-    // What is there anyway: the provider's documents, which each worker fetches once, and the client.
+    // What is there anyway: the provider's documents, which each worker fetches once, and the
+    // client.
     log_in(&bed, "bob").await;
     let asked = bed.idp_requests().await;
 

@@ -1,5 +1,6 @@
-//! The official clients and the official conformance suite go through the whole of it: refused, discovery, registration,
-//! consent, login, token, tool call, refresh, tool call. Two workers, so that no step relies on reaching the same one.
+//! The official clients and the official conformance suite go through the whole of it: refused,
+//! discovery, registration, consent, login, token, tool call, refresh, tool call. Two workers, so
+//! that no step relies on reaching the same one.
 
 use std::fs;
 use std::path::Path;

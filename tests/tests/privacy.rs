@@ -1,5 +1,5 @@
-//! What is said about a login and its calls, and what is not: secrets stay out of every log, dump and counter, and the
-//! back end learns nothing that belongs between the client and the gateway.
+//! What is said about a login and its calls, and what is not: secrets stay out of every log, dump
+//! and counter, and the back end learns nothing that belongs between the client and the gateway.
 
 use std::time::Duration;
 
@@ -260,8 +260,8 @@ struct Canaries {
 struct Canary {
     name: String,
     text: String,
-    /// It came in a request's path, which the testbed's access log shows as it is: what an operator logs of a path is
-    /// theirs to choose.
+    /// It came in a request's path, which the testbed's access log shows as it is: what an operator
+    /// logs of a path is theirs to choose.
     in_a_path: bool,
 }
 

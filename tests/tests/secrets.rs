@@ -1,4 +1,5 @@
-//! Every secret comes from files that the bridge serves, and each is replaced while everything goes on.
+//! Every secret comes from files that the bridge serves, and each is replaced while everything goes
+//! on.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -134,7 +135,8 @@ async fn what_is_wrong_without_the_bridge_is_refused_at_once() {
     assert!(why.contains("tokenLifespans.accessToken: must be between"), "{why}");
 }
 
-/// A testbed whose bridge serves these files, and whose upstream tokens need no refresh while a story lasts.
+/// A testbed whose bridge serves these files, and whose upstream tokens need no refresh while a
+/// story lasts.
 fn beside(redis: &RedisServer, files: &Path) -> Builder {
     let idp = IdpOptions { access_token_ttl: 3600, ..IdpOptions::default() };
     let served = format!("secretsDir: {}", files.display());
@@ -197,7 +199,8 @@ async fn keys(bed: &Testbed) -> Vec<String> {
     known.iter().map(|key| key["kid"].as_str().expect("a key id").to_owned()).collect()
 }
 
-/// Waits until every worker publishes these keys: so many answers in a row, each on a connection of its own.
+/// Waits until every worker publishes these keys: so many answers in a row, each on a connection of
+/// its own.
 async fn serves_keys(bed: &Testbed, pems: &[&str]) {
     let wanted: Vec<String> = pems.iter().map(|pem| kid_of(pem)).collect();
     until("these keys are served", async || {

@@ -1,4 +1,5 @@
-//! The store's contract inside a real Envoy: the same cases as natively, on Envoy's shared data, with two workers.
+//! The store's contract inside a real Envoy: the same cases as natively, on Envoy's shared data,
+//! with two workers.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -31,8 +32,8 @@ async fn envoys_shared_data_keeps_the_stores_contract() {
     bed.assert_healthy().await;
 }
 
-/// Both workers swap the same record; no increment may be lost. On a busy machine one worker may be through before the
-/// other begins, which shows nothing, so the race goes on until they meet.
+/// Both workers swap the same record; no increment may be lost. On a busy machine one worker may be
+/// through before the other begins, which shows nothing, so the race goes on until they meet.
 async fn race_for_sums(bed: &Testbed) {
     let patience = Instant::now() + Duration::from_secs(60);
     for round in 100.. {
@@ -53,7 +54,8 @@ async fn race_for_single_records(bed: &Testbed) {
     assert_eq!((sum("written"), sum("taken")), (500, 500), "{answers:?}");
 }
 
-/// Makes a request many times at once, on connections of their own, so that both workers serve some.
+/// Makes a request many times at once, on connections of their own, so that both workers serve
+/// some.
 async fn together(bed: &Testbed, what: &str) -> Vec<Value> {
     let mut requests = JoinSet::new();
     for _ in 0..16 {

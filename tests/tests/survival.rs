@@ -1,4 +1,5 @@
-//! Logins outlive every process that handles them: they are in Redis, sealed, and shared by every gateway.
+//! Logins outlive every process that handles them: they are in Redis, sealed, and shared by every
+//! gateway.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -106,7 +107,8 @@ async fn a_session_that_ends_at_one_gateway_is_over_at_the_other() {
     }
     let newer = client.refresh(&tokens.refresh_token).await;
     client.refresh(&newer.refresh_token).await;
-    // Used again, an old refresh token ends the login that it came from (RFC 9700 §4.14.2), whichever gateway sees it.
+    // Used again, an old refresh token ends the login that it came from (RFC 9700 §4.14.2),
+    // whichever gateway sees it.
     assert_eq!(client.refresh_request(&tokens.refresh_token).send().await.status, 400);
     for _ in 0..4 {
         assert_eq!(client.refresh_request(&newer.refresh_token).send().await.status, 400);
@@ -360,7 +362,8 @@ const USERS: usize = 25;
 const VISITS: usize = 2;
 const CALLS: usize = 190;
 const REFRESH_EVERY: usize = 10;
-/// The calls, the refreshes, and the login's own requests to the gateway: authorization, consent, callback, token.
+/// The calls, the refreshes, and the login's own requests to the gateway: authorization, consent,
+/// callback, token.
 const REQUESTS_A_VISIT: usize = CALLS + CALLS / REFRESH_EVERY + 4;
 /// How long the store is left away.
 const AWAY: Duration = Duration::from_secs(3);

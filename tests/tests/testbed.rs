@@ -1,4 +1,5 @@
-//! What others build on: `make testbed` says where everything is, keeps every byte, and leaves nothing behind.
+//! What others build on: `make testbed` says where everything is, keeps every byte, and leaves
+//! nothing behind.
 
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
@@ -109,7 +110,8 @@ fn send(signal: &str, process: u32) {
 fn assert_gone(told: &Value) {
     let patience = Instant::now() + Duration::from_secs(5);
     for (name, process) in told["pids"].as_object().expect("pids") {
-        // A process that has ended but was not waited for yet (its parent was killed) counts as gone.
+        // A process that has ended but was not waited for yet (its parent was killed) counts as
+        // gone.
         let runs = || {
             let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
             status.lines().any(|line| line.starts_with("State:") && !line.contains('Z'))

@@ -1,4 +1,5 @@
-//! Tokens that must not work, told one by one: what the client hears, and that the back end hears nothing.
+//! Tokens that must not work, told one by one: what the client hears, and that the back end hears
+//! nothing.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -376,7 +377,8 @@ impl Forge {
         parts.try_into().expect("three parts")
     }
 
-    /// The good token's claims with something added until the two alphabets differ, in the wrong one.
+    /// The good token's claims with something added until the two alphabets differ, in the wrong
+    /// one.
     fn in_standard_alphabet(&self) -> String {
         let head = encode(&self.header.to_string());
         let claims = self.claims_with("note", json!("???>>>~~~")).to_string();

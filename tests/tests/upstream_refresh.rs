@@ -1,5 +1,5 @@
-//! The provider's tokens run out while clients go on calling: renewed once however many ask, before it is late where
-//! possible, and a provider in trouble costs a while and not the login.
+//! The provider's tokens run out while clients go on calling: renewed once however many ask, before
+//! it is late where possible, and a provider in trouble costs a while and not the login.
 //!
 //! The stories change what the provider does, so each waits for its turn.
 
@@ -221,8 +221,8 @@ async fn testbed() -> (&'static Testbed, MutexGuard<'static, ()>) {
     (bed, turn)
 }
 
-/// Logs in with an upstream token that lives for so many seconds, and waits until one of a single second has run out.
-/// What the provider gives from then on lives for a minute.
+/// Logs in with an upstream token that lives for so many seconds, and waits until one of a single
+/// second has run out. What the provider gives from then on lives for a minute.
 async fn log_in_with_upstream_life(bed: &Testbed, user: &str, seconds: u64) -> (OAuthClient, Tokens) {
     bed.set_idp(json!({ "accessTokenTtl": seconds })).await;
     let login = log_in(bed, user).await;

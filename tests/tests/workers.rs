@@ -1,5 +1,5 @@
-//! What the filter owes Envoy's workers: nothing that arrives ends a VM, one refresh serves everyone who waits for it, and
-//! a session that has ended is over on every worker.
+//! What the filter owes Envoy's workers: nothing that arrives ends a VM, one refresh serves
+//! everyone who waits for it, and a session that has ended is over on every worker.
 
 use std::time::Duration;
 
@@ -40,7 +40,8 @@ async fn a_body_is_read_to_its_limit_and_no_further() {
         bed.post("/oauth/token").header("content-type", "application/x-www-form-urlencoded").body(vec![b'a'; length])
     };
     for (length, status) in [(0, 400), (1_000, 400), (70_000, 413), (900_000, 413), (5_000_000, 413)] {
-        // Envoy may close before it has read what nobody wants; then the client sees no answer at all.
+        // Envoy may close before it has read what nobody wants; then the client sees no answer at
+        // all.
         if let Ok(reply) = form(length).try_send().await {
             assert_eq!(reply.status, status, "{length} bytes");
         }

@@ -1,7 +1,8 @@
-//! One caller: a connection with one request under way, either to Redis itself or to the bridge, and a record of its own.
+//! One caller: a connection with one request under way, either to Redis itself or to the bridge,
+//! and a record of its own.
 //!
-//! Both kinds send bytes that were made beforehand, with what changes patched in, so that the load costs next to nothing
-//! and the same on both ways.
+//! Both kinds send bytes that were made beforehand, with what changes patched in, so that the load
+//! costs next to nothing and the same on both ways.
 
 use std::path::Path;
 

@@ -1,4 +1,5 @@
-//! What any hop costs: a program that copies bytes between a Unix socket and Redis, and understands none of them.
+//! What any hop costs: a program that copies bytes between a Unix socket and Redis, and understands
+//! none of them.
 //!
 //! It makes the four calls to the kernel that a hop cannot do without, so no bridge can be faster.
 

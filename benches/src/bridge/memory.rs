@@ -5,7 +5,8 @@ use portcullis_tests::redis::{LEAST_ACL, RedisServer, standalone};
 
 use crate::bridge::caller::{Caller, Verb, Way};
 
-/// The resident memory of a new bridge, and with [`CONNECTIONS`] open connections that each read a record once; in MiB.
+/// The resident memory of a new bridge, and with [`CONNECTIONS`] open connections that each read a
+/// record once; in MiB.
 ///
 /// # Errors
 /// What could not be started, or a request that was not answered.

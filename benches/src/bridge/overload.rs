@@ -1,7 +1,9 @@
-//! More asked for than Redis can do in time: what the bridge takes on must stay quick, and the rest be refused at once.
+//! More asked for than Redis can do in time: what the bridge takes on must stay quick, and the rest
+//! be refused at once.
 //!
-//! Redis is slow here, by a wire that holds back every answer for [`WIRE`]; so what the bridge takes on at most, its
-//! capacity, is [`IN_FLIGHT`] operations in each such time, whatever the machine. The callers send at a fixed pace.
+//! Redis is slow here, by a wire that holds back every answer for [`WIRE`]; so what the bridge
+//! takes on at most, its capacity, is [`IN_FLIGHT`] operations in each such time, whatever the
+//! machine. The callers send at a fixed pace.
 
 use std::time::{Duration, Instant};
 
@@ -31,8 +33,8 @@ pub struct Overload {
     pub refused_p99_us: f64,
 }
 
-/// Sends a quarter of what the bridge takes on, by so few callers that none can be refused, and then ten times what it
-/// takes on; each for so long.
+/// Sends a quarter of what the bridge takes on, by so few callers that none can be refused, and
+/// then ten times what it takes on; each for so long.
 ///
 /// # Errors
 /// What could not be started, or an answer that is neither done nor refused.
@@ -112,5 +114,6 @@ async fn pace(mut caller: Caller, first: Instant, end: Instant) -> Result<Answer
 pub const WIRE: Duration = Duration::from_millis(10);
 const IN_FLIGHT: usize = 8;
 const QUEUE: usize = 4;
-/// How often each caller sends: longer than any answer should take, so that a caller is free when its time comes.
+/// How often each caller sends: longer than any answer should take, so that a caller is free when
+/// its time comes.
 const EACH: Duration = Duration::from_millis(40);

@@ -1,4 +1,5 @@
-//! One row: a way, a verb and a number of connections, each with one request under way at all times.
+//! One row: a way, a verb and a number of connections, each with one request under way at all
+//! times.
 
 use std::time::{Duration, Instant};
 

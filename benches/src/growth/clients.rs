@@ -18,7 +18,8 @@ use crate::logins::{micros, through};
 use crate::provider::Provider;
 use crate::text;
 
-/// Measures the two requests of a login that look a client up. The clients that log in are spread over all that are there.
+/// Measures the two requests of a login that look a client up. The clients that log in are spread
+/// over all that are there.
 pub fn run(plan: &Plan<'_>) -> Result<(), String> {
     let dir = tempfile::Builder::new().prefix("portcullis-bench-").tempdir().map_err(text)?;
     tell("starting Envoy and a provider that answers at once …");

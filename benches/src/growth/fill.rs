@@ -1,7 +1,8 @@
 //! Fills Redis with sessions, as the gateway and the bridge would have written them.
 //!
-//! Those that are called are whole: copies of the records of a real login under other names, sealed as the gateway seals
-//! them. The others only take their place: random bytes of the same length, which nobody can tell from sealed ones.
+//! Those that are called are whole: copies of the records of a real login under other names, sealed
+//! as the gateway seals them. The others only take their place: random bytes of the same length,
+//! which nobody can tell from sealed ones.
 
 use std::io::{BufReader, Read as _, Write as _};
 use std::net::TcpStream;

@@ -1,4 +1,5 @@
-//! The memory store with its usual budget, filled by real logins until it refuses one: it never drops a session to make room.
+//! The memory store with its usual budget, filled by real logins until it refuses one: it never
+//! drops a session to make room.
 
 use std::time::Duration;
 
@@ -16,8 +17,8 @@ use crate::logins::{micros, through};
 use crate::provider::Provider;
 use crate::text;
 
-/// Measures calls with a token never seen, each of another session, and with the same token again. Those that hold as many
-/// sessions as fit stand at the number that fitted.
+/// Measures calls with a token never seen, each of another session, and with the same token again.
+/// Those that hold as many sessions as fit stand at the number that fitted.
 pub fn run(plan: &Plan<'_>) -> Result<(), String> {
     let dir = tempfile::Builder::new().prefix("portcullis-bench-").tempdir().map_err(text)?;
     tell("starting Envoy and a provider that answers at once …");
@@ -51,7 +52,8 @@ fn point<'a>(gateway: &Gateway, sessions: usize, envoy: &Envoy, needed: usize) -
     Ok(Point::new(tokens.len(), vec![("last_logins_us", login_us)], rows))
 }
 
-/// Logs so many users in, or as many as there is room for; their tokens, and what the last logins cost.
+/// Logs so many users in, or as many as there is room for; their tokens, and what the last logins
+/// cost.
 fn fill(gateway: &Gateway, sessions: usize, envoy: &Envoy) -> Result<(Vec<String>, f64), String> {
     let client = runtime()?.block_on(async { OAuthClient::discover(&gateway.resource()).await.register().await });
     let mut load = Load::of(CONNECTIONS, gateway.port)?;

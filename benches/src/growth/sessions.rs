@@ -1,4 +1,5 @@
-//! Several Redis servers, each with a bridge and a gateway of its own, that differ in how many sessions they hold.
+//! Several Redis servers, each with a bridge and a gateway of its own, that differ in how many
+//! sessions they hold.
 
 use portcullis_protocol::opaque::SessionId;
 use portcullis_tests::bridge::Bridge;
@@ -23,8 +24,8 @@ struct Stand {
     sessions: usize,
 }
 
-/// Measures calls with a token never seen, each of another session, over Envoy, the bridge and Redis together; and with
-/// the same token again, in Envoy alone.
+/// Measures calls with a token never seen, each of another session, over Envoy, the bridge and
+/// Redis together; and with the same token again, in Envoy alone.
 pub fn run(plan: &Plan<'_>) -> Result<(), String> {
     let dir = tempfile::Builder::new().prefix("portcullis-bench-").tempdir().map_err(text)?;
     tell("starting Envoy, and a Redis server and a bridge for each number of sessions …");

@@ -1,4 +1,5 @@
-//! The same call over more workers, more connections, or with a longer body; beside it the same without a filter.
+//! The same call over more workers, more connections, or with a longer body; beside it the same
+//! without a filter.
 
 use portcullis_tests::redis::free_port;
 use serde_json::json;
@@ -49,7 +50,8 @@ pub fn connections(plan: &Plan<'_>) -> Result<(), String> {
     points.and_then(|points| plan.measure(points)).map_err(|why| stand.envoy.explain(&why))
 }
 
-/// One Envoy in front of a back end that reads bodies and answers nothing, and longer and longer bodies.
+/// One Envoy in front of a back end that reads bodies and answers nothing, and longer and longer
+/// bodies.
 pub fn bodies(plan: &Plan<'_>) -> Result<(), String> {
     let dir = tempfile::Builder::new().prefix("portcullis-bench-").tempdir().map_err(text)?;
     let provider = Provider::start()?;

@@ -1,5 +1,5 @@
-//! The MCP server behind all of them: it answers at once, remembers nothing and wants no session. It runs as a process of
-//! its own, off the processor of what is measured.
+//! The MCP server behind all of them: it answers at once, remembers nothing and wants no session.
+//! It runs as a process of its own, off the processor of what is measured.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::TcpStream;
@@ -54,7 +54,8 @@ fn reply(bytes: &[u8]) -> Option<(usize, Vec<u8>)> {
     Some((length, answer))
 }
 
-/// The answer to a JSON-RPC call. The tool answers with its text, or, asked for them, with the credentials it was called with.
+/// The answer to a JSON-RPC call. The tool answers with its text, or, asked for them, with the
+/// credentials it was called with.
 fn result(message: &Value, authorization: &str) -> String {
     let parameters = &message["params"];
     let result = match message["method"].as_str() {

@@ -1,4 +1,5 @@
-//! ContextForge: one process on SQLite, the back end registered as a gateway, its tool offered by a virtual server.
+//! ContextForge: one process on SQLite, the back end registered as a gateway, its tool offered by a
+//! virtual server.
 
 use std::path::Path;
 use std::time::Duration;
@@ -26,7 +27,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts one, with its own MCP sessions or, as by default, without; logs its user in and registers the back end.
+    /// Starts one, with its own MCP sessions or, as by default, without; logs its user in and
+    /// registers the back end.
     ///
     /// # Errors
     /// When it does not start, or refuses a step.
@@ -105,7 +107,8 @@ async fn asked(request: Request) -> Result<Response, String> {
 pub const UPSTREAM_TOKEN: &str = "a-token-of-the-back-end-for-all-users";
 const USER: &str = "admin@example.com";
 const PASSWORD: &str = "For-The-Measurements-0nly";
-/// Its defaults, but for what it wants to be told, a back end on loopback, and no limit of calls a minute.
+/// Its defaults, but for what it wants to be told, a back end on loopback, and no limit of calls a
+/// minute.
 const SETTINGS: [(&str, &str); 10] = [
     ("JWT_SECRET_KEY", "3f9cKd82LqpZr7Vt1XyWm5Nb0HgTs6Ej"),
     ("AUTH_ENCRYPTION_SECRET", "Qw8Zx2Lr5Vn1Tk7Mb4Hd9Js3Gf6Pc0Ya"),

@@ -48,7 +48,8 @@ pub enum Injects {
 }
 
 impl Row {
-    /// Checks that a call succeeds with the right credentials, and fails without and with forged ones.
+    /// Checks that a call succeeds with the right credentials, and fails without and with forged
+    /// ones.
     ///
     /// # Errors
     /// What happened instead.

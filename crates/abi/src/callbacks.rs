@@ -1,7 +1,8 @@
 //! The callbacks that the module exports, and the contexts that they are about.
 //!
-//! Not exported: `proxy_on_done` and `proxy_on_log`, which come right before `proxy_on_delete`; the answer's body and
-//! trailers, so that Envoy need not enter the module for each piece of a stream of events; connections and gRPC.
+//! Not exported: `proxy_on_done` and `proxy_on_log`, which come right before `proxy_on_delete`; the
+//! answer's body and trailers, so that Envoy need not enter the module for each piece of a stream
+//! of events; connections and gRPC.
 #![expect(unsafe_code, reason = "an exported name is unsafe: nothing else may have it")]
 
 use std::cell::{Cell, RefCell};
@@ -24,8 +25,9 @@ enum Held {
     Open(Box<dyn Stream>),
 }
 
-/// The contexts of this VM. No callback is entered from within another one, as Envoy puts off what a host call brings
-/// about; if one ever were, it would find its contexts borrowed and be told what stops a request.
+/// The contexts of this VM. No callback is entered from within another one, as Envoy puts off what
+/// a host call brings about; if one ever were, it would find its contexts borrowed and be told what
+/// stops a request.
 struct Contexts {
     new_root: Cell<Option<NewRoot>>,
     /// Few: one for each configuration in service.
@@ -184,7 +186,8 @@ fn number(action: Action) -> u32 {
 #[unsafe(no_mangle)]
 extern "C" fn proxy_abi_version_0_2_1() {}
 
-/// Gives the host memory for an answer, which the one who asked then owns; null where there is none.
+/// Gives the host memory for an answer, which the one who asked then owns; null where there is
+/// none.
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_memory_allocate(size: usize) -> *mut u8 {
     hostcalls::allocate(size)

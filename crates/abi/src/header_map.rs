@@ -1,5 +1,6 @@
-//! Header maps as they cross the ABI: the number of pairs, the sizes of each name and value, then the texts with a zero
-//! byte after each; all numbers have 32 bits, the least significant byte first.
+//! Header maps as they cross the ABI: the number of pairs, the sizes of each name and value, then
+//! the texts with a zero byte after each; all numbers have 32 bits, the least significant byte
+//! first.
 
 /// The headers of a message, in order. Names and values are bytes; Envoy's names are in lower case.
 #[derive(Debug, Default)]

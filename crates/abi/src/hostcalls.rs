@@ -1,5 +1,5 @@
-//! What the host may be asked. Each function is about the context whose callback this is, or the one that
-//! [`set_effective_context`] named; what the host cannot do there it refuses.
+//! What the host may be asked. Each function is about the context whose callback this is, or the
+//! one that [`set_effective_context`] named; what the host cannot do there it refuses.
 #![expect(unsafe_code, reason = "host calls take pointers into this module's memory")]
 
 use std::alloc::{Layout, alloc};
@@ -123,7 +123,8 @@ pub fn send_local_response(status: u16, headers: &[(&str, &str)], body: &[u8]) {
     }
 }
 
-/// Sends a request to a cluster; gives the number that its answer will carry. Pseudo headers are among the headers.
+/// Sends a request to a cluster; gives the number that its answer will carry. Pseudo headers are
+/// among the headers.
 ///
 /// # Errors
 /// [`Refused`]: the cluster is unknown, or a header is missing.
@@ -132,7 +133,8 @@ pub fn http_call(cluster: &str, headers: &[(&str, &str)], body: &[u8], timeout: 
     let trailers = header_map::encode(&[]);
     let timeout = u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX);
     let mut call = 0;
-    // SAFETY: the host reads everything during the call only, and writes the number to our variable.
+    // SAFETY: the host reads everything during the call only, and writes the number to our
+    // variable.
     let status = unsafe {
         proxy_http_call(
             cluster.as_ptr(),
@@ -159,8 +161,8 @@ pub fn set_effective_context(id: u32) -> bool {
     checked(unsafe { proxy_set_effective_context(id) }).is_ok()
 }
 
-/// The time since 1970, which stands still within a callback: the host is asked once. The end of all time where it has no
-/// clock, so that nothing is valid any more.
+/// The time since 1970, which stands still within a callback: the host is asked once. The end of
+/// all time where it has no clock, so that nothing is valid any more.
 #[must_use]
 pub fn now() -> Duration {
     callbacks::now(|| {
@@ -184,13 +186,15 @@ pub fn set_tick_period(period: Duration) {
 /// [`Refused`]: nothing has this key.
 pub fn shared_data(key: &[u8]) -> Result<(Vec<u8>, u32), Refused> {
     let mut version = 0;
-    // SAFETY: it hands out bytes as `given` asks; the key is read, and the version written, during the call only.
+    // SAFETY: it hands out bytes as `given` asks; the key is read, and the version written, during
+    // the call only.
     let value =
         unsafe { given(|data, size| proxy_get_shared_data(key.as_ptr(), key.len(), data, size, &raw mut version)) }?;
     Ok((value, version))
 }
 
-/// Writes a shared value if it still has this version, and whatever its version for 0; `false` when it has another one.
+/// Writes a shared value if it still has this version, and whatever its version for 0; `false` when
+/// it has another one.
 pub fn set_shared_data(key: &[u8], value: &[u8], version: u32) -> bool {
     // SAFETY: the host reads both during the call only.
     let status = unsafe { proxy_set_shared_data(key.as_ptr(), key.len(), value.as_ptr(), value.len(), version) };
@@ -267,16 +271,17 @@ pub(crate) fn allocate(size: usize) -> *mut u8 {
 /// Takes what the host writes into memory that it asks [`allocate`] for.
 ///
 /// # Safety
-/// `ask` must be a host call that writes an address and a size to where its two arguments point, both of memory that it
-/// asked for during the call, has filled and will not touch again. That is how the ABI hands out bytes.
+/// `ask` must be a host call that writes an address and a size to where its two arguments point,
+/// both of memory that it asked for during the call, has filled and will not touch again. That is
+/// how the ABI hands out bytes.
 unsafe fn given(ask: impl FnOnce(*mut *mut u8, *mut usize) -> u32) -> Result<Vec<u8>, Refused> {
     let (mut data, mut size) = (null_mut(), 0);
     checked(ask(&raw mut data, &raw mut size))?;
     if data.is_null() {
         return Ok(Vec::new());
     }
-    // SAFETY: the memory is from `allocate`, with this size and the layout of so many bytes; the host has filled all of
-    // it, and nobody else holds its address.
+    // SAFETY: the memory is from `allocate`, with this size and the layout of so many bytes; the
+    // host has filled all of it, and nobody else holds its address.
     Ok(unsafe { Vec::from_raw_parts(data, size, size) })
 }
 

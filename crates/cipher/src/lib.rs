@@ -1,7 +1,8 @@
 //! XChaCha20-Poly1305 in place.
 //!
-//! A crate of its own for how it is compiled: the cipher's code is generic, so it becomes code where it is used, with that
-//! crate's optimisation. The crates of the filter are optimised for size; this one is not.
+//! A crate of its own for how it is compiled: the cipher's code is generic, so it becomes code
+//! where it is used, with that crate's optimisation. The crates of the filter are optimised for
+//! size; this one is not.
 
 use chacha20poly1305::aead::AeadInOut as _;
 use chacha20poly1305::{KeyInit as _, Tag, XChaCha20Poly1305, XNonce};
@@ -25,7 +26,8 @@ pub fn encrypt(key: &[u8; 32], nonce: [u8; 24], aad: &[u8], text: &mut [u8]) -> 
     tag.map(Into::into).map_err(|_| TooLong)
 }
 
-/// Decrypts `text` if the tag is right for it and for `aad`, compared in constant time; otherwise leaves it as it is.
+/// Decrypts `text` if the tag is right for it and for `aad`, compared in constant time; otherwise
+/// leaves it as it is.
 ///
 /// # Errors
 /// [`Forged`].

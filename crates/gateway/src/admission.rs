@@ -1,7 +1,8 @@
 //! What a request may make a worker hold, and how one is refused that would hold more.
 //!
-//! A stranger needs no credentials to make a request wait: the head of `POST /oauth/token` is enough, and HPACK lets one
-//! byte stand for a header of 4 KB. So what a request holds is bounded before anything of it is kept.
+//! A stranger needs no credentials to make a request wait: the head of `POST /oauth/token` is
+//! enough, and HPACK lets one byte stand for a header of 4 KB. So what a request holds is bounded
+//! before anything of it is kept.
 
 use std::rc::Rc;
 
@@ -17,13 +18,14 @@ use crate::route;
 use crate::runtime::BODY_HELD_BYTES;
 use crate::verdict::Settled;
 
-/// The most bytes that the headers of a request to an endpoint of the gateway may have, names and values together. Envoy
-/// itself takes 60 KiB unless it is told otherwise.
+/// The most bytes that the headers of a request to an endpoint of the gateway may have, names and
+/// values together. Envoy itself takes 60 KiB unless it is told otherwise.
 pub const MAX_OWN_HEADER_BYTES: usize = 16 * 1024;
 
 /// The bounds of a request to one path.
 pub struct Admission {
-    /// The most bytes of all names and values of its headers; `usize::MAX` where Envoy's own bound is enough.
+    /// The most bytes of all names and values of its headers; `usize::MAX` where Envoy's own bound
+    /// is enough.
     pub header_bytes: usize,
     /// The most bytes of its body that are kept; 0 where no handler reads one.
     pub body_bytes: usize,
@@ -55,8 +57,8 @@ impl Admission {
     /// The bounds of a request to this target (its `:path`).
     #[must_use]
     pub fn of(gateway: &Rc<Gateway>, target: &[u8]) -> Self {
-        // A target that cannot be read is refused with its headers. Under a foreign host name a default endpoint is not
-        // ours; such a request is bounded all the same.
+        // A target that cannot be read is refused with its headers. Under a foreign host name a
+        // default endpoint is not ours; such a request is bounded all the same.
         let route = RoutePath::parse(target).map(|path| route::route_or_default(gateway.config(), &path));
         let (is_ours, shows_pages, body_bytes) = match route {
             Ok(route) => (route.is_ours(), route.shows_pages(), route.body_bytes()),
@@ -69,7 +71,8 @@ impl Admission {
         }
     }
 
-    /// The bounds as long as no gateway is in service that knows its paths: any of them may be a resource's.
+    /// The bounds as long as no gateway is in service that knows its paths: any of them may be a
+    /// resource's.
     #[must_use]
     pub fn without_gateway() -> Self {
         Self { header_bytes: usize::MAX, body_bytes: BODY_HELD_BYTES, reader: Reader::Program }

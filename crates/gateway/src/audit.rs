@@ -52,8 +52,8 @@ impl Audit {
         Self { subject: None, client: None, resource: None, decision, reason }
     }
 
-    /// The text that is published: one JSON object of `decision`, `reason` and, where they are known, `resource`,
-    /// `client` and `subject`, in this order.
+    /// The text that is published: one JSON object of `decision`, `reason` and, where they are
+    /// known, `resource`, `client` and `subject`, in this order.
     #[must_use]
     pub fn to_json(&self) -> String {
         let mut text = String::with_capacity(USUAL_BYTES);
@@ -84,7 +84,8 @@ fn push_string(text: &mut String, value: &str) {
     }
 }
 
-/// Whether a JSON string may hold a text as it is. Eight bytes at a time: it is asked of every token that is new.
+/// Whether a JSON string may hold a text as it is. Eight bytes at a time: it is asked of every
+/// token that is new.
 fn is_plain(text: &[u8]) -> bool {
     let (words, rest) = text.as_chunks::<8>();
     words.iter().all(|word| are_plain(*word))
@@ -96,7 +97,8 @@ fn is_plain(text: &[u8]) -> bool {
 
 fn are_plain(bytes: [u8; 8]) -> bool {
     let each = |byte: u8| u64::from_ne_bytes([byte; 8]);
-    // The top bit of a byte that is less than the limit is set, and of others only where there is such a one.
+    // The top bit of a byte that is less than the limit is set, and of others only where there is
+    // such a one.
     let less = |bytes: u64, limit: u8| bytes.wrapping_sub(each(limit)) & !bytes & each(0x80);
     let bytes = u64::from_ne_bytes(bytes);
     less(bytes, 0x20) | less(bytes ^ each(b'"'), 1) | less(bytes ^ each(b'\\'), 1) == 0

@@ -1,5 +1,5 @@
-//! The authorization endpoint (OAuth 2.1 §4.1.1): from the client's request to the consent page, or straight on to the
-//! login where the same user has consented to the same thing before.
+//! The authorization endpoint (OAuth 2.1 §4.1.1): from the client's request to the consent page, or
+//! straight on to the login where the same user has consented to the same thing before.
 
 use std::rc::Rc;
 
@@ -39,8 +39,8 @@ async fn answer<P: Ports>(
     let config = gateway.config();
     let page = |message: &str, reason| Failure::refused(bad_request_page(config, message, reason));
 
-    // Until client and redirect URI are proven, an error stays here: redirecting it would make this an open redirector
-    // (RFC 9700 §4.11).
+    // Until client and redirect URI are proven, an error stays here: redirecting it would make this
+    // an open redirector (RFC 9700 §4.11).
     let params = Params::parse(path.query().unwrap_or_default(), Limits::OAUTH)
         .map_err(|_| page("The request cannot be read.", "malformed_request"))?;
     let reference = ClientReference::parse(&params)
@@ -93,7 +93,8 @@ async fn answer<P: Ports>(
         return Err(refused(ErrorCode::InvalidRequest, description, "authorization_too_long"));
     }
 
-    // A remembered consent stands in for the page; who logs in must then be the one who gave it (see callback.rs).
+    // A remembered consent stands in for the page; who logs in must then be the one who gave it
+    // (see callback.rs).
     if !asked.prompt.consent
         && let Some(browser) = browser
         && consent::is_remembered(config, &browser.user_id, &authorization, ports).await?
@@ -104,8 +105,8 @@ async fn answer<P: Ports>(
     Ok(consent::page(config, request, &client, &redirect_uri, authorization, ports)?.into())
 }
 
-/// The redirect URI, exactly as registered but for a loopback port (OAuth 2.1 §2.3.1, §4.1.1). It may be left out when
-/// only one is registered.
+/// The redirect URI, exactly as registered but for a loopback port (OAuth 2.1 §2.3.1, §4.1.1). It
+/// may be left out when only one is registered.
 fn proven_redirect(client: &Client, requested: Option<&str>) -> Option<CheckedRedirectUri> {
     let registered: Vec<RedirectUri> =
         client.redirect_uris.iter().filter_map(|uri| RedirectUri::register(uri).ok()).collect();

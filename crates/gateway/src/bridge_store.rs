@@ -1,11 +1,13 @@
-//! The store behind the bridge: each verb is one call, and only an answer that is certainly the bridge's counts.
+//! The store behind the bridge: each verb is one call, and only an answer that is certainly the
+//! bridge's counts.
 //!
-//! A refused connection and a time-out reach the filter as ordinary 503 and 504 answers. An answer without the bridge's
-//! marker, with another status or type than the wire has, or that does not parse, therefore says nothing about any
-//! record: it is [`StoreError::Unavailable`], never "not found".
+//! A refused connection and a time-out reach the filter as ordinary 503 and 504 answers. An answer
+//! without the bridge's marker, with another status or type than the wire has, or that does not
+//! parse, therefore says nothing about any record: it is [`StoreError::Unavailable`], never "not
+//! found".
 //!
-//! Every try of one change carries the same idempotency key, so a retry is safe: the bridge gives it the first try's
-//! answer and changes nothing more.
+//! Every try of one change carries the same idempotency key, so a retry is safe: the bridge gives
+//! it the first try's answer and changes nothing more.
 
 mod breaker;
 mod durable;
@@ -86,11 +88,12 @@ impl<P: Fetch + Clock + Entropy> BridgeStore<P> {
 
     /// Asks the bridge, and again where that can help.
     ///
-    /// A request has no timer to wait by: Envoy wakes it only with the answer to a call of its own. So a retry follows at
-    /// once, and not when the tries before it took long, because then the client has waited enough. A connection that
-    /// broke gets one. A bridge that is overloaded gets two: it had the call wait for its turn as long as it thought
-    /// right, and a burst is over by then; what lasts longer is told to the client, who can wait. `NotDurable` gets
-    /// three: the bridge itself waits for a replica in each.
+    /// A request has no timer to wait by: Envoy wakes it only with the answer to a call of its own.
+    /// So a retry follows at once, and not when the tries before it took long, because then the
+    /// client has waited enough. A connection that broke gets one. A bridge that is overloaded gets
+    /// two: it had the call wait for its turn as long as it thought right, and a burst is over by
+    /// then; what lasts longer is told to the client, who can wait. `NotDurable` gets three: the
+    /// bridge itself waits for a replica in each.
     async fn call<Q: Serialize, A: DeserializeOwned>(&self, verb: Verb, request: &Q) -> Result<A, StoreError> {
         // The request's types have no form that cannot be written.
         let body = serde_json::to_vec(request).map_err(|_| StoreError::Unavailable)?;
@@ -132,7 +135,8 @@ impl<P: Fetch + Clock + Entropy> BridgeStore<P> {
         }
     }
 
-    /// How a change of this record is made: under a name of its own, and durable where losing it would do harm.
+    /// How a change of this record is made: under a name of its own, and durable where losing it
+    /// would do harm.
     fn mutation(&self, verb: Verb, key: &Key) -> Result<Mutation, StoreError> {
         let idempotency = self.ports.random().map_err(|_| StoreError::Unavailable)?;
         Ok(Mutation { idempotency: IdempotencyKey(idempotency), durable: is_durable(key.kind, verb) })
@@ -229,12 +233,14 @@ impl<P: Fetch + Clock + Entropy> Store for BridgeStore<P> {
     }
 }
 
-/// How often a change or a question is put to the bridge that fails in this way; `quick` when it failed at once.
+/// How often a change or a question is put to the bridge that fails in this way; `quick` when it
+/// failed at once.
 fn most_tries(fault: Fault, quick: bool) -> u32 {
     match fault {
         Fault::NoWord | Fault::Refused(RefusalCause::Unavailable) if quick => 2,
         Fault::Refused(RefusalCause::Overloaded) if quick => 3,
-        // The write is done: only its confirmation is missing, and the bridge waits for that anew in each try.
+        // The write is done: only its confirmation is missing, and the bridge waits for that anew
+        // in each try.
         Fault::Refused(RefusalCause::NotDurable) => 4,
         Fault::HeldBack | Fault::NotSent | Fault::NoWord | Fault::Refused(_) => 1,
     }
@@ -253,8 +259,8 @@ pub(crate) fn request(bridge: &BridgeSettings, verb: Verb, body: Vec<u8>, timeou
     }
 }
 
-/// The answer in a reply, or the bridge's refusal; `Err(None)` if the reply is not certainly the bridge's or has not the
-/// wire's form.
+/// The answer in a reply, or the bridge's refusal; `Err(None)` if the reply is not certainly the
+/// bridge's or has not the wire's form.
 pub(crate) fn answer<A: DeserializeOwned>(reply: &CallReply) -> Result<A, Option<Refusal>> {
     if !reply.from_bridge || reply.content_type.as_deref() != Some(JSON) {
         return Err(None);

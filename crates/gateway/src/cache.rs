@@ -1,6 +1,8 @@
-//! Tokens that this VM has verified before, so that a call with one costs a look-up instead of a signature check.
+//! Tokens that this VM has verified before, so that a call with one costs a look-up instead of a
+//! signature check.
 //!
-//! Only verified tokens get in, so a stranger can neither fill the cache nor push anything out of it.
+//! Only verified tokens get in, so a stranger can neither fill the cache nor push anything out of
+//! it.
 
 use std::cell::{Cell, Ref, RefCell};
 use std::hash::{BuildHasher, Hasher};
@@ -13,16 +15,18 @@ use portcullis_protocol::opaque::SessionId;
 use crate::audit::Rendered;
 use crate::upstream::UpstreamAccess;
 
-/// How long an entry is served before the session behind it is looked up again beside the requests, in seconds. Workers
-/// of one Envoy tell each other when a session ends; this is how it is learned from another Envoy.
+/// How long an entry is served before the session behind it is looked up again beside the requests,
+/// in seconds. Workers of one Envoy tell each other when a session ends; this is how it is learned
+/// from another Envoy.
 const RECHECK_SECONDS: u64 = 30;
 
-/// How long an entry is served at most without its session having been found, in seconds; after that, a request waits for
-/// the look-up. It bounds what a session that ended elsewhere can still do.
+/// How long an entry is served at most without its session having been found, in seconds; after
+/// that, a request waits for the look-up. It bounds what a session that ended elsewhere can still
+/// do.
 const LOOK_UP_SECONDS: u64 = 60;
 
-/// While the store is away an entry goes on being served until its token expires, and the store is asked about it this
-/// often, in seconds.
+/// While the store is away an entry goes on being served until its token expires, and the store is
+/// asked about it this often, in seconds.
 const RETRY_SECONDS: u64 = 5;
 
 /// What verification proved about a token.
@@ -52,8 +56,8 @@ pub struct CachedToken {
     recheck_at: Cell<u64>,
     /// From when on a request waits for that, in Unix seconds.
     look_up_at: Cell<u64>,
-    /// The request target that it was last let through to: a client calls the same one again and again, and one that is
-    /// known need not be taken apart.
+    /// The request target that it was last let through to: a client calls the same one again and
+    /// again, and one that is known need not be taken apart.
     last_target: RefCell<Box<[u8]>>,
 }
 
@@ -83,7 +87,8 @@ impl CachedToken {
         self.look_up_at.set(now.saturating_add(LOOK_UP_SECONDS));
     }
 
-    /// The store could not be asked at `now`: nothing may be concluded, and it is asked again in a while.
+    /// The store could not be asked at `now`: nothing may be concluded, and it is asked again in a
+    /// while.
     pub(crate) fn store_was_away(&self, now: u64) {
         self.recheck_at.set(now.saturating_add(RETRY_SECONDS));
         // Longer than the retry takes, so that a token in use need not wait for it.
@@ -110,7 +115,8 @@ impl CachedToken {
         same_bytes(&self.last_target.borrow(), target)
     }
 
-    /// Remembers a target that lies within the token's resource; one that is too long is taken apart each time.
+    /// Remembers a target that lies within the token's resource; one that is too long is taken
+    /// apart each time.
     pub(crate) fn let_through_to(&self, target: &[u8]) {
         if target.len() <= LONGEST_TARGET {
             *self.last_target.borrow_mut() = target.into();
@@ -127,20 +133,22 @@ impl CachedToken {
     }
 }
 
-/// How many bytes of a value are hashed: characters that stand for 12 bytes of a signature. The hasher takes so many in one
-/// step.
+/// How many bytes of a value are hashed: characters that stand for 12 bytes of a signature. The
+/// hasher takes so many in one step.
 const HASHED: usize = 16;
 
-/// What an entry takes beside its texts: the structures, what the allocator adds, and a usual target.
+/// What an entry takes beside its texts: the structures, what the allocator adds, and a usual
+/// target.
 const ENTRY_BYTES: usize = 512;
 
 /// The longest request target that is remembered, in bytes.
 const LONGEST_TARGET: usize = 256;
 
-/// A map from an `Authorization` value to what was proven about its token, bounded by the memory that it takes.
+/// A map from an `Authorization` value to what was proven about its token, bounded by the memory
+/// that it takes.
 ///
-/// Two generations: a full young one becomes the old one, and the old one is dropped. A hit in the old generation moves
-/// the entry to the young one, so tokens in use stay.
+/// Two generations: a full young one becomes the old one, and the old one is dropped. A hit in the
+/// old generation moves the entry to the young one, so tokens in use stay.
 pub struct TokenCache<S> {
     young: HashTable<Slot>,
     old: HashTable<Slot>,
@@ -211,8 +219,9 @@ impl<S: BuildHasher> TokenCache<S> {
         self.len() == 0
     }
 
-    /// Once for both generations, and of the end only: a token is a thousand bytes, and the last ones are of its signature,
-    /// which differs where anything else does. What is found is compared in full.
+    /// Once for both generations, and of the end only: a token is a thousand bytes, and the last
+    /// ones are of its signature, which differs where anything else does. What is found is compared
+    /// in full.
     fn hash(&self, authorization: &[u8]) -> u64 {
         let mut hasher = self.hasher.build_hasher();
         hasher.write(authorization.last_chunk::<HASHED>().map_or(authorization, |end| end));

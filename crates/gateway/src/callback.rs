@@ -1,4 +1,5 @@
-//! The provider's answer (OAuth 2.1 §4.1.2, OIDC Core §3.1.2.5): from its code to a logged-in user and our own code.
+//! The provider's answer (OAuth 2.1 §4.1.2, OIDC Core §3.1.2.5): from its code to a logged-in user
+//! and our own code.
 
 use std::rc::Rc;
 
@@ -31,8 +32,9 @@ use crate::verdict::Settled;
 
 /// Answers `GET /oauth/callback`.
 ///
-/// The pending login is used up, in one step, before the provider's code is; from then on the same URL leads nowhere. A
-/// browser that hangs up half way has to start again; nothing is left half done that anyone could use.
+/// The pending login is used up, in one step, before the provider's code is; from then on the same
+/// URL leads nowhere. A browser that hangs up half way has to start again; nothing is left half
+/// done that anyone could use.
 pub async fn callback<P: Ports>(gateway: &Gateway, request: &Request, path: &RoutePath<'_>, ports: &P) -> Settled {
     answer(gateway, request, path, ports).await.unwrap_or_else(|failure| failure.settle(gateway.config()))
 }
@@ -61,10 +63,11 @@ async fn answer<P: Ports>(
     })
 }
 
-/// Uses up the login that a state names: the browser must carry it with the user's consent, and of all requests for it
-/// only the first goes on.
+/// Uses up the login that a state names: the browser must carry it with the user's consent, and of
+/// all requests for it only the first goes on.
 ///
-/// A login is free to start, so what it costs here (a record, a call to the provider) is limited by address first.
+/// A login is free to start, so what it costs here (a record, a call to the provider) is limited by
+/// address first.
 async fn use_up<P: Ports>(
     gateway: &Gateway,
     request: &Request,
@@ -177,7 +180,8 @@ fn subject(id_token: &VerifiedIdToken, claim: &str) -> Result<String, ProviderEr
         .ok_or(ProviderError::NotUnderstood("the ID token does not name the user"))
 }
 
-/// The user that a provider's subject stands for, created at the first login. Two first logins at once make one user.
+/// The user that a provider's subject stands for, created at the first login. Two first logins at
+/// once make one user.
 async fn find_or_create_user<P: Ports>(gateway: &Gateway, subject: &str, ports: &P) -> Result<User, Unavailable> {
     let config = gateway.config();
     let issuer = &config.provider.issuer;
@@ -195,7 +199,8 @@ async fn find_or_create_user<P: Ports>(gateway: &Gateway, subject: &str, ports: 
     if records.create(&key, &user, Ttl::Forever).await? {
         return Ok(user);
     }
-    // Somebody else was faster, or the record there cannot be opened any more and a new user takes its place.
+    // Somebody else was faster, or the record there cannot be opened any more and a new user takes
+    // its place.
     match records.load::<User>(&key).await? {
         Some(known) => Ok(known.record),
         None => {
@@ -244,8 +249,8 @@ async fn open_session<P: Ports>(
             expires_at: now.saturating_add(life),
         }),
     };
-    // Upstream tokens first: a session that is found has its tokens. Until the code is redeemed they last hardly longer
-    // than the code (see token.rs).
+    // Upstream tokens first: a session that is found has its tokens. Until the code is redeemed
+    // they last hardly longer than the code (see token.rs).
     let [session_key, upstream_key] = session_keys(code.session, config.provider.id);
     records.save(&upstream_key, &upstream, Ttl::Seconds(life.saturating_add(EXTENSION_SECONDS))).await?;
     records.save(&session_key, &session, Ttl::Seconds(life)).await?;
@@ -317,6 +322,6 @@ fn refused(config: &Config, message: &str, reason: &'static str) -> Failure {
     Failure::refused(error_page(config, 400, "This login cannot be completed", message, hint, reason))
 }
 
-/// How much longer than their session's code the upstream tokens last, in seconds, so that a code that is redeemed in its
-/// last second finds them.
+/// How much longer than their session's code the upstream tokens last, in seconds, so that a code
+/// that is redeemed in its last second finds them.
 const EXTENSION_SECONDS: u64 = 60;

@@ -4,9 +4,10 @@ use std::net::IpAddr;
 
 use portcullis_protocol::http::{FieldName, Request};
 
-/// The address that a request is counted under. Of `X-Forwarded-For` only what our own proxies appended counts: the rest
-/// is the client's to invent. Envoy has appended the peer itself by then (`use_remote_address`), which is no news. An
-/// IPv6 client is its /64, of which it can use every address.
+/// The address that a request is counted under. Of `X-Forwarded-For` only what our own proxies
+/// appended counts: the rest is the client's to invent. Envoy has appended the peer itself by then
+/// (`use_remote_address`), which is no news. An IPv6 client is its /64, of which it can use every
+/// address.
 #[must_use]
 pub fn client_address(request: &Request, trusted_proxies: u8) -> String {
     let peer = request.peer.rsplit_once(':').map_or(request.peer.as_str(), |(address, _)| address);

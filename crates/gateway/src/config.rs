@@ -1,7 +1,8 @@
-//! The configuration: the document as written becomes a [`Config`] that holds only checked, ready-to-use values.
+//! The configuration: the document as written becomes a [`Config`] that holds only checked,
+//! ready-to-use values.
 //!
-//! A document is refused with every problem found, each named by its path, so that one push mends them all. While Envoy
-//! refuses a document, the configuration before it keeps serving.
+//! A document is refused with every problem found, each named by its path, so that one push mends
+//! them all. While Envoy refuses a document, the configuration before it keeps serving.
 
 pub mod document;
 mod duration;
@@ -50,7 +51,8 @@ pub struct Config {
     pub logins_per_minute: u32,
     /// Where users log in.
     pub provider: Provider,
-    /// What is protected, in the document's order; the first is the one that the root metadata document describes.
+    /// What is protected, in the document's order; the first is the one that the root metadata
+    /// document describes.
     pub resources: Vec<Resource>,
     /// What other paths get.
     pub default: DefaultAction,
@@ -213,7 +215,8 @@ impl Compiler<'_> {
         if !allowed {
             return self.problem(path, "must be https; http is only for loopback with \"development\": true");
         }
-        // Clients compare issuers byte by byte (RFC 8414 §3.3), so the text itself must be the canonical one.
+        // Clients compare issuers byte by byte (RFC 8414 §3.3), so the text itself must be the
+        // canonical one.
         let canonical = url.to_string();
         let canonical = canonical.strip_suffix('/').unwrap_or(&canonical);
         if text != canonical {
@@ -226,7 +229,8 @@ impl Compiler<'_> {
         Some(Issuer { url: canonical.to_owned(), origin: url.origin(), authority: url.authority(), path, https })
     }
 
-    /// The URL of an issuer: OpenID Connect Discovery §3 and RFC 8414 §2 know neither query nor fragment there.
+    /// The URL of an issuer: OpenID Connect Discovery §3 and RFC 8414 §2 know neither query nor
+    /// fragment there.
     fn web_url(&mut self, path: &str, text: &str) -> Option<WebUrl> {
         match WebUrl::parse(text) {
             Ok(url) if url.query().is_none() => Some(url),

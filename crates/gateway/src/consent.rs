@@ -1,9 +1,10 @@
 //! Consent: what a user is asked before anything else happens, and what the answer is bound to.
 //!
-//! A client registers itself, so nothing but the user's word stands between a stranger's client and the user's login at
-//! the provider (MCP security best practices, "confused deputy"). The form carries the checked request, sealed, so that
-//! nothing is stored for a page that is never answered; its CSRF token is bound to that request and to the browser it was
-//! shown in. Only an approval puts the login that the callback asks for into the browser's cookie.
+//! A client registers itself, so nothing but the user's word stands between a stranger's client and
+//! the user's login at the provider (MCP security best practices, "confused deputy"). The form
+//! carries the checked request, sealed, so that nothing is stored for a page that is never
+//! answered; its CSRF token is bound to that request and to the browser it was shown in. Only an
+//! approval puts the login that the callback asks for into the browser's cookie.
 
 use std::rc::Rc;
 
@@ -27,7 +28,8 @@ use crate::ports::Ports;
 use crate::records::{self, Authorization, Client, Consent, Records, Unavailable};
 use crate::verdict::{Settled, Verdict};
 
-/// What the form carries: the login that it would start, the checked request, and when it was shown.
+/// What the form carries: the login that it would start, the checked request, and when it was
+/// shown.
 #[derive(Serialize, Deserialize)]
 struct Transaction {
     seed: Seed,
@@ -35,8 +37,8 @@ struct Transaction {
     shown_at: u64,
 }
 
-/// Shows the consent page. A request whose form [`consent`] would not read is refused instead, so that no user fills in a
-/// page for nothing.
+/// Shows the consent page. A request whose form [`consent`] would not read is refused instead, so
+/// that no user fills in a page for nothing.
 ///
 /// # Errors
 /// [`Unavailable::Entropy`].
@@ -147,7 +149,8 @@ pub async fn remember<P: Ports>(
     records.save(&key, &Consent { given_at: ports.now() }, Ttl::Seconds(config.consent.remember)).await
 }
 
-/// A consent's name holds all that it was given for: another client, redirect, scope or resource is another consent.
+/// A consent's name holds all that it was given for: another client, redirect, scope or resource is
+/// another consent.
 fn consent_key(user_id: &str, authorization: &Authorization) -> Key {
     let scope = authorization.scope.to_string();
     let parts = [user_id, &authorization.client_id, &authorization.redirect_uri, &scope, &authorization.resource];
@@ -193,7 +196,8 @@ fn open(config: &Config, transaction: &str) -> Option<Transaction> {
     postcard::from_bytes(plain.expose()).ok()
 }
 
-/// The CSRF token of a form: a MAC over the seed in the browser's cookie and the form's transaction, under a named key.
+/// The CSRF token of a form: a MAC over the seed in the browser's cookie and the form's
+/// transaction, under a named key.
 fn csrf_token(config: &Config, shown: &Seed, transaction: &str) -> String {
     let mac = config.key_ring.mac(Purpose::Csrf, &[shown.as_bytes(), transaction.as_bytes()]);
     format!("{}.{}", config.key_ring.current(), base64url::encode(&mac))
@@ -205,8 +209,8 @@ fn is_csrf_token(config: &Config, token: &str, shown: &Seed, transaction: &str) 
     config.key_ring.verify_mac(Purpose::Csrf, key_id, &[shown.as_bytes(), transaction.as_bytes()], &mac)
 }
 
-/// Whether a form came from a page of ours. Browsers state the origin of every POST; a program that states none is held
-/// to the CSRF token alone.
+/// Whether a form came from a page of ours. Browsers state the origin of every POST; a program that
+/// states none is held to the CSRF token alone.
 fn is_same_origin(request: &Request, origin: &str) -> bool {
     let same = |name: FieldName, expected: &str| {
         !request.headers.has(name) || request.headers.one(name) == Some(expected.as_bytes())

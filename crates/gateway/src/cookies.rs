@@ -1,8 +1,8 @@
 //! The gateway's cookies, and how they are kept from anyone else.
 //!
-//! `…-login-<name>` belongs to one login and is gone when that is over ([`crate::pending_login`] says what is in it), so
-//! several logins can be under way in one browser. `…-browser` is set when a login is finished; it remembers who logged in,
-//! so that a remembered consent can be found.
+//! `…-login-<name>` belongs to one login and is gone when that is over ([`crate::pending_login`]
+//! says what is in it), so several logins can be under way in one browser. `…-browser` is set when
+//! a login is finished; it remembers who logged in, so that a remembered consent can be found.
 
 use std::borrow::Cow;
 
@@ -20,23 +20,24 @@ pub const FORM_LIFE: u64 = 600;
 /// The most logins under way in one browser. A further one ends the oldest.
 pub const MAX_LOGINS: usize = 8;
 
-/// The most bytes that the cookies of all logins under way in one browser have together. They are sent with each request,
-/// and servers on the way refuse header fields that are much larger.
+/// The most bytes that the cookies of all logins under way in one browser have together. They are
+/// sent with each request, and servers on the way refuse header fields that are much larger.
 pub const MAX_LOGIN_BYTES: usize = 8 * 1024;
 
-/// The most bytes in one cookie's value. Browsers take 4096 bytes of name and value (RFC 6265 §6.1); what is longer is
-/// divided among several cookies.
+/// The most bytes in one cookie's value. Browsers take 4096 bytes of name and value (RFC 6265
+/// §6.1); what is longer is divided among several cookies.
 const MAX_PIECE_BYTES: usize = 3_800;
 
-/// How many characters of a login's `state` its cookie is named by: 66 bits, enough to tell the logins of one browser
-/// apart. The cookie's seal names the whole of it.
+/// How many characters of a login's `state` its cookie is named by: 66 bits, enough to tell the
+/// logins of one browser apart. The cookie's seal names the whole of it.
 const LOGIN_NAME_CHARACTERS: usize = 11;
 
 /// The most cookie bytes that are looked at.
 const MOST_COOKIE_BYTES: usize = 16 * 1024;
 
-/// The beginnings of the cookies' names. `__Host-` makes browsers refuse them from a sibling domain or over plain http;
-/// plain http is served on loopback only, where browsers would refuse the prefix.
+/// The beginnings of the cookies' names. `__Host-` makes browsers refuse them from a sibling domain
+/// or over plain http; plain http is served on loopback only, where browsers would refuse the
+/// prefix.
 const SECURE_PREFIX: &str = "__Host-portcullis-";
 const LOOPBACK_PREFIX: &str = "portcullis-";
 
@@ -86,8 +87,8 @@ pub fn login(request: &Request, issuer: &Issuer, state: &str) -> Option<String> 
     Some(value)
 }
 
-/// The `Set-Cookie` values that make a browser keep the cookie of a login for `life` seconds, and let the oldest logins go
-/// that would be more than [`MAX_LOGINS`] or [`MAX_LOGIN_BYTES`] with it.
+/// The `Set-Cookie` values that make a browser keep the cookie of a login for `life` seconds, and
+/// let the oldest logins go that would be more than [`MAX_LOGINS`] or [`MAX_LOGIN_BYTES`] with it.
 ///
 /// `value` is base64url text.
 #[must_use]
@@ -130,8 +131,8 @@ struct Login {
     bytes: usize,
 }
 
-/// The logins that a browser carries, the oldest first: a browser sends cookies in the order in which they were first set
-/// (RFC 6265 §5.4).
+/// The logins that a browser carries, the oldest first: a browser sends cookies in the order in
+/// which they were first set (RFC 6265 §5.4).
 fn logins(request: &Request, issuer: &Issuer) -> Vec<Login> {
     let prefix = login_prefix(issuer);
     let mut logins: Vec<Login> = Vec::new();
@@ -151,7 +152,8 @@ fn logins(request: &Request, issuer: &Issuer) -> Vec<Login> {
     logins
 }
 
-/// The part of a cookie's name that tells logins apart; `None` where the gateway never gave that name.
+/// The part of a cookie's name that tells logins apart; `None` where the gateway never gave that
+/// name.
 fn login_name(suffix: &str) -> Option<&str> {
     let (name, piece) = suffix.split_at_checked(LOGIN_NAME_CHARACTERS)?;
     let is_name = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
@@ -215,7 +217,8 @@ fn set_cookie(issuer: &Issuer, name: &str, value: &str, life: u64) -> String {
     format!("{name}={value}; Path=/; Max-Age={life}; HttpOnly; SameSite=Lax{secure}")
 }
 
-/// The value of a cookie that was sent exactly once. Two of one name mean that somebody else could set one.
+/// The value of a cookie that was sent exactly once. Two of one name mean that somebody else could
+/// set one.
 fn cookie(request: &Request, name: &str) -> Option<String> {
     let mut found = pairs(request).filter(|(held, _)| *held == name);
     let (_, value) = found.next()?;

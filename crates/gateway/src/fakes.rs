@@ -1,4 +1,5 @@
-//! Ports for tests: everything scripted, nothing waits, and whatever a test did not announce fails it.
+//! Ports for tests: everything scripted, nothing waits, and whatever a test did not announce fails
+//! it.
 
 mod stores;
 
@@ -31,7 +32,8 @@ pub fn block_on<T>(future: impl Future<Output = T>) -> T {
     }
 }
 
-/// Every port of a request, scripted. Clones share everything, so a test keeps one to look at afterwards.
+/// Every port of a request, scripted. Clones share everything, so a test keeps one to look at
+/// afterwards.
 #[derive(Clone)]
 pub struct FakePorts<S = FakeStore> {
     store: S,
@@ -114,13 +116,14 @@ impl<S> FakePorts<S> {
         self.script.no_entropy.set(true);
     }
 
-    /// Leaves signatures out from now on, as where the host makes them: every one is good, and none costs anything.
+    /// Leaves signatures out from now on, as where the host makes them: every one is good, and none
+    /// costs anything.
     pub fn leave_signatures_to_the_host(&self) {
         self.script.host_signs.set(true);
     }
 
-    /// Lets the next so many pauses pass, half a second each, as in a root task; otherwise there are none, as in a
-    /// request.
+    /// Lets the next so many pauses pass, half a second each, as in a root task; otherwise there
+    /// are none, as in a request.
     pub fn allow_pauses(&self, count: u32) {
         self.script.pauses.set(count);
     }

@@ -1,5 +1,5 @@
-//! One configured gateway as a VM holds it: the configuration, what is rendered from it once, and what this VM remembers
-//! from one request to the next.
+//! One configured gateway as a VM holds it: the configuration, what is rendered from it once, and
+//! what this VM remembers from one request to the next.
 
 use std::cell::{Ref, RefCell};
 use std::rc::Rc;
@@ -24,8 +24,8 @@ use crate::verdict::Forward;
 /// The memory that a VM's verified tokens may take, in bytes: some three to four thousand of them.
 const CACHED_BYTES: usize = 8 * 1024 * 1024;
 
-/// How long a failed upstream refresh keeps the next one back, in seconds, so that a provider in trouble is not called
-/// once for every request.
+/// How long a failed upstream refresh keeps the next one back, in seconds, so that a provider in
+/// trouble is not called once for every request.
 const REFRESH_HOLD_SECONDS: u64 = 2;
 
 /// How many failed refreshes are remembered.
@@ -48,8 +48,8 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// Puts a configuration in service. `seed` is a random number that keys this VM's hash tables, so that nobody outside
-    /// can choose tokens that collide.
+    /// Puts a configuration in service. `seed` is a random number that keys this VM's hash tables,
+    /// so that nobody outside can choose tokens that collide.
     #[must_use]
     pub fn new(config: Config, seed: u64) -> Self {
         let hasher = FixedState::with_seed(seed);
@@ -66,17 +66,18 @@ impl Gateway {
         }
     }
 
-    /// Decides a call with a token that this VM has verified before, without waiting for anything; `None` leaves it to
-    /// [`crate::route::handle`].
+    /// Decides a call with a token that this VM has verified before, without waiting for anything;
+    /// `None` leaves it to [`crate::route::handle`].
     ///
-    /// `target` and `authorization` are the `:path` and the whole `Authorization` value; `cookie` is the `Cookie` header.
+    /// `target` and `authorization` are the `:path` and the whole `Authorization` value; `cookie`
+    /// is the `Cookie` header.
     #[must_use]
     pub fn fast(&self, now: u64, target: &[u8], authorization: &[u8], cookie: Option<&[u8]>) -> Option<Forward> {
         protect::fast(self, now, target, authorization, cookie)
     }
 
-    /// Sends on a request to a path that is none of ours, without waiting for anything; `None` leaves it to
-    /// [`crate::route::handle`].
+    /// Sends on a request to a path that is none of ours, without waiting for anything; `None`
+    /// leaves it to [`crate::route::handle`].
     ///
     /// `target` is the `:path`, `cookie` the `Cookie` header.
     #[must_use]
@@ -135,7 +136,8 @@ impl Gateway {
         }
     }
 
-    /// Takes up to `most` of the tokens whose sessions are to be looked up again, for [`crate::protect::recheck`].
+    /// Takes up to `most` of the tokens whose sessions are to be looked up again, for
+    /// [`crate::protect::recheck`].
     #[must_use]
     pub fn take_rechecks(&self, most: usize) -> Vec<Rc<CachedToken>> {
         let mut rechecks = self.rechecks.borrow_mut();

@@ -1,9 +1,11 @@
-//! What Portcullis does with a request: linear async handlers over small ports, the same code natively and in Envoy.
+//! What Portcullis does with a request: linear async handlers over small ports, the same code
+//! natively and in Envoy.
 //!
-//! Reading order: [`route`] (which handler answers what), then the handlers in the order of a login ([`register`],
-//! [`authorize`], [`consent`], [`callback`], [`token`]), then [`protect`] (a call with a token) and [`upstream`] (the
-//! provider's tokens behind it). [`ports`] is everything they need from outside, [`records`] everything they store,
-//! [`secret_watch`] where their keys come from while they serve.
+//! Reading order: [`route`] (which handler answers what), then the handlers in the order of a login
+//! ([`register`], [`authorize`], [`consent`], [`callback`], [`token`]), then [`protect`] (a call
+//! with a token) and [`upstream`] (the provider's tokens behind it). [`ports`] is everything they
+//! need from outside, [`records`] everything they store, [`secret_watch`] where their keys come
+//! from while they serve.
 
 pub mod admission;
 pub mod audit;

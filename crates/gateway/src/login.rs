@@ -1,5 +1,5 @@
-//! The way from a checked and consented authorization request to the identity provider, and the errors that go back to
-//! the client by redirect.
+//! The way from a checked and consented authorization request to the identity provider, and the
+//! errors that go back to the client by redirect.
 
 use std::rc::Rc;
 
@@ -18,8 +18,9 @@ use crate::records::{Authorization, Unavailable};
 use crate::replies::uncached;
 use crate::verdict::{Settled, Verdict};
 
-/// Sends the browser to the provider, with the login in its cookie. Nothing is stored and nothing is called: a request
-/// that comes before the provider's documents are known waits for the root task to fetch them.
+/// Sends the browser to the provider, with the login in its cookie. Nothing is stored and nothing
+/// is called: a request that comes before the provider's documents are known waits for the root
+/// task to fetch them.
 ///
 /// # Errors
 /// [`Unavailable::Entropy`]. A provider that cannot be used is told to the client.
@@ -84,7 +85,8 @@ impl From<Unavailable> for Failure {
     }
 }
 
-/// Redirects an error to the client, whose redirect URI has been proven (RFC 6749 §4.1.2.1, RFC 9207 §2).
+/// Redirects an error to the client, whose redirect URI has been proven (RFC 6749 §4.1.2.1, RFC
+/// 9207 §2).
 #[must_use]
 pub fn refuse(
     config: &Config,
@@ -126,8 +128,8 @@ pub fn provider_failed(config: &Config, asked: &Authorization, error: &ProviderE
     refuse(config, asked, code, description, reason)
 }
 
-/// A redirect to the client. `iss` and `state` are always ours to add; what the registered URI's query says of them is
-/// dropped.
+/// A redirect to the client. `iss` and `state` are always ours to add; what the registered URI's
+/// query says of them is dropped.
 #[must_use]
 pub fn redirect(config: &Config, redirect_uri: &str, state: Option<&str>, parameters: &[(&str, &str)]) -> Response {
     let mut query = parameters.to_vec();
@@ -163,7 +165,8 @@ pub fn unavailable_page(config: &Config) -> Settled {
     Settled::Reply(response, Audit::new(Decision::Fail, "unavailable"))
 }
 
-/// An answer whose URL holds something secret: kept by no cache and passed on to nobody (RFC 9700 §4.2.4).
+/// An answer whose URL holds something secret: kept by no cache and passed on to nobody (RFC 9700
+/// §4.2.4).
 fn private(response: Response) -> Response {
     uncached(response).header("referrer-policy", "no-referrer")
 }

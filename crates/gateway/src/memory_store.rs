@@ -1,11 +1,13 @@
-//! The store inside Envoy: a fixed number of cells shared by all workers, each changed by compare-and-swap.
+//! The store inside Envoy: a fixed number of cells shared by all workers, each changed by
+//! compare-and-swap.
 //!
-//! Envoy's shared data has no lifetimes, no deletion and no listing, so records do not get keys of their own: a record's
-//! id picks one of a fixed number of cells, and a cell holds a short list of records, each with its expiry. The whole
-//! store can therefore never outgrow its budget, whoever writes to it.
+//! Envoy's shared data has no lifetimes, no deletion and no listing, so records do not get keys of
+//! their own: a record's id picks one of a fixed number of cells, and a cell holds a short list of
+//! records, each with its expiry. The whole store can therefore never outgrow its budget, whoever
+//! writes to it.
 //!
-//! INVARIANT: a cell never exceeds [`CELL_BYTES`], and no record's version is ever given twice: versions come from the
-//! cell's own sequence, which outlives deletions.
+//! INVARIANT: a cell never exceeds [`CELL_BYTES`], and no record's version is ever given twice:
+//! versions come from the cell's own sequence, which outlives deletions.
 
 mod level;
 
@@ -20,13 +22,15 @@ use crate::ports::{Clock, Store, VALUE_BYTES};
 
 /// Numbered cells of bytes, as the host shares them between workers.
 pub trait Cells {
-    /// The bytes of a cell and the token that a write has to name; a cell that was never written is empty.
+    /// The bytes of a cell and the token that a write has to name; a cell that was never written is
+    /// empty.
     ///
     /// # Errors
     /// [`CellError`] when the host did not give them.
     fn read(&self, cell: u32) -> Result<(Vec<u8>, u32), CellError>;
 
-    /// Replaces the bytes of a cell if nobody else has since `token` was read; `false` means somebody has.
+    /// Replaces the bytes of a cell if nobody else has since `token` was read; `false` means
+    /// somebody has.
     ///
     /// # Errors
     /// [`CellError`] when the host did not take them.
@@ -43,10 +47,11 @@ pub struct MemoryStore<C, K> {
     clock: K,
     count: u32,
     unreadable: Cell<u64>,
-    /// The cells read last, for the changes that follow: reading one takes the host two copies of it.
+    /// The cells read last, for the changes that follow: reading one takes the host two copies of
+    /// it.
     ///
-    /// Nothing is answered from them. They may be old, and only a write that names the token they came with shows that
-    /// they were not.
+    /// Nothing is answered from them. They may be old, and only a write that names the token they
+    /// came with shows that they were not.
     kept: RefCell<VecDeque<Kept>>,
 }
 
@@ -58,7 +63,8 @@ struct Kept {
 }
 
 impl<C: Cells, K: Clock> MemoryStore<C, K> {
-    /// A store of at most `budget` bytes over cells that all workers share. Every worker must give the same budget.
+    /// A store of at most `budget` bytes over cells that all workers share. Every worker must give
+    /// the same budget.
     #[must_use]
     pub fn new(cells: C, clock: K, budget: u64) -> Self {
         let count = cell_count(budget);
@@ -71,8 +77,8 @@ impl<C: Cells, K: Clock> MemoryStore<C, K> {
         self.unreadable.get()
     }
 
-    /// Reads a cell, decides by the live record under `key`, and writes; again from the start when another worker was
-    /// faster.
+    /// Reads a cell, decides by the live record under `key`, and writes; again from the start when
+    /// another worker was faster.
     fn change<'v, T>(
         &self,
         key: &Key,
@@ -282,13 +288,14 @@ impl<'a> Contents<'a> {
         self.found.as_ref().filter(|record| record.expires > now)
     }
 
-    /// An empty cell. Its sequence starts at the time, so that a cell which was lost does not give a version again.
+    /// An empty cell. Its sequence starts at the time, so that a cell which was lost does not give
+    /// a version again.
     fn fresh(now: u64) -> Self {
         Self { sequence: now.saturating_mul(1 << 20), records: &[], found: None }
     }
 
-    /// The cell's new bytes, with the record under `key` replaced or removed and the expired ones gone; when there is
-    /// no room, expendable records go too, those that expire soonest first.
+    /// The cell's new bytes, with the record under `key` replaced or removed and the expired ones
+    /// gone; when there is no room, expendable records go too, those that expire soonest first.
     fn rewrite(&self, key: &Key, new: Option<(&[u8], u64)>, now: u64) -> Result<Vec<u8>, StoreError> {
         let mut kept: Vec<Record<'_>> =
             Walk(self.records).flatten().filter(|record| record.expires > now && !record.is(key)).collect();
@@ -371,7 +378,8 @@ impl<'a> Record<'a> {
     }
 }
 
-/// Steps over the records of a cell without copying any; a piece that is no record ends it with `None`.
+/// Steps over the records of a cell without copying any; a piece that is no record ends it with
+/// `None`.
 struct Walk<'a>(&'a [u8]);
 
 impl<'a> Iterator for Walk<'a> {

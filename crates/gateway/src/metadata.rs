@@ -1,4 +1,5 @@
-//! The discovery documents, rendered once when the configuration is compiled, so that serving one allocates no JSON.
+//! The discovery documents, rendered once when the configuration is compiled, so that serving one
+//! allocates no JSON.
 
 use portcullis_protocol::http::Response;
 use portcullis_protocol::oauth::metadata::{self, AuthorizationServer};
@@ -10,7 +11,8 @@ use crate::replies::{Cors, cors};
 /// How long clients and caches may keep a discovery document, in seconds.
 const MAX_AGE: &str = "public, max-age=3600";
 
-/// How long they may keep the keys: short, because a new key is published before it signs (RFC 7517).
+/// How long they may keep the keys: short, because a new key is published before it signs (RFC
+/// 7517).
 const KEYS_MAX_AGE: &str = "public, max-age=300";
 
 /// The rendered documents.

@@ -1,9 +1,10 @@
 //! What a user's next login has to ask the provider for.
 //!
-//! A provider that refuses to renew tokens with `interaction_required` and the like wants to see the user. The session ends
-//! and the client opens the browser; but a provider that still knows the browser would log the user in without a word,
-//! and refuse the next renewal again. So the next login of that user is sent with the `prompt` (OpenID Connect Core
-//! §3.1.2.1) that the refusal stands for.
+//! A provider that refuses to renew tokens with `interaction_required` and the like wants to see
+//! the user. The session ends and the client opens the browser; but a provider that still knows the
+//! browser would log the user in without a word, and refuse the next renewal again. So the next
+//! login of that user is sent with the `prompt` (OpenID Connect Core §3.1.2.1) that the refusal
+//! stands for.
 
 use portcullis_storage_api::{Key, Kind, Ttl};
 
@@ -11,7 +12,8 @@ use crate::gateway::Gateway;
 use crate::ports::Ports;
 use crate::records::{self, Authorization, NextPrompt, Records, Unavailable};
 
-/// How long a prompt is waited for, in seconds. A user who logs in later is most likely asked by the provider anyway.
+/// How long a prompt is waited for, in seconds. A user who logs in later is most likely asked by
+/// the provider anyway.
 const LIFE_SECONDS: u64 = 24 * 3_600;
 
 /// Remembers what the user's next login has to ask for.
@@ -49,7 +51,8 @@ pub async fn forget<P: Ports>(
     Records::new(&gateway.config().key_ring, ports).delete(&key(user_id)).await
 }
 
-/// Among the consents, which a user can lose as well: it costs one more question. A consent has other parts in its name.
+/// Among the consents, which a user can lose as well: it costs one more question. A consent has
+/// other parts in its name.
 fn key(user_id: &str) -> Key {
     records::key(Kind::Consent, &[b"prompt", user_id.as_bytes()])
 }

@@ -1,18 +1,19 @@
-//! The pages a person sees: the question before a login, and an error that must not be redirected anywhere.
+//! The pages a person sees: the question before a login, and an error that must not be redirected
+//! anywhere.
 //!
-//! The consent page is what stands between an app that registered itself and a user's account at the identity provider
-//! (the confused deputy of the MCP security best practices): it names the app, says where the answer goes, and cannot
-//! be framed (RFC 9700 §4.16). No page runs a script or loads anything, so markup that slipped past the escaping would
-//! still do nothing.
+//! The consent page is what stands between an app that registered itself and a user's account at
+//! the identity provider (the confused deputy of the MCP security best practices): it names the
+//! app, says where the answer goes, and cannot be framed (RFC 9700 §4.16). No page runs a script or
+//! loads anything, so markup that slipped past the escaping would still do nothing.
 
 use askama::Template;
 use portcullis_protocol::http::Response;
 
 /// The question put to a user before the login: may this client act for you?
 ///
-/// Every field is escaped where it lands, and is isolated from the text around it, so a right-to-left name cannot
-/// reorder the host beside it. The length of a field is bounded where the field is read: at registration, in the
-/// client's document, or in the configuration.
+/// Every field is escaped where it lands, and is isolated from the text around it, so a
+/// right-to-left name cannot reorder the host beside it. The length of a field is bounded where the
+/// field is read: at registration, in the client's document, or in the configuration.
 // No `Debug`: the CSRF token must not reach a log.
 #[derive(Template)]
 #[template(path = "consent.html")]
@@ -21,14 +22,18 @@ pub struct ConsentPage<'a> {
     pub title: &'a str,
     /// The configured logo, a `data:` URI; the policy of the page lets no other kind load.
     pub logo: Option<&'a str>,
-    /// The name the client gave itself (RFC 7591 §2); blank when it gave none. Shown as the client's own claim.
+    /// The name the client gave itself (RFC 7591 §2); blank when it gave none. Shown as the
+    /// client's own claim.
     pub client_name: &'a str,
-    /// Where the answer goes: the host of the redirect URI. Unlike the name it cannot be made up, for an app receives
-    /// nothing at a host that is not its own; but see [`ConsentPage::redirect_uri`].
+    /// Where the answer goes: the host of the redirect URI. Unlike the name it cannot be made up,
+    /// for an app receives nothing at a host that is not its own; but see
+    /// [`ConsentPage::redirect_uri`].
     pub redirect_host: &'a str,
-    /// The whole redirect URI. With a private-use scheme (RFC 8252 §7.1) it is shown in place of the host.
+    /// The whole redirect URI. With a private-use scheme (RFC 8252 §7.1) it is shown in place of
+    /// the host.
     pub redirect_uri: &'a str,
-    /// Whether the redirect goes to this computer (RFC 8252 §7.3), where the host says nothing about the app.
+    /// Whether the redirect goes to this computer (RFC 8252 §7.3), where the host says nothing
+    /// about the app.
     pub loopback: bool,
     /// The scopes that an approval grants, after narrowing (RFC 6749 §3.3).
     pub scopes: &'a [&'a str],
@@ -53,14 +58,16 @@ impl ConsentPage<'_> {
         page(200, self.render())
     }
 
-    /// Whether the host is what decides where the answer goes. With a private-use scheme it is the scheme, and an app
-    /// may put any trusted name behind it: `evil://bank.example/` does not go to the bank.
+    /// Whether the host is what decides where the answer goes. With a private-use scheme it is the
+    /// scheme, and an app may put any trusted name behind it: `evil://bank.example/` does not go to
+    /// the bank.
     fn host_is_telling(&self) -> bool {
         self.redirect_uri.starts_with("https://") || self.redirect_uri.starts_with("http://")
     }
 }
 
-/// An error told to the user, because there is no verified redirect URI to tell it to (RFC 6749 §4.1.2.1).
+/// An error told to the user, because there is no verified redirect URI to tell it to (RFC 6749
+/// §4.1.2.1).
 #[derive(Debug, Template)]
 #[template(path = "error.html")]
 pub struct ErrorPage<'a> {
@@ -68,8 +75,8 @@ pub struct ErrorPage<'a> {
     pub title: &'a str,
     /// What went wrong, in a few words.
     pub heading: &'a str,
-    /// What went wrong, in a sentence: text of ours, never a description that arrived with a request, so that a link
-    /// cannot make this origin say what its author likes.
+    /// What went wrong, in a sentence: text of ours, never a description that arrived with a
+    /// request, so that a link cannot make this origin say what its author likes.
     pub message: &'a str,
     /// What the user can do about it; left out when empty.
     pub hint: &'a str,
@@ -83,7 +90,8 @@ impl ErrorPage<'_> {
     }
 }
 
-/// What a well-known scope lets the client do (OpenID Connect Core §5.4, §11); any other is shown by its name alone.
+/// What a well-known scope lets the client do (OpenID Connect Core §5.4, §11); any other is shown
+/// by its name alone.
 fn scope_meaning(scope: &str) -> Option<&'static str> {
     match scope {
         "openid" => Some("Know who you are"),
@@ -99,26 +107,29 @@ fn page(status: u16, rendered: askama::Result<String>) -> Response {
         Ok(html) => (status, "text/html; charset=utf-8", html.into_bytes()),
         Err(_) => (500, "text/plain; charset=utf-8", UNRENDERED.into()),
     };
-    // No Cross-Origin-Opener-Policy: a browser client opens the login as a popup and waits for its own callback page to
-    // answer through `window.opener`, and any value that does something cuts that link.
+    // No Cross-Origin-Opener-Policy: a browser client opens the login as a popup and waits for its
+    // own callback page to answer through `window.opener`, and any value that does something cuts
+    // that link.
     Response::new(status)
         .header("content-type", content_type)
         .header("content-security-policy", CONTENT_SECURITY_POLICY)
         .header("x-frame-options", "DENY")
         .header("x-content-type-options", "nosniff")
         .header("cache-control", "no-store")
-        // With `no-referrer` a browser sends `Origin: null` on the form, and the consent endpoint checks Origin. No
-        // other site learns the URL either way (RFC 9700 §4.2).
+        // With `no-referrer` a browser sends `Origin: null` on the form, and the consent endpoint
+        // checks Origin. No other site learns the URL either way (RFC 9700 §4.2).
         .header("referrer-policy", "same-origin")
         .header("permissions-policy", PERMISSIONS_POLICY)
         .body(body)
 }
 
-/// The style of every page, word for word between the `style` tags: the policy allows it by its hash.
+/// The style of every page, word for word between the `style` tags: the policy allows it by its
+/// hash.
 const STYLE: &str = include_str!("../templates/pages.css");
 
-// No `form-action`: Chromium applies it to every redirect that follows the form, so it would have to name the identity
-// provider and the redirect URI of each client. The form's target is ours, and `base-uri` keeps it where it is.
+// No `form-action`: Chromium applies it to every redirect that follows the form, so it would have
+// to name the identity provider and the redirect URI of each client. The form's target is ours, and
+// `base-uri` keeps it where it is.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; \
      style-src 'sha256-0IIF2xoqq6dCoOrOSWNXEso5Msl56uqEwsjXA5fmVjY='; \
      img-src data:; base-uri 'none'; frame-ancestors 'none'";
@@ -271,7 +282,8 @@ mod tests {
         assert_same_structure(&markup(&hostile.response(400)), &plain);
     }
 
-    /// No field added a tag or ended an attribute, and the ampersands of the fields are escaped too.
+    /// No field added a tag or ended an attribute, and the ampersands of the fields are escaped
+    /// too.
     fn assert_same_structure(page: &str, plain: &str) {
         assert!(!page.to_ascii_lowercase().contains("<script"));
         for mark in ["<", ">", "\""] {

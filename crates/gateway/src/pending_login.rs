@@ -1,10 +1,12 @@
-//! A login under way, from the consent page to the provider's callback. The browser carries it, sealed, in a cookie of its
-//! own; the gateway stores nothing for a login that may never be finished.
+//! A login under way, from the consent page to the provider's callback. The browser carries it,
+//! sealed, in a cookie of its own; the gateway stores nothing for a login that may never be
+//! finished.
 //!
-//! Until the user has consented the cookie holds only the login's seed, which proves that the page was shown in this
-//! browser. The consent adds the login itself. What the provider is sent (`state`, `nonce`, the PKCE challenge) is derived
-//! from the seed, which is also in the form: sending a form again leads to the same request at the provider, and the
-//! callback uses that login up once.
+//! Until the user has consented the cookie holds only the login's seed, which proves that the page
+//! was shown in this browser. The consent adds the login itself. What the provider is sent
+//! (`state`, `nonce`, the PKCE challenge) is derived from the seed, which is also in the form:
+//! sending a form again leads to the same request at the provider, and the callback uses that login
+//! up once.
 
 use portcullis_protocol::base64url;
 use portcullis_protocol::digest::digest_parts;
@@ -21,12 +23,14 @@ use crate::records::Authorization;
 /// How long a user may take to log in at the provider, in seconds from the consent.
 pub const LOGIN_LIFE: u64 = 600;
 
-/// How long a used login is remembered, in seconds: as long as a cookie for it can be valid. The form can be sent until
-/// [`FORM_LIFE`] is over, each time for a new [`LOGIN_LIFE`]; a minute more is for gateways whose clocks differ.
+/// How long a used login is remembered, in seconds: as long as a cookie for it can be valid. The
+/// form can be sent until [`FORM_LIFE`] is over, each time for a new [`LOGIN_LIFE`]; a minute more
+/// is for gateways whose clocks differ.
 pub const USED_LIFE: u64 = FORM_LIFE + LOGIN_LIFE + 60;
 
-/// 32 random bytes that the `state`, the `nonce` and the PKCE verifier of one login are derived from, each by a digest
-/// under its own label, so that none of them reveals the seed or another one.
+/// 32 random bytes that the `state`, the `nonce` and the PKCE verifier of one login are derived
+/// from, each by a digest under its own label, so that none of them reveals the seed or another
+/// one.
 #[derive(Serialize, Deserialize)]
 pub struct Seed([u8; 32]);
 
@@ -35,7 +39,8 @@ pub struct Seed([u8; 32]);
 pub struct PendingLogin {
     /// What the client asked for and the user agreed to.
     pub request: Authorization,
-    /// The user whose remembered consent this login relies on; it must turn out to be the one who logs in.
+    /// The user whose remembered consent this login relies on; it must turn out to be the one who
+    /// logs in.
     pub consented_by: Option<String>,
     /// When it expires, in Unix seconds.
     pub expires_at: u64,
@@ -80,8 +85,8 @@ impl Seed {
 }
 
 impl PendingLogin {
-    /// The most bytes of an authorization request that a browser can carry: the client's `state` and redirect URI make
-    /// nearly all of it.
+    /// The most bytes of an authorization request that a browser can carry: the client's `state`
+    /// and redirect URI make nearly all of it.
     const MAX_REQUEST_BYTES: usize = 5 * 1024 + 512;
 
     /// Whether the cookie of a login with this request stays within [`cookies::MAX_LOGIN_BYTES`].
@@ -93,8 +98,8 @@ impl PendingLogin {
     }
 }
 
-/// The `Set-Cookie` values that make the browser carry a login: with its seed alone once the page is shown, with the login
-/// itself once the user has consented.
+/// The `Set-Cookie` values that make the browser carry a login: with its seed alone once the page
+/// is shown, with the login itself once the user has consented.
 ///
 /// # Errors
 /// [`NoEntropy`].
@@ -114,8 +119,9 @@ pub fn cookies(
     Ok(cookies::keep_login(request, &config.issuer, &state, &base64url::encode(&sealed), life))
 }
 
-/// What the browser that sent a request carries of the login with this `state`: the seed once its page was shown there,
-/// and the login once the user has consented. `None` without a genuine cookie.
+/// What the browser that sent a request carries of the login with this `state`: the seed once its
+/// page was shown there, and the login once the user has consented. `None` without a genuine
+/// cookie.
 #[must_use]
 pub fn carried(request: &Request, config: &Config, state: &str) -> Option<(Seed, Option<PendingLogin>)> {
     let sealed = base64url::decode(&cookies::login(request, &config.issuer, state)?).ok()?;
@@ -123,7 +129,8 @@ pub fn carried(request: &Request, config: &Config, state: &str) -> Option<(Seed,
     postcard::from_bytes(plain.expose()).ok()
 }
 
-/// What a login's cookie is sealed to: this gateway and the whole `state`, of which the cookie's name has only a part.
+/// What a login's cookie is sealed to: this gateway and the whole `state`, of which the cookie's
+/// name has only a part.
 fn bound_to(config: &Config, state: &str) -> Vec<u8> {
     ["login ", &config.issuer.url, " ", state].concat().into_bytes()
 }

@@ -1,7 +1,8 @@
-//! What the handlers need from outside, as small traits: a store, outbound calls, the request's body, time, randomness,
-//! signatures, and a word to the other workers.
+//! What the handlers need from outside, as small traits: a store, outbound calls, the request's
+//! body, time, randomness, signatures, and a word to the other workers.
 //!
-//! Everything is generic and single-threaded: a wasm VM has one thread, so nothing here asks for `Send`.
+//! Everything is generic and single-threaded: a wasm VM has one thread, so nothing here asks for
+//! `Send`.
 
 use portcullis_protocol::jose::alg::Alg;
 use portcullis_protocol::jose::key::{PublicKey, SigningKey};
@@ -17,11 +18,12 @@ pub trait Ports: Fetch + Body + Clock + Pause + Entropy + Crypto + Workers + Tal
     fn store(&self) -> &Self::Store;
 }
 
-/// The longest value that a store is given, in bytes, whatever it could take: what one store refuses, every store does.
+/// The longest value that a store is given, in bytes, whatever it could take: what one store
+/// refuses, every store does.
 pub const VALUE_BYTES: usize = 16 * 1024;
 
-/// Records with lifetimes. Every verb is one atomic step: a caller that disappears half way leaves either the old or
-/// the new state.
+/// Records with lifetimes. Every verb is one atomic step: a caller that disappears half way leaves
+/// either the old or the new state.
 #[expect(async_fn_in_trait, reason = "single-threaded by design: no caller needs Send")]
 pub trait Store {
     /// Reads a live record.
@@ -30,7 +32,8 @@ pub trait Store {
     /// [`StoreError::Unavailable`]; an expired or absent record is `None`, never an error.
     async fn get(&self, key: &Key) -> Result<Option<Versioned>, StoreError>;
 
-    /// Reads two records. Where the store is a call away it is one call; the two need not be of one moment.
+    /// Reads two records. Where the store is a call away it is one call; the two need not be of one
+    /// moment.
     ///
     /// # Errors
     /// As [`Store::get`].
@@ -95,8 +98,8 @@ pub trait Fetch {
     /// Sends a request and waits for the whole answer.
     ///
     /// # Errors
-    /// [`CallError`]. A refused connection and a time-out arrive as ordinary 503 and 504 answers from Envoy, so a caller
-    /// trusts only the statuses and content types that it expects.
+    /// [`CallError`]. A refused connection and a time-out arrive as ordinary 503 and 504 answers
+    /// from Envoy, so a caller trusts only the statuses and content types that it expects.
     async fn fetch(&self, call: CallRequest) -> Result<CallReply, CallError>;
 }
 
@@ -114,7 +117,8 @@ pub struct CallRequest {
     pub headers: Vec<(&'static str, String)>,
     /// The body; empty for none.
     pub body: Vec<u8>,
-    /// How long to wait for the whole answer, in milliseconds; never 0, which Envoy reads as for ever.
+    /// How long to wait for the whole answer, in milliseconds; never 0, which Envoy reads as for
+    /// ever.
     pub timeout_ms: u64,
 }
 
@@ -168,8 +172,9 @@ pub trait Clock {
 /// Letting time pass.
 #[expect(async_fn_in_trait, reason = "single-threaded by design: no caller needs Send")]
 pub trait Pause {
-    /// Waits for a moment, half a second at most. `false`, at once, where nothing would ever wake the task: Envoy wakes a
-    /// request only with the answer to a call of its own, and a root task also with its tick.
+    /// Waits for a moment, half a second at most. `false`, at once, where nothing would ever wake
+    /// the task: Envoy wakes a request only with the answer to a call of its own, and a root task
+    /// also with its tick.
     async fn pause(&self) -> bool;
 }
 
@@ -186,7 +191,8 @@ pub trait Entropy {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NoEntropy;
 
-/// Signatures: by the host where it is faster, in Rust elsewhere. Signatures are in JOSE form both ways.
+/// Signatures: by the host where it is faster, in Rust elsewhere. Signatures are in JOSE form both
+/// ways.
 pub trait Crypto {
     /// Signs a message; `None` when the key cannot be used.
     fn sign(&self, key: &SigningKey, message: &[u8]) -> Option<Vec<u8>>;
@@ -204,7 +210,8 @@ pub trait Tally {
 /// Something that does not happen while all is well.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Oddity {
-    /// A stored record does not open: it was sealed under a secret that is gone, moved here from another name, or changed.
+    /// A stored record does not open: it was sealed under a secret that is gone, moved here from
+    /// another name, or changed.
     Unopenable,
     /// A session's record is older than a refresh token that was made from it: it was rolled back.
     RolledBack,
@@ -226,6 +233,7 @@ pub trait Workers {
     /// Asks the root task to refresh a session's upstream tokens; the caller does not wait.
     fn refresh_upstream(&self, session: SessionId);
 
-    /// Tells every worker that a session has ended, so that none goes on serving its tokens from a cache.
+    /// Tells every worker that a session has ended, so that none goes on serving its tokens from a
+    /// cache.
     fn session_ended(&self, session: SessionId);
 }

@@ -1,7 +1,8 @@
 //! A call to a protected resource: from the bearer token to what the back end is given.
 //!
-//! The fast path and the slow path share one rule, `decide`, over the same facts; they differ in where the facts come
-//! from. The client's token never reaches the back end, and a missing upstream token is a refusal, never an empty header.
+//! The fast path and the slow path share one rule, `decide`, over the same facts; they differ in
+//! where the facts come from. The client's token never reaches the back end, and a missing upstream
+//! token is a refusal, never an empty header.
 
 use std::borrow::Cow;
 use std::rc::Rc;
@@ -28,8 +29,8 @@ use crate::session::{Bound, Session};
 use crate::upstream::{RefreshOutcome, UpstreamAccess};
 use crate::verdict::{Credentials, Forward, Injection, Settled, Verdict};
 
-/// How far the clock of another gateway that issued a token may be ahead of ours, in seconds. Its end is not put off:
-/// a gateway whose clock is behind only accepts it for as much longer.
+/// How far the clock of another gateway that issued a token may be ahead of ours, in seconds. Its
+/// end is not put off: a gateway whose clock is behind only accepts it for as much longer.
 const CLOCK_LEEWAY: u64 = 30;
 
 /// Why a call is refused.
@@ -89,8 +90,8 @@ pub(crate) fn fast(
     Some(forward)
 }
 
-/// Looks up the session behind a token that this VM goes on serving meanwhile. One that has ended is forgotten; where the
-/// store does not answer, nothing changes.
+/// Looks up the session behind a token that this VM goes on serving meanwhile. One that has ended
+/// is forgotten; where the store does not answer, nothing changes.
 pub async fn recheck<P: Ports>(gateway: Rc<Gateway>, entry: Rc<CachedToken>, ports: P) {
     let Some(resource) = gateway.config().resources.get(entry.facts.resource) else { return };
     match session_lives(&gateway, resource, &entry.facts, &ports).await {
@@ -102,7 +103,8 @@ pub async fn recheck<P: Ports>(gateway: Rc<Gateway>, entry: Rc<CachedToken>, por
 
 /// Decides a call.
 ///
-/// Nothing is consumed: a client that hangs up changes nothing, and a refresh that it asked for goes on without it.
+/// Nothing is consumed: a client that hangs up changes nothing, and a refresh that it asked for
+/// goes on without it.
 pub async fn protect<P: Ports>(
     gateway: Rc<Gateway>,
     index: usize,
@@ -175,7 +177,8 @@ enum Granted {
 
 impl Call<'_> {
     async fn decide<P: Ports>(&self, ports: &P) -> Result<Granted, Refusal> {
-        // A token in the query ends up in logs; it is refused even where a good header stands beside it (RFC 9700 §4.3.2).
+        // A token in the query ends up in logs; it is refused even where a good header stands
+        // beside it (RFC 9700 §4.3.2).
         if self.path.query().is_some_and(bearer::token_in_query) {
             return Err(Refusal::Malformed("an access token must not be in the URL"));
         }
@@ -184,11 +187,13 @@ impl Call<'_> {
             Ok(None) | Err(BearerError::OtherScheme) => return Err(Refusal::NoToken),
             Err(_) => return Err(Refusal::Malformed("the Authorization header must be one bearer token")),
         };
-        // The clock is a call to the host: it is read once, and once more after the store was asked.
+        // The clock is a call to the host: it is read once, and once more after the store was
+        // asked.
         let now = ports.now();
         let known = self.known(now);
         if let Some(known) = known.as_ref().filter(|known| known.is_served(now)) {
-            // Only its upstream token is due. Many requests find that at once: none of them asks the store.
+            // Only its upstream token is due. Many requests find that at once: none of them asks
+            // the store.
             return Ok(self.by_what_is_known(known, now, ports));
         }
         let facts = self.verify(bearer, now, ports)?;
@@ -197,8 +202,8 @@ impl Call<'_> {
         let upstream = match stored {
             Ok(Some(upstream)) => upstream,
             Ok(None) => return Ok(Granted::Now { facts, upstream: None, now }),
-            // While the store is away a token whose session this VM has found before goes on working; one that it has
-            // not seen has to wait.
+            // While the store is away a token whose session this VM has found before goes on
+            // working; one that it has not seen has to wait.
             Err(Refusal::Unavailable(cause)) => {
                 let known = known.ok_or(Refusal::Unavailable(cause))?;
                 known.store_was_away(now);
@@ -258,8 +263,8 @@ impl Call<'_> {
         Ok(facts)
     }
 
-    /// What the store has to say: that the session lives, and the upstream token where the resource injects one. Both
-    /// are asked for at once.
+    /// What the store has to say: that the session lives, and the upstream token where the resource
+    /// injects one. Both are asked for at once.
     async fn stored<P: Ports>(&self, facts: &TokenFacts, ports: &P) -> Result<Option<UpstreamAccess>, Refusal> {
         const ENDED: Refusal = Refusal::InvalidToken("the session of this token has ended");
         if self.resource.injector.is_none() {
@@ -311,7 +316,8 @@ impl Call<'_> {
     }
 }
 
-/// Whether the session behind a token is still there: this is how a revoked login ends before its tokens expire.
+/// Whether the session behind a token is still there: this is how a revoked login ends before its
+/// tokens expire.
 async fn session_lives<P: Ports>(
     gateway: &Gateway,
     resource: &Resource,
@@ -326,7 +332,8 @@ async fn session_lives<P: Ports>(
     Ok(lives == Some(true))
 }
 
-/// Whether a session's record, read in place, stands behind a token; `None` when it is not such a record.
+/// Whether a session's record, read in place, stands behind a token; `None` when it is not such a
+/// record.
 fn lives(record: &[u8], resource: &Resource, facts: &TokenFacts) -> Option<bool> {
     let session = Bound::read(record)?;
     Some(
@@ -337,8 +344,8 @@ fn lives(record: &[u8], resource: &Resource, facts: &TokenFacts) -> Option<bool>
     )
 }
 
-/// The decision once a refresh has ended. It remembers nothing: the session may have ended meanwhile, and only the slow
-/// path can look it up again.
+/// The decision once a refresh has ended. It remembers nothing: the session may have ended
+/// meanwhile, and only the slow path can look it up again.
 fn after_refresh(
     resource: Option<&Resource>,
     facts: &TokenFacts,

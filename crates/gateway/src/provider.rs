@@ -1,8 +1,9 @@
-//! The identity provider, as an OpenID Connect client sees it: discovery, keys, the authorization request, the token
-//! endpoint, the ID token.
+//! The identity provider, as an OpenID Connect client sees it: discovery, keys, the authorization
+//! request, the token endpoint, the ID token.
 //!
-//! What the provider says is trusted only as far as it is checked: its documents must name the configured issuer, its
-//! endpoints must lie at authorities that the configuration knows a cluster for, its answers must be the JSON they claim.
+//! What the provider says is trusted only as far as it is checked: its documents must name the
+//! configured issuer, its endpoints must lie at authorities that the configuration knows a cluster
+//! for, its answers must be the JSON they claim.
 
 mod client_authentication;
 mod refusal;
@@ -34,8 +35,8 @@ const CALL_TIMEOUT_MS: u64 = 5_000;
 /// How long the provider's documents are used before they are fetched again, in seconds.
 const DOCUMENTS_LIFE: u64 = 3_600;
 
-/// How soon known documents are asked for again: after a failure, and when a key is looked for that the provider does not
-/// have.
+/// How soon known documents are asked for again: after a failure, and when a key is looked for that
+/// the provider does not have.
 const RETRY_SECONDS: u64 = 10;
 
 /// How long after a failure documents that are not known are not asked for again, in seconds.
@@ -89,7 +90,8 @@ pub enum ProviderError {
     Unreachable,
     /// It will not honour this code or refresh token any more.
     GrantEnded {
-        /// What a new login has to ask for, where the provider says so (`prompt`, OIDC Core §3.1.2.1).
+        /// What a new login has to ask for, where the provider says so (`prompt`, OIDC Core
+        /// §3.1.2.1).
         prompt: Option<&'static str>,
     },
     /// It refused the request as such, and will do so each time.
@@ -113,8 +115,8 @@ impl ProviderState {
         }
     }
 
-    /// Whether a login at `now`, in Unix seconds, has to wait for the documents: they are not known, and have not just
-    /// failed to come.
+    /// Whether a login at `now`, in Unix seconds, has to wait for the documents: they are not
+    /// known, and have not just failed to come.
     #[must_use]
     pub fn is_unknown(&self, now: u64) -> bool {
         self.known.is_none() && self.just_failed(now).is_none()
@@ -137,8 +139,8 @@ impl ProviderState {
     }
 }
 
-/// Whether something happened less than `seconds` before `now`. What a clock that was set back shows as still to come does
-/// not count.
+/// Whether something happened less than `seconds` before `now`. What a clock that was set back
+/// shows as still to come does not count.
 fn is_within(at: Option<u64>, now: u64, seconds: u64) -> bool {
     at.and_then(|at| now.checked_sub(at)).is_some_and(|since| since < seconds)
 }
@@ -197,7 +199,8 @@ pub async fn redeem<P: Ports>(
     token_request(gateway, &form, ports).await
 }
 
-/// Exchanges a refresh token (RFC 6749 §6). An ID token in the answer must be about the same `subject` (OIDC Core §12.2).
+/// Exchanges a refresh token (RFC 6749 §6). An ID token in the answer must be about the same
+/// `subject` (OIDC Core §12.2).
 ///
 /// # Errors
 /// [`ProviderError`]; an answer about somebody else ends the grant.
@@ -217,8 +220,8 @@ pub async fn refresh<P: Ports>(
     Ok(reply)
 }
 
-/// Verifies an ID token (OIDC Core §3.1.3.7). A key id that is not known makes the keys be fetched again, at most once in
-/// a while.
+/// Verifies an ID token (OIDC Core §3.1.3.7). A key id that is not known makes the keys be fetched
+/// again, at most once in a while.
 ///
 /// # Errors
 /// [`ProviderError`].
@@ -272,7 +275,8 @@ async fn keys<P: Ports>(gateway: &Gateway, ports: &P) -> Result<Rc<JwkSet>, Prov
     }
 }
 
-/// Fetches the discovery document and the keys, unless that has just failed. What was known before stays in use.
+/// Fetches the discovery document and the keys, unless that has just failed. What was known before
+/// stays in use.
 async fn learn<P: Ports>(gateway: &Gateway, ports: &P) -> Result<Known, ProviderError> {
     let now = ports.now();
     if let Some(error) = gateway.provider().just_failed(now) {
@@ -386,9 +390,9 @@ fn error_code(body: &[u8]) -> Option<String> {
     object.get("error").and_then(Value::as_str).filter(|code| !code.is_empty()).map(str::to_owned)
 }
 
-/// Whether an ID token that came straight from the token endpoint is about this user. Its sender is authenticated by the
-/// connection, which stands in for the signature (OIDC Core §3.1.3.7, item 6), so a key server that is away at that moment
-/// cannot cost the user the rotated tokens.
+/// Whether an ID token that came straight from the token endpoint is about this user. Its sender is
+/// authenticated by the connection, which stands in for the signature (OIDC Core §3.1.3.7, item 6),
+/// so a key server that is away at that moment cannot cost the user the rotated tokens.
 fn is_about(id_token: &str, provider: &Provider, subject: &str) -> bool {
     let Ok(jws) = Jws::parse(id_token) else { return false };
     let Ok(claims) = json::parse_object(jws.payload_bytes(), Limits::TOKEN) else { return false };

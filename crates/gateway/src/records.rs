@@ -1,5 +1,5 @@
-//! What the gateway stores, and how: every record is sealed before it leaves the gateway, under a name that is part of
-//! the seal, so that a store can neither read one nor pass one off as another.
+//! What the gateway stores, and how: every record is sealed before it leaves the gateway, under a
+//! name that is part of the seal, so that a store can neither read one nor pass one off as another.
 
 use portcullis_protocol::digest::digest_parts;
 use portcullis_protocol::key_ring::{Draft, KeyRing, Opened, Purpose};
@@ -39,7 +39,8 @@ pub struct Authorization {
     pub scope: GrantedScope,
     /// The resource, in canonical form.
     pub resource: String,
-    /// What the provider is asked to do besides (`login` or `select_account`), where the client wants it.
+    /// What the provider is asked to do besides (`login` or `select_account`), where the client
+    /// wants it.
     pub prompt: Option<String>,
 }
 
@@ -85,7 +86,8 @@ pub struct User {
     pub created_at: u64,
 }
 
-/// The provider's tokens of one session. What a call needs of them comes first: it reads no further.
+/// The provider's tokens of one session. What a call needs of them comes first: it reads no
+/// further.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Upstream {
     /// What the back end is given.
@@ -100,7 +102,8 @@ pub struct Upstream {
     pub refresh_token: Option<Secret<String>>,
     /// The provider's name for the user, which a refreshed ID token must repeat.
     pub subject: String,
-    /// Since when the provider refuses to renew them for a reason that is not the user's grant, in Unix seconds.
+    /// Since when the provider refuses to renew them for a reason that is not the user's grant, in
+    /// Unix seconds.
     pub refused_since: Option<u64>,
 }
 
@@ -126,7 +129,8 @@ impl Record for Upstream {
     const KIND: Kind = Kind::Upstream;
 }
 
-/// Names a record by the parts that identify it within its kind; the parts cannot run into each other.
+/// Names a record by the parts that identify it within its kind; the parts cannot run into each
+/// other.
 #[must_use]
 pub fn key(kind: Kind, parts: &[&[u8]]) -> Key {
     Key { kind, id: *digest_parts(parts).as_bytes() }
@@ -152,8 +156,8 @@ impl ProviderId {
     }
 }
 
-/// The key of a session's tokens at a provider. It begins like the session's, so the store inside Envoy has both in one
-/// cell and finds them with one read.
+/// The key of a session's tokens at a provider. It begins like the session's, so the store inside
+/// Envoy has both in one cell and finds them with one read.
 #[must_use]
 pub fn upstream_key(session: &Key, provider: ProviderId) -> Key {
     let mut id = session.id;
@@ -223,8 +227,9 @@ impl<'a, P: Ports> Records<'a, P> {
         self.ports
     }
 
-    /// Reads a record. One that does not open is counted and treated as absent: it was sealed under a secret that is
-    /// gone, or was tampered with, and neither may stop the user from starting over.
+    /// Reads a record. One that does not open is counted and treated as absent: it was sealed under
+    /// a secret that is gone, or was tampered with, and neither may stop the user from starting
+    /// over.
     ///
     /// # Errors
     /// [`Unavailable::Store`].
@@ -238,7 +243,8 @@ impl<'a, P: Ports> Records<'a, P> {
         self.open(key, stored.value).map(|record| Loaded { record, version: stored.version })
     }
 
-    /// As [`Records::load`], but leaves the record unread and gives what is stored, for [`Records::renew`].
+    /// As [`Records::load`], but leaves the record unread and gives what is stored, for
+    /// [`Records::renew`].
     ///
     /// # Errors
     /// [`Unavailable::Store`].
@@ -259,7 +265,8 @@ impl<'a, P: Ports> Records<'a, P> {
         }
     }
 
-    /// Starts the life of a record again that was just read. Nothing happens when it was changed since.
+    /// Starts the life of a record again that was just read. Nothing happens when it was changed
+    /// since.
     ///
     /// # Errors
     /// [`Unavailable`].
@@ -270,8 +277,8 @@ impl<'a, P: Ports> Records<'a, P> {
         Ok(())
     }
 
-    /// What to store for a record to last: itself, as it is, unless an older secret sealed it, which may go. Nobody
-    /// believes what stays as it is: whoever reads it opens it.
+    /// What to store for a record to last: itself, as it is, unless an older secret sealed it,
+    /// which may go. Nobody believes what stays as it is: whoever reads it opens it.
     fn by_newest<R: Record>(&self, key: &Key, sealed: Vec<u8>) -> Result<Option<Vec<u8>>, Unavailable> {
         if self.ring.is_by_newest(&sealed) {
             return Ok(Some(sealed));
@@ -320,7 +327,8 @@ impl<'a, P: Ports> Records<'a, P> {
 
     fn seal<R: Record>(&self, key: &Key, record: &R) -> Result<Vec<u8>, Unavailable> {
         let nonce = self.ports.random()?;
-        // Records are plain structs of strings and numbers, so serializing one cannot fail; were it to, nothing is stored.
+        // Records are plain structs of strings and numbers, so serializing one cannot fail; were it
+        // to, nothing is stored.
         let mut draft = Draft::with_room(USUAL_BYTES);
         postcard::to_io(record, &mut draft).map_err(|_| Unavailable::Store(StoreError::TooLarge))?;
         Ok(self.ring.seal_draft(nonce, Purpose::Record, &associated_data::<R>(key), draft))
@@ -330,8 +338,8 @@ impl<'a, P: Ports> Records<'a, P> {
         self.read::<R, R>(key, sealed, |record| postcard::from_bytes(record).ok())
     }
 
-    /// Opens a stored record and gives what `read` takes of it; the rest is wiped. One that does not open,
-    /// or that `read` does not understand, is counted as in [`Records::load`].
+    /// Opens a stored record and gives what `read` takes of it; the rest is wiped. One that does
+    /// not open, or that `read` does not understand, is counted as in [`Records::load`].
     pub(crate) fn read<R: Record, T>(
         &self,
         key: &Key,
@@ -346,8 +354,8 @@ impl<'a, P: Ports> Records<'a, P> {
     }
 }
 
-/// Opens a stored record under its name; `None` when it was sealed under a secret that is not in the ring, under another
-/// name, as another type or in another layout.
+/// Opens a stored record under its name; `None` when it was sealed under a secret that is not in
+/// the ring, under another name, as another type or in another layout.
 #[must_use]
 pub fn open<R: Record>(ring: &KeyRing, key: &Key, sealed: &[u8]) -> Option<R> {
     postcard::from_bytes(opened::<R>(ring, key, sealed.to_vec())?.expose()).ok()
@@ -357,8 +365,8 @@ fn opened<R: Record>(ring: &KeyRing, key: &Key, sealed: Vec<u8>) -> Option<Opene
     ring.open_in_place(Purpose::Record, &associated_data::<R>(key), sealed).ok()
 }
 
-/// The version of every record's layout. It is part of the seal: a record of another layout does not open. Records do not
-/// name their members, so whoever adds, removes or moves one raises it.
+/// The version of every record's layout. It is part of the seal: a record of another layout does
+/// not open. Records do not name their members, so whoever adds, removes or moves one raises it.
 const LAYOUT: u8 = 6;
 
 /// What a record is sealed to: the kind and the id in its name, its type and its layout.

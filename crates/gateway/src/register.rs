@@ -18,12 +18,13 @@ use crate::verdict::Settled;
 /// The most that a registration may weigh, in bytes.
 pub(crate) const MAX_BODY_BYTES: usize = 64 * 1024;
 
-/// How long a client that has not got a token yet is remembered, in seconds: registrations cost a stranger nothing, so
-/// they must not pile up.
+/// How long a client that has not got a token yet is remembered, in seconds: registrations cost a
+/// stranger nothing, so they must not pile up.
 const UNUSED_LIFE: u64 = 24 * 60 * 60;
 
-/// Answers `POST /oauth/register`. The limits are drawn from before anything of the body is looked at, and after it has
-/// come: a call to the store outlives the request that made it, so one whose body never ends must not make any.
+/// Answers `POST /oauth/register`. The limits are drawn from before anything of the body is looked
+/// at, and after it has come: a call to the store outlives the request that made it, so one whose
+/// body never ends must not make any.
 pub async fn register<P: Ports>(gateway: &Gateway, request: &Request, ports: &P) -> Settled {
     let Some(policy) = gateway.config().registration else {
         return not_found("dynamic client registration is turned off here");
@@ -101,7 +102,8 @@ async fn answer<P: Ports>(
     Ok(Settled::Reply(cors(response, Cors::Read), audit))
 }
 
-/// One address is limited first, so that a stranger's flood is refused before it draws on what everybody shares.
+/// One address is limited first, so that a stranger's flood is refused before it draws on what
+/// everybody shares.
 async fn draw_from_limits<P: Ports>(policy: RegistrationPolicy, address: String, ports: &P) -> Result<(), Failure> {
     const MINUTE: u32 = 60;
     const DAY: u32 = 24 * 60 * MINUTE;

@@ -10,8 +10,8 @@ use crate::verdict::{Settled, Verdict};
 /// How long a client should wait before it tries again when something of ours is away, in seconds.
 pub(crate) const RETRY_AFTER: &str = "2";
 
-/// Which script access an answer allows. Tokens travel in headers that a page must set itself, never in cookies, so any
-/// origin may read (no `Access-Control-Allow-Credentials` anywhere).
+/// Which script access an answer allows. Tokens travel in headers that a page must set itself,
+/// never in cookies, so any origin may read (no `Access-Control-Allow-Credentials` anywhere).
 pub enum Cors {
     /// The body and the usual headers.
     Read,
@@ -38,7 +38,8 @@ pub fn is_preflight(request: &Request) -> bool {
     request.headers.has(FieldName::Origin) && request.headers.has(FieldName::AccessControlRequestMethod)
 }
 
-/// The answer to a preflight: any header that it names may be sent, because none of them is a cookie.
+/// The answer to a preflight: any header that it names may be sent, because none of them is a
+/// cookie.
 #[must_use]
 pub fn preflight(request: &Request, methods: &'static str) -> Response {
     let wanted = request.headers.one(FieldName::AccessControlRequestHeaders).unwrap_or_default();

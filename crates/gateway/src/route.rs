@@ -35,10 +35,12 @@ pub(crate) enum Route {
 
 /// Decides a request.
 ///
-/// Nothing is consumed before a handler's first store call; a future that is dropped lets nothing through.
+/// Nothing is consumed before a handler's first store call; a future that is dropped lets nothing
+/// through.
 pub async fn handle<P: Ports>(gateway: Rc<Gateway>, request: Request, ports: P) -> Verdict {
     let Ok(path) = RoutePath::parse(&request.target) else {
-        // What such a path means to a back end is anybody's guess, so it is refused before any prefix is compared.
+        // What such a path means to a back end is anybody's guess, so it is refused before any
+        // prefix is compared.
         return bad_request("the path is not in plain form", "ambiguous_path").into();
     };
     let config = gateway.config();
@@ -89,12 +91,12 @@ pub async fn handle<P: Ports>(gateway: Rc<Gateway>, request: Request, ports: P) 
     }
 }
 
-/// Sends on a request to a path that is none of ours, where the configuration lets such pass, without waiting for
-/// anything; `None` leaves it to [`handle`].
+/// Sends on a request to a path that is none of ours, where the configuration lets such pass,
+/// without waiting for anything; `None` leaves it to [`handle`].
 pub(crate) fn pass(gateway: &Gateway, target: &[u8], cookie: Option<&[u8]>) -> Option<Forward> {
     let config = gateway.config();
-    // Most requests are for a resource, and as long as it is spelled like its prefix that is seen without taking the
-    // target apart.
+    // Most requests are for a resource, and as long as it is spelled like its prefix that is seen
+    // without taking the target apart.
     let is_resource = || config.resources.iter().any(|resource| target.starts_with(resource.prefix.as_bytes()));
     if config.default == DefaultAction::Deny || is_resource() {
         return None;
@@ -104,8 +106,9 @@ pub(crate) fn pass(gateway: &Gateway, target: &[u8], cookie: Option<&[u8]>) -> O
     (route_or_default(config, &path) == Route::Other).then(|| passed(gateway, cookie))
 }
 
-/// Whether a handler may ask for the [`Request::peer`] of a request to this target: reading it takes the host longer than
-/// reading a header. Registrations and logins are limited by where they come from.
+/// Whether a handler may ask for the [`Request::peer`] of a request to this target: reading it
+/// takes the host longer than reading a header. Registrations and logins are limited by where they
+/// come from.
 #[must_use]
 pub fn asks_for_peer(target: &[u8]) -> bool {
     let segments = target.iter().enumerate().filter(|(_, byte)| **byte == b'/');
@@ -113,7 +116,8 @@ pub fn asks_for_peer(target: &[u8]) -> bool {
     rests.any(|rest| rest.starts_with(REGISTER) || rest.starts_with(CALLBACK))
 }
 
-/// The resource that a path leads to; `None` where the gateway itself answers, or nothing is configured.
+/// The resource that a path leads to; `None` where the gateway itself answers, or nothing is
+/// configured.
 pub(crate) fn protected(config: &Config, path: &RoutePath<'_>) -> Option<usize> {
     let Route::Resource(index) = route(config, path) else { return None };
     Some(index)
@@ -174,7 +178,8 @@ fn route(config: &Config, path: &RoutePath<'_>) -> Route {
     }
 }
 
-/// A path that is not the gateway's own: the resource with the longest prefix that it lies under has it.
+/// A path that is not the gateway's own: the resource with the longest prefix that it lies under
+/// has it.
 fn elsewhere(config: &Config, path: &RoutePath<'_>) -> Route {
     match path.longest_prefix(config.resources.iter().map(|resource| resource.prefix.as_str())) {
         Ok(Some(index)) => Route::Resource(index),
@@ -183,9 +188,10 @@ fn elsewhere(config: &Config, path: &RoutePath<'_>) -> Route {
     }
 }
 
-/// The endpoints at the root of a host, where clients look that know no metadata: MCP 2025-03-26 has them as defaults at the
-/// origin of the MCP server's address, whatever the path of that or of the issuer. They are what those below `/oauth` are,
-/// under our own host names only, and give way to whatever else the configuration knows at such a path.
+/// The endpoints at the root of a host, where clients look that know no metadata: MCP 2025-03-26
+/// has them as defaults at the origin of the MCP server's address, whatever the path of that or of
+/// the issuer. They are what those below `/oauth` are, under our own host names only, and give way
+/// to whatever else the configuration knows at such a path.
 fn default_endpoint(config: &Config, path: &RoutePath<'_>) -> Option<Route> {
     match path.path() {
         _ if !config.default_endpoints => None,
@@ -196,8 +202,9 @@ fn default_endpoint(config: &Config, path: &RoutePath<'_>) -> Option<Route> {
     }
 }
 
-/// The well-known documents. Those of the authorization server are also found with the issuer's path inserted (RFC 8414
-/// §3.1), and with a resource's path, where clients older than RFC 9728 look.
+/// The well-known documents. Those of the authorization server are also found with the issuer's
+/// path inserted (RFC 8414 §3.1), and with a resource's path, where clients older than RFC 9728
+/// look.
 fn well_known(config: &Config, path: &RoutePath<'_>, name: &[u8]) -> Route {
     let (document, suffix) = name.split_at(name.iter().position(|byte| *byte == b'/').unwrap_or(name.len()));
     let suffix = without_slash(suffix);
@@ -223,8 +230,9 @@ fn without_slash(path: &[u8]) -> &[u8] {
     path.strip_suffix(b"/").unwrap_or(path)
 }
 
-/// Whether a request names a host that the gateway is configured for. Every URL that the gateway states comes from the
-/// configuration; answering under another name would only help somebody who made a client believe that name.
+/// Whether a request names a host that the gateway is configured for. Every URL that the gateway
+/// states comes from the configuration; answering under another name would only help somebody who
+/// made a client believe that name.
 fn is_own_authority(config: &Config, request: &Request) -> bool {
     let Ok(text) = std::str::from_utf8(&request.authority) else { return false };
     let default_port = if config.issuer.https { ":443" } else { ":80" };

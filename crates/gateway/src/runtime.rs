@@ -1,11 +1,12 @@
-//! Async on callbacks: one future for one request (or one root task), polled only when an event of its own arrives.
+//! Async on callbacks: one future for one request (or one root task), polled only when an event of
+//! its own arrives.
 //!
-//! There is no executor, no queue and no waker: the host calls back, the event goes into the [`Inbox`], the future is
-//! polled once, and it is either done or waits for the next event. Dropping the [`Task`] drops the future, so a request
-//! whose client has left does nothing more.
+//! There is no executor, no queue and no waker: the host calls back, the event goes into the
+//! [`Inbox`], the future is polled once, and it is either done or waits for the next event.
+//! Dropping the [`Task`] drops the future, so a request whose client has left does nothing more.
 //!
-//! INVARIANT: a task is polled only inside the callbacks of the context that started it. The host binds a call's answer
-//! to the context that is active when the call is dispatched.
+//! INVARIANT: a task is polled only inside the callbacks of the context that started it. The host
+//! binds a call's answer to the context that is active when the call is dispatched.
 
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
@@ -30,7 +31,8 @@ pub enum Started<T> {
 }
 
 impl<T> Task<T> {
-    /// Polls a future for the first time. `inbox` is the one that the future's own calls and body reads go through.
+    /// Polls a future for the first time. `inbox` is the one that the future's own calls and body
+    /// reads go through.
     pub fn start(inbox: Inbox, future: impl Future<Output = T> + 'static) -> Started<T> {
         let mut task = Self { future: Some(Box::pin(future)), inbox };
         match task.poll() {
@@ -45,14 +47,14 @@ impl<T> Task<T> {
         self.inbox.0.borrow().calls.iter().any(|call| call.id == id)
     }
 
-    /// Hands over the answer to a call; gives the result if that was the last thing missing. An answer that nobody
-    /// waits for is dropped.
+    /// Hands over the answer to a call; gives the result if that was the last thing missing. An
+    /// answer that nobody waits for is dropped.
     pub fn on_call(&mut self, id: u32, reply: Result<CallReply, CallError>) -> Option<T> {
         if self.inbox.deliver(id, reply) { self.poll() } else { None }
     }
 
-    /// The most bytes of the body that are worth handing over next: one more than there is room for, so that a body which
-    /// is too large is noticed; 0 where none is kept any more.
+    /// The most bytes of the body that are worth handing over next: one more than there is room
+    /// for, so that a body which is too large is noticed; 0 where none is kept any more.
     #[must_use]
     pub fn wanted_body_bytes(&self) -> usize {
         self.inbox.0.borrow().wanted_body_bytes()
@@ -86,13 +88,15 @@ impl<T> Task<T> {
 pub struct Inbox(Rc<RefCell<Mail>>);
 
 impl Inbox {
-    /// An empty inbox, which keeps up to [`BODY_HELD_BYTES`] of a body. `body_ended` is true for a request that has none.
+    /// An empty inbox, which keeps up to [`BODY_HELD_BYTES`] of a body. `body_ended` is true for a
+    /// request that has none.
     #[must_use]
     pub fn new(body_ended: bool) -> Self {
         Self::keeping(BODY_HELD_BYTES, body_ended)
     }
 
-    /// An empty inbox that keeps up to `body_bytes` of a body: as much as the handler reads, 0 where it reads none.
+    /// An empty inbox that keeps up to `body_bytes` of a body: as much as the handler reads, 0
+    /// where it reads none.
     #[must_use]
     pub fn keeping(body_bytes: usize, body_ended: bool) -> Self {
         Self(Rc::new(RefCell::new(Mail { body_bytes, ended: body_ended, ..Mail::default() })))
@@ -110,8 +114,8 @@ impl Inbox {
         poll_fn(|_| if self.0.borrow().ticks == Some(before) { Poll::Pending } else { Poll::Ready(true) }).await
     }
 
-    /// Makes a call: `dispatch` runs on the first poll and gives the call's id, then the answer is awaited. Dropping
-    /// the future forgets the call.
+    /// Makes a call: `dispatch` runs on the first poll and gives the call's id, then the answer is
+    /// awaited. Dropping the future forgets the call.
     ///
     /// # Errors
     /// What `dispatch` or the delivered answer says.
@@ -121,7 +125,8 @@ impl Inbox {
         poll_fn(|_| slot.reply()).await
     }
 
-    /// Waits for the whole body, which the first caller gets; `limit` counts bytes and cannot exceed what is kept of it.
+    /// Waits for the whole body, which the first caller gets; `limit` counts bytes and cannot
+    /// exceed what is kept of it.
     ///
     /// # Errors
     /// [`BodyTooLarge`] as soon as more than `limit` bytes have come, without waiting for the end.
@@ -223,7 +228,8 @@ impl Drop for Slot {
     }
 }
 
-/// The most bytes of a body that are kept for a task whose handler is not known: no handler reads longer bodies.
+/// The most bytes of a body that are kept for a task whose handler is not known: no handler reads
+/// longer bodies.
 pub const BODY_HELD_BYTES: usize = 64 * 1024;
 
 #[cfg(test)]

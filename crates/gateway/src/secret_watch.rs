@@ -1,5 +1,6 @@
-//! Keeps a gateway's secrets those that the bridge has: asks for them, waits for changes, and compiles each new
-//! configuration. What does not compile is told and never served; what was served before goes on.
+//! Keeps a gateway's secrets those that the bridge has: asks for them, waits for changes, and
+//! compiles each new configuration. What does not compile is told and never served; what was served
+//! before goes on.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -97,7 +98,8 @@ impl SecretWatch {
         }
     }
 
-    /// Whether the bridge may be asked at this time, in milliseconds since 1970: after a failure not before a pause.
+    /// Whether the bridge may be asked at this time, in milliseconds since 1970: after a failure
+    /// not before a pause.
     #[must_use]
     pub fn is_due(&self, now_ms: u64) -> bool {
         now_ms >= self.due_ms.get()
@@ -163,11 +165,12 @@ impl SecretWatch {
 
     fn take(&self, answer: SecretsAnswer, env: Environment<'_>) -> Outcome {
         let SecretsAnswer { revision, secrets } = answer;
-        // Without contents it is the revision that was known when this was asked. Another question may have been answered
-        // since: what came then is newer.
+        // Without contents it is the revision that was known when this was asked. Another question
+        // may have been answered since: what came then is newer.
         let Some(secrets) = secrets else { return Outcome::Same };
         let before = self.known.replace(Some(revision));
-        // The other question may have brought the same; and what was refused may have been put back.
+        // The other question may have brought the same; and what was refused may have been put
+        // back.
         if before == Some(revision) || self.serving.get() == Some(revision) {
             return Outcome::Same;
         }
@@ -178,7 +181,8 @@ impl SecretWatch {
     }
 }
 
-/// How long to leave the bridge alone after this many failures and one more: half of it and a random part of the rest.
+/// How long to leave the bridge alone after this many failures and one more: half of it and a
+/// random part of the rest.
 fn pause(failures: u32, random: u64) -> u64 {
     let longest = FIRST_PAUSE_MS.saturating_mul(1_u64.checked_shl(failures).unwrap_or(u64::MAX)).min(LONGEST_PAUSE_MS);
     let half = longest / 2;

@@ -1,8 +1,9 @@
-//! The life of one login: first it is an authorization code, then a family of refresh tokens, then it is gone.
+//! The life of one login: first it is an authorization code, then a family of refresh tokens, then
+//! it is gone.
 //!
-//! It is one stored record that only ever changes by compare-and-swap, so that a code is redeemed once and a generation
-//! of refresh tokens has one successor, whatever happens at the same time. A record that is deleted is a session that
-//! was revoked.
+//! It is one stored record that only ever changes by compare-and-swap, so that a code is redeemed
+//! once and a generation of refresh tokens has one successor, whatever happens at the same time. A
+//! record that is deleted is a session that was revoked.
 
 use portcullis_protocol::oauth::pkce::{CodeChallenge, CodeVerifier};
 use portcullis_protocol::oauth::resource::ResourceUri;
@@ -11,11 +12,13 @@ use portcullis_protocol::opaque::{AuthorizationCode, RefreshToken};
 use portcullis_protocol::secret::Secret;
 use serde::{Deserialize, Serialize};
 
-/// How long a refresh token that was replaced still gives its successor, in seconds, as long as that successor has not
-/// been used: the answer may have been lost, or several processes share the token.
+/// How long a refresh token that was replaced still gives its successor, in seconds, as long as
+/// that successor has not been used: the answer may have been lost, or several processes share the
+/// token.
 pub const REFRESH_GRACE: u64 = 30;
 
-/// One login and everything granted from it. What a call asks about it comes first: it reads no further.
+/// One login and everything granted from it. What a call asks about it comes first: it reads no
+/// further.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Session {
     /// The client it was granted to.
@@ -26,7 +29,8 @@ pub struct Session {
     pub resource: String,
     /// Where in its life it is.
     pub state: State,
-    /// Its [`SessionId`](portcullis_protocol::opaque::SessionId); the record's name is only a digest of it.
+    /// Its [`SessionId`](portcullis_protocol::opaque::SessionId); the record's name is only a
+    /// digest of it.
     pub id: [u8; 16],
     /// The provider whose tokens are kept with it.
     pub provider: String,
@@ -34,7 +38,8 @@ pub struct Session {
     pub scope: GrantedScope,
     /// Whether the client gets refresh tokens.
     pub refreshable: bool,
-    /// When its upstream tokens are over for good, in Unix seconds: those that came without a refresh token.
+    /// When its upstream tokens are over for good, in Unix seconds: those that came without a
+    /// refresh token.
     pub upstream_ends_at: Option<u64>,
 }
 
@@ -80,12 +85,13 @@ pub struct Predecessor {
     pub nonce: [u8; 16],
     /// When it was replaced, in Unix seconds.
     pub replaced_at: u64,
-    /// Whether the store could not confirm the replacement, so that the client was told to try again and has no successor.
-    /// Then it gives the successor however late it is presented.
+    /// Whether the store could not confirm the replacement, so that the client was told to try
+    /// again and has no successor. Then it gives the successor however late it is presented.
     pub unconfirmed: bool,
 }
 
-/// What a call with one of a session's tokens asks about it: the beginning of a [`Session`], read in place.
+/// What a call with one of a session's tokens asks about it: the beginning of a [`Session`], read
+/// in place.
 #[derive(Deserialize)]
 pub(crate) struct Bound<'a> {
     /// As in [`Session`].
@@ -130,8 +136,8 @@ pub struct Redemption<'a> {
     pub resource: Option<&'a ResourceUri>,
 }
 
-/// Why a code was not redeemed. Any of them ends the session: a code has one attempt, so that neither a verifier nor a
-/// client can be guessed at (RFC 9700 §4.5).
+/// Why a code was not redeemed. Any of them ends the session: a code has one attempt, so that
+/// neither a verifier nor a client can be guessed at (RFC 9700 §4.5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RedeemError {
     /// It was redeemed before: whoever holds its tokens may have stolen it (RFC 6749 §4.1.2).
@@ -153,8 +159,8 @@ pub enum RedeemError {
 pub enum RotateError {
     /// It was replaced before and is used again: the family must end (RFC 9700 §4.14.2).
     Replayed,
-    /// It is newer than the record, which therefore is an old one that somebody, or a store that lost its last writes,
-    /// put back: the gateway only issues a generation after storing it.
+    /// It is newer than the record, which therefore is an old one that somebody, or a store that
+    /// lost its last writes, put back: the gateway only issues a generation after storing it.
     RolledBack,
     /// The session has no refresh tokens.
     NotRefreshable,
@@ -191,12 +197,12 @@ impl Session {
         Ok(self.with(Generation { number: 0, nonce, previous: None }))
     }
 
-    /// The session after a refresh token is replaced by `successor`, to be stored before the generation's token is handed
-    /// out.
+    /// The session after a refresh token is replaced by `successor`, to be stored before the
+    /// generation's token is handed out.
     ///
-    /// Replacing is idempotent while the successor has not been used: a token that was replaced at most
-    /// [`REFRESH_GRACE`] seconds ago gives the same generation again. It is to be stored again all the same, because only
-    /// that tells whether the store has it for certain.
+    /// Replacing is idempotent while the successor has not been used: a token that was replaced at
+    /// most [`REFRESH_GRACE`] seconds ago gives the same generation again. It is to be stored again
+    /// all the same, because only that tells whether the store has it for certain.
     ///
     /// # Errors
     /// [`RotateError`].
@@ -221,14 +227,15 @@ impl Session {
             previous.number == token.generation && same(&previous.nonce, &token.nonce) && previous.gives_successor(now)
         });
         let Some(replaced) = replaced else { return Err(RotateError::Replayed) };
-        // The grace begins when the successor is handed out for the first time, and is not prolonged by a repetition.
+        // The grace begins when the successor is handed out for the first time, and is not
+        // prolonged by a repetition.
         let replaced_at = if replaced.unconfirmed { now } else { replaced.replaced_at };
         let previous = Predecessor { replaced_at, unconfirmed: false, ..replaced.clone() };
         Ok(self.with(Generation { previous: Some(previous), ..current.clone() }))
     }
 
-    /// The session with the note that the store could not confirm the replacement that led to `attempted`; `None` where
-    /// that is not, or no longer, what is stored.
+    /// The session with the note that the store could not confirm the replacement that led to
+    /// `attempted`; `None` where that is not, or no longer, what is stored.
     #[must_use]
     pub fn unconfirmed(&self, attempted: &Generation) -> Option<Self> {
         let current = self.generation()?;

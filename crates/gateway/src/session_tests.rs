@@ -187,7 +187,8 @@ fn the_wrong_nonce_is_a_replay() {
 fn a_replaced_token_gives_the_same_successor_however_often_until_the_grace_is_over() {
     let mut session = rotate(&active(0, 1), &token(0, 1), NOW, 2).unwrap();
     for later in [0, 1, 10, REFRESH_GRACE, REFRESH_GRACE, 3] {
-        // What would be derived now, under another secret perhaps, does not matter: one successor was stored.
+        // What would be derived now, under another secret perhaps, does not matter: one successor
+        // was stored.
         session = rotate(&session, &token(0, 1), NOW + later, 9).unwrap();
         assert_eq!(number_and_nonce(&session), (1, 2));
         assert_eq!(session.generation().unwrap().previous.as_ref().unwrap().replaced_at, NOW, "not prolonged");

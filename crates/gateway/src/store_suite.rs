@@ -1,7 +1,9 @@
-//! The contract of a [`Store`], written once and run against every store, natively and inside a real Envoy.
+//! The contract of a [`Store`], written once and run against every store, natively and inside a
+//! real Envoy.
 //!
-//! A case has one or more phases. Between two phases of a case at least [`PAUSE_SECONDS`] pass: natively the clock is
-//! moved on, inside Envoy the phases are separate requests. `salt` keeps the records of one run apart from another's.
+//! A case has one or more phases. Between two phases of a case at least [`PAUSE_SECONDS`] pass:
+//! natively the clock is moved on, inside Envoy the phases are separate requests. `salt` keeps the
+//! records of one run apart from another's.
 
 use std::fmt::Debug;
 use std::future::Future;
@@ -85,8 +87,8 @@ pub async fn run<S: Store>(store: &S, salt: u64, name: &str, phase: u32) -> Resu
     }
 }
 
-/// One worker's part of the race: adds 1 to a shared counter `times` times by compare-and-swap, letting the others on
-/// between each read and its swap; gives the number of swaps that lost.
+/// One worker's part of the race: adds 1 to a shared counter `times` times by compare-and-swap,
+/// letting the others on between each read and its swap; gives the number of swaps that lost.
 ///
 /// # Errors
 /// A [`Failure`] when the store refuses, or when the race is lost implausibly often.
@@ -113,8 +115,8 @@ pub async fn sum<S: Store>(store: &S, salt: u64) -> Result<u64, Failure> {
     Ok(value.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes)))
 }
 
-/// One worker's part of two more races, to be run once by each: gives how many of `contests` new records it was the
-/// one to write, and how many of them it was the one to take.
+/// One worker's part of two more races, to be run once by each: gives how many of `contests` new
+/// records it was the one to write, and how many of them it was the one to take.
 ///
 /// # Errors
 /// A [`Failure`] when the store refuses.

@@ -31,9 +31,9 @@ const ATTEMPTS: u32 = 8;
 
 /// Answers `POST /oauth/token`.
 ///
-/// A code is used up, and a refresh token replaced, in the one compare-and-swap that precedes the answer. An answer that
-/// is lost on the way costs the client its code (it starts again), but no refresh token: that gives the same successor
-/// again as long as that has not been used.
+/// A code is used up, and a refresh token replaced, in the one compare-and-swap that precedes the
+/// answer. An answer that is lost on the way costs the client its code (it starts again), but no
+/// refresh token: that gives the same successor again as long as that has not been used.
 pub async fn token<P: Ports>(gateway: &Gateway, request: &Request, path: &RoutePath<'_>, ports: &P) -> Settled {
     match answer(gateway, request, path, ports).await {
         Ok(settled) => settled,
@@ -141,8 +141,9 @@ async fn redeem<P: Ports>(gateway: &Gateway, attempt: &Redemption<'_>, ports: &P
         };
         match record.redeem(attempt, ports.now(), nonce) {
             Ok(active) => {
-                // Until now the upstream tokens last as long as the code. They are extended first: were that to fail
-                // after the code is used up, the login would end with the code's life.
+                // Until now the upstream tokens last as long as the code. They are extended first:
+                // were that to fail after the code is used up, the login would end with the code's
+                // life.
                 extend_upstream(gateway, &records, &keys, upstream).await?;
                 if records.swap(&keys[0], version, &active, life).await? {
                     return Ok(active);
@@ -158,8 +159,8 @@ async fn redeem<P: Ports>(gateway: &Gateway, attempt: &Redemption<'_>, ports: &P
     Err(Failure::Unavailable(Unavailable::Store(StoreError::Unavailable)))
 }
 
-/// Replaces a refresh token and gives the new tokens. A replay ends the session; a request that asks for too much changes
-/// nothing.
+/// Replaces a refresh token and gives the new tokens. A replay ends the session; a request that
+/// asks for too much changes nothing.
 async fn rotate<P: Ports>(
     gateway: &Gateway,
     token: &RefreshToken,
@@ -184,7 +185,8 @@ async fn rotate<P: Ports>(
             return Err(invalid_grant("the login at the identity provider has ended", "refresh_upstream_ended"));
         }
         extend_upstream(gateway, &records, &keys, upstream).await?;
-        // INVARIANT: all that can fail comes before the write. What was stored is told to the client.
+        // INVARIANT: all that can fail comes before the write. What was stored is told to the
+        // client.
         let tokens = issue(gateway, token.session, &next, &scope, ports)?;
         match records.swap(&keys[0], version, &next, life).await {
             Ok(true) => return Ok(tokens),
@@ -208,8 +210,8 @@ async fn load_session<P: Ports>(
     Ok((session.and_then(|session| records.loaded(&keys[0], session)), upstream))
 }
 
-/// Keeps upstream tokens, as they were just read, as long as their session. A refresh at the provider that changes them at
-/// the same time stores newer ones with a new life.
+/// Keeps upstream tokens, as they were just read, as long as their session. A refresh at the
+/// provider that changes them at the same time stores newer ones with a new life.
 async fn extend_upstream<P: Ports>(
     gateway: &Gateway,
     records: &Records<'_, P>,
@@ -220,9 +222,9 @@ async fn extend_upstream<P: Ports>(
     records.extend::<Upstream>(&keys[1], upstream, Ttl::Seconds(upstream_life(gateway))).await
 }
 
-/// Notes that the client did not get the successor of its refresh token, where the store took the replacement and could
-/// not confirm it: the client will come again, maybe long after the grace. This is best effort, as the store is in trouble;
-/// without the note the grace still holds.
+/// Notes that the client did not get the successor of its refresh token, where the store took the
+/// replacement and could not confirm it: the client will come again, maybe long after the grace.
+/// This is best effort, as the store is in trouble; without the note the grace still holds.
 async fn note_unconfirmed<P: Ports>(records: &Records<'_, P>, key: &Key, attempted: &Session, life: Ttl) {
     if let (Ok(Some(Loaded { record, version })), Some(attempted)) =
         (records.load::<Session>(key).await, attempted.generation())
@@ -261,7 +263,8 @@ fn needs_upstream(gateway: &Gateway, session: &Session) -> bool {
     resources.any(|resource| resource.uri.as_str() == session.resource && resource.injector.is_some())
 }
 
-/// A client that gets tokens is in use, so its registration starts anew. A failure only leaves its old end in place.
+/// A client that gets tokens is in use, so its registration starts anew. A failure only leaves its
+/// old end in place.
 async fn renew_client<P: Ports>(gateway: &Gateway, key: &Key, client: Found, ports: &P) {
     if let Some(policy) = gateway.config().registration {
         let records = Records::new(&gateway.config().key_ring, ports);

@@ -1,7 +1,8 @@
 //! The provider's tokens behind a session: what a back end is given, and how it is renewed.
 //!
-//! A refresh runs in the root task, never in the request that needs it: a provider that rotates refresh tokens has
-//! already forgotten the old one when its answer arrives, so a client that hangs up must not be able to lose the answer.
+//! A refresh runs in the root task, never in the request that needs it: a provider that rotates
+//! refresh tokens has already forgotten the old one when its answer arrives, so a client that hangs
+//! up must not be able to lose the answer.
 
 use std::rc::Rc;
 
@@ -18,17 +19,20 @@ use crate::provider::{self, ProviderError, TokenReply};
 use crate::records::{self, Loaded, Records, Unavailable, Upstream, session_key, upstream_key};
 use crate::session::Session;
 
-/// How long one refresh may hold its lock, in seconds: longer than it may take, also when the store is away meanwhile.
+/// How long one refresh may hold its lock, in seconds: longer than it may take, also when the store
+/// is away meanwhile.
 const LOCK_SECONDS: u64 = 40;
 
 /// How often rotated tokens are offered to a store at once, before time is let pass.
 const STORE_ATTEMPTS: u32 = 3;
 
-/// How long rotated tokens are offered to a store that is away, in seconds: longer than a failover takes.
+/// How long rotated tokens are offered to a store that is away, in seconds: longer than a failover
+/// takes.
 const STORE_SECONDS: u64 = 20;
 
-/// How long the provider may refuse to renew tokens for a reason that is not the user's grant (our client id or secret, an
-/// answer that makes no sense), in seconds. After that a session ends: a new login is the only thing that can help.
+/// How long the provider may refuse to renew tokens for a reason that is not the user's grant (our
+/// client id or secret, an answer that makes no sense), in seconds. After that a session ends: a
+/// new login is the only thing that can help.
 const REFUSED_SECONDS: u64 = 3_600;
 
 /// What stands before an access token in its header (RFC 6750 §2.1).
@@ -61,16 +65,16 @@ pub enum RefreshOutcome {
 impl UpstreamAccess {
     /// The token of a record, with the times that follow from its life.
     ///
-    /// It counts as expired a little early, a tenth of its life and at most 5 s, so that it does not expire on its way;
-    /// it is refreshed ahead at a fifth of its life, at most 60 s.
+    /// It counts as expired a little early, a tenth of its life and at most 5 s, so that it does
+    /// not expire on its way; it is refreshed ahead at a fifth of its life, at most 60 s.
     #[must_use]
     pub fn of(record: &Upstream) -> Self {
         let value = header_value(record.access_token.expose().as_bytes());
         Self::with(value, record.obtained_at, record.expires_at, record.refresh_token.is_some())
     }
 
-    /// As [`UpstreamAccess::of`], from the record as it was sealed, of which only what is injected is copied; `None` when it
-    /// is no such record.
+    /// As [`UpstreamAccess::of`], from the record as it was sealed, of which only what is injected
+    /// is copied; `None` when it is no such record.
     pub(crate) fn from_record(record: &[u8]) -> Option<Self> {
         let read: Injectable = postcard::from_bytes(record).ok()?;
         Some(Self::with(
@@ -88,7 +92,8 @@ impl UpstreamAccess {
     }
 }
 
-/// When the tokens of a record are over for good, in Unix seconds; `None` where they can be renewed or have no end.
+/// When the tokens of a record are over for good, in Unix seconds; `None` where they can be renewed
+/// or have no end.
 #[must_use]
 pub fn end_of(record: &Upstream) -> Option<u64> {
     let (_, stale_at) = times(record.obtained_at, record.expires_at);
@@ -102,8 +107,8 @@ fn times(obtained_at: u64, expires_at: Option<u64>) -> (u64, u64) {
     (expires_at.saturating_sub((life / 5).min(60)), expires_at.saturating_sub((life / 10).min(5)))
 }
 
-/// Renews a session's upstream tokens when they are due, at most once among all workers, and stores what the provider
-/// gave before anyone uses it.
+/// Renews a session's upstream tokens when they are due, at most once among all workers, and stores
+/// what the provider gave before anyone uses it.
 pub async fn refresh<P: Ports>(gateway: Rc<Gateway>, session: SessionId, ports: P) -> RefreshOutcome {
     if gateway.refresh_is_held_back(session, ports.now()) {
         return RefreshOutcome::Unavailable;
@@ -137,12 +142,14 @@ async fn refresh_once<P: Ports>(
         return Ok(RefreshOutcome::Elsewhere);
     }
     let outcome = refresh_locked(gateway, session, ports).await;
-    // A lock that cannot be given back runs out by itself; what the refresh came to does not change.
+    // A lock that cannot be given back runs out by itself; what the refresh came to does not
+    // change.
     let _given_back = ports.store().unlock(&lock, owner).await;
     outcome
 }
 
-/// The refresh proper. The record is read again under the lock: whoever held it before may have renewed it.
+/// The refresh proper. The record is read again under the lock: whoever held it before may have
+/// renewed it.
 async fn refresh_locked<P: Ports>(
     gateway: &Rc<Gateway>,
     session: SessionId,
@@ -198,7 +205,8 @@ fn not_renewed(gateway: &Gateway, session: SessionId, access: UpstreamAccess, no
     if now >= access.stale_at {
         return RefreshOutcome::Unavailable;
     }
-    // The old token still serves, but not every request until its end is to call a provider in trouble.
+    // The old token still serves, but not every request until its end is to call a provider in
+    // trouble.
     gateway.hold_back_refresh(session, now);
     RefreshOutcome::Ready(access)
 }
@@ -212,7 +220,8 @@ async fn note_refused<P: Ports>(
     gateway: &Gateway,
 ) -> Result<(), Unavailable> {
     let refused = Upstream { refused_since: Some(now), ..loaded.record };
-    // A conflict means that somebody changed the tokens meanwhile; the next refusal is noted with those.
+    // A conflict means that somebody changed the tokens meanwhile; the next refusal is noted with
+    // those.
     let _noted = records.swap(key, loaded.version, &refused, Ttl::Seconds(upstream_life(gateway))).await?;
     Ok(())
 }
@@ -229,9 +238,9 @@ fn renewed(record: &Upstream, reply: TokenReply, now: u64) -> Upstream {
     }
 }
 
-/// Writes renewed tokens, and only then hands them out. The provider has forgotten the old ones, so a write that fails is
-/// tried again, for as long as a failover may take where the task can wait; a session that was ended meanwhile stays
-/// ended.
+/// Writes renewed tokens, and only then hands them out. The provider has forgotten the old ones, so
+/// a write that fails is tried again, for as long as a failover may take where the task can wait; a
+/// session that was ended meanwhile stays ended.
 async fn store<P: Ports>(
     records: &Records<'_, P>,
     gateway: &Gateway,
@@ -263,16 +272,16 @@ async fn store<P: Ports>(
     Err(failure)
 }
 
-/// How long a session's upstream tokens are kept, in seconds: as long as the session can still be refreshed, and the
-/// access tokens it issued still live.
+/// How long a session's upstream tokens are kept, in seconds: as long as the session can still be
+/// refreshed, and the access tokens it issued still live.
 #[must_use]
 pub fn upstream_life(gateway: &Gateway) -> u64 {
     let lifespans = gateway.config().lifespans;
     lifespans.refresh_token.saturating_add(lifespans.access_token)
 }
 
-/// The beginning of an [`Upstream`] record. Its texts are read as bytes, which are written alike: nobody asks whether they
-/// are UTF-8.
+/// The beginning of an [`Upstream`] record. Its texts are read as bytes, which are written alike:
+/// nobody asks whether they are UTF-8.
 #[derive(Deserialize)]
 struct Injectable<'a> {
     access_token: &'a [u8],

@@ -1,5 +1,5 @@
-//! What a handler decides about a request. A handler never touches the request itself: the filter's one `settle`
-//! applies the decision, and without a decision a request does not go on.
+//! What a handler decides about a request. A handler never touches the request itself: the filter's
+//! one `settle` applies the decision, and without a decision a request does not go on.
 
 use std::rc::Rc;
 
@@ -16,18 +16,19 @@ pub enum Verdict {
     Settled(Settled),
     /// Decide when the root task has refreshed this session's upstream tokens.
     ///
-    /// The decision is a plain function: whoever settles it may be inside another stream's callback, where nothing may
-    /// be dispatched.
+    /// The decision is a plain function: whoever settles it may be inside another stream's
+    /// callback, where nothing may be dispatched.
     AwaitRefresh {
         /// Whose tokens are awaited.
         session: SessionId,
         /// Turns the refresh's outcome into the decision.
         decide: Box<dyn FnOnce(&RefreshOutcome) -> Settled>,
     },
-    /// Decide when the root task has fetched the provider's documents, or could not: however many logins need them, they
-    /// are fetched once.
+    /// Decide when the root task has fetched the provider's documents, or could not: however many
+    /// logins need them, they are fetched once.
     AwaitProvider {
-        /// The decision, by what the gateway knows of the provider then. As above it dispatches nothing.
+        /// The decision, by what the gateway knows of the provider then. As above it dispatches
+        /// nothing.
         decide: Box<dyn FnOnce() -> Settled>,
     },
 }
@@ -44,7 +45,8 @@ pub enum Settled {
 pub struct Forward {
     /// What happens to the client's credentials.
     pub credentials: Credentials,
-    /// The `cookie` header without the gateway's own cookies, when it held any; empty removes the header.
+    /// The `cookie` header without the gateway's own cookies, when it held any; empty removes the
+    /// header.
     pub cookie: Option<Vec<u8>>,
     /// What the audit trail says.
     pub audit: Rc<Rendered>,

@@ -1,4 +1,5 @@
-//! Keeps `docs/config.md` and `docs/config.schema.json` true: both are written from the configuration's types.
+//! Keeps `docs/config.md` and `docs/config.schema.json` true: both are written from the
+//! configuration's types.
 //!
 //! `make docs` (this test with `UPDATE=1`) writes them; otherwise a stale file fails.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail loudly")]

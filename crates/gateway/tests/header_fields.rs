@@ -1,4 +1,5 @@
-//! A request keeps the fields of one list, and no handler can name another. Nor is any kept that no handler reads.
+//! A request keeps the fields of one list, and no handler can name another. Nor is any kept that no
+//! handler reads.
 
 use std::fs;
 use std::path::Path;

@@ -13,9 +13,9 @@ pub fn encode(bytes: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// Decodes a text that [`encode`] would produce, and nothing else: padding, whitespace, `+`, `/` and nonzero trailing
-/// bits are refused, so a signed or stored text cannot be rewritten into an equal one. The output is never longer than
-/// three quarters of the input.
+/// Decodes a text that [`encode`] would produce, and nothing else: padding, whitespace, `+`, `/`
+/// and nonzero trailing bits are refused, so a signed or stored text cannot be rewritten into an
+/// equal one. The output is never longer than three quarters of the input.
 ///
 /// # Errors
 /// [`NotCanonical`] for any other text.
@@ -71,7 +71,8 @@ mod tests {
 
     #[test]
     fn one_value_has_one_text() {
-        // `Zg` is "f"; the other texts differ from it only in the four bits that decoding would drop.
+        // `Zg` is "f"; the other texts differ from it only in the four bits that decoding would
+        // drop.
         let accepted = (b'A'..=b'z').filter(|last| decode(&format!("Z{}", char::from(*last))) == Ok(b"f".to_vec()));
         assert_eq!(accepted.collect::<Vec<_>>(), b"g");
     }

@@ -25,9 +25,11 @@ pub enum BearerError {
 }
 
 impl Bearer {
-    /// Takes the values of all `authorization` fields and gives the token, or `None` when there is no such field.
+    /// Takes the values of all `authorization` fields and gives the token, or `None` when there is
+    /// no such field.
     ///
-    /// The scheme compares without case (RFC 9110 §11.1); between scheme and token is exactly one space.
+    /// The scheme compares without case (RFC 9110 §11.1); between scheme and token is exactly one
+    /// space.
     ///
     /// # Errors
     /// A [`BearerError`] for anything but one well-formed bearer token.
@@ -51,7 +53,8 @@ impl Bearer {
 
 /// Whether a query carries an `access_token` parameter (RFC 6750 §2.3), which OAuth 2.1 forbids.
 ///
-/// The name counts in every percent-encoded spelling, and `;` counts as a separator because some back ends split on it.
+/// The name counts in every percent-encoded spelling, and `;` counts as a separator because some
+/// back ends split on it.
 #[must_use]
 pub fn token_in_query(query: &[u8]) -> bool {
     query.split(|byte| matches!(byte, b'&' | b';')).any(|pair| {

@@ -1,9 +1,10 @@
 //! Comparing texts that are long.
 
-/// Whether two texts are equal, of which neither is a secret: what it takes tells where they differ.
+/// Whether two texts are equal, of which neither is a secret: what it takes tells where they
+/// differ.
 ///
-/// Sixteen bytes at a time: in wasm the comparison of slices goes byte by byte, which a token, a URL or a key's id is too
-/// long for.
+/// Sixteen bytes at a time: in wasm the comparison of slices goes byte by byte, which a token, a
+/// URL or a key's id is too long for.
 #[must_use]
 pub fn same_bytes(a: &[u8], b: &[u8]) -> bool {
     if a.len() != b.len() {

@@ -42,8 +42,8 @@ pub fn sha256(bytes: &[u8]) -> [u8; 32] {
 
 /// The digest of a list of parts.
 ///
-/// Each part is preceded by its length (eight bytes, big-endian), so two different lists never give the same input:
-/// `["ab", "c"]`, `["a", "bc"]` and `["abc"]` differ.
+/// Each part is preceded by its length (eight bytes, big-endian), so two different lists never give
+/// the same input: `["ab", "c"]`, `["a", "bc"]` and `["abc"]` differ.
 #[must_use]
 pub fn digest_parts(parts: &[&[u8]]) -> TokenDigest {
     let mut hash = Sha256::new();

@@ -1,8 +1,10 @@
-//! Requests and responses as plain values: what the filter reads from Envoy, and what a handler answers.
+//! Requests and responses as plain values: what the filter reads from Envoy, and what a handler
+//! answers.
 
 use std::borrow::Cow;
 
-/// A request as the handlers see it: headers only, the body is read through a port when a handler needs it.
+/// A request as the handlers see it: headers only, the body is read through a port when a handler
+/// needs it.
 #[derive(Debug, Clone)]
 pub struct Request {
     /// The request method.
@@ -13,7 +15,8 @@ pub struct Request {
     pub authority: Vec<u8>,
     /// The header fields that handlers read.
     pub headers: Headers,
-    /// The address of the direct peer, `ip:port`, as Envoy saw it; empty where no handler asks for it.
+    /// The address of the direct peer, `ip:port`, as Envoy saw it; empty where no handler asks for
+    /// it.
     pub peer: String,
 }
 
@@ -46,8 +49,9 @@ impl Method {
     }
 }
 
-/// The header fields that handlers read. A [`Request`] keeps these and no others, because a paused request stays in memory
-/// for as long as its client likes; a handler that reads another field names it here first.
+/// The header fields that handlers read. A [`Request`] keeps these and no others, because a paused
+/// request stays in memory for as long as its client likes; a handler that reads another field
+/// names it here first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FieldName {
     /// `access-control-request-headers`
@@ -96,16 +100,19 @@ impl FieldName {
         }
     }
 
-    /// Returns the field of this name, compared without case (RFC 9110 §5.1); `None` for a field that no handler reads.
+    /// Returns the field of this name, compared without case (RFC 9110 §5.1); `None` for a field
+    /// that no handler reads.
     #[must_use]
     pub fn parse(name: &[u8]) -> Option<Self> {
         Self::ALL.into_iter().find(|field| name.eq_ignore_ascii_case(field.as_str().as_bytes()))
     }
 }
 
-/// The header fields of a request that handlers read. A value may be any octets, so nothing here assumes UTF-8.
+/// The header fields of a request that handlers read. A value may be any octets, so nothing here
+/// assumes UTF-8.
 ///
-/// Collected from names and values in the order received; fields that have no [`FieldName`] are left out.
+/// Collected from names and values in the order received; fields that have no [`FieldName`] are
+/// left out.
 #[derive(Debug, Clone, Default)]
 pub struct Headers(Vec<(FieldName, Vec<u8>)>);
 
@@ -145,7 +152,8 @@ impl<'a> FromIterator<(&'a [u8], &'a [u8])> for Headers {
     }
 }
 
-/// Whether a `content-type` names this media type (RFC 9110 §8.3.1): compared without case, parameters ignored.
+/// Whether a `content-type` names this media type (RFC 9110 §8.3.1): compared without case,
+/// parameters ignored.
 ///
 /// Takes the value of the only `content-type` field, `None` when it is absent or repeated.
 #[must_use]
@@ -156,8 +164,8 @@ pub fn is_media_type(content_type: Option<&[u8]>, media_type: &str) -> bool {
 
 /// An answer of the gateway itself.
 ///
-/// Header values are made by the gateway from checked parts; [`Response::header`] drops control bytes all the same, so
-/// that no value can end a header line.
+/// Header values are made by the gateway from checked parts; [`Response::header`] drops control
+/// bytes all the same, so that no value can end a header line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Response {
     status: u16,

@@ -1,4 +1,5 @@
-//! JSON Object Signing: algorithms, keys, compact signatures and the claims rules (RFC 7515, 7517, 7518, 7519, 8037).
+//! JSON Object Signing: algorithms, keys, compact signatures and the claims rules (RFC 7515, 7517,
+//! 7518, 7519, 8037).
 
 pub mod alg;
 pub mod claims;

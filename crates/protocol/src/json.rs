@@ -1,7 +1,8 @@
-//! JSON objects from outside, read strictly (RFC 8259; RFC 7515 §4 and RFC 7519 §4 for unique member names).
+//! JSON objects from outside, read strictly (RFC 8259; RFC 7515 §4 and RFC 7519 §4 for unique
+//! member names).
 //!
-//! A document that two parsers may read differently is refused: the classic case is a repeated member, of which one
-//! parser takes the first and the other the last.
+//! A document that two parsers may read differently is refused: the classic case is a repeated
+//! member, of which one parser takes the first and the other the last.
 
 mod members;
 
@@ -48,7 +49,8 @@ pub enum JsonError {
 
 /// Reads one JSON object.
 ///
-/// Member names are compared after unescaping, at every level; nothing but whitespace may follow the object.
+/// Member names are compared after unescaping, at every level; nothing but whitespace may follow
+/// the object.
 ///
 /// # Errors
 /// The first [`JsonError`] met.
@@ -71,7 +73,8 @@ pub fn parse_object(bytes: &[u8], limits: Limits) -> Result<Map<String, Value>, 
     }
 }
 
-/// Builds a value while counting depth and refusing repeated members; `refused` carries the cause past serde's error.
+/// Builds a value while counting depth and refusing repeated members; `refused` carries the cause
+/// past serde's error.
 #[derive(Clone, Copy)]
 struct Strict<'a> {
     depth_left: usize,

@@ -1,8 +1,8 @@
 //! The gateway's own symmetric keys: sealing stored values and authenticating what it hands out.
 //!
-//! Every use has its own key, derived by HKDF-SHA256 (RFC 5869) from the configured secret and a label, so a value made
-//! for one purpose is meaningless for another. The first secret makes; all of them open and verify, which is how a
-//! secret is replaced without logging anyone out.
+//! Every use has its own key, derived by HKDF-SHA256 (RFC 5869) from the configured secret and a
+//! label, so a value made for one purpose is meaningless for another. The first secret makes; all
+//! of them open and verify, which is how a secret is replaced without logging anyone out.
 
 mod derived;
 mod envelope;
@@ -36,7 +36,8 @@ pub enum Purpose {
     RefreshSuccessor,
 }
 
-/// The public name of one key of the ring: four bytes of HKDF output, so it says nothing about the secret.
+/// The public name of one key of the ring: four bytes of HKDF output, so it says nothing about the
+/// secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct KeyId([u8; 4]);
 
@@ -80,7 +81,8 @@ pub enum KeyRingError {
         /// Its place in the list.
         index: usize,
     },
-    /// The secret at this index (from 0) has the key id of an earlier one; as a rule it is the same secret twice.
+    /// The secret at this index (from 0) has the key id of an earlier one; as a rule it is the same
+    /// secret twice.
     Repeated {
         /// Its place in the list.
         index: usize,
@@ -134,9 +136,10 @@ impl KeyRing {
 
     /// Seals `plain` with XChaCha20-Poly1305 under the newest key.
     ///
-    /// The envelope is version byte 2, key id (4 bytes), nonce (24 bytes), ciphertext and tag. Its head need not be
-    /// authenticated with `aad`: there is one version, the id chooses the key, and the nonce is the cipher's. `nonce` must
-    /// be fresh random bytes: at 24 bytes a repetition is out of reach.
+    /// The envelope is version byte 2, key id (4 bytes), nonce (24 bytes), ciphertext and tag. Its
+    /// head need not be authenticated with `aad`: there is one version, the id chooses the key, and
+    /// the nonce is the cipher's. `nonce` must be fresh random bytes: at 24 bytes a repetition is
+    /// out of reach.
     #[must_use]
     pub fn seal(&self, nonce: [u8; 24], purpose: Purpose, aad: &[u8], plain: &[u8]) -> Vec<u8> {
         let mut draft = Draft::with_room(plain.len());
@@ -193,14 +196,15 @@ impl KeyRing {
         Ok(Opened(sealed))
     }
 
-    /// HMAC-SHA256 of the parts under the newest key. Parts are length-prefixed, so moving a boundary changes the MAC.
+    /// HMAC-SHA256 of the parts under the newest key. Parts are length-prefixed, so moving a
+    /// boundary changes the MAC.
     #[must_use]
     pub fn mac(&self, purpose: Purpose, parts: &[&[u8]]) -> [u8; 32] {
         self.newest.mac(purpose, parts)
     }
 
-    /// Whether `mac` is the MAC of the parts under the key named `key_id`; `false` for a key not in the ring. The
-    /// comparison takes constant time.
+    /// Whether `mac` is the MAC of the parts under the key named `key_id`; `false` for a key not in
+    /// the ring. The comparison takes constant time.
     #[must_use]
     pub fn verify_mac(&self, purpose: Purpose, key_id: KeyId, parts: &[&[u8]], mac: &[u8]) -> bool {
         self.key(key_id).is_some_and(|key| key.mac(purpose, parts).ct_eq(mac).into())

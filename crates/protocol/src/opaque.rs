@@ -1,8 +1,9 @@
 //! Authorization codes and refresh tokens: opaque to the client, self-checking to us.
 //!
-//! A token is `prefix.1.<key id>.<payload>.<MAC>`. The MAC refuses junk and forgeries before any look into the store;
-//! everything else about a token (its client, its scope, whether it was used) is in the session's record. Each token
-//! has exactly one accepted text, so a digest of the text identifies it.
+//! A token is `prefix.1.<key id>.<payload>.<MAC>`. The MAC refuses junk and forgeries before any
+//! look into the store; everything else about a token (its client, its scope, whether it was used)
+//! is in the session's record. Each token has exactly one accepted text, so a digest of the text
+//! identifies it.
 
 use std::fmt;
 
@@ -40,7 +41,8 @@ impl fmt::Display for SessionId {
     }
 }
 
-/// What an authorization code says (RFC 6749 §1.3.1). Without the ring's keys the parts do not make a code.
+/// What an authorization code says (RFC 6749 §1.3.1). Without the ring's keys the parts do not make
+/// a code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AuthorizationCode {
     /// The session that the code starts.
@@ -49,12 +51,14 @@ pub struct AuthorizationCode {
     pub nonce: [u8; 16],
 }
 
-/// What a refresh token says (RFC 6749 §1.5). Without the ring's keys the parts do not make a token.
+/// What a refresh token says (RFC 6749 §1.5). Without the ring's keys the parts do not make a
+/// token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RefreshToken {
     /// The session that the token continues.
     pub session: SessionId,
-    /// How often the session has been refreshed; behind the record it is a replay (RFC 9700 §4.14.2).
+    /// How often the session has been refreshed; behind the record it is a replay (RFC 9700
+    /// §4.14.2).
     pub generation: u32,
     /// The secret part: random in the first generation, then derived ([`RefreshToken::successor`]).
     pub nonce: [u8; 16],
@@ -99,8 +103,9 @@ impl RefreshToken {
         REFRESH.issue(&payload, ring)
     }
 
-    /// The token that replaces this one. It follows from this token and the ring's newest key alone, so that a
-    /// replacement that is made again, because its answer or its write was lost, gives the same token.
+    /// The token that replaces this one. It follows from this token and the ring's newest key
+    /// alone, so that a replacement that is made again, because its answer or its write was lost,
+    /// gives the same token.
     #[must_use]
     pub fn successor(&self, ring: &KeyRing) -> Self {
         let generation = self.generation.saturating_add(1);
@@ -241,7 +246,8 @@ mod tests {
 
     #[test]
     fn the_last_character_of_payload_and_mac_has_one_spelling() {
-        // A 16-byte or 32-byte value leaves unused bits in its last character; another spelling of the same bytes must fail.
+        // A 16-byte or 32-byte value leaves unused bits in its last character; another spelling of
+        // the same bytes must fail.
         let ring = ring(&[1]);
         let text = code().issue(&ring).expose().clone();
         let respelled = |character: char| match character {

@@ -1,9 +1,10 @@
-//! The request target as Envoy routes it (RFC 9112 §3.2.1, RFC 3986 §3.3), refused when a back end could read it as
-//! another path.
+//! The request target as Envoy routes it (RFC 9112 §3.2.1, RFC 3986 §3.3), refused when a back end
+//! could read it as another path.
 //!
-//! A rule is bound to a path prefix, so a spelling that the gateway reads one way and a back end another way would step
-//! around the rule. Nothing is normalised: a path is compared as it was sent, and refused where some back end could read
-//! it as lying under other prefixes than those found. What counts as a reading is in `path/reading.rs`.
+//! A rule is bound to a path prefix, so a spelling that the gateway reads one way and a back end
+//! another way would step around the rule. Nothing is normalised: a path is compared as it was
+//! sent, and refused where some back end could read it as lying under other prefixes than those
+//! found. What counts as a reading is in `path/reading.rs`.
 
 mod reading;
 
@@ -17,7 +18,8 @@ pub(crate) use self::reading::{check_decoded, has_escape, percent_decode};
 pub struct RoutePath<'a> {
     path: &'a [u8],
     query: Option<&'a [u8]>,
-    /// The path with all folded that a back end may fold: what must not lie under a prefix unless the path itself does.
+    /// The path with all folded that a back end may fold: what must not lie under a prefix unless
+    /// the path itself does.
     folded: Cow<'a, [u8]>,
 }
 
@@ -34,20 +36,25 @@ pub enum PathError {
     NotAscii,
     /// A `#`, which no request target may carry.
     Fragment,
-    /// A backslash, raw, percent-encoded or as a character that stands for it: some back ends read it as `/`.
+    /// A backslash, raw, percent-encoded or as a character that stands for it: some back ends read
+    /// it as `/`.
     Backslash,
-    /// A slash that is percent-encoded, once or twice, or a character that stands for it: some back ends split the path
-    /// there (nginx, before it finds a location), others do not.
+    /// A slash that is percent-encoded, once or twice, or a character that stands for it: some back
+    /// ends split the path there (nginx, before it finds a location), others do not.
     EncodedSlash,
-    /// An escape that comes out of decoding another one: a back end that decodes twice reads another path.
+    /// An escape that comes out of decoding another one: a back end that decodes twice reads
+    /// another path.
     EncodedTwice,
     /// A `%` that two hexadecimal digits do not follow.
     BadEscape,
-    /// Percent-encoded bytes that are not UTF-8 (RFC 3986 §2.5), among them overlong forms of `/` and `.`.
+    /// Percent-encoded bytes that are not UTF-8 (RFC 3986 §2.5), among them overlong forms of `/`
+    /// and `.`.
     NotUtf8,
-    /// A segment that is empty, or becomes so without its parameters (`;…`): some back ends fold it.
+    /// A segment that is empty, or becomes so without its parameters (`;…`): some back ends fold
+    /// it.
     EmptySegment,
-    /// A `.` or `..` segment in any spelling, or one of dots and spaces alone, of which Windows leaves nothing.
+    /// A `.` or `..` segment in any spelling, or one of dots and spaces alone, of which Windows
+    /// leaves nothing.
     DotSegment,
 }
 
@@ -59,7 +66,8 @@ impl<'a> RoutePath<'a> {
     /// Reads the bytes of `:path`, at most 8 KiB.
     ///
     /// # Errors
-    /// A [`PathError`] when the target is not in origin form or its path could be split in two ways.
+    /// A [`PathError`] when the target is not in origin form or its path could be split in two
+    /// ways.
     pub fn parse(target: &'a [u8]) -> Result<Self, PathError> {
         if target.len() > MAX_TARGET_BYTES {
             return Err(PathError::TooLong);
@@ -84,7 +92,8 @@ impl<'a> RoutePath<'a> {
             Some((path, query)) => (path, query.get(1..)),
             None => (target, None),
         };
-        // Nearly every path is plain: without escapes and parameters, and no segment of it is empty or begins with a dot.
+        // Nearly every path is plain: without escapes and parameters, and no segment of it is empty
+        // or begins with a dot.
         let folded = if is_plain { Cow::Borrowed(path) } else { reading::folded(path)? };
         Ok(Self { path, query, folded })
     }
@@ -103,14 +112,16 @@ impl<'a> RoutePath<'a> {
 
     /// Finds the longest prefix that the path lies under, by whole segments, and returns its index.
     ///
-    /// The prefixes are in plain form: each begins with `/` and does not end with one, or is empty and has every path
-    /// under it; no escapes, no parameters, no segment that ends with a dot; all different when letter case is ignored. A
-    /// path lies under a prefix when it is spelled exactly like it: no client has a reason to spell it `/%6dcp`, `/MCP` or
-    /// `/mcp;v=1`, and which of these a back end takes for `/mcp` differs.
+    /// The prefixes are in plain form: each begins with `/` and does not end with one, or is empty
+    /// and has every path under it; no escapes, no parameters, no segment that ends with a dot; all
+    /// different when letter case is ignored. A path lies under a prefix when it is spelled exactly
+    /// like it: no client has a reason to spell it `/%6dcp`, `/MCP` or `/mcp;v=1`, and which of
+    /// these a back end takes for `/mcp` differs.
     ///
     /// # Errors
-    /// [`AmbiguousPrefix`] when the path could be read as lying under a longer prefix than it does. What it lies under
-    /// exactly it lies under in every reading, so the result is the longest prefix of every reading.
+    /// [`AmbiguousPrefix`] when the path could be read as lying under a longer prefix than it does.
+    /// What it lies under exactly it lies under in every reading, so the result is the longest
+    /// prefix of every reading.
     pub fn longest_prefix<'p>(
         &self,
         prefixes: impl IntoIterator<Item = &'p str>,

@@ -5,10 +5,11 @@ use std::fmt;
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroize;
 
-/// A secret value: its memory is wiped when it is dropped, and printing it shows only that it is there.
+/// A secret value: its memory is wiped when it is dropped, and printing it shows only that it is
+/// there.
 ///
-/// There is no `Display`, `Serialize` or `PartialEq`: every use goes through [`Secret::expose`] or [`Secret::ct_eq`],
-/// so a search for these two finds every place a secret leaves the type.
+/// There is no `Display`, `Serialize` or `PartialEq`: every use goes through [`Secret::expose`] or
+/// [`Secret::ct_eq`], so a search for these two finds every place a secret leaves the type.
 #[derive(Clone)]
 pub struct Secret<T: Zeroize>(T);
 

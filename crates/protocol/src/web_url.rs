@@ -6,8 +6,8 @@ use crate::oauth::uri::{UriError, UriParts};
 
 /// An absolute `http` or `https` URL (RFC 9110 §4.2) without user information and fragment.
 ///
-/// Scheme and host are in lower case and a default port is left out; path and query are as written. A path has one
-/// reading only: no dot segments, backslashes or control bytes, in any spelling.
+/// Scheme and host are in lower case and a default port is left out; path and query are as written.
+/// A path has one reading only: no dot segments, backslashes or control bytes, in any spelling.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WebUrl {
     parts: UriParts,
@@ -16,7 +16,8 @@ pub struct WebUrl {
 /// Why text is no such URL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WebUrlError {
-    /// It is no absolute URL of the web, is longer than 2048 bytes, or has a host, port or path with more than one reading.
+    /// It is no absolute URL of the web, is longer than 2048 bytes, or has a host, port or path
+    /// with more than one reading.
     NotAbsolute,
     /// It has user information or a fragment, be it an empty one.
     UserOrFragment,

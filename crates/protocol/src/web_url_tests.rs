@@ -125,7 +125,8 @@ fn agrees(text: &str) -> Option<Result<(), String>> {
     let ours = WebUrl::parse(text).ok()?;
     let browsers = match Url::parse(text) {
         Ok(url) => url,
-        // We do not decode what stands behind `xn--`; who does may find fault with it, and then goes nowhere.
+        // We do not decode what stands behind `xn--`; who does may find fault with it, and then
+        // goes nowhere.
         Err(_) if ours.authority().contains("xn--") => return Some(Ok(())),
         Err(error) => return Some(Err(format!("{text}: {error}"))),
     };

@@ -1,5 +1,5 @@
-//! The rules give the same answers wherever they run: natively, in the filter's own wasm target, and in wasm without an
-//! operating system, where a hidden clock, file or random source would fail.
+//! The rules give the same answers wherever they run: natively, in the filter's own wasm target,
+//! and in wasm without an operating system, where a hidden clock, file or random source would fail.
 #![expect(clippy::unwrap_used, reason = "a test may fail loudly")]
 
 use portcullis_protocol::base64url;

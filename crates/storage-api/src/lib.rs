@@ -1,18 +1,19 @@
-//! The words that the gateway and its stores share: what kinds of records there are, how a record is named, versioned
-//! and aged, and what a store may answer.
+//! The words that the gateway and its stores share: what kinds of records there are, how a record
+//! is named, versioned and aged, and what a store may answer.
 
 pub mod wire;
 
 use std::fmt;
 
-/// The kinds of records. The kind is part of a record's name and says how a full store may treat it; its number is part of
-/// the record's seal and is never given to another.
+/// The kinds of records. The kind is part of a record's name and says how a full store may treat
+/// it; its number is part of the record's seal and is never given to another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
-    /// A pending login that was used: made once, at the provider's callback, so that it is not used again. Until then the
-    /// browser carries the login, and nothing is stored.
+    /// A pending login that was used: made once, at the provider's callback, so that it is not used
+    /// again. Until then the browser carries the login, and nothing is stored.
     Pending = 0,
-    /// One login and everything granted from it: first its authorization code, then its refresh-token family.
+    /// One login and everything granted from it: first its authorization code, then its
+    /// refresh-token family.
     Session = 1,
     /// A registered client (RFC 7591).
     Client = 2,
@@ -58,9 +59,9 @@ impl Kind {
 
     /// Whether a bounded store may drop a record of this kind before its time to make room.
     ///
-    /// Strangers can make these records without logging in, so a flood of them must never push out a user's session;
-    /// losing one costs at most a repeated step. (A lost record of a used login lets the browser that carries the login, and
-    /// no other, use it again.)
+    /// Strangers can make these records without logging in, so a flood of them must never push out
+    /// a user's session; losing one costs at most a repeated step. (A lost record of a used login
+    /// lets the browser that carries the login, and no other, use it again.)
     #[must_use]
     pub fn is_expendable(self) -> bool {
         match self {
@@ -70,7 +71,8 @@ impl Kind {
     }
 }
 
-/// The name of one record. The id is a digest, so that no token or user input is ever part of a stored name.
+/// The name of one record. The id is a digest, so that no token or user input is ever part of a
+/// stored name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Key {
     /// What the record is.
@@ -80,7 +82,8 @@ pub struct Key {
 }
 
 impl Key {
-    /// `kind:hex`, the name as stores use it. Not by the formatter: it is part of every stored name.
+    /// `kind:hex`, the name as stores use it. Not by the formatter: it is part of every stored
+    /// name.
     #[must_use]
     pub fn name(&self) -> String {
         [self.kind.name(), ":", &wire::hex(&self.id)].concat()

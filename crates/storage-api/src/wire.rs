@@ -1,8 +1,10 @@
-//! What the filter and the bridge say to each other: one JSON request and one JSON answer a verb, `POST /v1/<verb>`.
+//! What the filter and the bridge say to each other: one JSON request and one JSON answer a verb,
+//! `POST /v1/<verb>`.
 //!
-//! Everything is bounded here, on the way in, so that neither side handles what the other never should have sent: a
-//! request that does not parse into these types touches no store. Unknown and repeated fields are refused on both sides;
-//! a change that an older peer could misread needs a new version in the path.
+//! Everything is bounded here, on the way in, so that neither side handles what the other never
+//! should have sent: a request that does not parse into these types touches no store. Unknown and
+//! repeated fields are refused on both sides; a change that an older peer could misread needs a new
+//! version in the path.
 
 mod answers;
 mod fetch;
@@ -120,14 +122,16 @@ impl Verb {
     }
 }
 
-/// The header that every answer of the bridge carries, with [`MARKER_VALUE`]. A refused connection reaches the filter
-/// as an ordinary 503, so an answer without the marker is nobody's word about a record.
+/// The header that every answer of the bridge carries, with [`MARKER_VALUE`]. A refused connection
+/// reaches the filter as an ordinary 503, so an answer without the marker is nobody's word about a
+/// record.
 pub const MARKER_HEADER: &str = "x-portcullis-bridge";
 /// The marker's value: the version of the wire.
 pub const MARKER_VALUE: &str = "1";
 /// The most bytes a value may have.
 pub const VALUE_BYTES: usize = 64 * 1024;
-/// The most bytes a request may have: the largest value in base64, and room for the names around it.
+/// The most bytes a request may have: the largest value in base64, and room for the names around
+/// it.
 pub const REQUEST_BYTES: usize = 96 * 1024;
 /// The most records one `get_many` may name.
 pub const KEYS: usize = 64;
@@ -143,7 +147,8 @@ pub const WAIT_MILLISECONDS: u32 = 30_000;
 pub const BUCKET_CAPACITY: u32 = 1_000_000;
 /// The longest period of a bucket, in seconds: one day.
 pub const BUCKET_SECONDS: u32 = 24 * 60 * 60;
-/// How long the bridge remembers the answer to a mutation, in seconds: a retry within it gets the same answer.
+/// How long the bridge remembers the answer to a mutation, in seconds: a retry within it gets the
+/// same answer.
 pub const REPLAY_SECONDS: u64 = 60;
 /// The most secrets one request may name.
 pub const SECRETS: usize = 32;

@@ -13,7 +13,8 @@ use crate::admin::output::Output;
 use crate::admin::stats;
 use crate::names::Stored;
 
-/// Writes them. Values stay sealed. Each record is as it was when it was met: the whole is no snapshot of one moment.
+/// Writes them. Values stay sealed. Each record is as it was when it was met: the whole is no
+/// snapshot of one moment.
 pub(crate) async fn backup(link: &mut Link, path: &Path, output: &mut Output) -> Result<(), AdminError> {
     let started = Instant::now();
     let mut writer = Writer::begin(path, &link.prefix, &link.space, now())?;

@@ -1,7 +1,9 @@
-//! A backup's form: a head, a line for each record, and a foot that proves the file to be whole. All lines are JSON.
+//! A backup's form: a head, a line for each record, and a foot that proves the file to be whole.
+//! All lines are JSON.
 //!
-//! The foot guards against files that were cut or damaged, not against somebody who writes their own: what a record says
-//! is guarded by its seal, and under which names it may be written, by its type.
+//! The foot guards against files that were cut or damaged, not against somebody who writes their
+//! own: what a record says is guarded by its seal, and under which names it may be written, by its
+//! type.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead as _, BufReader, BufWriter, Read as _, Seek as _, Write as _};
@@ -57,7 +59,8 @@ struct Foot {
     sha256: String,
 }
 
-/// A backup that is being written. Until it is whole it has another name, which goes when this is dropped.
+/// A backup that is being written. Until it is whole it has another name, which goes when this is
+/// dropped.
 pub(crate) struct Writer {
     to: BufWriter<File>,
     hash: Sha256,

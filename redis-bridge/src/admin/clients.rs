@@ -56,8 +56,8 @@ pub(crate) async fn show(
     output.result(parts)
 }
 
-/// Deletes one. What it was granted is in sessions, which end by themselves: no refresh token of an unknown client is
-/// accepted.
+/// Deletes one. What it was granted is in sessions, which end by themselves: no refresh token of an
+/// unknown client is accepted.
 pub(crate) async fn delete(link: &mut Link, id: &str, output: &mut Output) -> Result<(), AdminError> {
     let key = named(id);
     if link.delete(&[link.name(&key)]).await? == 0 {
@@ -71,7 +71,8 @@ pub(crate) async fn delete(link: &mut Link, id: &str, output: &mut Output) -> Re
     output.result(parts)
 }
 
-/// By its `client_id`, or by the digest that a list without the gateway's secrets shows. No `client_id` looks like one.
+/// By its `client_id`, or by the digest that a list without the gateway's secrets shows. No
+/// `client_id` looks like one.
 fn named(id: &str) -> Key {
     names::key(&format!("{}:{id}", Kind::Client.name())).unwrap_or_else(|| client_key(id))
 }

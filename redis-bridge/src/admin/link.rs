@@ -1,5 +1,5 @@
-//! An operator's connection to the master, and the few commands that are used on it. Everything is read a bounded batch
-//! at a time, so that a store of any size takes the same memory.
+//! An operator's connection to the master, and the few commands that are used on it. Everything is
+//! read a bounded batch at a time, so that a store of any size takes the same memory.
 
 use std::time::Duration;
 
@@ -152,8 +152,8 @@ impl Link {
         Ok(deleted)
     }
 
-    /// Writes records, each under a version that none had; tells which were written. Without `over` those that are there
-    /// stay as they are.
+    /// Writes records, each under a version that none had; tells which were written. Without `over`
+    /// those that are there stay as they are.
     pub(crate) async fn write(&mut self, records: &[(Key, Value, Life)], over: bool) -> Result<Vec<bool>, AdminError> {
         if records.is_empty() {
             return Ok(Vec::new());
@@ -176,8 +176,8 @@ impl Link {
         written.into_iter().map(|written| Ok(told(written)?.is_some())).collect()
     }
 
-    /// Whether a replica has what was written on this connection, as a part of a result; nothing where there should be
-    /// no replica, or where the user may not ask.
+    /// Whether a replica has what was written on this connection, as a part of a result; nothing
+    /// where there should be no replica, or where the user may not ask.
     pub(crate) async fn replicated(&mut self) -> Result<Option<(&'static str, serde_json::Value)>, AdminError> {
         if !self.replicated {
             return Ok(None);
@@ -208,7 +208,8 @@ impl Link {
     }
 }
 
-/// A walk over all stored names of a gateway. What is there from its start to its end is met, and now and then twice.
+/// A walk over all stored names of a gateway. What is there from its start to its end is met, and
+/// now and then twice.
 pub(crate) struct Walk {
     pattern: String,
     strings: bool,

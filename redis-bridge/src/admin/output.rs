@@ -1,7 +1,7 @@
 //! What the commands say: a table or JSON on standard output, and progress on standard error.
 //!
-//! Names and addresses in records were chosen by strangers. None of their letters may move a cursor, change a colour or
-//! turn the reading direction of whoever looks at them.
+//! Names and addresses in records were chosen by strangers. None of their letters may move a
+//! cursor, change a colour or turn the reading direction of whoever looks at them.
 
 use std::io::{self, BufWriter, IsTerminal as _, Stdout, Write};
 use std::time::{Duration, Instant};
@@ -151,8 +151,8 @@ pub(crate) fn digits(key: &Key) -> String {
     hex(&key.id)
 }
 
-/// Text with everything spelt out that a terminal could obey: control characters (C0, DEL and C1), and the invisible ones
-/// that turn or hide what is beside them.
+/// Text with everything spelt out that a terminal could obey: control characters (C0, DEL and C1),
+/// and the invisible ones that turn or hide what is beside them.
 pub(crate) fn plain(text: &str) -> String {
     let spelt = |letter: char| letter.escape_unicode().to_string();
     text.chars().map(|letter| if is_harmful(letter) { spelt(letter) } else { letter.to_string() }).collect()

@@ -10,7 +10,8 @@ use crate::admin::link::{BATCH, Link, Walk};
 use crate::admin::output::Output;
 use crate::admin::stats;
 
-/// Deletes, or with `dry_run` only counts: records, sets, and the memories of answers, which may hold values too.
+/// Deletes, or with `dry_run` only counts: records, sets, and the memories of answers, which may
+/// hold values too.
 pub(crate) async fn purge(
     link: &mut Link,
     kind: Option<Kind>,

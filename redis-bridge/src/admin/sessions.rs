@@ -46,7 +46,8 @@ pub(crate) async fn list(
     if user.is_some() { all_opened(unopened) } else { Ok(()) }
 }
 
-/// Ends all sessions of a user, as the gateway ends one: its record goes, and the provider's tokens with it.
+/// Ends all sessions of a user, as the gateway ends one: its record goes, and the provider's tokens
+/// with it.
 pub(crate) async fn revoke(
     link: &mut Link,
     ring: Option<&KeyRing>,

@@ -1,5 +1,6 @@
-//! What the operator's commands need: their own Redis user, the gateway's secrets, and whose records are meant. The
-//! service itself reads none of it, so its environment need not hold any of it.
+//! What the operator's commands need: their own Redis user, the gateway's secrets, and whose
+//! records are meant. The service itself reads none of it, so its environment need not hold any of
+//! it.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,7 +15,8 @@ use super::{Problem, Redis, parse};
 pub struct AdminConfig {
     /// What every stored name begins with; ends with a colon.
     pub key_prefix: String,
-    /// Where the records are; the user is `admin.aclUserConfig`, or the service's own where that is absent.
+    /// Where the records are; the user is `admin.aclUserConfig`, or the service's own where that is
+    /// absent.
     pub redis: Redis,
     /// The gateway's secrets, newest first; empty where none is named.
     pub gateway_secrets: Vec<Zeroizing<Vec<u8>>>,
@@ -35,8 +37,9 @@ impl fmt::Debug for AdminConfig {
 }
 
 impl AdminConfig {
-    /// Reads the bridge's configuration for a command: the text of the file, and the environment with overrides and
-    /// secrets. Where the service would listen does not matter; its own user is asked for only where `admin` names none.
+    /// Reads the bridge's configuration for a command: the text of the file, and the environment
+    /// with overrides and secrets. Where the service would listen does not matter; its own user is
+    /// asked for only where `admin` names none.
     ///
     /// # Errors
     /// Every [`Problem`] found.

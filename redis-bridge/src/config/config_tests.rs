@@ -247,7 +247,8 @@ fn silent(text: &str, environment: &BTreeMap<String, String>) -> usize {
         .sum()
 }
 
-/// The text in this place of a configuration, in several ways to write it: alone, where its neighbours are right.
+/// The text in this place of a configuration, in several ways to write it: alone, where its
+/// neighbours are right.
 fn written_at(field: &str, written: &str) -> [String; 7] {
     let under = |value: &str| {
         let mut text = String::new();

@@ -170,8 +170,9 @@ impl Default for RawLimits {
     }
 }
 
-/// Lays the overrides over the file: `PORTCULLIS_BRIDGE__REDIS__ACL_USER_CONFIG__…` names `redis.aclUserConfig.…`. A
-/// value is read as YAML, and as plain text where it is none or its field takes text.
+/// Lays the overrides over the file: `PORTCULLIS_BRIDGE__REDIS__ACL_USER_CONFIG__…` names
+/// `redis.aclUserConfig.…`. A value is read as YAML, and as plain text where it is none or its
+/// field takes text.
 pub(super) fn lay_over(file: &mut Node, environment: &BTreeMap<String, String>) {
     // In their order, so that a whole table and one of its fields can both be named.
     for (name, text) in environment {

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use super::Reader;
 
 impl Reader<'_> {
-    /// The files in it are read when they are asked for; that it is there is asked for at the start.
+    /// The files in it are read when they are asked for; that it is there is asked for at the
+    /// start.
     pub(super) fn secrets_dir(&mut self, folder: String) -> Option<PathBuf> {
         match std::fs::read_dir(&folder) {
             Ok(_) => Some(PathBuf::from(folder)),

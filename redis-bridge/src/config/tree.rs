@@ -1,8 +1,9 @@
 //! The configuration as a tree of YAML, and its way into types without a word of what was written.
 //!
-//! A password where a reference belongs, a key where a file is named, a secret with a colon too many: the fault of a
-//! configuration may be the secret itself. So [`place::Wrong`] holds a place and what was expected there, and no value. All
-//! messages about the file come from here or from a check that names a path, and none of them has anything to repeat.
+//! A password where a reference belongs, a key where a file is named, a secret with a colon too
+//! many: the fault of a configuration may be the secret itself. So [`place::Wrong`] holds a place
+//! and what was expected there, and no value. All messages about the file come from here or from a
+//! check that names a path, and none of them has anything to repeat.
 
 mod place;
 
@@ -19,7 +20,8 @@ use place::{Place, named};
 /// A value somewhere in the configuration. It has no text form.
 pub(super) struct Node {
     content: Content,
-    /// As it was written, for a field that takes text: `0660` is a number to YAML, and `thv:auth:` a map.
+    /// As it was written, for a field that takes text: `0660` is a number to YAML, and `thv:auth:`
+    /// a map.
     written: Option<String>,
     /// Its line in the file; 0 where it is not from the file.
     line: u64,
@@ -62,7 +64,8 @@ impl Node {
         Self { content, written: Some(text), line: 0 }
     }
 
-    /// Puts a value at a path of fields, made where they are missing. What is no map gives way to one.
+    /// Puts a value at a path of fields, made where they are missing. What is no map gives way to
+    /// one.
     pub(super) fn put(&mut self, mut path: impl Iterator<Item = String>, value: Self) {
         let Some(name) = path.next() else {
             *self = value;

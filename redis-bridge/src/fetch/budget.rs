@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Two bounds, both kept. A host's bucket is full again after a minute without it and is forgotten then; as every fetch
-/// takes from the bound on all, no more hosts are remembered than that lets through in about two minutes.
+/// Two bounds, both kept. A host's bucket is full again after a minute without it and is forgotten
+/// then; as every fetch takes from the bound on all, no more hosts are remembered than that lets
+/// through in about two minutes.
 pub(super) struct Budget {
     all: Rate,
     per_host: Rate,
@@ -43,7 +44,8 @@ impl Budget {
         Self { all: Rate::new(per_minute), per_host: Rate::new(per_host_per_minute), spent: Mutex::default() }
     }
 
-    /// Takes one fetch of this host; `false` when there is none to take. Then nothing is taken at all.
+    /// Takes one fetch of this host; `false` when there is none to take. Then nothing is taken at
+    /// all.
     pub(super) fn take(&self, host: &str, now: Instant) -> bool {
         let mut spent = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
         spent.hosts.retain(|_, until| *until > now);

@@ -13,7 +13,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::target::Target;
 
-/// Asks for a document without any credential, and reads no more of the answer than a document may have.
+/// Asks for a document without any credential, and reads no more of the answer than a document may
+/// have.
 pub(super) async fn exchange(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     target: &Target,
@@ -64,7 +65,8 @@ async fn read(answer: Response<Incoming>) -> Result<Document, FetchFailure> {
     Ok(Document { content_type, body, max_age_seconds })
 }
 
-/// The media type, if the answer is JSON (RFC 8259, or of a type that ends so by RFC 6839 section 3.1) as it is.
+/// The media type, if the answer is JSON (RFC 8259, or of a type that ends so by RFC 6839 section
+/// 3.1) as it is.
 fn content_type(headers: &HeaderMap) -> Option<String> {
     let encoded = headers.get(CONTENT_ENCODING).is_some_and(|encoding| encoding.as_bytes() != b"identity");
     let mut types = headers.get_all(CONTENT_TYPE).iter();
@@ -76,7 +78,8 @@ fn content_type(headers: &HeaderMap) -> Option<String> {
     (is_json && subtype.bytes().all(letters) && essence.len() <= CONTENT_TYPE_BYTES).then_some(essence)
 }
 
-/// How long the answer may be kept from now (RFC 9111 section 4.2). What contradicts itself or cannot be read may not be.
+/// How long the answer may be kept from now (RFC 9111 section 4.2). What contradicts itself or
+/// cannot be read may not be.
 fn max_age(headers: &HeaderMap) -> Option<u64> {
     let mut least = None;
     for line in headers.get_all(CACHE_CONTROL) {

@@ -1,14 +1,16 @@
-//! Which addresses are out in the open: everything else belongs to a machine, a network or a protocol, and is nothing
-//! that a stranger may have us speak to.
+//! Which addresses are out in the open: everything else belongs to a machine, a network or a
+//! protocol, and is nothing that a stranger may have us speak to.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::config::Network;
 
-/// Whether an address is public, by the registries of special addresses (RFC 6890) and what came to them since.
+/// Whether an address is public, by the registries of special addresses (RFC 6890) and what came to
+/// them since.
 ///
-/// For IPv6 only what is given out as global unicast counts (2000::/3), so the ranges that carry an IPv4 address inside
-/// (mapped, NAT64, 6to4, Teredo) and every one that is not invented yet are not public.
+/// For IPv6 only what is given out as global unicast counts (2000::/3), so the ranges that carry an
+/// IPv4 address inside (mapped, NAT64, 6to4, Teredo) and every one that is not invented yet are not
+/// public.
 pub(super) fn is_public(address: IpAddr) -> bool {
     let special = |network: &Network| network.contains(address);
     match address {
@@ -34,7 +36,8 @@ const SPECIAL_V4: [Network; 16] = [
     v4(127, 0, 0, 0, 8),
     v4(169, 254, 0, 0, 16),
     v4(172, 16, 0, 0, 12),
-    // Protocol assignments (RFC 6890), documentation (RFC 5737), the former relays of 6to4 (RFC 7526), private.
+    // Protocol assignments (RFC 6890), documentation (RFC 5737), the former relays of 6to4 (RFC
+    // 7526), private.
     v4(192, 0, 0, 0, 24),
     v4(192, 0, 2, 0, 24),
     v4(192, 88, 99, 0, 24),
@@ -53,7 +56,8 @@ const SPECIAL_V4: [Network; 16] = [
 const GLOBAL_V6: Network = v6(0x2000, 0, 3);
 
 const SPECIAL_V6: [Network; 4] = [
-    // Protocol assignments (RFC 2928) with Teredo, benchmarks and ORCHIDs; documentation (RFC 3849).
+    // Protocol assignments (RFC 2928) with Teredo, benchmarks and ORCHIDs; documentation (RFC
+    // 3849).
     v6(0x2001, 0, 23),
     v6(0x2001, 0xdb8, 32),
     // 6to4 (RFC 3056); documentation (RFC 9637).
@@ -69,7 +73,8 @@ mod tests {
         is_public(text.parse().unwrap())
     }
 
-    /// The first and the last of each special range, and the public neighbours on both sides where there are some.
+    /// The first and the last of each special range, and the public neighbours on both sides where
+    /// there are some.
     #[test]
     fn every_special_range_ends_where_it_ends() {
         let ranges = [

@@ -5,8 +5,8 @@ use url::{Host, Url};
 
 use crate::config::Fetch;
 
-/// An address in the one form that may be fetched from, at a host and port that the operator allows. Only
-/// [`Target::new`] makes one.
+/// An address in the one form that may be fetched from, at a host and port that the operator
+/// allows. Only [`Target::new`] makes one.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Target {
     host: String,
@@ -20,9 +20,9 @@ pub(super) struct Target {
 impl Target {
     /// Takes an address as a stranger wrote it.
     ///
-    /// It must be written just as a browser would write it back (WHATWG URL): then there is no second reading of
-    /// backslashes, dot segments, numbers that stand for an IP address, or letters that look like others, and whoever
-    /// compares it as a text compares the same thing.
+    /// It must be written just as a browser would write it back (WHATWG URL): then there is no
+    /// second reading of backslashes, dot segments, numbers that stand for an IP address, or
+    /// letters that look like others, and whoever compares it as a text compares the same thing.
     pub(super) fn new(text: &str, rules: &Fetch) -> Result<Self, FetchFailure> {
         let url = Url::parse(text).map_err(|_| FetchFailure::BadUrl)?;
         if url.scheme() != "https" {

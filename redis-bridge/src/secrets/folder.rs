@@ -52,8 +52,9 @@ impl std::fmt::Display for Why {
 
 /// Reads these secrets, all of one moment.
 ///
-/// A mounted Kubernetes Secret exchanges all its files at once, by a link that leads to their folder: read before and
-/// after it was exchanged they would be a mixture, and so they are read anew.
+/// A mounted Kubernetes Secret exchanges all its files at once, by a link that leads to their
+/// folder: read before and after it was exchanged they would be a mixture, and so they are read
+/// anew.
 pub(super) fn read(folder: &Path, names: &[SecretName]) -> Result<Vec<Content>, Trouble> {
     let link = folder.join("..data");
     for _ in 0..TRIES {
@@ -80,23 +81,24 @@ fn one(folder: &Path, name: &SecretName) -> Result<Content, Trouble> {
     Ok(Content { name: name.clone(), value, open_to_all })
 }
 
-/// Where the file is, with no link left on the way. A link may lead elsewhere within the folder (a mounted Secret is
-/// made of such), and nowhere else.
+/// Where the file is, with no link left on the way. A link may lead elsewhere within the folder (a
+/// mounted Secret is made of such), and nowhere else.
 fn inside(folder: &Path, name: &SecretName) -> Result<PathBuf, Why> {
     let folder = folder.canonicalize().map_err(|error| Why::Folder(error.kind()))?;
     let path = folder.join(name.as_str()).canonicalize().map_err(|error| Why::Unreadable(error.kind()))?;
     if path.starts_with(&folder) { Ok(path) } else { Err(Why::Outside) }
 }
 
-/// Does not wait where a pipe would have it wait, and does not follow a link that was put there just now.
+/// Does not wait where a pipe would have it wait, and does not follow a link that was put there
+/// just now.
 fn open(path: &Path) -> Result<File, Why> {
     let how = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let opened = rustix::fs::open(path, how, Mode::empty());
     opened.map(File::from).map_err(|error| Why::Unreadable(io::Error::from(error).kind()))
 }
 
-/// The file's bytes without one line end at their end, which is what `echo` and editors leave there. Nothing is not a
-/// secret: an empty file is most likely one that is just being written.
+/// The file's bytes without one line end at their end, which is what `echo` and editors leave
+/// there. Nothing is not a secret: an empty file is most likely one that is just being written.
 fn bytes(file: &File) -> Result<Zeroizing<Vec<u8>>, Why> {
     // With room to spare: a vector that grows would leave what it held behind, unwiped.
     let mut bytes = Zeroizing::new(Vec::with_capacity(SECRET_BYTES.saturating_add(1_024)));

@@ -1,5 +1,5 @@
-//! The operator's commands on a store that a running bridge filled with the gateway's own records, under exactly the ACL
-//! line that the README gives.
+//! The operator's commands on a store that a running bridge filled with the gateway's own records,
+//! under exactly the ACL line that the README gives.
 
 mod backups;
 mod listings;

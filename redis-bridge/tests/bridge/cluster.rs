@@ -1,4 +1,5 @@
-//! A cluster: each space at its slot's owner, wherever that is, and no command that the least ACL does not grant.
+//! A cluster: each space at its slot's owner, wherever that is, and no command that the least ACL
+//! does not grant.
 
 use std::time::{Duration, Instant};
 

@@ -1,5 +1,6 @@
-//! A wrong configuration is named by its places: what is written there may be a secret, and is never repeated, neither on
-//! standard output nor on standard error, by any way to start the program.
+//! A wrong configuration is named by its places: what is written there may be a secret, and is
+//! never repeated, neither on standard output nor on standard error, by any way to start the
+//! program.
 
 use std::fs;
 use std::process::Command;

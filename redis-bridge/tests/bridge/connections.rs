@@ -1,5 +1,6 @@
-//! Connections to Redis that are forgotten on their way, closed for being idle, killed, or lead to a replica: the bridge
-//! notices by what each connection answers, and operations are tried once more.
+//! Connections to Redis that are forgotten on their way, closed for being idle, killed, or lead to
+//! a replica: the bridge notices by what each connection answers, and operations are tried once
+//! more.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -38,7 +39,8 @@ struct Reached {
 }
 
 impl Reached {
-    /// The master gets these further arguments; with a replica wherever there can be one, so that durable writes wait.
+    /// The master gets these further arguments; with a replica wherever there can be one, so that
+    /// durable writes wait.
     fn start(way: Way, arguments: &[&str]) -> Self {
         let relay = Relay::start().unwrap();
         let bus = free_port().to_string();
@@ -308,7 +310,8 @@ async fn a_connection_that_leads_to_a_deposed_master_is_replaced_whatever_the_ot
     let _: PutAnswer = client.call(Verb::Put, &put(&client, 3)).await.unwrap();
     assert_eq!(cli(present.port, &["REPLICAOF", "NO", "ONE"]), "OK");
     relay.lead_to(&[present.port]);
-    // The questions about the server go to the new master from now on, the work still to the former one.
+    // The questions about the server go to the new master from now on, the work still to the former
+    // one.
     let clients = cli(former.port, &["CLIENT", "LIST"]);
     let questions = clients.lines().find(|line| line.contains("cmd=wait ")).unwrap_or_else(|| panic!("{clients}"));
     let id = questions.strip_prefix("id=").unwrap().split(' ').next().unwrap();
@@ -347,8 +350,8 @@ fn the_kernel_watches_every_connection_too() {
     let server = RedisServer::start(&acl_with_wait(), &[]);
     let _bridge = Bridge::start(&standalone(server.port), "");
     let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
-    // proc(5): the addresses end with the port in hexadecimal; timer 2 is keepalive, of a connection (01) without data
-    // under way.
+    // proc(5): the addresses end with the port in hexadecimal; timer 2 is keepalive, of a
+    // connection (01) without data under way.
     let peer = format!(":{:04X}", server.port);
     let timers: Vec<&str> = table
         .lines()

@@ -44,7 +44,8 @@ async fn without_a_replica_auto_is_async_until_one_comes() {
     durably(&client, &durable_put(fresh())).await;
     assert!(cli(replica.port, &["GET", &stored()]).contains("durable"));
 
-    // Once seen, a replica that is gone is missed: the write is refused, and so is its retry, which writes nothing new.
+    // Once seen, a replica that is gone is missed: the write is refused, and so is its retry, which
+    // writes nothing new.
     replica.process.kill();
     let request = durable_put(fresh());
     assert_eq!(client.call::<_, PutAnswer>(Verb::Put, &request).await, Err(RefusalCause::NotDurable));
@@ -79,7 +80,8 @@ async fn a_replica_that_has_yet_to_confirm_the_last_write_counts() {
 #[tokio::test]
 async fn one_of_two_replicas_is_missed_for_as_long_as_it_may_be_the_next_master() {
     let (_server, mut replicas, bridge, client) = with_two_replicas().await;
-    // Promoted by a sentinel it would break its connection just like that, and the other one would know nothing of it.
+    // Promoted by a sentinel it would break its connection just like that, and the other one would
+    // know nothing of it.
     replicas[0].process.kill();
     let request = durable_put(fresh());
     assert_eq!(client.call::<_, PutAnswer>(Verb::Put, &request).await, Err(RefusalCause::NotDurable));
@@ -155,8 +157,8 @@ async fn async_never_waits() {
     assert!(after.unwrap_or(0) < before + 10);
 }
 
-/// Writes, and writes the same again while no replica says in time that it has it: one that has just come is slow.
-/// A bridge that has seen both replicas of its master confirm a write.
+/// Writes, and writes the same again while no replica says in time that it has it: one that has
+/// just come is slow. A bridge that has seen both replicas of its master confirm a write.
 async fn with_two_replicas() -> (RedisServer, [RedisServer; 2], Bridge, Client) {
     let server = RedisServer::start(&acl_with_wait(), &[]);
     let replicas = [(); 2].map(|()| RedisServer::replica_of(server.port, &acl_with_wait()));

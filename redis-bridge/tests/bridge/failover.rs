@@ -1,4 +1,5 @@
-//! A master that dies in the middle of writes: nothing that was acknowledged as durable is lost, nothing is taken twice.
+//! A master that dies in the middle of writes: nothing that was acknowledged as durable is lost,
+//! nothing is taken twice.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -117,7 +118,8 @@ async fn an_ordered_failover_moves_every_connection_to_the_new_master() {
     assert!(bridge.log().contains(&format!("127.0.0.1:{present}")));
 }
 
-/// Writes records of its own and takes the contested ones, each request retried under its key until it is answered.
+/// Writes records of its own and takes the contested ones, each request retried under its key until
+/// it is answered.
 async fn work(socket: &Path, worker: u8, stop: &AtomicBool) -> History {
     let client = Client::new(socket, true);
     let mut history = History::default();

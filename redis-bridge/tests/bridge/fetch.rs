@@ -1,5 +1,5 @@
-//! Fetched documents: the bridge's own process against a TLS server on loopback, which the operator's rules must allow
-//! first.
+//! Fetched documents: the bridge's own process against a TLS server on loopback, which the
+//! operator's rules must allow first.
 
 use std::fs;
 use std::net::Ipv4Addr;

@@ -1,4 +1,5 @@
-//! Every field of every request, filled with what it must not hold: refused, and nothing is written under any name.
+//! Every field of every request, filled with what it must not hold: refused, and nothing is written
+//! under any name.
 
 use portcullis_storage_api::wire::{Get, GetAnswer, Mutation, Put, PutAnswer, Value, Verb, hex};
 use portcullis_storage_api::{Key, Kind, Ttl};

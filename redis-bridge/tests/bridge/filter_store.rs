@@ -1,4 +1,5 @@
-//! The filter's own store over a real bridge: the gateway's code up to the call, and a Unix socket where Envoy would be.
+//! The filter's own store over a real bridge: the gateway's code up to the call, and a Unix socket
+//! where Envoy would be.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 

@@ -1,4 +1,5 @@
-//! What an attacker could send: nothing of it is obeyed, nothing of it is stored, and it holds no place for long.
+//! What an attacker could send: nothing of it is obeyed, nothing of it is stored, and it holds no
+//! place for long.
 
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
@@ -63,7 +64,8 @@ async fn what_is_too_large_is_refused_and_the_largest_value_is_not() {
     let client = Client::new(&bridge.socket, false);
     let (status, _) = raw(&client, Verb::Put, with(&put, "value", text(REQUEST_BYTES)).to_string()).await;
     assert_eq!(status, 413);
-    // A connection whose request was not read to its end is closed, and the old client may not have heard of it yet.
+    // A connection whose request was not read to its end is closed, and the old client may not have
+    // heard of it yet.
     let client = Client::new(&bridge.socket, false);
     let keys: Vec<String> = (0..65).map(|number| format!("session:{number:064x}")).collect();
     for keys in [json!(keys), json!([])] {
@@ -83,7 +85,8 @@ async fn what_is_too_large_is_refused_and_the_largest_value_is_not() {
     assert!(chunked.starts_with(b"HTTP/1.1 413"), "{}", String::from_utf8_lossy(&chunked));
 }
 
-/// Every slow caller there is at once, and one place left: that one is served all the while, and soon all are free.
+/// Every slow caller there is at once, and one place left: that one is served all the while, and
+/// soon all are free.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slow_caller_is_sent_away_and_delays_nobody() {
     let server = RedisServer::start(LEAST_ACL, &[]);

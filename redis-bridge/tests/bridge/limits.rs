@@ -26,12 +26,13 @@ async fn what_is_taken_on_is_done_soon_when_ten_times_as_much_is_asked() {
     let much = ask(&bridge, 80, 20).await;
     assert!(much.refused >= 1_000, "{} of 1600 were refused", much.refused);
     assert!(much.accepted.len() >= 20, "only {} were taken on", much.accepted.len());
-    // A busy machine slows the callers here, too; `make bench` has the strict figures. Without a bound on those that wait,
-    // 80 callers would wait a second each time.
+    // A busy machine slows the callers here, too; `make bench` has the strict figures. Without a
+    // bound on those that wait, 80 callers would wait a second each time.
     let [usual, now] = [&normal.accepted, &much.accepted].map(|times| times[times.len() / 2]);
     assert!(now <= usual * 5, "taken on: {now:?}, where {usual:?} is usual");
-    // By the bridge's own clock, from a request's last byte to its refusal; the accepted ones take five times as long.
-    // The one that waits in the queue gives up after 5 ms, which a busy machine stretches: it is at most one of four.
+    // By the bridge's own clock, from a request's last byte to its refusal; the accepted ones take
+    // five times as long. The one that waits in the queue gives up after 5 ms, which a busy machine
+    // stretches: it is at most one of four.
     let refused = bridge.metric("portcullis_bridge_requests_total{verb=\"get\",outcome=\"overloaded\"}");
     let quick = bridge.metric("portcullis_bridge_request_seconds_bucket{verb=\"get\",le=\"0.01\"}");
     assert!(quick * 10 >= refused * 7, "{quick} of {refused} were refused within 10 ms");
@@ -76,7 +77,8 @@ struct Answers {
     refused: usize,
 }
 
-/// So many callers send so many requests each, one every 100 ms: they do not slow down when they are refused.
+/// So many callers send so many requests each, one every 100 ms: they do not slow down when they
+/// are refused.
 async fn ask(bridge: &Bridge, callers: u32, times: usize) -> Answers {
     let clients: Vec<Client> = (0..callers).map(|_| Client::new(&bridge.socket, false)).collect();
     let paced = clients.iter().zip(0..).map(|(client, number)| async move {

@@ -1,5 +1,5 @@
-//! The bridge's own process against real Redis servers and sentinels, and against a scripted one where a real one
-//! would have to be broken first. Needs `redis-server` on the path.
+//! The bridge's own process against real Redis servers and sentinels, and against a scripted one
+//! where a real one would have to be broken first. Needs `redis-server` on the path.
 #![cfg(test)]
 
 mod admin;

@@ -1,4 +1,5 @@
-//! Users at the Unix socket, and the spaces that are theirs. Needs no other user than the test's own.
+//! Users at the Unix socket, and the spaces that are theirs. Needs no other user than the test's
+//! own.
 
 use portcullis_storage_api::wire::{Get, GetAnswer, RefusalCause, Verb};
 use portcullis_storage_api::{Key, Kind};

@@ -112,7 +112,8 @@ async fn more_than_is_taken_on_is_refused_at_once() {
     server.process.signal("-CONT");
     let shed = answers.iter().filter(|(answer, _)| *answer == Err(RefusalCause::Overloaded)).count();
     assert!(shed >= 30, "{shed} of 40 were refused");
-    // By the bridge's own clock, from a request's last byte to its refusal; the accepted ones take far longer.
+    // By the bridge's own clock, from a request's last byte to its refusal; the accepted ones take
+    // far longer.
     let bucket = bridge.metric("portcullis_bridge_request_seconds_bucket{verb=\"get\",le=\"0.01\"}");
     assert!(usize::try_from(bucket).unwrap() * 10 >= shed * 9, "{bucket} of {shed} were refused within 10 ms");
     assert!(answers.iter().all(|(_, took)| *took < Duration::from_secs(5)));

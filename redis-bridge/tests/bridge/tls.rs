@@ -5,7 +5,8 @@ use portcullis_tests::redis::{LEAST_ACL, RedisServer, Sentinel, USER, free_port,
 
 use crate::certificates::Certificates;
 
-/// Two authorities; of the first, a server's certificate for this machine, one for another name, and one that has ended.
+/// Two authorities; of the first, a server's certificate for this machine, one for another name,
+/// and one that has ended.
 pub(crate) fn certificates() -> Certificates {
     let made = Certificates::new(&["ca", "other-ca"]);
     made.issue("ca", "good", "IP:127.0.0.1,DNS:localhost", 2);

@@ -1,8 +1,9 @@
-//! `make run`: the testbed on readable ports, one whole login and tool call with the official TypeScript client, told step
-//! by step, then the addresses to go on by hand.
+//! `make run`: the testbed on readable ports, one whole login and tool call with the official
+//! TypeScript client, told step by step, then the addresses to go on by hand.
 //!
-//! `PORT=` sets the gateway's port (8080), `ONCE=1` stops after the steps, `STORE=memory|standalone|sentinel` sets where
-//! logins are kept. The exit code tells whether all went well.
+//! `PORT=` sets the gateway's port (8080), `ONCE=1` stops after the steps,
+//! `STORE=memory|standalone|sentinel` sets where logins are kept. The exit code tells whether all
+//! went well.
 
 use std::env;
 use std::io::Write as _;
@@ -143,7 +144,8 @@ async fn show_back_end(bed: &Testbed) -> Result<(), String> {
     if !swapped {
         return Err(format!("the MCP server was reached without {USER}'s upstream token: {seen:#?}"));
     }
-    // The client's tokens name the gateway as issuer, so a search for what every one of them holds finds any.
+    // The client's tokens name the gateway as issuer, so a search for what every one of them holds
+    // finds any.
     let clients_token = seen.iter().filter_map(Recorded::bearer).find(|token| claims(token)["iss"] == bed.issuer());
     if clients_token.is_some() {
         return Err("the MCP server received the client's own token".to_owned());
@@ -163,7 +165,8 @@ fn upstream_claims(request: &Recorded, idp: &str) -> Option<Value> {
     (claims["iss"] == idp).then_some(claims)
 }
 
-/// A login for `/api` whose token the reader can use, and a login page for the reader's own browser.
+/// A login for `/api` whose token the reader can use, and a login page for the reader's own
+/// browser.
 async fn next_steps(bed: &Testbed) -> Result<String, String> {
     let (resource, api, recorder) = (bed.resource(), bed.api_resource(), bed.recorder());
     let log_in = tokio::spawn({

@@ -1,8 +1,9 @@
 //! `make testbed`: starts a testbed, prints one line of JSON, serves until SIGTERM or SIGINT.
 //!
-//! `CONFIG=file.json` merges over the default plugin configuration, `WORKERS=n` sets Envoy's workers, `ENVOY=` picks
-//! another Envoy, `PORT=` the gateway's port, `IDP_TOKEN_TTL=` the seconds that the provider's access tokens live,
-//! `STORE=memory|standalone|sentinel` where records are kept.
+//! `CONFIG=file.json` merges over the default plugin configuration, `WORKERS=n` sets Envoy's
+//! workers, `ENVOY=` picks another Envoy, `PORT=` the gateway's port, `IDP_TOKEN_TTL=` the seconds
+//! that the provider's access tokens live, `STORE=memory|standalone|sentinel` where records are
+//! kept.
 
 use std::env;
 use std::io::Write as _;

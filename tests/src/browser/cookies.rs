@@ -1,5 +1,5 @@
-//! The browser's cookies (RFC 6265bis). As in a real browser the port does not tell hosts apart, and loopback counts as
-//! secure.
+//! The browser's cookies (RFC 6265bis). As in a real browser the port does not tell hosts apart,
+//! and loopback counts as secure.
 
 use url::Url;
 

@@ -35,8 +35,9 @@ impl Attempts {
         self.tried.lock().unwrap_or_else(PoisonError::into_inner).push(attempt);
     }
 
-    /// How long after `fault` the last failure before `end` was followed by a success of the same kind, for the kind
-    /// that took longest; zero when nothing failed. `None` when a kind never came back.
+    /// How long after `fault` the last failure before `end` was followed by a success of the same
+    /// kind, for the kind that took longest; zero when nothing failed. `None` when a kind never
+    /// came back.
     #[must_use]
     pub fn recovery(&self, fault: Duration, end: Duration) -> Option<Duration> {
         let tried = self.tried.lock().unwrap_or_else(PoisonError::into_inner);

@@ -95,7 +95,8 @@ impl Below {
         Counts { asked: load(&self.asked), acked: load(&self.acked), unknown: load(&self.unknown) }
     }
 
-    /// Compares the books with what is stored. No caller may be at work. What was found once is not found again.
+    /// Compares the books with what is stored. No caller may be at work. What was found once is not
+    /// found again.
     pub async fn check(&self) -> Vec<String> {
         let mut wire = self.wire(0);
         let mut last = BTreeMap::new();
@@ -208,8 +209,8 @@ impl Below {
         }
     }
 
-    /// Asks again under the same idempotency key until there is an answer, or it takes too long; tells whether the
-    /// first try had it.
+    /// Asks again under the same idempotency key until there is an answer, or it takes too long;
+    /// tells whether the first try had it.
     async fn settled<Q: Serialize, A: DeserializeOwned>(
         &self,
         wire: &mut Wire,

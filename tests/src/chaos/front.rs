@@ -1,5 +1,5 @@
-//! The load on the gateways: calls with tokens that need only be validated, and codes and refresh tokens in honest and in
-//! rival hands.
+//! The load on the gateways: calls with tokens that need only be validated, and codes and refresh
+//! tokens in honest and in rival hands.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -85,7 +85,8 @@ impl Front {
         }
     }
 
-    /// Lays in codes and logins for a round, and makes sure that every worker has seen the callers' tokens.
+    /// Lays in codes and logins for a round, and makes sure that every worker has seen the callers'
+    /// tokens.
     pub async fn prepare(&self) {
         for number in 0..CODES {
             let mut browser = Browser::new(&format!("coder-{number}"));
@@ -138,7 +139,8 @@ impl Front {
         }
     }
 
-    /// What must not have been, and the codes and tokens that were presented; both are then forgotten.
+    /// What must not have been, and the codes and tokens that were presented; both are then
+    /// forgotten.
     #[must_use]
     pub fn take_books(&self) -> (Vec<String>, Vec<Presented>) {
         (std::mem::take(&mut *lock(&self.evidence)), std::mem::take(&mut *lock(&self.presented)))
@@ -189,8 +191,8 @@ impl Front {
         }
     }
 
-    /// Two processes that share a refresh token use it at once, and again when they are told to. Both get the same
-    /// successor, and never lose the login.
+    /// Two processes that share a refresh token use it at once, and again when they are told to.
+    /// Both get the same successor, and never lose the login.
     async fn refresh_twice(self: Arc<Self>, number: usize, stop: Arc<AtomicBool>) {
         let first = lock(&self.rivals)[number].clone();
         let mut held = first.clone();
@@ -229,7 +231,8 @@ impl Front {
         }
     }
 
-    /// Two who hold the same code redeem it at once, and once more when they were not told how it went.
+    /// Two who hold the same code redeem it at once, and once more when they were not told how it
+    /// went.
     async fn redeem_twice(self: Arc<Self>, stop: Arc<AtomicBool>) {
         let mut used = Vec::new();
         while !stop.load(Ordering::Relaxed) {

@@ -67,9 +67,9 @@ pub struct Presented {
     pub accepted: usize,
 }
 
-/// Attempted swaps whose confirmation does not hold: starting at the `last` value of each counter, what each value
-/// replaced leads back to the one it had at first (`origins`); whatever was confirmed must be on that way, and what was
-/// refused must not.
+/// Attempted swaps whose confirmation does not hold: starting at the `last` value of each counter,
+/// what each value replaced leads back to the one it had at first (`origins`); whatever was
+/// confirmed must be on that way, and what was refused must not.
 #[must_use]
 pub fn broken_swaps(swaps: &[Swap], origins: &BTreeMap<u8, u64>, last: &BTreeMap<u8, u64>) -> Vec<String> {
     let known: BTreeMap<u64, Swap> = swaps.iter().map(|swap| (swap.id, *swap)).collect();

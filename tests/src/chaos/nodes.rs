@@ -1,5 +1,6 @@
-//! Redis servers and sentinels of which each server is reached through a relay of its own: by its replicas, by the
-//! sentinels and by the bridges. So the network of one server can fail while its process goes on.
+//! Redis servers and sentinels of which each server is reached through a relay of its own: by its
+//! replicas, by the sentinels and by the bridges. So the network of one server can fail while its
+//! process goes on.
 
 use crate::cut::Relay;
 use crate::redis::{RedisServer, Sentinel, acl_with_wait, behind, cli, until};
@@ -72,7 +73,8 @@ impl Nodes {
         master.expect("it was named")
     }
 
-    /// What administrators see of the servers and sentinels at the moment, to be asked from another thread.
+    /// What administrators see of the servers and sentinels at the moment, to be asked from another
+    /// thread.
     #[must_use]
     pub fn view(&self, deposed: usize) -> View {
         View {
@@ -128,8 +130,8 @@ impl Nodes {
         }
     }
 
-    /// Makes the former master a replica, as an operator would who does not wait for the sentinels to do it (they take
-    /// some ten seconds), and waits until the group is whole again. Blocks.
+    /// Makes the former master a replica, as an operator would who does not wait for the sentinels
+    /// to do it (they take some ten seconds), and waits until the group is whole again. Blocks.
     ///
     /// # Panics
     /// When it does not get there.
@@ -191,7 +193,8 @@ impl View {
         self.sentinels.iter().filter_map(|port| named_by(*port)).find(|named| *named != self.former)
     }
 
-    /// Whether the master that was announced could make a write durable: a replica of it is in step.
+    /// Whether the master that was announced could make a write durable: a replica of it is in
+    /// step.
     #[must_use]
     pub fn is_able(&self, announced: u16) -> bool {
         let master = self.others.iter().find(|(relay, _)| *relay == announced);

@@ -1,4 +1,5 @@
-//! One Envoy with the filter, and its bridge where there is one: what a deployment runs side by side.
+//! One Envoy with the filter, and its bridge where there is one: what a deployment runs side by
+//! side.
 
 use std::fs;
 use std::net::SocketAddr;

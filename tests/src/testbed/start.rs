@@ -56,8 +56,8 @@ impl Builder {
         }
     }
 
-    /// Merges a patch (RFC 7396) over the default plugin configuration. `{gateway}`, `{idp}` and `{recorder}` inside a
-    /// string stand for those addresses, which are only known at the start.
+    /// Merges a patch (RFC 7396) over the default plugin configuration. `{gateway}`, `{idp}` and
+    /// `{recorder}` inside a string stand for those addresses, which are only known at the start.
     #[must_use]
     pub fn config(mut self, patch: Value) -> Self {
         self.patches.push(patch);
@@ -106,23 +106,24 @@ impl Builder {
         self
     }
 
-    /// Keeps records there; otherwise where the variable `STORE` says, and in memory when it is not set.
+    /// Keeps records there; otherwise where the variable `STORE` says, and in memory when it is not
+    /// set.
     #[must_use]
     pub fn store(mut self, store: Store) -> Self {
         self.store = Some(store);
         self
     }
 
-    /// Keeps records on Redis servers that the story runs itself: a bridge's words for them, under `redis:`, and its
-    /// further lines.
+    /// Keeps records on Redis servers that the story runs itself: a bridge's words for them, under
+    /// `redis:`, and its further lines.
     #[must_use]
     pub fn redis(mut self, words: &str, more: &str) -> Self {
         self.elsewhere = Some((words.to_owned(), more.to_owned()));
         self
     }
 
-    /// Runs so many Envoys, each with a bridge of its own, behind one address that shares connections out among them.
-    /// They share logins only where the store is Redis.
+    /// Runs so many Envoys, each with a bridge of its own, behind one address that shares
+    /// connections out among them. They share logins only where the store is Redis.
     #[must_use]
     pub fn replicas(mut self, replicas: usize) -> Self {
         self.replicas = replicas;
@@ -150,8 +151,8 @@ impl Builder {
         self
     }
 
-    /// Adds a route: a path prefix and its cluster (`recorder`, `mcp_backend` or one that was added). Those added come first,
-    /// and `/` has every path.
+    /// Adds a route: a path prefix and its cluster (`recorder`, `mcp_backend` or one that was
+    /// added). Those added come first, and `/` has every path.
     #[must_use]
     pub fn route(mut self, prefix: &str, cluster: &str) -> Self {
         self.routes.push((prefix.to_owned(), cluster.to_owned()));
@@ -173,7 +174,8 @@ impl Builder {
         self.try_start().await.unwrap_or_else(|why| panic!("the testbed did not start: {why}"))
     }
 
-    /// As [`Builder::start`], with the failure as a value: a refused plugin configuration ends here.
+    /// As [`Builder::start`], with the failure as a value: a refused plugin configuration ends
+    /// here.
     ///
     /// # Errors
     /// What did not start and the end of its log. Whatever had started is stopped.
@@ -308,8 +310,8 @@ fn clock_behind(seconds: u32, dir: &Path) -> Result<[(String, String); 2], Strin
 }
 
 async fn start_bridge((words, more): (String, String)) -> Result<Bridge, String> {
-    // Stories storm a gateway with a thousand requests at once; what a bridge does that is asked too much is its own
-    // tests' affair.
+    // Stories storm a gateway with a thousand requests at once; what a bridge does that is asked
+    // too much is its own tests' affair.
     let more = format!("{more}\nlimits: {{ inFlight: 2048, queue: 2048, connections: 2048 }}");
     let started = tokio::task::spawn_blocking(move || Bridge::start(&words, &more)).await;
     started.map_err(|_| "the bridge did not start; see above".to_owned())
@@ -333,8 +335,9 @@ fn announced_port(process: &mut Process) -> Result<u16, String> {
     port.ok_or_else(|| format!("no port in {line:?}"))
 }
 
-/// Keeps a port for Envoy: bound but not listening, so that no other socket is given the number meanwhile. Envoy, which
-/// also binds with `SO_REUSEPORT`, can still listen there, and all connections are its own.
+/// Keeps a port for Envoy: bound but not listening, so that no other socket is given the number
+/// meanwhile. Envoy, which also binds with `SO_REUSEPORT`, can still listen there, and all
+/// connections are its own.
 pub(super) struct Reservation {
     port: u16,
     _socket: socket2::Socket,
@@ -343,7 +346,8 @@ pub(super) struct Reservation {
 impl Reservation {
     fn take(port: Option<u16>) -> Result<Self, String> {
         let wanted = SocketAddr::from((Ipv4Addr::LOCALHOST, port.unwrap_or(0)));
-        // Without the option first: it fails when somebody else has the port, whereas with it we would share.
+        // Without the option first: it fails when somebody else has the port, whereas with it we
+        // would share.
         if port.is_some() {
             std::net::TcpListener::bind(wanted).map_err(|error| format!("port {} is taken: {error}", wanted.port()))?;
         }

@@ -43,7 +43,8 @@ pub enum Redis {
     Standalone(RedisServer),
     /// Servers and sentinels.
     Sentinel(Group),
-    /// Servers that the story started itself: the bridge's words for them, under `redis:`, and its further lines.
+    /// Servers that the story started itself: the bridge's words for them, under `redis:`, and its
+    /// further lines.
     Elsewhere(String, String),
 }
 

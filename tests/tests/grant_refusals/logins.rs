@@ -1,4 +1,5 @@
-//! The user's side of a login: consent belongs to one page in one browser, and so does the way back from the provider.
+//! The user's side of a login: consent belongs to one page in one browser, and so does the way back
+//! from the provider.
 
 use portcullis_tests::browser::{Arrival, Browser, Form, Page};
 use portcullis_tests::http::{Request, Response};
@@ -288,7 +289,8 @@ async fn start(bed: &Testbed) -> (OAuthClient, Authorization) {
     (client, authorization)
 }
 
-/// Goes through consent and login, and stops where the provider sends the browser back to the gateway.
+/// Goes through consent and login, and stops where the provider sends the browser back to the
+/// gateway.
 async fn at_the_callback(bed: &Testbed, browser: &mut Browser, authorization: &Authorization) -> Url {
     browser.log_in(&authorization.url(), &format!("{}/oauth/callback", bed.gateway())).await
 }

@@ -1,5 +1,5 @@
-//! Grants that must not be given: each way to get a code, a token or a login that is not one's own, what it comes to, and
-//! what it costs whoever tried.
+//! Grants that must not be given: each way to get a code, a token or a login that is not one's own,
+//! what it comes to, and what it costs whoever tried.
 
 #[path = "../stage/mod.rs"]
 mod stage;
@@ -17,7 +17,8 @@ use tokio::sync::OnceCell;
 
 use stage::{assert_challenged, assert_unseen, unique, until};
 
-/// The testbed of these stories. Two workers: what one of them ends has to end in the other as well.
+/// The testbed of these stories. Two workers: what one of them ends has to end in the other as
+/// well.
 async fn testbed() -> &'static Testbed {
     static BED: OnceCell<Testbed> = OnceCell::const_new();
     BED.get_or_init(|| Testbed::builder().workers(2).start()).await
@@ -31,8 +32,8 @@ async fn use_in_every_worker(bed: &Testbed, tokens: &Tokens) {
     }
 }
 
-/// Holds when an access token has stopped to work, in every worker: word between them takes a moment, so this waits until
-/// a row of calls is refused, and none may be let through after that.
+/// Holds when an access token has stopped to work, in every worker: word between them takes a
+/// moment, so this waits until a row of calls is refused, and none may be let through after that.
 async fn assert_ended(bed: &Testbed, access_token: &str) {
     let call = async |path: &str| bed.get(path).bearer(access_token).send().await;
     until("the token stops working in every worker", async || {

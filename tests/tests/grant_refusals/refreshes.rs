@@ -1,5 +1,5 @@
-//! Refresh tokens: each has one successor, which it gives as often as it is asked until that is used; then it is a replay,
-//! which ends the login.
+//! Refresh tokens: each has one successor, which it gives as often as it is asked until that is
+//! used; then it is a replay, which ends the login.
 
 use portcullis_tests::browser::Browser;
 use portcullis_tests::oauth_client::{TokenRequest, Tokens};

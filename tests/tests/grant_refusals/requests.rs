@@ -1,4 +1,5 @@
-//! Requests to the authorization and token endpoints that ask for what is not offered, or say things twice.
+//! Requests to the authorization and token endpoints that ask for what is not offered, or say
+//! things twice.
 
 use portcullis_tests::http::Request;
 use portcullis_tests::oauth_client::{Authorization, Callback};

@@ -1,4 +1,5 @@
-//! Thousands of requests that never end, from strangers: they take little memory, no VM fails, and others are served.
+//! Thousands of requests that never end, from strangers: they take little memory, no VM fails, and
+//! others are served.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -162,7 +163,8 @@ async fn more_than_16_kib_of_headers_are_refused_where_the_gateway_itself_answer
 #[derive(Debug)]
 struct Flood<'a> {
     path: &'static str,
-    /// A header, which is named by one byte from its second use on, and how often it is in each request.
+    /// A header, which is named by one byte from its second use on, and how often it is in each
+    /// request.
     header: (&'static str, &'a str),
     times: usize,
     /// What comes of the body.
@@ -174,8 +176,9 @@ impl Flood<'_> {
         self.header.1.len() * self.times
     }
 
-    /// Opens the streams on each of the connections, some connections at a time, and leaves them open. A burst on many of
-    /// them at once is Envoy's alone to bear: it frees no request before it has read from every connection that is ready.
+    /// Opens the streams on each of the connections, some connections at a time, and leaves them
+    /// open. A burst on many of them at once is Envoy's alone to bear: it frees no request before
+    /// it has read from every connection that is ready.
     async fn run(&self, bed: &Testbed, connections: usize, streams: usize) -> Vec<RawHttp2> {
         let gateway = bed.gateway();
         let mut opened = Vec::new();
@@ -205,7 +208,8 @@ impl Flood<'_> {
     }
 }
 
-/// How often a flood was answered with each status, once all but `most_open` of its 20,000 streams are answered.
+/// How often a flood was answered with each status, once all but `most_open` of its 20,000 streams
+/// are answered.
 async fn settled(connections: &[RawHttp2], most_open: usize) -> BTreeMap<u16, usize> {
     let mut statuses = BTreeMap::new();
     until("every stream is answered, or one of the few that stay open", async || {
@@ -291,7 +295,8 @@ fn resident(process: u64) -> u64 {
     line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") / 1024
 }
 
-/// The most bytes that the paused streams of a worker hold. Each takes 16 KiB, and its headers twice.
+/// The most bytes that the paused streams of a worker hold. Each takes 16 KiB, and its headers
+/// twice.
 const MOST_PAUSED: usize = 32 * 1024 * 1024;
 /// How many connections open their streams at the same time.
 const AT_ONCE: usize = 2;

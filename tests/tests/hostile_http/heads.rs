@@ -200,7 +200,8 @@ async fn requests_on_one_connection_are_each_decided_by_themselves() {
         let reply = read_answers(&mut connection, 1, true).await;
         assert_eq!(reply.status(), status, "{name}: {reply:?}");
     }
-    // And sent all at once: Envoy answers as many as it wants to, and none but the good ones goes on.
+    // And sent all at once: Envoy answers as many as it wants to, and none but the good ones goes
+    // on.
     let good = format!("GET {path}/good HTTP/1.1\r\nhost: {host}\r\n{}\r\n", scene.bearer());
     let bad = format!("GET {path}/bad HTTP/1.1\r\nhost: {host}\r\n\r\n");
     connection.write_all([good.as_str(), &bad, &good, &bad].concat().as_bytes()).await.expect("sent");

@@ -1,5 +1,5 @@
-//! Requests that no polite client sends, and providers that are in trouble: each gets a correct answer, the worker serves
-//! the next request, and no VM fails or is reloaded.
+//! Requests that no polite client sends, and providers that are in trouble: each gets a correct
+//! answer, the worker serves the next request, and no VM fails or is reloaded.
 
 #[path = "../stage/mod.rs"]
 mod stage;
@@ -25,7 +25,8 @@ struct Scene {
 }
 
 impl Scene {
-    /// A request's head for a bare connection, up to the first of `fields`, which end with a line break each.
+    /// A request's head for a bare connection, up to the first of `fields`, which end with a line
+    /// break each.
     fn head(&self, method: &str, target: impl AsRef<[u8]>, fields: impl AsRef<[u8]>) -> Vec<u8> {
         let gateway = self.bed.gateway();
         let host = format!(" HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n", stage::authority(&gateway));

@@ -51,7 +51,8 @@ async fn a_path_with_more_than_one_reading_is_refused_even_with_a_good_token() {
         assert_eq!(reply.status(), 400, "{target}: {reply:?}");
     }
     assert_unseen(&scene.bed, &marker).await;
-    // Envoy takes these for dot segments and resolves them before the filter sees them; one leads out of the resource.
+    // Envoy takes these for dot segments and resolves them before the filter sees them; one leads
+    // out of the resource.
     let out = exchange(&scene.bed, &scene.head("GET", format!("/api/..;/{marker}"), scene.bearer())).await;
     assert!(matches!(out.status(), 400 | 404), "{out:?}");
     assert_unseen(&scene.bed, &marker).await;

@@ -1,4 +1,5 @@
-//! What several stories need: a user who is logged in, a refusal looked at word by word, and bytes on a bare connection.
+//! What several stories need: a user who is logged in, a refusal looked at word by word, and bytes
+//! on a bare connection.
 #![allow(dead_code, reason = "each story is a program of its own and uses a part of this")]
 
 use std::time::{Duration, Instant};
@@ -24,7 +25,8 @@ pub async fn client(bed: &Testbed) -> OAuthClient {
     OAuthClient::discover(&bed.api_resource()).await.register().await
 }
 
-/// An RSA key in PEM whose modulus or private exponent has one bit changed: well-formed, and its halves do not fit.
+/// An RSA key in PEM whose modulus or private exponent has one bit changed: well-formed, and its
+/// halves do not fit.
 pub fn contradictory_rsa_key(part: RsaPart) -> String {
     let pem = include_str!("../../../crates/protocol/testdata/keys/rsa2048.pkcs1.pem");
     let body: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
@@ -74,7 +76,8 @@ pub fn assert_error(reply: &Response, status: u16, code: &str, description: &str
     assert_eq!(reply.header("cache-control"), Some("no-store"), "{what}");
 }
 
-/// Holds when an endpoint showed an error page that says this, and did not send the browser anywhere.
+/// Holds when an endpoint showed an error page that says this, and did not send the browser
+/// anywhere.
 #[track_caller]
 pub fn assert_page(reply: &Response, status: u16, message: &str, what: &str) {
     assert_eq!(reply.status, status, "{what}: {reply:?}");
@@ -115,8 +118,8 @@ pub fn authority(url: &str) -> &str {
     url.trim_start_matches("http://")
 }
 
-/// Sends bytes and reads the answer. Reads while it writes, and what cannot be sent because the gateway has answered and
-/// closed is no failure.
+/// Sends bytes and reads the answer. Reads while it writes, and what cannot be sent because the
+/// gateway has answered and closed is no failure.
 pub async fn exchange(bed: &Testbed, bytes: &[u8]) -> Raw {
     exchange_in_pieces(bed, &[bytes]).await
 }
@@ -141,8 +144,8 @@ pub async fn exchange_in_pieces(bed: &Testbed, pieces: &[&[u8]]) -> Raw {
     }
 }
 
-/// Reads so many answers, or what comes until the other side closes: Envoy keeps a connection that it will close open for
-/// another second, for the client to close first.
+/// Reads so many answers, or what comes until the other side closes: Envoy keeps a connection that
+/// it will close open for another second, for the client to close first.
 pub async fn read_answers(stream: &mut (impl AsyncRead + Unpin), count: usize, have_bodies: bool) -> Raw {
     let mut bytes = Vec::new();
     let read = async {

@@ -1,7 +1,8 @@
-//! The circuit breaker before the bridge: when calls fail one after the other, the next ones are not made for a moment.
+//! The circuit breaker before the bridge: when calls fail one after the other, the next ones are
+//! not made for a moment.
 //!
-//! A store that is away for seconds must not cost every request its time-out. There is one breaker for each worker, and
-//! it is three numbers, so it cannot grow.
+//! A store that is away for seconds must not cost every request its time-out. There is one breaker
+//! for each worker, and it is three numbers, so it cannot grow.
 
 use std::cell::Cell;
 
@@ -89,7 +90,8 @@ fn open(now_ms: u64, pause_ms: u64, random: u64) -> State {
 /// So many failures in a row open it.
 const MOST_FAILURES: u32 = 5;
 const FIRST_PAUSE_MS: u64 = 250;
-/// A failover takes three seconds, and this comes on top of it: two tries a second cost a store that is away nothing.
+/// A failover takes three seconds, and this comes on top of it: two tries a second cost a store
+/// that is away nothing.
 const LONGEST_PAUSE_MS: u64 = 500;
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! The configuration document as written: one type a section, every field described, unknown fields refused.
+//! The configuration document as written: one type a section, every field described, unknown fields
+//! refused.
 //!
 //! `docs/config.md` and `docs/config.schema.json` are generated from these types.
 
@@ -15,14 +16,15 @@ use super::sections::Sections;
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "schema", schemars(rename_all = "camelCase", deny_unknown_fields))]
 pub struct Document {
-    /// The gateway's public origin and the `iss` of its tokens: https (in development also http on loopback), without a
-    /// trailing slash, query or fragment.
+    /// The gateway's public origin and the `iss` of its tokens: https (in development also http on
+    /// loopback), without a trailing slash, query or fragment.
     pub issuer: String,
-    /// Keys that sign access tokens, as PEM: EC P-256 or P-384, RSA of 2048 bits or more, Ed25519. The first signs, all
-    /// verify and are published. Envoy itself signs, with all but Ed25519.
+    /// Keys that sign access tokens, as PEM: EC P-256 or P-384, RSA of 2048 bits or more, Ed25519.
+    /// The first signs, all verify and are published. Envoy itself signs, with all but Ed25519.
     pub signing_keys: Vec<SecretRef>,
-    /// Gateway secrets of at least 32 bytes. The first seals stored records and authenticates codes and refresh tokens;
-    /// all are accepted, so that a secret can be replaced without logging anyone out.
+    /// Gateway secrets of at least 32 bytes. The first seals stored records and authenticates codes
+    /// and refresh tokens; all are accepted, so that a secret can be replaced without logging
+    /// anyone out.
     pub secrets: Vec<SecretRef>,
     /// How long tokens live.
     #[cfg_attr(feature = "schema", schemars(default))]
@@ -49,36 +51,40 @@ pub struct Document {
     /// What a path that no resource matches gets.
     #[cfg_attr(feature = "schema", schemars(default))]
     pub default: DefaultAction,
-    /// Whether `/authorize`, `/token` and `/register` at the root of the gateway's hosts (the issuer's and the resources') are
-    /// the same as below `<issuer>/oauth`. Clients that know no metadata look there, the default endpoints of MCP
-    /// 2025-03-26: the Python SDK, for one, refreshes a stored token at `/token`. A resource that such a path belongs to has
-    /// it, also one with the prefix `/`. With `default` set to `pass` these three paths do not reach the back end unless this
-    /// is `false`.
+    /// Whether `/authorize`, `/token` and `/register` at the root of the gateway's hosts (the
+    /// issuer's and the resources') are the same as below `<issuer>/oauth`. Clients that know no
+    /// metadata look there, the default endpoints of MCP 2025-03-26: the Python SDK, for one,
+    /// refreshes a stored token at `/token`. A resource that such a path belongs to has it, also
+    /// one with the prefix `/`. With `default` set to `pass` these three paths do not reach the
+    /// back end unless this is `false`.
     #[cfg_attr(feature = "schema", schemars(default = "default_endpoints"))]
     pub default_endpoints: bool,
-    /// How many proxies in front of Envoy append to `X-Forwarded-For`, for counting registrations and logins by address. 0
-    /// takes the address that Envoy itself found, which is right wherever Envoy has `xff_num_trusted_hops`; any other number
-    /// needs `use_remote_address: true`, or a client can choose its address.
+    /// How many proxies in front of Envoy append to `X-Forwarded-For`, for counting registrations
+    /// and logins by address. 0 takes the address that Envoy itself found, which is right wherever
+    /// Envoy has `xff_num_trusted_hops`; any other number needs `use_remote_address: true`, or a
+    /// client can choose its address.
     #[cfg_attr(feature = "schema", schemars(default))]
     pub trusted_proxies: u8,
-    /// Allows what only a developer's machine may do: secrets inside this document, lifespans of seconds, cookies over
-    /// plain http on loopback.
+    /// Allows what only a developer's machine may do: secrets inside this document, lifespans of
+    /// seconds, cookies over plain http on loopback.
     #[cfg_attr(feature = "schema", schemars(default))]
     pub development: bool,
 }
 
-/// Where a secret comes from. Never the secret itself, except in development: Envoy prints this document on its admin
-/// port.
+/// Where a secret comes from. Never the secret itself, except in development: Envoy prints this
+/// document on its admin port.
 #[derive(Deserialize, Serialize, Clone)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum SecretRef {
-    /// The environment variable of Envoy's process, passed on by `host_env_keys` (Istio: `valueFrom: HOST`).
+    /// The environment variable of Envoy's process, passed on by `host_env_keys` (Istio:
+    /// `valueFrom: HOST`).
     Env(String),
-    /// A file of the bridge's `secretsDir`, by its name: 1 to 64 letters of `a-zA-Z0-9._-`, the first no dot. Needs
-    /// `storage` of type `bridge`. Its content can change while the gateway serves, and may be several: of `secrets`, one
-    /// a line; of `signingKeys`, one PEM block after the other. They count in their order, as if each were an entry of its
-    /// own. A document may name 32 of them.
+    /// A file of the bridge's `secretsDir`, by its name: 1 to 64 letters of `a-zA-Z0-9._-`, the
+    /// first no dot. Needs `storage` of type `bridge`. Its content can change while the gateway
+    /// serves, and may be several: of `secrets`, one a line; of `signingKeys`, one PEM block after
+    /// the other. They count in their order, as if each were an entry of its own. A document may
+    /// name 32 of them.
     Bridge(String),
     /// The secret itself; only with `development: true`.
     Inline(String),
@@ -127,16 +133,17 @@ pub enum Storage {
     },
     /// In Redis, through `redis-bridge`: they survive restarts, and several Envoys share them.
     Bridge {
-        /// Envoy's cluster for the bridge. Give it `circuit_breakers` with `max_connections` of 64 or so and many
-        /// `max_pending_requests`: then a burst waits in Envoy, and the bridge need not refuse it.
+        /// Envoy's cluster for the bridge. Give it `circuit_breakers` with `max_connections` of 64
+        /// or so and many `max_pending_requests`: then a burst waits in Envoy, and the bridge need
+        /// not refuse it.
         cluster: String,
-        /// With `name`, whose records these are: gateways that share logins have both the same, and the same `secrets`.
-        /// A DNS label.
+        /// With `name`, whose records these are: gateways that share logins have both the same, and
+        /// the same `secrets`. A DNS label.
         namespace: String,
         /// The gateway's name within the namespace. A DNS label.
         name: String,
-        /// How long the bridge may take for one answer: 1s to 10s. It should be more than the bridge's own
-        /// `limits.deadline`, which is 2s by default.
+        /// How long the bridge may take for one answer: 1s to 10s. It should be more than the
+        /// bridge's own `limits.deadline`, which is 2s by default.
         #[serde(default = "default_bridge_timeout")]
         timeout: String,
     },
@@ -164,17 +171,18 @@ pub struct Clients {
 pub struct DynamicRegistration {
     /// Whether strangers may register clients at all.
     pub enabled: bool,
-    /// How long a client is remembered after its last successful token request. One that never got a token is forgotten
-    /// after a day.
+    /// How long a client is remembered after its last successful token request. One that never got
+    /// a token is forgotten after a day.
     pub lifetime: String,
     /// Registrations a minute that one address may make.
     pub rate_per_minute: u32,
     /// Registrations a minute from all addresses together; absent: ten times `ratePerMinute`.
     pub global_rate_per_minute: Option<u32>,
-    /// Registrations a day from all addresses together, which bounds how many unused clients are ever stored.
+    /// Registrations a day from all addresses together, which bounds how many unused clients are
+    /// ever stored.
     pub max: u32,
-    /// Registrations a day from one address, so that one alone cannot use up `max`. Absent: a tenth of `max`, and at least
-    /// `ratePerMinute`.
+    /// Registrations a day from one address, so that one alone cannot use up `max`. Absent: a tenth
+    /// of `max`, and at least `ratePerMinute`.
     pub max_per_address: Option<u32>,
 }
 
@@ -196,9 +204,10 @@ impl Default for DynamicRegistration {
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Logins {
-    /// Logins a minute that may come back from the provider to one address, all of them at once if need be. Further ones
-    /// are asked to reload the page a moment later. Absent: five times `clients.dynamicRegistration.ratePerMinute`. Count
-    /// everybody behind the address: an office, or all users where `trustedProxies` does not name the proxies in front.
+    /// Logins a minute that may come back from the provider to one address, all of them at once if
+    /// need be. Further ones are asked to reload the page a moment later. Absent: five times
+    /// `clients.dynamicRegistration.ratePerMinute`. Count everybody behind the address: an office,
+    /// or all users where `trustedProxies` does not name the proxies in front.
     pub rate_per_minute: Option<u32>,
 }
 
@@ -207,8 +216,8 @@ pub struct Logins {
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Consent {
-    /// How long a given consent is remembered for the same user, client, redirect, scopes and resource; `0s` asks every
-    /// time.
+    /// How long a given consent is remembered for the same user, client, redirect, scopes and
+    /// resource; `0s` asks every time.
     pub remember: String,
     /// The name shown on the page: your organization or service.
     pub title: String,
@@ -250,15 +259,17 @@ pub enum ProviderType {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct OidcConfig {
-    /// The provider's issuer; its discovery document is at `/.well-known/openid-configuration` under it.
+    /// The provider's issuer; its discovery document is at `/.well-known/openid-configuration`
+    /// under it.
     pub issuer_url: String,
     /// Envoy's cluster for the issuer's host.
     pub cluster: String,
-    /// Envoy's clusters for other hosts that the discovery document may name for its token and key endpoints, by host or
-    /// host:port. A host that is not listed here is never called.
+    /// Envoy's clusters for other hosts that the discovery document may name for its token and key
+    /// endpoints, by host or host:port. A host that is not listed here is never called.
     #[serde(default)]
     pub clusters: BTreeMap<String, String>,
-    /// The client id that the provider gave this gateway. Its redirect URI is `<issuer>/oauth/callback`.
+    /// The client id that the provider gave this gateway. Its redirect URI is
+    /// `<issuer>/oauth/callback`.
     pub client_id: String,
     /// The client's secret; absent for a public client.
     #[serde(default)]
@@ -266,8 +277,8 @@ pub struct OidcConfig {
     /// How the gateway proves itself with the secret at the provider's token endpoint.
     #[serde(default)]
     pub client_authentication: ClientAuthentication,
-    /// The scopes asked of the provider; must contain `openid`, and usually what makes the provider issue a refresh
-    /// token.
+    /// The scopes asked of the provider; must contain `openid`, and usually what makes the provider
+    /// issue a refresh token.
     #[serde(default = "default_provider_scopes")]
     pub scopes: Vec<String>,
     /// The ID token claim that names the user for good.
@@ -283,8 +294,8 @@ pub struct OidcConfig {
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum ClientAuthentication {
-    /// As the provider's discovery document asks in `token_endpoint_auth_methods_supported`; `basic` where it takes both or
-    /// does not say.
+    /// As the provider's discovery document asks in `token_endpoint_auth_methods_supported`;
+    /// `basic` where it takes both or does not say.
     #[default]
     Auto,
     /// `client_secret_basic`, whatever the provider says of itself.
@@ -317,9 +328,10 @@ pub struct Resource {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Match {
-    /// A path, matched by whole segments: `/mcp` matches `/mcp`, `/mcp/` and `/mcp/x`, not `/mcpx`. In plain form: no escapes,
-    /// no `;`, no segment that ends with a dot. A request that a back end could take for one below it and that is spelled in
-    /// another way (`/MCP`, `/%6dcp`, `/mcp;v=1`) gets 400.
+    /// A path, matched by whole segments: `/mcp` matches `/mcp`, `/mcp/` and `/mcp/x`, not `/mcpx`.
+    /// In plain form: no escapes, no `;`, no segment that ends with a dot. A request that a back
+    /// end could take for one below it and that is spelled in another way (`/MCP`, `/%6dcp`,
+    /// `/mcp;v=1`) gets 400.
     pub prefix: String,
 }
 

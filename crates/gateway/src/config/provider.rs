@@ -20,7 +20,8 @@ pub struct Provider {
     pub issuer: String,
     /// The path and query of its discovery document.
     pub discovery_path: String,
-    /// Which cluster leads to which authority (`host` or `host:port`, lower case). Nothing else is ever called.
+    /// Which cluster leads to which authority (`host` or `host:port`, lower case). Nothing else is
+    /// ever called.
     pub clusters: BTreeMap<String, String>,
     /// The issuer's own authority.
     pub authority: String,
@@ -36,7 +37,8 @@ pub struct Provider {
     pub subject_claim: String,
     /// Further parameters of the authorization request.
     pub extra_parameters: Vec<(String, String)>,
-    /// Whether its endpoints may be plain http: only when the issuer itself is, on loopback in development.
+    /// Whether its endpoints may be plain http: only when the issuer itself is, on loopback in
+    /// development.
     pub plain_http: bool,
 }
 

@@ -119,7 +119,8 @@ impl Compiler<'_> {
     }
 
     fn prefix(&mut self, path: &str, written: &str, issuer: Option<&Issuer>) -> Option<String> {
-        // What `RoutePath::longest_prefix` asks for. Parameters and dots at the end are dropped by some back ends.
+        // What `RoutePath::longest_prefix` asks for. Parameters and dots at the end are dropped by
+        // some back ends.
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~!$&'()*+,=:@".contains(&byte);
         let ends_in_dot = written.split('/').any(|segment| segment.ends_with('.'));
         if !written.starts_with('/') || written.contains("//") || ends_in_dot || !written.bytes().all(plain) {

@@ -1,4 +1,5 @@
-//! The secrets of a document: where each reference leads, and the keys that are made of what is found there.
+//! The secrets of a document: where each reference leads, and the keys that are made of what is
+//! found there.
 
 use std::collections::HashSet;
 
@@ -18,7 +19,8 @@ pub enum Compiled {
     Awaiting(Box<Draft>),
 }
 
-/// A document that is good as far as it can be told without the bridge's secrets, and names at least one of them.
+/// A document that is good as far as it can be told without the bridge's secrets, and names at
+/// least one of them.
 pub struct Draft {
     document: Document,
     names: Vec<SecretName>,
@@ -38,7 +40,8 @@ impl Draft {
         &self.bridge
     }
 
-    /// Compiles it with these secrets of the bridge. `env` looks up a variable of the host's environment.
+    /// Compiles it with these secrets of the bridge. `env` looks up a variable of the host's
+    /// environment.
     ///
     /// # Errors
     /// Every problem found, each with the path of the field it is about; never a secret's value.
@@ -158,8 +161,9 @@ impl Compiler<'_> {
         }
     }
 
-    /// The secret behind a reference, without the white space around it. A variable that is absent refuses the
-    /// configuration: Envoy leaves out, without a word, the variables that its own process does not have.
+    /// The secret behind a reference, without the white space around it. A variable that is absent
+    /// refuses the configuration: Envoy leaves out, without a word, the variables that its own
+    /// process does not have.
     fn secret(&mut self, path: &str, reference: &SecretRef, development: bool) -> Option<Found> {
         match reference {
             SecretRef::Env(name) => match (self.env)(name) {

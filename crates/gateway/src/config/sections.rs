@@ -84,7 +84,8 @@ impl<'a> Sections<'a> {
     }
 }
 
-/// serde's message without the value it quotes: a secret pasted into the wrong field must not reach the log.
+/// serde's message without the value it quotes: a secret pasted into the wrong field must not reach
+/// the log.
 fn describe(error: &serde_json::Error) -> String {
     let message = error.to_string();
     if message.starts_with("missing field") || message.starts_with("unknown field") {

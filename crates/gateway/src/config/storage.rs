@@ -42,7 +42,8 @@ impl Compiler<'_> {
                     "" => self.problem("storage.cluster", "must name Envoy's cluster for the bridge"),
                     cluster => Some(cluster.to_owned()),
                 };
-                // Envoy reads a time-out of 0 as none at all, and a request is not to hang for longer than a client waits.
+                // Envoy reads a time-out of 0 as none at all, and a request is not to hang for
+                // longer than a client waits.
                 let seconds = self.duration("storage.timeout", timeout, 1, 10);
                 let space = self.space(namespace, name);
                 let bridge =

@@ -150,7 +150,8 @@ impl Store for FakeStore {
         self.begin()?;
         let (capacity, period) = (u64::from(bucket.capacity), u64::from(bucket.period_seconds).max(1));
         let now = self.clock.now();
-        // The level is counted in parts: a token is `period` parts, and `capacity` parts come back every second.
+        // The level is counted in parts: a token is `period` parts, and `capacity` parts come back
+        // every second.
         let full = capacity.saturating_mul(period);
         let (level, since) = match self.read(key) {
             Some(record) => two_numbers(&record.value),
@@ -192,7 +193,8 @@ struct FakeCellsState {
 }
 
 impl FakeCells {
-    /// Lets another worker be faster at each of the next `count` writes, without changing what is stored.
+    /// Lets another worker be faster at each of the next `count` writes, without changing what is
+    /// stored.
     pub fn lose_races(&self, count: u32) {
         self.0.lost_races.set(count);
     }

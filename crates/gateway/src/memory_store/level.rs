@@ -2,16 +2,19 @@
 
 use portcullis_storage_api::{Bucket, Taken};
 
-/// A rate-limit bucket's state: the time at which it would have been full, had it always been refilled evenly.
+/// A rate-limit bucket's state: the time at which it would have been full, had it always been
+/// refilled evenly.
 ///
-/// Time is counted in parts of 1/capacity second, in which a token takes exactly `period_seconds` parts to come back.
+/// Time is counted in parts of 1/capacity second, in which a token takes exactly `period_seconds`
+/// parts to come back.
 pub(super) struct Level {
     capacity: u32,
     due: u64,
 }
 
 impl Level {
-    /// The stored state, or a full bucket: also when the configured capacity has changed, which changes the unit.
+    /// The stored state, or a full bucket: also when the configured capacity has changed, which
+    /// changes the unit.
     pub(super) fn of(stored: Option<&[u8]>, bucket: Bucket) -> Self {
         let stored = stored.and_then(|bytes| {
             let (capacity, due) = bytes.split_first_chunk()?;

@@ -18,10 +18,11 @@ pub(super) enum Method {
 }
 
 impl Method {
-    /// The method of the configuration; by default the one that the discovery document asks for, and
-    /// `client_secret_basic` where it takes several or does not say (OIDC Discovery §3).
+    /// The method of the configuration; by default the one that the discovery document asks for,
+    /// and `client_secret_basic` where it takes several or does not say (OIDC Discovery §3).
     ///
-    /// A member that is no list of names says nothing: what is sent then is what OpenID Connect takes by default.
+    /// A member that is no list of names says nothing: what is sent then is what OpenID Connect
+    /// takes by default.
     ///
     /// # Errors
     /// [`ProviderError::NoCommonAuthentication`].

@@ -1,8 +1,9 @@
-//! What a refusal of the provider's token endpoint is about (RFC 6749 §5.2): the user's grant, which is over, or
-//! something that passes.
+//! What a refusal of the provider's token endpoint is about (RFC 6749 §5.2): the user's grant,
+//! which is over, or something that passes.
 //!
-//! The difference decides whether a user logs in again or waits. A refusal for good that is taken for an outage answers
-//! 503 for the life of the session; an outage that is taken for good logs everybody out.
+//! The difference decides whether a user logs in again or waits. A refusal for good that is taken
+//! for an outage answers 503 for the life of the session; an outage that is taken for good logs
+//! everybody out.
 //!
 //! | status | `error` | is | a refresh |
 //! |---|---|---|---|
@@ -17,7 +18,8 @@
 
 use super::ProviderError;
 
-/// What a token endpoint's answer that brings no token is about. `status` is its status, `code` its `error`.
+/// What a token endpoint's answer that brings no token is about. `status` is its status, `code` its
+/// `error`.
 pub(super) fn refusal(status: u16, code: Option<&str>) -> ProviderError {
     match status {
         408 | 425 | 429 | 500.. => ProviderError::Unreachable,
@@ -39,14 +41,15 @@ fn refusal_by_code(status: u16, code: &str) -> ProviderError {
     ProviderError::Refused
 }
 
-/// Codes that say "later". The first two are of the authorization endpoint (RFC 6749 §4.1.2.1), and are sent by token
-/// endpoints all the same; the last is RFC 8628 §3.5.
+/// Codes that say "later". The first two are of the authorization endpoint (RFC 6749 §4.1.2.1), and
+/// are sent by token endpoints all the same; the last is RFC 8628 §3.5.
 const OUTAGES: [&str; 3] = ["temporarily_unavailable", "server_error", "slow_down"];
 
 /// Codes about the gateway as a client; the last is GitHub's.
 const OURS: [&str; 3] = ["invalid_client", "unauthorized_client", "incorrect_client_credentials"];
 
-/// Codes about the user's grant, each with the `prompt` (OIDC Core §3.1.2.1) that a new login needs to get past it.
+/// Codes about the user's grant, each with the `prompt` (OIDC Core §3.1.2.1) that a new login needs
+/// to get past it.
 const GRANT_ENDED: [(&str, Option<&str>); 9] = [
     ("invalid_grant", None),
     ("access_denied", None),

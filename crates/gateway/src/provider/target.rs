@@ -16,7 +16,8 @@ pub(super) struct Target {
 }
 
 impl Target {
-    /// The endpoint at a URL, if its authority has a cluster: a document must not be able to send us elsewhere.
+    /// The endpoint at a URL, if its authority has a cluster: a document must not be able to send
+    /// us elsewhere.
     pub(super) fn at(provider: &Provider, url: &WebUrl) -> Option<Self> {
         if !url.is_https() && !provider.plain_http {
             return None;

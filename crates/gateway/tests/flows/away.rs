@@ -1,5 +1,5 @@
-//! The store is away for a while: what was proven before goes on working, everything else is told to come back, and
-//! nobody hears that their credentials are bad.
+//! The store is away for a while: what was proven before goes on working, everything else is told
+//! to come back, and nobody hears that their credentials are bad.
 
 use portcullis_gateway::fakes::block_on;
 use portcullis_gateway::protect;

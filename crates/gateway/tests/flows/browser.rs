@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use portcullis_protocol::http::Response;
 use url::Url;
 
-/// The cookies of one browser, the oldest first. A clone is the same user's other tab at this moment, not a shared jar.
+/// The cookies of one browser, the oldest first. A clone is the same user's other tab at this
+/// moment, not a shared jar.
 #[derive(Clone, Default)]
 pub(crate) struct Browser(RefCell<Vec<(String, String)>>);
 

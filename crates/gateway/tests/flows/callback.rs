@@ -1,4 +1,5 @@
-//! What comes back from the provider counts only for the login that was started, in the browser that started it.
+//! What comes back from the provider counts only for the login that was started, in the browser
+//! that started it.
 
 use std::collections::BTreeMap;
 

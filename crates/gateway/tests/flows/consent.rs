@@ -98,7 +98,8 @@ fn an_answer_from_another_site_is_refused_before_it_is_read() {
 
 #[test]
 fn the_longest_request_that_is_shown_a_page_has_a_form_that_is_accepted() {
-    // What the client does not name is the configuration's: scopes of 1.5 KiB and a resource of half a KiB.
+    // What the client does not name is the configuration's: scopes of 1.5 KiB and a resource of
+    // half a KiB.
     let scopes: Vec<String> = (10..34).map(|number| format!("scope-{number}-{}", "s".repeat(55))).collect();
     let mut document = document();
     document["scopesSupported"] = json!(scopes);
@@ -110,7 +111,8 @@ fn the_longest_request_that_is_shown_a_page_has_a_form_that_is_accepted() {
     let registered = world.register_with(&json!({ "redirect_uris": [&redirect] }));
     let client = registered.json()["client_id"].as_str().unwrap().to_owned();
     let ask = |browser: &Browser, quotes: usize| {
-        // A quotation mark takes two bytes in the sealed request, and three of the 8 KiB of a target.
+        // A quotation mark takes two bytes in the sealed request, and three of the 8 KiB of a
+        // target.
         let state = "\"".repeat(quotes);
         let changed = [("redirect_uri", ""), ("scope", ""), ("resource", ""), ("state", &state)];
         world.visit(browser, &World::authorization(&client, &changed))

@@ -1,7 +1,9 @@
-//! What the paths cost, in instructions: a number that neither a busy machine nor a fast one changes.
+//! What the paths cost, in instructions: a number that neither a busy machine nor a fast one
+//! changes.
 //!
-//! `make costs` runs the guard. It runs each piece of work under valgrind, a few times and some more times, and takes the
-//! difference, so that what happens once (start, configuration, the first login) does not count.
+//! `make costs` runs the guard. It runs each piece of work under valgrind, a few times and some
+//! more times, and takes the difference, so that what happens once (start, configuration, the first
+//! login) does not count.
 
 use std::hint::black_box;
 use std::process::Command;
@@ -14,11 +16,11 @@ use crate::browser::Browser;
 use crate::protect::{fast, session, with_token};
 use crate::world::{forwarded, replied, tokens_of};
 
-/// The paths, and the most instructions that one passage may take. Signatures are left to the host, as in Envoy, and are
-/// not counted; the provider's part of a login is.
+/// The paths, and the most instructions that one passage may take. Signatures are left to the host,
+/// as in Envoy, and are not counted; the provider's part of a login is.
 ///
-/// Whoever makes a path cheaper lowers its ceiling to some 7 % above what the guard prints: the C library's own copying
-/// differs between processors.
+/// Whoever makes a path cheaper lowers its ceiling to some 7 % above what the guard prints: the C
+/// library's own copying differs between processors.
 const CEILINGS: [(&str, u64); 6] = [
     ("fast", 2_090),
     ("cold", 64_600),

@@ -1,5 +1,5 @@
-//! No dead end: where a call says that a login is needed, a refresh says so too, and the next login gets past what ended the
-//! one before.
+//! No dead end: where a call says that a login is needed, a refresh says so too, and the next login
+//! gets past what ended the one before.
 
 use portcullis_gateway::fakes::block_on;
 use portcullis_gateway::ports::{CallReply, Store};

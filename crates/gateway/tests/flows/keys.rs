@@ -1,4 +1,5 @@
-//! Keys and secrets are replaced while logins go on: what the old ones made is good for as long as they are there.
+//! Keys and secrets are replaced while logins go on: what the old ones made is good for as long as
+//! they are there.
 
 use std::rc::Rc;
 

@@ -1,5 +1,5 @@
-//! Whole flows through the one entry that requests have, with every port scripted: what a browser, a client, a provider
-//! and a store can do to the gateway, and what they get for it.
+//! Whole flows through the one entry that requests have, with every port scripted: what a browser,
+//! a client, a provider and a store can do to the gateway, and what they get for it.
 #![cfg(test)]
 #![cfg(not(target_arch = "wasm32"))]
 

@@ -1,10 +1,12 @@
-//! When the store or the random generator is away, the answer is "try later", never a verdict on anybody's credentials.
+//! When the store or the random generator is away, the answer is "try later", never a verdict on
+//! anybody's credentials.
 
 use crate::browser::{Browser, Reply};
 use crate::watched::Failing;
 use crate::world::{World, code_of, forwarded, replied, tokens_of};
 
-/// Fails one store verb after the other until `step` gets through without meeting the failure; gives how many there were.
+/// Fails one store verb after the other until `step` gets through without meeting the failure;
+/// gives how many there were.
 fn fails_at_every_verb(world: &World, step: impl Fn() -> Reply) -> u32 {
     for passing in 0..20 {
         world.store.fail_after(passing);
@@ -71,8 +73,8 @@ fn a_callback_fails_at_every_step() {
         }
         is_unavailable(&reply, passing);
     }
-    // Draw from the limit and use the login up, find the user, remember the consent, read the client, store tokens and session. The user
-    // is only created once.
+    // Draw from the limit and use the login up, find the user, remember the consent, read the
+    // client, store tokens and session. The user is only created once.
     assert!((7..=9).contains(&verbs), "{verbs}");
 }
 

@@ -1,4 +1,5 @@
-//! The renewal of upstream tokens: at most one at a time, stored before it is used, and never guessed at.
+//! The renewal of upstream tokens: at most one at a time, stored before it is used, and never
+//! guessed at.
 
 use portcullis_gateway::fakes::block_on;
 use portcullis_gateway::ports::{CallError, CallReply, Store};

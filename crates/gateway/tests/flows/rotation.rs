@@ -83,7 +83,8 @@ fn a_replacement_that_the_store_cannot_confirm_is_confirmed_when_the_client_come
     world.store.set_failing(Failing::AfterDoing);
     for wait in [0, 2, 2, 3_600] {
         world.advance(wait);
-        // The replacement is written by the fourth verb; no change that follows is confirmed either.
+        // The replacement is written by the fourth verb; no change that follows is confirmed
+        // either.
         world.store.fail_often_after(3, 10);
         let reply = world.refresh(&client, &tokens.refresh, &[]);
         assert_eq!((reply.status(), reply.header("retry-after").is_some()), (503, true));

@@ -1,5 +1,5 @@
-//! What is stored is sealed: a secret can be replaced without logging anyone out, and a record that is not what was put
-//! there counts as absent, and is counted.
+//! What is stored is sealed: a secret can be replaced without logging anyone out, and a record that
+//! is not what was put there counts as absent, and is counted.
 
 use std::rc::Rc;
 

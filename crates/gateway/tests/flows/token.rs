@@ -1,4 +1,5 @@
-//! The token endpoint: what a client must prove, and what happens to a login when somebody does not.
+//! The token endpoint: what a client must prove, and what happens to a login when somebody does
+//! not.
 
 use portcullis_gateway::fakes::block_on;
 use portcullis_gateway::records::{ProviderId, Records, Upstream, session_key, upstream_key};

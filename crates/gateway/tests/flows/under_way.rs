@@ -1,4 +1,5 @@
-//! Logins under way cost the gateway nothing: the browser carries them, several at once, and each is used once.
+//! Logins under way cost the gateway nothing: the browser carries them, several at once, and each
+//! is used once.
 
 use std::collections::BTreeMap;
 

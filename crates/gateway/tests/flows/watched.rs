@@ -15,8 +15,8 @@ pub(crate) enum Failing {
     /// Nothing happens.
     #[default]
     Before,
-    /// A change is done and not confirmed, as when a replica does not answer: to the caller that is the same failure.
-    /// A read succeeds.
+    /// A change is done and not confirmed, as when a replica does not answer: to the caller that is
+    /// the same failure. A read succeeds.
     AfterDoing,
 }
 

@@ -131,8 +131,8 @@ impl World {
         }
     }
 
-    /// Another gateway with the same configuration and store, whose clock shows another time. It knows its provider when
-    /// it has asked.
+    /// Another gateway with the same configuration and store, whose clock shows another time. It
+    /// knows its provider when it has asked.
     pub(crate) fn with_clock_at(&self, document: &Value, now: u64) -> Self {
         Self {
             gateway: Rc::new(Gateway::new(compiled(document), 8)),
@@ -251,7 +251,8 @@ impl World {
         self.send(Method::Post, "/oauth/register", &[("content-type", "application/json")])
     }
 
-    /// The target of a good authorization request with some parameters replaced, or left out when empty.
+    /// The target of a good authorization request with some parameters replaced, or left out when
+    /// empty.
     pub(crate) fn authorization(client: &str, changed: &[(&str, &str)]) -> String {
         let challenge = CodeVerifier::parse(VERIFIER).unwrap().challenge().to_string();
         let mut parameters = BTreeMap::from([

@@ -1,6 +1,7 @@
 //! The signature algorithms that are known at all (RFC 7518 §3.1, RFC 8037 §3.1).
 //!
-//! There is no `none` and no HMAC here, so neither can be asked for: a public key can never be taken for a shared secret.
+//! There is no `none` and no HMAC here, so neither can be asked for: a public key can never be
+//! taken for a shared secret.
 
 use std::fmt;
 
@@ -25,7 +26,8 @@ impl Alg {
     /// Every algorithm.
     pub const ALL: [Self; 6] = [Self::Es256, Self::Es384, Self::Rs256, Self::Rs384, Self::Rs512, Self::EdDsa];
 
-    /// The algorithm of a JOSE name, which is case-sensitive (RFC 7515 §4.1.1); `None` for every other name.
+    /// The algorithm of a JOSE name, which is case-sensitive (RFC 7515 §4.1.1); `None` for every
+    /// other name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|alg| alg.name() == name)

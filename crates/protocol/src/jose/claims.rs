@@ -1,8 +1,8 @@
-//! From a signed text to a token that may be believed: signature, then registered claims, then the rules of its kind
-//! (RFC 7519 §4.1, RFC 9068 §4, OpenID Connect Core §3.1.3.7).
+//! From a signed text to a token that may be believed: signature, then registered claims, then the
+//! rules of its kind (RFC 7519 §4.1, RFC 9068 §4, OpenID Connect Core §3.1.3.7).
 //!
-//! Each step consumes the proof of the one before: [`verify`] is the only way to [`SignedClaims`], and they are the only
-//! way to a [`VerifiedToken`] or a [`VerifiedIdToken`].
+//! Each step consumes the proof of the one before: [`verify`] is the only way to [`SignedClaims`],
+//! and they are the only way to a [`VerifiedToken`] or a [`VerifiedIdToken`].
 
 mod registered;
 
@@ -26,13 +26,15 @@ pub struct Expected<'a> {
     pub audience: &'a str,
     /// The kind of token.
     pub typ: Typ,
-    /// How far `iat` and `nbf` may lie in the future, in seconds: the issuer's clock may be ahead of ours.
+    /// How far `iat` and `nbf` may lie in the future, in seconds: the issuer's clock may be ahead
+    /// of ours.
     pub start_leeway: u64,
     /// How long after `exp` the token is still accepted, in seconds.
     pub expiry_leeway: u64,
 }
 
-/// Kinds of token, told apart by the header's `typ` so that none passes for another (RFC 8725 §3.11).
+/// Kinds of token, told apart by the header's `typ` so that none passes for another (RFC 8725
+/// §3.11).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Typ {
     /// `at+jwt` or `application/at+jwt`, without regard to case (RFC 9068 §4).
@@ -114,8 +116,9 @@ pub struct SignedClaims<'a> {
 
 /// Checks a token's signature with the one key of the set that may check it.
 ///
-/// `check` gets the key, the algorithm, the message and the signature in JOSE form, and says whether the signature is
-/// good; it is the host's function or [`PublicKey::verify_eddsa`]. It is called at most once, and never for an unknown `kid`.
+/// `check` gets the key, the algorithm, the message and the signature in JOSE form, and says
+/// whether the signature is good; it is the host's function or [`PublicKey::verify_eddsa`]. It is
+/// called at most once, and never for an unknown `kid`.
 ///
 /// # Errors
 /// [`SignatureError`].
@@ -133,8 +136,9 @@ pub fn verify<'a>(
 }
 
 impl SignedClaims<'_> {
-    /// Accepts the claims as one of our access tokens at `now` (Unix seconds): the registered claims and `client_id`,
-    /// `jti` (RFC 9068 §2.2), `sid` and `scope`. `expected.typ` has no say; only an access token passes.
+    /// Accepts the claims as one of our access tokens at `now` (Unix seconds): the registered
+    /// claims and `client_id`, `jti` (RFC 9068 §2.2), `sid` and `scope`. `expected.typ` has no say;
+    /// only an access token passes.
     ///
     /// # Errors
     /// [`ClaimError`].
@@ -150,8 +154,9 @@ impl SignedClaims<'_> {
         Ok(VerifiedToken { subject, client_id, token_id, session, scope, expires_at })
     }
 
-    /// Accepts the claims as the ID token of a login at `now` (Unix seconds). `expected.audience` is our client id at
-    /// that provider, `nonce` the one sent with the request. `expected.typ` has no say; only an ID token passes.
+    /// Accepts the claims as the ID token of a login at `now` (Unix seconds). `expected.audience`
+    /// is our client id at that provider, `nonce` the one sent with the request. `expected.typ` has
+    /// no say; only an ID token passes.
     ///
     /// # Errors
     /// [`ClaimError`].
@@ -222,7 +227,8 @@ impl<'a> VerifiedToken<'a> {
     }
 }
 
-/// The ID token of a login: signed by the provider, current, for our client and answering our request.
+/// The ID token of a login: signed by the provider, current, for our client and answering our
+/// request.
 #[derive(Debug, Clone)]
 pub struct VerifiedIdToken {
     subject: String,

@@ -28,7 +28,8 @@ impl<'a> Der<'a> {
         self.element(SEQUENCE).map(Self)
     }
 
-    /// Takes an INTEGER that is not negative: its bytes from the most significant, without leading zeros.
+    /// Takes an INTEGER that is not negative: its bytes from the most significant, without leading
+    /// zeros.
     pub(super) fn unsigned(&mut self) -> Option<&'a [u8]> {
         match self.element(INTEGER)? {
             [0] => Some(&[]),
@@ -57,7 +58,8 @@ pub(super) const fn whole_bytes(content: &[u8]) -> Option<&[u8]> {
     }
 }
 
-/// Writes an element whose content is these parts; `None` from 64 KiB on. What was written may be secret, so it is wiped.
+/// Writes an element whose content is these parts; `None` from 64 KiB on. What was written may be
+/// secret, so it is wiped.
 pub(super) fn element(tag: u8, parts: &[&[u8]]) -> Option<Zeroizing<Vec<u8>>> {
     let length: usize = parts.iter().map(|part| part.len()).fold(0, usize::saturating_add);
     let [high, low] = u16::try_from(length).ok()?.to_be_bytes();

@@ -1,15 +1,18 @@
-//! ECDSA signatures in their two forms: JOSE's raw `r ‖ s` (RFC 7518 §3.4) and the ASN.1 DER of X9.62 and Envoy's host.
+//! ECDSA signatures in their two forms: JOSE's raw `r ‖ s` (RFC 7518 §3.4) and the ASN.1 DER of
+//! X9.62 and Envoy's host.
 //!
 //! Both directions are strict, so a signature has one text in each form.
 
 /// Why a signature could not be converted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EcdsaDerError {
-    /// The coordinate size is none of a supported curve, or the raw signature is not two coordinates long.
+    /// The coordinate size is none of a supported curve, or the raw signature is not two
+    /// coordinates long.
     WrongLength,
     /// `r` or `s` is zero, which no valid signature has.
     Zero,
-    /// It is not the DER of two positive integers, each no longer than a coordinate, and nothing else.
+    /// It is not the DER of two positive integers, each no longer than a coordinate, and nothing
+    /// else.
     NotDer,
 }
 
@@ -102,7 +105,8 @@ const SEQUENCE: u8 = 0x30;
 const INTEGER: u8 = 0x02;
 /// The top bit: the sign of an INTEGER, and the mark of a long-form length.
 const SIGN: u8 = 0x80;
-/// Two integers of P-384, each with a zero byte before it and a head of two bytes, behind a head of two bytes.
+/// Two integers of P-384, each with a zero byte before it and a head of two bytes, behind a head of
+/// two bytes.
 const LONGEST_DER: usize = 2 + 2 * (2 + 1 + 48);
 
 #[cfg(test)]

@@ -9,7 +9,8 @@ use crate::base64url;
 use crate::comparison::same_bytes;
 use crate::json::{JsonError, Limits, Member, Members};
 
-/// A well-formed compact JWS whose signature has not been checked: nothing in its payload may be believed yet.
+/// A well-formed compact JWS whose signature has not been checked: nothing in its payload may be
+/// believed yet.
 #[derive(Debug, Clone)]
 pub struct Jws<'a> {
     header: Cow<'a, Read>,
@@ -48,8 +49,8 @@ pub enum JwsError {
     MissingAlg,
     /// `alg` is `none`, an HMAC, or anything else that is not known here (RFC 8725 §3.1).
     UnsupportedAlg,
-    /// The header asks for something that is never done: an extension (`crit`, `b64`, `zip`) or a key that the token
-    /// itself brings or points to (`jwk`, `jku`, `x5u`, `x5c`).
+    /// The header asks for something that is never done: an extension (`crit`, `b64`, `zip`) or a
+    /// key that the token itself brings or points to (`jwk`, `jku`, `x5u`, `x5c`).
     RefusedMember(&'static str),
     /// `kid` or `typ` is not a string, or is too long.
     MalformedMember(&'static str),

@@ -10,9 +10,11 @@ use serde_json::{Map, Value};
 
 use super::{JsonError, Limits, Strict};
 
-/// The members of one JSON object, in the order of the text, with what can be left in the text left there.
+/// The members of one JSON object, in the order of the text, with what can be left in the text left
+/// there.
 ///
-/// For tokens, which are read on every first sight: a map of values takes several times as long to build.
+/// For tokens, which are read on every first sight: a map of values takes several times as long to
+/// build.
 #[derive(Debug, Clone)]
 pub struct Members<'a>(Vec<(Cow<'a, str>, Member<'a>)>);
 

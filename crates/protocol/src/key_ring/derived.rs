@@ -24,7 +24,8 @@ pub(super) struct DerivedKeys {
 /// The keys of one purpose.
 struct PurposeKeys {
     seal: Secret<[u8; 32]>,
-    /// Having taken in its key already, which is half of what a short message costs. It is wiped on drop, as every copy is.
+    /// Having taken in its key already, which is half of what a short message costs. It is wiped on
+    /// drop, as every copy is.
     mac: Hmac<Sha256>,
 }
 
@@ -79,7 +80,8 @@ impl DerivedKeys {
     pub(super) fn mac(&self, purpose: Purpose, parts: &[&[u8]]) -> [u8; 32] {
         let mut mac = self.keys(purpose).mac.clone();
         for part in parts {
-            // Four bytes say the length of anything here, and leave a token's MAC one block to hash.
+            // Four bytes say the length of anything here, and leave a token's MAC one block to
+            // hash.
             mac.update(&u32::try_from(part.len()).unwrap_or(u32::MAX).to_be_bytes());
             mac.update(part);
         }

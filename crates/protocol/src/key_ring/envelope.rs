@@ -1,11 +1,13 @@
-//! A sealed value: version byte, key id (4 bytes), nonce (24 bytes), ciphertext and tag, in one buffer from beginning to end.
+//! A sealed value: version byte, key id (4 bytes), nonce (24 bytes), ciphertext and tag, in one
+//! buffer from beginning to end.
 
 use std::fmt;
 use std::io;
 
 use crate::secret::wipe;
 
-/// A value on its way into an envelope: it is written where it will be sealed, and wiped wherever else it was.
+/// A value on its way into an envelope: it is written where it will be sealed, and wiped wherever
+/// else it was.
 ///
 /// INVARIANT: it begins with room for the head.
 pub struct Draft(Vec<u8>);

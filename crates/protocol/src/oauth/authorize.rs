@@ -1,5 +1,5 @@
-//! The authorization request (OAuth 2.1 §4.1.1), in two stages: until client and redirect URI are proven, an error must
-//! not travel to the redirect URI (RFC 9700 §4.11).
+//! The authorization request (OAuth 2.1 §4.1.1), in two stages: until client and redirect URI are
+//! proven, an error must not travel to the redirect URI (RFC 9700 §4.11).
 
 use super::error::{ErrorCode, OAuthError};
 use super::params::Params;
@@ -145,7 +145,8 @@ impl AuthorizationRequest {
     }
 }
 
-/// The state that an error answer returns: the client's own, unless it is repeated or may not be returned at all.
+/// The state that an error answer returns: the client's own, unless it is repeated or may not be
+/// returned at all.
 #[must_use]
 pub fn state_for_errors(params: &Params) -> Option<&str> {
     params.one("state").ok().flatten().filter(|state| is_state(state))

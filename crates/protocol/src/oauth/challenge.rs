@@ -47,7 +47,8 @@ impl fmt::Display for Challenge<'_> {
     }
 }
 
-/// A quoted-string (RFC 9110 §5.6.4) of printable ASCII: anything else is left out, so no value can end the header line.
+/// A quoted-string (RFC 9110 §5.6.4) of printable ASCII: anything else is left out, so no value can
+/// end the header line.
 struct Quoted<'a>(&'a str);
 
 impl fmt::Display for Quoted<'_> {

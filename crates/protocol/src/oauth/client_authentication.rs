@@ -7,8 +7,8 @@ use zeroize::Zeroizing;
 use super::params;
 use crate::secret::Secret;
 
-/// The `Authorization` value of a client with a password: both parts are form-urlencoded before they are joined, so that a
-/// colon or a character outside ASCII survives.
+/// The `Authorization` value of a client with a password: both parts are form-urlencoded before
+/// they are joined, so that a colon or a character outside ASCII survives.
 #[must_use]
 pub fn basic(client_id: &str, client_secret: &Secret<String>) -> Secret<String> {
     let (id, secret) = (params::escape(client_id), Zeroizing::new(params::escape(client_secret.expose())));

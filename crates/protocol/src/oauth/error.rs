@@ -1,5 +1,5 @@
-//! OAuth errors as answers: code, description, status (RFC 6749 §5.2 and §4.1.2.1, RFC 6750 §3.1, RFC 7591 §3.2.2,
-//! RFC 8707 §2).
+//! OAuth errors as answers: code, description, status (RFC 6749 §5.2 and §4.1.2.1, RFC 6750 §3.1,
+//! RFC 7591 §3.2.2, RFC 8707 §2).
 
 use serde_json::{Map, Value};
 use std::borrow::Cow;
@@ -111,8 +111,9 @@ pub struct OAuthError {
 }
 
 impl OAuthError {
-    /// Takes a code and a description for people. Characters that a description may not have become `?`, so that no
-    /// quote, backslash or line end of a caller's input reaches a header, a log or a page.
+    /// Takes a code and a description for people. Characters that a description may not have become
+    /// `?`, so that no quote, backslash or line end of a caller's input reaches a header, a log or
+    /// a page.
     #[must_use]
     pub fn new(code: ErrorCode, description: impl Into<Cow<'static, str>>) -> Self {
         let description = description.into();

@@ -1,6 +1,8 @@
-//! What the gateway publishes about itself (RFC 8414, OpenID Connect Discovery) and its resources (RFC 9728).
+//! What the gateway publishes about itself (RFC 8414, OpenID Connect Discovery) and its resources
+//! (RFC 9728).
 //!
-//! Lists come from the code that enforces them, so a document cannot promise what a handler refuses.
+//! Lists come from the code that enforces them, so a document cannot promise what a handler
+//! refuses.
 
 use super::authorize::{RESPONSE_MODES, RESPONSE_TYPES};
 use super::pkce;
@@ -12,7 +14,8 @@ use serde::Serialize;
 /// The facts of an authorization server that differ between installations.
 #[derive(Debug, Clone, Copy)]
 pub struct AuthorizationServer<'a> {
-    /// The issuer, byte for byte as in tokens and in the `iss` of answers, without a trailing slash.
+    /// The issuer, byte for byte as in tokens and in the `iss` of answers, without a trailing
+    /// slash.
     pub issuer: &'a str,
     /// The absolute URL of the authorization endpoint.
     pub authorization_endpoint: &'a str,
@@ -31,8 +34,9 @@ pub struct AuthorizationServer<'a> {
 /// The only client authentication: none, all clients are public.
 pub const CLIENT_AUTH_METHOD: &str = "none";
 
-/// The metadata document. One document serves as RFC 8414 metadata and under the OpenID name: clients look for it
-/// under both and compare, and RFC 8414 §2 allows the members that only OpenID Connect knows.
+/// The metadata document. One document serves as RFC 8414 metadata and under the OpenID name:
+/// clients look for it under both and compare, and RFC 8414 §2 allows the members that only OpenID
+/// Connect knows.
 #[must_use]
 pub fn authorization_server(server: &AuthorizationServer<'_>) -> Vec<u8> {
     let document = ServerDocument {
@@ -57,8 +61,8 @@ pub fn authorization_server(server: &AuthorizationServer<'_>) -> Vec<u8> {
 
 /// The metadata of one protected resource, and its name for people if it has one.
 ///
-/// `offline_access` is left out: it is the client's business with the authorization server, not a right at the
-/// resource.
+/// `offline_access` is left out: it is the client's business with the authorization server, not a
+/// right at the resource.
 #[must_use]
 pub fn protected_resource(resource: &ResourceUri, issuer: &str, scopes: &ScopeSet, name: Option<&str>) -> Vec<u8> {
     let document = ResourceDocument {

@@ -1,10 +1,12 @@
-//! Parameters of queries and form bodies, `application/x-www-form-urlencoded` (RFC 6749 §3.1, §3.2 and appendix B).
+//! Parameters of queries and form bodies, `application/x-www-form-urlencoded` (RFC 6749 §3.1, §3.2
+//! and appendix B).
 
 use crate::path::percent_decode;
 use std::fmt;
 use zeroize::Zeroizing;
 
-/// Decoded parameters. Values may be codes, tokens and verifiers: Debug shows names only, and values are wiped on drop.
+/// Decoded parameters. Values may be codes, tokens and verifiers: Debug shows names only, and
+/// values are wiped on drop.
 pub struct Params {
     pairs: Vec<(String, Zeroizing<String>)>,
     repeated: Vec<String>,
@@ -20,8 +22,8 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// What an OAuth endpoint reads: 16 KiB and 64 parameters. The sender needs no credentials, so this is also what
-    /// a stranger can make a gateway hold of a body.
+    /// What an OAuth endpoint reads: 16 KiB and 64 parameters. The sender needs no credentials, so
+    /// this is also what a stranger can make a gateway hold of a body.
     pub const OAUTH: Self = Self { bytes: 16 * 1024, parameters: 64 };
 }
 
@@ -46,8 +48,9 @@ impl Params {
     /// Decodes a query (without its `?`) or a form body.
     ///
     /// # Errors
-    /// A [`ParamsError`] when the text is over a limit or not strictly encoded. A repeated name is no error here: only
-    /// some of them forbid a redirect, so the caller asks with [`Params::repeated`].
+    /// A [`ParamsError`] when the text is over a limit or not strictly encoded. A repeated name is
+    /// no error here: only some of them forbid a redirect, so the caller asks with
+    /// [`Params::repeated`].
     pub fn parse(encoded: &[u8], limits: Limits) -> Result<Self, ParamsError> {
         if encoded.len() > limits.bytes {
             return Err(ParamsError::TooLong);
@@ -71,7 +74,8 @@ impl Params {
         Ok(Self { pairs, repeated })
     }
 
-    /// The value of a parameter; `None` when it is absent or empty, which RFC 6749 §3.1 makes the same.
+    /// The value of a parameter; `None` when it is absent or empty, which RFC 6749 §3.1 makes the
+    /// same.
     ///
     /// # Errors
     /// [`Repeated`] when the name came more than once, also with an empty value.
@@ -103,7 +107,8 @@ impl Params {
     }
 }
 
-/// Encodes pairs for a query or a form body. A space becomes `%20`, which every decoder reads alike.
+/// Encodes pairs for a query or a form body. A space becomes `%20`, which every decoder reads
+/// alike.
 #[must_use]
 pub fn encode(pairs: &[(&str, &str)]) -> String {
     let bytes = pairs.iter().map(|(name, value)| name.len().saturating_add(value.len()).saturating_add(2));
@@ -130,8 +135,9 @@ pub fn escape(text: &str) -> String {
 
 /// Adds parameters to a URI's query and keeps what is there, byte for byte (RFC 6749 §3.1.2).
 ///
-/// Response parameters that the URI already has (`code`, `state`, `iss`, `error` and its companions) and those given
-/// here are removed first, so that the client finds ours and only ours (RFC 9207 §2.4). A fragment is dropped.
+/// Response parameters that the URI already has (`code`, `state`, `iss`, `error` and its
+/// companions) and those given here are removed first, so that the client finds ours and only ours
+/// (RFC 9207 §2.4). A fragment is dropped.
 #[must_use]
 pub fn append_query(uri: &str, pairs: &[(&str, &str)]) -> String {
     let uri = uri.split('#').next().unwrap_or_default();
@@ -186,7 +192,8 @@ fn encode_into(encoded: &mut String, text: &str) {
     let is_unreserved = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~');
     let digit = |nibble: u8| char::from(if nibble < 10 { b'0' } else { b'A' - 10 }.wrapping_add(nibble));
     let mut rest = text;
-    // What needs no escape is copied in one piece. Only ASCII does not, so a piece ends between two characters.
+    // What needs no escape is copied in one piece. Only ASCII does not, so a piece ends between two
+    // characters.
     while let Some(escaped) = rest.bytes().position(|byte| !is_unreserved(byte)) {
         let (plain, from_escaped) = rest.split_at_checked(escaped).unwrap_or((rest, ""));
         encoded.push_str(plain);

@@ -5,7 +5,8 @@ use crate::{base64url, digest};
 use std::fmt;
 use subtle::ConstantTimeEq;
 
-/// The S256 challenge of a verifier. Not a secret; its Display is the 43 characters that [`CodeChallenge::parse`] reads.
+/// The S256 challenge of a verifier. Not a secret; its Display is the 43 characters that
+/// [`CodeChallenge::parse`] reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CodeChallenge([u8; 32]);
 
@@ -33,8 +34,8 @@ impl CodeChallenge {
     /// Reads `code_challenge` and `code_challenge_method` of an authorization request.
     ///
     /// # Errors
-    /// A [`PkceError`] naming which of the two is wrong. An absent method is refused, since RFC 7636 §4.3 reads it as
-    /// `plain`.
+    /// A [`PkceError`] naming which of the two is wrong. An absent method is refused, since RFC
+    /// 7636 §4.3 reads it as `plain`.
     pub fn from_parameters(challenge: Option<&str>, method: Option<&str>) -> Result<Self, PkceError> {
         let challenge = challenge.ok_or(PkceError::MissingChallenge)?;
         match method {

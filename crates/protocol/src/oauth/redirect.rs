@@ -1,4 +1,5 @@
-//! Redirect URIs: what may be registered and what matches (OAuth 2.1 §2.3, RFC 8252 §7 and §8, RFC 9700 §4.1.3).
+//! Redirect URIs: what may be registered and what matches (OAuth 2.1 §2.3, RFC 8252 §7 and §8, RFC
+//! 9700 §4.1.3).
 
 use super::uri::{UriError, UriParts};
 use std::fmt;
@@ -10,8 +11,8 @@ pub struct RedirectUri {
     parts: UriParts,
 }
 
-/// The redirect URI of a request, matched with a registered one. Only [`match_registered`] makes one, so holding it
-/// proves that a browser may be sent there.
+/// The redirect URI of a request, matched with a registered one. Only [`match_registered`] makes
+/// one, so holding it proves that a browser may be sent there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CheckedRedirectUri(RedirectUri);
 
@@ -20,8 +21,8 @@ pub struct CheckedRedirectUri(RedirectUri);
 pub enum RedirectError {
     /// Longer than 2048 bytes.
     TooLong,
-    /// A character that RFC 3986 does not know (also a backslash, a space, a control or non-ASCII character), or a
-    /// malformed percent escape.
+    /// A character that RFC 3986 does not know (also a backslash, a space, a control or non-ASCII
+    /// character), or a malformed percent escape.
     BadCharacter,
     /// A fragment, even an empty one (RFC 6749 §3.1.2).
     Fragment,
@@ -42,8 +43,8 @@ pub enum RedirectError {
 }
 
 impl RedirectUri {
-    /// Takes a URI for registration: `https` to any host, `http` to `localhost`, `127.0.0.1` or `[::1]` only, and
-    /// private-use schemes of native apps (RFC 8252 §7.1).
+    /// Takes a URI for registration: `https` to any host, `http` to `localhost`, `127.0.0.1` or
+    /// `[::1]` only, and private-use schemes of native apps (RFC 8252 §7.1).
     ///
     /// # Errors
     /// A [`RedirectError`].
@@ -53,11 +54,13 @@ impl RedirectUri {
             "https" => {}
             "http" if parts.is_loopback() => {}
             "http" => return Err(RedirectError::PlainHttp),
-            // Whatever begins with `http` or `ws` reads as the real thing to a user or a prefix check.
+            // Whatever begins with `http` or `ws` reads as the real thing to a user or a prefix
+            // check.
             scheme if scheme.starts_with("http") || FORBIDDEN_SCHEMES.contains(&scheme) => {
                 return Err(RedirectError::ForbiddenScheme);
             }
-            // `scheme:text` without a slash is data to whoever handles it, not a place (`urn:…:oob` is one).
+            // `scheme:text` without a slash is data to whoever handles it, not a place (`urn:…:oob`
+            // is one).
             _ if parts.host.is_none() && !parts.path.starts_with('/') => return Err(RedirectError::NotAbsolute),
             _ => {}
         }
@@ -70,9 +73,9 @@ impl RedirectUri {
         &self.text
     }
 
-    /// Whether another URI differs at most in the port, and both lead to one loopback host over `http`. No system can
-    /// promise a native app a port in advance; all else is compared as written, also the case of scheme and host (RFC 8252
-    /// §7.3, RFC 9700 §2.1).
+    /// Whether another URI differs at most in the port, and both lead to one loopback host over
+    /// `http`. No system can promise a native app a port in advance; all else is compared as
+    /// written, also the case of scheme and host (RFC 8252 §7.3, RFC 9700 §2.1).
     fn is_loopback_of(&self, other: &Self) -> bool {
         let (ours, theirs) = (&self.parts, &other.parts);
         ours.scheme == "http"
@@ -89,8 +92,8 @@ impl RedirectUri {
     }
 }
 
-/// Finds the registered URI that a request names: the very same text, or for loopback the same but for the port. The
-/// value of the request is what is kept.
+/// Finds the registered URI that a request names: the very same text, or for loopback the same but
+/// for the port. The value of the request is what is kept.
 #[must_use]
 pub fn match_registered(registered: &[RedirectUri], requested: &str) -> Option<CheckedRedirectUri> {
     if let Some(same) = registered.iter().find(|uri| uri.text == requested) {
@@ -169,7 +172,8 @@ impl fmt::Display for RedirectError {
 
 impl std::error::Error for RedirectError {}
 
-/// Schemes that run code, show given content, open files, start other programs, or are no place to come back to.
+/// Schemes that run code, show given content, open files, start other programs, or are no place to
+/// come back to.
 const FORBIDDEN_SCHEMES: [&str; 24] = [
     "about",
     "blob",

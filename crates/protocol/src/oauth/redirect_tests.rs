@@ -245,7 +245,8 @@ proptest! {
     }
 }
 
-/// Texts close to the registered ones: well-formed URIs that differ in some part, and pieces of URIs in any order.
+/// Texts close to the registered ones: well-formed URIs that differ in some part, and pieces of
+/// URIs in any order.
 fn requested_uri() -> impl Strategy<Value = String> {
     let one_of = |parts: &'static [&'static str]| prop::sample::select(parts);
     let near = (

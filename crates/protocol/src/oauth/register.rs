@@ -12,8 +12,9 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use std::fmt;
 
-/// What a client registers, after our rules replaced what it may not have (RFC 7591 §3.2.1). Fields that we have no
-/// use for, such as `logo_uri` and `jwks_uri`, are neither fetched, kept nor returned.
+/// What a client registers, after our rules replaced what it may not have (RFC 7591 §3.2.1). Fields
+/// that we have no use for, such as `logo_uri` and `jwks_uri`, are neither fetched, kept nor
+/// returned.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Registration {
     redirect_uris: Vec<RedirectUri>,
@@ -61,8 +62,8 @@ pub enum RegistrationError {
 }
 
 impl Registration {
-    /// Reads a registration: its `content-type`, its body of at most 64 KiB, and the scopes that are offered, which
-    /// are also what a client gets that names none.
+    /// Reads a registration: its `content-type`, its body of at most 64 KiB, and the scopes that
+    /// are offered, which are also what a client gets that names none.
     ///
     /// # Errors
     /// A [`RegistrationError`].
@@ -93,7 +94,8 @@ impl Registration {
         &self.redirect_uris
     }
 
-    /// The name that the client gave itself: up to 256 characters, none of them invisible. Nothing proves it.
+    /// The name that the client gave itself: up to 256 characters, none of them invisible. Nothing
+    /// proves it.
     #[must_use]
     pub fn client_name(&self) -> Option<&str> {
         self.client_name.as_deref()
@@ -123,8 +125,8 @@ impl Registration {
         &self.scope
     }
 
-    /// The answer to the client (RFC 7591 §3.2.1): the values in effect, and no field that is not set, since clients
-    /// refuse `null`. `issued_at` is in Unix seconds. There never is a secret.
+    /// The answer to the client (RFC 7591 §3.2.1): the values in effect, and no field that is not
+    /// set, since clients refuse `null`. `issued_at` is in Unix seconds. There never is a secret.
     #[must_use]
     pub fn response_json(&self, client_id: &str, issued_at: u64) -> Vec<u8> {
         let mut grant_types = vec![AUTHORIZATION_CODE];
@@ -143,7 +145,8 @@ impl Registration {
             software_id: self.software_id(),
             application_type: self.application_type.map(ApplicationType::as_str),
         };
-        // Writing text and numbers to memory cannot fail; an empty body would be refused by every client.
+        // Writing text and numbers to memory cannot fail; an empty body would be refused by every
+        // client.
         serde_json::to_vec(&body).unwrap_or_default()
     }
 }
@@ -206,8 +209,9 @@ impl fmt::Display for RegistrationError {
 
 impl std::error::Error for RegistrationError {}
 
-/// Clients ask for a secret although they cannot keep one; RFC 7591 §3.2.1 lets us answer with what they get, `none`.
-/// A method with keys or certificates is refused instead: such a client would not accept being public.
+/// Clients ask for a secret although they cannot keep one; RFC 7591 §3.2.1 lets us answer with what
+/// they get, `none`. A method with keys or certificates is refused instead: such a client would not
+/// accept being public.
 fn check_auth_method(metadata: &Map<String, Value>) -> Result<(), RegistrationError> {
     match text(metadata, "token_endpoint_auth_method")?.unwrap_or_default() {
         "" | CLIENT_AUTH_METHOD | "client_secret_basic" | "client_secret_post" => Ok(()),
@@ -259,7 +263,8 @@ fn application_type(metadata: &Map<String, Value>) -> Result<Option<ApplicationT
     })
 }
 
-/// Grants that we do not offer are dropped, since clients list whatever they know. None named means both of ours.
+/// Grants that we do not offer are dropped, since clients list whatever they know. None named means
+/// both of ours.
 fn wants_refresh(metadata: &Map<String, Value>) -> Result<bool, RegistrationError> {
     match texts(metadata, "grant_types")? {
         Some(grants) if !grants.contains(&AUTHORIZATION_CODE) => Err(RegistrationError::GrantTypes),
@@ -303,8 +308,8 @@ fn texts<'a>(metadata: &'a Map<String, Value>, field: &'static str) -> Result<Op
     }
 }
 
-/// Characters that change how a name is shown without being seen: controls, bidirectional marks and overrides, zero
-/// width, fillers, variation selectors, tags.
+/// Characters that change how a name is shown without being seen: controls, bidirectional marks and
+/// overrides, zero width, fillers, variation selectors, tags.
 fn is_invisible(c: char) -> bool {
     c.is_control()
         || matches!(c,

@@ -5,8 +5,9 @@ use std::fmt;
 
 /// An absolute `http` or `https` URI that names a protected resource.
 ///
-/// Canonical form: scheme and host in lower case, no default port, no trailing slash. MCP asks servers to take upper
-/// case in scheme and host, and clients differ in the slash; everything else is compared as written.
+/// Canonical form: scheme and host in lower case, no default port, no trailing slash. MCP asks
+/// servers to take upper case in scheme and host, and clients differ in the slash; everything else
+/// is compared as written.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ResourceUri(String);
 
@@ -23,7 +24,8 @@ pub enum ResourceError {
     UserInfo,
     /// An invalid host or port.
     BadHost,
-    /// A character that a URI cannot have, or a path with an empty segment, a dot segment or a backslash.
+    /// A character that a URI cannot have, or a path with an empty segment, a dot segment or a
+    /// backslash.
     BadPath,
 }
 

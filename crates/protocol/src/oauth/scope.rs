@@ -8,10 +8,11 @@ use std::fmt;
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ScopeSet(Vec<String>);
 
-/// The scopes of a session. Only [`ScopeSet::grant`] and [`GrantedScope::narrow`] make one, so holding it proves that
-/// every name was allowed.
+/// The scopes of a session. Only [`ScopeSet::grant`] and [`GrantedScope::narrow`] make one, so
+/// holding it proves that every name was allowed.
 ///
-/// Its serde form, a string with spaces, is for sealed records only: a value read from anywhere else proves nothing.
+/// Its serde form, a string with spaces, is for sealed records only: a value read from anywhere
+/// else proves nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GrantedScope(ScopeSet);
 
@@ -35,7 +36,8 @@ pub struct UnknownScope(pub String);
 pub struct ScopeWidening(pub String);
 
 impl ScopeSet {
-    /// Reads names separated by single spaces; a name given twice counts once. The empty text is the empty set.
+    /// Reads names separated by single spaces; a name given twice counts once. The empty text is
+    /// the empty set.
     ///
     /// # Errors
     /// A [`ScopeError`].
@@ -99,8 +101,8 @@ impl ScopeSet {
         self.first_outside(other).is_none()
     }
 
-    /// Decides a request for scopes: each one asked for must be allowed. Without a request the default is granted, cut
-    /// down to what is allowed (RFC 6749 §3.3).
+    /// Decides a request for scopes: each one asked for must be allowed. Without a request the
+    /// default is granted, cut down to what is allowed (RFC 6749 §3.3).
     ///
     /// # Errors
     /// [`UnknownScope`] with the first name that is not allowed.
@@ -129,7 +131,8 @@ impl fmt::Display for ScopeSet {
 }
 
 impl GrantedScope {
-    /// The scope of a refreshed token: what is asked for if all of it was granted, else everything (RFC 6749 §6).
+    /// The scope of a refreshed token: what is asked for if all of it was granted, else everything
+    /// (RFC 6749 §6).
     ///
     /// # Errors
     /// [`ScopeWidening`] with the first name that was not granted.

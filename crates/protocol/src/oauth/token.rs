@@ -91,7 +91,8 @@ pub const REFRESH_TOKEN: &str = "refresh_token";
 pub const GRANT_TYPES: [&str; 2] = [AUTHORIZATION_CODE, REFRESH_TOKEN];
 
 impl TokenRequest {
-    /// Reads a token request: its `content-type`, its body of at most 16 KiB, and the query of its URL.
+    /// Reads a token request: its `content-type`, its body of at most 16 KiB, and the query of its
+    /// URL.
     ///
     /// # Errors
     /// A [`TokenRequestError`].
@@ -174,7 +175,8 @@ impl TokenResponse {
         };
         // Room for both tokens at once: a buffer that grows leaves them behind where it was.
         let mut text = Vec::with_capacity(body.access_token.len().saturating_add(USUAL_REST));
-        // Writing text and numbers to memory cannot fail; an empty body would be refused by every client.
+        // Writing text and numbers to memory cannot fail; an empty body would be refused by every
+        // client.
         if serde_json::to_writer(&mut text, &body).is_err() {
             text.clear();
         }

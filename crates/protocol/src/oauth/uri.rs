@@ -1,8 +1,9 @@
 //! URIs of redirects and resources, taken apart strictly (RFC 3986 §3).
 //!
-//! A host is accepted only in the one spelling that browsers leave as it is (WHATWG URL §3.5), so there is none that we
-//! check as one host and a browser visits as another. An international name is in its ASCII form already; what stands
-//! behind `xn--` is not decoded, since a browser that finds fault with it visits nothing.
+//! A host is accepted only in the one spelling that browsers leave as it is (WHATWG URL §3.5), so
+//! there is none that we check as one host and a browser visits as another. An international name
+//! is in its ASCII form already; what stands behind `xn--` is not decoded, since a browser that
+//! finds fault with it visits nothing.
 
 use std::fmt::Display;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -117,7 +118,8 @@ fn split_port(authority: &str) -> Result<(Option<String>, Option<u16>), UriError
 /// Whether a host in lower case is one that browsers leave as it is.
 fn is_host(host: &str) -> bool {
     if let Some(address) = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
-        // Browsers write an IPv4 address within an IPv6 one in hexadecimal, Rust with dots: neither spelling is taken.
+        // Browsers write an IPv4 address within an IPv6 one in hexadecimal, Rust with dots: neither
+        // spelling is taken.
         return !address.contains('.') && is_canonical::<Ipv6Addr>(address);
     }
     // A name that ends in a number is read as an IPv4 address, in many spellings.
@@ -138,7 +140,8 @@ fn is_canonical<A: FromStr + Display>(address: &str) -> bool {
     address.parse::<A>().is_ok_and(|parsed| parsed.to_string() == address)
 }
 
-/// Whether browsers read this as the authority of a scheme that is not theirs: nothing, or a name and at most a port.
+/// Whether browsers read this as the authority of a scheme that is not theirs: nothing, or a name
+/// and at most a port.
 fn is_private_authority(authority: &str) -> bool {
     let (name, port) = authority.split_once(':').map_or((authority, None), |(name, port)| (name, Some(port)));
     let port_is_good = port.is_none_or(|port| !name.is_empty() && parse_port(port).is_ok());
@@ -159,7 +162,8 @@ fn is_scheme(scheme: &str) -> bool {
         && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'))
 }
 
-/// The characters of RFC 3986 §2, except `#`. Leaves out quotes, brackets of markup, backslash, spaces and controls.
+/// The characters of RFC 3986 §2, except `#`. Leaves out quotes, brackets of markup, backslash,
+/// spaces and controls.
 fn is_uri_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~:/?[]@!$&'()*+,;=%".contains(&byte)
 }

@@ -1,11 +1,12 @@
-//! What back ends make of a path, written as they do it: step by step on the whole text, without any of the code that
-//! is tested.
+//! What back ends make of a path, written as they do it: step by step on the whole text, without
+//! any of the code that is tested.
 
 use std::collections::BTreeSet;
 
 type Step = fn(&[u8]) -> Vec<u8>;
 
-/// What any back end would look its routes up with: every way through the stages, each back end having one step of each.
+/// What any back end would look its routes up with: every way through the stages, each back end
+/// having one step of each.
 pub(super) fn readings(path: &[u8]) -> BTreeSet<Vec<u8>> {
     let stages: [&[Step]; 11] = [
         &[keep, drop_parameters, resolve, drop_parameters_and_resolve],

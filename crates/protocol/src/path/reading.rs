@@ -1,16 +1,19 @@
 //! How back ends may read a path that is not plain, all at once.
 //!
-//! Known readings, each of which some back end has: escapes decoded once or twice; empty segments merged and dot segments
-//! resolved, before or after decoding (nginx); parameters (`;…`) taken out, before or after decoding (servlet
-//! containers); an encoded `?` or `#` that ends the path; `\` and the characters that stand for `/`, `\` or `.` in
-//! Unicode read as these; letters in any case (Windows, many routers); dots and spaces dropped at a segment's end
-//! (Windows); full-width letters read as ASCII ones.
+//! Known readings, each of which some back end has: escapes decoded once or twice; empty segments
+//! merged and dot segments resolved, before or after decoding (nginx); parameters (`;…`) taken out,
+//! before or after decoding (servlet containers); an encoded `?` or `#` that ends the path; `\` and
+//! the characters that stand for `/`, `\` or `.` in Unicode read as these; letters in any case
+//! (Windows, many routers); dots and spaces dropped at a segment's end (Windows); full-width
+//! letters read as ASCII ones.
 //!
-//! What decides where a segment begins and ends is refused, wherever it stands. The rest is folded into one text, which is
-//! only asked whether a prefix can be seen in it: it does no harm in `/api/files/C%23;v=1.pdf`.
+//! What decides where a segment begins and ends is refused, wherever it stands. The rest is folded
+//! into one text, which is only asked whether a prefix can be seen in it: it does no harm in
+//! `/api/files/C%23;v=1.pdf`.
 //!
-//! Not covered: what a back end adds to the meaning of a name (`/admin.json` for `/admin`), and other mappings of Unicode
-//! than those in [`fold`]. A rule there has to name what the back end takes.
+//! Not covered: what a back end adds to the meaning of a name (`/admin.json` for `/admin`), and
+//! other mappings of Unicode than those in [`fold`]. A rule there has to name what the back end
+//! takes.
 
 use std::borrow::Cow;
 
@@ -58,7 +61,8 @@ fn decoded_and_folded(path: &[u8]) -> Result<Vec<u8>, PathError> {
     if has_escape(&folded) { Err(PathError::EncodedTwice) } else { Ok(folded) }
 }
 
-/// Whether a decoder makes another byte of some of these: `%2f`, or in Microsoft's dialect the beginning of `%u002f`.
+/// Whether a decoder makes another byte of some of these: `%2f`, or in Microsoft's dialect the
+/// beginning of `%u002f`.
 pub(crate) fn has_escape(decoded: &[u8]) -> bool {
     decoded.windows(3).any(|three| match three {
         [b'%', b'u' | b'U', digit] => digit.is_ascii_hexdigit(),
@@ -67,8 +71,8 @@ pub(crate) fn has_escape(decoded: &[u8]) -> bool {
     })
 }
 
-/// Replaces characters that some back ends read as others: in ASCII where it is what they stand for, by case or by
-/// compatibility (Unicode Standard Annex 15), or by the tables of Windows.
+/// Replaces characters that some back ends read as others: in ASCII where it is what they stand
+/// for, by case or by compatibility (Unicode Standard Annex 15), or by the tables of Windows.
 fn fold(text: &str) -> String {
     let mut folded = String::with_capacity(text.len());
     for character in text.chars() {
@@ -108,8 +112,8 @@ fn check_segment(segment: &[u8]) -> Result<(), PathError> {
     }
 }
 
-/// A segment without its parameters and without what an encoded `?` or `#` cuts off, and then without the dots and spaces
-/// at its end.
+/// A segment without its parameters and without what an encoded `?` or `#` cuts off, and then
+/// without the dots and spaces at its end.
 fn bare(segment: &[u8]) -> &[u8] {
     let mut bare = segment.split(|byte| matches!(byte, b';' | b'?' | b'#')).next().unwrap_or_default();
     while let [rest @ .., b'.' | b' '] = bare {
@@ -138,8 +142,8 @@ pub(crate) fn percent_decode(bytes: &[u8]) -> Option<Vec<u8>> {
     Some(decoded)
 }
 
-/// Refuses what the decoded path of a URI must not hold: a dot segment, also one that an encoded slash ends, a backslash
-/// or a control byte.
+/// Refuses what the decoded path of a URI must not hold: a dot segment, also one that an encoded
+/// slash ends, a backslash or a control byte.
 pub(crate) fn check_decoded(path: &[u8]) -> Result<(), PathError> {
     for byte in path {
         match byte {

@@ -1,6 +1,7 @@
 //! The answers, one type a verb, and the one refusal.
 //!
-//! What may be `null` must be there all the same: an answer that lost a field must not read as "there is no record".
+//! What may be `null` must be there all the same: an answer that lost a field must not read as
+//! "there is no record".
 
 use serde::{Deserialize, Serialize};
 
@@ -181,15 +182,18 @@ pub enum RefusalCause {
     TooLarge,
     /// The bridge has more to do than it takes on; nothing was done.
     Overloaded,
-    /// The store cannot be used; whether a write happened is unknown. A retry with the same idempotency key is safe.
+    /// The store cannot be used; whether a write happened is unknown. A retry with the same
+    /// idempotency key is safe.
     Unavailable,
-    /// The write was done, but no replica confirmed it in time: it may be lost. A retry with the same key is safe.
+    /// The write was done, but no replica confirmed it in time: it may be lost. A retry with the
+    /// same key is safe.
     NotDurable,
     /// The store has no room, or the set no place; nothing was written.
     Full,
     /// What is stored under the name is not what this verb writes; nothing was changed.
     Corrupt,
-    /// A secret that was asked for is not served: it is not there, or cannot be read. None of the others is, either.
+    /// A secret that was asked for is not served: it is not there, or cannot be read. None of the
+    /// others is, either.
     NotServed,
     /// The bridge is not set up for this verb.
     NotConfigured,
@@ -229,8 +233,8 @@ impl RefusalCause {
 }
 
 impl From<RefusalCause> for StoreError {
-    /// What a refusal means to a handler. A request that the bridge cannot read is a fault between the two, and no
-    /// word about a record.
+    /// What a refusal means to a handler. A request that the bridge cannot read is a fault between
+    /// the two, and no word about a record.
     fn from(cause: RefusalCause) -> Self {
         match cause {
             RefusalCause::TooLarge => Self::TooLarge,

@@ -1,5 +1,5 @@
-//! The documents that the bridge fetches for the filter from addresses that strangers name: client-id metadata documents
-//! (draft-ietf-oauth-client-id-metadata-document).
+//! The documents that the bridge fetches for the filter from addresses that strangers name:
+//! client-id metadata documents (draft-ietf-oauth-client-id-metadata-document).
 
 use std::fmt;
 
@@ -15,8 +15,8 @@ use super::{CONTENT_TYPE_BYTES, DOCUMENT_BYTES, URL_BYTES};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct FetchDocument {
-    /// From where, as the stranger wrote it: at most [`URL_BYTES`]. Whether it is an address that may be fetched from
-    /// is the bridge's to say.
+    /// From where, as the stranger wrote it: at most [`URL_BYTES`]. Whether it is an address that
+    /// may be fetched from is the bridge's to say.
     #[serde(deserialize_with = "url")]
     pub url: String,
 }
@@ -35,18 +35,21 @@ pub enum FetchDocumentAnswer {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Document {
-    /// The media type as sent, in lower case and without its parameters: at most [`CONTENT_TYPE_BYTES`].
+    /// The media type as sent, in lower case and without its parameters: at most
+    /// [`CONTENT_TYPE_BYTES`].
     #[serde(deserialize_with = "content_type")]
     pub content_type: String,
     /// The body.
     pub body: DocumentBody,
-    /// How long it may be kept, in seconds, by `cache-control` (RFC 9111 section 5.2.2): 0 for `no-store`, `no-cache`
-    /// and `private`; `null` when nothing is said. It is what the server says, in no bounds.
+    /// How long it may be kept, in seconds, by `cache-control` (RFC 9111 section 5.2.2): 0 for
+    /// `no-store`, `no-cache` and `private`; `null` when nothing is said. It is what the server
+    /// says, in no bounds.
     #[serde(deserialize_with = "Option::deserialize")]
     pub max_age_seconds: Option<u64>,
 }
 
-/// The bytes of a document, at most [`DOCUMENT_BYTES`]; base64url without padding on the wire (RFC 4648 section 5).
+/// The bytes of a document, at most [`DOCUMENT_BYTES`]; base64url without padding on the wire (RFC
+/// 4648 section 5).
 #[derive(Clone, PartialEq, Eq)]
 pub struct DocumentBody(Vec<u8>);
 
@@ -79,8 +82,8 @@ impl fmt::Debug for DocumentBody {
 pub enum FetchFailure {
     /// The address is no https URL.
     NotHttps,
-    /// The address has no form that may be fetched from: user information, a fragment, an IP address for a host, or
-    /// something that is no URL.
+    /// The address has no form that may be fetched from: user information, a fragment, an IP
+    /// address for a host, or something that is no URL.
     BadUrl,
     /// The operator allows no such port.
     PortRefused,
@@ -109,7 +112,8 @@ pub enum FetchFailure {
 }
 
 impl FetchFailure {
-    /// Whether a later try may do better. Where it is `false`, whoever named the address has to change something.
+    /// Whether a later try may do better. Where it is `false`, whoever named the address has to
+    /// change something.
     #[must_use]
     pub fn is_passing(self) -> bool {
         match self {

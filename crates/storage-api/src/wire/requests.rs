@@ -1,4 +1,5 @@
-//! The requests, one type a verb (two verbs on a set share one, and so do the two unconditional writes).
+//! The requests, one type a verb (two verbs on a set share one, and so do the two unconditional
+//! writes).
 
 use serde::de::Unexpected;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -11,7 +12,8 @@ use crate::{Bucket, Key, Kind, Owner, Ttl, Version};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Mutation {
-    /// The same for every try of one change: a retry gets the first try's answer and changes nothing more.
+    /// The same for every try of one change: a retry gets the first try's answer and changes
+    /// nothing more.
     pub idempotency: IdempotencyKey,
     /// Whether the answer must wait until a replica has the change too.
     pub durable: bool,
@@ -112,7 +114,8 @@ pub struct MemberWrite {
     pub key: Key,
     /// What to add or remove.
     pub member: Member,
-    /// How long the set lives at least, from now; a set never loses life by a new member. Removing leaves it alone.
+    /// How long the set lives at least, from now; a set never loses life by a new member. Removing
+    /// leaves it alone.
     pub ttl: Ttl,
     /// How it is done.
     pub mutation: Mutation,
@@ -210,7 +213,8 @@ struct BucketShape {
     period_seconds: u32,
 }
 
-/// Locks and buckets have verbs of their own: read or written as a record, either would lose its meaning.
+/// Locks and buckets have verbs of their own: read or written as a record, either would lose its
+/// meaning.
 fn record<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Key, D::Error> {
     refuse_unless(Key::deserialize(deserializer)?, is_record, "the name of a record")
 }

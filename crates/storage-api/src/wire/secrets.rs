@@ -1,4 +1,5 @@
-//! The secrets that the bridge serves from files: the request, the answer, and how both are written.
+//! The secrets that the bridge serves from files: the request, the answer, and how both are
+//! written.
 
 use std::fmt;
 
@@ -12,17 +13,20 @@ use super::requests::{refuse_unless, wait};
 use super::text::{Malformed, Text, hex, of_hex};
 use super::{SECRET_BYTES, SECRET_NAME_BYTES, SECRETS};
 
-/// `secrets`. Answered at once unless the revision is the known one; then once a content changes, or the time runs out.
+/// `secrets`. Answered at once unless the revision is the known one; then once a content changes,
+/// or the time runs out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Secrets {
     /// Which secrets: 1 to [`SECRETS`].
     #[serde(deserialize_with = "names")]
     pub names: Vec<SecretName>,
-    /// The revision that the asker has, of the same names in the same order; `null` when it has none.
+    /// The revision that the asker has, of the same names in the same order; `null` when it has
+    /// none.
     #[serde(deserialize_with = "Option::deserialize")]
     pub known: Option<Revision>,
-    /// How long to wait at most for a change: up to [`WAIT_MILLISECONDS`](super::WAIT_MILLISECONDS).
+    /// How long to wait at most for a change: up to
+    /// [`WAIT_MILLISECONDS`](super::WAIT_MILLISECONDS).
     #[serde(deserialize_with = "wait")]
     pub timeout_milliseconds: u32,
 }
@@ -33,7 +37,8 @@ pub struct Secrets {
 pub struct SecretsAnswer {
     /// What to name as known the next time.
     pub revision: Revision,
-    /// The secrets in the order asked, all of one moment; `null` when they are the known ones still.
+    /// The secrets in the order asked, all of one moment; `null` when they are the known ones
+    /// still.
     #[serde(deserialize_with = "Option::deserialize")]
     pub secrets: Option<Vec<Secret>>,
 }
@@ -48,8 +53,8 @@ pub struct Secret {
     pub value: SecretValue,
 }
 
-/// The name of a secret: a file's name of 1 to [`SECRET_NAME_BYTES`] letters of `a-zA-Z0-9._-`, the first no dot. So no
-/// name leads out of a folder, and none to what a mount keeps there for itself.
+/// The name of a secret: a file's name of 1 to [`SECRET_NAME_BYTES`] letters of `a-zA-Z0-9._-`, the
+/// first no dot. So no name leads out of a folder, and none to what a mount keeps there for itself.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SecretName(String);
 
@@ -77,8 +82,8 @@ impl fmt::Display for SecretName {
     }
 }
 
-/// The content of a secret, at most [`SECRET_BYTES`]; base64url without padding on the wire (RFC 4648 section 5). Wiped
-/// when it is dropped, and never shown.
+/// The content of a secret, at most [`SECRET_BYTES`]; base64url without padding on the wire (RFC
+/// 4648 section 5). Wiped when it is dropped, and never shown.
 #[derive(Clone)]
 pub struct SecretValue(Zeroizing<Vec<u8>>);
 
@@ -122,8 +127,9 @@ impl<'de> Deserialize<'de> for SecretValue {
     }
 }
 
-/// Which contents the secrets asked for have: equal for the same names and contents wherever and whenever it is asked,
-/// and so after a restart and at another bridge. A digest; 64 hex digits on the wire.
+/// Which contents the secrets asked for have: equal for the same names and contents wherever and
+/// whenever it is asked, and so after a restart and at another bridge. A digest; 64 hex digits on
+/// the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Revision(pub [u8; 32]);
 

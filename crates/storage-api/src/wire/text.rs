@@ -1,4 +1,5 @@
-//! The words of the wire that are written as text: names, versions, values, and the keys that make retries safe.
+//! The words of the wire that are written as text: names, versions, values, and the keys that make
+//! retries safe.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -13,10 +14,11 @@ use super::secrets::{Revision, SecretName};
 use super::{TTL_SECONDS, VALUE_BYTES};
 use crate::{Key, Kind, Owner, Ttl, Version};
 
-/// Whose records a request is about: the namespace and the name of one gateway, `namespace/name` on the wire.
+/// Whose records a request is about: the namespace and the name of one gateway, `namespace/name` on
+/// the wire.
 ///
-/// Both are DNS labels (RFC 1123 section 2.1, at most 63 letters of `a-z0-9-`), so that nobody can write a brace, a
-/// colon or a pattern into a stored name, and no two spaces share one.
+/// Both are DNS labels (RFC 1123 section 2.1, at most 63 letters of `a-z0-9-`), so that nobody can
+/// write a brace, a colon or a pattern into a stored name, and no two spaces share one.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Space {
     namespace: String,
@@ -48,7 +50,8 @@ impl Space {
     }
 }
 
-/// The bytes of a record, at most [`VALUE_BYTES`]; base64url without padding on the wire (RFC 4648 section 5).
+/// The bytes of a record, at most [`VALUE_BYTES`]; base64url without padding on the wire (RFC 4648
+/// section 5).
 #[derive(Clone, PartialEq, Eq)]
 pub struct Value(Vec<u8>);
 
@@ -81,7 +84,8 @@ impl fmt::Debug for Value {
     }
 }
 
-/// Names one mutation, so that sending it again does it once: 16 random bytes, 32 hex digits on the wire.
+/// Names one mutation, so that sending it again does it once: 16 random bytes, 32 hex digits on the
+/// wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct IdempotencyKey(pub [u8; 16]);
 
@@ -92,7 +96,8 @@ pub struct Member(pub [u8; 32]);
 /// Bytes in lower-case hex digits, as ids and keys are spelled on the wire and in stored names.
 #[must_use]
 pub fn hex(bytes: &[u8]) -> String {
-    // Every stored name is made of these, so neither by the formatter nor by characters, which are looked at one by one.
+    // Every stored name is made of these, so neither by the formatter nor by characters, which are
+    // looked at one by one.
     let digit = |nibble: u8| if nibble < 10 { b'0' } else { b'a' - 10 }.wrapping_add(nibble);
     let mut digits = vec![0; bytes.len().saturating_mul(2)];
     let (pairs, _) = digits.as_chunks_mut::<2>();
@@ -216,7 +221,8 @@ impl Text for Member {
     }
 }
 
-/// Reads the text where it stands: copying the largest value only to decode it would cost as much again.
+/// Reads the text where it stands: copying the largest value only to decode it would cost as much
+/// again.
 struct TextVisitor<T>(PhantomData<T>);
 
 impl<T: Text> Visitor<'_> for TextVisitor<T> {

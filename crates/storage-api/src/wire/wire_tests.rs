@@ -6,7 +6,8 @@ use serde::de::DeserializeOwned;
 use super::*;
 use crate::{Bucket, Key, Kind, Owner, StoreError, Ttl, Version};
 
-/// Both directions: the type writes exactly the fixture's bytes, and the fixture's bytes are read as exactly the type.
+/// Both directions: the type writes exactly the fixture's bytes, and the fixture's bytes are read
+/// as exactly the type.
 fn is_golden<T: Serialize + DeserializeOwned + PartialEq + Debug>(value: &T, fixture: &str) {
     let fixture = fixture.trim_end();
     assert_eq!(serde_json::to_string(value).unwrap(), fixture);

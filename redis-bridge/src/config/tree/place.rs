@@ -1,4 +1,5 @@
-//! A tree's way into types. serde's errors would repeat the values that they are about; [`Wrong`] cannot.
+//! A tree's way into types. serde's errors would repeat the values that they are about; [`Wrong`]
+//! cannot.
 
 use std::cell::RefCell;
 use std::fmt;

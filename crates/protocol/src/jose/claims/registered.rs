@@ -1,4 +1,5 @@
-//! The registered claims (RFC 7519 §4.1). A claim that is present and malformed is never taken for absent.
+//! The registered claims (RFC 7519 §4.1). A claim that is present and malformed is never taken for
+//! absent.
 
 use serde_json::Value;
 
@@ -125,7 +126,8 @@ fn is_of_type(typ: Option<&str>, expected: Typ) -> bool {
     }
 }
 
-/// How many audiences a token has, ours among them: one string, or an array of strings (RFC 7519 §4.1.3).
+/// How many audiences a token has, ours among them: one string, or an array of strings (RFC 7519
+/// §4.1.3).
 fn audiences(claim: Option<&Member<'_>>, ours: &str) -> Result<usize, ClaimError> {
     let (is_among, audiences) = match claim {
         None => return Err(ClaimError::Missing("aud")),
@@ -140,7 +142,8 @@ fn audiences(claim: Option<&Member<'_>>, ours: &str) -> Result<usize, ClaimError
     if is_among { Ok(audiences) } else { Err(ClaimError::WrongAudience) }
 }
 
-/// A NumericDate. RFC 7519 §2 would allow fractions; no issuer needs them, and an integer reads the same everywhere.
+/// A NumericDate. RFC 7519 §2 would allow fractions; no issuer needs them, and an integer reads the
+/// same everywhere.
 fn time(claim: Option<&Member<'_>>, name: &'static str) -> Result<Option<u64>, ClaimError> {
     match claim {
         None => Ok(None),
@@ -151,5 +154,6 @@ fn time(claim: Option<&Member<'_>>, name: &'static str) -> Result<Option<u64>, C
 
 const MOST_CHARACTERS: usize = 255;
 const MOST_AUDIENCES: usize = 16;
-/// The last second of the year 9999, as in RFC 3339; a later time is a mistake, such as milliseconds.
+/// The last second of the year 9999, as in RFC 3339; a later time is a mistake, such as
+/// milliseconds.
 const LATEST: u64 = 253_402_300_799;

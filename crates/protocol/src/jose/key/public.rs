@@ -8,7 +8,8 @@ use crate::digest::sha256;
 use crate::jose::alg::Alg;
 use crate::jose::der::{self, BIT_STRING, NULL, OBJECT_IDENTIFIER, SEQUENCE};
 
-/// A public key that checks signatures. A value of this type is sound: on its curve, of a safe size.
+/// A public key that checks signatures. A value of this type is sound: on its curve, of a safe
+/// size.
 #[derive(Debug, Clone)]
 pub struct PublicKey {
     pub(super) material: Material,
@@ -34,7 +35,8 @@ pub enum Family {
 /// Why a JWK that claims to be a signature key of a known type is none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum JwkError {
-    /// This member is missing, of the wrong JSON type, not canonical base64url, or of the wrong length.
+    /// This member is missing, of the wrong JSON type, not canonical base64url, or of the wrong
+    /// length.
     Member(&'static str),
     /// The coordinates are no point of the curve, or a point of small order.
     NotOnCurve,
@@ -61,8 +63,9 @@ pub(super) enum Material {
 impl PublicKey {
     /// Reads a JWK.
     ///
-    /// `None` for a key that is not for us: of an unknown type or curve, for encryption, or restricted to operations or
-    /// an algorithm that we do not use (RFC 7517 §4.2 to §4.4, §5). Private members are ignored.
+    /// `None` for a key that is not for us: of an unknown type or curve, for encryption, or
+    /// restricted to operations or an algorithm that we do not use (RFC 7517 §4.2 to §4.4, §5).
+    /// Private members are ignored.
     ///
     /// # Errors
     /// [`JwkError`] for a key that should be usable and is broken or weak.
@@ -104,14 +107,16 @@ impl PublicKey {
         Ok(Some(Self { material, kid, only, spki_der }))
     }
 
-    /// The public half of one of our own keys, bound to the key's algorithm and named by its thumbprint.
+    /// The public half of one of our own keys, bound to the key's algorithm and named by its
+    /// thumbprint.
     pub(super) fn of_signing_key(material: Material, alg: Alg) -> Result<Self, JwkError> {
         let kid = Some(material.thumbprint());
         let spki_der = material.spki_der().ok_or(JwkError::Member("n"))?;
         Ok(Self { material, kid, only: Some(alg), spki_der })
     }
 
-    /// The key as a JWK: public members, with `use` and, where the key is bound to one algorithm, `alg`.
+    /// The key as a JWK: public members, with `use` and, where the key is bound to one algorithm,
+    /// `alg`.
     #[must_use]
     pub fn to_jwk(&self) -> Value {
         let mut jwk = self.material.required_members();
@@ -149,15 +154,15 @@ impl PublicKey {
         &self.spki_der
     }
 
-    /// Whether the key may check signatures of this algorithm: the algorithm fits its type and curve, and is the one
-    /// that the JWK names, if it names one (RFC 8725 §3.1).
+    /// Whether the key may check signatures of this algorithm: the algorithm fits its type and
+    /// curve, and is the one that the JWK names, if it names one (RFC 8725 §3.1).
     #[must_use]
     pub fn accepts(&self, alg: Alg) -> bool {
         fits(self.family(), alg) && self.only.is_none_or(|only| only == alg)
     }
 
-    /// Checks a signature of EdDSA in JOSE form (RFC 8037 §3.1), which Envoy does not do. `false` for every defect, and
-    /// for a key that is for another algorithm.
+    /// Checks a signature of EdDSA in JOSE form (RFC 8037 §3.1), which Envoy does not do. `false`
+    /// for every defect, and for a key that is for another algorithm.
     #[must_use]
     pub fn verify_eddsa(&self, message: &[u8], signature: &[u8]) -> bool {
         let Material::Ed25519(key) = &self.material else { return false };
@@ -176,7 +181,8 @@ impl Family {
         Self::ALL.into_iter().find(|family| family.algorithm().strip_prefix(EC_KEY) == Some(identifier))
     }
 
-    /// The content of the AlgorithmIdentifier of such a key (RFC 5480 §2.1.1, RFC 3279 §2.3.1, RFC 8410 §3).
+    /// The content of the AlgorithmIdentifier of such a key (RFC 5480 §2.1.1, RFC 3279 §2.3.1, RFC
+    /// 8410 §3).
     pub(super) const fn algorithm(self) -> &'static [u8] {
         match self {
             Self::P256 => &[6, 7, 42, 134, 72, 206, 61, 2, 1, 6, 8, 42, 134, 72, 206, 61, 3, 1, 7],
@@ -241,8 +247,8 @@ impl Material {
     }
 
     fn thumbprint(&self) -> String {
-        // RFC 7638 §3 wants the members in lexicographic order and no whitespace; the order does not depend on how
-        // serde_json keeps its maps, because the members come sorted.
+        // RFC 7638 §3 wants the members in lexicographic order and no whitespace; the order does
+        // not depend on how serde_json keeps its maps, because the members come sorted.
         let canonical = Value::Object(self.required_members()).to_string();
         base64url::encode(&sha256(canonical.as_bytes()))
     }
@@ -258,7 +264,8 @@ const fn fits(family: Family, alg: Alg) -> bool {
     )
 }
 
-/// RFC 7517 §4.2 and §4.3: both members are optional, and each, when present, must allow signature checks.
+/// RFC 7517 §4.2 and §4.3: both members are optional, and each, when present, must allow signature
+/// checks.
 fn is_for_verifying(jwk: &Map<String, Value>) -> Result<bool, JwkError> {
     let by_use = optional(jwk, "use")?.is_none_or(|usage| usage == "sig");
     let by_operations = match jwk.get("key_ops") {
@@ -282,7 +289,8 @@ fn bytes(jwk: &Map<String, Value>, name: &'static str, length: usize) -> Result<
     if value.len() == length { Ok(value) } else { Err(JwkError::Member(name)) }
 }
 
-/// The uncompressed SEC1 point of a JWK; coordinates have the full length of the curve (RFC 7518 §6.2.1.2).
+/// The uncompressed SEC1 point of a JWK; coordinates have the full length of the curve (RFC 7518
+/// §6.2.1.2).
 fn point(jwk: &Map<String, Value>, coordinate: usize) -> Result<Vec<u8>, JwkError> {
     Ok([vec![UNCOMPRESSED], bytes(jwk, "x", coordinate)?, bytes(jwk, "y", coordinate)?].concat())
 }
@@ -308,8 +316,8 @@ fn rsa_public_key(n: &[u8], e: &[u8]) -> Option<Vec<u8>> {
     der::element(SEQUENCE, &[&der::unsigned(n)?, &*der::unsigned(e)?]).map(|der| der.to_vec())
 }
 
-/// The sizes that are accepted of any RSA key, ours or others' (RFC 7518 §3.3; the upper bound keeps a check cheap). Both
-/// integers come from the most significant byte, without leading zeros.
+/// The sizes that are accepted of any RSA key, ours or others' (RFC 7518 §3.3; the upper bound
+/// keeps a check cheap). Both integers come from the most significant byte, without leading zeros.
 pub(super) fn check_rsa(n: &[u8], e: &[u8]) -> Result<(), JwkError> {
     let is_odd = |bytes: &[u8]| bytes.last().is_some_and(|low| low & 1 == 1);
     let top_is_full = n.first().is_some_and(|top| top & 0x80 != 0);

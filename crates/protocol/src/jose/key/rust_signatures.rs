@@ -1,4 +1,5 @@
-//! Signatures in Rust alone, for what runs without Envoy: tests and measurements. The filter has none of it but EdDSA.
+//! Signatures in Rust alone, for what runs without Envoy: tests and measurements. The filter has
+//! none of it but EdDSA.
 
 use hmac::{Hmac, Mac as _};
 use p256::ecdsa::signature::{Signer as _, Verifier as _};
@@ -14,7 +15,8 @@ use super::public::{Material, PublicKey};
 use super::signing::{KeyError, SigningKey};
 use crate::jose::alg::Alg;
 
-/// The signature could not be computed; with a key that passed [`SigningKey::from_pem`] this means a broken library.
+/// The signature could not be computed; with a key that passed [`SigningKey::from_pem`] this means
+/// a broken library.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SignError;
 
@@ -42,7 +44,8 @@ impl Signer {
 }
 
 impl SigningKey {
-    /// Signs a message and gives the signature in JOSE form (RFC 7518 §3.3 and §3.4, RFC 8037 §3.1).
+    /// Signs a message and gives the signature in JOSE form (RFC 7518 §3.3 and §3.4, RFC 8037
+    /// §3.1).
     ///
     /// The same message always has the same signature: ECDSA nonces follow RFC 6979.
     ///
@@ -67,8 +70,8 @@ impl SigningKey {
         }
     }
 
-    /// Blinding for RSA, so that the time of a signature says nothing about the key. No randomness is at hand here; an
-    /// attacker cannot predict this stream without the key itself.
+    /// Blinding for RSA, so that the time of a signature says nothing about the key. No randomness
+    /// is at hand here; an attacker cannot predict this stream without the key itself.
     fn blinding(&self, message: &[u8]) -> Result<ChaCha20Rng, SignError> {
         let mut seed =
             <Hmac<sha2::Sha256> as hmac::KeyInit>::new_from_slice(self.pkcs8_der()).map_err(|_| SignError)?;
@@ -79,8 +82,8 @@ impl SigningKey {
 }
 
 impl PublicKey {
-    /// Checks a signature in JOSE form. `false` for every defect: an algorithm that the key does not accept, a wrong
-    /// length, a wrong form, a wrong signature.
+    /// Checks a signature in JOSE form. `false` for every defect: an algorithm that the key does
+    /// not accept, a wrong length, a wrong form, a wrong signature.
     #[must_use]
     pub fn verify(&self, alg: Alg, message: &[u8], signature: &[u8]) -> bool {
         if !self.accepts(alg) {

@@ -31,8 +31,8 @@ impl JwkSet {
 
     /// Reads a key set of at most 64 keys and 64 KiB.
     ///
-    /// Keys that are not for us, broken or weak are left out (RFC 7517 §5). Of keys that share a `kid` none is taken:
-    /// which of them is meant cannot be told. So an empty set is possible.
+    /// Keys that are not for us, broken or weak are left out (RFC 7517 §5). Of keys that share a
+    /// `kid` none is taken: which of them is meant cannot be told. So an empty set is possible.
     ///
     /// # Errors
     /// [`JwkSetError`] when the document as a whole is refused.
@@ -60,8 +60,9 @@ impl JwkSet {
         &self.0
     }
 
-    /// The key that may check a token with this `kid` and algorithm: the one so named, or for a token that names none
-    /// the only one that accepts the algorithm. An unknown `kid` has no candidates, so it costs no signature check.
+    /// The key that may check a token with this `kid` and algorithm: the one so named, or for a
+    /// token that names none the only one that accepts the algorithm. An unknown `kid` has no
+    /// candidates, so it costs no signature check.
     pub fn candidates<'a>(&'a self, kid: Option<&'a str>, alg: Alg) -> impl Iterator<Item = &'a PublicKey> {
         let is_named = move |key: &PublicKey| match (kid, key.kid()) {
             (None, _) => true,

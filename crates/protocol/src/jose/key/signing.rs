@@ -13,7 +13,8 @@ use crate::jose::alg::Alg;
 use crate::jose::der::{self, Der, OCTET_STRING, SEQUENCE};
 use crate::secret::Secret;
 
-/// A private key that signs with one algorithm: P-256 for ES256, P-384 for ES384, RSA for RS256, Ed25519 for EdDSA.
+/// A private key that signs with one algorithm: P-256 for ES256, P-384 for ES384, RSA for RS256,
+/// Ed25519 for EdDSA.
 pub struct SigningKey {
     alg: Alg,
     public: PublicKey,
@@ -63,8 +64,8 @@ impl fmt::Display for KeyError {
 impl std::error::Error for KeyError {}
 
 impl SigningKey {
-    /// Reads the first private key of a PEM text: PKCS#8 (`PRIVATE KEY`), SEC1 (`EC PRIVATE KEY`) or PKCS#1
-    /// (`RSA PRIVATE KEY`). Blocks before it, such as `EC PARAMETERS`, are skipped.
+    /// Reads the first private key of a PEM text: PKCS#8 (`PRIVATE KEY`), SEC1 (`EC PRIVATE KEY`)
+    /// or PKCS#1 (`RSA PRIVATE KEY`). Blocks before it, such as `EC PARAMETERS`, are skipped.
     ///
     /// # Errors
     /// [`KeyError`], whose `Display` says what is wrong without a byte of the key.
@@ -73,7 +74,8 @@ impl SigningKey {
         Self::from_block(block)
     }
 
-    /// Reads every private key of a PEM text, as [`SigningKey::from_pem`] reads the first. There is at least one.
+    /// Reads every private key of a PEM text, as [`SigningKey::from_pem`] reads the first. There is
+    /// at least one.
     ///
     /// # Errors
     /// The place (from 0) of the key that is wrong, and what is wrong with it.
@@ -114,13 +116,15 @@ impl SigningKey {
         &self.kid
     }
 
-    /// The private key as DER PKCS#8 (RFC 5958), for Envoy's `sign`. Whoever reads these bytes can sign as us.
+    /// The private key as DER PKCS#8 (RFC 5958), for Envoy's `sign`. Whoever reads these bytes can
+    /// sign as us.
     #[must_use]
     pub fn pkcs8_der(&self) -> &[u8] {
         self.pkcs8_der.expose()
     }
 
-    /// Signs a message in JOSE form (RFC 8037 §3.1) if the key is for EdDSA, which Envoy does not do; `None` if it is not.
+    /// Signs a message in JOSE form (RFC 8037 §3.1) if the key is for EdDSA, which Envoy does not
+    /// do; `None` if it is not.
     #[must_use]
     pub fn sign_eddsa(&self, message: &[u8]) -> Option<Vec<u8>> {
         self.ed25519.as_ref().map(|pair| pair.sk.sign(message, None).to_vec())
@@ -133,8 +137,8 @@ impl fmt::Debug for SigningKey {
     }
 }
 
-/// What a private key is made of, once it is known to be sound. Whether the private half of an RSA key fits its public
-/// half is left to whoever computes with it.
+/// What a private key is made of, once it is known to be sound. Whether the private half of an RSA
+/// key fits its public half is left to whoever computes with it.
 struct Parts {
     material: Material,
     /// The content of PKCS#8's `privateKey`.
@@ -223,7 +227,8 @@ impl Parts {
             Family::P384 => (p384_point(scalar).map(Material::P384), 48),
             Family::P256 | Family::Rsa | Family::Ed25519 => (p256_point(scalar).map(Material::P256), 32),
         };
-        // RFC 5915 §3: the scalar has the curve's length. A shorter one may be meant for another curve.
+        // RFC 5915 §3: the scalar has the curve's length. A shorter one may be meant for another
+        // curve.
         let material = material.filter(|_| scalar.len() == length).ok_or(KeyError::Inconsistent)?;
         if public.is_some_and(|public| public != material.public_bits()) {
             return Err(KeyError::Inconsistent);

@@ -1,4 +1,5 @@
-//! The reader of private keys against every spelling that is no key of ours, and against the readers of RustCrypto.
+//! The reader of private keys against every spelling that is no key of ours, and against the
+//! readers of RustCrypto.
 
 use p256::pkcs8::der::{Decode as _, asn1::OctetStringRef};
 use p256::pkcs8::{DecodePrivateKey as _, ObjectIdentifier, PrivateKeyInfoRef};

@@ -227,7 +227,8 @@ fn an_unfit_private_key_is_refused_by_cause() {
     assert_eq!(cause("-----BEGIN PRIVATE KEY-----\nMAMCAQA=\n-----END PRIVATE KEY-----\n"), KeyError::Der);
 }
 
-/// The DER of a PEM text with the first occurrence of some bytes replaced by as many others, as PEM again.
+/// The DER of a PEM text with the first occurrence of some bytes replaced by as many others, as PEM
+/// again.
 fn changed(pem: &str, from: &[u8], to: &[u8]) -> String {
     let (label, mut der) = pem_rfc7468::decode_vec(pem.as_bytes()).unwrap();
     let place = der.windows(from.len()).position(|bytes| bytes == from).unwrap();
@@ -238,7 +239,8 @@ fn changed(pem: &str, from: &[u8], to: &[u8]) -> String {
 #[test]
 fn a_key_whose_parts_contradict_each_other_is_refused() {
     let cause = |pem: &str| SigningKey::from_pem(pem).unwrap_err();
-    // The first bytes of the public half: the BIT STRING's head and the mark of an uncompressed point.
+    // The first bytes of the public half: the BIT STRING's head and the mark of an uncompressed
+    // point.
     assert_eq!(cause(&changed(P256, &[3, 0x42, 0, 4], &[3, 0x42, 0, 5])), KeyError::Inconsistent);
     assert_eq!(cause(&changed(P384, &[3, 0x62, 0, 4], &[3, 0x62, 0, 2])), KeyError::Inconsistent);
     assert_eq!(cause(&changed(P256, &[3, 0x42, 0, 4], &[3, 0x42, 1, 4])), KeyError::Der);

@@ -5,9 +5,9 @@ use std::path::Path;
 use std::process::Stdio;
 
 use jwt_simple::prelude::{ES256KeyPair, RS256KeyPair};
+use portcullis_protocol::credentials::SessionId;
 use portcullis_protocol::jose::jws::{self, Header};
-use portcullis_protocol::jose::key::SigningKey;
-use portcullis_protocol::opaque::SessionId;
+use portcullis_protocol::jose::keys::SigningKey;
 use portcullis_tests::browser::Browser;
 use portcullis_tests::oauth_client::{self, OAuthClient};
 use portcullis_tests::place;

@@ -13,7 +13,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use jwt_simple::prelude::{ES256KeyPair, RS256KeyPair};
 use portcullis_protocol::jose::jws::{self, Header};
-use portcullis_protocol::jose::key::SigningKey;
+use portcullis_protocol::jose::keys::SigningKey;
 use serde_json::json;
 use url::{Url, form_urlencoded};
 

@@ -11,7 +11,7 @@ use std::fmt;
 
 use portcullis_protocol::jose::alg::Alg;
 use portcullis_protocol::jose::ecdsa_der;
-use portcullis_protocol::jose::key::{PublicKey, SigningKey};
+use portcullis_protocol::jose::keys::{PublicKey, SigningKey};
 
 use crate::host;
 use crate::protobuf;

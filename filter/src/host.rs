@@ -5,7 +5,7 @@ use std::time::Duration;
 use portcullis_abi::header_map::HeaderMap;
 use portcullis_abi::hostcalls::{self, BufferType, MapType};
 use portcullis_gateway::ports::{CallError, CallReply, CallRequest};
-use portcullis_protocol::http::Response;
+use portcullis_protocol::http::message::Response;
 use portcullis_storage_api::wire::{MARKER_HEADER, MARKER_VALUE};
 
 pub(crate) use portcullis_abi::hostcalls::{

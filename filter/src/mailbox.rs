@@ -7,7 +7,7 @@
 
 use std::cell::Cell;
 
-use portcullis_protocol::opaque::SessionId;
+use portcullis_protocol::credentials::SessionId;
 
 use crate::host;
 

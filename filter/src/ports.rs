@@ -7,9 +7,9 @@ use portcullis_gateway::ports::{
     Ports, Tally, Workers,
 };
 use portcullis_gateway::runtime::Inbox;
+use portcullis_protocol::credentials::SessionId;
 use portcullis_protocol::jose::alg::Alg;
-use portcullis_protocol::jose::key::{PublicKey, SigningKey};
-use portcullis_protocol::opaque::SessionId;
+use portcullis_protocol::jose::keys::{PublicKey, SigningKey};
 
 use crate::crypto::HostCrypto;
 use crate::host;

@@ -18,8 +18,8 @@ use portcullis_gateway::provider;
 use portcullis_gateway::runtime::{Inbox, Started, Task};
 use portcullis_gateway::secret_watch::{Patience, SecretWatch};
 use portcullis_gateway::upstream::{self, RefreshOutcome};
-use portcullis_protocol::http::Response;
-use portcullis_protocol::opaque::SessionId;
+use portcullis_protocol::credentials::SessionId;
+use portcullis_protocol::http::message::Response;
 
 use crate::counters::Counters;
 use crate::host;

@@ -15,7 +15,7 @@ use portcullis_gateway::runtime::{Inbox, Started, Task};
 use portcullis_gateway::secret_watch::Patience;
 use portcullis_gateway::upstream::RefreshOutcome;
 use portcullis_gateway::verdict::{Forward, Settled, Verdict};
-use portcullis_protocol::http::{Headers, Method, Request, Response};
+use portcullis_protocol::http::message::{Headers, Method, Request, Response};
 
 use crate::host;
 use crate::mailbox::Message;

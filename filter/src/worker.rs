@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use portcullis_gateway::upstream::RefreshOutcome;
 use portcullis_gateway::verdict::Settled;
-use portcullis_protocol::opaque::SessionId;
+use portcullis_protocol::credentials::SessionId;
 
 use crate::counters::Counters;
 use crate::mailbox::Mailbox;

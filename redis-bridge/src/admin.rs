@@ -18,8 +18,8 @@ mod stats;
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, Subcommand};
-use portcullis_protocol::key_ring::{KeyRing, KeyRingError};
-use portcullis_protocol::secret::Secret;
+use portcullis_protocol::crypto::key_ring::{KeyRing, KeyRingError};
+use portcullis_protocol::crypto::secret::Secret;
 use portcullis_storage_api::Kind;
 use portcullis_storage_api::wire::Space;
 

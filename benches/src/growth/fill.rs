@@ -11,9 +11,9 @@ use portcullis_gateway::fakes::{FakePorts, block_on};
 use portcullis_gateway::ports::Store as _;
 use portcullis_gateway::records::{self, ProviderId, Record, Records, Upstream, session_key, upstream_key};
 use portcullis_gateway::session::Session;
-use portcullis_protocol::key_ring::KeyRing;
-use portcullis_protocol::opaque::SessionId;
-use portcullis_protocol::secret::Secret;
+use portcullis_protocol::credentials::SessionId;
+use portcullis_protocol::crypto::key_ring::KeyRing;
+use portcullis_protocol::crypto::secret::Secret;
 use portcullis_storage_api::{Key, Ttl};
 use portcullis_tests::redis::CREDENTIALS;
 

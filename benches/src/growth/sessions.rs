@@ -1,7 +1,7 @@
 //! Several Redis servers, each with a bridge and a gateway of its own, that differ in how many
 //! sessions they hold.
 
-use portcullis_protocol::opaque::SessionId;
+use portcullis_protocol::credentials::SessionId;
 use portcullis_tests::bridge::Bridge;
 use portcullis_tests::redis::{LEAST_ACL, RedisServer, free_port, standalone};
 use serde_json::json;

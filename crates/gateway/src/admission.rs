@@ -6,9 +6,9 @@
 
 use std::rc::Rc;
 
-use portcullis_protocol::http::Response;
+use portcullis_protocol::http::message::Response;
+use portcullis_protocol::http::path::RoutePath;
 use portcullis_protocol::oauth::error::{ErrorCode, OAuthError};
-use portcullis_protocol::path::RoutePath;
 
 use crate::audit::{Audit, Decision};
 use crate::gateway::Gateway;

@@ -3,14 +3,14 @@
 
 use std::rc::Rc;
 
-use portcullis_protocol::http::Request;
+use portcullis_protocol::http::message::Request;
+use portcullis_protocol::http::path::RoutePath;
 use portcullis_protocol::oauth::authorize::{AuthorizationRequest, ClientReference, Prompt, state_for_errors};
 use portcullis_protocol::oauth::error::ErrorCode;
 use portcullis_protocol::oauth::params::{Limits, Params};
 use portcullis_protocol::oauth::redirect::{CheckedRedirectUri, RedirectUri, match_registered};
 use portcullis_protocol::oauth::resource::ResourceUri;
 use portcullis_protocol::oauth::scope::ScopeSet;
-use portcullis_protocol::path::RoutePath;
 
 use crate::audit::{Audit, Decision};
 use crate::config::{Config, Resource};

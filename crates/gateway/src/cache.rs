@@ -9,8 +9,8 @@ use std::hash::{BuildHasher, Hasher};
 use std::rc::Rc;
 
 use hashbrown::HashTable;
-use portcullis_protocol::comparison::same_bytes;
-use portcullis_protocol::opaque::SessionId;
+use portcullis_protocol::bytes::same_bytes;
+use portcullis_protocol::credentials::SessionId;
 
 use crate::audit::Rendered;
 use crate::upstream::UpstreamAccess;

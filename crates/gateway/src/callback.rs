@@ -3,13 +3,13 @@
 
 use std::rc::Rc;
 
-use portcullis_protocol::http::Request;
+use portcullis_protocol::credentials::{AuthorizationCode, SessionId};
+use portcullis_protocol::http::message::Request;
+use portcullis_protocol::http::path::RoutePath;
 use portcullis_protocol::jose::claims::VerifiedIdToken;
 use portcullis_protocol::oauth::error::ErrorCode;
 use portcullis_protocol::oauth::params::{Limits, Params};
 use portcullis_protocol::oauth::redirect::{RedirectUri, match_registered};
-use portcullis_protocol::opaque::{AuthorizationCode, SessionId};
-use portcullis_protocol::path::RoutePath;
 use portcullis_storage_api::{Bucket, Kind, Taken, Ttl};
 
 use crate::audit::{Audit, Decision};

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use portcullis_protocol::http::{FieldName, Request};
+use portcullis_protocol::http::message::{FieldName, Request};
 
 /// The address that a request is counted under. Of `X-Forwarded-For` only what our own proxies
 /// appended counts: the rest is the client's to invent. Envoy has appended the peer itself by then
@@ -32,7 +32,7 @@ pub fn client_address(request: &Request, trusted_proxies: u8) -> String {
 
 #[cfg(test)]
 mod tests {
-    use portcullis_protocol::http::Method;
+    use portcullis_protocol::http::message::Method;
 
     use super::*;
 

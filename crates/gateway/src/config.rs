@@ -14,11 +14,11 @@ mod storage;
 
 use std::fmt;
 
-use portcullis_protocol::jose::key::SigningKey;
-use portcullis_protocol::key_ring::KeyRing;
+use portcullis_protocol::crypto::key_ring::KeyRing;
+use portcullis_protocol::http::path::RoutePath;
+use portcullis_protocol::jose::keys::SigningKey;
 use portcullis_protocol::oauth::scope::ScopeSet;
-use portcullis_protocol::path::RoutePath;
-use portcullis_protocol::web_url::{WebUrl, WebUrlError};
+use portcullis_protocol::url::web_url::{WebUrl, WebUrlError};
 use portcullis_storage_api::wire::{self, BUCKET_CAPACITY, SecretName};
 
 use self::document::Document;

@@ -9,8 +9,8 @@
 use std::rc::Rc;
 
 use portcullis_protocol::base64url;
-use portcullis_protocol::http::{FieldName, Request};
-use portcullis_protocol::key_ring::{Draft, KeyId, Purpose};
+use portcullis_protocol::crypto::key_ring::{Draft, KeyId, Purpose};
+use portcullis_protocol::http::message::{FieldName, Request};
 use portcullis_protocol::oauth::error::ErrorCode;
 use portcullis_protocol::oauth::params::{Limits, Params};
 use portcullis_protocol::oauth::redirect::CheckedRedirectUri;

@@ -7,8 +7,8 @@
 use std::borrow::Cow;
 
 use portcullis_protocol::base64url;
-use portcullis_protocol::http::{FieldName, Request};
-use portcullis_protocol::key_ring::{KeyRing, Purpose};
+use portcullis_protocol::crypto::key_ring::{KeyRing, Purpose};
+use portcullis_protocol::http::message::{FieldName, Request};
 use serde::{Deserialize, Serialize};
 
 use crate::config::Issuer;

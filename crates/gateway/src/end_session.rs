@@ -6,7 +6,7 @@
 //! told. So each answer of that kind is preceded by the end of the session, and its refresh token
 //! is `invalid_grant` from then on.
 
-use portcullis_protocol::opaque::SessionId;
+use portcullis_protocol::credentials::SessionId;
 
 use crate::gateway::Gateway;
 use crate::ports::Ports;

@@ -10,9 +10,9 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
+use portcullis_protocol::credentials::SessionId;
 use portcullis_protocol::jose::alg::Alg;
-use portcullis_protocol::jose::key::{PublicKey, SigningKey};
-use portcullis_protocol::opaque::SessionId;
+use portcullis_protocol::jose::keys::{PublicKey, SigningKey};
 
 pub use self::stores::{FakeCells, FakeStore};
 use crate::ports::{

@@ -6,9 +6,9 @@ use std::rc::Rc;
 
 use foldhash::quality::FixedState;
 use hashbrown::HashMap;
+use portcullis_protocol::credentials::SessionId;
 use portcullis_protocol::jose::jws::KnownHeader;
-use portcullis_protocol::jose::key::JwkSet;
-use portcullis_protocol::opaque::SessionId;
+use portcullis_protocol::jose::keys::JwkSet;
 
 use crate::audit::{Audit, Decision, Rendered};
 use crate::cache::{CachedToken, TokenCache};

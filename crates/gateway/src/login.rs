@@ -3,7 +3,7 @@
 
 use std::rc::Rc;
 
-use portcullis_protocol::http::{Request, Response};
+use portcullis_protocol::http::message::{Request, Response};
 use portcullis_protocol::oauth::error::ErrorCode;
 use portcullis_protocol::oauth::params;
 

@@ -1,6 +1,6 @@
 use std::collections::HashMap;
 
-use portcullis_protocol::opaque::SessionId;
+use portcullis_protocol::credentials::SessionId;
 use proptest::prelude::*;
 
 use super::*;

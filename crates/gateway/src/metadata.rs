@@ -1,7 +1,7 @@
 //! The discovery documents, rendered once when the configuration is compiled, so that serving one
 //! allocates no JSON.
 
-use portcullis_protocol::http::Response;
+use portcullis_protocol::http::message::Response;
 use portcullis_protocol::oauth::metadata::{self, AuthorizationServer};
 use serde_json::json;
 

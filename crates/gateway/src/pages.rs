@@ -7,7 +7,7 @@
 //! loads anything, so markup that slipped past the escaping would still do nothing.
 
 use askama::Template;
-use portcullis_protocol::http::Response;
+use portcullis_protocol::http::message::Response;
 
 /// The question put to a user before the login: may this client act for you?
 ///
@@ -140,7 +140,8 @@ const UNRENDERED: &str = "This page cannot be shown.";
 
 #[cfg(test)]
 mod tests {
-    use portcullis_protocol::{base64url, digest};
+    use portcullis_protocol::base64url;
+    use portcullis_protocol::crypto::digest;
 
     use super::*;
 

@@ -9,9 +9,9 @@
 //! up once.
 
 use portcullis_protocol::base64url;
-use portcullis_protocol::digest::digest_parts;
-use portcullis_protocol::http::Request;
-use portcullis_protocol::key_ring::{Draft, Purpose};
+use portcullis_protocol::crypto::digest::digest_parts;
+use portcullis_protocol::crypto::key_ring::{Draft, Purpose};
+use portcullis_protocol::http::message::Request;
 use portcullis_protocol::oauth::pkce::CodeVerifier;
 use serde::{Deserialize, Serialize};
 

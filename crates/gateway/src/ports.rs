@@ -4,9 +4,9 @@
 //! Everything is generic and single-threaded: a wasm VM has one thread, so nothing here asks for
 //! `Send`.
 
+use portcullis_protocol::credentials::SessionId;
 use portcullis_protocol::jose::alg::Alg;
-use portcullis_protocol::jose::key::{PublicKey, SigningKey};
-use portcullis_protocol::opaque::SessionId;
+use portcullis_protocol::jose::keys::{PublicKey, SigningKey};
 use portcullis_storage_api::{Bucket, Key, Owner, StoreError, Swap, Taken, Ttl, Version, Versioned};
 
 /// Everything a handler may use, for one request or one root task.

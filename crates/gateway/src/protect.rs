@@ -7,13 +7,13 @@
 use std::borrow::Cow;
 use std::rc::Rc;
 
-use portcullis_protocol::bearer::{self, Bearer, BearerError};
-use portcullis_protocol::http::{FieldName, Request, Response};
+use portcullis_protocol::http::bearer::{self, Bearer, BearerError};
+use portcullis_protocol::http::message::{FieldName, Request, Response};
+use portcullis_protocol::http::path::RoutePath;
 use portcullis_protocol::jose::claims::{self, ClaimError, Expected, SignatureError, Typ};
 use portcullis_protocol::jose::jws::{Jws, JwsError};
 use portcullis_protocol::oauth::challenge::Challenge;
 use portcullis_protocol::oauth::error::{ErrorCode, OAuthError};
-use portcullis_protocol::path::RoutePath;
 
 use crate::audit::{Audit, Decision, Rendered};
 use crate::cache::{CachedToken, TokenFacts};

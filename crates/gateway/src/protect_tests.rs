@@ -1,4 +1,4 @@
-use portcullis_protocol::opaque::SessionId;
+use portcullis_protocol::credentials::SessionId;
 
 use super::*;
 

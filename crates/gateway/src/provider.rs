@@ -11,14 +11,14 @@ mod target;
 
 use std::rc::Rc;
 
+use portcullis_protocol::crypto::secret::Secret;
 use portcullis_protocol::jose::claims::{self, Expected, SignatureError, Typ, VerifiedIdToken};
 use portcullis_protocol::jose::jws::Jws;
-use portcullis_protocol::jose::key::JwkSet;
+use portcullis_protocol::jose::keys::JwkSet;
 use portcullis_protocol::json::{self, Limits};
 use portcullis_protocol::oauth::params;
 use portcullis_protocol::oauth::pkce::CodeVerifier;
-use portcullis_protocol::secret::Secret;
-use portcullis_protocol::web_url::WebUrl;
+use portcullis_protocol::url::web_url::WebUrl;
 use serde_json::{Map, Value};
 
 use self::client_authentication::Method;

@@ -1,11 +1,11 @@
 //! What the gateway stores, and how: every record is sealed before it leaves the gateway, under a
 //! name that is part of the seal, so that a store can neither read one nor pass one off as another.
 
-use portcullis_protocol::digest::digest_parts;
-use portcullis_protocol::key_ring::{Draft, KeyRing, Opened, Purpose};
+use portcullis_protocol::credentials::SessionId;
+use portcullis_protocol::crypto::digest::digest_parts;
+use portcullis_protocol::crypto::key_ring::{Draft, KeyRing, Opened, Purpose};
+use portcullis_protocol::crypto::secret::Secret;
 use portcullis_protocol::oauth::scope::GrantedScope;
-use portcullis_protocol::opaque::SessionId;
-use portcullis_protocol::secret::Secret;
 use portcullis_storage_api::{Key, Kind, StoreError, Swap, Ttl, Version, Versioned};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -382,7 +382,7 @@ const USUAL_BYTES: usize = 1024;
 
 /// The one place where a secret becomes text: inside a record that is about to be sealed.
 mod sealed_text {
-    use portcullis_protocol::secret::Secret;
+    use portcullis_protocol::crypto::secret::Secret;
     use serde::{Deserialize, Deserializer, Serializer};
 
     pub(super) fn serialize<S: Serializer>(secret: &Secret<String>, serializer: S) -> Result<S::Ok, S::Error> {
@@ -396,7 +396,7 @@ mod sealed_text {
 
 /// As [`sealed_text`], for a secret that may be absent.
 mod sealed_optional_text {
-    use portcullis_protocol::secret::Secret;
+    use portcullis_protocol::crypto::secret::Secret;
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
     pub(super) fn serialize<S: Serializer>(secret: &Option<Secret<String>>, serializer: S) -> Result<S::Ok, S::Error> {

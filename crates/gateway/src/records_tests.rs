@@ -1,4 +1,4 @@
-use portcullis_protocol::digest::digest_parts;
+use portcullis_protocol::crypto::digest::digest_parts;
 use portcullis_protocol::oauth::scope::ScopeSet;
 
 use super::*;

@@ -1,9 +1,9 @@
 //! Dynamic client registration (RFC 7591) of public clients.
 
-use portcullis_protocol::http::{FieldName, Request, Response};
+use portcullis_protocol::credentials::SessionId;
+use portcullis_protocol::http::message::{FieldName, Request, Response};
 use portcullis_protocol::oauth::error::{ErrorCode, OAuthError};
 use portcullis_protocol::oauth::register::Registration;
-use portcullis_protocol::opaque::SessionId;
 use portcullis_storage_api::{Bucket, Key, Kind, StoreError, Taken, Ttl};
 
 use crate::audit::{Audit, Decision};

@@ -1,6 +1,6 @@
 //! Answers that more than one endpoint gives, and the headers they share.
 
-use portcullis_protocol::http::{FieldName, Request, Response};
+use portcullis_protocol::http::message::{FieldName, Request, Response};
 use portcullis_protocol::oauth::error::{ErrorCode, OAuthError};
 
 use crate::audit::{Audit, Decision};

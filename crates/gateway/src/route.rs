@@ -2,9 +2,9 @@
 
 use std::rc::Rc;
 
-use portcullis_protocol::http::{Method, Request, Response};
+use portcullis_protocol::http::message::{Method, Request, Response};
+use portcullis_protocol::http::path::{AmbiguousPrefix, RoutePath};
 use portcullis_protocol::oauth::params::Limits;
-use portcullis_protocol::path::{AmbiguousPrefix, RoutePath};
 
 use crate::audit::{Audit, Decision};
 use crate::config::{Config, DefaultAction};

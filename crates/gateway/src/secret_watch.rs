@@ -5,7 +5,7 @@
 use std::cell::{Cell, RefCell};
 use std::fmt;
 
-use portcullis_protocol::secret::Secret;
+use portcullis_protocol::crypto::secret::Secret;
 use portcullis_storage_api::wire::{RefusalCause, Revision, SecretName, Secrets, SecretsAnswer, Verb};
 
 use crate::bridge_store::{answer, request};

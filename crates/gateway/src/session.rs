@@ -5,11 +5,11 @@
 //! once and a generation of refresh tokens has one successor, whatever happens at the same time. A
 //! record that is deleted is a session that was revoked.
 
+use portcullis_protocol::credentials::{AuthorizationCode, RefreshToken};
+use portcullis_protocol::crypto::secret::Secret;
 use portcullis_protocol::oauth::pkce::{CodeChallenge, CodeVerifier};
 use portcullis_protocol::oauth::resource::ResourceUri;
 use portcullis_protocol::oauth::scope::GrantedScope;
-use portcullis_protocol::opaque::{AuthorizationCode, RefreshToken};
-use portcullis_protocol::secret::Secret;
 use serde::{Deserialize, Serialize};
 
 /// How long a refresh token that was replaced still gives its successor, in seconds, as long as
@@ -29,7 +29,7 @@ pub struct Session {
     pub resource: String,
     /// Where in its life it is.
     pub state: State,
-    /// Its [`SessionId`](portcullis_protocol::opaque::SessionId); the record's name is only a
+    /// Its [`SessionId`](portcullis_protocol::credentials::SessionId); the record's name is only a
     /// digest of it.
     pub id: [u8; 16],
     /// The provider whose tokens are kept with it.

@@ -1,5 +1,5 @@
+use portcullis_protocol::credentials::SessionId;
 use portcullis_protocol::oauth::scope::ScopeSet;
-use portcullis_protocol::opaque::SessionId;
 
 use super::*;
 

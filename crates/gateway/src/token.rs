@@ -2,16 +2,16 @@
 
 use std::rc::Rc;
 
-use portcullis_protocol::http::{FieldName, Request, Response};
+use portcullis_protocol::credentials::{AuthorizationCode, RefreshToken, SessionId};
+use portcullis_protocol::crypto::secret::Secret;
+use portcullis_protocol::http::message::{FieldName, Request, Response};
+use portcullis_protocol::http::path::RoutePath;
 use portcullis_protocol::jose::jws::{self, Header};
-use portcullis_protocol::jose::key::SigningKey;
+use portcullis_protocol::jose::keys::SigningKey;
 use portcullis_protocol::oauth::error::{ErrorCode, OAuthError};
 use portcullis_protocol::oauth::params::Limits;
 use portcullis_protocol::oauth::scope::GrantedScope;
 use portcullis_protocol::oauth::token::{TokenRequest, TokenResponse};
-use portcullis_protocol::opaque::{AuthorizationCode, RefreshToken, SessionId};
-use portcullis_protocol::path::RoutePath;
-use portcullis_protocol::secret::Secret;
 use portcullis_storage_api::{Key, StoreError, Ttl, Versioned};
 use serde::Serialize;
 

@@ -6,8 +6,8 @@
 
 use std::rc::Rc;
 
-use portcullis_protocol::opaque::SessionId;
-use portcullis_protocol::secret::Secret;
+use portcullis_protocol::credentials::SessionId;
+use portcullis_protocol::crypto::secret::Secret;
 use portcullis_storage_api::{Key, Kind, Owner, StoreError, Ttl};
 use serde::Deserialize;
 

@@ -3,9 +3,9 @@
 
 use std::rc::Rc;
 
-use portcullis_protocol::http::Response;
-use portcullis_protocol::opaque::SessionId;
-use portcullis_protocol::secret::Secret;
+use portcullis_protocol::credentials::SessionId;
+use portcullis_protocol::crypto::secret::Secret;
+use portcullis_protocol::http::message::Response;
 
 use crate::audit::{Audit, Rendered};
 use crate::upstream::RefreshOutcome;

@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::Path;
 
-use portcullis_protocol::http::FieldName;
+use portcullis_protocol::http::message::FieldName;
 
 #[test]
 fn every_header_field_that_a_request_keeps_is_read_by_some_handler() {

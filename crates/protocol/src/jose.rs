@@ -6,4 +6,4 @@ pub mod claims;
 mod der;
 pub mod ecdsa_der;
 pub mod jws;
-pub mod key;
+pub mod keys;

@@ -6,19 +6,15 @@
 //! constructor: holding one is the proof.
 //!
 //! Reading order: [`oauth`] (one file a rule of OAuth 2.1), [`jose`] (keys, signatures, claims),
-//! [`opaque`] (codes and refresh tokens), [`key_ring`] (sealing and MACs), then the small values:
-//! [`http`], [`path`], [`bearer`], [`secret`], [`web_url`], [`comparison`].
+//! [`credentials`] (codes and refresh tokens), [`crypto`] (sealing and MACs), then the small values:
+//! [`http`], [`url`], [`json`], [`bytes`].
 
 pub mod base64url;
-pub mod bearer;
-pub mod comparison;
-pub mod digest;
+pub mod bytes;
+pub mod credentials;
+pub mod crypto;
 pub mod http;
 pub mod jose;
 pub mod json;
-pub mod key_ring;
 pub mod oauth;
-pub mod opaque;
-pub mod path;
-pub mod secret;
-pub mod web_url;
+pub mod url;

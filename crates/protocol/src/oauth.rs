@@ -12,5 +12,3 @@ pub mod register;
 pub mod resource;
 pub mod scope;
 pub mod token;
-
-pub(crate) mod uri;

@@ -3,16 +3,16 @@
 #![expect(clippy::unwrap_used, reason = "a test may fail loudly")]
 
 use portcullis_protocol::base64url;
+use portcullis_protocol::credentials::{RefreshToken, SessionId};
+use portcullis_protocol::crypto::key_ring::{KeyRing, Purpose};
+use portcullis_protocol::crypto::secret::Secret;
+use portcullis_protocol::http::path::RoutePath;
 use portcullis_protocol::jose::claims::{self, Expected, Typ};
 use portcullis_protocol::jose::jws::{self, Header, Jws};
-use portcullis_protocol::jose::key::{JwkSet, SigningKey};
-use portcullis_protocol::key_ring::{KeyRing, Purpose};
+use portcullis_protocol::jose::keys::{JwkSet, SigningKey};
 use portcullis_protocol::oauth::params::{Limits, Params};
 use portcullis_protocol::oauth::pkce::CodeVerifier;
 use portcullis_protocol::oauth::redirect::{RedirectUri, match_registered};
-use portcullis_protocol::opaque::{RefreshToken, SessionId};
-use portcullis_protocol::path::RoutePath;
-use portcullis_protocol::secret::Secret;
 use serde_json::json;
 #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
 use wasm_bindgen_test::wasm_bindgen_test as test;

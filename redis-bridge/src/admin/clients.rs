@@ -2,7 +2,7 @@
 
 use portcullis_gateway::records::{Client, open};
 use portcullis_gateway::register::client_key;
-use portcullis_protocol::key_ring::KeyRing;
+use portcullis_protocol::crypto::key_ring::KeyRing;
 use portcullis_storage_api::{Key, Kind};
 use serde_json::Value;
 

@@ -2,8 +2,8 @@
 
 use portcullis_gateway::records::{ProviderId, open, session_key, upstream_key};
 use portcullis_gateway::session::{Session, State};
-use portcullis_protocol::key_ring::KeyRing;
-use portcullis_protocol::opaque::SessionId;
+use portcullis_protocol::credentials::SessionId;
+use portcullis_protocol::crypto::key_ring::KeyRing;
 use portcullis_storage_api::Kind;
 use serde_json::Value;
 

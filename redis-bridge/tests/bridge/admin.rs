@@ -14,10 +14,10 @@ use portcullis_gateway::records::{
 };
 use portcullis_gateway::register::client_key;
 use portcullis_gateway::session::{Generation, Session, State};
-use portcullis_protocol::key_ring::KeyRing;
+use portcullis_protocol::credentials::SessionId;
+use portcullis_protocol::crypto::key_ring::KeyRing;
+use portcullis_protocol::crypto::secret::Secret;
 use portcullis_protocol::oauth::scope::ScopeSet;
-use portcullis_protocol::opaque::SessionId;
-use portcullis_protocol::secret::Secret;
 use portcullis_storage_api::{Key, Kind, Ttl};
 use portcullis_tests::bridge::Bridge;
 use portcullis_tests::place;

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use portcullis_protocol::secret::Secret;
-use portcullis_protocol::web_url::WebUrl;
+use portcullis_protocol::crypto::secret::Secret;
+use portcullis_protocol::url::web_url::WebUrl;
 
 use super::document::{ClientAuthentication, OidcConfig, UpstreamProvider};
 use super::{Compiler, is_loopback_http};

@@ -2,10 +2,10 @@
 
 use std::rc::Rc;
 
+use portcullis_protocol::http::path::RoutePath;
 use portcullis_protocol::oauth::resource::ResourceUri;
 use portcullis_protocol::oauth::scope::ScopeSet;
-use portcullis_protocol::path::RoutePath;
-use portcullis_protocol::web_url::WebUrl;
+use portcullis_protocol::url::web_url::WebUrl;
 
 use super::document::{self, Document, Inject, ResourceKind};
 use super::{Compiler, Issuer};

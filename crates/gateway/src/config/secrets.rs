@@ -3,9 +3,9 @@
 
 use std::collections::HashSet;
 
-use portcullis_protocol::jose::key::SigningKey;
-use portcullis_protocol::key_ring::{KeyRing, KeyRingError};
-use portcullis_protocol::secret::Secret;
+use portcullis_protocol::crypto::key_ring::{KeyRing, KeyRingError};
+use portcullis_protocol::crypto::secret::Secret;
+use portcullis_protocol::jose::keys::SigningKey;
 use portcullis_storage_api::wire::{self, SECRETS, SecretName};
 
 use super::document::{self, Document, SecretRef};

@@ -1,7 +1,7 @@
 //! An endpoint of the provider that the gateway calls, and the JSON that it answers.
 
 use portcullis_protocol::json::{self, Limits};
-use portcullis_protocol::web_url::WebUrl;
+use portcullis_protocol::url::web_url::WebUrl;
 use serde_json::{Map, Value};
 
 use super::{CALL_TIMEOUT_MS, ProviderError};

@@ -5,8 +5,8 @@ use portcullis_gateway::fakes::block_on;
 use portcullis_gateway::protect;
 use portcullis_gateway::upstream::{self, RefreshOutcome};
 use portcullis_gateway::verdict::{Forward, Verdict};
+use portcullis_protocol::credentials::SessionId;
 use portcullis_protocol::jose::jws::Jws;
-use portcullis_protocol::opaque::SessionId;
 use serde_json::{Value, json};
 
 use crate::browser::{Browser, Reply};

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use portcullis_protocol::http::Response;
+use portcullis_protocol::http::message::Response;
 use url::Url;
 
 /// The cookies of one browser, the oldest first. A clone is the same user's other tab at this

@@ -3,9 +3,9 @@
 use portcullis_gateway::fakes::block_on;
 use portcullis_gateway::ports::CallRequest;
 use portcullis_gateway::upstream::{self, RefreshOutcome};
+use portcullis_protocol::credentials::SessionId;
 use portcullis_protocol::jose::jws::Jws;
 use portcullis_protocol::oauth::params::{Limits, Params};
-use portcullis_protocol::opaque::SessionId;
 use serde_json::{Value, json};
 
 use crate::browser::Browser;

@@ -1,6 +1,6 @@
 //! Nothing but the user's own answer, on the page of this browser, starts a login.
 
-use portcullis_protocol::http::Method;
+use portcullis_protocol::http::message::Method;
 use portcullis_protocol::oauth::params;
 use serde_json::json;
 

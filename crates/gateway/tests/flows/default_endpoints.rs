@@ -1,7 +1,7 @@
 //! A client that knows no metadata, at the default endpoints of MCP 2025-03-26: it logs in, calls
 //! and refreshes as any other.
 
-use portcullis_protocol::http::Method;
+use portcullis_protocol::http::message::Method;
 use serde_json::json;
 
 use crate::browser::Browser;

@@ -4,9 +4,9 @@
 use std::rc::Rc;
 
 use portcullis_gateway::gateway::Gateway;
-use portcullis_protocol::http::Method;
+use portcullis_protocol::http::message::Method;
 use portcullis_protocol::jose::jws::Jws;
-use portcullis_protocol::jose::key::SigningKey;
+use portcullis_protocol::jose::keys::SigningKey;
 use serde_json::{Value, json};
 
 use crate::world::{World, compiled, document, forwarded, replied, tokens_of};

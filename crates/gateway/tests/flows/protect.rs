@@ -3,9 +3,9 @@
 use portcullis_gateway::fakes::block_on;
 use portcullis_gateway::upstream::{self, RefreshOutcome};
 use portcullis_gateway::verdict::{Credentials, Forward, Settled, Verdict};
-use portcullis_protocol::http::Method;
+use portcullis_protocol::credentials::{AuthorizationCode, SessionId};
+use portcullis_protocol::http::message::Method;
 use portcullis_protocol::jose::jws::{self, Header, Jws};
-use portcullis_protocol::opaque::{AuthorizationCode, SessionId};
 use serde_json::{Value, json};
 
 use crate::browser::Browser;

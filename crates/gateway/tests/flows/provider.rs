@@ -6,7 +6,7 @@ use portcullis_gateway::fakes::block_on;
 use portcullis_gateway::ports::{CallError, CallReply};
 use portcullis_gateway::route;
 use portcullis_gateway::verdict::Verdict;
-use portcullis_protocol::http::Method;
+use portcullis_protocol::http::message::Method;
 use portcullis_protocol::oauth::params;
 use serde_json::{Value, json};
 

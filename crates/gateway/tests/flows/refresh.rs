@@ -7,10 +7,10 @@ use portcullis_gateway::records::{self, Client, ProviderId, Records, Upstream, s
 use portcullis_gateway::register::client_key;
 use portcullis_gateway::session::Session;
 use portcullis_gateway::upstream::{self, RefreshOutcome};
+use portcullis_protocol::credentials::SessionId;
+use portcullis_protocol::crypto::secret::Secret;
 use portcullis_protocol::jose::jws::Jws;
 use portcullis_protocol::oauth::params::{Limits, Params};
-use portcullis_protocol::opaque::SessionId;
-use portcullis_protocol::secret::Secret;
 use portcullis_storage_api::{Kind, Owner, Ttl};
 use serde_json::{Value, json};
 

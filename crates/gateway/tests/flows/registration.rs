@@ -1,6 +1,6 @@
 //! Registration is open to strangers, so it is bounded before anything of it is looked at.
 
-use portcullis_protocol::http::Method;
+use portcullis_protocol::http::message::Method;
 use serde_json::json;
 
 use crate::browser::Reply;

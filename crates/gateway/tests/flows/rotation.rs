@@ -6,7 +6,7 @@ use std::rc::Rc;
 use portcullis_gateway::fakes::{FakeStore, block_on};
 use portcullis_gateway::route;
 use portcullis_gateway::session::REFRESH_GRACE;
-use portcullis_protocol::http::Method;
+use portcullis_protocol::http::message::Method;
 use portcullis_protocol::oauth::params;
 use portcullis_storage_api::Key;
 

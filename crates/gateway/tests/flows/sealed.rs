@@ -8,8 +8,8 @@ use portcullis_gateway::gateway::Gateway;
 use portcullis_gateway::ports::{Oddity, Store};
 use portcullis_gateway::records::{ProviderId, session_key, upstream_key};
 use portcullis_gateway::register::client_key;
+use portcullis_protocol::credentials::SessionId;
 use portcullis_protocol::jose::jws::Jws;
-use portcullis_protocol::opaque::SessionId;
 use portcullis_storage_api::{Key, Ttl};
 use serde_json::{Value, json};
 

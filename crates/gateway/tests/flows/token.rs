@@ -4,8 +4,8 @@
 use portcullis_gateway::fakes::block_on;
 use portcullis_gateway::records::{ProviderId, Records, Upstream, session_key, upstream_key};
 use portcullis_gateway::verdict::Verdict;
-use portcullis_protocol::http::Method;
-use portcullis_protocol::opaque::AuthorizationCode;
+use portcullis_protocol::credentials::AuthorizationCode;
+use portcullis_protocol::http::message::Method;
 
 use crate::browser::Browser;
 use crate::world::{API, MCP, REDIRECT, World, forwarded, replied, tokens_of};

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use portcullis_gateway::cookies::{MAX_LOGIN_BYTES, MAX_LOGINS};
-use portcullis_protocol::http::Method;
+use portcullis_protocol::http::message::Method;
 use serde_json::json;
 
 use crate::browser::{Browser, Reply};

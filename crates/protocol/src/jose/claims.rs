@@ -13,9 +13,9 @@ use registered::{Claims, Registered};
 
 use super::alg::Alg;
 use super::jws::Jws;
-use super::key::{JwkSet, PublicKey};
+use super::keys::{JwkSet, PublicKey};
+use crate::credentials::SessionId;
 use crate::json::{JsonError, Limits, Member, Members};
-use crate::opaque::SessionId;
 
 /// What a token must say to be accepted here.
 #[derive(Debug, Clone, Copy)]

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::alg::Alg;
 use crate::base64url;
-use crate::comparison::same_bytes;
+use crate::bytes::same_bytes;
 use crate::json::{JsonError, Limits, Member, Members};
 
 /// A well-formed compact JWS whose signature has not been checked: nothing in its payload may be

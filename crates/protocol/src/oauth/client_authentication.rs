@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
 use super::params;
-use crate::secret::Secret;
+use crate::crypto::secret::Secret;
 
 /// The `Authorization` value of a client with a password: both parts are form-urlencoded before
 /// they are joined, so that a colon or a character outside ASCII survives.

@@ -1,7 +1,7 @@
 //! Parameters of queries and form bodies, `application/x-www-form-urlencoded` (RFC 6749 §3.1, §3.2
 //! and appendix B).
 
-use crate::path::percent_decode;
+use crate::http::path::percent_decode;
 use std::fmt;
 use zeroize::Zeroizing;
 

@@ -1,7 +1,8 @@
 //! Proof key for code exchange, S256 only (RFC 7636, OAuth 2.1 §4.1.1).
 
-use crate::secret::Secret;
-use crate::{base64url, digest};
+use crate::base64url;
+use crate::crypto::digest;
+use crate::crypto::secret::Secret;
 use std::fmt;
 use subtle::ConstantTimeEq;
 

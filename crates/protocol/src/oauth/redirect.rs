@@ -1,7 +1,7 @@
 //! Redirect URIs: what may be registered and what matches (OAuth 2.1 §2.3, RFC 8252 §7 and §8, RFC
 //! 9700 §4.1.3).
 
-use super::uri::{UriError, UriParts};
+use crate::url::uri::{UriError, UriParts};
 use std::fmt;
 
 /// A redirect URI that may be registered.

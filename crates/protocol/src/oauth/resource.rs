@@ -1,6 +1,6 @@
 //! Resource indicators (RFC 8707 §2), in one canonical form.
 
-use super::uri::{UriError, UriParts};
+use crate::url::uri::{UriError, UriParts};
 use std::fmt;
 
 /// An absolute `http` or `https` URI that names a protected resource.

@@ -5,8 +5,8 @@ use super::params::{Limits, Params, ParamsError};
 use super::pkce::CodeVerifier;
 use super::resource::{ResourceError, ResourceUri};
 use super::scope::{GrantedScope, ScopeError, ScopeSet};
-use crate::http::is_media_type;
-use crate::secret::Secret;
+use crate::crypto::secret::Secret;
+use crate::http::message::is_media_type;
 use serde::Serialize;
 use std::fmt;
 

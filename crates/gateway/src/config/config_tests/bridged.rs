@@ -1,7 +1,7 @@
 //! Secrets that the bridge has.
 
-use portcullis_protocol::key_ring::{KeyRing, Purpose};
-use portcullis_protocol::secret::Secret;
+use portcullis_protocol::crypto::key_ring::{KeyRing, Purpose};
+use portcullis_protocol::crypto::secret::Secret;
 use portcullis_storage_api::wire::{Secret as Served, SecretValue};
 
 use super::*;

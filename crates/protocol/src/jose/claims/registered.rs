@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 use super::{ClaimError, Expected, Typ};
-use crate::comparison::same_bytes;
+use crate::bytes::same_bytes;
 use crate::json::{Member, Members};
 
 /// The claims that some rule is about, each where the token has it.

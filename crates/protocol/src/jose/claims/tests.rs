@@ -3,7 +3,7 @@ use serde_json::json;
 use super::*;
 use crate::base64url;
 use crate::jose::jws::{Header, attach, encode};
-use crate::jose::key::SigningKey;
+use crate::jose::keys::SigningKey;
 
 const NOW: u64 = 1_800_000_000;
 const ISSUER: &str = "https://gateway.example";

@@ -1,6 +1,6 @@
 //! The bearer token of a request (RFC 6750 §2).
 
-use crate::path::percent_decode;
+use crate::http::path::percent_decode;
 use std::fmt;
 
 /// Reads bearer tokens from header values.

@@ -4,66 +4,16 @@
 //! label, so a value made for one purpose is meaningless for another. The first secret makes; all
 //! of them open and verify, which is how a secret is replaced without logging anyone out.
 
-mod derived;
-mod envelope;
-
 use std::fmt;
 
 use portcullis_cipher as cipher;
 use subtle::ConstantTimeEq as _;
 
-use self::derived::DerivedKeys;
-pub use self::envelope::{Draft, Opened};
-use self::envelope::{HEAD_BYTES, TAG_BYTES};
-use crate::secret::Secret;
-
-/// What a sealed value or a MAC is for. Each purpose has keys of its own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Purpose {
-    /// A record in the store.
-    Record,
-    /// The hidden state of the consent page.
-    Consent,
-    /// The token that ties the consent page's form to a browser.
-    Csrf,
-    /// A cookie of the browser flow.
-    Cookie,
-    /// An authorization code.
-    AuthorizationCode,
-    /// A refresh token.
-    RefreshToken,
-    /// The random part of the refresh token that replaces another.
-    RefreshSuccessor,
-}
-
-/// The public name of one key of the ring: four bytes of HKDF output, so it says nothing about the
-/// secret.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct KeyId([u8; 4]);
-
-impl KeyId {
-    /// Reads the eight lowercase hexadecimal digits that `Display` writes, and no other spelling.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        let lowercase_hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
-        if text.len() != 8 || !text.bytes().all(lowercase_hex) {
-            return None;
-        }
-        u32::from_str_radix(text, 16).ok().map(|id| Self(id.to_be_bytes()))
-    }
-
-    /// The id as it stands in an envelope.
-    #[must_use]
-    pub const fn as_bytes(&self) -> &[u8; 4] {
-        &self.0
-    }
-}
-
-impl fmt::Display for KeyId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:08x}", u32::from_be_bytes(self.0))
-    }
-}
+use super::derive::DerivedKeys;
+pub use super::derive::{KeyId, Purpose};
+pub use super::envelope::{Draft, Opened};
+use super::envelope::{HEAD_BYTES, TAG_BYTES};
+use crate::crypto::secret::Secret;
 
 /// The keys derived from the configured secrets, newest first. Never empty.
 pub struct KeyRing {
@@ -188,7 +138,7 @@ impl KeyRing {
         let (version, named) = head.split_first().ok_or(OpenError::Malformed)?;
         let (id, nonce) = named.split_first_chunk::<4>().ok_or(OpenError::Malformed)?;
         let nonce: [u8; 24] = nonce.try_into().map_err(|_| OpenError::Malformed)?;
-        if *version != envelope::VERSION {
+        if *version != super::envelope::VERSION {
             return Err(OpenError::Malformed);
         }
         let key = self.key(KeyId(*id)).ok_or(OpenError::UnknownKey)?.sealing(purpose);
@@ -231,8 +181,8 @@ mod tests {
     use hmac::{Hmac, Mac as _};
     use sha2::Sha256;
 
-    use super::derived::SALT;
     use super::*;
+    use crate::crypto::derive::SALT;
 
     const PURPOSES: [Purpose; 7] = [
         Purpose::Record,

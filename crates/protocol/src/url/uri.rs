@@ -9,7 +9,7 @@ use std::fmt::Display;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
-use crate::path::{PathError, check_decoded, has_escape, percent_decode};
+use crate::http::path::{PathError, check_decoded, has_escape, percent_decode};
 
 /// The parts of a hierarchical URI; scheme and host in lower case, the rest as written.
 #[derive(Debug, Clone, PartialEq, Eq)]

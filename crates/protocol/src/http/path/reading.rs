@@ -17,7 +17,7 @@
 
 use std::borrow::Cow;
 
-use super::PathError;
+use crate::http::path::PathError;
 
 /// Folds a path, or finds that it could be split in two ways.
 pub(super) fn folded(path: &[u8]) -> Result<Cow<'_, [u8]>, PathError> {

@@ -6,12 +6,12 @@ use ed25519_compact::{KeyPair, Seed};
 use p256::elliptic_curve::sec1::ToSec1Point as _;
 use zeroize::Zeroizing;
 
-use super::public::{Family, JwkError, Material, PublicKey, check_rsa};
-#[cfg(feature = "rust-signatures")]
-use super::rust_signatures::Signer;
+use crate::crypto::secret::Secret;
 use crate::jose::alg::Alg;
 use crate::jose::der::{self, Der, OCTET_STRING, SEQUENCE};
-use crate::secret::Secret;
+use crate::jose::keys::public::{Family, JwkError, Material, PublicKey, check_rsa};
+#[cfg(feature = "rust-signatures")]
+use crate::jose::keys::rust_signatures::Signer;
 
 /// A private key that signs with one algorithm: P-256 for ES256, P-384 for ES384, RSA for RS256,
 /// Ed25519 for EdDSA.

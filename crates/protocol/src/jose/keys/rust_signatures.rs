@@ -11,9 +11,9 @@ use rsa::sha2::{Digest as _, Sha256, Sha384, Sha512};
 use rsa::traits::PublicKeyParts as _;
 use rsa::{BigUint, Pkcs1v15Sign, RsaPrivateKey, RsaPublicKey};
 
-use super::public::{Material, PublicKey};
-use super::signing::{KeyError, SigningKey};
 use crate::jose::alg::Alg;
+use crate::jose::keys::public::{Material, PublicKey};
+use crate::jose::keys::signing::{KeyError, SigningKey};
 
 /// The signature could not be computed; with a key that passed [`SigningKey::from_pem`] this means
 /// a broken library.

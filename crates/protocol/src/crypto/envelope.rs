@@ -4,7 +4,7 @@
 use std::fmt;
 use std::io;
 
-use crate::secret::wipe;
+use crate::crypto::secret::wipe;
 
 /// A value on its way into an envelope: it is written where it will be sealed, and wiped wherever
 /// else it was.

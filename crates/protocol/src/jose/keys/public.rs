@@ -4,7 +4,7 @@ use ed25519_compact::{PublicKey as Ed25519, Signature as Ed25519Signature};
 use serde_json::{Map, Value, json};
 
 use crate::base64url;
-use crate::digest::sha256;
+use crate::crypto::digest::sha256;
 use crate::jose::alg::Alg;
 use crate::jose::der::{self, BIT_STRING, NULL, OBJECT_IDENTIFIER, SEQUENCE};
 

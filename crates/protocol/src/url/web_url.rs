@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::oauth::uri::{UriError, UriParts};
+use crate::url::uri::{UriError, UriParts};
 
 /// An absolute `http` or `https` URL (RFC 9110 §4.2) without user information and fragment.
 ///

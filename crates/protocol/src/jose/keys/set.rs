@@ -2,9 +2,9 @@
 
 use serde_json::Value;
 
-use super::public::PublicKey;
-use crate::comparison::same_bytes;
+use crate::bytes::same_bytes;
 use crate::jose::alg::Alg;
+use crate::jose::keys::public::PublicKey;
 use crate::json::{JsonError, Limits, parse_object};
 
 /// The usable signature keys of one issuer.

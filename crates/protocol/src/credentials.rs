@@ -8,8 +8,8 @@
 use std::fmt;
 
 use crate::base64url;
-use crate::key_ring::{KeyId, KeyRing, Purpose};
-use crate::secret::Secret;
+use crate::crypto::key_ring::{KeyId, KeyRing, Purpose};
+use crate::crypto::secret::Secret;
 
 /// The name of a session: one login of one user at one client, with everything granted from it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -216,7 +216,7 @@ static KINDS: [Kind; 256] = {
 const MAX_TARGET_BYTES: usize = 8 * 1024;
 
 #[cfg(test)]
-#[path = "path/back_ends.rs"]
+#[path = "path/backends.rs"]
 mod back_ends;
 #[cfg(test)]
 #[path = "path/path_tests.rs"]

@@ -1,13 +1,62 @@
 //! The keys that come of one secret, one pair for each purpose.
 
+use std::fmt;
+
 use hkdf::Hkdf;
 use hmac::{Hmac, Mac as _};
 use sha2::Sha256;
 use zeroize::Zeroize as _;
 
-use super::envelope::{HEAD_BYTES, VERSION};
-use super::{KeyId, Purpose};
-use crate::secret::Secret;
+use crate::crypto::envelope::{HEAD_BYTES, VERSION};
+use crate::crypto::secret::Secret;
+
+/// What a sealed value or a MAC is for. Each purpose has keys of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// A record in the store.
+    Record,
+    /// The hidden state of the consent page.
+    Consent,
+    /// The token that ties the consent page's form to a browser.
+    Csrf,
+    /// A cookie of the browser flow.
+    Cookie,
+    /// An authorization code.
+    AuthorizationCode,
+    /// A refresh token.
+    RefreshToken,
+    /// The random part of the refresh token that replaces another.
+    RefreshSuccessor,
+}
+
+/// The public name of one key of the ring: four bytes of HKDF output, so it says nothing about the
+/// secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct KeyId(pub(super) [u8; 4]);
+
+impl KeyId {
+    /// Reads the eight lowercase hexadecimal digits that `Display` writes, and no other spelling.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let lowercase_hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+        if text.len() != 8 || !text.bytes().all(lowercase_hex) {
+            return None;
+        }
+        u32::from_str_radix(text, 16).ok().map(|id| Self(id.to_be_bytes()))
+    }
+
+    /// The id as it stands in an envelope.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 4] {
+        &self.0
+    }
+}
+
+impl fmt::Display for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:08x}", u32::from_be_bytes(self.0))
+    }
+}
 
 /// One secret's keys, derived once: deriving one costs more than sealing a record with it.
 pub(super) struct DerivedKeys {

@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use portcullis_gateway::admission::{Admission, Excess};
-use portcullis_gateway::verdict::Settled;
+use portcullis_gateway::decision::Settled;
 
 use crate::settle::Fate;
 

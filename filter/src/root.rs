@@ -10,14 +10,14 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use portcullis_abi::{self as abi, Action, Begun};
-use portcullis_gateway::bridge_store::Bridge;
 use portcullis_gateway::config::{BridgeSettings, Compiled, Config, Storage};
-use portcullis_gateway::memory_store::MemoryStore;
-use portcullis_gateway::protect;
-use portcullis_gateway::provider;
+use portcullis_gateway::resource_server::slow_path;
 use portcullis_gateway::runtime::{Inbox, Started, Task};
-use portcullis_gateway::secret_watch::{Patience, SecretWatch};
-use portcullis_gateway::upstream::{self, RefreshOutcome};
+use portcullis_gateway::state::secrets_poll::{Patience, SecretWatch};
+use portcullis_gateway::store::bridge::Bridge;
+use portcullis_gateway::store::memory::MemoryStore;
+use portcullis_gateway::upstream::oidc;
+use portcullis_gateway::upstream::refresh::{self, RefreshOutcome};
 use portcullis_protocol::credentials::SessionId;
 use portcullis_protocol::http::message::Response;
 
@@ -75,7 +75,7 @@ impl Root {
         let Some(service) = worker.in_service.now() else { return };
         let inbox = Inbox::ticking();
         let ports = TaskPorts::new(worker.clone(), &service, inbox.clone());
-        match Task::start(inbox, upstream::refresh(service.gateway, session, ports)) {
+        match Task::start(inbox, refresh::refresh(service.gateway, session, ports)) {
             Started::Ready(outcome) => self.refreshed(worker, session, &outcome),
             Started::Waiting(task) => self.refreshes.push(Refresh { session, task }),
         }
@@ -154,7 +154,7 @@ impl Root {
         if service.gateway.provider_refresh_due(now) {
             let inbox = Inbox::new(true);
             let ports = TaskPorts::new(worker.clone(), &service, inbox.clone());
-            if let Started::Waiting(task) = Task::start(inbox, provider::warm(service.gateway, ports)) {
+            if let Started::Waiting(task) = Task::start(inbox, oidc::warm(service.gateway, ports)) {
                 self.warming = Some(task);
                 return;
             }
@@ -191,7 +191,7 @@ impl Root {
         for entry in service.gateway.take_rechecks(places) {
             let inbox = Inbox::new(true);
             let ports = TaskPorts::new(worker.clone(), &service, inbox.clone());
-            let recheck = protect::recheck(service.gateway.clone(), entry, ports);
+            let recheck = slow_path::recheck(service.gateway.clone(), entry, ports);
             if let Started::Waiting(task) = Task::start(inbox, recheck) {
                 self.rechecks.push(task);
             }

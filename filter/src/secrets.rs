@@ -10,10 +10,10 @@ use std::rc::Rc;
 
 use portcullis_gateway::audit::{Audit, Decision};
 use portcullis_gateway::config::Config;
-use portcullis_gateway::gateway::Gateway;
-use portcullis_gateway::replies;
-use portcullis_gateway::secret_watch::{Outcome, Patience, SecretWatch};
-use portcullis_gateway::verdict::Settled;
+use portcullis_gateway::decision::Settled;
+use portcullis_gateway::responses;
+use portcullis_gateway::state::gateway::Gateway;
+use portcullis_gateway::state::secrets_poll::{Outcome, Patience, SecretWatch};
 
 use crate::crypto::{HostCrypto, SelfCheckError};
 use crate::host;
@@ -126,6 +126,6 @@ pub(crate) async fn ask(worker: Rc<Worker>, patience: Patience, calls: TaskCalls
 
 /// The answer as long as there are no secrets: never a word about the client's credentials.
 pub(crate) fn not_ready() -> Settled {
-    let response = replies::try_later("the gateway is not ready yet; try again");
+    let response = responses::try_later("the gateway is not ready yet; try again");
     Settled::Reply(response, Audit::new(Decision::Fail, "not_ready"))
 }

@@ -4,7 +4,7 @@ use std::cell::Cell;
 
 use portcullis_abi::Action;
 use portcullis_gateway::audit::{Audit, Decision};
-use portcullis_gateway::verdict::{Credentials, Forward, Settled};
+use portcullis_gateway::decision::{Credentials, Forward, Settled};
 use portcullis_protocol::http::message::Response;
 
 use crate::counters::Counters;

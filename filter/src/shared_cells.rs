@@ -4,8 +4,8 @@
 //! every cell is created while the configuration is loaded, which happens on the main thread before
 //! any worker has seen it, and a write always names a version.
 
-use portcullis_gateway::memory_store::{CellError, Cells, cell_count};
 use portcullis_gateway::ports::Clock;
+use portcullis_gateway::store::memory::{CellError, Cells, cell_count};
 
 use crate::host;
 

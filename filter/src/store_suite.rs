@@ -7,7 +7,7 @@ use std::future::Future;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
-use portcullis_gateway::memory_store::MemoryStore;
+use portcullis_gateway::store::memory::MemoryStore;
 use portcullis_gateway::store_suite::{CASES, Failure, PAUSE_SECONDS, add_up, contend, run, sum};
 use portcullis_protocol::http::message::Response;
 use serde_json::{Value, json};

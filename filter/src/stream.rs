@@ -8,13 +8,13 @@ use portcullis_abi::header_map::HeaderMap;
 use portcullis_abi::{self as abi, Action, Begun};
 use portcullis_gateway::admission::{Admission, Excess, MAX_OWN_HEADER_BYTES};
 use portcullis_gateway::audit::{Audit, Decision};
-use portcullis_gateway::cookies;
-use portcullis_gateway::replies::{self, Cors, EXPOSED_HEADERS};
-use portcullis_gateway::route;
+use portcullis_gateway::browser::cookies;
+use portcullis_gateway::decision::{Forward, Settled, Verdict};
+use portcullis_gateway::dispatch;
+use portcullis_gateway::responses::{self, Cors, EXPOSED_HEADERS};
 use portcullis_gateway::runtime::{Inbox, Started, Task};
-use portcullis_gateway::secret_watch::Patience;
-use portcullis_gateway::upstream::RefreshOutcome;
-use portcullis_gateway::verdict::{Forward, Settled, Verdict};
+use portcullis_gateway::state::secrets_poll::Patience;
+use portcullis_gateway::upstream::refresh::RefreshOutcome;
 use portcullis_protocol::http::message::{Headers, Method, Request, Response};
 
 use crate::host;
@@ -28,7 +28,7 @@ use crate::worker::{Awaited, Waiter, Worker};
 /// Decides a request by its headers, or starts to.
 pub(crate) fn begin(worker: &Rc<Worker>, id: u32, count: usize, end: bool) -> Begun {
     if count > host::MOST_HEADERS {
-        let response = replies::cors(Response::new(431), Cors::Read);
+        let response = responses::cors(Response::new(431), Cors::Read);
         let refusal = Settled::Reply(response, Audit::new(Decision::Fail, "too_many_headers"));
         return Begun::Decided(settle(&refusal, &worker.counters, false).action());
     }
@@ -270,7 +270,7 @@ async fn decide(worker: Rc<Worker>, request: Request, inbox: Inbox) -> Verdict {
     match worker.in_service.now() {
         Some(service) => {
             let ports = TaskPorts::new(worker, &service, inbox);
-            route::handle(service.gateway, request, ports).await
+            dispatch::handle(service.gateway, request, ports).await
         }
         None => secrets::not_ready().into(),
     }
@@ -335,7 +335,7 @@ fn read_request(headers: &HeaderMap) -> Request {
             _ => request.headers.extend([(name, value)]),
         }
     }
-    if route::asks_for_peer(&request.target) {
+    if dispatch::asks_for_peer(&request.target) {
         request.peer = host::peer().unwrap_or_default();
     }
     request

@@ -5,9 +5,9 @@
 
 use std::rc::Rc;
 
-use portcullis_gateway::bridge_store::{Bridge, BridgeStore};
-use portcullis_gateway::memory_store::MemoryStore;
 use portcullis_gateway::ports::Store;
+use portcullis_gateway::store::bridge::{Bridge, BridgeStore};
+use portcullis_gateway::store::memory::MemoryStore;
 use portcullis_storage_api::{Bucket, Key, Owner, StoreError, Swap, Taken, Ttl, Version, Versioned};
 
 use crate::ports::TaskCalls;

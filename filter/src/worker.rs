@@ -5,8 +5,8 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use portcullis_gateway::upstream::RefreshOutcome;
-use portcullis_gateway::verdict::Settled;
+use portcullis_gateway::decision::Settled;
+use portcullis_gateway::upstream::refresh::RefreshOutcome;
 use portcullis_protocol::credentials::SessionId;
 
 use crate::counters::Counters;

@@ -9,8 +9,8 @@ use std::net::TcpStream;
 
 use portcullis_gateway::fakes::{FakePorts, block_on};
 use portcullis_gateway::ports::Store as _;
-use portcullis_gateway::records::{self, ProviderId, Record, Records, Upstream, session_key, upstream_key};
-use portcullis_gateway::session::Session;
+use portcullis_gateway::sessions::state::Session;
+use portcullis_gateway::store::records::{self, ProviderId, Record, Records, Upstream, session_key, upstream_key};
 use portcullis_protocol::credentials::SessionId;
 use portcullis_protocol::crypto::key_ring::KeyRing;
 use portcullis_protocol::crypto::secret::Secret;

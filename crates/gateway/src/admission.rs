@@ -11,12 +11,12 @@ use portcullis_protocol::http::path::RoutePath;
 use portcullis_protocol::oauth::error::{ErrorCode, OAuthError};
 
 use crate::audit::{Audit, Decision};
-use crate::gateway::Gateway;
-use crate::pages::ErrorPage;
-use crate::replies::{RETRY_AFTER, oauth_error, try_later};
-use crate::route;
+use crate::decision::Settled;
+use crate::dispatch;
+use crate::endpoints::pages::ErrorPage;
+use crate::responses::{RETRY_AFTER, oauth_error, try_later};
 use crate::runtime::BODY_HELD_BYTES;
-use crate::verdict::Settled;
+use crate::state::gateway::Gateway;
 
 /// The most bytes that the headers of a request to an endpoint of the gateway may have, names and
 /// values together. Envoy itself takes 60 KiB unless it is told otherwise.
@@ -59,7 +59,7 @@ impl Admission {
     pub fn of(gateway: &Rc<Gateway>, target: &[u8]) -> Self {
         // A target that cannot be read is refused with its headers. Under a foreign host name a
         // default endpoint is not ours; such a request is bounded all the same.
-        let route = RoutePath::parse(target).map(|path| route::route_or_default(gateway.config(), &path));
+        let route = RoutePath::parse(target).map(|path| dispatch::route_or_default(gateway.config(), &path));
         let (is_ours, shows_pages, body_bytes) = match route {
             Ok(route) => (route.is_ours(), route.shows_pages(), route.body_bytes()),
             Err(_) => (true, false, 0),

@@ -1,43 +1,26 @@
 //! What Portcullis does with a request: linear async handlers over small ports, the same code
 //! natively and in Envoy.
 //!
-//! Reading order: [`route`] (which handler answers what), then the handlers in the order of a login
-//! ([`register`], [`authorize`], [`consent`], [`callback`], [`token`]), then [`protect`] (a call
-//! with a token) and [`upstream`] (the provider's tokens behind it). [`ports`] is everything they
-//! need from outside, [`records`] everything they store, [`secret_watch`] where their keys come
-//! from while they serve.
+//! Reading order: [`dispatch`] (which handler answers what), then the handlers of a login in
+//! [`endpoints`], then [`resource_server`] (a call with a token) and [`upstream`] (the provider's
+//! tokens behind it). [`ports`] is everything they need from outside, [`store`] where their records
+//! are, [`state`] what a VM remembers between requests.
 
 pub mod admission;
 pub mod audit;
-pub mod authorize;
-pub mod bridge_store;
-pub mod cache;
-pub mod callback;
-pub mod client_address;
+pub mod browser;
 pub mod config;
-pub mod consent;
-pub mod cookies;
-pub mod end_session;
-pub mod gateway;
-pub mod login;
-pub mod memory_store;
-pub mod metadata;
-pub mod next_prompt;
-pub mod pages;
-pub mod pending_login;
+pub mod decision;
+pub mod dispatch;
+pub mod endpoints;
 pub mod ports;
-pub mod protect;
-pub mod provider;
-pub mod records;
-pub mod register;
-pub mod replies;
-pub mod route;
+pub mod resource_server;
+pub mod responses;
 pub mod runtime;
-pub mod secret_watch;
-pub mod session;
-pub mod token;
+pub mod sessions;
+pub mod state;
+pub mod store;
 pub mod upstream;
-pub mod verdict;
 
 #[cfg(feature = "fakes")]
 pub mod fakes;

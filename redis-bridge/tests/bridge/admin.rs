@@ -8,12 +8,12 @@ mod removals;
 
 use std::process::Command;
 
+use portcullis_gateway::endpoints::register::client_key;
 use portcullis_gateway::fakes::{FakePorts, FixedClock};
-use portcullis_gateway::records::{
+use portcullis_gateway::sessions::state::{Generation, Session, State};
+use portcullis_gateway::store::records::{
     Client as Registered, ProviderId, Record, Records, Upstream, User, session_key, upstream_key,
 };
-use portcullis_gateway::register::client_key;
-use portcullis_gateway::session::{Generation, Session, State};
 use portcullis_protocol::credentials::SessionId;
 use portcullis_protocol::crypto::key_ring::KeyRing;
 use portcullis_protocol::crypto::secret::Secret;

@@ -3,9 +3,9 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use portcullis_gateway::bridge_store::{Bridge as Known, BridgeStore};
 use portcullis_gateway::config::BridgeSettings;
 use portcullis_gateway::ports::{CallError, CallReply, CallRequest, Clock, Entropy, Fetch, NoEntropy, Store as _};
+use portcullis_gateway::store::bridge::{Bridge as Known, BridgeStore};
 use portcullis_storage_api::wire::{MARKER_HEADER, MARKER_VALUE};
 use portcullis_storage_api::{Key, Kind, StoreError, Ttl, Version};
 use portcullis_tests::bridge::Bridge;

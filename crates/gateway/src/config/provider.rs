@@ -8,7 +8,7 @@ use portcullis_protocol::url::web_url::WebUrl;
 
 use super::document::{ClientAuthentication, OidcConfig, UpstreamProvider};
 use super::{Compiler, is_loopback_http};
-use crate::records::ProviderId;
+use crate::store::records::ProviderId;
 
 /// An OpenID Connect provider, ready to be called.
 pub struct Provider {

@@ -1,10 +1,10 @@
 //! The store is away for a while: what was proven before goes on working, everything else is told
 //! to come back, and nobody hears that their credentials are bad.
 
+use portcullis_gateway::decision::{Forward, Verdict};
 use portcullis_gateway::fakes::block_on;
-use portcullis_gateway::protect;
-use portcullis_gateway::upstream::{self, RefreshOutcome};
-use portcullis_gateway::verdict::{Forward, Verdict};
+use portcullis_gateway::resource_server::slow_path;
+use portcullis_gateway::upstream::refresh::{self, RefreshOutcome};
 use portcullis_protocol::credentials::SessionId;
 use portcullis_protocol::jose::jws::Jws;
 use serde_json::{Value, json};
@@ -27,7 +27,7 @@ fn tick(world: &World) -> usize {
     let due = world.gateway.take_rechecks(64);
     let count = due.len();
     for entry in due {
-        block_on(protect::recheck(world.gateway.clone(), entry, world.ports.clone()));
+        block_on(slow_path::recheck(world.gateway.clone(), entry, world.ports.clone()));
     }
     count
 }
@@ -198,7 +198,7 @@ fn a_due_upstream_token_is_injected_while_it_is_valid_and_not_a_second_longer() 
     world.advance(1);
     let Verdict::AwaitRefresh { session: awaited, decide } = world.call("/mcp", &token) else { panic!("decided") };
     assert_eq!(awaited, session(&token));
-    let outcome = block_on(upstream::refresh(world.gateway.clone(), awaited, world.ports.clone()));
+    let outcome = block_on(refresh::refresh(world.gateway.clone(), awaited, world.ports.clone()));
     assert!(matches!(outcome, RefreshOutcome::Unavailable));
     come_back(&settled_reply(decide(&outcome)));
 }
@@ -217,7 +217,7 @@ fn a_thousand_calls_whose_upstream_token_ran_out_ask_the_store_nothing() {
     assert_eq!(world.store.verbs(), verbs);
     let renewed = json!({ "access_token": "upstream-access-2", "token_type": "Bearer", "expires_in": 3600 });
     world.expect_token_answer(200, &renewed);
-    block_on(upstream::refresh(world.gateway.clone(), session(&tokens.access), world.ports.clone()));
+    block_on(refresh::refresh(world.gateway.clone(), session(&tokens.access), world.ports.clone()));
     let forward = fast(&world, "/mcp", &tokens.access).unwrap();
     assert_eq!(injected(&forward).1, "Bearer upstream-access-2");
 }

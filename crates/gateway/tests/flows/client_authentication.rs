@@ -2,7 +2,7 @@
 
 use portcullis_gateway::fakes::block_on;
 use portcullis_gateway::ports::CallRequest;
-use portcullis_gateway::upstream::{self, RefreshOutcome};
+use portcullis_gateway::upstream::refresh::{self, RefreshOutcome};
 use portcullis_protocol::credentials::SessionId;
 use portcullis_protocol::jose::jws::Jws;
 use portcullis_protocol::oauth::params::{Limits, Params};
@@ -91,7 +91,7 @@ fn the_method_is_the_configured_one_or_what_the_provider_takes_or_basic() {
         let access = tokens_of(&world.redeem(&client, &code, &[])).access;
         world.advance(3_599);
         world.expect_token_answer(200, &World::token_answer(&world.sign(&world.claims("alice", "-"))));
-        let outcome = block_on(upstream::refresh(world.gateway.clone(), session(&access), world.ports.clone()));
+        let outcome = block_on(refresh::refresh(world.gateway.clone(), session(&access), world.ports.clone()));
         assert!(matches!(outcome, RefreshOutcome::Ready(_)), "{case}");
         let sent = world.ports.take_sent();
         assert_sent(sent.last().unwrap(), &expected, &case);

@@ -3,7 +3,7 @@
 
 use std::rc::Rc;
 
-use portcullis_gateway::gateway::Gateway;
+use portcullis_gateway::state::gateway::Gateway;
 use portcullis_protocol::http::message::Method;
 use portcullis_protocol::jose::jws::Jws;
 use portcullis_protocol::jose::keys::SigningKey;

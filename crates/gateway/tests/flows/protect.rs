@@ -1,8 +1,8 @@
 //! A call with a token: what the back end gets, and what the client is told otherwise.
 
+use portcullis_gateway::decision::{Credentials, Forward, Settled, Verdict};
 use portcullis_gateway::fakes::block_on;
-use portcullis_gateway::upstream::{self, RefreshOutcome};
-use portcullis_gateway::verdict::{Credentials, Forward, Settled, Verdict};
+use portcullis_gateway::upstream::refresh::{self, RefreshOutcome};
 use portcullis_protocol::credentials::{AuthorizationCode, SessionId};
 use portcullis_protocol::http::message::Method;
 use portcullis_protocol::jose::jws::{self, Header, Jws};
@@ -45,7 +45,7 @@ fn forged(world: &World, token: &str, typ: &str, change: impl FnOnce(&mut Value)
 
 /// What the root task does about a session's upstream tokens.
 fn refresh(world: &World, token: &str) -> RefreshOutcome {
-    block_on(upstream::refresh(world.gateway.clone(), session(token), world.ports.clone()))
+    block_on(refresh::refresh(world.gateway.clone(), session(token), world.ports.clone()))
 }
 
 /// The provider's answer to a refresh.

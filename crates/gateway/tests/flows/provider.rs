@@ -2,10 +2,10 @@
 
 use std::rc::Rc;
 
+use portcullis_gateway::decision::Verdict;
+use portcullis_gateway::dispatch;
 use portcullis_gateway::fakes::block_on;
 use portcullis_gateway::ports::{CallError, CallReply};
-use portcullis_gateway::route;
-use portcullis_gateway::verdict::Verdict;
 use portcullis_protocol::http::message::Method;
 use portcullis_protocol::oauth::params;
 use serde_json::{Value, json};
@@ -150,7 +150,7 @@ fn logins_that_come_before_the_documents_wait_for_one_fetch() {
     let cookie = browser.cookie().unwrap();
     let post = || {
         let request = World::request(Method::Post, "/oauth/consent", &[("cookie", &cookie)]);
-        match block_on(route::handle(Rc::clone(&world.gateway), request, world.ports.clone())) {
+        match block_on(dispatch::handle(Rc::clone(&world.gateway), request, world.ports.clone())) {
             Verdict::AwaitProvider { decide } => decide,
             Verdict::Settled(settled) => panic!("{}", settled_reply(settled).reason),
             Verdict::AwaitRefresh { .. } => panic!("waits for tokens"),

@@ -1,12 +1,12 @@
 //! The renewal of upstream tokens: at most one at a time, stored before it is used, and never
 //! guessed at.
 
+use portcullis_gateway::endpoints::register::client_key;
 use portcullis_gateway::fakes::block_on;
 use portcullis_gateway::ports::{CallError, CallReply, Store};
-use portcullis_gateway::records::{self, Client, ProviderId, Records, Upstream, session_key, upstream_key};
-use portcullis_gateway::register::client_key;
-use portcullis_gateway::session::Session;
-use portcullis_gateway::upstream::{self, RefreshOutcome};
+use portcullis_gateway::sessions::state::Session;
+use portcullis_gateway::store::records::{self, Client, ProviderId, Records, Upstream, session_key, upstream_key};
+use portcullis_gateway::upstream::refresh::{self, RefreshOutcome};
 use portcullis_protocol::credentials::SessionId;
 use portcullis_protocol::crypto::secret::Secret;
 use portcullis_protocol::jose::jws::Jws;
@@ -31,7 +31,7 @@ pub(crate) fn session(tokens: &Tokens) -> SessionId {
 }
 
 pub(crate) fn refresh(world: &World, session: SessionId) -> RefreshOutcome {
-    block_on(upstream::refresh(world.gateway.clone(), session, world.ports.clone()))
+    block_on(refresh::refresh(world.gateway.clone(), session, world.ports.clone()))
 }
 
 pub(crate) fn renewed() -> Value {

@@ -3,9 +3,9 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
+use portcullis_gateway::dispatch;
 use portcullis_gateway::fakes::{FakeStore, block_on};
-use portcullis_gateway::route;
-use portcullis_gateway::session::REFRESH_GRACE;
+use portcullis_gateway::sessions::state::REFRESH_GRACE;
 use portcullis_protocol::http::message::Method;
 use portcullis_protocol::oauth::params;
 use portcullis_storage_api::Key;
@@ -49,7 +49,7 @@ fn two_refreshes_that_race_get_the_same_successor() {
             ports.set_body(body);
             let headers = [("content-type", "application/x-www-form-urlencoded")];
             let request = World::request(Method::Post, "/oauth/token", &headers);
-            winner.set(Some(tokens_of(&replied(block_on(route::handle(gateway, request, ports))))));
+            winner.set(Some(tokens_of(&replied(block_on(dispatch::handle(gateway, request, ports))))));
         }
     };
     world.store.race(race);

@@ -1,9 +1,9 @@
 //! The token endpoint: what a client must prove, and what happens to a login when somebody does
 //! not.
 
+use portcullis_gateway::decision::Verdict;
 use portcullis_gateway::fakes::block_on;
-use portcullis_gateway::records::{ProviderId, Records, Upstream, session_key, upstream_key};
-use portcullis_gateway::verdict::Verdict;
+use portcullis_gateway::store::records::{ProviderId, Records, Upstream, session_key, upstream_key};
 use portcullis_protocol::credentials::AuthorizationCode;
 use portcullis_protocol::http::message::Method;
 
@@ -41,7 +41,7 @@ fn a_code_that_is_redeemed_twice_at_once_revokes_both() {
     let request =
         World::request(Method::Post, "/oauth/token", &[("content-type", "application/x-www-form-urlencoded")]);
     world.store.race(move |_, _| {
-        let faster = portcullis_gateway::route::handle(gateway, request, ports);
+        let faster = portcullis_gateway::dispatch::handle(gateway, request, ports);
         assert_eq!(replied(portcullis_gateway::fakes::block_on(faster)).status(), 200);
     });
     let slower = world.redeem(&client, &code, &[]);

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use portcullis_gateway::cookies::{MAX_LOGIN_BYTES, MAX_LOGINS};
+use portcullis_gateway::browser::cookies::{MAX_LOGIN_BYTES, MAX_LOGINS};
 use portcullis_protocol::http::message::Method;
 use serde_json::json;
 

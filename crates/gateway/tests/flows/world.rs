@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use portcullis_gateway::config::{Compiled, Config};
+use portcullis_gateway::decision::{Credentials, Forward, Settled, Verdict};
+use portcullis_gateway::dispatch;
 use portcullis_gateway::fakes::{FakePorts, FakeStore, FixedClock, block_on};
-use portcullis_gateway::gateway::Gateway;
 use portcullis_gateway::ports::Clock;
-use portcullis_gateway::verdict::{Credentials, Forward, Settled, Verdict};
-use portcullis_gateway::{provider, route};
+use portcullis_gateway::state::gateway::Gateway;
+use portcullis_gateway::upstream::oidc;
 use portcullis_protocol::http::message::{Method, Request};
 use portcullis_protocol::jose::jws::{self, Header};
 use portcullis_protocol::jose::keys::SigningKey;
@@ -205,7 +206,7 @@ impl World {
     }
 
     pub(crate) fn handle(&self, request: Request) -> Verdict {
-        match block_on(route::handle(Rc::clone(&self.gateway), request, self.ports.clone())) {
+        match block_on(dispatch::handle(Rc::clone(&self.gateway), request, self.ports.clone())) {
             Verdict::AwaitProvider { decide } => {
                 self.warm();
                 decide().into()
@@ -216,7 +217,7 @@ impl World {
 
     /// The root task looks whether the provider's documents have to be fetched.
     pub(crate) fn warm(&self) {
-        block_on(provider::warm(Rc::clone(&self.gateway), self.ports.clone()));
+        block_on(oidc::warm(Rc::clone(&self.gateway), self.ports.clone()));
     }
 
     pub(crate) fn send(&self, method: Method, target: &str, headers: &[(&str, &str)]) -> Reply {

@@ -4,8 +4,8 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
-use portcullis_gateway::records::{Client as Registered, Upstream, User};
-use portcullis_gateway::session::Session;
+use portcullis_gateway::sessions::state::Session;
+use portcullis_gateway::store::records::{Client as Registered, Upstream, User};
 use portcullis_storage_api::{Key, Kind, Ttl};
 use serde_json::{Value, json};
 

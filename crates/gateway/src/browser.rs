@@ -1,0 +1,4 @@
+//! What a browser carries for the gateway: its cookies, and in them the logins under way.
+
+pub mod cookies;
+pub mod pending_login;

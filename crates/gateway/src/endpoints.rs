@@ -1,0 +1,10 @@
+//! The HTTP endpoints of the authorization server, one file each, and what their answers share.
+
+pub mod authorize;
+pub mod browser_error;
+pub mod callback;
+pub mod client_address;
+pub mod consent;
+pub mod pages;
+pub mod register;
+pub mod token;

@@ -1,0 +1,141 @@
+//! The authorization endpoint (OAuth 2.1 §4.1.1): from the client's request to the consent page, or
+//! straight on to the login where the same user has consented to the same thing before.
+
+use std::rc::Rc;
+
+use portcullis_protocol::http::message::Request;
+use portcullis_protocol::http::path::RoutePath;
+use portcullis_protocol::oauth::authorize::{AuthorizationRequest, ClientReference, Prompt, state_for_errors};
+use portcullis_protocol::oauth::error::ErrorCode;
+use portcullis_protocol::oauth::params::{Limits, Params};
+use portcullis_protocol::oauth::redirect::{CheckedRedirectUri, RedirectUri, match_registered};
+use portcullis_protocol::oauth::resource::ResourceUri;
+use portcullis_protocol::oauth::scope::ScopeSet;
+
+use crate::audit::{Audit, Decision};
+use crate::browser::cookies::Browser;
+use crate::browser::pending_login::{PendingLogin, Seed};
+use crate::config::{Config, Resource};
+use crate::decision::{Settled, Verdict};
+use crate::endpoints::browser_error::{self, Failure, error_page};
+use crate::endpoints::consent;
+use crate::endpoints::register::client_key;
+use crate::ports::Ports;
+use crate::sessions::next_prompt;
+use crate::state::gateway::Gateway;
+use crate::store::records::{Authorization, Client, Records, Unavailable};
+
+/// Answers `GET /oauth/authorize`. Nothing is stored.
+pub async fn authorize<P: Ports>(gateway: &Rc<Gateway>, request: &Request, path: &RoutePath<'_>, ports: &P) -> Verdict {
+    answer(gateway, request, path, ports).await.unwrap_or_else(|failure| failure.settle(gateway.config()).into())
+}
+
+async fn answer<P: Ports>(
+    gateway: &Rc<Gateway>,
+    request: &Request,
+    path: &RoutePath<'_>,
+    ports: &P,
+) -> Result<Verdict, Failure> {
+    let config = gateway.config();
+    let page = |message: &str, reason| Failure::refused(bad_request_page(config, message, reason));
+
+    // Until client and redirect URI are proven, an error stays here: redirecting it would make this
+    // an open redirector (RFC 9700 §4.11).
+    let params = Params::parse(path.query().unwrap_or_default(), Limits::OAUTH)
+        .map_err(|_| page("The request cannot be read.", "malformed_request"))?;
+    let reference = ClientReference::parse(&params)
+        .map_err(|_| page("The request names no client, or names it twice.", "malformed_request"))?;
+    let records = Records::new(&config.key_ring, ports);
+    let client = records.load::<Client>(&client_key(&reference.client_id)).await?;
+    let Some(client) = client.map(|loaded| loaded.record) else {
+        return Err(page("The application is not known here. Its registration may have expired.", "unknown_client"));
+    };
+    let redirect_uri = proven_redirect(&client, reference.redirect_uri.as_deref()).ok_or_else(|| {
+        page("The application asked to be answered at an address that it has not registered.", "wrong_redirect_uri")
+    })?;
+
+    // From here on errors go to the client.
+    let refused = |code: ErrorCode, description: &str, reason| {
+        let answer = browser_error::redirect(
+            config,
+            redirect_uri.as_str(),
+            state_for_errors(&params),
+            &[("error", code.as_str()), ("error_description", description)],
+        );
+        Failure::refused(Settled::Reply(answer, Audit::new(Decision::Deny, reason)))
+    };
+    let asked = AuthorizationRequest::parse(&params)
+        .map_err(|error| refused(error.code(), &error.to_string(), "invalid_authorization_request"))?;
+    let resource = chosen_resource(config, asked.resource.as_ref()).ok_or_else(|| {
+        refused(
+            ErrorCode::InvalidTarget,
+            "the resource parameter must name a resource of this server",
+            "invalid_target",
+        )
+    })?;
+    let scope = ScopeSet::grant(asked.scope, &config.scopes_supported, &resource.scopes)
+        .map_err(|_| refused(ErrorCode::InvalidScope, "a requested scope is not supported", "invalid_scope"))?;
+    let mut authorization = Authorization {
+        client_id: reference.client_id,
+        redirect_uri: redirect_uri.as_str().to_owned(),
+        state: asked.state,
+        challenge: asked.code_challenge.to_string(),
+        scope,
+        resource: resource.uri.as_str().to_owned(),
+        prompt: provider_prompt(asked.prompt).map(str::to_owned),
+    };
+    let browser = Browser::of(request, &config.issuer, &config.key_ring);
+    if let Some(browser) = browser.as_ref().filter(|_| authorization.prompt.is_none()) {
+        authorization.prompt = next_prompt::due(gateway, &browser.user_id, ports).await?;
+    }
+    if !PendingLogin::can_carry(&authorization) {
+        let description = "state and redirect_uri are too long for a login";
+        return Err(refused(ErrorCode::InvalidRequest, description, "authorization_too_long"));
+    }
+
+    // A remembered consent stands in for the page; who logs in must then be the one who gave it
+    // (see callback.rs).
+    if !asked.prompt.consent
+        && let Some(browser) = browser
+        && consent::is_remembered(config, &browser.user_id, &authorization, ports).await?
+    {
+        let seed = Seed::new(ports).map_err(Unavailable::from)?;
+        return Ok(browser_error::start(gateway, request, seed, authorization, Some(browser.user_id), ports)?);
+    }
+    Ok(consent::page(config, request, &client, &redirect_uri, authorization, ports)?.into())
+}
+
+/// The redirect URI, exactly as registered but for a loopback port (OAuth 2.1 §2.3.1, §4.1.1). It
+/// may be left out when only one is registered.
+fn proven_redirect(client: &Client, requested: Option<&str>) -> Option<CheckedRedirectUri> {
+    let registered: Vec<RedirectUri> =
+        client.redirect_uris.iter().filter_map(|uri| RedirectUri::register(uri).ok()).collect();
+    match (requested, client.redirect_uris.as_slice()) {
+        (Some(requested), _) => match_registered(&registered, requested),
+        (None, [only]) => match_registered(&registered, only),
+        (None, _) => None,
+    }
+}
+
+/// The configured resource that is asked for; the only one, when none is named (RFC 8707 §2).
+fn chosen_resource<'a>(config: &'a Config, asked: Option<&ResourceUri>) -> Option<&'a Resource> {
+    match (asked, config.resources.as_slice()) {
+        (Some(asked), resources) => resources.iter().find(|resource| resource.uri == *asked),
+        (None, [only]) => Some(only),
+        (None, _) => None,
+    }
+}
+
+/// What of the client's `prompt` is the provider's to do. Consent is ours.
+fn provider_prompt(prompt: Prompt) -> Option<&'static str> {
+    match prompt {
+        Prompt { login: true, .. } => Some("login"),
+        Prompt { select_account: true, .. } => Some("select_account"),
+        Prompt { .. } => None,
+    }
+}
+
+fn bad_request_page(config: &Config, message: &str, reason: &'static str) -> Settled {
+    let hint = "Go back to the application and connect again. If that does not help, remove the connection there and add it anew.";
+    error_page(config, 400, "This login cannot be started", message, hint, reason)
+}

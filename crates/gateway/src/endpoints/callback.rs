@@ -1,0 +1,329 @@
+//! The provider's answer (OAuth 2.1 §4.1.2, OIDC Core §3.1.2.5): from its code to a logged-in user
+//! and our own code.
+
+use std::rc::Rc;
+
+use portcullis_protocol::credentials::{AuthorizationCode, SessionId};
+use portcullis_protocol::http::message::Request;
+use portcullis_protocol::http::path::RoutePath;
+use portcullis_protocol::jose::claims::VerifiedIdToken;
+use portcullis_protocol::oauth::error::ErrorCode;
+use portcullis_protocol::oauth::params::{Limits, Params};
+use portcullis_protocol::oauth::redirect::{RedirectUri, match_registered};
+use portcullis_storage_api::{Bucket, Kind, Taken, Ttl};
+
+use crate::audit::{Audit, Decision};
+use crate::browser::cookies::{self, Browser};
+use crate::browser::pending_login::{self, LOGIN_LIFE, PendingLogin, Seed, USED_LIFE};
+use crate::config::Config;
+use crate::decision::Settled;
+use crate::endpoints::browser_error::{self, Failure, error_page, provider_failed, refuse};
+use crate::endpoints::client_address::client_address;
+use crate::endpoints::consent;
+use crate::endpoints::pages::ErrorPage;
+use crate::endpoints::register::client_key;
+use crate::ports::{Ports, Store};
+use crate::sessions::next_prompt;
+use crate::sessions::state::{PendingCode, Session, State};
+use crate::state::gateway::Gateway;
+use crate::store::records::{
+    self, Authorization, Client, Records, Unavailable, Upstream, UsedLogin, User, session_keys,
+};
+use crate::upstream::oidc::{self, ProviderError, TokenReply};
+use crate::upstream::refresh;
+
+/// Answers `GET /oauth/callback`.
+///
+/// The pending login is used up, in one step, before the provider's code is; from then on the same
+/// URL leads nowhere. A browser that hangs up half way has to start again; nothing is left half
+/// done that anyone could use.
+pub async fn callback<P: Ports>(gateway: &Gateway, request: &Request, path: &RoutePath<'_>, ports: &P) -> Settled {
+    answer(gateway, request, path, ports).await.unwrap_or_else(|failure| failure.settle(gateway.config()))
+}
+
+async fn answer<P: Ports>(
+    gateway: &Gateway,
+    request: &Request,
+    path: &RoutePath<'_>,
+    ports: &P,
+) -> Result<Settled, Failure> {
+    let config = gateway.config();
+    let params = Params::parse(path.query().unwrap_or_default(), Limits::OAUTH)
+        .ok()
+        .filter(|params| params.repeated().is_none())
+        .ok_or_else(|| refused(config, "The identity provider's answer cannot be read.", "malformed_callback"))?;
+    let state = params.one("state").ok().flatten().ok_or_else(|| unknown_login(config, "callback_without_state"))?;
+    let (seed, login) = use_up(gateway, request, state, ports).await?;
+    let settled = complete(gateway, request, &params, &seed, login, ports).await?;
+    Ok(match settled {
+        Settled::Reply(response, audit) => {
+            let ended = cookies::end_login(request, &config.issuer, state);
+            let response = ended.iter().fold(response, |response, cookie| response.header("set-cookie", cookie));
+            Settled::Reply(response, audit)
+        }
+        forward @ Settled::Forward(_) => forward,
+    })
+}
+
+/// Uses up the login that a state names: the browser must carry it with the user's consent, and of
+/// all requests for it only the first goes on.
+///
+/// A login is free to start, so what it costs here (a record, a call to the provider) is limited by
+/// address first.
+async fn use_up<P: Ports>(
+    gateway: &Gateway,
+    request: &Request,
+    state: &str,
+    ports: &P,
+) -> Result<(Seed, PendingLogin), Failure> {
+    let config = gateway.config();
+    let Some((seed, Some(login))) = pending_login::carried(request, config, state) else {
+        return Err(unknown_login(config, "callback_unknown_login"));
+    };
+    if ports.now() >= login.expires_at {
+        return Err(refused(config, "This login took too long.", "callback_expired"));
+    }
+    let address = client_address(request, config.trusted_proxies);
+    let bucket = records::key(Kind::RateLimit, &[b"login", b"address", address.as_bytes()]);
+    let limit = Bucket { capacity: config.logins_per_minute, period_seconds: 60 };
+    if let Taken::Empty { retry_after } = ports.store().take_token(&bucket, limit).await.map_err(Unavailable::from)? {
+        return Err(too_many(config, retry_after));
+    }
+    let records = Records::new(&config.key_ring, ports);
+    let key = records::key(Kind::Pending, &[state.as_bytes()]);
+    if records.create(&key, &UsedLogin, Ttl::Seconds(USED_LIFE)).await? {
+        Ok((seed, login))
+    } else {
+        Err(refused(config, "This login was used already.", "callback_state_reused"))
+    }
+}
+
+/// From the provider's answer to the client's.
+async fn complete<P: Ports>(
+    gateway: &Gateway,
+    request: &Request,
+    params: &Params,
+    seed: &Seed,
+    login: PendingLogin,
+    ports: &P,
+) -> Result<Settled, Failure> {
+    let config = gateway.config();
+    let asked = &login.request;
+    let parameter = |name: &str| params.one(name).ok().flatten();
+
+    // RFC 9207 §2.4: an answer that names another issuer is another provider's.
+    if parameter("iss").is_some_and(|iss| iss != config.provider.issuer) {
+        return Ok(refuse(
+            config,
+            asked,
+            ErrorCode::ServerError,
+            "the login did not complete",
+            "callback_other_issuer",
+        ));
+    }
+    if let Some(error) = parameter("error") {
+        // The provider's own words stay out of what we pass on (RFC 6749 §10.14).
+        let (code, reason) = match error {
+            "access_denied" => (ErrorCode::AccessDenied, "provider_denied"),
+            "temporarily_unavailable" => (ErrorCode::TemporarilyUnavailable, "provider_unavailable"),
+            _ => (ErrorCode::AccessDenied, "provider_refused"),
+        };
+        return Ok(refuse(config, asked, code, "the identity provider did not log the user in", reason));
+    }
+    let Some(code) = parameter("code") else {
+        return Ok(refuse(
+            config,
+            asked,
+            ErrorCode::ServerError,
+            "the login did not complete",
+            "callback_without_code",
+        ));
+    };
+    let (reply, identity) = match log_in(gateway, seed, code, ports).await {
+        Ok(login) => login,
+        Err(error) => return Ok(provider_failed(config, asked, &error)),
+    };
+    let user = find_or_create_user(gateway, &identity.subject, ports).await?;
+    if login.consented_by.as_ref().is_some_and(|consented_by| *consented_by != user.id) {
+        // The consent that was remembered is somebody else's: this user has not been asked.
+        return ask_again(gateway, request, login.request, ports).await;
+    }
+    consent::remember(config, &user.id, asked, ports).await?;
+    next_prompt::forget(gateway, &user.id, asked, ports).await?;
+    let code = open_session(gateway, asked, &user, &identity.subject, reply, ports).await?;
+    give_code(config, asked, user, &code, ports)
+}
+
+/// Who logged in, as the ID token says.
+struct Identity {
+    subject: String,
+}
+
+async fn log_in<P: Ports>(
+    gateway: &Gateway,
+    seed: &Seed,
+    code: &str,
+    ports: &P,
+) -> Result<(TokenReply, Identity), ProviderError> {
+    let reply = oidc::redeem(gateway, code, &seed.verifier(), ports).await?;
+    let id_token = reply.id_token.as_ref().ok_or(ProviderError::NotUnderstood("the provider gave no ID token"))?;
+    let verified = oidc::verify_id_token(gateway, id_token.expose(), &seed.nonce(), ports).await?;
+    let subject = subject(&verified, &gateway.config().provider.subject_claim)?;
+    Ok((reply, Identity { subject }))
+}
+
+/// The claim that names the user: a string, never anything that has to be converted into one.
+fn subject(id_token: &VerifiedIdToken, claim: &str) -> Result<String, ProviderError> {
+    const MOST: usize = 255;
+    let value = id_token.claims().get(claim).and_then(serde_json::Value::as_str);
+    value
+        .filter(|subject| !subject.is_empty() && subject.len() <= MOST && !subject.chars().any(char::is_control))
+        .map(str::to_owned)
+        .ok_or(ProviderError::NotUnderstood("the ID token does not name the user"))
+}
+
+/// The user that a provider's subject stands for, created at the first login. Two first logins at
+/// once make one user.
+async fn find_or_create_user<P: Ports>(gateway: &Gateway, subject: &str, ports: &P) -> Result<User, Unavailable> {
+    let config = gateway.config();
+    let issuer = &config.provider.issuer;
+    let records = Records::new(&config.key_ring, ports);
+    let key = records::key(Kind::User, &[issuer.as_bytes(), subject.as_bytes()]);
+    if let Some(known) = records.load::<User>(&key).await? {
+        return Ok(known.record);
+    }
+    let user = User {
+        id: SessionId::new(ports.random()?).to_string(),
+        issuer: issuer.clone(),
+        subject: subject.to_owned(),
+        created_at: ports.now(),
+    };
+    if records.create(&key, &user, Ttl::Forever).await? {
+        return Ok(user);
+    }
+    // Somebody else was faster, or the record there cannot be opened any more and a new user takes
+    // its place.
+    match records.load::<User>(&key).await? {
+        Some(known) => Ok(known.record),
+        None => {
+            records.save(&key, &user, Ttl::Forever).await?;
+            Ok(user)
+        }
+    }
+}
+
+/// Stores the session with its upstream tokens and gives the code that opens it.
+async fn open_session<P: Ports>(
+    gateway: &Gateway,
+    asked: &Authorization,
+    user: &User,
+    subject: &str,
+    reply: TokenReply,
+    ports: &P,
+) -> Result<AuthorizationCode, Unavailable> {
+    let config = gateway.config();
+    let records = Records::new(&config.key_ring, ports);
+    let client = records.load::<Client>(&client_key(&asked.client_id)).await?;
+    let code = AuthorizationCode { session: SessionId::new(ports.random()?), nonce: ports.random()? };
+    let now = ports.now();
+    let life = config.lifespans.authorization_code;
+    let upstream = Upstream {
+        access_token: reply.access_token,
+        refresh_token: reply.refresh_token,
+        obtained_at: now,
+        expires_at: reply.expires_in.map(|life| now.saturating_add(life)),
+        subject: subject.to_owned(),
+        refused_since: None,
+    };
+    let session = Session {
+        id: *code.session.as_bytes(),
+        provider: config.provider.name.to_string(),
+        client_id: asked.client_id.clone(),
+        user_id: user.id.clone(),
+        scope: asked.scope.clone(),
+        resource: asked.resource.clone(),
+        refreshable: client.is_some_and(|client| client.record.refresh),
+        upstream_ends_at: refresh::end_of(&upstream),
+        state: State::Code(PendingCode {
+            nonce: code.nonce,
+            redirect_uri: asked.redirect_uri.clone(),
+            challenge: asked.challenge.clone(),
+            expires_at: now.saturating_add(life),
+        }),
+    };
+    // Upstream tokens first: a session that is found has its tokens. Until the code is redeemed
+    // they last hardly longer than the code (see token.rs).
+    let [session_key, upstream_key] = session_keys(code.session, config.provider.id);
+    records.save(&upstream_key, &upstream, Ttl::Seconds(life.saturating_add(EXTENSION_SECONDS))).await?;
+    records.save(&session_key, &session, Ttl::Seconds(life)).await?;
+    Ok(code)
+}
+
+/// Sends the code to the client, and notes in the browser who logged in.
+fn give_code<P: Ports>(
+    config: &Config,
+    asked: &Authorization,
+    user: User,
+    code: &AuthorizationCode,
+    ports: &P,
+) -> Result<Settled, Failure> {
+    let audit = Audit {
+        subject: Some(Rc::from(user.id.as_str())),
+        client: Some(Rc::from(asked.client_id.as_str())),
+        resource: Some(Rc::from(asked.resource.as_str())),
+        ..Audit::new(Decision::Serve, "logged_in")
+    };
+    let browser = Browser { user_id: user.id };
+    let life = config.consent.remember.max(LOGIN_LIFE);
+    let cookie = browser.set_cookie(&config.issuer, &config.key_ring, life, ports).map_err(Unavailable::from)?;
+    let code = code.issue(&config.key_ring);
+    let parameters = [("code", code.expose().as_str())];
+    let response = browser_error::redirect(config, &asked.redirect_uri, asked.state.as_deref(), &parameters);
+    Ok(Settled::Reply(response.header("set-cookie", &cookie), audit))
+}
+
+async fn ask_again<P: Ports>(
+    gateway: &Gateway,
+    request: &Request,
+    asked: Authorization,
+    ports: &P,
+) -> Result<Settled, Failure> {
+    let config = gateway.config();
+    let records = Records::new(&config.key_ring, ports);
+    let client = records.load::<Client>(&client_key(&asked.client_id)).await?;
+    let redirect_uri =
+        RedirectUri::register(&asked.redirect_uri).ok().and_then(|uri| match_registered(&[uri], &asked.redirect_uri));
+    match (client, redirect_uri) {
+        (Some(client), Some(redirect_uri)) => {
+            Ok(consent::page(config, request, &client.record, &redirect_uri, asked, ports)?)
+        }
+        _ => Err(unknown_login(config, "client_gone")),
+    }
+}
+
+fn unknown_login(config: &Config, reason: &'static str) -> Failure {
+    let message = "It is not known in this browser: it was started in another one, was used already or took too long, or \
+                   cookies are turned off.";
+    refused(config, message, reason)
+}
+
+/// Nothing is used up yet: the same address of the callback works as soon as the limit allows.
+fn too_many(config: &Config, retry_after: u32) -> Failure {
+    let page = ErrorPage {
+        title: &config.consent.title,
+        heading: "Too many logins at the moment",
+        message: "More logins came from your network than are allowed at once.",
+        hint: "Wait a moment, then reload this page.",
+    };
+    let response = page.response(429).header("retry-after", &retry_after.to_string());
+    Failure::refused(Settled::Reply(response, Audit::new(Decision::Deny, "login_rate")))
+}
+
+fn refused(config: &Config, message: &str, reason: &'static str) -> Failure {
+    let hint = "Go back to the application and connect again.";
+    Failure::refused(error_page(config, 400, "This login cannot be completed", message, hint, reason))
+}
+
+/// How much longer than their session's code the upstream tokens last, in seconds, so that a code
+/// that is redeemed in its last second finds them.
+const EXTENSION_SECONDS: u64 = 60;

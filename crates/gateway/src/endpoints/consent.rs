@@ -1,0 +1,222 @@
+//! Consent: what a user is asked before anything else happens, and what the answer is bound to.
+//!
+//! A client registers itself, so nothing but the user's word stands between a stranger's client and
+//! the user's login at the provider (MCP security best practices, "confused deputy"). The form
+//! carries the checked request, sealed, so that nothing is stored for a page that is never
+//! answered; its CSRF token is bound to that request and to the browser it was shown in. Only an
+//! approval puts the login that the callback asks for into the browser's cookie.
+
+use std::rc::Rc;
+
+use portcullis_protocol::base64url;
+use portcullis_protocol::crypto::key_ring::{Draft, KeyId, Purpose};
+use portcullis_protocol::http::message::{FieldName, Request};
+use portcullis_protocol::oauth::error::ErrorCode;
+use portcullis_protocol::oauth::params::{Limits, Params};
+use portcullis_protocol::oauth::redirect::CheckedRedirectUri;
+use portcullis_storage_api::{Key, Kind, Ttl};
+use serde::{Deserialize, Serialize};
+
+use crate::audit::{Audit, Decision};
+use crate::browser::cookies::FORM_LIFE;
+use crate::browser::pending_login::{self, Seed};
+use crate::config::Config;
+use crate::decision::{Settled, Verdict};
+use crate::endpoints::browser_error::{self, error_page, refuse, unavailable_page};
+use crate::endpoints::pages::ConsentPage;
+use crate::ports::Ports;
+use crate::state::gateway::Gateway;
+use crate::store::records::{self, Authorization, Client, Consent, Records, Unavailable};
+
+/// What the form carries: the login that it would start, the checked request, and when it was
+/// shown.
+#[derive(Serialize, Deserialize)]
+struct Transaction {
+    seed: Seed,
+    request: Authorization,
+    shown_at: u64,
+}
+
+/// Shows the consent page. A request whose form [`consent`] would not read is refused instead, so
+/// that no user fills in a page for nothing.
+///
+/// # Errors
+/// [`Unavailable::Entropy`].
+pub fn page<P: Ports>(
+    config: &Config,
+    request: &Request,
+    client: &Client,
+    redirect_uri: &CheckedRedirectUri,
+    authorization: Authorization,
+    ports: &P,
+) -> Result<Settled, Unavailable> {
+    let transaction = Transaction { seed: Seed::new(ports)?, request: authorization, shown_at: ports.now() };
+    let set_cookies = pending_login::cookies(&transaction.seed, None, request, config, ports)?;
+    let mut draft = Draft::with_room(USUAL_BYTES);
+    // Serializing plain fields cannot fail; were it to, no page is shown.
+    postcard::to_io(&transaction, &mut draft).map_err(|_| Unavailable::Entropy)?;
+    let sealed = config.key_ring.seal_draft(ports.random()?, Purpose::Consent, &[], draft);
+    let sealed = base64url::encode(&sealed);
+    let csrf = csrf_token(config, &transaction.seed, &sealed);
+    let scopes: Vec<&str> = transaction.request.scope.as_set().iter().collect();
+    let page = ConsentPage {
+        title: &config.consent.title,
+        logo: config.consent.logo.as_deref(),
+        client_name: client.name.as_deref().unwrap_or_default(),
+        redirect_host: redirect_uri.host_for_display(),
+        redirect_uri: redirect_uri.as_str(),
+        loopback: redirect_uri.is_loopback(),
+        scopes: &scopes,
+        resource: &transaction.request.resource,
+        provider: &config.provider.name,
+        action: &format!("{}/oauth/consent", config.issuer.path),
+        transaction: &sealed,
+        csrf: &csrf,
+    };
+    let response = set_cookies.iter().fold(page.response(), |page, cookie| page.header("set-cookie", cookie));
+    Ok(Settled::Reply(response, Audit::new(Decision::Serve, "consent_shown")))
+}
+
+/// Answers `POST /oauth/consent`.
+pub async fn consent<P: Ports>(gateway: &Rc<Gateway>, request: &Request, ports: &P) -> Verdict {
+    match answer(gateway, request, ports).await {
+        Ok(Answer { transaction, approved: true }) => {
+            let Transaction { seed, request: authorization, .. } = transaction;
+            let started = browser_error::start(gateway, request, seed, authorization, None, ports);
+            started.unwrap_or_else(|_| unavailable_page(gateway.config()).into())
+        }
+        Ok(Answer { transaction, approved: false }) => {
+            let description = "the user did not consent";
+            let code = ErrorCode::AccessDenied;
+            refuse(gateway.config(), &transaction.request, code, description, "consent_denied").into()
+        }
+        Err(refused) => refused.into(),
+    }
+}
+
+/// The user's answer; the refusal where it does not count.
+async fn answer<P: Ports>(gateway: &Gateway, request: &Request, ports: &P) -> Result<Answer, Settled> {
+    let config = gateway.config();
+    let refused = |message: &str, reason| {
+        let hint = "Go back to the application and connect again.";
+        error_page(config, 403, "This answer cannot be accepted", message, hint, reason)
+    };
+    if !is_same_origin(request, &config.issuer.origin) {
+        return Err(refused("It was sent from another site.", "consent_cross_site"));
+    }
+    let body = ports.body(Limits::OAUTH.bytes).await.map_err(|_| {
+        error_page(config, 413, "This answer is too large", "The form was changed.", "", "consent_too_large")
+    })?;
+    read(config, request, &body, ports.now()).map_err(|error| match error {
+        FormError::Csrf => refused("It does not belong to a page that was shown in this browser.", "consent_csrf"),
+        FormError::Expired => refused("The page was open for too long.", "consent_expired"),
+        FormError::Malformed => refused("The form was changed.", "consent_malformed"),
+    })
+}
+
+/// Whether the user has consented to exactly this before.
+///
+/// # Errors
+/// [`Unavailable::Store`].
+pub async fn is_remembered<P: Ports>(
+    config: &Config,
+    user_id: &str,
+    authorization: &Authorization,
+    ports: &P,
+) -> Result<bool, Unavailable> {
+    if config.consent.remember == 0 {
+        return Ok(false);
+    }
+    let records = Records::new(&config.key_ring, ports);
+    Ok(records.load::<Consent>(&consent_key(user_id, authorization)).await?.is_some())
+}
+
+/// Remembers a consent, now that it is known who gave it.
+///
+/// # Errors
+/// [`Unavailable`].
+pub async fn remember<P: Ports>(
+    config: &Config,
+    user_id: &str,
+    authorization: &Authorization,
+    ports: &P,
+) -> Result<(), Unavailable> {
+    if config.consent.remember == 0 {
+        return Ok(());
+    }
+    let records = Records::new(&config.key_ring, ports);
+    let key = consent_key(user_id, authorization);
+    records.save(&key, &Consent { given_at: ports.now() }, Ttl::Seconds(config.consent.remember)).await
+}
+
+/// A consent's name holds all that it was given for: another client, redirect, scope or resource is
+/// another consent.
+fn consent_key(user_id: &str, authorization: &Authorization) -> Key {
+    let scope = authorization.scope.to_string();
+    let parts = [user_id, &authorization.client_id, &authorization.redirect_uri, &scope, &authorization.resource];
+    records::key(Kind::Consent, &parts.map(str::as_bytes))
+}
+
+/// A form that was proven genuine.
+struct Answer {
+    transaction: Transaction,
+    approved: bool,
+}
+
+enum FormError {
+    Malformed,
+    Csrf,
+    Expired,
+}
+
+fn read(config: &Config, request: &Request, body: &[u8], now: u64) -> Result<Answer, FormError> {
+    let params = Params::parse(body, Limits::OAUTH).map_err(|_| FormError::Malformed)?;
+    let field = |name: &str| params.one(name).ok().flatten();
+    let sealed = field("transaction").ok_or(FormError::Malformed)?;
+    let csrf = field("csrf").ok_or(FormError::Csrf)?;
+    let transaction = open(config, sealed).ok_or(FormError::Csrf)?;
+    let (shown, _) = pending_login::carried(request, config, &transaction.seed.state()).ok_or(FormError::Csrf)?;
+    if !is_csrf_token(config, csrf, &shown, sealed) {
+        return Err(FormError::Csrf);
+    }
+    if now >= transaction.shown_at.saturating_add(FORM_LIFE) {
+        return Err(FormError::Expired);
+    }
+    let approved = match field("decision") {
+        Some("approve") => true,
+        Some("deny") => false,
+        Some(_) | None => return Err(FormError::Malformed),
+    };
+    Ok(Answer { transaction, approved })
+}
+
+fn open(config: &Config, transaction: &str) -> Option<Transaction> {
+    let sealed = base64url::decode(transaction).ok()?;
+    let plain = config.key_ring.open_in_place(Purpose::Consent, &[], sealed).ok()?;
+    postcard::from_bytes(plain.expose()).ok()
+}
+
+/// The CSRF token of a form: a MAC over the seed in the browser's cookie and the form's
+/// transaction, under a named key.
+fn csrf_token(config: &Config, shown: &Seed, transaction: &str) -> String {
+    let mac = config.key_ring.mac(Purpose::Csrf, &[shown.as_bytes(), transaction.as_bytes()]);
+    format!("{}.{}", config.key_ring.current(), base64url::encode(&mac))
+}
+
+fn is_csrf_token(config: &Config, token: &str, shown: &Seed, transaction: &str) -> bool {
+    let Some((key_id, mac)) = token.split_once('.') else { return false };
+    let (Some(key_id), Ok(mac)) = (KeyId::parse(key_id), base64url::decode(mac)) else { return false };
+    config.key_ring.verify_mac(Purpose::Csrf, key_id, &[shown.as_bytes(), transaction.as_bytes()], &mac)
+}
+
+/// Whether a form came from a page of ours. Browsers state the origin of every POST; a program that
+/// states none is held to the CSRF token alone.
+fn is_same_origin(request: &Request, origin: &str) -> bool {
+    let same = |name: FieldName, expected: &str| {
+        !request.headers.has(name) || request.headers.one(name) == Some(expected.as_bytes())
+    };
+    same(FieldName::Origin, origin) && same(FieldName::SecFetchSite, "same-origin")
+}
+
+/// Room for most transactions.
+const USUAL_BYTES: usize = 512;

@@ -1,0 +1,124 @@
+//! Dynamic client registration (RFC 7591) of public clients.
+
+use portcullis_protocol::credentials::SessionId;
+use portcullis_protocol::http::message::{FieldName, Request, Response};
+use portcullis_protocol::oauth::error::{ErrorCode, OAuthError};
+use portcullis_protocol::oauth::register::Registration;
+use portcullis_storage_api::{Bucket, Key, Kind, StoreError, Taken, Ttl};
+
+use crate::audit::{Audit, Decision};
+use crate::config::RegistrationPolicy;
+use crate::decision::Settled;
+use crate::endpoints::client_address::client_address;
+use crate::ports::{Ports, Store};
+use crate::responses::{Cors, cors, not_found, oauth_error, unavailable, uncached};
+use crate::state::gateway::Gateway;
+use crate::store::records::{self, Client, Records, Unavailable};
+
+/// The most that a registration may weigh, in bytes.
+pub(crate) const MAX_BODY_BYTES: usize = 64 * 1024;
+
+/// How long a client that has not got a token yet is remembered, in seconds: registrations cost a
+/// stranger nothing, so they must not pile up.
+const UNUSED_LIFE: u64 = 24 * 60 * 60;
+
+/// Answers `POST /oauth/register`. The limits are drawn from before anything of the body is looked
+/// at, and after it has come: a call to the store outlives the request that made it, so one whose
+/// body never ends must not make any.
+pub async fn register<P: Ports>(gateway: &Gateway, request: &Request, ports: &P) -> Settled {
+    let Some(policy) = gateway.config().registration else {
+        return not_found("dynamic client registration is turned off here");
+    };
+    match answer(gateway, policy, request, ports).await {
+        Ok(settled) => settled,
+        Err(Failure::Refused(error)) => {
+            Settled::Reply(oauth_error(&error), Audit::new(Decision::Deny, "invalid_registration"))
+        }
+        Err(Failure::TooMany { retry_after }) => {
+            let error = OAuthError::new(ErrorCode::TemporarilyUnavailable, "too many registrations; try again later");
+            let response = oauth_error(&error.with_status(429)).header("retry-after", &retry_after.to_string());
+            Settled::Reply(response, Audit::new(Decision::Deny, "registration_rate"))
+        }
+        Err(Failure::Unavailable(cause)) => {
+            let (response, reason) = unavailable(cause);
+            Settled::Reply(response, Audit::new(Decision::Fail, reason))
+        }
+    }
+}
+
+/// The key of a client.
+#[must_use]
+pub fn client_key(client_id: &str) -> Key {
+    records::key(Kind::Client, &[client_id.as_bytes()])
+}
+
+enum Failure {
+    Refused(OAuthError),
+    TooMany { retry_after: u32 },
+    Unavailable(Unavailable),
+}
+
+impl From<Unavailable> for Failure {
+    fn from(cause: Unavailable) -> Self {
+        Self::Unavailable(cause)
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::Unavailable(Unavailable::Store(error))
+    }
+}
+
+async fn answer<P: Ports>(
+    gateway: &Gateway,
+    policy: RegistrationPolicy,
+    request: &Request,
+    ports: &P,
+) -> Result<Settled, Failure> {
+    let config = gateway.config();
+    let body = ports.body(MAX_BODY_BYTES).await.map_err(|_| {
+        Failure::Refused(
+            OAuthError::new(ErrorCode::InvalidClientMetadata, "the body is larger than 64 KiB").with_status(413),
+        )
+    })?;
+    draw_from_limits(policy, client_address(request, config.trusted_proxies), ports).await?;
+    let registration =
+        Registration::parse(request.headers.one(FieldName::ContentType), &body, &config.scopes_supported)
+            .map_err(|error| Failure::Refused(OAuthError::new(error.code(), error.to_string())))?;
+    let client_id = SessionId::new(ports.random().map_err(Unavailable::from)?).to_string();
+    let now = ports.now();
+    let client = Client {
+        id: client_id.clone(),
+        name: registration.client_name().map(str::to_owned),
+        redirect_uris: registration.redirect_uris().iter().map(|uri| uri.as_str().to_owned()).collect(),
+        refresh: registration.has_refresh(),
+        registered_at: now,
+    };
+    let records = Records::new(&config.key_ring, ports);
+    records.save(&client_key(&client_id), &client, Ttl::Seconds(policy.lifetime.min(UNUSED_LIFE))).await?;
+    let response = uncached(Response::json(201, registration.response_json(&client_id, now)));
+    let audit = Audit { client: Some(client_id.into()), ..Audit::new(Decision::Serve, "client_registered") };
+    Ok(Settled::Reply(cors(response, Cors::Read), audit))
+}
+
+/// One address is limited first, so that a stranger's flood is refused before it draws on what
+/// everybody shares.
+async fn draw_from_limits<P: Ports>(policy: RegistrationPolicy, address: String, ports: &P) -> Result<(), Failure> {
+    const MINUTE: u32 = 60;
+    const DAY: u32 = 24 * 60 * MINUTE;
+    let limits: [(&[&[u8]], u32, u32); 4] = [
+        (&[b"register", b"address", address.as_bytes()], policy.per_address, MINUTE),
+        (&[b"register", b"address and day", address.as_bytes()], policy.per_address_and_day, DAY),
+        (&[b"register", b"minute"], policy.global, MINUTE),
+        (&[b"register", b"day"], policy.per_day, DAY),
+    ];
+    for (name, capacity, period_seconds) in limits {
+        let key = records::key(Kind::RateLimit, name);
+        match ports.store().take_token(&key, Bucket { capacity, period_seconds }).await? {
+            Taken::Granted => {}
+            Taken::Empty { retry_after } => return Err(Failure::TooMany { retry_after }),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,3 @@
+//! Calls to protected resources.
+
+pub mod slow_path;

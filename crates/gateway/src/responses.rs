@@ -1,0 +1,115 @@
+//! Answers that more than one endpoint gives, and the headers they share.
+
+use portcullis_protocol::http::message::{FieldName, Request, Response};
+use portcullis_protocol::oauth::error::{ErrorCode, OAuthError};
+
+use crate::audit::{Audit, Decision};
+use crate::decision::{Settled, Verdict};
+use crate::store::records::Unavailable;
+
+/// How long a client should wait before it tries again when something of ours is away, in seconds.
+pub(crate) const RETRY_AFTER: &str = "2";
+
+/// Which script access an answer allows. Tokens travel in headers that a page must set itself,
+/// never in cookies, so any origin may read (no `Access-Control-Allow-Credentials` anywhere).
+pub enum Cors {
+    /// The body and the usual headers.
+    Read,
+    /// Also the headers that an MCP client needs.
+    ReadMcp,
+}
+
+/// Adds the headers that let a browser's script read an answer.
+#[must_use]
+pub fn cors(response: Response, access: Cors) -> Response {
+    let response = response.header("access-control-allow-origin", "*");
+    match access {
+        Cors::Read => response,
+        Cors::ReadMcp => response.header("access-control-expose-headers", EXPOSED_HEADERS),
+    }
+}
+
+/// The answer headers that an MCP client in a browser reads.
+pub const EXPOSED_HEADERS: &str = "WWW-Authenticate, Mcp-Session-Id, MCP-Protocol-Version";
+
+/// Whether a request is a browser's question before the real one (Fetch standard, CORS-preflight).
+#[must_use]
+pub fn is_preflight(request: &Request) -> bool {
+    request.headers.has(FieldName::Origin) && request.headers.has(FieldName::AccessControlRequestMethod)
+}
+
+/// The answer to a preflight: any header that it names may be sent, because none of them is a
+/// cookie.
+#[must_use]
+pub fn preflight(request: &Request, methods: &'static str) -> Response {
+    let wanted = request.headers.one(FieldName::AccessControlRequestHeaders).unwrap_or_default();
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_, ".contains(byte);
+    let headers = match std::str::from_utf8(wanted) {
+        Ok(text) if text.len() <= 1024 && text.as_bytes().iter().all(plain) => text,
+        _ => "authorization, content-type, mcp-protocol-version",
+    };
+    Response::new(204)
+        .header("access-control-allow-origin", "*")
+        .header("access-control-allow-methods", methods)
+        .header("access-control-allow-headers", headers)
+        .header("access-control-max-age", "86400")
+        .header("vary", "Origin, Access-Control-Request-Headers")
+}
+
+/// A 405 that names what is allowed (RFC 9110 §15.5.6).
+#[must_use]
+pub fn method_not_allowed(allow: &'static str) -> Settled {
+    let body = OAuthError::new(ErrorCode::InvalidRequest, "this method is not allowed here").to_json();
+    let response = cors(uncached(Response::json(405, body).header("allow", allow)), Cors::Read);
+    Settled::Reply(response, Audit::new(Decision::Deny, "method_not_allowed"))
+}
+
+/// A 404 of our own, with a word on why.
+#[must_use]
+pub fn not_found(description: &'static str) -> Settled {
+    let body = OAuthError::new(ErrorCode::InvalidRequest, description).to_json();
+    Settled::Reply(uncached(Response::json(404, body)), Audit::new(Decision::Deny, "not_found"))
+}
+
+/// A 400 of our own, with a word on why.
+#[must_use]
+pub fn bad_request(description: &'static str, reason: &'static str) -> Settled {
+    let body = OAuthError::new(ErrorCode::InvalidRequest, description).to_json();
+    Settled::Reply(uncached(Response::json(400, body)), Audit::new(Decision::Deny, reason))
+}
+
+/// An OAuth error as an endpoint's JSON answer (RFC 6749 §5.2).
+#[must_use]
+pub fn oauth_error(error: &OAuthError) -> Response {
+    cors(uncached(Response::json(error.status(), error.to_json())), Cors::Read)
+}
+
+/// Something needed is away: a 503, never a word about the client's credentials.
+#[must_use]
+pub fn unavailable(cause: Unavailable) -> (Response, &'static str) {
+    let reason = match cause {
+        Unavailable::Store(_) => "store_unavailable",
+        Unavailable::Entropy => "entropy_unavailable",
+        Unavailable::Signer => "signer_unavailable",
+    };
+    (try_later("the gateway cannot answer at the moment; try again"), reason)
+}
+
+/// A 503 with `Retry-After`.
+#[must_use]
+pub fn try_later(description: &'static str) -> Response {
+    let body = OAuthError::new(ErrorCode::TemporarilyUnavailable, description).to_json();
+    cors(uncached(Response::json(503, body).header("retry-after", RETRY_AFTER)), Cors::ReadMcp)
+}
+
+/// Marks an answer as one that no cache may keep (RFC 6749 §5.1).
+#[must_use]
+pub fn uncached(response: Response) -> Response {
+    response.header("cache-control", "no-store").header("x-content-type-options", "nosniff")
+}
+
+impl From<Settled> for Verdict {
+    fn from(settled: Settled) -> Self {
+        Self::Settled(settled)
+    }
+}

@@ -1,0 +1,58 @@
+//! What a user's next login has to ask the provider for.
+//!
+//! A provider that refuses to renew tokens with `interaction_required` and the like wants to see
+//! the user. The session ends and the client opens the browser; but a provider that still knows the
+//! browser would log the user in without a word, and refuse the next renewal again. So the next
+//! login of that user is sent with the `prompt` (OpenID Connect Core §3.1.2.1) that the refusal
+//! stands for.
+
+use portcullis_storage_api::{Key, Kind, Ttl};
+
+use crate::ports::Ports;
+use crate::state::gateway::Gateway;
+use crate::store::records::{self, Authorization, NextPrompt, Records, Unavailable};
+
+/// How long a prompt is waited for, in seconds. A user who logs in later is most likely asked by
+/// the provider anyway.
+const LIFE_SECONDS: u64 = 24 * 3_600;
+
+/// Remembers what the user's next login has to ask for.
+///
+/// # Errors
+/// [`Unavailable`].
+pub async fn remember<P: Ports>(gateway: &Gateway, user_id: &str, prompt: &str, ports: &P) -> Result<(), Unavailable> {
+    let record = NextPrompt { prompt: prompt.to_owned() };
+    let records = Records::new(&gateway.config().key_ring, ports);
+    records.save(&key(user_id), &record, Ttl::Seconds(LIFE_SECONDS)).await
+}
+
+/// Returns what the user's next login has to ask for.
+///
+/// # Errors
+/// [`Unavailable::Store`].
+pub async fn due<P: Ports>(gateway: &Gateway, user_id: &str, ports: &P) -> Result<Option<String>, Unavailable> {
+    let records = Records::new(&gateway.config().key_ring, ports);
+    Ok(records.load::<NextPrompt>(&key(user_id)).await?.map(|loaded| loaded.record.prompt))
+}
+
+/// Forgets the prompt once the user has logged in with one.
+///
+/// # Errors
+/// [`Unavailable::Store`].
+pub async fn forget<P: Ports>(
+    gateway: &Gateway,
+    user_id: &str,
+    authorization: &Authorization,
+    ports: &P,
+) -> Result<(), Unavailable> {
+    if authorization.prompt.is_none() {
+        return Ok(());
+    }
+    Records::new(&gateway.config().key_ring, ports).delete(&key(user_id)).await
+}
+
+/// Among the consents, which a user can lose as well: it costs one more question. A consent has
+/// other parts in its name.
+fn key(user_id: &str) -> Key {
+    records::key(Kind::Consent, &[b"prompt", user_id.as_bytes()])
+}

@@ -1,0 +1,6 @@
+//! What one VM remembers between requests.
+
+pub mod documents;
+pub mod gateway;
+pub mod secrets_poll;
+pub mod token_cache;

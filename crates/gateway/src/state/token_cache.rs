@@ -1,0 +1,358 @@
+//! Tokens that this VM has verified before, so that a call with one costs a look-up instead of a
+//! signature check.
+//!
+//! Only verified tokens get in, so a stranger can neither fill the cache nor push anything out of
+//! it.
+
+use std::cell::{Cell, Ref, RefCell};
+use std::hash::{BuildHasher, Hasher};
+use std::rc::Rc;
+
+use hashbrown::HashTable;
+use portcullis_protocol::bytes::same_bytes;
+use portcullis_protocol::credentials::SessionId;
+
+use crate::audit::Rendered;
+use crate::upstream::refresh::UpstreamAccess;
+
+/// How long an entry is served before the session behind it is looked up again beside the requests,
+/// in seconds. Workers of one Envoy tell each other when a session ends; this is how it is learned
+/// from another Envoy.
+const RECHECK_SECONDS: u64 = 30;
+
+/// How long an entry is served at most without its session having been found, in seconds; after
+/// that, a request waits for the look-up. It bounds what a session that ended elsewhere can still
+/// do.
+const LOOK_UP_SECONDS: u64 = 60;
+
+/// While the store is away an entry goes on being served until its token expires, and the store is
+/// asked about it this often, in seconds.
+const RETRY_SECONDS: u64 = 5;
+
+/// What verification proved about a token.
+#[derive(Clone)]
+pub struct TokenFacts {
+    /// The user.
+    pub subject: Rc<str>,
+    /// The client.
+    pub client: Rc<str>,
+    /// What the audit trail says when it is let through.
+    pub audit: Rc<Rendered>,
+    /// The session it was issued from.
+    pub session: SessionId,
+    /// The resource that it is for, by its place in the configuration.
+    pub resource: usize,
+    /// When it expires, in Unix seconds.
+    pub expires_at: u64,
+}
+
+/// A verified token with what is injected for it.
+pub struct CachedToken {
+    /// What is known of it.
+    pub facts: TokenFacts,
+    /// The upstream token, where the resource injects one.
+    upstream: RefCell<Option<UpstreamAccess>>,
+    /// From when on its session is to be looked up beside the requests, in Unix seconds.
+    recheck_at: Cell<u64>,
+    /// From when on a request waits for that, in Unix seconds.
+    look_up_at: Cell<u64>,
+    /// The request target that it was last let through to: a client calls the same one again and
+    /// again, and one that is known need not be taken apart.
+    last_target: RefCell<Box<[u8]>>,
+}
+
+impl CachedToken {
+    /// A token verified at `now`.
+    #[must_use]
+    pub fn new(facts: TokenFacts, upstream: Option<UpstreamAccess>, now: u64) -> Self {
+        let entry = Self {
+            facts,
+            upstream: RefCell::new(upstream),
+            recheck_at: Cell::default(),
+            look_up_at: Cell::default(),
+            last_target: RefCell::default(),
+        };
+        entry.session_found(now);
+        entry
+    }
+
+    /// The upstream token, where the resource injects one.
+    pub(crate) fn upstream(&self) -> Ref<'_, Option<UpstreamAccess>> {
+        self.upstream.borrow()
+    }
+
+    /// The session was found at `now`.
+    pub(crate) fn session_found(&self, now: u64) {
+        self.recheck_at.set(now.saturating_add(RECHECK_SECONDS));
+        self.look_up_at.set(now.saturating_add(LOOK_UP_SECONDS));
+    }
+
+    /// The store could not be asked at `now`: nothing may be concluded, and it is asked again in a
+    /// while.
+    pub(crate) fn store_was_away(&self, now: u64) {
+        self.recheck_at.set(now.saturating_add(RETRY_SECONDS));
+        // Longer than the retry takes, so that a token in use need not wait for it.
+        let served_until = now.saturating_add(RETRY_SECONDS.saturating_mul(3));
+        self.look_up_at.set(self.look_up_at.get().max(served_until));
+    }
+
+    /// Whether it may be served at `now` without asking the store.
+    pub(crate) fn is_served(&self, now: u64) -> bool {
+        now < self.look_up_at.get()
+    }
+
+    /// Whether its session is to be looked up beside the requests; told once in a while.
+    pub(crate) fn is_due(&self, now: u64) -> bool {
+        let due = now >= self.recheck_at.get();
+        if due {
+            self.recheck_at.set(now.saturating_add(RETRY_SECONDS));
+        }
+        due
+    }
+
+    /// Whether the token was let through to exactly this target before.
+    pub(crate) fn was_let_through_to(&self, target: &[u8]) -> bool {
+        same_bytes(&self.last_target.borrow(), target)
+    }
+
+    /// Remembers a target that lies within the token's resource; one that is too long is taken
+    /// apart each time.
+    pub(crate) fn let_through_to(&self, target: &[u8]) {
+        if target.len() <= LONGEST_TARGET {
+            *self.last_target.borrow_mut() = target.into();
+        }
+    }
+
+    /// The memory that it takes, in bytes: its texts, and what the rest is about.
+    fn size(&self) -> usize {
+        let facts = &self.facts;
+        let upstream = self.upstream.borrow().as_ref().map_or(0, |upstream| upstream.value.expose().len());
+        [facts.subject.len(), facts.client.len(), facts.audit.json().len(), upstream]
+            .into_iter()
+            .fold(ENTRY_BYTES, usize::saturating_add)
+    }
+}
+
+/// How many bytes of a value are hashed: characters that stand for 12 bytes of a signature. The
+/// hasher takes so many in one step.
+const HASHED: usize = 16;
+
+/// What an entry takes beside its texts: the structures, what the allocator adds, and a usual
+/// target.
+const ENTRY_BYTES: usize = 512;
+
+/// The longest request target that is remembered, in bytes.
+const LONGEST_TARGET: usize = 256;
+
+/// A map from an `Authorization` value to what was proven about its token, bounded by the memory
+/// that it takes.
+///
+/// Two generations: a full young one becomes the old one, and the old one is dropped. A hit in the
+/// old generation moves the entry to the young one, so tokens in use stay.
+pub struct TokenCache<S> {
+    young: HashTable<Slot>,
+    old: HashTable<Slot>,
+    hasher: S,
+    /// The memory of the young generation, in bytes.
+    young_bytes: usize,
+    generation_bytes: usize,
+}
+
+impl<S: BuildHasher> TokenCache<S> {
+    /// A cache of about `capacity` bytes at most, hashed with a keyed hasher.
+    #[must_use]
+    pub fn new(capacity: usize, hasher: S) -> Self {
+        let generation_bytes = capacity.div_ceil(2);
+        Self { young: HashTable::new(), old: HashTable::new(), hasher, young_bytes: 0, generation_bytes }
+    }
+
+    /// The entry for exactly this `Authorization` value.
+    pub fn find(&mut self, authorization: &[u8]) -> Option<Rc<CachedToken>> {
+        let hash = self.hash(authorization);
+        if let Some(slot) = self.young.find(hash, |slot| slot.is_of(authorization)) {
+            return Some(Rc::clone(&slot.entry));
+        }
+        let slot = take(&mut self.old, hash, authorization)?;
+        let entry = Rc::clone(&slot.entry);
+        self.put(slot);
+        Some(entry)
+    }
+
+    /// Keeps an entry, replacing what was known under the same value.
+    pub fn insert(&mut self, authorization: &[u8], entry: CachedToken) {
+        let hash = self.hash(authorization);
+        drop(take(&mut self.old, hash, authorization));
+        if let Some(former) = take(&mut self.young, hash, authorization) {
+            self.young_bytes = self.young_bytes.saturating_sub(former.bytes);
+        }
+        let bytes = authorization.len().saturating_add(entry.size());
+        self.put(Slot { hash, bytes, authorization: authorization.into(), entry: Rc::new(entry) });
+    }
+
+    /// Drops every token of a session.
+    pub fn forget_session(&mut self, session: SessionId) {
+        let lives = |slot: &mut Slot| slot.entry.facts.session != session;
+        self.young.retain(lives);
+        self.old.retain(lives);
+        self.young_bytes = self.young.iter().map(|slot| slot.bytes).sum();
+    }
+
+    /// Gives the tokens of a session their renewed upstream token, where they have one.
+    pub fn renew_upstream(&mut self, session: SessionId, renewed: &UpstreamAccess) {
+        let entries = self.young.iter().chain(self.old.iter()).map(|slot| &slot.entry);
+        for entry in entries.filter(|entry| entry.facts.session == session) {
+            if let Some(upstream) = &mut *entry.upstream.borrow_mut() {
+                *upstream = renewed.clone();
+            }
+        }
+    }
+
+    /// How many entries there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.young.len().saturating_add(self.old.len())
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Once for both generations, and of the end only: a token is a thousand bytes, and the last
+    /// ones are of its signature, which differs where anything else does. What is found is compared
+    /// in full.
+    fn hash(&self, authorization: &[u8]) -> u64 {
+        let mut hasher = self.hasher.build_hasher();
+        hasher.write(authorization.last_chunk::<HASHED>().map_or(authorization, |end| end));
+        hasher.finish()
+    }
+
+    /// Adds what is in neither generation.
+    fn put(&mut self, slot: Slot) {
+        if self.young_bytes.saturating_add(slot.bytes) > self.generation_bytes {
+            self.old = std::mem::take(&mut self.young);
+            self.young_bytes = 0;
+        }
+        self.young_bytes = self.young_bytes.saturating_add(slot.bytes);
+        self.young.insert_unique(slot.hash, slot, |slot| slot.hash);
+    }
+}
+
+/// An entry with the `Authorization` value that it is found by.
+struct Slot {
+    hash: u64,
+    /// The memory that it takes; an upstream token that is renewed is about as long as before.
+    bytes: usize,
+    authorization: Box<[u8]>,
+    entry: Rc<CachedToken>,
+}
+
+impl Slot {
+    fn is_of(&self, authorization: &[u8]) -> bool {
+        // What this takes tells nothing, since both texts are the sender's own.
+        same_bytes(&self.authorization, authorization)
+    }
+}
+
+fn take(generation: &mut HashTable<Slot>, hash: u64, authorization: &[u8]) -> Option<Slot> {
+    let found = generation.find_entry(hash, |slot| slot.is_of(authorization)).ok()?;
+    Some(found.remove().0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audit::{Audit, Decision};
+
+    fn session(byte: u8) -> SessionId {
+        SessionId::new([byte; 16])
+    }
+
+    fn entry(byte: u8) -> CachedToken {
+        let facts = TokenFacts {
+            subject: Rc::from("user"),
+            client: Rc::from("client"),
+            audit: Rendered::new(Audit::new(Decision::Allow, "valid_token")),
+            session: session(byte),
+            resource: 0,
+            expires_at: 100,
+        };
+        CachedToken::new(facts, None, 0)
+    }
+
+    /// Room for so many of the entries above.
+    fn cache(entries: usize) -> TokenCache<foldhash::quality::FixedState> {
+        let size = entry(1).size().saturating_add(10);
+        TokenCache::new(entries.saturating_mul(size), foldhash::quality::FixedState::with_seed(7))
+    }
+
+    #[test]
+    fn an_entry_is_found_by_the_whole_value_only() {
+        let mut cache = cache(4);
+        cache.insert(b"Bearer abc", entry(1));
+        assert!(cache.find(b"Bearer abc").is_some());
+        for other in ["Bearer ab", "Bearer abcd", "bearer abc", "Bearer abc,Bearer abc", ""] {
+            assert!(cache.find(other.as_bytes()).is_none(), "{other}");
+        }
+    }
+
+    #[test]
+    fn an_entry_replaces_the_one_of_the_same_value_in_either_generation() {
+        let mut cache = cache(4);
+        for value in [&b"a"[..], b"b", b"c"] {
+            cache.insert(value, entry(1));
+        }
+        for value in [&b"a"[..], b"c"] {
+            let before = cache.len();
+            cache.insert(value, entry(2));
+            assert_eq!(cache.len(), before);
+            assert!(cache.find(value).is_some_and(|entry| entry.facts.session == session(2)));
+        }
+    }
+
+    #[test]
+    fn it_never_grows_past_its_capacity_and_keeps_what_is_in_use() {
+        let mut cache = cache(8);
+        cache.insert(b"hot", entry(1));
+        for n in 0..1000_u32 {
+            cache.insert(&n.to_be_bytes(), entry(2));
+            assert!(cache.find(b"hot").is_some(), "after {n}");
+            assert!(cache.len() <= 8);
+        }
+        assert!(cache.find(&0_u32.to_be_bytes()).is_none());
+    }
+
+    #[test]
+    fn longer_texts_leave_room_for_fewer_entries() {
+        let mut cache = cache(100);
+        let long = |n: usize| format!("{n:>2000}").into_bytes();
+        for n in 0..1000 {
+            cache.insert(&long(n), entry(1));
+            let bytes = cache.len() * (2000 + entry(1).size());
+            assert!(bytes <= 2 * cache.generation_bytes, "{bytes} after {n}");
+        }
+        assert!(cache.find(&long(999)).is_some() && cache.len() > 10, "{}", cache.len());
+    }
+
+    #[test]
+    fn a_target_is_remembered_unless_it_is_very_long() {
+        let entry = entry(1);
+        for (length, remembered) in [(1, true), (LONGEST_TARGET, true), (LONGEST_TARGET + 1, false)] {
+            let target = vec![b'/'; length];
+            entry.let_through_to(&target);
+            assert_eq!(entry.was_let_through_to(&target), remembered, "{length}");
+        }
+    }
+
+    #[test]
+    fn a_session_that_ended_is_dropped_from_both_generations() {
+        let mut cache = cache(4);
+        for n in 0..4_u8 {
+            cache.insert(&[n], entry(n % 2));
+        }
+        cache.forget_session(session(1));
+        assert!(cache.find(&[1]).is_none() && cache.find(&[3]).is_none());
+        assert!(cache.find(&[2]).is_some());
+    }
+}

@@ -1,0 +1,294 @@
+//! The store behind the bridge: each verb is one call, and only an answer that is certainly the
+//! bridge's counts.
+//!
+//! A refused connection and a time-out reach the filter as ordinary 503 and 504 answers. An answer
+//! without the bridge's marker, with another status or type than the wire has, or that does not
+//! parse, therefore says nothing about any record: it is [`StoreError::Unavailable`], never "not
+//! found".
+//!
+//! Every try of one change carries the same idempotency key, so a retry is safe: the bridge gives
+//! it the first try's answer and changes nothing more.
+
+mod breaker;
+mod durability;
+
+use std::rc::Rc;
+
+use portcullis_storage_api::wire::{
+    CompareAndSwap, Delete, DeleteAnswer, Get, GetAnswer, GetMany, GetManyAnswer, IdempotencyKey, Lock, LockAnswer,
+    Mutation, Put, PutAnswer, Refusal, RefusalCause, Take, TakeAnswer, TakeTokens, TakeTokensAnswer, Unlock,
+    UnlockAnswer, Value, Verb, WriteAnswer,
+};
+use portcullis_storage_api::{Bucket, Key, Owner, StoreError, Swap, Taken, Ttl, Version, Versioned};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use self::breaker::Breaker;
+use self::durability::is_durable;
+use crate::config::BridgeSettings;
+use crate::ports::{CallError, CallReply, CallRequest, Clock, Entropy, Fetch, Store, VALUE_BYTES};
+
+/// A [`Store`] over the bridge, for one task: calls go through the task's own ports.
+pub struct BridgeStore<P> {
+    ports: P,
+    bridge: Rc<Bridge>,
+}
+
+/// What all tasks of a worker share about the bridge.
+pub struct Bridge {
+    settings: BridgeSettings,
+    breaker: Breaker,
+}
+
+impl Bridge {
+    /// A bridge of which nothing is known yet.
+    #[must_use]
+    pub fn new(settings: BridgeSettings) -> Self {
+        Self { settings, breaker: Breaker::default() }
+    }
+}
+
+/// Why a try gave no answer to the verb.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fault {
+    /// The call was not made: the last ones failed, and this one would have to wait for the same.
+    HeldBack,
+    /// The call could not be made: Envoy has no such cluster.
+    NotSent,
+    /// Nothing came back that is certainly the bridge's.
+    NoWord,
+    /// The bridge refused.
+    Refused(RefusalCause),
+}
+
+impl From<Fault> for StoreError {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::HeldBack | Fault::NotSent | Fault::NoWord => Self::Unavailable,
+            Fault::Refused(cause) => cause.into(),
+        }
+    }
+}
+
+impl Fault {
+    /// Whether it says that the store is away, rather than what the store thinks of the request.
+    fn is_absence(self) -> bool {
+        match self {
+            Self::HeldBack | Self::NotSent | Self::NoWord | Self::Refused(RefusalCause::Unavailable) => true,
+            Self::Refused(_) => false,
+        }
+    }
+}
+
+impl<P: Fetch + Clock + Entropy> BridgeStore<P> {
+    /// The store for a task with these ports.
+    pub fn new(ports: P, bridge: Rc<Bridge>) -> Self {
+        Self { ports, bridge }
+    }
+
+    /// Asks the bridge, and again where that can help.
+    ///
+    /// A request has no timer to wait by: Envoy wakes it only with the answer to a call of its own.
+    /// So a retry follows at once, and not when the tries before it took long, because then the
+    /// client has waited enough. A connection that broke gets one. A bridge that is overloaded gets
+    /// two: it had the call wait for its turn as long as it thought right, and a burst is over by
+    /// then; what lasts longer is told to the client, who can wait. `NotDurable` gets three: the
+    /// bridge itself waits for a replica in each.
+    async fn call<Q: Serialize, A: DeserializeOwned>(&self, verb: Verb, request: &Q) -> Result<A, StoreError> {
+        // The request's types have no form that cannot be written.
+        let body = serde_json::to_vec(request).map_err(|_| StoreError::Unavailable)?;
+        let started = self.ports.now_ms();
+        let mut tries: u32 = 0;
+        loop {
+            let fault = match self.attempt(verb, &body).await {
+                Ok(answer) => return Ok(answer),
+                Err(fault) => fault,
+            };
+            tries = tries.saturating_add(1);
+            let quick = self.ports.now_ms().saturating_sub(started) < QUICK_MS;
+            if tries >= most_tries(fault, quick) {
+                return Err(fault.into());
+            }
+        }
+    }
+
+    async fn attempt<A: DeserializeOwned>(&self, verb: Verb, body: &[u8]) -> Result<A, Fault> {
+        let pass = self.bridge.breaker.pass(self.ports.now_ms()).ok_or(Fault::HeldBack)?;
+        let answer = self.ask(verb, body).await;
+        match answer {
+            Err(fault) if fault.is_absence() => {
+                let random = self.ports.random().map_or(0, u64::from_le_bytes);
+                pass.failed(self.ports.now_ms(), random);
+            }
+            Ok(_) | Err(_) => pass.answered(),
+        }
+        answer
+    }
+
+    async fn ask<A: DeserializeOwned>(&self, verb: Verb, body: &[u8]) -> Result<A, Fault> {
+        let settings = &self.bridge.settings;
+        let call = request(settings, verb, body.to_vec(), settings.timeout_ms);
+        match self.ports.fetch(call).await {
+            Ok(reply) => understood(&reply),
+            Err(CallError::NotSent) => Err(Fault::NotSent),
+            Err(CallError::NoAnswer) => Err(Fault::NoWord),
+        }
+    }
+
+    /// How a change of this record is made: under a name of its own, and durable where losing it
+    /// would do harm.
+    fn mutation(&self, verb: Verb, key: &Key) -> Result<Mutation, StoreError> {
+        let idempotency = self.ports.random().map_err(|_| StoreError::Unavailable)?;
+        Ok(Mutation { idempotency: IdempotencyKey(idempotency), durable: is_durable(key.kind, verb) })
+    }
+
+    fn put_request(&self, verb: Verb, key: &Key, value: Vec<u8>, ttl: Ttl) -> Result<Put, StoreError> {
+        let value = accepted(value)?;
+        Ok(Put {
+            space: self.bridge.settings.space.clone(),
+            key: *key,
+            value,
+            ttl,
+            mutation: self.mutation(verb, key)?,
+        })
+    }
+}
+
+impl<P: Fetch + Clock + Entropy> Store for BridgeStore<P> {
+    async fn get(&self, key: &Key) -> Result<Option<Versioned>, StoreError> {
+        let request = Get { space: self.bridge.settings.space.clone(), key: *key };
+        let answer: GetAnswer = self.call(Verb::Get, &request).await?;
+        Ok(answer.record.map(Versioned::from))
+    }
+
+    async fn get_both(&self, keys: &[Key; 2]) -> Result<[Option<Versioned>; 2], StoreError> {
+        let request = GetMany { space: self.bridge.settings.space.clone(), keys: keys.to_vec() };
+        let answer: GetManyAnswer = self.call(Verb::GetMany, &request).await?;
+        // One answer to each, in their order, or it is not an answer.
+        let records: [_; 2] = answer.records.try_into().map_err(|_| StoreError::Unavailable)?;
+        Ok(records.map(|record| record.map(Versioned::from)))
+    }
+
+    async fn put(&self, key: &Key, value: Vec<u8>, ttl: Ttl) -> Result<(), StoreError> {
+        let request = self.put_request(Verb::Put, key, value, ttl)?;
+        let _written: PutAnswer = self.call(Verb::Put, &request).await?;
+        Ok(())
+    }
+
+    async fn put_new(&self, key: &Key, value: Vec<u8>, ttl: Ttl) -> Result<bool, StoreError> {
+        let request = self.put_request(Verb::PutNew, key, value, ttl)?;
+        let answer: WriteAnswer = self.call(Verb::PutNew, &request).await?;
+        Ok(answer.version.is_some())
+    }
+
+    async fn take(&self, key: &Key) -> Result<Option<Vec<u8>>, StoreError> {
+        let space = self.bridge.settings.space.clone();
+        let request = Take { space, key: *key, mutation: self.mutation(Verb::Take, key)? };
+        let answer: TakeAnswer = self.call(Verb::Take, &request).await?;
+        Ok(answer.record.map(|record| record.value.into_bytes()))
+    }
+
+    async fn compare_and_swap(
+        &self,
+        key: &Key,
+        version: Version,
+        value: Vec<u8>,
+        ttl: Ttl,
+    ) -> Result<Swap, StoreError> {
+        let (space, value) = (self.bridge.settings.space.clone(), accepted(value)?);
+        let mutation = self.mutation(Verb::CompareAndSwap, key)?;
+        let request = CompareAndSwap { space, key: *key, version, value, ttl, mutation };
+        let answer: WriteAnswer = self.call(Verb::CompareAndSwap, &request).await?;
+        Ok(if answer.version.is_some() { Swap::Swapped } else { Swap::Conflict })
+    }
+
+    async fn delete(&self, key: &Key) -> Result<(), StoreError> {
+        let space = self.bridge.settings.space.clone();
+        let request = Delete { space, key: *key, mutation: self.mutation(Verb::Delete, key)? };
+        let _deleted: DeleteAnswer = self.call(Verb::Delete, &request).await?;
+        Ok(())
+    }
+
+    async fn lock(&self, key: &Key, owner: Owner, ttl_seconds: u64) -> Result<bool, StoreError> {
+        let space = self.bridge.settings.space.clone();
+        let request = Lock { space, key: *key, owner, ttl_seconds, mutation: self.mutation(Verb::Lock, key)? };
+        let answer: LockAnswer = self.call(Verb::Lock, &request).await?;
+        Ok(answer.held)
+    }
+
+    async fn unlock(&self, key: &Key, owner: Owner) -> Result<(), StoreError> {
+        let space = self.bridge.settings.space.clone();
+        let request = Unlock { space, key: *key, owner, mutation: self.mutation(Verb::Unlock, key)? };
+        let _released: UnlockAnswer = self.call(Verb::Unlock, &request).await?;
+        Ok(())
+    }
+
+    async fn take_token(&self, key: &Key, bucket: Bucket) -> Result<Taken, StoreError> {
+        let space = self.bridge.settings.space.clone();
+        let mutation = self.mutation(Verb::TakeTokens, key)?;
+        let request = TakeTokens { space, key: *key, bucket, tokens: 1, mutation };
+        let answer: TakeTokensAnswer = self.call(Verb::TakeTokens, &request).await?;
+        let retry_after = answer.retry_after_seconds.max(1);
+        Ok(if answer.granted { Taken::Granted } else { Taken::Empty { retry_after } })
+    }
+}
+
+/// How often a change or a question is put to the bridge that fails in this way; `quick` when it
+/// failed at once.
+fn most_tries(fault: Fault, quick: bool) -> u32 {
+    match fault {
+        Fault::NoWord | Fault::Refused(RefusalCause::Unavailable) if quick => 2,
+        Fault::Refused(RefusalCause::Overloaded) if quick => 3,
+        // The write is done: only its confirmation is missing, and the bridge waits for that anew
+        // in each try.
+        Fault::Refused(RefusalCause::NotDurable) => 4,
+        Fault::HeldBack | Fault::NotSent | Fault::NoWord | Fault::Refused(_) => 1,
+    }
+}
+
+/// A request to the bridge, which is to be answered within so many milliseconds.
+pub(crate) fn request(bridge: &BridgeSettings, verb: Verb, body: Vec<u8>, timeout_ms: u64) -> CallRequest {
+    CallRequest {
+        cluster: bridge.cluster.clone(),
+        method: "POST",
+        authority: AUTHORITY.to_owned(),
+        path: verb.path().to_owned(),
+        headers: vec![("content-type", JSON.to_owned())],
+        body,
+        timeout_ms,
+    }
+}
+
+/// The answer in a reply, or the bridge's refusal; `Err(None)` if the reply is not certainly the
+/// bridge's or has not the wire's form.
+pub(crate) fn answer<A: DeserializeOwned>(reply: &CallReply) -> Result<A, Option<Refusal>> {
+    if !reply.from_bridge || reply.content_type.as_deref() != Some(JSON) {
+        return Err(None);
+    }
+    if reply.status == 200 {
+        return serde_json::from_slice(&reply.body).map_err(|_| None);
+    }
+    let refusal: Refusal = serde_json::from_slice(&reply.body).map_err(|_| None)?;
+    Err(Some(refusal).filter(|refusal| refusal.error.status() == reply.status))
+}
+
+fn understood<A: DeserializeOwned>(reply: &CallReply) -> Result<A, Fault> {
+    answer(reply).map_err(|refusal| refusal.map_or(Fault::NoWord, |refusal| Fault::Refused(refusal.error)))
+}
+
+/// A value that every store would take.
+fn accepted(value: Vec<u8>) -> Result<Value, StoreError> {
+    if value.len() > VALUE_BYTES {
+        return Err(StoreError::TooLarge);
+    }
+    Value::new(value).map_err(|_| StoreError::TooLarge)
+}
+
+const AUTHORITY: &str = "redis-bridge";
+const JSON: &str = "application/json";
+/// A first try that failed within this many milliseconds is followed by another.
+const QUICK_MS: u64 = 1_000;
+
+#[cfg(test)]
+#[path = "bridge_tests.rs"]
+mod tests;

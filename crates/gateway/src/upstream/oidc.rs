@@ -1,0 +1,407 @@
+//! The identity provider, as an OpenID Connect client sees it: discovery, keys, the authorization
+//! request, the token endpoint, the ID token.
+//!
+//! What the provider says is trusted only as far as it is checked: its documents must name the
+//! configured issuer, its endpoints must lie at authorities that the configuration knows a cluster
+//! for, its answers must be the JSON they claim.
+
+mod client_authentication;
+mod refusal;
+mod target;
+
+use std::rc::Rc;
+
+use portcullis_protocol::crypto::secret::Secret;
+use portcullis_protocol::jose::claims::{self, Expected, SignatureError, Typ, VerifiedIdToken};
+use portcullis_protocol::jose::jws::Jws;
+use portcullis_protocol::jose::keys::JwkSet;
+use portcullis_protocol::json::{self, Limits};
+use portcullis_protocol::oauth::params;
+use portcullis_protocol::oauth::pkce::CodeVerifier;
+use portcullis_protocol::url::web_url::WebUrl;
+use serde_json::{Map, Value};
+
+use self::client_authentication::Method;
+use self::refusal::refusal;
+use self::target::{Target, read_object};
+use crate::browser::pending_login::Seed;
+use crate::config::Provider;
+use crate::ports::{CallRequest, Ports};
+use crate::state::gateway::Gateway;
+
+/// How long one call to the provider may take, in milliseconds.
+const CALL_TIMEOUT_MS: u64 = 5_000;
+
+/// How long the provider's documents are used before they are fetched again, in seconds.
+const DOCUMENTS_LIFE: u64 = 3_600;
+
+/// How soon known documents are asked for again: after a failure, and when a key is looked for that
+/// the provider does not have.
+const RETRY_SECONDS: u64 = 10;
+
+/// How long after a failure documents that are not known are not asked for again, in seconds.
+const FAILURE_SECONDS: u64 = 2;
+
+/// How far the provider's clock may be from ours, in seconds.
+const LEEWAY: u64 = 60;
+
+/// What this VM knows of the provider.
+#[derive(Default)]
+pub struct ProviderState {
+    known: Option<Known>,
+    /// When the documents were last asked for, in Unix seconds.
+    asked_at: Option<u64>,
+    /// When they last could not be got, in Unix seconds, and why.
+    failed: Option<(u64, ProviderError)>,
+}
+
+#[derive(Clone)]
+struct Known {
+    discovery: Rc<Discovery>,
+    keys: Rc<JwkSet>,
+    fetched_at: u64,
+}
+
+/// What the provider's discovery document says (OIDC Discovery §3).
+pub struct Discovery {
+    /// Where browsers log in.
+    pub authorization_endpoint: String,
+    authentication: Method,
+    token: Target,
+    jwks: Target,
+}
+
+/// The provider's answer to a token request.
+pub struct TokenReply {
+    /// The access token.
+    pub access_token: Secret<String>,
+    /// The refresh token, when it gave one.
+    pub refresh_token: Option<Secret<String>>,
+    /// The access token's life in seconds, when it said.
+    pub expires_in: Option<u64>,
+    /// The ID token, when it gave one.
+    pub id_token: Option<Secret<String>>,
+}
+
+/// Why the provider gave nothing that can be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ProviderError {
+    /// It cannot be reached, is overloaded or failed: it may work later.
+    Unreachable,
+    /// It will not honour this code or refresh token any more.
+    GrantEnded {
+        /// What a new login has to ask for, where the provider says so (`prompt`, OIDC Core
+        /// §3.1.2.1).
+        prompt: Option<&'static str>,
+    },
+    /// It refused the request as such, and will do so each time.
+    Refused,
+    /// It refused us, not the user: the client id or the secret is wrong there.
+    Misconfigured(&'static str),
+    /// Its token endpoint takes no client authentication that the gateway has (OIDC Discovery §3,
+    /// `token_endpoint_auth_methods_supported`).
+    NoCommonAuthentication,
+    /// It answered something that no provider should.
+    NotUnderstood(&'static str),
+}
+
+impl ProviderState {
+    /// Whether the documents are to be fetched at `now`, in Unix seconds.
+    #[must_use]
+    pub fn is_due(&self, now: u64) -> bool {
+        match &self.known {
+            Some(known) => !is_within(Some(known.fetched_at), now, DOCUMENTS_LIFE) && self.may_ask_again(now),
+            None => self.is_unknown(now),
+        }
+    }
+
+    /// Whether a login at `now`, in Unix seconds, has to wait for the documents: they are not
+    /// known, and have not just failed to come.
+    #[must_use]
+    pub fn is_unknown(&self, now: u64) -> bool {
+        self.known.is_none() && self.just_failed(now).is_none()
+    }
+
+    /// Whether known documents may be asked for again.
+    fn may_ask_again(&self, now: u64) -> bool {
+        !is_within(self.asked_at, now, RETRY_SECONDS)
+    }
+
+    fn just_failed(&self, now: u64) -> Option<&ProviderError> {
+        let (at, error) = self.failed.as_ref()?;
+        is_within(Some(*at), now, FAILURE_SECONDS).then_some(error)
+    }
+
+    /// What is known of the provider, or why nothing is.
+    fn known(&self) -> Result<&Known, ProviderError> {
+        let why = || self.failed.as_ref().map_or(ProviderError::Unreachable, |(_, error)| error.clone());
+        self.known.as_ref().ok_or_else(why)
+    }
+}
+
+/// Whether something happened less than `seconds` before `now`. What a clock that was set back
+/// shows as still to come does not count.
+fn is_within(at: Option<u64>, now: u64, seconds: u64) -> bool {
+    at.and_then(|at| now.checked_sub(at)).is_some_and(|since| since < seconds)
+}
+
+/// Fetches the provider's documents when they are due, so that no login has to wait for them.
+pub async fn warm<P: Ports>(gateway: Rc<Gateway>, ports: P) {
+    if gateway.provider_refresh_due(ports.now()) {
+        // A failure is remembered by `learn` itself; the next login or tick tries again.
+        let _known = learn(&gateway, &ports).await;
+    }
+}
+
+/// Where to send a browser to log in (OIDC Core §3.1.2.1); `prompt` goes before the configured one.
+///
+/// # Errors
+/// [`ProviderError`] while the provider's documents are not known: why they could not be fetched.
+pub fn authorization_url(gateway: &Gateway, seed: &Seed, prompt: Option<&str>) -> Result<String, ProviderError> {
+    let config = gateway.config();
+    let provider = &config.provider;
+    let discovery = gateway.provider().known().map(|known| Rc::clone(&known.discovery))?;
+    let redirect_uri = callback_url(gateway);
+    let (state, nonce, challenge) = (seed.state(), seed.nonce(), seed.verifier().challenge().to_string());
+    let mut query = vec![
+        ("response_type", "code"),
+        ("client_id", &provider.client_id),
+        ("redirect_uri", &redirect_uri),
+        ("scope", &provider.scope),
+        ("state", &state),
+        ("nonce", &nonce),
+        ("code_challenge", &challenge),
+        ("code_challenge_method", "S256"),
+    ];
+    let configured = provider.extra_parameters.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    query.extend(configured.filter(|(name, _)| prompt.is_none() || *name != "prompt"));
+    query.extend(prompt.map(|prompt| ("prompt", prompt)));
+    Ok(params::append_query(&discovery.authorization_endpoint, &query))
+}
+
+/// Redeems the provider's code (OIDC Core §3.1.3.1).
+///
+/// # Errors
+/// [`ProviderError`].
+pub async fn redeem<P: Ports>(
+    gateway: &Gateway,
+    code: &str,
+    verifier: &CodeVerifier,
+    ports: &P,
+) -> Result<TokenReply, ProviderError> {
+    let redirect_uri = callback_url(gateway);
+    let form = [
+        ("grant_type", "authorization_code"),
+        ("code", code),
+        ("redirect_uri", &redirect_uri),
+        ("code_verifier", verifier.expose()),
+    ];
+    token_request(gateway, &form, ports).await
+}
+
+/// Exchanges a refresh token (RFC 6749 §6). An ID token in the answer must be about the same
+/// `subject` (OIDC Core §12.2).
+///
+/// # Errors
+/// [`ProviderError`]; an answer about somebody else ends the grant.
+pub async fn refresh<P: Ports>(
+    gateway: &Gateway,
+    refresh_token: &Secret<String>,
+    subject: &str,
+    ports: &P,
+) -> Result<TokenReply, ProviderError> {
+    let form = [("grant_type", "refresh_token"), ("refresh_token", refresh_token.expose().as_str())];
+    let reply = token_request(gateway, &form, ports).await?;
+    if let Some(id_token) = &reply.id_token
+        && !is_about(id_token.expose(), &gateway.config().provider, subject)
+    {
+        return Err(ProviderError::GrantEnded { prompt: None });
+    }
+    Ok(reply)
+}
+
+/// Verifies an ID token (OIDC Core §3.1.3.7). A key id that is not known makes the keys be fetched
+/// again, at most once in a while.
+///
+/// # Errors
+/// [`ProviderError`].
+pub async fn verify_id_token<P: Ports>(
+    gateway: &Gateway,
+    id_token: &str,
+    nonce: &str,
+    ports: &P,
+) -> Result<VerifiedIdToken, ProviderError> {
+    let provider = &gateway.config().provider;
+    let jws = Jws::parse(id_token).map_err(|error| ProviderError::NotUnderstood(error.public_reason()))?;
+    let verify = |keys: &JwkSet| {
+        claims::verify(&jws, keys, |key, alg, message, signature| ports.verify(key, alg, message, signature))
+    };
+    let signed = match verify(keys(gateway, ports).await?.as_ref()) {
+        Err(SignatureError::UnknownKey) if gateway.provider().may_ask_again(ports.now()) => {
+            verify(&learn(gateway, ports).await?.keys)
+        }
+        other => other,
+    };
+    let signed = signed.map_err(|_| ProviderError::NotUnderstood("the ID token's signature does not verify"))?;
+    let expected = Expected {
+        issuer: &provider.issuer,
+        audience: &provider.client_id,
+        typ: Typ::IdToken,
+        start_leeway: LEEWAY,
+        expiry_leeway: LEEWAY,
+    };
+    signed.id_token(&expected, nonce, ports.now()).map_err(|error| ProviderError::NotUnderstood(error.public_reason()))
+}
+
+/// Our redirect URI at the provider.
+#[must_use]
+pub fn callback_url(gateway: &Gateway) -> String {
+    format!("{}/oauth/callback", gateway.config().issuer.url)
+}
+
+async fn discovery<P: Ports>(gateway: &Gateway, ports: &P) -> Result<Rc<Discovery>, ProviderError> {
+    let known = gateway.provider().known.as_ref().map(|known| Rc::clone(&known.discovery));
+    match known {
+        Some(discovery) => Ok(discovery),
+        None => Ok(learn(gateway, ports).await?.discovery),
+    }
+}
+
+async fn keys<P: Ports>(gateway: &Gateway, ports: &P) -> Result<Rc<JwkSet>, ProviderError> {
+    let known = gateway.provider().known.as_ref().map(|known| Rc::clone(&known.keys));
+    match known {
+        Some(keys) => Ok(keys),
+        None => Ok(learn(gateway, ports).await?.keys),
+    }
+}
+
+/// Fetches the discovery document and the keys, unless that has just failed. What was known before
+/// stays in use.
+async fn learn<P: Ports>(gateway: &Gateway, ports: &P) -> Result<Known, ProviderError> {
+    let now = ports.now();
+    if let Some(error) = gateway.provider().just_failed(now) {
+        return Err(error.clone());
+    }
+    gateway.learn_provider(|state| state.asked_at = Some(now));
+    let fetched = fetch_documents(&gateway.config().provider, ports).await;
+    gateway.learn_provider(|state| match &fetched {
+        Ok(known) => (state.known, state.failed) = (Some(known.clone()), None),
+        Err(error) => state.failed = Some((ports.now(), error.clone())),
+    });
+    fetched
+}
+
+async fn fetch_documents<P: Ports>(provider: &Provider, ports: &P) -> Result<Known, ProviderError> {
+    let document = Target {
+        cluster: provider.clusters.get(&provider.authority).cloned().unwrap_or_default(),
+        authority: provider.authority.clone(),
+        path: provider.discovery_path.clone(),
+    };
+    let discovery = Rc::new(read_discovery(provider, &read_object(&document.read(ports).await?)?)?);
+    let keys = discovery.jwks.read(ports).await?;
+    let keys = JwkSet::parse(&keys.body).map_err(|_| ProviderError::NotUnderstood("the key set is not one"))?;
+    Ok(Known { discovery, keys: Rc::new(keys), fetched_at: ports.now() })
+}
+
+fn read_discovery(provider: &Provider, document: &Map<String, Value>) -> Result<Discovery, ProviderError> {
+    let text = |name: &'static str| document.get(name).and_then(Value::as_str);
+    // A document of another issuer would let it speak for this one (OIDC Discovery §4.3).
+    if text("issuer") != Some(&provider.issuer) {
+        return Err(ProviderError::NotUnderstood("the discovery document names another issuer"));
+    }
+    let authorization_endpoint = text("authorization_endpoint")
+        .and_then(|endpoint| WebUrl::parse(endpoint).ok())
+        .filter(|url| url.is_https() || provider.plain_http)
+        .ok_or(ProviderError::NotUnderstood("the discovery document has no https authorization_endpoint"))?;
+    let target = |name: &'static str| {
+        text(name)
+            .and_then(|endpoint| WebUrl::parse(endpoint).ok())
+            .and_then(|url| Target::at(provider, &url))
+            .ok_or(ProviderError::Misconfigured("an endpoint of the provider lies at a host without a cluster"))
+    };
+    Ok(Discovery {
+        authorization_endpoint: authorization_endpoint.to_string(),
+        authentication: Method::choose(provider, document)?,
+        token: target("token_endpoint")?,
+        jwks: target("jwks_uri")?,
+    })
+}
+
+async fn token_request<P: Ports>(
+    gateway: &Gateway,
+    form: &[(&str, &str)],
+    ports: &P,
+) -> Result<TokenReply, ProviderError> {
+    let provider = &gateway.config().provider;
+    let discovery = discovery(gateway, ports).await?;
+    let mut form = form.to_vec();
+    let mut headers = vec![
+        ("content-type", "application/x-www-form-urlencoded".to_owned()),
+        ("accept", "application/json".to_owned()),
+    ];
+    discovery.authentication.add(provider, &mut form, &mut headers);
+    let call = CallRequest {
+        cluster: discovery.token.cluster.clone(),
+        method: "POST",
+        authority: discovery.token.authority.clone(),
+        path: discovery.token.path.clone(),
+        headers,
+        body: params::encode(&form).into_bytes(),
+        timeout_ms: CALL_TIMEOUT_MS,
+    };
+    let reply = ports.fetch(call).await.map_err(|_| ProviderError::Unreachable)?;
+    match reply.status {
+        // Some providers refuse with status 200.
+        200 => match error_code(&reply.body) {
+            None => read_token_reply(&read_object(&reply)?),
+            code @ Some(_) => Err(refusal(200, code.as_deref())),
+        },
+        status => Err(refusal(status, error_code(&reply.body).as_deref())),
+    }
+}
+
+fn read_token_reply(reply: &Map<String, Value>) -> Result<TokenReply, ProviderError> {
+    let secret = |name: &str| {
+        reply
+            .get(name)
+            .and_then(Value::as_str)
+            .filter(|text| is_header_text(text))
+            .map(|text| Secret::new(text.to_owned()))
+    };
+    let bearer = reply.get("token_type").and_then(Value::as_str).is_some_and(|t| t.eq_ignore_ascii_case("bearer"));
+    if !bearer {
+        return Err(ProviderError::NotUnderstood("the provider's token is not a bearer token"));
+    }
+    // Some providers write the number as a string.
+    let life = reply.get("expires_in");
+    let expires_in = life.and_then(Value::as_u64).or_else(|| life.and_then(Value::as_str)?.parse().ok());
+    Ok(TokenReply {
+        access_token: secret("access_token")
+            .ok_or(ProviderError::NotUnderstood("the provider gave no access token"))?,
+        refresh_token: secret("refresh_token"),
+        expires_in,
+        id_token: secret("id_token"),
+    })
+}
+
+/// The `error` of an answer, whatever type it claims to have: it is only looked up in a table.
+fn error_code(body: &[u8]) -> Option<String> {
+    let object = json::parse_object(body, Limits::DOCUMENT).ok()?;
+    object.get("error").and_then(Value::as_str).filter(|code| !code.is_empty()).map(str::to_owned)
+}
+
+/// Whether an ID token that came straight from the token endpoint is about this user. Its sender is
+/// authenticated by the connection, which stands in for the signature (OIDC Core §3.1.3.7, item 6),
+/// so a key server that is away at that moment cannot cost the user the rotated tokens.
+fn is_about(id_token: &str, provider: &Provider, subject: &str) -> bool {
+    let Ok(jws) = Jws::parse(id_token) else { return false };
+    let Ok(claims) = json::parse_object(jws.payload_bytes(), Limits::TOKEN) else { return false };
+    let claim = |name: &str| claims.get(name).and_then(Value::as_str);
+    claim("iss") == Some(&provider.issuer) && claim(&provider.subject_claim) == Some(subject)
+}
+
+/// Whether a token can stand in a header as it is.
+fn is_header_text(text: &str) -> bool {
+    const MOST: usize = 16 * 1024;
+    !text.is_empty() && text.len() <= MOST && text.bytes().all(|byte| byte.is_ascii_graphic())
+}

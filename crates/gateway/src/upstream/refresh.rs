@@ -1,0 +1,339 @@
+//! The provider's tokens behind a session: what a back end is given, and how it is renewed.
+//!
+//! A refresh runs in the root task, never in the request that needs it: a provider that rotates
+//! refresh tokens has already forgotten the old one when its answer arrives, so a client that hangs
+//! up must not be able to lose the answer.
+
+use std::rc::Rc;
+
+use portcullis_protocol::credentials::SessionId;
+use portcullis_protocol::crypto::secret::Secret;
+use portcullis_storage_api::{Key, Kind, Owner, StoreError, Ttl};
+use serde::Deserialize;
+
+use crate::ports::{Ports, Store};
+use crate::sessions::end::end_session;
+use crate::sessions::next_prompt;
+use crate::sessions::state::Session;
+use crate::state::gateway::Gateway;
+use crate::store::records::{self, Loaded, Records, Unavailable, Upstream, session_key, upstream_key};
+use crate::upstream::oidc::{self, ProviderError, TokenReply};
+
+/// How long one refresh may hold its lock, in seconds: longer than it may take, also when the store
+/// is away meanwhile.
+const LOCK_SECONDS: u64 = 40;
+
+/// How often rotated tokens are offered to a store at once, before time is let pass.
+const STORE_ATTEMPTS: u32 = 3;
+
+/// How long rotated tokens are offered to a store that is away, in seconds: longer than a failover
+/// takes.
+const STORE_SECONDS: u64 = 20;
+
+/// How long the provider may refuse to renew tokens for a reason that is not the user's grant (our
+/// client id or secret, an answer that makes no sense), in seconds. After that a session ends: a
+/// new login is the only thing that can help.
+const REFUSED_SECONDS: u64 = 3_600;
+
+/// What stands before an access token in its header (RFC 6750 §2.1).
+const SCHEME: &[u8] = b"Bearer ";
+
+/// An upstream access token as it is injected.
+#[derive(Clone)]
+pub struct UpstreamAccess {
+    /// The header's value, `Bearer <token>`.
+    pub value: Rc<Secret<Vec<u8>>>,
+    /// From when on it is to be refreshed ahead of its expiry, in Unix seconds.
+    pub refresh_at: u64,
+    /// From when on it is of no use, in Unix seconds.
+    pub stale_at: u64,
+}
+
+/// What a refresh came to.
+#[derive(Clone)]
+pub enum RefreshOutcome {
+    /// There is a fresh token.
+    Ready(UpstreamAccess),
+    /// The provider will not give another: the user has to log in again.
+    LoginRequired,
+    /// The provider or the store did not answer; it may work later.
+    Unavailable,
+    /// Another worker is at it.
+    Elsewhere,
+}
+
+impl UpstreamAccess {
+    /// The token of a record, with the times that follow from its life.
+    ///
+    /// It counts as expired a little early, a tenth of its life and at most 5 s, so that it does
+    /// not expire on its way; it is refreshed ahead at a fifth of its life, at most 60 s.
+    #[must_use]
+    pub fn of(record: &Upstream) -> Self {
+        let value = header_value(record.access_token.expose().as_bytes());
+        Self::with(value, record.obtained_at, record.expires_at, record.refresh_token.is_some())
+    }
+
+    /// As [`UpstreamAccess::of`], from the record as it was sealed, of which only what is injected
+    /// is copied; `None` when it is no such record.
+    pub(crate) fn from_record(record: &[u8]) -> Option<Self> {
+        let read: Injectable = postcard::from_bytes(record).ok()?;
+        Some(Self::with(
+            header_value(read.access_token),
+            read.obtained_at,
+            read.expires_at,
+            read.refresh_token.is_some(),
+        ))
+    }
+
+    fn with(value: Secret<Vec<u8>>, obtained_at: u64, expires_at: Option<u64>, refreshable: bool) -> Self {
+        let (refresh_at, stale_at) = times(obtained_at, expires_at);
+        let refresh_at = if refreshable { refresh_at } else { u64::MAX };
+        Self { value: Rc::new(value), refresh_at, stale_at }
+    }
+}
+
+/// When the tokens of a record are over for good, in Unix seconds; `None` where they can be renewed
+/// or have no end.
+#[must_use]
+pub fn end_of(record: &Upstream) -> Option<u64> {
+    let (_, stale_at) = times(record.obtained_at, record.expires_at);
+    Some(stale_at).filter(|_| record.refresh_token.is_none() && record.expires_at.is_some())
+}
+
+/// When an access token is to be refreshed, and when it is of no use any more, in Unix seconds.
+fn times(obtained_at: u64, expires_at: Option<u64>) -> (u64, u64) {
+    let Some(expires_at) = expires_at else { return (u64::MAX, u64::MAX) };
+    let life = expires_at.saturating_sub(obtained_at);
+    (expires_at.saturating_sub((life / 5).min(60)), expires_at.saturating_sub((life / 10).min(5)))
+}
+
+/// Renews a session's upstream tokens when they are due, at most once among all workers, and stores
+/// what the provider gave before anyone uses it.
+pub async fn refresh<P: Ports>(gateway: Rc<Gateway>, session: SessionId, ports: P) -> RefreshOutcome {
+    if gateway.refresh_is_held_back(session, ports.now()) {
+        return RefreshOutcome::Unavailable;
+    }
+    let outcome = match refresh_once(&gateway, session, &ports).await {
+        // Calls say that a login is needed, so the session must not be refreshed any more.
+        Ok(RefreshOutcome::LoginRequired) => match end_session(&gateway, session, &ports).await {
+            Ok(()) => RefreshOutcome::LoginRequired,
+            Err(_) => RefreshOutcome::Unavailable,
+        },
+        Ok(outcome) => outcome,
+        Err(_) => RefreshOutcome::Unavailable,
+    };
+    match &outcome {
+        RefreshOutcome::Ready(upstream) => gateway.renew_upstream(session, upstream),
+        RefreshOutcome::LoginRequired => {}
+        RefreshOutcome::Unavailable => gateway.hold_back_refresh(session, ports.now()),
+        RefreshOutcome::Elsewhere => {}
+    }
+    outcome
+}
+
+async fn refresh_once<P: Ports>(
+    gateway: &Rc<Gateway>,
+    session: SessionId,
+    ports: &P,
+) -> Result<RefreshOutcome, Unavailable> {
+    let lock = records::key(Kind::Lock, &[b"upstream", session.as_bytes()]);
+    let owner = Owner(ports.random()?);
+    if !ports.store().lock(&lock, owner, LOCK_SECONDS).await? {
+        return Ok(RefreshOutcome::Elsewhere);
+    }
+    let outcome = refresh_locked(gateway, session, ports).await;
+    // A lock that cannot be given back runs out by itself; what the refresh came to does not
+    // change.
+    let _given_back = ports.store().unlock(&lock, owner).await;
+    outcome
+}
+
+/// The refresh proper. The record is read again under the lock: whoever held it before may have
+/// renewed it.
+async fn refresh_locked<P: Ports>(
+    gateway: &Rc<Gateway>,
+    session: SessionId,
+    ports: &P,
+) -> Result<RefreshOutcome, Unavailable> {
+    let config = gateway.config();
+    let records = Records::new(&config.key_ring, ports);
+    let key = upstream_key(&session_key(session), config.provider.id);
+    let Some(loaded) = records.load::<Upstream>(&key).await? else {
+        return Ok(RefreshOutcome::LoginRequired);
+    };
+    let now = ports.now();
+    let access = UpstreamAccess::of(&loaded.record);
+    if now < access.refresh_at && now < access.stale_at {
+        return Ok(RefreshOutcome::Ready(access));
+    }
+    let Some(refresh_token) = &loaded.record.refresh_token else {
+        return Ok(if now < access.stale_at { RefreshOutcome::Ready(access) } else { RefreshOutcome::LoginRequired });
+    };
+    match oidc::refresh(gateway, refresh_token, &loaded.record.subject, ports).await {
+        Ok(reply) => {
+            let renewed = renewed(&loaded.record, reply, ports.now());
+            store(&records, gateway, session, loaded, &renewed).await
+        }
+        Err(ProviderError::GrantEnded { prompt }) => {
+            if let Some(prompt) = prompt {
+                let ended = records.load::<Session>(&session_key(session)).await?;
+                let Some(Loaded { record, .. }) = ended else { return Ok(RefreshOutcome::LoginRequired) };
+                next_prompt::remember(gateway, &record.user_id, prompt, ports).await?;
+            }
+            Ok(RefreshOutcome::LoginRequired)
+        }
+        Err(ProviderError::Refused) => Ok(RefreshOutcome::LoginRequired),
+        Err(ProviderError::Unreachable) => Ok(not_renewed(gateway, session, access, ports.now())),
+        Err(
+            ProviderError::NotUnderstood(_) | ProviderError::Misconfigured(_) | ProviderError::NoCommonAuthentication,
+        ) => {
+            let now = ports.now();
+            match loaded.record.refused_since {
+                Some(since) if now >= access.stale_at && now.saturating_sub(since) >= REFUSED_SECONDS => {
+                    return Ok(RefreshOutcome::LoginRequired);
+                }
+                Some(_) => {}
+                None => note_refused(&records, &key, loaded, now, gateway).await?,
+            }
+            Ok(not_renewed(gateway, session, access, now))
+        }
+    }
+}
+
+/// The outcome where the provider renewed nothing, but may do so later.
+fn not_renewed(gateway: &Gateway, session: SessionId, access: UpstreamAccess, now: u64) -> RefreshOutcome {
+    if now >= access.stale_at {
+        return RefreshOutcome::Unavailable;
+    }
+    // The old token still serves, but not every request until its end is to call a provider in
+    // trouble.
+    gateway.hold_back_refresh(session, now);
+    RefreshOutcome::Ready(access)
+}
+
+/// Stores since when the provider refuses to renew a session's tokens.
+async fn note_refused<P: Ports>(
+    records: &Records<'_, P>,
+    key: &Key,
+    loaded: Loaded<Upstream>,
+    now: u64,
+    gateway: &Gateway,
+) -> Result<(), Unavailable> {
+    let refused = Upstream { refused_since: Some(now), ..loaded.record };
+    // A conflict means that somebody changed the tokens meanwhile; the next refusal is noted with
+    // those.
+    let _noted = records.swap(key, loaded.version, &refused, Ttl::Seconds(upstream_life(gateway))).await?;
+    Ok(())
+}
+
+/// The record after a refresh. What the provider does not send again stays as it was (RFC 6749 §6).
+fn renewed(record: &Upstream, reply: TokenReply, now: u64) -> Upstream {
+    Upstream {
+        access_token: reply.access_token,
+        refresh_token: reply.refresh_token.or_else(|| record.refresh_token.clone()),
+        obtained_at: now,
+        expires_at: reply.expires_in.map(|life| now.saturating_add(life)),
+        subject: record.subject.clone(),
+        refused_since: None,
+    }
+}
+
+/// Writes renewed tokens, and only then hands them out. The provider has forgotten the old ones, so
+/// a write that fails is tried again, for as long as a failover may take where the task can wait; a
+/// session that was ended meanwhile stays ended.
+async fn store<P: Ports>(
+    records: &Records<'_, P>,
+    gateway: &Gateway,
+    session: SessionId,
+    mut loaded: Loaded<Upstream>,
+    renewed: &Upstream,
+) -> Result<RefreshOutcome, Unavailable> {
+    let key = upstream_key(&session_key(session), gateway.config().provider.id);
+    let ttl = Ttl::Seconds(upstream_life(gateway));
+    let mut failure = Unavailable::Store(StoreError::Unavailable);
+    let until = records.ports().now().saturating_add(STORE_SECONDS);
+    let mut attempts: u32 = 0;
+    while attempts < STORE_ATTEMPTS || (records.ports().now() < until && records.ports().pause().await) {
+        attempts = attempts.saturating_add(1);
+        match records.swap(&key, loaded.version, renewed, ttl).await {
+            Ok(true) => return Ok(RefreshOutcome::Ready(UpstreamAccess::of(renewed))),
+            Ok(false) => match records.load::<Upstream>(&key).await {
+                // A later refresh than ours: what it got supersedes what we got.
+                Ok(Some(current)) if current.record.obtained_at > renewed.obtained_at => {
+                    return Ok(RefreshOutcome::Ready(UpstreamAccess::of(&current.record)));
+                }
+                Ok(Some(current)) => loaded = current,
+                Ok(None) => return Ok(RefreshOutcome::LoginRequired),
+                Err(error) => failure = error,
+            },
+            Err(error) => failure = error,
+        }
+    }
+    Err(failure)
+}
+
+/// How long a session's upstream tokens are kept, in seconds: as long as the session can still be
+/// refreshed, and the access tokens it issued still live.
+#[must_use]
+pub fn upstream_life(gateway: &Gateway) -> u64 {
+    let lifespans = gateway.config().lifespans;
+    lifespans.refresh_token.saturating_add(lifespans.access_token)
+}
+
+/// The beginning of an [`Upstream`] record. Its texts are read as bytes, which are written alike:
+/// nobody asks whether they are UTF-8.
+#[derive(Deserialize)]
+struct Injectable<'a> {
+    access_token: &'a [u8],
+    obtained_at: u64,
+    expires_at: Option<u64>,
+    refresh_token: Option<&'a [u8]>,
+}
+
+fn header_value(token: &[u8]) -> Secret<Vec<u8>> {
+    let mut value = Vec::with_capacity(token.len().saturating_add(SCHEME.len()));
+    value.extend_from_slice(SCHEME);
+    value.extend_from_slice(token);
+    Secret::new(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(refresh_token: Option<&str>, expires_at: Option<u64>) -> Upstream {
+        Upstream {
+            access_token: Secret::new("a \"token\"".to_owned()),
+            refresh_token: refresh_token.map(|token| Secret::new(token.to_owned())),
+            obtained_at: 1_000,
+            expires_at,
+            subject: "alice".to_owned(),
+            refused_since: None,
+        }
+    }
+
+    #[test]
+    fn a_record_gives_the_same_as_it_was_sealed() {
+        for (refresh_token, expires_at) in
+            [(Some("r"), Some(1_300)), (None, Some(1_010)), (Some("r"), None), (None, None)]
+        {
+            let record = record(refresh_token, expires_at);
+            let (whole, bytes) = (UpstreamAccess::of(&record), postcard::to_stdvec(&record).unwrap());
+            let read = UpstreamAccess::from_record(&bytes).unwrap();
+            assert_eq!(read.value.expose(), b"Bearer a \"token\"");
+            assert_eq!(read.value.expose(), whole.value.expose());
+            assert_eq!((read.refresh_at, read.stale_at), (whole.refresh_at, whole.stale_at));
+        }
+    }
+
+    #[test]
+    fn a_record_that_is_cut_off_is_none() {
+        let record = record(Some("r"), Some(1_300));
+        let bytes = postcard::to_stdvec(&record).unwrap();
+        // The subject with its length, and the last member.
+        let needed = bytes.len() - 2 - record.subject.len();
+        for length in 0..=bytes.len() {
+            assert_eq!(UpstreamAccess::from_record(&bytes[..length]).is_some(), length >= needed, "{length}");
+        }
+    }
+}

@@ -11,10 +11,12 @@ use portcullis_gateway::audit::{Audit, Decision};
 use portcullis_gateway::browser::cookies;
 use portcullis_gateway::decision::{Forward, Settled, Verdict};
 use portcullis_gateway::dispatch;
+use portcullis_gateway::resource_server::fast_path;
 use portcullis_gateway::responses::{self, Cors, EXPOSED_HEADERS};
+use portcullis_gateway::routes;
 use portcullis_gateway::runtime::{Inbox, Started, Task};
 use portcullis_gateway::state::secrets_poll::Patience;
-use portcullis_gateway::upstream::refresh::RefreshOutcome;
+use portcullis_gateway::upstream::tokens::RefreshOutcome;
 use portcullis_protocol::http::message::{Headers, Method, Request, Response};
 
 use crate::host;
@@ -65,14 +67,14 @@ pub(crate) fn begin(worker: &Rc<Worker>, id: u32, count: usize, end: bool) -> Be
 fn at_once(worker: &Worker, seen: &Seen<'_>) -> Option<Forward> {
     let service = worker.in_service.now();
     let cookie = seen.cookie.as_deref();
-    let passed = service.as_ref().and_then(|service| service.gateway.pass(seen.target, cookie));
+    let passed = service.as_ref().and_then(|service| fast_path::pass(&service.gateway, seen.target, cookie));
     if passed.is_some() {
         worker.counters.count("path", "pass");
         return passed;
     }
     let now = host::now();
     worker.mailbox.list(now);
-    let forward = service?.gateway.fast(now, seen.target, seen.authorization?, cookie)?;
+    let forward = fast_path::fast(&service?.gateway, now, seen.target, seen.authorization?, cookie)?;
     worker.counters.count("path", "fast");
     Some(forward)
 }
@@ -335,7 +337,7 @@ fn read_request(headers: &HeaderMap) -> Request {
             _ => request.headers.extend([(name, value)]),
         }
     }
-    if dispatch::asks_for_peer(&request.target) {
+    if routes::asks_for_peer(&request.target) {
         request.peer = host::peer().unwrap_or_default();
     }
     request

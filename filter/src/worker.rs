@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use portcullis_gateway::decision::Settled;
-use portcullis_gateway::upstream::refresh::RefreshOutcome;
+use portcullis_gateway::upstream::tokens::RefreshOutcome;
 use portcullis_protocol::credentials::SessionId;
 
 use crate::counters::Counters;

@@ -12,9 +12,9 @@ use portcullis_protocol::oauth::error::{ErrorCode, OAuthError};
 
 use crate::audit::{Audit, Decision};
 use crate::decision::Settled;
-use crate::dispatch;
 use crate::endpoints::pages::ErrorPage;
 use crate::responses::{RETRY_AFTER, oauth_error, try_later};
+use crate::routes;
 use crate::runtime::BODY_HELD_BYTES;
 use crate::state::gateway::Gateway;
 
@@ -59,7 +59,7 @@ impl Admission {
     pub fn of(gateway: &Rc<Gateway>, target: &[u8]) -> Self {
         // A target that cannot be read is refused with its headers. Under a foreign host name a
         // default endpoint is not ours; such a request is bounded all the same.
-        let route = RoutePath::parse(target).map(|path| dispatch::route_or_default(gateway.config(), &path));
+        let route = RoutePath::parse(target).map(|path| routes::route_or_default(gateway.config(), &path));
         let (is_ours, shows_pages, body_bytes) = match route {
             Ok(route) => (route.is_ours(), route.shows_pages(), route.body_bytes()),
             Err(_) => (true, false, 0),

@@ -8,7 +8,7 @@ use portcullis_protocol::crypto::secret::Secret;
 use portcullis_protocol::http::message::Response;
 
 use crate::audit::{Audit, Rendered};
-use crate::upstream::refresh::RefreshOutcome;
+use crate::upstream::tokens::RefreshOutcome;
 
 /// What a handler came to.
 pub enum Verdict {

@@ -2,7 +2,11 @@ use serde_json::json;
 
 use super::*;
 use crate::config::Compiled;
+use crate::config::Config;
+use crate::decision::Credentials;
 use crate::fakes::{FakePorts, block_on};
+use crate::resource_server::fast_path;
+use crate::routes::{asks_for_peer, default_endpoint, route};
 
 const NOW: u64 = 1_800_000_000;
 
@@ -159,7 +163,7 @@ fn a_path_that_may_be_a_resources_is_refused_whatever_else_is_configured() {
             assert_eq!(led(&gateway, target), Route::Ambiguous, "{target}");
             let response = response(&gateway, request(Method::Get, target, &[("authorization", "Bearer x")]));
             assert_eq!(response.status(), 400, "{target}");
-            assert!(gateway.pass(target.as_bytes(), None).is_none(), "{target}");
+            assert!(fast_path::pass(&gateway, target.as_bytes(), None).is_none(), "{target}");
         }
     }
     for target in ["/mcp/DEEP", "/mcp/de%65p/x", "/mcp/deep;v=1"] {
@@ -395,7 +399,7 @@ fn nothing_is_passed_at_once_that_the_router_would_not_send_on_unprotected() {
         "*",
         "other",
     ] {
-        let at_once = passing.pass(target.as_bytes(), Some(b"a=1; __Host-portcullis-csrf=x"));
+        let at_once = fast_path::pass(&passing, target.as_bytes(), Some(b"a=1; __Host-portcullis-csrf=x"));
         let routed = answer(&passing, request(Method::Get, target, &[]));
         let unprotected =
             matches!(&routed, Settled::Forward(forward) if matches!(forward.credentials, Credentials::Untouched));
@@ -407,11 +411,11 @@ fn nothing_is_passed_at_once_that_the_router_would_not_send_on_unprotected() {
             assert_eq!(forward.cookie.as_deref(), Some(&b"a=1"[..]), "the gateway's cookies are nobody else's");
             passed += 1;
         }
-        assert!(denying.pass(target.as_bytes(), None).is_none(), "{target}");
+        assert!(fast_path::pass(&denying, target.as_bytes(), None).is_none(), "{target}");
     }
     assert_eq!(passed, 12);
     let of_everything = gateway(&[("https://gw.example/", "/")], "https://gw.example", "pass");
-    assert!(of_everything.pass(b"/other", None).is_none());
+    assert!(fast_path::pass(&of_everything, b"/other", None).is_none());
 }
 
 #[test]
@@ -473,7 +477,7 @@ fn the_default_endpoints_answer_as_those_below_oauth() {
                     assert_ne!(short.status(), 404, "{method:?} {name}");
                 }
             }
-            assert!(gateway.pass(name.as_bytes(), None).is_none(), "{name}");
+            assert!(fast_path::pass(&gateway, name.as_bytes(), None).is_none(), "{name}");
         }
     }
 }
@@ -504,7 +508,7 @@ fn the_default_endpoints_can_be_turned_off() {
     };
     for target in ["/authorize", "/token", "/register"] {
         assert_eq!(response(&off("deny"), request(Method::Post, target, &[])).status(), 404, "{target}");
-        assert!(off("pass").pass(target.as_bytes(), None).is_some(), "{target}");
+        assert!(fast_path::pass(&off("pass"), target.as_bytes(), None).is_some(), "{target}");
         assert!(matches!(answer(&off("pass"), request(Method::Post, target, &[])), Settled::Forward(_)), "{target}");
     }
     assert_eq!(response(&off("deny"), request(Method::Post, "/oauth/token", &[])).status(), 400);

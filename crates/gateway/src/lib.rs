@@ -9,13 +9,16 @@
 pub mod admission;
 pub mod audit;
 pub mod browser;
+pub mod clients;
 pub mod config;
 pub mod decision;
 pub mod dispatch;
 pub mod endpoints;
+pub mod error;
 pub mod ports;
 pub mod resource_server;
 pub mod responses;
+pub mod routes;
 pub mod runtime;
 pub mod sessions;
 pub mod state;

@@ -5,7 +5,7 @@ use portcullis_protocol::oauth::error::{ErrorCode, OAuthError};
 
 use crate::audit::{Audit, Decision};
 use crate::decision::{Settled, Verdict};
-use crate::store::records::Unavailable;
+use crate::error::Unavailable;
 
 /// How long a client should wait before it tries again when something of ours is away, in seconds.
 pub(crate) const RETRY_AFTER: &str = "2";

@@ -1,7 +1,7 @@
 //! The clients that registered.
 
-use portcullis_gateway::endpoints::register::client_key;
-use portcullis_gateway::store::records::{Client, open};
+use portcullis_gateway::clients::registered::{Client, client_key};
+use portcullis_gateway::store::records::open;
 use portcullis_protocol::crypto::key_ring::KeyRing;
 use portcullis_storage_api::{Key, Kind};
 use serde_json::Value;

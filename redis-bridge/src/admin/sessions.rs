@@ -1,7 +1,9 @@
 //! The logins, and their end.
 
+use portcullis_gateway::config::ProviderId;
+use portcullis_gateway::sessions::keys::{session_key, upstream_key};
 use portcullis_gateway::sessions::state::{Session, State};
-use portcullis_gateway::store::records::{ProviderId, open, session_key, upstream_key};
+use portcullis_gateway::store::records::open;
 use portcullis_protocol::credentials::SessionId;
 use portcullis_protocol::crypto::key_ring::KeyRing;
 use portcullis_storage_api::Kind;

@@ -8,12 +8,15 @@ mod removals;
 
 use std::process::Command;
 
-use portcullis_gateway::endpoints::register::client_key;
+use portcullis_gateway::clients::registered::Client as Registered;
+use portcullis_gateway::clients::registered::client_key;
+use portcullis_gateway::config::ProviderId;
 use portcullis_gateway::fakes::{FakePorts, FixedClock};
+use portcullis_gateway::sessions::keys::{session_key, upstream_key};
 use portcullis_gateway::sessions::state::{Generation, Session, State};
-use portcullis_gateway::store::records::{
-    Client as Registered, ProviderId, Record, Records, Upstream, User, session_key, upstream_key,
-};
+use portcullis_gateway::sessions::user::User;
+use portcullis_gateway::store::records::{Record, Records};
+use portcullis_gateway::upstream::tokens::Upstream;
 use portcullis_protocol::credentials::SessionId;
 use portcullis_protocol::crypto::key_ring::KeyRing;
 use portcullis_protocol::crypto::secret::Secret;

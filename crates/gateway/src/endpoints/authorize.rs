@@ -14,16 +14,17 @@ use portcullis_protocol::oauth::scope::ScopeSet;
 
 use crate::audit::{Audit, Decision};
 use crate::browser::cookies::Browser;
-use crate::browser::pending_login::{PendingLogin, Seed};
+use crate::browser::pending_login::{Authorization, PendingLogin, Seed};
+use crate::clients::registered::{Client, client_key};
 use crate::config::{Config, Resource};
 use crate::decision::{Settled, Verdict};
 use crate::endpoints::browser_error::{self, Failure, error_page};
-use crate::endpoints::consent;
-use crate::endpoints::register::client_key;
+use crate::endpoints::{consent, start_login};
+use crate::error::Unavailable;
 use crate::ports::Ports;
-use crate::sessions::next_prompt;
+use crate::sessions::{next_prompt, remembered_consent};
 use crate::state::gateway::Gateway;
-use crate::store::records::{Authorization, Client, Records, Unavailable};
+use crate::store::records::Records;
 
 /// Answers `GET /oauth/authorize`. Nothing is stored.
 pub async fn authorize<P: Ports>(gateway: &Rc<Gateway>, request: &Request, path: &RoutePath<'_>, ports: &P) -> Verdict {
@@ -97,10 +98,10 @@ async fn answer<P: Ports>(
     // (see callback.rs).
     if !asked.prompt.consent
         && let Some(browser) = browser
-        && consent::is_remembered(config, &browser.user_id, &authorization, ports).await?
+        && remembered_consent::is_remembered(config, &browser.user_id, &authorization, ports).await?
     {
         let seed = Seed::new(ports).map_err(Unavailable::from)?;
-        return Ok(browser_error::start(gateway, request, seed, authorization, Some(browser.user_id), ports)?);
+        return Ok(start_login::start(gateway, request, seed, authorization, Some(browser.user_id), ports)?);
     }
     Ok(consent::page(config, request, &client, &redirect_uri, authorization, ports)?.into())
 }

@@ -1,58 +1,18 @@
 //! The way from a checked and consented authorization request to the identity provider, and the
 //! errors that go back to the client by redirect.
 
-use std::rc::Rc;
-
-use portcullis_protocol::http::message::{Request, Response};
+use portcullis_protocol::http::message::Response;
 use portcullis_protocol::oauth::error::ErrorCode;
 use portcullis_protocol::oauth::params;
 
 use crate::audit::{Audit, Decision};
-use crate::browser::pending_login::{self, LOGIN_LIFE, PendingLogin, Seed};
+use crate::browser::pending_login::Authorization;
 use crate::config::Config;
-use crate::decision::{Settled, Verdict};
+use crate::decision::Settled;
 use crate::endpoints::pages::ErrorPage;
-use crate::ports::Ports;
+use crate::error::Unavailable;
 use crate::responses::uncached;
-use crate::state::gateway::Gateway;
-use crate::store::records::{Authorization, Unavailable};
-use crate::upstream::oidc::{self, ProviderError};
-
-/// Sends the browser to the provider, with the login in its cookie. Nothing is stored and nothing
-/// is called: a request that comes before the provider's documents are known waits for the root
-/// task to fetch them.
-///
-/// # Errors
-/// [`Unavailable::Entropy`]. A provider that cannot be used is told to the client.
-pub fn start<P: Ports>(
-    gateway: &Rc<Gateway>,
-    request: &Request,
-    seed: Seed,
-    authorization: Authorization,
-    consented_by: Option<String>,
-    ports: &P,
-) -> Result<Verdict, Unavailable> {
-    let expires_at = ports.now().saturating_add(LOGIN_LIFE);
-    let login = PendingLogin { request: authorization, consented_by, expires_at };
-    let cookies = pending_login::cookies(&seed, Some(&login), request, gateway.config(), ports)?;
-    if !gateway.provider().is_unknown(ports.now()) {
-        return Ok(to_provider(gateway, &seed, &login.request, &cookies).into());
-    }
-    let gateway = Rc::clone(gateway);
-    let decide = move || to_provider(&gateway, &seed, &login.request, &cookies);
-    Ok(Verdict::AwaitProvider { decide: Box::new(decide) })
-}
-
-fn to_provider(gateway: &Gateway, seed: &Seed, asked: &Authorization, cookies: &[String]) -> Settled {
-    match oidc::authorization_url(gateway, seed, asked.prompt.as_deref()) {
-        Ok(location) => {
-            let response = private(Response::see_other(&location));
-            let response = cookies.iter().fold(response, |response, cookie| response.header("set-cookie", cookie));
-            Settled::Reply(response, Audit::new(Decision::Serve, "login_started"))
-        }
-        Err(error) => provider_failed(gateway.config(), asked, &error),
-    }
-}
+use crate::upstream::provider_error::ProviderError;
 
 /// Why an endpoint that a browser visits stops half way.
 pub enum Failure {
@@ -167,6 +127,6 @@ pub fn unavailable_page(config: &Config) -> Settled {
 
 /// An answer whose URL holds something secret: kept by no cache and passed on to nobody (RFC 9700
 /// §4.2.4).
-fn private(response: Response) -> Response {
+pub(super) fn private(response: Response) -> Response {
     uncached(response).header("referrer-policy", "no-referrer")
 }

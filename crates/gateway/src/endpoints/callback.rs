@@ -14,23 +14,25 @@ use portcullis_storage_api::{Bucket, Kind, Taken, Ttl};
 
 use crate::audit::{Audit, Decision};
 use crate::browser::cookies::{self, Browser};
-use crate::browser::pending_login::{self, LOGIN_LIFE, PendingLogin, Seed, USED_LIFE};
+use crate::browser::pending_login::{self, Authorization, LOGIN_LIFE, PendingLogin, Seed, USED_LIFE, UsedLogin};
+use crate::clients::registered::{Client, client_key};
 use crate::config::Config;
 use crate::decision::Settled;
 use crate::endpoints::browser_error::{self, Failure, error_page, provider_failed, refuse};
 use crate::endpoints::client_address::client_address;
 use crate::endpoints::consent;
 use crate::endpoints::pages::ErrorPage;
-use crate::endpoints::register::client_key;
+use crate::error::Unavailable;
 use crate::ports::{Ports, Store};
-use crate::sessions::next_prompt;
+use crate::sessions::keys::session_keys;
 use crate::sessions::state::{PendingCode, Session, State};
+use crate::sessions::user::{User, find_or_create_user};
+use crate::sessions::{next_prompt, remembered_consent};
 use crate::state::gateway::Gateway;
-use crate::store::records::{
-    self, Authorization, Client, Records, Unavailable, Upstream, UsedLogin, User, session_keys,
-};
-use crate::upstream::oidc::{self, ProviderError, TokenReply};
-use crate::upstream::refresh;
+use crate::store::records::{self, Records};
+use crate::upstream::oidc::{self, TokenReply};
+use crate::upstream::provider_error::ProviderError;
+use crate::upstream::tokens::{self, Upstream};
 
 /// Answers `GET /oauth/callback`.
 ///
@@ -148,7 +150,7 @@ async fn complete<P: Ports>(
         // The consent that was remembered is somebody else's: this user has not been asked.
         return ask_again(gateway, request, login.request, ports).await;
     }
-    consent::remember(config, &user.id, asked, ports).await?;
+    remembered_consent::remember(config, &user.id, asked, ports).await?;
     next_prompt::forget(gateway, &user.id, asked, ports).await?;
     let code = open_session(gateway, asked, &user, &identity.subject, reply, ports).await?;
     give_code(config, asked, user, &code, ports)
@@ -182,36 +184,6 @@ fn subject(id_token: &VerifiedIdToken, claim: &str) -> Result<String, ProviderEr
         .ok_or(ProviderError::NotUnderstood("the ID token does not name the user"))
 }
 
-/// The user that a provider's subject stands for, created at the first login. Two first logins at
-/// once make one user.
-async fn find_or_create_user<P: Ports>(gateway: &Gateway, subject: &str, ports: &P) -> Result<User, Unavailable> {
-    let config = gateway.config();
-    let issuer = &config.provider.issuer;
-    let records = Records::new(&config.key_ring, ports);
-    let key = records::key(Kind::User, &[issuer.as_bytes(), subject.as_bytes()]);
-    if let Some(known) = records.load::<User>(&key).await? {
-        return Ok(known.record);
-    }
-    let user = User {
-        id: SessionId::new(ports.random()?).to_string(),
-        issuer: issuer.clone(),
-        subject: subject.to_owned(),
-        created_at: ports.now(),
-    };
-    if records.create(&key, &user, Ttl::Forever).await? {
-        return Ok(user);
-    }
-    // Somebody else was faster, or the record there cannot be opened any more and a new user takes
-    // its place.
-    match records.load::<User>(&key).await? {
-        Some(known) => Ok(known.record),
-        None => {
-            records.save(&key, &user, Ttl::Forever).await?;
-            Ok(user)
-        }
-    }
-}
-
 /// Stores the session with its upstream tokens and gives the code that opens it.
 async fn open_session<P: Ports>(
     gateway: &Gateway,
@@ -243,7 +215,7 @@ async fn open_session<P: Ports>(
         scope: asked.scope.clone(),
         resource: asked.resource.clone(),
         refreshable: client.is_some_and(|client| client.record.refresh),
-        upstream_ends_at: refresh::end_of(&upstream),
+        upstream_ends_at: tokens::end_of(&upstream),
         state: State::Code(PendingCode {
             nonce: code.nonce,
             redirect_uri: asked.redirect_uri.clone(),

@@ -4,16 +4,18 @@ use portcullis_protocol::credentials::SessionId;
 use portcullis_protocol::http::message::{FieldName, Request, Response};
 use portcullis_protocol::oauth::error::{ErrorCode, OAuthError};
 use portcullis_protocol::oauth::register::Registration;
-use portcullis_storage_api::{Bucket, Key, Kind, StoreError, Taken, Ttl};
+use portcullis_storage_api::{Bucket, Kind, StoreError, Taken, Ttl};
 
 use crate::audit::{Audit, Decision};
+use crate::clients::registered::{Client, client_key};
 use crate::config::RegistrationPolicy;
 use crate::decision::Settled;
 use crate::endpoints::client_address::client_address;
+use crate::error::Unavailable;
 use crate::ports::{Ports, Store};
 use crate::responses::{Cors, cors, not_found, oauth_error, unavailable, uncached};
 use crate::state::gateway::Gateway;
-use crate::store::records::{self, Client, Records, Unavailable};
+use crate::store::records::{self, Records};
 
 /// The most that a registration may weigh, in bytes.
 pub(crate) const MAX_BODY_BYTES: usize = 64 * 1024;
@@ -44,12 +46,6 @@ pub async fn register<P: Ports>(gateway: &Gateway, request: &Request, ports: &P)
             Settled::Reply(response, Audit::new(Decision::Fail, reason))
         }
     }
-}
-
-/// The key of a client.
-#[must_use]
-pub fn client_key(client_id: &str) -> Key {
-    records::key(Kind::Client, &[client_id.as_bytes()])
 }
 
 enum Failure {

@@ -13,7 +13,7 @@ use portcullis_protocol::bytes::same_bytes;
 use portcullis_protocol::credentials::SessionId;
 
 use crate::audit::Rendered;
-use crate::upstream::refresh::UpstreamAccess;
+use crate::upstream::tokens::UpstreamAccess;
 
 /// How long an entry is served before the session behind it is looked up again beside the requests,
 /// in seconds. Workers of one Envoy tell each other when a session ends; this is how it is learned

@@ -3,8 +3,9 @@
 
 use portcullis_gateway::decision::{Forward, Verdict};
 use portcullis_gateway::fakes::block_on;
-use portcullis_gateway::resource_server::slow_path;
-use portcullis_gateway::upstream::refresh::{self, RefreshOutcome};
+use portcullis_gateway::resource_server::{fast_path, session_check};
+use portcullis_gateway::upstream::refresh;
+use portcullis_gateway::upstream::tokens::RefreshOutcome;
 use portcullis_protocol::credentials::SessionId;
 use portcullis_protocol::jose::jws::Jws;
 use serde_json::{Value, json};
@@ -19,7 +20,7 @@ fn come_back(reply: &Reply) {
 }
 
 fn fast(world: &World, target: &str, token: &str) -> Option<Forward> {
-    world.gateway.fast(world.now(), target.as_bytes(), format!("Bearer {token}").as_bytes(), None)
+    fast_path::fast(&world.gateway, world.now(), target.as_bytes(), format!("Bearer {token}").as_bytes(), None)
 }
 
 /// What the root task does on its tick; gives how many sessions it looked up.
@@ -27,7 +28,7 @@ fn tick(world: &World) -> usize {
     let due = world.gateway.take_rechecks(64);
     let count = due.len();
     for entry in due {
-        block_on(slow_path::recheck(world.gateway.clone(), entry, world.ports.clone()));
+        block_on(session_check::recheck(world.gateway.clone(), entry, world.ports.clone()));
     }
     count
 }

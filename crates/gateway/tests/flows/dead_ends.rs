@@ -1,10 +1,11 @@
 //! No dead end: where a call says that a login is needed, a refresh says so too, and the next login
 //! gets past what ended the one before.
 
+use portcullis_gateway::config::ProviderId;
 use portcullis_gateway::decision::Verdict;
 use portcullis_gateway::fakes::block_on;
 use portcullis_gateway::ports::{CallReply, Store};
-use portcullis_gateway::store::records::{ProviderId, session_key, upstream_key};
+use portcullis_gateway::sessions::keys::{session_key, upstream_key};
 use serde_json::{Value, json};
 
 use crate::browser::Browser;

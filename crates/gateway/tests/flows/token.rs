@@ -1,9 +1,13 @@
 //! The token endpoint: what a client must prove, and what happens to a login when somebody does
 //! not.
 
+use portcullis_gateway::config::ProviderId;
 use portcullis_gateway::decision::Verdict;
 use portcullis_gateway::fakes::block_on;
-use portcullis_gateway::store::records::{ProviderId, Records, Upstream, session_key, upstream_key};
+use portcullis_gateway::resource_server::fast_path;
+use portcullis_gateway::sessions::keys::{session_key, upstream_key};
+use portcullis_gateway::store::records::Records;
+use portcullis_gateway::upstream::tokens::Upstream;
 use portcullis_protocol::credentials::AuthorizationCode;
 use portcullis_protocol::http::message::Method;
 
@@ -29,7 +33,7 @@ fn a_code_that_is_used_again_revokes_what_was_issued_from_it() {
     assert_eq!(world.ports.take_ended().len(), 1);
     assert_eq!(world.store.inner.live(), records - 2, "the session and its upstream tokens are gone");
     let authorization = format!("Bearer {}", tokens.access);
-    assert!(world.gateway.fast(world.now(), b"/mcp", authorization.as_bytes(), None).is_none());
+    assert!(fast_path::fast(&world.gateway, world.now(), b"/mcp", authorization.as_bytes(), None).is_none());
     assert_eq!(replied(world.call("/mcp", &tokens.access)).status(), 401);
     assert_eq!(world.refresh(&client, &tokens.refresh, &[]).error(), "invalid_grant");
 }

@@ -4,8 +4,10 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
+use portcullis_gateway::clients::registered::Client as Registered;
 use portcullis_gateway::sessions::state::Session;
-use portcullis_gateway::store::records::{Client as Registered, Upstream, User};
+use portcullis_gateway::sessions::user::User;
+use portcullis_gateway::upstream::tokens::Upstream;
 use portcullis_storage_api::{Key, Kind, Ttl};
 use serde_json::{Value, json};
 

@@ -1,7 +1,8 @@
 //! What is taken away, and that a trial takes nothing away.
 
+use portcullis_gateway::clients::registered::Client as Registered;
 use portcullis_gateway::sessions::state::Session;
-use portcullis_gateway::store::records::{Client as Registered, Upstream};
+use portcullis_gateway::upstream::tokens::Upstream;
 use serde_json::{Value, json};
 
 use super::{OTHER_SECRET, Operator, Scene, cli, client_key, is_stored, keys, login, standalone};

@@ -1,6 +1,11 @@
+use std::rc::Rc;
+
 use portcullis_protocol::credentials::SessionId;
 
 use super::*;
+use crate::audit::{Audit, Decision, Rendered};
+use crate::decision::Settled;
+use crate::error::Unavailable;
 
 fn facts() -> TokenFacts {
     TokenFacts {

@@ -16,7 +16,7 @@
 //! | | any other, or none | a refusal of the request | ends the session: it would be refused each time |
 //! | any other | any | not an answer of a token endpoint | is tried again for an hour |
 
-use crate::upstream::oidc::ProviderError;
+use crate::upstream::provider_error::ProviderError;
 
 /// What a token endpoint's answer that brings no token is about. `status` is its status, `code` its
 /// `error`.

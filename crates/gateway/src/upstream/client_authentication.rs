@@ -4,7 +4,7 @@ use portcullis_protocol::oauth::client_authentication::basic;
 use serde_json::{Map, Value};
 
 use crate::config::{ClientAuthentication, Provider};
-use crate::upstream::oidc::ProviderError;
+use crate::upstream::provider_error::ProviderError;
 
 /// A client authentication method (OIDC Core §9). A request uses one only (RFC 6749 §2.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

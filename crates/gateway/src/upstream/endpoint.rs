@@ -6,7 +6,10 @@ use serde_json::{Map, Value};
 
 use crate::config::Provider;
 use crate::ports::{CallReply, CallRequest, Ports};
-use crate::upstream::oidc::{CALL_TIMEOUT_MS, ProviderError};
+use crate::upstream::provider_error::ProviderError;
+
+/// How long one call to the provider may take, in milliseconds.
+pub(super) const CALL_TIMEOUT_MS: u64 = 5_000;
 
 /// An endpoint that the gateway calls.
 pub(super) struct Target {

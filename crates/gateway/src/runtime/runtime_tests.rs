@@ -1,4 +1,8 @@
 use super::*;
+use crate::ports::{BodyTooLarge, CallError, CallReply};
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::Poll;
 
 fn reply(status: u16) -> Result<CallReply, CallError> {
     Ok(CallReply { status, content_type: None, from_bridge: false, body: Vec::new() })

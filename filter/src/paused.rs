@@ -15,8 +15,8 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use portcullis_gateway::admission::{Admission, Excess};
 use portcullis_gateway::decision::Settled;
+use portcullis_gateway::dispatch::admission::{Admission, Excess};
 
 use crate::settle::Fate;
 

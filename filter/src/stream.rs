@@ -6,14 +6,14 @@ use std::rc::Rc;
 
 use portcullis_abi::header_map::HeaderMap;
 use portcullis_abi::{self as abi, Action, Begun};
-use portcullis_gateway::admission::{Admission, Excess, MAX_OWN_HEADER_BYTES};
 use portcullis_gateway::audit::{Audit, Decision};
 use portcullis_gateway::browser::cookies;
 use portcullis_gateway::decision::{Forward, Settled, Verdict};
 use portcullis_gateway::dispatch;
+use portcullis_gateway::dispatch::admission::{Admission, Excess, MAX_OWN_HEADER_BYTES};
+use portcullis_gateway::dispatch::routes;
 use portcullis_gateway::resource_server::fast_path;
 use portcullis_gateway::responses::{self, Cors, EXPOSED_HEADERS};
-use portcullis_gateway::routes;
 use portcullis_gateway::runtime::{Inbox, Started, Task};
 use portcullis_gateway::state::secrets_poll::Patience;
 use portcullis_gateway::upstream::tokens::RefreshOutcome;

@@ -1,5 +1,8 @@
 //! Which handler answers what.
 
+pub mod admission;
+pub mod routes;
+
 use std::rc::Rc;
 
 use portcullis_protocol::http::message::{Method, Request, Response};
@@ -9,12 +12,12 @@ use crate::audit::{Audit, Decision};
 use crate::browser::cookies;
 use crate::config::DefaultAction;
 use crate::decision::{Settled, Verdict};
+use crate::dispatch::routes::{Route, is_own_authority};
 use crate::endpoints::{authorize, callback, consent, register, token};
 use crate::ports::Ports;
 use crate::resource_server::fast_path::passed;
 use crate::resource_server::slow_path;
 use crate::responses::{bad_request, is_preflight, method_not_allowed, not_found, preflight};
-use crate::routes::{self, Route, is_own_authority};
 use crate::state::gateway::Gateway;
 
 /// Decides a request.
@@ -95,5 +98,5 @@ fn other(gateway: &Gateway, request: &Request) -> Settled {
 }
 
 #[cfg(test)]
-#[path = "dispatch_tests.rs"]
+#[path = "dispatch/dispatch_tests.rs"]
 mod dispatch_tests;

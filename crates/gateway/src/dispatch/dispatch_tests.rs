@@ -4,9 +4,9 @@ use super::*;
 use crate::config::Compiled;
 use crate::config::Config;
 use crate::decision::Credentials;
+use crate::dispatch::routes::{asks_for_peer, default_endpoint, route};
 use crate::fakes::{FakePorts, block_on};
 use crate::resource_server::fast_path;
-use crate::routes::{asks_for_peer, default_endpoint, route};
 
 const NOW: u64 = 1_800_000_000;
 

@@ -12,9 +12,9 @@ use portcullis_protocol::oauth::error::{ErrorCode, OAuthError};
 
 use crate::audit::{Audit, Decision};
 use crate::decision::Settled;
+use crate::dispatch::routes;
 use crate::endpoints::pages::ErrorPage;
 use crate::responses::{RETRY_AFTER, oauth_error, try_later};
-use crate::routes;
 use crate::runtime::BODY_HELD_BYTES;
 use crate::state::gateway::Gateway;
 

@@ -10,8 +10,8 @@ use portcullis_protocol::http::message::Response;
 use portcullis_protocol::http::path::RoutePath;
 use portcullis_protocol::oauth::error::{ErrorCode, OAuthError};
 
-use crate::audit::{Audit, Decision};
-use crate::decision::Settled;
+use crate::audit::{Audit, AuditOutcome};
+use crate::decision::Resolved;
 use crate::dispatch::routes;
 use crate::endpoints::pages::ErrorPage;
 use crate::responses::{RETRY_AFTER, oauth_error, try_later};
@@ -80,18 +80,18 @@ impl Admission {
 
     /// The refusal, in the form that the path's other answers have.
     #[must_use]
-    pub fn refuse(&self, excess: Excess) -> Settled {
+    pub fn refuse(&self, excess: Excess) -> Resolved {
         let (decision, reason) = match excess {
-            Excess::Headers => (Decision::Deny, "headers_too_large"),
-            Excess::Full => (Decision::Fail, "too_many_waiting"),
-            Excess::Evicted => (Decision::Fail, "body_wait_evicted"),
-            Excess::SlowBody => (Decision::Deny, "body_too_slow"),
+            Excess::Headers => (AuditOutcome::Deny, "headers_too_large"),
+            Excess::Full => (AuditOutcome::Fail, "too_many_waiting"),
+            Excess::Evicted => (AuditOutcome::Fail, "body_wait_evicted"),
+            Excess::SlowBody => (AuditOutcome::Deny, "body_too_slow"),
         };
         let response = match &self.reader {
             Reader::Program => excess.json(),
             Reader::Person(gateway) => excess.page(&gateway.config().consent.title),
         };
-        Settled::Reply(response, Audit::new(decision, reason))
+        Resolved::Respond(response, Audit::new(decision, reason))
     }
 }
 

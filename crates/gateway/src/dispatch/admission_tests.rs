@@ -6,7 +6,7 @@ use crate::config::{Compiled, Config};
 fn gateway() -> Rc<Gateway> {
     let document = json!({
         "issuer": "https://gw.example/auth",
-        "signingKeys": [{ "inline": include_str!("../../protocol/testdata/keys/p256.pkcs8.pem") }],
+        "signingKeys": [{ "inline": include_str!("../../../protocol/testdata/keys/p256.pkcs8.pem") }],
         "secrets": [{ "inline": "a-development-secret-of-32-bytes-at-least" }],
         "upstreamProviders": [{
             "name": "idp",
@@ -25,8 +25,8 @@ fn gateway() -> Rc<Gateway> {
 
 fn refused(admission: &Admission, excess: Excess) -> (Response, Audit) {
     match admission.refuse(excess) {
-        Settled::Reply(response, audit) => (response, audit),
-        Settled::Forward(_) => panic!("sent on"),
+        Resolved::Respond(response, audit) => (response, audit),
+        Resolved::Continue(_) => panic!("sent on"),
     }
 }
 

@@ -23,7 +23,7 @@ fn gateway_with(resources: &[(&str, &str)], issuer: &str, default: &str, more: s
         .collect();
     let mut document = json!({
         "issuer": issuer,
-        "signingKeys": [{ "inline": include_str!("../../protocol/testdata/keys/p256.pkcs8.pem") }],
+        "signingKeys": [{ "inline": include_str!("../../../protocol/testdata/keys/p256.pkcs8.pem") }],
         "secrets": [{ "inline": "a-development-secret-of-32-bytes-at-least" }],
         "upstreamProviders": [{
             "name": "idp",
@@ -62,17 +62,17 @@ fn request(method: Method, target: &str, headers: &[(&str, &str)]) -> Request {
     }
 }
 
-fn answer(gateway: &Rc<Gateway>, request: Request) -> Settled {
+fn answer(gateway: &Rc<Gateway>, request: Request) -> Resolved {
     match block_on(handle(Rc::clone(gateway), request, FakePorts::new(NOW))) {
-        Verdict::Settled(settled) => settled,
-        Verdict::AwaitRefresh { .. } | Verdict::AwaitProvider { .. } => panic!("waits for a root task"),
+        Decision::Resolved(settled) => settled,
+        Decision::AwaitUpstream { .. } | Decision::AwaitProvider { .. } => panic!("waits for a root task"),
     }
 }
 
 fn response(gateway: &Rc<Gateway>, request: Request) -> Response {
     match answer(gateway, request) {
-        Settled::Reply(response, _) => response,
-        Settled::Forward(_) => panic!("sent on"),
+        Resolved::Respond(response, _) => response,
+        Resolved::Continue(_) => panic!("sent on"),
     }
 }
 
@@ -333,15 +333,15 @@ fn an_options_request_that_is_no_preflight_needs_a_token() {
 fn what_no_resource_matches_is_denied_unless_the_configuration_lets_it_pass() {
     assert_eq!(response(&at_root(), request(Method::Get, "/other", &[])).status(), 404);
     let passing = gateway(&[("https://gw.example/mcp", "/mcp")], "https://gw.example", "pass");
-    let Settled::Forward(forward) = answer(&passing, request(Method::Get, "/other", &[("authorization", "Basic x")]))
+    let Resolved::Continue(forward) = answer(&passing, request(Method::Get, "/other", &[("authorization", "Basic x")]))
     else {
         panic!("answered");
     };
-    assert!(matches!(forward.credentials, Credentials::Untouched));
+    assert!(matches!(forward.credentials, Credentials::Unchanged));
     assert_eq!(forward.audit.audit().reason, "not_protected");
     assert_eq!(forward.cookie, None);
     let cookies = [("cookie", "a=1; __Host-portcullis-browser=x"), ("cookie", "b=2")];
-    let Settled::Forward(forward) = answer(&passing, request(Method::Get, "/other", &cookies)) else {
+    let Resolved::Continue(forward) = answer(&passing, request(Method::Get, "/other", &cookies)) else {
         panic!("answered");
     };
     assert_eq!(forward.cookie.as_deref(), Some(&b"a=1; b=2"[..]), "the gateway's cookies are nobody else's");
@@ -402,11 +402,11 @@ fn nothing_is_passed_at_once_that_the_router_would_not_send_on_unprotected() {
         let at_once = fast_path::pass(&passing, target.as_bytes(), Some(b"a=1; __Host-portcullis-csrf=x"));
         let routed = answer(&passing, request(Method::Get, target, &[]));
         let unprotected =
-            matches!(&routed, Settled::Forward(forward) if matches!(forward.credentials, Credentials::Untouched));
+            matches!(&routed, Resolved::Continue(forward) if matches!(forward.credentials, Credentials::Unchanged));
         // What begins like a resource is left to the router, whatever it is.
         assert_eq!(at_once.is_some(), unprotected && !["/mcpx", "/deep/erx"].contains(&target), "{target}");
         if let Some(forward) = at_once {
-            assert!(matches!(forward.credentials, Credentials::Untouched));
+            assert!(matches!(forward.credentials, Credentials::Unchanged));
             assert_eq!(forward.audit.audit().reason, "not_protected");
             assert_eq!(forward.cookie.as_deref(), Some(&b"a=1"[..]), "the gateway's cookies are nobody else's");
             passed += 1;
@@ -509,7 +509,7 @@ fn the_default_endpoints_can_be_turned_off() {
     for target in ["/authorize", "/token", "/register"] {
         assert_eq!(response(&off("deny"), request(Method::Post, target, &[])).status(), 404, "{target}");
         assert!(fast_path::pass(&off("pass"), target.as_bytes(), None).is_some(), "{target}");
-        assert!(matches!(answer(&off("pass"), request(Method::Post, target, &[])), Settled::Forward(_)), "{target}");
+        assert!(matches!(answer(&off("pass"), request(Method::Post, target, &[])), Resolved::Continue(_)), "{target}");
     }
     assert_eq!(response(&off("deny"), request(Method::Post, "/oauth/token", &[])).status(), 400);
 }
@@ -522,7 +522,7 @@ fn the_default_endpoints_are_not_taken_from_other_hosts() {
     };
     let passing = gateway(&[("https://gw.example/mcp", "/mcp")], "https://gw.example", "pass");
     for target in ["/authorize", "/token", "/register"] {
-        let Settled::Forward(forward) = answer(&passing, elsewhere(target)) else { panic!("{target}: answered") };
+        let Resolved::Continue(forward) = answer(&passing, elsewhere(target)) else { panic!("{target}: answered") };
         assert_eq!(forward.audit.audit().reason, "not_protected");
         assert_eq!(response(&at_root(), elsewhere(target)).status(), 404, "{target}");
     }

@@ -65,7 +65,7 @@ pub fn pass(gateway: &Gateway, target: &[u8], cookie: Option<&[u8]>) -> Option<F
 
 pub(crate) fn passed(gateway: &Gateway, cookie: Option<&[u8]>) -> Forward {
     Forward {
-        credentials: Credentials::Untouched,
+        credentials: Credentials::Unchanged,
         cookie: cookie.and_then(cookies::without_own),
         audit: gateway.not_protected(),
     }

@@ -1,6 +1,6 @@
 //! A call with a token: what the back end gets, and what the client is told otherwise.
 
-use portcullis_gateway::decision::{Credentials, Forward, Settled, Verdict};
+use portcullis_gateway::decision::{Credentials, Decision, Forward, Resolved};
 use portcullis_gateway::fakes::block_on;
 use portcullis_gateway::resource_server::fast_path;
 use portcullis_gateway::upstream::refresh;
@@ -56,14 +56,14 @@ fn renewed() -> Value {
 }
 
 /// Waits for the upstream tokens of this session; gives the decision to be made.
-fn awaited(verdict: Verdict, expected: SessionId) -> Box<dyn FnOnce(&RefreshOutcome) -> Settled> {
+fn awaited(verdict: Decision, expected: SessionId) -> Box<dyn FnOnce(&RefreshOutcome) -> Resolved> {
     match verdict {
-        Verdict::AwaitRefresh { session, decide } => {
+        Decision::AwaitUpstream { session, decide } => {
             assert_eq!(session, expected);
             decide
         }
-        Verdict::AwaitProvider { .. } => panic!("waits for the provider"),
-        Verdict::Settled(settled) => panic!("{}", settled_reply(settled).reason),
+        Decision::AwaitProvider { .. } => panic!("waits for the provider"),
+        Decision::Resolved(settled) => panic!("{}", settled_reply(settled).reason),
     }
 }
 
@@ -245,9 +245,9 @@ fn a_back_end_that_gets_no_token_does_not_get_the_clients_either() {
     let world = World::new();
     let (_, tokens) = world.logged_in_with(&[("resource", API), ("scope", "openid tools")]);
     let slow = forwarded(world.call("/api", &tokens.access));
-    assert!(matches!(slow.credentials, Credentials::Stripped));
+    assert!(matches!(slow.credentials, Credentials::Removed));
     let hit = fast(&world, "/api", &tokens.access).unwrap();
-    assert!(matches!(hit.credentials, Credentials::Stripped));
+    assert!(matches!(hit.credentials, Credentials::Removed));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //! not.
 
 use portcullis_gateway::config::ProviderId;
-use portcullis_gateway::decision::Verdict;
+use portcullis_gateway::decision::Decision;
 use portcullis_gateway::fakes::block_on;
 use portcullis_gateway::resource_server::fast_path;
 use portcullis_gateway::sessions::keys::{session_key, upstream_key};
@@ -204,7 +204,7 @@ fn upstream_tokens_are_kept_as_long_as_the_login_is_refreshed() {
         tokens = tokens_of(&world.refresh(&client, &tokens.refresh, &[]));
     }
     let verdict = world.call("/mcp", &tokens.access);
-    assert!(matches!(verdict, Verdict::AwaitRefresh { .. }), "they are there, and only have to be renewed");
+    assert!(matches!(verdict, Decision::AwaitUpstream { .. }), "they are there, and only have to be renewed");
 }
 
 #[test]
@@ -251,7 +251,10 @@ fn upstream_tokens_of_a_code_that_is_redeemed_last_as_long_as_the_login() {
     world.advance(599);
     let tokens = tokens_of(&world.redeem(&client, &code, &[]));
     world.advance(3_599);
-    assert!(matches!(world.call("/mcp", &tokens.access), Verdict::AwaitRefresh { .. }), "they only have to be renewed");
+    assert!(
+        matches!(world.call("/mcp", &tokens.access), Decision::AwaitUpstream { .. }),
+        "they only have to be renewed"
+    );
     world.advance(167 * 3_600);
     assert!(has_upstream(&world, &code));
     tokens_of(&world.refresh(&client, &tokens.refresh, &[]));

@@ -43,7 +43,7 @@ fn a_user_is_asked_for_only_with_the_gateways_secret() {
 
 #[test]
 fn what_is_asked_for_wrongly_ends_with_two_and_reaches_no_redis() {
-    // Nothing listens there: whoever tried would end with 1.
+    // Nothing listens there: an attempt would end with 1.
     let operator = Operator::new(&standalone(1));
     for command in [
         &["purge"][..],

@@ -20,13 +20,13 @@ use std::path::PathBuf;
 use clap::{ArgGroup, Args, Subcommand};
 use portcullis_protocol::crypto::key_ring::{KeyRing, KeyRingError};
 use portcullis_protocol::crypto::secret::Secret;
+use portcullis_redis_bridge::config::admin::AdminConfig;
 use portcullis_storage_api::Kind;
 use portcullis_storage_api::wire::Space;
 
 use connection::Connection;
 use error::AdminError;
 use output::Output;
-use portcullis_redis_bridge::config::admin::AdminConfig;
 use restore::RestoreOptions;
 
 /// A command on records, and whose records are meant.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use portcullis_redis_bridge::Stored;
 use serde_json::{Value, json};
 
 use crate::admin::backup_file::{Writer, lasts};
@@ -11,7 +12,6 @@ use crate::admin::connection::{BATCH, Connection, Expiry, Scan};
 use crate::admin::error::AdminError;
 use crate::admin::output::Output;
 use crate::admin::stats;
-use portcullis_redis_bridge::Stored;
 
 /// Writes them. Values stay sealed. Each record is as it was when it was met: the whole is no
 /// snapshot of one moment.

@@ -3,15 +3,15 @@
 
 use std::time::Duration;
 
+use portcullis_redis_bridge::config::admin::AdminConfig;
+use portcullis_redis_bridge::config::{Endpoint, Place};
+use portcullis_redis_bridge::{Fault, Names, Stored, connect_to_master};
 use portcullis_storage_api::wire::{Space, VALUE_BYTES, Value};
 use portcullis_storage_api::{Key, Kind};
 use redis::aio::MultiplexedConnection;
 use redis::{Cmd, Pipeline, RedisError, RedisResult};
 
 use crate::admin::error::AdminError;
-use portcullis_redis_bridge::config::admin::AdminConfig;
-use portcullis_redis_bridge::config::{Endpoint, Place};
-use portcullis_redis_bridge::{Fault, Names, Stored, connect_to_master};
 
 /// A connection to the master, for the records of one gateway.
 pub(crate) struct Connection {

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use portcullis_redis_bridge::Stored;
 use portcullis_storage_api::wire::Space;
 use serde_json::{Value, json};
 
 use crate::admin::connection::{BATCH, Connection, Expiry, Scan};
 use crate::admin::error::AdminError;
 use crate::admin::output::Output;
-use portcullis_redis_bridge::Stored;
 
 /// What is counted of one kind.
 #[derive(Default)]

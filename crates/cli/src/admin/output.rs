@@ -118,7 +118,7 @@ impl<W: Write> Progress<W> {
         Self { to, wanted, shown: false, next: later(Instant::now()), count: 0 }
     }
 
-    /// So many records more.
+    /// Counts records that were read.
     pub(crate) fn add(&mut self, records: usize) {
         self.add_at(records, Instant::now());
     }
@@ -128,7 +128,7 @@ impl<W: Write> Progress<W> {
         if self.wanted && now >= self.next {
             self.shown = true;
             self.next = later(now);
-            // Where nobody can read it, nothing is lost.
+            // An output that nothing reads any more is no failure.
             let _ = write!(self.to, "\r{} records …", self.count);
             let _ = self.to.flush();
         }

@@ -64,7 +64,7 @@ async fn sessions_are_listed_for_all_and_for_one_user() {
     let table = scene.operator.run(&["sessions", "list", "--user", "alice"]).out;
     assert_eq!(table.lines().filter(|line| line.contains(" alice ")).count(), 2, "{table}");
     assert!(!table.contains("bob") && !table.contains("upstream-of"), "{table}");
-    assert_eq!(scene.operator.json(&["sessions", "list", "--user", "nobody"]).out, "");
+    assert_eq!(scene.operator.json(&["sessions", "list", "--user", "carol"]).out, "");
 }
 
 #[tokio::test]

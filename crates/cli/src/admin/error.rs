@@ -1,15 +1,15 @@
-//! Why a command was not done.
+//! Why a command failed.
 
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-use crate::admin::output::plain;
+use crate::admin::terminal::plain;
 
-/// Why a command was not done.
+/// Why a command failed.
 #[derive(Debug)]
-pub enum AdminError {
-    /// It was asked for wrongly, or the configuration lacks what it needs; nothing was tried.
+pub(crate) enum AdminError {
+    /// The arguments are wrong, or the configuration lacks what the command needs; nothing was tried.
     Usage(String),
     /// Redis cannot be reached or used.
     Redis(String),
@@ -22,7 +22,7 @@ pub enum AdminError {
     },
     /// There is no such record.
     NotFound,
-    /// Some sessions did not open, so that nobody knows whose they are.
+    /// Some sessions did not open, so that they may be any user's.
     Unopened {
         /// How many.
         count: u64,
@@ -41,9 +41,9 @@ pub enum AdminError {
 }
 
 impl AdminError {
-    /// The exit code of a program that ends with it: 2 where it was asked for wrongly, else 1.
+    /// Returns the exit code of a process that ends with it: 2 for [`AdminError::Usage`], else 1.
     #[must_use]
-    pub fn exit_code(&self) -> u8 {
+    pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Self::Usage(_) => 2,
             Self::Redis(_)

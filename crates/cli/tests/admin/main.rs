@@ -1,7 +1,9 @@
-//! The operator's commands on a store that a running bridge filled with the gateway's own records,
-//! under exactly the ACL line that the README gives.
+//! `portcullis admin` on a store that a running bridge filled with the gateway's own records, under
+//! exactly the ACL line that `docs/cli.md` gives. Needs `redis-server` on the path.
+#![cfg(test)]
 
 mod backups;
+mod configuration;
 mod listings;
 mod refusals;
 mod removals;
@@ -11,7 +13,8 @@ use std::process::Command;
 use portcullis_gateway::clients::registered::Client as Registered;
 use portcullis_gateway::clients::registered::client_key;
 use portcullis_gateway::config::ProviderId;
-use portcullis_gateway::fakes::{FakePorts, FixedClock};
+use portcullis_gateway::fakes::FakePorts;
+use portcullis_gateway::ports::{Ports as _, Store as _};
 use portcullis_gateway::sessions::keys::{session_key, upstream_key};
 use portcullis_gateway::sessions::state::{Generation, Session, State};
 use portcullis_gateway::sessions::user::User;
@@ -21,18 +24,19 @@ use portcullis_protocol::credentials::SessionId;
 use portcullis_protocol::crypto::key_ring::KeyRing;
 use portcullis_protocol::crypto::secret::Secret;
 use portcullis_protocol::oauth::scope::ScopeSet;
+use portcullis_storage_api::wire::{self, Get, GetAnswer, IdempotencyKey, Mutation, Put, PutAnswer, Space, Verb};
 use portcullis_storage_api::{Key, Kind, Ttl};
 use portcullis_tests::bridge::Bridge;
 use portcullis_tests::place;
 use portcullis_tests::redis::{CREDENTIALS, Group, LEAST_ACL, RedisServer, cli, standalone};
+use portcullis_tests::wire::Wire;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::client::Client;
-
-/// The README's own line.
+/// The line of `docs/cli.md`.
 const ADMIN_ACL: &str =
     "user portcullis-admin on >PASSWORD ~thv:auth:* resetchannels +SCAN +STRLEN +PTTL +MGET +DEL +SET +WAIT";
+const PORTCULLIS: &str = env!("CARGO_BIN_EXE_portcullis");
 const SECRET: &str = "a gateway secret of at least 32 bytes";
 const OTHER_SECRET: &str = "another secret of at least 32 bytes!!";
 
@@ -40,7 +44,7 @@ fn acl() -> String {
     format!("{LEAST_ACL}\n{ADMIN_ACL}")
 }
 
-/// What a command came to.
+/// The exit code and the output of a command.
 struct Done {
     code: i32,
     out: String,
@@ -89,7 +93,7 @@ impl Operator {
     }
 
     fn run(&self, arguments: &[&str]) -> Done {
-        let done = self.command(&mut Command::new(place::bridge()), arguments).output().unwrap();
+        let done = self.command(&mut Command::new(PORTCULLIS), arguments).output().unwrap();
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
         Done { code: done.status.code().unwrap(), out: text(done.stdout), err: text(done.stderr) }
     }
@@ -138,9 +142,12 @@ impl Scene {
         names
     }
 
-    /// What a reader of the store gets, in the gateway's own types.
+    /// Returns the record that the bridge answers with, opened by the gateway.
     async fn load<R: Record>(&self, key: &Key) -> Option<R> {
-        let (ring, ports) = (ring(SECRET), ports(&self.bridge));
+        let answer: GetAnswer =
+            Wire::new(&self.bridge.socket).call(Verb::Get, &Get { space: space(), key: *key }).await.unwrap();
+        let (ring, ports) = (ring(SECRET), FakePorts::new(NOW));
+        ports.store().put(key, answer.record?.value.into_bytes(), Ttl::Forever).await.unwrap();
         Records::new(&ring, &ports).load(key).await.unwrap().map(|loaded| loaded.record)
     }
 }
@@ -149,8 +156,8 @@ fn ring(secret: &str) -> KeyRing {
     KeyRing::new(vec![Secret::new(secret.as_bytes().to_vec())]).unwrap()
 }
 
-fn ports(bridge: &Bridge) -> FakePorts<Client> {
-    FakePorts::over(Client::new(&bridge.socket, false), FixedClock::new(1_700_000_000))
+fn space() -> Space {
+    Space::new("prod", "gateway").unwrap()
 }
 
 /// Two clients, alice's two sessions and bob's one, each with the provider's tokens.
@@ -209,10 +216,19 @@ fn keys(number: u8) -> (Key, Key) {
     (session, upstream_key(&session, ProviderId::of("corp")))
 }
 
+/// Has the gateway seal a record, and the bridge store it.
 async fn save<R: Record>(bridge: &Bridge, secret: &str, key: &Key, record: &R, ttl: Ttl) {
-    let (ring, ports) = (ring(secret), ports(bridge));
+    let (ring, ports) = (ring(secret), FakePorts::new(NOW));
     Records::new(&ring, &ports).save(key, record, ttl).await.unwrap();
+    let sealed = ports.store().get(key).await.unwrap().unwrap().value;
+    let mut idempotency = IdempotencyKey([0; 16]);
+    getrandom::fill(&mut idempotency.0).unwrap();
+    let (value, mutation) = (wire::Value::new(sealed).unwrap(), Mutation { idempotency, durable: false });
+    let put = Put { space: space(), key: *key, value, ttl, mutation };
+    let _: PutAnswer = Wire::new(&bridge.socket).call(Verb::Put, &put).await.unwrap();
 }
+
+const NOW: u64 = 1_700_000_000;
 
 fn stored(key: &Key) -> String {
     format!("thv:auth:{{prod:gateway}}:{key}")
@@ -223,9 +239,9 @@ fn is_stored(server: &RedisServer, key: &Key) -> bool {
 }
 
 #[test]
-fn the_readme_gives_the_line_that_these_tests_run_under() {
-    let readme = std::fs::read_to_string(place::project().join("redis-bridge/README.md")).unwrap();
-    assert!(readme.lines().any(|line| line.trim() == ADMIN_ACL));
+fn the_documentation_gives_the_line_that_these_tests_run_under() {
+    let page = std::fs::read_to_string(place::project().join("docs/cli.md")).unwrap();
+    assert!(page.lines().any(|line| line.trim() == ADMIN_ACL));
 }
 
 #[tokio::test]

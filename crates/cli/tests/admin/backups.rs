@@ -86,7 +86,7 @@ async fn a_living_record_is_written_over_only_where_that_is_asked_for() {
         assert_eq!(name().await, "Editor");
         versions.push(version());
     }
-    // Whoever read it before must not take it for the same.
+    // A reader of the former record must not take it for the same.
     versions.dedup();
     assert_eq!(versions.len(), 3);
 }

@@ -3,20 +3,18 @@
 
 use std::time::Duration;
 
+use portcullis_redis_bridge::config::admin::AdminConfig;
+use portcullis_redis_bridge::config::{Endpoint, Place};
+use portcullis_redis_bridge::{Fault, Names, Stored, connect_to_master};
 use portcullis_storage_api::wire::{Space, VALUE_BYTES, Value};
 use portcullis_storage_api::{Key, Kind};
 use redis::aio::MultiplexedConnection;
 use redis::{Cmd, Pipeline, RedisError, RedisResult};
 
 use crate::admin::error::AdminError;
-use crate::config::admin::AdminConfig;
-use crate::config::{DurabilityMode, Endpoint, Place};
-use crate::fault::Fault;
-use crate::names::{Names, Stored};
-use crate::seek::Seeker;
 
 /// A connection to the master, for the records of one gateway.
-pub(crate) struct Link {
+pub(crate) struct Connection {
     connection: MultiplexedConnection,
     names: Names,
     /// Whose records these are.
@@ -26,48 +24,48 @@ pub(crate) struct Link {
     /// Where the master is.
     pub(crate) endpoint: Endpoint,
     /// Whether there should be replicas.
-    replicated: bool,
+    has_replicas: bool,
 }
 
-/// How long a record lives on.
+/// When a record expires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Life {
-    /// Until it is deleted.
-    Forever,
-    /// So many milliseconds.
+pub(crate) enum Expiry {
+    /// Not before it is deleted.
+    Never,
+    /// After this time, in milliseconds.
     Milliseconds(u64),
 }
 
-impl Life {
-    /// In whole seconds; nothing for ever.
+impl Expiry {
+    /// Returns the time left in whole seconds, or `None` for [`Expiry::Never`].
     pub(crate) fn seconds(self) -> Option<u64> {
         match self {
-            Self::Forever => None,
+            Self::Never => None,
             Self::Milliseconds(milliseconds) => Some(milliseconds / 1_000),
         }
     }
 }
 
-/// What is known of a record without reading it.
+/// What Redis tells about a record without its value.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Outside {
+pub(crate) struct RecordMeta {
     /// Its size in bytes, its version included; 0 for what is no string.
     pub(crate) bytes: u64,
-    /// How long it lives on.
-    pub(crate) life: Life,
+    /// When it expires.
+    pub(crate) expiry: Expiry,
 }
 
 /// A record as stored.
-pub(crate) struct Read {
+pub(crate) struct StoredRecord {
     /// Its name.
     pub(crate) key: Key,
-    /// Its size and life.
-    pub(crate) outside: Outside,
+    /// Its size and expiry.
+    pub(crate) meta: RecordMeta,
     /// Its value without its version; nothing where it is too large or too small to be a record.
     pub(crate) value: Option<Value>,
 }
 
-impl Link {
+impl Connection {
     /// Finds the master and connects.
     ///
     /// # Errors
@@ -78,15 +76,14 @@ impl Link {
                 "a cluster cannot be administered yet; only one server or a group".to_owned(),
             ));
         }
-        let mut seeker = Seeker::new(&config.redis, DurabilityMode::Async, Default::default(), Default::default());
-        let (endpoint, connection) = seeker.find().await.map_err(|(endpoint, fault)| {
+        let (endpoint, connection) = connect_to_master(&config.redis).await.map_err(|(endpoint, fault)| {
             let place =
                 endpoint.map_or_else(|| "no sentinel knows a master".to_owned(), |endpoint| endpoint.to_string());
             AdminError::Redis(format!("{place}: {}", fault.name()))
         })?;
-        let replicated = matches!(config.redis.place, Place::Sentinel { .. });
+        let has_replicas = matches!(config.redis.place, Place::Sentinel { .. });
         let (names, prefix) = (Names::new(&config.key_prefix), config.key_prefix.clone());
-        Ok(Self { connection, names, space, prefix, endpoint, replicated })
+        Ok(Self { connection, names, space, prefix, endpoint, has_replicas })
     }
 
     /// The stored name of a record.
@@ -94,42 +91,42 @@ impl Link {
         self.names.record(&self.space, key).into_bytes()
     }
 
-    /// Sizes and lives, in the order asked; nothing for what is not there.
-    pub(crate) async fn look(&mut self, names: &[Vec<u8>]) -> Result<Vec<Option<Outside>>, AdminError> {
+    /// Returns sizes and expiries in the order of `names`; `None` for a name that is not there.
+    pub(crate) async fn metadata(&mut self, names: &[Vec<u8>]) -> Result<Vec<Option<RecordMeta>>, AdminError> {
         let mut known = Vec::with_capacity(names.len());
         for names in names.chunks(BATCH) {
-            let (mut sizes, mut lives) = (redis::pipe(), redis::pipe());
+            let (mut sizes, mut expiries) = (redis::pipe(), redis::pipe());
             for name in names {
                 sizes.cmd("STRLEN").arg(name);
-                lives.cmd("PTTL").arg(name);
+                expiries.cmd("PTTL").arg(name);
             }
             let sizes = self.pipeline("STRLEN", &mut sizes).await?;
-            let lives = self.pipeline("PTTL", &mut lives).await?;
-            known.extend(sizes.into_iter().zip(lives).map(|(bytes, life)| {
-                let life = match life? {
-                    -1 => Life::Forever,
-                    milliseconds => Life::Milliseconds(u64::try_from(milliseconds).ok()?),
+            let expiries = self.pipeline("PTTL", &mut expiries).await?;
+            known.extend(sizes.into_iter().zip(expiries).map(|(bytes, expiry)| {
+                let expiry = match expiry? {
+                    -1 => Expiry::Never,
+                    milliseconds => Expiry::Milliseconds(u64::try_from(milliseconds).ok()?),
                 };
-                Some(Outside { bytes: bytes.and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or(0), life })
+                Some(RecordMeta { bytes: bytes.and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or(0), expiry })
             }));
         }
         Ok(known)
     }
 
-    /// Records as stored; those that are gone are left out.
-    pub(crate) async fn read(&mut self, keys: &[Key]) -> Result<Vec<Read>, AdminError> {
+    /// Returns records as stored; those that are gone are left out.
+    pub(crate) async fn read(&mut self, keys: &[Key]) -> Result<Vec<StoredRecord>, AdminError> {
         let names: Vec<Vec<u8>> = keys.iter().map(|key| self.name(key)).collect();
-        let outsides = self.look(&names).await?;
+        let known = self.metadata(&names).await?;
         let mut command = redis::cmd("MGET");
-        let mut found: Vec<Read> = Vec::new();
-        for ((key, name), outside) in keys.iter().zip(&names).zip(outsides) {
-            let Some(outside) = outside else { continue };
-            found.push(Read { key: *key, outside, value: None });
-            if is_record(outside.bytes) {
+        let mut found: Vec<StoredRecord> = Vec::new();
+        for ((key, name), meta) in keys.iter().zip(&names).zip(known) {
+            let Some(meta) = meta else { continue };
+            found.push(StoredRecord { key: *key, meta, value: None });
+            if is_record(meta.bytes) {
                 command.arg(name);
             }
         }
-        let mut wanted = found.iter_mut().filter(|read| is_record(read.outside.bytes)).peekable();
+        let mut wanted = found.iter_mut().filter(|read| is_record(read.meta.bytes)).peekable();
         if wanted.peek().is_none() {
             return Ok(found);
         }
@@ -141,7 +138,7 @@ impl Link {
         Ok(found)
     }
 
-    /// Deletes; tells how many were there.
+    /// Deletes. Returns how many names were there.
     pub(crate) async fn delete(&mut self, names: &[Vec<u8>]) -> Result<u64, AdminError> {
         let mut deleted: u64 = 0;
         for names in names.chunks(BATCH) {
@@ -152,34 +149,38 @@ impl Link {
         Ok(deleted)
     }
 
-    /// Writes records, each under a version that none had; tells which were written. Without `over`
-    /// those that are there stay as they are.
-    pub(crate) async fn write(&mut self, records: &[(Key, Value, Life)], over: bool) -> Result<Vec<bool>, AdminError> {
+    /// Writes records, each under a version that none had. Returns which were written: without
+    /// `overwrite`, records that are there stay as they are.
+    pub(crate) async fn write(
+        &mut self,
+        records: &[(Key, Value, Expiry)],
+        overwrite: bool,
+    ) -> Result<Vec<bool>, AdminError> {
         if records.is_empty() {
             return Ok(Vec::new());
         }
         let mut pipeline = redis::pipe();
-        for (key, value, life) in records {
+        for (key, value, expiry) in records {
             let version = getrandom::u64().map_err(|error| AdminError::Redis(error.to_string()))?;
             let stored = [version.to_be_bytes().as_slice(), value.as_bytes()].concat();
             let command = pipeline.cmd("SET").arg(self.names.record(&self.space, key)).arg(stored);
-            if !over {
+            if !overwrite {
                 command.arg("NX");
             }
-            if let Life::Milliseconds(milliseconds) = life {
+            if let Expiry::Milliseconds(milliseconds) = expiry {
                 command.arg("PX").arg(*milliseconds);
             }
         }
         let written: Vec<RedisResult<Option<String>>> =
             pipeline.ignore_errors().query_async(&mut self.connection).await.map_err(|error| refused("SET", &error))?;
-        let told = |written: RedisResult<Option<String>>| written.map_err(|error| refused("SET", &error));
-        written.into_iter().map(|written| Ok(told(written)?.is_some())).collect()
+        let checked = |written: RedisResult<Option<String>>| written.map_err(|error| refused("SET", &error));
+        written.into_iter().map(|written| Ok(checked(written)?.is_some())).collect()
     }
 
-    /// Whether a replica has what was written on this connection, as a part of a result; nothing
-    /// where there should be no replica, or where the user may not ask.
+    /// Returns whether a replica has what was written on this connection, as a part of a result;
+    /// `None` if the configuration names no sentinels, or the user may not call WAIT.
     pub(crate) async fn replicated(&mut self) -> Result<Option<(&'static str, serde_json::Value)>, AdminError> {
-        if !self.replicated {
+        if !self.has_replicas {
             return Ok(None);
         }
         let mut command = redis::cmd("WAIT");
@@ -195,7 +196,7 @@ impl Link {
         command.query_async(&mut self.connection).await.map_err(|error| refused(name, &error))
     }
 
-    /// Numbers for each command; nothing for a name that holds something else.
+    /// Returns a number for each command; `None` for a name that holds another type.
     async fn pipeline(&mut self, name: &'static str, pipeline: &mut Pipeline) -> Result<Vec<Option<i64>>, AdminError> {
         let answers: Vec<RedisResult<i64>> =
             pipeline.ignore_errors().query_async(&mut self.connection).await.map_err(|error| refused(name, &error))?;
@@ -208,45 +209,48 @@ impl Link {
     }
 }
 
-/// A walk over all stored names of a gateway. What is there from its start to its end is met, and
+/// A scan over all stored names of a gateway. What is there from its start to its end is met, and
 /// now and then twice.
-pub(crate) struct Walk {
+pub(crate) struct Scan {
     pattern: String,
     strings: bool,
     cursor: Option<u64>,
 }
 
-impl Walk {
-    /// Over everything, or over what has to do with one kind.
-    pub(crate) fn everything(link: &Link, kind: Option<Kind>) -> Self {
-        Self { pattern: link.names.pattern(&link.space, kind), strings: false, cursor: Some(0) }
+impl Scan {
+    /// Over every name of a gateway, or every name of one kind.
+    pub(crate) fn everything(connection: &Connection, kind: Option<Kind>) -> Self {
+        Self { pattern: connection.names.pattern(&connection.space, kind), strings: false, cursor: Some(0) }
     }
 
     /// Over strings: records, and the memories of answers.
-    pub(crate) fn strings(link: &Link, kind: Option<Kind>) -> Self {
-        Self { strings: true, ..Self::everything(link, kind) }
+    pub(crate) fn strings(connection: &Connection, kind: Option<Kind>) -> Self {
+        Self { strings: true, ..Self::everything(connection, kind) }
     }
 
-    /// The next names with what they stand for; nothing at the end.
-    pub(crate) async fn next(&mut self, link: &mut Link) -> Result<Option<Vec<(Vec<u8>, Stored)>>, AdminError> {
+    /// Returns the next names with what they stand for; `None` at the end.
+    pub(crate) async fn next(
+        &mut self,
+        connection: &mut Connection,
+    ) -> Result<Option<Vec<(Vec<u8>, Stored)>>, AdminError> {
         let Some(cursor) = self.cursor else { return Ok(None) };
         let mut command = redis::cmd("SCAN");
         command.arg(cursor).arg("MATCH").arg(&self.pattern).arg("COUNT").arg(PAGE);
         if self.strings {
             command.arg("TYPE").arg("string");
         }
-        let (next, names): (u64, Vec<Vec<u8>>) = link.call("SCAN", &command).await?;
+        let (next, names): (u64, Vec<Vec<u8>>) = connection.call("SCAN", &command).await?;
         self.cursor = Some(next).filter(|next| *next != 0);
         let read = |name: Vec<u8>| {
-            let stored = link.names.read(&link.space, &name);
+            let stored = connection.names.read(&connection.space, &name);
             (name, stored)
         };
         Ok(Some(names.into_iter().map(read).collect()))
     }
 
-    /// The next records' keys, in batches that may be read at once; nothing at the end.
-    pub(crate) async fn next_keys(&mut self, link: &mut Link) -> Result<Option<Vec<Vec<Key>>>, AdminError> {
-        let Some(names) = self.next(link).await? else { return Ok(None) };
+    /// Returns the next records' keys, in batches that may be read at once; `None` at the end.
+    pub(crate) async fn next_keys(&mut self, connection: &mut Connection) -> Result<Option<Vec<Vec<Key>>>, AdminError> {
+        let Some(names) = self.next(connection).await? else { return Ok(None) };
         let keys: Vec<Key> = names.iter().filter_map(|(_, stored)| record(*stored)).collect();
         Ok(Some(keys.chunks(BATCH).map(<[Key]>::to_vec).collect()))
     }
@@ -276,7 +280,7 @@ fn refused(command: &'static str, error: &RedisError) -> AdminError {
     }
 }
 
-/// How many names are asked about at once: with values of 64 KiB some 4 MiB.
+/// How many names one command may have: with values of 64 KiB some 4 MiB.
 pub(crate) const BATCH: usize = 64;
 const PAGE: usize = 512;
 const VERSION_BYTES: usize = 8;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::{
-    ADMIN_ACL, OTHER_SECRET, Operator, RedisServer, SECRET, Scene, USER, acl, cli, client_key, keys, login, place,
+    ADMIN_ACL, OTHER_SECRET, Operator, PORTCULLIS, RedisServer, SECRET, Scene, USER, acl, cli, client_key, keys, login,
     register, standalone, stored,
 };
 
@@ -64,7 +64,7 @@ async fn sessions_are_listed_for_all_and_for_one_user() {
     let table = scene.operator.run(&["sessions", "list", "--user", "alice"]).out;
     assert_eq!(table.lines().filter(|line| line.contains(" alice ")).count(), 2, "{table}");
     assert!(!table.contains("bob") && !table.contains("upstream-of"), "{table}");
-    assert_eq!(scene.operator.json(&["sessions", "list", "--user", "nobody"]).out, "");
+    assert_eq!(scene.operator.json(&["sessions", "list", "--user", "carol"]).out, "");
 }
 
 #[tokio::test]
@@ -140,10 +140,10 @@ async fn twenty_thousand_records_are_listed_in_bounded_time_and_memory() {
     cli(server.port, &["EVAL", fill, "0"]);
     let operator = Operator::new(&standalone(server.port));
     let started = Instant::now();
-    // All values together are 80 MB: whoever kept them would not fit.
+    // All values together are 80 MB: a process that kept them would not fit.
     let limit = "ulimit -d 20000 && exec \"$0\" \"$@\"";
     let mut shell = Command::new("/bin/sh");
-    shell.args(["-c", limit]).arg(place::bridge());
+    shell.args(["-c", limit]).arg(PORTCULLIS);
     let done = operator.command(&mut shell, &["clients", "list", "--json"]).output().unwrap();
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     let out = String::from_utf8(done.stdout).unwrap();
@@ -154,7 +154,7 @@ async fn twenty_thousand_records_are_listed_in_bounded_time_and_memory() {
 }
 
 #[test]
-fn the_readmes_line_grants_no_more_than_is_used() {
+fn the_documented_line_grants_no_more_than_is_used() {
     let server = RedisServer::start(&acl(), &[]);
     let operator = Operator::new(&standalone(server.port));
     let file = operator.file("backup");

@@ -27,7 +27,7 @@ async fn a_client_is_deleted_once() {
 }
 
 #[tokio::test]
-async fn a_users_sessions_end_with_the_providers_tokens_and_nobody_elses_do() {
+async fn a_users_sessions_end_with_the_providers_tokens_and_no_other_users_do() {
     let scene = Scene::filled().await;
     let before = scene.names();
     let tried = scene.operator.json(&["sessions", "revoke", "--user", "alice", "--dry-run"]).document();

@@ -9,13 +9,13 @@ use portcullis_protocol::crypto::key_ring::KeyRing;
 use portcullis_storage_api::Kind;
 use serde_json::Value;
 
+use crate::admin::connection::{Connection, Scan, StoredRecord};
 use crate::admin::error::AdminError;
-use crate::admin::link::{Link, Read, Walk};
 use crate::admin::output::{Field, Output, digits};
 
 /// Lists them: all, or one user's. Whose a session is can be seen with the gateway's secrets only.
 pub(crate) async fn list(
-    link: &mut Link,
+    connection: &mut Connection,
     ring: Option<&KeyRing>,
     user: Option<&str>,
     output: &mut Output,
@@ -25,11 +25,11 @@ pub(crate) async fn list(
     }
     let mut unopened: u64 = 0;
     let mut progress = output.progress(true);
-    let mut walk = Walk::strings(link, Some(Kind::Session));
-    while let Some(batches) = walk.next_keys(link).await? {
+    let mut scan = Scan::strings(connection, Some(Kind::Session));
+    while let Some(batches) = scan.next_keys(connection).await? {
         for keys in batches {
             progress.add(keys.len());
-            for read in link.read(&keys).await? {
+            for read in connection.read(&keys).await? {
                 let session = ring.and_then(|ring| opened(ring, &read));
                 if ring.is_some() && session.is_none() {
                     unopened = unopened.saturating_add(1);
@@ -38,7 +38,7 @@ pub(crate) async fn list(
                     (Some(session), user) if user.is_none_or(|user| user == session.user_id) => {
                         output.row(row(&read, session))?;
                     }
-                    (None, None) => output.row(outside(&read))?,
+                    (None, None) => output.row(sealed_row(&read))?,
                     (Some(_), _) | (None, Some(_)) => {}
                 }
             }
@@ -51,7 +51,7 @@ pub(crate) async fn list(
 /// Ends all sessions of a user, as the gateway ends one: its record goes, and the provider's tokens
 /// with it.
 pub(crate) async fn revoke(
-    link: &mut Link,
+    connection: &mut Connection,
     ring: Option<&KeyRing>,
     user: &str,
     dry_run: bool,
@@ -60,11 +60,11 @@ pub(crate) async fn revoke(
     let ring = needed(ring)?;
     let (mut ended, mut unopened): (u64, u64) = (0, 0);
     let mut progress = output.progress(false);
-    let mut walk = Walk::strings(link, Some(Kind::Session));
-    while let Some(batches) = walk.next_keys(link).await? {
+    let mut scan = Scan::strings(connection, Some(Kind::Session));
+    while let Some(batches) = scan.next_keys(connection).await? {
         for keys in batches {
             progress.add(keys.len());
-            for read in link.read(&keys).await? {
+            for read in connection.read(&keys).await? {
                 let Some(session) = opened(ring, &read) else {
                     unopened = unopened.saturating_add(1);
                     continue;
@@ -74,7 +74,8 @@ pub(crate) async fn revoke(
                 }
                 let upstream = upstream_key(&read.key, ProviderId::of(&session.provider));
                 // In one command, so that neither is there without the other.
-                let gone = dry_run || link.delete(&[link.name(&read.key), link.name(&upstream)]).await? > 0;
+                let gone =
+                    dry_run || connection.delete(&[connection.name(&read.key), connection.name(&upstream)]).await? > 0;
                 ended = ended.saturating_add(u64::from(gone));
             }
         }
@@ -85,7 +86,7 @@ pub(crate) async fn revoke(
     if !dry_run {
         let note = "filters check their caches again within 60 s: until then an access token may work";
         parts.push(("note", Value::from(note)));
-        parts.extend(link.replicated().await?);
+        parts.extend(connection.replicated().await?);
     }
     output.result(parts)?;
     all_opened(unopened)
@@ -101,12 +102,12 @@ fn all_opened(unopened: u64) -> Result<(), AdminError> {
     if unopened == 0 { Ok(()) } else { Err(AdminError::Unopened { count: unopened }) }
 }
 
-fn opened(ring: &KeyRing, read: &Read) -> Option<Session> {
-    let session: Session = open(ring, &read.key, read.value.as_ref()?.as_bytes())?;
-    (session_key(SessionId::new(session.id)) == read.key).then_some(session)
+fn opened(ring: &KeyRing, record: &StoredRecord) -> Option<Session> {
+    let session: Session = open(ring, &record.key, record.value.as_ref()?.as_bytes())?;
+    (session_key(SessionId::new(session.id)) == record.key).then_some(session)
 }
 
-fn row(read: &Read, session: &Session) -> Vec<Field> {
+fn row(record: &StoredRecord, session: &Session) -> Vec<Field> {
     let state = match &session.state {
         State::Code(_) => "code",
         State::Active(_) => "active",
@@ -116,15 +117,15 @@ fn row(read: &Read, session: &Session) -> Vec<Field> {
         Field::new("user", "USER", 22, session.user_id.clone()),
         Field::new("client_id", "CLIENT", 22, session.client_id.clone()),
         Field::new("state", "STATE", 6, state),
-        Field::life(read.outside.life),
+        Field::expiry(record.meta.expiry),
         Field::new("resource", "RESOURCE", 0, session.resource.clone()),
     ]
 }
 
-fn outside(read: &Read) -> Vec<Field> {
+fn sealed_row(record: &StoredRecord) -> Vec<Field> {
     vec![
-        Field::new("record", "RECORD", 64, digits(&read.key)),
-        Field::life(read.outside.life),
-        Field::new("bytes", "BYTES", 0, read.outside.bytes),
+        Field::new("record", "RECORD", 64, digits(&record.key)),
+        Field::expiry(record.meta.expiry),
+        Field::new("bytes", "BYTES", 0, record.meta.bytes),
     ]
 }

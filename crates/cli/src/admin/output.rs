@@ -1,7 +1,4 @@
-//! What the commands say: a table or JSON on standard output, and progress on standard error.
-//!
-//! Names and addresses in records were chosen by strangers. None of their letters may move a
-//! cursor, change a colour or turn the reading direction of whoever looks at them.
+//! The commands' results, as a table or as JSON on standard output, and progress on standard error.
 
 use std::io::{self, BufWriter, IsTerminal as _, Stdout, Write};
 use std::time::{Duration, Instant};
@@ -10,8 +7,9 @@ use portcullis_storage_api::Key;
 use portcullis_storage_api::wire::hex;
 use serde_json::{Map, Value};
 
+use crate::admin::connection::Expiry;
 use crate::admin::error::AdminError;
-use crate::admin::link::Life;
+use crate::admin::terminal::{json, plain};
 
 /// The result of one command.
 pub(crate) struct Output<W: Write = BufWriter<Stdout>> {
@@ -46,9 +44,9 @@ impl Field {
         Self { name, title, width: 8, value: Value::from(seconds), text }
     }
 
-    /// How long a record lives on: seconds, and nothing where it lives for ever.
-    pub(crate) fn life(life: Life) -> Self {
-        Self::span("expires_in_seconds", "EXPIRES", life.seconds())
+    /// When a record expires.
+    pub(crate) fn expiry(expiry: Expiry) -> Self {
+        Self::span("expires_in_seconds", "EXPIRES", expiry.seconds())
     }
 }
 
@@ -120,7 +118,7 @@ impl<W: Write> Progress<W> {
         Self { to, wanted, shown: false, next: later(Instant::now()), count: 0 }
     }
 
-    /// So many records more.
+    /// Counts records that were read.
     pub(crate) fn add(&mut self, records: usize) {
         self.add_at(records, Instant::now());
     }
@@ -130,7 +128,7 @@ impl<W: Write> Progress<W> {
         if self.wanted && now >= self.next {
             self.shown = true;
             self.next = later(now);
-            // Where nobody can read it, nothing is lost.
+            // An output that nothing reads any more is no failure.
             let _ = write!(self.to, "\r{} records …", self.count);
             let _ = self.to.flush();
         }
@@ -149,29 +147,6 @@ impl<W: Write> Drop for Progress<W> {
 /// The digest in a record's name.
 pub(crate) fn digits(key: &Key) -> String {
     hex(&key.id)
-}
-
-/// Text with everything spelt out that a terminal could obey: control characters (C0, DEL and C1),
-/// and the invisible ones that turn or hide what is beside them.
-pub(crate) fn plain(text: &str) -> String {
-    let spelt = |letter: char| letter.escape_unicode().to_string();
-    text.chars().map(|letter| if is_harmful(letter) { spelt(letter) } else { letter.to_string() }).collect()
-}
-
-/// The same for a JSON document, in JSON's own spelling: outside of strings it has no such letters.
-fn json(value: &Value) -> String {
-    let mut units = [0; 2];
-    let mut spelt = |letter: char| -> String {
-        letter.encode_utf16(&mut units).iter().map(|unit| format!("\\u{unit:04x}")).collect()
-    };
-    let document = value.to_string();
-    document.chars().map(|letter| if is_harmful(letter) { spelt(letter) } else { letter.to_string() }).collect()
-}
-
-fn is_harmful(letter: char) -> bool {
-    letter.is_control()
-        || matches!(letter, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}')
-        || matches!(letter, '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
 fn text(value: &Value) -> String {
@@ -217,6 +192,7 @@ const DAY: u64 = 24 * HOUR;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::admin::terminal::is_harmful;
 
     fn output(json: bool) -> Output<Vec<u8>> {
         Output { to: Vec::new(), json, headed: false, shows_rows: false }

@@ -15,8 +15,8 @@ use portcullis_storage_api::{Key, Kind};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use crate::admin::connection::Expiry;
 use crate::admin::error::AdminError;
-use crate::admin::link::Life;
 
 /// Whether records of this kind are kept: locks and buckets mean nothing later.
 pub(crate) fn lasts(kind: Kind) -> bool {
@@ -46,8 +46,9 @@ pub(crate) struct Head {
 struct Line {
     key: Key,
     value: Value,
-    /// Milliseconds from the head's time; nothing for ever.
-    life: Option<u64>,
+    /// When it expires, in milliseconds from the head's time; `None` for never.
+    #[serde(rename = "life")]
+    expiry: Option<u64>,
 }
 
 /// The last line.
@@ -70,7 +71,7 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    /// Begins one. Nobody but its owner may read it.
+    /// Begins one. Only its owner may read it.
     pub(crate) fn begin(path: &Path, key_prefix: &str, gateway: &Space, taken_at: u64) -> Result<Self, AdminError> {
         let random = getrandom::u64().map_err(|error| failed(path, io::Error::other(error.to_string())))?;
         let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -83,17 +84,17 @@ impl Writer {
         Ok(writer)
     }
 
-    /// Writes one record; its life counts from the head's time.
-    pub(crate) fn record(&mut self, key: Key, value: Value, life: Life) -> Result<(), AdminError> {
-        let life = match life {
-            Life::Forever => None,
-            Life::Milliseconds(milliseconds) => Some(milliseconds),
+    /// Writes one record; its expiry counts from the head's time.
+    pub(crate) fn record(&mut self, key: Key, value: Value, expiry: Expiry) -> Result<(), AdminError> {
+        let expiry = match expiry {
+            Expiry::Never => None,
+            Expiry::Milliseconds(milliseconds) => Some(milliseconds),
         };
         self.records = self.records.saturating_add(1);
-        self.line(&Line { key, value, life })
+        self.line(&Line { key, value, expiry })
     }
 
-    /// Makes it whole and gives it its name; tells how many records it has.
+    /// Writes the foot and gives the file its name. Returns how many records it has.
     pub(crate) fn finish(mut self) -> Result<u64, AdminError> {
         let sha256 = hex(&self.hash.clone().finalize());
         self.line(&Foot { records: self.records, sha256 })?;
@@ -119,8 +120,8 @@ impl Drop for Writer {
     }
 }
 
-/// A backup that was read through once and is whole.
-pub(crate) struct Whole {
+/// A backup that was read through once and whose foot has proved it whole.
+pub(crate) struct VerifiedBackup {
     from: BufReader<File>,
     path: PathBuf,
     /// Its head.
@@ -130,8 +131,8 @@ pub(crate) struct Whole {
     left: u64,
 }
 
-impl Whole {
-    /// Reads it through. Nothing of it is used before its foot has proved it whole.
+impl VerifiedBackup {
+    /// Reads a backup through, before anything of it is used.
     pub(crate) fn open(path: &Path) -> Result<Self, AdminError> {
         let mut from = BufReader::new(File::open(path).map_err(|error| failed(path, error))?);
         let head = head(&next_line(&mut from, path)?.unwrap_or_default(), path)?;
@@ -148,8 +149,8 @@ impl Whole {
             records = records.saturating_add(1);
             hash.update(&line);
         };
-        let whole = foot.records == records && foot.sha256 == hex(&hash.finalize());
-        if !whole || next_line(&mut from, path)?.is_some() {
+        let is_whole = foot.records == records && foot.sha256 == hex(&hash.finalize());
+        if !is_whole || next_line(&mut from, path)?.is_some() {
             return Err(damaged(path, "is not as it was written: its checksum is wrong"));
         }
         from.rewind().map_err(|error| failed(path, error))?;
@@ -157,8 +158,8 @@ impl Whole {
         Ok(Self { from, path: path.to_owned(), head, records, left: records })
     }
 
-    /// The next record with its life from the head's time; nothing at the end.
-    pub(crate) fn next(&mut self) -> Result<Option<(Key, Value, Life)>, AdminError> {
+    /// Returns the next record with its expiry from the head's time; `None` at the end.
+    pub(crate) fn next(&mut self) -> Result<Option<(Key, Value, Expiry)>, AdminError> {
         let Some(left) = self.left.checked_sub(1) else { return Ok(None) };
         self.left = left;
         let line = next_line(&mut self.from, &self.path)?.ok_or_else(|| damaged(&self.path, "is cut off"))?;
@@ -178,21 +179,21 @@ fn head(line: &[u8], path: &Path) -> Result<Head, AdminError> {
     }
 }
 
-fn record(line: &[u8], path: &Path) -> Result<(Key, Value, Life), AdminError> {
+fn record(line: &[u8], path: &Path) -> Result<(Key, Value, Expiry), AdminError> {
     let line: Line =
         serde_json::from_slice(line).map_err(|_| damaged(path, "has a line that is not as it was written"))?;
-    let life = match line.life {
-        None => Life::Forever,
-        Some(milliseconds) if milliseconds <= TTL_SECONDS.saturating_mul(1_000) => Life::Milliseconds(milliseconds),
+    let expiry = match line.expiry {
+        None => Expiry::Never,
+        Some(milliseconds) if milliseconds <= TTL_SECONDS.saturating_mul(1_000) => Expiry::Milliseconds(milliseconds),
         Some(_) => return Err(damaged(path, "has a record that lives too long")),
     };
     if !lasts(line.key.kind) {
         return Err(damaged(path, "has a record of a kind that is never kept"));
     }
-    Ok((line.key, line.value, life))
+    Ok((line.key, line.value, expiry))
 }
 
-/// With its end; nothing at the end of the file.
+/// Returns the next line with its end; `None` at the end of the file.
 fn next_line(from: &mut BufReader<File>, path: &Path) -> Result<Option<Vec<u8>>, AdminError> {
     let mut line = Vec::new();
     from.take(LINE_BYTES).read_until(b'\n', &mut line).map_err(|error| failed(path, error))?;

@@ -43,7 +43,7 @@ fn a_user_is_asked_for_only_with_the_gateways_secret() {
 
 #[test]
 fn what_is_asked_for_wrongly_ends_with_two_and_reaches_no_redis() {
-    // Nothing listens there: whoever tried would end with 1.
+    // Nothing listens there: an attempt would end with 1.
     let operator = Operator::new(&standalone(1));
     for command in [
         &["purge"][..],
@@ -100,8 +100,8 @@ fn a_wrong_password_and_an_absent_server_are_told_apart() {
     assert!(done.err.contains("wrong_password"), "{}", done.err);
     let done = Operator::new(&standalone(1)).run(&["stats"]);
     assert!(done.code == 1 && done.err.contains("unreachable"), "{}", done.err);
-    let nobody = "sentinelConfig: { masterName: m, sentinelAddrs: [\"127.0.0.1:1\"] }";
-    let done = Operator::new(nobody).run(&["stats"]);
+    let unreachable = "sentinelConfig: { masterName: m, sentinelAddrs: [\"127.0.0.1:1\"] }";
+    let done = Operator::new(unreachable).run(&["stats"]);
     assert!(done.code == 1 && done.err.contains("no sentinel knows a master"), "{}", done.err);
 }
 

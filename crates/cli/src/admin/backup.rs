@@ -4,24 +4,24 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use portcullis_redis_bridge::Stored;
 use serde_json::{Value, json};
 
 use crate::admin::backup_file::{Writer, lasts};
+use crate::admin::connection::{BATCH, Connection, Expiry, Scan};
 use crate::admin::error::AdminError;
-use crate::admin::link::{BATCH, Life, Link, Walk};
 use crate::admin::output::Output;
 use crate::admin::stats;
-use crate::names::Stored;
 
 /// Writes them. Values stay sealed. Each record is as it was when it was met: the whole is no
 /// snapshot of one moment.
-pub(crate) async fn backup(link: &mut Link, path: &Path, output: &mut Output) -> Result<(), AdminError> {
+pub(crate) async fn backup(connection: &mut Connection, path: &Path, output: &mut Output) -> Result<(), AdminError> {
     let started = Instant::now();
-    let mut writer = Writer::begin(path, &link.prefix, &link.space, now())?;
+    let mut writer = Writer::begin(path, &connection.prefix, &connection.space, now())?;
     let (mut kept, mut left_out): (BTreeMap<&'static str, u64>, BTreeMap<&'static str, u64>) = Default::default();
     let mut progress = output.progress(false);
-    let mut walk = Walk::everything(link, None);
-    while let Some(found) = walk.next(link).await? {
+    let mut scan = Scan::everything(connection, None);
+    while let Some(found) = scan.next(connection).await? {
         progress.add(found.len());
         let mut keys = Vec::new();
         for (_, stored) in found {
@@ -33,19 +33,19 @@ pub(crate) async fn backup(link: &mut Link, path: &Path, output: &mut Output) ->
             }
         }
         for keys in keys.chunks(BATCH) {
-            for read in link.read(keys).await? {
+            for read in connection.read(keys).await? {
                 let Some(value) = read.value else {
                     count(&mut left_out, "unknown");
                     continue;
                 };
-                // Lives count from the file's own time, whenever a record was met.
-                let life = match read.outside.life {
-                    Life::Forever => Life::Forever,
-                    Life::Milliseconds(life) => {
-                        Life::Milliseconds(life.saturating_add(milliseconds(started.elapsed())))
+                // Expiries count from the file's own time, whenever a record was read.
+                let expiry = match read.meta.expiry {
+                    Expiry::Never => Expiry::Never,
+                    Expiry::Milliseconds(left) => {
+                        Expiry::Milliseconds(left.saturating_add(milliseconds(started.elapsed())))
                     }
                 };
-                writer.record(read.key, value, life)?;
+                writer.record(read.key, value, expiry)?;
                 count(&mut kept, read.key.kind.name());
             }
         }
@@ -54,7 +54,7 @@ pub(crate) async fn backup(link: &mut Link, path: &Path, output: &mut Output) ->
     let records = writer.finish()?;
     output.result(vec![
         ("file", Value::from(path.display().to_string())),
-        ("gateway", Value::from(stats::of(&link.space))),
+        ("gateway", Value::from(stats::of(&connection.space))),
         ("records", Value::from(records)),
         ("kinds", json!(kept)),
         ("left_out", json!(left_out)),

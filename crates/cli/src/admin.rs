@@ -1,39 +1,40 @@
-//! The operator's commands: `redis-bridge admin …`.
+//! The commands on records: `portcullis admin …`.
 //!
-//! They reach Redis themselves, as a user of their own, and are the one part of this crate that may
-//! know what is in a record: with the gateway's secrets they open one, by the gateway's own rule.
-//! Serving uses nothing of this.
+//! They reach Redis themselves, as a user of their own. With the gateway's secrets they open
+//! records, by the gateway's own code.
 
 mod backup;
 mod backup_file;
 mod clients;
+mod connection;
 mod error;
-mod link;
 mod output;
 mod purge;
 mod restore;
 mod sessions;
 mod stats;
+mod terminal;
 
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, Subcommand};
 use portcullis_protocol::crypto::key_ring::{KeyRing, KeyRingError};
 use portcullis_protocol::crypto::secret::Secret;
+use portcullis_redis_bridge::config::admin::AdminConfig;
 use portcullis_storage_api::Kind;
 use portcullis_storage_api::wire::Space;
 
-use crate::config::admin::AdminConfig;
-pub use error::AdminError;
-use link::Link;
+use connection::Connection;
+use error::AdminError;
 use output::Output;
+use restore::RestoreOptions;
 
-/// What is asked of whose records.
+/// A command on records, and whose records are meant.
 #[derive(Debug, Args)]
-pub struct Admin {
+pub(crate) struct Admin {
     /// The bridge's configuration file (YAML).
     #[arg(long, value_name = "FILE")]
-    pub config: PathBuf,
+    pub(crate) config: PathBuf,
     /// Write JSON: one document, or one a line for lists.
     #[arg(long, global = true)]
     json: bool,
@@ -62,7 +63,7 @@ enum Command {
         /// The file; one that is there is replaced once the new one is whole.
         file: PathBuf,
     },
-    /// Write the records of a backup that live on and are not there.
+    /// Write the records of a backup that have not expired and are not there.
     Restore {
         /// The file.
         file: PathBuf,
@@ -127,11 +128,11 @@ enum Sessions {
 }
 
 impl Admin {
-    /// Does what is asked, and writes the result to standard output.
+    /// Runs the command, and writes the result to standard output.
     ///
     /// # Errors
     /// An [`AdminError`].
-    pub async fn run(&self, config: &AdminConfig) -> Result<(), AdminError> {
+    pub(crate) async fn run(&self, config: &AdminConfig) -> Result<(), AdminError> {
         let ring = ring(config)?;
         let mut space = self.space(config)?;
         let mut output = Output::new(self.json);
@@ -140,24 +141,27 @@ impl Admin {
             let into = parts.and_then(|(namespace, name)| Space::new(namespace, name).ok());
             space = into.ok_or(AdminError::Usage("--into is not NAMESPACE/NAME, both DNS labels".to_owned()))?;
         }
-        let mut link = Link::open(config, space).await?;
+        let mut connection = Connection::open(config, space).await?;
         match &self.command {
-            Command::Clients(Clients::List) => clients::list(&mut link, ring.as_ref(), &mut output).await?,
-            Command::Clients(Clients::Show { id }) => clients::show(&mut link, ring.as_ref(), id, &mut output).await?,
-            Command::Clients(Clients::Delete { id }) => clients::delete(&mut link, id, &mut output).await?,
+            Command::Clients(Clients::List) => clients::list(&mut connection, ring.as_ref(), &mut output).await?,
+            Command::Clients(Clients::Show { id }) => {
+                clients::show(&mut connection, ring.as_ref(), id, &mut output).await?
+            }
+            Command::Clients(Clients::Delete { id }) => clients::delete(&mut connection, id, &mut output).await?,
             Command::Sessions(Sessions::List { user }) => {
-                sessions::list(&mut link, ring.as_ref(), user.as_deref(), &mut output).await?;
+                sessions::list(&mut connection, ring.as_ref(), user.as_deref(), &mut output).await?;
             }
             Command::Sessions(Sessions::Revoke { user, dry_run }) => {
-                sessions::revoke(&mut link, ring.as_ref(), user, *dry_run, &mut output).await?;
+                sessions::revoke(&mut connection, ring.as_ref(), user, *dry_run, &mut output).await?;
             }
-            Command::Stats => stats::stats(&mut link, &mut output).await?,
-            Command::Backup { file } => backup::backup(&mut link, file, &mut output).await?,
+            Command::Stats => stats::stats(&mut connection, &mut output).await?,
+            Command::Backup { file } => backup::backup(&mut connection, file, &mut output).await?,
             Command::Restore { file, dry_run, overwrite, into } => {
-                let how = restore::How { dry_run: *dry_run, overwrite: *overwrite, moved: into.is_some() };
-                restore::restore(&mut link, file, how, &mut output).await?;
+                let options =
+                    RestoreOptions { dry_run: *dry_run, overwrite: *overwrite, allow_other_target: into.is_some() };
+                restore::restore(&mut connection, file, options, &mut output).await?;
             }
-            Command::Purge { kind, dry_run, .. } => purge::purge(&mut link, *kind, *dry_run, &mut output).await?,
+            Command::Purge { kind, dry_run, .. } => purge::purge(&mut connection, *kind, *dry_run, &mut output).await?,
         }
         output.finish()
     }
@@ -175,7 +179,7 @@ impl Admin {
     }
 }
 
-/// The keys of the gateway's secrets, where there are any.
+/// Derives the keys from the gateway's secrets; `None` if the configuration names none.
 fn ring(config: &AdminConfig) -> Result<Option<KeyRing>, AdminError> {
     let secrets: Vec<Secret<Vec<u8>>> =
         config.gateway_secrets.iter().map(|secret| Secret::new(secret.to_vec())).collect();

@@ -1,0 +1,67 @@
+//! What a file's code names, whatever its syntax: identifiers and cargo features. Comments and
+//! strings are not code.
+
+use std::str::FromStr;
+
+use proc_macro2::{Spacing, TokenStream, TokenTree};
+
+use crate::files::Files;
+
+/// Where code names one of `words`: `path:line names word`.
+///
+/// # Errors
+///
+/// The file that is not Rust.
+pub fn named(files: &Files, words: &[&str]) -> Result<Vec<String>, String> {
+    let mut found = Vec::new();
+    for (path, tokens) in tokens_of(files)? {
+        each(tokens, &mut |_, token| {
+            if let TokenTree::Ident(ident) = token
+                && words.iter().any(|word| ident == word)
+            {
+                found.push(format!("{path}:{} names {ident}", ident.span().start().line));
+            }
+        });
+    }
+    Ok(found)
+}
+
+/// Where code depends on a cargo feature that is not in `allowed`: `path:line asks for a feature`.
+///
+/// # Errors
+///
+/// The file that is not Rust.
+pub fn features(files: &Files, allowed: &[&str]) -> Result<Vec<String>, String> {
+    let mut found = Vec::new();
+    for (path, tokens) in tokens_of(files)? {
+        each(tokens, &mut |before, token| {
+            let [.., TokenTree::Ident(key), TokenTree::Punct(equals)] = before else { return };
+            let TokenTree::Literal(literal) = token else { return };
+            let name = literal.to_string();
+            let is_one = key == "feature" && equals.as_char() == '=' && equals.spacing() == Spacing::Alone;
+            if is_one && !allowed.contains(&name.trim_matches('"')) {
+                found.push(format!("{path}:{} asks for the feature {name}", literal.span().start().line));
+            }
+        });
+    }
+    Ok(found)
+}
+
+fn tokens_of(files: &Files) -> Result<Vec<(&str, TokenStream)>, String> {
+    let read = |(path, text)| {
+        let tokens = TokenStream::from_str(text).map_err(|error| format!("{path}: {error}"))?;
+        Ok((path, tokens))
+    };
+    files.iter().filter(|(path, _)| path.ends_with(".rs")).map(read).collect()
+}
+
+/// Calls `look` with every token and those before it in its group.
+fn each(tokens: TokenStream, look: &mut impl FnMut(&[TokenTree], &TokenTree)) {
+    let tokens: Vec<TokenTree> = tokens.into_iter().collect();
+    for (index, token) in tokens.iter().enumerate() {
+        look(tokens.get(..index).unwrap_or_default(), token);
+        if let TokenTree::Group(group) = token {
+            each(group.stream(), look);
+        }
+    }
+}

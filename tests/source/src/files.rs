@@ -37,6 +37,12 @@ impl Files {
         Ok(Self(files))
     }
 
+    /// The files whose path is wanted.
+    #[must_use]
+    pub fn only(self, wanted: impl Fn(&str) -> bool) -> Self {
+        Self(self.0.into_iter().filter(|(path, _)| wanted(path)).collect())
+    }
+
     /// The text of one file.
     #[must_use]
     pub fn text(&self, path: &str) -> Option<&str> {

@@ -65,3 +65,26 @@ fn each(tokens: TokenStream, look: &mut impl FnMut(&[TokenTree], &TokenTree)) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_found_in_code_and_macros_but_not_in_comments_and_strings() {
+        let code = "/// proxy_wasm\nuse proxy_wasm::types;\n// proxy_wasm\nfn f() { g(\"proxy_wasm\"); }\nm!(a, [proxy_wasm]);";
+        let files = Files::from([("a.rs", code), ("b.toml", "proxy_wasm")]);
+        assert_eq!(named(&files, &["proxy_wasm"]).unwrap(), ["a.rs:2 names proxy_wasm", "a.rs:5 names proxy_wasm"]);
+        let files = Files::from([("a.rs", "fn f() {}\nunsafe fn g() { h(\"unsafe\"); }")]);
+        assert_eq!(named(&files, &["unsafe"]).unwrap(), ["a.rs:2 names unsafe"]);
+        assert!(named(&Files::from([("a.rs", "fn f() {")]), &["f"]).is_err());
+    }
+
+    #[test]
+    fn features_outside_the_list_are_found() {
+        let code = "#[cfg_attr(feature = \"schema\", derive(A))]\n#[cfg(all(unix, feature = \"fakes\"))]\n\
+                    #[cfg(target_feature = \"simd128\")]\nfn f() { cfg!(feature = \"store-suite\"); }";
+        let expected = ["a.rs:2 asks for the feature \"fakes\"", "a.rs:4 asks for the feature \"store-suite\""];
+        assert_eq!(features(&Files::from([("a.rs", code)]), &["schema"]).unwrap(), expected);
+    }
+}

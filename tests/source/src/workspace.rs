@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::files::project;
+use crate::files::{Files, project};
 
 /// One crate of the workspace.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -57,8 +57,8 @@ pub fn graph(package: &str, target: &str) -> Result<BTreeSet<String>, String> {
     Ok(tree.lines().filter_map(|line| line.split(' ').next().map(str::to_owned)).collect())
 }
 
-/// The dependencies and features of the product's crates that `table` does not allow, the crates of
-/// `folders` that it does not list, and those it lists that are not there.
+/// The dependencies and features that `table` does not allow, and the crates in it that are not
+/// there. Of the dependencies, those count whose name begins with `own`.
 #[must_use]
 pub fn not_allowed(crates: &BTreeMap<String, Crate>, own: &str, table: &[Allowed<'_>]) -> Vec<String> {
     let mut found = Vec::new();
@@ -78,6 +78,40 @@ pub fn not_allowed(crates: &BTreeMap<String, Crate>, own: &str, table: &[Allowed
     found
 }
 
+/// The manifests that do not keep the workspace's lints: those for which `wanted` is true must take
+/// them over as they are; those for which `with_unsafe` is true may instead repeat all of them but
+/// `unsafe_code`.
+///
+/// # Errors
+///
+/// The workspace's manifest is missing or has no lints.
+pub fn lints_not_kept(
+    manifests: &Files,
+    wanted: impl Fn(&str) -> bool,
+    with_unsafe: impl Fn(&str) -> bool,
+) -> Result<Vec<String>, String> {
+    let workspace = manifests.text("Cargo.toml").ok_or("Cargo.toml: no such file")?;
+    let sections = workspace.split("[workspace.lints.").skip(1);
+    let lines = sections.flat_map(|section| section.lines().skip(1).take_while(|line| !line.starts_with('[')));
+    let rules: Vec<&str> = lines.filter(|line| line.contains(" = ") && !line.starts_with("unsafe_code")).collect();
+    if rules.is_empty() {
+        return Err("Cargo.toml: the workspace has no lints".to_owned());
+    }
+    let mut found = Vec::new();
+    for (path, manifest) in manifests.iter().filter(|(path, _)| wanted(path) || with_unsafe(path)) {
+        if manifest.contains("[lints]\nworkspace = true") {
+            continue;
+        }
+        if !with_unsafe(path) {
+            found.push(format!("{path} does not take over the workspace's lints"));
+            continue;
+        }
+        let lost = rules.iter().filter(|rule| !manifest.lines().any(|line| line == **rule));
+        found.extend(lost.map(|rule| format!("{path} does not keep `{rule}`")));
+    }
+    Ok(found)
+}
+
 fn cargo(arguments: &[&str]) -> Result<String, String> {
     let run = Command::new(env!("CARGO")).args(arguments).current_dir(project()).output();
     let output = run.map_err(|error| format!("cargo: {error}"))?;
@@ -93,4 +127,55 @@ fn list<'a>(value: &'a Value, key: &str) -> &'a [Value] {
 
 fn text<'a>(value: &'a Value, key: &str) -> Option<&'a str> {
     value.get(key).and_then(Value::as_str)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dependency_or_a_feature_outside_the_table_is_found() {
+        let table = [
+            Allowed { name: "our-core", dependencies: &[], features: &["schema"] },
+            Allowed { name: "our-shell", dependencies: &["our-core"], features: &[] },
+            Allowed { name: "our-cli", dependencies: &[], features: &[] },
+        ];
+        let crates = BTreeMap::from([
+            crate_with("our-core", &["serde", "our-shell"], &["schema", "fakes"]),
+            crate_with("our-shell", &["our-core"], &[]),
+            crate_with("other", &["our-shell"], &["fakes"]),
+        ]);
+        let expected =
+            ["our-core depends on our-shell", "our-core has the feature fakes", "our-cli: there is no such crate"];
+        assert_eq!(not_allowed(&crates, "our-", &table), expected);
+    }
+
+    #[test]
+    fn lints_that_a_crate_does_not_keep_are_found() {
+        let workspace = "[workspace.lints.rust]\nunsafe_code = \"forbid\"\nmissing_docs = \"deny\"\n\n[workspace.lints.clippy]\ntodo = \"deny\"\n";
+        let kept = "[lints]\nworkspace = true\n";
+        let own = "[lints.rust]\nmissing_docs = \"deny\"\n";
+        let files =
+            [("Cargo.toml", workspace), ("a/Cargo.toml", kept), ("b/Cargo.toml", own), ("host/Cargo.toml", own)];
+        let found = lints_not_kept(&Files::from(files), |path| path != "Cargo.toml", |path| path == "host/Cargo.toml");
+        let expected = [
+            "b/Cargo.toml does not take over the workspace's lints",
+            "host/Cargo.toml does not keep `todo = \"deny\"`",
+        ];
+        assert_eq!(found.unwrap(), expected);
+        assert!(lints_not_kept(&Files::from([("Cargo.toml", "")]), |_| true, |_| true).is_err());
+    }
+
+    #[test]
+    fn this_workspace_is_read() {
+        let crates = crates().unwrap();
+        assert!(crates["portcullis-gateway"].dependencies.contains("portcullis-protocol"));
+        assert!(crates["portcullis-gateway"].features.contains("schema"));
+        assert!(!crates["portcullis-gateway"].dependencies.contains("proptest"), "tests' dependencies do not count");
+    }
+
+    fn crate_with(name: &str, dependencies: &[&str], features: &[&str]) -> (String, Crate) {
+        let set = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        (name.to_owned(), Crate { dependencies: set(dependencies), features: set(features) })
+    }
 }

@@ -1,6 +1,8 @@
 //! No circle of files in the product: no file imports from one that imports, directly or not, from
 //! it. A parent and its child are files like others; `mod x;` and re-exports are no imports.
 
+#![expect(clippy::unwrap_used, reason = "a test may fail loudly")]
+
 use portcullis_source_tests::circles::circles;
 use portcullis_source_tests::files::{Files, project};
 use portcullis_source_tests::imports::imports;

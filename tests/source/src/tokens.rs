@@ -13,17 +13,16 @@ use crate::files::Files;
 ///
 /// The file that is not Rust.
 pub fn named(files: &Files, words: &[&str]) -> Result<Vec<String>, String> {
-    let mut found = Vec::new();
-    for (path, tokens) in tokens_of(files)? {
-        each(tokens, &mut |_, token| {
-            if let TokenTree::Ident(ident) = token
-                && words.iter().any(|word| ident == word)
-            {
-                found.push(format!("{path}:{} names {ident}", ident.span().start().line));
-            }
-        });
-    }
-    Ok(found)
+    named_where(files, |name| words.contains(&name))
+}
+
+/// Where code has a name that begins with one of `prefixes`: `path:line names word`.
+///
+/// # Errors
+///
+/// The file that is not Rust.
+pub fn named_with_prefix(files: &Files, prefixes: &[&str]) -> Result<Vec<String>, String> {
+    named_where(files, |name| prefixes.iter().any(|prefix| name.starts_with(prefix)))
 }
 
 /// Where code depends on a cargo feature that is not in `allowed`: `path:line asks for a feature`.
@@ -41,6 +40,20 @@ pub fn features(files: &Files, allowed: &[&str]) -> Result<Vec<String>, String> 
             let is_one = key == "feature" && equals.as_char() == '=' && equals.spacing() == Spacing::Alone;
             if is_one && !allowed.contains(&name.trim_matches('"')) {
                 found.push(format!("{path}:{} asks for the feature {name}", literal.span().start().line));
+            }
+        });
+    }
+    Ok(found)
+}
+
+fn named_where(files: &Files, wanted: impl Fn(&str) -> bool) -> Result<Vec<String>, String> {
+    let mut found = Vec::new();
+    for (path, tokens) in tokens_of(files)? {
+        each(tokens, &mut |_, token| {
+            if let TokenTree::Ident(ident) = token
+                && wanted(&ident.to_string())
+            {
+                found.push(format!("{path}:{} names {ident}", ident.span().start().line));
             }
         });
     }
@@ -75,6 +88,8 @@ mod tests {
         let code = "/// proxy_wasm\nuse proxy_wasm::types;\n// proxy_wasm\nfn f() { g(\"proxy_wasm\"); }\nm!(a, [proxy_wasm]);";
         let files = Files::from([("a.rs", code), ("b.toml", "proxy_wasm")]);
         assert_eq!(named(&files, &["proxy_wasm"]).unwrap(), ["a.rs:2 names proxy_wasm", "a.rs:5 names proxy_wasm"]);
+        let files = Files::from([("a.rs", "const MOST_TRIES: u8 = ALMOST_NONE;")]);
+        assert_eq!(named_with_prefix(&files, &["MOST_"]).unwrap(), ["a.rs:1 names MOST_TRIES"]);
         let files = Files::from([("a.rs", "fn f() {}\nunsafe fn g() { h(\"unsafe\"); }")]);
         assert_eq!(named(&files, &["unsafe"]).unwrap(), ["a.rs:2 names unsafe"]);
         assert!(named(&Files::from([("a.rs", "fn f() {")]), &["f"]).is_err());

@@ -22,7 +22,7 @@ help: ## list the verbs
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
 run: module bridge tools ## start everything on PORT=8080 and show one login and tool call; ONCE=1 stops after it; STORE=memory|standalone|sentinel
-	@cargo build -q -p portcullis-tests --bins
+	@cargo build -q -p portcullis-testbed --bins
 	@PORT=$(or $(PORT),8080) ONCE=$(ONCE) STORE=$(STORE) exec $(TARGET)/debug/first_login
 
 test: ## everything: lint, unit tests natively and as wasm, the module, the stories in a real Envoy
@@ -41,7 +41,7 @@ lint: system ## formatting, clippy, and documentation without broken links
 # Most of the bridge's tests wait for a server, so more of them run at once than there are
 # processors.
 unit: system
-	RUST_TEST_THREADS=6 cargo test -q --workspace --exclude portcullis-tests
+	RUST_TEST_THREADS=6 cargo test -q --workspace --exclude portcullis-testbed --exclude portcullis-stories
 
 # The rules once more as wasm: on the filter's own target, and on the one without an operating
 # system.
@@ -74,7 +74,7 @@ bridge: system ## build the bridge for tests: target/debug/redis-bridge
 	@cargo build -q -p portcullis-redis-bridge
 
 chaos: module bridge tools ## failovers under load, and a checker: ROUNDS=n (5), SEED=n
-	@cargo build -q -p portcullis-tests --bins
+	@cargo build -q -p portcullis-testbed --bins
 	@ROUNDS=$(ROUNDS) SEED=$(SEED) exec $(TARGET)/debug/chaos
 
 bench: module tools ## the measurements; ONLY=ladder|logins|start|growth|bridge for one part (benches/README.md has more), PLOTS=1 to draw them
@@ -90,7 +90,7 @@ peers: module tools $(TARGET)/peers/fastmcp/installed $(TARGET)/peers/contextfor
 # reaches it.
 testbed: ## start a testbed and print its addresses; CONFIG=file.json, WORKERS=n, ENVOY=path, STORE=memory|standalone|sentinel
 	@$(MAKE) --no-print-directory module bridge tools >&2
-	@cargo build -q -p portcullis-tests --bins >&2
+	@cargo build -q -p portcullis-testbed --bins >&2
 	@CONFIG=$(CONFIG) WORKERS=$(WORKERS) STORE=$(STORE) exec $(TARGET)/debug/testbed
 
 audit: $(TOOLS)/bin/cargo-deny ## licences, sources, duplicates, and advisories where their database can be reached

@@ -17,9 +17,9 @@ use std::io::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
-use portcullis_tests::bridge::Bridge;
-use portcullis_tests::place;
-use portcullis_tests::redis::{LEAST_ACL, RedisServer, cli, standalone};
+use portcullis_testbed::bridge::Bridge;
+use portcullis_testbed::place;
+use portcullis_testbed::redis::{LEAST_ACL, RedisServer, cli, standalone};
 use serde_json::{Map, Value, json};
 
 use crate::bridge::caller::{Verb, Way};

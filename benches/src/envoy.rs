@@ -7,9 +7,9 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use portcullis_tests::http::Request;
-use portcullis_tests::place;
-use portcullis_tests::process::Process;
+use portcullis_testbed::http::Request;
+use portcullis_testbed::place;
+use portcullis_testbed::process::Process;
 use serde_json::{Value, json};
 
 use crate::cpu;

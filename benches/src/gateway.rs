@@ -8,10 +8,10 @@ use jwt_simple::prelude::{ES256KeyPair, RS256KeyPair};
 use portcullis_protocol::credentials::SessionId;
 use portcullis_protocol::jose::jws::{self, Header};
 use portcullis_protocol::jose::keys::SigningKey;
-use portcullis_tests::browser::Browser;
-use portcullis_tests::oauth_client::{self, OAuthClient};
-use portcullis_tests::place;
-use portcullis_tests::process::Process;
+use portcullis_testbed::browser::Browser;
+use portcullis_testbed::oauth_client::{self, OAuthClient};
+use portcullis_testbed::place;
+use portcullis_testbed::process::Process;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 

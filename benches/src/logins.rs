@@ -9,8 +9,8 @@ use std::io::Write as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use portcullis_tests::oauth_client::OAuthClient;
-use portcullis_tests::redis::free_port;
+use portcullis_testbed::oauth_client::OAuthClient;
+use portcullis_testbed::redis::free_port;
 use serde_json::{Map, Value, json};
 
 use crate::cpu;

@@ -32,7 +32,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
-use portcullis_tests::place;
+use portcullis_testbed::place;
 use serde_json::json;
 
 use crate::envoy::{At, Envoy, Listener};

@@ -6,8 +6,8 @@ use std::io::Write as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use portcullis_tests::place;
-use portcullis_tests::redis::free_port;
+use portcullis_testbed::place;
+use portcullis_testbed::redis::free_port;
 use serde_json::{Value, json};
 
 use crate::cpu;

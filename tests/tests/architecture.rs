@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use portcullis_tests::place;
+use portcullis_testbed::place;
 use serde_json::Value;
 
 #[test]
@@ -104,7 +104,7 @@ fn no_part_of_the_product_reaches_the_network_or_starts_threads_by_a_library() {
         "rayon",
         "wasm-bindgen",
         "js-sys",
-        "portcullis-tests",
+        "portcullis-testbed",
         "portcullis-benches",
     ] {
         assert!(!module.contains(banned), "the module is built with {banned}");

@@ -9,8 +9,8 @@ use std::net::TcpStream;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 
-use portcullis_tests::process::Process;
-use portcullis_tests::redis::until;
+use portcullis_testbed::process::Process;
+use portcullis_testbed::redis::until;
 
 /// With this argument, a socket's path and Redis's port, the benches' binary is the copier.
 pub const ARGUMENT: &str = "copier";

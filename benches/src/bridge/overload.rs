@@ -7,9 +7,9 @@
 
 use std::time::{Duration, Instant};
 
-use portcullis_tests::bridge::Bridge;
-use portcullis_tests::redis::{LEAST_ACL, RedisServer, standalone};
-use portcullis_tests::slow_wire::slow_wire;
+use portcullis_testbed::bridge::Bridge;
+use portcullis_testbed::redis::{LEAST_ACL, RedisServer, standalone};
+use portcullis_testbed::slow_wire::slow_wire;
 use tokio::task::JoinSet;
 
 use crate::bridge::caller::{Caller, Ended, Verb, Way};

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use portcullis_tests::redis::cli;
+use portcullis_testbed::redis::cli;
 use tokio::task::JoinSet;
 
 use crate::bridge::caller::{Caller, Ended, Verb, Way};

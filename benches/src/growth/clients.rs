@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use portcullis_tests::oauth_client::OAuthClient;
-use portcullis_tests::redis::free_port;
+use portcullis_testbed::oauth_client::OAuthClient;
+use portcullis_testbed::redis::free_port;
 use serde_json::Value;
 use url::Url;
 

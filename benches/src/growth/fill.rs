@@ -18,7 +18,7 @@ use portcullis_protocol::credentials::SessionId;
 use portcullis_protocol::crypto::key_ring::KeyRing;
 use portcullis_protocol::crypto::secret::Secret;
 use portcullis_storage_api::{Key, Ttl};
-use portcullis_tests::redis::CREDENTIALS;
+use portcullis_testbed::redis::CREDENTIALS;
 
 use crate::gateway::SECRET;
 use crate::text;

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use portcullis_tests::oauth_client::OAuthClient;
-use portcullis_tests::redis::free_port;
+use portcullis_testbed::oauth_client::OAuthClient;
+use portcullis_testbed::redis::free_port;
 use serde_json::json;
 
 use super::{Plan, Point, cold_and_fast};

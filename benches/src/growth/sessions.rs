@@ -2,8 +2,8 @@
 //! sessions they hold.
 
 use portcullis_protocol::credentials::SessionId;
-use portcullis_tests::bridge::Bridge;
-use portcullis_tests::redis::{LEAST_ACL, RedisServer, free_port, standalone};
+use portcullis_testbed::bridge::Bridge;
+use portcullis_testbed::redis::{LEAST_ACL, RedisServer, free_port, standalone};
 use serde_json::json;
 
 use super::fill::Filler;

@@ -1,7 +1,7 @@
 //! The same call over more workers, more connections, or with a longer body; beside it the same
 //! without a filter.
 
-use portcullis_tests::redis::free_port;
+use portcullis_testbed::redis::free_port;
 use serde_json::json;
 
 use super::{Measure, Plan, Point, TURN, cold_and_fast, measured};

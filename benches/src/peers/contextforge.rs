@@ -4,8 +4,8 @@
 use std::path::Path;
 use std::time::Duration;
 
-use portcullis_tests::http::{Request, Response};
-use portcullis_tests::process::Process;
+use portcullis_testbed::http::{Request, Response};
+use portcullis_testbed::process::Process;
 use serde_json::{Value, json};
 
 use super::row::{FIELDS, VERSION};

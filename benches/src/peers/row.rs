@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use portcullis_tests::http::Request;
+use portcullis_testbed::http::Request;
 use serde_json::{Value, json};
 
 use super::back_end::SHOW;
@@ -97,7 +97,7 @@ impl Row {
         })
     }
 
-    async fn call(&self, token: Option<&str>, text: &str) -> Result<portcullis_tests::http::Response, String> {
+    async fn call(&self, token: Option<&str>, text: &str) -> Result<portcullis_testbed::http::Response, String> {
         let mut request = Request::post(&format!("http://127.0.0.1:{}{}", self.port, self.path));
         for (name, value) in self.fields(token, self.sessions.first().map(String::as_str)) {
             request = request.header(name, value);

@@ -22,9 +22,9 @@ use portcullis_protocol::crypto::key_ring::KeyRing;
 use portcullis_protocol::crypto::secret::Secret;
 use portcullis_protocol::oauth::scope::ScopeSet;
 use portcullis_storage_api::{Key, Kind, Ttl};
-use portcullis_tests::bridge::Bridge;
-use portcullis_tests::place;
-use portcullis_tests::redis::{CREDENTIALS, Group, LEAST_ACL, RedisServer, cli, standalone};
+use portcullis_testbed::bridge::Bridge;
+use portcullis_testbed::place;
+use portcullis_testbed::redis::{CREDENTIALS, Group, LEAST_ACL, RedisServer, cli, standalone};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -230,7 +230,7 @@ fn the_readme_gives_the_line_that_these_tests_run_under() {
 
 #[tokio::test]
 async fn behind_sentinels_the_master_is_found_and_what_a_replica_has_is_told() {
-    let group = Group::start(&format!("{}\n{ADMIN_ACL}", portcullis_tests::redis::acl_with_wait()));
+    let group = Group::start(&format!("{}\n{ADMIN_ACL}", portcullis_testbed::redis::acl_with_wait()));
     let bridge = Bridge::start(&group.redis_config(), "durability: replicated");
     fill(&bridge).await;
     let operator = Operator::new(&group.redis_config());

@@ -5,8 +5,8 @@
 use std::fs;
 use std::process::Command;
 
-use portcullis_tests::place;
-use portcullis_tests::redis::{LEAST_ACL, RedisServer, USER};
+use portcullis_testbed::place;
+use portcullis_testbed::redis::{LEAST_ACL, RedisServer, USER};
 
 /// What the program says, started in this way with these variables, and its exit code.
 fn said(text: &str, variables: &[(&str, &str)], arguments: &[&str]) -> (String, Option<i32>) {

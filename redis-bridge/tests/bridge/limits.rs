@@ -6,11 +6,11 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use portcullis_storage_api::wire::{Get, GetAnswer, RefusalCause, Verb};
 use portcullis_storage_api::{Key, Kind};
-use portcullis_tests::bridge::Bridge;
-use portcullis_tests::place;
-use portcullis_tests::process::Process;
-use portcullis_tests::redis::{CREDENTIALS, LEAST_ACL, RedisServer, standalone, until};
-use portcullis_tests::slow_wire::slow_wire;
+use portcullis_testbed::bridge::Bridge;
+use portcullis_testbed::place;
+use portcullis_testbed::process::Process;
+use portcullis_testbed::redis::{CREDENTIALS, LEAST_ACL, RedisServer, standalone, until};
+use portcullis_testbed::slow_wire::slow_wire;
 use tokio::time::{Instant, interval, sleep};
 
 use crate::client::{Client, space};

@@ -62,9 +62,13 @@ costs: module $(PYTHON_READY) ## the regression guard: what each path takes in i
 
 # STORE=standalone or STORE=sentinel runs every story on that store; those that are about stores run
 # on each anyway.
-stories: tools $(CONFORMANCE_READY)
+stories: tools $(CONFORMANCE_READY) ## the stories in a real Envoy; STORY=name for one module (such as hostile_http::floods), STORE=memory|standalone|sentinel
 	@$(MAKE) --no-print-directory module bridge
-	STORE=$(STORE) cargo test -p portcullis-tests
+	@cargo build -q -p portcullis-testbed --bins
+	@[ -z "$(STORY)" ] || cargo test -q -p portcullis-stories $(STORY):: -- --list | grep -q ': test$$' || \
+		{ echo "STORY=$(STORY): tests/stories has no such module" >&2; exit 1; }
+	@[ -n "$(STORY)" ] || cargo test -p portcullis-testbed
+	STORE=$(STORE) cargo test -p portcullis-stories $(if $(STORY),$(STORY)::)
 
 module: system ## build the filter: target/wasm32-wasip1/release/portcullis_filter.wasm
 	@echo "Building the filter" >&2

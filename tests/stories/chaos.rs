@@ -5,8 +5,11 @@ use std::process::Command;
 
 use portcullis_testbed::place;
 
+use crate::machine;
+
 #[test]
 fn a_master_that_fails_in_any_of_five_ways_costs_nothing_that_was_acknowledged() {
+    machine::take_alone();
     let run = Command::new(place::program("chaos")).env("ROUNDS", "5").env("SEED", "").output();
     let run = run.expect("it runs");
     let told = format!("{}{}", String::from_utf8_lossy(&run.stdout), String::from_utf8_lossy(&run.stderr));

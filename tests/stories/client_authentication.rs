@@ -8,6 +8,7 @@ use portcullis_testbed::oauth_client::Callback;
 use portcullis_testbed::testbed::{IdpOptions, Testbed};
 use serde_json::{Value, json};
 
+use crate::machine;
 use crate::support::{assert_serves, client, log_in, until};
 
 #[tokio::test]
@@ -73,7 +74,7 @@ async fn started(takes: &'static str, lists: Option<Value>, setting: Value) -> T
         client_secret: Some(SECRET),
         ..IdpOptions::default()
     };
-    let builder = Testbed::builder().idp(idp);
+    let builder = machine::testbed().idp(idp);
     if setting.is_null() {
         return builder.start().await;
     }

@@ -7,6 +7,7 @@ use portcullis_testbed::testbed::Testbed;
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
+use crate::machine;
 use crate::support::{
     RsaPart, assert_error, assert_unseen, challenge, contradictory_rsa_key, log_in, preflight, unique,
 };
@@ -52,7 +53,7 @@ async fn the_authorization_server_is_described_where_each_kind_of_client_looks()
 #[tokio::test]
 async fn an_issuer_with_a_path_is_found_by_inserting_and_by_appending() {
     let patch = json!({ "issuer": "{gateway}/tenants/a", "clients": { "dynamicRegistration": { "enabled": false } } });
-    let bed = Testbed::builder().config(patch).start().await;
+    let bed = machine::testbed().config(patch).start().await;
     let issuer = format!("{}/tenants/a", bed.gateway());
     for path in [
         "/.well-known/oauth-authorization-server/tenants/a",
@@ -335,13 +336,14 @@ async fn testbed() -> &'static Testbed {
             .env("KEY_3", &Ed25519KeyPair::generate().to_pem())
             .start()
     };
+    machine::share();
     BED.get_or_init(start).await
 }
 
 /// Why Envoy does not start with this merged into the configuration.
 async fn refusal_of(patch: Value) -> String {
     let shown = patch.to_string();
-    let start = Testbed::builder().env("EMPTY_SECRET", " ").config(patch).try_start().await;
+    let start = machine::testbed().env("EMPTY_SECRET", " ").config(patch).try_start().await;
     let Err(refusal) = start else { panic!("Envoy started with {shown}") };
     assert!(refusal.contains("envoy ended early"), "{refusal}");
     refusal

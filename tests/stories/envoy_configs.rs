@@ -9,6 +9,8 @@ use portcullis_testbed::envoy::{HEADER_KIB, REMOVED_HEADERS};
 use portcullis_testbed::place;
 use serde_json::{Value, json};
 
+use crate::machine;
+
 #[test]
 fn each_configuration_is_accepted_by_envoy_and_by_the_filter_in_it() {
     for file in [STANDALONE, STANDALONE_REDIS, KUBERNETES] {
@@ -240,6 +242,7 @@ fn project(file: &str) -> PathBuf {
 
 /// Runs Envoy's own check with the sample's files where the test can put them.
 fn validate(dir: &Path, sample: &str) -> Output {
+    machine::share();
     let made =
         Command::new(place::python()).args(["-c", MAKE_CERTIFICATE]).current_dir(dir).output().expect("Python runs");
     assert!(made.status.success(), "{}", said(&made));

@@ -12,12 +12,14 @@ use portcullis_testbed::oauth_client::Tokens;
 use portcullis_testbed::testbed::Testbed;
 use tokio::sync::OnceCell;
 
+use crate::machine;
 use crate::support::{assert_challenged, assert_unseen, unique, until};
 
 /// The testbed of these stories. Two workers: what one of them ends has to end in the other as
 /// well.
 async fn testbed() -> &'static Testbed {
     static BED: OnceCell<Testbed> = OnceCell::const_new();
+    machine::share();
     BED.get_or_init(|| Testbed::builder().workers(2).start()).await
 }
 

@@ -8,12 +8,13 @@ use portcullis_testbed::redis::{RedisServer, acl_with_wait, standalone};
 use portcullis_testbed::testbed::{IdpOptions, Store, Testbed};
 use tokio::task::JoinSet;
 
+use crate::machine;
 use crate::support::{assert_serves, log_in, until};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn processes_that_refresh_at_once_with_one_token_all_go_on() {
     for (store, replicas) in [(Store::Memory, 1), (Store::Standalone, 2)] {
-        let bed = Testbed::builder().workers(2).store(store).replicas(replicas).start().await;
+        let bed = machine::testbed().workers(2).store(store).replicas(replicas).start().await;
         let (client, mut tokens) = log_in(&bed, "alice").await;
         for _ in 0..ROUNDS {
             let renewed = refresh_at_once(&client, &tokens, 3).await;
@@ -33,7 +34,7 @@ async fn a_client_that_retries_while_the_store_cannot_confirm_writes_keeps_its_l
     let acl = acl_with_wait();
     let master = RedisServer::start(&acl, &[]);
     let replica = RedisServer::replica_of(master.port, &acl);
-    let bed = Testbed::builder().redis(&standalone(master.port), "durability: replicated").start().await;
+    let bed = machine::testbed().redis(&standalone(master.port), "durability: replicated").start().await;
     let (client, tokens) = log_in(&bed, "alice").await;
 
     replica.process.signal("-STOP");
@@ -62,7 +63,7 @@ async fn a_client_that_retries_while_the_store_cannot_confirm_writes_keeps_its_l
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_gateways_whose_clocks_differ_serve_each_others_tokens() {
     let idp = IdpOptions { access_token_ttl: 3600, ..IdpOptions::default() };
-    let bed = Testbed::builder().store(Store::Standalone).replicas(2).clocks_behind(2).idp(idp).start().await;
+    let bed = machine::testbed().store(Store::Standalone).replicas(2).clocks_behind(2).idp(idp).start().await;
     assert_clocks_differ(&bed).await;
     let (client, mut tokens) = log_in(&bed, "alice").await;
     let mut refused = 0;

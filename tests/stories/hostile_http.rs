@@ -12,6 +12,7 @@ use portcullis_testbed::oauth_client::{OAuthClient, Tokens};
 use portcullis_testbed::testbed::{IdpOptions, Testbed};
 use tokio::sync::OnceCell;
 
+use crate::machine;
 use crate::support::log_in;
 
 /// The testbed with somebody logged in, whose upstream token outlives the stories.
@@ -52,5 +53,6 @@ async fn scene() -> &'static Scene {
         let (client, tokens) = log_in(&bed, "alice").await;
         Scene { bed, client, tokens }
     };
+    machine::share();
     SCENE.get_or_init(set).await
 }

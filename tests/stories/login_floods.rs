@@ -10,11 +10,12 @@ use portcullis_testbed::testbed::{Store, Testbed};
 use serde_json::json;
 use tokio::task::JoinSet;
 
+use crate::machine;
 use crate::support::{assert_serves, client, log_in};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn six_hundred_posts_of_one_form_store_nothing_and_make_no_call_and_users_log_in_meanwhile() {
-    let bed = Testbed::builder().workers(2).store(Store::Standalone).start().await;
+    let bed = machine::testbed().workers(2).store(Store::Standalone).start().await;
     let client = client(&bed).await;
     let mut browser = Browser::new("mallory");
     let page = browser.open(&client.authorization().url(), &client.redirect_uri).await.page();
@@ -42,7 +43,7 @@ async fn six_hundred_posts_of_one_form_store_nothing_and_make_no_call_and_users_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn logins_before_a_slow_provider_has_answered_wait_for_one_answer() {
-    let bed = Testbed::builder().start().await;
+    let bed = machine::testbed().start().await;
     bed.set_idp(json!({ "discovery": { "mode": "slow", "ms": 1_500 } })).await;
     let client = client(&bed).await;
     let mut browser = Browser::new("mallory");
@@ -58,7 +59,7 @@ async fn logins_before_a_slow_provider_has_answered_wait_for_one_answer() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_provider_that_is_down_is_not_asked_for_each_login_and_logins_work_when_it_is_back() {
-    let bed = Testbed::builder().start().await;
+    let bed = machine::testbed().start().await;
     bed.set_idp(json!({ "discovery": { "mode": "drop" } })).await;
     let client = client(&bed).await;
     let mut browser = Browser::new("mallory");
@@ -86,7 +87,7 @@ async fn a_provider_that_is_down_is_not_asked_for_each_login_and_logins_work_whe
 
 #[tokio::test]
 async fn an_address_that_comes_back_with_too_many_logins_is_asked_to_wait() {
-    let bed = Testbed::builder().config(json!({ "logins": { "ratePerMinute": 3 } })).start().await;
+    let bed = machine::testbed().config(json!({ "logins": { "ratePerMinute": 3 } })).start().await;
     let client = client(&bed).await;
     for _ in 0..3 {
         let mut browser = Browser::new("mallory");
@@ -111,7 +112,7 @@ async fn an_address_that_comes_back_with_too_many_logins_is_asked_to_wait() {
 
 #[tokio::test]
 async fn two_logins_of_one_browser_go_on_side_by_side() {
-    let bed = Testbed::builder().start().await;
+    let bed = machine::testbed().start().await;
     let client = client(&bed).await;
     for in_order in [true, false] {
         let mut browser = Browser::new("alice");

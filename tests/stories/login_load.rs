@@ -6,8 +6,11 @@ use portcullis_testbed::browser::Browser;
 use portcullis_testbed::oauth_client::{OAuthClient, claims};
 use portcullis_testbed::testbed::{IdpOptions, Testbed};
 
+use crate::machine;
+
 #[tokio::test]
 async fn two_hundred_users_log_in_at_once_and_every_call_carries_the_callers_own_upstream_token() {
+    machine::take_alone();
     let idp = IdpOptions { access_token_ttl: 600, ..IdpOptions::default() };
     let bed = Testbed::builder().workers(2).idp(idp).start().await;
     let discovered = OAuthClient::discover(&bed.api_resource()).await;

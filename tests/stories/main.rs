@@ -11,6 +11,7 @@ mod hostile_http;
 mod kubernetes;
 mod login_floods;
 mod login_load;
+mod machine;
 mod mcp_clients;
 mod path_readings;
 mod privacy;

@@ -12,6 +12,8 @@ use portcullis_testbed::testbed::{IdpOptions, Testbed};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
+use crate::machine;
+
 #[tokio::test]
 async fn the_typescript_client_logs_in_calls_a_tool_and_refreshes() {
     let bed = testbed().await;
@@ -29,7 +31,7 @@ async fn the_typescript_client_logs_in_again_by_itself_when_the_login_at_the_pro
         (json!({ "token": error("invalid_request") }), true),
     ] {
         let idp = IdpOptions { access_token_ttl: 1, ..IdpOptions::default() };
-        let bed = Testbed::builder().workers(2).idp(idp).start().await;
+        let bed = machine::testbed().workers(2).idp(idp).start().await;
         bed.set_idp(json!({ "refreshTokens": refresh_tokens })).await;
         let control = format!("{}/_control/", bed.idp());
         let mut change = end.clone();
@@ -92,6 +94,7 @@ async fn the_conformance_suite_for_authorization_servers_passes() {
 
 async fn testbed() -> &'static Testbed {
     static BED: OnceCell<Testbed> = OnceCell::const_new();
+    machine::share();
     BED.get_or_init(|| Testbed::builder().workers(2).tap_mcp().start()).await
 }
 

@@ -9,6 +9,7 @@ use portcullis_testbed::oauth_client::OAuthClient;
 use portcullis_testbed::testbed::Testbed;
 use serde_json::json;
 
+use crate::machine;
 use crate::support::{Raw, exchange, until};
 
 /// Spellings that nginx serves as `/api/admin`.
@@ -73,7 +74,7 @@ const RESOLVED_BY_ENVOY: [&str; 7] = [
 #[tokio::test]
 async fn no_spelling_of_a_path_leads_past_its_rule_to_a_real_nginx() {
     let nginx = Nginx::start(LOCATIONS);
-    let bed = Testbed::builder()
+    let bed = machine::testbed()
         .cluster("nginx", nginx.port())
         .route("/", "nginx")
         .config(json!({

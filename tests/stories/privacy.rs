@@ -9,11 +9,12 @@ use portcullis_testbed::oauth_client::{Callback, OAuthClient, Tokens, claims};
 use portcullis_testbed::testbed::Testbed;
 use serde_json::{Value, json};
 
+use crate::machine;
 use crate::support::{client, log_in};
 
 #[tokio::test]
 async fn no_secret_of_a_login_or_a_call_is_written_down_anywhere() {
-    let bed = Testbed::builder().workers(2).start().await;
+    let bed = machine::testbed().workers(2).start().await;
     let mut canaries = Canaries::default();
     canaries.add("the gateway's secret", bed.gateway_secret());
     canaries.add("the gateway's secret at the provider", bed.idp_secret());
@@ -67,7 +68,7 @@ async fn no_secret_of_a_login_or_a_call_is_written_down_anywhere() {
 
 #[tokio::test]
 async fn the_back_end_sees_the_upstream_token_and_nothing_that_is_the_gateways() {
-    let bed = Testbed::builder().workers(2).start().await;
+    let bed = machine::testbed().workers(2).start().await;
     let client = client(&bed).await;
     let mut browser = Browser::new("alice");
     let tokens = client.log_in(&mut browser).await;
@@ -125,7 +126,7 @@ async fn a_header_that_the_gateway_sets_holds_nothing_that_the_client_put_there(
     let resource = json!({
         "resource": "{gateway}/api", "match": { "prefix": "/api" }, "kind": "http", "scopes": ["openid"], "inject": inject,
     });
-    let bed = Testbed::builder().config(json!({ "resources": [resource] })).start().await;
+    let bed = machine::testbed().config(json!({ "resources": [resource] })).start().await;
     let (_, tokens) = log_in(&bed, "alice").await;
     // Once by way of a new token, and then from memory.
     for path in ["/api/first", "/api/second"] {
@@ -143,7 +144,7 @@ async fn a_header_that_the_gateway_sets_holds_nothing_that_the_client_put_there(
 
 #[tokio::test]
 async fn the_access_log_says_who_asked_for_what_and_why_it_was_decided_so() {
-    let bed = Testbed::builder().workers(2).start().await;
+    let bed = machine::testbed().workers(2).start().await;
     let client = client(&bed).await;
     let tokens = client.log_in(&mut Browser::new("alice")).await;
     let subject = tokens.claims()["sub"].as_str().expect("sub").to_owned();
@@ -194,7 +195,7 @@ async fn the_access_log_says_who_asked_for_what_and_why_it_was_decided_so() {
 
 #[tokio::test]
 async fn a_path_that_is_none_of_ours_passes_as_it_came_but_for_our_cookies() {
-    let bed = Testbed::builder().config(json!({ "default": "pass" })).route("/plain", "recorder").start().await;
+    let bed = machine::testbed().config(json!({ "default": "pass" })).route("/plain", "recorder").start().await;
     let cookies = "theirs=1; portcullis-csrf=x; __Host-portcullis-browser=y; more=2";
     for (path, fields, kept) in [
         ("/plain/a?access_token=x", &[][..], &[][..]),

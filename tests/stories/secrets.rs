@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
+use crate::machine;
 use crate::support::{RsaPart, contradictory_rsa_key, log_in, until};
 
 #[tokio::test]
@@ -138,7 +139,7 @@ async fn what_is_wrong_without_the_bridge_is_refused_at_once() {
 fn beside(redis: &RedisServer, files: &Path) -> Builder {
     let idp = IdpOptions { access_token_ttl: 3600, ..IdpOptions::default() };
     let served = format!("secretsDir: {}", files.display());
-    Testbed::builder().idp(idp).redis(&standalone(redis.port), &served)
+    machine::testbed().idp(idp).redis(&standalone(redis.port), &served)
 }
 
 /// Takes every secret from the bridge.

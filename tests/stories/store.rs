@@ -10,8 +10,11 @@ use portcullis_testbed::testbed::{Store, Testbed};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
+use crate::machine;
+
 #[tokio::test(flavor = "multi_thread")]
 async fn envoys_shared_data_keeps_the_stores_contract() {
+    machine::take_alone();
     let bed = Testbed::builder().store(Store::Memory).module(module()).workers(2).start().await;
     let told = ask(&bed, "cases").await;
     let cases = told["cases"].as_array().expect("a list of cases").clone();

@@ -16,6 +16,7 @@ use portcullis_testbed::redis::{RedisServer, cli};
 use portcullis_testbed::testbed::{Builder, IdpOptions, Store, Testbed};
 use tokio::task::JoinSet;
 
+use crate::machine;
 use crate::support::{client, log_in, until};
 
 #[tokio::test]
@@ -229,7 +230,7 @@ async fn a_session_that_is_put_back_to_what_it_was_is_none() {
 
 /// A testbed whose upstream tokens need no refresh while a story lasts.
 fn lasting() -> Builder {
-    Testbed::builder().idp(IdpOptions { access_token_ttl: 3600, ..IdpOptions::default() })
+    machine::testbed().idp(IdpOptions { access_token_ttl: 3600, ..IdpOptions::default() })
 }
 
 async fn assert_serves(bed: &Testbed, tokens: &Tokens, path: &str) {

@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 
 use portcullis_testbed::http::Request;
 use portcullis_testbed::place;
-use portcullis_testbed::testbed::Testbed;
 use serde_json::{Value, json};
+
+use crate::machine;
 
 #[test]
 fn a_testbed_that_is_told_to_stop_takes_every_part_with_it() {
@@ -59,7 +60,7 @@ async fn the_testbed_says_where_everything_is() {
 
 #[tokio::test]
 async fn the_recorder_keeps_every_byte_and_forgets_when_asked() {
-    let bed = Testbed::builder().without_filter().start().await;
+    let bed = machine::testbed().without_filter().start().await;
     let reply = bed.post("/api/a?b=c").header("x-bytes", [0xff]).body("body").send().await;
     assert_eq!((reply.status, reply.text().as_str()), (200, r#"{"ok":true}"#));
     let listing = format!("{}/_recorded", bed.recorder());
@@ -75,7 +76,7 @@ async fn the_recorder_keeps_every_byte_and_forgets_when_asked() {
 
 #[tokio::test]
 async fn the_provider_can_be_put_in_trouble_and_made_well_again() {
-    let bed = Testbed::builder().without_filter().start().await;
+    let bed = machine::testbed().without_filter().start().await;
     let keys = format!("{}/jwks", bed.idp());
     let first = Request::get(&keys).send().await.json();
     bed.set_idp(json!({ "jwks": { "mode": "error", "status": 500 } })).await;
@@ -98,6 +99,7 @@ fn start(config: Option<&Path>) -> (Child, Value) {
 }
 
 fn command(config: Option<&Path>) -> Command {
+    machine::share();
     let mut command = Command::new(place::program("testbed"));
     command.env_remove("PORT").env("CONFIG", config.unwrap_or(Path::new("")));
     command

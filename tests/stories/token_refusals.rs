@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use sha2::Sha256;
 use tokio::sync::OnceCell;
 
+use crate::machine;
 use crate::support::{assert_challenged, assert_error, assert_serves, assert_unseen, challenge, log_in, unique};
 
 #[tokio::test]
@@ -409,6 +410,7 @@ impl Forge {
 
 async fn forge() -> &'static Forge {
     static FORGE: OnceCell<Forge> = OnceCell::const_new();
+    machine::share();
     FORGE.get_or_init(Forge::start).await
 }
 

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt as _;
 use tokio::sync::{Mutex, MutexGuard, OnceCell};
 
+use crate::machine;
 use crate::support::{assert_challenged, assert_error, assert_unseen, connect, log_in, unique, until};
 
 #[tokio::test]
@@ -212,6 +213,7 @@ async fn one_users_trouble_is_not_anothers() {
 async fn testbed() -> (&'static Testbed, MutexGuard<'static, ()>) {
     static BED: OnceCell<Testbed> = OnceCell::const_new();
     static TURN: Mutex<()> = Mutex::const_new(());
+    machine::share();
     let bed = BED.get_or_init(|| Testbed::builder().workers(2).start()).await;
     let turn = TURN.lock().await;
     bed.set_idp(json!({ "token": null, "accessTokenTtl": 60, "resetCounts": true })).await;

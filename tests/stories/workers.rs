@@ -12,9 +12,11 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
+use crate::machine;
+
 #[tokio::test(flavor = "multi_thread")]
 async fn hostile_requests_end_no_vm() {
-    let bed = Testbed::builder().workers(2).start().await;
+    let bed = machine::testbed().workers(2).start().await;
     for path in ["/api/x", "/mcp", "/oauth/authorize?client_id=a", "/oauth/token", "/nowhere"] {
         for name in ["authorization", "cookie", "origin", "accept", "content-type", "x-forwarded-for", "x-anything"] {
             for value in [&b"\xff\xfe\x80"[..], b"Bearer \xc3\x28", b"", &[b'a'; 20_000]] {
@@ -35,7 +37,7 @@ async fn hostile_requests_end_no_vm() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_is_read_to_its_limit_and_no_further() {
-    let bed = Testbed::builder().workers(2).start().await;
+    let bed = machine::testbed().workers(2).start().await;
     let form = |length: usize| {
         bed.post("/oauth/token").header("content-type", "application/x-www-form-urlencoded").body(vec![b'a'; length])
     };
@@ -58,7 +60,7 @@ async fn a_body_is_read_to_its_limit_and_no_further() {
 #[tokio::test(flavor = "multi_thread")]
 async fn one_refresh_serves_all_who_wait_even_when_some_hang_up() {
     let idp = IdpOptions { access_token_ttl: 2, ..IdpOptions::default() };
-    let bed = Testbed::builder().workers(2).idp(idp).start().await;
+    let bed = machine::testbed().workers(2).idp(idp).start().await;
     let token = log_in(&bed).await;
     assert_eq!(call(&bed, &token).send().await.status, 200);
     let before = bed.idp_requests().await.refresh_grants;
@@ -82,7 +84,7 @@ async fn one_refresh_serves_all_who_wait_even_when_some_hang_up() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_that_ended_is_over_on_every_worker() {
-    let bed = Testbed::builder().workers(2).start().await;
+    let bed = machine::testbed().workers(2).start().await;
     let client = OAuthClient::discover(&bed.api_resource()).await.register().await;
     let tokens = client.log_in(&mut Browser::new("anna")).await;
     let answers = |count: usize| {

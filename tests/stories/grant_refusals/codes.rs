@@ -8,6 +8,7 @@ use portcullis_testbed::testbed::Testbed;
 use serde_json::json;
 
 use super::{assert_ended, testbed, use_in_every_worker};
+use crate::machine;
 use crate::support::{assert_error, assert_serves, client, log_in, until};
 
 #[tokio::test]
@@ -150,7 +151,7 @@ async fn a_code_that_the_gateway_did_not_make_is_refused() {
 #[tokio::test]
 async fn codes_and_tokens_that_live_for_seconds_end_on_time_also_where_they_are_remembered() {
     let lifespans = json!({ "tokenLifespans": { "accessToken": "2s", "authorizationCode": "1s" } });
-    let bed = Testbed::builder().workers(2).config(lifespans).start().await;
+    let bed = machine::testbed().workers(2).config(lifespans).start().await;
     let (_, tokens) = log_in(&bed, "alice").await;
     let ends = tokens.claims()["exp"].as_u64().expect("exp");
     let (client, code, verifier) = code(&bed, "alice").await;

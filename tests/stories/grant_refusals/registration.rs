@@ -1,10 +1,10 @@
 //! Registration: what a client may say of itself, and how often strangers may try.
 
 use portcullis_testbed::http::Request;
-use portcullis_testbed::testbed::Testbed;
 use serde_json::{Value, json};
 
 use super::testbed;
+use crate::machine;
 use crate::support::{assert_error, assert_serves, client, log_in};
 
 #[tokio::test]
@@ -85,7 +85,7 @@ async fn a_registration_that_is_not_one_strict_json_object_is_refused() {
 #[tokio::test]
 async fn an_address_that_registers_too_often_is_told_when_to_come_back_and_others_go_on() {
     let limits = json!({ "trustedProxies": 1, "clients": { "dynamicRegistration": { "ratePerMinute": 3 } } });
-    let bed = Testbed::builder().workers(2).config(limits).start().await;
+    let bed = machine::testbed().workers(2).config(limits).start().await;
     let register = async |address: &str, body: &Value| {
         bed.post("/oauth/register").header("x-forwarded-for", address).json(body).send().await
     };
@@ -118,7 +118,7 @@ async fn however_many_addresses_there_are_registrations_have_an_end_and_logins_g
     let limits = json!({ "trustedProxies": 1, "clients": { "dynamicRegistration": {
         "ratePerMinute": 5, "globalRatePerMinute": 8, "max": 1000,
     } } });
-    let bed = Testbed::builder().config(limits).start().await;
+    let bed = machine::testbed().config(limits).start().await;
     let (client, _) = log_in(&bed, "alice").await;
     let mut refused = 0;
     for host in 1..=20 {

@@ -15,10 +15,12 @@ use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
 use super::bodies::{FORM, form};
+use crate::machine;
 use crate::support::{assert_error, assert_page, authority, connect, log_in, read_answers, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn twenty_thousand_requests_that_never_end_take_little_memory_while_others_log_in() {
+    machine::take_alone();
     // More than the samples let Envoy take: the filter's bound is what is met.
     let bed = Testbed::builder().workers(2).header_kib(60).start().await;
     let (client, _) = log_in(&bed, "alice").await;
@@ -76,6 +78,7 @@ async fn twenty_thousand_requests_that_never_end_take_little_memory_while_others
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_connections_with_bodies_that_never_end_take_little_memory_and_shut_no_client_out() {
+    machine::take_alone();
     let bed = Testbed::builder().workers(2).start().await;
     let (client, _) = log_in(&bed, "alice").await;
     let memory = Memory::watch(&bed);
@@ -108,7 +111,7 @@ async fn a_thousand_connections_with_bodies_that_never_end_take_little_memory_an
 
 #[tokio::test]
 async fn a_body_that_does_not_come_in_time_is_given_up() {
-    let bed = Testbed::builder().start().await;
+    let bed = machine::testbed().start().await;
     let mut waiting = Vec::new();
     for path in ["/oauth/token", "/oauth/consent"] {
         let mut connection = connect(&bed).await;

@@ -5,14 +5,14 @@ use std::time::{Duration, Instant};
 
 use portcullis_testbed::browser::Browser;
 use portcullis_testbed::oauth_client::Callback;
-use portcullis_testbed::testbed::Testbed;
 use serde_json::json;
 
+use crate::machine;
 use crate::support::{assert_serves, client, log_in, until};
 
 #[tokio::test]
 async fn a_login_during_a_provider_in_trouble_ends_in_an_error_for_the_client_and_the_next_one_works() {
-    let bed = Testbed::builder().workers(2).start().await;
+    let bed = machine::testbed().workers(2).start().await;
     let (client, tokens) = log_in(&bed, "alice").await;
     let unreachable = ("temporarily_unavailable", "the identity provider cannot be reached");
     let not_valid = ("server_error", "the identity provider's answer is not valid");
@@ -55,7 +55,7 @@ async fn a_login_during_a_provider_in_trouble_ends_in_an_error_for_the_client_an
 
 #[tokio::test]
 async fn keys_that_the_provider_changes_are_fetched_again() {
-    let bed = Testbed::builder().start().await;
+    let bed = machine::testbed().start().await;
     let client = client(&bed).await;
     client.log_in(&mut Browser::new("alice")).await;
     bed.set_idp(json!({ "rotateKeys": true })).await;

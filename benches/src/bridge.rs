@@ -18,7 +18,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use portcullis_testbed::bridge::Bridge;
-use portcullis_testbed::place;
+use portcullis_testbed::paths;
 use portcullis_testbed::redis::{LEAST_ACL, RedisServer, cli, standalone};
 use serde_json::{Map, Value, json};
 
@@ -37,7 +37,7 @@ pub fn run(rounds: usize, seconds: usize, folder: &Path) -> Result<(), String> {
     tell("starting Redis and the bridge …");
     let redis = RedisServer::start(LEAST_ACL, &[]);
     let bridge = Bridge::start(&standalone(redis.port), "");
-    let script = fs::read_to_string(place::project().join(SCRIPT)).map_err(text)?;
+    let script = fs::read_to_string(paths::project().join(SCRIPT)).map_err(text)?;
     let digest = cli(redis.port, &["SCRIPT", "LOAD", &script]);
     let direct = Way::Direct { port: redis.port, script: digest.clone() };
     let through = Way::Bridge(bridge.socket.clone().into_boxed_path());

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use portcullis_testbed::http::Request;
-use portcullis_testbed::place;
+use portcullis_testbed::paths;
 use portcullis_testbed::process::Process;
 use serde_json::{Value, json};
 
@@ -106,7 +106,7 @@ impl Envoy {
         let admin_file = dir.join("admin-address");
         // An Envoy that ran here before has left its own.
         let _ = fs::remove_file(&admin_file);
-        let binary = place::envoy();
+        let binary = paths::envoy();
         if !binary.exists() {
             return Err(format!("no Envoy at {}: run `make tools`, or set ENVOY", binary.display()));
         }
@@ -197,7 +197,7 @@ pub fn wasm(vm: &str, module: &Path, configuration: &Value, host_env_keys: &[Str
 /// Our filter, as a gateway configures it.
 #[must_use]
 pub fn ours(gateway: &Gateway) -> Value {
-    wasm(gateway.name, &place::module(), &gateway.plugin(), &[gateway.key_variable()])
+    wasm(gateway.name, &paths::module(), &gateway.plugin(), &[gateway.key_variable()])
 }
 
 /// A listener with our filter, which answers by itself.

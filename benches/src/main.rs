@@ -32,7 +32,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
-use portcullis_testbed::place;
+use portcullis_testbed::paths;
 use serde_json::json;
 
 use crate::envoy::{At, Envoy, Listener};
@@ -84,7 +84,7 @@ fn run() -> Result<(), String> {
     }
     parts.iter().filter(|(name, _)| wanted(name)).try_for_each(|(_, part)| part())?;
     if env::var("PLOTS").is_ok_and(|wanted| wanted == "1") {
-        plots::draw(&folder, &place::project().join("docs/plots"))?;
+        plots::draw(&folder, &paths::project().join("docs/plots"))?;
     }
     Ok(())
 }
@@ -320,7 +320,7 @@ impl Ports {
 fn build_one_header() -> Result<PathBuf, String> {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let arguments = ["build", "--quiet", "--release", "--target", "wasm32-wasip1", "-p", "portcullis-one-header"];
-    let status = Command::new(cargo).args(arguments).current_dir(place::project()).status().map_err(text)?;
+    let status = Command::new(cargo).args(arguments).current_dir(paths::project()).status().map_err(text)?;
     if !status.success() {
         return Err("the filter to compare with was not built".to_owned());
     }
@@ -328,7 +328,7 @@ fn build_one_header() -> Result<PathBuf, String> {
 }
 
 fn target() -> PathBuf {
-    env::var_os("CARGO_TARGET_DIR").map_or_else(|| place::project().join("target"), PathBuf::from)
+    env::var_os("CARGO_TARGET_DIR").map_or_else(|| paths::project().join("target"), PathBuf::from)
 }
 
 fn number(name: &str, otherwise: usize) -> Result<usize, String> {

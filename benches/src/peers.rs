@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use portcullis_testbed::http::Request;
-use portcullis_testbed::place;
+use portcullis_testbed::paths;
 use portcullis_testbed::process::Process;
 use serde_json::{Map, Value, json};
 
@@ -45,7 +45,7 @@ pub fn run(rounds: usize, seconds: usize, folder: &Path) -> Result<(), String> {
     let gateway = Gateway::es256(own_port, dir.path())?;
     let mut plugin = gateway.plugin();
     plugin["resources"][0]["kind"] = json!("mcp");
-    let filter = envoy::wasm(gateway.name, &place::module(), &plugin, &[gateway.key_variable()]);
+    let filter = envoy::wasm(gateway.name, &paths::module(), &plugin, &[gateway.key_variable()]);
     let listener = |port, filter| Listener { port, filter, back_end: Some(BACK_END) };
     let listeners = [listener(bare_port, None), listener(own_port, Some(filter))];
     let clusters = [(BACK_END.to_owned(), At::Port(behind)), (gateway.idp_cluster(), At::Port(gateway.idp_port))];
@@ -187,7 +187,7 @@ fn cpu_of(row: &Row) -> Spread {
 fn versions() -> Result<Value, String> {
     let pins = [("fastmcp.txt", "fastmcp"), ("contextforge.txt", "mcp-contextforge-gateway")];
     let version = |(file, package): (&str, &str)| {
-        let pinned = fs::read_to_string(place::project().join("benches/peers").join(file)).map_err(text)?;
+        let pinned = fs::read_to_string(paths::project().join("benches/peers").join(file)).map_err(text)?;
         let mut pinned = pinned.lines().filter_map(|line| line.split_once("=="));
         let (_, version) = pinned.find(|(name, _)| *name == package).ok_or_else(|| format!("{file}: no {package}"))?;
         Ok((package.to_owned(), json!(version)))

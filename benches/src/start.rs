@@ -6,7 +6,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use portcullis_testbed::place;
+use portcullis_testbed::paths;
 use portcullis_testbed::redis::free_port;
 use serde_json::{Value, json};
 
@@ -39,7 +39,7 @@ pub fn run(rounds: usize, requests: usize, folder: &Path) -> Result<(), String> 
         }
         tell(&format!("start {number} of {rounds}: {:.3} s, {:.3} s without", seconds(&ours), seconds(&bare)));
     }
-    let bytes = fs::metadata(place::module()).map_err(text)?.len();
+    let bytes = fs::metadata(paths::module()).map_err(text)?.len();
     tell(&format!("{requests} requests with the filter, and without …"));
     let (filtered, sent) = {
         let (envoy, _) = start(&gateway, true, dir.path(), cpu::ENVOY_CORE)?;

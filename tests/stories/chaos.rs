@@ -3,14 +3,14 @@
 
 use std::process::Command;
 
-use portcullis_testbed::place;
+use portcullis_testbed::paths;
 
 use crate::machine;
 
 #[test]
 fn a_master_that_fails_in_any_of_five_ways_costs_nothing_that_was_acknowledged() {
     machine::take_alone();
-    let run = Command::new(place::program("chaos")).env("ROUNDS", "5").env("SEED", "").output();
+    let run = Command::new(paths::program("chaos")).env("ROUNDS", "5").env("SEED", "").output();
     let run = run.expect("it runs");
     let told = format!("{}{}", String::from_utf8_lossy(&run.stdout), String::from_utf8_lossy(&run.stderr));
     assert!(run.status.success(), "{told}");
@@ -22,7 +22,7 @@ fn a_master_that_fails_in_any_of_five_ways_costs_nothing_that_was_acknowledged()
 
 #[test]
 fn a_number_that_is_none_is_refused() {
-    let run = Command::new(place::program("chaos")).env("ROUNDS", "many").output().expect("it runs");
+    let run = Command::new(paths::program("chaos")).env("ROUNDS", "many").output().expect("it runs");
     assert!(!run.status.success());
     assert!(String::from_utf8_lossy(&run.stderr).contains("ROUNDS=many"));
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use portcullis_testbed::envoy::{HEADER_KIB, REMOVED_HEADERS};
-use portcullis_testbed::place;
+use portcullis_testbed::paths;
 use serde_json::{Value, json};
 
 use crate::machine;
@@ -176,7 +176,7 @@ fn the_check_notices_a_fault_in_a_sample_of_the_bridge() {
 /// before it asks Redis, so that no Redis is needed and a file without any other fault shows just
 /// that one.
 fn faults(file: &Path) -> Vec<String> {
-    let output = Command::new(place::bridge())
+    let output = Command::new(paths::bridge())
         .arg("--config")
         .arg(file)
         .arg("--check")
@@ -237,16 +237,16 @@ fn sample(file: &str) -> String {
 }
 
 fn project(file: &str) -> PathBuf {
-    place::project().join("envoy").join(file)
+    paths::project().join("envoy").join(file)
 }
 
 /// Runs Envoy's own check with the sample's files where the test can put them.
 fn validate(dir: &Path, sample: &str) -> Output {
     machine::share();
     let made =
-        Command::new(place::python()).args(["-c", MAKE_CERTIFICATE]).current_dir(dir).output().expect("Python runs");
+        Command::new(paths::python()).args(["-c", MAKE_CERTIFICATE]).current_dir(dir).output().expect("Python runs");
     assert!(made.status.success(), "{}", said(&made));
-    fs::copy(place::module(), dir.join("portcullis_filter.wasm")).expect("the module is built");
+    fs::copy(paths::module(), dir.join("portcullis_filter.wasm")).expect("the module is built");
     let here = |text: &str| {
         let trusted = dir.join("tls.crt").display().to_string();
         text.replace("/etc/portcullis", &dir.display().to_string())
@@ -261,7 +261,7 @@ fn validate(dir: &Path, sample: &str) -> Output {
     fs::write(dir.join("config/tls.yaml"), here(&self::sample(KUBERNETES_TLS))).expect("a file");
     let config = dir.join("envoy.yaml");
     fs::write(&config, here(sample)).expect("a file");
-    Command::new(place::envoy())
+    Command::new(paths::envoy())
         .args(["--mode", "validate", "--log-level", "warning", "-c"])
         .arg(&config)
         .env("SIGNING_KEY", fs::read_to_string(dir.join("tls.key")).expect("a key"))

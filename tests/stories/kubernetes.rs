@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use portcullis_testbed::place;
+use portcullis_testbed::paths;
 use portcullis_testbed::redis::{CREDENTIALS, LEAST_ACL, acl_with_wait};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -266,7 +266,7 @@ fn with_secrets() -> TempDir {
 
 /// Only what is part of the project: a developer may have secrets of his own there.
 fn copy() -> TempDir {
-    let (from, to) = (place::project().join("envoy/kubernetes"), TempDir::new().expect("a folder"));
+    let (from, to) = (paths::project().join("envoy/kubernetes"), TempDir::new().expect("a folder"));
     for part in ["", "redis", "gateway", "replicated"] {
         fs::create_dir_all(to.path().join(part)).unwrap();
         for entry in fs::read_dir(from.join(part)).unwrap().map(Result::unwrap) {

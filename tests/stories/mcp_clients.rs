@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use portcullis_testbed::oauth_client::claims;
-use portcullis_testbed::place;
+use portcullis_testbed::paths;
 use portcullis_testbed::testbed::{IdpOptions, Testbed};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
@@ -17,7 +17,7 @@ use crate::machine;
 #[tokio::test]
 async fn the_typescript_client_logs_in_calls_a_tool_and_refreshes() {
     let bed = testbed().await;
-    let client = place::in_tests("clients/client.mjs");
+    let client = paths::in_tests("clients/client.mjs");
     check_client(bed, Path::new("node"), &client, "alice").await;
 }
 
@@ -36,7 +36,7 @@ async fn the_typescript_client_logs_in_again_by_itself_when_the_login_at_the_pro
         let control = format!("{}/_control/", bed.idp());
         let mut change = end.clone();
         change["accessTokenTtl"] = json!(60);
-        let script = place::in_tests("clients/client_again.mjs");
+        let script = paths::in_tests("clients/client_again.mjs");
         let steps = run(Path::new("node"), &script, &[&bed.resource(), &control, &change.to_string()]).await;
         let names: Vec<&str> = steps.iter().filter_map(|step| step["step"].as_str()).collect();
         let logins = names.iter().filter(|name| **name == "consent and login").count();
@@ -48,8 +48,8 @@ async fn the_typescript_client_logs_in_again_by_itself_when_the_login_at_the_pro
 #[tokio::test]
 async fn the_python_client_logs_in_calls_a_tool_and_refreshes() {
     let bed = testbed().await;
-    let client = place::in_tests("clients/client.py");
-    check_client(bed, &place::python(), &client, "bob").await;
+    let client = paths::in_tests("clients/client.py");
+    check_client(bed, &paths::python(), &client, "bob").await;
 }
 
 #[tokio::test]
@@ -58,15 +58,15 @@ async fn the_python_client_in_a_new_process_refreshes_what_it_has_stored_without
     let folder = tempfile::tempdir().expect("a folder");
     let store = folder.path().join("tokens.json");
     let arguments = [&bed.resource(), "carol", store.to_str().expect("a path")];
-    let client = place::in_tests("clients/client.py");
+    let client = paths::in_tests("clients/client.py");
     let stored = || serde_json::from_slice::<Value>(&fs::read(&store).expect("a store")).expect("JSON");
-    run(&place::python(), &client, &arguments).await;
+    run(&paths::python(), &client, &arguments).await;
     // Twice: what it stored after the first refresh is as good.
     for _ in 0..2 {
         let mut before = stored();
         before["expires_at"] = 1.into();
         fs::write(&store, before.to_string()).expect("written");
-        let steps = run(&place::python(), &client, &arguments).await;
+        let steps = run(&paths::python(), &client, &arguments).await;
         let told: Vec<_> = steps.iter().map(|step| (step["step"].as_str(), step["status"].as_u64())).collect();
         assert_eq!(told, [(Some("refreshed"), Some(200)), (Some("connected"), None), (Some("tool call"), None)]);
         // It has asked for no metadata, and so goes where MCP 2025-03-26 has the token endpoint.
@@ -81,7 +81,7 @@ async fn the_python_client_in_a_new_process_refreshes_what_it_has_stored_without
 async fn the_conformance_suite_for_authorization_servers_passes() {
     let bed = testbed().await;
     let results = tempfile::tempdir().expect("a folder");
-    let script = place::in_tests("clients/conformance.mjs");
+    let script = paths::in_tests("clients/conformance.mjs");
     let folder = results.path().display().to_string();
     let lines = run(Path::new("node"), &script, &[&bed.issuer(), &bed.resource(), &folder]).await;
     let passed: Vec<_> = lines.iter().map(|line| (line["scenario"].as_str(), line["passed"].as_bool())).collect();

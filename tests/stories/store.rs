@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use portcullis_testbed::place;
+use portcullis_testbed::paths;
 use portcullis_testbed::testbed::{Store, Testbed};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
@@ -87,7 +87,7 @@ async fn ask(bed: &Testbed, what: &str) -> Value {
 
 /// The filter with the suite inside. Not optimised like a release: it is built for this story only.
 fn module() -> PathBuf {
-    let target = place::project().join("target/store-suite");
+    let target = paths::project().join("target/store-suite");
     let built = Command::new(env!("CARGO"))
         .args(["build", "--quiet", "--release", "--target", "wasm32-wasip1", "-p", "portcullis-filter"])
         .args(["--features", "store-suite", "--target-dir"])
@@ -95,7 +95,7 @@ fn module() -> PathBuf {
         .env("CARGO_PROFILE_RELEASE_LTO", "off")
         .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16")
         .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1")
-        .current_dir(place::project())
+        .current_dir(paths::project())
         .status();
     assert!(built.is_ok_and(|status| status.success()), "the filter with the suite was not built");
     target.join("wasm32-wasip1/release/portcullis_filter.wasm")

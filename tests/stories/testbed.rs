@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use portcullis_testbed::http::Request;
-use portcullis_testbed::place;
+use portcullis_testbed::paths;
 use serde_json::{Value, json};
 
 use crate::machine;
@@ -100,7 +100,7 @@ fn start(config: Option<&Path>) -> (Child, Value) {
 
 fn command(config: Option<&Path>) -> Command {
     machine::share();
-    let mut command = Command::new(place::program("testbed"));
+    let mut command = Command::new(paths::program("testbed"));
     command.env_remove("PORT").env("CONFIG", config.unwrap_or(Path::new("")));
     command
 }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use portcullis_testbed::place;
+use portcullis_testbed::paths;
 use serde_json::Value;
 
 #[test]
@@ -37,9 +37,9 @@ fn the_bridge_stands_on_the_words_it_speaks_and_its_operators_commands_on_the_ga
     let expected = ["portcullis-gateway", "portcullis-protocol", "portcullis-storage-api"];
     assert_eq!(ours("portcullis-redis-bridge"), expected);
     // Cargo knows whole packages only; what serves must not know what it stores.
-    let admin = place::project().join("redis-bridge/src/admin");
+    let admin = paths::project().join("redis-bridge/src/admin");
     let mut checked = 0;
-    for file in sources(&place::project().join("redis-bridge/src")) {
+    for file in sources(&paths::project().join("redis-bridge/src")) {
         if file.starts_with(&admin) || file == admin.with_extension("rs") {
             continue;
         }
@@ -72,7 +72,7 @@ fn only_the_filter_knows_envoy_and_it_goes_without_the_sdk() {
 #[test]
 fn only_the_abi_has_unsafe_code_and_every_other_rule_holds_there_too() {
     let manifest =
-        |folder: &str| std::fs::read_to_string(place::project().join(folder).join("Cargo.toml")).expect("a manifest");
+        |folder: &str| std::fs::read_to_string(paths::project().join(folder).join("Cargo.toml")).expect("a manifest");
     let workspace = manifest("");
     let members = workspace.lines().find_map(|line| line.strip_prefix("members = [")).expect("the members");
     let members: Vec<&str> = members.split('"').skip(1).step_by(2).collect();
@@ -117,7 +117,7 @@ fn the_module_is_small_and_leaves_rsa_ecdsa_and_international_names_to_others() 
     for banned in ["rsa", "ecdsa", "jwt-simple", "url", "idna"] {
         assert!(!module.contains(banned), "the module is built with {banned}");
     }
-    let bytes = std::fs::metadata(place::module()).expect("the module, by `make module`").len();
+    let bytes = std::fs::metadata(paths::module()).expect("the module, by `make module`").len();
     assert!(bytes <= 1_200_000, "the module has {bytes} bytes");
 }
 
@@ -125,7 +125,7 @@ fn the_module_is_small_and_leaves_rsa_ecdsa_and_international_names_to_others() 
 fn module_crates() -> BTreeSet<String> {
     let tree = Command::new(env!("CARGO"))
         .args(["tree", "-p", "portcullis-filter", "-e", "normal", "--target", "wasm32-wasip1", "--prefix", "none"])
-        .current_dir(place::project())
+        .current_dir(paths::project())
         .output()
         .expect("cargo runs");
     assert!(tree.status.success(), "{}", String::from_utf8_lossy(&tree.stderr));
@@ -151,7 +151,7 @@ fn ours(package: &str) -> Vec<String> {
 fn dependencies(package: &str) -> Vec<String> {
     let listing = Command::new(env!("CARGO"))
         .args(["metadata", "--format-version", "1", "--no-deps", "--offline"])
-        .current_dir(place::project())
+        .current_dir(paths::project())
         .output()
         .expect("cargo runs");
     let metadata: Value = serde_json::from_slice(&listing.stdout).expect("cargo metadata is JSON");

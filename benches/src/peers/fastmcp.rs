@@ -6,7 +6,7 @@ use std::time::Duration;
 use portcullis_testbed::browser::Browser;
 use portcullis_testbed::http::Request;
 use portcullis_testbed::oauth_client::OAuthClient;
-use portcullis_testbed::place;
+use portcullis_testbed::paths;
 use portcullis_testbed::process::Process;
 use serde_json::{Value, json};
 
@@ -45,7 +45,7 @@ impl Server {
             "client_secret": IDP_SECRET,
         });
         let arrange = |command: &mut std::process::Command| {
-            command.arg(place::project().join("benches/peers/fastmcp_server.py")).arg(options.to_string());
+            command.arg(paths::project().join("benches/peers/fastmcp_server.py")).arg(options.to_string());
             command.env("FASTMCP_CHECK_FOR_UPDATES", "off");
         };
         let log = dir.join(format!("fastmcp-{mode}.log"));

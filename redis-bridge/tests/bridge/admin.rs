@@ -23,7 +23,7 @@ use portcullis_protocol::crypto::secret::Secret;
 use portcullis_protocol::oauth::scope::ScopeSet;
 use portcullis_storage_api::{Key, Kind, Ttl};
 use portcullis_testbed::bridge::Bridge;
-use portcullis_testbed::place;
+use portcullis_testbed::paths;
 use portcullis_testbed::redis::{CREDENTIALS, Group, LEAST_ACL, RedisServer, cli, standalone};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -89,7 +89,7 @@ impl Operator {
     }
 
     fn run(&self, arguments: &[&str]) -> Done {
-        let done = self.command(&mut Command::new(place::bridge()), arguments).output().unwrap();
+        let done = self.command(&mut Command::new(paths::bridge()), arguments).output().unwrap();
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
         Done { code: done.status.code().unwrap(), out: text(done.stdout), err: text(done.stderr) }
     }
@@ -224,7 +224,7 @@ fn is_stored(server: &RedisServer, key: &Key) -> bool {
 
 #[test]
 fn the_readme_gives_the_line_that_these_tests_run_under() {
-    let readme = std::fs::read_to_string(place::project().join("redis-bridge/README.md")).unwrap();
+    let readme = std::fs::read_to_string(paths::project().join("redis-bridge/README.md")).unwrap();
     assert!(readme.lines().any(|line| line.trim() == ADMIN_ACL));
 }
 

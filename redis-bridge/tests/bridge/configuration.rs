@@ -5,7 +5,7 @@
 use std::fs;
 use std::process::Command;
 
-use portcullis_testbed::place;
+use portcullis_testbed::paths;
 use portcullis_testbed::redis::{LEAST_ACL, RedisServer, USER};
 
 /// What the program says, started in this way with these variables, and its exit code.
@@ -13,7 +13,7 @@ fn said(text: &str, variables: &[(&str, &str)], arguments: &[&str]) -> (String, 
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("bridge.yaml");
     fs::write(&config, text).unwrap();
-    let mut command = Command::new(place::bridge());
+    let mut command = Command::new(paths::bridge());
     match arguments.split_first() {
         Some((&"admin", rest)) => command.arg("admin").arg("--config").arg(&config).args(rest),
         Some(_) | None => command.arg("--config").arg(&config).args(arguments),

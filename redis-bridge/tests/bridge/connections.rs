@@ -13,10 +13,10 @@ use portcullis_storage_api::wire::{
 };
 use portcullis_storage_api::{Bucket, Key, Kind, Owner, Ttl, Version};
 use portcullis_testbed::bridge::Bridge;
-use portcullis_testbed::cut::Relay;
 use portcullis_testbed::redis::{
     Group, RedisServer, Sentinel, USER, acl_with_wait, behind, cli, free_port, standalone, until,
 };
+use portcullis_testbed::relay::Relay;
 
 use crate::client::{Client, space};
 

@@ -145,7 +145,7 @@ fn a_killed_bridges_socket_is_taken_over_and_a_living_ones_is_not() {
     let listen = format!("listen: {{ unix: \"{}\" }}", first.socket.display());
     let config = tempfile::NamedTempFile::new().unwrap();
     fs::write(config.path(), format!("{listen}\nredis: {{ addr: \"127.0.0.1:{}\" }}", server.port)).unwrap();
-    let second = std::process::Command::new(portcullis_testbed::place::bridge())
+    let second = std::process::Command::new(portcullis_testbed::paths::bridge())
         .arg("--config")
         .arg(config.path())
         .output()

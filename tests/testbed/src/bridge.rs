@@ -8,7 +8,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use crate::place;
+use crate::paths;
 use crate::process::Process;
 use crate::redis::{CREDENTIALS, free_port, until};
 
@@ -112,7 +112,7 @@ pub fn check(redis: &str, more: &str) -> (bool, String) {
     let path = folder.path().join("bridge.yaml");
     fs::write(&path, format!("listen: {{ unix: /nowhere/bridge.sock }}\nredis: {{ {redis} }}\n{more}\n"))
         .expect("written");
-    let mut command = Command::new(place::bridge());
+    let mut command = Command::new(paths::bridge());
     arrange(&mut command, &path);
     let done = command.arg("--check").output().expect("the bridge runs");
     (done.status.success(), String::from_utf8_lossy(&[done.stdout, done.stderr].concat()).into_owned())
@@ -120,7 +120,7 @@ pub fn check(redis: &str, more: &str) -> (bool, String) {
 
 fn run(config: &Path) -> Process {
     let log = config.with_file_name("log");
-    Process::start("redis-bridge", &place::bridge(), |command| arrange(command, config), &log)
+    Process::start("redis-bridge", &paths::bridge(), |command| arrange(command, config), &log)
         .unwrap_or_else(|error| panic!("{error}"))
 }
 

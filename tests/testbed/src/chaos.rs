@@ -14,15 +14,15 @@ use crate::redis::DOWN_AFTER;
 use crate::testbed::{IdpOptions, Testbed};
 
 pub mod attempts;
-pub mod below;
-pub mod front;
+pub mod bridge_load;
+pub mod gateway_load;
 pub mod history;
 pub mod nodes;
 pub mod random;
 
 use attempts::Attempts;
-use below::Below;
-use front::Front;
+use bridge_load::BridgeLoad;
+use gateway_load::GatewayLoad;
 use history::{Sample, accepted_twice, late_writes};
 use nodes::{Fault, Nodes, View};
 use random::Random;
@@ -46,9 +46,9 @@ pub async fn run(rounds: usize, seed: u64, say: impl Fn(&str)) -> Result<(), Vec
         .await;
     let attempts = Arc::new(Attempts::new());
     let sockets = vec![bed.bridge(0).socket.clone(), bed.bridge(1).socket.clone()];
-    let below = Arc::new(Below::new(sockets, Arc::clone(&attempts), &mut random).await);
-    let front = Arc::new(Front::new(&bed, Arc::clone(&attempts)).await);
-    let mut run = Run { nodes, bed, attempts, below, front, random };
+    let bridge_load = Arc::new(BridgeLoad::new(sockets, Arc::clone(&attempts), &mut random).await);
+    let gateway_load = Arc::new(GatewayLoad::new(&bed, Arc::clone(&attempts)).await);
+    let mut run = Run { nodes, bed, attempts, bridge_load, gateway_load, random };
     let mut evidence = Vec::new();
     let mut faults = Vec::new();
     for round in 1..=rounds {
@@ -78,8 +78,8 @@ struct Run {
     nodes: Nodes,
     bed: Testbed,
     attempts: Arc<Attempts>,
-    below: Arc<Below>,
-    front: Arc<Front>,
+    bridge_load: Arc<BridgeLoad>,
+    gateway_load: Arc<GatewayLoad>,
     random: Random,
 }
 
@@ -95,11 +95,11 @@ struct Seen {
 
 impl Run {
     async fn round(&mut self, fault: Fault) -> (String, Vec<String>) {
-        self.front.prepare().await;
-        let (below_before, front_before) = (self.below.counts(), self.front.done());
+        self.gateway_load.prepare().await;
+        let (bridge_before, gateway_before) = (self.bridge_load.counts(), self.gateway_load.done());
         let stop = Arc::new(AtomicBool::new(false));
-        let mut load = self.below.start(&stop, &mut self.random);
-        let mut clients = self.front.start(&stop);
+        let mut load = self.bridge_load.start(&stop, &mut self.random);
+        let mut clients = self.gateway_load.start(&stop);
         let began = self.attempts.now();
         tokio::time::sleep(CALM).await;
         let master = tokio::task::block_in_place(|| self.nodes.master());
@@ -117,7 +117,7 @@ impl Run {
         let (healed, able) = (self.attempts.now(), seen.able);
         tokio::task::block_in_place(|| self.nodes.heal(master, fault));
         if fault != Fault::Kill {
-            // The former master still takes itself for one; nobody else may.
+            // The former master still takes itself for one; no other may.
             self.watch(&view, &mut seen, |_, now| now >= healed + ZOMBIE).await;
         }
         tokio::task::block_in_place(|| self.nodes.reunite(master));
@@ -129,15 +129,15 @@ impl Run {
             ended.expect("a client of the gateway goes on");
         }
 
-        let mut evidence = self.below.check().await;
-        let (complaints, presented) = self.front.take_books();
+        let mut evidence = self.bridge_load.check().await;
+        let (complaints, presented) = self.gateway_load.take_books();
         evidence.extend(complaints);
         evidence.extend(accepted_twice(&presented));
         let (early, early_kinds) = self.attempts.failures(began, struck);
         if early > 0 {
             evidence.push(format!("{early} failures before the fault: {early_kinds:?}"));
         }
-        // Where the sentinels take longer, nobody can be back before they are done.
+        // Where the sentinels take longer, no client can be back before they are done.
         let late = able.map_or(Duration::ZERO, |able| able.saturating_sub(struck) + BACK_AFTER_REDIS);
         let within = (DOWN_AFTER + BACK_WITHIN).max(late);
         let recovery = self.attempts.recovery(struck, healed);
@@ -160,23 +160,23 @@ impl Run {
             evidence.push("the sentinels announced no master with a replica in step".to_owned());
         }
         let since = |at: Option<Duration>| at.map_or("never".to_owned(), |at| seconds(at.saturating_sub(struck)));
-        let (below, front) = (self.below.counts(), self.front.done());
+        let (bridge, gateway) = (self.bridge_load.counts(), self.gateway_load.done());
         let (after, after_kinds) = self.attempts.failures(healed, self.attempts.now());
         let report = format!(
-            "{:<8} promoted {} announced {} able {} back {}  below: {} changes, {} acked, {} unknown  tokens: {} refreshed, {} codes  \
+            "{:<8} promoted {} announced {} able {} back {}  bridge: {} changes, {} acked, {} unknown  tokens: {} refreshed, {} codes  \
              calls: {}, slowest {}  failures after healing: {after} {after_kinds:?}  {}",
             format!("{fault:?}").to_lowercase(),
             since(seen.promoted),
             since(seen.announced),
             since(able),
             recovery.map_or("never".to_owned(), seconds),
-            below.asked - below_before.asked,
-            below.acked - below_before.acked,
-            below.unknown - below_before.unknown,
-            front.refreshed - front_before.refreshed,
-            front.redeemed - front_before.redeemed,
-            front.calls - front_before.calls,
-            seconds(front.slowest),
+            bridge.asked - bridge_before.asked,
+            bridge.acked - bridge_before.acked,
+            bridge.unknown - bridge_before.unknown,
+            gateway.refreshed - gateway_before.refreshed,
+            gateway.redeemed - gateway_before.redeemed,
+            gateway.calls - gateway_before.calls,
+            seconds(gateway.slowest),
             if evidence.is_empty() { "ok" } else { "NOT OK" },
         );
         (report, evidence)

@@ -18,19 +18,19 @@
 //! ```
 
 pub mod bridge;
+pub mod bridge_client;
 pub mod browser;
 pub mod chaos;
-pub mod cut;
+pub mod delay_proxy;
 pub mod envoy;
 pub mod http;
 pub mod nginx;
 pub mod oauth_client;
-pub mod place;
+pub mod paths;
 pub mod process;
 pub mod raw_http2;
 pub mod recorder;
 pub mod redis;
+pub mod relay;
 pub mod resp;
-pub mod slow_wire;
 pub mod testbed;
-pub mod wire;

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use crate::place;
+use crate::paths;
 use crate::process::Process;
 use crate::redis::{free_port, until};
 
@@ -32,7 +32,7 @@ impl Nginx {
         };
         let log = folder.path().join("output.log");
         let mut process =
-            Process::start("nginx", &place::nginx(), arrange, &log).unwrap_or_else(|error| panic!("{error}"));
+            Process::start("nginx", &paths::nginx(), arrange, &log).unwrap_or_else(|error| panic!("{error}"));
         until("nginx listens", || {
             process.check_alive().unwrap_or_else(|why| panic!("{why}"));
             std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()

@@ -9,10 +9,10 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::bridge::Bridge;
-use crate::cut::Relay;
 use crate::http::Request;
 use crate::process::Process;
 use crate::recorder::{Recorded, Recorder};
+use crate::relay::Relay;
 
 mod gateway;
 mod plugin;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::{
-    ADMIN_ACL, OTHER_SECRET, Operator, RedisServer, SECRET, Scene, USER, acl, cli, client_key, keys, login, place,
+    ADMIN_ACL, OTHER_SECRET, Operator, RedisServer, SECRET, Scene, USER, acl, cli, client_key, keys, login, paths,
     register, standalone, stored,
 };
 
@@ -143,7 +143,7 @@ async fn twenty_thousand_records_are_listed_in_bounded_time_and_memory() {
     // All values together are 80 MB: whoever kept them would not fit.
     let limit = "ulimit -d 20000 && exec \"$0\" \"$@\"";
     let mut shell = Command::new("/bin/sh");
-    shell.args(["-c", limit]).arg(place::bridge());
+    shell.args(["-c", limit]).arg(paths::bridge());
     let done = operator.command(&mut shell, &["clients", "list", "--json"]).output().unwrap();
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     let out = String::from_utf8(done.stdout).unwrap();

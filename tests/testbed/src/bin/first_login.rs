@@ -12,7 +12,7 @@ use std::process::{ExitCode, Stdio};
 
 use portcullis_testbed::browser::Browser;
 use portcullis_testbed::oauth_client::{OAuthClient, claims};
-use portcullis_testbed::place;
+use portcullis_testbed::paths;
 use portcullis_testbed::recorder::Recorded;
 use portcullis_testbed::testbed::Testbed;
 use serde_json::Value;
@@ -89,7 +89,7 @@ fn say_store(bed: &Testbed) {
 
 /// Runs the client and tells its steps.
 async fn show_client(bed: &Testbed) -> Result<(), String> {
-    let script = place::in_tests("clients/client.mjs");
+    let script = paths::in_tests("clients/client.mjs");
     let mut command = std::process::Command::new("node");
     command.arg(script).arg(bed.resource()).arg(USER).stdin(Stdio::null());
     let output = tokio::task::spawn_blocking(move || command.output()).await;
@@ -200,7 +200,7 @@ Everything keeps running until Ctrl-C. What to try by hand:
 }
 
 fn token_file() -> PathBuf {
-    env::var_os("CARGO_TARGET_DIR").map_or_else(|| place::project().join("target"), PathBuf::from).join("run-token")
+    env::var_os("CARGO_TARGET_DIR").map_or_else(|| paths::project().join("target"), PathBuf::from).join("run-token")
 }
 
 fn mark(good: bool) -> &'static str {

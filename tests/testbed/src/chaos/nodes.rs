@@ -2,8 +2,8 @@
 //! replicas, by the sentinels and by the bridges. So the network of one server can fail while its
 //! process goes on.
 
-use crate::cut::Relay;
 use crate::redis::{RedisServer, Sentinel, acl_with_wait, behind, cli, until};
+use crate::relay::Relay;
 use crate::resp::ask;
 
 /// Three servers behind relays, and three sentinels.

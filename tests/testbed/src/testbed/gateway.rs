@@ -10,7 +10,7 @@ use super::start::{Reservation, text};
 use crate::bridge::Bridge;
 use crate::envoy::EnvoyLayout;
 use crate::http::Request;
-use crate::place;
+use crate::paths;
 use crate::process::Process;
 
 /// A running gateway.
@@ -52,7 +52,7 @@ impl Gateway {
 }
 
 async fn start_envoy(plan: &Plan) -> Result<(Process, String), String> {
-    let binary = place::envoy();
+    let binary = paths::envoy();
     if !binary.exists() {
         return Err(format!("no Envoy at {}: run `make tools`, or set ENVOY", binary.display()));
     }

@@ -12,11 +12,11 @@ use super::plugin::{IDP_CLIENT, default_plugin, fill, merge};
 use super::store::{BRIDGE_CLUSTER, Redis, Store, storage};
 use super::{IdpOptions, Testbed};
 use crate::bridge::Bridge;
-use crate::cut::Relay;
 use crate::envoy::{EnvoyLayout, HEADER_KIB};
-use crate::place;
+use crate::paths;
 use crate::process::Process;
 use crate::recorder::Recorder;
+use crate::relay::Relay;
 
 /// Describes a testbed before it starts.
 pub struct Builder {
@@ -43,7 +43,7 @@ impl Builder {
             workers: 1,
             idp: IdpOptions::default(),
             port: None,
-            module: Some(place::module()),
+            module: Some(paths::module()),
             tapped: false,
             store: None,
             elsewhere: None,
@@ -301,7 +301,7 @@ impl Builder {
 fn clock_behind(seconds: u32, dir: &Path) -> Result<[(String, String); 2], String> {
     let library = dir.join("clock-behind.so");
     let mut build = std::process::Command::new("cc");
-    build.args(["-shared", "-fPIC", "-O2", "-o"]).arg(&library).arg(place::in_tests("clock/behind.c"));
+    build.args(["-shared", "-fPIC", "-O2", "-o"]).arg(&library).arg(paths::in_tests("clock/behind.c"));
     if !build.status().map_err(text)?.success() {
         return Err("the library that sets a clock back was not built; see above".to_owned());
     }
@@ -318,11 +318,11 @@ async fn start_bridge((words, more): (String, String)) -> Result<Bridge, String>
 }
 
 fn start_script(name: &'static str, script: &str, arguments: &[String], log: &Path) -> Result<Process, String> {
-    if !place::in_tests("node_modules").exists() {
+    if !paths::in_tests("node_modules").exists() {
         return Err("the Node packages are not installed: run `make tools`".to_owned());
     }
     let arrange = |command: &mut std::process::Command| {
-        command.arg(place::in_tests(script)).args(arguments).stdout(Stdio::piped());
+        command.arg(paths::in_tests(script)).args(arguments).stdout(Stdio::piped());
     };
     Process::start(name, Path::new("node"), arrange, log).map_err(text)
 }

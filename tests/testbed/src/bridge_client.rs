@@ -1,5 +1,4 @@
-//! A caller of the bridge on its Unix socket, as the filter is one: for what must be seen below the
-//! gateway.
+//! A client of the bridge on its Unix socket, for what can be observed only without the gateway.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,47 +12,47 @@ use tokio::net::UnixStream;
 
 use crate::http::{Body, read_head};
 
-/// One caller with one connection, which is made anew when it broke.
-pub struct Wire {
+/// One client with one connection, which is opened again after it broke.
+pub struct BridgeClient {
     socket: PathBuf,
     connection: Option<BufReader<UnixStream>>,
 }
 
 /// Why there is no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Trouble {
+pub enum CallError {
     /// The bridge says why.
     Refused(RefusalCause),
     /// There was no answer, or no whole one: it may be done or not.
     NoAnswer,
 }
 
-impl Wire {
-    /// A caller of the bridge at this socket; it connects when it first asks.
+impl BridgeClient {
+    /// A client of the bridge at this socket; it connects with its first call.
     #[must_use]
     pub fn new(socket: &Path) -> Self {
         Self { socket: socket.to_owned(), connection: None }
     }
 
-    /// Asks once.
+    /// Makes one call.
     ///
     /// # Errors
-    /// [`Trouble`].
+    /// [`CallError`].
     ///
     /// # Panics
-    /// When an answer is not what the wire's types say.
-    pub async fn call<Q: Serialize, A: DeserializeOwned>(&mut self, verb: Verb, request: &Q) -> Result<A, Trouble> {
+    /// When an answer does not parse as the verb's type.
+    pub async fn call<Q: Serialize, A: DeserializeOwned>(&mut self, verb: Verb, request: &Q) -> Result<A, CallError> {
         let body = serde_json::to_vec(request).expect("requests can be written");
-        let exchanged = tokio::time::timeout(PATIENCE, self.exchange(verb, &body)).await;
+        let exchanged = tokio::time::timeout(TIMEOUT, self.exchange(verb, &body)).await;
         let Ok(Ok((status, body))) = exchanged else {
             self.connection = None;
-            return Err(Trouble::NoAnswer);
+            return Err(CallError::NoAnswer);
         };
         if status == 200 {
-            return Ok(serde_json::from_slice(&body).expect("an answer in the wire's words"));
+            return Ok(serde_json::from_slice(&body).expect("an answer of the verb's type"));
         }
-        let refusal: Refusal = serde_json::from_slice(&body).expect("a refusal in the wire's words");
-        Err(Trouble::Refused(refusal.error))
+        let refusal: Refusal = serde_json::from_slice(&body).expect("a refusal");
+        Err(CallError::Refused(refusal.error))
     }
 
     async fn exchange(&mut self, verb: Verb, body: &[u8]) -> io::Result<(u16, Vec<u8>)> {
@@ -77,4 +76,4 @@ impl Wire {
 }
 
 /// Longer than the bridge's own deadline.
-const PATIENCE: Duration = Duration::from_secs(3);
+const TIMEOUT: Duration = Duration::from_secs(3);

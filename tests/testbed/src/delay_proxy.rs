@@ -1,4 +1,4 @@
-//! A wire to a server that holds back every answer: a server far away, or one with much to do.
+//! A TCP proxy that holds back every answer of a server: one far away, or one under load.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -7,25 +7,25 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// Passes bytes on to a server on a loopback port at once, and its answers back after `delay`, for
-/// as long as this process runs. Gives the wire's own port.
+/// as long as this process runs. Returns the port of
+/// the proxy.
 ///
 /// # Panics
 /// When it cannot listen.
 #[must_use]
-pub fn slow_wire(server: u16, delay: Duration) -> u16 {
+pub fn delay_proxy(server: u16, delay: Duration) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = listener.local_addr().expect("an address").port();
     thread::spawn(move || {
         for caller in listener.incoming().flatten() {
-            // A wire that cannot be laid ends the caller's connection, as a server that is away
-            // would.
-            let _ = lay(caller, server, delay);
+            // Without a connection to the server the caller's ends, as with a server that is down.
+            let _ = relay(caller, server, delay);
         }
     });
     port
 }
 
-fn lay(caller: TcpStream, server: u16, delay: Duration) -> io::Result<()> {
+fn relay(caller: TcpStream, server: u16, delay: Duration) -> io::Result<()> {
     let server = TcpStream::connect(("127.0.0.1", server))?;
     caller.set_nodelay(true)?;
     server.set_nodelay(true)?;

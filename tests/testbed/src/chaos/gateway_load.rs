@@ -16,7 +16,7 @@ use crate::oauth_client::{OAuthClient, TokenRequest, Tokens};
 use crate::testbed::Testbed;
 
 /// The clients and their books.
-pub struct Front {
+pub struct GatewayLoad {
     client: OAuthClient,
     gateway: String,
     attempts: Arc<Attempts>,
@@ -60,7 +60,7 @@ pub struct Done {
     pub slowest: Duration,
 }
 
-impl Front {
+impl GatewayLoad {
     /// Registers a client and logs users in.
     pub async fn new(bed: &Testbed, attempts: Arc<Attempts>) -> Self {
         let client = OAuthClient::discover(&bed.api_resource()).await.register().await;
@@ -155,16 +155,16 @@ impl Front {
             beat.tick().await;
             let request = self.call(&self.callers[number % self.callers.len()]);
             number += 1;
-            let front = Arc::clone(&self);
+            let load = Arc::clone(&self);
             under_way.spawn(async move {
                 let started = Instant::now();
                 let reply = request.try_send().await;
-                front.calls.fetch_add(1, Ordering::Relaxed);
+                load.calls.fetch_add(1, Ordering::Relaxed);
                 if !reply.as_ref().is_ok_and(|reply| reply.status == 200) {
                     let reply = reply.map(|reply| format!("{} {}", reply.status, reply.text()));
-                    front.complain(format!("a call with a valid token failed: {reply:?}"));
+                    load.complain(format!("a call with a valid token failed: {reply:?}"));
                 }
-                let mut slowest = lock(&front.slowest);
+                let mut slowest = lock(&load.slowest);
                 *slowest = slowest.max(started.elapsed());
             });
             while under_way.try_join_next().is_some() {}

@@ -18,10 +18,10 @@ use tokio::task::JoinSet;
 use super::attempts::Attempts;
 use super::history::{Contest, Outcome, Swap, Take, broken_contests, broken_swaps, lost_names};
 use super::random::Random;
-use crate::wire::{Trouble, Wire};
+use crate::bridge_client::{BridgeClient, CallError};
 
 /// The callers' books.
-pub struct Below {
+pub struct BridgeLoad {
     sockets: Vec<PathBuf>,
     attempts: Arc<Attempts>,
     next: AtomicU64,
@@ -48,10 +48,10 @@ pub struct Counts {
     pub unknown: u64,
 }
 
-impl Below {
+impl BridgeLoad {
     /// Callers of the bridges at these sockets. Writes the counters' first values.
     pub async fn new(sockets: Vec<PathBuf>, attempts: Arc<Attempts>, random: &mut Random) -> Self {
-        let below = Self {
+        let load = Self {
             sockets,
             attempts,
             next: AtomicU64::new(1),
@@ -63,14 +63,14 @@ impl Below {
             acked: AtomicU64::new(0),
             unknown: AtomicU64::new(0),
         };
-        let mut wire = below.wire(0);
+        let mut client = load.client(0);
         for counter in 0..COUNTERS {
             let mutation = Mutation { idempotency: IdempotencyKey(random.bytes()), durable: true };
             let request = put(key(Kind::Session, COUNTER, u64::from(counter)), 0, mutation);
-            let (answer, _) = below.settled::<_, PutAnswer>(&mut wire, Verb::Put, &request).await;
+            let (answer, _) = load.settled::<_, PutAnswer>(&mut client, Verb::Put, &request).await;
             assert!(answer.is_some(), "no counter could be written");
         }
-        below
+        load
     }
 
     /// Starts every caller; they go on until `stop` is set.
@@ -98,12 +98,12 @@ impl Below {
     /// Compares the books with what is stored. No caller may be at work. What was found once is not
     /// found again.
     pub async fn check(&self) -> Vec<String> {
-        let mut wire = self.wire(0);
+        let mut client = self.client(0);
         let mut last = BTreeMap::new();
         let mut evidence = Vec::new();
         for counter in 0..COUNTERS {
             let request = Get { space: space(), key: key(Kind::Session, COUNTER, u64::from(counter)) };
-            let (answer, _) = self.settled::<_, GetAnswer>(&mut wire, Verb::Get, &request).await;
+            let (answer, _) = self.settled::<_, GetAnswer>(&mut client, Verb::Get, &request).await;
             match answer.and_then(|answer| answer.record).and_then(|record| number_in(&record.value)) {
                 Some(id) => {
                     last.insert(counter, id);
@@ -119,7 +119,7 @@ impl Below {
         for names in acked.chunks(KEYS) {
             let keys = names.iter().map(|name| key(Kind::Session, NAME, *name)).collect();
             let request = GetMany { space: space(), keys };
-            let (answer, _) = self.settled::<_, GetManyAnswer>(&mut wire, Verb::GetMany, &request).await;
+            let (answer, _) = self.settled::<_, GetManyAnswer>(&mut client, Verb::GetMany, &request).await;
             let records = answer.map(|answer| answer.records).unwrap_or_default();
             found.extend(names.iter().zip(records).filter_map(|(name, record)| record.map(|_| *name)));
         }
@@ -131,13 +131,13 @@ impl Below {
 
     /// Replaces the counters' values, each attempt on what it read.
     async fn swap(self: Arc<Self>, number: usize, stop: Arc<AtomicBool>, mut random: Random) {
-        let mut wire = self.wire(number);
+        let mut client = self.client(number);
         while !stop.load(Ordering::Relaxed) {
             tokio::time::sleep(PACE).await;
             let counter = u8::try_from(random.below(u64::from(COUNTERS))).unwrap_or(0);
             let key = key(Kind::Session, COUNTER, u64::from(counter));
-            let read = wire.call::<_, GetAnswer>(Verb::Get, &Get { space: space(), key }).await;
-            self.attempts.ended("a read below", read.as_ref().err().map(|trouble| format!("{trouble:?}")));
+            let read = client.call::<_, GetAnswer>(Verb::Get, &Get { space: space(), key }).await;
+            self.attempts.ended("a bridge read", read.as_ref().err().map(|trouble| format!("{trouble:?}")));
             let Some(record) = read.ok().and_then(|answer| answer.record) else { continue };
             let Some(base) = number_in(&record.value) else { continue };
             let id = self.id();
@@ -150,7 +150,7 @@ impl Below {
                 ttl: Ttl::Seconds(LIFE),
                 mutation,
             };
-            let (answer, first) = self.settled::<_, WriteAnswer>(&mut wire, Verb::CompareAndSwap, &request).await;
+            let (answer, first) = self.settled::<_, WriteAnswer>(&mut client, Verb::CompareAndSwap, &request).await;
             let outcome = match answer {
                 Some(WriteAnswer { version: Some(_) }) => Outcome::Acked,
                 // After a try without an answer, a conflict may be with one's own write.
@@ -164,13 +164,13 @@ impl Below {
 
     /// Writes names that nobody else writes.
     async fn name(self: Arc<Self>, number: usize, stop: Arc<AtomicBool>, mut random: Random) {
-        let mut wire = self.wire(number);
+        let mut client = self.client(number);
         while !stop.load(Ordering::Relaxed) {
             tokio::time::sleep(PACE).await;
             let name = self.id();
             let mutation = Mutation { idempotency: IdempotencyKey(random.bytes()), durable: true };
             let request = put(key(Kind::Session, NAME, name), name, mutation);
-            let (answer, _) = self.settled::<_, WriteAnswer>(&mut wire, Verb::PutNew, &request).await;
+            let (answer, _) = self.settled::<_, WriteAnswer>(&mut client, Verb::PutNew, &request).await;
             if answer.is_some_and(|answer| answer.version.is_some()) {
                 self.book(Outcome::Acked);
                 lock(&self.names).push(name);
@@ -182,25 +182,25 @@ impl Below {
 
     /// Writes a record and lets two rivals take it at once.
     async fn contest(self: Arc<Self>, number: usize, stop: Arc<AtomicBool>, mut random: Random) {
-        let mut wires = [self.wire(number), self.wire(number + 1)];
+        let mut clients = [self.client(number), self.client(number + 1)];
         while !stop.load(Ordering::Relaxed) {
             tokio::time::sleep(PACE).await;
             let record = self.id();
             let key = key(Kind::Pending, CONTESTED, record);
             let mut mutation = || Mutation { idempotency: IdempotencyKey(random.bytes()), durable: true };
             let request = put(key, record, mutation());
-            let (answer, _) = self.settled::<_, PutAnswer>(&mut wires[0], Verb::Put, &request).await;
+            let (answer, _) = self.settled::<_, PutAnswer>(&mut clients[0], Verb::Put, &request).await;
             let put = if answer.is_some() { Outcome::Acked } else { Outcome::Unknown };
             self.book(put);
             let requests = [(); 2].map(|()| TakeRequest { space: space(), key, mutation: mutation() });
-            let [one, other] = &mut wires;
+            let [one, other] = &mut clients;
             let (one, other) = tokio::join!(self.take(one, &requests[0]), self.take(other, &requests[1]));
             lock(&self.contests).push(Contest { record, put, rivals: [one, other] });
         }
     }
 
-    async fn take(&self, wire: &mut Wire, request: &TakeRequest) -> Take {
-        let (answer, _) = self.settled::<_, TakeAnswer>(wire, Verb::Take, request).await;
+    async fn take(&self, client: &mut BridgeClient, request: &TakeRequest) -> Take {
+        let (answer, _) = self.settled::<_, TakeAnswer>(client, Verb::Take, request).await;
         self.book(if answer.is_some() { Outcome::Acked } else { Outcome::Unknown });
         match answer {
             Some(TakeAnswer { record: Some(_) }) => Take::Got,
@@ -213,20 +213,20 @@ impl Below {
     /// tells whether the first try had it.
     async fn settled<Q: Serialize, A: DeserializeOwned>(
         &self,
-        wire: &mut Wire,
+        client: &mut BridgeClient,
         verb: Verb,
         request: &Q,
     ) -> (Option<A>, bool) {
         let started = Instant::now();
         let mut first = true;
         loop {
-            let answer = wire.call(verb, request).await;
+            let answer = client.call(verb, request).await;
             let failed = answer.as_ref().err().map(|trouble| format!("{trouble:?}"));
-            self.attempts.ended("a change below", failed);
+            self.attempts.ended("a bridge change", failed);
             match answer {
                 Ok(answer) => return (Some(answer), first),
-                Err(Trouble::Refused(cause)) => assert!(cause.is_passing(), "{verb:?}: {cause:?}"),
-                Err(Trouble::NoAnswer) => {}
+                Err(CallError::Refused(cause)) => assert!(cause.is_passing(), "{verb:?}: {cause:?}"),
+                Err(CallError::NoAnswer) => {}
             }
             if started.elapsed() > GIVE_UP {
                 return (None, false);
@@ -249,8 +249,8 @@ impl Below {
         self.next.fetch_add(1, Ordering::Relaxed)
     }
 
-    fn wire(&self, number: usize) -> Wire {
-        Wire::new(&self.sockets[number % self.sockets.len()])
+    fn client(&self, number: usize) -> BridgeClient {
+        BridgeClient::new(&self.sockets[number % self.sockets.len()])
     }
 }
 

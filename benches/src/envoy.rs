@@ -1,6 +1,6 @@
-//! The Envoy that everything is measured in: one process, one worker, one listener a rung. Every
-//! listener answers by itself, so no back end is measured, and all of them differ in their filters
-//! only.
+//! The Envoy that everything is measured in: one process, one worker, one listener a scenario.
+//! Every listener answers by itself, so no back end is measured, and all of them differ in their
+//! filters only.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -13,8 +13,8 @@ use portcullis_testbed::process::Process;
 use serde_json::{Value, json};
 
 use crate::cpu;
+use crate::ext_authz_stub;
 use crate::gateway::Gateway;
-use crate::instant_service;
 use crate::load;
 
 /// A listener: a port and what stands before its answer.
@@ -235,7 +235,7 @@ pub fn ext_authz(cluster: &str, injects: bool) -> Value {
         "server_uri": { "uri": "http://127.0.0.1", "cluster": cluster, "timeout": "5s" },
     });
     if injects {
-        service["path_prefix"] = json!(instant_service::GIVING);
+        service["path_prefix"] = json!(ext_authz_stub::GIVING);
         service["authorization_response"] =
             json!({ "allowed_upstream_headers": { "patterns": [{ "exact": "authorization" }] } });
     }

@@ -32,9 +32,9 @@ pub enum Way {
     },
     /// To the bridge's socket.
     Bridge(Box<Path>),
-    /// To Redis by way of the copier.
+    /// To Redis by way of the byte relay.
     Copied {
-        /// The copier's socket.
+        /// The byte relay's socket.
         socket: Box<Path>,
         /// The digest under which Redis knows the script.
         script: String,

@@ -13,7 +13,7 @@ use portcullis_testbed::redis::{LEAST_ACL, RedisServer, standalone};
 use tokio::task::JoinSet;
 
 use crate::bridge::caller::{Caller, Ended, Verb, Way};
-use crate::bridge::row::quantile;
+use crate::bridge::result::quantile;
 use crate::text;
 
 /// What came of it.

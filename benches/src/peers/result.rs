@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 use super::back_end::SHOW;
 use crate::cpu;
 use crate::load::Load;
-use crate::rung::{self, Sample};
+use crate::scenario::{self, Sample};
 
 /// One way to a tool call.
-pub struct Row {
+pub struct PeerResult {
     /// Its name in `peers.json`.
     pub key: &'static str,
     /// What a call passes here, in words.
@@ -47,7 +47,7 @@ pub enum Injects {
     NoBackEnd,
 }
 
-impl Row {
+impl PeerResult {
     /// Checks that a call succeeds with the right credentials, and fails without and with forged
     /// ones.
     ///
@@ -68,7 +68,7 @@ impl Row {
             return Err(format!("{}: a good call came to {}: {}", self.key, shown.status, shown.text()));
         }
         let Some(token) = &self.token else { return Ok(()) };
-        for wrong in [None, Some(rung::forge(token))] {
+        for wrong in [None, Some(scenario::forge(token))] {
             let refused = self.call(wrong.as_deref(), SHOW).await?;
             if refused.status != 401 {
                 return Err(format!("{}: bad credentials came to {refused:?}", self.key));

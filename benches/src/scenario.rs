@@ -1,4 +1,4 @@
-//! One rung of the ladder: a port, the requests it is sent, and what they cost.
+//! One scenario of the ladder: a port, the requests it is sent, and what they cost.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use crate::envoy::{SHOWING, SHOWN};
 use crate::load::{self, Load};
 
 /// One way to handle a request.
-pub struct Rung {
+pub struct Scenario {
     /// Its name in `ladder.json`.
     pub key: &'static str,
     /// What a request passes here, in words.
@@ -28,7 +28,7 @@ pub struct Rung {
     pub samples: Vec<Sample>,
 }
 
-/// The tokens of a rung's requests.
+/// The tokens of a scenario's requests.
 pub enum Supply {
     /// The same one again and again.
     Again(String),
@@ -37,7 +37,7 @@ pub enum Supply {
     InTurn(VecDeque<String>),
 }
 
-/// What a rung does with credentials; checked before anything is measured.
+/// What a scenario does with credentials; checked before anything is measured.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Passes {
     /// Everything, unchanged.
@@ -67,8 +67,8 @@ pub struct Sample {
     pub requests: u64,
 }
 
-impl Rung {
-    /// Checks that the rung does what it is called.
+impl Scenario {
+    /// Checks that the scenario does what it is called.
     ///
     /// # Errors
     /// What it did instead.
@@ -150,7 +150,7 @@ impl Rung {
     }
 }
 
-/// The same request for every rung.
+/// The same request for every scenario.
 #[must_use]
 pub fn request(path: &str, authorization: Option<&str>) -> Vec<u8> {
     let authorization = authorization.map(|value| format!("authorization: {value}\r\n")).unwrap_or_default();

@@ -12,8 +12,8 @@ use std::path::Path;
 use portcullis_testbed::process::Process;
 use portcullis_testbed::redis::until;
 
-/// With this argument, a socket's path and Redis's port, the benches' binary is the copier.
-pub const ARGUMENT: &str = "copier";
+/// With this argument, a socket's path and Redis's port, the benches' binary is the byte relay.
+pub const ARGUMENT: &str = "byte-relay";
 
 /// Starts one that listens on the socket.
 ///
@@ -24,9 +24,9 @@ pub fn start(socket: &Path, redis: u16, folder: &Path) -> Result<Process, String
     let arrange = |command: &mut std::process::Command| {
         command.arg(ARGUMENT).arg(socket).arg(redis.to_string());
     };
-    let copier = Process::start("copier", &own, arrange, &folder.join("copier.log"));
-    until("the copier listens", || socket.exists());
-    copier.map_err(|error| error.to_string())
+    let byte_relay = Process::start("byte-relay", &own, arrange, &folder.join("byte-relay.log"));
+    until("the byte relay listens", || socket.exists());
+    byte_relay.map_err(|error| error.to_string())
 }
 
 /// Serves one connection after the other, for ever; one request is under way at a time.

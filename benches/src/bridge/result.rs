@@ -1,4 +1,4 @@
-//! One row: a way, a verb and a number of connections, each with one request under way at all
+//! One result: a way, a verb and a number of connections, each with one request under way at all
 //! times.
 
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use crate::bridge::caller::{Caller, Ended, Verb, Way};
 use crate::cpu;
 
 /// One way to ask for one thing.
-pub struct Row {
+pub struct BridgeResult {
     /// Its name in `bridge.json`.
     pub key: String,
     way: Way,
@@ -26,8 +26,8 @@ pub struct Servers {
     pub redis: (u32, u16),
     /// The bridge.
     pub bridge: u32,
-    /// The copier.
-    pub copier: u32,
+    /// The byte relay.
+    pub byte_relay: u32,
 }
 
 /// One measurement.
@@ -43,7 +43,7 @@ pub struct Sample {
     pub cpu_us: f64,
 }
 
-impl Row {
+impl BridgeResult {
     /// Nothing is measured yet.
     pub fn new(key: String, way: &Way, verb: Verb, connections: usize) -> Self {
         Self { key, way: way.clone(), verb, connections, samples: Vec::new() }
@@ -58,7 +58,7 @@ impl Row {
         let asked = match self.way {
             Way::Direct { .. } => servers.redis.0,
             Way::Bridge(_) => servers.bridge,
-            Way::Copied { .. } => servers.copier,
+            Way::Copied { .. } => servers.byte_relay,
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| error.to_string())?;

@@ -9,7 +9,7 @@ use std::io::{self, Read as _, Write as _};
 use std::net::TcpStream;
 
 /// The argument that makes this program the service.
-pub const ARGUMENT: &str = "instant-service";
+pub const ARGUMENT: &str = "ext-authz-stub";
 
 /// The beginning of the paths at which it gives a token.
 pub const GIVING: &str = "/giving";

@@ -1,4 +1,4 @@
-//! Fills Redis with sessions, as the gateway and the bridge would have written them.
+//! Seeds Redis with sessions, as the gateway and the bridge would have written them.
 //!
 //! Those that are called are whole: copies of the records of a real login under other names, sealed
 //! as the gateway seals them. The others only take their place: random bytes of the same length,
@@ -24,7 +24,7 @@ use crate::gateway::SECRET;
 use crate::text;
 
 /// A connection to Redis, and a login whose records are copied.
-pub struct Filler {
+pub struct Seeder {
     stream: BufReader<TcpStream>,
     ring: KeyRing,
     session: Session,
@@ -33,7 +33,7 @@ pub struct Filler {
     lengths: [usize; 2],
 }
 
-impl Filler {
+impl Seeder {
     /// Connects, and reads the records of this login.
     ///
     /// # Errors
@@ -55,7 +55,7 @@ impl Filler {
     ///
     /// # Errors
     /// What Redis said.
-    pub fn fill(&mut self, sessions: usize, real: usize) -> Result<Vec<SessionId>, String> {
+    pub fn seed(&mut self, sessions: usize, real: usize) -> Result<Vec<SessionId>, String> {
         let real = real.min(sessions);
         let ports = FakePorts::new(0);
         let called: Vec<SessionId> = (0..real).map(|number| SessionId::new(name(number))).collect();

@@ -74,13 +74,13 @@ pub struct Testbed {
     _balancer: Option<Relay>,
     redis: Option<Redis>,
     idp: Process,
-    everything: Process,
+    mcp_server: Process,
     recorder: Recorder,
     tap: Option<Recorder>,
     gateway: String,
     idp_url: String,
     recorder_url: String,
-    everything_port: u16,
+    mcp_server_port: u16,
     plugin: Value,
     secrets: Secrets,
     dir: Option<TempDir>,
@@ -133,7 +133,7 @@ impl Testbed {
     /// The MCP server's endpoint, reached without the gateway.
     #[must_use]
     pub fn mcp_backend(&self) -> String {
-        format!("http://127.0.0.1:{}/mcp", self.everything_port)
+        format!("http://127.0.0.1:{}/mcp", self.mcp_server_port)
     }
 
     /// The first Envoy's admin base URL.
@@ -233,7 +233,7 @@ impl Testbed {
             "recorder": self.recorder_url,
             "mcp_backend": self.mcp_backend(),
             "admin": first.admin,
-            "pids": { "envoy": first.envoy.id(), "idp": self.idp.id(), "mcp_backend": self.everything.id() },
+            "pids": { "envoy": first.envoy.id(), "idp": self.idp.id(), "mcp_backend": self.mcp_server.id() },
         });
         if let (Some(redis), Some(bridge)) = (&self.redis, &first.bridge) {
             told["redis"] = redis.to_json();
@@ -383,7 +383,7 @@ impl Testbed {
             process.check_alive()?;
         }
         self.idp.check_alive()?;
-        self.everything.check_alive()
+        self.mcp_server.check_alive()
     }
 }
 

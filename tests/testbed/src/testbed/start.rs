@@ -198,13 +198,13 @@ impl Builder {
         let gateway = format!("http://127.0.0.1:{gateway_port}");
 
         let mut idp = self.start_idp(&gateway, &secrets, dir.path())?;
-        let mut everything =
-            start_script("mcp_backend", "idp/everything.mjs", &[], &dir.path().join("mcp_backend.log"))?;
+        let mut mcp_server =
+            start_script("mcp_backend", "idp/mcp_server.mjs", &[], &dir.path().join("mcp_backend.log"))?;
         let recorder = Recorder::start().map_err(text)?;
         let redis = self.start_redis().await?;
         let idp_port = announced_port(&mut idp)?;
-        let everything_port = announced_port(&mut everything)?;
-        let tap = self.tapped.then(|| Recorder::start_tap(everything_port)).transpose().map_err(text)?;
+        let mcp_server_port = announced_port(&mut mcp_server)?;
+        let tap = self.tapped.then(|| Recorder::start_tap(mcp_server_port)).transpose().map_err(text)?;
 
         let idp_url = format!("http://127.0.0.1:{idp_port}");
         let recorder_url = format!("http://127.0.0.1:{}", recorder.port());
@@ -220,7 +220,7 @@ impl Builder {
         self.clusters.extend([
             ("idp".to_owned(), idp_port),
             ("recorder".to_owned(), recorder.port()),
-            ("mcp_backend".to_owned(), tap.as_ref().map_or(everything_port, Recorder::port)),
+            ("mcp_backend".to_owned(), tap.as_ref().map_or(mcp_server_port, Recorder::port)),
         ]);
         self.routes.extend([("/mcp".to_owned(), "mcp_backend".to_owned()), ("/api".to_owned(), "recorder".to_owned())]);
         let mut gateways = Vec::new();
@@ -253,13 +253,13 @@ impl Builder {
             _balancer: balancer,
             redis,
             idp,
-            everything,
+            mcp_server,
             recorder,
             tap,
             gateway,
             idp_url,
             recorder_url,
-            everything_port,
+            mcp_server_port,
             plugin,
             secrets,
             dir: Some(dir),

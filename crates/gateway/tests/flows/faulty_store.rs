@@ -22,17 +22,17 @@ pub(crate) enum Failing {
 
 /// Clones are the same store.
 #[derive(Clone)]
-pub(crate) struct Watched {
+pub(crate) struct FaultyStore {
     pub(crate) inner: FakeStore,
     verbs: Rc<Cell<u32>>,
     fails_at: Rc<Cell<Option<u32>>>,
     failures: Rc<Cell<u32>>,
     failing: Rc<Cell<Failing>>,
-    away: Rc<Cell<bool>>,
+    unreachable: Rc<Cell<bool>>,
     before_swap: Rc<RefCell<Option<Race>>>,
 }
 
-impl Watched {
+impl FaultyStore {
     pub(crate) fn new(inner: FakeStore) -> Self {
         Self {
             inner,
@@ -40,7 +40,7 @@ impl Watched {
             fails_at: Rc::default(),
             failures: Rc::new(Cell::new(1)),
             failing: Rc::default(),
-            away: Rc::default(),
+            unreachable: Rc::default(),
             before_swap: Rc::default(),
         }
     }
@@ -63,8 +63,8 @@ impl Watched {
     }
 
     /// Makes every verb fail from now on, or none.
-    pub(crate) fn set_away(&self, away: bool) {
-        self.away.set(away);
+    pub(crate) fn set_unreachable(&self, unreachable: bool) {
+        self.unreachable.set(unreachable);
     }
 
     /// How many verbs there were.
@@ -104,7 +104,7 @@ impl Watched {
 
     fn failure(&self) -> Option<Failing> {
         let verb = self.verbs.replace(self.verbs.get().saturating_add(1));
-        if self.away.get() {
+        if self.unreachable.get() {
             return Some(Failing::Before);
         }
         if self.fails_at.get() != Some(verb) {
@@ -117,7 +117,7 @@ impl Watched {
     }
 }
 
-impl Store for Watched {
+impl Store for FaultyStore {
     async fn get(&self, key: &Key) -> Result<Option<Versioned>, StoreError> {
         self.read(self.inner.get(key)).await
     }

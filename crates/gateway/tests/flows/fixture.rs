@@ -19,7 +19,7 @@ use portcullis_protocol::oauth::pkce::CodeVerifier;
 use serde_json::{Value, json};
 
 use crate::browser::{Browser, Reply};
-use crate::watched::Watched;
+use crate::faulty_store::FaultyStore;
 
 pub(crate) const NOW: u64 = 1_800_000_000;
 pub(crate) const ISSUER: &str = "https://gw.example";
@@ -36,10 +36,10 @@ const OWN_KEY: &str = include_str!("../../../protocol/testdata/keys/p256.pkcs8.p
 const IDP_KEY: &str = include_str!("../../../protocol/testdata/keys/ed25519.pkcs8.pem");
 const ROTATED_IDP_KEY: &str = include_str!("../../../protocol/testdata/keys/p384.pkcs8.pem");
 
-pub(crate) struct World {
+pub(crate) struct Fixture {
     pub(crate) gateway: Rc<Gateway>,
-    pub(crate) ports: FakePorts<Watched>,
-    pub(crate) store: Watched,
+    pub(crate) ports: FakePorts<FaultyStore>,
+    pub(crate) store: FaultyStore,
     idp_key: RefCell<SigningKey>,
 }
 
@@ -57,7 +57,7 @@ pub(crate) struct Tokens {
     pub(crate) refresh: String,
 }
 
-/// The configuration of every world here, to be changed where a test needs it.
+/// The configuration of every fixture here, to be changed where a test needs it.
 pub(crate) fn document() -> Value {
     json!({
         "issuer": ISSUER,
@@ -106,24 +106,24 @@ pub(crate) fn compiled(document: &Value) -> Config {
     }
 }
 
-impl World {
+impl Fixture {
     /// A gateway that knows its provider.
     pub(crate) fn new() -> Self {
         Self::configured(&document())
     }
 
     pub(crate) fn configured(document: &Value) -> Self {
-        let world = Self::cold(document);
-        world.expect_documents();
-        world.warm();
-        assert_eq!(world.ports.take_sent().len(), 2);
-        world
+        let fixture = Self::cold(document);
+        fixture.expect_documents();
+        fixture.warm();
+        assert_eq!(fixture.ports.take_sent().len(), 2);
+        fixture
     }
 
     /// A gateway that has not asked its provider anything yet.
     pub(crate) fn cold(document: &Value) -> Self {
         let clock = FixedClock::new(NOW);
-        let store = Watched::new(FakeStore::new(clock.clone()));
+        let store = FaultyStore::new(FakeStore::new(clock.clone()));
         Self {
             gateway: Rc::new(Gateway::new(compiled(document), 7)),
             ports: FakePorts::over(store.clone(), clock),

@@ -134,7 +134,7 @@ const GATEWAY_FLOORS: [&[&str]; 7] = [
 ];
 
 /// Envoy does the network, the clock and signatures; names are compared in their ASCII form.
-const NOT_IN_THE_MODULE: [&str; 15] = [
+const NOT_IN_THE_MODULE: [&str; 16] = [
     "ecdsa",
     "hyper",
     "idna",
@@ -143,7 +143,8 @@ const NOT_IN_THE_MODULE: [&str; 15] = [
     "mio",
     "portcullis-benches",
     "portcullis-testkit",
-    "portcullis-tests",
+    "portcullis-testbed",
+    "portcullis-stories",
     "rayon",
     "reqwest",
     "rsa",

@@ -7,9 +7,7 @@
 //!
 //! Only [`admin`], the operator's commands in the same binary, knows what is in a record.
 
-mod activity;
 pub mod admin;
-mod callers;
 mod cluster;
 pub mod config;
 mod connection;
@@ -17,21 +15,19 @@ mod descriptors;
 mod fault;
 mod fetch;
 mod followers;
+mod http;
 mod link;
-mod listen;
 mod master;
 mod masters;
 mod metrics;
 mod names;
 mod pool;
 mod questions;
-mod routes;
 mod script;
 mod secrets;
 mod seek;
 mod sentinel;
-mod server;
 mod store;
 mod trial;
 
-pub use server::{StartError, check, run};
+pub use http::server::{StartError, check, run};

@@ -15,9 +15,9 @@ use serde::de::DeserializeOwned;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout};
 
-use crate::callers::{Grant, InSpace};
 use crate::config::Limits;
 use crate::fetch::Fetcher;
+use crate::http::authorization::{Grant, InSpace};
 use crate::metrics::Metrics;
 use crate::secrets::SecretFiles;
 use crate::store::Store;

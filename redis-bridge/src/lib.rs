@@ -8,25 +8,15 @@
 //! Only [`admin`], the operator's commands in the same binary, knows what is in a record.
 
 pub mod admin;
-mod cluster;
 pub mod config;
-mod connection;
 mod descriptors;
-mod fault;
 mod fetch;
-mod followers;
 mod http;
-mod link;
-mod master;
-mod masters;
 mod metrics;
 mod names;
-mod pool;
-mod questions;
+mod redis;
 mod script;
 mod secrets;
-mod seek;
-mod sentinel;
 mod store;
 mod trial;
 

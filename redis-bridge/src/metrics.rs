@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::fault::Fault;
+use crate::redis::redis_error::Fault;
 
 /// All counters of one bridge.
 #[derive(Debug, Default)]

@@ -9,7 +9,7 @@ use portcullis_storage_api::{Key, Kind};
 use serde::Deserialize as _;
 use serde::de::value::{Error, StrDeserializer};
 
-use crate::cluster::slot;
+use crate::redis::cluster::slot;
 use crate::script::Script;
 
 /// Makes stored names.

@@ -11,9 +11,9 @@ use redis::{Cmd, Pipeline, RedisError, RedisResult};
 use crate::admin::error::AdminError;
 use crate::config::admin::AdminConfig;
 use crate::config::{DurabilityMode, Endpoint, Place};
-use crate::fault::Fault;
 use crate::names::{Names, Stored};
-use crate::seek::Seeker;
+use crate::redis::discovery::Seeker;
+use crate::redis::redis_error::Fault;
 
 /// A connection to the master, for the records of one gateway.
 pub(crate) struct Link {

@@ -9,10 +9,10 @@ use tokio::sync::{Mutex as Turns, Semaphore, watch};
 use tokio::time::{Instant, timeout};
 
 use crate::config::Endpoint;
-use crate::connection::{Connection, Server};
-use crate::fault::Fault;
-use crate::followers::Followers;
-use crate::pool::{Lease, Pool};
+use crate::redis::connection::{Connection, Server};
+use crate::redis::pool::{Lease, Pool};
+use crate::redis::redis_error::Fault;
+use crate::redis::replication::Followers;
 use crate::script::Script;
 
 /// A server that said it is the master when it was connected to.

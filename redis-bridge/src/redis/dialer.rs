@@ -13,7 +13,7 @@ use redis::{
 };
 
 use crate::config::{Endpoint, Redis, Tls, User};
-use crate::fault::Fault;
+use crate::redis::redis_error::Fault;
 
 /// Makes connections of one kind: all to masters, or all to sentinels.
 #[derive(Clone)]

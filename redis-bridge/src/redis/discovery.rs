@@ -11,14 +11,14 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout};
 
 use crate::config::{DurabilityMode, Endpoint, Place, Redis};
-use crate::connection::Server;
-use crate::fault::Fault;
-use crate::followers::Followers;
-use crate::link::{Dialer, is_master};
-use crate::master::Master;
 use crate::metrics::Metrics;
-use crate::questions::{Questions, Said};
-use crate::sentinel::{addresses, ask, listen};
+use crate::redis::connection::Server;
+use crate::redis::dialer::{Dialer, is_master};
+use crate::redis::master::Master;
+use crate::redis::probe::{Questions, Said};
+use crate::redis::redis_error::Fault;
+use crate::redis::replication::Followers;
+use crate::redis::sentinel::{addresses, ask, listen};
 
 /// What is known of Redis now.
 #[derive(Clone)]

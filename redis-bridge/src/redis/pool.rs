@@ -3,7 +3,7 @@
 use std::ops::{Deref, DerefMut};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::connection::Connection;
+use crate::redis::connection::Connection;
 
 /// Open connections, free and in use.
 #[derive(Default)]

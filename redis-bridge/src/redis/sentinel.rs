@@ -7,8 +7,8 @@ use redis::aio::MultiplexedConnection;
 use tokio::time::timeout;
 
 use crate::config::Endpoint;
-use crate::fault::Fault;
-use crate::link::Dialer;
+use crate::redis::dialer::Dialer;
+use crate::redis::redis_error::Fault;
 
 /// A name may stand for several servers (a headless service); by TLS the name is what the
 /// certificate is checked for.

@@ -14,11 +14,11 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use crate::config::{DurabilityMode, Endpoint, Redis};
-use crate::fault::Fault;
-use crate::link::Dialer;
-use crate::masters::Node;
 use crate::metrics::Metrics;
-use crate::seek::Seeker;
+use crate::redis::dialer::Dialer;
+use crate::redis::discovery::Seeker;
+use crate::redis::redis_error::Fault;
+use crate::redis::topology::Node;
 
 /// The servers of a cluster, each watched by a [`Seeker`] of its own.
 pub(crate) struct Cluster {

@@ -4,7 +4,7 @@
 //! connections to two servers, so the answers on one connection say nothing about another. Each one
 //! is asked every second whether its server is the master. One that stays silent twice in a row, or
 //! whose server is not the master, is closed: the operations on it end, and are tried once more on
-//! a new connection ([`crate::master::Undone::Closed`]).
+//! a new connection ([`crate::redis::master::Undone::Closed`]).
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -17,9 +17,9 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
 use crate::config::Endpoint;
-use crate::fault::Fault;
-use crate::link::{Dialer, is_master};
 use crate::metrics::Metrics;
+use crate::redis::dialer::{Dialer, is_master};
+use crate::redis::redis_error::Fault;
 
 /// A server, and how to open connections to it.
 #[derive(Clone)]

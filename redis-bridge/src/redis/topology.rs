@@ -7,13 +7,13 @@ use futures_util::future::select_all;
 use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 
-use crate::cluster::{Cluster, Route};
 use crate::config::{Config, Place};
-use crate::fault::Fault;
-use crate::master::{Confirmed, Master, Undone};
 use crate::metrics::Metrics;
+use crate::redis::cluster::{Cluster, Route};
+use crate::redis::discovery::{Seeker, Standing, Waiting};
+use crate::redis::master::{Confirmed, Master, Undone};
+use crate::redis::redis_error::Fault;
 use crate::script::Script;
-use crate::seek::{Seeker, Standing, Waiting};
 
 /// Where commands go. Dropped with its last copy, it ends every connection.
 #[derive(Clone)]

@@ -6,8 +6,8 @@ use redis::aio::MultiplexedConnection;
 use tokio::time::timeout;
 
 use crate::config::Endpoint;
-use crate::fault::Fault;
-use crate::link::{Dialer, is_master, replicas};
+use crate::redis::dialer::{Dialer, is_master, replicas};
+use crate::redis::redis_error::Fault;
 
 /// What a server says of itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

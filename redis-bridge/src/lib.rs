@@ -9,15 +9,13 @@
 
 pub mod admin;
 pub mod config;
-mod descriptors;
-mod fetch;
+mod documents;
 mod http;
 mod metrics;
-mod names;
+mod operations;
 mod redis;
-mod script;
+mod rlimit;
 mod secrets;
-mod store;
-mod trial;
+mod self_test;
 
 pub use http::server::{StartError, check, run};

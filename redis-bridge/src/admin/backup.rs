@@ -11,7 +11,7 @@ use crate::admin::error::AdminError;
 use crate::admin::link::{BATCH, Life, Link, Walk};
 use crate::admin::output::Output;
 use crate::admin::stats;
-use crate::names::Stored;
+use crate::operations::names::Stored;
 
 /// Writes them. Values stay sealed. Each record is as it was when it was met: the whole is no
 /// snapshot of one moment.

@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::admin::error::AdminError;
 use crate::admin::link::{Link, Read, Walk};
 use crate::admin::output::{Field, Output, digits};
-use crate::names;
+use crate::operations::names;
 
 /// Lists them; without the gateway's secrets by the digests in their names.
 pub(crate) async fn list(link: &mut Link, ring: Option<&KeyRing>, output: &mut Output) -> Result<(), AdminError> {

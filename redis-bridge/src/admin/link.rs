@@ -11,7 +11,7 @@ use redis::{Cmd, Pipeline, RedisError, RedisResult};
 use crate::admin::error::AdminError;
 use crate::config::admin::AdminConfig;
 use crate::config::{DurabilityMode, Endpoint, Place};
-use crate::names::{Names, Stored};
+use crate::operations::names::{Names, Stored};
 use crate::redis::discovery::Seeker;
 use crate::redis::redis_error::Fault;
 

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::admin::error::AdminError;
 use crate::admin::link::{BATCH, Life, Link, Walk};
 use crate::admin::output::Output;
-use crate::names::Stored;
+use crate::operations::names::Stored;
 
 /// What is counted of one kind.
 #[derive(Default)]

@@ -16,11 +16,11 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout};
 
 use crate::config::Limits;
-use crate::fetch::Fetcher;
+use crate::documents::Fetcher;
 use crate::http::authorization::{Grant, InSpace};
 use crate::metrics::Metrics;
+use crate::operations::store::Store;
 use crate::secrets::SecretFiles;
-use crate::store::Store;
 
 /// What the bridge does beside keeping records, as far as it is configured.
 pub(crate) struct Services {

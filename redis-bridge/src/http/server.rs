@@ -17,18 +17,18 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
 use crate::config::Config;
-use crate::descriptors;
-use crate::fetch::{Fetcher, SystemResolver};
+use crate::documents::{Fetcher, SystemResolver};
 use crate::http::activity::{Activity, unless_idle};
 use crate::http::authorization::{Grant, Rights};
 use crate::http::listen::{Listener, Unwelcome};
 use crate::http::routes::{Bridge, Services, observe};
 use crate::metrics::Metrics;
-use crate::names::Names;
+use crate::operations::names::Names;
+use crate::operations::store::Store;
 use crate::redis::topology::Masters;
+use crate::rlimit;
 use crate::secrets::SecretFiles;
-use crate::store::Store;
-use crate::trial::try_every_verb;
+use crate::self_test::try_every_verb;
 
 /// Why a bridge could not be started.
 #[derive(Debug)]
@@ -86,7 +86,7 @@ pub async fn check(config: &Config) -> Result<String, StartError> {
 /// A [`StartError`] where serving cannot begin. Trouble with Redis is none: it is answered with
 /// refusals until it ends.
 pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(), StartError> {
-    descriptors::allow(config.limits.connections);
+    rlimit::allow(config.limits.connections);
     let listener = Listener::bind(&config.listen).await?;
     let metrics_listener = match config.metrics {
         Some(address) => Some(TcpListener::bind(address).await.map_err(StartError::Metrics)?),

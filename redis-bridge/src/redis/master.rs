@@ -9,11 +9,11 @@ use tokio::sync::{Mutex as Turns, Semaphore, watch};
 use tokio::time::{Instant, timeout};
 
 use crate::config::Endpoint;
+use crate::operations::script::Script;
 use crate::redis::connection::{Connection, Server};
 use crate::redis::pool::{Lease, Pool};
 use crate::redis::redis_error::Fault;
 use crate::redis::replication::Followers;
-use crate::script::Script;
 
 /// A server that said it is the master when it was connected to.
 pub(crate) struct Master {

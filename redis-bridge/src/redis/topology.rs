@@ -9,11 +9,11 @@ use tokio::task::AbortHandle;
 
 use crate::config::{Config, Place};
 use crate::metrics::Metrics;
+use crate::operations::script::Script;
 use crate::redis::cluster::{Cluster, Route};
 use crate::redis::discovery::{Seeker, Standing, Waiting};
 use crate::redis::master::{Confirmed, Master, Undone};
 use crate::redis::redis_error::Fault;
-use crate::script::Script;
 
 /// Where commands go. Dropped with its last copy, it ends every connection.
 #[derive(Clone)]

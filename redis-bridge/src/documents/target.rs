@@ -69,7 +69,7 @@ impl Target {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fetch::tests::rules;
+    use crate::documents::tests::rules;
 
     #[test]
     fn an_address_is_taken_apart() {

@@ -13,11 +13,11 @@ use portcullis_storage_api::{Key, Ttl, Version};
 use tokio::time::Instant;
 
 use crate::metrics::{Known, Metrics};
-use crate::names::Names;
+use crate::operations::names::Names;
+use crate::operations::script::Script;
 use crate::redis::master::Confirmed;
 use crate::redis::redis_error::Fault;
 use crate::redis::topology::{Condition, Masters};
-use crate::script::Script;
 
 /// The records, as far as Redis can be reached.
 #[derive(Clone)]

@@ -6,7 +6,7 @@ use portcullis_storage_api::wire::{
 };
 use portcullis_storage_api::{Bucket, Key, Kind, Owner, Ttl, Version};
 
-use crate::store::Store;
+use crate::operations::store::Store;
 
 /// Runs every verb on names that nobody else has; what it leaves is gone within a minute.
 ///

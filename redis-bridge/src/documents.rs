@@ -177,5 +177,5 @@ const ADDRESSES: usize = 4;
 const TURNS: usize = 16;
 
 #[cfg(test)]
-#[path = "fetch/fetch_tests.rs"]
+#[path = "documents/documents_tests.rs"]
 mod tests;

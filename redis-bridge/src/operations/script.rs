@@ -31,16 +31,16 @@ impl Script {
     /// The text.
     pub(crate) fn text(self) -> &'static str {
         match self {
-            Self::Put => include_str!("../scripts/put.lua"),
-            Self::PutNew => include_str!("../scripts/put_new.lua"),
-            Self::Take => include_str!("../scripts/take.lua"),
-            Self::CompareAndSwap => include_str!("../scripts/compare_and_swap.lua"),
-            Self::Delete => include_str!("../scripts/delete.lua"),
-            Self::AddMember => include_str!("../scripts/add_member.lua"),
-            Self::RemoveMember => include_str!("../scripts/remove_member.lua"),
-            Self::Lock => include_str!("../scripts/lock.lua"),
-            Self::Unlock => include_str!("../scripts/unlock.lua"),
-            Self::TakeTokens => include_str!("../scripts/take_tokens.lua"),
+            Self::Put => include_str!("scripts/put.lua"),
+            Self::PutNew => include_str!("scripts/put_new.lua"),
+            Self::Take => include_str!("scripts/take.lua"),
+            Self::CompareAndSwap => include_str!("scripts/compare_and_swap.lua"),
+            Self::Delete => include_str!("scripts/delete.lua"),
+            Self::AddMember => include_str!("scripts/add_member.lua"),
+            Self::RemoveMember => include_str!("scripts/remove_member.lua"),
+            Self::Lock => include_str!("scripts/lock.lua"),
+            Self::Unlock => include_str!("scripts/unlock.lua"),
+            Self::TakeTokens => include_str!("scripts/take_tokens.lua"),
         }
     }
 

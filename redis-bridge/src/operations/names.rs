@@ -9,8 +9,8 @@ use portcullis_storage_api::{Key, Kind};
 use serde::Deserialize as _;
 use serde::de::value::{Error, StrDeserializer};
 
+use crate::operations::script::Script;
 use crate::redis::cluster::slot;
-use crate::script::Script;
 
 /// Makes stored names.
 #[derive(Debug, Clone)]

@@ -2,7 +2,7 @@ use hyper::header::HeaderValue;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::*;
-use crate::fetch::tests::rules;
+use crate::documents::tests::rules;
 
 /// What becomes of an answer, byte for byte; the server closes after it.
 async fn answered(bytes: &[u8]) -> Result<Document, FetchFailure> {

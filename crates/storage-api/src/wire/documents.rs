@@ -7,9 +7,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::requests::refuse_unless;
-use super::text::{Malformed, Text};
-use super::{CONTENT_TYPE_BYTES, DOCUMENT_BYTES, URL_BYTES};
+use crate::bounds::refuse_unless;
+use crate::text::{Malformed, Text, as_text};
 
 /// `fetch_document`. Changes nothing, keeps nothing, and is not retried by the bridge.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,6 +75,24 @@ impl fmt::Debug for DocumentBody {
     }
 }
 
+impl Text for DocumentBody {
+    const FORM: &'static str = "at most 8 KiB in base64url without padding";
+
+    fn to_text(&self) -> String {
+        URL_SAFE_NO_PAD.encode(&self.0)
+    }
+
+    fn of_text(text: &str) -> Option<Self> {
+        // As for a value: what cannot fit is not decoded.
+        if text.len() > DOCUMENT_BYTES.div_ceil(3).saturating_mul(4) {
+            return None;
+        }
+        Self::new(URL_SAFE_NO_PAD.decode(text).ok()?).ok()
+    }
+}
+
+as_text!(DocumentBody);
+
 /// Why a document was not fetched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -131,22 +148,6 @@ impl FetchFailure {
     }
 }
 
-impl Text for DocumentBody {
-    const FORM: &'static str = "at most 8 KiB in base64url without padding";
-
-    fn to_text(&self) -> String {
-        URL_SAFE_NO_PAD.encode(&self.0)
-    }
-
-    fn of_text(text: &str) -> Option<Self> {
-        // As for a value: what cannot fit is not decoded.
-        if text.len() > DOCUMENT_BYTES.div_ceil(3).saturating_mul(4) {
-            return None;
-        }
-        Self::new(URL_SAFE_NO_PAD.decode(text).ok()?).ok()
-    }
-}
-
 fn url<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     let fits = |url: &String| (1..=URL_BYTES).contains(&url.len());
     refuse_unless(String::deserialize(deserializer)?, fits, "1 to 2048 bytes")
@@ -156,3 +157,12 @@ fn content_type<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D:
     let fits = |text: &String| text.len() <= CONTENT_TYPE_BYTES && text.bytes().all(|byte| byte.is_ascii_graphic());
     refuse_unless(String::deserialize(deserializer)?, fits, "a media type of at most 128 bytes")
 }
+
+/// The most bytes a document's address may have.
+pub const URL_BYTES: usize = 2 * 1024;
+
+/// The most bytes a document may have.
+pub const DOCUMENT_BYTES: usize = 8 * 1024;
+
+/// The most bytes a document's media type may have.
+pub const CONTENT_TYPE_BYTES: usize = 128;

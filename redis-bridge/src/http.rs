@@ -2,6 +2,7 @@
 
 mod activity;
 mod authorization;
-mod listen;
-mod routes;
+pub(crate) mod listen;
+pub(crate) mod observer;
+pub(crate) mod routes;
 pub(crate) mod server;

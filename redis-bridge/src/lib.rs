@@ -17,5 +17,8 @@ mod redis;
 mod rlimit;
 mod secrets;
 mod self_test;
+mod service;
+mod start_error;
 
-pub use http::server::{StartError, check, run};
+pub use service::{check, run};
+pub use start_error::StartError;

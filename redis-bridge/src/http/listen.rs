@@ -16,7 +16,7 @@ use tokio_rustls::TlsAcceptor;
 use webpki::EndEntityCert;
 
 use crate::config::{Caller, Listen, UnixListen, is_uri};
-use crate::http::server::StartError;
+use crate::start_error::StartError;
 
 /// Where callers come in.
 pub(crate) enum Listener {

@@ -10,7 +10,7 @@ use serde::Deserialize as _;
 use serde::de::value::{Error, StrDeserializer};
 
 use crate::operations::script::Script;
-use crate::redis::cluster::slot;
+use crate::redis::slot::slot;
 
 /// Makes stored names.
 #[derive(Debug, Clone)]

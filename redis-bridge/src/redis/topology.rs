@@ -4,15 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::select_all;
-use tokio::sync::{Notify, watch};
-use tokio::task::AbortHandle;
+use tokio::sync::Notify;
 
 use crate::config::{Config, Place};
 use crate::metrics::Metrics;
 use crate::operations::script::Script;
 use crate::redis::cluster::{Cluster, Route};
 use crate::redis::discovery::{Seeker, Standing, Waiting};
-use crate::redis::master::{Confirmed, Master, Undone};
+use crate::redis::master::{Confirmed, Undone};
+use crate::redis::node::Node;
 use crate::redis::redis_error::Fault;
 
 /// Where commands go. Dropped with its last copy, it ends every connection.
@@ -22,13 +22,6 @@ pub(crate) struct Masters(Arc<Kind>);
 enum Kind {
     One(Node),
     Cluster(Box<Cluster>),
-}
-
-/// A server, or whichever one is the master, for as long as its seeker runs.
-pub(crate) struct Node {
-    standing: watch::Receiver<Standing>,
-    nudge: Arc<Notify>,
-    seeking: AbortHandle,
 }
 
 /// How all of them are together.
@@ -179,73 +172,6 @@ impl Way<'_> {
         match self {
             Self::One(node) => node,
             Self::Cluster(_, route) => &route.node,
-        }
-    }
-}
-
-impl Node {
-    /// Sets a seeker to work.
-    pub(crate) fn start(seeker: Seeker, nudge: Arc<Notify>) -> Self {
-        let standing = seeker.standing();
-        Self { standing, nudge, seeking: tokio::spawn(seeker.run()).abort_handle() }
-    }
-
-    /// Whether it can be asked anything now.
-    pub(crate) fn is_usable(&self) -> bool {
-        self.standing.borrow().master.is_some()
-    }
-
-    /// How it is now.
-    pub(crate) fn standing(&self) -> Standing {
-        self.standing.borrow().clone()
-    }
-
-    /// Waits until it was looked for once.
-    pub(crate) async fn looked(&self) {
-        // The copy has seen nothing but what the seeker began with; only a seeker that has ended is
-        // an error.
-        let _ = self.standing.clone().wait_for(|standing| standing.looked).await;
-    }
-
-    async fn found(&self) {
-        let _ = self.standing.clone().wait_for(|standing| standing.master.is_some()).await;
-    }
-
-    async fn command(&self, command: &redis::Cmd) -> Result<redis::Value, Undone> {
-        self.master()?.0.command(command).await
-    }
-
-    async fn change(
-        &self,
-        script: Script,
-        names: &[String],
-        args: &[Vec<u8>],
-        durable: bool,
-    ) -> Result<(Vec<u8>, Confirmed), Undone> {
-        let (master, waits) = self.master()?;
-        if durable && waits {
-            master.durable_script(script, names, args).await
-        } else {
-            Ok((master.script(script, names, args).await?, Confirmed::Unasked))
-        }
-    }
-
-    /// The master, and whether durable writes wait for its replicas.
-    fn master(&self) -> Result<(Arc<Master>, bool), Fault> {
-        let standing = self.standing.borrow();
-        if matches!(standing.waiting, Waiting::Refused(_)) {
-            return Err(Fault::NoReplicas);
-        }
-        let master = standing.master.as_ref().map(Arc::clone).ok_or(Fault::NoMaster)?;
-        Ok((master, standing.waiting == Waiting::Replica))
-    }
-}
-
-impl Drop for Node {
-    fn drop(&mut self) {
-        self.seeking.abort();
-        if let Some(master) = &self.standing.borrow().master {
-            master.retire();
         }
     }
 }

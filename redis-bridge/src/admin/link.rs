@@ -12,7 +12,7 @@ use crate::admin::error::AdminError;
 use crate::config::admin::AdminConfig;
 use crate::config::{DurabilityMode, Endpoint, Place};
 use crate::operations::names::{Names, Stored};
-use crate::redis::discovery::Seeker;
+use crate::redis::discovery::MasterDiscovery;
 use crate::redis::redis_error::Fault;
 
 /// A connection to the master, for the records of one gateway.
@@ -78,8 +78,9 @@ impl Link {
                 "a cluster cannot be administered yet; only one server or a group".to_owned(),
             ));
         }
-        let mut seeker = Seeker::new(&config.redis, DurabilityMode::Async, Default::default(), Default::default());
-        let (endpoint, connection) = seeker.find().await.map_err(|(endpoint, fault)| {
+        let mut discovery =
+            MasterDiscovery::new(&config.redis, DurabilityMode::Async, Default::default(), Default::default());
+        let (endpoint, connection) = discovery.find().await.map_err(|(endpoint, fault)| {
             let place =
                 endpoint.map_or_else(|| "no sentinel knows a master".to_owned(), |endpoint| endpoint.to_string());
             AdminError::Redis(format!("{place}: {}", fault.name()))

@@ -16,11 +16,11 @@ use tokio::time::timeout;
 use crate::config::{DurabilityMode, Endpoint, Redis};
 use crate::metrics::Metrics;
 use crate::redis::dialer::Dialer;
-use crate::redis::discovery::Seeker;
+use crate::redis::discovery::MasterDiscovery;
 use crate::redis::node::Node;
 use crate::redis::redis_error::Fault;
 
-/// The servers of a cluster, each watched by a [`Seeker`] of its own.
+/// The servers of a cluster, each watched by a [`MasterDiscovery`] of its own.
 pub(crate) struct Cluster {
     seeds: Vec<Endpoint>,
     dialer: Dialer,
@@ -148,7 +148,7 @@ impl Cluster {
                 }
             }
         };
-        // Past this it is as good as away; its seeker goes on trying.
+        // Past this it is as good as away; its discovery goes on trying.
         let _ = timeout(FIRST_LOOK, node.looked()).await;
         if node.is_usable() { Ok(node) } else { Err(Fault::NoMaster) }
     }
@@ -163,7 +163,7 @@ impl Cluster {
 
     fn watch(&self, endpoint: &Endpoint) -> Arc<Node> {
         let nudge: Arc<Notify> = Arc::default();
-        let seeker = Seeker::of_node(
+        let discovery = MasterDiscovery::of_node(
             endpoint,
             &self.dialer,
             self.mode,
@@ -171,7 +171,7 @@ impl Cluster {
             Arc::clone(&nudge),
             Arc::clone(&self.replica_seen),
         );
-        Arc::new(Node::start(seeker, nudge))
+        Arc::new(Node::start(discovery, nudge))
     }
 
     fn map(&self) -> MutexGuard<'_, Map> {

@@ -60,7 +60,7 @@ pub(crate) enum Waiting {
 }
 
 /// Looks for the master for as long as the bridge runs.
-pub(crate) struct Seeker {
+pub(crate) struct MasterDiscovery {
     place: Place,
     mode: DurabilityMode,
     masters: Dialer,
@@ -86,7 +86,7 @@ pub(crate) struct Seeker {
     followers: Option<(Endpoint, Arc<Followers>)>,
 }
 
-impl Seeker {
+impl MasterDiscovery {
     /// Takes its part of the configuration.
     pub(crate) fn new(redis: &Redis, mode: DurabilityMode, metrics: Arc<Metrics>, nudge: Arc<Notify>) -> Self {
         let sentinels = Dialer::to_sentinels(redis);
@@ -103,8 +103,8 @@ impl Seeker {
         replica_seen: Arc<AtomicBool>,
     ) -> Self {
         let place = Place::Standalone(endpoint.clone());
-        let seeker = Self::to(place, dialer.clone(), dialer.clone(), mode, Arc::clone(metrics), nudge);
-        Self { replica_seen, questions: Questions::new(dialer.clone(), true), takes_replicas: true, ..seeker }
+        let discovery = Self::to(place, dialer.clone(), dialer.clone(), mode, Arc::clone(metrics), nudge);
+        Self { replica_seen, questions: Questions::new(dialer.clone(), true), takes_replicas: true, ..discovery }
     }
 
     fn to(
@@ -151,7 +151,7 @@ impl Seeker {
         let announced = Arc::clone(&self.announced);
         loop {
             tokio::select! {
-                () = self.look() => {}
+                () = self.refresh() => {}
                 // A server that takes a connection and says nothing is not waited for once another
                 // is the master.
                 () = announced.notified() => continue,
@@ -169,14 +169,14 @@ impl Seeker {
     }
 
     /// Looks once: keeps the master that still is one, or finds another.
-    pub(crate) async fn look(&mut self) {
-        let candidates = self.candidates().await;
+    pub(crate) async fn refresh(&mut self) {
+        let candidates = self.candidate_masters().await;
         let current = self.standing.borrow().master.clone();
         let silent = candidates.is_empty();
         let mut trouble = "no sentinel knows a master".to_owned();
         for endpoint in candidates {
             if let Some(master) = current.as_ref().filter(|master| master.server.endpoint == endpoint) {
-                match self.still(master).await {
+                match self.verify_master(master).await {
                     Ok(()) => return self.publish(Some(Arc::clone(master)), None),
                     Err(fault) => {
                         tracing::warn!(address = %endpoint, fault = fault.name(), "redis master lost");
@@ -204,7 +204,7 @@ impl Seeker {
         }
         // Sentinels that are all away are no reason to leave a master that still says it is one.
         if let Some(master) = current {
-            if silent && self.still(&master).await.is_ok() {
+            if silent && self.verify_master(&master).await.is_ok() {
                 tracing::debug!(address = %master.server.endpoint, "no sentinel answers; the known redis master is kept");
                 return self.publish(Some(master), None);
             }
@@ -219,7 +219,7 @@ impl Seeker {
     /// The last candidate and what is wrong with it; no candidate where no sentinel knows one.
     pub(crate) async fn find(&mut self) -> Result<(Endpoint, MultiplexedConnection), (Option<Endpoint>, Fault)> {
         let mut last = (None, Fault::NoMaster);
-        for endpoint in self.candidates().await {
+        for endpoint in self.candidate_masters().await {
             let tried = async {
                 let mut connection = self.masters.connect(&endpoint).await?;
                 if is_master(&mut connection).await? { Ok(connection) } else { Err(Fault::NotMaster) }
@@ -320,7 +320,7 @@ impl Seeker {
 
     /// Whether a master that was found is one still. Every connection to it is asked, and the
     /// shared one replaced where it is closed: what counts is whether operations reach the master.
-    async fn still(&mut self, master: &Master) -> Result<(), Fault> {
+    async fn verify_master(&mut self, master: &Master) -> Result<(), Fault> {
         let (said, ()) = join(self.questions.ask_again(&master.server.endpoint), master.ask_connections()).await;
         self.note(said?);
         master.shared().await?;
@@ -338,7 +338,7 @@ impl Seeker {
 
     /// Where the master may be, the likeliest first: what a sentinel has just announced, then what
     /// most of them say.
-    async fn candidates(&mut self) -> Vec<Endpoint> {
+    async fn candidate_masters(&mut self) -> Vec<Endpoint> {
         let (name, sentinels) = match &self.place {
             Place::Standalone(endpoint) => return vec![endpoint.clone()],
             Place::Cluster(_) => return Vec::new(),

@@ -6,22 +6,22 @@ use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 
 use crate::operations::script::Script;
-use crate::redis::discovery::{Seeker, Standing, Waiting};
+use crate::redis::discovery::{MasterDiscovery, Standing, Waiting};
 use crate::redis::master::{Confirmed, Master, Undone};
 use crate::redis::redis_error::Fault;
 
-/// A server, or whichever one is the master, for as long as its seeker runs.
+/// A server, or whichever one is the master, for as long as its discovery runs.
 pub(crate) struct Node {
     standing: watch::Receiver<Standing>,
     pub(crate) nudge: Arc<Notify>,
-    seeking: AbortHandle,
+    task: AbortHandle,
 }
 
 impl Node {
-    /// Sets a seeker to work.
-    pub(crate) fn start(seeker: Seeker, nudge: Arc<Notify>) -> Self {
-        let standing = seeker.standing();
-        Self { standing, nudge, seeking: tokio::spawn(seeker.run()).abort_handle() }
+    /// Sets a discovery to work.
+    pub(crate) fn start(discovery: MasterDiscovery, nudge: Arc<Notify>) -> Self {
+        let standing = discovery.standing();
+        Self { standing, nudge, task: tokio::spawn(discovery.run()).abort_handle() }
     }
 
     /// Whether it can be asked anything now.
@@ -36,7 +36,7 @@ impl Node {
 
     /// Waits until it was looked for once.
     pub(crate) async fn looked(&self) {
-        // The copy has seen nothing but what the seeker began with; only a seeker that has ended is
+        // The copy has seen nothing but what the discovery began with; only a discovery that has ended is
         // an error.
         let _ = self.standing.clone().wait_for(|standing| standing.looked).await;
     }
@@ -77,7 +77,7 @@ impl Node {
 
 impl Drop for Node {
     fn drop(&mut self) {
-        self.seeking.abort();
+        self.task.abort();
         if let Some(master) = &self.standing.borrow().master {
             master.retire();
         }

@@ -10,7 +10,7 @@ use crate::config::{Config, Place};
 use crate::metrics::Metrics;
 use crate::operations::script::Script;
 use crate::redis::cluster::{Cluster, Route};
-use crate::redis::discovery::{Seeker, Standing, Waiting};
+use crate::redis::discovery::{MasterDiscovery, Standing, Waiting};
 use crate::redis::master::{Confirmed, Undone};
 use crate::redis::node::Node;
 use crate::redis::redis_error::Fault;
@@ -46,7 +46,7 @@ impl Masters {
             Place::Standalone(_) | Place::Sentinel { .. } => {
                 let nudge: Arc<Notify> = Arc::default();
                 Kind::One(Node::start(
-                    Seeker::new(&config.redis, config.durability, Arc::clone(metrics), Arc::clone(&nudge)),
+                    MasterDiscovery::new(&config.redis, config.durability, Arc::clone(metrics), Arc::clone(&nudge)),
                     nudge,
                 ))
             }

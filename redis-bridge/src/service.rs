@@ -15,7 +15,7 @@ use crate::http::server::accept;
 use crate::metrics::Metrics;
 use crate::operations::names::Names;
 use crate::operations::store::Store;
-use crate::redis::topology::Masters;
+use crate::redis::topology::Topology;
 use crate::rlimit;
 use crate::secrets::SecretFiles;
 use crate::self_test::try_every_verb;
@@ -27,9 +27,9 @@ use crate::start_error::StartError;
 /// [`StartError::Redis`] with the reason, also for a missing grant or replica under `durability:
 /// replicated`.
 pub async fn check(config: &Config) -> Result<String, StartError> {
-    let masters = Masters::start(config, &Arc::default());
-    masters.looked().await;
-    let store = Store::new(Names::new(&config.key_prefix), masters, Arc::default());
+    let topology = Topology::start(config, &Arc::default());
+    topology.wait_until_probed().await;
+    let store = Store::new(Names::new(&config.key_prefix), topology, Arc::default());
     let health = store.health();
     let reason = health.reason.unwrap_or_default();
     if !health.ready {
@@ -55,9 +55,9 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
         None => None,
     };
     let metrics: Arc<Metrics> = Arc::default();
-    let masters = Masters::start(&config, &metrics);
-    masters.settled(FIRST_LOOK).await;
-    let store = Store::new(Names::new(&config.key_prefix), masters, Arc::clone(&metrics));
+    let topology = Topology::start(&config, &metrics);
+    topology.wait_until_usable(FIRST_DISCOVERY_TIMEOUT).await;
+    let store = Store::new(Names::new(&config.key_prefix), topology, Arc::clone(&metrics));
     let secrets = config.secrets_dir.clone().map(|folder| SecretFiles::new(folder, Arc::clone(&metrics)));
     let fetcher =
         config.fetch.clone().map(|rules| Fetcher::new(rules, SystemResolver::default(), Arc::clone(&metrics)));
@@ -80,5 +80,5 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
     Ok(())
 }
 
-/// How long the start waits for a master before it serves refusals.
-const FIRST_LOOK: Duration = Duration::from_secs(5);
+/// The time to wait for a master at the start, before refusals are served.
+const FIRST_DISCOVERY_TIMEOUT: Duration = Duration::from_secs(5);

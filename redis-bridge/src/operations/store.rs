@@ -15,35 +15,35 @@ use tokio::time::Instant;
 use crate::metrics::{Known, Metrics};
 use crate::operations::names::Names;
 use crate::operations::script::Script;
-use crate::redis::master::Confirmed;
-use crate::redis::redis_error::Fault;
-use crate::redis::topology::{Condition, Masters};
+use crate::redis::master::Confirmation;
+use crate::redis::redis_error::RedisError;
+use crate::redis::topology::{Health, Topology};
 
 /// The records, as far as Redis can be reached.
 #[derive(Clone)]
 pub(crate) struct Store {
     names: Names,
-    masters: Masters,
+    topology: Topology,
     metrics: Arc<Metrics>,
 }
 
 impl Store {
     /// Over whoever has the records.
-    pub(crate) fn new(names: Names, masters: Masters, metrics: Arc<Metrics>) -> Self {
-        Self { names, masters, metrics }
+    pub(crate) fn new(names: Names, topology: Topology, metrics: Arc<Metrics>) -> Self {
+        Self { names, topology, metrics }
     }
 
     /// How the store is. Never fails and asks nobody.
     pub(crate) fn health(&self) -> HealthAnswer {
-        let Condition { ready, replicated, reason, .. } = self.masters.condition();
+        let Health { ready, replicated, reason, .. } = self.topology.health();
         let durability = if replicated { Durability::Replicated } else { Durability::Async };
         HealthAnswer { ready, durability, reason }
     }
 
     /// What the metrics do not count themselves.
     pub(crate) fn known(&self) -> Known {
-        let condition = self.masters.condition();
-        Known { up: condition.up, replicated: condition.replicated }
+        let health = self.topology.health();
+        Known { up: health.up, replicated: health.replicated }
     }
 
     pub(crate) async fn get(&self, request: Get) -> Result<GetAnswer, RefusalCause> {
@@ -56,7 +56,7 @@ impl Store {
             command.arg(self.names.record(&request.space, key));
         }
         let redis::Value::Array(found) = self.command(&request.space, &command).await? else {
-            return Err(self.refusal(Fault::Unexpected));
+            return Err(self.refusal(RedisError::Unexpected));
         };
         Ok(GetManyAnswer { records: found.into_iter().map(|found| self.record_in(found)).collect() })
     }
@@ -64,7 +64,7 @@ impl Store {
     pub(crate) async fn put(&self, request: Put) -> Result<PutAnswer, RefusalCause> {
         let args = vec![minted()?, request.value.into_bytes(), life(request.ttl)];
         let answer = self.change(Script::Put, &request.space, &request.key, request.mutation, args).await?;
-        Ok(PutAnswer { version: version(&answer).ok_or_else(|| self.refusal(Fault::Unexpected))? })
+        Ok(PutAnswer { version: version(&answer).ok_or_else(|| self.refusal(RedisError::Unexpected))? })
     }
 
     pub(crate) async fn put_new(&self, request: Put) -> Result<WriteAnswer, RefusalCause> {
@@ -107,7 +107,7 @@ impl Store {
         command.arg(self.names.set(&request.space, &request.key));
         let answer = self.command(&request.space, &command).await?;
         let (redis::Value::Set(found) | redis::Value::Array(found)) = answer else {
-            return Err(self.refusal(Fault::Unexpected));
+            return Err(self.refusal(RedisError::Unexpected));
         };
         let mut members: Vec<[u8; 32]> =
             found.into_iter().filter_map(|member| bytes(member)?.try_into().ok()).collect();
@@ -140,7 +140,7 @@ impl Store {
         let args = numbers.iter().map(|number| number.to_string().into_bytes()).collect();
         let answer = self.change(Script::TakeTokens, &request.space, &request.key, request.mutation, args).await?;
         let wait: Option<u64> = std::str::from_utf8(&answer).ok().and_then(|text| text.parse().ok());
-        let wait = wait.ok_or_else(|| self.refusal(Fault::Unexpected))?;
+        let wait = wait.ok_or_else(|| self.refusal(RedisError::Unexpected))?;
         let seconds = u32::try_from(wait.div_ceil(1_000_000)).unwrap_or(u32::MAX);
         Ok(TakeTokensAnswer { granted: wait == 0, retry_after_seconds: seconds })
     }
@@ -165,7 +165,7 @@ impl Store {
         match self.command_or_fault(space, &command).await {
             Ok(found) => Ok(self.record_in(found)),
             // MGET shows another type as absent; so does this, and it is counted.
-            Err(Fault::WrongType) => {
+            Err(RedisError::WrongType) => {
                 self.metrics.corrupt.add();
                 Ok(None)
             }
@@ -177,8 +177,8 @@ impl Store {
         self.command_or_fault(space, command).await.map_err(|fault| self.refusal(fault))
     }
 
-    async fn command_or_fault(&self, space: &Space, command: &redis::Cmd) -> Result<redis::Value, Fault> {
-        self.masters.command(|| self.names.slot(space), command).await
+    async fn command_or_fault(&self, space: &Space, command: &redis::Cmd) -> Result<redis::Value, RedisError> {
+        self.topology.command(|| self.names.slot(space), command).await
     }
 
     /// Runs a script under a mutation's idempotency key, and waits for a replica where that is
@@ -204,16 +204,16 @@ impl Store {
         };
         let names = [record, self.names.memory(space, key, script, mutation.idempotency)];
         let args: Vec<Vec<u8>> = std::iter::once(life(Ttl::Seconds(REPLAY_SECONDS))).chain(args).collect();
-        let done = self.masters.change(|| self.names.slot(space), script, &names, &args, mutation.durable).await;
+        let done = self.topology.change(|| self.names.slot(space), script, &names, &args, mutation.durable).await;
         match done.map_err(|fault| self.refusal(fault))? {
-            (answer, Confirmed::Yes | Confirmed::Unasked) => Ok(answer),
-            (_, Confirmed::No) => Err(RefusalCause::NotDurable),
+            (answer, Confirmation::Confirmed | Confirmation::NotRequested) => Ok(answer),
+            (_, Confirmation::Unconfirmed) => Err(RefusalCause::NotDurable),
         }
     }
 
     /// Counts a fault, and says so.
-    fn refusal(&self, fault: Fault) -> RefusalCause {
-        let before = self.metrics.fault(fault);
+    fn refusal(&self, fault: RedisError) -> RefusalCause {
+        let before = self.metrics.redis_error(fault);
         // The first, the second, the fourth …: a store that is away must not fill the log.
         if before.saturating_add(1).is_power_of_two() {
             tracing::warn!(
@@ -222,7 +222,7 @@ impl Store {
                 "redis did not do what it was asked"
             );
         }
-        fault.refusal()
+        fault.refusal_cause()
     }
 
     fn record_in(&self, found: redis::Value) -> Option<Record> {

@@ -1,8 +1,7 @@
-//! A Redis cluster: which server has which slot, learned from the servers' own redirections.
+//! A Redis cluster: the owner of each slot, learned from redirections.
 //!
-//! The commands that list a cluster's servers are not granted. Every server knows the owner of
-//! every slot though, and answers a command for another's slot with MOVED and the owner's address:
-//! so any known one is asked first.
+//! The commands that list a cluster's servers are not granted. Every server answers a command for
+//! another's slot with `MOVED` and the owner's address, so any known server can be asked first.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
@@ -17,46 +16,46 @@ use crate::config::{DurabilityMode, Endpoint, Redis};
 use crate::metrics::Metrics;
 use crate::redis::dialer::Dialer;
 use crate::redis::discovery::MasterDiscovery;
-use crate::redis::node::Node;
-use crate::redis::redis_error::Fault;
+use crate::redis::node::RedisNode;
+use crate::redis::redis_error::RedisError;
 
-/// The servers of a cluster, each watched by a [`MasterDiscovery`] of its own.
+/// The servers of a cluster, each with a [`MasterDiscovery`] of its own.
 pub(crate) struct Cluster {
     seeds: Vec<Endpoint>,
     dialer: Dialer,
     mode: DurabilityMode,
     metrics: Arc<Metrics>,
-    /// Whether any server had a replica: a promoted one whose former master is gone must miss it.
+    /// Whether any server had a replica.
     replica_seen: Arc<AtomicBool>,
-    map: Mutex<Map>,
+    map: Mutex<SlotMap>,
 }
 
-/// What is known of the cluster.
+/// The known servers, and the known owners of slots.
 #[derive(Default)]
-struct Map {
-    nodes: BTreeMap<Endpoint, Arc<Node>>,
+struct SlotMap {
+    nodes: BTreeMap<Endpoint, Arc<RedisNode>>,
     owners: BTreeMap<u16, Owner>,
-    /// Whose turn it is to be asked for a slot that nobody is known to own.
-    turn: usize,
+    /// Round-robin index of the server that is asked for a slot without a known owner.
+    next: usize,
 }
 
 struct Owner {
     endpoint: Endpoint,
-    /// Unset once the server failed: the others are asked whether the slot moved.
-    sure: bool,
+    /// Unset after a failure of the server: another one is asked whether the slot moved.
+    confirmed: bool,
 }
 
-/// The way of one operation.
+/// The server that one operation is sent to.
 pub(crate) struct Route {
-    /// Whom to ask.
-    pub(crate) node: Arc<Node>,
+    /// The server.
+    pub(crate) node: Arc<RedisNode>,
     endpoint: Endpoint,
     slot: u16,
     redirections: usize,
 }
 
 impl Cluster {
-    /// Starts to watch the servers that the configuration names.
+    /// Starts to watch the configured servers.
     pub(crate) fn start(redis: &Redis, seeds: &[Endpoint], mode: DurabilityMode, metrics: &Arc<Metrics>) -> Self {
         let cluster = Self {
             seeds: seeds.to_vec(),
@@ -71,66 +70,67 @@ impl Cluster {
         cluster
     }
 
-    /// Where to send a command on names of this slot: to the owner where that is known and can be
-    /// used, to any usable server otherwise, which will name the owner.
-    pub(crate) fn route(&self, slot: u16) -> Result<Route, Fault> {
+    /// Returns the route to a slot: its owner if known and usable, else any usable server, which
+    /// redirects to the owner.
+    pub(crate) fn route(&self, slot: u16) -> Result<Route, RedisError> {
         let mut map = self.map();
-        let owner = map.owners.get(&slot).filter(|owner| owner.sure).map(|owner| owner.endpoint.clone());
+        let owner = map.owners.get(&slot).filter(|owner| owner.confirmed).map(|owner| owner.endpoint.clone());
         if let Some(endpoint) = owner
             && let Some(node) = map.nodes.get(&endpoint).filter(|node| node.is_usable())
         {
             return Ok(Route { node: Arc::clone(node), endpoint, slot, redirections: 0 });
         }
         let usable: Vec<_> = map.nodes.iter().filter(|(_, node)| node.is_usable()).collect();
-        let turn = map.turn.checked_rem(usable.len()).unwrap_or(0);
-        let chosen = usable.get(turn).map(|(endpoint, node)| Route {
+        let index = map.next.checked_rem(usable.len()).unwrap_or(0);
+        let chosen = usable.get(index).map(|(endpoint, node)| Route {
             node: Arc::clone(node),
             endpoint: (*endpoint).clone(),
             slot,
             redirections: 0,
         });
-        map.turn = map.turn.wrapping_add(1);
-        chosen.ok_or(Fault::NoMaster)
+        map.next = map.next.wrapping_add(1);
+        chosen.ok_or(RedisError::NoMaster)
     }
 
-    /// Turns to the server that was named as the owner.
-    pub(crate) async fn follow(&self, route: &mut Route, to: Endpoint) -> Result<(), Fault> {
+    /// Follows a redirection to the slot's owner.
+    pub(crate) async fn redirect(&self, route: &mut Route, to: Endpoint) -> Result<(), RedisError> {
         route.redirections = route.redirections.saturating_add(1);
-        if route.redirections > REDIRECTIONS {
-            return Err(Fault::Moved);
+        if route.redirections > MAX_REDIRECTIONS {
+            return Err(RedisError::Moved);
         }
-        route.node = self.moved(route.slot, &route.endpoint, &to).await?;
+        route.node = self.record_owner(route.slot, &route.endpoint, &to).await?;
         route.endpoint = to;
         Ok(())
     }
 
-    /// Takes note of what a server could not do: where it may be the owner no more, the others are
+    /// Records a failure of a route's server. If it may not be the owner any more, another server is
     /// asked next.
-    pub(crate) fn failed(&self, route: &Route, fault: Fault) {
-        if fault.asks_for_the_master() || fault == Fault::ClusterDown || fault == Fault::Retired {
+    pub(crate) fn record_failure(&self, route: &Route, error: RedisError) {
+        if error.requires_discovery() || error == RedisError::ClusterDown || error == RedisError::Retired {
             let mut map = self.map();
             if let Some(owner) = map.owners.get_mut(&route.slot).filter(|owner| owner.endpoint == route.endpoint) {
-                owner.sure = false;
+                owner.confirmed = false;
             }
         }
     }
 
-    /// Waits until every server that the configuration names was looked for once.
-    pub(crate) async fn looked(&self) {
+    /// Waits until every configured server was probed once.
+    pub(crate) async fn wait_until_probed(&self) {
         let nodes = self.nodes();
-        join_all(nodes.iter().map(|node| node.looked())).await;
+        join_all(nodes.iter().map(|node| node.wait_until_probed())).await;
     }
 
-    /// Each known server.
-    pub(crate) fn nodes(&self) -> Vec<Arc<Node>> {
+    /// Returns each known server.
+    pub(crate) fn nodes(&self) -> Vec<Arc<RedisNode>> {
         self.map().nodes.values().map(Arc::clone).collect()
     }
 
-    /// Takes note of a slot's owner, and waits a moment for one that nobody has looked for yet.
-    async fn moved(&self, slot: u16, from: &Endpoint, to: &Endpoint) -> Result<Arc<Node>, Fault> {
+    /// Records a slot's owner. Waits for at most [`FIRST_PROBE_TIMEOUT`] for the first probe of a
+    /// server that was unknown.
+    async fn record_owner(&self, slot: u16, from: &Endpoint, to: &Endpoint) -> Result<Arc<RedisNode>, RedisError> {
         let node = {
             let mut map = self.map();
-            let owner = Owner { endpoint: to.clone(), sure: true };
+            let owner = Owner { endpoint: to.clone(), confirmed: true };
             let former = map.owners.insert(slot, owner).map(|owner| owner.endpoint);
             if former.as_ref().is_some_and(|former| former != to) {
                 self.metrics.master_changes.add();
@@ -148,37 +148,38 @@ impl Cluster {
                 }
             }
         };
-        // Past this it is as good as away; its discovery goes on trying.
-        let _ = timeout(FIRST_LOOK, node.looked()).await;
-        if node.is_usable() { Ok(node) } else { Err(Fault::NoMaster) }
+        // After the timeout the server counts as unreachable; its discovery continues.
+        let _ = timeout(FIRST_PROBE_TIMEOUT, node.wait_until_probed()).await;
+        if node.is_usable() { Ok(node) } else { Err(RedisError::NoMaster) }
     }
 
-    /// Servers come and go; those that went must not pile up.
-    fn make_room(&self, map: &mut Map) -> Result<(), Fault> {
-        if map.nodes.len() >= NODES {
+    /// Forgets unusable servers when there are [`MAX_NODES`]: servers change over time, and the map
+    /// must not grow without bound.
+    fn make_room(&self, map: &mut SlotMap) -> Result<(), RedisError> {
+        if map.nodes.len() >= MAX_NODES {
             map.nodes.retain(|endpoint, node| node.is_usable() || self.seeds.contains(endpoint));
         }
-        if map.nodes.len() >= NODES { Err(Fault::Moved) } else { Ok(()) }
+        if map.nodes.len() >= MAX_NODES { Err(RedisError::Moved) } else { Ok(()) }
     }
 
-    fn watch(&self, endpoint: &Endpoint) -> Arc<Node> {
-        let nudge: Arc<Notify> = Arc::default();
-        let discovery = MasterDiscovery::of_node(
+    fn watch(&self, endpoint: &Endpoint) -> Arc<RedisNode> {
+        let refresh: Arc<Notify> = Arc::default();
+        let discovery = MasterDiscovery::of_cluster_server(
             endpoint,
             &self.dialer,
             self.mode,
             &self.metrics,
-            Arc::clone(&nudge),
+            Arc::clone(&refresh),
             Arc::clone(&self.replica_seen),
         );
-        Arc::new(Node::start(discovery, nudge))
+        Arc::new(RedisNode::start(discovery, refresh))
     }
 
-    fn map(&self) -> MutexGuard<'_, Map> {
+    fn map(&self) -> MutexGuard<'_, SlotMap> {
         self.map.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-const REDIRECTIONS: usize = 4;
-const NODES: usize = 128;
-const FIRST_LOOK: Duration = Duration::from_millis(500);
+const MAX_REDIRECTIONS: usize = 4;
+const MAX_NODES: usize = 128;
+const FIRST_PROBE_TIMEOUT: Duration = Duration::from_millis(500);

@@ -1,4 +1,4 @@
-//! Connections to Redis and to its sentinels, made and named.
+//! Opens connections to Redis and to its sentinels.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,13 +9,13 @@ use redis::io::tcp::TcpSettings;
 use redis::io::tcp::socket2::TcpKeepalive;
 use redis::{
     AsyncConnectionConfig, Client, ClientTlsConfig, ConnectionAddr, IntoConnectionInfo, ProtocolVersion, PushInfo,
-    PushKind, RedisConnectionInfo, RedisError, RedisResult, TlsCertificates, Value,
+    PushKind, RedisConnectionInfo, RedisResult, TlsCertificates, Value,
 };
 
 use crate::config::{Endpoint, Redis, Tls, User};
-use crate::redis::redis_error::Fault;
+use crate::redis::redis_error::RedisError;
 
-/// Makes connections of one kind: all to masters, or all to sentinels.
+/// Opens connections of one kind: to masters, or to sentinels.
 #[derive(Clone)]
 pub(crate) struct Dialer {
     user: User,
@@ -23,19 +23,18 @@ pub(crate) struct Dialer {
     tls: Option<Tls>,
     dial: Duration,
     answer: Duration,
-    /// The last failure of each server that was logged: the same one a hundred times tells nothing
-    /// more.
-    told: Arc<Mutex<BTreeMap<Endpoint, String>>>,
+    /// The last logged failure of each server, so that a repeated one is logged once.
+    logged: Arc<Mutex<BTreeMap<Endpoint, String>>>,
 }
 
 impl Dialer {
-    /// For masters.
+    /// Returns a dialer to masters.
     pub(crate) fn to_masters(redis: &Redis) -> Self {
         let (dial, answer) = (redis.dial, redis.answer);
-        Self { user: redis.user.clone(), db: redis.db, tls: redis.tls.clone(), dial, answer, told: Arc::default() }
+        Self { user: redis.user.clone(), db: redis.db, tls: redis.tls.clone(), dial, answer, logged: Arc::default() }
     }
 
-    /// For sentinels, which are asked with short time-outs: the others are asked at the same time.
+    /// Returns a dialer to sentinels. Its timeouts are short, since all sentinels are asked in parallel.
     pub(crate) fn to_sentinels(redis: &Redis) -> Self {
         let (dial, answer) = (redis.dial.min(SENTINEL_TIMEOUT), redis.answer.min(SENTINEL_TIMEOUT));
         Self {
@@ -44,75 +43,75 @@ impl Dialer {
             tls: redis.sentinel_tls.clone(),
             dial,
             answer,
-            told: Arc::default(),
+            logged: Arc::default(),
         }
     }
 
-    /// Whether the connections are by TLS, where a host's name matters.
+    /// Returns `true` if the connections use TLS, where the host name must match the certificate.
     pub(crate) fn is_tls(&self) -> bool {
         self.tls.is_some()
     }
 
-    /// How long a connection may take to be made.
+    /// Returns the timeout of a new connection.
     pub(crate) fn timeout(&self) -> Duration {
         self.dial
     }
 
-    /// Connects and signs in.
-    pub(crate) async fn connect(&self, endpoint: &Endpoint) -> Result<MultiplexedConnection, Fault> {
-        self.connect_noticing(endpoint, || ()).await
+    /// Connects and authenticates.
+    pub(crate) async fn connect(&self, endpoint: &Endpoint) -> Result<MultiplexedConnection, RedisError> {
+        self.connect_with(endpoint, || ()).await
     }
 
-    /// Connects and signs in. `closed` is called when the server, or something on the way, closes
-    /// the connection.
-    pub(crate) async fn connect_noticing(
+    /// Connects and authenticates. Calls `on_close` when the server, or something on the network path,
+    /// closes the connection.
+    pub(crate) async fn connect_with(
         &self,
         endpoint: &Endpoint,
-        closed: impl Fn() + Send + Sync + 'static,
-    ) -> Result<MultiplexedConnection, Fault> {
-        let client = self.client(endpoint).map_err(|error| Fault::of(&error))?;
+        on_close: impl Fn() + Send + Sync + 'static,
+    ) -> Result<MultiplexedConnection, RedisError> {
+        let client = self.client(endpoint).map_err(|error| RedisError::from(&error))?;
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(self.dial))
             .set_response_timeout(Some(self.answer))
             .set_push_sender(move |push: PushInfo| {
                 if push.kind == PushKind::Disconnection {
-                    closed();
+                    on_close();
                 }
                 Ok::<_, ()>(())
             });
-        let connected = client.get_multiplexed_async_connection_with_config(&config);
-        // Signing in is part of connecting: a server that takes the connection and then says
-        // nothing is not reached.
-        let connected = tokio::time::timeout(self.dial, connected).await.map_err(|_| Fault::TimedOut)?;
+        let connecting = client.get_multiplexed_async_connection_with_config(&config);
+        // The timeout covers the authentication: a server that accepts the connection and then stays
+        // silent is not reached.
+        let connected = tokio::time::timeout(self.dial, connecting).await.map_err(|_| RedisError::TimedOut)?;
         match connected {
             Ok(connection) => {
-                self.told.lock().unwrap_or_else(PoisonError::into_inner).remove(endpoint);
+                self.logged.lock().unwrap_or_else(PoisonError::into_inner).remove(endpoint);
                 Ok(connection)
             }
             Err(error) => {
-                self.tell(endpoint, &error);
-                Err(Fault::of(&error))
+                self.log_failure(endpoint, &error);
+                Err(RedisError::from(&error))
             }
         }
     }
 
-    fn tell(&self, endpoint: &Endpoint, error: &RedisError) {
+    fn log_failure(&self, endpoint: &Endpoint, error: &redis::RedisError) {
         let text = error.to_string();
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        if told.get(endpoint) == Some(&text) {
+        let mut logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
+        if logged.get(endpoint) == Some(&text) {
             return;
         }
         tracing::warn!(%endpoint, %error, "redis connection failed");
-        // Addresses come and go; those that went must not pile up.
-        if told.len() >= ENDPOINTS {
-            told.clear();
+        // Addresses change over time; the map must not grow without bound.
+        if logged.len() >= MAX_ENDPOINTS {
+            logged.clear();
         }
-        told.insert(endpoint.clone(), text);
+        logged.insert(endpoint.clone(), text);
     }
 
-    /// What the library needs to know to connect.
+    /// Returns the library's client for a server.
     pub(crate) fn client(&self, endpoint: &Endpoint) -> RedisResult<Client> {
-        // Not CLIENT SETINFO: nobody granted it.
+        // `CLIENT SETINFO` is not granted.
         let mut settings = RedisConnectionInfo::default()
             .set_protocol(ProtocolVersion::RESP3)
             .set_db(i64::from(self.db))
@@ -139,32 +138,36 @@ impl Dialer {
     }
 }
 
-/// The kernel watches too: it keeps an idle connection known on its way, and gives up one whose
-/// other end is gone.
+/// TCP keepalive keeps an idle connection known to firewalls; the user timeout closes one whose peer
+/// is gone.
 fn tcp() -> TcpSettings {
     let keepalive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE_INTERVAL);
-    TcpSettings::default().set_keepalive(keepalive).set_user_timeout(UNACKNOWLEDGED)
+    TcpSettings::default().set_keepalive(keepalive).set_user_timeout(TCP_USER_TIMEOUT)
 }
 
-/// Asks a server what it is. HELLO is open to every user and names the role in its answer; ROLE and
-/// INFO are not granted.
-pub(crate) async fn is_master(connection: &mut MultiplexedConnection) -> Result<bool, Fault> {
-    let answer: Value = redis::cmd("HELLO").arg(3).query_async(connection).await.map_err(|error| Fault::of(&error))?;
-    let Value::Map(fields) = answer else { return Err(Fault::Unexpected) };
+/// Returns `true` if the server's role is master. Uses `HELLO`, which every user may call and which
+/// answers the role; `ROLE` and `INFO` are not granted.
+pub(crate) async fn is_master(connection: &mut MultiplexedConnection) -> Result<bool, RedisError> {
+    let answer: Value =
+        redis::cmd("HELLO").arg(3).query_async(connection).await.map_err(|error| RedisError::from(&error))?;
+    let Value::Map(fields) = answer else { return Err(RedisError::Unexpected) };
     Ok(fields.iter().any(|(name, value)| text(name) == Some("role") && text(value) == Some("master")))
 }
 
-/// How many replicas of a master have confirmed all that it has written; [`Fault::NotPermitted`]
-/// where WAIT is not granted. So many are given so long for it, and are asked: unasked a replica
-/// confirms once a second, and a busy master seems to have none.
-pub(crate) async fn replicas(
+/// Calls `WAIT numreplicas timeout` and returns the number of replicas that have acknowledged every
+/// write of the master. A non-zero `numreplicas` makes the master request acknowledgements;
+/// otherwise replicas acknowledge once a second, and a busy master seems to have none.
+///
+/// # Errors
+/// [`RedisError::NotPermitted`] if `WAIT` is not granted, else the failure of the command.
+pub(crate) async fn wait_for_replicas(
     connection: &mut MultiplexedConnection,
-    sought: u64,
-    patience: Duration,
-) -> Result<u64, Fault> {
-    let milliseconds = u64::try_from(patience.as_millis()).unwrap_or(u64::MAX);
-    let asked = redis::cmd("WAIT").arg(sought).arg(milliseconds).query_async(connection).await;
-    asked.map_err(|error| Fault::of(&error))
+    replicas: u64,
+    timeout: Duration,
+) -> Result<u64, RedisError> {
+    let milliseconds = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
+    let answer = redis::cmd("WAIT").arg(replicas).arg(milliseconds).query_async(connection).await;
+    answer.map_err(|error| RedisError::from(&error))
 }
 
 fn text(value: &Value) -> Option<&str> {
@@ -177,12 +180,12 @@ fn text(value: &Value) -> Option<&str> {
     }
 }
 
-const ENDPOINTS: usize = 64;
+const MAX_ENDPOINTS: usize = 64;
 
-/// Without traffic for so long, a connection is probed.
+/// TCP keepalive starts after this time without traffic.
 const KEEPALIVE: Duration = Duration::from_secs(10);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
-/// A connection whose probes or data are not acknowledged for so long is closed.
-const UNACKNOWLEDGED: Duration = Duration::from_secs(20);
+/// A connection is closed when data or keepalive probes stay unacknowledged for this time.
+const TCP_USER_TIMEOUT: Duration = Duration::from_secs(20);
 
 const SENTINEL_TIMEOUT: Duration = Duration::from_millis(500);

@@ -1,126 +1,123 @@
-//! The connections to one master: one that many commands share, and a few that durable writes have
-//! to themselves.
+//! The connections to one master: one shared by most commands, and a pool for durable writes.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use tokio::sync::{Mutex as Turns, Semaphore, watch};
+use tokio::sync::{Mutex as AsyncMutex, Semaphore, watch};
 use tokio::time::{Instant, timeout};
 
 use crate::config::Endpoint;
 use crate::operations::script::Script;
 use crate::redis::connection::{Connection, Server};
 use crate::redis::pool::{Lease, Pool};
-use crate::redis::redis_error::Fault;
-use crate::redis::replication::Followers;
+use crate::redis::redis_error::RedisError;
+use crate::redis::replication::Replication;
 
-/// A server that said it is the master when it was connected to.
+/// A server whose role was master when it was connected.
 pub(crate) struct Master {
-    /// Where it is, and how it is connected to.
+    /// The server's address and dialer.
     pub(crate) server: Server,
     shared: Mutex<Connection>,
-    /// Held while the shared connection is replaced, which is tried once for all who wait; the last
-    /// failure to.
-    replacing: Turns<Option<(Instant, Fault)>>,
-    /// WAIT holds up its whole connection, so each durable write has one to itself.
+    /// Held while the shared connection is replaced, which one task does for all that wait. Holds the
+    /// last failure.
+    replacing: AsyncMutex<Option<(Instant, RedisError)>>,
+    /// `WAIT` blocks its whole connection, so each durable write has one of its own.
     pool: Pool,
-    /// Bounds how many of those there are.
+    /// Bounds the connections of the pool.
     durable: Semaphore,
-    followers: Arc<Followers>,
+    replication: Arc<Replication>,
     retired: watch::Sender<bool>,
 }
 
-/// A durable write was done; whether the replicas have it.
-pub(crate) enum Confirmed {
-    /// They have.
-    Yes,
-    /// Too few said so in time.
-    No,
-    /// Nobody asked.
-    Unasked,
+/// Whether the replicas acknowledged a write that the master has done.
+pub(crate) enum Confirmation {
+    /// Enough replicas did.
+    Confirmed,
+    /// Too few did in time.
+    Unconfirmed,
+    /// The write did not wait for replicas.
+    NotRequested,
 }
 
-/// Why a command was not done.
+/// Why a command has no answer.
 #[derive(Debug)]
-pub(crate) enum Undone {
-    /// Something is wrong.
-    Fault(Fault),
-    /// Its connection was closed, for this fault; whether it was done is unknown.
-    Closed(Fault),
-    /// MOVED: another server of the cluster has the slot. Nothing was done.
+pub(crate) enum CommandError {
+    /// The command failed.
+    Failed(RedisError),
+    /// The connection was closed with this error; whether the command ran is unknown.
+    Closed(RedisError),
+    /// `MOVED`: another server of the cluster owns the slot. Nothing was done.
     Moved(Endpoint),
 }
 
-impl From<Fault> for Undone {
-    fn from(fault: Fault) -> Self {
-        Self::Fault(fault)
+impl From<RedisError> for CommandError {
+    fn from(error: RedisError) -> Self {
+        Self::Failed(error)
     }
 }
 
 impl Master {
-    /// Takes over a connection to a server that said it is the master, and has these replicas.
-    pub(crate) fn new(server: Server, shared: Connection, followers: Arc<Followers>) -> Self {
+    /// Takes over a connection to a master with these replicas.
+    pub(crate) fn new(server: Server, shared: Connection, replication: Arc<Replication>) -> Self {
         Self {
             server,
             shared: Mutex::new(shared),
-            replacing: Turns::default(),
+            replacing: AsyncMutex::default(),
             pool: Pool::default(),
-            durable: Semaphore::new(DURABLE_CONNECTIONS),
-            followers,
+            durable: Semaphore::new(MAX_DURABLE_CONNECTIONS),
+            replication,
             retired: watch::Sender::new(false),
         }
     }
 
-    /// Ends every command under way: the server is not the master any more, or does not answer. A
-    /// client that stayed would go on writing to a deposed master for as long as it sees no error.
+    /// Ends every command under way, because the server is not the master any more or does not
+    /// answer. A client that stayed would go on writing to a deposed master until it sees an error.
     pub(crate) fn retire(&self) {
         self.retired.send_replace(true);
         self.pool.clear();
     }
 
-    /// Takes note of how many replicas are connected to it.
-    pub(crate) fn has_replicas(&self, count: u64) {
-        self.followers.connected(count);
+    /// Records the number of replicas in sync at the latest probe.
+    pub(crate) fn set_connected_replicas(&self, count: u64) {
+        self.replication.set_connected(count);
     }
 
-    /// Whether the connection that carries most of the work left its last question or operation
-    /// without an answer.
+    /// Returns `true` if the last probe or operation on the shared connection was not answered.
     pub(crate) fn is_silent(&self) -> bool {
         self.current().is_silent()
     }
 
-    /// Asks on each connection whether it still leads to the master; those that do not say so are
-    /// closed.
-    pub(crate) async fn ask_connections(&self) {
+    /// Probes every connection and closes those that do not lead to the master.
+    pub(crate) async fn probe_connections(&self) {
         let mut connections = self.pool.connections();
         connections.push(self.current());
-        join_all(connections.iter().map(Connection::ask)).await;
+        join_all(connections.iter().map(Connection::probe)).await;
     }
 
-    /// The connection that commands share, replaced by a new one where it was closed.
-    pub(crate) async fn shared(&self) -> Result<Connection, Fault> {
+    /// Returns the shared connection, replaced by a new one if it was closed.
+    pub(crate) async fn shared(&self) -> Result<Connection, RedisError> {
         let current = self.current();
         if !current.is_closed() {
             return Ok(current);
         }
-        let asked = Instant::now();
+        let requested = Instant::now();
         let mut failure = self.replacing.lock().await;
         let current = self.current();
         if !current.is_closed() {
             return Ok(current);
         }
-        if let Some((_, fault)) = failure.filter(|(at, _)| *at >= asked) {
-            return Err(fault);
+        if let Some((_, error)) = failure.filter(|(at, _)| *at >= requested) {
+            return Err(error);
         }
-        match timeout(REPLACE, self.server.open()).await.unwrap_or(Err(Fault::TimedOut)) {
+        match timeout(REPLACE_TIMEOUT, self.server.open()).await.unwrap_or(Err(RedisError::TimedOut)) {
             Ok(replacement) => {
                 *self.shared.lock().unwrap_or_else(PoisonError::into_inner) = replacement.clone();
                 Ok(replacement)
             }
-            Err(fault) => {
-                *failure = Some((Instant::now(), fault));
-                Err(fault)
+            Err(error) => {
+                *failure = Some((Instant::now(), error));
+                Err(error)
             }
         }
     }
@@ -130,14 +127,14 @@ impl Master {
     }
 
     /// Runs one command.
-    pub(crate) async fn command(&self, command: &redis::Cmd) -> Result<redis::Value, Undone> {
+    pub(crate) async fn command(&self, command: &redis::Cmd) -> Result<redis::Value, CommandError> {
         self.unless_retired(async {
             let mut tries = Tries::default();
             loop {
                 let mut connection = self.shared().await?;
-                let done = connection.query(command).await.map_err(|error| self.undone(&error));
-                if tries.is_last(&done) {
-                    return done;
+                let result = connection.query(command).await.map_err(|error| self.command_error(&error));
+                if tries.is_last(&result) {
+                    return result;
                 }
             }
         })
@@ -145,41 +142,46 @@ impl Master {
     }
 
     /// Runs a script.
-    pub(crate) async fn script(&self, script: Script, names: &[String], args: &[Vec<u8>]) -> Result<Vec<u8>, Undone> {
+    pub(crate) async fn script(
+        &self,
+        script: Script,
+        names: &[String],
+        args: &[Vec<u8>],
+    ) -> Result<Vec<u8>, CommandError> {
         self.unless_retired(async {
             let mut tries = Tries::default();
             loop {
                 let mut connection = self.shared().await?;
-                let done = self.run(&mut connection, script, names, args).await;
-                if tries.is_last(&done) {
-                    return done;
+                let result = self.run(&mut connection, script, names, args).await;
+                if tries.is_last(&result) {
+                    return result;
                 }
             }
         })
         .await
     }
 
-    /// Runs a script and waits until the replicas have what it wrote.
+    /// Runs a script and waits until the replicas acknowledge its writes.
     pub(crate) async fn durable_script(
         &self,
         script: Script,
         names: &[String],
         args: &[Vec<u8>],
-    ) -> Result<(Vec<u8>, Confirmed), Undone> {
-        let _permit = self.durable.acquire().await.map_err(|_| Fault::Retired)?;
+    ) -> Result<(Vec<u8>, Confirmation), CommandError> {
+        let _permit = self.durable.acquire().await.map_err(|_| RedisError::Retired)?;
         self.unless_retired(async {
             let mut tries = Tries::default();
             loop {
-                // The second time a new one: what closed one connection may have closed the free
+                // The second try uses a new connection: what closed one may have closed the idle
                 // ones as well.
-                let free = if tries.is_second { None } else { self.pool.take() };
-                let connection = match free {
+                let idle = if tries.is_second { None } else { self.pool.take() };
+                let connection = match idle {
                     Some(connection) => connection,
                     None => self.pool.add(self.server.open().await?),
                 };
-                let done = self.run_and_wait(connection, script, names, args).await;
-                if tries.is_last(&done) {
-                    return done;
+                let result = self.run_and_wait(connection, script, names, args).await;
+                if tries.is_last(&result) {
+                    return result;
                 }
             }
         })
@@ -192,103 +194,104 @@ impl Master {
         script: Script,
         names: &[String],
         args: &[Vec<u8>],
-    ) -> Result<(Vec<u8>, Confirmed), Undone> {
+    ) -> Result<(Vec<u8>, Confirmation), CommandError> {
         let answer = self.run(&mut connection, script, names, args).await?;
-        let question = self.followers.question();
-        let wait = redis::cmd("WAIT").arg(question.replicas).arg(question.patience.as_millis()).to_owned();
-        let confirmed = match connection.query::<u64>(&wait).await {
+        let wait = self.replication.next_wait();
+        let wait = redis::cmd("WAIT").arg(wait.replicas).arg(wait.timeout.as_millis()).to_owned();
+        let confirmation = match connection.query::<u64>(&wait).await {
             Ok(count) => {
-                connection.give_back();
-                if self.followers.suffice(count) { Confirmed::Yes } else { Confirmed::No }
+                connection.release();
+                if self.replication.is_durable(count) { Confirmation::Confirmed } else { Confirmation::Unconfirmed }
             }
-            Err(error) => match self.undone(&error) {
-                // Once more: the script remembers its answer, and WAIT then waits for the first
-                // try's write as well.
-                closed @ Undone::Closed(_) => return Err(closed),
-                // The write is done: whatever went wrong after it is no reason to say that it was
-                // not.
-                Undone::Fault(_) | Undone::Moved(_) => Confirmed::No,
+            Err(error) => match self.command_error(&error) {
+                // Retried: the script returns its stored answer, and `WAIT` covers the first try's
+                // write as well.
+                closed @ CommandError::Closed(_) => return Err(closed),
+                // The write is done, whatever failed after it.
+                CommandError::Failed(_) | CommandError::Moved(_) => Confirmation::Unconfirmed,
             },
         };
-        Ok((answer, confirmed))
+        Ok((answer, confirmation))
     }
 
-    /// By its digest, and whole where the server does not know it: SCRIPT LOAD is not granted.
+    /// Runs a script by its digest, or with its text if the server does not know the digest:
+    /// `SCRIPT LOAD` is not granted.
     async fn run(
         &self,
         connection: &mut Connection,
         script: Script,
         names: &[String],
         args: &[Vec<u8>],
-    ) -> Result<Vec<u8>, Undone> {
+    ) -> Result<Vec<u8>, CommandError> {
         let call = |command: &str, script: &str| {
             redis::cmd(command).arg(script).arg(names.len()).arg(names).arg(args).to_owned()
         };
-        let known = connection.query(&call("EVALSHA", script.digest())).await;
-        let answer = match known {
-            Err(error) if Fault::of(&error) == Fault::NoScript => connection.query(&call("EVAL", script.text())).await,
-            Ok(_) | Err(_) => known,
+        let by_digest = connection.query(&call("EVALSHA", script.digest())).await;
+        let answer = match by_digest {
+            Err(error) if RedisError::from(&error) == RedisError::NoScript => {
+                connection.query(&call("EVAL", script.text())).await
+            }
+            Ok(_) | Err(_) => by_digest,
         };
-        answer.map_err(|error| self.undone(&error))
+        answer.map_err(|error| self.command_error(&error))
     }
 
-    /// The server's own words name keys and commands, never values; they are of use to whoever
-    /// looks for the cause.
-    fn undone(&self, error: &redis::RedisError) -> Undone {
-        let fault = Fault::of(error);
+    fn command_error(&self, error: &redis::RedisError) -> CommandError {
+        let cause = RedisError::from(error);
         let address = &self.server.endpoint;
-        tracing::debug!(%address, fault = fault.name(), code = error.code(), "redis refused a command");
-        if fault == Fault::Unreachable || (fault.tells_of_a_replica() && !self.server.takes_replicas) {
-            return Undone::Closed(fault);
+        // The code names no value. It helps to find the cause.
+        tracing::debug!(%address, fault = cause.name(), code = error.code(), "redis command failed");
+        if cause == RedisError::Unreachable || (cause.is_from_replica() && !self.server.accepts_replicas) {
+            return CommandError::Closed(cause);
         }
-        match error.redirect_node().and_then(|(to, _)| redirection(to, address)) {
-            Some(endpoint) if fault == Fault::Moved => Undone::Moved(endpoint),
-            Some(_) | None => Undone::Fault(fault),
+        match error.redirect_node().and_then(|(to, _)| parse_redirection(to, address)) {
+            Some(endpoint) if cause == RedisError::Moved => CommandError::Moved(endpoint),
+            Some(_) | None => CommandError::Failed(cause),
         }
     }
 
-    async fn unless_retired<T>(&self, work: impl Future<Output = Result<T, Undone>>) -> Result<T, Undone> {
+    async fn unless_retired<T>(&self, work: impl Future<Output = Result<T, CommandError>>) -> Result<T, CommandError> {
         let mut retired = self.retired.subscribe();
         tokio::select! {
             biased;
-            _ = retired.wait_for(|retired| *retired) => Err(Fault::Retired.into()),
-            done = work => done,
+            _ = retired.wait_for(|retired| *retired) => Err(RedisError::Retired.into()),
+            result = work => result,
         }
     }
 }
 
-/// Tries of one operation: what is lost with its connection is tried once more, on a new one.
-/// Whether it was done the first time does not matter: a read changes nothing, and a script finds
-/// the answer that it stored, in one step with what it changed, under the operation's idempotency
-/// key.
+/// The tries of one operation: at most two. An operation whose connection was closed is tried once
+/// more on a new one. This is safe whether or not it ran the first time: a read changes nothing, and
+/// a script returns the answer that it stored, in one step with its change, under the operation's
+/// idempotency key.
 #[derive(Default)]
 struct Tries {
     is_second: bool,
 }
 
 impl Tries {
-    /// Takes note of one try; returns `true` if there is no other.
-    fn is_last<T>(&mut self, done: &Result<T, Undone>) -> bool {
+    /// Records one try. Returns `true` if it was the last.
+    fn is_last<T>(&mut self, result: &Result<T, CommandError>) -> bool {
         let is_second = std::mem::replace(&mut self.is_second, true);
-        is_second || !matches!(done, Err(Undone::Closed(_)))
+        is_second || !matches!(result, Err(CommandError::Closed(_)))
     }
 }
 
-/// Where MOVED sends to: `host:port`, an IPv6 address without brackets, no host for the one that
-/// was asked, and a question mark where the cluster does not know.
-fn redirection(address: &str, asked: &Endpoint) -> Option<Endpoint> {
+/// Returns the target of `MOVED`: `host:port`, with an IPv6 address without brackets, an empty host
+/// for the server itself, and `?` for an unknown one.
+fn parse_redirection(address: &str, sender: &Endpoint) -> Option<Endpoint> {
     let (host, port) = address.rsplit_once(':')?;
     let host = match host {
-        "" => asked.host.clone(),
+        "" => sender.host.clone(),
         "?" => return None,
         host => host.to_owned(),
     };
     Some(Endpoint { host, port: port.parse().ok().filter(|port| *port != 0)? })
 }
 
-const DURABLE_CONNECTIONS: usize = 32;
-/// How long a closed connection may take to be replaced, before its operations are refused.
-const REPLACE: Duration = Duration::from_millis(500);
+const MAX_DURABLE_CONNECTIONS: usize = 32;
+/// The time to replace a closed connection before its operations are refused.
+const REPLACE_TIMEOUT: Duration = Duration::from_millis(500);
 
 #[cfg(test)]
 mod tests {
@@ -296,8 +299,8 @@ mod tests {
 
     #[test]
     fn a_redirection_names_a_host_and_a_port_or_nothing() {
-        let asked = Endpoint { host: "own".to_owned(), port: 1 };
-        let to = |address| redirection(address, &asked).map(|endpoint| endpoint.to_string());
+        let sender = Endpoint { host: "own".to_owned(), port: 1 };
+        let to = |address| parse_redirection(address, &sender).map(|endpoint| endpoint.to_string());
         assert_eq!(to("127.0.0.1:6380").as_deref(), Some("127.0.0.1:6380"));
         assert_eq!(to("::1:6380").as_deref(), Some("[::1]:6380"));
         assert_eq!(to(":6380").as_deref(), Some("own:6380"));

@@ -1,63 +1,63 @@
-//! Connections that one operation at a time has to itself.
+//! Connections that are each used by one operation at a time.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::redis::connection::Connection;
 
-/// Open connections, free and in use.
+/// Open connections, idle and in use.
 #[derive(Default)]
-pub(crate) struct Pool(Mutex<Vec<Member>>);
+pub(crate) struct Pool(Mutex<Vec<Entry>>);
 
-struct Member {
+struct Entry {
     connection: Connection,
-    is_free: bool,
+    is_idle: bool,
 }
 
-/// A connection in use. Dropped before it is given back, it was left in the middle of something,
-/// and is closed.
+/// A connection in use. Closed on drop unless it was released: an operation that ended early left it
+/// with an answer outstanding.
 pub(crate) struct Lease<'a> {
     pool: &'a Pool,
     connection: Connection,
-    is_whole: bool,
+    is_released: bool,
 }
 
 impl Pool {
-    /// Takes a free connection, if there is one.
+    /// Takes an idle connection.
     pub(crate) fn take(&self) -> Option<Lease<'_>> {
-        let mut members = self.open_members();
-        let free = members.iter_mut().find(|member| member.is_free)?;
-        free.is_free = false;
-        Some(Lease { pool: self, connection: free.connection.clone(), is_whole: false })
+        let mut entries = self.open_entries();
+        let entry = entries.iter_mut().find(|entry| entry.is_idle)?;
+        entry.is_idle = false;
+        Some(Lease { pool: self, connection: entry.connection.clone(), is_released: false })
     }
 
-    /// Adds a new connection, which is in use from the start.
+    /// Adds a new connection and leases it.
     pub(crate) fn add(&self, connection: Connection) -> Lease<'_> {
-        self.open_members().push(Member { connection: connection.clone(), is_free: false });
-        Lease { pool: self, connection, is_whole: false }
+        self.open_entries().push(Entry { connection: connection.clone(), is_idle: false });
+        Lease { pool: self, connection, is_released: false }
     }
 
     /// Returns every open connection.
     pub(crate) fn connections(&self) -> Vec<Connection> {
-        self.open_members().iter().map(|member| member.connection.clone()).collect()
+        self.open_entries().iter().map(|entry| entry.connection.clone()).collect()
     }
 
-    /// Lets go of every connection; those in use last until their operation ends.
+    /// Removes every connection; one in use stays open until its operation ends.
     pub(crate) fn clear(&self) {
-        self.open_members().clear();
+        self.open_entries().clear();
     }
 
-    fn open_members(&self) -> MutexGuard<'_, Vec<Member>> {
-        let mut members = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        members.retain(|member| !member.connection.is_closed());
-        members
+    fn open_entries(&self) -> MutexGuard<'_, Vec<Entry>> {
+        let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        entries.retain(|entry| !entry.connection.is_closed());
+        entries
     }
 }
 
 impl Lease<'_> {
-    /// Gives the connection back: everything that was asked on it was answered.
-    pub(crate) fn give_back(mut self) {
-        self.is_whole = true;
+    /// Returns the connection to the pool after every command on it was answered.
+    pub(crate) fn release(mut self) {
+        self.is_released = true;
     }
 }
 
@@ -77,12 +77,12 @@ impl DerefMut for Lease<'_> {
 
 impl Drop for Lease<'_> {
     fn drop(&mut self) {
-        if !self.is_whole {
-            return self.connection.give_up();
+        if !self.is_released {
+            return self.connection.abandon();
         }
-        let mut members = self.pool.open_members();
-        if let Some(own) = members.iter_mut().find(|member| member.connection.is(&self.connection)) {
-            own.is_free = true;
+        let mut entries = self.pool.open_entries();
+        if let Some(own) = entries.iter_mut().find(|entry| entry.connection.is_same(&self.connection)) {
+            own.is_idle = true;
         }
     }
 }

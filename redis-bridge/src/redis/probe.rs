@@ -1,4 +1,4 @@
-//! What a server is asked about itself, on a connection that never writes.
+//! The probe of one server, on a connection that never writes: its role, and its replicas in sync.
 
 use std::time::Duration;
 
@@ -6,141 +6,150 @@ use redis::aio::MultiplexedConnection;
 use tokio::time::timeout;
 
 use crate::config::Endpoint;
-use crate::redis::dialer::{Dialer, is_master, replicas};
-use crate::redis::redis_error::Fault;
+use crate::redis::dialer::{Dialer, is_master, wait_for_replicas};
+use crate::redis::redis_error::RedisError;
 
-/// What a server says of itself.
+/// The result of one probe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Said {
-    /// It is the master, with this many replicas in step.
+pub(crate) enum ProbeResult {
+    /// A master with this many replicas in sync.
     Master { replicas: u64 },
-    /// It is the master, and may not be asked about replicas.
-    Denied,
-    /// It is a replica.
+    /// A master; `WAIT` is not granted, so its replicas are unknown.
+    WaitDenied,
+    /// A replica.
     Replica,
 }
 
-/// Asks one server at a time.
-pub(crate) struct Questions {
+/// Probes one server at a time.
+pub(crate) struct Probe {
     dialer: Dialer,
-    /// Whether a replica will do.
-    takes_replicas: bool,
+    accepts_replicas: bool,
     connection: Option<MultiplexedConnection>,
-    /// Whether WAIT was denied when it was called last.
-    denied: bool,
-    /// Questions since WAIT was denied.
-    since_denied: u32,
+    /// Whether the last `WAIT` was denied.
+    wait_denied: bool,
+    /// Probes since `WAIT` was denied, modulo [`DENIED_INTERVAL`].
+    probes_since_denied: u32,
 }
 
-/// Asks a master for its replicas: `sought` of them have `patience` to confirm what was written.
+/// The `WAIT` of a probe.
 #[derive(Clone, Copy)]
 struct Wait {
-    sought: u64,
-    patience: Duration,
+    replicas: u64,
+    timeout: Duration,
 }
 
-impl Questions {
-    /// For servers that are reached so.
-    pub(crate) fn new(dialer: Dialer, takes_replicas: bool) -> Self {
-        Self { dialer, takes_replicas, connection: None, denied: false, since_denied: 0 }
+impl Probe {
+    /// Creates a probe without a connection. With `accepts_replicas` a replica is a result, without
+    /// it an error.
+    pub(crate) fn new(dialer: Dialer, accepts_replicas: bool) -> Self {
+        Self { dialer, accepts_replicas, connection: None, wait_denied: false, probes_since_denied: 0 }
     }
 
-    /// Whether WAIT is denied.
-    pub(crate) fn is_denied(&self) -> bool {
-        self.denied
+    /// Returns `true` if the last `WAIT` was denied by the ACL.
+    pub(crate) fn is_wait_denied(&self) -> bool {
+        self.wait_denied
     }
 
-    /// Whether any server was reached.
-    pub(crate) fn has_connected(&self) -> bool {
+    /// Returns `true` if the probe has a connection.
+    pub(crate) fn has_connection(&self) -> bool {
         self.connection.is_some()
     }
 
-    /// Turns to another server, and makes sure that it is what is looked for.
+    /// Connects to another server and checks its role.
     ///
     /// # Errors
-    /// [`Fault::NotMaster`] for a replica where that will not do, or why it cannot be asked.
-    pub(crate) async fn turn_to(&mut self, endpoint: &Endpoint) -> Result<(), Fault> {
-        (self.connection, self.denied) = (None, false);
+    /// [`RedisError::NotMaster`] for a replica that is not accepted, else the failure to connect.
+    pub(crate) async fn connect(&mut self, endpoint: &Endpoint) -> Result<(), RedisError> {
+        (self.connection, self.wait_denied) = (None, false);
         let mut connection = self.dialer.connect(endpoint).await?;
-        let is_master = timeout(QUESTION, is_master(&mut connection)).await.map_err(|_| Fault::TimedOut)??;
-        if !is_master && !self.takes_replicas {
-            return Err(Fault::NotMaster);
+        let is_master = timeout(TIMEOUT, is_master(&mut connection)).await.map_err(|_| RedisError::TimedOut)??;
+        if !is_master && !self.accepts_replicas {
+            return Err(RedisError::NotMaster);
         }
         self.connection = Some(connection);
         Ok(())
     }
 
-    /// Asks the server whether it is the master, and how many replicas have confirmed once `sought`
-    /// have, or after `patience`.
+    /// Probes the connected server. The probe ends when `replicas` replicas have acknowledged, or
+    /// after `wait_timeout`.
     ///
     /// # Errors
-    /// [`Fault::NotMaster`] for a replica where that will not do, or why there is no answer.
-    pub(crate) async fn ask(&mut self, sought: u64, patience: Duration) -> Result<Said, Fault> {
-        let wait = self.wait(sought, patience);
-        let connection = self.connection.as_mut().ok_or(Fault::Unreachable)?;
-        let said = timeout(QUESTION, said(connection, wait, self.takes_replicas)).await.map_err(|_| Fault::TimedOut)?;
-        self.noted(said)
+    /// [`RedisError::NotMaster`] for a replica that is not accepted, else the failure of the probe.
+    pub(crate) async fn run(&mut self, replicas: u64, wait_timeout: Duration) -> Result<ProbeResult, RedisError> {
+        let wait = self.next_wait(replicas, wait_timeout);
+        let connection = self.connection.as_mut().ok_or(RedisError::Unreachable)?;
+        let result = timeout(TIMEOUT, probe(connection, wait, self.accepts_replicas)).await;
+        self.record(result.map_err(|_| RedisError::TimedOut)?)
     }
 
-    /// Asks the server that was asked last. A connection that is closed or silent says nothing
-    /// about the server, so new ones are tried; all within the time that an answer may take.
+    /// Probes the server again. A closed or silent connection proves nothing about the server, so
+    /// new connections are tried; all tries together take at most [`TIMEOUT`].
     ///
     /// # Errors
-    /// As for [`Self::ask`].
-    pub(crate) async fn ask_again(&mut self, endpoint: &Endpoint) -> Result<Said, Fault> {
-        // Only those that happen to be in step: one that has just come back and goes again would
-        // hold up every write.
-        let wait = self.wait(0, Duration::ZERO);
+    /// As for [`Self::run`].
+    pub(crate) async fn rerun(&mut self, endpoint: &Endpoint) -> Result<ProbeResult, RedisError> {
+        // Without waiting: a replica that has just returned and leaves again would delay every
+        // write.
+        let wait = self.next_wait(0, Duration::ZERO);
         let tries = async {
-            let mut last = Fault::TimedOut;
+            let mut last = RedisError::TimedOut;
             for _ in 0..TRIES {
-                match timeout(HALF, self.said_again(endpoint, wait)).await.unwrap_or(Err(Fault::TimedOut)) {
-                    Err(fault @ (Fault::Unreachable | Fault::TimedOut)) => (last, self.connection) = (fault, None),
-                    said => return said,
+                let result = timeout(TRY_TIMEOUT, self.connect_and_probe(endpoint, wait)).await;
+                match result.unwrap_or(Err(RedisError::TimedOut)) {
+                    Err(error @ (RedisError::Unreachable | RedisError::TimedOut)) => {
+                        (last, self.connection) = (error, None);
+                    }
+                    result => return result,
                 }
             }
             Err(last)
         };
-        let said = timeout(QUESTION, tries).await.unwrap_or(Err(Fault::TimedOut));
-        self.noted(said)
+        let result = timeout(TIMEOUT, tries).await.unwrap_or(Err(RedisError::TimedOut));
+        self.record(result)
     }
 
-    async fn said_again(&mut self, endpoint: &Endpoint, wait: Option<Wait>) -> Result<Said, Fault> {
+    async fn connect_and_probe(&mut self, endpoint: &Endpoint, wait: Option<Wait>) -> Result<ProbeResult, RedisError> {
         let connection = match &mut self.connection {
-            Some(known) => known,
+            Some(connection) => connection,
             none => none.insert(self.dialer.connect(endpoint).await?),
         };
-        said(connection, wait, self.takes_replicas).await
+        probe(connection, wait, self.accepts_replicas).await
     }
 
-    /// A grant can come later, but the server logs what it denies: not every second.
-    fn wait(&mut self, sought: u64, patience: Duration) -> Option<Wait> {
-        self.since_denied = if self.denied { self.since_denied.saturating_add(1) % ASK_AGAIN } else { 0 };
-        (self.since_denied == 0).then_some(Wait { sought, patience })
+    /// `WAIT` may be granted later, but the server logs each denial, so a denied one is repeated
+    /// only every [`DENIED_INTERVAL`] probes.
+    fn next_wait(&mut self, replicas: u64, timeout: Duration) -> Option<Wait> {
+        let next = self.probes_since_denied.saturating_add(1) % DENIED_INTERVAL;
+        self.probes_since_denied = if self.wait_denied { next } else { 0 };
+        (self.probes_since_denied == 0).then_some(Wait { replicas, timeout })
     }
 
-    fn noted(&mut self, said: Result<Said, Fault>) -> Result<Said, Fault> {
-        if let Ok(said) = said {
-            self.denied = said == Said::Denied;
+    fn record(&mut self, result: Result<ProbeResult, RedisError>) -> Result<ProbeResult, RedisError> {
+        if let Ok(result) = result {
+            self.wait_denied = result == ProbeResult::WaitDenied;
         }
-        said
+        result
     }
 }
 
-async fn said(connection: &mut MultiplexedConnection, wait: Option<Wait>, takes_replicas: bool) -> Result<Said, Fault> {
+async fn probe(
+    connection: &mut MultiplexedConnection,
+    wait: Option<Wait>,
+    accepts_replicas: bool,
+) -> Result<ProbeResult, RedisError> {
     if !is_master(connection).await? {
-        return if takes_replicas { Ok(Said::Replica) } else { Err(Fault::NotMaster) };
+        return if accepts_replicas { Ok(ProbeResult::Replica) } else { Err(RedisError::NotMaster) };
     }
-    let Some(Wait { sought, patience }) = wait else { return Ok(Said::Denied) };
-    match replicas(connection, sought, patience).await {
-        Ok(count) => Ok(Said::Master { replicas: count }),
-        Err(Fault::NotPermitted) => Ok(Said::Denied),
-        Err(fault) => Err(fault),
+    let Some(Wait { replicas, timeout }) = wait else { return Ok(ProbeResult::WaitDenied) };
+    match wait_for_replicas(connection, replicas, timeout).await {
+        Ok(count) => Ok(ProbeResult::Master { replicas: count }),
+        Err(RedisError::NotPermitted) => Ok(ProbeResult::WaitDenied),
+        Err(error) => Err(error),
     }
 }
 
-const QUESTION: Duration = Duration::from_secs(1);
-const HALF: Duration = Duration::from_millis(500);
-/// One on the connection that is there, and two on new ones: also a new one can be closed at once.
+const TIMEOUT: Duration = Duration::from_secs(1);
+const TRY_TIMEOUT: Duration = Duration::from_millis(500);
+/// One on the existing connection and two on new ones: a new one can be closed at once, too.
 const TRIES: usize = 3;
-const ASK_AGAIN: u32 = 30;
+const DENIED_INTERVAL: u32 = 30;

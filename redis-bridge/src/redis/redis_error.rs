@@ -1,68 +1,66 @@
-//! What Redis can refuse or fail to do, told apart by what has to follow.
+//! The failures of commands and connections, told apart by how the bridge reacts.
 
-use redis::{ErrorKind, RedisError, ServerErrorKind};
+use redis::{ErrorKind, ServerErrorKind};
 
 use portcullis_storage_api::wire::RefusalCause;
 
-/// Why a command was not done.
+/// The cause of a failed command or connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Fault {
-    /// There is no connection to a master.
+pub enum RedisError {
+    /// No master is connected.
     NoMaster,
-    /// The connection was given up because the master moved.
+    /// The connection was closed because the master changed.
     Retired,
-    /// The connection could not be made or broke.
+    /// The connection failed or was closed.
     Unreachable,
-    /// No answer came in time.
+    /// No answer in time.
     TimedOut,
-    /// READONLY: this is a replica.
+    /// `READONLY`: the server is a replica.
     ReadOnly,
-    /// The server says that it is no master.
+    /// The server's own role is not master.
     NotMaster,
-    /// LOADING: it is reading its data.
+    /// `LOADING`: the server is loading its data.
     Loading,
-    /// MASTERDOWN: a replica that lost its master.
+    /// `MASTERDOWN`: the server is a replica without a connection to its master.
     MasterDown,
-    /// NOREPLICAS: fewer replicas than `min-replicas-to-write`; nothing was written.
+    /// `NOREPLICAS`: fewer replicas than `min-replicas-to-write`; nothing was written.
     NoReplicas,
-    /// OOM: it is at `maxmemory`; nothing was written.
+    /// `OOM`: the server is at `maxmemory`; nothing was written.
     OutOfMemory,
-    /// MISCONF: it cannot save to its disk and takes no writes.
+    /// `MISCONF`: the server cannot write to its disk and refuses writes.
     CannotPersist,
-    /// BUSY: a script holds it up.
+    /// `BUSY`: a script blocks the server.
     Busy,
-    /// NOPERM: the ACL user may not do this.
+    /// `NOPERM`: the ACL user lacks a command or a key pattern.
     NotPermitted,
-    /// NOSCRIPT: the script must be sent whole.
+    /// `NOSCRIPT`: the script must be sent with its text.
     NoScript,
-    /// WRONGTYPE: something else is stored under the name.
+    /// `WRONGTYPE`: the key holds another data type.
     WrongType,
-    /// WRONGPASS, NOAUTH: the user or the password is wrong.
+    /// `WRONGPASS` or `NOAUTH`: the user or the password is wrong.
     WrongPassword,
-    /// It has as many clients as it takes.
+    /// The server is at `maxclients`.
     TooManyClients,
-    /// MOVED, by a server that is used as if it were alone, or again and again: the slot is
-    /// elsewhere.
+    /// `MOVED` from a server that is configured as a single one, or too many redirections.
     Moved,
-    /// ASK, TRYAGAIN: the slot is on its way to another server.
+    /// `ASK` or `TRYAGAIN`: the slot is being migrated.
     Moving,
-    /// CLUSTERDOWN: the server does not see enough of its cluster.
+    /// `CLUSTERDOWN`: the server does not see enough of its cluster.
     ClusterDown,
-    /// An answer that is none of these.
+    /// Any other answer.
     Unexpected,
 }
 
-impl Fault {
-    /// Tells what went wrong.
-    pub(crate) fn of(error: &RedisError) -> Self {
+impl From<&redis::RedisError> for RedisError {
+    fn from(error: &redis::RedisError) -> Self {
         if error.is_timeout() {
             return Self::TimedOut;
         }
         if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) {
             return Self::NoScript;
         }
-        let told = format!("{} {}", error.code().unwrap_or_default(), error.detail().unwrap_or_default());
-        if told.contains("max number of clients") {
+        let text = format!("{} {}", error.code().unwrap_or_default(), error.detail().unwrap_or_default());
+        if text.contains("max number of clients") {
             return Self::TooManyClients;
         }
         if error.kind() == ErrorKind::AuthenticationFailed {
@@ -92,10 +90,12 @@ impl Fault {
             None => Self::Unexpected,
         }
     }
+}
 
-    /// Whether the master must be looked for anew at once: it moved, or this connection is of no
+impl RedisError {
+    /// Returns `true` if the master must be searched at once: it changed, or the connection is of no
     /// more use.
-    pub(crate) fn asks_for_the_master(self) -> bool {
+    pub(crate) fn requires_discovery(self) -> bool {
         match self {
             Self::Unreachable | Self::TimedOut | Self::ReadOnly | Self::NotMaster | Self::MasterDown => true,
             Self::NoMaster
@@ -117,14 +117,14 @@ impl Fault {
         }
     }
 
-    /// Whether it says that the connection leads to a replica. Nothing was written then.
-    pub(crate) fn tells_of_a_replica(self) -> bool {
+    /// Returns `true` if the answer came from a replica. Nothing was written then.
+    pub(crate) fn is_from_replica(self) -> bool {
         matches!(self, Self::ReadOnly | Self::NotMaster | Self::MasterDown)
     }
 
-    /// What the caller is told. Everything that is no word about the record is "unavailable": a
-    /// caller must never take trouble with the store for an absent record.
-    pub(crate) fn refusal(self) -> RefusalCause {
+    /// Returns the refusal that the caller receives. Every failure that says nothing about the
+    /// record is [`RefusalCause::Unavailable`]: a caller must never take it for an absent record.
+    pub(crate) fn refusal_cause(self) -> RefusalCause {
         match self {
             Self::OutOfMemory => RefusalCause::Full,
             Self::WrongType => RefusalCause::Corrupt,
@@ -150,8 +150,9 @@ impl Fault {
         }
     }
 
-    /// Its word in logs and metrics.
-    pub(crate) fn name(self) -> &'static str {
+    /// Returns the label in logs and metrics.
+    #[must_use]
+    pub fn name(self) -> &'static str {
         match self {
             Self::NoMaster => "no_master",
             Self::Retired => "master_moved",

@@ -1,4 +1,4 @@
-//! What is asked of a sentinel: only where the master is, and to be told when that changes.
+//! The two uses of a sentinel: the master's address, and the announcements of its changes.
 
 use std::time::Duration;
 
@@ -8,71 +8,72 @@ use tokio::time::timeout;
 
 use crate::config::Endpoint;
 use crate::redis::dialer::Dialer;
-use crate::redis::redis_error::Fault;
+use crate::redis::redis_error::RedisError;
 
-/// A name may stand for several servers (a headless service); by TLS the name is what the
-/// certificate is checked for.
+/// Resolves a sentinel's host name, which may stand for several servers (a headless service).
+/// Returns the name itself unless `resolve` is set: with TLS it must match the certificate.
 pub(crate) async fn addresses(endpoint: &Endpoint, resolve: bool) -> Vec<Endpoint> {
-    let asked = || vec![endpoint.clone()];
+    let unresolved = || vec![endpoint.clone()];
     if !resolve {
-        return asked();
+        return unresolved();
     }
-    let found = timeout(QUESTION, tokio::net::lookup_host((endpoint.host.as_str(), endpoint.port))).await;
-    let Ok(Ok(found)) = found else { return asked() };
-    let found = found.take(SENTINELS).map(|address| Endpoint { host: address.ip().to_string(), port: address.port() });
+    let found = timeout(TIMEOUT, tokio::net::lookup_host((endpoint.host.as_str(), endpoint.port))).await;
+    let Ok(Ok(found)) = found else { return unresolved() };
+    let found =
+        found.take(MAX_ADDRESSES).map(|address| Endpoint { host: address.ip().to_string(), port: address.port() });
     found.collect()
 }
 
-/// Asks where the master of this name is; connects first where there is no link yet, and gives the
-/// link back.
-pub(crate) async fn ask(
+/// Asks a sentinel for the address of the master `name`, on the given connection or a new one.
+/// Returns the connection for the next call.
+pub(crate) async fn query_master(
     dialer: &Dialer,
     sentinel: &Endpoint,
-    link: Option<MultiplexedConnection>,
+    connection: Option<MultiplexedConnection>,
     name: &str,
-) -> Result<(MultiplexedConnection, Option<Endpoint>), Fault> {
-    let mut link = match link {
-        Some(link) => link,
+) -> Result<(MultiplexedConnection, Option<Endpoint>), RedisError> {
+    let mut connection = match connection {
+        Some(connection) => connection,
         None => dialer.connect(sentinel).await?,
     };
-    let said: Option<(String, u16)> = redis::cmd("SENTINEL")
+    let answer: Option<(String, u16)> = redis::cmd("SENTINEL")
         .arg("get-master-addr-by-name")
         .arg(name)
-        .query_async(&mut link)
+        .query_async(&mut connection)
         .await
-        .map_err(|error| Fault::of(&error))?;
-    Ok((link, said.map(|(host, port)| Endpoint { host, port })))
+        .map_err(|error| RedisError::from(&error))?;
+    Ok((connection, answer.map(|(host, port)| Endpoint { host, port })))
 }
 
-/// Hears a sentinel's announcements of this master's moves. Ends when the sentinel can be heard no
-/// more: it is asked for them again every second, because a silent connection may be one that was
-/// forgotten on its way.
-pub(crate) async fn listen(dialer: &Dialer, sentinel: &Endpoint, name: &str, announced: impl Fn(Endpoint)) {
+/// Subscribes to a sentinel's announcements of new masters (`+switch-master`). Returns when the
+/// subscription is lost. It is renewed every second, because a silent connection may have been
+/// forgotten by a firewall.
+pub(crate) async fn listen(dialer: &Dialer, sentinel: &Endpoint, name: &str, on_switch: impl Fn(Endpoint)) {
     let Ok(client) = dialer.client(sentinel) else { return };
     let Ok(Ok(channel)) = timeout(dialer.timeout(), client.get_async_pubsub()).await else { return };
     let (mut subscriptions, messages) = channel.split();
     let subscribed = async {
-        while let Ok(Ok(())) = timeout(QUESTION, subscriptions.subscribe(CHANNEL)).await {
-            tokio::time::sleep(SUBSCRIBE_AGAIN).await;
+        while let Ok(Ok(())) = timeout(TIMEOUT, subscriptions.subscribe(CHANNEL)).await {
+            tokio::time::sleep(RENEW_INTERVAL).await;
         }
     };
-    let heard = messages.for_each(|message| {
+    let received = messages.for_each(|message| {
         if let Ok(text) = message.get_payload::<String>()
-            && let Some(endpoint) = announcement(&text, name)
+            && let Some(endpoint) = parse_switch(&text, name)
         {
             tracing::info!(%sentinel, to = %endpoint, "redis sentinel announces a failover");
-            announced(endpoint);
+            on_switch(endpoint);
         }
         std::future::ready(())
     });
     tokio::select! {
         () = subscribed => {}
-        () = heard => {}
+        () = received => {}
     }
 }
 
-/// Where the master of this name has moved to: `NAME OLD-HOST OLD-PORT HOST PORT`.
-fn announcement(text: &str, name: &str) -> Option<Endpoint> {
+/// Returns the new master's address from `NAME OLD-HOST OLD-PORT HOST PORT`.
+fn parse_switch(text: &str, name: &str) -> Option<Endpoint> {
     let words: Vec<&str> = text.split(' ').collect();
     let [of, _, _, host, port] = words.as_slice() else { return None };
     let port = port.parse().ok().filter(|_| *of == name)?;
@@ -80,6 +81,6 @@ fn announcement(text: &str, name: &str) -> Option<Endpoint> {
 }
 
 const CHANNEL: &str = "+switch-master";
-const SUBSCRIBE_AGAIN: Duration = Duration::from_secs(1);
-const QUESTION: Duration = Duration::from_secs(1);
-const SENTINELS: usize = 16;
+const RENEW_INTERVAL: Duration = Duration::from_secs(1);
+const TIMEOUT: Duration = Duration::from_secs(1);
+const MAX_ADDRESSES: usize = 16;

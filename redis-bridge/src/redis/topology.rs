@@ -1,76 +1,76 @@
-//! Whoever has the records: one master, or the masters of a cluster.
+//! The masters that hold the records: one, or those of a cluster.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::select_all;
 use tokio::sync::Notify;
+use tokio::time::timeout;
 
 use crate::config::{Config, Place};
 use crate::metrics::Metrics;
 use crate::operations::script::Script;
 use crate::redis::cluster::{Cluster, Route};
-use crate::redis::discovery::{MasterDiscovery, Standing, Waiting};
-use crate::redis::master::{Confirmed, Undone};
-use crate::redis::node::Node;
-use crate::redis::redis_error::Fault;
+use crate::redis::discovery::MasterDiscovery;
+use crate::redis::master::{CommandError, Confirmation};
+use crate::redis::master_state::{MasterState, WriteDurability};
+use crate::redis::node::RedisNode;
+use crate::redis::redis_error::RedisError;
 
-/// Where commands go. Dropped with its last copy, it ends every connection.
+/// Sends commands to the right master. Dropping the last clone closes every connection.
 #[derive(Clone)]
-pub(crate) struct Masters(Arc<Kind>);
+pub(crate) struct Topology(Arc<Kind>);
 
 enum Kind {
-    One(Node),
+    Single(RedisNode),
     Cluster(Box<Cluster>),
 }
 
-/// How all of them are together.
-pub(crate) struct Condition {
-    /// Whether any is there.
+/// The health of all masters together.
+pub(crate) struct Health {
+    /// Whether any master answers.
     pub(crate) up: bool,
-    /// Whether any can be used.
+    /// Whether any master can be used.
     pub(crate) ready: bool,
-    /// Whether every durable write waits for a replica.
+    /// Whether every durable write waits for replicas.
     pub(crate) replicated: bool,
-    /// What is not as it should be.
+    /// Why a master cannot be used, or why durable writes do not wait for replicas.
     pub(crate) reason: Option<String>,
 }
 
-impl Masters {
-    /// Starts to look for them.
+impl Topology {
+    /// Starts the discovery of the configured masters.
     pub(crate) fn start(config: &Config, metrics: &Arc<Metrics>) -> Self {
         let kind = match &config.redis.place {
             Place::Cluster(seeds) => {
                 Kind::Cluster(Box::new(Cluster::start(&config.redis, seeds, config.durability, metrics)))
             }
             Place::Standalone(_) | Place::Sentinel { .. } => {
-                let nudge: Arc<Notify> = Arc::default();
-                Kind::One(Node::start(
-                    MasterDiscovery::new(&config.redis, config.durability, Arc::clone(metrics), Arc::clone(&nudge)),
-                    nudge,
-                ))
+                let (refresh, metrics) = (Arc::<Notify>::default(), Arc::clone(metrics));
+                let discovery = MasterDiscovery::new(&config.redis, config.durability, metrics, Arc::clone(&refresh));
+                Kind::Single(RedisNode::start(discovery, refresh))
             }
         };
         Self(Arc::new(kind))
     }
 
-    /// Runs one command on names of this slot, which only a cluster asks for.
+    /// Runs one command on keys of one slot. Only a cluster calls `slot`.
     pub(crate) async fn command(
         &self,
         slot: impl FnOnce() -> u16,
         command: &redis::Cmd,
-    ) -> Result<redis::Value, Fault> {
-        let mut way = self.way(slot)?;
+    ) -> Result<redis::Value, RedisError> {
+        let mut target = self.target(slot)?;
         loop {
-            let done = way.node().command(command).await;
-            if let Some(done) = self.outcome(&mut way, done).await {
-                return done;
+            let result = target.node().command(command).await;
+            if let Some(result) = self.finish(&mut target, result).await {
+                return result;
             }
         }
     }
 
-    /// Runs a script on names of this slot, and waits for a replica where that is asked for and can
-    /// be.
+    /// Runs a script on keys of one slot, and waits for the replicas if `durable` and the master has
+    /// any.
     pub(crate) async fn change(
         &self,
         slot: impl FnOnce() -> u16,
@@ -78,99 +78,104 @@ impl Masters {
         names: &[String],
         args: &[Vec<u8>],
         durable: bool,
-    ) -> Result<(Vec<u8>, Confirmed), Fault> {
-        let mut way = self.way(slot)?;
+    ) -> Result<(Vec<u8>, Confirmation), RedisError> {
+        let mut target = self.target(slot)?;
         loop {
-            let done = way.node().change(script, names, args, durable).await;
-            if let Some(done) = self.outcome(&mut way, done).await {
-                return done;
+            let result = target.node().change(script, names, args, durable).await;
+            if let Some(result) = self.finish(&mut target, result).await {
+                return result;
             }
         }
     }
 
-    fn way(&self, slot: impl FnOnce() -> u16) -> Result<Way<'_>, Fault> {
+    fn target(&self, slot: impl FnOnce() -> u16) -> Result<Target<'_>, RedisError> {
         match &*self.0 {
-            Kind::One(node) => Ok(Way::One(node)),
-            Kind::Cluster(cluster) => Ok(Way::Cluster(cluster, cluster.route(slot())?)),
+            Kind::Single(node) => Ok(Target::Single(node)),
+            Kind::Cluster(cluster) => Ok(Target::Cluster(cluster, cluster.route(slot())?)),
         }
     }
 
-    /// What came of one try; `None` where another server has to be tried, because this one did
-    /// nothing.
-    async fn outcome<T>(&self, way: &mut Way<'_>, done: Result<T, Undone>) -> Option<Result<T, Fault>> {
-        let moved_to = match done {
-            Ok(done) => return Some(Ok(done)),
-            Err(Undone::Fault(fault) | Undone::Closed(fault)) => {
-                if fault.asks_for_the_master() {
-                    way.node().nudge.notify_one();
+    /// Returns the result of an operation after one try, or `None` if another server must be tried
+    /// because this one did nothing.
+    async fn finish<T>(
+        &self,
+        target: &mut Target<'_>,
+        result: Result<T, CommandError>,
+    ) -> Option<Result<T, RedisError>> {
+        let moved_to = match result {
+            Ok(answer) => return Some(Ok(answer)),
+            Err(CommandError::Failed(error) | CommandError::Closed(error)) => {
+                if error.requires_discovery() {
+                    target.node().request_refresh();
                 }
-                if let Way::Cluster(cluster, route) = way {
-                    cluster.failed(route, fault);
+                if let Target::Cluster(cluster, route) = target {
+                    cluster.record_failure(route, error);
                 }
-                return Some(Err(fault));
+                return Some(Err(error));
             }
-            Err(Undone::Moved(to)) => to,
+            Err(CommandError::Moved(to)) => to,
         };
-        match way {
-            Way::One(_) => Some(Err(Fault::Moved)),
-            Way::Cluster(cluster, route) => cluster.follow(route, moved_to).await.err().map(Err),
+        match target {
+            Target::Single(_) => Some(Err(RedisError::Moved)),
+            Target::Cluster(cluster, route) => cluster.redirect(route, moved_to).await.err().map(Err),
         }
     }
 
-    /// How they are. Asks nobody.
-    pub(crate) fn condition(&self) -> Condition {
-        let standings = self.standings();
-        let usable: Vec<&Standing> = standings.iter().filter(|standing| standing.is_answering()).collect();
-        let up = !usable.is_empty();
-        let known = if up { usable } else { standings.iter().collect() };
-        let refused = known.iter().any(|standing| matches!(standing.waiting, Waiting::Refused(_)));
-        let replicated = known.iter().all(|standing| standing.waiting == Waiting::Replica);
-        let trouble = standings.iter().find_map(Standing::trouble);
-        let waiting = known.iter().find_map(|standing| match &standing.waiting {
-            Waiting::Replica => None,
-            Waiting::Master(reason) | Waiting::Refused(reason) => Some(reason.clone()),
+    /// Returns the health by the latest probes, without a call to Redis.
+    pub(crate) fn health(&self) -> Health {
+        let states = self.states();
+        let answering: Vec<&MasterState> = states.iter().filter(|state| state.is_answering()).collect();
+        let up = !answering.is_empty();
+        let relevant = if up { answering } else { states.iter().collect() };
+        let refused = relevant.iter().any(|state| matches!(state.durability, WriteDurability::Refused(_)));
+        let replicated = relevant.iter().all(|state| state.durability == WriteDurability::Replicated);
+        let error = states.iter().find_map(MasterState::error);
+        let not_replicated = relevant.iter().find_map(|state| match &state.durability {
+            WriteDurability::Replicated => None,
+            WriteDurability::Async(reason) | WriteDurability::Refused(reason) => Some(reason.clone()),
         });
-        Condition { up, ready: up && !refused, replicated, reason: trouble.or(waiting) }
+        Health { up, ready: up && !refused, replicated, reason: error.or(not_replicated) }
     }
 
-    /// Waits until one can be used, for at most `patience`.
-    pub(crate) async fn settled(&self, patience: Duration) {
-        // Running out of patience leaves what is known, which is that there is no master.
+    /// Waits until any master is connected, for at most `limit`.
+    pub(crate) async fn wait_until_usable(&self, limit: Duration) {
+        // After the timeout the state stays as it is: no master.
         let _ = match &*self.0 {
-            Kind::One(node) => tokio::time::timeout(patience, node.found()).await,
+            Kind::Single(node) => timeout(limit, node.wait_until_usable()).await,
             Kind::Cluster(cluster) => {
-                let found = cluster.nodes().into_iter().map(|node| Box::pin(async move { node.found().await }));
-                tokio::time::timeout(patience, async { select_all(found).await.0 }).await
+                let usable =
+                    cluster.nodes().into_iter().map(|node| Box::pin(async move { node.wait_until_usable().await }));
+                timeout(limit, async { select_all(usable).await.0 }).await
             }
         };
     }
 
-    /// Waits until each that the configuration names was looked for once.
-    pub(crate) async fn looked(&self) {
+    /// Waits until every configured server was probed once.
+    pub(crate) async fn wait_until_probed(&self) {
         match &*self.0 {
-            Kind::One(node) => node.looked().await,
-            Kind::Cluster(cluster) => cluster.looked().await,
+            Kind::Single(node) => node.wait_until_probed().await,
+            Kind::Cluster(cluster) => cluster.wait_until_probed().await,
         }
     }
 
-    fn standings(&self) -> Vec<Standing> {
+    fn states(&self) -> Vec<MasterState> {
         match &*self.0 {
-            Kind::One(node) => vec![node.standing()],
-            Kind::Cluster(cluster) => cluster.nodes().iter().map(|node| node.standing()).collect(),
+            Kind::Single(node) => vec![node.state()],
+            Kind::Cluster(cluster) => cluster.nodes().iter().map(|node| node.state()).collect(),
         }
     }
 }
 
-/// Whom one operation asks.
-enum Way<'a> {
-    One(&'a Node),
+/// The server that one operation is sent to.
+enum Target<'a> {
+    Single(&'a RedisNode),
     Cluster(&'a Cluster, Route),
 }
 
-impl Way<'_> {
-    fn node(&self) -> &Node {
+impl Target<'_> {
+    fn node(&self) -> &RedisNode {
         match self {
-            Self::One(node) => node,
+            Self::Single(node) => node,
             Self::Cluster(_, route) => &route.node,
         }
     }

@@ -6,15 +6,17 @@ use std::rc::Rc;
 
 use portcullis_abi::header_map::HeaderMap;
 use portcullis_abi::{self as abi, Action, Begun};
-use portcullis_gateway::admission::{Admission, Excess, MAX_OWN_HEADER_BYTES};
-use portcullis_gateway::audit::{Audit, Decision};
+use portcullis_gateway::audit::{Audit, AuditOutcome};
 use portcullis_gateway::browser::cookies;
-use portcullis_gateway::decision::{Forward, Settled, Verdict};
+use portcullis_gateway::decision::{Decision, Forward, Resolved};
 use portcullis_gateway::dispatch;
+use portcullis_gateway::dispatch::admission::{Admission, Excess, MAX_OWN_HEADER_BYTES};
+use portcullis_gateway::dispatch::routes;
+use portcullis_gateway::resource_server::fast_path;
 use portcullis_gateway::responses::{self, Cors, EXPOSED_HEADERS};
 use portcullis_gateway::runtime::{Inbox, Started, Task};
 use portcullis_gateway::state::secrets_poll::Patience;
-use portcullis_gateway::upstream::refresh::RefreshOutcome;
+use portcullis_gateway::upstream::tokens::RefreshOutcome;
 use portcullis_protocol::http::message::{Headers, Method, Request, Response};
 
 use crate::host;
@@ -29,7 +31,7 @@ use crate::worker::{Awaited, Waiter, Worker};
 pub(crate) fn begin(worker: &Rc<Worker>, id: u32, count: usize, end: bool) -> Begun {
     if count > host::MOST_HEADERS {
         let response = responses::cors(Response::new(431), Cors::Read);
-        let refusal = Settled::Reply(response, Audit::new(Decision::Fail, "too_many_headers"));
+        let refusal = Resolved::Respond(response, Audit::new(AuditOutcome::Fail, "too_many_headers"));
         return Begun::Decided(settle(&refusal, &worker.counters, false).action());
     }
     let headers = host::request_headers();
@@ -40,7 +42,7 @@ pub(crate) fn begin(worker: &Rc<Worker>, id: u32, count: usize, end: bool) -> Be
         return Begun::Decided(Action::Pause);
     }
     if let Some(forward) = at_once(worker, &seen) {
-        let effect = settle(&Settled::Forward(forward), &worker.counters, seen.has_proxy_authorization);
+        let effect = settle(&Resolved::Continue(forward), &worker.counters, seen.has_proxy_authorization);
         if !is_for_a_page(effect, seen.has_origin) {
             return Begun::Decided(effect.action());
         }
@@ -65,14 +67,14 @@ pub(crate) fn begin(worker: &Rc<Worker>, id: u32, count: usize, end: bool) -> Be
 fn at_once(worker: &Worker, seen: &Seen<'_>) -> Option<Forward> {
     let service = worker.in_service.now();
     let cookie = seen.cookie.as_deref();
-    let passed = service.as_ref().and_then(|service| service.gateway.pass(seen.target, cookie));
+    let passed = service.as_ref().and_then(|service| fast_path::pass(&service.gateway, seen.target, cookie));
     if passed.is_some() {
         worker.counters.count("path", "pass");
         return passed;
     }
     let now = host::now();
     worker.mailbox.list(now);
-    let forward = service?.gateway.fast(now, seen.target, seen.authorization?, cookie)?;
+    let forward = fast_path::fast(&service?.gateway, now, seen.target, seen.authorization?, cookie)?;
     worker.counters.count("path", "fast");
     Some(forward)
 }
@@ -94,7 +96,7 @@ fn admission(worker: &Worker, target: &[u8]) -> Admission {
 struct Stream {
     id: u32,
     worker: Rc<Worker>,
-    task: Option<Task<Verdict>>,
+    task: Option<Task<Decision>>,
     fate: Rc<Fate>,
     /// How much of the body has come.
     body_bytes: usize,
@@ -114,7 +116,7 @@ impl Stream {
     ///
     /// # Errors
     /// What it is refused with: its headers are too large, or there is no room.
-    fn enter(&self, target: &[u8], header_bytes: usize, body_ended: bool) -> Result<usize, Box<Settled>> {
+    fn enter(&self, target: &[u8], header_bytes: usize, body_ended: bool) -> Result<usize, Box<Resolved>> {
         let mut body_bytes = 0;
         let mut body = None;
         // What a path leads to has to be known of few.
@@ -163,7 +165,7 @@ impl Stream {
     }
 
     /// Acts on a decision, after which nothing is left to wait for.
-    fn settle(&mut self, settled: &Settled) -> Action {
+    fn settle(&mut self, settled: &Resolved) -> Action {
         self.abandon();
         self.fate.settle(settled, &self.worker.counters)
     }
@@ -173,22 +175,22 @@ impl Stream {
     }
 
     /// Acts on what the task came to; `None` while it waits.
-    fn proceed(&mut self, verdict: Option<Verdict>) -> Action {
+    fn proceed(&mut self, verdict: Option<Decision>) -> Action {
         let Some(verdict) = verdict else { return Action::Pause };
         self.task = None;
         match verdict {
-            Verdict::Settled(settled) => self.settle(&settled),
-            Verdict::AwaitRefresh { session, decide } => {
+            Decision::Resolved(settled) => self.settle(&settled),
+            Decision::AwaitUpstream { session, decide } => {
                 self.wait(Awaited::Session(session), decide, Message::Refresh(session))
             }
-            Verdict::AwaitProvider { decide } => {
+            Decision::AwaitProvider { decide } => {
                 self.wait(Awaited::Provider, Box::new(|_| decide()), Message::FetchProvider)
             }
         }
     }
 
     /// Pauses until the root task that the message asks for is done.
-    fn wait(&self, awaited: Awaited, decide: Box<dyn FnOnce(&RefreshOutcome) -> Settled>, message: Message) -> Action {
+    fn wait(&self, awaited: Awaited, decide: Box<dyn FnOnce(&RefreshOutcome) -> Resolved>, message: Message) -> Action {
         let deadline = host::now().saturating_add(LONGEST_WAIT_SECONDS);
         self.worker.waiting.add(Waiter { stream: self.id, awaited, decide, deadline, fate: self.fate.clone() });
         self.worker.mailbox.tell_own(message);
@@ -263,7 +265,7 @@ impl Drop for Stream {
 }
 
 /// Decides a request that is not remembered, as soon as there is a gateway to decide it.
-async fn decide(worker: Rc<Worker>, request: Request, inbox: Inbox) -> Verdict {
+async fn decide(worker: Rc<Worker>, request: Request, inbox: Inbox) -> Decision {
     if worker.in_service.is_behind() {
         secrets::ask(worker.clone(), Patience::None, TaskCalls::new(inbox.clone())).await;
     }
@@ -335,7 +337,7 @@ fn read_request(headers: &HeaderMap) -> Request {
             _ => request.headers.extend([(name, value)]),
         }
     }
-    if dispatch::asks_for_peer(&request.target) {
+    if routes::asks_for_peer(&request.target) {
         request.peer = host::peer().unwrap_or_default();
     }
     request

@@ -5,8 +5,8 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use portcullis_gateway::decision::Settled;
-use portcullis_gateway::upstream::refresh::RefreshOutcome;
+use portcullis_gateway::decision::Resolved;
+use portcullis_gateway::upstream::tokens::RefreshOutcome;
 use portcullis_protocol::credentials::SessionId;
 
 use crate::counters::Counters;
@@ -42,7 +42,7 @@ pub(crate) struct Waiter {
     pub(crate) awaited: Awaited,
     /// Turns the outcome into its decision. For the provider's documents there is none, and any is
     /// ignored.
-    pub(crate) decide: Box<dyn FnOnce(&RefreshOutcome) -> Settled>,
+    pub(crate) decide: Box<dyn FnOnce(&RefreshOutcome) -> Resolved>,
     /// When it is decided without an outcome, in Unix seconds.
     pub(crate) deadline: u64,
     /// Where the stream looks up what became of it.
@@ -85,7 +85,7 @@ impl Waiting {
     }
 
     /// Takes out up to `most` that are decided, each with its decision.
-    pub(crate) fn take_decided(&self, most: usize) -> Vec<(u32, Rc<Fate>, Settled)> {
+    pub(crate) fn take_decided(&self, most: usize) -> Vec<(u32, Rc<Fate>, Resolved)> {
         let mut decided = self.decided.borrow_mut();
         let taken = std::iter::from_fn(|| decided.pop_first()).take(most);
         taken.map(|(stream, (Waiter { decide, fate, .. }, outcome))| (stream, fate, decide(&outcome))).collect()

@@ -1,9 +1,7 @@
 //! The arrows between the crates go one way: `cipher` ← `protocol` ← `gateway` ← `filter`, `abi` ←
-//! `filter`, and `storage-api` ← `gateway`, `redis-bridge`; the bridge's operator commands alone
-//! also stand on `gateway`.
+//! `filter`, and `storage-api` ← `gateway`, `redis-bridge`; `cli` alone stands on both sides.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use portcullis_tests::place;
@@ -33,25 +31,17 @@ fn filter_stands_on_the_gateway_and_what_it_speaks_with() {
 }
 
 #[test]
-fn the_bridge_stands_on_the_words_it_speaks_and_its_operators_commands_on_the_gateway() {
-    let expected = ["portcullis-gateway", "portcullis-protocol", "portcullis-storage-api"];
-    assert_eq!(ours("portcullis-redis-bridge"), expected);
-    // Cargo knows whole packages only; what serves must not know what it stores.
-    let admin = place::project().join("redis-bridge/src/admin");
-    let mut checked = 0;
-    for file in sources(&place::project().join("redis-bridge/src")) {
-        if file.starts_with(&admin) || file == admin.with_extension("rs") {
-            continue;
-        }
-        let text = std::fs::read_to_string(&file).expect("a source");
-        for crate_name in ["portcullis_gateway", "portcullis_protocol"] {
-            assert!(!text.contains(crate_name), "{} names {crate_name}", file.display());
-        }
-        let serves = !file.ends_with("main.rs");
-        assert!(!serves || !text.contains("crate::admin"), "{} uses the operator's commands", file.display());
-        checked += 1;
+fn the_bridge_stands_on_the_words_it_speaks_only() {
+    assert_eq!(ours("portcullis-redis-bridge"), ["portcullis-storage-api"]);
+}
+
+#[test]
+fn nothing_stands_on_the_operators_program() {
+    let expected = ["portcullis-gateway", "portcullis-protocol", "portcullis-redis-bridge", "portcullis-storage-api"];
+    assert_eq!(ours("portcullis-cli"), expected);
+    for product in ["portcullis-gateway", "portcullis-filter", "portcullis-storage-api", "portcullis-redis-bridge"] {
+        assert!(!ours(product).contains(&"portcullis-cli".to_owned()), "{product} names the operator's program");
     }
-    assert!(checked > 10, "only {checked} files were found");
 }
 
 #[test]
@@ -133,13 +123,6 @@ fn module_crates() -> BTreeSet<String> {
     let names: BTreeSet<String> = names.lines().filter_map(|line| line.split(' ').next().map(str::to_owned)).collect();
     assert!(names.contains("portcullis-gateway"), "{names:?}");
     names
-}
-
-fn sources(folder: &Path) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
-    let (folders, files): (Vec<PathBuf>, Vec<PathBuf>) = entries.partition(|path| path.is_dir());
-    let rust = files.into_iter().filter(|path| path.extension().is_some_and(|extension| extension == "rs"));
-    rust.chain(folders.iter().flat_map(|folder| sources(folder))).collect()
 }
 
 /// The crates of this workspace that a crate is built with, sorted.

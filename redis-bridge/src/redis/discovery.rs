@@ -21,6 +21,16 @@ use crate::redis::redis_error::RedisError;
 use crate::redis::replication::Replication;
 use crate::redis::sentinel_group::SentinelGroup;
 
+/// Connects to the master once, for a program that does not serve. A cluster has no single master.
+///
+/// # Errors
+/// The last candidate and its failure; no candidate if there is none.
+pub async fn connect_to_master(
+    redis: &Redis,
+) -> Result<(Endpoint, MultiplexedConnection), (Option<Endpoint>, RedisError)> {
+    MasterDiscovery::new(redis, DurabilityMode::Async, Default::default(), Default::default()).find().await
+}
+
 /// Searches and watches one master for as long as the bridge runs.
 pub(crate) struct MasterDiscovery {
     source: MasterSource,
@@ -186,11 +196,7 @@ impl MasterDiscovery {
         self.publish(None, Some(last_error));
     }
 
-    /// Connects to the master once, for a program that does not serve.
-    ///
-    /// # Errors
-    /// The last candidate and its failure; no candidate if no sentinel knows one.
-    pub(crate) async fn find(&mut self) -> Result<(Endpoint, MultiplexedConnection), (Option<Endpoint>, RedisError)> {
+    async fn find(&mut self) -> Result<(Endpoint, MultiplexedConnection), (Option<Endpoint>, RedisError)> {
         let mut last = (None, RedisError::NoMaster);
         for endpoint in self.candidate_masters().await {
             let connect = async {

@@ -194,7 +194,7 @@ fn medians(result: &BridgeResult) -> [f64; 4] {
 }
 
 /// The script that the bridge runs for `compare_and_swap`.
-const SCRIPT: &str = "redis-bridge/scripts/compare_and_swap.lua";
+const SCRIPT: &str = "redis-bridge/src/operations/scripts/compare_and_swap.lua";
 const MANY: usize = 64;
 const OVERLOAD: Duration = Duration::from_secs(3);
 const WARM_UP: Duration = Duration::from_millis(300);

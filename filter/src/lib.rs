@@ -3,7 +3,7 @@
 //! Reading order: `root` (one per worker: configuration and shared work), `stream` (one per
 //! request), `paused` (what those hold that wait), `settle` (a decision becomes an effect), `ports`
 //! (what the gateway's handlers are given), `secrets` (what is in service, and how it changes),
-//! `host` (the host calls, over the `portcullis-abi` crate).
+//! `host` (the host calls, over the proxy-wasm SDK).
 
 mod counters;
 mod crypto;
@@ -22,7 +22,15 @@ mod stream;
 mod task_store;
 mod worker;
 
-portcullis_abi::main!(|id| Box::new(root::Root::new(id)));
+/// What Envoy calls first. In a module of its own, as the macro's function has no documentation.
+mod start {
+    use proxy_wasm::types::LogLevel;
+
+    proxy_wasm::main! {{
+        proxy_wasm::set_log_level(LogLevel::Info);
+        proxy_wasm::set_root_context(|id| Box::new(crate::root::Root::new(id)));
+    }}
+}
 
 /// Takes a bounded number of steps, whatever was allocated and freed before, and touches little
 /// memory while it does.

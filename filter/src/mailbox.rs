@@ -174,7 +174,7 @@ fn entry_bytes(entry: Entry) -> Vec<u8> {
     [&entry.queue.to_le_bytes()[..], &entry.seen.to_le_bytes()[..]].concat()
 }
 
-const LIST: &[u8] = b"portcullis/workers";
+const LIST: &str = "portcullis/workers";
 const MOST_WORKERS: usize = 256;
 const MOST_TRIES: u32 = 64;
 /// A queue is only written by this filter; anything else in it is skipped, and not for ever.

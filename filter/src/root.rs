@@ -9,7 +9,6 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use portcullis_abi::{self as abi, Action, Begun};
 use portcullis_gateway::config::{BridgeSettings, Compiled, Config, Storage};
 use portcullis_gateway::resource_server::slow_path;
 use portcullis_gateway::runtime::{Inbox, Started, Task};
@@ -19,7 +18,8 @@ use portcullis_gateway::store::memory::MemoryStore;
 use portcullis_gateway::upstream::oidc;
 use portcullis_gateway::upstream::refresh::{self, RefreshOutcome};
 use portcullis_protocol::credentials::SessionId;
-use portcullis_protocol::http::message::Response;
+use proxy_wasm::traits::{Context, HttpContext, RootContext};
+use proxy_wasm::types::{Action, ContextType};
 
 use crate::counters::Counters;
 use crate::host;
@@ -28,7 +28,7 @@ use crate::paused::PausedStreams;
 use crate::ports::{TaskCalls, TaskPorts, random};
 use crate::secrets::{self, InService};
 use crate::shared_cells::{HostClock, SharedCells};
-use crate::stream;
+use crate::stream::Stream;
 use crate::task_store::WorkerStore;
 use crate::worker::{Waiting, Worker};
 
@@ -218,47 +218,9 @@ impl Root {
     }
 }
 
-impl abi::Root for Root {
-    fn on_configure(&mut self, size: usize) -> bool {
-        match configure(&host::configuration(size), self.id) {
-            Ok(worker) => {
-                self.worker = Some(Rc::new(worker));
-                host::set_tick_period(TICK);
-                true
-            }
-            Err(problems) => {
-                for problem in problems {
-                    log::error!("{problem}");
-                }
-                false
-            }
-        }
-    }
-
-    fn on_tick(&mut self) {
-        let Some(worker) = self.worker.clone() else { return };
-        let now = host::now();
-        worker.waiting.decide_overdue(now, &RefreshOutcome::Unavailable);
-        worker.paused.evict_overdue(now);
-        self.settle_some(&worker);
-        self.follow_secrets(&worker);
-        self.tick(&worker);
-        self.retry(&worker, now);
-        self.recheck(&worker);
-        self.warm(&worker, now);
-        worker.mailbox.renew(now);
-        self.flush(&worker);
-    }
-
-    fn on_queue_ready(&mut self, _queue: u32) {
-        let Some(worker) = self.worker.clone() else { return };
-        while let Some(message) = worker.mailbox.next() {
-            self.receive(&worker, message);
-        }
-        self.settle_some(&worker);
-    }
-
-    fn on_http_call_response(&mut self, id: u32, headers: usize, body: usize) {
+impl Context for Root {
+    fn on_http_call_response(&mut self, id: u32, headers: usize, body: usize, _trailers: usize) {
+        host::begin_callback();
         let Some(worker) = self.worker.clone() else { return };
         if let Some(task) = self.warming.as_mut().filter(|task| task.waits_for(id)) {
             if task.on_call(id, host::call_reply(headers, body)).is_some() {
@@ -281,16 +243,57 @@ impl abi::Root for Root {
             }
         }
     }
+}
 
-    fn on_request_headers(&self, stream: u32, headers: usize, end: bool) -> Begun {
-        match &self.worker {
-            Some(worker) => stream::begin(worker, stream, headers, end),
-            // It was never configured: nothing is let through.
-            None => {
-                host::reply(&Response::new(503));
-                Begun::Decided(Action::Pause)
+impl RootContext for Root {
+    fn on_configure(&mut self, size: usize) -> bool {
+        host::begin_callback();
+        match configure(&host::configuration(size), self.id) {
+            Ok(worker) => {
+                self.worker = Some(Rc::new(worker));
+                host::set_tick_period(TICK);
+                true
+            }
+            Err(problems) => {
+                for problem in problems {
+                    log::error!("{problem}");
+                }
+                false
             }
         }
+    }
+
+    fn on_tick(&mut self) {
+        host::begin_callback();
+        let Some(worker) = self.worker.clone() else { return };
+        let now = host::now();
+        worker.waiting.decide_overdue(now, &RefreshOutcome::Unavailable);
+        worker.paused.evict_overdue(now);
+        self.settle_some(&worker);
+        self.follow_secrets(&worker);
+        self.tick(&worker);
+        self.retry(&worker, now);
+        self.recheck(&worker);
+        self.warm(&worker, now);
+        worker.mailbox.renew(now);
+        self.flush(&worker);
+    }
+
+    fn on_queue_ready(&mut self, _queue: u32) {
+        host::begin_callback();
+        let Some(worker) = self.worker.clone() else { return };
+        while let Some(message) = worker.mailbox.next() {
+            self.receive(&worker, message);
+        }
+        self.settle_some(&worker);
+    }
+
+    fn create_http_context(&self, id: u32) -> Option<Box<dyn HttpContext>> {
+        Some(Box::new(Stream::new(id, self.worker.clone())))
+    }
+
+    fn get_type(&self) -> Option<ContextType> {
+        Some(ContextType::HttpContext)
     }
 }
 

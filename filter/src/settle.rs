@@ -2,13 +2,13 @@
 
 use std::cell::Cell;
 
-use portcullis_abi::Action;
 use portcullis_gateway::audit::{Audit, Decision};
 use portcullis_gateway::decision::{Credentials, Forward, Settled};
 use portcullis_protocol::http::message::Response;
+use proxy_wasm::types::{Action, Status};
 
 use crate::counters::Counters;
-use crate::host::{self, Refused};
+use crate::host;
 
 /// What became of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,7 +81,7 @@ pub(crate) fn settle(settled: &Settled, counters: &Counters, has_proxy_authoriza
     }
 }
 
-fn edit(forward: &Forward, strips_proxy_authorization: bool) -> Result<(), Refused> {
+fn edit(forward: &Forward, strips_proxy_authorization: bool) -> Result<(), Status> {
     if strips_proxy_authorization {
         host::remove_request_header(PROXY_AUTHORIZATION)?;
     }

@@ -4,8 +4,6 @@ use std::borrow::Cow;
 use std::cell::Cell;
 use std::rc::Rc;
 
-use portcullis_abi::header_map::HeaderMap;
-use portcullis_abi::{self as abi, Action, Begun};
 use portcullis_gateway::admission::{Admission, Excess, MAX_OWN_HEADER_BYTES};
 use portcullis_gateway::audit::{Audit, Decision};
 use portcullis_gateway::browser::cookies;
@@ -16,8 +14,10 @@ use portcullis_gateway::runtime::{Inbox, Started, Task};
 use portcullis_gateway::state::secrets_poll::Patience;
 use portcullis_gateway::upstream::refresh::RefreshOutcome;
 use portcullis_protocol::http::message::{Headers, Method, Request, Response};
+use proxy_wasm::traits::{Context, HttpContext};
+use proxy_wasm::types::Action;
 
-use crate::host;
+use crate::host::{self, HeaderMap};
 use crate::mailbox::Message;
 use crate::paused::{BodyWait, Full};
 use crate::ports::{TaskCalls, TaskPorts};
@@ -25,38 +25,120 @@ use crate::secrets;
 use crate::settle::{Effect, Fate, settle};
 use crate::worker::{Awaited, Waiter, Worker};
 
-/// Decides a request by its headers, or starts to.
-pub(crate) fn begin(worker: &Rc<Worker>, id: u32, count: usize, end: bool) -> Begun {
+/// One request.
+pub(crate) struct Stream {
+    id: u32,
+    /// `None` where the root was never configured.
+    worker: Option<Rc<Worker>>,
+    progress: Progress,
+}
+
+/// How far a request has come.
+enum Progress {
+    /// Its headers are still to come.
+    Announced,
+    /// Nothing more needs to be known of it: every later callback returns this action.
+    Decided(Action),
+    /// It is not decided, or its answer is to be changed.
+    Open(Box<OpenStream>),
+}
+
+impl Stream {
+    pub(crate) fn new(id: u32, worker: Option<Rc<Worker>>) -> Self {
+        Self { id, worker, progress: Progress::Announced }
+    }
+
+    /// Has a piece of the request taken, if anything is to be done with it.
+    fn piece(&mut self, take: impl FnOnce(&mut OpenStream) -> Action) -> Action {
+        host::begin_callback();
+        match &mut self.progress {
+            // What is not decided does not go on.
+            Progress::Announced => Action::Pause,
+            Progress::Decided(action) => *action,
+            Progress::Open(stream) => take(stream),
+        }
+    }
+}
+
+impl Context for Stream {
+    fn on_http_call_response(&mut self, id: u32, headers: usize, body: usize, _trailers: usize) {
+        host::begin_callback();
+        if let Progress::Open(stream) = &mut self.progress {
+            stream.on_http_call_response(id, headers, body);
+        }
+    }
+}
+
+impl HttpContext for Stream {
+    fn on_http_request_headers(&mut self, count: usize, end: bool) -> Action {
+        host::begin_callback();
+        let (action, progress) = match &self.worker {
+            Some(worker) => begin(worker, self.id, count, end),
+            // Nothing is let through.
+            None => {
+                host::reply(&Response::new(503));
+                decided(Action::Pause)
+            }
+        };
+        self.progress = progress;
+        action
+    }
+
+    fn on_http_request_body(&mut self, size: usize, end: bool) -> Action {
+        self.piece(|stream| stream.take_body(size, end))
+    }
+
+    fn on_http_request_trailers(&mut self, _count: usize) -> Action {
+        // Where a request has trailers, its end is told here and not with the body.
+        self.piece(|stream| stream.take_body(stream.body_bytes, true))
+    }
+
+    fn on_http_response_headers(&mut self, _count: usize, _end: bool) -> Action {
+        host::begin_callback();
+        if let Progress::Open(stream) = &mut self.progress {
+            stream.on_response_headers();
+        }
+        Action::Continue
+    }
+}
+
+fn decided(action: Action) -> (Action, Progress) {
+    (action, Progress::Decided(action))
+}
+
+/// Decides a request by its headers, or starts to. Returns its action for now, and what is left to
+/// do.
+fn begin(worker: &Rc<Worker>, id: u32, count: usize, end: bool) -> (Action, Progress) {
     if count > host::MOST_HEADERS {
         let response = responses::cors(Response::new(431), Cors::Read);
         let refusal = Settled::Reply(response, Audit::new(Decision::Fail, "too_many_headers"));
-        return Begun::Decided(settle(&refusal, &worker.counters, false).action());
+        return decided(settle(&refusal, &worker.counters, false).action());
     }
     let headers = host::request_headers();
     let seen = Seen::of(&headers);
     #[cfg(feature = "store-suite")]
     if let Some(answer) = crate::store_suite::answer(&worker.store, seen.target) {
         host::reply(&answer);
-        return Begun::Decided(Action::Pause);
+        return decided(Action::Pause);
     }
     if let Some(forward) = at_once(worker, &seen) {
         let effect = settle(&Settled::Forward(forward), &worker.counters, seen.has_proxy_authorization);
         if !is_for_a_page(effect, seen.has_origin) {
-            return Begun::Decided(effect.action());
+            return decided(effect.action());
         }
-        let stream = Stream::new(id, worker, &seen);
+        let stream = OpenStream::new(id, worker, &seen);
         stream.fate.effect.set(Some(effect));
-        return Begun::Open(effect.action(), Box::new(stream));
+        return (effect.action(), Progress::Open(Box::new(stream)));
     }
     worker.counters.count("path", "slow");
-    let mut stream = Stream::new(id, worker, &seen);
+    let mut stream = OpenStream::new(id, worker, &seen);
     let action = match stream.enter(seen.target, headers.text_bytes(), end) {
         Ok(body_bytes) => stream.start(read_request(&headers), body_bytes, end),
         Err(refusal) => stream.settle(&refusal),
     };
     match stream.fate.effect.get() {
-        Some(effect) if !is_for_a_page(effect, seen.has_origin) => Begun::Decided(action),
-        Some(_) | None => Begun::Open(action, Box::new(stream)),
+        Some(effect) if !is_for_a_page(effect, seen.has_origin) => decided(action),
+        Some(_) | None => (action, Progress::Open(Box::new(stream))),
     }
 }
 
@@ -91,7 +173,7 @@ fn admission(worker: &Worker, target: &[u8]) -> Admission {
 }
 
 /// One request that is not done with its headers.
-struct Stream {
+struct OpenStream {
     id: u32,
     worker: Rc<Worker>,
     task: Option<Task<Verdict>>,
@@ -102,7 +184,7 @@ struct Stream {
     has_origin: bool,
 }
 
-impl Stream {
+impl OpenStream {
     fn new(id: u32, worker: &Rc<Worker>, seen: &Seen<'_>) -> Self {
         let fate = Fate { effect: Cell::new(None), has_proxy_authorization: seen.has_proxy_authorization };
         let (worker, fate) = (Rc::clone(worker), Rc::new(fate));
@@ -223,18 +305,8 @@ impl Stream {
         self.worker.waiting.remove(self.id);
         self.worker.paused.leave(self.id);
     }
-}
 
-impl abi::Stream for Stream {
-    fn on_request_body(&mut self, size: usize, end_of_stream: bool) -> Action {
-        self.take_body(size, end_of_stream)
-    }
-
-    fn on_request_trailers(&mut self) -> Action {
-        // Where a request has trailers, its end is told here and not with the body.
-        self.take_body(self.body_bytes, true)
-    }
-
+    /// The answer has come; its headers can be read and changed.
     fn on_response_headers(&mut self) {
         match self.fate.effect.get() {
             // Envoy answered by itself, say that the body was too large: there is nothing left to
@@ -254,7 +326,7 @@ impl abi::Stream for Stream {
     }
 }
 
-impl Drop for Stream {
+impl Drop for OpenStream {
     fn drop(&mut self) {
         if self.is_undecided() {
             self.abandon();

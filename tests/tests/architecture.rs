@@ -1,6 +1,6 @@
-//! The arrows between the crates go one way: `cipher` ← `protocol` ← `gateway` ← `filter`, `abi` ←
-//! `filter`, and `storage-api` ← `gateway`, `redis-bridge`; the bridge's operator commands alone
-//! also stand on `gateway`.
+//! The arrows between the crates go one way: `cipher` ← `protocol` ← `gateway` ← `filter`, and
+//! `storage-api` ← `gateway`, `redis-bridge`; the bridge's operator commands alone also stand on
+//! `gateway`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -27,9 +27,8 @@ fn gateway_stands_on_protocol_and_storage_api_only() {
 
 #[test]
 fn filter_stands_on_the_gateway_and_what_it_speaks_with() {
-    let expected = ["portcullis-abi", "portcullis-gateway", "portcullis-protocol", "portcullis-storage-api"];
+    let expected = ["portcullis-gateway", "portcullis-protocol", "portcullis-storage-api"];
     assert_eq!(ours("portcullis-filter"), expected);
-    assert_eq!(ours("portcullis-abi"), [""; 0]);
 }
 
 #[test]
@@ -55,7 +54,7 @@ fn the_bridge_stands_on_the_words_it_speaks_and_its_operators_commands_on_the_ga
 }
 
 #[test]
-fn only_the_filter_knows_envoy_and_it_goes_without_the_sdk() {
+fn only_the_filter_knows_envoy_by_the_sdk() {
     for product in [
         "portcullis-cipher",
         "portcullis-protocol",
@@ -63,22 +62,21 @@ fn only_the_filter_knows_envoy_and_it_goes_without_the_sdk() {
         "portcullis-gateway",
         "portcullis-redis-bridge",
     ] {
-        assert!(!ours(product).contains(&"portcullis-abi".to_owned()), "{product} names the ABI");
         assert!(!dependencies(product).contains(&"proxy-wasm".to_owned()), "{product} names proxy-wasm");
     }
-    assert!(!module_crates().contains("proxy-wasm"));
+    assert!(dependencies("portcullis-filter").contains(&"proxy-wasm".to_owned()));
 }
 
 #[test]
-fn only_the_abi_has_unsafe_code_and_every_other_rule_holds_there_too() {
+fn one_host_call_of_the_filter_is_the_only_unsafe_code_and_every_other_rule_holds_there_too() {
     let manifest =
         |folder: &str| std::fs::read_to_string(place::project().join(folder).join("Cargo.toml")).expect("a manifest");
     let workspace = manifest("");
     let members = workspace.lines().find_map(|line| line.strip_prefix("members = [")).expect("the members");
     let members: Vec<&str> = members.split('"').skip(1).step_by(2).collect();
-    let product = |member: &str| member != "crates/abi" && member != "tests" && !member.starts_with("benches");
+    let product = |member: &str| member != "filter" && member != "tests" && !member.starts_with("benches");
     let others: Vec<&str> = members.into_iter().filter(|member| product(member)).collect();
-    assert!(others.contains(&"filter") && others.contains(&"crates/gateway"), "{others:?}");
+    assert!(others.contains(&"redis-bridge") && others.contains(&"crates/gateway"), "{others:?}");
     for member in others {
         assert!(manifest(member).contains("[lints]\nworkspace = true"), "{member} has lints of its own");
     }
@@ -87,10 +85,20 @@ fn only_the_abi_has_unsafe_code_and_every_other_rule_holds_there_too() {
     });
     let rules: Vec<&str> = rules.filter(|rule| !rule.starts_with("unsafe_code")).collect();
     assert!(rules.len() > 15, "{rules:?}");
-    let abi = manifest("crates/abi");
-    for rule in rules {
-        assert!(abi.lines().any(|line| line == rule), "crates/abi does not keep `{rule}`");
+    let filter = manifest("filter");
+    for rule in rules.into_iter().chain(["unsafe_code = \"deny\"", "undocumented_unsafe_blocks = \"deny\""]) {
+        assert!(filter.lines().any(|line| line == rule), "filter does not keep `{rule}`");
     }
+    let code = |file: &Path| {
+        let text = std::fs::read_to_string(file).expect("a source");
+        text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
+    };
+    let host_call = place::project().join("filter/src/host/header_pairs.rs");
+    for file in sources(&place::project().join("filter/src")).iter().filter(|file| **file != host_call) {
+        assert!(!code(file).contains("unsafe"), "{} has unsafe code, or lets it in", file.display());
+    }
+    let lines = code(&host_call).lines().filter(|line| !line.is_empty()).count();
+    assert!(lines <= 20, "{} has {lines} lines of code", host_call.display());
 }
 
 #[test]

@@ -4,24 +4,22 @@
 
 /// The headers of a message, in order. Names and values are bytes; Envoy's names are in lower case.
 #[derive(Debug, Default)]
-pub struct HeaderMap(Vec<u8>);
+pub(crate) struct HeaderMap(Vec<u8>);
 
 impl HeaderMap {
-    /// Takes a map as the host handed it out.
-    #[must_use]
-    pub fn new(bytes: Vec<u8>) -> Self {
+    /// Wraps a map as the host hands it out.
+    pub(crate) fn new(bytes: Vec<u8>) -> Self {
         Self(bytes)
     }
 
     /// Name and value of each header. What contradicts its own sizes ends there.
-    pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         let (sizes, mut texts) = self.parts().unwrap_or_default();
         sizes.iter().map_while(move |[name, value]| Some((take(&mut texts, *name)?, take(&mut texts, *value)?)))
     }
 
     /// The bytes of all names and values, with one more for each.
-    #[must_use]
-    pub fn text_bytes(&self) -> usize {
+    pub(crate) fn text_bytes(&self) -> usize {
         self.parts().map_or(0, |(_, texts)| texts.len())
     }
 
@@ -33,22 +31,6 @@ impl HeaderMap {
         let (numbers, _) = sizes.as_chunks::<4>();
         Some((numbers.as_chunks::<2>().0, texts))
     }
-}
-
-/// Writes headers for the host.
-pub(crate) fn encode(headers: &[(&str, &str)]) -> Vec<u8> {
-    let number = |length: usize| u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes();
-    let mut bytes = Vec::new();
-    bytes.extend(number(headers.len()));
-    for (name, value) in headers {
-        bytes.extend(number(name.len()));
-        bytes.extend(number(value.len()));
-    }
-    for text in headers.iter().flat_map(|(name, value)| [name, value]) {
-        bytes.extend_from_slice(text.as_bytes());
-        bytes.push(0);
-    }
-    bytes
 }
 
 /// The sizes of a name and its value.
@@ -64,6 +46,22 @@ fn take<'a>(texts: &mut &'a [u8], size: [u8; 4]) -> Option<&'a [u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Writes a map as the host does.
+    fn encode(headers: &[(&str, &str)]) -> Vec<u8> {
+        let number = |length: usize| u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes();
+        let mut bytes = Vec::new();
+        bytes.extend(number(headers.len()));
+        for (name, value) in headers {
+            bytes.extend(number(name.len()));
+            bytes.extend(number(value.len()));
+        }
+        for text in headers.iter().flat_map(|(name, value)| [name, value]) {
+            bytes.extend_from_slice(text.as_bytes());
+            bytes.push(0);
+        }
+        bytes
+    }
 
     fn read(bytes: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
         HeaderMap::new(bytes.to_vec()).iter().map(|(name, value)| (name.to_vec(), value.to_vec())).collect()

@@ -5,8 +5,11 @@
 //! status that is listed. Text from outside is always read as bytes.
 
 mod clock;
+pub(crate) mod crypto;
 mod header_map;
 mod header_pairs;
+mod protobuf;
+pub(crate) mod shared_cells;
 
 use std::time::Duration;
 

@@ -5,22 +5,15 @@
 //! (what the gateway's handlers are given), `secrets` (what is in service, and how it changes),
 //! `host` (the host calls, over the proxy-wasm SDK).
 
+mod apply;
 mod counters;
-mod crypto;
 mod host;
-mod mailbox;
-mod paused;
-mod ports;
-mod protobuf;
+mod http_context;
 mod root;
-mod secrets;
-mod settle;
-mod shared_cells;
+mod service;
 #[cfg(feature = "store-suite")]
 mod store_suite;
-mod stream;
-mod task_store;
-mod worker;
+mod workers;
 
 /// What Envoy calls first. In a module of its own, as the macro's function has no documentation.
 mod start {

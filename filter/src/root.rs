@@ -23,14 +23,14 @@ use proxy_wasm::types::{Action, ContextType};
 
 use crate::counters::Counters;
 use crate::host;
-use crate::mailbox::{self, Mailbox, Message};
-use crate::paused::PausedStreams;
-use crate::ports::{TaskCalls, TaskPorts, random};
-use crate::secrets::{self, InService};
-use crate::shared_cells::{HostClock, SharedCells};
-use crate::stream::Stream;
-use crate::task_store::WorkerStore;
-use crate::worker::{Waiting, Worker};
+use crate::host::shared_cells::{HostClock, SharedCells};
+use crate::http_context::Stream;
+use crate::service::active_config::{self, InService};
+use crate::service::paused_streams::PausedStreams;
+use crate::service::ports::{TaskCalls, TaskPorts, random};
+use crate::service::store::WorkerStore;
+use crate::service::worker::{Waiting, Worker};
+use crate::workers::queue::{self, Mailbox, Message};
 
 /// One root context.
 pub(crate) struct Root {
@@ -178,7 +178,7 @@ impl Root {
             return;
         }
         let inbox = Inbox::new(true);
-        let ask = secrets::ask(worker.clone(), Patience::Long, TaskCalls::new(inbox.clone()));
+        let ask = active_config::ask(worker.clone(), Patience::Long, TaskCalls::new(inbox.clone()));
         if let Started::Waiting(task) = Task::start(inbox, ask) {
             self.following = Some(task);
         }
@@ -318,7 +318,7 @@ fn configure(document: &[u8], root: u32) -> Result<Worker, Vec<String>> {
     let name = u128::from_le_bytes(random().map_err(no_entropy)?);
     let mailbox = Mailbox::open(&format!("portcullis/queue/{root}/{name:032x}"))
         .ok_or_else(|| vec!["the host gives no queue".to_owned()])?;
-    mailbox::create_list();
+    queue::create_list();
     let bridge = |settings: &BridgeSettings| WorkerStore::Bridge(Rc::new(Bridge::new(settings.clone())));
     let (store, in_service) = match compiled {
         Compiled::Ready(config) => {

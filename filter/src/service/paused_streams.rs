@@ -18,7 +18,7 @@ use std::rc::Rc;
 use portcullis_gateway::admission::{Admission, Excess};
 use portcullis_gateway::decision::Settled;
 
-use crate::settle::Fate;
+use crate::apply::Fate;
 
 /// The paused streams of a worker, by their context.
 #[derive(Default)]
@@ -218,5 +218,5 @@ const MAX_BYTES: usize = 32 * 1024 * 1024;
 const RESERVED_BYTES: usize = 12 * 1024 * 1024;
 
 #[cfg(test)]
-#[path = "paused_tests.rs"]
-mod paused_tests;
+#[path = "paused_streams_tests.rs"]
+mod paused_streams_tests;

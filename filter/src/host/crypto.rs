@@ -14,7 +14,7 @@ use portcullis_protocol::jose::ecdsa_der;
 use portcullis_protocol::jose::keys::{PublicKey, SigningKey};
 
 use crate::host;
-use crate::protobuf;
+use crate::host::protobuf;
 
 /// A host that was found to verify every algorithm, and to sign with each of the gateway's keys.
 pub(crate) struct HostCrypto(());

@@ -11,12 +11,12 @@ use portcullis_protocol::credentials::SessionId;
 use portcullis_protocol::jose::alg::Alg;
 use portcullis_protocol::jose::keys::{PublicKey, SigningKey};
 
-use crate::crypto::HostCrypto;
 use crate::host;
-use crate::mailbox::Message;
-use crate::secrets::Service;
-use crate::task_store::TaskStore;
-use crate::worker::Worker;
+use crate::host::crypto::HostCrypto;
+use crate::service::active_config::Service;
+use crate::service::store::TaskStore;
+use crate::service::worker::Worker;
+use crate::workers::queue::Message;
 
 /// The ports of one task: what the worker holds, and the task's own inbox.
 pub(crate) struct TaskPorts {

@@ -17,13 +17,13 @@ use portcullis_protocol::http::message::{Headers, Method, Request, Response};
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
+use crate::apply::{Effect, Fate, settle};
 use crate::host::{self, HeaderMap};
-use crate::mailbox::Message;
-use crate::paused::{BodyWait, Full};
-use crate::ports::{TaskCalls, TaskPorts};
-use crate::secrets;
-use crate::settle::{Effect, Fate, settle};
-use crate::worker::{Awaited, Waiter, Worker};
+use crate::service::active_config;
+use crate::service::paused_streams::{BodyWait, Full};
+use crate::service::ports::{TaskCalls, TaskPorts};
+use crate::service::worker::{Awaited, Waiter, Worker};
+use crate::workers::queue::Message;
 
 /// One request.
 pub(crate) struct Stream {
@@ -337,14 +337,14 @@ impl Drop for OpenStream {
 /// Decides a request that is not remembered, as soon as there is a gateway to decide it.
 async fn decide(worker: Rc<Worker>, request: Request, inbox: Inbox) -> Verdict {
     if worker.in_service.is_behind() {
-        secrets::ask(worker.clone(), Patience::None, TaskCalls::new(inbox.clone())).await;
+        active_config::ask(worker.clone(), Patience::None, TaskCalls::new(inbox.clone())).await;
     }
     match worker.in_service.now() {
         Some(service) => {
             let ports = TaskPorts::new(worker, &service, inbox);
             dispatch::handle(service.gateway, request, ports).await
         }
-        None => secrets::not_ready().into(),
+        None => active_config::not_ready().into(),
     }
 }
 

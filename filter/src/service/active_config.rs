@@ -15,10 +15,10 @@ use portcullis_gateway::responses;
 use portcullis_gateway::state::gateway::Gateway;
 use portcullis_gateway::state::secrets_poll::{Outcome, Patience, SecretWatch};
 
-use crate::crypto::{HostCrypto, SelfCheckError};
 use crate::host;
-use crate::ports::TaskCalls;
-use crate::worker::Worker;
+use crate::host::crypto::{HostCrypto, SelfCheckError};
+use crate::service::ports::TaskCalls;
+use crate::service::worker::Worker;
 
 /// What is in service: a gateway, and how its keys sign.
 #[derive(Clone)]

@@ -9,12 +9,12 @@ use portcullis_gateway::decision::Settled;
 use portcullis_gateway::upstream::refresh::RefreshOutcome;
 use portcullis_protocol::credentials::SessionId;
 
+use crate::apply::Fate;
 use crate::counters::Counters;
-use crate::mailbox::Mailbox;
-use crate::paused::PausedStreams;
-use crate::secrets::InService;
-use crate::settle::Fate;
-use crate::task_store::WorkerStore;
+use crate::service::active_config::InService;
+use crate::service::paused_streams::PausedStreams;
+use crate::service::store::WorkerStore;
+use crate::workers::queue::Mailbox;
 
 /// One configured worker.
 pub(crate) struct Worker {

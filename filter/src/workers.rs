@@ -1,0 +1,3 @@
+//! The workers of one Envoy, and how they reach each other.
+
+pub(crate) mod queue;

@@ -18,12 +18,13 @@ use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
 use crate::apply::{Effect, Fate, settle};
-use crate::host::{self, HeaderMap};
-use crate::service::active_config;
+use crate::host::{self, HeaderMap, TaskCalls};
+use crate::service::fetch_secrets;
 use crate::service::paused_streams::{BodyWait, Full};
-use crate::service::ports::{TaskCalls, TaskPorts};
-use crate::service::worker::{Awaited, Waiter, Worker};
-use crate::workers::queue::Message;
+use crate::service::pending_streams::{Awaited, Waiter};
+use crate::service::ports::TaskPorts;
+use crate::service::worker::Worker;
+use crate::workers::message::Message;
 
 /// One request.
 pub(crate) struct Stream {
@@ -153,7 +154,7 @@ fn at_once(worker: &Worker, seen: &Seen<'_>) -> Option<Forward> {
         return passed;
     }
     let now = host::now();
-    worker.mailbox.list(now);
+    worker.mailbox.register(now);
     let forward = service?.gateway.fast(now, seen.target, seen.authorization?, cookie)?;
     worker.counters.count("path", "fast");
     Some(forward)
@@ -337,14 +338,14 @@ impl Drop for OpenStream {
 /// Decides a request that is not remembered, as soon as there is a gateway to decide it.
 async fn decide(worker: Rc<Worker>, request: Request, inbox: Inbox) -> Verdict {
     if worker.in_service.is_behind() {
-        active_config::ask(worker.clone(), Patience::None, TaskCalls::new(inbox.clone())).await;
+        fetch_secrets::fetch(worker.clone(), Patience::None, TaskCalls::new(inbox.clone())).await;
     }
     match worker.in_service.now() {
         Some(service) => {
             let ports = TaskPorts::new(worker, &service, inbox);
             dispatch::handle(service.gateway, request, ports).await
         }
-        None => active_config::not_ready().into(),
+        None => fetch_secrets::not_ready().into(),
     }
 }
 

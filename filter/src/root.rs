@@ -22,15 +22,18 @@ use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{Action, ContextType};
 
 use crate::counters::Counters;
-use crate::host;
-use crate::host::shared_cells::{HostClock, SharedCells};
+use crate::host::{self, HostClock, SharedCells, TaskCalls, random};
 use crate::http_context::Stream;
-use crate::service::active_config::{self, InService};
+use crate::service::active_config::InService;
+use crate::service::fetch_secrets;
 use crate::service::paused_streams::PausedStreams;
-use crate::service::ports::{TaskCalls, TaskPorts, random};
+use crate::service::pending_streams::Waiting;
+use crate::service::ports::TaskPorts;
 use crate::service::store::WorkerStore;
-use crate::service::worker::{Waiting, Worker};
-use crate::workers::queue::{self, Mailbox, Message};
+use crate::service::worker::Worker;
+use crate::workers::message::Message;
+use crate::workers::queue::Mailbox;
+use crate::workers::registry;
 
 /// One root context.
 pub(crate) struct Root {
@@ -148,7 +151,7 @@ impl Root {
     fn warm(&mut self, worker: &Rc<Worker>, now: u64) {
         let Some(service) = worker.in_service.now() else { return };
         // A VM that serves no requests, as the main thread's, needs no provider.
-        if self.warming.is_some() || !worker.mailbox.is_listed() {
+        if self.warming.is_some() || !worker.mailbox.is_registered() {
             return;
         }
         if service.gateway.provider_refresh_due(now) {
@@ -173,12 +176,12 @@ impl Root {
 
     /// Asks for the bridge's secrets, and waits for them to change.
     fn follow_secrets(&mut self, worker: &Rc<Worker>) {
-        let serves = worker.mailbox.is_listed();
+        let serves = worker.mailbox.is_registered();
         if self.following.is_some() || !worker.in_service.is_to_follow(serves, host::now_ms()) {
             return;
         }
         let inbox = Inbox::new(true);
-        let ask = active_config::ask(worker.clone(), Patience::Long, TaskCalls::new(inbox.clone()));
+        let ask = fetch_secrets::fetch(worker.clone(), Patience::Long, TaskCalls::new(inbox.clone()));
         if let Started::Waiting(task) = Task::start(inbox, ask) {
             self.following = Some(task);
         }
@@ -318,7 +321,7 @@ fn configure(document: &[u8], root: u32) -> Result<Worker, Vec<String>> {
     let name = u128::from_le_bytes(random().map_err(no_entropy)?);
     let mailbox = Mailbox::open(&format!("portcullis/queue/{root}/{name:032x}"))
         .ok_or_else(|| vec!["the host gives no queue".to_owned()])?;
-    queue::create_list();
+    registry::create();
     let bridge = |settings: &BridgeSettings| WorkerStore::Bridge(Rc::new(Bridge::new(settings.clone())));
     let (store, in_service) = match compiled {
         Compiled::Ready(config) => {

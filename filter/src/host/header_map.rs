@@ -2,6 +2,10 @@
 //! the texts with a zero byte after each; all numbers have 32 bits, the least significant byte
 //! first.
 
+use proxy_wasm::types::MapType;
+
+use super::header_pairs::header_pairs;
+
 /// The headers of a message, in order. Names and values are bytes; Envoy's names are in lower case.
 #[derive(Debug, Default)]
 pub(crate) struct HeaderMap(Vec<u8>);
@@ -33,6 +37,11 @@ impl HeaderMap {
     }
 }
 
+/// All headers of a map; `None` if it is not there now.
+pub(super) fn headers(map: MapType) -> Option<HeaderMap> {
+    header_pairs(map).map(HeaderMap::new)
+}
+
 /// The sizes of a name and its value.
 type Sizes = [[u8; 4]; 2];
 
@@ -42,6 +51,9 @@ fn take<'a>(texts: &mut &'a [u8], size: [u8; 4]) -> Option<&'a [u8]> {
     *texts = rest.split_first()?.1;
     Some(text)
 }
+
+/// The most headers that are read: beyond 1024 the host hands out no map at all.
+pub(crate) const MOST_HEADERS: usize = 1000;
 
 #[cfg(test)]
 mod tests {

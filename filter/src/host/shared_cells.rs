@@ -9,7 +9,8 @@
 use portcullis_gateway::ports::Clock;
 use portcullis_gateway::store::memory::{CellError, Cells, cell_count};
 
-use crate::host;
+use super::clock::now_ms;
+use super::shared_data::{replace_shared, set_shared, shared};
 
 /// The cells.
 pub(crate) struct SharedCells;
@@ -20,15 +21,15 @@ impl SharedCells {
         let count = cell_count(budget);
         let created = numbered(*b"portcullis/cells/######", count);
         let created = text(&created);
-        if host::shared(created).is_none() {
+        if shared(created).is_none() {
             for cell in 0..count {
                 let key = key(cell);
                 let key = text(&key);
-                if host::shared(key).is_none() {
-                    host::set_shared(key, &[]);
+                if shared(key).is_none() {
+                    set_shared(key, &[]);
                 }
             }
-            host::set_shared(created, &[]);
+            set_shared(created, &[]);
         }
         Self
     }
@@ -36,11 +37,11 @@ impl SharedCells {
 
 impl Cells for SharedCells {
     fn read(&self, cell: u32) -> Result<(Vec<u8>, u32), CellError> {
-        host::shared(text(&key(cell))).ok_or(CellError)
+        shared(text(&key(cell))).ok_or(CellError)
     }
 
     fn write(&self, cell: u32, bytes: &[u8], token: u32) -> Result<bool, CellError> {
-        Ok(host::replace_shared(text(&key(cell)), bytes, token))
+        Ok(replace_shared(text(&key(cell)), bytes, token))
     }
 }
 
@@ -49,7 +50,7 @@ pub(crate) struct HostClock;
 
 impl Clock for HostClock {
     fn now_ms(&self) -> u64 {
-        host::now_ms()
+        now_ms()
     }
 }
 

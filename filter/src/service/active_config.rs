@@ -1,24 +1,15 @@
-//! The secrets that come from the bridge: who asks for them when, and what becomes of the answers.
-//!
-//! Nothing is asked while the configuration is loaded: that runs in VMs that never serve, too.
-//! Every other VM asks on its ticks until it has the secrets once. From then on the root of each VM
-//! that serves requests waits for changes. A VM that has served none, as the main thread's, lets
-//! the secrets grow old, and asks anew as part of its first request.
+//! The configuration in service, and the gateway that runs it. With secrets from the bridge it is
+//! replaced while the worker serves.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use portcullis_gateway::audit::{Audit, Decision};
 use portcullis_gateway::config::Config;
-use portcullis_gateway::decision::Settled;
-use portcullis_gateway::responses;
 use portcullis_gateway::state::gateway::Gateway;
-use portcullis_gateway::state::secrets_poll::{Outcome, Patience, SecretWatch};
+use portcullis_gateway::state::secrets_poll::SecretWatch;
 
 use crate::host;
 use crate::host::crypto::{HostCrypto, SelfCheckError};
-use crate::service::ports::TaskCalls;
-use crate::service::worker::Worker;
 
 /// What is in service: a gateway, and how its keys sign.
 #[derive(Clone)]
@@ -38,7 +29,7 @@ impl Service {
     }
 
     /// The id of the key that signs.
-    fn kid(&self) -> &str {
+    pub(crate) fn kid(&self) -> &str {
         self.gateway.config().signing_keys.first().map_or("", |key| key.kid())
     }
 }
@@ -75,6 +66,26 @@ impl InService {
         self.service.borrow().clone()
     }
 
+    /// Replaces what is in service.
+    ///
+    /// # Errors
+    /// As [`Service::new`]; what was in service stays.
+    pub(crate) fn replace(&self, config: Config) -> Result<Service, SelfCheckError> {
+        let service = Service::new(config, self.seed)?;
+        self.service.replace(Some(service.clone()));
+        Ok(service)
+    }
+
+    /// The secrets of the bridge that the configuration names, if any.
+    pub(crate) fn watch(&self) -> Option<&SecretWatch> {
+        self.watch.as_ref()
+    }
+
+    /// Notes that the secrets were fetched since this VM serves requests.
+    pub(crate) fn mark_followed(&self) {
+        self.followed.set(true);
+    }
+
     /// Whether a request is to ask for the secrets before it is decided.
     pub(crate) fn is_behind(&self) -> bool {
         let behind = !self.followed.get() || self.service.borrow().is_none();
@@ -87,45 +98,4 @@ impl InService {
         let wanted = serves || self.service.borrow().is_none();
         wanted && self.watch.as_ref().is_some_and(|watch| watch.is_due(now_ms))
     }
-}
-
-/// Asks for the secrets once, and puts in service what they make.
-pub(crate) async fn ask(worker: Rc<Worker>, patience: Patience, calls: TaskCalls) {
-    let Some(watch) = &worker.in_service.watch else { return };
-    match watch.ask(&calls, &host::variable, patience).await {
-        Outcome::Same => {}
-        Outcome::Changed { config, revision } => match Service::new(*config, worker.in_service.seed) {
-            Ok(service) => {
-                worker.counters.count("secrets", "applied");
-                log::info!("the secrets of the bridge are in service; tokens are signed by {}", service.kid());
-                worker.in_service.service.replace(Some(service));
-                watch.serves(revision);
-            }
-            Err(error) => {
-                worker.counters.count("secrets", "refused");
-                log::error!("the secrets of the bridge are not put in service: {error}");
-            }
-        },
-        Outcome::Refused(problems) => {
-            worker.counters.count("secrets", "refused");
-            for problem in problems {
-                log::error!("the secrets of the bridge are not put in service: {problem}");
-            }
-        }
-        Outcome::Unavailable { trouble, new } => {
-            worker.counters.count("secrets", "unavailable");
-            if new {
-                log::warn!("the secrets of the bridge did not come: {trouble}");
-            }
-        }
-    }
-    if worker.mailbox.is_listed() {
-        worker.in_service.followed.set(true);
-    }
-}
-
-/// The answer as long as there are no secrets: never a word about the client's credentials.
-pub(crate) fn not_ready() -> Settled {
-    let response = responses::try_later("the gateway is not ready yet; try again");
-    Settled::Reply(response, Audit::new(Decision::Fail, "not_ready"))
 }

@@ -11,12 +11,12 @@ use portcullis_protocol::credentials::SessionId;
 use portcullis_protocol::jose::alg::Alg;
 use portcullis_protocol::jose::keys::{PublicKey, SigningKey};
 
-use crate::host;
 use crate::host::crypto::HostCrypto;
+use crate::host::{self, TaskCalls};
 use crate::service::active_config::Service;
 use crate::service::store::TaskStore;
 use crate::service::worker::Worker;
-use crate::workers::queue::Message;
+use crate::workers::message::Message;
 
 /// The ports of one task: what the worker holds, and the task's own inbox.
 pub(crate) struct TaskPorts {
@@ -31,18 +31,6 @@ impl TaskPorts {
     pub(crate) fn new(worker: Rc<Worker>, service: &Service, inbox: Inbox) -> Self {
         let calls = TaskCalls::new(inbox);
         Self { store: worker.store.for_task(calls.clone()), crypto: service.crypto.clone(), calls, worker }
-    }
-}
-
-/// What a task needs of the host alone; its calls are answered into its inbox.
-#[derive(Clone)]
-pub(crate) struct TaskCalls {
-    inbox: Inbox,
-}
-
-impl TaskCalls {
-    pub(crate) fn new(inbox: Inbox) -> Self {
-        Self { inbox }
     }
 }
 
@@ -62,7 +50,7 @@ impl Fetch for TaskPorts {
 
 impl Body for TaskPorts {
     async fn body(&self, limit: usize) -> Result<Vec<u8>, BodyTooLarge> {
-        self.calls.inbox.body(limit).await
+        self.calls.inbox().body(limit).await
     }
 }
 
@@ -74,7 +62,7 @@ impl Clock for TaskPorts {
 
 impl Pause for TaskPorts {
     async fn pause(&self) -> bool {
-        self.calls.inbox.next_tick().await
+        self.calls.inbox().next_tick().await
     }
 }
 
@@ -88,31 +76,6 @@ impl Entropy for TaskPorts {
     fn random<const N: usize>(&self) -> Result<[u8; N], NoEntropy> {
         self.calls.random()
     }
-}
-
-impl Fetch for TaskCalls {
-    async fn fetch(&self, call: CallRequest) -> Result<CallReply, CallError> {
-        self.inbox.call(|| host::dispatch(&call)).await
-    }
-}
-
-impl Clock for TaskCalls {
-    fn now_ms(&self) -> u64 {
-        host::now_ms()
-    }
-}
-
-impl Entropy for TaskCalls {
-    fn random<const N: usize>(&self) -> Result<[u8; N], NoEntropy> {
-        random()
-    }
-}
-
-/// Random bytes from the host's generator.
-pub(crate) fn random<const N: usize>() -> Result<[u8; N], NoEntropy> {
-    let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).map_err(|_| NoEntropy)?;
-    Ok(bytes)
 }
 
 impl Crypto for TaskPorts {

@@ -1,7 +1,7 @@
 //! The filter: Envoy's callbacks on one side, the gateway's ports on the other, and nothing else.
 //!
 //! Reading order: `root` (one per worker: configuration and shared work), `stream` (one per
-//! request), `paused` (what those hold that wait), `settle` (a decision becomes an effect), `ports`
+//! request), `paused` (what those hold that wait), `apply` (a decision becomes an effect), `ports`
 //! (what the gateway's handlers are given), `secrets` (what is in service, and how it changes),
 //! `host` (the host calls, over the proxy-wasm SDK).
 

@@ -8,7 +8,7 @@ use proxy_wasm::hostcalls;
 use proxy_wasm::types::{BufferType, MapType};
 
 use super::buffer::buffer;
-use super::header_map::{HeaderMap, MOST_HEADERS, headers};
+use super::header_map::{HeaderMap, MAX_HEADERS, headers};
 
 /// Sends a request to a cluster; gives the id that its answer will carry.
 ///
@@ -26,7 +26,7 @@ pub(super) fn dispatch(call: &CallRequest) -> Result<u32, CallError> {
         return Err(CallError::NotSent);
     }
     // The host reads 0 as no time-out at all.
-    let timeout = Duration::from_millis(call.timeout_ms.clamp(1, LONGEST_CALL_MS));
+    let timeout = Duration::from_millis(call.timeout_ms.clamp(1, MAX_CALL_MS));
     let sent = hostcalls::dispatch_http_call(&call.cluster, headers, Some(&call.body), Vec::new(), timeout);
     sent.map_err(|_| CallError::NotSent)
 }
@@ -37,7 +37,7 @@ pub(super) fn dispatch(call: &CallRequest) -> Result<u32, CallError> {
 /// [`CallError::NoAnswer`]: it has no headers, as after a reset, or is larger than we take.
 pub(crate) fn call_reply(header_count: usize, body_bytes: usize) -> Result<CallReply, CallError> {
     // Without headers the host has no answer.
-    if header_count == 0 || header_count > MOST_HEADERS || body_bytes > LONGEST_REPLY {
+    if header_count == 0 || header_count > MAX_HEADERS || body_bytes > MAX_REPLY_BYTES {
         return Err(CallError::NoAnswer);
     }
     let headers = headers(MapType::HttpCallResponseHeaders).ok_or(CallError::NoAnswer)?;
@@ -56,6 +56,6 @@ fn one<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 }
 
 /// The longest answer to a call that is read, in bytes.
-const LONGEST_REPLY: usize = 1024 * 1024;
+const MAX_REPLY_BYTES: usize = 1024 * 1024;
 /// The longest time-out of a call, in milliseconds.
-const LONGEST_CALL_MS: u64 = 30_000;
+const MAX_CALL_MS: u64 = 30_000;

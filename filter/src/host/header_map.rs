@@ -53,7 +53,7 @@ fn take<'a>(texts: &mut &'a [u8], size: [u8; 4]) -> Option<&'a [u8]> {
 }
 
 /// The most headers that are read: beyond 1024 the host hands out no map at all.
-pub(crate) const MOST_HEADERS: usize = 1000;
+pub(crate) const MAX_HEADERS: usize = 1000;
 
 #[cfg(test)]
 mod tests {

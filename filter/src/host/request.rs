@@ -35,7 +35,7 @@ pub(crate) fn request_body(start: usize, length: usize) -> Vec<u8> {
 
 /// Answers the request here. Once a request, before it was resumed.
 pub(crate) fn reply(response: &Response) {
-    let headers = response.headers().iter().take(MOST_REPLY_HEADERS);
+    let headers = response.headers().iter().take(MAX_REPLY_HEADERS);
     let headers = headers.map(|(name, value)| (*name, value.as_str())).collect();
     let _ = hostcalls::send_http_response(response.status().into(), headers, Some(response.body_bytes()));
 }
@@ -57,4 +57,4 @@ pub(crate) fn add_response_header(name: &str, value: &str) {
 
 /// The host drops every header of a reply that has more than 1024 of them, the security headers
 /// first noticed missing.
-const MOST_REPLY_HEADERS: usize = 100;
+const MAX_REPLY_HEADERS: usize = 100;

@@ -1,4 +1,4 @@
-//! The configuration in service, and the gateway that runs it. With secrets from the bridge it is
+//! The configuration in active, and the gateway that runs it. With secrets from the bridge it is
 //! replaced while the worker serves.
 
 use std::cell::{Cell, RefCell};
@@ -13,13 +13,13 @@ use crate::host::crypto::{HostCrypto, SelfCheckError};
 
 /// What is in service: a gateway, and how its keys sign.
 #[derive(Clone)]
-pub(crate) struct Service {
+pub(crate) struct ActiveGateway {
     pub(crate) gateway: Rc<Gateway>,
     pub(crate) crypto: Rc<HostCrypto>,
 }
 
-impl Service {
-    /// Puts a configuration in service.
+impl ActiveGateway {
+    /// Puts a configuration in active.
     ///
     /// # Errors
     /// What the host does not do right with the configuration's keys.
@@ -34,9 +34,9 @@ impl Service {
     }
 }
 
-/// What a worker has in service. Streams under way keep what they began with.
-pub(crate) struct InService {
-    service: RefCell<Option<Service>>,
+/// What a worker has in active. Streams under way keep what they began with.
+pub(crate) struct ActiveConfig {
+    gateway: RefCell<Option<ActiveGateway>>,
     /// Where the secrets come from the bridge.
     watch: Option<SecretWatch>,
     /// Whether the secrets were asked for since this VM serves requests.
@@ -45,35 +45,35 @@ pub(crate) struct InService {
     seed: u64,
 }
 
-impl InService {
+impl ActiveConfig {
     /// A gateway for good.
     ///
     /// # Errors
-    /// As [`Service::new`].
+    /// As [`ActiveGateway::new`].
     pub(crate) fn fixed(config: Config, seed: u64) -> Result<Self, SelfCheckError> {
-        let service = Service::new(config, seed)?;
-        log::info!("the configuration is in service; tokens are signed by {}", service.kid());
-        Ok(Self { service: RefCell::new(Some(service)), watch: None, followed: Cell::new(true), seed })
+        let active = ActiveGateway::new(config, seed)?;
+        log::info!("the configuration is in service; tokens are signed by {}", active.kid());
+        Ok(Self { gateway: RefCell::new(Some(active)), watch: None, followed: Cell::new(true), seed })
     }
 
     /// A gateway as soon as its secrets have come.
     pub(crate) fn watched(watch: SecretWatch, seed: u64) -> Self {
-        Self { service: RefCell::default(), watch: Some(watch), followed: Cell::new(false), seed }
+        Self { gateway: RefCell::default(), watch: Some(watch), followed: Cell::new(false), seed }
     }
 
-    /// What is in service.
-    pub(crate) fn now(&self) -> Option<Service> {
-        self.service.borrow().clone()
+    /// What is in active.
+    pub(crate) fn gateway(&self) -> Option<ActiveGateway> {
+        self.gateway.borrow().clone()
     }
 
-    /// Replaces what is in service.
+    /// Replaces what is in active.
     ///
     /// # Errors
-    /// As [`Service::new`]; what was in service stays.
-    pub(crate) fn replace(&self, config: Config) -> Result<Service, SelfCheckError> {
-        let service = Service::new(config, self.seed)?;
-        self.service.replace(Some(service.clone()));
-        Ok(service)
+    /// As [`ActiveGateway::new`]; what was in service stays.
+    pub(crate) fn replace(&self, config: Config) -> Result<ActiveGateway, SelfCheckError> {
+        let active = ActiveGateway::new(config, self.seed)?;
+        self.gateway.replace(Some(active.clone()));
+        Ok(active)
     }
 
     /// The secrets of the bridge that the configuration names, if any.
@@ -87,15 +87,15 @@ impl InService {
     }
 
     /// Whether a request is to ask for the secrets before it is decided.
-    pub(crate) fn is_behind(&self) -> bool {
-        let behind = !self.followed.get() || self.service.borrow().is_none();
+    pub(crate) fn needs_secrets(&self) -> bool {
+        let behind = !self.followed.get() || self.gateway.borrow().is_none();
         behind && self.watch.as_ref().is_some_and(|watch| watch.is_due(host::now_ms()))
     }
 
     /// Whether the root of a VM is to ask for the secrets; `serves` when the VM has served
     /// requests.
-    pub(crate) fn is_to_follow(&self, serves: bool, now_ms: u64) -> bool {
-        let wanted = serves || self.service.borrow().is_none();
+    pub(crate) fn should_poll(&self, serves: bool, now_ms: u64) -> bool {
+        let wanted = serves || self.gateway.borrow().is_none();
         wanted && self.watch.as_ref().is_some_and(|watch| watch.is_due(now_ms))
     }
 }

@@ -17,13 +17,13 @@ use crate::service::worker::Worker;
 
 /// Fetches the secrets once, and puts the configuration that they complete in service.
 pub(crate) async fn fetch(worker: Rc<Worker>, patience: Patience, calls: TaskCalls) {
-    let Some(watch) = worker.in_service.watch() else { return };
+    let Some(watch) = worker.config.watch() else { return };
     match watch.ask(&calls, &host::variable, patience).await {
         Outcome::Same => {}
-        Outcome::Changed { config, revision } => match worker.in_service.replace(*config) {
-            Ok(service) => {
+        Outcome::Changed { config, revision } => match worker.config.replace(*config) {
+            Ok(active) => {
                 worker.counters.count("secrets", "applied");
-                log::info!("the secrets of the bridge are in service; tokens are signed by {}", service.kid());
+                log::info!("the secrets of the bridge are in service; tokens are signed by {}", active.kid());
                 watch.serves(revision);
             }
             Err(error) => {
@@ -44,8 +44,8 @@ pub(crate) async fn fetch(worker: Rc<Worker>, patience: Patience, calls: TaskCal
             }
         }
     }
-    if worker.mailbox.is_registered() {
-        worker.in_service.mark_followed();
+    if worker.queue.is_registered() {
+        worker.config.mark_followed();
     }
 }
 

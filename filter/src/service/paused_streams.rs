@@ -18,7 +18,7 @@ use std::rc::Rc;
 use portcullis_gateway::admission::{Admission, Excess};
 use portcullis_gateway::decision::Settled;
 
-use crate::apply::Fate;
+use crate::apply::StreamOutcome;
 
 /// The paused streams of a worker, by their context.
 #[derive(Default)]
@@ -33,7 +33,7 @@ pub(crate) struct BodyWait {
     /// What the stream may hold, and how it is refused.
     pub(crate) admission: Admission,
     /// Where the stream looks up what became of it.
-    pub(crate) fate: Rc<Fate>,
+    pub(crate) outcome: Rc<StreamOutcome>,
 }
 
 /// There is no room for a stream, or for more of its body. With what it is refused by, where it
@@ -115,13 +115,13 @@ impl PausedStreams {
     }
 
     /// Takes out up to `most` of the evicted streams, each with its refusal.
-    pub(crate) fn take_evicted(&self, most: usize) -> Vec<(u32, Rc<Fate>, Settled)> {
+    pub(crate) fn take_evicted(&self, most: usize) -> Vec<(u32, Rc<StreamOutcome>, Settled)> {
         let mut paused = self.0.borrow_mut();
         let ids: Vec<u32> = paused.evicted.iter().take(most).copied().collect();
         let refusal = |id| {
             let Entry { body, evicted, .. } = paused.remove(id)?;
-            let BodyWait { admission, fate, .. } = body?;
-            Some((id, fate, admission.refuse(evicted?)))
+            let BodyWait { admission, outcome, .. } = body?;
+            Some((id, outcome, admission.refuse(evicted?)))
         };
         ids.into_iter().filter_map(refusal).collect()
     }

@@ -13,7 +13,7 @@ use portcullis_protocol::jose::keys::{PublicKey, SigningKey};
 
 use crate::host::crypto::HostCrypto;
 use crate::host::{self, TaskCalls};
-use crate::service::active_config::Service;
+use crate::service::active_config::ActiveGateway;
 use crate::service::store::TaskStore;
 use crate::service::worker::Worker;
 use crate::workers::message::Message;
@@ -28,9 +28,9 @@ pub(crate) struct TaskPorts {
 }
 
 impl TaskPorts {
-    pub(crate) fn new(worker: Rc<Worker>, service: &Service, inbox: Inbox) -> Self {
+    pub(crate) fn new(worker: Rc<Worker>, active: &ActiveGateway, inbox: Inbox) -> Self {
         let calls = TaskCalls::new(inbox);
-        Self { store: worker.store.for_task(calls.clone()), crypto: service.crypto.clone(), calls, worker }
+        Self { store: worker.store.for_task(calls.clone()), crypto: active.crypto.clone(), calls, worker }
     }
 }
 
@@ -90,14 +90,14 @@ impl Crypto for TaskPorts {
 
 impl Workers for TaskPorts {
     fn refresh_upstream(&self, session: SessionId) {
-        self.worker.mailbox.tell_own(Message::Refresh(session));
+        self.worker.queue.notify_root(Message::Refresh(session));
     }
 
     fn session_ended(&self, session: SessionId) {
         // This worker forgets at once: the request after this one may already be here.
-        if let Some(service) = self.worker.in_service.now() {
-            service.gateway.forget_session(session);
+        if let Some(active) = self.worker.config.gateway() {
+            active.gateway.forget_session(session);
         }
-        self.worker.mailbox.tell_others(Message::Ended(session), host::now());
+        self.worker.queue.notify_peers(Message::Ended(session), host::now());
     }
 }

@@ -2,18 +2,18 @@
 //! static: two generations of a configuration can live in one VM.
 
 use crate::counters::Counters;
-use crate::service::active_config::InService;
+use crate::service::active_config::ActiveConfig;
 use crate::service::paused_streams::PausedStreams;
-use crate::service::pending_streams::Waiting;
+use crate::service::pending_streams::PendingStreams;
 use crate::service::store::WorkerStore;
-use crate::workers::queue::Mailbox;
+use crate::workers::queue::WorkerQueue;
 
 /// One configured worker.
 pub(crate) struct Worker {
-    pub(crate) in_service: InService,
+    pub(crate) config: ActiveConfig,
     pub(crate) store: WorkerStore,
-    pub(crate) mailbox: Mailbox,
+    pub(crate) queue: WorkerQueue,
     pub(crate) counters: Counters,
-    pub(crate) waiting: Waiting,
+    pub(crate) pending: PendingStreams,
     pub(crate) paused: PausedStreams,
 }

@@ -10,7 +10,7 @@ pub(crate) enum Message {
     /// To one's own root: fetch the provider's documents, for which streams wait.
     FetchProvider,
     /// To one's own root: settle more of the streams that are decided or evicted.
-    Settle,
+    ApplyResolved,
     /// To the others: the upstream tokens of this session have been refreshed, or will not be.
     Refreshed(SessionId),
     /// To the others: this session has ended.
@@ -20,7 +20,7 @@ pub(crate) enum Message {
 impl Message {
     pub(super) fn bytes(self) -> Vec<u8> {
         let (word, session) = match self {
-            Self::Settle => return vec![b's'],
+            Self::ApplyResolved => return vec![b's'],
             Self::FetchProvider => return vec![b'p'],
             Self::Refresh(session) => (b'r', session),
             Self::Refreshed(session) => (b'd', session),
@@ -32,7 +32,7 @@ impl Message {
     /// `None` for bytes that no worker of this version sends.
     pub(super) fn parse(bytes: &[u8]) -> Option<Self> {
         match bytes {
-            b"s" => return Some(Self::Settle),
+            b"s" => return Some(Self::ApplyResolved),
             b"p" => return Some(Self::FetchProvider),
             _ => {}
         }

@@ -7,13 +7,13 @@ use super::registry;
 use crate::host;
 
 /// A worker's queue.
-pub(crate) struct Mailbox {
+pub(crate) struct WorkerQueue {
     queue: u32,
     /// When this worker was last registered, in Unix seconds; 0 for never.
     registered_at: Cell<u64>,
 }
 
-impl Mailbox {
+impl WorkerQueue {
     /// Registers a queue that wakes the calling root context.
     pub(crate) fn open(name: &str) -> Option<Self> {
         let queue = host::register_queue(name)?;
@@ -50,12 +50,12 @@ impl Mailbox {
     }
 
     /// Wakes this worker's own root.
-    pub(crate) fn tell_own(&self, message: Message) {
+    pub(crate) fn notify_root(&self, message: Message) {
         host::enqueue(self.queue, &message.bytes());
     }
 
     /// Sends a message to every other worker.
-    pub(crate) fn tell_others(&self, message: Message, now: u64) {
+    pub(crate) fn notify_peers(&self, message: Message, now: u64) {
         for queue in registry::peers(self.queue, now) {
             host::enqueue(queue, &message.bytes());
         }

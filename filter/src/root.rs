@@ -9,7 +9,6 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use portcullis_abi::{self as abi, Action, Begun};
 use portcullis_gateway::config::{BridgeSettings, Compiled, Config, Storage};
 use portcullis_gateway::resource_server::session_check;
 use portcullis_gateway::runtime::{Inbox, Started, Task};
@@ -20,18 +19,22 @@ use portcullis_gateway::upstream::oidc;
 use portcullis_gateway::upstream::refresh;
 use portcullis_gateway::upstream::tokens::RefreshOutcome;
 use portcullis_protocol::credentials::SessionId;
-use portcullis_protocol::http::message::Response;
+use proxy_wasm::traits::{Context, HttpContext, RootContext};
+use proxy_wasm::types::{Action, ContextType};
 
 use crate::counters::Counters;
-use crate::host;
-use crate::mailbox::{self, Mailbox, Message};
-use crate::paused::PausedStreams;
-use crate::ports::{TaskCalls, TaskPorts, random};
-use crate::secrets::{self, InService};
-use crate::shared_cells::{HostClock, SharedCells};
-use crate::stream;
-use crate::task_store::WorkerStore;
-use crate::worker::{Waiting, Worker};
+use crate::host::{self, HostClock, SharedCells, TaskCalls, random};
+use crate::http_context::Stream;
+use crate::service::active_config::ActiveConfig;
+use crate::service::fetch_secrets;
+use crate::service::paused_streams::PausedStreams;
+use crate::service::pending_streams::PendingStreams;
+use crate::service::ports::TaskPorts;
+use crate::service::store::WorkerStore;
+use crate::service::worker::Worker;
+use crate::workers::message::Message;
+use crate::workers::queue::WorkerQueue;
+use crate::workers::registry;
 
 /// One root context.
 pub(crate) struct Root {
@@ -70,13 +73,13 @@ impl Root {
     /// Starts a refresh unless one of this session is under way here.
     fn refresh(&mut self, worker: &Rc<Worker>, session: SessionId) {
         let under_way = self.refreshes.iter().any(|refresh| refresh.session == session);
-        if under_way || self.refreshes.len() >= MOST_REFRESHES {
+        if under_way || self.refreshes.len() >= MAX_REFRESHES {
             return;
         }
-        let Some(service) = worker.in_service.now() else { return };
+        let Some(active) = worker.config.gateway() else { return };
         let inbox = Inbox::ticking();
-        let ports = TaskPorts::new(worker.clone(), &service, inbox.clone());
-        match Task::start(inbox, refresh::refresh(service.gateway, session, ports)) {
+        let ports = TaskPorts::new(worker.clone(), &active, inbox.clone());
+        match Task::start(inbox, refresh::refresh(active.gateway, session, ports)) {
             Started::Ready(outcome) => self.refreshed(worker, session, &outcome),
             Started::Waiting(task) => self.refreshes.push(Refresh { session, task }),
         }
@@ -85,17 +88,17 @@ impl Root {
     fn refreshed(&mut self, worker: &Rc<Worker>, session: SessionId, outcome: &RefreshOutcome) {
         worker.counters.count("upstream_refresh", word(outcome));
         if let RefreshOutcome::Elsewhere = outcome {
-            if worker.waiting.has(session) {
+            if worker.pending.has(session) {
                 self.retries.insert(*session.as_bytes(), host::now().saturating_add(RETRY_SECONDS));
             }
             return;
         }
         self.retries.remove(session.as_bytes());
-        worker.waiting.decide_session(session, outcome);
-        if worker.waiting.has_decided() {
-            worker.mailbox.tell_own(Message::Settle);
+        worker.pending.resolve_session(session, outcome);
+        if worker.pending.has_resolved() {
+            worker.queue.notify_root(Message::ApplyResolved);
         }
-        worker.mailbox.tell_others(Message::Refreshed(session), host::now());
+        worker.queue.notify_peers(Message::Refreshed(session), host::now());
     }
 
     /// Settles paused streams that are decided or evicted; once in a callback. Each has to be the
@@ -103,33 +106,33 @@ impl Root {
     ///
     /// The host sends the answers after the callback, each from within the one before, so many at
     /// once would exhaust the stack: what is left over gets a callback of its own.
-    fn settle_some(&self, worker: &Worker) {
-        let decided = worker.waiting.take_decided(MOST_SETTLED);
-        let evicted = worker.paused.take_evicted(MOST_SETTLED.saturating_sub(decided.len()));
-        for (stream, fate, settled) in decided.into_iter().chain(evicted) {
+    fn apply_resolved(&self, worker: &Worker) {
+        let decided = worker.pending.take_resolved(MAX_APPLIED);
+        let evicted = worker.paused.take_evicted(MAX_APPLIED.saturating_sub(decided.len()));
+        for (stream, outcome, settled) in decided.into_iter().chain(evicted) {
             worker.paused.leave(stream);
             let settles = host::set_effective_context(stream);
-            if settles && fate.settle(&settled, &worker.counters) == Action::Continue {
+            if settles && outcome.apply(&settled, &worker.counters) == Action::Continue {
                 host::continue_request();
             }
         }
         // It is the context whose callback this is, so it is there.
         let _ = host::set_effective_context(self.id);
-        if worker.waiting.has_decided() || worker.paused.has_evicted() {
-            worker.mailbox.tell_own(Message::Settle);
+        if worker.pending.has_resolved() || worker.paused.has_evicted() {
+            worker.queue.notify_root(Message::ApplyResolved);
         }
     }
 
     fn receive(&mut self, worker: &Rc<Worker>, message: Message) {
         match message {
             Message::Refresh(session) => self.refresh(worker, session),
-            Message::Refreshed(session) if worker.waiting.has(session) => self.refresh(worker, session),
+            Message::Refreshed(session) if worker.pending.has(session) => self.refresh(worker, session),
             Message::FetchProvider => self.warm(worker, host::now()),
             // Streams are settled once the messages are read.
-            Message::Refreshed(_) | Message::Settle => {}
+            Message::Refreshed(_) | Message::ApplyResolved => {}
             Message::Ended(session) => {
-                if let Some(service) = worker.in_service.now() {
-                    service.gateway.forget_session(session);
+                if let Some(active) = worker.config.gateway() {
+                    active.gateway.forget_session(session);
                 }
             }
         }
@@ -137,7 +140,7 @@ impl Root {
 
     /// Tries again what another worker was at, as long as somebody waits for it.
     fn retry(&mut self, worker: &Rc<Worker>, now: u64) {
-        let waited_for = worker.waiting.sessions();
+        let waited_for = worker.pending.sessions();
         self.retries.retain(|session, _| waited_for.iter().any(|waited| waited.as_bytes() == session));
         for session in waited_for {
             if self.retries.get(session.as_bytes()).is_none_or(|due| *due <= now) {
@@ -147,15 +150,15 @@ impl Root {
     }
 
     fn warm(&mut self, worker: &Rc<Worker>, now: u64) {
-        let Some(service) = worker.in_service.now() else { return };
+        let Some(active) = worker.config.gateway() else { return };
         // A VM that serves no requests, as the main thread's, needs no provider.
-        if self.warming.is_some() || !worker.mailbox.is_listed() {
+        if self.warming.is_some() || !worker.queue.is_registered() {
             return;
         }
-        if service.gateway.provider_refresh_due(now) {
+        if active.gateway.provider_refresh_due(now) {
             let inbox = Inbox::new(true);
-            let ports = TaskPorts::new(worker.clone(), &service, inbox.clone());
-            if let Started::Waiting(task) = Task::start(inbox, oidc::warm(service.gateway, ports)) {
+            let ports = TaskPorts::new(worker.clone(), &active, inbox.clone());
+            if let Started::Waiting(task) = Task::start(inbox, oidc::warm(active.gateway, ports)) {
                 self.warming = Some(task);
                 return;
             }
@@ -166,20 +169,20 @@ impl Root {
     /// Lets the logins go on that waited for the provider's documents.
     fn warmed(&mut self, worker: &Worker) {
         self.warming = None;
-        worker.waiting.decide_provider();
-        if worker.waiting.has_decided() {
-            worker.mailbox.tell_own(Message::Settle);
+        worker.pending.resolve_provider();
+        if worker.pending.has_resolved() {
+            worker.queue.notify_root(Message::ApplyResolved);
         }
     }
 
     /// Asks for the bridge's secrets, and waits for them to change.
     fn follow_secrets(&mut self, worker: &Rc<Worker>) {
-        let serves = worker.mailbox.is_listed();
-        if self.following.is_some() || !worker.in_service.is_to_follow(serves, host::now_ms()) {
+        let serves = worker.queue.is_registered();
+        if self.following.is_some() || !worker.config.should_poll(serves, host::now_ms()) {
             return;
         }
         let inbox = Inbox::new(true);
-        let ask = secrets::ask(worker.clone(), Patience::Long, TaskCalls::new(inbox.clone()));
+        let ask = fetch_secrets::fetch(worker.clone(), Patience::Long, TaskCalls::new(inbox.clone()));
         if let Started::Waiting(task) = Task::start(inbox, ask) {
             self.following = Some(task);
         }
@@ -187,12 +190,12 @@ impl Root {
 
     /// Looks up the sessions behind tokens that are being served, so that no request waits for it.
     fn recheck(&mut self, worker: &Rc<Worker>) {
-        let places = MOST_RECHECKS.saturating_sub(self.rechecks.len());
-        let Some(service) = worker.in_service.now() else { return };
-        for entry in service.gateway.take_rechecks(places) {
+        let places = MAX_RECHECKS.saturating_sub(self.rechecks.len());
+        let Some(active) = worker.config.gateway() else { return };
+        for entry in active.gateway.take_rechecks(places) {
             let inbox = Inbox::new(true);
-            let ports = TaskPorts::new(worker.clone(), &service, inbox.clone());
-            let recheck = session_check::recheck(service.gateway.clone(), entry, ports);
+            let ports = TaskPorts::new(worker.clone(), &active, inbox.clone());
+            let recheck = session_check::recheck(active.gateway.clone(), entry, ports);
             if let Started::Waiting(task) = Task::start(inbox, recheck) {
                 self.rechecks.push(task);
             }
@@ -219,47 +222,9 @@ impl Root {
     }
 }
 
-impl abi::Root for Root {
-    fn on_configure(&mut self, size: usize) -> bool {
-        match configure(&host::configuration(size), self.id) {
-            Ok(worker) => {
-                self.worker = Some(Rc::new(worker));
-                host::set_tick_period(TICK);
-                true
-            }
-            Err(problems) => {
-                for problem in problems {
-                    log::error!("{problem}");
-                }
-                false
-            }
-        }
-    }
-
-    fn on_tick(&mut self) {
-        let Some(worker) = self.worker.clone() else { return };
-        let now = host::now();
-        worker.waiting.decide_overdue(now, &RefreshOutcome::Unavailable);
-        worker.paused.evict_overdue(now);
-        self.settle_some(&worker);
-        self.follow_secrets(&worker);
-        self.tick(&worker);
-        self.retry(&worker, now);
-        self.recheck(&worker);
-        self.warm(&worker, now);
-        worker.mailbox.renew(now);
-        self.flush(&worker);
-    }
-
-    fn on_queue_ready(&mut self, _queue: u32) {
-        let Some(worker) = self.worker.clone() else { return };
-        while let Some(message) = worker.mailbox.next() {
-            self.receive(&worker, message);
-        }
-        self.settle_some(&worker);
-    }
-
-    fn on_http_call_response(&mut self, id: u32, headers: usize, body: usize) {
+impl Context for Root {
+    fn on_http_call_response(&mut self, id: u32, headers: usize, body: usize, _trailers: usize) {
+        host::begin_callback();
         let Some(worker) = self.worker.clone() else { return };
         if let Some(task) = self.warming.as_mut().filter(|task| task.waits_for(id)) {
             if task.on_call(id, host::call_reply(headers, body)).is_some() {
@@ -282,16 +247,57 @@ impl abi::Root for Root {
             }
         }
     }
+}
 
-    fn on_request_headers(&self, stream: u32, headers: usize, end: bool) -> Begun {
-        match &self.worker {
-            Some(worker) => stream::begin(worker, stream, headers, end),
-            // It was never configured: nothing is let through.
-            None => {
-                host::reply(&Response::new(503));
-                Begun::Decided(Action::Pause)
+impl RootContext for Root {
+    fn on_configure(&mut self, size: usize) -> bool {
+        host::begin_callback();
+        match configure(&host::configuration(size), self.id) {
+            Ok(worker) => {
+                self.worker = Some(Rc::new(worker));
+                host::set_tick_period(TICK);
+                true
+            }
+            Err(problems) => {
+                for problem in problems {
+                    log::error!("{problem}");
+                }
+                false
             }
         }
+    }
+
+    fn on_tick(&mut self) {
+        host::begin_callback();
+        let Some(worker) = self.worker.clone() else { return };
+        let now = host::now();
+        worker.pending.resolve_overdue(now, &RefreshOutcome::Unavailable);
+        worker.paused.evict_overdue(now);
+        self.apply_resolved(&worker);
+        self.follow_secrets(&worker);
+        self.tick(&worker);
+        self.retry(&worker, now);
+        self.recheck(&worker);
+        self.warm(&worker, now);
+        worker.queue.renew(now);
+        self.flush(&worker);
+    }
+
+    fn on_queue_ready(&mut self, _queue: u32) {
+        host::begin_callback();
+        let Some(worker) = self.worker.clone() else { return };
+        while let Some(message) = worker.queue.next() {
+            self.receive(&worker, message);
+        }
+        self.apply_resolved(&worker);
+    }
+
+    fn create_http_context(&self, id: u32) -> Option<Box<dyn HttpContext>> {
+        Some(Box::new(Stream::new(id, self.worker.clone())))
+    }
+
+    fn get_type(&self) -> Option<ContextType> {
+        Some(ContextType::HttpContext)
     }
 }
 
@@ -299,12 +305,12 @@ impl Drop for Root {
     fn drop(&mut self) {
         if let Some(worker) = &self.worker {
             worker.counters.flush();
-            worker.mailbox.close();
+            worker.queue.close();
         }
     }
 }
 
-/// Puts a configuration in service, or says everything that is wrong with it.
+/// Puts a configuration in active, or says everything that is wrong with it.
 ///
 /// This runs on the main thread first, in VMs that never serve too, so it changes nothing but
 /// shared data that is absent.
@@ -314,11 +320,11 @@ fn configure(document: &[u8], root: u32) -> Result<Worker, Vec<String>> {
     let no_entropy = |_| vec!["the host gives no random numbers".to_owned()];
     let seed = u64::from_le_bytes(random().map_err(no_entropy)?);
     let name = u128::from_le_bytes(random().map_err(no_entropy)?);
-    let mailbox = Mailbox::open(&format!("portcullis/queue/{root}/{name:032x}"))
+    let queue = WorkerQueue::open(&format!("portcullis/queue/{root}/{name:032x}"))
         .ok_or_else(|| vec!["the host gives no queue".to_owned()])?;
-    mailbox::create_list();
+    registry::create();
     let bridge = |settings: &BridgeSettings| WorkerStore::Bridge(Rc::new(Bridge::new(settings.clone())));
-    let (store, in_service) = match compiled {
+    let (store, config) = match compiled {
         Compiled::Ready(config) => {
             let store = match &config.storage {
                 Storage::Memory { max_bytes } => {
@@ -327,16 +333,16 @@ fn configure(document: &[u8], root: u32) -> Result<Worker, Vec<String>> {
                 }
                 Storage::Bridge(settings) => bridge(settings),
             };
-            (store, InService::fixed(*config, seed).map_err(|error| vec![error.to_string()])?)
+            (store, ActiveConfig::fixed(*config, seed).map_err(|error| vec![error.to_string()])?)
         }
-        Compiled::Awaiting(draft) => (bridge(draft.bridge()), InService::watched(SecretWatch::new(*draft), seed)),
+        Compiled::Awaiting(draft) => (bridge(draft.bridge()), ActiveConfig::watched(SecretWatch::new(*draft), seed)),
     };
     Ok(Worker {
-        in_service,
+        config,
         store,
-        mailbox,
+        queue,
         counters: Counters::default(),
-        waiting: Waiting::default(),
+        pending: PendingStreams::default(),
         paused: PausedStreams::default(),
     })
 }
@@ -353,8 +359,8 @@ fn word(outcome: &RefreshOutcome) -> &'static str {
 const TICK: Duration = Duration::from_millis(500);
 const RETRY_SECONDS: u64 = 1;
 /// The most streams settled in one callback.
-const MOST_SETTLED: usize = 32;
+const MAX_APPLIED: usize = 32;
 /// The most look-ups of sessions under way at once in one worker; more wait for the next tick.
-const MOST_RECHECKS: usize = 64;
+const MAX_RECHECKS: usize = 64;
 /// The most refreshes under way at once in one worker; more wait for the next tick.
-const MOST_REFRESHES: usize = 256;
+const MAX_REFRESHES: usize = 256;

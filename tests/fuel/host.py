@@ -1,8 +1,11 @@
 """A small proxy-wasm host: as much of ABI 0.2.1 and of WASI as the filter calls, and nothing that chance decides.
 
 The clock stands until it is moved, random bytes come from a seed, and a call is answered as soon as the filter waits
-for it. An import that is not here raises its name when it is called. What the filter logs as an error is raised, too.
+for it. An import that is not here raises its name when it is called. What the filter logs as an error is raised, too,
+and a trap as `Trapped`: no filter that trapped can be entered again, as in Envoy.
 """
+
+import functools
 
 import random
 import struct
@@ -40,19 +43,19 @@ class Stream:
     filter_state: dict[str, bytes] = field(default_factory=dict)
 
 
+class Trapped(Exception):
+    """The filter trapped, after what it logged as critical. Envoy answers the request with 503, and all after it."""
+
+
 class Host:
     """One worker with the filter in it. `provider` answers a call to a cluster at a time in seconds."""
 
     def __init__(self, module: Path, configuration: bytes, environment: dict[str, str],
                  provider: Callable[[str, Message, int], Message], now: int) -> None:
-        settings = wasmtime.Config()
-        settings.consume_fuel = True
-        # Compiles faster; the fuel is counted before anything is optimised.
-        settings.cranelift_opt_level = "none"
-        engine = wasmtime.Engine(settings)
+        engine, compiled = compile_module(module)
         self.now = now
-        # Imports that this host refuses from now on, by name.
-        self.refused: set[str] = set()
+        # Imports that this host refuses from now on, by name, each with its status.
+        self.refused: dict[str, int] = {}
         self.counters: Counter[str] = Counter()
         # How often the filter asked for anything.
         self.host_calls = 0
@@ -61,7 +64,8 @@ class Host:
         self._variables = len(environment)
         self._provider = provider
         self._random = random.Random(SEED)
-        self._streams: dict[int, Stream] = {}
+        # The requests that are not deleted, by context.
+        self.streams: dict[int, Stream] = {}
         self._context = ROOT
         self._last_context = ROOT
         self._events: deque[Callable[[], None]] = deque()
@@ -70,11 +74,12 @@ class Host:
         self._shared: dict[str, tuple[bytes, int]] = {}
         self._queues: list[deque[bytes]] = []
         self._metrics: list[str] = []
+        self._panic = ""
         self._store = wasmtime.Store(engine)
         self._store.set_fuel(TANK)
-        compiled = wasmtime.Module.from_file(engine, str(module))
-        if strange := {wanted.name for wanted in compiled.exports} - EXPORTS:
-            raise RuntimeError(f"the filter exports {strange}, which this host would not enter")
+        exported = {wanted.name for wanted in compiled.exports}
+        if differing := exported ^ EXPORTS:
+            raise RuntimeError(f"{differing} is exported and not in EXPORTS, or the reverse: see .cargo/module-linker.sh")
         linker = wasmtime.Linker(engine)
         for wanted in compiled.imports:
             if not isinstance(wanted.type, wasmtime.FuncType) or wanted.name is None:
@@ -106,7 +111,7 @@ class Host:
         """Sends a request through the filter, from its creation to its deletion."""
         self._last_context += 1
         context, stream = self._last_context, Stream(request)
-        self._streams[context] = stream
+        self.streams[context] = stream
         self._enter("proxy_on_context_create", context, ROOT)
         action = self._enter("proxy_on_request_headers", context, len(request.headers), int(not request.body))
         if request.body and stream.answer is None:
@@ -118,7 +123,7 @@ class Host:
         stream.answer = stream.answer or Message([(":status", "200"), ("content-type", "text/plain")], b"hello")
         self._enter("proxy_on_response_headers", context, len(stream.answer.headers), int(not stream.answer.body))
         self._enter("proxy_on_delete", context)
-        del self._streams[context]
+        del self.streams[context]
         return stream
 
     def tick(self) -> None:
@@ -127,8 +132,14 @@ class Host:
         self._run_events()
 
     def _enter(self, callback: str, context: int, *arguments: int) -> Any:
+        if self._panic:
+            raise RuntimeError(f"the filter trapped before: {self._panic}")
         self._context = context
-        return self._functions[callback](self._store, context, *arguments)
+        try:
+            return self._functions[callback](self._store, context, *arguments)
+        except wasmtime.Trap as trap:
+            self._panic = self._panic or str(trap)
+            raise Trapped(self._panic) from trap
 
     def _run_events(self) -> None:
         while self._events:
@@ -142,7 +153,7 @@ class Host:
 
         def answer(*arguments: int) -> Any:
             self.host_calls += 1
-            return UNLISTED if name in self.refused else function(*arguments)
+            return self.refused[name] if name in self.refused else function(*arguments)
 
         return answer
 
@@ -167,7 +178,7 @@ class Host:
     def _map(self, kind: int) -> Headers:
         if kind == CALL_HEADERS:
             return self._call_answer.headers
-        stream = self._streams[self._context]
+        stream = self.streams[self._context]
         message = {REQUEST_HEADERS: stream.request, RESPONSE_HEADERS: stream.answer}[kind]
         if message is None:
             raise RuntimeError("the filter reads an answer that is not there")
@@ -176,7 +187,9 @@ class Host:
     # From here on each method is an import, by its name.
 
     def proxy_log(self, level: int, data: int, size: int) -> int:
-        if level >= LOG_ERROR:
+        if level == LOG_CRITICAL:
+            self._panic = self._text(data, size)
+        elif level == LOG_ERROR:
             raise RuntimeError(f"the filter logs: {self._text(data, size)}")
         return OK
 
@@ -188,19 +201,19 @@ class Host:
         return OK
 
     def proxy_set_effective_context(self, context: int) -> int:
-        if context != ROOT and context not in self._streams:
+        if context != ROOT and context not in self.streams:
             return BAD_ARGUMENT
         self._context = context
         return OK
 
     def proxy_continue_stream(self, _kind: int) -> int:
-        self._streams[self._context].forwarded = True
+        self.streams[self._context].forwarded = True
         return OK
 
     def proxy_send_local_response(self, status: int, _details: int, _details_size: int, body: int, body_size: int,
                                   headers: int, headers_size: int, _grpc: int) -> int:
         pairs = [(":status", str(status)), *parse_pairs(self._read(headers, headers_size))]
-        self._streams[self._context].answer = Message(pairs, self._read(body, body_size))
+        self.streams[self._context].answer = Message(pairs, self._read(body, body_size))
         return OK
 
     def proxy_get_buffer_bytes(self, kind: int, start: int, size: int, data_at: int, size_at: int) -> int:
@@ -209,7 +222,7 @@ class Host:
         elif kind == CALL_BODY:
             buffer = self._call_answer.body
         else:
-            buffer = {REQUEST_BODY: self._streams[self._context].request.body}[kind]
+            buffer = {REQUEST_BODY: self.streams[self._context].request.body}[kind]
         return self._give(buffer[start:start + size], data_at, size_at)
 
     def proxy_get_header_map_pairs(self, kind: int, data_at: int, size_at: int) -> int:
@@ -238,7 +251,7 @@ class Host:
         return self._give(value, data_at, size_at)
 
     def proxy_set_property(self, path: int, path_size: int, value: int, value_size: int) -> int:
-        self._streams[self._context].filter_state[self._text(path, path_size)] = self._read(value, value_size)
+        self.streams[self._context].filter_state[self._text(path, path_size)] = self._read(value, value_size)
         return OK
 
     def proxy_get_shared_data(self, key: int, key_size: int, data_at: int, size_at: int, version_at: int) -> int:
@@ -315,6 +328,17 @@ class Host:
         return OK
 
 
+@functools.cache
+def compile_module(module: Path) -> tuple[wasmtime.Engine, wasmtime.Module]:
+    """Compiles a module once, to be run with fuel."""
+    settings = wasmtime.Config()
+    settings.consume_fuel = True
+    # Compiles faster; the fuel is counted before anything is optimised.
+    settings.cranelift_opt_level = "none"
+    engine = wasmtime.Engine(settings)
+    return engine, wasmtime.Module.from_file(engine, str(module))
+
+
 def parse_pairs(data: bytes) -> Headers:
     """Reads headers as the ABI has them: their number, all sizes, then names and values with a 0 after each."""
     if not data:
@@ -335,8 +359,8 @@ def pairs_bytes(headers: Headers) -> bytes:
     return sizes + b"".join(text + b"\0" for text in texts)
 
 
-# All that the filter exports. Every callback costs whenever Envoy has it to tell, and Envoy tells
-# more than these.
+# All that the filter exports, and nothing else. The SDK exports every callback, and Envoy would
+# enter the filter for each; .cargo/module-linker.sh leaves the others out.
 EXPORTS = {
     "memory",
     "_initialize",
@@ -356,11 +380,11 @@ EXPORTS = {
 ROOT = 1
 # Of Status, Action, BufferType, MapType and LogLevel, what is needed here.
 OK, NOT_FOUND, BAD_ARGUMENT, EMPTY, CAS_MISMATCH = 0, 1, 2, 7, 8
-# A status that the ABI does not list.
-UNLISTED = 99
+# Statuses of the ABI that the SDK lists for no call, and a status of no ABI.
+PARSE_FAILURE, UNKNOWN = 4, 99
 CONTINUE = 0
 REQUEST_BODY, CALL_BODY, PLUGIN_CONFIGURATION = 0, 4, 7
 REQUEST_HEADERS, RESPONSE_HEADERS, CALL_HEADERS = 0, 2, 6
-LOG_ERROR = 4
+LOG_ERROR, LOG_CRITICAL = 4, 5
 SEED = 7
 TANK = 1 << 62

@@ -11,12 +11,12 @@ use portcullis_protocol::credentials::SessionId;
 use portcullis_protocol::jose::alg::Alg;
 use portcullis_protocol::jose::keys::{PublicKey, SigningKey};
 
-use crate::crypto::HostCrypto;
-use crate::host;
-use crate::mailbox::Message;
-use crate::secrets::Service;
-use crate::task_store::TaskStore;
-use crate::worker::Worker;
+use crate::host::crypto::HostCrypto;
+use crate::host::{self, TaskCalls};
+use crate::service::active_config::ActiveGateway;
+use crate::service::store::TaskStore;
+use crate::service::worker::Worker;
+use crate::workers::message::Message;
 
 /// The ports of one task: what the worker holds, and the task's own inbox.
 pub(crate) struct TaskPorts {
@@ -28,21 +28,9 @@ pub(crate) struct TaskPorts {
 }
 
 impl TaskPorts {
-    pub(crate) fn new(worker: Rc<Worker>, service: &Service, inbox: Inbox) -> Self {
+    pub(crate) fn new(worker: Rc<Worker>, active: &ActiveGateway, inbox: Inbox) -> Self {
         let calls = TaskCalls::new(inbox);
-        Self { store: worker.store.for_task(calls.clone()), crypto: service.crypto.clone(), calls, worker }
-    }
-}
-
-/// What a task needs of the host alone; its calls are answered into its inbox.
-#[derive(Clone)]
-pub(crate) struct TaskCalls {
-    inbox: Inbox,
-}
-
-impl TaskCalls {
-    pub(crate) fn new(inbox: Inbox) -> Self {
-        Self { inbox }
+        Self { store: worker.store.for_task(calls.clone()), crypto: active.crypto.clone(), calls, worker }
     }
 }
 
@@ -62,7 +50,7 @@ impl Fetch for TaskPorts {
 
 impl Body for TaskPorts {
     async fn body(&self, limit: usize) -> Result<Vec<u8>, BodyTooLarge> {
-        self.calls.inbox.body(limit).await
+        self.calls.inbox().body(limit).await
     }
 }
 
@@ -74,7 +62,7 @@ impl Clock for TaskPorts {
 
 impl Pause for TaskPorts {
     async fn pause(&self) -> bool {
-        self.calls.inbox.next_tick().await
+        self.calls.inbox().next_tick().await
     }
 }
 
@@ -90,31 +78,6 @@ impl Entropy for TaskPorts {
     }
 }
 
-impl Fetch for TaskCalls {
-    async fn fetch(&self, call: CallRequest) -> Result<CallReply, CallError> {
-        self.inbox.call(|| host::dispatch(&call)).await
-    }
-}
-
-impl Clock for TaskCalls {
-    fn now_ms(&self) -> u64 {
-        host::now_ms()
-    }
-}
-
-impl Entropy for TaskCalls {
-    fn random<const N: usize>(&self) -> Result<[u8; N], NoEntropy> {
-        random()
-    }
-}
-
-/// Random bytes from the host's generator.
-pub(crate) fn random<const N: usize>() -> Result<[u8; N], NoEntropy> {
-    let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).map_err(|_| NoEntropy)?;
-    Ok(bytes)
-}
-
 impl Crypto for TaskPorts {
     fn sign(&self, key: &SigningKey, message: &[u8]) -> Option<Vec<u8>> {
         self.crypto.sign(key, message)
@@ -127,14 +90,14 @@ impl Crypto for TaskPorts {
 
 impl Workers for TaskPorts {
     fn refresh_upstream(&self, session: SessionId) {
-        self.worker.mailbox.tell_own(Message::Refresh(session));
+        self.worker.queue.notify_root(Message::Refresh(session));
     }
 
     fn session_ended(&self, session: SessionId) {
         // This worker forgets at once: the request after this one may already be here.
-        if let Some(service) = self.worker.in_service.now() {
-            service.gateway.forget_session(session);
+        if let Some(active) = self.worker.config.gateway() {
+            active.gateway.forget_session(session);
         }
-        self.worker.mailbox.tell_others(Message::Ended(session), host::now());
+        self.worker.queue.notify_peers(Message::Ended(session), host::now());
     }
 }

@@ -13,8 +13,8 @@ use portcullis_protocol::jose::alg::Alg;
 use portcullis_protocol::jose::ecdsa_der;
 use portcullis_protocol::jose::keys::{PublicKey, SigningKey};
 
-use crate::host;
-use crate::protobuf;
+use super::foreign::foreign;
+use super::protobuf;
 
 /// A host that was found to verify every algorithm, and to sign with each of the gateway's keys.
 pub(crate) struct HostCrypto(());
@@ -82,7 +82,7 @@ impl HostCrypto {
 fn sign(key: &SigningKey, message: &[u8]) -> Option<Vec<u8>> {
     let hash = hash(key.alg())?;
     let arguments = protobuf::encode(&[(1, hash.as_bytes()), (2, key.pkcs8_der()), (3, message)]);
-    let answer = host::foreign("sign", &arguments)?;
+    let answer = foreign("sign", &arguments)?;
     if !protobuf::boolean(&answer, 1)? {
         return None;
     }
@@ -108,7 +108,7 @@ fn verify(key: &PublicKey, alg: Alg, message: &[u8], signature: &[u8]) -> Option
 fn host_verifies(alg: Alg, key: &[u8], signature: &[u8], message: &[u8]) -> Option<bool> {
     let hash = hash(alg)?;
     let arguments = protobuf::encode(&[(1, hash.as_bytes()), (2, key), (3, signature), (4, message)]);
-    protobuf::boolean(&host::foreign("verify_signature", &arguments)?, 1)
+    protobuf::boolean(&foreign("verify_signature", &arguments)?, 1)
 }
 
 /// The hash as the host names it; `None` for what it does not do.

@@ -10,8 +10,7 @@ use portcullis_gateway::store::bridge::{Bridge, BridgeStore};
 use portcullis_gateway::store::memory::MemoryStore;
 use portcullis_storage_api::{Bucket, Key, Owner, StoreError, Swap, Taken, Ttl, Version, Versioned};
 
-use crate::ports::TaskCalls;
-use crate::shared_cells::{HostClock, SharedCells};
+use crate::host::{HostClock, SharedCells, TaskCalls};
 
 /// The store of a worker.
 pub(crate) enum WorkerStore {

@@ -3,8 +3,9 @@
 
 /// Encodes length-delimited fields.
 pub(crate) fn encode(fields: &[(u8, &[u8])]) -> Vec<u8> {
-    let room =
-        fields.iter().fold(0, |room: usize, (_, value)| room.saturating_add(LONGEST_HEAD.saturating_add(value.len())));
+    let room = fields
+        .iter()
+        .fold(0, |room: usize, (_, value)| room.saturating_add(MAX_FIELD_HEAD_BYTES.saturating_add(value.len())));
     let mut message = Vec::with_capacity(room);
     for (number, value) in fields {
         message.push(number.wrapping_shl(3) | LENGTH_DELIMITED);
@@ -88,7 +89,7 @@ fn varint(bytes: &[u8]) -> Option<(u64, &[u8])> {
 
 const LENGTH_DELIMITED: u8 = 2;
 /// A tag, and a length of 32 bits.
-const LONGEST_HEAD: usize = 1 + 5;
+const MAX_FIELD_HEAD_BYTES: usize = 1 + 5;
 
 #[cfg(test)]
 mod tests {

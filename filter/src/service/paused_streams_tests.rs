@@ -4,8 +4,8 @@ use super::*;
 
 /// A wait for a body on a connection, until `deadline`.
 fn waiting(connection: u64, deadline: u64) -> Option<BodyWait> {
-    let fate = Rc::new(Fate { effect: Cell::new(None), has_proxy_authorization: false });
-    Some(BodyWait { connection, deadline, admission: Admission::without_gateway(), fate })
+    let outcome = Rc::new(StreamOutcome { effect: Cell::new(None), has_proxy_authorization: false });
+    Some(BodyWait { connection, deadline, admission: Admission::without_gateway(), outcome })
 }
 
 fn reason(settled: &Resolved) -> &'static str {

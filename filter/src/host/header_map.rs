@@ -2,26 +2,28 @@
 //! the texts with a zero byte after each; all numbers have 32 bits, the least significant byte
 //! first.
 
+use proxy_wasm::types::MapType;
+
+use super::header_pairs::header_pairs;
+
 /// The headers of a message, in order. Names and values are bytes; Envoy's names are in lower case.
 #[derive(Debug, Default)]
-pub struct HeaderMap(Vec<u8>);
+pub(crate) struct HeaderMap(Vec<u8>);
 
 impl HeaderMap {
-    /// Takes a map as the host handed it out.
-    #[must_use]
-    pub fn new(bytes: Vec<u8>) -> Self {
+    /// Wraps a map as the host hands it out.
+    pub(crate) fn new(bytes: Vec<u8>) -> Self {
         Self(bytes)
     }
 
     /// Name and value of each header. What contradicts its own sizes ends there.
-    pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         let (sizes, mut texts) = self.parts().unwrap_or_default();
         sizes.iter().map_while(move |[name, value]| Some((take(&mut texts, *name)?, take(&mut texts, *value)?)))
     }
 
     /// The bytes of all names and values, with one more for each.
-    #[must_use]
-    pub fn text_bytes(&self) -> usize {
+    pub(crate) fn text_bytes(&self) -> usize {
         self.parts().map_or(0, |(_, texts)| texts.len())
     }
 
@@ -35,20 +37,9 @@ impl HeaderMap {
     }
 }
 
-/// Writes headers for the host.
-pub(crate) fn encode(headers: &[(&str, &str)]) -> Vec<u8> {
-    let number = |length: usize| u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes();
-    let mut bytes = Vec::new();
-    bytes.extend(number(headers.len()));
-    for (name, value) in headers {
-        bytes.extend(number(name.len()));
-        bytes.extend(number(value.len()));
-    }
-    for text in headers.iter().flat_map(|(name, value)| [name, value]) {
-        bytes.extend_from_slice(text.as_bytes());
-        bytes.push(0);
-    }
-    bytes
+/// All headers of a map; `None` if it is not there now.
+pub(super) fn headers(map: MapType) -> Option<HeaderMap> {
+    header_pairs(map).map(HeaderMap::new)
 }
 
 /// The sizes of a name and its value.
@@ -61,9 +52,28 @@ fn take<'a>(texts: &mut &'a [u8], size: [u8; 4]) -> Option<&'a [u8]> {
     Some(text)
 }
 
+/// The most headers that are read: beyond 1024 the host hands out no map at all.
+pub(crate) const MAX_HEADERS: usize = 1000;
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Writes a map as the host does.
+    fn encode(headers: &[(&str, &str)]) -> Vec<u8> {
+        let number = |length: usize| u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes();
+        let mut bytes = Vec::new();
+        bytes.extend(number(headers.len()));
+        for (name, value) in headers {
+            bytes.extend(number(name.len()));
+            bytes.extend(number(value.len()));
+        }
+        for text in headers.iter().flat_map(|(name, value)| [name, value]) {
+            bytes.extend_from_slice(text.as_bytes());
+            bytes.push(0);
+        }
+        bytes
+    }
 
     fn read(bytes: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
         HeaderMap::new(bytes.to_vec()).iter().map(|(name, value)| (name.to_vec(), value.to_vec())).collect()

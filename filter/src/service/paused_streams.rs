@@ -18,7 +18,7 @@ use std::rc::Rc;
 use portcullis_gateway::decision::Resolved;
 use portcullis_gateway::dispatch::admission::{Admission, Excess};
 
-use crate::settle::Fate;
+use crate::apply::StreamOutcome;
 
 /// The paused streams of a worker, by their context.
 #[derive(Default)]
@@ -33,7 +33,7 @@ pub(crate) struct BodyWait {
     /// What the stream may hold, and how it is refused.
     pub(crate) admission: Admission,
     /// Where the stream looks up what became of it.
-    pub(crate) fate: Rc<Fate>,
+    pub(crate) outcome: Rc<StreamOutcome>,
 }
 
 /// There is no room for a stream, or for more of its body. With what it is refused by, where it
@@ -115,13 +115,13 @@ impl PausedStreams {
     }
 
     /// Takes out up to `most` of the evicted streams, each with its refusal.
-    pub(crate) fn take_evicted(&self, most: usize) -> Vec<(u32, Rc<Fate>, Resolved)> {
+    pub(crate) fn take_evicted(&self, most: usize) -> Vec<(u32, Rc<StreamOutcome>, Resolved)> {
         let mut paused = self.0.borrow_mut();
         let ids: Vec<u32> = paused.evicted.iter().take(most).copied().collect();
         let refusal = |id| {
             let Entry { body, evicted, .. } = paused.remove(id)?;
-            let BodyWait { admission, fate, .. } = body?;
-            Some((id, fate, admission.refuse(evicted?)))
+            let BodyWait { admission, outcome, .. } = body?;
+            Some((id, outcome, admission.refuse(evicted?)))
         };
         ids.into_iter().filter_map(refusal).collect()
     }
@@ -218,5 +218,5 @@ const MAX_BYTES: usize = 32 * 1024 * 1024;
 const RESERVED_BYTES: usize = 12 * 1024 * 1024;
 
 #[cfg(test)]
-#[path = "paused_tests.rs"]
-mod paused_tests;
+#[path = "paused_streams_tests.rs"]
+mod paused_streams_tests;

@@ -11,7 +11,7 @@ use super::document::{DefaultAction, Document};
 use super::issuer::Issuer;
 use super::policies::{ConsentPolicy, Lifespans, RegistrationPolicy};
 use super::problem::Problem;
-use super::provider::Provider;
+use super::provider::Providers;
 use super::resource::Resource;
 use super::storage::Storage;
 
@@ -35,8 +35,8 @@ pub struct Config {
     pub consent: ConsentPolicy,
     /// Logins a minute that one address may finish.
     pub logins_per_minute: u32,
-    /// Where users log in.
-    pub provider: Provider,
+    /// The identity providers.
+    pub providers: Providers,
     /// What is protected, in the document's order; the first is the one that the root metadata
     /// document describes.
     pub resources: Vec<Resource>,
@@ -140,7 +140,7 @@ impl Compiler<'_> {
         let registration = self.registration(&document.clients.dynamic_registration);
         let consent = self.consent(&document.consent);
         let logins_per_minute = self.logins_per_minute(document);
-        let provider = self.provider(&document.upstream_providers, development);
+        let providers = self.providers(&document.upstream_providers, development);
         let resources = self.resources(document, issuer.as_ref(), scopes_supported.as_ref());
         Some(Config {
             issuer: issuer?,
@@ -152,7 +152,7 @@ impl Compiler<'_> {
             registration: registration?,
             consent: consent?,
             logins_per_minute: logins_per_minute?,
-            provider: provider?,
+            providers: providers?,
             resources: resources?,
             default: document.default,
             default_endpoints: document.default_endpoints,

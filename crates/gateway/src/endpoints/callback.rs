@@ -6,7 +6,6 @@ use std::rc::Rc;
 use portcullis_protocol::credentials::{AuthorizationCode, SessionId};
 use portcullis_protocol::http::message::Request;
 use portcullis_protocol::http::path::RoutePath;
-use portcullis_protocol::jose::claims::VerifiedIdToken;
 use portcullis_protocol::oauth::error::ErrorCode;
 use portcullis_protocol::oauth::params::{Limits, Params};
 use portcullis_protocol::oauth::redirect::{RedirectUri, match_registered};
@@ -30,8 +29,8 @@ use crate::sessions::user::{User, find_or_create_user};
 use crate::sessions::{next_prompt, remembered_consent};
 use crate::state::gateway::Gateway;
 use crate::store::records::{self, Records};
-use crate::upstream::oidc::{self, TokenReply};
-use crate::upstream::provider_error::ProviderError;
+use crate::upstream::identity::TokenReply;
+use crate::upstream::providers;
 use crate::upstream::tokens::{self, Upstream};
 
 /// Answers `GET /oauth/callback`.
@@ -110,11 +109,11 @@ async fn complete<P: Ports>(
     ports: &P,
 ) -> Result<Resolved, Failure> {
     let config = gateway.config();
-    let asked = &login.request;
+    let (asked, provider) = (&login.request, config.providers.login());
     let parameter = |name: &str| params.one(name).ok().flatten();
 
     // RFC 9207 §2.4: an answer that names another issuer is another provider's.
-    if parameter("iss").is_some_and(|iss| iss != config.provider.issuer) {
+    if parameter("iss").is_some_and(|iss| iss != provider.issuer()) {
         return Ok(refuse(
             config,
             asked,
@@ -141,7 +140,7 @@ async fn complete<P: Ports>(
             "callback_without_code",
         ));
     };
-    let (reply, identity) = match log_in(gateway, seed, code, ports).await {
+    let (reply, identity) = match providers::log_in(gateway, provider, seed, code, ports).await {
         Ok(login) => login,
         Err(error) => return Ok(provider_failed(config, asked, &error)),
     };
@@ -154,34 +153,6 @@ async fn complete<P: Ports>(
     next_prompt::forget(gateway, &user.id, asked, ports).await?;
     let code = open_session(gateway, asked, &user, &identity.subject, reply, ports).await?;
     give_code(config, asked, user, &code, ports)
-}
-
-/// Who logged in, as the ID token says.
-struct Identity {
-    subject: String,
-}
-
-async fn log_in<P: Ports>(
-    gateway: &Gateway,
-    seed: &Seed,
-    code: &str,
-    ports: &P,
-) -> Result<(TokenReply, Identity), ProviderError> {
-    let reply = oidc::redeem(gateway, code, &seed.verifier(), ports).await?;
-    let id_token = reply.id_token.as_ref().ok_or(ProviderError::NotUnderstood("the provider gave no ID token"))?;
-    let verified = oidc::verify_id_token(gateway, id_token.expose(), &seed.nonce(), ports).await?;
-    let subject = subject(&verified, &gateway.config().provider.subject_claim)?;
-    Ok((reply, Identity { subject }))
-}
-
-/// The claim that names the user: a string, never anything that has to be converted into one.
-fn subject(id_token: &VerifiedIdToken, claim: &str) -> Result<String, ProviderError> {
-    const MOST: usize = 255;
-    let value = id_token.claims().get(claim).and_then(serde_json::Value::as_str);
-    value
-        .filter(|subject| !subject.is_empty() && subject.len() <= MOST && !subject.chars().any(char::is_control))
-        .map(str::to_owned)
-        .ok_or(ProviderError::NotUnderstood("the ID token does not name the user"))
 }
 
 /// Stores the session with its upstream tokens and gives the code that opens it.
@@ -209,7 +180,7 @@ async fn open_session<P: Ports>(
     };
     let session = Session {
         id: *code.session.as_bytes(),
-        provider: config.provider.name.to_string(),
+        provider: config.providers.login().name.to_string(),
         client_id: asked.client_id.clone(),
         user_id: user.id.clone(),
         scope: asked.scope.clone(),
@@ -225,7 +196,7 @@ async fn open_session<P: Ports>(
     };
     // Upstream tokens first: a session that is found has its tokens. Until the code is redeemed
     // they last hardly longer than the code (see token.rs).
-    let [session_key, upstream_key] = session_keys(code.session, config.provider.id);
+    let [session_key, upstream_key] = session_keys(code.session, config.providers.login().id);
     records.save(&upstream_key, &upstream, Ttl::Seconds(life.saturating_add(EXTENSION_SECONDS))).await?;
     records.save(&session_key, &session, Ttl::Seconds(life)).await?;
     Ok(code)

@@ -14,7 +14,7 @@ use portcullis_protocol::http::path::RoutePath;
 use crate::browser::cookies;
 use crate::config::Resource;
 use crate::decision::{Decision, Resolved};
-use crate::ports::{Ports, Store};
+use crate::ports::{Ports, Store, UpstreamTokenRef};
 use crate::resource_server::decide::{decide, forward};
 use crate::resource_server::refusal::Refusal;
 use crate::resource_server::session_check::{lives, session_lives};
@@ -54,14 +54,13 @@ pub async fn protect<P: Ports>(
             let cookie = cookies::sent(request);
             Resolved::Continue(forward(resource, &known.facts, known.upstream().as_ref(), cookie.as_deref())).into()
         }
-        Ok(Granted::AfterRefresh(facts)) => {
-            let session = facts.session;
+        Ok(Granted::AfterRefresh(facts, token)) => {
             let cookie = cookies::sent(request).map(Cow::into_owned);
             let gateway = Rc::clone(&gateway);
             let decide = Box::new(move |outcome: &RefreshOutcome| {
                 after_refresh(gateway.config().resources.get(index), &facts, cookie.as_deref(), outcome)
             });
-            Decision::AwaitUpstream { session, decide }
+            Decision::AwaitUpstream { token, decide }
         }
         Err(refusal) => refusal.reply(Some(resource)).into(),
     }
@@ -87,7 +86,7 @@ enum Granted {
     },
     /// By what was proven before.
     Before(Rc<CachedToken>),
-    AfterRefresh(TokenFacts),
+    AfterRefresh(TokenFacts, UpstreamTokenRef),
 }
 
 impl Call<'_> {
@@ -114,8 +113,8 @@ impl Call<'_> {
         let facts = verify(self.gateway, self.index, self.resource, bearer, now, ports)?;
         let stored = self.stored(&facts, ports).await;
         let now = ports.now();
-        let upstream = match stored {
-            Ok(Some(upstream)) => upstream,
+        let (token, upstream) = match stored {
+            Ok(Some(stored)) => stored,
             Ok(None) => return Ok(Granted::Now { facts, upstream: None, now }),
             // While the store is away a token whose session this VM has found before goes on
             // working; one that it has not seen has to wait.
@@ -132,25 +131,29 @@ impl Call<'_> {
             Err(refusal) => return Err(refusal),
         };
         if now >= upstream.stale_at {
-            return Ok(Granted::AfterRefresh(facts));
+            return Ok(Granted::AfterRefresh(facts, token));
         }
         if now >= upstream.refresh_at {
-            ports.refresh_upstream(facts.session);
+            ports.refresh_upstream(token);
         }
         Ok(Granted::Now { facts, upstream: Some(upstream), now })
     }
 
     /// What the store has to say: that the session lives, and the upstream token where the resource
     /// injects one. Both are asked for at once.
-    async fn stored<P: Ports>(&self, facts: &TokenFacts, ports: &P) -> Result<Option<UpstreamAccess>, Refusal> {
+    async fn stored<P: Ports>(
+        &self,
+        facts: &TokenFacts,
+        ports: &P,
+    ) -> Result<Option<(UpstreamTokenRef, UpstreamAccess)>, Refusal> {
         const ENDED: Refusal = Refusal::InvalidToken("the session of this token has ended");
-        if self.resource.injector.is_none() {
+        let Some(injection) = &self.resource.injection else {
             let lives = session_lives(self.gateway, self.resource, facts, ports).await.map_err(Refusal::Unavailable)?;
             return if lives { Ok(None) } else { Err(ENDED) };
-        }
+        };
         let config = self.gateway.config();
         let records = Records::new(&config.key_ring, ports);
-        let keys = session_keys(facts.session, config.provider.id);
+        let keys = session_keys(facts.session, injection.provider);
         let found = ports.store().get_both(&keys).await.map_err(|error| Refusal::Unavailable(error.into()))?;
         let ([session_key, upstream_key], [session, upstream]) = (keys, found);
         let lives = session.and_then(|session| {
@@ -162,7 +165,8 @@ impl Call<'_> {
         let upstream = upstream.and_then(|upstream| {
             records.read::<Upstream, _>(&upstream_key, upstream.value, UpstreamAccess::from_record)
         });
-        upstream.map(Some).ok_or(Refusal::LoginRequired)
+        let token = UpstreamTokenRef { session: facts.session, provider: injection.provider };
+        upstream.map(|upstream| Some((token, upstream))).ok_or(Refusal::LoginRequired)
     }
 
     /// What this VM has proven about exactly this token, for this resource.
@@ -172,12 +176,13 @@ impl Call<'_> {
     }
 
     fn by_what_is_known<P: Ports>(&self, known: &Rc<CachedToken>, now: u64, ports: &P) -> Granted {
-        if let Some(upstream) = known.upstream().as_ref() {
+        if let (Some(upstream), Some(injection)) = (known.upstream().as_ref(), &self.resource.injection) {
+            let token = UpstreamTokenRef { session: known.facts.session, provider: injection.provider };
             if now >= upstream.stale_at {
-                return Granted::AfterRefresh(known.facts.clone());
+                return Granted::AfterRefresh(known.facts.clone(), token);
             }
             if now >= upstream.refresh_at {
-                ports.refresh_upstream(known.facts.session);
+                ports.refresh_upstream(token);
             }
         }
         if known.is_due(now) {

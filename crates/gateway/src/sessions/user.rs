@@ -34,7 +34,7 @@ pub(crate) async fn find_or_create_user<P: Ports>(
     ports: &P,
 ) -> Result<User, Unavailable> {
     let config = gateway.config();
-    let issuer = &config.provider.issuer;
+    let issuer = config.providers.login().issuer();
     let records = Records::new(&config.key_ring, ports);
     let key = records::key(Kind::User, &[issuer.as_bytes(), subject.as_bytes()]);
     if let Some(known) = records.load::<User>(&key).await? {
@@ -42,7 +42,7 @@ pub(crate) async fn find_or_create_user<P: Ports>(
     }
     let user = User {
         id: SessionId::new(ports.random()?).to_string(),
-        issuer: issuer.clone(),
+        issuer: issuer.to_owned(),
         subject: subject.to_owned(),
         created_at: ports.now(),
     };

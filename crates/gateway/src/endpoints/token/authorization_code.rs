@@ -22,7 +22,7 @@ pub(super) async fn redeem<P: Ports>(
 ) -> Result<Session, Failure> {
     let records = Records::new(&gateway.config().key_ring, ports);
     let id = attempt.code.session;
-    let keys = session_keys(id, gateway.config().provider.id);
+    let keys = session_keys(id, gateway.config().providers.login().id);
     let nonce = ports.random().map_err(Unavailable::from)?;
     let life = Ttl::Seconds(session_life(gateway.config()));
     for _ in 0..ATTEMPTS {

@@ -26,7 +26,7 @@ pub(super) async fn rotate<P: Ports>(
     ports: &P,
 ) -> Result<Resolved, Failure> {
     let records = Records::new(&gateway.config().key_ring, ports);
-    let keys = session_keys(token.session, gateway.config().provider.id);
+    let keys = session_keys(token.session, gateway.config().providers.login().id);
     let successor = token.successor(&gateway.config().key_ring);
     let life = Ttl::Seconds(session_life(gateway.config()));
     for _ in 0..ATTEMPTS {
@@ -97,5 +97,5 @@ async fn refused_refresh<P: Ports>(
 /// Whether calls with a session's tokens need the provider's.
 fn needs_upstream(gateway: &Gateway, session: &Session) -> bool {
     let mut resources = gateway.config().resources.iter();
-    resources.any(|resource| resource.uri.as_str() == session.resource && resource.injector.is_some())
+    resources.any(|resource| resource.uri.as_str() == session.resource && resource.injection.is_some())
 }

@@ -16,7 +16,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test lint unit wasm costs stories module bridge chaos bench peers testbed audit docs clean tools system
+.PHONY: help run test lint unit wasm costs stories module bridge cli chaos bench peers testbed audit docs clean tools system
 
 help: ## list the verbs
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -72,6 +72,9 @@ module: system ## build the filter: target/wasm32-wasip1/release/portcullis_filt
 
 bridge: system ## build the bridge for tests: target/debug/redis-bridge
 	@cargo build -q -p portcullis-redis-bridge
+
+cli: system ## build the operator's program: target/debug/portcullis (docs/cli.md)
+	@cargo build -q -p portcullis-cli
 
 chaos: module bridge tools ## failovers under load, and a checker: ROUNDS=n (5), SEED=n
 	@cargo build -q -p portcullis-tests --bins

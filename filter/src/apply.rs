@@ -2,8 +2,8 @@
 
 use std::cell::Cell;
 
-use portcullis_gateway::audit::{Audit, Decision};
-use portcullis_gateway::decision::{Credentials, Forward, Settled};
+use portcullis_gateway::audit::{Audit, AuditOutcome};
+use portcullis_gateway::decision::{Credentials, Forward, Resolved};
 use portcullis_protocol::http::message::Response;
 use proxy_wasm::types::{Action, Status};
 
@@ -44,7 +44,7 @@ pub(crate) struct StreamOutcome {
 
 impl StreamOutcome {
     /// Applies a decision to the stream, as [`apply`] does, and keeps what became of it.
-    pub(crate) fn apply(&self, settled: &Settled, counters: &Counters) -> Action {
+    pub(crate) fn apply(&self, settled: &Resolved, counters: &Counters) -> Action {
         let effect = apply(settled, counters, self.has_proxy_authorization);
         self.effect.set(Some(effect));
         effect.action()
@@ -54,16 +54,16 @@ impl StreamOutcome {
 /// Applies a decision to the stream that the host is in, which must be in its headers callback or
 /// paused. The caller returns the action, or resumes the request where it is not in one of the
 /// request's callbacks.
-pub(crate) fn apply(settled: &Settled, counters: &Counters, has_proxy_authorization: bool) -> Applied {
+pub(crate) fn apply(settled: &Resolved, counters: &Counters, has_proxy_authorization: bool) -> Applied {
     match settled {
-        Settled::Forward(forward) => {
-            let protected = !matches!(forward.credentials, Credentials::Untouched);
+        Resolved::Continue(forward) => {
+            let protected = !matches!(forward.credentials, Credentials::Unchanged);
             // The headers must be final before the request goes on: afterwards the host has no map
             // to change.
             if edit(forward, protected && has_proxy_authorization).is_err() {
                 // Where the client's token cannot be taken out, nothing goes on.
-                let audit = Audit::new(Decision::Fail, "headers_not_changed");
-                return apply(&Settled::Reply(Response::new(503), audit), counters, has_proxy_authorization);
+                let audit = Audit::new(AuditOutcome::Fail, "headers_not_changed");
+                return apply(&Resolved::Respond(Response::new(503), audit), counters, has_proxy_authorization);
             }
             count(forward.audit.audit(), counters);
             // Nothing was asked of us about the others, and every value of filter state costs.
@@ -72,7 +72,7 @@ pub(crate) fn apply(settled: &Settled, counters: &Counters, has_proxy_authorizat
             }
             Applied::Forwarded { protected }
         }
-        Settled::Reply(response, audit) => {
+        Resolved::Respond(response, audit) => {
             count(audit, counters);
             host::set_filter_state(AUDIT, &audit.to_json());
             host::reply(response);
@@ -86,8 +86,8 @@ fn edit(forward: &Forward, strips_proxy_authorization: bool) -> Result<(), Statu
         host::remove_request_header(PROXY_AUTHORIZATION)?;
     }
     match &forward.credentials {
-        Credentials::Untouched => {}
-        Credentials::Stripped => host::remove_request_header(AUTHORIZATION)?,
+        Credentials::Unchanged => {}
+        Credentials::Removed => host::remove_request_header(AUTHORIZATION)?,
         Credentials::Injected(injection) => {
             if &*injection.name != AUTHORIZATION {
                 host::remove_request_header(AUTHORIZATION)?;
@@ -103,7 +103,7 @@ fn edit(forward: &Forward, strips_proxy_authorization: bool) -> Result<(), Statu
 }
 
 fn count(audit: &Audit, counters: &Counters) {
-    counters.count(audit.decision.as_str(), audit.reason);
+    counters.count(audit.outcome.as_str(), audit.reason);
 }
 
 /// The audit trail's name in filter state, where access logs and other filters find it below

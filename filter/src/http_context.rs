@@ -4,15 +4,17 @@ use std::borrow::Cow;
 use std::cell::Cell;
 use std::rc::Rc;
 
-use portcullis_gateway::admission::{Admission, Excess, MAX_OWN_HEADER_BYTES};
-use portcullis_gateway::audit::{Audit, Decision};
+use portcullis_gateway::audit::{Audit, AuditOutcome};
 use portcullis_gateway::browser::cookies;
-use portcullis_gateway::decision::{Forward, Settled, Verdict};
+use portcullis_gateway::decision::{Decision, Forward, Resolved};
 use portcullis_gateway::dispatch;
+use portcullis_gateway::dispatch::admission::{Admission, Excess, MAX_OWN_HEADER_BYTES};
+use portcullis_gateway::dispatch::routes;
+use portcullis_gateway::resource_server::fast_path;
 use portcullis_gateway::responses::{self, Cors, EXPOSED_HEADERS};
 use portcullis_gateway::runtime::{Inbox, Started, Task};
 use portcullis_gateway::state::secrets_poll::Patience;
-use portcullis_gateway::upstream::refresh::RefreshOutcome;
+use portcullis_gateway::upstream::tokens::RefreshOutcome;
 use portcullis_protocol::http::message::{Headers, Method, Request, Response};
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
@@ -112,7 +114,7 @@ fn decided(action: Action) -> (Action, Progress) {
 fn begin(worker: &Rc<Worker>, id: u32, count: usize, end: bool) -> (Action, Progress) {
     if count > host::MAX_HEADERS {
         let response = responses::cors(Response::new(431), Cors::Read);
-        let refusal = Settled::Reply(response, Audit::new(Decision::Fail, "too_many_headers"));
+        let refusal = Resolved::Respond(response, Audit::new(AuditOutcome::Fail, "too_many_headers"));
         return decided(apply(&refusal, &worker.counters, false).action());
     }
     let headers = host::request_headers();
@@ -123,7 +125,7 @@ fn begin(worker: &Rc<Worker>, id: u32, count: usize, end: bool) -> (Action, Prog
         return decided(Action::Pause);
     }
     if let Some(forward) = try_fast_path(worker, &head) {
-        let effect = apply(&Settled::Forward(forward), &worker.counters, head.has_proxy_authorization);
+        let effect = apply(&Resolved::Continue(forward), &worker.counters, head.has_proxy_authorization);
         if !needs_cors(effect, head.has_origin) {
             return decided(effect.action());
         }
@@ -148,14 +150,14 @@ fn begin(worker: &Rc<Worker>, id: u32, count: usize, end: bool) -> (Action, Prog
 fn try_fast_path(worker: &Worker, head: &RequestHead<'_>) -> Option<Forward> {
     let active = worker.config.gateway();
     let cookie = head.cookie.as_deref();
-    let passed = active.as_ref().and_then(|active| active.gateway.pass(head.target, cookie));
+    let passed = active.as_ref().and_then(|active| fast_path::pass(&active.gateway, head.target, cookie));
     if passed.is_some() {
         worker.counters.count("path", "pass");
         return passed;
     }
     let now = host::now();
     worker.queue.register(now);
-    let forward = active?.gateway.fast(now, head.target, head.authorization?, cookie)?;
+    let forward = fast_path::fast(&active?.gateway, now, head.target, head.authorization?, cookie)?;
     worker.counters.count("path", "fast");
     Some(forward)
 }
@@ -177,7 +179,7 @@ fn admission(worker: &Worker, target: &[u8]) -> Admission {
 struct OpenStream {
     id: u32,
     worker: Rc<Worker>,
-    task: Option<Task<Verdict>>,
+    task: Option<Task<Decision>>,
     outcome: Rc<StreamOutcome>,
     /// How much of the body has come.
     body_bytes: usize,
@@ -197,7 +199,7 @@ impl OpenStream {
     ///
     /// # Errors
     /// What it is refused with: its headers are too large, or there is no room.
-    fn enter(&self, target: &[u8], header_bytes: usize, body_ended: bool) -> Result<usize, Box<Settled>> {
+    fn enter(&self, target: &[u8], header_bytes: usize, body_ended: bool) -> Result<usize, Box<Resolved>> {
         let mut body_bytes = 0;
         let mut body = None;
         // What a path leads to has to be known of few.
@@ -246,7 +248,7 @@ impl OpenStream {
     }
 
     /// Acts on a decision, after which nothing is left to wait for.
-    fn apply(&mut self, settled: &Settled) -> Action {
+    fn apply(&mut self, settled: &Resolved) -> Action {
         self.abandon();
         self.outcome.apply(settled, &self.worker.counters)
     }
@@ -256,22 +258,22 @@ impl OpenStream {
     }
 
     /// Acts on what the task came to; `None` while it waits.
-    fn proceed(&mut self, verdict: Option<Verdict>) -> Action {
+    fn proceed(&mut self, verdict: Option<Decision>) -> Action {
         let Some(verdict) = verdict else { return Action::Pause };
         self.task = None;
         match verdict {
-            Verdict::Settled(settled) => self.apply(&settled),
-            Verdict::AwaitRefresh { session, decide } => {
+            Decision::Resolved(settled) => self.apply(&settled),
+            Decision::AwaitUpstream { session, decide } => {
                 self.wait(Awaited::Session(session), decide, Message::Refresh(session))
             }
-            Verdict::AwaitProvider { decide } => {
+            Decision::AwaitProvider { decide } => {
                 self.wait(Awaited::Provider, Box::new(|_| decide()), Message::FetchProvider)
             }
         }
     }
 
     /// Pauses until the root task that the message asks for is done.
-    fn wait(&self, awaited: Awaited, decide: Box<dyn FnOnce(&RefreshOutcome) -> Settled>, message: Message) -> Action {
+    fn wait(&self, awaited: Awaited, decide: Box<dyn FnOnce(&RefreshOutcome) -> Resolved>, message: Message) -> Action {
         let deadline = host::now().saturating_add(MAX_WAIT_SECONDS);
         self.worker.pending.add(PendingStream {
             stream: self.id,
@@ -342,7 +344,7 @@ impl Drop for OpenStream {
 }
 
 /// Decides a request that is not remembered, as soon as there is a gateway to decide it.
-async fn decide(worker: Rc<Worker>, request: Request, inbox: Inbox) -> Verdict {
+async fn decide(worker: Rc<Worker>, request: Request, inbox: Inbox) -> Decision {
     if worker.config.needs_secrets() {
         fetch_secrets::fetch(worker.clone(), Patience::None, TaskCalls::new(inbox.clone())).await;
     }
@@ -414,7 +416,7 @@ fn read_request(headers: &HeaderMap) -> Request {
             _ => request.headers.extend([(name, value)]),
         }
     }
-    if dispatch::asks_for_peer(&request.target) {
+    if routes::asks_for_peer(&request.target) {
         request.peer = host::peer().unwrap_or_default();
     }
     request

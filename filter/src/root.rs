@@ -10,13 +10,14 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use portcullis_gateway::config::{BridgeSettings, Compiled, Config, Storage};
-use portcullis_gateway::resource_server::slow_path;
+use portcullis_gateway::resource_server::session_check;
 use portcullis_gateway::runtime::{Inbox, Started, Task};
 use portcullis_gateway::state::secrets_poll::{Patience, SecretWatch};
 use portcullis_gateway::store::bridge::Bridge;
 use portcullis_gateway::store::memory::MemoryStore;
 use portcullis_gateway::upstream::oidc;
-use portcullis_gateway::upstream::refresh::{self, RefreshOutcome};
+use portcullis_gateway::upstream::refresh;
+use portcullis_gateway::upstream::tokens::RefreshOutcome;
 use portcullis_protocol::credentials::SessionId;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{Action, ContextType};
@@ -194,7 +195,7 @@ impl Root {
         for entry in active.gateway.take_rechecks(places) {
             let inbox = Inbox::new(true);
             let ports = TaskPorts::new(worker.clone(), &active, inbox.clone());
-            let recheck = slow_path::recheck(active.gateway.clone(), entry, ports);
+            let recheck = session_check::recheck(active.gateway.clone(), entry, ports);
             if let Started::Waiting(task) = Task::start(inbox, recheck) {
                 self.rechecks.push(task);
             }

@@ -67,6 +67,20 @@ pub struct Redis {
     pub answer: Duration,
 }
 
+impl Redis {
+    /// Logs a warning for each kind of server whose certificate is not verified.
+    pub fn warn_if_insecure(&self) {
+        for (part, tls) in [("redis", &self.tls), ("redis sentinel", &self.sentinel_tls)] {
+            if tls.as_ref().is_some_and(|tls| tls.insecure) {
+                tracing::warn!(
+                    part,
+                    "INSECURE: insecureSkipVerify is on, any certificate is taken, anybody can listen in"
+                );
+            }
+        }
+    }
+}
+
 /// Where the master is, or who knows.
 #[derive(Debug, Clone)]
 pub enum Place {

@@ -6,7 +6,7 @@ use portcullis_storage_api::wire::RefusalCause;
 
 /// Why a command was not done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Fault {
+pub enum Fault {
     /// There is no connection to a master.
     NoMaster,
     /// The connection was given up because the master moved.
@@ -54,7 +54,8 @@ pub(crate) enum Fault {
 
 impl Fault {
     /// Tells what went wrong.
-    pub(crate) fn of(error: &RedisError) -> Self {
+    #[must_use]
+    pub fn of(error: &RedisError) -> Self {
         if error.is_timeout() {
             return Self::TimedOut;
         }
@@ -151,7 +152,8 @@ impl Fault {
     }
 
     /// Its word in logs and metrics.
-    pub(crate) fn name(self) -> &'static str {
+    #[must_use]
+    pub fn name(self) -> &'static str {
         match self {
             Self::NoMaster => "no_master",
             Self::Retired => "master_moved",

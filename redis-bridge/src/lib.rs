@@ -5,10 +5,10 @@
 //! through it are sealed. Where the operator has it so, it also serves the filter secrets from
 //! files, and fetches documents for it from addresses that strangers name.
 //!
-//! Only [`admin`], the operator's commands in the same binary, knows what is in a record.
+//! The operator's program, `portcullis`, uses this crate as a library: its configuration, the names
+//! of records and the connection to the master.
 
 mod activity;
-pub mod admin;
 mod callers;
 mod cluster;
 pub mod config;
@@ -34,4 +34,7 @@ mod server;
 mod store;
 mod trial;
 
+pub use fault::Fault;
+pub use names::{Names, Stored};
+pub use seek::connect_to_master;
 pub use server::{StartError, check, run};

@@ -14,13 +14,13 @@ use crate::script::Script;
 
 /// Makes stored names.
 #[derive(Debug, Clone)]
-pub(crate) struct Names {
+pub struct Names {
     prefix: String,
 }
 
 /// What a stored name stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Stored {
+pub enum Stored {
     /// A record, a lock or a bucket.
     Record(Key),
     /// A set.
@@ -33,12 +33,14 @@ pub(crate) enum Stored {
 
 impl Names {
     /// With the prefix of all names, which ends with a colon.
-    pub(crate) fn new(prefix: &str) -> Self {
+    #[must_use]
+    pub fn new(prefix: &str) -> Self {
         Self { prefix: prefix.to_owned() }
     }
 
     /// A record, a lock or a bucket.
-    pub(crate) fn record(&self, space: &Space, key: &Key) -> String {
+    #[must_use]
+    pub fn record(&self, space: &Space, key: &Key) -> String {
         self.of_space(space) + &key.name()
     }
 
@@ -61,13 +63,15 @@ impl Names {
 
     /// What matches all names of a space, or those of one kind. Only its last letter means more
     /// than itself.
-    pub(crate) fn pattern(&self, space: &Space, kind: Option<Kind>) -> String {
+    #[must_use]
+    pub fn pattern(&self, space: &Space, kind: Option<Kind>) -> String {
         let kind = kind.map(|kind| format!("{}:", kind.name())).unwrap_or_default();
         format!("{}{kind}*", self.of_space(space))
     }
 
     /// Reads a stored name of a space.
-    pub(crate) fn read(&self, space: &Space, name: &[u8]) -> Stored {
+    #[must_use]
+    pub fn read(&self, space: &Space, name: &[u8]) -> Stored {
         let text = std::str::from_utf8(name).ok().and_then(|name| name.strip_prefix(&self.of_space(space)));
         let parts: Vec<&str> = text.unwrap_or_default().splitn(3, ':').collect();
         let (kind, id, rest) = match parts.as_slice() {

@@ -20,6 +20,15 @@ use crate::metrics::Metrics;
 use crate::questions::{Questions, Said};
 use crate::sentinel::{addresses, ask, listen};
 
+/// Finds the master and connects to it once, for a program that does not serve. A cluster is searched
+/// like a list of masters.
+///
+/// # Errors
+/// The last candidate and what is wrong with it; no candidate where no sentinel knows one.
+pub async fn connect_to_master(redis: &Redis) -> Result<(Endpoint, MultiplexedConnection), (Option<Endpoint>, Fault)> {
+    Seeker::new(redis, DurabilityMode::Async, Default::default(), Default::default()).find().await
+}
+
 /// What is known of Redis now.
 #[derive(Clone)]
 pub(crate) struct Standing {
@@ -213,11 +222,7 @@ impl Seeker {
         self.publish(None, Some(trouble));
     }
 
-    /// Connects to the master once, for whoever needs no more than one connection.
-    ///
-    /// # Errors
-    /// The last candidate and what is wrong with it; no candidate where no sentinel knows one.
-    pub(crate) async fn find(&mut self) -> Result<(Endpoint, MultiplexedConnection), (Option<Endpoint>, Fault)> {
+    async fn find(&mut self) -> Result<(Endpoint, MultiplexedConnection), (Option<Endpoint>, Fault)> {
         let mut last = (None, Fault::NoMaster);
         for endpoint in self.candidates().await {
             let tried = async {

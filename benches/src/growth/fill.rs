@@ -7,10 +7,13 @@
 use std::io::{BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 
+use portcullis_gateway::config::ProviderId;
 use portcullis_gateway::fakes::{FakePorts, block_on};
 use portcullis_gateway::ports::Store as _;
+use portcullis_gateway::sessions::keys::{session_key, upstream_key};
 use portcullis_gateway::sessions::state::Session;
-use portcullis_gateway::store::records::{self, ProviderId, Record, Records, Upstream, session_key, upstream_key};
+use portcullis_gateway::store::records::{self, Record, Records};
+use portcullis_gateway::upstream::tokens::Upstream;
 use portcullis_protocol::credentials::SessionId;
 use portcullis_protocol::crypto::key_ring::KeyRing;
 use portcullis_protocol::crypto::secret::Secret;

@@ -7,4 +7,5 @@ pub mod client_address;
 pub mod consent;
 pub mod pages;
 pub mod register;
+pub mod start_login;
 pub mod token;

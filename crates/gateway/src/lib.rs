@@ -6,13 +6,14 @@
 //! tokens behind it). [`ports`] is everything they need from outside, [`store`] where their records
 //! are, [`state`] what a VM remembers between requests.
 
-pub mod admission;
 pub mod audit;
 pub mod browser;
+pub mod clients;
 pub mod config;
 pub mod decision;
 pub mod dispatch;
 pub mod endpoints;
+pub mod error;
 pub mod ports;
 pub mod resource_server;
 pub mod responses;

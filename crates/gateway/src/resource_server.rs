@@ -1,3 +1,13 @@
-//! Calls to protected resources.
+//! Calls to protected resources: from the bearer token to what the backend is given.
+//!
+//! The fast path and the slow path share one rule, `decide`, over the same facts; they differ in
+//! where the facts come from. The client's token never reaches the backend, and a missing upstream
+//! token is a refusal, never an empty header.
 
+mod decide;
+mod refusal;
+mod verify;
+
+pub mod fast_path;
+pub mod session_check;
 pub mod slow_path;

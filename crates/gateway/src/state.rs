@@ -2,5 +2,6 @@
 
 pub mod documents;
 pub mod gateway;
+pub mod provider_state;
 pub mod secrets_poll;
 pub mod token_cache;

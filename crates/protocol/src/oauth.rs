@@ -1,5 +1,6 @@
 //! OAuth 2.1 and its neighbours, one file a rule.
 
+pub mod access_token;
 pub mod authorize;
 pub mod challenge;
 pub mod client_authentication;

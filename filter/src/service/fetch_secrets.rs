@@ -7,8 +7,8 @@
 
 use std::rc::Rc;
 
-use portcullis_gateway::audit::{Audit, Decision};
-use portcullis_gateway::decision::Settled;
+use portcullis_gateway::audit::{Audit, AuditOutcome};
+use portcullis_gateway::decision::Resolved;
 use portcullis_gateway::responses;
 use portcullis_gateway::state::secrets_poll::{Outcome, Patience};
 
@@ -50,7 +50,7 @@ pub(crate) async fn fetch(worker: Rc<Worker>, patience: Patience, calls: TaskCal
 }
 
 /// The answer as long as there are no secrets: never a word about the client's credentials.
-pub(crate) fn not_ready() -> Settled {
+pub(crate) fn not_ready() -> Resolved {
     let response = responses::try_later("the gateway is not ready yet; try again");
-    Settled::Reply(response, Audit::new(Decision::Fail, "not_ready"))
+    Resolved::Respond(response, Audit::new(AuditOutcome::Fail, "not_ready"))
 }

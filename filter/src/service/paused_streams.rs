@@ -15,8 +15,8 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use portcullis_gateway::admission::{Admission, Excess};
-use portcullis_gateway::decision::Settled;
+use portcullis_gateway::decision::Resolved;
+use portcullis_gateway::dispatch::admission::{Admission, Excess};
 
 use crate::apply::StreamOutcome;
 
@@ -115,7 +115,7 @@ impl PausedStreams {
     }
 
     /// Takes out up to `most` of the evicted streams, each with its refusal.
-    pub(crate) fn take_evicted(&self, most: usize) -> Vec<(u32, Rc<StreamOutcome>, Settled)> {
+    pub(crate) fn take_evicted(&self, most: usize) -> Vec<(u32, Rc<StreamOutcome>, Resolved)> {
         let mut paused = self.0.borrow_mut();
         let ids: Vec<u32> = paused.evicted.iter().take(most).copied().collect();
         let refusal = |id| {

@@ -8,10 +8,10 @@ fn waiting(connection: u64, deadline: u64) -> Option<BodyWait> {
     Some(BodyWait { connection, deadline, admission: Admission::without_gateway(), outcome })
 }
 
-fn reason(settled: &Settled) -> &'static str {
+fn reason(settled: &Resolved) -> &'static str {
     match settled {
-        Settled::Reply(_, audit) => audit.reason,
-        Settled::Forward(_) => panic!("sent on"),
+        Resolved::Respond(_, audit) => audit.reason,
+        Resolved::Continue(_) => panic!("sent on"),
     }
 }
 

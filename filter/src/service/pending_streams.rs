@@ -4,8 +4,8 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use portcullis_gateway::decision::Settled;
-use portcullis_gateway::upstream::refresh::RefreshOutcome;
+use portcullis_gateway::decision::Resolved;
+use portcullis_gateway::upstream::tokens::RefreshOutcome;
 use portcullis_protocol::credentials::SessionId;
 
 use crate::apply::StreamOutcome;
@@ -26,7 +26,7 @@ pub(crate) struct PendingStream {
     pub(crate) awaited: Awaited,
     /// Turns the outcome into its decision. For the provider's documents there is none, and any is
     /// ignored.
-    pub(crate) decide: Box<dyn FnOnce(&RefreshOutcome) -> Settled>,
+    pub(crate) decide: Box<dyn FnOnce(&RefreshOutcome) -> Resolved>,
     /// When it is decided without an outcome, in Unix seconds.
     pub(crate) deadline: u64,
     /// Where the stream looks up what became of it.
@@ -69,7 +69,7 @@ impl PendingStreams {
     }
 
     /// Takes out up to `most` that are decided, each with its decision.
-    pub(crate) fn take_resolved(&self, most: usize) -> Vec<(u32, Rc<StreamOutcome>, Settled)> {
+    pub(crate) fn take_resolved(&self, most: usize) -> Vec<(u32, Rc<StreamOutcome>, Resolved)> {
         let mut resolved = self.resolved.borrow_mut();
         let taken = std::iter::from_fn(|| resolved.pop_first()).take(most);
         taken

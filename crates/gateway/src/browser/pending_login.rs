@@ -13,12 +13,14 @@ use portcullis_protocol::crypto::digest::digest_parts;
 use portcullis_protocol::crypto::key_ring::{Draft, Purpose};
 use portcullis_protocol::http::message::Request;
 use portcullis_protocol::oauth::pkce::CodeVerifier;
+use portcullis_protocol::oauth::scope::GrantedScope;
+use portcullis_storage_api::Kind;
 use serde::{Deserialize, Serialize};
 
 use crate::browser::cookies::{self, FORM_LIFE};
 use crate::config::Config;
 use crate::ports::{Entropy, NoEntropy};
-use crate::store::records::Authorization;
+use crate::store::records::Record;
 
 /// How long a user may take to log in at the provider, in seconds from the consent.
 pub const LOGIN_LIFE: u64 = 600;
@@ -137,3 +139,32 @@ fn bound_to(config: &Config, state: &str) -> Vec<u8> {
 
 /// Room for most logins.
 const USUAL_BYTES: usize = 512;
+
+/// A checked authorization request.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Authorization {
+    /// The client.
+    pub client_id: String,
+    /// Where the answer goes; it matched a registered URI.
+    pub redirect_uri: String,
+    /// The client's state, returned as it came.
+    pub state: Option<String>,
+    /// The client's PKCE challenge.
+    pub challenge: String,
+    /// The scopes to be granted.
+    pub scope: GrantedScope,
+    /// The resource, in canonical form.
+    pub resource: String,
+    /// What the provider is asked to do besides (`login` or `select_account`), where the client
+    /// wants it.
+    pub prompt: Option<String>,
+}
+
+/// That a pending login was used. It says nothing more: only its name counts.
+#[derive(Serialize, Deserialize)]
+pub struct UsedLogin;
+
+impl Record for UsedLogin {
+    const KIND: Kind = Kind::Pending;
+}

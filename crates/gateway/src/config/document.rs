@@ -8,7 +8,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::Problem;
+use super::problem::Problem;
 use super::sections::Sections;
 
 /// The plugin configuration of the filter: one JSON document.

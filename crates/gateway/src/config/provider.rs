@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use portcullis_protocol::crypto::digest::digest_parts;
 use portcullis_protocol::crypto::secret::Secret;
 use portcullis_protocol::url::web_url::WebUrl;
 
+use super::compiler::{Compiler, is_loopback_http};
 use super::document::{ClientAuthentication, OidcConfig, UpstreamProvider};
-use super::{Compiler, is_loopback_http};
-use crate::store::records::ProviderId;
 
 /// An OpenID Connect provider, ready to be called.
 pub struct Provider {
@@ -133,4 +133,24 @@ impl Compiler<'_> {
 fn is_dns_label(name: &str) -> bool {
     let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     (1..=63).contains(&name.len()) && name.bytes().all(inner) && !name.starts_with('-') && !name.ends_with('-')
+}
+
+/// Tells the tokens of one provider from those of another among the records of a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ProviderId([u8; 16]);
+
+impl ProviderId {
+    /// By the provider's name in the configuration: half a digest of it.
+    #[must_use]
+    pub fn of(name: &str) -> Self {
+        let mut id = [0; 16];
+        id.iter_mut().zip(digest_parts(&[name.as_bytes()]).as_bytes()).for_each(|(byte, digest)| *byte = *digest);
+        Self(id)
+    }
+
+    /// The id as it stands in a record's key.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
 }

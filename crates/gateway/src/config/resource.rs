@@ -7,8 +7,9 @@ use portcullis_protocol::oauth::resource::ResourceUri;
 use portcullis_protocol::oauth::scope::ScopeSet;
 use portcullis_protocol::url::web_url::WebUrl;
 
+use super::compiler::Compiler;
 use super::document::{self, Document, Inject, ResourceKind};
-use super::{Compiler, Issuer};
+use super::issuer::Issuer;
 
 /// A protected resource.
 pub struct Resource {

@@ -6,72 +6,10 @@ use std::collections::HashSet;
 use portcullis_protocol::crypto::key_ring::{KeyRing, KeyRingError};
 use portcullis_protocol::crypto::secret::Secret;
 use portcullis_protocol::jose::keys::SigningKey;
-use portcullis_storage_api::wire::{self, SECRETS, SecretName};
+use portcullis_storage_api::wire::SecretName;
 
-use super::document::{self, Document, SecretRef};
-use super::{BridgeSettings, Compiler, Config, Environment, Problem};
-
-/// What a document came to.
-pub enum Compiled {
-    /// It can be served.
-    Ready(Box<Config>),
-    /// It can be served once the bridge has given the secrets that it names.
-    Awaiting(Box<Draft>),
-}
-
-/// A document that is good as far as it can be told without the bridge's secrets, and names at
-/// least one of them.
-pub struct Draft {
-    document: Document,
-    names: Vec<SecretName>,
-    bridge: BridgeSettings,
-}
-
-impl Draft {
-    /// The secrets that it names, each once: 1 to [`SECRETS`].
-    #[must_use]
-    pub fn names(&self) -> &[SecretName] {
-        &self.names
-    }
-
-    /// The bridge that has them.
-    #[must_use]
-    pub fn bridge(&self) -> &BridgeSettings {
-        &self.bridge
-    }
-
-    /// Compiles it with these secrets of the bridge. `env` looks up a variable of the host's
-    /// environment.
-    ///
-    /// # Errors
-    /// Every problem found, each with the path of the field it is about; never a secret's value.
-    pub fn compile(&self, env: Environment<'_>, served: &[wire::Secret]) -> Result<Config, Vec<Problem>> {
-        let mut problems = Vec::new();
-        let mut compiler = Compiler::new(&self.document, env, Some(served), &mut problems);
-        match compiler.config(&self.document) {
-            Some(config) if problems.is_empty() => Ok(config),
-            _ => Err(problems),
-        }
-    }
-}
-
-/// Compiles a document as far as it goes without the bridge.
-pub(super) fn compile(document: Document, env: Environment<'_>) -> Result<Compiled, Vec<Problem>> {
-    let mut problems = Vec::new();
-    let mut compiler = Compiler::new(&document, env, None, &mut problems);
-    let config = compiler.config(&document);
-    let (names, bridge) = (std::mem::take(&mut compiler.wanted), compiler.bridge.take());
-    if names.len() > SECRETS {
-        let what = format!("names {} secrets of the bridge; at most {SECRETS} may be", names.len());
-        problems.push(Problem::new("", what));
-    }
-    match (config, bridge) {
-        _ if !problems.is_empty() => Err(problems),
-        (Some(config), _) => Ok(Compiled::Ready(Box::new(config))),
-        (None, Some(bridge)) => Ok(Compiled::Awaiting(Box::new(Draft { document, names, bridge }))),
-        (None, None) => Err(problems),
-    }
-}
+use super::compiler::Compiler;
+use super::document::SecretRef;
 
 /// What a reference leads to.
 pub(super) enum Found {
@@ -206,18 +144,6 @@ impl Compiler<'_> {
             Ok(text) => Some(Found::File(Secret::new(text.to_owned()))),
             Err(_) => self.problem(path, format!("the bridge's secret {name} is not text")),
         }
-    }
-}
-
-impl<'a> Compiler<'a> {
-    fn new(
-        document: &Document,
-        env: Environment<'a>,
-        served: Option<&'a [wire::Secret]>,
-        problems: &'a mut Vec<Problem>,
-    ) -> Self {
-        let bridged = matches!(document.storage, document::Storage::Bridge { .. });
-        Self { env, served, bridged, bridge: None, wanted: Vec::new(), problems }
     }
 }
 

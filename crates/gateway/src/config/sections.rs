@@ -4,7 +4,7 @@ use portcullis_protocol::json::{self, JsonError, Limits};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::Problem;
+use super::problem::Problem;
 
 /// The document's sections that have not been read yet, and what was wrong with those that have.
 pub(super) struct Sections<'a> {

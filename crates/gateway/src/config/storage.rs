@@ -2,7 +2,9 @@
 
 use portcullis_storage_api::wire::Space;
 
-use super::{Compiler, document};
+use super::bridge::BridgeSettings;
+use super::compiler::Compiler;
+use super::document;
 
 /// Where logins are kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,17 +16,6 @@ pub enum Storage {
     },
     /// In Redis, through the bridge.
     Bridge(BridgeSettings),
-}
-
-/// How the bridge is reached, and whose records are asked of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BridgeSettings {
-    /// Envoy's cluster for the bridge.
-    pub cluster: String,
-    /// Whose records: gateways with the same space share logins.
-    pub space: Space,
-    /// How long one answer may take, in milliseconds.
-    pub timeout_ms: u64,
 }
 
 impl Compiler<'_> {

@@ -1,63 +1,23 @@
 //! The way from a checked and consented authorization request to the identity provider, and the
 //! errors that go back to the client by redirect.
 
-use std::rc::Rc;
-
-use portcullis_protocol::http::message::{Request, Response};
+use portcullis_protocol::http::message::Response;
 use portcullis_protocol::oauth::error::ErrorCode;
 use portcullis_protocol::oauth::params;
 
-use crate::audit::{Audit, Decision};
-use crate::browser::pending_login::{self, LOGIN_LIFE, PendingLogin, Seed};
+use crate::audit::{Audit, AuditOutcome};
+use crate::browser::pending_login::Authorization;
 use crate::config::Config;
-use crate::decision::{Settled, Verdict};
+use crate::decision::Resolved;
 use crate::endpoints::pages::ErrorPage;
-use crate::ports::Ports;
+use crate::error::Unavailable;
 use crate::responses::uncached;
-use crate::state::gateway::Gateway;
-use crate::store::records::{Authorization, Unavailable};
-use crate::upstream::oidc::{self, ProviderError};
-
-/// Sends the browser to the provider, with the login in its cookie. Nothing is stored and nothing
-/// is called: a request that comes before the provider's documents are known waits for the root
-/// task to fetch them.
-///
-/// # Errors
-/// [`Unavailable::Entropy`]. A provider that cannot be used is told to the client.
-pub fn start<P: Ports>(
-    gateway: &Rc<Gateway>,
-    request: &Request,
-    seed: Seed,
-    authorization: Authorization,
-    consented_by: Option<String>,
-    ports: &P,
-) -> Result<Verdict, Unavailable> {
-    let expires_at = ports.now().saturating_add(LOGIN_LIFE);
-    let login = PendingLogin { request: authorization, consented_by, expires_at };
-    let cookies = pending_login::cookies(&seed, Some(&login), request, gateway.config(), ports)?;
-    if !gateway.provider().is_unknown(ports.now()) {
-        return Ok(to_provider(gateway, &seed, &login.request, &cookies).into());
-    }
-    let gateway = Rc::clone(gateway);
-    let decide = move || to_provider(&gateway, &seed, &login.request, &cookies);
-    Ok(Verdict::AwaitProvider { decide: Box::new(decide) })
-}
-
-fn to_provider(gateway: &Gateway, seed: &Seed, asked: &Authorization, cookies: &[String]) -> Settled {
-    match oidc::authorization_url(gateway, seed, asked.prompt.as_deref()) {
-        Ok(location) => {
-            let response = private(Response::see_other(&location));
-            let response = cookies.iter().fold(response, |response, cookie| response.header("set-cookie", cookie));
-            Settled::Reply(response, Audit::new(Decision::Serve, "login_started"))
-        }
-        Err(error) => provider_failed(gateway.config(), asked, &error),
-    }
-}
+use crate::upstream::provider_error::ProviderError;
 
 /// Why an endpoint that a browser visits stops half way.
 pub enum Failure {
     /// The request is refused, with this answer.
-    Refused(Box<Settled>),
+    Refused(Box<Resolved>),
     /// Something of ours is away.
     Unavailable,
 }
@@ -65,13 +25,13 @@ pub enum Failure {
 impl Failure {
     /// A refusal with its answer.
     #[must_use]
-    pub fn refused(answer: Settled) -> Self {
+    pub fn refused(answer: Resolved) -> Self {
         Self::Refused(Box::new(answer))
     }
 
     /// The answer.
     #[must_use]
-    pub fn settle(self, config: &Config) -> Settled {
+    pub fn settle(self, config: &Config) -> Resolved {
         match self {
             Self::Refused(answer) => *answer,
             Self::Unavailable => unavailable_page(config),
@@ -94,15 +54,15 @@ pub fn refuse(
     code: ErrorCode,
     description: &str,
     reason: &'static str,
-) -> Settled {
+) -> Resolved {
     let parameters = [("error", code.as_str()), ("error_description", description)];
     let response = redirect(config, &request.redirect_uri, request.state.as_deref(), &parameters);
-    Settled::Reply(response, Audit::new(Decision::Deny, reason))
+    Resolved::Respond(response, Audit::new(AuditOutcome::Deny, reason))
 }
 
 /// Redirects to the client what kept the provider from logging the user in.
 #[must_use]
-pub fn provider_failed(config: &Config, asked: &Authorization, error: &ProviderError) -> Settled {
+pub fn provider_failed(config: &Config, asked: &Authorization, error: &ProviderError) -> Resolved {
     let (code, description, reason) = match error {
         ProviderError::Unreachable => {
             (ErrorCode::TemporarilyUnavailable, "the identity provider cannot be reached", "provider_unreachable")
@@ -147,14 +107,14 @@ pub fn error_page(
     message: &str,
     hint: &str,
     reason: &'static str,
-) -> Settled {
+) -> Resolved {
     let page = ErrorPage { title: &config.consent.title, heading, message, hint };
-    Settled::Reply(page.response(status), Audit::new(Decision::Deny, reason))
+    Resolved::Respond(page.response(status), Audit::new(AuditOutcome::Deny, reason))
 }
 
 /// The page for a person when something of ours is away.
 #[must_use]
-pub fn unavailable_page(config: &Config) -> Settled {
+pub fn unavailable_page(config: &Config) -> Resolved {
     let page = ErrorPage {
         title: &config.consent.title,
         heading: "Not available at the moment",
@@ -162,11 +122,11 @@ pub fn unavailable_page(config: &Config) -> Settled {
         hint: "Wait a moment, then start again from your application.",
     };
     let response = page.response(503).header("retry-after", "2");
-    Settled::Reply(response, Audit::new(Decision::Fail, "unavailable"))
+    Resolved::Respond(response, Audit::new(AuditOutcome::Fail, "unavailable"))
 }
 
 /// An answer whose URL holds something secret: kept by no cache and passed on to nobody (RFC 9700
 /// §4.2.4).
-fn private(response: Response) -> Response {
+pub(super) fn private(response: Response) -> Response {
     uncached(response).header("referrer-policy", "no-referrer")
 }

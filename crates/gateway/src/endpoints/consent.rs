@@ -14,19 +14,20 @@ use portcullis_protocol::http::message::{FieldName, Request};
 use portcullis_protocol::oauth::error::ErrorCode;
 use portcullis_protocol::oauth::params::{Limits, Params};
 use portcullis_protocol::oauth::redirect::CheckedRedirectUri;
-use portcullis_storage_api::{Key, Kind, Ttl};
 use serde::{Deserialize, Serialize};
 
-use crate::audit::{Audit, Decision};
+use crate::audit::{Audit, AuditOutcome};
 use crate::browser::cookies::FORM_LIFE;
-use crate::browser::pending_login::{self, Seed};
+use crate::browser::pending_login::{self, Authorization, Seed};
+use crate::clients::registered::Client;
 use crate::config::Config;
-use crate::decision::{Settled, Verdict};
-use crate::endpoints::browser_error::{self, error_page, refuse, unavailable_page};
+use crate::decision::{Decision, Resolved};
+use crate::endpoints::browser_error::{error_page, refuse, unavailable_page};
 use crate::endpoints::pages::ConsentPage;
+use crate::endpoints::start_login;
+use crate::error::Unavailable;
 use crate::ports::Ports;
 use crate::state::gateway::Gateway;
-use crate::store::records::{self, Authorization, Client, Consent, Records, Unavailable};
 
 /// What the form carries: the login that it would start, the checked request, and when it was
 /// shown.
@@ -49,7 +50,7 @@ pub fn page<P: Ports>(
     redirect_uri: &CheckedRedirectUri,
     authorization: Authorization,
     ports: &P,
-) -> Result<Settled, Unavailable> {
+) -> Result<Resolved, Unavailable> {
     let transaction = Transaction { seed: Seed::new(ports)?, request: authorization, shown_at: ports.now() };
     let set_cookies = pending_login::cookies(&transaction.seed, None, request, config, ports)?;
     let mut draft = Draft::with_room(USUAL_BYTES);
@@ -74,15 +75,15 @@ pub fn page<P: Ports>(
         csrf: &csrf,
     };
     let response = set_cookies.iter().fold(page.response(), |page, cookie| page.header("set-cookie", cookie));
-    Ok(Settled::Reply(response, Audit::new(Decision::Serve, "consent_shown")))
+    Ok(Resolved::Respond(response, Audit::new(AuditOutcome::Serve, "consent_shown")))
 }
 
 /// Answers `POST /oauth/consent`.
-pub async fn consent<P: Ports>(gateway: &Rc<Gateway>, request: &Request, ports: &P) -> Verdict {
+pub async fn consent<P: Ports>(gateway: &Rc<Gateway>, request: &Request, ports: &P) -> Decision {
     match answer(gateway, request, ports).await {
         Ok(Answer { transaction, approved: true }) => {
             let Transaction { seed, request: authorization, .. } = transaction;
-            let started = browser_error::start(gateway, request, seed, authorization, None, ports);
+            let started = start_login::start(gateway, request, seed, authorization, None, ports);
             started.unwrap_or_else(|_| unavailable_page(gateway.config()).into())
         }
         Ok(Answer { transaction, approved: false }) => {
@@ -95,7 +96,7 @@ pub async fn consent<P: Ports>(gateway: &Rc<Gateway>, request: &Request, ports: 
 }
 
 /// The user's answer; the refusal where it does not count.
-async fn answer<P: Ports>(gateway: &Gateway, request: &Request, ports: &P) -> Result<Answer, Settled> {
+async fn answer<P: Ports>(gateway: &Gateway, request: &Request, ports: &P) -> Result<Answer, Resolved> {
     let config = gateway.config();
     let refused = |message: &str, reason| {
         let hint = "Go back to the application and connect again.";
@@ -112,49 +113,6 @@ async fn answer<P: Ports>(gateway: &Gateway, request: &Request, ports: &P) -> Re
         FormError::Expired => refused("The page was open for too long.", "consent_expired"),
         FormError::Malformed => refused("The form was changed.", "consent_malformed"),
     })
-}
-
-/// Whether the user has consented to exactly this before.
-///
-/// # Errors
-/// [`Unavailable::Store`].
-pub async fn is_remembered<P: Ports>(
-    config: &Config,
-    user_id: &str,
-    authorization: &Authorization,
-    ports: &P,
-) -> Result<bool, Unavailable> {
-    if config.consent.remember == 0 {
-        return Ok(false);
-    }
-    let records = Records::new(&config.key_ring, ports);
-    Ok(records.load::<Consent>(&consent_key(user_id, authorization)).await?.is_some())
-}
-
-/// Remembers a consent, now that it is known who gave it.
-///
-/// # Errors
-/// [`Unavailable`].
-pub async fn remember<P: Ports>(
-    config: &Config,
-    user_id: &str,
-    authorization: &Authorization,
-    ports: &P,
-) -> Result<(), Unavailable> {
-    if config.consent.remember == 0 {
-        return Ok(());
-    }
-    let records = Records::new(&config.key_ring, ports);
-    let key = consent_key(user_id, authorization);
-    records.save(&key, &Consent { given_at: ports.now() }, Ttl::Seconds(config.consent.remember)).await
-}
-
-/// A consent's name holds all that it was given for: another client, redirect, scope or resource is
-/// another consent.
-fn consent_key(user_id: &str, authorization: &Authorization) -> Key {
-    let scope = authorization.scope.to_string();
-    let parts = [user_id, &authorization.client_id, &authorization.redirect_uri, &scope, &authorization.resource];
-    records::key(Kind::Consent, &parts.map(str::as_bytes))
 }
 
 /// A form that was proven genuine.

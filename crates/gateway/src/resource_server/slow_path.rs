@@ -8,98 +8,24 @@ use std::borrow::Cow;
 use std::rc::Rc;
 
 use portcullis_protocol::http::bearer::{self, Bearer, BearerError};
-use portcullis_protocol::http::message::{FieldName, Request, Response};
+use portcullis_protocol::http::message::{FieldName, Request};
 use portcullis_protocol::http::path::RoutePath;
-use portcullis_protocol::jose::claims::{self, ClaimError, Expected, SignatureError, Typ};
-use portcullis_protocol::jose::jws::{Jws, JwsError};
-use portcullis_protocol::oauth::challenge::Challenge;
-use portcullis_protocol::oauth::error::{ErrorCode, OAuthError};
 
-use crate::audit::{Audit, Decision, Rendered};
 use crate::browser::cookies;
 use crate::config::Resource;
-use crate::decision::{Credentials, Forward, Injection, Settled, Verdict};
-use crate::dispatch;
+use crate::decision::{Decision, Resolved};
 use crate::ports::{Ports, Store};
-use crate::responses::{Cors, cors, try_later, unavailable, uncached};
+use crate::resource_server::decide::{decide, forward};
+use crate::resource_server::refusal::Refusal;
+use crate::resource_server::session_check::{lives, session_lives};
+use crate::resource_server::verify::verify;
 use crate::sessions::end::end_session;
-use crate::sessions::state::{Bound, Session};
+use crate::sessions::keys::session_keys;
+use crate::sessions::state::Session;
 use crate::state::gateway::Gateway;
 use crate::state::token_cache::{CachedToken, TokenFacts};
-use crate::store::records::{Records, Unavailable, Upstream, session_key, session_keys};
-use crate::upstream::refresh::{RefreshOutcome, UpstreamAccess};
-
-/// How far the clock of another gateway that issued a token may be ahead of ours, in seconds. Its
-/// end is not put off: a gateway whose clock is behind only accepts it for as much longer.
-const CLOCK_LEEWAY: u64 = 30;
-
-/// Why a call is refused.
-#[derive(Debug)]
-enum Refusal {
-    /// There is no token: the challenge says where to get one.
-    NoToken,
-    /// The request itself is not one that RFC 6750 allows.
-    Malformed(&'static str),
-    /// The token is not valid here (RFC 6750 §3.1).
-    InvalidToken(&'static str),
-    /// The token lacks a scope.
-    InsufficientScope,
-    /// The session behind the token has no upstream token any more.
-    LoginRequired,
-    /// The provider did not renew the upstream token in time.
-    UpstreamUnavailable,
-    /// Something of ours is away.
-    Unavailable(Unavailable),
-}
-
-/// Decides a call with a token that this VM has verified before.
-pub(crate) fn fast(
-    gateway: &Gateway,
-    now: u64,
-    target: &[u8],
-    authorization: &[u8],
-    cookie: Option<&[u8]>,
-) -> Option<Forward> {
-    let cached = gateway.cached(authorization)?;
-    // Anything out of the ordinary, also an ordinary refusal, is the slow path's to say.
-    let is_known = cached.was_let_through_to(target);
-    let index = if is_known {
-        cached.facts.resource
-    } else {
-        let path = RoutePath::parse(target).ok()?;
-        if path.query().is_some_and(bearer::token_in_query) {
-            return None;
-        }
-        dispatch::protected(gateway.config(), &path)?
-    };
-    let usable = cached.is_served(now) && decide(&cached.facts, index, now).is_ok();
-    let upstream = cached.upstream();
-    let fresh = upstream.as_ref().is_none_or(|upstream| now < upstream.refresh_at && now < upstream.stale_at);
-    if !usable || !fresh {
-        return None;
-    }
-    if !is_known {
-        cached.let_through_to(target);
-    }
-    let resource = gateway.config().resources.get(index)?;
-    let forward = forward(resource, &cached.facts, upstream.as_ref(), cookie);
-    drop(upstream);
-    if cached.is_due(now) {
-        gateway.ask_for_recheck(cached);
-    }
-    Some(forward)
-}
-
-/// Looks up the session behind a token that this VM goes on serving meanwhile. One that has ended
-/// is forgotten; where the store does not answer, nothing changes.
-pub async fn recheck<P: Ports>(gateway: Rc<Gateway>, entry: Rc<CachedToken>, ports: P) {
-    let Some(resource) = gateway.config().resources.get(entry.facts.resource) else { return };
-    match session_lives(&gateway, resource, &entry.facts, &ports).await {
-        Ok(true) => entry.session_found(ports.now()),
-        Ok(false) => gateway.forget_session(entry.facts.session),
-        Err(_) => entry.store_was_away(ports.now()),
-    }
-}
+use crate::store::records::Records;
+use crate::upstream::tokens::{RefreshOutcome, Upstream, UpstreamAccess};
 
 /// Decides a call.
 ///
@@ -111,7 +37,7 @@ pub async fn protect<P: Ports>(
     request: &Request,
     path: &RoutePath<'_>,
     ports: &P,
-) -> Verdict {
+) -> Decision {
     let Some(resource) = gateway.config().resources.get(index) else {
         return Refusal::Malformed("there is no such resource").reply(None).into();
     };
@@ -121,12 +47,12 @@ pub async fn protect<P: Ports>(
         Ok(Granted::Now { facts, upstream, now }) => {
             let forward = forward(resource, &facts, upstream.as_ref(), cookies::sent(request).as_deref());
             call.remember(facts, upstream, now);
-            Settled::Forward(forward).into()
+            Resolved::Continue(forward).into()
         }
         // Nothing new was proven, so nothing is remembered anew.
         Ok(Granted::Before(known)) => {
             let cookie = cookies::sent(request);
-            Settled::Forward(forward(resource, &known.facts, known.upstream().as_ref(), cookie.as_deref())).into()
+            Resolved::Continue(forward(resource, &known.facts, known.upstream().as_ref(), cookie.as_deref())).into()
         }
         Ok(Granted::AfterRefresh(facts)) => {
             let session = facts.session;
@@ -135,21 +61,10 @@ pub async fn protect<P: Ports>(
             let decide = Box::new(move |outcome: &RefreshOutcome| {
                 after_refresh(gateway.config().resources.get(index), &facts, cookie.as_deref(), outcome)
             });
-            Verdict::AwaitRefresh { session, decide }
+            Decision::AwaitUpstream { session, decide }
         }
         Err(refusal) => refusal.reply(Some(resource)).into(),
     }
-}
-
-/// The rule for a call with a verified token, wherever the facts come from.
-fn decide(facts: &TokenFacts, resource: usize, now: u64) -> Result<(), Refusal> {
-    if facts.resource != resource {
-        return Err(Refusal::InvalidToken(ClaimError::WrongAudience.public_reason()));
-    }
-    if now >= facts.expires_at {
-        return Err(Refusal::InvalidToken(ClaimError::Expired.public_reason()));
-    }
-    Ok(())
 }
 
 /// A call with everything that its decision is made from.
@@ -196,7 +111,7 @@ impl Call<'_> {
             // the store.
             return Ok(self.by_what_is_known(known, now, ports));
         }
-        let facts = self.verify(bearer, now, ports)?;
+        let facts = verify(self.gateway, self.index, self.resource, bearer, now, ports)?;
         let stored = self.stored(&facts, ports).await;
         let now = ports.now();
         let upstream = match stored {
@@ -223,44 +138,6 @@ impl Call<'_> {
             ports.refresh_upstream(facts.session);
         }
         Ok(Granted::Now { facts, upstream: Some(upstream), now })
-    }
-
-    /// What a token says that may do this call, by itself.
-    fn verify<P: Ports>(&self, bearer: &str, now: u64, ports: &P) -> Result<TokenFacts, Refusal> {
-        let invalid = |reason| Refusal::InvalidToken(reason);
-        let jws = Jws::parse_among(bearer, self.gateway.own_headers())
-            .map_err(|error: JwsError| invalid(error.public_reason()))?;
-        let signed = claims::verify(&jws, self.gateway.own_keys(), |key, alg, message, signature| {
-            ports.verify(key, alg, message, signature)
-        })
-        .map_err(|error: SignatureError| invalid(error.public_reason()))?;
-        let expected = Expected {
-            issuer: &self.gateway.config().issuer.url,
-            audience: self.resource.uri.as_str(),
-            typ: Typ::AccessToken,
-            start_leeway: CLOCK_LEEWAY,
-            expiry_leeway: 0,
-        };
-        let token = signed.access_token(&expected, now).map_err(|error| invalid(error.public_reason()))?;
-        let (subject, client) = (Rc::from(token.subject()), Rc::from(token.client_id()));
-        let facts = TokenFacts {
-            audit: Rendered::new(Audit {
-                subject: Some(Rc::clone(&subject)),
-                client: Some(Rc::clone(&client)),
-                resource: Some(Rc::clone(&self.resource.name)),
-                ..Audit::new(Decision::Allow, "valid_token")
-            }),
-            subject,
-            client,
-            session: token.session(),
-            resource: self.index,
-            expires_at: token.expires_at(),
-        };
-        decide(&facts, self.index, now)?;
-        if !self.resource.scopes.iter().all(|needed| token.scopes().any(|scope| scope == needed)) {
-            return Err(Refusal::InsufficientScope);
-        }
-        Ok(facts)
     }
 
     /// What the store has to say: that the session lives, and the upstream token where the resource
@@ -316,34 +193,6 @@ impl Call<'_> {
     }
 }
 
-/// Whether the session behind a token is still there: this is how a revoked login ends before its
-/// tokens expire.
-async fn session_lives<P: Ports>(
-    gateway: &Gateway,
-    resource: &Resource,
-    facts: &TokenFacts,
-    ports: &P,
-) -> Result<bool, Unavailable> {
-    let key = session_key(facts.session);
-    let found = ports.store().get(&key).await?;
-    let records = Records::new(&gateway.config().key_ring, ports);
-    let lives =
-        found.and_then(|found| records.read::<Session, _>(&key, found.value, |record| lives(record, resource, facts)));
-    Ok(lives == Some(true))
-}
-
-/// Whether a session's record, read in place, stands behind a token; `None` when it is not such a
-/// record.
-fn lives(record: &[u8], resource: &Resource, facts: &TokenFacts) -> Option<bool> {
-    let session = Bound::read(record)?;
-    Some(
-        session.is_active()
-            && session.client_id == &*facts.client
-            && session.user_id == &*facts.subject
-            && session.resource == resource.uri.as_str(),
-    )
-}
-
 /// The decision once a refresh has ended. It remembers nothing: the session may have ended
 /// meanwhile, and only the slow path can look it up again.
 fn after_refresh(
@@ -351,10 +200,10 @@ fn after_refresh(
     facts: &TokenFacts,
     cookie: Option<&[u8]>,
     outcome: &RefreshOutcome,
-) -> Settled {
+) -> Resolved {
     let refusal = match (outcome, resource) {
         (RefreshOutcome::Ready(upstream), Some(resource)) => {
-            return Settled::Forward(forward(resource, facts, Some(upstream), cookie));
+            return Resolved::Continue(forward(resource, facts, Some(upstream), cookie));
         }
         (RefreshOutcome::LoginRequired, _) => Refusal::LoginRequired,
         (RefreshOutcome::Ready(_) | RefreshOutcome::Unavailable | RefreshOutcome::Elsewhere, _) => {
@@ -363,72 +212,3 @@ fn after_refresh(
     };
     refusal.reply(resource)
 }
-
-fn forward(
-    resource: &Resource,
-    facts: &TokenFacts,
-    upstream: Option<&UpstreamAccess>,
-    cookie: Option<&[u8]>,
-) -> Forward {
-    let credentials = match (&resource.injector, upstream) {
-        (Some(injector), Some(upstream)) => {
-            Credentials::Injected(Injection { name: Rc::clone(&injector.header), value: Rc::clone(&upstream.value) })
-        }
-        (Some(_) | None, _) => Credentials::Stripped,
-    };
-    Forward { credentials, cookie: cookie.and_then(cookies::without_own), audit: Rc::clone(&facts.audit) }
-}
-
-impl Refusal {
-    /// The answer, with a challenge wherever a token would help (RFC 6750 §3, RFC 9728 §5.1).
-    fn reply(self, resource: Option<&Resource>) -> Settled {
-        let (code, description, reason) = match self {
-            Self::NoToken => (None, "an access token is required", "no_token"),
-            Self::Malformed(description) => (Some(ErrorCode::InvalidRequest), description, "malformed_credentials"),
-            Self::InvalidToken(description) => (Some(ErrorCode::InvalidToken), description, "invalid_token"),
-            Self::InsufficientScope => (
-                Some(ErrorCode::InsufficientScope),
-                "the token lacks a scope that is needed here",
-                "insufficient_scope",
-            ),
-            Self::LoginRequired => (
-                Some(ErrorCode::InvalidToken),
-                "the login at the identity provider has ended; authorize again",
-                "upstream_login_required",
-            ),
-            Self::UpstreamUnavailable => {
-                let response = try_later("the identity provider did not renew the login in time; try again");
-                return Settled::Reply(response, audit(resource, Decision::Fail, "upstream_unavailable"));
-            }
-            Self::Unavailable(cause) => {
-                let (response, reason) = unavailable(cause);
-                return Settled::Reply(response, audit(resource, Decision::Fail, reason));
-            }
-        };
-        let error = OAuthError::new(code.unwrap_or(ErrorCode::InvalidRequest), description);
-        let status = match code {
-            None | Some(ErrorCode::InvalidToken) => 401,
-            Some(ErrorCode::InsufficientScope) => 403,
-            Some(_) => 400,
-        };
-        let challenge = resource.map(|resource| Challenge {
-            resource_metadata: &resource.metadata_url,
-            scope: &resource.scopes,
-            error: code,
-            description: code.map(|_| description),
-        });
-        let mut response = uncached(Response::json(status, error.to_json()));
-        if let Some(challenge) = challenge {
-            response = response.header("www-authenticate", &challenge.to_string());
-        }
-        Settled::Reply(cors(response, Cors::ReadMcp), audit(resource, Decision::Deny, reason))
-    }
-}
-
-fn audit(resource: Option<&Resource>, decision: Decision, reason: &'static str) -> Audit {
-    Audit { resource: resource.map(|resource| Rc::clone(&resource.name)), ..Audit::new(decision, reason) }
-}
-
-#[cfg(test)]
-#[path = "slow_path_tests.rs"]
-mod slow_path_tests;

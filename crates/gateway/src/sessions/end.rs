@@ -8,9 +8,11 @@
 
 use portcullis_protocol::credentials::SessionId;
 
+use crate::error::Unavailable;
 use crate::ports::Ports;
+use crate::sessions::keys::session_keys;
 use crate::state::gateway::Gateway;
-use crate::store::records::{Records, Unavailable, session_keys};
+use crate::store::records::Records;
 
 /// Ends a session: its tokens stop working here at once, and in every worker as soon as the word
 /// arrives.

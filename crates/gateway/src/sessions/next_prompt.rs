@@ -7,10 +7,13 @@
 //! stands for.
 
 use portcullis_storage_api::{Key, Kind, Ttl};
+use serde::{Deserialize, Serialize};
 
+use crate::browser::pending_login::Authorization;
+use crate::error::Unavailable;
 use crate::ports::Ports;
 use crate::state::gateway::Gateway;
-use crate::store::records::{self, Authorization, NextPrompt, Records, Unavailable};
+use crate::store::records::{self, Record, Records};
 
 /// How long a prompt is waited for, in seconds. A user who logs in later is most likely asked by
 /// the provider anyway.
@@ -55,4 +58,15 @@ pub async fn forget<P: Ports>(
 /// other parts in its name.
 fn key(user_id: &str) -> Key {
     records::key(Kind::Consent, &[b"prompt", user_id.as_bytes()])
+}
+
+/// The `prompt` that a user's next login is sent to the provider with.
+#[derive(Serialize, Deserialize)]
+pub struct NextPrompt {
+    /// Its value: `login`, `consent` or `select_account`.
+    pub prompt: String,
+}
+
+impl Record for NextPrompt {
+    const KIND: Kind = Kind::Consent;
 }

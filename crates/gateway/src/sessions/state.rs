@@ -10,7 +10,10 @@ use portcullis_protocol::crypto::secret::Secret;
 use portcullis_protocol::oauth::pkce::{CodeChallenge, CodeVerifier};
 use portcullis_protocol::oauth::resource::ResourceUri;
 use portcullis_protocol::oauth::scope::GrantedScope;
+use portcullis_storage_api::Kind;
 use serde::{Deserialize, Serialize};
+
+use crate::store::records::Record;
 
 /// How long a refresh token that was replaced still gives its successor, in seconds, as long as
 /// that successor has not been used: the answer may have been lost, or several processes share the
@@ -41,6 +44,10 @@ pub struct Session {
     /// When its upstream tokens are over for good, in Unix seconds: those that came without a
     /// refresh token.
     pub upstream_ends_at: Option<u64>,
+}
+
+impl Record for Session {
+    const KIND: Kind = Kind::Session;
 }
 
 /// Where in its life a session is.
@@ -88,38 +95,6 @@ pub struct Predecessor {
     /// Whether the store could not confirm the replacement, so that the client was told to try
     /// again and has no successor. Then it gives the successor however late it is presented.
     pub unconfirmed: bool,
-}
-
-/// What a call with one of a session's tokens asks about it: the beginning of a [`Session`], read
-/// in place.
-#[derive(Deserialize)]
-pub(crate) struct Bound<'a> {
-    /// As in [`Session`].
-    pub(crate) client_id: &'a str,
-    /// As in [`Session`].
-    pub(crate) user_id: &'a str,
-    /// As in [`Session`].
-    pub(crate) resource: &'a str,
-    state: Stage,
-}
-
-/// [`State`] without what it holds.
-#[derive(Deserialize, PartialEq)]
-enum Stage {
-    Code,
-    Active,
-}
-
-impl<'a> Bound<'a> {
-    /// Reads a session's record; `None` when it is none.
-    pub(crate) fn read(record: &'a [u8]) -> Option<Self> {
-        postcard::from_bytes(record).ok()
-    }
-
-    /// Whether the session's code was redeemed.
-    pub(crate) fn is_active(&self) -> bool {
-        self.state == Stage::Active
-    }
 }
 
 /// What a client presents with a code.

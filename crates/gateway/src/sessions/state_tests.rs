@@ -2,6 +2,7 @@ use portcullis_protocol::credentials::SessionId;
 use portcullis_protocol::oauth::scope::ScopeSet;
 
 use super::*;
+use crate::sessions::binding::Bound;
 
 const NOW: u64 = 1_800_000_000;
 const CODE_NONCE: [u8; 16] = [1; 16];

@@ -9,17 +9,14 @@ use hashbrown::HashMap;
 use portcullis_protocol::credentials::SessionId;
 use portcullis_protocol::jose::jws::KnownHeader;
 use portcullis_protocol::jose::keys::JwkSet;
+use portcullis_protocol::oauth::access_token;
 
-use crate::audit::{Audit, Decision, Rendered};
+use crate::audit::{Audit, AuditOutcome, Rendered};
 use crate::config::Config;
-use crate::decision::Forward;
-use crate::dispatch;
-use crate::endpoints::token;
-use crate::resource_server::slow_path;
 use crate::state::documents::Documents;
+use crate::state::provider_state::ProviderState;
 use crate::state::token_cache::{CachedToken, TokenCache};
-use crate::upstream::oidc::ProviderState;
-use crate::upstream::refresh::UpstreamAccess;
+use crate::upstream::tokens::UpstreamAccess;
 
 /// The memory that a VM's verified tokens may take, in bytes: some three to four thousand of them.
 const CACHED_BYTES: usize = 8 * 1024 * 1024;
@@ -56,33 +53,14 @@ impl Gateway {
         Self {
             documents: Documents::render(&config),
             own_keys: JwkSet::new(config.signing_keys.iter().map(|key| key.public().clone()).collect()),
-            own_headers: config.signing_keys.iter().filter_map(|key| token::header(key).known().ok()).collect(),
-            not_protected: Rendered::new(Audit::new(Decision::Allow, "not_protected")),
+            own_headers: config.signing_keys.iter().filter_map(|key| access_token::header(key).known().ok()).collect(),
+            not_protected: Rendered::new(Audit::new(AuditOutcome::Allow, "not_protected")),
             tokens: RefCell::new(TokenCache::new(CACHED_BYTES, hasher.clone())),
             provider: RefCell::default(),
             held_back: RefCell::new(HashMap::with_hasher(hasher)),
             rechecks: RefCell::default(),
             config,
         }
-    }
-
-    /// Decides a call with a token that this VM has verified before, without waiting for anything;
-    /// `None` leaves it to [`crate::dispatch::handle`].
-    ///
-    /// `target` and `authorization` are the `:path` and the whole `Authorization` value; `cookie`
-    /// is the `Cookie` header.
-    #[must_use]
-    pub fn fast(&self, now: u64, target: &[u8], authorization: &[u8], cookie: Option<&[u8]>) -> Option<Forward> {
-        slow_path::fast(self, now, target, authorization, cookie)
-    }
-
-    /// Sends on a request to a path that is none of ours, without waiting for anything; `None`
-    /// leaves it to [`crate::dispatch::handle`].
-    ///
-    /// `target` is the `:path`, `cookie` the `Cookie` header.
-    #[must_use]
-    pub fn pass(&self, target: &[u8], cookie: Option<&[u8]>) -> Option<Forward> {
-        dispatch::pass(self, target, cookie)
     }
 
     /// The configuration.

@@ -13,7 +13,7 @@ use portcullis_protocol::bytes::same_bytes;
 use portcullis_protocol::credentials::SessionId;
 
 use crate::audit::Rendered;
-use crate::upstream::refresh::UpstreamAccess;
+use crate::upstream::tokens::UpstreamAccess;
 
 /// How long an entry is served before the session behind it is looked up again beside the requests,
 /// in seconds. Workers of one Envoy tell each other when a session ends; this is how it is learned
@@ -263,7 +263,7 @@ fn take(generation: &mut HashTable<Slot>, hash: u64, authorization: &[u8]) -> Op
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::audit::{Audit, Decision};
+    use crate::audit::{Audit, AuditOutcome};
 
     fn session(byte: u8) -> SessionId {
         SessionId::new([byte; 16])
@@ -273,7 +273,7 @@ mod tests {
         let facts = TokenFacts {
             subject: Rc::from("user"),
             client: Rc::from("client"),
-            audit: Rendered::new(Audit::new(Decision::Allow, "valid_token")),
+            audit: Rendered::new(Audit::new(AuditOutcome::Allow, "valid_token")),
             session: session(byte),
             resource: 0,
             expires_at: 100,

@@ -4,8 +4,9 @@ use portcullis_protocol::credentials::SessionId;
 use proptest::prelude::*;
 
 use super::*;
+use crate::config::ProviderId;
 use crate::fakes::{FakeCells, FixedClock, block_on};
-use crate::store::records::{ProviderId, session_key, upstream_key};
+use crate::sessions::keys::{session_key, upstream_key};
 
 fn store(budget: u64) -> (MemoryStore<FakeCells, FixedClock>, FakeCells, FixedClock) {
     let (cells, clock) = (FakeCells::default(), FixedClock::new(1_000));

@@ -2,7 +2,16 @@ use portcullis_protocol::crypto::digest::digest_parts;
 use portcullis_protocol::oauth::scope::ScopeSet;
 
 use super::*;
+use crate::browser::pending_login::UsedLogin;
+use crate::clients::registered::Client;
+use crate::sessions::next_prompt::NextPrompt;
+use crate::sessions::remembered_consent::Consent;
+use crate::sessions::state::Session;
 use crate::sessions::state::{Generation, PendingCode, Predecessor, State};
+use crate::sessions::user::User;
+use crate::upstream::tokens::Upstream;
+use portcullis_protocol::crypto::secret::Secret;
+use portcullis_protocol::oauth::scope::GrantedScope;
 
 #[test]
 fn a_record_is_sealed_to_its_name_its_type_and_its_layout() {

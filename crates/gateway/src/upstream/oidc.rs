@@ -5,10 +5,6 @@
 //! configured issuer, its endpoints must lie at authorities that the configuration knows a cluster
 //! for, its answers must be the JSON they claim.
 
-mod client_authentication;
-mod refusal;
-mod target;
-
 use std::rc::Rc;
 
 use portcullis_protocol::crypto::secret::Secret;
@@ -18,58 +14,19 @@ use portcullis_protocol::jose::keys::JwkSet;
 use portcullis_protocol::json::{self, Limits};
 use portcullis_protocol::oauth::params;
 use portcullis_protocol::oauth::pkce::CodeVerifier;
-use portcullis_protocol::url::web_url::WebUrl;
 use serde_json::{Map, Value};
 
-use self::client_authentication::Method;
-use self::refusal::refusal;
-use self::target::{Target, read_object};
 use crate::browser::pending_login::Seed;
 use crate::config::Provider;
 use crate::ports::{CallRequest, Ports};
 use crate::state::gateway::Gateway;
-
-/// How long one call to the provider may take, in milliseconds.
-const CALL_TIMEOUT_MS: u64 = 5_000;
-
-/// How long the provider's documents are used before they are fetched again, in seconds.
-const DOCUMENTS_LIFE: u64 = 3_600;
-
-/// How soon known documents are asked for again: after a failure, and when a key is looked for that
-/// the provider does not have.
-const RETRY_SECONDS: u64 = 10;
-
-/// How long after a failure documents that are not known are not asked for again, in seconds.
-const FAILURE_SECONDS: u64 = 2;
+use crate::upstream::discovery::{Discovery, Known, fetch_documents};
+use crate::upstream::endpoint::{CALL_TIMEOUT_MS, read_object};
+use crate::upstream::provider_error::ProviderError;
+use crate::upstream::refusal::refusal;
 
 /// How far the provider's clock may be from ours, in seconds.
 const LEEWAY: u64 = 60;
-
-/// What this VM knows of the provider.
-#[derive(Default)]
-pub struct ProviderState {
-    known: Option<Known>,
-    /// When the documents were last asked for, in Unix seconds.
-    asked_at: Option<u64>,
-    /// When they last could not be got, in Unix seconds, and why.
-    failed: Option<(u64, ProviderError)>,
-}
-
-#[derive(Clone)]
-struct Known {
-    discovery: Rc<Discovery>,
-    keys: Rc<JwkSet>,
-    fetched_at: u64,
-}
-
-/// What the provider's discovery document says (OIDC Discovery §3).
-pub struct Discovery {
-    /// Where browsers log in.
-    pub authorization_endpoint: String,
-    authentication: Method,
-    token: Target,
-    jwks: Target,
-}
 
 /// The provider's answer to a token request.
 pub struct TokenReply {
@@ -81,68 +38,6 @@ pub struct TokenReply {
     pub expires_in: Option<u64>,
     /// The ID token, when it gave one.
     pub id_token: Option<Secret<String>>,
-}
-
-/// Why the provider gave nothing that can be used.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ProviderError {
-    /// It cannot be reached, is overloaded or failed: it may work later.
-    Unreachable,
-    /// It will not honour this code or refresh token any more.
-    GrantEnded {
-        /// What a new login has to ask for, where the provider says so (`prompt`, OIDC Core
-        /// §3.1.2.1).
-        prompt: Option<&'static str>,
-    },
-    /// It refused the request as such, and will do so each time.
-    Refused,
-    /// It refused us, not the user: the client id or the secret is wrong there.
-    Misconfigured(&'static str),
-    /// Its token endpoint takes no client authentication that the gateway has (OIDC Discovery §3,
-    /// `token_endpoint_auth_methods_supported`).
-    NoCommonAuthentication,
-    /// It answered something that no provider should.
-    NotUnderstood(&'static str),
-}
-
-impl ProviderState {
-    /// Whether the documents are to be fetched at `now`, in Unix seconds.
-    #[must_use]
-    pub fn is_due(&self, now: u64) -> bool {
-        match &self.known {
-            Some(known) => !is_within(Some(known.fetched_at), now, DOCUMENTS_LIFE) && self.may_ask_again(now),
-            None => self.is_unknown(now),
-        }
-    }
-
-    /// Whether a login at `now`, in Unix seconds, has to wait for the documents: they are not
-    /// known, and have not just failed to come.
-    #[must_use]
-    pub fn is_unknown(&self, now: u64) -> bool {
-        self.known.is_none() && self.just_failed(now).is_none()
-    }
-
-    /// Whether known documents may be asked for again.
-    fn may_ask_again(&self, now: u64) -> bool {
-        !is_within(self.asked_at, now, RETRY_SECONDS)
-    }
-
-    fn just_failed(&self, now: u64) -> Option<&ProviderError> {
-        let (at, error) = self.failed.as_ref()?;
-        is_within(Some(*at), now, FAILURE_SECONDS).then_some(error)
-    }
-
-    /// What is known of the provider, or why nothing is.
-    fn known(&self) -> Result<&Known, ProviderError> {
-        let why = || self.failed.as_ref().map_or(ProviderError::Unreachable, |(_, error)| error.clone());
-        self.known.as_ref().ok_or_else(why)
-    }
-}
-
-/// Whether something happened less than `seconds` before `now`. What a clock that was set back
-/// shows as still to come does not count.
-fn is_within(at: Option<u64>, now: u64, seconds: u64) -> bool {
-    at.and_then(|at| now.checked_sub(at)).is_some_and(|since| since < seconds)
 }
 
 /// Fetches the provider's documents when they are due, so that no login has to wait for them.
@@ -289,42 +184,6 @@ async fn learn<P: Ports>(gateway: &Gateway, ports: &P) -> Result<Known, Provider
         Err(error) => state.failed = Some((ports.now(), error.clone())),
     });
     fetched
-}
-
-async fn fetch_documents<P: Ports>(provider: &Provider, ports: &P) -> Result<Known, ProviderError> {
-    let document = Target {
-        cluster: provider.clusters.get(&provider.authority).cloned().unwrap_or_default(),
-        authority: provider.authority.clone(),
-        path: provider.discovery_path.clone(),
-    };
-    let discovery = Rc::new(read_discovery(provider, &read_object(&document.read(ports).await?)?)?);
-    let keys = discovery.jwks.read(ports).await?;
-    let keys = JwkSet::parse(&keys.body).map_err(|_| ProviderError::NotUnderstood("the key set is not one"))?;
-    Ok(Known { discovery, keys: Rc::new(keys), fetched_at: ports.now() })
-}
-
-fn read_discovery(provider: &Provider, document: &Map<String, Value>) -> Result<Discovery, ProviderError> {
-    let text = |name: &'static str| document.get(name).and_then(Value::as_str);
-    // A document of another issuer would let it speak for this one (OIDC Discovery §4.3).
-    if text("issuer") != Some(&provider.issuer) {
-        return Err(ProviderError::NotUnderstood("the discovery document names another issuer"));
-    }
-    let authorization_endpoint = text("authorization_endpoint")
-        .and_then(|endpoint| WebUrl::parse(endpoint).ok())
-        .filter(|url| url.is_https() || provider.plain_http)
-        .ok_or(ProviderError::NotUnderstood("the discovery document has no https authorization_endpoint"))?;
-    let target = |name: &'static str| {
-        text(name)
-            .and_then(|endpoint| WebUrl::parse(endpoint).ok())
-            .and_then(|url| Target::at(provider, &url))
-            .ok_or(ProviderError::Misconfigured("an endpoint of the provider lies at a host without a cluster"))
-    };
-    Ok(Discovery {
-        authorization_endpoint: authorization_endpoint.to_string(),
-        authentication: Method::choose(provider, document)?,
-        token: target("token_endpoint")?,
-        jwks: target("jwks_uri")?,
-    })
 }
 
 async fn token_request<P: Ports>(

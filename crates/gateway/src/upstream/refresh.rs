@@ -7,17 +7,20 @@
 use std::rc::Rc;
 
 use portcullis_protocol::credentials::SessionId;
-use portcullis_protocol::crypto::secret::Secret;
 use portcullis_storage_api::{Key, Kind, Owner, StoreError, Ttl};
-use serde::Deserialize;
 
+use crate::error::Unavailable;
 use crate::ports::{Ports, Store};
 use crate::sessions::end::end_session;
+use crate::sessions::keys::{session_key, upstream_key};
+use crate::sessions::lifetimes::upstream_life;
 use crate::sessions::next_prompt;
 use crate::sessions::state::Session;
 use crate::state::gateway::Gateway;
-use crate::store::records::{self, Loaded, Records, Unavailable, Upstream, session_key, upstream_key};
-use crate::upstream::oidc::{self, ProviderError, TokenReply};
+use crate::store::records::{self, Loaded, Records};
+use crate::upstream::oidc::{self, TokenReply};
+use crate::upstream::provider_error::ProviderError;
+use crate::upstream::tokens::{RefreshOutcome, Upstream, UpstreamAccess};
 
 /// How long one refresh may hold its lock, in seconds: longer than it may take, also when the store
 /// is away meanwhile.
@@ -34,78 +37,6 @@ const STORE_SECONDS: u64 = 20;
 /// client id or secret, an answer that makes no sense), in seconds. After that a session ends: a
 /// new login is the only thing that can help.
 const REFUSED_SECONDS: u64 = 3_600;
-
-/// What stands before an access token in its header (RFC 6750 §2.1).
-const SCHEME: &[u8] = b"Bearer ";
-
-/// An upstream access token as it is injected.
-#[derive(Clone)]
-pub struct UpstreamAccess {
-    /// The header's value, `Bearer <token>`.
-    pub value: Rc<Secret<Vec<u8>>>,
-    /// From when on it is to be refreshed ahead of its expiry, in Unix seconds.
-    pub refresh_at: u64,
-    /// From when on it is of no use, in Unix seconds.
-    pub stale_at: u64,
-}
-
-/// What a refresh came to.
-#[derive(Clone)]
-pub enum RefreshOutcome {
-    /// There is a fresh token.
-    Ready(UpstreamAccess),
-    /// The provider will not give another: the user has to log in again.
-    LoginRequired,
-    /// The provider or the store did not answer; it may work later.
-    Unavailable,
-    /// Another worker is at it.
-    Elsewhere,
-}
-
-impl UpstreamAccess {
-    /// The token of a record, with the times that follow from its life.
-    ///
-    /// It counts as expired a little early, a tenth of its life and at most 5 s, so that it does
-    /// not expire on its way; it is refreshed ahead at a fifth of its life, at most 60 s.
-    #[must_use]
-    pub fn of(record: &Upstream) -> Self {
-        let value = header_value(record.access_token.expose().as_bytes());
-        Self::with(value, record.obtained_at, record.expires_at, record.refresh_token.is_some())
-    }
-
-    /// As [`UpstreamAccess::of`], from the record as it was sealed, of which only what is injected
-    /// is copied; `None` when it is no such record.
-    pub(crate) fn from_record(record: &[u8]) -> Option<Self> {
-        let read: Injectable = postcard::from_bytes(record).ok()?;
-        Some(Self::with(
-            header_value(read.access_token),
-            read.obtained_at,
-            read.expires_at,
-            read.refresh_token.is_some(),
-        ))
-    }
-
-    fn with(value: Secret<Vec<u8>>, obtained_at: u64, expires_at: Option<u64>, refreshable: bool) -> Self {
-        let (refresh_at, stale_at) = times(obtained_at, expires_at);
-        let refresh_at = if refreshable { refresh_at } else { u64::MAX };
-        Self { value: Rc::new(value), refresh_at, stale_at }
-    }
-}
-
-/// When the tokens of a record are over for good, in Unix seconds; `None` where they can be renewed
-/// or have no end.
-#[must_use]
-pub fn end_of(record: &Upstream) -> Option<u64> {
-    let (_, stale_at) = times(record.obtained_at, record.expires_at);
-    Some(stale_at).filter(|_| record.refresh_token.is_none() && record.expires_at.is_some())
-}
-
-/// When an access token is to be refreshed, and when it is of no use any more, in Unix seconds.
-fn times(obtained_at: u64, expires_at: Option<u64>) -> (u64, u64) {
-    let Some(expires_at) = expires_at else { return (u64::MAX, u64::MAX) };
-    let life = expires_at.saturating_sub(obtained_at);
-    (expires_at.saturating_sub((life / 5).min(60)), expires_at.saturating_sub((life / 10).min(5)))
-}
 
 /// Renews a session's upstream tokens when they are due, at most once among all workers, and stores
 /// what the provider gave before anyone uses it.
@@ -222,7 +153,7 @@ async fn note_refused<P: Ports>(
     let refused = Upstream { refused_since: Some(now), ..loaded.record };
     // A conflict means that somebody changed the tokens meanwhile; the next refusal is noted with
     // those.
-    let _noted = records.swap(key, loaded.version, &refused, Ttl::Seconds(upstream_life(gateway))).await?;
+    let _noted = records.swap(key, loaded.version, &refused, Ttl::Seconds(upstream_life(gateway.config()))).await?;
     Ok(())
 }
 
@@ -249,7 +180,7 @@ async fn store<P: Ports>(
     renewed: &Upstream,
 ) -> Result<RefreshOutcome, Unavailable> {
     let key = upstream_key(&session_key(session), gateway.config().provider.id);
-    let ttl = Ttl::Seconds(upstream_life(gateway));
+    let ttl = Ttl::Seconds(upstream_life(gateway.config()));
     let mut failure = Unavailable::Store(StoreError::Unavailable);
     let until = records.ports().now().saturating_add(STORE_SECONDS);
     let mut attempts: u32 = 0;
@@ -270,70 +201,4 @@ async fn store<P: Ports>(
         }
     }
     Err(failure)
-}
-
-/// How long a session's upstream tokens are kept, in seconds: as long as the session can still be
-/// refreshed, and the access tokens it issued still live.
-#[must_use]
-pub fn upstream_life(gateway: &Gateway) -> u64 {
-    let lifespans = gateway.config().lifespans;
-    lifespans.refresh_token.saturating_add(lifespans.access_token)
-}
-
-/// The beginning of an [`Upstream`] record. Its texts are read as bytes, which are written alike:
-/// nobody asks whether they are UTF-8.
-#[derive(Deserialize)]
-struct Injectable<'a> {
-    access_token: &'a [u8],
-    obtained_at: u64,
-    expires_at: Option<u64>,
-    refresh_token: Option<&'a [u8]>,
-}
-
-fn header_value(token: &[u8]) -> Secret<Vec<u8>> {
-    let mut value = Vec::with_capacity(token.len().saturating_add(SCHEME.len()));
-    value.extend_from_slice(SCHEME);
-    value.extend_from_slice(token);
-    Secret::new(value)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn record(refresh_token: Option<&str>, expires_at: Option<u64>) -> Upstream {
-        Upstream {
-            access_token: Secret::new("a \"token\"".to_owned()),
-            refresh_token: refresh_token.map(|token| Secret::new(token.to_owned())),
-            obtained_at: 1_000,
-            expires_at,
-            subject: "alice".to_owned(),
-            refused_since: None,
-        }
-    }
-
-    #[test]
-    fn a_record_gives_the_same_as_it_was_sealed() {
-        for (refresh_token, expires_at) in
-            [(Some("r"), Some(1_300)), (None, Some(1_010)), (Some("r"), None), (None, None)]
-        {
-            let record = record(refresh_token, expires_at);
-            let (whole, bytes) = (UpstreamAccess::of(&record), postcard::to_stdvec(&record).unwrap());
-            let read = UpstreamAccess::from_record(&bytes).unwrap();
-            assert_eq!(read.value.expose(), b"Bearer a \"token\"");
-            assert_eq!(read.value.expose(), whole.value.expose());
-            assert_eq!((read.refresh_at, read.stale_at), (whole.refresh_at, whole.stale_at));
-        }
-    }
-
-    #[test]
-    fn a_record_that_is_cut_off_is_none() {
-        let record = record(Some("r"), Some(1_300));
-        let bytes = postcard::to_stdvec(&record).unwrap();
-        // The subject with its length, and the last member.
-        let needed = bytes.len() - 2 - record.subject.len();
-        for length in 0..=bytes.len() {
-            assert_eq!(UpstreamAccess::from_record(&bytes[..length]).is_some(), length >= needed, "{length}");
-        }
-    }
 }

@@ -1,10 +1,11 @@
 //! The store is away for a while: what was proven before goes on working, everything else is told
 //! to come back, and nobody hears that their credentials are bad.
 
-use portcullis_gateway::decision::{Forward, Verdict};
+use portcullis_gateway::decision::{Decision, Forward};
 use portcullis_gateway::fakes::block_on;
-use portcullis_gateway::resource_server::slow_path;
-use portcullis_gateway::upstream::refresh::{self, RefreshOutcome};
+use portcullis_gateway::resource_server::{fast_path, session_check};
+use portcullis_gateway::upstream::refresh;
+use portcullis_gateway::upstream::tokens::RefreshOutcome;
 use portcullis_protocol::credentials::SessionId;
 use portcullis_protocol::jose::jws::Jws;
 use serde_json::{Value, json};
@@ -19,7 +20,7 @@ fn come_back(reply: &Reply) {
 }
 
 fn fast(world: &World, target: &str, token: &str) -> Option<Forward> {
-    world.gateway.fast(world.now(), target.as_bytes(), format!("Bearer {token}").as_bytes(), None)
+    fast_path::fast(&world.gateway, world.now(), target.as_bytes(), format!("Bearer {token}").as_bytes(), None)
 }
 
 /// What the root task does on its tick; gives how many sessions it looked up.
@@ -27,7 +28,7 @@ fn tick(world: &World) -> usize {
     let due = world.gateway.take_rechecks(64);
     let count = due.len();
     for entry in due {
-        block_on(slow_path::recheck(world.gateway.clone(), entry, world.ports.clone()));
+        block_on(session_check::recheck(world.gateway.clone(), entry, world.ports.clone()));
     }
     count
 }
@@ -196,7 +197,7 @@ fn a_due_upstream_token_is_injected_while_it_is_valid_and_not_a_second_longer() 
         assert_eq!(injected(&forward).1, "Bearer upstream-access-1");
     }
     world.advance(1);
-    let Verdict::AwaitRefresh { session: awaited, decide } = world.call("/mcp", &token) else { panic!("decided") };
+    let Decision::AwaitUpstream { session: awaited, decide } = world.call("/mcp", &token) else { panic!("decided") };
     assert_eq!(awaited, session(&token));
     let outcome = block_on(refresh::refresh(world.gateway.clone(), awaited, world.ports.clone()));
     assert!(matches!(outcome, RefreshOutcome::Unavailable));
@@ -212,7 +213,7 @@ fn a_thousand_calls_whose_upstream_token_ran_out_ask_the_store_nothing() {
     world.advance(5);
     let verbs = world.store.verbs();
     for _ in 0..1_000 {
-        assert!(matches!(world.call("/mcp", &tokens.access), Verdict::AwaitRefresh { .. }));
+        assert!(matches!(world.call("/mcp", &tokens.access), Decision::AwaitUpstream { .. }));
     }
     assert_eq!(world.store.verbs(), verbs);
     let renewed = json!({ "access_token": "upstream-access-2", "token_type": "Bearer", "expires_in": 3600 });

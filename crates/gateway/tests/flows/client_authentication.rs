@@ -2,7 +2,8 @@
 
 use portcullis_gateway::fakes::block_on;
 use portcullis_gateway::ports::CallRequest;
-use portcullis_gateway::upstream::refresh::{self, RefreshOutcome};
+use portcullis_gateway::upstream::refresh;
+use portcullis_gateway::upstream::tokens::RefreshOutcome;
 use portcullis_protocol::credentials::SessionId;
 use portcullis_protocol::jose::jws::Jws;
 use portcullis_protocol::oauth::params::{Limits, Params};

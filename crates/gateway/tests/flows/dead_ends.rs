@@ -1,10 +1,11 @@
 //! No dead end: where a call says that a login is needed, a refresh says so too, and the next login
 //! gets past what ended the one before.
 
-use portcullis_gateway::decision::Verdict;
+use portcullis_gateway::config::ProviderId;
+use portcullis_gateway::decision::Decision;
 use portcullis_gateway::fakes::block_on;
 use portcullis_gateway::ports::{CallReply, Store};
-use portcullis_gateway::store::records::{ProviderId, session_key, upstream_key};
+use portcullis_gateway::sessions::keys::{session_key, upstream_key};
 use serde_json::{Value, json};
 
 use crate::browser::Browser;
@@ -164,7 +165,7 @@ fn a_login_without_a_refresh_token_ends_with_its_access_token() {
     let world = World::new();
     let (client, tokens) = logged_in_without_a_refresh_token(&world, &[]);
     world.advance(3600 - 5);
-    assert!(matches!(world.call("/mcp", &tokens.access), Verdict::AwaitRefresh { .. }));
+    assert!(matches!(world.call("/mcp", &tokens.access), Decision::AwaitUpstream { .. }));
     assert_eq!(word(&refresh(&world, session(&tokens))), "login required");
     assert_eq!(replied(world.call("/mcp", &tokens.access)).status(), 401);
     assert_eq!(world.refresh(&client, &tokens.refresh, &[]).reason, "refresh_session_ended");

@@ -1,8 +1,10 @@
 //! A call with a token: what the back end gets, and what the client is told otherwise.
 
-use portcullis_gateway::decision::{Credentials, Forward, Settled, Verdict};
+use portcullis_gateway::decision::{Credentials, Decision, Forward, Resolved};
 use portcullis_gateway::fakes::block_on;
-use portcullis_gateway::upstream::refresh::{self, RefreshOutcome};
+use portcullis_gateway::resource_server::fast_path;
+use portcullis_gateway::upstream::refresh;
+use portcullis_gateway::upstream::tokens::RefreshOutcome;
 use portcullis_protocol::credentials::{AuthorizationCode, SessionId};
 use portcullis_protocol::http::message::Method;
 use portcullis_protocol::jose::jws::{self, Header, Jws};
@@ -23,7 +25,7 @@ pub(crate) fn with_token() -> (World, String) {
 }
 
 pub(crate) fn fast(world: &World, target: &str, token: &str) -> Option<Forward> {
-    world.gateway.fast(world.now(), target.as_bytes(), format!("Bearer {token}").as_bytes(), None)
+    fast_path::fast(&world.gateway, world.now(), target.as_bytes(), format!("Bearer {token}").as_bytes(), None)
 }
 
 fn claims(token: &str) -> Value {
@@ -54,14 +56,14 @@ fn renewed() -> Value {
 }
 
 /// Waits for the upstream tokens of this session; gives the decision to be made.
-fn awaited(verdict: Verdict, expected: SessionId) -> Box<dyn FnOnce(&RefreshOutcome) -> Settled> {
+fn awaited(verdict: Decision, expected: SessionId) -> Box<dyn FnOnce(&RefreshOutcome) -> Resolved> {
     match verdict {
-        Verdict::AwaitRefresh { session, decide } => {
+        Decision::AwaitUpstream { session, decide } => {
             assert_eq!(session, expected);
             decide
         }
-        Verdict::AwaitProvider { .. } => panic!("waits for the provider"),
-        Verdict::Settled(settled) => panic!("{}", settled_reply(settled).reason),
+        Decision::AwaitProvider { .. } => panic!("waits for the provider"),
+        Decision::Resolved(settled) => panic!("{}", settled_reply(settled).reason),
     }
 }
 
@@ -92,7 +94,7 @@ fn the_fast_path_leaves_everything_out_of_the_ordinary_to_the_slow_path() {
     ] {
         assert!(fast(&world, target, &token).is_none(), "{target}");
     }
-    assert!(world.gateway.fast(world.now(), b"/mcp", token.as_bytes(), None).is_none());
+    assert!(fast_path::fast(&world.gateway, world.now(), b"/mcp", token.as_bytes(), None).is_none());
 }
 
 #[test]
@@ -243,9 +245,9 @@ fn a_back_end_that_gets_no_token_does_not_get_the_clients_either() {
     let world = World::new();
     let (_, tokens) = world.logged_in_with(&[("resource", API), ("scope", "openid tools")]);
     let slow = forwarded(world.call("/api", &tokens.access));
-    assert!(matches!(slow.credentials, Credentials::Stripped));
+    assert!(matches!(slow.credentials, Credentials::Removed));
     let hit = fast(&world, "/api", &tokens.access).unwrap();
-    assert!(matches!(hit.credentials, Credentials::Stripped));
+    assert!(matches!(hit.credentials, Credentials::Removed));
 }
 
 #[test]
@@ -265,7 +267,13 @@ fn the_gateways_cookies_stay_here_in_however_many_fields_they_come() {
         let forward = forwarded(world.handle(World::request(Method::Get, "/mcp", &headers)));
         assert_eq!(forward.cookie.as_deref(), expected.map(str::as_bytes), "{cookies:?}");
     }
-    let hit = world.gateway.fast(world.now(), b"/mcp", bearer.as_bytes(), Some(b"a=1; __Host-portcullis-browser=x"));
+    let hit = fast_path::fast(
+        &world.gateway,
+        world.now(),
+        b"/mcp",
+        bearer.as_bytes(),
+        Some(b"a=1; __Host-portcullis-browser=x"),
+    );
     assert_eq!(hit.unwrap().cookie.as_deref(), Some(&b"a=1"[..]));
 }
 

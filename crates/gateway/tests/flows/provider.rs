@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use portcullis_gateway::decision::Verdict;
+use portcullis_gateway::decision::Decision;
 use portcullis_gateway::dispatch;
 use portcullis_gateway::fakes::block_on;
 use portcullis_gateway::ports::{CallError, CallReply};
@@ -151,9 +151,9 @@ fn logins_that_come_before_the_documents_wait_for_one_fetch() {
     let post = || {
         let request = World::request(Method::Post, "/oauth/consent", &[("cookie", &cookie)]);
         match block_on(dispatch::handle(Rc::clone(&world.gateway), request, world.ports.clone())) {
-            Verdict::AwaitProvider { decide } => decide,
-            Verdict::Settled(settled) => panic!("{}", settled_reply(settled).reason),
-            Verdict::AwaitRefresh { .. } => panic!("waits for tokens"),
+            Decision::AwaitProvider { decide } => decide,
+            Decision::Resolved(settled) => panic!("{}", settled_reply(settled).reason),
+            Decision::AwaitUpstream { .. } => panic!("waits for tokens"),
         }
     };
     let waiting: Vec<_> = (0..200).map(|_| post()).collect();

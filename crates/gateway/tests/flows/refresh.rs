@@ -1,12 +1,17 @@
 //! The renewal of upstream tokens: at most one at a time, stored before it is used, and never
 //! guessed at.
 
-use portcullis_gateway::endpoints::register::client_key;
+use portcullis_gateway::clients::registered::Client;
+use portcullis_gateway::clients::registered::client_key;
+use portcullis_gateway::config::ProviderId;
 use portcullis_gateway::fakes::block_on;
 use portcullis_gateway::ports::{CallError, CallReply, Store};
+use portcullis_gateway::sessions::keys::{session_key, upstream_key};
 use portcullis_gateway::sessions::state::Session;
-use portcullis_gateway::store::records::{self, Client, ProviderId, Records, Upstream, session_key, upstream_key};
-use portcullis_gateway::upstream::refresh::{self, RefreshOutcome};
+use portcullis_gateway::store::records::{self, Records};
+use portcullis_gateway::upstream::refresh;
+use portcullis_gateway::upstream::tokens::RefreshOutcome;
+use portcullis_gateway::upstream::tokens::Upstream;
 use portcullis_protocol::credentials::SessionId;
 use portcullis_protocol::crypto::secret::Secret;
 use portcullis_protocol::jose::jws::Jws;

@@ -3,11 +3,12 @@
 
 use std::rc::Rc;
 
-use portcullis_gateway::endpoints::register::client_key;
+use portcullis_gateway::clients::registered::client_key;
+use portcullis_gateway::config::ProviderId;
 use portcullis_gateway::fakes::block_on;
 use portcullis_gateway::ports::{Oddity, Store};
+use portcullis_gateway::sessions::keys::{session_key, upstream_key};
 use portcullis_gateway::state::gateway::Gateway;
-use portcullis_gateway::store::records::{ProviderId, session_key, upstream_key};
 use portcullis_protocol::credentials::SessionId;
 use portcullis_protocol::jose::jws::Jws;
 use portcullis_storage_api::{Key, Ttl};

@@ -1,9 +1,13 @@
 //! The token endpoint: what a client must prove, and what happens to a login when somebody does
 //! not.
 
-use portcullis_gateway::decision::Verdict;
+use portcullis_gateway::config::ProviderId;
+use portcullis_gateway::decision::Decision;
 use portcullis_gateway::fakes::block_on;
-use portcullis_gateway::store::records::{ProviderId, Records, Upstream, session_key, upstream_key};
+use portcullis_gateway::resource_server::fast_path;
+use portcullis_gateway::sessions::keys::{session_key, upstream_key};
+use portcullis_gateway::store::records::Records;
+use portcullis_gateway::upstream::tokens::Upstream;
 use portcullis_protocol::credentials::AuthorizationCode;
 use portcullis_protocol::http::message::Method;
 
@@ -29,7 +33,7 @@ fn a_code_that_is_used_again_revokes_what_was_issued_from_it() {
     assert_eq!(world.ports.take_ended().len(), 1);
     assert_eq!(world.store.inner.live(), records - 2, "the session and its upstream tokens are gone");
     let authorization = format!("Bearer {}", tokens.access);
-    assert!(world.gateway.fast(world.now(), b"/mcp", authorization.as_bytes(), None).is_none());
+    assert!(fast_path::fast(&world.gateway, world.now(), b"/mcp", authorization.as_bytes(), None).is_none());
     assert_eq!(replied(world.call("/mcp", &tokens.access)).status(), 401);
     assert_eq!(world.refresh(&client, &tokens.refresh, &[]).error(), "invalid_grant");
 }
@@ -200,7 +204,7 @@ fn upstream_tokens_are_kept_as_long_as_the_login_is_refreshed() {
         tokens = tokens_of(&world.refresh(&client, &tokens.refresh, &[]));
     }
     let verdict = world.call("/mcp", &tokens.access);
-    assert!(matches!(verdict, Verdict::AwaitRefresh { .. }), "they are there, and only have to be renewed");
+    assert!(matches!(verdict, Decision::AwaitUpstream { .. }), "they are there, and only have to be renewed");
 }
 
 #[test]
@@ -247,7 +251,10 @@ fn upstream_tokens_of_a_code_that_is_redeemed_last_as_long_as_the_login() {
     world.advance(599);
     let tokens = tokens_of(&world.redeem(&client, &code, &[]));
     world.advance(3_599);
-    assert!(matches!(world.call("/mcp", &tokens.access), Verdict::AwaitRefresh { .. }), "they only have to be renewed");
+    assert!(
+        matches!(world.call("/mcp", &tokens.access), Decision::AwaitUpstream { .. }),
+        "they only have to be renewed"
+    );
     world.advance(167 * 3_600);
     assert!(has_upstream(&world, &code));
     tokens_of(&world.refresh(&client, &tokens.refresh, &[]));

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use portcullis_gateway::config::{Compiled, Config};
-use portcullis_gateway::decision::{Credentials, Forward, Settled, Verdict};
+use portcullis_gateway::decision::{Credentials, Decision, Forward, Resolved};
 use portcullis_gateway::dispatch;
 use portcullis_gateway::fakes::{FakePorts, FakeStore, FixedClock, block_on};
 use portcullis_gateway::ports::Clock;
@@ -205,13 +205,13 @@ impl World {
         }
     }
 
-    pub(crate) fn handle(&self, request: Request) -> Verdict {
+    pub(crate) fn handle(&self, request: Request) -> Decision {
         match block_on(dispatch::handle(Rc::clone(&self.gateway), request, self.ports.clone())) {
-            Verdict::AwaitProvider { decide } => {
+            Decision::AwaitProvider { decide } => {
                 self.warm();
                 decide().into()
             }
-            verdict @ (Verdict::Settled(_) | Verdict::AwaitRefresh { .. }) => verdict,
+            verdict @ (Decision::Resolved(_) | Decision::AwaitUpstream { .. }) => verdict,
         }
     }
 
@@ -365,36 +365,36 @@ impl World {
     }
 
     /// A call to a protected path with this token.
-    pub(crate) fn call(&self, target: &str, token: &str) -> Verdict {
+    pub(crate) fn call(&self, target: &str, token: &str) -> Decision {
         self.handle(Self::request(Method::Post, target, &[("authorization", &format!("Bearer {token}"))]))
     }
 }
 
-pub(crate) fn replied(verdict: Verdict) -> Reply {
+pub(crate) fn replied(verdict: Decision) -> Reply {
     match verdict {
-        Verdict::Settled(settled) => settled_reply(settled),
-        Verdict::AwaitRefresh { .. } | Verdict::AwaitProvider { .. } => panic!("waits for a root task"),
+        Decision::Resolved(settled) => settled_reply(settled),
+        Decision::AwaitUpstream { .. } | Decision::AwaitProvider { .. } => panic!("waits for a root task"),
     }
 }
 
-pub(crate) fn settled_reply(settled: Settled) -> Reply {
+pub(crate) fn settled_reply(settled: Resolved) -> Reply {
     match settled {
-        Settled::Reply(response, audit) => Reply { response, reason: audit.reason },
-        Settled::Forward(_) => panic!("sent on"),
+        Resolved::Respond(response, audit) => Reply { response, reason: audit.reason },
+        Resolved::Continue(_) => panic!("sent on"),
     }
 }
 
-pub(crate) fn forwarded(verdict: Verdict) -> Forward {
+pub(crate) fn forwarded(verdict: Decision) -> Forward {
     match verdict {
-        Verdict::Settled(settled) => settled_forward(settled),
-        Verdict::AwaitRefresh { .. } | Verdict::AwaitProvider { .. } => panic!("waits for a root task"),
+        Decision::Resolved(settled) => settled_forward(settled),
+        Decision::AwaitUpstream { .. } | Decision::AwaitProvider { .. } => panic!("waits for a root task"),
     }
 }
 
-pub(crate) fn settled_forward(settled: Settled) -> Forward {
+pub(crate) fn settled_forward(settled: Resolved) -> Forward {
     match settled {
-        Settled::Forward(forward) => forward,
-        Settled::Reply(response, audit) => panic!("{} {}", response.status(), audit.reason),
+        Resolved::Continue(forward) => forward,
+        Resolved::Respond(response, audit) => panic!("{} {}", response.status(), audit.reason),
     }
 }
 
@@ -404,7 +404,7 @@ pub(crate) fn injected(forward: &Forward) -> (String, String) {
         Credentials::Injected(injection) => {
             (injection.name.to_string(), String::from_utf8(injection.value.expose().clone()).unwrap())
         }
-        Credentials::Untouched | Credentials::Stripped => panic!("nothing is injected"),
+        Credentials::Unchanged | Credentials::Removed => panic!("nothing is injected"),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use portcullis_protocol::crypto::key_ring::{KeyRing, Purpose};
 use portcullis_protocol::crypto::secret::Secret;
+use portcullis_storage_api::wire::SecretName;
 use portcullis_storage_api::wire::{Secret as Served, SecretValue};
 
 use super::*;

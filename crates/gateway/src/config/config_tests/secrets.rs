@@ -1,4 +1,5 @@
 use super::*;
+use crate::config::document::Document;
 
 /// Long and hexadecimal: no message has it by accident.
 const CANARY: &str = "c0ffee5ec12e7c0ffee5ec12e7c0ffee5ec12e7";

@@ -1,0 +1,3 @@
+//! Clients: who they are, and how they prove it.
+
+pub mod registered;

@@ -1,0 +1,162 @@
+//! From a document to a configuration that can be served.
+
+use portcullis_protocol::crypto::key_ring::KeyRing;
+use portcullis_protocol::jose::keys::SigningKey;
+use portcullis_protocol::oauth::scope::ScopeSet;
+use portcullis_storage_api::wire::{self, SECRETS, SecretName};
+
+use super::bridge::BridgeSettings;
+use super::compiler::{Compiler, Environment};
+use super::document::{DefaultAction, Document};
+use super::issuer::Issuer;
+use super::policies::{ConsentPolicy, Lifespans, RegistrationPolicy};
+use super::problem::Problem;
+use super::provider::Provider;
+use super::resource::Resource;
+use super::storage::Storage;
+
+/// A configuration that can be served: everything parsed, checked and ready.
+pub struct Config {
+    /// The gateway itself.
+    pub issuer: Issuer,
+    /// The first signs; all are published.
+    pub signing_keys: Vec<SigningKey>,
+    /// Seals records and authenticates codes and refresh tokens.
+    pub key_ring: KeyRing,
+    /// How long tokens live.
+    pub lifespans: Lifespans,
+    /// The scopes a client may ask for.
+    pub scopes_supported: ScopeSet,
+    /// Where logins are kept.
+    pub storage: Storage,
+    /// Dynamic registration, where it is on.
+    pub registration: Option<RegistrationPolicy>,
+    /// The consent page.
+    pub consent: ConsentPolicy,
+    /// Logins a minute that one address may finish.
+    pub logins_per_minute: u32,
+    /// Where users log in.
+    pub provider: Provider,
+    /// What is protected, in the document's order; the first is the one that the root metadata
+    /// document describes.
+    pub resources: Vec<Resource>,
+    /// What other paths get.
+    pub default: DefaultAction,
+    /// Whether the endpoints are also at the root, where nothing else is configured.
+    pub default_endpoints: bool,
+    /// Proxies in front of Envoy that append to `X-Forwarded-For`.
+    pub trusted_proxies: u8,
+}
+
+/// What a document came to.
+pub enum Compiled {
+    /// It can be served.
+    Ready(Box<Config>),
+    /// It can be served once the bridge has given the secrets that it names.
+    Awaiting(Box<Draft>),
+}
+
+/// A document that is good as far as it can be told without the bridge's secrets, and names at
+/// least one of them.
+pub struct Draft {
+    document: Document,
+    names: Vec<SecretName>,
+    bridge: BridgeSettings,
+}
+
+impl Draft {
+    /// The secrets that it names, each once: 1 to [`SECRETS`].
+    #[must_use]
+    pub fn names(&self) -> &[SecretName] {
+        &self.names
+    }
+
+    /// The bridge that has them.
+    #[must_use]
+    pub fn bridge(&self) -> &BridgeSettings {
+        &self.bridge
+    }
+
+    /// Compiles it with these secrets of the bridge. `env` looks up a variable of the host's
+    /// environment.
+    ///
+    /// # Errors
+    /// Every problem found, each with the path of the field it is about; never a secret's value.
+    pub fn compile(&self, env: Environment<'_>, served: &[wire::Secret]) -> Result<Config, Vec<Problem>> {
+        let mut problems = Vec::new();
+        let mut compiler = Compiler::new(&self.document, env, Some(served), &mut problems);
+        match compiler.config(&self.document) {
+            Some(config) if problems.is_empty() => Ok(config),
+            _ => Err(problems),
+        }
+    }
+}
+
+impl Config {
+    /// Compiles a document. `env` looks up a variable of the host's environment.
+    ///
+    /// # Errors
+    /// Every problem found, each with the path of the field it is about; never a secret's value.
+    pub fn compile(document: &[u8], env: Environment<'_>) -> Result<Compiled, Vec<Problem>> {
+        let mut problems = Vec::new();
+        match Document::parse(document, &mut problems) {
+            Some(document) if problems.is_empty() => compile(document, env),
+            Some(document) => {
+                problems.extend(compile(document, env).err().unwrap_or_default());
+                Err(problems)
+            }
+            None => Err(problems),
+        }
+    }
+}
+
+/// Compiles a document as far as it goes without the bridge.
+fn compile(document: Document, env: Environment<'_>) -> Result<Compiled, Vec<Problem>> {
+    let mut problems = Vec::new();
+    let mut compiler = Compiler::new(&document, env, None, &mut problems);
+    let config = compiler.config(&document);
+    let (names, bridge) = (std::mem::take(&mut compiler.wanted), compiler.bridge.take());
+    if names.len() > SECRETS {
+        let what = format!("names {} secrets of the bridge; at most {SECRETS} may be", names.len());
+        problems.push(Problem::new("", what));
+    }
+    match (config, bridge) {
+        _ if !problems.is_empty() => Err(problems),
+        (Some(config), _) => Ok(Compiled::Ready(Box::new(config))),
+        (None, Some(bridge)) => Ok(Compiled::Awaiting(Box::new(Draft { document, names, bridge }))),
+        (None, None) => Err(problems),
+    }
+}
+
+impl Compiler<'_> {
+    fn config(&mut self, document: &Document) -> Option<Config> {
+        let development = document.development;
+        let issuer = self.issuer(&document.issuer, development);
+        let signing_keys = self.signing_keys(&document.signing_keys, development);
+        let key_ring = self.key_ring(&document.secrets, development);
+        let lifespans = self.lifespans(&document.token_lifespans, development);
+        let scopes_supported = self.scopes("scopesSupported", &document.scopes_supported);
+        let storage = self.storage(&document.storage);
+        let registration = self.registration(&document.clients.dynamic_registration);
+        let consent = self.consent(&document.consent);
+        let logins_per_minute = self.logins_per_minute(document);
+        let provider = self.provider(&document.upstream_providers, development);
+        let resources = self.resources(document, issuer.as_ref(), scopes_supported.as_ref());
+        Some(Config {
+            issuer: issuer?,
+            signing_keys: signing_keys?,
+            key_ring: key_ring?,
+            lifespans: lifespans?,
+            scopes_supported: scopes_supported?,
+            storage: storage?,
+            registration: registration?,
+            consent: consent?,
+            logins_per_minute: logins_per_minute?,
+            provider: provider?,
+            resources: resources?,
+            default: document.default,
+            default_endpoints: document.default_endpoints,
+            trusted_proxies: document.trusted_proxies,
+        })
+    }
+}

@@ -1,0 +1,127 @@
+//! Lifespans, registration, logins and consent.
+
+use portcullis_storage_api::wire::BUCKET_CAPACITY;
+
+use super::compiler::Compiler;
+use super::document::{self, Document};
+
+/// How long tokens live, in seconds.
+#[derive(Debug, Clone, Copy)]
+pub struct Lifespans {
+    /// Access tokens.
+    pub access_token: u64,
+    /// Refresh tokens.
+    pub refresh_token: u64,
+    /// Authorization codes.
+    pub authorization_code: u64,
+}
+
+/// What registration allows.
+#[derive(Debug, Clone, Copy)]
+pub struct RegistrationPolicy {
+    /// Seconds that a client is remembered after a successful token request.
+    pub lifetime: u64,
+    /// Registrations a minute from one address.
+    pub per_address: u32,
+    /// Registrations a minute from everywhere.
+    pub global: u32,
+    /// Registrations a day from one address.
+    pub per_address_and_day: u32,
+    /// Registrations a day from everywhere.
+    pub per_day: u32,
+}
+
+/// The consent page's settings.
+#[derive(Debug, Clone)]
+pub struct ConsentPolicy {
+    /// Seconds that a consent is remembered; 0 for never.
+    pub remember: u64,
+    /// The name on the page.
+    pub title: String,
+    /// The logo on the page, a data URI.
+    pub logo: Option<String>,
+}
+
+impl Compiler<'_> {
+    pub(super) fn lifespans(&mut self, written: &document::TokenLifespans, development: bool) -> Option<Lifespans> {
+        const MINUTE: u64 = 60;
+        const HOUR: u64 = 60 * MINUTE;
+        const DAY: u64 = 24 * HOUR;
+        let least = |seconds: u64| if development { 1 } else { seconds };
+        let access_token = self.duration("tokenLifespans.accessToken", &written.access_token, least(MINUTE), DAY);
+        let refresh_token = self.duration("tokenLifespans.refreshToken", &written.refresh_token, least(HOUR), 30 * DAY);
+        let authorization_code =
+            self.duration("tokenLifespans.authorizationCode", &written.authorization_code, least(30), 10 * MINUTE);
+        Some(Lifespans {
+            access_token: access_token?,
+            refresh_token: refresh_token?,
+            authorization_code: authorization_code?,
+        })
+    }
+
+    pub(super) fn registration(
+        &mut self,
+        written: &document::DynamicRegistration,
+    ) -> Option<Option<RegistrationPolicy>> {
+        const PATH: &str = "clients.dynamicRegistration";
+        let lifetime = self.duration(&format!("{PATH}.lifetime"), &written.lifetime, 60, 365 * 24 * 3600);
+        let global =
+            written.global_rate_per_minute.unwrap_or(written.rate_per_minute.saturating_mul(10).min(BUCKET_CAPACITY));
+        let tenth = written.max.checked_div(10).unwrap_or(0);
+        let per_address_and_day =
+            written.max_per_address.unwrap_or(tenth.max(written.rate_per_minute).clamp(1, BUCKET_CAPACITY));
+        for (name, value) in [
+            ("ratePerMinute", written.rate_per_minute),
+            ("globalRatePerMinute", global),
+            ("max", written.max),
+            ("maxPerAddress", per_address_and_day),
+        ] {
+            if value == 0 {
+                self.problem::<()>(&format!("{PATH}.{name}"), "must be at least 1; use \"enabled\": false to close it");
+            } else if value > BUCKET_CAPACITY {
+                self.problem::<()>(&format!("{PATH}.{name}"), format!("must be at most {BUCKET_CAPACITY}"));
+            }
+        }
+        let policy = RegistrationPolicy {
+            lifetime: lifetime?,
+            per_address: written.rate_per_minute,
+            global,
+            per_address_and_day,
+            per_day: written.max,
+        };
+        Some(written.enabled.then_some(policy))
+    }
+
+    pub(super) fn logins_per_minute(&mut self, document: &Document) -> Option<u32> {
+        const TIMES_REGISTRATIONS: u32 = 5;
+        let registrations = document.clients.dynamic_registration.rate_per_minute;
+        let usual = || registrations.saturating_mul(TIMES_REGISTRATIONS).clamp(1, BUCKET_CAPACITY);
+        match document.logins.rate_per_minute {
+            Some(rate) if (1..=BUCKET_CAPACITY).contains(&rate) => Some(rate),
+            Some(_) => self.problem("logins.ratePerMinute", format!("must be between 1 and {BUCKET_CAPACITY}")),
+            None => Some(usual()),
+        }
+    }
+
+    pub(super) fn consent(&mut self, written: &document::Consent) -> Option<ConsentPolicy> {
+        let remember = self.duration("consent.remember", &written.remember, 0, 365 * 24 * 3600);
+        if written.title.is_empty() || written.title.chars().count() > 80 {
+            self.problem::<()>("consent.title", "must have 1 to 80 characters");
+        }
+        if let Some(logo) = &written.logo
+            && !is_image_data_uri(logo)
+        {
+            self.problem::<()>("consent.logo", "must be a data:image/…;base64, URI of at most 32 KiB");
+        }
+        Some(ConsentPolicy { remember: remember?, title: written.title.clone(), logo: written.logo.clone() })
+    }
+}
+
+fn is_image_data_uri(text: &str) -> bool {
+    const MOST: usize = 32 * 1024;
+    let Some(rest) = text.strip_prefix("data:image/") else { return false };
+    let Some((kind, data)) = rest.split_once(";base64,") else { return false };
+    text.len() <= MOST
+        && matches!(kind, "png" | "svg+xml" | "jpeg" | "webp" | "gif")
+        && data.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'='))
+}

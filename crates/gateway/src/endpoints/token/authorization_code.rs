@@ -1,0 +1,78 @@
+//! The authorization code grant (OAuth 2.1 §4.1.3).
+
+use portcullis_protocol::oauth::error::{ErrorCode, OAuthError};
+use portcullis_storage_api::{StoreError, Ttl};
+
+use crate::endpoints::token::failure::{Failure, invalid_grant};
+use crate::error::Unavailable;
+use crate::ports::Ports;
+use crate::sessions::end::end_session;
+use crate::sessions::keys::session_keys;
+use crate::sessions::lifetimes::session_life;
+use crate::sessions::state::{RedeemError, Redemption, Session};
+use crate::sessions::stored::{ATTEMPTS, extend_upstream, load_session};
+use crate::state::gateway::Gateway;
+use crate::store::records::{Loaded, Records};
+
+/// Redeems a code. Whatever does not fit ends the session and everything issued from it.
+pub(super) async fn redeem<P: Ports>(
+    gateway: &Gateway,
+    attempt: &Redemption<'_>,
+    ports: &P,
+) -> Result<Session, Failure> {
+    let records = Records::new(&gateway.config().key_ring, ports);
+    let id = attempt.code.session;
+    let keys = session_keys(id, gateway.config().provider.id);
+    let nonce = ports.random().map_err(Unavailable::from)?;
+    let life = Ttl::Seconds(session_life(gateway.config()));
+    for _ in 0..ATTEMPTS {
+        let (Some(Loaded { record, version }), upstream) = load_session(&records, &keys).await? else {
+            return Err(invalid_grant("the code has expired or was used before", "code_expired"));
+        };
+        match record.redeem(attempt, ports.now(), nonce) {
+            Ok(active) => {
+                // Until now the upstream tokens last as long as the code. They are extended first:
+                // were that to fail after the code is used up, the login would end with the code's
+                // life.
+                extend_upstream(gateway, &records, &keys, upstream).await?;
+                if records.swap(&keys[0], version, &active, life).await? {
+                    return Ok(active);
+                }
+                // Somebody else redeemed it first; the next round sees that and ends the session.
+            }
+            Err(error) => {
+                end_session(gateway, id, ports).await?;
+                return Err(refused_code(error));
+            }
+        }
+    }
+    Err(Failure::Unavailable(Unavailable::Store(StoreError::Unavailable)))
+}
+
+fn refused_code(error: RedeemError) -> Failure {
+    let (code, description, reason) = match error {
+        RedeemError::Replayed => (
+            ErrorCode::InvalidGrant,
+            "the code was used before; everything issued from it has been revoked",
+            "code_replayed",
+        ),
+        RedeemError::Expired => (ErrorCode::InvalidGrant, "the code has expired or was used before", "code_expired"),
+        RedeemError::OtherClient => {
+            (ErrorCode::InvalidGrant, "the code belongs to another client", "code_other_client")
+        }
+        RedeemError::OtherRedirect => (
+            ErrorCode::InvalidGrant,
+            "the redirect_uri is not the one of the authorization request",
+            "code_other_redirect",
+        ),
+        RedeemError::WrongVerifier => {
+            (ErrorCode::InvalidGrant, "the code_verifier does not meet the code_challenge", "code_wrong_verifier")
+        }
+        RedeemError::OtherResource => (
+            ErrorCode::InvalidTarget,
+            "the resource is not the one of the authorization request",
+            "code_other_resource",
+        ),
+    };
+    Failure::Refused(OAuthError::new(code, description), reason)
+}

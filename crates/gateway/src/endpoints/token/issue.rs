@@ -1,0 +1,44 @@
+//! The answer with new tokens (OAuth 2.1 §3.2.3).
+
+use std::rc::Rc;
+
+use portcullis_protocol::credentials::{RefreshToken, SessionId};
+use portcullis_protocol::http::message::Response;
+use portcullis_protocol::oauth::scope::GrantedScope;
+use portcullis_protocol::oauth::token::TokenResponse;
+
+use crate::audit::{Audit, AuditOutcome};
+use crate::decision::Resolved;
+use crate::endpoints::token::failure::Failure;
+use crate::ports::Ports;
+use crate::responses::{Cors, cors, uncached};
+use crate::sessions::access_token::access_token;
+use crate::sessions::state::Session;
+use crate::state::gateway::Gateway;
+
+pub(super) fn issue<P: Ports>(
+    gateway: &Gateway,
+    id: SessionId,
+    session: &Session,
+    scope: &GrantedScope,
+    ports: &P,
+) -> Result<Resolved, Failure> {
+    let config = gateway.config();
+    let refresh_token = session.generation().filter(|_| session.refreshable).map(|generation| {
+        RefreshToken { session: id, generation: generation.number, nonce: generation.nonce }.issue(&config.key_ring)
+    });
+    let response = TokenResponse {
+        access_token: access_token(gateway, id, session, scope, ports)?,
+        expires_in: config.lifespans.access_token,
+        scope: scope.clone(),
+        refresh_token,
+    };
+    let audit = Audit {
+        subject: Some(Rc::from(session.user_id.as_str())),
+        client: Some(Rc::from(session.client_id.as_str())),
+        resource: Some(Rc::from(session.resource.as_str())),
+        ..Audit::new(AuditOutcome::Serve, "tokens_issued")
+    };
+    let response = uncached(Response::json(200, response.to_json())).header("pragma", "no-cache");
+    Ok(Resolved::Respond(cors(response, Cors::Read), audit))
+}

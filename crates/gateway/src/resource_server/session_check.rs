@@ -1,0 +1,52 @@
+//! Whether the session behind a token is still there.
+
+use std::rc::Rc;
+
+use crate::config::Resource;
+use crate::error::Unavailable;
+use crate::ports::{Ports, Store};
+use crate::sessions::binding::Bound;
+use crate::sessions::keys::session_key;
+use crate::sessions::state::Session;
+use crate::state::gateway::Gateway;
+use crate::state::token_cache::{CachedToken, TokenFacts};
+use crate::store::records::Records;
+
+/// Looks up the session behind a token that this VM goes on serving meanwhile. One that has ended
+/// is forgotten; where the store does not answer, nothing changes.
+pub async fn recheck<P: Ports>(gateway: Rc<Gateway>, entry: Rc<CachedToken>, ports: P) {
+    let Some(resource) = gateway.config().resources.get(entry.facts.resource) else { return };
+    match session_lives(&gateway, resource, &entry.facts, &ports).await {
+        Ok(true) => entry.session_found(ports.now()),
+        Ok(false) => gateway.forget_session(entry.facts.session),
+        Err(_) => entry.store_was_away(ports.now()),
+    }
+}
+
+/// Whether the session behind a token is still there: this is how a revoked login ends before its
+/// tokens expire.
+pub(super) async fn session_lives<P: Ports>(
+    gateway: &Gateway,
+    resource: &Resource,
+    facts: &TokenFacts,
+    ports: &P,
+) -> Result<bool, Unavailable> {
+    let key = session_key(facts.session);
+    let found = ports.store().get(&key).await?;
+    let records = Records::new(&gateway.config().key_ring, ports);
+    let lives =
+        found.and_then(|found| records.read::<Session, _>(&key, found.value, |record| lives(record, resource, facts)));
+    Ok(lives == Some(true))
+}
+
+/// Whether a session's record, read in place, stands behind a token; `None` when it is not such a
+/// record.
+pub(super) fn lives(record: &[u8], resource: &Resource, facts: &TokenFacts) -> Option<bool> {
+    let session = Bound::read(record)?;
+    Some(
+        session.is_active()
+            && session.client_id == &*facts.client
+            && session.user_id == &*facts.subject
+            && session.resource == resource.uri.as_str(),
+    )
+}

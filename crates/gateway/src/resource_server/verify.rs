@@ -1,0 +1,63 @@
+//! What a token proves by itself.
+
+use std::rc::Rc;
+
+use portcullis_protocol::jose::claims::{self, Expected, SignatureError, Typ};
+use portcullis_protocol::jose::jws::{Jws, JwsError};
+
+use crate::audit::{Audit, AuditOutcome, Rendered};
+use crate::config::Resource;
+use crate::ports::Ports;
+use crate::resource_server::decide::decide;
+use crate::resource_server::refusal::Refusal;
+use crate::state::gateway::Gateway;
+use crate::state::token_cache::TokenFacts;
+
+/// How far the clock of another gateway that issued a token may be ahead of ours, in seconds. Its
+/// end is not put off: a gateway whose clock is behind only accepts it for as much longer.
+const CLOCK_LEEWAY: u64 = 30;
+
+/// What a token says that may do this call, by itself.
+pub(super) fn verify<P: Ports>(
+    gateway: &Gateway,
+    index: usize,
+    resource: &Resource,
+    bearer: &str,
+    now: u64,
+    ports: &P,
+) -> Result<TokenFacts, Refusal> {
+    let invalid = |reason| Refusal::InvalidToken(reason);
+    let jws =
+        Jws::parse_among(bearer, gateway.own_headers()).map_err(|error: JwsError| invalid(error.public_reason()))?;
+    let signed = claims::verify(&jws, gateway.own_keys(), |key, alg, message, signature| {
+        ports.verify(key, alg, message, signature)
+    })
+    .map_err(|error: SignatureError| invalid(error.public_reason()))?;
+    let expected = Expected {
+        issuer: &gateway.config().issuer.url,
+        audience: resource.uri.as_str(),
+        typ: Typ::AccessToken,
+        start_leeway: CLOCK_LEEWAY,
+        expiry_leeway: 0,
+    };
+    let token = signed.access_token(&expected, now).map_err(|error| invalid(error.public_reason()))?;
+    let (subject, client) = (Rc::from(token.subject()), Rc::from(token.client_id()));
+    let facts = TokenFacts {
+        audit: Rendered::new(Audit {
+            subject: Some(Rc::clone(&subject)),
+            client: Some(Rc::clone(&client)),
+            resource: Some(Rc::clone(&resource.name)),
+            ..Audit::new(AuditOutcome::Allow, "valid_token")
+        }),
+        subject,
+        client,
+        session: token.session(),
+        resource: index,
+        expires_at: token.expires_at(),
+    };
+    decide(&facts, index, now)?;
+    if !resource.scopes.iter().all(|needed| token.scopes().any(|scope| scope == needed)) {
+        return Err(Refusal::InsufficientScope);
+    }
+    Ok(facts)
+}

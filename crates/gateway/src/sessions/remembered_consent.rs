@@ -1,0 +1,64 @@
+//! Consents that are remembered, so that the page is not shown again for the same request.
+
+use portcullis_storage_api::{Key, Kind, Ttl};
+use serde::{Deserialize, Serialize};
+
+use crate::browser::pending_login::Authorization;
+use crate::config::Config;
+use crate::error::Unavailable;
+use crate::ports::Ports;
+use crate::store::records::{self, Record, Records};
+
+/// A consent to be remembered. Its name holds everything it covers.
+#[derive(Serialize, Deserialize)]
+pub struct Consent {
+    /// When it was given, in Unix seconds.
+    pub given_at: u64,
+}
+
+impl Record for Consent {
+    const KIND: Kind = Kind::Consent;
+}
+
+/// Whether the user has consented to exactly this before.
+///
+/// # Errors
+/// [`Unavailable::Store`].
+pub async fn is_remembered<P: Ports>(
+    config: &Config,
+    user_id: &str,
+    authorization: &Authorization,
+    ports: &P,
+) -> Result<bool, Unavailable> {
+    if config.consent.remember == 0 {
+        return Ok(false);
+    }
+    let records = Records::new(&config.key_ring, ports);
+    Ok(records.load::<Consent>(&consent_key(user_id, authorization)).await?.is_some())
+}
+
+/// Remembers a consent, now that it is known who gave it.
+///
+/// # Errors
+/// [`Unavailable`].
+pub async fn remember<P: Ports>(
+    config: &Config,
+    user_id: &str,
+    authorization: &Authorization,
+    ports: &P,
+) -> Result<(), Unavailable> {
+    if config.consent.remember == 0 {
+        return Ok(());
+    }
+    let records = Records::new(&config.key_ring, ports);
+    let key = consent_key(user_id, authorization);
+    records.save(&key, &Consent { given_at: ports.now() }, Ttl::Seconds(config.consent.remember)).await
+}
+
+/// A consent's name holds all that it was given for: another client, redirect, scope or resource is
+/// another consent.
+fn consent_key(user_id: &str, authorization: &Authorization) -> Key {
+    let scope = authorization.scope.to_string();
+    let parts = [user_id, &authorization.client_id, &authorization.redirect_uri, &scope, &authorization.resource];
+    records::key(Kind::Consent, &parts.map(str::as_bytes))
+}

@@ -1,0 +1,35 @@
+//! A session and its upstream tokens in the store, which are read and kept together.
+
+use portcullis_storage_api::{Key, Ttl, Versioned};
+
+use crate::error::Unavailable;
+use crate::ports::{Ports, Store};
+use crate::sessions::lifetimes::upstream_life;
+use crate::sessions::state::Session;
+use crate::state::gateway::Gateway;
+use crate::store::records::{Loaded, Records};
+use crate::upstream::tokens::Upstream;
+
+/// How often a change is tried again that lost a race against another request with the same token.
+pub(crate) const ATTEMPTS: u32 = 8;
+
+/// Reads a session, and its upstream tokens as they are stored; both at once.
+pub(crate) async fn load_session<P: Ports>(
+    records: &Records<'_, P>,
+    keys: &[Key; 2],
+) -> Result<(Option<Loaded<Session>>, Option<Versioned>), Unavailable> {
+    let [session, upstream] = records.ports().store().get_both(keys).await?;
+    Ok((session.and_then(|session| records.loaded(&keys[0], session)), upstream))
+}
+
+/// Keeps upstream tokens, as they were just read, as long as their session. A refresh at the
+/// provider that changes them at the same time stores newer ones with a new life.
+pub(crate) async fn extend_upstream<P: Ports>(
+    gateway: &Gateway,
+    records: &Records<'_, P>,
+    keys: &[Key; 2],
+    upstream: Option<Versioned>,
+) -> Result<(), Unavailable> {
+    let Some(upstream) = upstream else { return Ok(()) };
+    records.extend::<Upstream>(&keys[1], upstream, Ttl::Seconds(upstream_life(gateway.config()))).await
+}

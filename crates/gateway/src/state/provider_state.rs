@@ -1,0 +1,64 @@
+//! What this VM knows of the identity provider.
+
+use crate::upstream::discovery::Known;
+use crate::upstream::provider_error::ProviderError;
+
+/// How long the provider's documents are used before they are fetched again, in seconds.
+const DOCUMENTS_LIFE: u64 = 3_600;
+
+/// How soon known documents are asked for again: after a failure, and when a key is looked for that
+/// the provider does not have.
+const RETRY_SECONDS: u64 = 10;
+
+/// How long after a failure documents that are not known are not asked for again, in seconds.
+const FAILURE_SECONDS: u64 = 2;
+
+/// What this VM knows of the provider.
+#[derive(Default)]
+pub struct ProviderState {
+    pub(crate) known: Option<Known>,
+    /// When the documents were last asked for, in Unix seconds.
+    pub(crate) asked_at: Option<u64>,
+    /// When they last could not be got, in Unix seconds, and why.
+    pub(crate) failed: Option<(u64, ProviderError)>,
+}
+
+impl ProviderState {
+    /// Whether the documents are to be fetched at `now`, in Unix seconds.
+    #[must_use]
+    pub fn is_due(&self, now: u64) -> bool {
+        match &self.known {
+            Some(known) => !is_within(Some(known.fetched_at), now, DOCUMENTS_LIFE) && self.may_ask_again(now),
+            None => self.is_unknown(now),
+        }
+    }
+
+    /// Whether a login at `now`, in Unix seconds, has to wait for the documents: they are not
+    /// known, and have not just failed to come.
+    #[must_use]
+    pub fn is_unknown(&self, now: u64) -> bool {
+        self.known.is_none() && self.just_failed(now).is_none()
+    }
+
+    /// Whether known documents may be asked for again.
+    pub(crate) fn may_ask_again(&self, now: u64) -> bool {
+        !is_within(self.asked_at, now, RETRY_SECONDS)
+    }
+
+    pub(crate) fn just_failed(&self, now: u64) -> Option<&ProviderError> {
+        let (at, error) = self.failed.as_ref()?;
+        is_within(Some(*at), now, FAILURE_SECONDS).then_some(error)
+    }
+
+    /// What is known of the provider, or why nothing is.
+    pub(crate) fn known(&self) -> Result<&Known, ProviderError> {
+        let why = || self.failed.as_ref().map_or(ProviderError::Unreachable, |(_, error)| error.clone());
+        self.known.as_ref().ok_or_else(why)
+    }
+}
+
+/// Whether something happened less than `seconds` before `now`. What a clock that was set back
+/// shows as still to come does not count.
+fn is_within(at: Option<u64>, now: u64, seconds: u64) -> bool {
+    at.and_then(|at| now.checked_sub(at)).is_some_and(|since| since < seconds)
+}

@@ -1,0 +1,64 @@
+//! Which client authentication the gateway uses at the provider's token endpoint.
+
+use portcullis_protocol::oauth::client_authentication::basic;
+use serde_json::{Map, Value};
+
+use crate::config::{ClientAuthentication, Provider};
+use crate::upstream::provider_error::ProviderError;
+
+/// A client authentication method (OIDC Core §9). A request uses one only (RFC 6749 §2.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Method {
+    /// `client_secret_basic`: id and secret in the `Authorization` header.
+    Basic,
+    /// `client_secret_post`: id and secret in the body.
+    Post,
+    /// `none`: the id in the body; the gateway is a public client there.
+    None,
+}
+
+impl Method {
+    /// The method of the configuration; by default the one that the discovery document asks for,
+    /// and `client_secret_basic` where it takes several or does not say (OIDC Discovery §3).
+    ///
+    /// A member that is no list of names says nothing: what is sent then is what OpenID Connect
+    /// takes by default.
+    ///
+    /// # Errors
+    /// [`ProviderError::NoCommonAuthentication`].
+    pub(super) fn choose(provider: &Provider, document: &Map<String, Value>) -> Result<Self, ProviderError> {
+        let setting = match (&provider.client_secret, provider.client_authentication) {
+            (None, _) => return Ok(Self::None),
+            (Some(_), setting) => setting,
+        };
+        let listed = document.get("token_endpoint_auth_methods_supported").and_then(Value::as_array);
+        let listed: Vec<&str> = listed.into_iter().flatten().filter_map(Value::as_str).collect();
+        match setting {
+            ClientAuthentication::Basic => Ok(Self::Basic),
+            ClientAuthentication::Post => Ok(Self::Post),
+            ClientAuthentication::Auto if listed.is_empty() || listed.contains(&"client_secret_basic") => {
+                Ok(Self::Basic)
+            }
+            ClientAuthentication::Auto if listed.contains(&"client_secret_post") => Ok(Self::Post),
+            ClientAuthentication::Auto => Err(ProviderError::NoCommonAuthentication),
+        }
+    }
+
+    /// Adds the authentication to a token request.
+    pub(super) fn add<'a>(
+        self,
+        provider: &'a Provider,
+        form: &mut Vec<(&str, &'a str)>,
+        headers: &mut Vec<(&'static str, String)>,
+    ) {
+        match (self, &provider.client_secret) {
+            (Self::Basic, Some(secret)) => {
+                headers.push(("authorization", basic(&provider.client_id, secret).expose().clone()));
+            }
+            (Self::Post, Some(secret)) => {
+                form.extend([("client_id", provider.client_id.as_str()), ("client_secret", secret.expose())]);
+            }
+            (Self::None, _) | (_, None) => form.push(("client_id", &provider.client_id)),
+        }
+    }
+}

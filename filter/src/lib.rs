@@ -9,6 +9,7 @@ mod apply;
 mod counters;
 mod host;
 mod http_context;
+mod jobs;
 mod root;
 mod service;
 #[cfg(feature = "store-suite")]

@@ -22,7 +22,7 @@ help: ## list the verbs
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
 run: module bridge tools ## start everything on PORT=8080 and show one login and tool call; ONCE=1 stops after it; STORE=memory|standalone|sentinel
-	@cargo build -q -p portcullis-tests --bins
+	@cargo build -q -p portcullis-testbed --bins
 	@PORT=$(or $(PORT),8080) ONCE=$(ONCE) STORE=$(STORE) exec $(TARGET)/debug/first_login
 
 test: ## everything: lint, unit tests natively and as wasm, the module, the stories in a real Envoy
@@ -41,7 +41,7 @@ lint: system ## formatting, clippy, and documentation without broken links
 # Most of the bridge's tests wait for a server, so more of them run at once than there are
 # processors.
 unit: system
-	RUST_TEST_THREADS=6 cargo test -q --workspace --exclude portcullis-tests
+	RUST_TEST_THREADS=6 cargo test -q --workspace --exclude portcullis-testbed --exclude portcullis-stories
 
 # The rules once more as wasm: on the filter's own target, and on the one without an operating
 # system.
@@ -62,9 +62,13 @@ costs: module $(PYTHON_READY) ## the regression guard: what each path takes in i
 
 # STORE=standalone or STORE=sentinel runs every story on that store; those that are about stores run
 # on each anyway.
-stories: tools $(CONFORMANCE_READY)
+stories: tools $(CONFORMANCE_READY) ## the stories in a real Envoy; STORY=name for one module (such as hostile_http::floods), STORE=memory|standalone|sentinel
 	@$(MAKE) --no-print-directory module bridge
-	STORE=$(STORE) cargo test -p portcullis-tests
+	@cargo build -q -p portcullis-testbed --bins
+	@[ -z "$(STORY)" ] || cargo test -q -p portcullis-stories $(STORY):: -- --list | grep -q ': test$$' || \
+		{ echo "STORY=$(STORY): tests/stories has no such module" >&2; exit 1; }
+	@[ -n "$(STORY)" ] || cargo test -p portcullis-testbed
+	STORE=$(STORE) cargo test -p portcullis-stories $(if $(STORY),$(STORY)::)
 
 module: system ## build the filter: target/wasm32-wasip1/release/portcullis_filter.wasm
 	@echo "Building the filter" >&2
@@ -77,7 +81,7 @@ cli: system ## build the operator's program: target/debug/portcullis (docs/cli.m
 	@cargo build -q -p portcullis-cli
 
 chaos: module bridge tools ## failovers under load, and a checker: ROUNDS=n (5), SEED=n
-	@cargo build -q -p portcullis-tests --bins
+	@cargo build -q -p portcullis-testbed --bins
 	@ROUNDS=$(ROUNDS) SEED=$(SEED) exec $(TARGET)/debug/chaos
 
 bench: module tools ## the measurements; ONLY=ladder|logins|start|growth|bridge for one part (benches/README.md has more), PLOTS=1 to draw them
@@ -93,7 +97,7 @@ peers: module tools $(TARGET)/peers/fastmcp/installed $(TARGET)/peers/contextfor
 # reaches it.
 testbed: ## start a testbed and print its addresses; CONFIG=file.json, WORKERS=n, ENVOY=path, STORE=memory|standalone|sentinel
 	@$(MAKE) --no-print-directory module bridge tools >&2
-	@cargo build -q -p portcullis-tests --bins >&2
+	@cargo build -q -p portcullis-testbed --bins >&2
 	@CONFIG=$(CONFIG) WORKERS=$(WORKERS) STORE=$(STORE) exec $(TARGET)/debug/testbed
 
 audit: $(TOOLS)/bin/cargo-deny ## licences, sources, duplicates, and advisories where their database can be reached

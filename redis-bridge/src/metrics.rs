@@ -6,14 +6,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::fault::Fault;
+use crate::redis::redis_error::RedisError;
 
 /// All counters of one bridge.
 #[derive(Debug, Default)]
 pub(crate) struct Metrics {
     requests: Mutex<BTreeMap<(&'static str, &'static str), u64>>,
     times: Mutex<BTreeMap<&'static str, Times>>,
-    faults: Mutex<BTreeMap<Fault, u64>>,
+    faults: Mutex<BTreeMap<RedisError, u64>>,
     refused_connections: Mutex<BTreeMap<&'static str, u64>>,
     lost_connections: Mutex<BTreeMap<&'static str, u64>>,
     fetches: Mutex<BTreeMap<&'static str, u64>>,
@@ -98,7 +98,7 @@ impl Metrics {
     }
 
     /// Counts a fault; gives how many of its kind there were before.
-    pub(crate) fn fault(&self, fault: Fault) -> u64 {
+    pub(crate) fn redis_error(&self, fault: RedisError) -> u64 {
         add(&mut locked(&self.faults), fault)
     }
 
@@ -222,7 +222,7 @@ mod tests {
         let metrics = Metrics::default();
         metrics.request("get", "ok", Duration::from_micros(600));
         metrics.request("get", "overloaded", Duration::from_secs(9));
-        assert_eq!((metrics.fault(Fault::ReadOnly), metrics.fault(Fault::ReadOnly)), (0, 1));
+        assert_eq!((metrics.redis_error(RedisError::ReadOnly), metrics.redis_error(RedisError::ReadOnly)), (0, 1));
         metrics.refused_connection("foreign user");
         metrics.lost_connection("silent");
         let held = metrics.in_flight.hold();

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use portcullis_redis_bridge::config::admin::AdminConfig;
 use portcullis_redis_bridge::config::{Endpoint, Place};
-use portcullis_redis_bridge::{Fault, Names, Stored, connect_to_master};
+use portcullis_redis_bridge::{Names, RedisError, Stored, connect_to_master};
 use portcullis_storage_api::wire::{Space, VALUE_BYTES, Value};
 use portcullis_storage_api::{Key, Kind};
 use redis::aio::MultiplexedConnection;
-use redis::{Cmd, Pipeline, RedisError, RedisResult};
+use redis::{Cmd, Pipeline, RedisResult};
 
 use crate::admin::error::AdminError;
 
@@ -202,7 +202,7 @@ impl Connection {
             pipeline.ignore_errors().query_async(&mut self.connection).await.map_err(|error| refused(name, &error))?;
         let number = |answer| match answer {
             Ok(number) => Ok(Some(number)),
-            Err(error) if Fault::of(&error) == Fault::WrongType => Ok(None),
+            Err(error) if RedisError::from(&error) == RedisError::WrongType => Ok(None),
             Err(error) => Err(refused(name, &error)),
         };
         answers.into_iter().map(number).collect()
@@ -268,12 +268,12 @@ fn is_record(bytes: u64) -> bool {
     usize::try_from(bytes).is_ok_and(|bytes| bytes <= VALUE_BYTES.saturating_add(VERSION_BYTES))
 }
 
-fn refused(command: &'static str, error: &RedisError) -> AdminError {
-    let fault = Fault::of(error);
+fn refused(command: &'static str, error: &redis::RedisError) -> AdminError {
+    let fault = RedisError::from(error);
     let said = error.detail().unwrap_or_default().to_owned();
-    if fault == Fault::NotPermitted && said.contains("command") {
+    if fault == RedisError::NotPermitted && said.contains("command") {
         AdminError::NotGranted { command, said }
-    } else if fault == Fault::NotPermitted {
+    } else if fault == RedisError::NotPermitted {
         AdminError::Redis(format!("{command}: this user may not touch the names under keyPrefix: {said}"))
     } else {
         AdminError::Redis(format!("{command}: {} {said}", fault.name()))

@@ -29,8 +29,8 @@ pub(crate) enum Applied {
 pub(crate) struct StreamOutcome {
     /// `None` as long as nothing is decided and the request must not go on.
     applied: Cell<Option<Applied>>,
-    /// Whether the request has a `Proxy-Authorization` header. Checked because a host call to remove
-    /// an absent header is not free.
+    /// Whether the request has a `Proxy-Authorization` header. Checked because a host call to
+    /// remove an absent header is not free.
     has_proxy_authorization: bool,
 }
 
@@ -54,9 +54,9 @@ impl StreamOutcome {
 
 /// Applies a decision to the stream that is the host's current context.
 ///
-/// INVARIANT: the stream is in its headers callback or paused; at any other time the host refuses to
-/// change headers, and the SDK panics. The caller returns the action, or resumes the request if it
-/// is in no callback of the request.
+/// INVARIANT: the stream is in its headers callback or paused; at any other time the host refuses
+/// to change headers, and the SDK panics. The caller returns the action, or resumes the request if
+/// it is in no callback of the request.
 pub(crate) fn apply(decision: &Resolved, counters: &Counters, has_proxy_authorization: bool) -> Applied {
     match decision {
         Resolved::Continue(forward) => {
@@ -84,9 +84,9 @@ pub(crate) fn apply(decision: &Resolved, counters: &Counters, has_proxy_authoriz
     }
 }
 
-/// Lets pages of any origin read a protected resource's answer, unless the resource has CORS headers
-/// of its own. A page needs a token to get an answer, and cookies do not count (the Fetch standard's
-/// credentials mode stays closed). Only in the response headers callback.
+/// Lets pages of any origin read a protected resource's answer, unless the resource has CORS
+/// headers of its own. A page needs a token to get an answer, and cookies do not count (the Fetch
+/// standard's credentials mode stays closed). Only in the response headers callback.
 pub(crate) fn add_cors_headers() {
     if host::response_header(ALLOW_ORIGIN).is_none() {
         host::add_response_header(ALLOW_ORIGIN, "*");

@@ -66,8 +66,8 @@ impl RequestStream {
         Self { id, worker, state: State::Announced }
     }
 
-    /// Hands an event to a request that is still undecided, and leaves that state once it is decided.
-    /// A job of the root may have decided it before.
+    /// Hands an event to a request that is still undecided, and leaves that state once it is
+    /// decided. A job of the root may have decided it before.
     fn advance(&mut self, event: impl FnOnce(&mut Deciding) -> Option<Applied>) {
         let State::Deciding(deciding) = &mut self.state else { return };
         if let Some(applied) = deciding.applied().or_else(|| event(deciding)) {
@@ -156,8 +156,8 @@ fn on_headers(worker: &Rc<Worker>, id: u32, count: usize, end: bool) -> State {
     }
 }
 
-/// Returns the decision that needs no call: for a path that passes, and for a token that this worker
-/// has verified before.
+/// Returns the decision that needs no call: for a path that passes, and for a token that this
+/// worker has verified before.
 fn try_fast_path(worker: &Worker, head: &RequestHead<'_>) -> Option<Forward> {
     let active = worker.config.gateway();
     let cookie = head.cookie.as_deref();

@@ -34,7 +34,8 @@ pub(super) fn dispatch(call: &CallRequest) -> Result<u32, CallError> {
 /// Returns the answer to a call. Only for the callback of the answer, with the sizes given there.
 ///
 /// # Errors
-/// [`CallError::NoAnswer`]: it has no headers, as after a reset, or is larger than [`MAX_REPLY_BYTES`].
+/// [`CallError::NoAnswer`]: it has no headers, as after a reset, or is larger than
+/// [`MAX_REPLY_BYTES`].
 pub(crate) fn call_reply(header_count: usize, body_bytes: usize) -> Result<CallReply, CallError> {
     // Without headers the host has no answer.
     if header_count == 0 || header_count > MAX_HEADERS || body_bytes > MAX_REPLY_BYTES {

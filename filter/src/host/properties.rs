@@ -7,8 +7,8 @@ pub(crate) fn peer() -> Option<String> {
     String::from_utf8(property(["source", "address"])?).ok()
 }
 
-/// Returns Envoy's number of the connection that the request came on, or 0 if there is none. Only in a
-/// callback of the request.
+/// Returns Envoy's number of the connection that the request came on, or 0 if there is none. Only
+/// in a callback of the request.
 pub(crate) fn connection() -> u64 {
     let bytes = property(["connection", "id"]);
     bytes.and_then(|bytes| bytes.try_into().ok()).map_or(0, u64::from_le_bytes)

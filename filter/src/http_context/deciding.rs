@@ -65,8 +65,8 @@ impl Deciding {
         }
     }
 
-    /// Reads what is new of a body of which `size` bytes have come; `end` if it is complete. While a
-    /// request is paused the host has all of them.
+    /// Reads what is new of a body of which `size` bytes have come; `end` if it is complete. While
+    /// a request is paused the host has all of them.
     pub(super) fn on_body(&mut self, size: usize, end: bool) -> Option<Applied> {
         match self.worker.paused.on_body(self.id, size, end) {
             Ok(evicts) => self.answer_evicted(evicts),
@@ -96,8 +96,8 @@ impl Deciding {
         self.proceed(decision)
     }
 
-    /// Adds the stream to those that are paused, before anything of it is kept and before its handler
-    /// makes any call. Returns how many bytes of its body the handler reads.
+    /// Adds the stream to those that are paused, before anything of it is kept and before its
+    /// handler makes any call. Returns how many bytes of its body the handler reads.
     ///
     /// # Errors
     /// The refusal: its headers are too large, or there is no room.

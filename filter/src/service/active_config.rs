@@ -34,7 +34,8 @@ impl ActiveGateway {
     }
 }
 
-/// The active configuration of a worker. Requests in progress keep the gateway that they began with.
+/// The active configuration of a worker. Requests in progress keep the gateway that they began
+/// with.
 pub(crate) struct ActiveConfig {
     gateway: RefCell<Option<ActiveGateway>>,
     /// `Some` if the configuration names secrets of the bridge.

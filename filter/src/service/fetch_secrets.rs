@@ -1,8 +1,8 @@
 //! Fetches the secrets that come from the bridge.
 //!
 //! Nothing is fetched while the configuration is loaded: that runs in VMs that never serve, too.
-//! Every other VM polls on its ticks until it has the secrets once. From then on the root of each VM
-//! that serves requests waits for changes. A VM that has served none, as the main thread's, lets
+//! Every other VM polls on its ticks until it has the secrets once. From then on the root of each
+//! VM that serves requests waits for changes. A VM that has served none, as the main thread's, lets
 //! the secrets grow old, and fetches them again as part of its first request.
 
 use std::rc::Rc;

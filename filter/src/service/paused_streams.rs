@@ -1,9 +1,9 @@
 //! The paused streams of a worker, and the bound on what they hold together.
 //!
 //! A paused request stays in memory until it is decided: its headers and body in Envoy, what its
-//! handler reads of them here. While its body is awaited the client determines how long that is, and
-//! anyone can open thousands. Refusing all new requests then would let the first few hundred lock all
-//! others out. So above [`EVICTION_BYTES`] a stream that waits for its body is evicted for
+//! handler reads of them here. While its body is awaited the client determines how long that is,
+//! and anyone can open thousands. Refusing all new requests then would let the first few hundred
+//! lock all others out. So above [`EVICTION_BYTES`] a stream that waits for its body is evicted for
 //! each that comes: on the connection that has the most of them, the one that has waited longest.
 //! The root answers those, a moment later. A burst that is faster is refused, and before that the
 //! part of the room that [`RESERVED_BYTES`] names is left to streams that are the only ones of
@@ -64,8 +64,8 @@ struct Entry {
 }
 
 impl PausedStreams {
-    /// Adds a stream whose headers have `header_bytes`. Returns `true` if others were evicted for it,
-    /// which [`PausedStreams::take_evicted`] then returns.
+    /// Adds a stream whose headers have `header_bytes`. Returns `true` if others were evicted for
+    /// it, which [`PausedStreams::take_evicted`] then returns.
     ///
     /// # Errors
     /// [`Full`].
@@ -76,8 +76,8 @@ impl PausedStreams {
     }
 
     /// Counts what has come of a stream's body, `bytes` altogether. Returns `true` if others were
-    /// evicted for it. Once the body has `ended` the stream is not evicted, also if it was about to be. A
-    /// stream that is not here is left alone.
+    /// evicted for it. Once the body has `ended` the stream is not evicted, also if it was about to
+    /// be. A stream that is not here is left alone.
     ///
     /// # Errors
     /// [`Full`]: the stream is removed.

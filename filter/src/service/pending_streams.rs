@@ -58,7 +58,8 @@ impl PendingStreams {
         self.resolve(|stream| stream.awaited == Awaited::Session(session), outcome);
     }
 
-    /// Resolves all that wait for the provider's documents, which have been fetched or could not be.
+    /// Resolves all that wait for the provider's documents, which have been fetched or could not
+    /// be.
     pub(crate) fn resolve_provider(&self) {
         self.resolve(|stream| stream.awaited == Awaited::Provider, &RefreshOutcome::Unavailable);
     }

@@ -9,7 +9,8 @@ pub(crate) enum Message {
     Refresh(SessionId),
     /// To the worker's own root: fetch the provider's documents, for which streams wait.
     FetchProvider,
-    /// To the worker's own root: apply more of the decisions of streams that are resolved or evicted.
+    /// To the worker's own root: apply more of the decisions of streams that are resolved or
+    /// evicted.
     ApplyResolved,
     /// To the peers: the upstream tokens of this session have been refreshed, or will not be.
     Refreshed(SessionId),

@@ -58,7 +58,7 @@ costs: module $(PYTHON_READY) ## the regression guard: what each path takes in i
 	RUSTFLAGS='--cfg chacha20_backend="soft" --cfg poly1305_backend="soft" --cfg sha2_backend="soft"' \
 		cargo test -q --profile costs -p portcullis-gateway --test flows -- \
 		--ignored --exact costs::no_path_takes_more_instructions_than_its_ceiling --nocapture
-	@.venv/bin/python tests/fuel/paths.py $(TARGET)/$(MODULE_TARGET)/release/portcullis_filter.wasm
+	@.venv/bin/python tests/module_costs/paths.py $(TARGET)/$(MODULE_TARGET)/release/portcullis_filter.wasm
 
 # STORE=standalone or STORE=sentinel runs every story on that store; those that are about stores run
 # on each anyway.

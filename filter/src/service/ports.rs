@@ -1,4 +1,4 @@
-//! The gateway's ports over Envoy: one small value for each request and each root task.
+//! The gateway's ports over Envoy: one small value for each request and each job of the root.
 
 use std::rc::Rc;
 
@@ -21,7 +21,7 @@ use crate::workers::message::Message;
 /// The ports of one task: what the worker holds, and the task's own inbox.
 pub(crate) struct TaskPorts {
     worker: Rc<Worker>,
-    /// How the keys of the gateway sign that the task began with.
+    /// Signs with the keys of the gateway that the task began with.
     crypto: Rc<HostCrypto>,
     calls: TaskCalls,
     store: TaskStore,
@@ -94,7 +94,7 @@ impl Workers for TaskPorts {
     }
 
     fn session_ended(&self, session: SessionId) {
-        // This worker forgets at once: the request after this one may already be here.
+        // This worker forgets it at once: the next request may already be here.
         if let Some(active) = self.worker.config.gateway() {
             active.gateway.forget_session(session);
         }

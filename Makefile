@@ -90,7 +90,7 @@ bench: module tools ## the measurements; ONLY=ladder|logins|start|growth|bridge 
 
 # Not part of `test` or `bench`: it installs two other gateways, which together are larger than
 # everything else here.
-peers: module tools $(TARGET)/peers/fastmcp/installed $(TARGET)/peers/contextforge/installed ## other gateways beside ours: BENCH_SECONDS=n, ROUNDS=n
+peers: module tools $(TARGET)/peers/fastmcp/installed $(TARGET)/peers/contextforge/installed ## other gateways compared with this one: BENCH_SECONDS=n, ROUNDS=n
 	ONLY=peers cargo run --release -p portcullis-benches
 
 # One line of JSON on standard output and nothing else; the shell becomes the testbed, so SIGTERM

@@ -32,6 +32,7 @@ use crate::service::pending_streams::PendingStreams;
 use crate::service::ports::TaskPorts;
 use crate::service::store::WorkerStore;
 use crate::service::worker::Worker;
+use crate::version;
 use crate::workers::message::Message;
 use crate::workers::queue::WorkerQueue;
 use crate::workers::registry;
@@ -252,6 +253,7 @@ impl Context for Root {
 impl RootContext for Root {
     fn on_configure(&mut self, size: usize) -> bool {
         host::begin_callback();
+        version::announce();
         match configure(&host::configuration(size), self.id) {
             Ok(worker) => {
                 self.worker = Some(Rc::new(worker));

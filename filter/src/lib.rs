@@ -15,6 +15,7 @@ mod root;
 mod service;
 #[cfg(feature = "store-suite")]
 mod store_suite;
+mod version;
 mod workers;
 
 /// What Envoy calls first. In a module of its own, as the macro's function has no documentation.

@@ -1,6 +1,6 @@
 //! The bearer token of a request (RFC 6750 §2).
 
-use crate::http::path::percent_decode;
+use crate::url::percent_encoding;
 use std::fmt;
 
 /// Reads bearer tokens from header values.
@@ -60,7 +60,8 @@ pub fn token_in_query(query: &[u8]) -> bool {
     query.split(|byte| matches!(byte, b'&' | b';')).any(|pair| {
         let name = pair.split(|byte| *byte == b'=').next().unwrap_or_default();
         // No spelling is shorter than the plain one.
-        name.len() >= TOKEN_PARAMETER.len() && percent_decode(name).is_some_and(|name| name == TOKEN_PARAMETER)
+        name.len() >= TOKEN_PARAMETER.len()
+            && percent_encoding::decode(name).is_some_and(|name| name == TOKEN_PARAMETER)
     })
 }
 

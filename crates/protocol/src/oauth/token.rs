@@ -6,7 +6,7 @@ use super::pkce::CodeVerifier;
 use super::resource::{ResourceError, ResourceUri};
 use super::scope::{GrantedScope, ScopeError, ScopeSet};
 use crate::crypto::secret::Secret;
-use crate::http::message::is_media_type;
+use crate::http::media_type::is_media_type;
 use serde::Serialize;
 use std::fmt;
 

@@ -8,7 +8,7 @@ use serde::Deserializer as _;
 use serde::de::{DeserializeSeed, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
-use super::{JsonError, Limits, Strict};
+use super::strict::{JsonError, Limits, Strict};
 
 /// The members of one JSON object, in the order of the text, with what can be left in the text left
 /// there.

@@ -3,7 +3,8 @@
 
 use serde_json::Value;
 
-use super::{ClaimError, Expected, Typ};
+use super::error::ClaimError;
+use super::expected::{Expected, Typ};
 use crate::bytes::same_bytes;
 use crate::json::{Member, Members};
 

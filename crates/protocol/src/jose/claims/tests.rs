@@ -4,6 +4,7 @@ use super::*;
 use crate::base64url;
 use crate::jose::jws::{Header, attach, encode};
 use crate::jose::keys::SigningKey;
+use crate::json::JsonError;
 
 const NOW: u64 = 1_800_000_000;
 const ISSUER: &str = "https://gateway.example";

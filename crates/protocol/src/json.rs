@@ -7,7 +7,7 @@
 mod members;
 mod strict;
 
-pub use members::{Member, Members};
+pub use members::{MemberValue, ObjectMembers};
 pub use strict::{JsonError, Limits, parse_object};
 
 #[cfg(test)]

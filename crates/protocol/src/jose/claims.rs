@@ -19,13 +19,13 @@ use super::alg::Alg;
 use super::jws::Jws;
 use super::keys::{JwkSet, PublicKey};
 use crate::credentials::SessionId;
-use crate::json::{Limits, Member, Members};
+use crate::json::{Limits, MemberValue, ObjectMembers};
 
 /// Claims whose signature was checked with a key of the issuer's set. Only [`verify`] makes them.
 #[derive(Debug, Clone)]
 pub struct SignedClaims<'a> {
     typ: Option<&'a str>,
-    claims: Members<'a>,
+    claims: ObjectMembers<'a>,
 }
 
 /// Checks a token's signature with the one key of the set that may check it.
@@ -45,7 +45,7 @@ pub fn verify<'a>(
     if !check(key, jws.alg(), jws.signing_input().as_bytes(), jws.signature()) {
         return Err(SignatureError::BadSignature);
     }
-    let claims = Members::parse(jws.payload_bytes(), Limits::TOKEN).map_err(SignatureError::NotClaims)?;
+    let claims = ObjectMembers::parse(jws.payload_bytes(), Limits::TOKEN).map_err(SignatureError::NotClaims)?;
     Ok(SignedClaims { typ: jws.typ(), claims })
 }
 
@@ -83,9 +83,9 @@ impl SignedClaims<'_> {
             return Err(ClaimError::WrongNonce);
         }
         match claims.azp {
-            Some(Member::Text(party)) if party == expected.audience => {}
-            Some(Member::Text(_)) => return Err(ClaimError::WrongAuthorizedParty),
-            Some(Member::Whole(_) | Member::Other(_)) => return Err(ClaimError::Malformed("azp")),
+            Some(MemberValue::String(party)) if party == expected.audience => {}
+            Some(MemberValue::String(_)) => return Err(ClaimError::WrongAuthorizedParty),
+            Some(MemberValue::UInt(_) | MemberValue::Other(_)) => return Err(ClaimError::Malformed("azp")),
             None if audiences > 1 => return Err(ClaimError::Missing("azp")),
             None => {}
         }

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::alg::Alg;
 use crate::base64url;
 use crate::bytes::same_bytes;
-use crate::json::{JsonError, Limits, Member, Members};
+use crate::json::{JsonError, Limits, MemberValue, ObjectMembers};
 
 /// A well-formed compact JWS whose signature has not been checked: nothing in its payload may be
 /// believed yet.
@@ -145,7 +145,7 @@ impl<'a> Jws<'a> {
 impl Read {
     fn parse(header: &str) -> Result<Self, JwsError> {
         let header = decode(header)?;
-        let header = Members::parse(&header, Limits::TOKEN).map_err(JwsError::Header)?;
+        let header = ObjectMembers::parse(&header, Limits::TOKEN).map_err(JwsError::Header)?;
         let (mut alg, mut kid, mut typ) = (None, None, None);
         for (name, member) in header.iter() {
             match name {
@@ -157,8 +157,8 @@ impl Read {
         }
         let alg = match alg {
             None => return Err(JwsError::MissingAlg),
-            Some(Member::Text(name)) => Alg::from_name(name).ok_or(JwsError::UnsupportedAlg)?,
-            Some(Member::Whole(_) | Member::Other(_)) => return Err(JwsError::UnsupportedAlg),
+            Some(MemberValue::String(name)) => Alg::from_name(name).ok_or(JwsError::UnsupportedAlg)?,
+            Some(MemberValue::UInt(_) | MemberValue::Other(_)) => return Err(JwsError::UnsupportedAlg),
         };
         Ok(Self { alg, kid: short_string(kid, "kid")?, typ: short_string(typ, "typ")? })
     }
@@ -230,10 +230,10 @@ fn refuse(name: &str) -> Result<(), JwsError> {
         .map_or(Ok(()), |name| Err(JwsError::RefusedMember(name)))
 }
 
-fn short_string(member: Option<&Member<'_>>, name: &'static str) -> Result<Option<String>, JwsError> {
+fn short_string(member: Option<&MemberValue<'_>>, name: &'static str) -> Result<Option<String>, JwsError> {
     match member {
         None => Ok(None),
-        Some(Member::Text(text)) if text.len() <= LONGEST_MEMBER => Ok(Some(text.as_ref().to_owned())),
+        Some(MemberValue::String(text)) if text.len() <= LONGEST_MEMBER => Ok(Some(text.as_ref().to_owned())),
         Some(_) => Err(JwsError::MalformedMember(name)),
     }
 }

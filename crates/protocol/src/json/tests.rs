@@ -7,20 +7,20 @@ use super::*;
 /// Both ways to read an object, which have to agree.
 fn parse(text: &str) -> Result<Map<String, Value>, JsonError> {
     let object = parse_object(text.as_bytes(), Limits::TOKEN);
-    assert_eq!(Members::parse(text.as_bytes(), Limits::TOKEN).map(Members::into_map), object, "{text}");
+    assert_eq!(ObjectMembers::parse(text.as_bytes(), Limits::TOKEN).map(ObjectMembers::into_map), object, "{text}");
     object
 }
 
 #[test]
 fn members_are_given_with_their_unescaped_names() {
-    let members = Members::parse(br#"{"a":"x","\u0062":"y\n","c":7,"d":-7,"e":["f"]}"#, Limits::TOKEN).unwrap();
+    let members = ObjectMembers::parse(br#"{"a":"x","\u0062":"y\n","c":7,"d":-7,"e":["f"]}"#, Limits::TOKEN).unwrap();
     let read: Vec<_> = members.iter().collect();
     let expected = [
-        ("a", &Member::Text("x".into())),
-        ("b", &Member::Text("y\n".into())),
-        ("c", &Member::Whole(7)),
-        ("d", &Member::Other(Value::from(-7))),
-        ("e", &Member::Other(serde_json::json!(["f"]))),
+        ("a", &MemberValue::String("x".into())),
+        ("b", &MemberValue::String("y\n".into())),
+        ("c", &MemberValue::UInt(7)),
+        ("d", &MemberValue::Other(Value::from(-7))),
+        ("e", &MemberValue::Other(serde_json::json!(["f"]))),
     ];
     assert_eq!(read, expected);
 }
@@ -71,7 +71,7 @@ fn anything_but_one_object_is_refused() {
         assert_eq!(parse(text), Err(JsonError::Syntax), "{text:?}");
     }
     assert_eq!(parse_object(b"{\"a\":\"\xff\"}", Limits::TOKEN), Err(JsonError::NotUtf8));
-    assert_eq!(Members::parse(b"{\"a\":\"\xff\"}", Limits::TOKEN).err(), Some(JsonError::NotUtf8));
+    assert_eq!(ObjectMembers::parse(b"{\"a\":\"\xff\"}", Limits::TOKEN).err(), Some(JsonError::NotUtf8));
 }
 
 #[test]
@@ -90,9 +90,9 @@ fn size_is_bounded_exactly() {
     let limits = Limits { bytes: 10, depth: 2 };
     assert!(parse_object(b"{\"a\":1234}", limits).is_ok());
     assert_eq!(parse_object(b"{\"a\":12345}", limits), Err(JsonError::TooLarge));
-    assert!(Members::parse(b"{\"a\":1234}", limits).is_ok());
-    assert_eq!(Members::parse(b"{\"a\":12345}", limits).err(), Some(JsonError::TooLarge));
-    assert_eq!(Members::parse(b"{}", Limits { bytes: 10, depth: 0 }).err(), Some(JsonError::TooDeep));
+    assert!(ObjectMembers::parse(b"{\"a\":1234}", limits).is_ok());
+    assert_eq!(ObjectMembers::parse(b"{\"a\":12345}", limits).err(), Some(JsonError::TooLarge));
+    assert_eq!(ObjectMembers::parse(b"{}", Limits { bytes: 10, depth: 0 }).err(), Some(JsonError::TooDeep));
 }
 
 #[test]

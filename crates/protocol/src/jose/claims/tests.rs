@@ -43,7 +43,7 @@ fn without(name: &str) -> Value {
 
 fn signed(typ: Option<&'static str>, claims: &Value) -> SignedClaims<'static> {
     let payload = claims.to_string().leak().as_bytes();
-    SignedClaims { typ, claims: Members::parse(payload, Limits::TOKEN).unwrap() }
+    SignedClaims { typ, claims: ObjectMembers::parse(payload, Limits::TOKEN).unwrap() }
 }
 
 fn access(claims: Value) -> Result<VerifiedToken<'static>, ClaimError> {

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::alg::Alg;
 use crate::base64url;
-use crate::bytes::same_bytes;
+use crate::bytes;
 use crate::json::{JsonError, Limits, MemberValue, ObjectMembers};
 
 /// A well-formed compact JWS whose signature has not been checked: nothing in its payload may be
@@ -201,7 +201,7 @@ impl KnownHeader {
     fn payload_after<'a>(&self, signing_input: &'a str) -> Option<&'a str> {
         let (header, rest) = signing_input.split_at_checked(self.text.len())?;
         let payload = rest.strip_prefix('.')?;
-        same_bytes(header.as_bytes(), self.text.as_bytes()).then_some(payload)
+        bytes::eq(header.as_bytes(), self.text.as_bytes()).then_some(payload)
     }
 }
 

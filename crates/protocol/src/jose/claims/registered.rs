@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::error::ClaimError;
 use super::expected::{Expected, Typ};
-use crate::bytes::same_bytes;
+use crate::bytes;
 use crate::json::{MemberValue, ObjectMembers};
 
 /// The claims that some rule is about, each where the token has it.
@@ -71,7 +71,7 @@ pub(super) fn check<'a>(
     if !is_of_type(typ, expected.typ) {
         return Err(ClaimError::WrongType);
     }
-    if !same_bytes(string(claims.iss, "iss")?.as_bytes(), expected.issuer.as_bytes()) {
+    if !bytes::eq(string(claims.iss, "iss")?.as_bytes(), expected.issuer.as_bytes()) {
         return Err(ClaimError::WrongIssuer);
     }
     let audiences = audiences(claims.aud, expected.audience)?;
@@ -132,7 +132,7 @@ fn is_of_type(typ: Option<&str>, expected: Typ) -> bool {
 fn audiences(claim: Option<&MemberValue<'_>>, ours: &str) -> Result<usize, ClaimError> {
     let (is_among, audiences) = match claim {
         None => return Err(ClaimError::Missing("aud")),
-        Some(MemberValue::String(one)) => (same_bytes(one.as_bytes(), ours.as_bytes()), 1),
+        Some(MemberValue::String(one)) => (bytes::eq(one.as_bytes(), ours.as_bytes()), 1),
         Some(MemberValue::Other(Value::Array(several)))
             if (1..=MOST_AUDIENCES).contains(&several.len()) && several.iter().all(Value::is_string) =>
         {

@@ -37,7 +37,7 @@ pub struct KnownHeader {
 /// Why a text is not a JWS that could be verified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum JwsError {
-    /// It is longer than [`LONGEST_JWS`] bytes.
+    /// It is longer than [`MAX_JWS_BYTES`] bytes.
     TooLong,
     /// It does not have exactly three parts.
     NotCompact,
@@ -84,7 +84,7 @@ impl<'a> Jws<'a> {
     /// # Errors
     /// [`JwsError`].
     pub fn parse_among(text: &'a str, known: &'a [KnownHeader]) -> Result<Self, JwsError> {
-        if text.len() > LONGEST_JWS {
+        if text.len() > MAX_JWS_BYTES {
             return Err(JwsError::TooLong);
         }
         let (signing_input, signature) = text.rsplit_once('.').ok_or(JwsError::NotCompact)?;
@@ -233,14 +233,14 @@ fn refuse(name: &str) -> Result<(), JwsError> {
 fn short_string(member: Option<&MemberValue<'_>>, name: &'static str) -> Result<Option<String>, JwsError> {
     match member {
         None => Ok(None),
-        Some(MemberValue::String(text)) if text.len() <= LONGEST_MEMBER => Ok(Some(text.as_ref().to_owned())),
+        Some(MemberValue::String(text)) if text.len() <= MAX_MEMBER_BYTES => Ok(Some(text.as_ref().to_owned())),
         Some(_) => Err(JwsError::MalformedMember(name)),
     }
 }
 
 /// The longest compact JWS that is read, in bytes.
-pub const LONGEST_JWS: usize = 16 * 1024;
-const LONGEST_MEMBER: usize = 256;
+pub const MAX_JWS_BYTES: usize = 16 * 1024;
+const MAX_MEMBER_BYTES: usize = 256;
 const REFUSED_MEMBERS: [&str; 7] = ["crit", "b64", "zip", "jwk", "jku", "x5u", "x5c"];
 
 #[cfg(test)]

@@ -117,7 +117,7 @@ impl<'de> Visitor<'de> for ObjectVisitor<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
-        let mut read = Vec::with_capacity(USUAL_MEMBERS);
+        let mut read = Vec::with_capacity(MEMBERS_CAPACITY);
         while let Some(name) = members.next_key_seed(StringSeed)? {
             read.push((name, members.next_value_seed(ValueSeed(self.0))?));
         }
@@ -208,4 +208,4 @@ impl<'de> Visitor<'de> for ValueSeed<'_> {
 }
 
 /// Room for the claims of one of our own tokens.
-const USUAL_MEMBERS: usize = 12;
+const MEMBERS_CAPACITY: usize = 12;

@@ -101,7 +101,7 @@ pub(super) fn string<'a>(claim: Option<&'a MemberValue<'_>>, name: &'static str)
 pub(super) fn short_string<'a>(claim: Option<&'a MemberValue<'_>>, name: &'static str) -> Result<&'a str, ClaimError> {
     let text = string(claim, name)?;
     // A text has no more characters than bytes.
-    if text.is_empty() || (text.len() > MOST_CHARACTERS && text.chars().nth(MOST_CHARACTERS).is_some()) {
+    if text.is_empty() || (text.len() > MAX_CHARACTERS && text.chars().nth(MAX_CHARACTERS).is_some()) {
         return Err(ClaimError::Malformed(name));
     }
     Ok(text)
@@ -134,7 +134,7 @@ fn audiences(claim: Option<&MemberValue<'_>>, ours: &str) -> Result<usize, Claim
         None => return Err(ClaimError::Missing("aud")),
         Some(MemberValue::String(one)) => (bytes::eq(one.as_bytes(), ours.as_bytes()), 1),
         Some(MemberValue::Other(Value::Array(several)))
-            if (1..=MOST_AUDIENCES).contains(&several.len()) && several.iter().all(Value::is_string) =>
+            if (1..=MAX_AUDIENCES).contains(&several.len()) && several.iter().all(Value::is_string) =>
         {
             (several.iter().any(|one| one == ours), several.len())
         }
@@ -148,13 +148,13 @@ fn audiences(claim: Option<&MemberValue<'_>>, ours: &str) -> Result<usize, Claim
 fn time(claim: Option<&MemberValue<'_>>, name: &'static str) -> Result<Option<u64>, ClaimError> {
     match claim {
         None => Ok(None),
-        Some(MemberValue::UInt(seconds)) if *seconds <= LATEST => Ok(Some(*seconds)),
+        Some(MemberValue::UInt(seconds)) if *seconds <= MAX_TIME => Ok(Some(*seconds)),
         Some(MemberValue::UInt(_) | MemberValue::String(_) | MemberValue::Other(_)) => Err(ClaimError::Malformed(name)),
     }
 }
 
-const MOST_CHARACTERS: usize = 255;
-const MOST_AUDIENCES: usize = 16;
+const MAX_CHARACTERS: usize = 255;
+const MAX_AUDIENCES: usize = 16;
 /// The last second of the year 9999, as in RFC 3339; a later time is a mistake, such as
 /// milliseconds.
-const LATEST: u64 = 253_402_300_799;
+const MAX_TIME: u64 = 253_402_300_799;

@@ -39,7 +39,7 @@ impl JwkSet {
     pub fn parse(document: &[u8]) -> Result<Self, JwkSetError> {
         let document = parse_object(document, Limits::DOCUMENT).map_err(JwkSetError::Json)?;
         let jwks = document.get("keys").and_then(Value::as_array).ok_or(JwkSetError::NotASet)?;
-        if jwks.len() > MOST_KEYS {
+        if jwks.len() > MAX_KEYS {
             return Err(JwkSetError::TooManyKeys);
         }
         let mut keys = Vec::with_capacity(jwks.len());
@@ -75,4 +75,4 @@ impl JwkSet {
     }
 }
 
-const MOST_KEYS: usize = 64;
+const MAX_KEYS: usize = 64;

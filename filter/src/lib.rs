@@ -1,18 +1,21 @@
 //! The filter: Envoy's callbacks on one side, the gateway's ports on the other, and nothing else.
 //!
-//! Reading order: `root` (one per worker: configuration and shared work), `stream` (one per
-//! request), `paused` (what those hold that wait), `apply` (a decision becomes an effect), `ports`
-//! (what the gateway's handlers are given), `secrets` (what is in service, and how it changes),
-//! `host` (the host calls, over the proxy-wasm SDK).
+//! Reading order: `root` (one per worker: configuration and callbacks), `jobs` (its work that
+//! belongs to no single request), `http_context` (one per request), `apply` (the one place where a
+//! decision becomes an effect), `service` (what a worker has: active configuration, store, ports,
+//! paused and pending streams), `workers` (messages between them), `host` (the host calls, over the
+//! proxy-wasm SDK).
 
 mod apply;
 mod counters;
 mod host;
 mod http_context;
+mod jobs;
 mod root;
 mod service;
 #[cfg(feature = "store-suite")]
 mod store_suite;
+mod version;
 mod workers;
 
 /// What Envoy calls first. In a module of its own, as the macro's function has no documentation.

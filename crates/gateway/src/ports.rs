@@ -230,7 +230,7 @@ impl Oddity {
 }
 
 /// The upstream tokens of one session at one provider.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UpstreamTokenRef {
     /// The session.
     pub session: SessionId,

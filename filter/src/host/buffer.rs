@@ -3,7 +3,7 @@
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::BufferType;
 
-/// At most `size` bytes of a buffer from `start` on; none where it has none.
+/// Returns at most `size` bytes of a buffer from `start` on.
 pub(super) fn buffer(buffer: BufferType, start: usize, size: usize) -> Vec<u8> {
     if size == 0 {
         return Vec::new();

@@ -10,7 +10,7 @@ use proxy_wasm::types::{BufferType, MapType};
 use super::buffer::buffer;
 use super::header_map::{HeaderMap, MAX_HEADERS, headers};
 
-/// Sends a request to a cluster; gives the id that its answer will carry.
+/// Sends a request to a cluster; returns the id that its answer will carry.
 ///
 /// # Errors
 /// [`CallError::NotSent`]: the cluster is unknown, or a value cannot be part of a header.
@@ -31,10 +31,11 @@ pub(super) fn dispatch(call: &CallRequest) -> Result<u32, CallError> {
     sent.map_err(|_| CallError::NotSent)
 }
 
-/// The answer to a call. Only for the callback that brought it, with the sizes it was told.
+/// Returns the answer to a call. Only for the callback of the answer, with the sizes given there.
 ///
 /// # Errors
-/// [`CallError::NoAnswer`]: it has no headers, as after a reset, or is larger than we take.
+/// [`CallError::NoAnswer`]: it has no headers, as after a reset, or is larger than
+/// [`MAX_REPLY_BYTES`].
 pub(crate) fn call_reply(header_count: usize, body_bytes: usize) -> Result<CallReply, CallError> {
     // Without headers the host has no answer.
     if header_count == 0 || header_count > MAX_HEADERS || body_bytes > MAX_REPLY_BYTES {
@@ -48,7 +49,7 @@ pub(crate) fn call_reply(header_count: usize, body_bytes: usize) -> Result<CallR
     Ok(CallReply { status, content_type, from_bridge, body })
 }
 
-/// The value of a header that was sent once and is text.
+/// Returns the value of a header that was sent once and is text.
 fn one<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     let mut values = headers.iter().filter(|(other, _)| *other == name.as_bytes());
     let (_, value) = values.next()?;

@@ -16,13 +16,13 @@ impl HeaderMap {
         Self(bytes)
     }
 
-    /// Name and value of each header. What contradicts its own sizes ends there.
+    /// Iterates over name and value of each header, up to the first that contradicts its size.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         let (sizes, mut texts) = self.parts().unwrap_or_default();
         sizes.iter().map_while(move |[name, value]| Some((take(&mut texts, *name)?, take(&mut texts, *value)?)))
     }
 
-    /// The bytes of all names and values, with one more for each.
+    /// Returns the bytes of all names and values, with one more for each.
     pub(crate) fn text_bytes(&self) -> usize {
         self.parts().map_or(0, |(_, texts)| texts.len())
     }
@@ -37,7 +37,7 @@ impl HeaderMap {
     }
 }
 
-/// All headers of a map; `None` if it is not there now.
+/// Returns all headers of a map; `None` if it is not there now.
 pub(super) fn headers(map: MapType) -> Option<HeaderMap> {
     header_pairs(map).map(HeaderMap::new)
 }

@@ -7,12 +7,12 @@ use proxy_wasm::types::BufferType;
 
 use super::buffer::buffer;
 
-/// The plugin's configuration. Only for the configure callback, with the size it was told.
+/// Returns the plugin's configuration. Only for the configure callback, with the size given there.
 pub(crate) fn configuration(size: usize) -> Vec<u8> {
     buffer(BufferType::PluginConfiguration, 0, size)
 }
 
-/// A variable of the VM's environment.
+/// Returns a variable of the VM's environment.
 pub(crate) fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }

@@ -27,8 +27,8 @@ pub(crate) fn remove_request_header(name: &str) -> Result<(), Status> {
     hostcalls::remove_map_value(MapType::HttpRequestHeaders, name)
 }
 
-/// A piece of the request's buffered body. Only for the body callback, and within the size it was
-/// told.
+/// Returns a piece of the request's buffered body. Only for the body callback, and within the size
+/// given there.
 pub(crate) fn request_body(start: usize, length: usize) -> Vec<u8> {
     buffer(BufferType::HttpRequestBody, start, length)
 }
@@ -45,7 +45,7 @@ pub(crate) fn continue_request() {
     let _ = hostcalls::resume_http_request();
 }
 
-/// One header of the response. Only for the response headers callback.
+/// Returns a header of the response. Only for the response headers callback.
 pub(crate) fn response_header(name: &str) -> Option<Vec<u8>> {
     hostcalls::get_map_value_bytes(MapType::HttpResponseHeaders, name).ok()?
 }

@@ -6,7 +6,7 @@ use portcullis_gateway::runtime::Inbox;
 use super::calls::dispatch;
 use super::clock::now_ms;
 
-/// What a task needs of the host alone; its calls are answered into its inbox.
+/// The ports of a task that need the host alone; its calls are answered into its inbox.
 #[derive(Clone)]
 pub(crate) struct TaskCalls {
     inbox: Inbox,
@@ -41,7 +41,7 @@ impl Entropy for TaskCalls {
     }
 }
 
-/// Random bytes from the host's generator.
+/// Returns random bytes from the host's generator.
 pub(crate) fn random<const N: usize>() -> Result<[u8; N], NoEntropy> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).map_err(|_| NoEntropy)?;

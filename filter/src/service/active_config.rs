@@ -1,4 +1,4 @@
-//! The configuration in active, and the gateway that runs it. With secrets from the bridge it is
+//! The active configuration, and the gateway that runs it. With secrets from the bridge both are
 //! replaced while the worker serves.
 
 use std::cell::{Cell, RefCell};
@@ -11,7 +11,7 @@ use portcullis_gateway::state::secrets_poll::SecretWatch;
 use crate::host;
 use crate::host::crypto::{HostCrypto, SelfCheckError};
 
-/// What is in service: a gateway, and how its keys sign.
+/// A gateway with the host functions that sign with its keys.
 #[derive(Clone)]
 pub(crate) struct ActiveGateway {
     pub(crate) gateway: Rc<Gateway>,
@@ -19,34 +19,35 @@ pub(crate) struct ActiveGateway {
 }
 
 impl ActiveGateway {
-    /// Puts a configuration in active.
+    /// Makes the gateway of a configuration.
     ///
     /// # Errors
-    /// What the host does not do right with the configuration's keys.
+    /// [`SelfCheckError`]: the host does not sign or verify as it must.
     pub(crate) fn new(config: Config, seed: u64) -> Result<Self, SelfCheckError> {
         let crypto = HostCrypto::checked(&config.signing_keys)?;
         Ok(Self { gateway: Rc::new(Gateway::new(config, seed)), crypto: Rc::new(crypto) })
     }
 
-    /// The id of the key that signs.
+    /// Returns the id of the key that signs.
     pub(crate) fn kid(&self) -> &str {
         self.gateway.config().signing_keys.first().map_or("", |key| key.kid())
     }
 }
 
-/// What a worker has in active. Streams under way keep what they began with.
+/// The active configuration of a worker. Requests in progress keep the gateway that they began
+/// with.
 pub(crate) struct ActiveConfig {
     gateway: RefCell<Option<ActiveGateway>>,
-    /// Where the secrets come from the bridge.
+    /// `Some` if the configuration names secrets of the bridge.
     watch: Option<SecretWatch>,
-    /// Whether the secrets were asked for since this VM serves requests.
+    /// Whether the secrets were fetched since this VM serves requests.
     followed: Cell<bool>,
     /// Keys the hash tables of each gateway.
     seed: u64,
 }
 
 impl ActiveConfig {
-    /// A gateway for good.
+    /// A configuration with all its secrets.
     ///
     /// # Errors
     /// As [`ActiveGateway::new`].
@@ -56,27 +57,27 @@ impl ActiveConfig {
         Ok(Self { gateway: RefCell::new(Some(active)), watch: None, followed: Cell::new(true), seed })
     }
 
-    /// A gateway as soon as its secrets have come.
+    /// A configuration that is active as soon as its secrets have been fetched.
     pub(crate) fn watched(watch: SecretWatch, seed: u64) -> Self {
         Self { gateway: RefCell::default(), watch: Some(watch), followed: Cell::new(false), seed }
     }
 
-    /// What is in active.
+    /// Returns the active gateway; `None` before the first secrets have been fetched.
     pub(crate) fn gateway(&self) -> Option<ActiveGateway> {
         self.gateway.borrow().clone()
     }
 
-    /// Replaces what is in active.
+    /// Replaces the active gateway.
     ///
     /// # Errors
-    /// As [`ActiveGateway::new`]; what was in service stays.
+    /// As [`ActiveGateway::new`]; the gateway before stays active.
     pub(crate) fn replace(&self, config: Config) -> Result<ActiveGateway, SelfCheckError> {
         let active = ActiveGateway::new(config, self.seed)?;
         self.gateway.replace(Some(active.clone()));
         Ok(active)
     }
 
-    /// The secrets of the bridge that the configuration names, if any.
+    /// Returns the poll of the bridge's secrets, if the configuration names any.
     pub(crate) fn watch(&self) -> Option<&SecretWatch> {
         self.watch.as_ref()
     }
@@ -86,13 +87,13 @@ impl ActiveConfig {
         self.followed.set(true);
     }
 
-    /// Whether a request is to ask for the secrets before it is decided.
+    /// Returns `true` if a request must fetch the secrets before it is decided.
     pub(crate) fn needs_secrets(&self) -> bool {
         let behind = !self.followed.get() || self.gateway.borrow().is_none();
         behind && self.watch.as_ref().is_some_and(|watch| watch.is_due(host::now_ms()))
     }
 
-    /// Whether the root of a VM is to ask for the secrets; `serves` when the VM has served
+    /// Returns `true` if the root must fetch the secrets now; `serves` if this VM has served
     /// requests.
     pub(crate) fn should_poll(&self, serves: bool, now_ms: u64) -> bool {
         let wanted = serves || self.gateway.borrow().is_none();

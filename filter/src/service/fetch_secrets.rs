@@ -1,8 +1,8 @@
 //! Fetches the secrets that come from the bridge.
 //!
 //! Nothing is fetched while the configuration is loaded: that runs in VMs that never serve, too.
-//! Every other VM polls on its ticks until it has the secrets once. From then on the root of each VM
-//! that serves requests waits for changes. A VM that has served none, as the main thread's, lets
+//! Every other VM polls on its ticks until it has the secrets once. From then on the root of each
+//! VM that serves requests waits for changes. A VM that has served none, as the main thread's, lets
 //! the secrets grow old, and fetches them again as part of its first request.
 
 use std::rc::Rc;
@@ -40,7 +40,7 @@ pub(crate) async fn fetch(worker: Rc<Worker>, patience: Patience, calls: TaskCal
         Outcome::Unavailable { trouble, new } => {
             worker.counters.count("secrets", "unavailable");
             if new {
-                log::warn!("the secrets of the bridge did not come: {trouble}");
+                log::warn!("the secrets of the bridge could not be fetched: {trouble}");
             }
         }
     }
@@ -49,7 +49,7 @@ pub(crate) async fn fetch(worker: Rc<Worker>, patience: Patience, calls: TaskCal
     }
 }
 
-/// The answer as long as there are no secrets: never a word about the client's credentials.
+/// Returns the response while there are no secrets. It says nothing about the client's credentials.
 pub(crate) fn not_ready() -> Resolved {
     let response = responses::try_later("the gateway is not ready yet; try again");
     Resolved::Respond(response, Audit::new(AuditOutcome::Fail, "not_ready"))

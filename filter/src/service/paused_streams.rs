@@ -1,9 +1,9 @@
 //! The paused streams of a worker, and the bound on what they hold together.
 //!
 //! A paused request stays in memory until it is decided: its headers and body in Envoy, what its
-//! handler reads of them here. While its body is awaited the client says how long that is, and a
-//! stranger can open thousands. Refusing all newcomers then would let the first few hundred lock
-//! everybody else out. So above [`EVICTION_BYTES`] a stream that waits for its body is evicted for
+//! handler reads of them here. While its body is awaited the client determines how long that is,
+//! and anyone can open thousands. Refusing all new requests then would let the first few hundred
+//! lock all others out. So above [`EVICTION_BYTES`] a stream that waits for its body is evicted for
 //! each that comes: on the connection that has the most of them, the one that has waited longest.
 //! The root answers those, a moment later. A burst that is faster is refused, and before that the
 //! part of the room that [`RESERVED_BYTES`] names is left to streams that are the only ones of
@@ -32,21 +32,21 @@ pub(crate) struct BodyWait {
     pub(crate) deadline: u64,
     /// What the stream may hold, and how it is refused.
     pub(crate) admission: Admission,
-    /// Where the stream looks up what became of it.
+    /// Where the stream looks up its outcome.
     pub(crate) outcome: Rc<StreamOutcome>,
 }
 
-/// There is no room for a stream, or for more of its body. With what it is refused by, where it
-/// waits for one.
+/// There is no room for a stream, or for more of its body; with the limits that refuse it, if it
+/// waits for a body.
 pub(crate) struct Full(pub(crate) Option<Admission>);
 
 #[derive(Default)]
 struct Paused {
     /// By context.
     streams: BTreeMap<u32, Entry>,
-    /// What all of them hold.
+    /// Bytes that all of them hold.
     bytes: usize,
-    /// What those of them hold that are evicted and not answered yet.
+    /// Bytes held by those that are evicted and not answered yet.
     evicted_bytes: usize,
     /// Their contexts.
     evicted: Vec<u32>,
@@ -64,8 +64,8 @@ struct Entry {
 }
 
 impl PausedStreams {
-    /// Takes in a stream whose headers have `header_bytes`; `true` when others were evicted for it,
-    /// which [`PausedStreams::take_evicted`] then gives.
+    /// Adds a stream whose headers have `header_bytes`. Returns `true` if others were evicted for
+    /// it, which [`PausedStreams::take_evicted`] then returns.
     ///
     /// # Errors
     /// [`Full`].
@@ -75,12 +75,12 @@ impl PausedStreams {
         self.0.borrow_mut().insert(id, entry)
     }
 
-    /// Counts what has come of a stream's body, `bytes` altogether; `true` when others were evicted
-    /// for it. Once the body has `ended` the stream is not evicted, also if it was about to be. A
-    /// stream that is not here is left alone.
+    /// Counts what has come of a stream's body, `bytes` altogether. Returns `true` if others were
+    /// evicted for it. Once the body has `ended` the stream is not evicted, also if it was about to
+    /// be. A stream that is not here is left alone.
     ///
     /// # Errors
-    /// [`Full`]: the stream is taken out.
+    /// [`Full`]: the stream is removed.
     pub(crate) fn on_body(&self, id: u32, bytes: usize, ended: bool) -> Result<bool, Full> {
         let mut paused = self.0.borrow_mut();
         let is_evicted = paused.streams.get(&id).is_none_or(|entry| entry.evicted.is_some());
@@ -96,7 +96,7 @@ impl PausedStreams {
         paused.insert(id, entry)
     }
 
-    /// Forgets a stream that is decided or has ended.
+    /// Removes a stream that is decided or has ended.
     pub(crate) fn leave(&self, id: u32) {
         self.0.borrow_mut().remove(id);
     }
@@ -114,7 +114,7 @@ impl PausedStreams {
         }
     }
 
-    /// Takes out up to `most` of the evicted streams, each with its refusal.
+    /// Removes and returns up to `most` of the evicted streams, each with its refusal.
     pub(crate) fn take_evicted(&self, most: usize) -> Vec<(u32, Rc<StreamOutcome>, Resolved)> {
         let mut paused = self.0.borrow_mut();
         let ids: Vec<u32> = paused.evicted.iter().take(most).copied().collect();
@@ -126,7 +126,7 @@ impl PausedStreams {
         ids.into_iter().filter_map(refusal).collect()
     }
 
-    /// Whether any stream is evicted and not answered yet.
+    /// Returns `true` if any stream is evicted and not answered yet.
     pub(crate) fn has_evicted(&self) -> bool {
         !self.0.borrow().evicted.is_empty()
     }
@@ -159,13 +159,14 @@ impl Paused {
         Some(entry)
     }
 
-    /// Whether a stream of this connection waits for its body.
+    /// Returns `true` if a stream of this connection waits for its body.
     fn waits_on(&self, connection: u64) -> bool {
         let first = self.waiting.partition_point(|(other, _)| *other < connection);
         self.waiting.get(first).is_some_and(|(other, _)| *other == connection)
     }
 
-    /// Evicts as many as have to be, and may be; tells whether it did.
+    /// Evicts streams until the rest fits or none waits for its body; returns `true` if it evicted
+    /// any.
     fn make_room(&mut self) -> bool {
         let mut evicts = false;
         while self.bytes.saturating_sub(self.evicted_bytes) > EVICTION_BYTES {

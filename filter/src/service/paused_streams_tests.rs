@@ -1,10 +1,8 @@
-use std::cell::Cell;
-
 use super::*;
 
 /// A wait for a body on a connection, until `deadline`.
 fn waiting(connection: u64, deadline: u64) -> Option<BodyWait> {
-    let outcome = Rc::new(StreamOutcome { effect: Cell::new(None), has_proxy_authorization: false });
+    let outcome = Rc::new(StreamOutcome::new(false));
     Some(BodyWait { connection, deadline, admission: Admission::without_gateway(), outcome })
 }
 

@@ -1,17 +1,17 @@
-//! The paused streams that wait for a root task.
+//! The paused streams that wait for a job of the root.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use portcullis_gateway::decision::Resolved;
+use portcullis_gateway::ports::UpstreamTokenRef;
 use portcullis_gateway::upstream::tokens::RefreshOutcome;
-use portcullis_protocol::credentials::SessionId;
 
 use crate::apply::StreamOutcome;
 
-/// The paused streams that wait for a root task, and those of them that are decided and wait for
-/// their turn to be settled; both by the stream's context.
+/// The paused streams that wait for a job of the root, and those of them that are resolved, whose
+/// decisions are still to be applied; both by the stream's context.
 #[derive(Default)]
 pub(crate) struct PendingStreams {
     waiting: RefCell<BTreeMap<u32, PendingStream>>,
@@ -24,12 +24,12 @@ pub(crate) struct PendingStream {
     pub(crate) stream: u32,
     /// What it waits for.
     pub(crate) awaited: Awaited,
-    /// Turns the outcome into its decision. For the provider's documents there is none, and any is
-    /// ignored.
+    /// Turns the outcome of a refresh into the decision. A stream that waits for the provider's
+    /// documents ignores it.
     pub(crate) decide: Box<dyn FnOnce(&RefreshOutcome) -> Resolved>,
-    /// When it is decided without an outcome, in Unix seconds.
+    /// When it is resolved without an outcome, in Unix seconds.
     pub(crate) deadline: u64,
-    /// Where the stream looks up what became of it.
+    /// Where the stream looks up its outcome.
     pub(crate) outcome: Rc<StreamOutcome>,
 }
 
@@ -37,7 +37,7 @@ pub(crate) struct PendingStream {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Awaited {
     /// The upstream tokens of this session.
-    Session(SessionId),
+    Upstream(UpstreamTokenRef),
     /// The provider's documents.
     Provider,
 }
@@ -47,28 +47,29 @@ impl PendingStreams {
         self.waiting.borrow_mut().insert(stream.stream, stream);
     }
 
-    /// Forgets a stream that ended otherwise.
+    /// Removes a stream that is decided in another way or has ended.
     pub(crate) fn remove(&self, stream: u32) {
         self.waiting.borrow_mut().remove(&stream);
         self.resolved.borrow_mut().remove(&stream);
     }
 
-    /// Decides all that wait for a session.
-    pub(crate) fn resolve_session(&self, session: SessionId, outcome: &RefreshOutcome) {
-        self.resolve(|stream| stream.awaited == Awaited::Session(session), outcome);
+    /// Resolves all that wait for these upstream tokens.
+    pub(crate) fn resolve_upstream(&self, token: UpstreamTokenRef, outcome: &RefreshOutcome) {
+        self.resolve(|stream| stream.awaited == Awaited::Upstream(token), outcome);
     }
 
-    /// Decides all that wait for the provider's documents, which have come or will not.
+    /// Resolves all that wait for the provider's documents, which have been fetched or could not
+    /// be.
     pub(crate) fn resolve_provider(&self) {
         self.resolve(|stream| stream.awaited == Awaited::Provider, &RefreshOutcome::Unavailable);
     }
 
-    /// Decides all that have waited long enough.
+    /// Resolves all whose deadline has passed.
     pub(crate) fn resolve_overdue(&self, now: u64, outcome: &RefreshOutcome) {
         self.resolve(|stream| stream.deadline <= now, outcome);
     }
 
-    /// Takes out up to `most` that are decided, each with its decision.
+    /// Removes and returns up to `most` that are resolved, each with its decision.
     pub(crate) fn take_resolved(&self, most: usize) -> Vec<(u32, Rc<StreamOutcome>, Resolved)> {
         let mut resolved = self.resolved.borrow_mut();
         let taken = std::iter::from_fn(|| resolved.pop_first()).take(most);
@@ -77,24 +78,24 @@ impl PendingStreams {
             .collect()
     }
 
-    /// Whether any are decided and not settled yet.
+    /// Returns `true` if any decision is still to be applied.
     pub(crate) fn has_resolved(&self) -> bool {
         !self.resolved.borrow().is_empty()
     }
 
-    /// Whether any stream waits for a session.
-    pub(crate) fn has(&self, session: SessionId) -> bool {
-        self.waiting.borrow().values().any(|stream| stream.awaited == Awaited::Session(session))
+    /// Returns `true` if any stream waits for these upstream tokens.
+    pub(crate) fn has(&self, token: UpstreamTokenRef) -> bool {
+        self.waiting.borrow().values().any(|stream| stream.awaited == Awaited::Upstream(token))
     }
 
-    /// Every session that is waited for, once.
-    pub(crate) fn sessions(&self) -> Vec<SessionId> {
+    /// Returns all upstream tokens that a stream waits for.
+    pub(crate) fn upstream_tokens(&self) -> BTreeSet<UpstreamTokenRef> {
         let waiting = self.waiting.borrow();
         let awaited = waiting.values().filter_map(|stream| match stream.awaited {
-            Awaited::Session(session) => Some((*session.as_bytes(), session)),
+            Awaited::Upstream(token) => Some(token),
             Awaited::Provider => None,
         });
-        awaited.collect::<BTreeMap<_, _>>().into_values().collect()
+        awaited.collect()
     }
 
     fn resolve(&self, which: impl Fn(&PendingStream) -> bool, outcome: &RefreshOutcome) {

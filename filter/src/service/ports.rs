@@ -1,7 +1,8 @@
-//! The gateway's ports over Envoy: one small value for each request and each root task.
+//! The gateway's ports over Envoy: one small value for each request and each job of the root.
 
 use std::rc::Rc;
 
+use portcullis_gateway::ports::UpstreamTokenRef;
 use portcullis_gateway::ports::{
     Body, BodyTooLarge, CallError, CallReply, CallRequest, Clock, Crypto, Entropy, Fetch, NoEntropy, Oddity, Pause,
     Ports, Tally, Workers,
@@ -21,7 +22,7 @@ use crate::workers::message::Message;
 /// The ports of one task: what the worker holds, and the task's own inbox.
 pub(crate) struct TaskPorts {
     worker: Rc<Worker>,
-    /// How the keys of the gateway sign that the task began with.
+    /// Signs with the keys of the gateway that the task began with.
     crypto: Rc<HostCrypto>,
     calls: TaskCalls,
     store: TaskStore,
@@ -89,12 +90,12 @@ impl Crypto for TaskPorts {
 }
 
 impl Workers for TaskPorts {
-    fn refresh_upstream(&self, session: SessionId) {
-        self.worker.queue.notify_root(Message::Refresh(session));
+    fn refresh_upstream(&self, token: UpstreamTokenRef) {
+        self.worker.queue.notify_root(Message::Refresh(token));
     }
 
     fn session_ended(&self, session: SessionId) {
-        // This worker forgets at once: the request after this one may already be here.
+        // This worker forgets it at once: the next request may already be here.
         if let Some(active) = self.worker.config.gateway() {
             active.gateway.forget_session(session);
         }

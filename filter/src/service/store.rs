@@ -1,7 +1,7 @@
 //! The store of one task: the workers' shared memory, or the bridge.
 //!
 //! An enum rather than a type parameter: every handler would otherwise be compiled twice, into
-//! every worker. The fast path asks no store.
+//! every worker. The fast path uses no store.
 
 use std::rc::Rc;
 
@@ -21,7 +21,7 @@ pub(crate) enum WorkerStore {
 }
 
 impl WorkerStore {
-    /// The store for a task that makes its calls so.
+    /// Returns the store of a task.
     pub(crate) fn for_task(&self, calls: TaskCalls) -> TaskStore {
         match self {
             Self::Memory(memory) => TaskStore::Memory(memory.clone()),

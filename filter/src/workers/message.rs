@@ -1,21 +1,22 @@
-//! What the workers tell each other.
+//! Messages between a worker's streams, its root, and its peers.
 
 use portcullis_gateway::config::ProviderId;
 use portcullis_gateway::ports::UpstreamTokenRef;
 use portcullis_protocol::credentials::SessionId;
 
-/// What workers tell each other.
+/// A message to the root of a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Message {
-    /// To one's own root: refresh these upstream tokens.
+    /// To the worker's own root: refresh these upstream tokens.
     Refresh(UpstreamTokenRef),
-    /// To one's own root: fetch the provider's documents, for which streams wait.
+    /// To the worker's own root: fetch the provider's documents, for which streams wait.
     FetchProvider,
-    /// To one's own root: settle more of the streams that are decided or evicted.
+    /// To the worker's own root: apply more of the decisions of streams that are resolved or
+    /// evicted.
     ApplyResolved,
-    /// To the others: these upstream tokens have been refreshed, or will not be.
+    /// To the peers: these upstream tokens have been refreshed, or will not be.
     Refreshed(UpstreamTokenRef),
-    /// To the others: this session has ended.
+    /// To the peers: this session has ended.
     Ended(SessionId),
 }
 
@@ -30,7 +31,7 @@ impl Message {
         }
     }
 
-    /// `None` for bytes that no worker of this version sends.
+    /// Returns `None` for bytes that no worker of this version sends.
     pub(super) fn parse(bytes: &[u8]) -> Option<Self> {
         match bytes {
             b"s" => return Some(Self::ApplyResolved),

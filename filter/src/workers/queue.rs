@@ -20,8 +20,8 @@ impl WorkerQueue {
         Some(Self { queue, registered_at: Cell::new(0) })
     }
 
-    /// Adds this worker to the registry, or renews its entry when that is due. Only for workers that
-    /// serve requests: the others need no messages.
+    /// Adds this worker to the registry, or renews its entry when that is due. Only for workers
+    /// that serve requests: the others need no messages.
     pub(crate) fn register(&self, now: u64) {
         if now.saturating_sub(self.registered_at.get()) < RENEWAL_SECONDS {
             return;

@@ -91,7 +91,7 @@ pub struct OidcProvider {
 }
 
 /// Tells the tokens of one provider from those of another among the records of a session.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ProviderId([u8; 16]);
 
 impl ProviderId {

@@ -145,7 +145,7 @@ impl Compiler<'_> {
             return Some(None);
         };
         let named = document.upstream_providers.iter().find(|provider| provider.name == *provider_name);
-        if named.is_none() {
+        if named.is_none() && !self.is_unsure_of("upstreamProviders") {
             self.problem::<()>(&format!("{path}.providerName"), "is not the name of a configured provider");
         }
         let header = header.to_ascii_lowercase();

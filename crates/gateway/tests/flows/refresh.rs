@@ -136,7 +136,7 @@ fn a_record_that_is_fresh_under_the_lock_costs_no_call() {
 #[test]
 fn a_lock_that_another_worker_holds_is_respected_and_ones_own_is_given_back() {
     let (fixture, session) = expired();
-    let lock = records::key(Kind::Lock, &[b"upstream", session.as_bytes()]);
+    let lock = records::key(Kind::Lock, &[b"upstream", session.as_bytes(), provider_id().as_bytes()]);
     let other = Owner([7; 16]);
     assert!(block_on(fixture.store.lock(&lock, other, 20)).unwrap());
     assert_eq!(word(&refresh(&fixture, session)), "elsewhere");

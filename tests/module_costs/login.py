@@ -13,7 +13,8 @@ Form = dict[str, str]
 
 
 class Login:
-    """A new user with a new browser, at a client of its own. A step needs the one before, and raises what is wrong."""
+    """A new user with a new browser and a new client. Each step needs the one before, and raises
+    what is wrong."""
 
     def __init__(self, host: Host) -> None:
         self._host = host
@@ -32,7 +33,7 @@ class Login:
         self._client = json.loads(answered(stream, "201").body)["client_id"]
 
     def authorize(self) -> None:
-        """The browser opens the address that the client sends it to, and is shown the consent page."""
+        """The browser opens the authorization URL and gets the consent page."""
         challenge = base64.urlsafe_b64encode(hashlib.sha256(VERIFIER.encode()).digest()).rstrip(b"=").decode()
         query = {"client_id": self._client, "redirect_uri": REDIRECT, "response_type": "code", "state": "client-state",
                  "code_challenge": challenge, "code_challenge_method": "S256", "scope": "openid",
@@ -47,7 +48,8 @@ class Login:
         self._asked = query_of(answer)
 
     def call_back(self) -> None:
-        """The provider sends the browser back; its code is the nonce. The filter calls the provider meanwhile."""
+        """The provider redirects the browser back; its code is the nonce. The filter calls the
+        provider before it answers."""
         back = {"state": self._asked["state"], "code": self._asked["nonce"], "iss": ISSUER}
         self._code = query_of(self._browse("GET", f"/oauth/callback?{urllib.parse.urlencode(back)}", "303"))["code"]
 

@@ -1,4 +1,4 @@
-"""An identity provider as the filter's calls see it: it answers at once, and every login is of a user of its own.
+"""An identity provider for the filter's calls: it answers at once, and every login has a new user.
 
 The nonce that it is asked with is the code that it gives, so it has nothing to remember.
 """

@@ -1,9 +1,10 @@
-"""What each path takes in wasmtime's fuel, which is wasm instructions, and in calls to the host, each of which costs as
-much as thousands of them: a guard against a module that grew dearer.
+"""Measures each path in wasmtime's fuel, which is wasm instructions, and in host calls, each of
+which costs as much as thousands of instructions: a guard against a module that became slower.
 
     python paths.py portcullis_filter.wasm
 
-Prints each figure beside its ceiling, and exits with 1 when one is above it, or so far below that it guards nothing.
+Prints each figure with its ceiling, and exits with 1 if one is above it, or so far below that the
+ceiling guards nothing.
 """
 
 import json
@@ -16,10 +17,10 @@ from host import BAD_ARGUMENT, NOT_FOUND, PARSE_FAILURE, UNKNOWN, Host, Stream, 
 from login import GATEWAY, Login, answered, request
 from provider import CLIENT, CLUSTER, ISSUER, Provider, base64url
 
-# Whoever makes something cheaper lowers its ceiling to some 5 % above what is printed here.
+# Lower a ceiling to some 5 % above the printed figure when its path gets cheaper.
 CEILINGS = {
     "configure": 17_130_000,
-    "none of ours": 3_800,
+    "pass": 3_800,
     "metadata": 31_250,
     "refused: no token": 40_300,
     "refused: malformed": 54_700,
@@ -33,7 +34,7 @@ CEILINGS = {
     "cold": 160_000,
     "fast": 6_900,
     "refresh": 294_000,
-    "host calls, none of ours": 1,
+    "host calls, pass": 1,
     "host calls, cold": 6,
     "host calls, fast": 4,
     "pages after configure": 19,
@@ -72,7 +73,8 @@ def measured(module: Path) -> dict[str, int]:
 
 
 def lap(host: Host) -> dict[str, int]:
-    """One passage of every path, with a login of a new user, and what each took. Each has to come out as it should."""
+    """Takes every path once, with a login of a new user; returns the figures of each. Raises if one
+    does not end as it must."""
     login, taken = Login(host), {}
 
     def take(path: str, passage: Callable[[], T]) -> T:
@@ -82,7 +84,7 @@ def lap(host: Host) -> dict[str, int]:
         taken[f"host calls, {path}"] = host.host_calls - calls
         return result
 
-    sent_on(take("none of ours", lambda: host.send(request("GET", "/elsewhere?a=1"))))
+    sent_on(take("pass", lambda: host.send(request("GET", "/elsewhere?a=1"))))
     answered(take("metadata", lambda: host.send(request("GET", "/.well-known/oauth-protected-resource/mcp"))), "200")
     # After the first request this asks for the provider's documents.
     host.tick()
@@ -105,10 +107,10 @@ def lap(host: Host) -> dict[str, int]:
 
 
 def refuse(module: Path) -> None:
-    """Whatever a host refuses to do, no request goes on with a client's token: what the filter expects it answers, and
-    on a status that the SDK does not list for a call it traps before it lets the request go on."""
+    """Whatever host call fails, no request goes on with a client's token: on a status that the SDK
+    lists for a call the filter answers, and on any other it traps before the request goes on."""
     host, token = logged_in(module)
-    # In this order: the last one lets the filter come to know the token.
+    # The token is verified after these for the first time.
     for wanted, refusal, status in (
         ("proxy_call_foreign_function", BAD_ARGUMENT, "401"),
         ("proxy_get_shared_data", NOT_FOUND, "503"),
@@ -153,7 +155,8 @@ def logged_in(module: Path) -> tuple[Host, str]:
 
 
 def trap(host: Host, passage: Callable[[], object]) -> None:
-    """Raises unless the filter traps, and the request it is at is held: Envoy answers it with 503, or it waits."""
+    """Raises unless the filter traps while its request is held: Envoy answers it with 503, or it
+    waits for a timeout."""
     try:
         passage()
     except Trapped:

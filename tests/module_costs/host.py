@@ -1,8 +1,9 @@
-"""A small proxy-wasm host: as much of ABI 0.2.1 and of WASI as the filter calls, and nothing that chance decides.
+"""A small deterministic proxy-wasm host: as much of ABI 0.2.1 and of WASI as the filter calls.
 
-The clock stands until it is moved, random bytes come from a seed, and a call is answered as soon as the filter waits
-for it. An import that is not here raises its name when it is called. What the filter logs as an error is raised, too,
-and a trap as `Trapped`: no filter that trapped can be entered again, as in Envoy.
+The clock stands until it is moved, random bytes come from a seed, and a call is answered as soon as
+the filter waits for it. An import that is not here raises its name when it is called. An error that
+the filter logs is raised, too, and a trap as `Trapped`: as in Envoy, a filter that trapped is not
+entered again.
 """
 
 import functools
@@ -35,7 +36,7 @@ class Message:
 
 @dataclass
 class Stream:
-    """A request with what the filter made of it: sent on, or answered."""
+    """A request with its outcome: sent on, or answered."""
 
     request: Message
     forwarded: bool = False
@@ -44,11 +45,12 @@ class Stream:
 
 
 class Trapped(Exception):
-    """The filter trapped, after what it logged as critical. Envoy answers the request with 503, and all after it."""
+    """The filter trapped, with what it logged as critical. Envoy answers this request and all that
+    follow with 503."""
 
 
 class Host:
-    """One worker with the filter in it. `provider` answers a call to a cluster at a time in seconds."""
+    """One worker with the filter. `provider` answers a call to a cluster at a time in seconds."""
 
     def __init__(self, module: Path, configuration: bytes, environment: dict[str, str],
                  provider: Callable[[str, Message, int], Message], now: int) -> None:
@@ -91,7 +93,7 @@ class Host:
 
     @property
     def fuel(self) -> int:
-        """What was burnt so far."""
+        """The fuel used so far."""
         return TANK - self._store.get_fuel()
 
     @property
@@ -286,6 +288,9 @@ class Host:
         self._metrics.append(self._text(name, name_size))
         return self._number(id_at, len(self._metrics))
 
+    def proxy_record_metric(self, _metric: int, _value: int) -> int:
+        return OK
+
     def proxy_increment_metric(self, metric: int, by: int) -> int:
         self.counters[self._metrics[metric - 1]] += by
         return OK
@@ -340,7 +345,8 @@ def compile_module(module: Path) -> tuple[wasmtime.Engine, wasmtime.Module]:
 
 
 def parse_pairs(data: bytes) -> Headers:
-    """Reads headers as the ABI has them: their number, all sizes, then names and values with a 0 after each."""
+    """Reads headers as the ABI has them: their number, all sizes, then names and values, with a 0
+    after each."""
     if not data:
         return []
     (count,) = struct.unpack_from("<I", data)

@@ -1,6 +1,6 @@
 """Envoy's own `sign` and `verify_signature`, which are no part of the module and burn no fuel.
 
-Their messages are protocol buffers with nothing but byte strings going in; signatures are the same in every run.
+Their arguments are protocol buffers of byte strings only; signatures are the same in every run.
 """
 
 from cryptography.exceptions import InvalidSignature

@@ -13,8 +13,6 @@ mod http_context;
 mod jobs;
 mod root;
 mod service;
-#[cfg(feature = "store-suite")]
-mod store_suite;
 mod workers;
 
 /// What Envoy calls first. In a module of its own, as the macro's function has no documentation.

@@ -23,7 +23,7 @@ mod task_calls;
 pub(crate) use calls::call_reply;
 pub(crate) use clock::{begin_callback, now, now_ms};
 pub(crate) use header_map::{HeaderMap, MAX_HEADERS};
-pub(crate) use metrics::{count, counter};
+pub(crate) use metrics::{count, counter, set_gauge};
 pub(crate) use plugin::{configuration, set_effective_context, set_tick_period, variable};
 pub(crate) use properties::{connection, peer, set_filter_state};
 pub(crate) use request::{

@@ -13,6 +13,7 @@ mod http_context;
 mod jobs;
 mod root;
 mod service;
+mod version;
 mod workers;
 
 /// What Envoy calls first. In a module of its own, as the macro's function has no documentation.

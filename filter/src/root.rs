@@ -26,6 +26,7 @@ use crate::service::fetch_secrets;
 use crate::service::ports::TaskPorts;
 use crate::service::store::WorkerStore;
 use crate::service::worker::Worker;
+use crate::version;
 use crate::workers::message::Message;
 
 /// One root context.
@@ -214,6 +215,7 @@ impl Context for Root {
 impl RootContext for Root {
     fn on_configure(&mut self, size: usize) -> bool {
         host::begin_callback();
+        version::announce();
         match Worker::configure(&host::configuration(size), self.id) {
             Ok(worker) => {
                 self.worker = Some(Rc::new(worker));

@@ -20,6 +20,7 @@ use crate::rlimit;
 use crate::secrets::SecretFiles;
 use crate::self_test::try_every_verb;
 use crate::start_error::StartError;
+use crate::version::{COMMIT, VERSION};
 
 /// Tries Redis and every verb with a configuration, and tells what was found.
 ///
@@ -65,7 +66,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
     let bridge = Arc::new(Bridge::new(store, services, config.limits, Arc::clone(&metrics)));
     let observing =
         metrics_listener.map(|listener| tokio::spawn(serve_metrics(listener, Arc::clone(&bridge), config.limits.idle)));
-    tracing::info!(address = listener.address(), "serving");
+    tracing::info!(address = listener.address(), version = VERSION, commit = COMMIT, "serving");
     let graceful = GracefulShutdown::new();
     accept(&listener, &config, &bridge, &graceful, shutdown).await;
     tracing::info!("draining");

@@ -8,6 +8,13 @@ pub(crate) fn counter(name: &str) -> Option<u32> {
     hostcalls::define_metric(MetricType::Counter, name).ok()
 }
 
+/// Defines a gauge and sets it.
+pub(crate) fn set_gauge(name: &str, value: u64) {
+    if let Ok(gauge) = hostcalls::define_metric(MetricType::Gauge, name) {
+        let _ = hostcalls::record_metric(gauge, value);
+    }
+}
+
 /// Adds to a counter.
 pub(crate) fn count(counter: u32, by: u64) {
     let _ = hostcalls::increment_metric(counter, i64::try_from(by).unwrap_or(i64::MAX));

@@ -1,6 +1,6 @@
 //! Dynamic client registration (RFC 7591) of public clients.
 
-use portcullis_protocol::credentials::SessionId;
+use portcullis_protocol::credentials::ClientId;
 use portcullis_protocol::http::message::{FieldName, Request, Response};
 use portcullis_protocol::oauth::error::{ErrorCode, OAuthError};
 use portcullis_protocol::oauth::register::Registration;
@@ -82,7 +82,7 @@ async fn answer<P: Ports>(
     let registration =
         Registration::parse(request.headers.one(FieldName::ContentType), &body, &config.scopes_supported)
             .map_err(|error| Failure::Refused(OAuthError::new(error.code(), error.to_string())))?;
-    let client_id = SessionId::new(ports.random().map_err(Unavailable::from)?).to_string();
+    let client_id = ClientId::new(ports.random().map_err(Unavailable::from)?).to_string();
     let now = ports.now();
     let client = Client {
         id: client_id.clone(),

@@ -58,7 +58,7 @@ impl KeyRing {
     pub fn new(secrets: Vec<Secret<Vec<u8>>>) -> Result<Self, KeyRingError> {
         let mut keys: Vec<DerivedKeys> = Vec::with_capacity(secrets.len());
         for (index, secret) in secrets.iter().enumerate() {
-            if secret.expose().len() < LEAST_SECRET_BYTES {
+            if secret.expose().len() < MIN_SECRET_BYTES {
                 return Err(KeyRingError::TooShort { index });
             }
             let derived = DerivedKeys::of(secret);
@@ -171,7 +171,7 @@ impl fmt::Debug for KeyRing {
     }
 }
 
-const LEAST_SECRET_BYTES: usize = 32;
+const MIN_SECRET_BYTES: usize = 32;
 
 #[cfg(test)]
 mod tests {

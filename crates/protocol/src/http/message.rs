@@ -152,16 +152,6 @@ impl<'a> FromIterator<(&'a [u8], &'a [u8])> for Headers {
     }
 }
 
-/// Whether a `content-type` names this media type (RFC 9110 §8.3.1): compared without case,
-/// parameters ignored.
-///
-/// Takes the value of the only `content-type` field, `None` when it is absent or repeated.
-#[must_use]
-pub fn is_media_type(content_type: Option<&[u8]>, media_type: &str) -> bool {
-    let named = content_type.and_then(|value| value.split(|byte| *byte == b';').next()).unwrap_or_default();
-    named.trim_ascii().eq_ignore_ascii_case(media_type.as_bytes())
-}
-
 /// An answer of the gateway itself.
 ///
 /// Header values are made by the gateway from checked parts; [`Response::header`] drops control
@@ -236,19 +226,6 @@ impl Response {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_media_type_compares_without_case_and_parameters() {
-        for value in ["application/json", "Application/JSON", "application/json;charset=utf-8", " application/json ; x"]
-        {
-            assert!(is_media_type(Some(value.as_bytes()), "application/json"), "{value}");
-        }
-        for value in ["", ";", "application/jsonx", "application/json,text/plain", "text/plain;application/json"] {
-            assert!(!is_media_type(Some(value.as_bytes()), "application/json"), "{value}");
-        }
-        assert!(!is_media_type(None, "application/json"));
-        assert!(!is_media_type(Some(b"\xff"), "application/json"));
-    }
 
     #[test]
     fn a_field_that_is_repeated_has_no_single_value() {

@@ -6,12 +6,12 @@
 //! sent, and refused where some back end could read it as lying under other prefixes than those
 //! found. What counts as a reading is in `path/reading.rs`.
 
+mod error;
 mod reading;
 
 use std::borrow::Cow;
-use std::fmt;
 
-pub(crate) use self::reading::{check_decoded, has_escape, percent_decode};
+pub use error::PathError;
 
 /// A request target in origin form whose path every back end splits into the same segments.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,41 +21,6 @@ pub struct RoutePath<'a> {
     /// The path with all folded that a back end may fold: what must not lie under a prefix unless
     /// the path itself does.
     folded: Cow<'a, [u8]>,
-}
-
-/// Why a request target is refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PathError {
-    /// Longer than 8 KiB.
-    TooLong,
-    /// Not in origin form: it does not start with `/`.
-    NotOriginForm,
-    /// A space or control byte, raw or percent-encoded in the path (an encoded space is allowed).
-    ControlByte,
-    /// A raw byte outside ASCII.
-    NotAscii,
-    /// A `#`, which no request target may carry.
-    Fragment,
-    /// A backslash, raw, percent-encoded or as a character that stands for it: some back ends read
-    /// it as `/`.
-    Backslash,
-    /// A slash that is percent-encoded, once or twice, or a character that stands for it: some back
-    /// ends split the path there (nginx, before it finds a location), others do not.
-    EncodedSlash,
-    /// An escape that comes out of decoding another one: a back end that decodes twice reads
-    /// another path.
-    EncodedTwice,
-    /// A `%` that two hexadecimal digits do not follow.
-    BadEscape,
-    /// Percent-encoded bytes that are not UTF-8 (RFC 3986 §2.5), among them overlong forms of `/`
-    /// and `.`.
-    NotUtf8,
-    /// A segment that is empty, or becomes so without its parameters (`;…`): some back ends fold
-    /// it.
-    EmptySegment,
-    /// A `.` or `..` segment in any spelling, or one of dots and spaces alone, of which Windows
-    /// leaves nothing.
-    DotSegment,
 }
 
 /// Some back end could read the path as lying under a longer prefix than the path itself does.
@@ -144,27 +109,6 @@ impl<'a> RoutePath<'a> {
         }
     }
 }
-
-impl fmt::Display for PathError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::TooLong => "the request target is too long",
-            Self::NotOriginForm => "the request target does not start with a slash",
-            Self::ControlByte => "the request target has a space or control byte",
-            Self::NotAscii => "the request target has a byte outside ASCII",
-            Self::Fragment => "the request target has a fragment",
-            Self::Backslash => "the path has a backslash",
-            Self::EncodedSlash => "the path has an encoded slash",
-            Self::EncodedTwice => "the path has an escape that is encoded itself",
-            Self::BadEscape => "the path has a malformed percent escape",
-            Self::NotUtf8 => "the path has escapes that are not UTF-8",
-            Self::EmptySegment => "the path has an empty segment",
-            Self::DotSegment => "the path has a dot segment",
-        })
-    }
-}
-
-impl std::error::Error for PathError {}
 
 /// Why a byte is refused that stands nowhere in a target.
 const fn refusal(byte: u8) -> PathError {

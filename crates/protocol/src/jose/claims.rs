@@ -4,114 +4,28 @@
 //! Each step consumes the proof of the one before: [`verify`] is the only way to [`SignedClaims`],
 //! and they are the only way to a [`VerifiedToken`] or a [`VerifiedIdToken`].
 
+mod error;
+mod expected;
 mod registered;
 
 use serde_json::{Map, Value};
 use subtle::ConstantTimeEq as _;
 
+pub use error::{ClaimError, SignatureError};
+pub use expected::{Expected, Typ};
 use registered::{Claims, Registered};
 
 use super::alg::Alg;
 use super::jws::Jws;
 use super::keys::{JwkSet, PublicKey};
 use crate::credentials::SessionId;
-use crate::json::{JsonError, Limits, Member, Members};
-
-/// What a token must say to be accepted here.
-#[derive(Debug, Clone, Copy)]
-pub struct Expected<'a> {
-    /// The issuer, compared byte by byte (RFC 7519 §4.1.1).
-    pub issuer: &'a str,
-    /// The audience that must be among the token's: our resource, or for an ID token our client id.
-    pub audience: &'a str,
-    /// The kind of token.
-    pub typ: Typ,
-    /// How far `iat` and `nbf` may lie in the future, in seconds: the issuer's clock may be ahead
-    /// of ours.
-    pub start_leeway: u64,
-    /// How long after `exp` the token is still accepted, in seconds.
-    pub expiry_leeway: u64,
-}
-
-/// Kinds of token, told apart by the header's `typ` so that none passes for another (RFC 8725
-/// §3.11).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Typ {
-    /// `at+jwt` or `application/at+jwt`, without regard to case (RFC 9068 §4).
-    AccessToken,
-    /// `JWT`, or absent.
-    IdToken,
-}
-
-/// Why a signature proved nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SignatureError {
-    /// No key of the set is the one to check with; nothing was computed.
-    UnknownKey,
-    /// The signature is not the key's.
-    BadSignature,
-    /// The signature is good, and what it signs is not a strict JSON object.
-    NotClaims(JsonError),
-}
-
-impl SignatureError {
-    /// The cause in a few words that may be shown to the client.
-    #[must_use]
-    pub const fn public_reason(self) -> &'static str {
-        match self {
-            Self::UnknownKey => "the token was signed with an unknown key",
-            Self::BadSignature => "the token signature is invalid",
-            Self::NotClaims(_) => "the token claims are malformed",
-        }
-    }
-}
-
-/// Why signed claims are not acceptable here and now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ClaimError {
-    /// `exp` has passed.
-    Expired,
-    /// `nbf` or `iat` lies in the future.
-    NotYetValid,
-    /// `iss` is another issuer.
-    WrongIssuer,
-    /// Our audience is not in `aud`.
-    WrongAudience,
-    /// `typ` is another kind of token.
-    WrongType,
-    /// `nonce` is not the one that was sent.
-    WrongNonce,
-    /// `azp` is another client.
-    WrongAuthorizedParty,
-    /// A required claim is absent.
-    Missing(&'static str),
-    /// A claim has the wrong JSON type, or a value out of its range.
-    Malformed(&'static str),
-}
-
-impl ClaimError {
-    /// The cause in a few words that may be shown to the client.
-    #[must_use]
-    pub const fn public_reason(self) -> &'static str {
-        match self {
-            Self::Expired => "the token has expired",
-            Self::NotYetValid => "the token is not valid yet",
-            Self::WrongIssuer => "the token issuer is not accepted",
-            Self::WrongAudience => "the token is not for this resource",
-            Self::WrongType => "the token is of another type",
-            Self::WrongNonce => "the token nonce does not match",
-            Self::WrongAuthorizedParty => "the token was issued to another client",
-            Self::Missing(_) => "the token lacks a required claim",
-            Self::Malformed(_) => "a token claim is malformed",
-        }
-    }
-}
+use crate::json::{Limits, MemberValue, ObjectMembers};
 
 /// Claims whose signature was checked with a key of the issuer's set. Only [`verify`] makes them.
 #[derive(Debug, Clone)]
 pub struct SignedClaims<'a> {
     typ: Option<&'a str>,
-    claims: Members<'a>,
+    claims: ObjectMembers<'a>,
 }
 
 /// Checks a token's signature with the one key of the set that may check it.
@@ -131,7 +45,7 @@ pub fn verify<'a>(
     if !check(key, jws.alg(), jws.signing_input().as_bytes(), jws.signature()) {
         return Err(SignatureError::BadSignature);
     }
-    let claims = Members::parse(jws.payload_bytes(), Limits::TOKEN).map_err(SignatureError::NotClaims)?;
+    let claims = ObjectMembers::parse(jws.payload_bytes(), Limits::TOKEN).map_err(SignatureError::NotClaims)?;
     Ok(SignedClaims { typ: jws.typ(), claims })
 }
 
@@ -169,9 +83,9 @@ impl SignedClaims<'_> {
             return Err(ClaimError::WrongNonce);
         }
         match claims.azp {
-            Some(Member::Text(party)) if party == expected.audience => {}
-            Some(Member::Text(_)) => return Err(ClaimError::WrongAuthorizedParty),
-            Some(Member::Whole(_) | Member::Other(_)) => return Err(ClaimError::Malformed("azp")),
+            Some(MemberValue::String(party)) if party == expected.audience => {}
+            Some(MemberValue::String(_)) => return Err(ClaimError::WrongAuthorizedParty),
+            Some(MemberValue::UInt(_) | MemberValue::Other(_)) => return Err(ClaimError::Malformed("azp")),
             None if audiences > 1 => return Err(ClaimError::Missing("azp")),
             None => {}
         }

@@ -64,7 +64,7 @@ pub(super) fn element(tag: u8, parts: &[&[u8]]) -> Option<Zeroizing<Vec<u8>>> {
     let length: usize = parts.iter().map(|part| part.len()).fold(0, usize::saturating_add);
     let [high, low] = u16::try_from(length).ok()?.to_be_bytes();
     // With all its room from the start, so that growing leaves no copy behind.
-    let mut der = Zeroizing::new(Vec::with_capacity(length.saturating_add(LONGEST_HEAD)));
+    let mut der = Zeroizing::new(Vec::with_capacity(length.saturating_add(MAX_HEAD_BYTES)));
     der.push(tag);
     match (high, low) {
         (0, 0..=0x7f) => der.push(low),
@@ -110,7 +110,7 @@ pub(super) const SEQUENCE: u8 = 0x30;
 /// The sign of an INTEGER, and the mark of a length in long form.
 const SIGN: u8 = 0x80;
 /// A tag and a length.
-const LONGEST_HEAD: usize = 4;
+const MAX_HEAD_BYTES: usize = 4;
 
 #[cfg(test)]
 mod tests {

@@ -25,7 +25,7 @@ pub fn to_der(raw: &[u8], coordinate: usize) -> Result<Vec<u8>, EcdsaDerError> {
     if raw.len() != coordinate.saturating_mul(2) {
         return Err(EcdsaDerError::WrongLength);
     }
-    let mut der = Vec::with_capacity(LONGEST_DER);
+    let mut der = Vec::with_capacity(MAX_DER_BYTES);
     // How long the content is shows once it is there.
     der.extend_from_slice(&[SEQUENCE, 0]);
     for integer in raw.chunks_exact(coordinate) {
@@ -107,7 +107,7 @@ const INTEGER: u8 = 0x02;
 const SIGN: u8 = 0x80;
 /// Two integers of P-384, each with a zero byte before it and a head of two bytes, behind a head of
 /// two bytes.
-const LONGEST_DER: usize = 2 + 2 * (2 + 1 + 48);
+const MAX_DER_BYTES: usize = 2 + 2 * (2 + 1 + 48);
 
 #[cfg(test)]
 #[expect(clippy::arithmetic_side_effects, reason = "a test may fail loudly")]

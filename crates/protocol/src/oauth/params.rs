@@ -1,7 +1,7 @@
 //! Parameters of queries and form bodies, `application/x-www-form-urlencoded` (RFC 6749 §3.1, §3.2
 //! and appendix B).
 
-use crate::http::path::percent_decode;
+use crate::url::percent_encoding::{self, encode_into};
 use std::fmt;
 use zeroize::Zeroizing;
 
@@ -184,28 +184,8 @@ fn decode(encoded: &[u8]) -> Result<String, ParamsError> {
     }
     let spaced: Zeroizing<Vec<u8>> =
         Zeroizing::new(encoded.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect());
-    let decoded = percent_decode(&spaced).ok_or(ParamsError::BadEncoding)?;
+    let decoded = percent_encoding::decode(&spaced).ok_or(ParamsError::BadEncoding)?;
     String::from_utf8(decoded).map_err(|_| ParamsError::NotUtf8)
-}
-
-fn encode_into(encoded: &mut String, text: &str) {
-    let is_unreserved = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~');
-    let digit = |nibble: u8| char::from(if nibble < 10 { b'0' } else { b'A' - 10 }.wrapping_add(nibble));
-    let mut rest = text;
-    // What needs no escape is copied in one piece. Only ASCII does not, so a piece ends between two
-    // characters.
-    while let Some(escaped) = rest.bytes().position(|byte| !is_unreserved(byte)) {
-        let (plain, from_escaped) = rest.split_at_checked(escaped).unwrap_or((rest, ""));
-        encoded.push_str(plain);
-        let Some(first) = from_escaped.chars().next() else { return };
-        for byte in first.encode_utf8(&mut [0; 4]).bytes() {
-            encoded.push('%');
-            encoded.push(digit(byte >> 4));
-            encoded.push(digit(byte & 0xf));
-        }
-        rest = from_escaped.get(first.len_utf8()..).unwrap_or_default();
-    }
-    encoded.push_str(rest);
 }
 
 /// What an authorization response is made of (RFC 6749 §4.1.2, RFC 9207 §2).

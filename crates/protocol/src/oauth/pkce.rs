@@ -3,6 +3,7 @@
 use crate::base64url;
 use crate::crypto::digest;
 use crate::crypto::secret::Secret;
+use crate::url::percent_encoding::is_unreserved;
 use std::fmt;
 use subtle::ConstantTimeEq;
 
@@ -76,8 +77,7 @@ impl CodeVerifier {
     /// # Errors
     /// [`PkceError::MalformedVerifier`].
     pub fn parse(verifier: &str) -> Result<Self, PkceError> {
-        let unreserved = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~');
-        if !VERIFIER_CHARACTERS.contains(&verifier.len()) || !verifier.bytes().all(unreserved) {
+        if !VERIFIER_CHARACTERS.contains(&verifier.len()) || !verifier.bytes().all(is_unreserved) {
             return Err(PkceError::MalformedVerifier);
         }
         Ok(Self(Secret::new(verifier.to_owned())))

@@ -6,7 +6,7 @@ use super::metadata::CLIENT_AUTH_METHOD;
 use super::redirect::{RedirectError, RedirectUri};
 use super::scope::{ScopeError, ScopeSet};
 use super::token::{AUTHORIZATION_CODE, REFRESH_TOKEN};
-use crate::http::message::is_media_type;
+use crate::http::media_type::is_media_type;
 use crate::json::{self, JsonError, Limits};
 use serde::Serialize;
 use serde_json::{Map, Value};

@@ -6,7 +6,7 @@ use super::pkce::CodeVerifier;
 use super::resource::{ResourceError, ResourceUri};
 use super::scope::{GrantedScope, ScopeError, ScopeSet};
 use crate::crypto::secret::Secret;
-use crate::http::message::is_media_type;
+use crate::http::media_type::is_media_type;
 use serde::Serialize;
 use std::fmt;
 
@@ -174,7 +174,7 @@ impl TokenResponse {
             refresh_token: self.refresh_token.as_ref().map(|token| token.expose().as_str()),
         };
         // Room for both tokens at once: a buffer that grows leaves them behind where it was.
-        let mut text = Vec::with_capacity(body.access_token.len().saturating_add(USUAL_REST));
+        let mut text = Vec::with_capacity(body.access_token.len().saturating_add(REST_CAPACITY));
         // Writing text and numbers to memory cannot fail; an empty body would be refused by every
         // client.
         if serde_json::to_writer(&mut text, &body).is_err() {
@@ -223,7 +223,7 @@ impl fmt::Display for TokenRequestError {
 impl std::error::Error for TokenRequestError {}
 
 /// Room for all but the access token.
-const USUAL_REST: usize = 512;
+const REST_CAPACITY: usize = 512;
 
 #[derive(Serialize)]
 struct Body<'a> {

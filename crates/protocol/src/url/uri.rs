@@ -9,7 +9,7 @@ use std::fmt::Display;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
-use crate::http::path::{PathError, check_decoded, has_escape, percent_decode};
+use crate::url::percent_encoding;
 
 /// The parts of a hierarchical URI; scheme and host in lower case, the rest as written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,7 +57,7 @@ impl UriParts {
             Some((hierarchy, query)) => (hierarchy, Some(query.to_owned())),
             None => (rest, None),
         };
-        if percent_decode(query.as_deref().unwrap_or_default().as_bytes()).is_none() {
+        if percent_encoding::decode(query.as_deref().unwrap_or_default().as_bytes()).is_none() {
             return Err(UriError::BadCharacter);
         }
         let (authority, path) = match hierarchy.strip_prefix("//") {
@@ -93,15 +93,22 @@ impl UriParts {
 }
 
 fn check_path(path: &str) -> Result<(), UriError> {
-    let decoded = percent_decode(path.as_bytes()).ok_or(UriError::BadPath)?;
-    let single_meaning = |decoded: &[u8]| check_decoded(decoded).map_err(|_: PathError| UriError::BadPath);
-    single_meaning(&decoded)?;
-    match percent_decode(&decoded) {
-        Some(twice) => single_meaning(&twice),
-        // Some decoders leave what is malformed and go on with the rest.
-        None if has_escape(&decoded) => Err(UriError::BadPath),
-        None => Ok(()),
-    }
+    let decoded = percent_encoding::decode(path.as_bytes()).ok_or(UriError::BadPath)?;
+    let is_clear = has_one_reading(&decoded)
+        && match percent_encoding::decode(&decoded) {
+            Some(twice) => has_one_reading(&twice),
+            // Some decoders leave a malformed escape and go on with the rest.
+            None => !percent_encoding::has_escape(&decoded),
+        };
+    if is_clear { Ok(()) } else { Err(UriError::BadPath) }
+}
+
+/// Returns `false` for a decoded path with a backslash, a control byte or a dot segment, also one
+/// that an encoded slash ends.
+fn has_one_reading(path: &[u8]) -> bool {
+    // Servlet containers drop `;…` before they resolve dot segments.
+    let is_dot = |segment: &[u8]| matches!(segment.split(|byte| *byte == b';').next(), Some(b"." | b".."));
+    !path.iter().any(|byte| matches!(byte, b'\\' | 0..=0x1f | 0x7f)) && !path.split(|byte| *byte == b'/').any(is_dot)
 }
 
 fn split_port(authority: &str) -> Result<(Option<String>, Option<u16>), UriError> {

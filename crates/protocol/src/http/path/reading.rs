@@ -17,7 +17,8 @@
 
 use std::borrow::Cow;
 
-use crate::http::path::PathError;
+use super::error::PathError;
+use crate::url::percent_encoding;
 
 /// Folds a path, or finds that it could be split in two ways.
 pub(super) fn folded(path: &[u8]) -> Result<Cow<'_, [u8]>, PathError> {
@@ -52,23 +53,13 @@ pub(super) fn may_be_under(folded: &[u8], prefix: &str) -> bool {
 }
 
 fn decoded_and_folded(path: &[u8]) -> Result<Vec<u8>, PathError> {
-    let decoded = percent_decode(path).ok_or(PathError::BadEscape)?;
+    let decoded = percent_encoding::decode(path).ok_or(PathError::BadEscape)?;
     let text = std::str::from_utf8(&decoded).map_err(|_| PathError::NotUtf8)?;
     if text.contains(char::is_control) {
         return Err(PathError::ControlByte);
     }
     let folded = if text.is_ascii() { decoded } else { fold(text).into_bytes() };
-    if has_escape(&folded) { Err(PathError::EncodedTwice) } else { Ok(folded) }
-}
-
-/// Whether a decoder makes another byte of some of these: `%2f`, or in Microsoft's dialect the
-/// beginning of `%u002f`.
-pub(crate) fn has_escape(decoded: &[u8]) -> bool {
-    decoded.windows(3).any(|three| match three {
-        [b'%', b'u' | b'U', digit] => digit.is_ascii_hexdigit(),
-        [b'%', high, low] => high.is_ascii_hexdigit() && low.is_ascii_hexdigit(),
-        _ => false,
-    })
+    if percent_encoding::has_escape(&folded) { Err(PathError::EncodedTwice) } else { Ok(folded) }
 }
 
 /// Replaces characters that some back ends read as others: in ASCII where it is what they stand
@@ -120,42 +111,4 @@ fn bare(segment: &[u8]) -> &[u8] {
         bare = rest;
     }
     bare
-}
-
-/// Decodes `%XX`; `None` at a malformed escape. Decodes once and leaves `+` alone.
-pub(crate) fn percent_decode(bytes: &[u8]) -> Option<Vec<u8>> {
-    if !bytes.contains(&b'%') {
-        return Some(bytes.to_vec());
-    }
-    let mut decoded = Vec::with_capacity(bytes.len());
-    let mut rest = bytes.iter().copied();
-    while let Some(byte) = rest.next() {
-        decoded.push(match byte {
-            b'%' => {
-                let high = char::from(rest.next()?).to_digit(16)?;
-                let low = char::from(rest.next()?).to_digit(16)?;
-                u8::try_from(high.checked_mul(16)?.checked_add(low)?).ok()?
-            }
-            other => other,
-        });
-    }
-    Some(decoded)
-}
-
-/// Refuses what the decoded path of a URI must not hold: a dot segment, also one that an encoded
-/// slash ends, a backslash or a control byte.
-pub(crate) fn check_decoded(path: &[u8]) -> Result<(), PathError> {
-    for byte in path {
-        match byte {
-            b'\\' => return Err(PathError::Backslash),
-            0..=0x1f | 0x7f => return Err(PathError::ControlByte),
-            _ => {}
-        }
-    }
-    // Servlet containers drop `;…` before they resolve dot segments.
-    let is_dot = |segment: &[u8]| matches!(segment.split(|byte| *byte == b';').next(), Some(b"." | b".."));
-    if path.split(|byte| *byte == b'/').any(is_dot) {
-        return Err(PathError::DotSegment);
-    }
-    Ok(())
 }

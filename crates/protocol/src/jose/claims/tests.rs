@@ -4,6 +4,7 @@ use super::*;
 use crate::base64url;
 use crate::jose::jws::{Header, attach, encode};
 use crate::jose::keys::SigningKey;
+use crate::json::JsonError;
 
 const NOW: u64 = 1_800_000_000;
 const ISSUER: &str = "https://gateway.example";
@@ -42,7 +43,7 @@ fn without(name: &str) -> Value {
 
 fn signed(typ: Option<&'static str>, claims: &Value) -> SignedClaims<'static> {
     let payload = claims.to_string().leak().as_bytes();
-    SignedClaims { typ, claims: Members::parse(payload, Limits::TOKEN).unwrap() }
+    SignedClaims { typ, claims: ObjectMembers::parse(payload, Limits::TOKEN).unwrap() }
 }
 
 fn access(claims: Value) -> Result<VerifiedToken<'static>, ClaimError> {

@@ -93,7 +93,7 @@ impl PublicKey {
             _ => return Ok(None),
         };
         let kid = match optional(jwk, "kid")? {
-            Some(kid) if kid.len() > LONGEST_KID => return Err(JwkError::Member("kid")),
+            Some(kid) if kid.len() > MAX_KID_BYTES => return Err(JwkError::Member("kid")),
             kid => kid.map(str::to_owned),
         };
         let only = match optional(jwk, "alg")? {
@@ -303,7 +303,7 @@ fn ec_members(curve: &str, uncompressed: &[u8]) -> Vec<(&'static str, String)> {
 
 fn rsa_key(jwk: &Map<String, Value>) -> Result<Material, JwkError> {
     let integer = |name| match base64url::decode(required(jwk, name)?) {
-        Ok(bytes) if bytes.len() <= LONGEST_RSA_BYTES => Ok(der::without_zeros(&bytes).to_vec()),
+        Ok(bytes) if bytes.len() <= MAX_ENCODED_RSA_BYTES => Ok(der::without_zeros(&bytes).to_vec()),
         _ => Err(JwkError::Member(name)),
     };
     let (n, e) = (integer("n")?, integer("e")?);
@@ -321,8 +321,8 @@ fn rsa_public_key(n: &[u8], e: &[u8]) -> Option<Vec<u8>> {
 pub(super) fn check_rsa(n: &[u8], e: &[u8]) -> Result<(), JwkError> {
     let is_odd = |bytes: &[u8]| bytes.last().is_some_and(|low| low & 1 == 1);
     let top_is_full = n.first().is_some_and(|top| top & 0x80 != 0);
-    let large_enough = n.len() > LEAST_RSA_BYTES || (n.len() == LEAST_RSA_BYTES && top_is_full);
-    if !large_enough || n.len() > MOST_RSA_BYTES || !is_odd(n) {
+    let large_enough = n.len() > MIN_RSA_BYTES || (n.len() == MIN_RSA_BYTES && top_is_full);
+    if !large_enough || n.len() > MAX_RSA_BYTES || !is_odd(n) {
         return Err(JwkError::RsaModulus);
     }
     // 65537 is the least of three bytes that has its lowest bit set.
@@ -332,13 +332,13 @@ pub(super) fn check_rsa(n: &[u8], e: &[u8]) -> Result<(), JwkError> {
     Ok(())
 }
 
-const LONGEST_KID: usize = 256;
+const MAX_KID_BYTES: usize = 256;
 const UNCOMPRESSED: u8 = 4;
 /// 2048 bits.
-const LEAST_RSA_BYTES: usize = 256;
+const MIN_RSA_BYTES: usize = 256;
 /// 8192 bits.
-const MOST_RSA_BYTES: usize = 1024;
+const MAX_RSA_BYTES: usize = 1024;
 /// One byte more than the largest modulus, for encoders that prepend a zero.
-const LONGEST_RSA_BYTES: usize = MOST_RSA_BYTES + 1;
+const MAX_ENCODED_RSA_BYTES: usize = MAX_RSA_BYTES + 1;
 /// The OBJECT IDENTIFIER of a key on any elliptic curve; that of the curve follows.
 const EC_KEY: &[u8] = &[OBJECT_IDENTIFIER, 7, 42, 134, 72, 206, 61, 2, 1];

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::bytes::same_bytes;
+use crate::bytes;
 use crate::jose::alg::Alg;
 use crate::jose::keys::public::PublicKey;
 use crate::json::{JsonError, Limits, parse_object};
@@ -39,7 +39,7 @@ impl JwkSet {
     pub fn parse(document: &[u8]) -> Result<Self, JwkSetError> {
         let document = parse_object(document, Limits::DOCUMENT).map_err(JwkSetError::Json)?;
         let jwks = document.get("keys").and_then(Value::as_array).ok_or(JwkSetError::NotASet)?;
-        if jwks.len() > MOST_KEYS {
+        if jwks.len() > MAX_KEYS {
             return Err(JwkSetError::TooManyKeys);
         }
         let mut keys = Vec::with_capacity(jwks.len());
@@ -66,7 +66,7 @@ impl JwkSet {
     pub fn candidates<'a>(&'a self, kid: Option<&'a str>, alg: Alg) -> impl Iterator<Item = &'a PublicKey> {
         let is_named = move |key: &PublicKey| match (kid, key.kid()) {
             (None, _) => true,
-            (Some(wanted), Some(kid)) => same_bytes(kid.as_bytes(), wanted.as_bytes()),
+            (Some(wanted), Some(kid)) => bytes::eq(kid.as_bytes(), wanted.as_bytes()),
             (Some(_), None) => false,
         };
         let mut fitting = self.0.iter().filter(move |key| key.accepts(alg) && is_named(key));
@@ -75,4 +75,4 @@ impl JwkSet {
     }
 }
 
-const MOST_KEYS: usize = 64;
+const MAX_KEYS: usize = 64;

@@ -256,7 +256,7 @@ impl Parts {
         let (n, e) = read().ok_or(KeyError::Der)?;
         key.end().ok_or(KeyError::Der)?;
         match check_rsa(n, e) {
-            Ok(()) if n.len() > MOST_RSA_BYTES => Err(KeyError::RsaSize),
+            Ok(()) if n.len() > MAX_RSA_BYTES => Err(KeyError::RsaSize),
             Ok(()) => {
                 let material = Material::Rsa { n: n.to_vec(), e: e.to_vec() };
                 Ok(Self { material, private: Zeroizing::new(der.to_vec()), ed25519: None })
@@ -335,7 +335,7 @@ const CONTEXT_0: u8 = 0xa0;
 const CONTEXT_1: u8 = 0xa1;
 const CONTEXT_1_PRIMITIVE: u8 = 0x81;
 /// 4096 bits: signing with a larger key takes long.
-const MOST_RSA_BYTES: usize = 512;
+const MAX_RSA_BYTES: usize = 512;
 
 #[cfg(test)]
 #[path = "signing_tests.rs"]

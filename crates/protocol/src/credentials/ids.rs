@@ -14,7 +14,7 @@ macro_rules! id {
         pub struct $name([u8; ID_BYTES]);
 
         impl $name {
-            /// Reads the 22 characters that `Display` writes. Returns `None` for any other text.
+            /// Parses the 22 characters that `Display` writes. Returns `None` for any other text.
             #[must_use]
             pub fn parse(text: &str) -> Option<Self> {
                 base64url::decode_exactly(text).ok().map(Self)

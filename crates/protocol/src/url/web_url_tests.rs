@@ -1,4 +1,4 @@
-//! Our reading of URLs beside that of browsers, for which the `url` crate stands.
+//! Our parser compared with that of browsers, for which the `url` crate stands.
 
 use proptest::prelude::*;
 use url::Url;

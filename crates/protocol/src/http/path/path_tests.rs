@@ -1,6 +1,6 @@
 use proptest::prelude::*;
 
-use super::back_ends::{readings, serves};
+use super::backends::{readings, serves};
 use super::*;
 
 fn refused(target: &str) -> PathError {

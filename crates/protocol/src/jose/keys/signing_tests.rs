@@ -1,5 +1,5 @@
-//! The reader of private keys against every spelling that is no key of ours, and against the
-//! readers of RustCrypto.
+//! The parser of private keys against malformed and inconsistent keys, and compared with the
+//! parsers of RustCrypto.
 
 use p256::pkcs8::der::{Decode as _, asn1::OctetStringRef};
 use p256::pkcs8::{DecodePrivateKey as _, ObjectIdentifier, PrivateKeyInfoRef};
@@ -208,7 +208,7 @@ fn ec_keys_that_are_none_are_refused_by_cause() {
         ("a zero before the scalar", sec1(&[&[0][..], &scalar].concat(), &[&curve]), KeyError::Inconsistent),
         ("a length that is no curve's", sec1(&scalar[1..], &[]), KeyError::UnsupportedAlgorithm),
         ("the curve of a longer key", sec1(&scalar, &[&tlv(0xa0, &[P384_OID])]), KeyError::Inconsistent),
-        ("a curve nobody knows", sec1(&scalar, &[&tlv(0xa0, &[&[6, 1, 1]])]), KeyError::UnsupportedAlgorithm),
+        ("an unknown curve", sec1(&scalar, &[&tlv(0xa0, &[&[6, 1, 1]])]), KeyError::UnsupportedAlgorithm),
         ("no curve in its place", sec1(&scalar, &[&tlv(0xa0, &[])]), KeyError::UnsupportedAlgorithm),
         ("two curves", sec1(&scalar, &[&tlv(0xa0, &[P256_OID, P256_OID])]), KeyError::UnsupportedAlgorithm),
         ("RSA as curve", sec1(&scalar, &[&tlv(0xa0, &[&RSA_ID[..11]])]), KeyError::UnsupportedAlgorithm),

@@ -85,7 +85,7 @@ impl UserId {
 }
 
 const ID_BYTES: usize = 16;
-/// INVARIANT: never changed, or every user becomes another one at every back end.
+/// INVARIANT: never changed, or every user becomes another one at every backend.
 const USER_ID_LABEL: &[u8] = b"portcullis user id 1";
 
 #[cfg(test)]

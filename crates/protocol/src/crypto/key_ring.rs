@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_told_whether_the_newest_key_sealed() {
+    fn an_envelope_names_the_key_that_sealed_it() {
         assert!(ring(&[1]).is_by_newest(&sealed()));
         assert!(!ring(&[2, 1]).is_by_newest(&sealed()));
         for short in [0, 1, 4] {

@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn comparison_tells_equal_different_longer_and_shorter_apart() {
+    fn comparison_distinguishes_equal_different_longer_and_shorter() {
         let secret = Secret::new("abc".to_owned());
         assert!(secret.ct_eq(b"abc"));
         assert!(!secret.ct_eq(b"abd"));

@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn hosts_that_browsers_leave_as_they_are_are_taken() {
+    fn hosts_that_browsers_do_not_change_are_accepted() {
         for name in [
             "a.example",
             "a-b.c_d.example",
@@ -254,7 +254,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_browser_visits_the_host_that_was_read_or_none(
+        fn a_browser_visits_the_parsed_host_or_nothing(
             name in "([a-zA-Z0-9.:x_!*\\[\\]-]{1,16}|[0-9a-fx.]{1,12}|\\[[0-9a-f:.]{2,16}\\]|(xn--)?[a-z0-9-]{1,8}(\\.[a-z0-9]{1,4}){0,3})",
             port in "(:[0-9]{1,6})?",
         ) {

@@ -13,7 +13,7 @@ use portcullis_protocol::http::message::Response;
 use serde_json::{Value, json};
 
 use crate::host;
-use crate::task_store::WorkerStore;
+use crate::service::store::WorkerStore;
 
 /// The answer to a request for the suite; `None` for any other request, and where the store is not
 /// the memory: the suite polls a verb to its end at once, and the bridge's verbs wait for an

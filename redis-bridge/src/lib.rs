@@ -2,36 +2,27 @@
 //! one atomic step in Redis.
 //!
 //! The filter runs inside Envoy and cannot speak to Redis; this service does. The values that pass
-//! through it are sealed. Where the operator has it so, it also serves the filter secrets from
-//! files, and fetches documents for it from addresses that strangers name.
+//! through it are sealed. If configured, it also serves the filter secrets from files, and fetches
+//! documents for it from addresses that strangers name.
 //!
-//! Only [`admin`], the operator's commands in the same binary, knows what is in a record.
+//! The operator's program, `portcullis`, uses this crate as a library: its configuration, the names
+//! of records and the connection to the master.
 
-mod activity;
-pub mod admin;
-mod callers;
-mod cluster;
 pub mod config;
-mod connection;
-mod descriptors;
-mod fault;
-mod fetch;
-mod followers;
-mod link;
-mod listen;
-mod master;
-mod masters;
+mod documents;
+mod http;
 mod metrics;
-mod names;
-mod pool;
-mod questions;
-mod routes;
-mod script;
+mod operations;
+mod redis;
+mod rlimit;
 mod secrets;
-mod seek;
-mod sentinel;
-mod server;
-mod store;
-mod trial;
+mod self_test;
+mod service;
+mod start_error;
+pub mod version;
 
-pub use server::{StartError, check, run};
+pub use operations::names::{Names, Stored};
+pub use redis::discovery::connect_to_master;
+pub use redis::redis_error::RedisError;
+pub use service::{check, run};
+pub use start_error::StartError;

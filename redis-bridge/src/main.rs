@@ -1,40 +1,31 @@
-//! `redis-bridge`: reads its configuration, then checks it, serves, or does what an operator asks.
+//! `redis-bridge`: reads its configuration, then checks it or serves.
 
 use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand, ValueEnum};
-use portcullis_redis_bridge::admin::Admin;
-use portcullis_redis_bridge::config::admin::AdminConfig;
-use portcullis_redis_bridge::config::{Config, Problem, Redis};
+use clap::{Parser, ValueEnum};
+use portcullis_redis_bridge::config::Config;
+use portcullis_redis_bridge::version::{COMMIT, VERSION};
 use portcullis_redis_bridge::{check, run};
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 /// Keeps Portcullis's records in Redis.
 #[derive(Debug, Parser)]
-#[command(name = "redis-bridge", version, subcommand_negates_reqs = true, args_conflicts_with_subcommands = true)]
+#[command(name = "redis-bridge", version = format!("{VERSION} (commit {COMMIT})"))]
 struct Arguments {
     /// The configuration file (YAML); fields are overridden by PORTCULLIS_BRIDGE__… variables.
-    #[arg(long, value_name = "FILE", required = true)]
-    config: Option<PathBuf>,
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
     /// Check the configuration, try Redis, tell the result and end.
     #[arg(long)]
     check: bool,
     /// The form of the log on standard error; text on a terminal, JSON elsewhere.
     #[arg(long, value_name = "FORM")]
     log: Option<LogForm>,
-    #[command(subcommand)]
-    command: Option<Command>,
-}
-
-#[derive(Debug, Subcommand)]
-enum Command {
-    /// Look at records, end them, save them and bring them back.
-    Admin(Admin),
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -47,19 +38,16 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     // TLS needs to be told whose cryptography it uses; only a second call could fail.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    if let Some(Command::Admin(admin)) = &arguments.command {
-        start_log(arguments.log, "warn");
-        return operate(admin);
-    }
-    start_log(arguments.log, "info");
-    let config = match read(&arguments.config.clone().unwrap_or_default(), Config::read) {
+    start_log(arguments.log);
+    let config = match read(&arguments.config) {
         Ok(config) => config,
         Err(code) => return code,
     };
-    warn_of_insecurity(&config.redis);
-    let runtime = match runtime() {
+    config.redis.warn_if_insecure();
+    // One thread: what an operation costs is less than waking another thread for it.
+    let runtime = match Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(code) => return code,
+        Err(error) => return failed(&error.to_string()),
     };
     let ended = runtime.block_on(async {
         if arguments.check {
@@ -84,43 +72,8 @@ fn main() -> ExitCode {
     }
 }
 
-fn operate(admin: &Admin) -> ExitCode {
-    let config = match read(&admin.config, AdminConfig::read) {
-        Ok(config) => config,
-        Err(code) => return code,
-    };
-    warn_of_insecurity(&config.redis);
-    let runtime = match runtime() {
-        Ok(runtime) => runtime,
-        Err(code) => return code,
-    };
-    let done = runtime.block_on(async {
-        tokio::select! {
-            done = admin.run(&config) => Some(done),
-            // What is half written is taken away.
-            _ = tokio::signal::ctrl_c() => None,
-        }
-    });
-    match done {
-        Some(Ok(())) => ExitCode::SUCCESS,
-        Some(Err(error)) => {
-            say(&mut std::io::stderr(), &error.to_string());
-            ExitCode::from(error.exit_code())
-        }
-        None => failed("interrupted"),
-    }
-}
-
-/// One thread: what an operation costs is less than waking another thread for it.
-fn runtime() -> Result<Runtime, ExitCode> {
-    Builder::new_current_thread().enable_all().build().map_err(|error| failed(&error.to_string()))
-}
-
 /// Reads a configuration; says what is wrong with it.
-fn read<T>(
-    path: &Path,
-    parse: impl FnOnce(&str, &BTreeMap<String, String>) -> Result<T, Vec<Problem>>,
-) -> Result<T, ExitCode> {
+fn read(path: &Path) -> Result<Config, ExitCode> {
     let wrong = |what: &str| {
         say(&mut std::io::stderr(), &format!("{}: {what}", path.display()));
         ExitCode::from(2)
@@ -129,7 +82,7 @@ fn read<T>(
     let environment: BTreeMap<String, String> = std::env::vars_os()
         .filter_map(|(name, text)| Some((name.into_string().ok()?, text.into_string().ok()?)))
         .collect();
-    parse(&text, &environment).map_err(|problems| {
+    Config::read(&text, &environment).map_err(|problems| {
         problems.iter().for_each(|problem| {
             wrong(&problem.to_string());
         });
@@ -137,17 +90,9 @@ fn read<T>(
     })
 }
 
-fn warn_of_insecurity(redis: &Redis) {
-    for (part, tls) in [("redis", &redis.tls), ("redis sentinel", &redis.sentinel_tls)] {
-        if tls.as_ref().is_some_and(|tls| tls.insecure) {
-            tracing::warn!(part, "INSECURE: insecureSkipVerify is on, any certificate is taken, anybody can listen in");
-        }
-    }
-}
-
 /// What is logged can be set with `RUST_LOG`.
-fn start_log(form: Option<LogForm>, level: &str) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
+fn start_log(form: Option<LogForm>) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false);
     let terminal = std::io::stderr().is_terminal();
     match form.unwrap_or(if terminal { LogForm::Text } else { LogForm::Json }) {

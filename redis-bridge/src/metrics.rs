@@ -6,14 +6,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::fault::Fault;
+use crate::redis::redis_error::RedisError;
+use crate::version::{COMMIT, VERSION};
 
 /// All counters of one bridge.
 #[derive(Debug, Default)]
 pub(crate) struct Metrics {
     requests: Mutex<BTreeMap<(&'static str, &'static str), u64>>,
     times: Mutex<BTreeMap<&'static str, Times>>,
-    faults: Mutex<BTreeMap<Fault, u64>>,
+    faults: Mutex<BTreeMap<RedisError, u64>>,
     refused_connections: Mutex<BTreeMap<&'static str, u64>>,
     lost_connections: Mutex<BTreeMap<&'static str, u64>>,
     fetches: Mutex<BTreeMap<&'static str, u64>>,
@@ -98,7 +99,7 @@ impl Metrics {
     }
 
     /// Counts a fault; gives how many of its kind there were before.
-    pub(crate) fn fault(&self, fault: Fault) -> u64 {
+    pub(crate) fn redis_error(&self, fault: RedisError) -> u64 {
         add(&mut locked(&self.faults), fault)
     }
 
@@ -120,6 +121,8 @@ impl Metrics {
     /// Everything, as text.
     pub(crate) fn text(&self, known: &Known) -> String {
         let mut page = Page(String::new());
+        page.family("build_info", "gauge", "Version and commit of this build.");
+        page.line("build_info", &format!("version=\"{VERSION}\",commit=\"{COMMIT}\""), 1);
         page.family("requests_total", "counter", "Requests answered, by verb and outcome.");
         for ((verb, outcome), count) in locked(&self.requests).iter() {
             page.line("requests_total", &format!("verb=\"{verb}\",outcome=\"{outcome}\""), *count);
@@ -222,12 +225,14 @@ mod tests {
         let metrics = Metrics::default();
         metrics.request("get", "ok", Duration::from_micros(600));
         metrics.request("get", "overloaded", Duration::from_secs(9));
-        assert_eq!((metrics.fault(Fault::ReadOnly), metrics.fault(Fault::ReadOnly)), (0, 1));
+        assert_eq!((metrics.redis_error(RedisError::ReadOnly), metrics.redis_error(RedisError::ReadOnly)), (0, 1));
         metrics.refused_connection("foreign user");
         metrics.lost_connection("silent");
         let held = metrics.in_flight.hold();
         let page = metrics.text(&Known { up: true, replicated: false });
+        let build_info = format!("portcullis_bridge_build_info{{version=\"{VERSION}\",commit=\"{COMMIT}\"}} 1");
         for line in [
+            build_info.as_str(),
             "portcullis_bridge_requests_total{verb=\"get\",outcome=\"ok\"} 1",
             "portcullis_bridge_request_seconds_bucket{verb=\"get\",le=\"0.0005\"} 0",
             "portcullis_bridge_request_seconds_bucket{verb=\"get\",le=\"0.001\"} 1",

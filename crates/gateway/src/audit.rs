@@ -14,14 +14,14 @@ pub struct Audit {
     /// The resource or endpoint that was asked for.
     pub resource: Option<Rc<str>>,
     /// What was decided.
-    pub decision: Decision,
+    pub outcome: AuditOutcome,
     /// Why, as a short word that a dashboard can group by.
     pub reason: &'static str,
 }
 
 /// What was decided about a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Decision {
+pub enum AuditOutcome {
     /// It was sent on.
     Allow,
     /// It was refused.
@@ -32,7 +32,7 @@ pub enum Decision {
     Fail,
 }
 
-impl Decision {
+impl AuditOutcome {
     /// The word in the audit trail.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -48,8 +48,8 @@ impl Decision {
 impl Audit {
     /// A decision with nothing yet known about who asked.
     #[must_use]
-    pub fn new(decision: Decision, reason: &'static str) -> Self {
-        Self { subject: None, client: None, resource: None, decision, reason }
+    pub fn new(outcome: AuditOutcome, reason: &'static str) -> Self {
+        Self { subject: None, client: None, resource: None, outcome, reason }
     }
 
     /// The text that is published: one JSON object of `decision`, `reason` and, where they are
@@ -57,7 +57,7 @@ impl Audit {
     #[must_use]
     pub fn to_json(&self) -> String {
         let mut text = String::with_capacity(USUAL_BYTES);
-        for part in [r#"{"decision":""#, self.decision.as_str(), r#"","reason":""#, self.reason, "\""] {
+        for part in [r#"{"decision":""#, self.outcome.as_str(), r#"","reason":""#, self.reason, "\""] {
             text.push_str(part);
         }
         for (name, value) in
@@ -140,13 +140,13 @@ mod tests {
 
     #[test]
     fn what_is_published_is_one_object_of_what_is_known() {
-        let denied = Audit::new(Decision::Deny, "no_token");
+        let denied = Audit::new(AuditOutcome::Deny, "no_token");
         assert_eq!(denied.to_json(), r#"{"decision":"deny","reason":"no_token"}"#);
         let allowed = Audit {
             subject: Some("user".into()),
             client: Some("client".into()),
             resource: Some("https://gw.example/mcp".into()),
-            ..Audit::new(Decision::Allow, "valid_token")
+            ..Audit::new(AuditOutcome::Allow, "valid_token")
         };
         let json = r#"{"decision":"allow","reason":"valid_token","resource":"https://gw.example/mcp","client":"client","subject":"user"}"#;
         assert_eq!((allowed.to_json().as_str(), Rendered::new(allowed.clone()).json()), (json, json));
@@ -169,7 +169,7 @@ mod tests {
     #[test]
     fn no_text_can_end_its_own_string() {
         let name = "a\",\"decision\":\"allow\\\n";
-        let audit = Audit { client: Some(name.into()), ..Audit::new(Decision::Deny, "no_token") };
+        let audit = Audit { client: Some(name.into()), ..Audit::new(AuditOutcome::Deny, "no_token") };
         let read: Value = serde_json::from_str(&audit.to_json()).unwrap();
         assert_eq!((read["decision"].as_str(), read["client"].as_str()), (Some("deny"), Some(name)));
     }

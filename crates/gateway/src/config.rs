@@ -17,6 +17,7 @@ mod resource;
 mod secrets;
 mod sections;
 mod storage;
+mod whole;
 
 pub use self::bridge::BridgeSettings;
 pub use self::compile::{Compiled, Config, Draft};

@@ -1,5 +1,5 @@
-//! What a handler decides about a request. A handler never touches the request itself: the filter's
-//! one `settle` applies the decision, and without a decision a request does not go on.
+//! What a handler decides about a request. A handler never touches the request itself: the filter
+//! applies the decision in one place, and without a decision a request does not go on.
 
 use std::rc::Rc;
 
@@ -10,38 +10,37 @@ use portcullis_protocol::http::message::Response;
 use crate::audit::{Audit, Rendered};
 use crate::upstream::tokens::RefreshOutcome;
 
-/// What a handler came to.
-pub enum Verdict {
-    /// It is decided.
-    Settled(Settled),
+/// What a handler decided about a request.
+pub enum Decision {
+    /// The request is decided.
+    Resolved(Resolved),
     /// Decide when the root task has refreshed this session's upstream tokens.
     ///
-    /// The decision is a plain function: whoever settles it may be inside another stream's
-    /// callback, where nothing may be dispatched.
-    AwaitRefresh {
+    /// `decide` is a plain function: it may be called inside another stream's callback, where
+    /// nothing may be dispatched.
+    AwaitUpstream {
         /// Whose tokens are awaited.
         session: SessionId,
         /// Turns the refresh's outcome into the decision.
-        decide: Box<dyn FnOnce(&RefreshOutcome) -> Settled>,
+        decide: Box<dyn FnOnce(&RefreshOutcome) -> Resolved>,
     },
-    /// Decide when the root task has fetched the provider's documents, or could not: however many
-    /// logins need them, they are fetched once.
+    /// Decide when the root task has fetched the provider's documents, or failed to. They are
+    /// fetched once, however many logins wait for them.
     AwaitProvider {
-        /// The decision, by what the gateway knows of the provider then. As above it dispatches
-        /// nothing.
-        decide: Box<dyn FnOnce() -> Settled>,
+        /// Decides by what the gateway knows of the provider then. Dispatches nothing, as above.
+        decide: Box<dyn FnOnce() -> Resolved>,
     },
 }
 
 /// A final decision.
-pub enum Settled {
+pub enum Resolved {
     /// Send the request on, changed so.
-    Forward(Forward),
+    Continue(Forward),
     /// Answer it here.
-    Reply(Response, Audit),
+    Respond(Response, Audit),
 }
 
-/// Changes to a request on its way to the back end.
+/// Changes to a request on its way to the backend.
 pub struct Forward {
     /// What happens to the client's credentials.
     pub credentials: Credentials,
@@ -52,13 +51,13 @@ pub struct Forward {
     pub audit: Rc<Rendered>,
 }
 
-/// What the back end gets in place of the client's credentials.
+/// What the backend gets in place of the client's credentials.
 pub enum Credentials {
     /// What the client sent: only for a path that the configuration leaves unprotected.
-    Untouched,
+    Unchanged,
     /// Nothing: `Authorization` and `Proxy-Authorization` are removed.
-    Stripped,
-    /// As [`Credentials::Stripped`], and then this field is set.
+    Removed,
+    /// As [`Credentials::Removed`], and then this field is set.
     Injected(Injection),
 }
 
@@ -69,4 +68,10 @@ pub struct Injection {
     pub name: Rc<str>,
     /// The field's value.
     pub value: Rc<Secret<Vec<u8>>>,
+}
+
+impl From<Resolved> for Decision {
+    fn from(resolved: Resolved) -> Self {
+        Self::Resolved(resolved)
+    }
 }

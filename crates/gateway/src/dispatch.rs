@@ -1,27 +1,30 @@
 //! Which handler answers what.
 
+pub mod admission;
+pub mod routes;
+
 use std::rc::Rc;
 
 use portcullis_protocol::http::message::{Method, Request, Response};
 use portcullis_protocol::http::path::RoutePath;
 
-use crate::audit::{Audit, Decision};
+use crate::audit::{Audit, AuditOutcome};
 use crate::browser::cookies;
 use crate::config::DefaultAction;
-use crate::decision::{Settled, Verdict};
+use crate::decision::{Decision, Resolved};
+use crate::dispatch::routes::{Route, is_own_authority};
 use crate::endpoints::{authorize, callback, consent, register, token};
 use crate::ports::Ports;
 use crate::resource_server::fast_path::passed;
 use crate::resource_server::slow_path;
 use crate::responses::{bad_request, is_preflight, method_not_allowed, not_found, preflight};
-use crate::routes::{self, Route, is_own_authority};
 use crate::state::gateway::Gateway;
 
 /// Decides a request.
 ///
 /// Nothing is consumed before a handler's first store call; a future that is dropped lets nothing
 /// through.
-pub async fn handle<P: Ports>(gateway: Rc<Gateway>, request: Request, ports: P) -> Verdict {
+pub async fn handle<P: Ports>(gateway: Rc<Gateway>, request: Request, ports: P) -> Decision {
     let Ok(path) = RoutePath::parse(&request.target) else {
         // What such a path means to a back end is anybody's guess, so it is refused before any
         // prefix is compared.
@@ -75,25 +78,25 @@ pub async fn handle<P: Ports>(gateway: Rc<Gateway>, request: Request, ports: P) 
     }
 }
 
-fn document(request: &Request, response: Response) -> Settled {
+fn document(request: &Request, response: Response) -> Resolved {
     match request.method {
-        Method::Get | Method::Head => Settled::Reply(response, Audit::new(Decision::Serve, "metadata")),
+        Method::Get | Method::Head => Resolved::Respond(response, Audit::new(AuditOutcome::Serve, "metadata")),
         Method::Options if is_preflight(request) => answer_preflight(request, "GET"),
         Method::Post | Method::Options | Method::Other => method_not_allowed("GET, HEAD, OPTIONS"),
     }
 }
 
-fn answer_preflight(request: &Request, methods: &'static str) -> Settled {
-    Settled::Reply(preflight(request, methods), Audit::new(Decision::Serve, "preflight"))
+fn answer_preflight(request: &Request, methods: &'static str) -> Resolved {
+    Resolved::Respond(preflight(request, methods), Audit::new(AuditOutcome::Serve, "preflight"))
 }
 
-fn other(gateway: &Gateway, request: &Request) -> Settled {
+fn other(gateway: &Gateway, request: &Request) -> Resolved {
     match gateway.config().default {
         DefaultAction::Deny => not_found("nothing is served at this path"),
-        DefaultAction::Pass => Settled::Forward(passed(gateway, cookies::sent(request).as_deref())),
+        DefaultAction::Pass => Resolved::Continue(passed(gateway, cookies::sent(request).as_deref())),
     }
 }
 
 #[cfg(test)]
-#[path = "dispatch_tests.rs"]
+#[path = "dispatch/dispatch_tests.rs"]
 mod dispatch_tests;

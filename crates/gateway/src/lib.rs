@@ -6,7 +6,6 @@
 //! tokens behind it). [`ports`] is everything they need from outside, [`store`] where their records
 //! are, [`state`] what a VM remembers between requests.
 
-pub mod admission;
 pub mod audit;
 pub mod browser;
 pub mod clients;
@@ -18,7 +17,6 @@ pub mod error;
 pub mod ports;
 pub mod resource_server;
 pub mod responses;
-pub mod routes;
 pub mod runtime;
 pub mod sessions;
 pub mod state;

@@ -3,8 +3,8 @@
 use portcullis_protocol::http::message::{FieldName, Request, Response};
 use portcullis_protocol::oauth::error::{ErrorCode, OAuthError};
 
-use crate::audit::{Audit, Decision};
-use crate::decision::{Settled, Verdict};
+use crate::audit::{Audit, AuditOutcome};
+use crate::decision::Resolved;
 use crate::error::Unavailable;
 
 /// How long a client should wait before it tries again when something of ours is away, in seconds.
@@ -58,24 +58,24 @@ pub fn preflight(request: &Request, methods: &'static str) -> Response {
 
 /// A 405 that names what is allowed (RFC 9110 §15.5.6).
 #[must_use]
-pub fn method_not_allowed(allow: &'static str) -> Settled {
+pub fn method_not_allowed(allow: &'static str) -> Resolved {
     let body = OAuthError::new(ErrorCode::InvalidRequest, "this method is not allowed here").to_json();
     let response = cors(uncached(Response::json(405, body).header("allow", allow)), Cors::Read);
-    Settled::Reply(response, Audit::new(Decision::Deny, "method_not_allowed"))
+    Resolved::Respond(response, Audit::new(AuditOutcome::Deny, "method_not_allowed"))
 }
 
 /// A 404 of our own, with a word on why.
 #[must_use]
-pub fn not_found(description: &'static str) -> Settled {
+pub fn not_found(description: &'static str) -> Resolved {
     let body = OAuthError::new(ErrorCode::InvalidRequest, description).to_json();
-    Settled::Reply(uncached(Response::json(404, body)), Audit::new(Decision::Deny, "not_found"))
+    Resolved::Respond(uncached(Response::json(404, body)), Audit::new(AuditOutcome::Deny, "not_found"))
 }
 
 /// A 400 of our own, with a word on why.
 #[must_use]
-pub fn bad_request(description: &'static str, reason: &'static str) -> Settled {
+pub fn bad_request(description: &'static str, reason: &'static str) -> Resolved {
     let body = OAuthError::new(ErrorCode::InvalidRequest, description).to_json();
-    Settled::Reply(uncached(Response::json(400, body)), Audit::new(Decision::Deny, reason))
+    Resolved::Respond(uncached(Response::json(400, body)), Audit::new(AuditOutcome::Deny, reason))
 }
 
 /// An OAuth error as an endpoint's JSON answer (RFC 6749 §5.2).
@@ -106,10 +106,4 @@ pub fn try_later(description: &'static str) -> Response {
 #[must_use]
 pub fn uncached(response: Response) -> Response {
     response.header("cache-control", "no-store").header("x-content-type-options", "nosniff")
-}
-
-impl From<Settled> for Verdict {
-    fn from(settled: Settled) -> Self {
-        Self::Settled(settled)
-    }
 }

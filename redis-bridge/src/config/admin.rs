@@ -5,11 +5,11 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::Deserialize;
 use zeroize::Zeroizing;
 
-use super::raw::{RawReference, RawUser};
-use super::{Problem, Redis, parse};
+use super::problem::Problem;
+use super::raw::parse;
+use super::redis::{RawUser, Redis};
 
 /// A configuration that the operator's commands can run with.
 pub struct AdminConfig {
@@ -66,15 +66,6 @@ impl AdminConfig {
             (Some(_) | None, _) => Err(reader.problems),
         }
     }
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub(super) struct RawAdmin {
-    acl_user_config: Option<RawUser>,
-    gateway_secrets: Vec<RawReference>,
-    namespace: Option<String>,
-    name: Option<String>,
 }
 
 #[cfg(test)]

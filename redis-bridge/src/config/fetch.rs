@@ -7,7 +7,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use serde::Deserialize;
 
-use super::Reader;
+use super::reader::Reader;
 
 /// Whom documents may be fetched from, and how often.
 #[derive(Debug, Clone)]

@@ -12,10 +12,10 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{RootCertStore, ServerConfig};
+use serde::Deserialize;
 use zeroize::Zeroizing;
 
-use super::Reader;
-use super::raw::{RawCaller, RawListen, RawTcp};
+use super::reader::Reader;
 
 /// Where callers come in.
 #[derive(Debug)]
@@ -118,6 +118,35 @@ impl Spaces {
             (namespace, name) => Space::new(namespace, name).ok().map(Self::One),
         }
     }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct RawListen {
+    pub(super) unix: Option<String>,
+    pub(super) mode: Option<String>,
+    pub(super) allowed_uids: Option<Vec<u32>>,
+    pub(super) tcp: Option<RawTcp>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct RawTcp {
+    pub(super) address: String,
+    pub(super) cert: String,
+    pub(super) key: String,
+    pub(super) client_ca: String,
+    pub(super) allowed_names: Vec<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct RawCaller {
+    pub(super) uid: Option<u32>,
+    pub(super) name: Option<String>,
+    pub(super) spaces: Vec<String>,
+    #[serde(default)]
+    pub(super) secrets: bool,
 }
 
 impl Reader<'_> {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::Reader;
+use super::reader::Reader;
 
 impl Reader<'_> {
     /// The files in it are read when they are asked for; that it is there is asked for at the

@@ -5,24 +5,20 @@
 use std::fs;
 use std::process::Command;
 
-use portcullis_tests::place;
-use portcullis_tests::redis::{LEAST_ACL, RedisServer, USER};
+use portcullis_testbed::paths;
+use portcullis_testbed::redis::{LEAST_ACL, RedisServer, USER};
 
 /// What the program says, started in this way with these variables, and its exit code.
 fn said(text: &str, variables: &[(&str, &str)], arguments: &[&str]) -> (String, Option<i32>) {
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("bridge.yaml");
     fs::write(&config, text).unwrap();
-    let mut command = Command::new(place::bridge());
-    match arguments.split_first() {
-        Some((&"admin", rest)) => command.arg("admin").arg("--config").arg(&config).args(rest),
-        Some(_) | None => command.arg("--config").arg(&config).args(arguments),
-    };
-    let done = command.envs(variables.iter().copied()).output().unwrap();
+    let mut command = Command::new(paths::bridge());
+    let done = command.arg("--config").arg(&config).args(arguments).envs(variables.iter().copied()).output().unwrap();
     (String::from_utf8_lossy(&[done.stdout, done.stderr].concat()).into_owned(), done.status.code())
 }
 
-const WAYS: [&[&str]; 4] = [&[], &["--check"], &["--check", "--log", "text"], &["admin", "stats"]];
+const WAYS: [&[&str]; 3] = [&[], &["--check"], &["--check", "--log", "text"]];
 
 #[test]
 fn a_secret_in_a_wrong_place_is_named_by_the_place_and_not_repeated() {

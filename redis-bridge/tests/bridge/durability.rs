@@ -9,9 +9,9 @@ use portcullis_storage_api::wire::{
 use portcullis_storage_api::{Key, Kind, Ttl};
 
 use crate::client::{Client, fresh, space};
-use portcullis_tests::bridge::{Bridge, check};
-use portcullis_tests::cut::Relay;
-use portcullis_tests::redis::{LEAST_ACL, RedisServer, acl_with_wait, cli, standalone, until};
+use portcullis_testbed::bridge::{Bridge, check};
+use portcullis_testbed::redis::{LEAST_ACL, RedisServer, acl_with_wait, cli, standalone, until};
+use portcullis_testbed::relay::Relay;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -88,7 +88,7 @@ async fn one_of_two_replicas_is_missed_for_as_long_as_it_may_be_the_next_master(
     let missed = std::time::Instant::now();
     durably(&client, &request).await;
     assert!(missed.elapsed() > Duration::from_secs(2), "the other one sufficed after {:?}", missed.elapsed());
-    assert!(bridge.log().contains("a redis replica is gone"));
+    assert!(bridge.log().contains("redis replica lost"));
     for _ in 0..5 {
         let _: PutAnswer = client.call(Verb::Put, &durable_put(fresh())).await.unwrap();
     }

@@ -2,7 +2,6 @@
 //! where a real one would have to be broken first. Needs `redis-server` on the path.
 #![cfg(test)]
 
-mod admin;
 mod certificates;
 mod client;
 mod cluster;

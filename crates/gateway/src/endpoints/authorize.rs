@@ -12,12 +12,12 @@ use portcullis_protocol::oauth::redirect::{CheckedRedirectUri, RedirectUri, matc
 use portcullis_protocol::oauth::resource::ResourceUri;
 use portcullis_protocol::oauth::scope::ScopeSet;
 
-use crate::audit::{Audit, Decision};
+use crate::audit::{Audit, AuditOutcome};
 use crate::browser::cookies::Browser;
 use crate::browser::pending_login::{Authorization, PendingLogin, Seed};
 use crate::clients::registered::{Client, client_key};
 use crate::config::{Config, Resource};
-use crate::decision::{Settled, Verdict};
+use crate::decision::{Decision, Resolved};
 use crate::endpoints::browser_error::{self, Failure, error_page};
 use crate::endpoints::{consent, start_login};
 use crate::error::Unavailable;
@@ -27,7 +27,12 @@ use crate::state::gateway::Gateway;
 use crate::store::records::Records;
 
 /// Answers `GET /oauth/authorize`. Nothing is stored.
-pub async fn authorize<P: Ports>(gateway: &Rc<Gateway>, request: &Request, path: &RoutePath<'_>, ports: &P) -> Verdict {
+pub async fn authorize<P: Ports>(
+    gateway: &Rc<Gateway>,
+    request: &Request,
+    path: &RoutePath<'_>,
+    ports: &P,
+) -> Decision {
     answer(gateway, request, path, ports).await.unwrap_or_else(|failure| failure.settle(gateway.config()).into())
 }
 
@@ -36,7 +41,7 @@ async fn answer<P: Ports>(
     request: &Request,
     path: &RoutePath<'_>,
     ports: &P,
-) -> Result<Verdict, Failure> {
+) -> Result<Decision, Failure> {
     let config = gateway.config();
     let page = |message: &str, reason| Failure::refused(bad_request_page(config, message, reason));
 
@@ -63,7 +68,7 @@ async fn answer<P: Ports>(
             state_for_errors(&params),
             &[("error", code.as_str()), ("error_description", description)],
         );
-        Failure::refused(Settled::Reply(answer, Audit::new(Decision::Deny, reason)))
+        Failure::refused(Resolved::Respond(answer, Audit::new(AuditOutcome::Deny, reason)))
     };
     let asked = AuthorizationRequest::parse(&params)
         .map_err(|error| refused(error.code(), &error.to_string(), "invalid_authorization_request"))?;
@@ -136,7 +141,7 @@ fn provider_prompt(prompt: Prompt) -> Option<&'static str> {
     }
 }
 
-fn bad_request_page(config: &Config, message: &str, reason: &'static str) -> Settled {
+fn bad_request_page(config: &Config, message: &str, reason: &'static str) -> Resolved {
     let hint = "Go back to the application and connect again. If that does not help, remove the connection there and add it anew.";
     error_page(config, 400, "This login cannot be started", message, hint, reason)
 }

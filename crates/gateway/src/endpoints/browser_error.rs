@@ -5,10 +5,10 @@ use portcullis_protocol::http::message::Response;
 use portcullis_protocol::oauth::error::ErrorCode;
 use portcullis_protocol::oauth::params;
 
-use crate::audit::{Audit, Decision};
+use crate::audit::{Audit, AuditOutcome};
 use crate::browser::pending_login::Authorization;
 use crate::config::Config;
-use crate::decision::Settled;
+use crate::decision::Resolved;
 use crate::endpoints::pages::ErrorPage;
 use crate::error::Unavailable;
 use crate::responses::uncached;
@@ -17,7 +17,7 @@ use crate::upstream::provider_error::ProviderError;
 /// Why an endpoint that a browser visits stops half way.
 pub enum Failure {
     /// The request is refused, with this answer.
-    Refused(Box<Settled>),
+    Refused(Box<Resolved>),
     /// Something of ours is away.
     Unavailable,
 }
@@ -25,13 +25,13 @@ pub enum Failure {
 impl Failure {
     /// A refusal with its answer.
     #[must_use]
-    pub fn refused(answer: Settled) -> Self {
+    pub fn refused(answer: Resolved) -> Self {
         Self::Refused(Box::new(answer))
     }
 
     /// The answer.
     #[must_use]
-    pub fn settle(self, config: &Config) -> Settled {
+    pub fn settle(self, config: &Config) -> Resolved {
         match self {
             Self::Refused(answer) => *answer,
             Self::Unavailable => unavailable_page(config),
@@ -54,15 +54,15 @@ pub fn refuse(
     code: ErrorCode,
     description: &str,
     reason: &'static str,
-) -> Settled {
+) -> Resolved {
     let parameters = [("error", code.as_str()), ("error_description", description)];
     let response = redirect(config, &request.redirect_uri, request.state.as_deref(), &parameters);
-    Settled::Reply(response, Audit::new(Decision::Deny, reason))
+    Resolved::Respond(response, Audit::new(AuditOutcome::Deny, reason))
 }
 
 /// Redirects to the client what kept the provider from logging the user in.
 #[must_use]
-pub fn provider_failed(config: &Config, asked: &Authorization, error: &ProviderError) -> Settled {
+pub fn provider_failed(config: &Config, asked: &Authorization, error: &ProviderError) -> Resolved {
     let (code, description, reason) = match error {
         ProviderError::Unreachable => {
             (ErrorCode::TemporarilyUnavailable, "the identity provider cannot be reached", "provider_unreachable")
@@ -107,14 +107,14 @@ pub fn error_page(
     message: &str,
     hint: &str,
     reason: &'static str,
-) -> Settled {
+) -> Resolved {
     let page = ErrorPage { title: &config.consent.title, heading, message, hint };
-    Settled::Reply(page.response(status), Audit::new(Decision::Deny, reason))
+    Resolved::Respond(page.response(status), Audit::new(AuditOutcome::Deny, reason))
 }
 
 /// The page for a person when something of ours is away.
 #[must_use]
-pub fn unavailable_page(config: &Config) -> Settled {
+pub fn unavailable_page(config: &Config) -> Resolved {
     let page = ErrorPage {
         title: &config.consent.title,
         heading: "Not available at the moment",
@@ -122,7 +122,7 @@ pub fn unavailable_page(config: &Config) -> Settled {
         hint: "Wait a moment, then start again from your application.",
     };
     let response = page.response(503).header("retry-after", "2");
-    Settled::Reply(response, Audit::new(Decision::Fail, "unavailable"))
+    Resolved::Respond(response, Audit::new(AuditOutcome::Fail, "unavailable"))
 }
 
 /// An answer whose URL holds something secret: kept by no cache and passed on to nobody (RFC 9700

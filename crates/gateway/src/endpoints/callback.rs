@@ -12,12 +12,12 @@ use portcullis_protocol::oauth::params::{Limits, Params};
 use portcullis_protocol::oauth::redirect::{RedirectUri, match_registered};
 use portcullis_storage_api::{Bucket, Kind, Taken, Ttl};
 
-use crate::audit::{Audit, Decision};
+use crate::audit::{Audit, AuditOutcome};
 use crate::browser::cookies::{self, Browser};
 use crate::browser::pending_login::{self, Authorization, LOGIN_LIFE, PendingLogin, Seed, USED_LIFE, UsedLogin};
 use crate::clients::registered::{Client, client_key};
 use crate::config::Config;
-use crate::decision::Settled;
+use crate::decision::Resolved;
 use crate::endpoints::browser_error::{self, Failure, error_page, provider_failed, refuse};
 use crate::endpoints::client_address::client_address;
 use crate::endpoints::consent;
@@ -39,7 +39,7 @@ use crate::upstream::tokens::{self, Upstream};
 /// The pending login is used up, in one step, before the provider's code is; from then on the same
 /// URL leads nowhere. A browser that hangs up half way has to start again; nothing is left half
 /// done that anyone could use.
-pub async fn callback<P: Ports>(gateway: &Gateway, request: &Request, path: &RoutePath<'_>, ports: &P) -> Settled {
+pub async fn callback<P: Ports>(gateway: &Gateway, request: &Request, path: &RoutePath<'_>, ports: &P) -> Resolved {
     answer(gateway, request, path, ports).await.unwrap_or_else(|failure| failure.settle(gateway.config()))
 }
 
@@ -48,7 +48,7 @@ async fn answer<P: Ports>(
     request: &Request,
     path: &RoutePath<'_>,
     ports: &P,
-) -> Result<Settled, Failure> {
+) -> Result<Resolved, Failure> {
     let config = gateway.config();
     let params = Params::parse(path.query().unwrap_or_default(), Limits::OAUTH)
         .ok()
@@ -58,12 +58,12 @@ async fn answer<P: Ports>(
     let (seed, login) = use_up(gateway, request, state, ports).await?;
     let settled = complete(gateway, request, &params, &seed, login, ports).await?;
     Ok(match settled {
-        Settled::Reply(response, audit) => {
+        Resolved::Respond(response, audit) => {
             let ended = cookies::end_login(request, &config.issuer, state);
             let response = ended.iter().fold(response, |response, cookie| response.header("set-cookie", cookie));
-            Settled::Reply(response, audit)
+            Resolved::Respond(response, audit)
         }
-        forward @ Settled::Forward(_) => forward,
+        forward @ Resolved::Continue(_) => forward,
     })
 }
 
@@ -108,7 +108,7 @@ async fn complete<P: Ports>(
     seed: &Seed,
     login: PendingLogin,
     ports: &P,
-) -> Result<Settled, Failure> {
+) -> Result<Resolved, Failure> {
     let config = gateway.config();
     let asked = &login.request;
     let parameter = |name: &str| params.one(name).ok().flatten();
@@ -238,12 +238,12 @@ fn give_code<P: Ports>(
     user: User,
     code: &AuthorizationCode,
     ports: &P,
-) -> Result<Settled, Failure> {
+) -> Result<Resolved, Failure> {
     let audit = Audit {
         subject: Some(Rc::from(user.id.as_str())),
         client: Some(Rc::from(asked.client_id.as_str())),
         resource: Some(Rc::from(asked.resource.as_str())),
-        ..Audit::new(Decision::Serve, "logged_in")
+        ..Audit::new(AuditOutcome::Serve, "logged_in")
     };
     let browser = Browser { user_id: user.id };
     let life = config.consent.remember.max(LOGIN_LIFE);
@@ -251,7 +251,7 @@ fn give_code<P: Ports>(
     let code = code.issue(&config.key_ring);
     let parameters = [("code", code.expose().as_str())];
     let response = browser_error::redirect(config, &asked.redirect_uri, asked.state.as_deref(), &parameters);
-    Ok(Settled::Reply(response.header("set-cookie", &cookie), audit))
+    Ok(Resolved::Respond(response.header("set-cookie", &cookie), audit))
 }
 
 async fn ask_again<P: Ports>(
@@ -259,7 +259,7 @@ async fn ask_again<P: Ports>(
     request: &Request,
     asked: Authorization,
     ports: &P,
-) -> Result<Settled, Failure> {
+) -> Result<Resolved, Failure> {
     let config = gateway.config();
     let records = Records::new(&config.key_ring, ports);
     let client = records.load::<Client>(&client_key(&asked.client_id)).await?;
@@ -288,7 +288,7 @@ fn too_many(config: &Config, retry_after: u32) -> Failure {
         hint: "Wait a moment, then reload this page.",
     };
     let response = page.response(429).header("retry-after", &retry_after.to_string());
-    Failure::refused(Settled::Reply(response, Audit::new(Decision::Deny, "login_rate")))
+    Failure::refused(Resolved::Respond(response, Audit::new(AuditOutcome::Deny, "login_rate")))
 }
 
 fn refused(config: &Config, message: &str, reason: &'static str) -> Failure {

@@ -16,12 +16,12 @@ use portcullis_protocol::oauth::params::{Limits, Params};
 use portcullis_protocol::oauth::redirect::CheckedRedirectUri;
 use serde::{Deserialize, Serialize};
 
-use crate::audit::{Audit, Decision};
+use crate::audit::{Audit, AuditOutcome};
 use crate::browser::cookies::FORM_LIFE;
 use crate::browser::pending_login::{self, Authorization, Seed};
 use crate::clients::registered::Client;
 use crate::config::Config;
-use crate::decision::{Settled, Verdict};
+use crate::decision::{Decision, Resolved};
 use crate::endpoints::browser_error::{error_page, refuse, unavailable_page};
 use crate::endpoints::pages::ConsentPage;
 use crate::endpoints::start_login;
@@ -50,7 +50,7 @@ pub fn page<P: Ports>(
     redirect_uri: &CheckedRedirectUri,
     authorization: Authorization,
     ports: &P,
-) -> Result<Settled, Unavailable> {
+) -> Result<Resolved, Unavailable> {
     let transaction = Transaction { seed: Seed::new(ports)?, request: authorization, shown_at: ports.now() };
     let set_cookies = pending_login::cookies(&transaction.seed, None, request, config, ports)?;
     let mut draft = Draft::with_room(USUAL_BYTES);
@@ -75,11 +75,11 @@ pub fn page<P: Ports>(
         csrf: &csrf,
     };
     let response = set_cookies.iter().fold(page.response(), |page, cookie| page.header("set-cookie", cookie));
-    Ok(Settled::Reply(response, Audit::new(Decision::Serve, "consent_shown")))
+    Ok(Resolved::Respond(response, Audit::new(AuditOutcome::Serve, "consent_shown")))
 }
 
 /// Answers `POST /oauth/consent`.
-pub async fn consent<P: Ports>(gateway: &Rc<Gateway>, request: &Request, ports: &P) -> Verdict {
+pub async fn consent<P: Ports>(gateway: &Rc<Gateway>, request: &Request, ports: &P) -> Decision {
     match answer(gateway, request, ports).await {
         Ok(Answer { transaction, approved: true }) => {
             let Transaction { seed, request: authorization, .. } = transaction;
@@ -96,7 +96,7 @@ pub async fn consent<P: Ports>(gateway: &Rc<Gateway>, request: &Request, ports: 
 }
 
 /// The user's answer; the refusal where it does not count.
-async fn answer<P: Ports>(gateway: &Gateway, request: &Request, ports: &P) -> Result<Answer, Settled> {
+async fn answer<P: Ports>(gateway: &Gateway, request: &Request, ports: &P) -> Result<Answer, Resolved> {
     let config = gateway.config();
     let refused = |message: &str, reason| {
         let hint = "Go back to the application and connect again.";

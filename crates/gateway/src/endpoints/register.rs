@@ -6,10 +6,10 @@ use portcullis_protocol::oauth::error::{ErrorCode, OAuthError};
 use portcullis_protocol::oauth::register::Registration;
 use portcullis_storage_api::{Bucket, Kind, StoreError, Taken, Ttl};
 
-use crate::audit::{Audit, Decision};
+use crate::audit::{Audit, AuditOutcome};
 use crate::clients::registered::{Client, client_key};
 use crate::config::RegistrationPolicy;
-use crate::decision::Settled;
+use crate::decision::Resolved;
 use crate::endpoints::client_address::client_address;
 use crate::error::Unavailable;
 use crate::ports::{Ports, Store};
@@ -27,23 +27,23 @@ const UNUSED_LIFE: u64 = 24 * 60 * 60;
 /// Answers `POST /oauth/register`. The limits are drawn from before anything of the body is looked
 /// at, and after it has come: a call to the store outlives the request that made it, so one whose
 /// body never ends must not make any.
-pub async fn register<P: Ports>(gateway: &Gateway, request: &Request, ports: &P) -> Settled {
+pub async fn register<P: Ports>(gateway: &Gateway, request: &Request, ports: &P) -> Resolved {
     let Some(policy) = gateway.config().registration else {
         return not_found("dynamic client registration is turned off here");
     };
     match answer(gateway, policy, request, ports).await {
         Ok(settled) => settled,
         Err(Failure::Refused(error)) => {
-            Settled::Reply(oauth_error(&error), Audit::new(Decision::Deny, "invalid_registration"))
+            Resolved::Respond(oauth_error(&error), Audit::new(AuditOutcome::Deny, "invalid_registration"))
         }
         Err(Failure::TooMany { retry_after }) => {
             let error = OAuthError::new(ErrorCode::TemporarilyUnavailable, "too many registrations; try again later");
             let response = oauth_error(&error.with_status(429)).header("retry-after", &retry_after.to_string());
-            Settled::Reply(response, Audit::new(Decision::Deny, "registration_rate"))
+            Resolved::Respond(response, Audit::new(AuditOutcome::Deny, "registration_rate"))
         }
         Err(Failure::Unavailable(cause)) => {
             let (response, reason) = unavailable(cause);
-            Settled::Reply(response, Audit::new(Decision::Fail, reason))
+            Resolved::Respond(response, Audit::new(AuditOutcome::Fail, reason))
         }
     }
 }
@@ -71,7 +71,7 @@ async fn answer<P: Ports>(
     policy: RegistrationPolicy,
     request: &Request,
     ports: &P,
-) -> Result<Settled, Failure> {
+) -> Result<Resolved, Failure> {
     let config = gateway.config();
     let body = ports.body(MAX_BODY_BYTES).await.map_err(|_| {
         Failure::Refused(
@@ -94,8 +94,8 @@ async fn answer<P: Ports>(
     let records = Records::new(&config.key_ring, ports);
     records.save(&client_key(&client_id), &client, Ttl::Seconds(policy.lifetime.min(UNUSED_LIFE))).await?;
     let response = uncached(Response::json(201, registration.response_json(&client_id, now)));
-    let audit = Audit { client: Some(client_id.into()), ..Audit::new(Decision::Serve, "client_registered") };
-    Ok(Settled::Reply(cors(response, Cors::Read), audit))
+    let audit = Audit { client: Some(client_id.into()), ..Audit::new(AuditOutcome::Serve, "client_registered") };
+    Ok(Resolved::Respond(cors(response, Cors::Read), audit))
 }
 
 /// One address is limited first, so that a stranger's flood is refused before it draws on what

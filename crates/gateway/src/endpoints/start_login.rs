@@ -4,9 +4,9 @@ use std::rc::Rc;
 
 use portcullis_protocol::http::message::{Request, Response};
 
-use crate::audit::{Audit, Decision};
+use crate::audit::{Audit, AuditOutcome};
 use crate::browser::pending_login::{self, Authorization, LOGIN_LIFE, PendingLogin, Seed};
-use crate::decision::{Settled, Verdict};
+use crate::decision::{Decision, Resolved};
 use crate::endpoints::browser_error::{private, provider_failed};
 use crate::error::Unavailable;
 use crate::ports::Ports;
@@ -26,7 +26,7 @@ pub fn start<P: Ports>(
     authorization: Authorization,
     consented_by: Option<String>,
     ports: &P,
-) -> Result<Verdict, Unavailable> {
+) -> Result<Decision, Unavailable> {
     let expires_at = ports.now().saturating_add(LOGIN_LIFE);
     let login = PendingLogin { request: authorization, consented_by, expires_at };
     let cookies = pending_login::cookies(&seed, Some(&login), request, gateway.config(), ports)?;
@@ -35,15 +35,15 @@ pub fn start<P: Ports>(
     }
     let gateway = Rc::clone(gateway);
     let decide = move || to_provider(&gateway, &seed, &login.request, &cookies);
-    Ok(Verdict::AwaitProvider { decide: Box::new(decide) })
+    Ok(Decision::AwaitProvider { decide: Box::new(decide) })
 }
 
-fn to_provider(gateway: &Gateway, seed: &Seed, asked: &Authorization, cookies: &[String]) -> Settled {
+fn to_provider(gateway: &Gateway, seed: &Seed, asked: &Authorization, cookies: &[String]) -> Resolved {
     match oidc::authorization_url(gateway, seed, asked.prompt.as_deref()) {
         Ok(location) => {
             let response = private(Response::see_other(&location));
             let response = cookies.iter().fold(response, |response, cookie| response.header("set-cookie", cookie));
-            Settled::Reply(response, Audit::new(Decision::Serve, "login_started"))
+            Resolved::Respond(response, Audit::new(AuditOutcome::Serve, "login_started"))
         }
         Err(error) => provider_failed(gateway.config(), asked, &error),
     }

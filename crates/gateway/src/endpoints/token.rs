@@ -13,9 +13,9 @@ use portcullis_protocol::oauth::params::Limits;
 use portcullis_protocol::oauth::token::TokenRequest;
 use portcullis_storage_api::Key;
 
-use crate::audit::{Audit, Decision};
+use crate::audit::{Audit, AuditOutcome};
 use crate::clients::registered::{Client, client_key, renew_client};
-use crate::decision::Settled;
+use crate::decision::Resolved;
 use crate::endpoints::token::authorization_code::redeem;
 use crate::endpoints::token::failure::{Failure, invalid_grant};
 use crate::endpoints::token::issue::issue;
@@ -31,13 +31,15 @@ use crate::store::records::{Found, Records};
 /// A code is used up, and a refresh token replaced, in the one compare-and-swap that precedes the
 /// answer. An answer that is lost on the way costs the client its code (it starts again), but no
 /// refresh token: that gives the same successor again as long as that has not been used.
-pub async fn token<P: Ports>(gateway: &Gateway, request: &Request, path: &RoutePath<'_>, ports: &P) -> Settled {
+pub async fn token<P: Ports>(gateway: &Gateway, request: &Request, path: &RoutePath<'_>, ports: &P) -> Resolved {
     match answer(gateway, request, path, ports).await {
         Ok(settled) => settled,
-        Err(Failure::Refused(error, reason)) => Settled::Reply(oauth_error(&error), Audit::new(Decision::Deny, reason)),
+        Err(Failure::Refused(error, reason)) => {
+            Resolved::Respond(oauth_error(&error), Audit::new(AuditOutcome::Deny, reason))
+        }
         Err(Failure::Unavailable(cause)) => {
             let (response, reason) = unavailable(cause);
-            Settled::Reply(response, Audit::new(Decision::Fail, reason))
+            Resolved::Respond(response, Audit::new(AuditOutcome::Fail, reason))
         }
     }
 }
@@ -47,7 +49,7 @@ async fn answer<P: Ports>(
     request: &Request,
     path: &RoutePath<'_>,
     ports: &P,
-) -> Result<Settled, Failure> {
+) -> Result<Resolved, Failure> {
     let body = ports.body(Limits::OAUTH.bytes).await.map_err(|_| {
         let error = OAuthError::new(ErrorCode::InvalidRequest, "the body is larger than 16 KiB").with_status(413);
         Failure::Refused(error, "body_too_large")

@@ -32,7 +32,7 @@ pub(super) fn forward(
         (Some(injector), Some(upstream)) => {
             Credentials::Injected(Injection { name: Rc::clone(&injector.header), value: Rc::clone(&upstream.value) })
         }
-        (Some(_) | None, _) => Credentials::Stripped,
+        (Some(_) | None, _) => Credentials::Removed,
     };
     Forward { credentials, cookie: cookie.and_then(cookies::without_own), audit: Rc::clone(&facts.audit) }
 }

@@ -3,15 +3,15 @@ use std::rc::Rc;
 use portcullis_protocol::credentials::SessionId;
 
 use super::*;
-use crate::audit::{Audit, Decision, Rendered};
-use crate::decision::Settled;
+use crate::audit::{Audit, AuditOutcome, Rendered};
+use crate::decision::Resolved;
 use crate::error::Unavailable;
 
 fn facts() -> TokenFacts {
     TokenFacts {
         subject: Rc::from("user"),
         client: Rc::from("client"),
-        audit: Rendered::new(Audit::new(Decision::Allow, "valid_token")),
+        audit: Rendered::new(Audit::new(AuditOutcome::Allow, "valid_token")),
         session: SessionId::new([1; 16]),
         resource: 1,
         expires_at: 100,
@@ -32,8 +32,8 @@ fn a_failure_of_ours_never_says_a_word_about_the_token() {
         (Refusal::Unavailable(Unavailable::Signer), "signer_unavailable"),
         (Refusal::UpstreamUnavailable, "upstream_unavailable"),
     ] {
-        let Settled::Reply(response, audit) = refusal.reply(None) else { panic!("sent on") };
-        assert_eq!((response.status(), audit.decision, audit.reason), (503, Decision::Fail, reason));
+        let Resolved::Respond(response, audit) = refusal.reply(None) else { panic!("sent on") };
+        assert_eq!((response.status(), audit.outcome, audit.reason), (503, AuditOutcome::Fail, reason));
         assert!(response.header_value("www-authenticate").is_none() && response.header_value("retry-after").is_some());
     }
 }

@@ -6,8 +6,8 @@ use portcullis_protocol::http::path::RoutePath;
 use crate::browser::cookies;
 use crate::config::DefaultAction;
 use crate::decision::{Credentials, Forward};
+use crate::dispatch::routes::{self, Route, route_or_default};
 use crate::resource_server::decide::{decide, forward};
-use crate::routes::{self, Route, route_or_default};
 use crate::state::gateway::Gateway;
 
 /// Decides a call with a token that this VM has verified before.
@@ -65,7 +65,7 @@ pub fn pass(gateway: &Gateway, target: &[u8], cookie: Option<&[u8]>) -> Option<F
 
 pub(crate) fn passed(gateway: &Gateway, cookie: Option<&[u8]>) -> Forward {
     Forward {
-        credentials: Credentials::Untouched,
+        credentials: Credentials::Unchanged,
         cookie: cookie.and_then(cookies::without_own),
         audit: gateway.not_protected(),
     }

@@ -6,9 +6,9 @@ use portcullis_protocol::http::message::Response;
 use portcullis_protocol::oauth::challenge::Challenge;
 use portcullis_protocol::oauth::error::{ErrorCode, OAuthError};
 
-use crate::audit::{Audit, Decision};
+use crate::audit::{Audit, AuditOutcome};
 use crate::config::Resource;
-use crate::decision::Settled;
+use crate::decision::Resolved;
 use crate::error::Unavailable;
 use crate::responses::{Cors, cors, try_later, unavailable, uncached};
 
@@ -33,7 +33,7 @@ pub(super) enum Refusal {
 
 impl Refusal {
     /// The answer, with a challenge wherever a token would help (RFC 6750 §3, RFC 9728 §5.1).
-    pub(super) fn reply(self, resource: Option<&Resource>) -> Settled {
+    pub(super) fn reply(self, resource: Option<&Resource>) -> Resolved {
         let (code, description, reason) = match self {
             Self::NoToken => (None, "an access token is required", "no_token"),
             Self::Malformed(description) => (Some(ErrorCode::InvalidRequest), description, "malformed_credentials"),
@@ -50,11 +50,11 @@ impl Refusal {
             ),
             Self::UpstreamUnavailable => {
                 let response = try_later("the identity provider did not renew the login in time; try again");
-                return Settled::Reply(response, audit(resource, Decision::Fail, "upstream_unavailable"));
+                return Resolved::Respond(response, audit(resource, AuditOutcome::Fail, "upstream_unavailable"));
             }
             Self::Unavailable(cause) => {
                 let (response, reason) = unavailable(cause);
-                return Settled::Reply(response, audit(resource, Decision::Fail, reason));
+                return Resolved::Respond(response, audit(resource, AuditOutcome::Fail, reason));
             }
         };
         let error = OAuthError::new(code.unwrap_or(ErrorCode::InvalidRequest), description);
@@ -73,10 +73,10 @@ impl Refusal {
         if let Some(challenge) = challenge {
             response = response.header("www-authenticate", &challenge.to_string());
         }
-        Settled::Reply(cors(response, Cors::ReadMcp), audit(resource, Decision::Deny, reason))
+        Resolved::Respond(cors(response, Cors::ReadMcp), audit(resource, AuditOutcome::Deny, reason))
     }
 }
 
-fn audit(resource: Option<&Resource>, decision: Decision, reason: &'static str) -> Audit {
+fn audit(resource: Option<&Resource>, decision: AuditOutcome, reason: &'static str) -> Audit {
     Audit { resource: resource.map(|resource| Rc::clone(&resource.name)), ..Audit::new(decision, reason) }
 }

@@ -13,7 +13,7 @@ use portcullis_protocol::http::path::RoutePath;
 
 use crate::browser::cookies;
 use crate::config::Resource;
-use crate::decision::{Settled, Verdict};
+use crate::decision::{Decision, Resolved};
 use crate::ports::{Ports, Store};
 use crate::resource_server::decide::{decide, forward};
 use crate::resource_server::refusal::Refusal;
@@ -37,7 +37,7 @@ pub async fn protect<P: Ports>(
     request: &Request,
     path: &RoutePath<'_>,
     ports: &P,
-) -> Verdict {
+) -> Decision {
     let Some(resource) = gateway.config().resources.get(index) else {
         return Refusal::Malformed("there is no such resource").reply(None).into();
     };
@@ -47,12 +47,12 @@ pub async fn protect<P: Ports>(
         Ok(Granted::Now { facts, upstream, now }) => {
             let forward = forward(resource, &facts, upstream.as_ref(), cookies::sent(request).as_deref());
             call.remember(facts, upstream, now);
-            Settled::Forward(forward).into()
+            Resolved::Continue(forward).into()
         }
         // Nothing new was proven, so nothing is remembered anew.
         Ok(Granted::Before(known)) => {
             let cookie = cookies::sent(request);
-            Settled::Forward(forward(resource, &known.facts, known.upstream().as_ref(), cookie.as_deref())).into()
+            Resolved::Continue(forward(resource, &known.facts, known.upstream().as_ref(), cookie.as_deref())).into()
         }
         Ok(Granted::AfterRefresh(facts)) => {
             let session = facts.session;
@@ -61,7 +61,7 @@ pub async fn protect<P: Ports>(
             let decide = Box::new(move |outcome: &RefreshOutcome| {
                 after_refresh(gateway.config().resources.get(index), &facts, cookie.as_deref(), outcome)
             });
-            Verdict::AwaitRefresh { session, decide }
+            Decision::AwaitUpstream { session, decide }
         }
         Err(refusal) => refusal.reply(Some(resource)).into(),
     }
@@ -200,10 +200,10 @@ fn after_refresh(
     facts: &TokenFacts,
     cookie: Option<&[u8]>,
     outcome: &RefreshOutcome,
-) -> Settled {
+) -> Resolved {
     let refusal = match (outcome, resource) {
         (RefreshOutcome::Ready(upstream), Some(resource)) => {
-            return Settled::Forward(forward(resource, facts, Some(upstream), cookie));
+            return Resolved::Continue(forward(resource, facts, Some(upstream), cookie));
         }
         (RefreshOutcome::LoginRequired, _) => Refusal::LoginRequired,
         (RefreshOutcome::Ready(_) | RefreshOutcome::Unavailable | RefreshOutcome::Elsewhere, _) => {

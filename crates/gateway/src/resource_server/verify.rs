@@ -5,7 +5,7 @@ use std::rc::Rc;
 use portcullis_protocol::jose::claims::{self, Expected, SignatureError, Typ};
 use portcullis_protocol::jose::jws::{Jws, JwsError};
 
-use crate::audit::{Audit, Decision, Rendered};
+use crate::audit::{Audit, AuditOutcome, Rendered};
 use crate::config::Resource;
 use crate::ports::Ports;
 use crate::resource_server::decide::decide;
@@ -47,7 +47,7 @@ pub(super) fn verify<P: Ports>(
             subject: Some(Rc::clone(&subject)),
             client: Some(Rc::clone(&client)),
             resource: Some(Rc::clone(&resource.name)),
-            ..Audit::new(Decision::Allow, "valid_token")
+            ..Audit::new(AuditOutcome::Allow, "valid_token")
         }),
         subject,
         client,

@@ -9,9 +9,9 @@ use serde::de::{Error as _, Unexpected};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use zeroize::Zeroizing;
 
-use super::requests::{refuse_unless, wait};
-use super::text::{Malformed, Text, hex, of_hex};
-use super::{SECRET_BYTES, SECRET_NAME_BYTES, SECRETS};
+use super::records::wait;
+use crate::bounds::refuse_unless;
+use crate::text::{Malformed, Text, as_text, hex, of_hex};
 
 /// `secrets`. Answered at once unless the revision is the known one; then once a content changes,
 /// or the time runs out.
@@ -76,6 +76,20 @@ impl SecretName {
     }
 }
 
+impl Text for SecretName {
+    const FORM: &'static str = "1 to 64 letters of a-z A-Z 0-9 . _ -, the first no dot";
+
+    fn to_text(&self) -> String {
+        self.0.clone()
+    }
+
+    fn of_text(text: &str) -> Option<Self> {
+        Self::new(text).ok()
+    }
+}
+
+as_text!(SecretName);
+
 impl fmt::Display for SecretName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -133,18 +147,6 @@ impl<'de> Deserialize<'de> for SecretValue {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Revision(pub [u8; 32]);
 
-impl Text for SecretName {
-    const FORM: &'static str = "1 to 64 letters of a-z A-Z 0-9 . _ -, the first no dot";
-
-    fn to_text(&self) -> String {
-        self.0.clone()
-    }
-
-    fn of_text(text: &str) -> Option<Self> {
-        Self::new(text).ok()
-    }
-}
-
 impl Text for Revision {
     const FORM: &'static str = "64 lower-case hex digits";
 
@@ -157,7 +159,18 @@ impl Text for Revision {
     }
 }
 
+as_text!(Revision);
+
 fn names<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<SecretName>, D::Error> {
     let fits = |names: &Vec<SecretName>| (1..=SECRETS).contains(&names.len());
     refuse_unless(Vec::deserialize(deserializer)?, fits, "the names of 1 to 32 secrets")
 }
+
+/// The most secrets one request may name.
+pub const SECRETS: usize = 32;
+
+/// The most bytes a secret's name may have.
+pub const SECRET_NAME_BYTES: usize = 64;
+
+/// The most bytes a secret may have.
+pub const SECRET_BYTES: usize = 16 * 1024;

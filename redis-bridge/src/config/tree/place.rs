@@ -4,22 +4,39 @@
 use std::cell::RefCell;
 use std::fmt;
 
-use serde::de::{self, DeserializeSeed, Deserializer, IntoDeserializer as _, MapAccess, SeqAccess, Visitor};
+use serde::de::{
+    self, Deserialize, DeserializeSeed, Deserializer, IntoDeserializer as _, MapAccess, SeqAccess, Visitor,
+};
 
-use super::{Content, FILE, Node, Problem, problem};
+use super::node::{Content, Node};
+use crate::config::problem::{FILE, Problem, problem};
+
+impl Node {
+    /// Reads the whole tree.
+    ///
+    /// # Errors
+    /// The fields that nothing knows, and the first value that does not fit.
+    pub(in crate::config) fn read<T: for<'de> Deserialize<'de>>(&self) -> (Option<T>, Vec<Problem>) {
+        let unknown = RefCell::new(Vec::new());
+        let read = T::deserialize(Place { node: self, path: String::new(), unknown: &unknown });
+        let mut problems = unknown.into_inner();
+        let read = read.map_err(|wrong| problems.push(problem(named(&wrong.path), wrong.what))).ok();
+        (read, problems)
+    }
+}
 
 /// A node that is read into a type.
-pub(super) struct Place<'a> {
-    pub(super) node: &'a Node,
-    pub(super) path: String,
-    pub(super) unknown: &'a RefCell<Vec<Problem>>,
+struct Place<'a> {
+    node: &'a Node,
+    path: String,
+    unknown: &'a RefCell<Vec<Problem>>,
 }
 
 /// What is wrong with a value: the place, and what was expected.
 #[derive(Debug)]
-pub(super) struct Wrong {
-    pub(super) path: String,
-    pub(super) what: String,
+struct Wrong {
+    path: String,
+    what: String,
 }
 
 impl<'a> Place<'a> {
@@ -211,7 +228,7 @@ fn plain(expected: &str) -> &str {
     }
 }
 
-pub(super) fn named(path: &str) -> &str {
+fn named(path: &str) -> &str {
     if path.is_empty() { FILE } else { path }
 }
 

@@ -7,8 +7,8 @@ use portcullis_protocol::http::message::Response;
 use portcullis_protocol::oauth::scope::GrantedScope;
 use portcullis_protocol::oauth::token::TokenResponse;
 
-use crate::audit::{Audit, Decision};
-use crate::decision::Settled;
+use crate::audit::{Audit, AuditOutcome};
+use crate::decision::Resolved;
 use crate::endpoints::token::failure::Failure;
 use crate::ports::Ports;
 use crate::responses::{Cors, cors, uncached};
@@ -22,7 +22,7 @@ pub(super) fn issue<P: Ports>(
     session: &Session,
     scope: &GrantedScope,
     ports: &P,
-) -> Result<Settled, Failure> {
+) -> Result<Resolved, Failure> {
     let config = gateway.config();
     let refresh_token = session.generation().filter(|_| session.refreshable).map(|generation| {
         RefreshToken { session: id, generation: generation.number, nonce: generation.nonce }.issue(&config.key_ring)
@@ -37,8 +37,8 @@ pub(super) fn issue<P: Ports>(
         subject: Some(Rc::from(session.user_id.as_str())),
         client: Some(Rc::from(session.client_id.as_str())),
         resource: Some(Rc::from(session.resource.as_str())),
-        ..Audit::new(Decision::Serve, "tokens_issued")
+        ..Audit::new(AuditOutcome::Serve, "tokens_issued")
     };
     let response = uncached(Response::json(200, response.to_json())).header("pragma", "no-cache");
-    Ok(Settled::Reply(cors(response, Cors::Read), audit))
+    Ok(Resolved::Respond(cors(response, Cors::Read), audit))
 }

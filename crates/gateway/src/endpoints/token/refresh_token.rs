@@ -4,7 +4,7 @@ use portcullis_protocol::credentials::{RefreshToken, SessionId};
 use portcullis_protocol::oauth::scope::GrantedScope;
 use portcullis_storage_api::{Key, StoreError, Ttl};
 
-use crate::decision::Settled;
+use crate::decision::Resolved;
 use crate::endpoints::token::failure::{Failure, invalid_grant};
 use crate::endpoints::token::issue::issue;
 use crate::error::Unavailable;
@@ -24,7 +24,7 @@ pub(super) async fn rotate<P: Ports>(
     token: &RefreshToken,
     narrowed: impl Fn(&Session) -> Result<GrantedScope, Failure>,
     ports: &P,
-) -> Result<Settled, Failure> {
+) -> Result<Resolved, Failure> {
     let records = Records::new(&gateway.config().key_ring, ports);
     let keys = session_keys(token.session, gateway.config().provider.id);
     let successor = token.successor(&gateway.config().key_ring);

@@ -1,0 +1,201 @@
+//! The commands on records: `portcullis admin …`.
+//!
+//! They reach Redis themselves, as a user of their own. With the gateway's secrets they open
+//! records, by the gateway's own code.
+
+mod backup;
+mod backup_file;
+mod clients;
+mod connection;
+mod error;
+mod output;
+mod purge;
+mod restore;
+mod sessions;
+mod stats;
+mod terminal;
+
+use std::path::PathBuf;
+
+use clap::{ArgGroup, Args, Subcommand};
+use portcullis_protocol::crypto::key_ring::{KeyRing, KeyRingError};
+use portcullis_protocol::crypto::secret::Secret;
+use portcullis_redis_bridge::config::admin::AdminConfig;
+use portcullis_storage_api::Kind;
+use portcullis_storage_api::wire::Space;
+
+use connection::Connection;
+use error::AdminError;
+use output::Output;
+use restore::RestoreOptions;
+
+/// A command on records, and whose records are meant.
+#[derive(Debug, Args)]
+pub(crate) struct Admin {
+    /// The bridge's configuration file (YAML).
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: PathBuf,
+    /// Write JSON: one document, or one a line for lists.
+    #[arg(long, global = true)]
+    json: bool,
+    /// The namespace of the gateway; default: admin.namespace of the configuration.
+    #[arg(long, global = true)]
+    namespace: Option<String>,
+    /// The gateway's name; default: admin.name of the configuration.
+    #[arg(long, global = true)]
+    name: Option<String>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// The clients that registered.
+    #[command(subcommand)]
+    Clients(Clients),
+    /// The logins.
+    #[command(subcommand)]
+    Sessions(Sessions),
+    /// Count the records of each kind.
+    Stats,
+    /// Write all lasting records to a file. Values stay sealed.
+    Backup {
+        /// The file; one that is there is replaced once the new one is whole.
+        file: PathBuf,
+    },
+    /// Write the records of a backup that have not expired and are not there.
+    Restore {
+        /// The file.
+        file: PathBuf,
+        /// Tell what would be written, and write nothing.
+        #[arg(long)]
+        dry_run: bool,
+        /// Also write over records that are there.
+        #[arg(long)]
+        overwrite: bool,
+        /// Restore here, though the backup is of another gateway or prefix.
+        #[arg(long, value_name = "NAMESPACE/NAME")]
+        into: Option<String>,
+    },
+    /// Delete everything of one gateway, or one kind of it.
+    #[command(group(ArgGroup::new("how").args(["dry_run", "yes"]).required(true)))]
+    Purge {
+        /// Only this kind, such as session or client.
+        #[arg(long, value_parser = kind)]
+        kind: Option<Kind>,
+        /// Tell what would be deleted, and delete nothing.
+        #[arg(long)]
+        dry_run: bool,
+        /// Do it.
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum Clients {
+    /// List them.
+    List,
+    /// Show one.
+    Show {
+        /// Its client_id, or the 64 hex digits of its record's name.
+        id: String,
+    },
+    /// Delete one.
+    Delete {
+        /// Its client_id, or the 64 hex digits of its record's name.
+        id: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum Sessions {
+    /// List them.
+    List {
+        /// Only those of this user: the `sub` of the gateway's tokens.
+        #[arg(long)]
+        user: Option<String>,
+    },
+    /// End all sessions of a user.
+    Revoke {
+        /// The `sub` of the gateway's tokens.
+        #[arg(long)]
+        user: String,
+        /// Tell how many there are, and end none.
+        #[arg(long)]
+        dry_run: bool,
+    },
+}
+
+impl Admin {
+    /// Runs the command, and writes the result to standard output.
+    ///
+    /// # Errors
+    /// An [`AdminError`].
+    pub(crate) async fn run(&self, config: &AdminConfig) -> Result<(), AdminError> {
+        let ring = ring(config)?;
+        let mut space = self.space(config)?;
+        let mut output = Output::new(self.json);
+        if let Command::Restore { into: Some(into), .. } = &self.command {
+            let parts = into.split_once('/');
+            let into = parts.and_then(|(namespace, name)| Space::new(namespace, name).ok());
+            space = into.ok_or(AdminError::Usage("--into is not NAMESPACE/NAME, both DNS labels".to_owned()))?;
+        }
+        let mut connection = Connection::open(config, space).await?;
+        match &self.command {
+            Command::Clients(Clients::List) => clients::list(&mut connection, ring.as_ref(), &mut output).await?,
+            Command::Clients(Clients::Show { id }) => {
+                clients::show(&mut connection, ring.as_ref(), id, &mut output).await?
+            }
+            Command::Clients(Clients::Delete { id }) => clients::delete(&mut connection, id, &mut output).await?,
+            Command::Sessions(Sessions::List { user }) => {
+                sessions::list(&mut connection, ring.as_ref(), user.as_deref(), &mut output).await?;
+            }
+            Command::Sessions(Sessions::Revoke { user, dry_run }) => {
+                sessions::revoke(&mut connection, ring.as_ref(), user, *dry_run, &mut output).await?;
+            }
+            Command::Stats => stats::stats(&mut connection, &mut output).await?,
+            Command::Backup { file } => backup::backup(&mut connection, file, &mut output).await?,
+            Command::Restore { file, dry_run, overwrite, into } => {
+                let options =
+                    RestoreOptions { dry_run: *dry_run, overwrite: *overwrite, allow_other_target: into.is_some() };
+                restore::restore(&mut connection, file, options, &mut output).await?;
+            }
+            Command::Purge { kind, dry_run, .. } => purge::purge(&mut connection, *kind, *dry_run, &mut output).await?,
+        }
+        output.finish()
+    }
+
+    fn space(&self, config: &AdminConfig) -> Result<Space, AdminError> {
+        let part = |given: &Option<String>, configured: &Option<String>, flag: &str| {
+            let missing =
+                || AdminError::Usage(format!("whose records? Give --{flag}, or admin.{flag} in the configuration"));
+            given.clone().or_else(|| configured.clone()).ok_or_else(missing)
+        };
+        let namespace = part(&self.namespace, &config.namespace, "namespace")?;
+        let name = part(&self.name, &config.name, "name")?;
+        let labels = || AdminError::Usage("--namespace and --name must be DNS labels: a-z, 0-9 and -".to_owned());
+        Space::new(&namespace, &name).map_err(|_| labels())
+    }
+}
+
+/// Derives the keys from the gateway's secrets; `None` if the configuration names none.
+fn ring(config: &AdminConfig) -> Result<Option<KeyRing>, AdminError> {
+    let secrets: Vec<Secret<Vec<u8>>> =
+        config.gateway_secrets.iter().map(|secret| Secret::new(secret.to_vec())).collect();
+    match KeyRing::new(secrets) {
+        Ok(ring) => Ok(Some(ring)),
+        Err(KeyRingError::Empty) => Ok(None),
+        Err(KeyRingError::TooShort { index }) => {
+            Err(AdminError::Usage(format!("admin.gatewaySecrets[{index}] has fewer than 32 bytes")))
+        }
+        Err(KeyRingError::Repeated { index }) => {
+            Err(AdminError::Usage(format!("admin.gatewaySecrets[{index}] is the same secret again")))
+        }
+    }
+}
+
+fn kind(text: &str) -> Result<Kind, String> {
+    let known = Kind::ALL.into_iter().find(|kind| kind.name() == text);
+    known.ok_or_else(|| format!("not one of {}", Kind::ALL.map(Kind::name).join(", ")))
+}

@@ -1,0 +1,131 @@
+//! The logins, and their end.
+
+use portcullis_gateway::config::ProviderId;
+use portcullis_gateway::sessions::keys::{session_key, upstream_key};
+use portcullis_gateway::sessions::state::{Session, State};
+use portcullis_gateway::store::records::open;
+use portcullis_protocol::credentials::SessionId;
+use portcullis_protocol::crypto::key_ring::KeyRing;
+use portcullis_storage_api::Kind;
+use serde_json::Value;
+
+use crate::admin::connection::{Connection, Scan, StoredRecord};
+use crate::admin::error::AdminError;
+use crate::admin::output::{Field, Output, digits};
+
+/// Lists them: all, or one user's. Whose a session is can be seen with the gateway's secrets only.
+pub(crate) async fn list(
+    connection: &mut Connection,
+    ring: Option<&KeyRing>,
+    user: Option<&str>,
+    output: &mut Output,
+) -> Result<(), AdminError> {
+    if user.is_some() {
+        needed(ring)?;
+    }
+    let mut unopened: u64 = 0;
+    let mut progress = output.progress(true);
+    let mut scan = Scan::strings(connection, Some(Kind::Session));
+    while let Some(batches) = scan.next_keys(connection).await? {
+        for keys in batches {
+            progress.add(keys.len());
+            for read in connection.read(&keys).await? {
+                let session = ring.and_then(|ring| opened(ring, &read));
+                if ring.is_some() && session.is_none() {
+                    unopened = unopened.saturating_add(1);
+                }
+                match (&session, user) {
+                    (Some(session), user) if user.is_none_or(|user| user == session.user_id) => {
+                        output.row(row(&read, session))?;
+                    }
+                    (None, None) => output.row(sealed_row(&read))?,
+                    (Some(_), _) | (None, Some(_)) => {}
+                }
+            }
+        }
+    }
+    // Without a user every one was listed, opened or not.
+    if user.is_some() { all_opened(unopened) } else { Ok(()) }
+}
+
+/// Ends all sessions of a user, as the gateway ends one: its record goes, and the provider's tokens
+/// with it.
+pub(crate) async fn revoke(
+    connection: &mut Connection,
+    ring: Option<&KeyRing>,
+    user: &str,
+    dry_run: bool,
+    output: &mut Output,
+) -> Result<(), AdminError> {
+    let ring = needed(ring)?;
+    let (mut ended, mut unopened): (u64, u64) = (0, 0);
+    let mut progress = output.progress(false);
+    let mut scan = Scan::strings(connection, Some(Kind::Session));
+    while let Some(batches) = scan.next_keys(connection).await? {
+        for keys in batches {
+            progress.add(keys.len());
+            for read in connection.read(&keys).await? {
+                let Some(session) = opened(ring, &read) else {
+                    unopened = unopened.saturating_add(1);
+                    continue;
+                };
+                if session.user_id != user {
+                    continue;
+                }
+                let upstream = upstream_key(&read.key, ProviderId::of(&session.provider));
+                // In one command, so that neither is there without the other.
+                let gone =
+                    dry_run || connection.delete(&[connection.name(&read.key), connection.name(&upstream)]).await? > 0;
+                ended = ended.saturating_add(u64::from(gone));
+            }
+        }
+    }
+    drop(progress);
+    let mut parts =
+        vec![("user", Value::from(user)), (if dry_run { "would_end" } else { "ended" }, Value::from(ended))];
+    if !dry_run {
+        let note = "filters check their caches again within 60 s: until then an access token may work";
+        parts.push(("note", Value::from(note)));
+        parts.extend(connection.replicated().await?);
+    }
+    output.result(parts)?;
+    all_opened(unopened)
+}
+
+fn needed(ring: Option<&KeyRing>) -> Result<&KeyRing, AdminError> {
+    let missing = "whose a session is can be seen with the gateway's secrets only: set admin.gatewaySecrets";
+    ring.ok_or_else(|| AdminError::Usage(missing.to_owned()))
+}
+
+/// What did not open may be anybody's, and leaving it out must not look like having met all.
+fn all_opened(unopened: u64) -> Result<(), AdminError> {
+    if unopened == 0 { Ok(()) } else { Err(AdminError::Unopened { count: unopened }) }
+}
+
+fn opened(ring: &KeyRing, record: &StoredRecord) -> Option<Session> {
+    let session: Session = open(ring, &record.key, record.value.as_ref()?.as_bytes())?;
+    (session_key(SessionId::new(session.id)) == record.key).then_some(session)
+}
+
+fn row(record: &StoredRecord, session: &Session) -> Vec<Field> {
+    let state = match &session.state {
+        State::Code(_) => "code",
+        State::Active(_) => "active",
+    };
+    vec![
+        Field::new("session", "SESSION", 22, SessionId::new(session.id).to_string()),
+        Field::new("user", "USER", 22, session.user_id.clone()),
+        Field::new("client_id", "CLIENT", 22, session.client_id.clone()),
+        Field::new("state", "STATE", 6, state),
+        Field::expiry(record.meta.expiry),
+        Field::new("resource", "RESOURCE", 0, session.resource.clone()),
+    ]
+}
+
+fn sealed_row(record: &StoredRecord) -> Vec<Field> {
+    vec![
+        Field::new("record", "RECORD", 64, digits(&record.key)),
+        Field::expiry(record.meta.expiry),
+        Field::new("bytes", "BYTES", 0, record.meta.bytes),
+    ]
+}

@@ -1,0 +1,25 @@
+//! `portcullis`: the commands of an operator.
+//!
+//! It may know everything: the gateway's configuration and records, and, as a library, the bridge's
+//! configuration and connections. Nothing of the product depends on it.
+
+mod admin;
+mod arguments;
+mod environment;
+mod log;
+mod operate;
+mod say;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use arguments::{Arguments, Command};
+
+/// Runs the command that the process's arguments name. Returns the exit code.
+#[must_use]
+pub fn run() -> ExitCode {
+    match Arguments::parse().command {
+        Command::Admin(admin) => operate::operate(&admin),
+    }
+}

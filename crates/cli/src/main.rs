@@ -1,0 +1,7 @@
+//! `portcullis`: what an operator types.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    portcullis_cli::run()
+}

@@ -1,0 +1,21 @@
+//! The owner of a lock.
+
+use crate::text::{Text, as_text, hex, of_hex};
+
+/// Who holds a lock: a random value of the holder's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Owner(pub [u8; 16]);
+
+impl Text for Owner {
+    const FORM: &'static str = "32 lower-case hex digits";
+
+    fn to_text(&self) -> String {
+        hex(&self.0)
+    }
+
+    fn of_text(text: &str) -> Option<Self> {
+        of_hex(text).map(Self)
+    }
+}
+
+as_text!(Owner);

@@ -1,5 +1,5 @@
-//! What the gateway hands out and reads back: authorization codes, refresh tokens, and the ids that
-//! name sessions, clients, users and tokens.
+//! Credentials that the gateway issues and parses: authorization codes and refresh tokens, with the
+//! ids of sessions, clients, users and access tokens.
 
 mod code;
 mod ids;

@@ -1,4 +1,4 @@
-//! URIs as OAuth compares them, and the URLs that the gateway itself calls.
+//! URIs as OAuth compares them, and the URLs that the gateway calls.
 
 pub(crate) mod percent_encoding;
 pub mod uri;

@@ -13,7 +13,7 @@ async fn a_redirect_uri_that_could_lead_elsewhere_cannot_be_registered() {
     let fragment = "a redirect URI has a fragment";
     let user = "a redirect URI has user information";
     let character = "a redirect URI has a character that a URI cannot have";
-    let path = "a redirect URI has a path with more than one reading";
+    let path = "a redirect URI has an ambiguous path";
     let host = "a redirect URI has an invalid host";
     let port = "a redirect URI has an invalid port";
     let plain = "a redirect URI uses http for a host that is not loopback";

@@ -49,12 +49,12 @@ async fn a_token_request_that_says_anything_twice_is_refused() {
         ("code_verifier", "a"),
     ] {
         let reply = right.clone().repeating(name, value).send().await;
-        assert_error(&reply, 400, "invalid_request", "a parameter came more than once", name);
+        assert_error(&reply, 400, "invalid_request", "a parameter is repeated", name);
     }
     let reply = right.clone().repeating("resource", &bed.resource()).send().await;
-    assert_error(&reply, 400, "invalid_target", "resource came more than once", "two resources");
+    assert_error(&reply, 400, "invalid_target", "resource is repeated", "two resources");
     let reply = right.clone().repeating("x", "1").repeating("x", "2").send().await;
-    assert_error(&reply, 400, "invalid_request", "a parameter came more than once", "an unknown one");
+    assert_error(&reply, 400, "invalid_request", "a parameter is repeated", "an unknown one");
     client.redeem(&code, &verifier).await;
     bed.assert_healthy().await;
 }
@@ -112,7 +112,12 @@ async fn what_is_wrong_with_an_authorization_request_is_told_to_the_registered_r
             "request_uri_not_supported",
             "request_uri is not supported",
         ),
-        ("prompt none", with("prompt", "none"), "interaction_required", "the user has to act"),
+        (
+            "prompt none",
+            with("prompt", "none"),
+            "interaction_required",
+            "the user must log in or consent, which prompt=none forbids",
+        ),
         ("prompt none login", with("prompt", "none login"), "invalid_request", "prompt=none excludes other values"),
         ("unknown scope", with("scope", "openid admin"), "invalid_scope", "a requested scope is not supported"),
         ("any scope", with("scope", "*"), "invalid_scope", "a requested scope is not supported"),
@@ -179,7 +184,7 @@ async fn an_authorization_request_that_says_anything_twice_is_refused() {
     ] {
         let callback = refusal(&twice(name, "x"), name).await;
         assert_eq!(callback.error.as_deref(), Some(error), "{name}");
-        assert!(description_of(&callback).ends_with("came more than once"), "{name}: {callback:?}");
+        assert!(description_of(&callback).ends_with("is repeated"), "{name}: {callback:?}");
     }
     let registered = client.redirect_uri.clone();
     for (name, value, message) in [

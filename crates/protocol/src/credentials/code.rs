@@ -23,10 +23,11 @@ impl AuthorizationCode {
         TEXT_FORM.issue(&payload, ring)
     }
 
-    /// Reads a code that this gateway issued.
+    /// Parses a code that this gateway issued.
     ///
     /// # Errors
-    /// [`CredentialError`]; the client's error code is `invalid_grant` in every case.
+    /// Returns [`CredentialError`]; the error code of the response is `invalid_grant` in every
+    /// case.
     pub fn parse(text: &str, ring: &KeyRing) -> Result<Self, CredentialError> {
         let payload = TEXT_FORM.parse::<32>(text, ring)?;
         let (session, nonce) = payload.split_first_chunk().ok_or(CredentialError::Malformed)?;

@@ -14,7 +14,7 @@ macro_rules! id {
         pub struct $name([u8; ID_BYTES]);
 
         impl $name {
-            /// Reads the 22 characters that `Display` writes. Returns `None` for any other text.
+            /// Parses the 22 characters that `Display` writes. Returns `None` for any other text.
             #[must_use]
             pub fn parse(text: &str) -> Option<Self> {
                 base64url::decode_exactly(text).ok().map(Self)
@@ -85,7 +85,7 @@ impl UserId {
 }
 
 const ID_BYTES: usize = 16;
-/// INVARIANT: never changed, or every user becomes another one at every back end.
+/// INVARIANT: never changed, or every user becomes another one at every backend.
 const USER_ID_LABEL: &[u8] = b"portcullis user id 1";
 
 #[cfg(test)]

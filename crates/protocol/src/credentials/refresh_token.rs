@@ -38,10 +38,11 @@ impl RefreshToken {
         Self { session: self.session, generation, nonce }
     }
 
-    /// Reads a refresh token that this gateway issued.
+    /// Parses a refresh token that this gateway issued.
     ///
     /// # Errors
-    /// [`CredentialError`]; the client's error code is `invalid_grant` in every case.
+    /// Returns [`CredentialError`]; the error code of the response is `invalid_grant` in every
+    /// case.
     pub fn parse(text: &str, ring: &KeyRing) -> Result<Self, CredentialError> {
         let payload = TEXT_FORM.parse::<36>(text, ring)?;
         let (session, rest) = payload.split_first_chunk().ok_or(CredentialError::Malformed)?;

@@ -1,4 +1,4 @@
-//! What holds for codes and refresh tokens alike, through the text form that they share.
+//! Tests of codes and refresh tokens, and of the text form that they share.
 #![expect(clippy::string_slice, reason = "the texts are ASCII")]
 
 use super::text_form::TextForm;

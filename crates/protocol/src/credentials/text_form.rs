@@ -12,7 +12,7 @@ use crate::crypto::secret::Secret;
 /// Why a text is not accepted as a code or a refresh token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CredentialError {
-    /// It does not have the form of this type of token.
+    /// It does not have the form of this kind of credential.
     Malformed,
     /// It names a key that is not, or no longer, in the ring.
     UnknownKey,
@@ -20,7 +20,8 @@ pub enum CredentialError {
     Forged,
 }
 
-/// One type of token: its prefix, which is part of the MAC's input, and the purpose of its key.
+/// One kind of credential: its prefix, which is part of the input of the MAC, and the purpose of
+/// its key.
 pub(super) struct TextForm {
     pub(super) prefix: &'static str,
     pub(super) purpose: Purpose,

@@ -4,14 +4,14 @@ use crate::bytes::ByteSet;
 use crate::url::percent_encoding;
 use std::fmt;
 
-/// Reads bearer tokens from header values.
+/// A parser for bearer tokens in header values.
 #[derive(Debug, Clone, Copy)]
 pub struct Bearer;
 
 /// Why the `Authorization` of a request is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BearerError {
-    /// More than one `Authorization` field: a back end might read another one than we did.
+    /// More than one `Authorization` field: a backend might use another one than the gateway.
     Repeated,
     /// A scheme other than Bearer.
     OtherScheme,
@@ -26,14 +26,14 @@ pub enum BearerError {
 }
 
 impl Bearer {
-    /// Takes the values of all `authorization` fields and gives the token, or `None` when there is
-    /// no such field.
+    /// Returns the token, given the values of all `authorization` fields; `None` without such a
+    /// field.
     ///
-    /// The scheme compares without case (RFC 9110 §11.1); between scheme and token is exactly one
-    /// space.
+    /// The scheme is compared without case (RFC 9110 §11.1). Exactly one space separates it from
+    /// the token.
     ///
     /// # Errors
-    /// A [`BearerError`] for anything but one well-formed bearer token.
+    /// Returns a [`BearerError`] for anything but one well-formed bearer token.
     pub fn from_headers<'a>(values: impl IntoIterator<Item = &'a [u8]>) -> Result<Option<&'a str>, BearerError> {
         let mut values = values.into_iter();
         let Some(value) = values.next() else { return Ok(None) };
@@ -52,15 +52,16 @@ impl Bearer {
     }
 }
 
-/// Whether a query carries an `access_token` parameter (RFC 6750 §2.3), which OAuth 2.1 forbids.
+/// Returns `true` if a query has an `access_token` parameter (RFC 6750 §2.3), which OAuth 2.1
+/// forbids.
 ///
-/// The name counts in every percent-encoded spelling, and `;` counts as a separator because some
-/// back ends split on it.
+/// The name is found in every percent-encoded spelling, and `;` counts as a separator because some
+/// backends split on it.
 #[must_use]
 pub fn token_in_query(query: &[u8]) -> bool {
     query.split(|byte| matches!(byte, b'&' | b';')).any(|pair| {
         let name = pair.split(|byte| *byte == b'=').next().unwrap_or_default();
-        // No spelling is shorter than the plain one.
+        // No encoded spelling is shorter than the plain one.
         name.len() >= TOKEN_PARAMETER.len()
             && percent_encoding::decode(name).is_some_and(|name| name == TOKEN_PARAMETER)
     })
@@ -89,7 +90,7 @@ fn is_token(text: &[u8]) -> bool {
     TOKEN_BYTES.contains_all(body)
 }
 
-/// What is wrong with a value that is no bearer token.
+/// Returns why a value is not a bearer token.
 fn fault(value: &[u8]) -> BearerError {
     let Ok(value) = std::str::from_utf8(value) else { return BearerError::Malformed };
     let (scheme, token) = value.split_once(' ').unwrap_or((value, ""));

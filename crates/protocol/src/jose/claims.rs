@@ -1,8 +1,8 @@
-//! From a signed text to a token that may be believed: signature, then registered claims, then the
-//! rules of its kind (RFC 7519 §4.1, RFC 9068 §4, OpenID Connect Core §3.1.3.7).
+//! From a signed text to a verified token: signature, then registered claims, then the rules of its
+//! type (RFC 7519 §4.1, RFC 9068 §4, OpenID Connect Core §3.1.3.7).
 //!
-//! Each step consumes the proof of the one before: [`verify`] is the only way to [`SignedClaims`],
-//! and they are the only way to a [`VerifiedToken`] or a [`VerifiedIdToken`].
+//! INVARIANT: each step needs the proof of the one before. [`verify`] is the only way to
+//! [`SignedClaims`], and they are the only way to a [`VerifiedToken`] or a [`VerifiedIdToken`].
 
 mod error;
 mod expected;
@@ -21,21 +21,22 @@ use super::keys::{JwkSet, PublicKey};
 use crate::credentials::SessionId;
 use crate::json::{Limits, MemberValue, ObjectMembers};
 
-/// Claims whose signature was checked with a key of the issuer's set. Only [`verify`] makes them.
+/// Claims whose signature was verified with a key of the issuer. Only [`verify`] makes them.
 #[derive(Debug, Clone)]
 pub struct SignedClaims<'a> {
     typ: Option<&'a str>,
     claims: ObjectMembers<'a>,
 }
 
-/// Checks a token's signature with the one key of the set that may check it.
+/// Verifies the signature of a token with the one key of the set that may verify it.
 ///
-/// `check` gets the key, the algorithm, the message and the signature in JOSE form, and says
-/// whether the signature is good; it is the host's function or [`PublicKey::verify_eddsa`]. It is
+/// `check` is called with the key, the algorithm, the message and the signature in JOSE form, and
+/// returns `true` if the signature is valid: a host call or [`PublicKey::verify_eddsa`]. It is
 /// called at most once, and never for an unknown `kid`.
 ///
 /// # Errors
-/// [`SignatureError`].
+/// Returns [`SignatureError`] if no key may verify the token, the signature is invalid, or the
+/// payload is not a strict JSON object.
 pub fn verify<'a>(
     jws: &'a Jws<'_>,
     keys: &JwkSet,
@@ -51,11 +52,11 @@ pub fn verify<'a>(
 
 impl SignedClaims<'_> {
     /// Accepts the claims as one of our access tokens at `now` (Unix seconds): the registered
-    /// claims and `client_id`, `jti` (RFC 9068 §2.2), `sid` and `scope`. `expected.typ` has no say;
+    /// claims and `client_id`, `jti` (RFC 9068 §2.2), `sid` and `scope`. `expected.typ` is ignored:
     /// only an access token passes.
     ///
     /// # Errors
-    /// [`ClaimError`].
+    /// Returns [`ClaimError`] for the first rule that the claims break.
     pub fn access_token(&self, expected: &Expected<'_>, now: u64) -> Result<VerifiedToken<'_>, ClaimError> {
         let claims = Claims::of(&self.claims);
         let expected = Expected { typ: Typ::AccessToken, ..*expected };
@@ -69,11 +70,11 @@ impl SignedClaims<'_> {
     }
 
     /// Accepts the claims as the ID token of a login at `now` (Unix seconds). `expected.audience`
-    /// is our client id at that provider, `nonce` the one sent with the request. `expected.typ` has
-    /// no say; only an ID token passes.
+    /// is our client id at the provider, `nonce` the one of the request. `expected.typ` is ignored:
+    /// only an ID token passes.
     ///
     /// # Errors
-    /// [`ClaimError`].
+    /// Returns [`ClaimError`] for the first rule that the claims break.
     pub fn id_token(self, expected: &Expected<'_>, nonce: &str, now: u64) -> Result<VerifiedIdToken, ClaimError> {
         let claims = Claims::of(&self.claims);
         let expected = Expected { typ: Typ::IdToken, ..*expected };
@@ -93,7 +94,7 @@ impl SignedClaims<'_> {
     }
 }
 
-/// One of our own access tokens, signed, current and for this audience.
+/// One of our own access tokens: signed, current and for this audience.
 #[derive(Debug, Clone)]
 pub struct VerifiedToken<'a> {
     subject: &'a str,
@@ -105,44 +106,43 @@ pub struct VerifiedToken<'a> {
 }
 
 impl<'a> VerifiedToken<'a> {
-    /// The user: `sub`.
+    /// Returns the user: `sub`.
     #[must_use]
     pub const fn subject(&self) -> &'a str {
         self.subject
     }
 
-    /// The client that the token was issued to: `client_id`.
+    /// Returns the client that the token was issued to: `client_id`.
     #[must_use]
     pub const fn client_id(&self) -> &'a str {
         self.client_id
     }
 
-    /// The session that the token belongs to: `sid`.
+    /// Returns the session that the token belongs to: `sid`.
     #[must_use]
     pub const fn session(&self) -> SessionId {
         self.session
     }
 
-    /// The granted scopes, each once or more in the order of `scope`; none when the claim is empty.
+    /// Returns the granted scopes in the order of `scope`, duplicates included.
     pub fn scopes(&self) -> impl Iterator<Item = &'a str> {
         self.scope.split(' ').filter(|scope| !scope.is_empty())
     }
 
-    /// When the token expires: `exp`, in Unix seconds, without leeway.
+    /// Returns when the token expires: `exp`, in Unix seconds, without leeway.
     #[must_use]
     pub const fn expires_at(&self) -> u64 {
         self.expires_at
     }
 
-    /// The token's own id: `jti`.
+    /// Returns the id of the token: `jti`.
     #[must_use]
     pub const fn token_id(&self) -> &'a str {
         self.token_id
     }
 }
 
-/// The ID token of a login: signed by the provider, current, for our client and answering our
-/// request.
+/// The ID token of a login: signed by the provider, current, for our client and for our request.
 #[derive(Debug, Clone)]
 pub struct VerifiedIdToken {
     subject: String,
@@ -150,13 +150,13 @@ pub struct VerifiedIdToken {
 }
 
 impl VerifiedIdToken {
-    /// The user's name at the provider: `sub`.
+    /// Returns the subject at the provider: `sub`.
     #[must_use]
     pub fn subject(&self) -> &str {
         &self.subject
     }
 
-    /// Every claim, such as `email` or `name`, as the provider sent it.
+    /// Returns every claim, such as `email` or `name`, as the provider sent it.
     #[must_use]
     pub const fn claims(&self) -> &Map<String, Value> {
         &self.claims

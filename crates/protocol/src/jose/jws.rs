@@ -1,4 +1,4 @@
-//! Compact JWS texts, read and written (RFC 7515 §3.1 and §7.1, with the hardening of RFC 8725).
+//! Compact JWS texts: a parser and an encoder (RFC 7515 §3.1 and §7.1, hardened by RFC 8725).
 
 use std::borrow::Cow;
 
@@ -9,32 +9,31 @@ use crate::base64url;
 use crate::bytes;
 use crate::json::{JsonError, Limits, MemberValue, ObjectMembers};
 
-/// A well-formed compact JWS whose signature has not been checked: nothing in its payload may be
-/// believed yet.
+/// A well-formed compact JWS whose signature has not been verified: its payload proves nothing yet.
 #[derive(Debug, Clone)]
 pub struct Jws<'a> {
-    header: Cow<'a, Read>,
+    header: Cow<'a, ParsedHeader>,
     signing_input: &'a str,
     payload: Vec<u8>,
     signature: Vec<u8>,
 }
 
-/// What is read of a header.
+/// The members of a header that are used.
 #[derive(Debug, Clone)]
-struct Read {
+struct ParsedHeader {
     alg: Alg,
     kid: Option<String>,
     typ: Option<String>,
 }
 
-/// A header that is on many tokens, read once: see [`Header::known`] and [`Jws::parse_among`].
+/// A header that many tokens share, parsed once: see [`Header::known`] and [`Jws::parse_among`].
 #[derive(Debug, Clone)]
 pub struct KnownHeader {
     text: String,
-    read: Read,
+    parsed: ParsedHeader,
 }
 
-/// Why a text is not a JWS that could be verified.
+/// Why a text is not a JWS that can be verified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum JwsError {
     /// It is longer than [`MAX_JWS_BYTES`] bytes.
@@ -45,19 +44,19 @@ pub enum JwsError {
     NotBase64url,
     /// The header is not a strict JSON object.
     Header(JsonError),
-    /// There is no `alg`.
+    /// `alg` is absent.
     MissingAlg,
-    /// `alg` is `none`, an HMAC, or anything else that is not known here (RFC 8725 §3.1).
+    /// `alg` is `none`, an HMAC or any other unsupported algorithm (RFC 8725 §3.1).
     UnsupportedAlg,
-    /// The header asks for something that is never done: an extension (`crit`, `b64`, `zip`) or a
-    /// key that the token itself brings or points to (`jwk`, `jku`, `x5u`, `x5c`).
+    /// The header has a member that is never honoured: an extension (`crit`, `b64`, `zip`) or a key
+    /// that the token itself brings or points to (`jwk`, `jku`, `x5u`, `x5c`).
     RefusedMember(&'static str),
     /// `kid` or `typ` is not a string, or is too long.
     MalformedMember(&'static str),
 }
 
 impl JwsError {
-    /// The cause in a few words that may be shown to the client.
+    /// Returns a short reason that may be shown to the client.
     #[must_use]
     pub const fn public_reason(self) -> &'static str {
         match self {
@@ -71,18 +70,18 @@ impl JwsError {
 }
 
 impl<'a> Jws<'a> {
-    /// Reads a compact JWS. Linear in the text, and the payload is decoded but not interpreted.
+    /// Parses a compact JWS in linear time. The payload is decoded but not parsed.
     ///
     /// # Errors
-    /// [`JwsError`].
+    /// Returns [`JwsError`] for the first check that fails.
     pub fn parse(text: &'a str) -> Result<Self, JwsError> {
         Self::parse_among(text, &[])
     }
 
-    /// As [`Jws::parse`], in less time for a token that begins with one of the known headers.
+    /// As [`Jws::parse`], in less time for a token that begins with a known header.
     ///
     /// # Errors
-    /// [`JwsError`].
+    /// Returns [`JwsError`] for the first check that fails.
     pub fn parse_among(text: &'a str, known: &'a [KnownHeader]) -> Result<Self, JwsError> {
         if text.len() > MAX_JWS_BYTES {
             return Err(JwsError::TooLong);
@@ -94,55 +93,55 @@ impl<'a> Jws<'a> {
             None => signing_input.split_once('.').ok_or(JwsError::NotCompact)?,
         };
         let decoded = decode(payload);
-        // There is no dot in base64url, so it is looked for where the payload is refused.
+        // A dot is no character of base64url, so it is searched for only if decoding fails.
         if decoded.is_err() && payload.contains('.') {
             return Err(JwsError::NotCompact);
         }
         let header = match known {
-            Some((known, _)) => Cow::Borrowed(&known.read),
-            None => Cow::Owned(Read::parse(header)?),
+            Some((known, _)) => Cow::Borrowed(&known.parsed),
+            None => Cow::Owned(ParsedHeader::parse(header)?),
         };
         Ok(Self { header, signing_input, payload: decoded?, signature: decode(signature)? })
     }
 
-    /// The algorithm that the header names; a key must accept it before it means anything.
+    /// Returns the algorithm of the header; it means nothing until a key accepts it.
     #[must_use]
     pub fn alg(&self) -> Alg {
         self.header.alg
     }
 
-    /// The key that the header names.
+    /// Returns the `kid` of the header.
     #[must_use]
     pub fn kid(&self) -> Option<&str> {
         self.header.kid.as_deref()
     }
 
-    /// The media type that the header names (RFC 7515 §4.1.9).
+    /// Returns the `typ` of the header (RFC 7515 §4.1.9).
     #[must_use]
     pub fn typ(&self) -> Option<&str> {
         self.header.typ.as_deref()
     }
 
-    /// What is signed: the first two parts with the dot between them, as sent.
+    /// Returns the signing input: the first two parts with the dot between them, as sent.
     #[must_use]
     pub const fn signing_input(&self) -> &'a str {
         self.signing_input
     }
 
-    /// The signature in JOSE form, which may be empty or of any length.
+    /// Returns the signature in JOSE form, which may be empty or of any length.
     #[must_use]
     pub fn signature(&self) -> &[u8] {
         &self.signature
     }
 
-    /// The payload's bytes, unverified.
+    /// Returns the decoded payload, unverified.
     #[must_use]
     pub fn payload_bytes(&self) -> &[u8] {
         &self.payload
     }
 }
 
-impl Read {
+impl ParsedHeader {
     fn parse(header: &str) -> Result<Self, JwsError> {
         let header = decode(header)?;
         let header = ObjectMembers::parse(&header, Limits::TOKEN).map_err(JwsError::Header)?;
@@ -168,25 +167,25 @@ fn decode(part: &str) -> Result<Vec<u8>, JwsError> {
     base64url::decode(part).map_err(|_| JwsError::NotBase64url)
 }
 
-/// The header of a token that is about to be signed.
+/// The header of a token to sign.
 #[derive(Debug, Clone, Copy)]
 pub struct Header<'a> {
     /// The algorithm of the signing key.
     pub alg: Alg,
-    /// The signing key's id.
+    /// The id of the signing key.
     pub kid: &'a str,
-    /// The token's media type, such as `at+jwt` (RFC 9068 §2.1).
+    /// The media type of the token, such as `at+jwt` (RFC 9068 §2.1).
     pub typ: &'a str,
 }
 
 impl Header<'_> {
-    /// The header as it is on every token that [`encode`] writes with it.
+    /// Returns the header as [`encode`] writes it on every token.
     ///
     /// # Errors
-    /// [`JwsError`]: a token with it would be refused.
+    /// Returns [`JwsError`] if a token with this header would be refused.
     pub fn known(&self) -> Result<KnownHeader, JwsError> {
         let text = self.encode();
-        Ok(KnownHeader { read: Read::parse(&text)?, text })
+        Ok(KnownHeader { parsed: ParsedHeader::parse(&text)?, text })
     }
 
     fn encode(&self) -> String {
@@ -197,7 +196,7 @@ impl Header<'_> {
 }
 
 impl KnownHeader {
-    /// What follows the header and its dot, in a token that begins with them.
+    /// Returns the payload of a signing input that begins with this header.
     fn payload_after<'a>(&self, signing_input: &'a str) -> Option<&'a str> {
         let (header, rest) = signing_input.split_at_checked(self.text.len())?;
         let payload = rest.strip_prefix('.')?;
@@ -205,7 +204,7 @@ impl KnownHeader {
     }
 }
 
-/// The signing input for a header and claims; sign its bytes and pass both to [`attach`].
+/// Returns the signing input for a header and claims. Sign its bytes and pass both to [`attach`].
 #[must_use]
 pub fn encode(header: &Header<'_>, claims: &Value) -> String {
     encode_text(header, &claims.to_string())
@@ -217,7 +216,7 @@ pub fn encode_text(header: &Header<'_>, claims: &str) -> String {
     [&header.encode(), ".", &base64url::encode(claims.as_bytes())].concat()
 }
 
-/// The finished compact JWS.
+/// Returns the compact JWS.
 #[must_use]
 pub fn attach(signing_input: &str, signature: &[u8]) -> String {
     [signing_input, ".", &base64url::encode(signature)].concat()
@@ -238,7 +237,7 @@ fn short_string(member: Option<&MemberValue<'_>>, name: &'static str) -> Result<
     }
 }
 
-/// The longest compact JWS that is read, in bytes.
+/// The maximum length of a compact JWS in bytes.
 pub const MAX_JWS_BYTES: usize = 16 * 1024;
 const MAX_MEMBER_BYTES: usize = 256;
 const REFUSED_MEMBERS: [&str; 7] = ["crit", "b64", "zip", "jwk", "jku", "x5u", "x5c"];

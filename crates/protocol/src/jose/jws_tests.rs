@@ -22,7 +22,7 @@ fn a_written_token_is_read_back() {
 }
 
 #[test]
-fn a_known_header_is_what_reading_it_gives() {
+fn a_known_header_is_what_parsing_it_returns() {
     let known = ["k", "other"].map(|kid| Header { alg: Alg::Es256, kid, typ: "at+jwt" }.known().unwrap());
     let good = attach(&encode_text(&Header { alg: Alg::Es256, kid: "other", typ: "at+jwt" }, "{}"), b"signature");
     let (header, rest) = good.split_once('.').unwrap();

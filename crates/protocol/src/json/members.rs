@@ -1,4 +1,4 @@
-//! One JSON object read in place.
+//! One JSON object parsed in place.
 
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -10,30 +10,30 @@ use serde_json::{Map, Value};
 
 use super::strict::{JsonError, Limits, Strict};
 
-/// The members of one JSON object, in the order of the text, with what can be left in the text left
-/// there.
+/// The members of one JSON object in the order of the text. Strings without escapes are borrowed
+/// from it.
 ///
-/// For tokens, which are read on every first sight: a map of values takes several times as long to
-/// build.
+/// perf: decision 8. For tokens: a map of values takes several times as long to build.
 #[derive(Debug, Clone)]
 pub struct ObjectMembers<'a>(Vec<(Cow<'a, str>, MemberValue<'a>)>);
 
-/// One value of [`ObjectMembers`].
+/// The value of one member.
 #[derive(Debug, Clone, PartialEq)]
 pub enum MemberValue<'a> {
     /// A string.
     String(Cow<'a, str>),
     /// An integer from 0 to 2⁶⁴ − 1.
     UInt(u64),
-    /// Anything else.
+    /// Any other value.
     Other(Value),
 }
 
 impl<'a> ObjectMembers<'a> {
-    /// Reads one JSON object as strictly as [`super::parse_object`].
+    /// Parses one JSON object as strictly as [`super::parse_object`].
     ///
     /// # Errors
-    /// The first [`JsonError`] met; repeated members of the object itself are looked for last.
+    /// Returns the first [`JsonError`] found. Repeated members of the object itself are searched
+    /// for last.
     pub fn parse(bytes: &'a [u8], limits: Limits) -> Result<Self, JsonError> {
         if bytes.len() > limits.bytes {
             return Err(JsonError::TooLarge);
@@ -50,12 +50,12 @@ impl<'a> ObjectMembers<'a> {
         if members.has_repetition() { Err(JsonError::DuplicateMember) } else { Ok(members) }
     }
 
-    /// Each member with its name, in the order of the text.
+    /// Returns each member with its name, in the order of the text.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &MemberValue<'a>)> {
         self.0.iter().map(|(name, member)| (&**name, member))
     }
 
-    /// The same as a map of values.
+    /// Returns the members as a map.
     #[must_use]
     pub fn into_map(self) -> Map<String, Value> {
         let value = |member| match member {
@@ -70,18 +70,18 @@ impl<'a> ObjectMembers<'a> {
 
     fn has_repetition(&self) -> bool {
         let mut names: Vec<&str> = self.0.iter().map(|(name, _)| &**name).collect();
-        // By length first, which tells most names apart at once.
+        // perf: decision 8. Lengths are compared first, since most names differ in them.
         names.sort_unstable_by_key(|name| (name.len(), *name));
         names.windows(2).any(|pair| matches!(pair, [one, other] if one == other))
     }
 }
 
-/// Reads the object itself; the seed reads what is nested in it.
+/// Visits the top-level object; [`Strict`] visits the nested values.
 #[derive(Clone, Copy)]
 struct ObjectVisitor<'a>(Strict<'a>);
 
 impl<'de> Visitor<'de> for ObjectVisitor<'_> {
-    /// `None` for a document that is no object.
+    /// `None` for a document that is not an object.
     type Value = Option<ObjectMembers<'de>>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -125,7 +125,7 @@ impl<'de> Visitor<'de> for ObjectVisitor<'_> {
     }
 }
 
-/// Reads a string, borrowed where it has no escapes.
+/// Deserializes a string, borrowed if it has no escapes.
 struct StringSeed;
 
 impl<'de> DeserializeSeed<'de> for StringSeed {
@@ -152,7 +152,7 @@ impl<'de> Visitor<'de> for StringSeed {
     }
 }
 
-/// Reads a member's value.
+/// Deserializes the value of a member.
 struct ValueSeed<'a>(Strict<'a>);
 
 impl<'de> DeserializeSeed<'de> for ValueSeed<'_> {
@@ -207,5 +207,5 @@ impl<'de> Visitor<'de> for ValueSeed<'_> {
     }
 }
 
-/// Room for the claims of one of our own tokens.
+/// The members of one of our own tokens.
 const MEMBERS_CAPACITY: usize = 12;

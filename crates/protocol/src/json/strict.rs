@@ -1,4 +1,4 @@
-//! One JSON object read into a map.
+//! One JSON object parsed into a map.
 
 use std::cell::Cell;
 use std::fmt;
@@ -6,46 +6,46 @@ use std::fmt;
 use serde::de::{DeserializeSeed, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
-/// How large and how deep a document may be.
+/// The limits of one document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// The most bytes accepted.
+    /// The maximum length in bytes.
     pub bytes: usize,
-    /// The most objects and arrays that may be open at once; the top-level object counts as one.
+    /// The maximum nesting of objects and arrays; the top-level object counts as one.
     pub depth: usize,
 }
 
 impl Limits {
-    /// For the header or the claims of a token.
+    /// For the header or the claims of a token: 16 KiB, depth 8.
     pub const TOKEN: Self = Self { bytes: 16 * 1024, depth: 8 };
-    /// For a document fetched or posted: key sets, metadata, registrations.
+    /// For a document fetched or posted (key sets, metadata, registrations): 64 KiB, depth 16.
     pub const DOCUMENT: Self = Self { bytes: 64 * 1024, depth: 16 };
 }
 
-/// Why a document was refused.
+/// Why a document is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum JsonError {
-    /// It has more bytes than the limit.
+    /// It is longer than the limit.
     TooLarge,
     /// It is nested deeper than the limit.
     TooDeep,
     /// It is not UTF-8 (RFC 8259 §8.1).
     NotUtf8,
-    /// Some object, at any level, has two members of one name.
+    /// An object, at any level, has two members of the same name.
     DuplicateMember,
     /// It is JSON, but not an object.
     NotAnObject,
-    /// It is not JSON, or something follows it.
+    /// It is not JSON, or it has trailing characters.
     Syntax,
 }
 
-/// Reads one JSON object.
+/// Parses one JSON object.
 ///
-/// Member names are compared after unescaping, at every level; nothing but whitespace may follow
-/// the object.
+/// Member names are compared after unescaping, at every level. Only whitespace may follow the
+/// object.
 ///
 /// # Errors
-/// The first [`JsonError`] met.
+/// Returns the first [`JsonError`] found.
 pub fn parse_object(bytes: &[u8], limits: Limits) -> Result<Map<String, Value>, JsonError> {
     if bytes.len() > limits.bytes {
         return Err(JsonError::TooLarge);
@@ -65,8 +65,8 @@ pub fn parse_object(bytes: &[u8], limits: Limits) -> Result<Map<String, Value>, 
     }
 }
 
-/// Builds a value while counting depth and refusing repeated members; `refused` carries the cause
-/// past serde's error.
+/// Builds a value, counts depth and refuses repeated members. `refused` carries the cause past the
+/// error type of serde.
 #[derive(Clone, Copy)]
 pub(super) struct Strict<'a> {
     pub(super) depth_left: usize,

@@ -1,10 +1,10 @@
-//! What holds for both ways to read an object.
+//! Tests of both parsers, which must agree.
 
 use serde_json::{Map, Value};
 
 use super::*;
 
-/// Both ways to read an object, which have to agree.
+/// Parses with both parsers, which must agree.
 fn parse(text: &str) -> Result<Map<String, Value>, JsonError> {
     let object = parse_object(text.as_bytes(), Limits::TOKEN);
     assert_eq!(ObjectMembers::parse(text.as_bytes(), Limits::TOKEN).map(ObjectMembers::into_map), object, "{text}");
@@ -12,7 +12,7 @@ fn parse(text: &str) -> Result<Map<String, Value>, JsonError> {
 }
 
 #[test]
-fn members_are_given_with_their_unescaped_names() {
+fn members_have_their_unescaped_names() {
     let members = ObjectMembers::parse(br#"{"a":"x","\u0062":"y\n","c":7,"d":-7,"e":["f"]}"#, Limits::TOKEN).unwrap();
     let read: Vec<_> = members.iter().collect();
     let expected = [

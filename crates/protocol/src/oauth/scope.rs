@@ -1,15 +1,15 @@
-//! Scopes: what is asked for, what is allowed and what was granted (RFC 6749 §3.3 and §6).
+//! Scopes: requested, allowed and granted (RFC 6749 §3.3 and §6).
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::collections::BTreeSet;
 use std::fmt;
 
-/// A set of scope names in the order given.
+/// A set of scope names that keeps the order of the request.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ScopeSet(Vec<String>);
 
-/// The scopes of a session. Only [`ScopeSet::grant`] and [`GrantedScope::narrow`] make one, so
-/// holding it proves that every name was allowed.
+/// The scopes of a session. INVARIANT: only [`ScopeSet::grant`] and [`GrantedScope::narrow`] make
+/// one, so a value proves that every name was allowed.
 ///
 /// Its serde form, a string with spaces, is for sealed records only: a value read from anywhere
 /// else proves nothing.
@@ -27,20 +27,20 @@ pub enum ScopeError {
     BadName,
 }
 
-/// A scope was asked for that this client may not have; holds its name.
+/// The client may not have the scope of this name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnknownScope(pub String);
 
-/// A refresh asked for a scope that was not granted (RFC 6749 §6); holds its name.
+/// A refresh request names a scope that was not granted (RFC 6749 §6).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ScopeWidening(pub String);
 
 impl ScopeSet {
-    /// Reads names separated by single spaces; a name given twice counts once. The empty text is
-    /// the empty set.
+    /// Parses names separated by single spaces. Duplicates are dropped. The empty text is the empty
+    /// set.
     ///
     /// # Errors
-    /// A [`ScopeError`].
+    /// Returns a [`ScopeError`] for a malformed name, more than 64 names or more than 4 KiB.
     pub fn parse(text: &str) -> Result<Self, ScopeError> {
         if text.len() > MAX_BYTES {
             return Err(ScopeError::TooLong);
@@ -51,17 +51,17 @@ impl ScopeSet {
         Self::from_names(text.split(' '))
     }
 
-    /// Takes the names one by one, under the same rules as [`ScopeSet::parse`].
+    /// Makes a set of these names, under the same rules as [`ScopeSet::parse`].
     ///
     /// # Errors
-    /// A [`ScopeError`].
+    /// Returns a [`ScopeError`] for a malformed name, more than 64 names or more than 4 KiB.
     pub fn from_names<'a>(names: impl IntoIterator<Item = &'a str>) -> Result<Self, ScopeError> {
         let mut seen = BTreeSet::new();
         let mut kept = Vec::new();
         let mut bytes = 0_usize;
         for name in names {
             bytes = bytes.saturating_add(name.len()).saturating_add(1);
-            // One byte more than the text form: the last name has no space after it.
+            // One byte more than the text form, which has no space after the last name.
             if bytes > MAX_BYTES.saturating_add(1) {
                 return Err(ScopeError::TooLong);
             }
@@ -78,34 +78,34 @@ impl ScopeSet {
         Ok(Self(kept))
     }
 
-    /// The names in order.
+    /// Returns the names in order.
     pub fn iter(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(String::as_str)
     }
 
-    /// Whether there is no name.
+    /// Returns `true` if the set is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Whether this name is in the set; names compare exactly (RFC 6749 §3.3).
+    /// Returns `true` if the set has this name, compared exactly (RFC 6749 §3.3).
     #[must_use]
     pub fn contains(&self, name: &str) -> bool {
         self.0.iter().any(|kept| kept == name)
     }
 
-    /// Whether every name of this set is in the other.
+    /// Returns `true` if every name of this set is in the other.
     #[must_use]
     pub fn is_subset_of(&self, other: &Self) -> bool {
         self.first_outside(other).is_none()
     }
 
-    /// Decides a request for scopes: each one asked for must be allowed. Without a request the
-    /// default is granted, cut down to what is allowed (RFC 6749 §3.3).
+    /// Grants the requested scopes if all of them are allowed. Without a request grants those of
+    /// `default` that are allowed (RFC 6749 §3.3).
     ///
     /// # Errors
-    /// [`UnknownScope`] with the first name that is not allowed.
+    /// Returns [`UnknownScope`] with the first name that is not allowed.
     pub fn grant(requested: Option<Self>, allowed: &Self, default: &Self) -> Result<GrantedScope, UnknownScope> {
         match requested {
             Some(requested) => match requested.first_outside(allowed) {
@@ -131,11 +131,11 @@ impl fmt::Display for ScopeSet {
 }
 
 impl GrantedScope {
-    /// The scope of a refreshed token: what is asked for if all of it was granted, else everything
-    /// (RFC 6749 §6).
+    /// Returns the scope of a refreshed token: the requested one if all of it was granted, else
+    /// everything (RFC 6749 §6).
     ///
     /// # Errors
-    /// [`ScopeWidening`] with the first name that was not granted.
+    /// Returns [`ScopeWidening`] with the first name that was not granted.
     pub fn narrow(&self, requested: Option<&ScopeSet>) -> Result<Self, ScopeWidening> {
         match requested {
             Some(requested) => match requested.first_outside(&self.0) {
@@ -146,7 +146,7 @@ impl GrantedScope {
         }
     }
 
-    /// The names.
+    /// Returns the names.
     #[must_use]
     pub fn as_set(&self) -> &ScopeSet {
         &self.0

@@ -51,6 +51,7 @@ pub(crate) fn encode_into(encoded: &mut String, text: &str) {
 }
 
 /// Returns `true` for an unreserved character (RFC 3986 §2.3).
+#[inline]
 pub(crate) const fn is_unreserved(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
 }

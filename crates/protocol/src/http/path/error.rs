@@ -15,24 +15,23 @@ pub enum PathError {
     NotAscii,
     /// A `#`, which no request target may carry.
     Fragment,
-    /// A backslash, raw, percent-encoded or as a character that stands for it: some back ends read
+    /// A backslash, raw, percent-encoded or as a character that stands for it: some backends read
     /// it as `/`.
     Backslash,
-    /// A slash that is percent-encoded, once or twice, or a character that stands for it: some back
-    /// ends split the path there (nginx, before it finds a location), others do not.
+    /// A slash that is percent-encoded, once or twice, or a character that stands for it: some
+    /// backends split the path there (nginx, before it finds a location), others do not.
     EncodedSlash,
-    /// An escape that comes out of decoding another one: a back end that decodes twice reads
-    /// another path.
+    /// An escape that results from decoding another one: a backend that decodes twice reads another
+    /// path.
     EncodedTwice,
-    /// A `%` that two hexadecimal digits do not follow.
+    /// A `%` without two hexadecimal digits after it.
     BadEscape,
     /// Percent-encoded bytes that are not UTF-8 (RFC 3986 §2.5), among them overlong forms of `/`
     /// and `.`.
     NotUtf8,
-    /// A segment that is empty, or becomes so without its parameters (`;…`): some back ends fold
-    /// it.
+    /// A segment that is empty, or empty without its parameters (`;…`): some backends drop it.
     EmptySegment,
-    /// A `.` or `..` segment in any spelling, or one of dots and spaces alone, of which Windows
+    /// A `.` or `..` segment in any spelling, or one of dots and spaces only, of which Windows
     /// leaves nothing.
     DotSegment,
 }
@@ -47,7 +46,7 @@ impl fmt::Display for PathError {
             Self::Fragment => "the request target has a fragment",
             Self::Backslash => "the path has a backslash",
             Self::EncodedSlash => "the path has an encoded slash",
-            Self::EncodedTwice => "the path has an escape that is encoded itself",
+            Self::EncodedTwice => "the path has a percent escape that is encoded twice",
             Self::BadEscape => "the path has a malformed percent escape",
             Self::NotUtf8 => "the path has escapes that are not UTF-8",
             Self::EmptySegment => "the path has an empty segment",

@@ -1,26 +1,25 @@
-//! How back ends may read a path that is not plain, all at once.
+//! The readings of a path that is not plain, folded into one.
 //!
-//! Known readings, each of which some back end has: escapes decoded once or twice; empty segments
-//! merged and dot segments resolved, before or after decoding (nginx); parameters (`;…`) taken out,
+//! Known readings, each of which some backend has: escapes decoded once or twice; empty segments
+//! merged and dot segments resolved, before or after decoding (nginx); parameters (`;…`) removed,
 //! before or after decoding (servlet containers); an encoded `?` or `#` that ends the path; `\` and
 //! the characters that stand for `/`, `\` or `.` in Unicode read as these; letters in any case
-//! (Windows, many routers); dots and spaces dropped at a segment's end (Windows); full-width
+//! (Windows, many routers); dots and spaces dropped at the end of a segment (Windows); full-width
 //! letters read as ASCII ones.
 //!
-//! What decides where a segment begins and ends is refused, wherever it stands. The rest is folded
-//! into one text, which is only asked whether a prefix can be seen in it: it does no harm in
-//! `/api/files/C%23;v=1.pdf`.
+//! Anything that may move the boundary of a segment is refused, wherever it stands. The rest is
+//! folded into one text, which is only searched for prefixes: `/api/files/C%23;v=1.pdf` is
+//! accepted.
 //!
-//! Not covered: what a back end adds to the meaning of a name (`/admin.json` for `/admin`), and
-//! other mappings of Unicode than those in [`fold`]. A rule there has to name what the back end
-//! takes.
+//! Not covered: suffixes that a backend gives a meaning (`/admin.json` for `/admin`), and other
+//! mappings of Unicode than those in [`fold`]. A rule for such a backend has to name these paths.
 
 use std::borrow::Cow;
 
 use super::error::PathError;
 use crate::url::percent_encoding;
 
-/// Folds a path, or finds that it could be split in two ways.
+/// Folds a path. Returns an error if it could be split in two ways.
 pub(super) fn folded(path: &[u8]) -> Result<Cow<'_, [u8]>, PathError> {
     let folded = if path.contains(&b'%') { Cow::Owned(decoded_and_folded(path)?) } else { Cow::Borrowed(path) };
     if folded.contains(&b'\\') {
@@ -40,10 +39,10 @@ pub(super) fn folded(path: &[u8]) -> Result<Cow<'_, [u8]>, PathError> {
     Ok(folded)
 }
 
-/// Whether a back end may read a folded path as lying under a prefix in plain form.
+/// Returns `true` if a backend may read a folded path as lying under a prefix in plain form.
 pub(super) fn may_be_under(folded: &[u8], prefix: &str) -> bool {
     let first = |path: &[u8]| path.get(1).map(u8::to_ascii_lowercase);
-    // Most paths and prefixes differ at once.
+    // perf: decision 8. Most paths and prefixes differ in their first letter.
     if first(folded) != first(prefix.as_bytes()) {
         return false;
     }
@@ -62,8 +61,8 @@ fn decoded_and_folded(path: &[u8]) -> Result<Vec<u8>, PathError> {
     if percent_encoding::has_escape(&folded) { Err(PathError::EncodedTwice) } else { Ok(folded) }
 }
 
-/// Replaces characters that some back ends read as others: in ASCII where it is what they stand
-/// for, by case or by compatibility (Unicode Standard Annex 15), or by the tables of Windows.
+/// Replaces characters that some backends read as others: by the ASCII character that they stand
+/// for, by case, by compatibility (Unicode Standard Annex 15), or by the tables of Windows.
 fn fold(text: &str) -> String {
     let mut folded = String::with_capacity(text.len());
     for character in text.chars() {
@@ -78,7 +77,7 @@ fn fold(text: &str) -> String {
             '\u{fe5f}' => folded.push('#'),
             '\u{fe6a}' => folded.push('%'),
             '\u{a0}' | '\u{3000}' => folded.push(' '),
-            // Nothing is to be seen of them.
+            // Invisible characters.
             '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2060}'..='\u{2064}' | '\u{feff}' => {}
             // The Kelvin sign, the long s and the like are ASCII letters in another case.
             other if other.to_lowercase().all(|lower| lower.is_ascii()) => folded.extend(other.to_lowercase()),
@@ -88,13 +87,13 @@ fn fold(text: &str) -> String {
     folded
 }
 
-/// The ASCII character that a full-width form stands for.
+/// Returns the ASCII character that a full-width form stands for.
 fn full_width(character: char) -> Option<char> {
     const DISTANCE: u32 = 0xff01 - 0x21;
     char::from_u32(u32::from(character).checked_sub(DISTANCE)?)
 }
 
-/// Refuses a segment that some back end takes for none, for its own parent or for itself.
+/// Refuses a segment that some backend drops or resolves to its parent or itself.
 fn check_segment(segment: &[u8]) -> Result<(), PathError> {
     match bare(segment) {
         [] if matches!(segment.first(), Some(b'.' | b' ')) => Err(PathError::DotSegment),
@@ -103,8 +102,8 @@ fn check_segment(segment: &[u8]) -> Result<(), PathError> {
     }
 }
 
-/// A segment without its parameters and without what an encoded `?` or `#` cuts off, and then
-/// without the dots and spaces at its end.
+/// Returns a segment without its parameters, without the part after an encoded `?` or `#`, and
+/// without dots and spaces at its end.
 fn bare(segment: &[u8]) -> &[u8] {
     let mut bare = segment.split(|byte| matches!(byte, b';' | b'?' | b'#')).next().unwrap_or_default();
     while let [rest @ .., b'.' | b' '] = bare {

@@ -2,19 +2,19 @@
 
 use crate::json::JsonError;
 
-/// Why a signature proved nothing.
+/// Why a signature is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SignatureError {
-    /// No key of the set is the one to check with; nothing was computed.
+    /// No key of the set may verify the token; nothing was computed.
     UnknownKey,
-    /// The signature is not the key's.
+    /// The signature is invalid.
     BadSignature,
-    /// The signature is good, and what it signs is not a strict JSON object.
+    /// The signature is valid, but the payload is not a strict JSON object.
     NotClaims(JsonError),
 }
 
 impl SignatureError {
-    /// The cause in a few words that may be shown to the client.
+    /// Returns a short reason that may be shown to the client.
     #[must_use]
     pub const fn public_reason(self) -> &'static str {
         match self {
@@ -25,31 +25,31 @@ impl SignatureError {
     }
 }
 
-/// Why signed claims are not acceptable here and now.
+/// Why signed claims are refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ClaimError {
     /// `exp` has passed.
     Expired,
     /// `nbf` or `iat` lies in the future.
     NotYetValid,
-    /// `iss` is another issuer.
+    /// `iss` is not the expected issuer.
     WrongIssuer,
-    /// Our audience is not in `aud`.
+    /// The expected audience is not in `aud`.
     WrongAudience,
-    /// `typ` is another kind of token.
+    /// `typ` is another type of token.
     WrongType,
-    /// `nonce` is not the one that was sent.
+    /// `nonce` is not that of the request.
     WrongNonce,
     /// `azp` is another client.
     WrongAuthorizedParty,
-    /// A required claim is absent.
+    /// The required claim of this name is absent.
     Missing(&'static str),
-    /// A claim has the wrong JSON type, or a value out of its range.
+    /// The claim of this name has the wrong JSON type, or a value out of range.
     Malformed(&'static str),
 }
 
 impl ClaimError {
-    /// The cause in a few words that may be shown to the client.
+    /// Returns a short reason that may be shown to the client.
     #[must_use]
     pub const fn public_reason(self) -> &'static str {
         match self {

@@ -1,4 +1,4 @@
-//! The registered claims (RFC 7519 §4.1). A claim that is present and malformed is never taken for
+//! The registered claims (RFC 7519 §4.1). A claim that is present and malformed is never treated as
 //! absent.
 
 use serde_json::Value;
@@ -8,7 +8,7 @@ use super::expected::{Expected, Typ};
 use crate::bytes;
 use crate::json::{MemberValue, ObjectMembers};
 
-/// The claims that some rule is about, each where the token has it.
+/// The claims that some rule is about; `None` if absent.
 #[derive(Default)]
 pub(super) struct Claims<'a> {
     iss: Option<&'a MemberValue<'a>>,
@@ -26,7 +26,7 @@ pub(super) struct Claims<'a> {
 }
 
 impl<'a> Claims<'a> {
-    /// Finds every claim in one pass.
+    /// Collects the claims in one pass.
     pub(super) fn of(members: &'a ObjectMembers<'a>) -> Self {
         let mut claims = Self::default();
         for (name, member) in members.iter() {
@@ -51,17 +51,17 @@ impl<'a> Claims<'a> {
     }
 }
 
-/// What the registered claims say of a token that passed every check on them.
+/// The registered claims of a token that passed every check on them.
 pub(super) struct Registered<'a> {
     /// `sub`: 1 to 255 characters.
     pub(super) subject: &'a str,
     /// `exp`, in Unix seconds.
     pub(super) expires_at: u64,
-    /// How many values `aud` has: 1 to 16.
+    /// The number of values of `aud`: 1 to 16.
     pub(super) audiences: usize,
 }
 
-/// Checks kind, issuer, audience, times and subject at `now`.
+/// Checks type, issuer, audience, times and subject at `now`.
 pub(super) fn check<'a>(
     typ: Option<&str>,
     claims: &Claims<'a>,
@@ -88,7 +88,7 @@ pub(super) fn check<'a>(
     Ok(Registered { subject: short_string(claims.sub, "sub")?, expires_at, audiences })
 }
 
-/// A required claim that is a string.
+/// Returns a required claim that is a string.
 pub(super) fn string<'a>(claim: Option<&'a MemberValue<'_>>, name: &'static str) -> Result<&'a str, ClaimError> {
     match claim {
         None => Err(ClaimError::Missing(name)),
@@ -97,7 +97,8 @@ pub(super) fn string<'a>(claim: Option<&'a MemberValue<'_>>, name: &'static str)
     }
 }
 
-/// A required claim that is a string of 1 to 255 characters (OpenID Connect Core §2 for `sub`).
+/// Returns a required claim that is a string of 1 to 255 characters (OpenID Connect Core §2 for
+/// `sub`).
 pub(super) fn short_string<'a>(claim: Option<&'a MemberValue<'_>>, name: &'static str) -> Result<&'a str, ClaimError> {
     let text = string(claim, name)?;
     // A text has no more characters than bytes.
@@ -107,7 +108,7 @@ pub(super) fn short_string<'a>(claim: Option<&'a MemberValue<'_>>, name: &'stati
     Ok(text)
 }
 
-/// `scope` as in RFC 6749 §3.3, or the empty string for a token without any scope.
+/// Returns `scope` as in RFC 6749 §3.3, or the empty string for a token without any scope.
 pub(super) fn scope<'a>(claim: Option<&'a MemberValue<'_>>) -> Result<&'a str, ClaimError> {
     let scope = string(claim, "scope")?;
     let is_token =
@@ -127,8 +128,8 @@ fn is_of_type(typ: Option<&str>, expected: Typ) -> bool {
     }
 }
 
-/// How many audiences a token has, ours among them: one string, or an array of strings (RFC 7519
-/// §4.1.3).
+/// Returns the number of audiences, one string or an array of strings (RFC 7519 §4.1.3), if ours is
+/// among them.
 fn audiences(claim: Option<&MemberValue<'_>>, ours: &str) -> Result<usize, ClaimError> {
     let (is_among, audiences) = match claim {
         None => return Err(ClaimError::Missing("aud")),
@@ -143,8 +144,8 @@ fn audiences(claim: Option<&MemberValue<'_>>, ours: &str) -> Result<usize, Claim
     if is_among { Ok(audiences) } else { Err(ClaimError::WrongAudience) }
 }
 
-/// A NumericDate. RFC 7519 §2 would allow fractions; no issuer needs them, and an integer reads the
-/// same everywhere.
+/// Returns a NumericDate. RFC 7519 §2 allows fractions; no issuer needs them, and an integer has
+/// only one reading.
 fn time(claim: Option<&MemberValue<'_>>, name: &'static str) -> Result<Option<u64>, ClaimError> {
     match claim {
         None => Ok(None),
@@ -155,6 +156,6 @@ fn time(claim: Option<&MemberValue<'_>>, name: &'static str) -> Result<Option<u6
 
 const MAX_CHARACTERS: usize = 255;
 const MAX_AUDIENCES: usize = 16;
-/// The last second of the year 9999, as in RFC 3339; a later time is a mistake, such as
+/// The last second of the year 9999, as in RFC 3339. A later time is a mistake, such as
 /// milliseconds.
 const MAX_TIME: u64 = 253_402_300_799;

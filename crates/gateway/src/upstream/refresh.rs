@@ -16,7 +16,7 @@ use crate::sessions::lifetimes::upstream_life;
 use crate::sessions::next_prompt;
 use crate::sessions::state::Session;
 use crate::state::gateway::Gateway;
-use crate::store::records::{self, Loaded, Records};
+use crate::store::records::{self, Records, VersionedRecord};
 use crate::upstream::identity::TokenReply;
 use crate::upstream::provider_error::ProviderError;
 use crate::upstream::providers;
@@ -87,8 +87,8 @@ async fn refresh_locked<P: Ports>(
     ports: &P,
 ) -> Result<RefreshOutcome, Unavailable> {
     let config = gateway.config();
+    let records = Records::new(&config.sealer, ports);
     let Some(provider) = config.providers.get(token.provider) else { return Ok(RefreshOutcome::LoginRequired) };
-    let records = Records::new(&config.key_ring, ports);
     let key = upstream_key(&session_key(token.session), provider.id);
     let Some(loaded) = records.load::<Upstream>(&key).await? else {
         return Ok(RefreshOutcome::LoginRequired);
@@ -109,7 +109,7 @@ async fn refresh_locked<P: Ports>(
         Err(ProviderError::GrantEnded { prompt }) => {
             if let Some(prompt) = prompt {
                 let ended = records.load::<Session>(&session_key(token.session)).await?;
-                let Some(Loaded { record, .. }) = ended else { return Ok(RefreshOutcome::LoginRequired) };
+                let Some(VersionedRecord { record, .. }) = ended else { return Ok(RefreshOutcome::LoginRequired) };
                 next_prompt::remember(gateway, &record.user_id, prompt, ports).await?;
             }
             Ok(RefreshOutcome::LoginRequired)
@@ -147,7 +147,7 @@ fn not_renewed(gateway: &Gateway, token: UpstreamTokenRef, access: UpstreamAcces
 async fn note_refused<P: Ports>(
     records: &Records<'_, P>,
     key: &Key,
-    loaded: Loaded<Upstream>,
+    loaded: VersionedRecord<Upstream>,
     now: u64,
     gateway: &Gateway,
 ) -> Result<(), Unavailable> {
@@ -177,7 +177,7 @@ async fn store<P: Ports>(
     records: &Records<'_, P>,
     gateway: &Gateway,
     token: UpstreamTokenRef,
-    mut loaded: Loaded<Upstream>,
+    mut loaded: VersionedRecord<Upstream>,
     renewed: &Upstream,
 ) -> Result<RefreshOutcome, Unavailable> {
     let key = upstream_key(&session_key(token.session), token.provider);

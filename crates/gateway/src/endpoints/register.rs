@@ -91,7 +91,7 @@ async fn answer<P: Ports>(
         refresh: registration.has_refresh(),
         registered_at: now,
     };
-    let records = Records::new(&config.key_ring, ports);
+    let records = Records::new(&config.sealer, ports);
     records.save(&client_key(&client_id), &client, Ttl::Seconds(policy.lifetime.min(UNUSED_LIFE))).await?;
     let response = uncached(Response::json(201, registration.response_json(&client_id, now)));
     let audit = Audit { client: Some(client_id.into()), ..Audit::new(AuditOutcome::Serve, "client_registered") };

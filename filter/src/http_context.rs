@@ -139,11 +139,6 @@ fn on_headers(worker: &Rc<Worker>, id: u32, count: usize, end: bool) -> State {
     }
     let headers = host::request_headers();
     let head = RequestHead::of(&headers);
-    #[cfg(feature = "store-suite")]
-    if let Some(answer) = crate::store_suite::answer(&worker.store, head.target) {
-        host::reply(&answer);
-        return State::Responded;
-    }
     if let Some(forward) = try_fast_path(worker, &head) {
         let applied = apply(&Resolved::Continue(forward), &worker.counters, head.has_proxy_authorization);
         return State::of(applied, head.has_origin);

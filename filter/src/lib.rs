@@ -13,8 +13,6 @@ mod http_context;
 mod jobs;
 mod root;
 mod service;
-#[cfg(feature = "store-suite")]
-mod store_suite;
 mod version;
 mod workers;
 

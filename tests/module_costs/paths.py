@@ -39,7 +39,7 @@ CEILINGS = {
     "host calls, fast": 4,
     "pages after configure": 19,
     "pages after the run": 19,
-    "bytes of the module": 1_005_000,
+    "bytes of the module": 1_043_000,
 }
 
 

@@ -62,7 +62,7 @@ async fn race_for_single_records(bed: &Testbed) {
 async fn together(bed: &Testbed, what: &str) -> Vec<Value> {
     let mut requests = JoinSet::new();
     for _ in 0..16 {
-        let request = bed.post(&format!("/_store-suite/{what}")).timeout(Duration::from_secs(60));
+        let request = bed.post(&format!("/_store-contract/{what}")).timeout(Duration::from_secs(60));
         requests.spawn(async move { request.send().await.json() });
     }
     requests.join_all().await
@@ -80,23 +80,23 @@ async fn pass(bed: &Testbed, seconds: u64) {
 }
 
 async fn ask(bed: &Testbed, what: &str) -> Value {
-    let reply = bed.post(&format!("/_store-suite/{what}")).send().await;
+    let reply = bed.post(&format!("/_store-contract/{what}")).send().await;
     assert_eq!(reply.status, 200, "{reply:?}");
     reply.json()
 }
 
-/// The filter with the suite inside. Not optimised like a release: it is built for this story only.
+/// The store's contract as a module. Not optimised like a release: it is built for this story only.
 fn module() -> PathBuf {
-    let target = paths::project().join("target/store-suite");
+    let target = paths::project().join("target/store-module");
     let built = Command::new(env!("CARGO"))
-        .args(["build", "--quiet", "--release", "--target", "wasm32-wasip1", "-p", "portcullis-filter"])
-        .args(["--features", "store-suite", "--target-dir"])
+        .args(["build", "--quiet", "--release", "--target", "wasm32-wasip1", "-p", "portcullis-store-module"])
+        .arg("--target-dir")
         .arg(&target)
         .env("CARGO_PROFILE_RELEASE_LTO", "off")
         .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16")
         .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1")
         .current_dir(paths::project())
         .status();
-    assert!(built.is_ok_and(|status| status.success()), "the filter with the suite was not built");
-    target.join("wasm32-wasip1/release/portcullis_filter.wasm")
+    assert!(built.is_ok_and(|status| status.success()), "the module of the contract was not built");
+    target.join("wasm32-wasip1/release/portcullis_store_module.wasm")
 }

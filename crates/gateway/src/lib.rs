@@ -10,6 +10,7 @@ pub mod audit;
 pub mod browser;
 pub mod clients;
 pub mod config;
+pub mod context;
 pub mod decision;
 pub mod dispatch;
 pub mod endpoints;
@@ -27,3 +28,6 @@ pub mod upstream;
 pub mod fakes;
 #[cfg(feature = "fakes")]
 pub mod store_suite;
+
+#[cfg(test)]
+mod golden_records_tests;

@@ -1,5 +1,7 @@
 //! From a document to a configuration that can be served.
 
+use std::rc::Rc;
+
 use portcullis_protocol::crypto::key_ring::KeyRing;
 use portcullis_protocol::jose::keys::SigningKey;
 use portcullis_protocol::oauth::scope::ScopeSet;
@@ -13,6 +15,7 @@ use super::policies::{ConsentPolicy, Lifespans, RegistrationPolicy};
 use super::problem::Problem;
 use super::provider::Provider;
 use super::resource::Resource;
+use super::sealer::Sealer;
 use super::storage::Storage;
 
 /// A configuration that can be served: everything parsed, checked and ready.
@@ -21,8 +24,10 @@ pub struct Config {
     pub issuer: Issuer,
     /// The first signs; all are published.
     pub signing_keys: Vec<SigningKey>,
-    /// Seals records and authenticates codes and refresh tokens.
-    pub key_ring: KeyRing,
+    /// Authenticates codes, refresh tokens and forms.
+    pub key_ring: Rc<KeyRing>,
+    /// Seals records, cookies and forms, with the secrets of the key ring.
+    pub sealer: Sealer,
     /// How long tokens live.
     pub lifespans: Lifespans,
     /// The scopes a client may ask for.
@@ -150,13 +155,19 @@ impl Compiler<'_> {
         let provider = self.provider(&document.upstream_providers, development);
         let scopes = scopes_supported.as_ref().filter(|_| !self.is_unsure_of("scopesSupported"));
         let resources = self.resources(document, issuer.as_ref(), scopes);
+        let (issuer, key_ring, storage) = (issuer?, Rc::new(key_ring?), storage?);
+        let space = match &storage {
+            Storage::Memory { .. } => None,
+            Storage::Bridge(bridge) => Some(&bridge.space),
+        };
         Some(Config {
-            issuer: issuer?,
+            sealer: Sealer::new(Rc::clone(&key_ring), &issuer.url, space),
+            issuer,
             signing_keys: signing_keys?,
-            key_ring: key_ring?,
+            key_ring,
             lifespans: lifespans?,
             scopes_supported: scopes_supported?,
-            storage: storage?,
+            storage,
             registration: registration?,
             consent: consent?,
             logins_per_minute: logins_per_minute?,

@@ -6,36 +6,39 @@
 //! answered; its CSRF token is bound to that request and to the browser it was shown in. Only an
 //! approval puts the login that the callback asks for into the browser's cookie.
 
-use std::rc::Rc;
-
+use minicbor::{Decode, Encode};
 use portcullis_protocol::base64url;
-use portcullis_protocol::crypto::key_ring::{Draft, KeyId, Purpose};
+use portcullis_protocol::crypto::key_ring::{KeyId, Purpose};
 use portcullis_protocol::http::message::{FieldName, Request};
 use portcullis_protocol::oauth::error::ErrorCode;
 use portcullis_protocol::oauth::params::{Limits, Params};
 use portcullis_protocol::oauth::redirect::CheckedRedirectUri;
-use serde::{Deserialize, Serialize};
 
 use crate::audit::{Audit, AuditOutcome};
 use crate::browser::cookies::FORM_LIFE;
 use crate::browser::pending_login::{self, Authorization, Seed};
 use crate::clients::registered::Client;
-use crate::config::Config;
+use crate::config::{Config, Sealer};
+use crate::context::RequestContext;
 use crate::decision::{Decision, Resolved};
 use crate::endpoints::browser_error::{error_page, refuse, unavailable_page};
 use crate::endpoints::pages::ConsentPage;
 use crate::endpoints::start_login;
 use crate::error::Unavailable;
 use crate::ports::Ports;
-use crate::state::gateway::Gateway;
+use crate::store::encoding;
 
 /// What the form carries: the login that it would start, the checked request, and when it was
 /// shown.
-#[derive(Serialize, Deserialize)]
-struct Transaction {
-    seed: Seed,
-    request: Authorization,
-    shown_at: u64,
+#[derive(Encode, Decode)]
+#[cbor(map)]
+pub(crate) struct Transaction {
+    #[n(1)]
+    pub(crate) seed: Seed,
+    #[n(2)]
+    pub(crate) request: Authorization,
+    #[n(3)]
+    pub(crate) shown_at: u64,
 }
 
 /// Shows the consent page. A request whose form [`consent`] would not read is refused instead, so
@@ -44,19 +47,16 @@ struct Transaction {
 /// # Errors
 /// [`Unavailable::Entropy`].
 pub fn page<P: Ports>(
-    config: &Config,
-    request: &Request,
+    context: &RequestContext<'_, P>,
     client: &Client,
     redirect_uri: &CheckedRedirectUri,
     authorization: Authorization,
-    ports: &P,
 ) -> Result<Resolved, Unavailable> {
-    let transaction = Transaction { seed: Seed::new(ports)?, request: authorization, shown_at: ports.now() };
-    let set_cookies = pending_login::cookies(&transaction.seed, None, request, config, ports)?;
-    let mut draft = Draft::with_room(USUAL_BYTES);
-    // Serializing plain fields cannot fail; were it to, no page is shown.
-    postcard::to_io(&transaction, &mut draft).map_err(|_| Unavailable::Entropy)?;
-    let sealed = config.key_ring.seal_draft(ports.random()?, Purpose::Consent, &[], draft);
+    let config = context.config();
+    let transaction = Transaction { seed: Seed::new(context.ports)?, request: authorization, shown_at: context.now() };
+    let set_cookies = pending_login::cookies(&transaction.seed, None, context.request, config, context.ports)?;
+    // The fields can be written; were one not, no page is shown.
+    let sealed = transaction.seal(&config.sealer, context.ports.random()?).ok_or(Unavailable::Entropy)?;
     let sealed = base64url::encode(&sealed);
     let csrf = csrf_token(config, &transaction.seed, &sealed);
     let scopes: Vec<&str> = transaction.request.scope.as_set().iter().collect();
@@ -79,36 +79,36 @@ pub fn page<P: Ports>(
 }
 
 /// Answers `POST /oauth/consent`.
-pub async fn consent<P: Ports>(gateway: &Rc<Gateway>, request: &Request, ports: &P) -> Decision {
-    match answer(gateway, request, ports).await {
+pub async fn consent<P: Ports>(context: &RequestContext<'_, P>) -> Decision {
+    match answer(context).await {
         Ok(Answer { transaction, approved: true }) => {
             let Transaction { seed, request: authorization, .. } = transaction;
-            let started = start_login::start(gateway, request, seed, authorization, None, ports);
-            started.unwrap_or_else(|_| unavailable_page(gateway.config()).into())
+            let started = start_login::start(context, seed, authorization, None);
+            started.unwrap_or_else(|_| unavailable_page(context.config()).into())
         }
         Ok(Answer { transaction, approved: false }) => {
             let description = "the user did not consent";
             let code = ErrorCode::AccessDenied;
-            refuse(gateway.config(), &transaction.request, code, description, "consent_denied").into()
+            refuse(context.config(), &transaction.request, code, description, "consent_denied").into()
         }
         Err(refused) => refused.into(),
     }
 }
 
 /// The user's answer; the refusal where it does not count.
-async fn answer<P: Ports>(gateway: &Gateway, request: &Request, ports: &P) -> Result<Answer, Resolved> {
-    let config = gateway.config();
+async fn answer<P: Ports>(context: &RequestContext<'_, P>) -> Result<Answer, Resolved> {
+    let config = context.config();
     let refused = |message: &str, reason| {
         let hint = "Go back to the application and connect again.";
         error_page(config, 403, "This answer cannot be accepted", message, hint, reason)
     };
-    if !is_same_origin(request, &config.issuer.origin) {
+    if !is_same_origin(context.request, &config.issuer.origin) {
         return Err(refused("It was sent from another site.", "consent_cross_site"));
     }
-    let body = ports.body(Limits::OAUTH.bytes).await.map_err(|_| {
+    let body = context.ports.body(Limits::OAUTH.bytes).await.map_err(|_| {
         error_page(config, 413, "This answer is too large", "The form was changed.", "", "consent_too_large")
     })?;
-    read(config, request, &body, ports.now()).map_err(|error| match error {
+    read(context, &body).map_err(|error| match error {
         FormError::Csrf => refused("It does not belong to a page that was shown in this browser.", "consent_csrf"),
         FormError::Expired => refused("The page was open for too long.", "consent_expired"),
         FormError::Malformed => refused("The form was changed.", "consent_malformed"),
@@ -127,17 +127,19 @@ enum FormError {
     Expired,
 }
 
-fn read(config: &Config, request: &Request, body: &[u8], now: u64) -> Result<Answer, FormError> {
+fn read<P: Ports>(context: &RequestContext<'_, P>, body: &[u8]) -> Result<Answer, FormError> {
     let params = Params::parse(body, Limits::OAUTH).map_err(|_| FormError::Malformed)?;
     let field = |name: &str| params.one(name).ok().flatten();
     let sealed = field("transaction").ok_or(FormError::Malformed)?;
     let csrf = field("csrf").ok_or(FormError::Csrf)?;
-    let transaction = open(config, sealed).ok_or(FormError::Csrf)?;
-    let (shown, _) = pending_login::carried(request, config, &transaction.seed.state()).ok_or(FormError::Csrf)?;
-    if !is_csrf_token(config, csrf, &shown, sealed) {
+    let opened = base64url::decode(sealed).ok().and_then(|sealed| Transaction::open(sealed, &context.config().sealer));
+    let transaction = opened.ok_or(FormError::Csrf)?;
+    let (shown, _) =
+        pending_login::carried(context.request, context.config(), &transaction.seed.state()).ok_or(FormError::Csrf)?;
+    if !is_csrf_token(context.config(), csrf, &shown, sealed) {
         return Err(FormError::Csrf);
     }
-    if now >= transaction.shown_at.saturating_add(FORM_LIFE) {
+    if context.now() >= transaction.shown_at.saturating_add(FORM_LIFE) {
         return Err(FormError::Expired);
     }
     let approved = match field("decision") {
@@ -148,10 +150,16 @@ fn read(config: &Config, request: &Request, body: &[u8], now: u64) -> Result<Ans
     Ok(Answer { transaction, approved })
 }
 
-fn open(config: &Config, transaction: &str) -> Option<Transaction> {
-    let sealed = base64url::decode(transaction).ok()?;
-    let plain = config.key_ring.open_in_place(Purpose::Consent, &[], sealed).ok()?;
-    postcard::from_bytes(plain.expose()).ok()
+impl Transaction {
+    pub(crate) fn seal(&self, sealer: &Sealer, nonce: [u8; 24]) -> Option<Vec<u8>> {
+        let draft = encoding::to_draft(self).ok()?;
+        Some(sealer.seal(nonce, Purpose::Consent, &[], draft))
+    }
+
+    pub(crate) fn open(sealed: Vec<u8>, sealer: &Sealer) -> Option<Self> {
+        let plain = sealer.open(Purpose::Consent, &[], sealed)?;
+        encoding::from_bytes(plain.expose())
+    }
 }
 
 /// The CSRF token of a form: a MAC over the seed in the browser's cookie and the form's
@@ -175,6 +183,3 @@ fn is_same_origin(request: &Request, origin: &str) -> bool {
     };
     same(FieldName::Origin, origin) && same(FieldName::SecFetchSite, "same-origin")
 }
-
-/// Room for most transactions.
-const USUAL_BYTES: usize = 512;

@@ -47,7 +47,7 @@ pub(crate) fn renewed() -> Value {
 }
 
 pub(crate) fn stored(fixture: &Fixture, session: SessionId) -> Option<Upstream> {
-    let records = Records::new(&fixture.gateway.config().key_ring, &fixture.ports);
+    let records = Records::new(&fixture.gateway.config().sealer, &fixture.ports);
     block_on(records.load::<Upstream>(&upstream_key(&session_key(session), ProviderId::of("idp"))))
         .unwrap()
         .map(|loaded| loaded.record)
@@ -66,7 +66,7 @@ pub(crate) fn word(outcome: &RefreshOutcome) -> &'static str {
 fn records_that_an_operator_lists_say_whose_they_are() {
     let fixture = Fixture::new();
     let (client, tokens) = fixture.logged_in();
-    let records = Records::new(&fixture.gateway.config().key_ring, &fixture.ports);
+    let records = Records::new(&fixture.gateway.config().sealer, &fixture.ports);
     let registered = block_on(records.load::<Client>(&client_key(&client))).unwrap().unwrap().record;
     assert_eq!(registered.id, client);
     let stored = block_on(records.load::<Session>(&session_key(session(&tokens)))).unwrap().unwrap().record;
@@ -261,7 +261,7 @@ fn race(fixture: &Fixture, session: SessionId, obtained_at: u64) {
         ..stored(fixture, session).unwrap()
     };
     fixture.store.race(move |_, key| {
-        let records = Records::new(&gateway.config().key_ring, &ports);
+        let records = Records::new(&gateway.config().sealer, &ports);
         block_on(records.save(key, &record, Ttl::Forever)).unwrap();
     });
 }

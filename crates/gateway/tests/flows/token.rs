@@ -223,10 +223,10 @@ fn a_client_in_use_is_remembered_and_one_that_never_was_is_forgotten_after_a_day
 
 /// Whether the provider's tokens of a code's login are stored.
 fn has_upstream(fixture: &Fixture, code: &str) -> bool {
-    let ring = &fixture.gateway.config().key_ring;
-    let session = session_key(AuthorizationCode::parse(code, ring).unwrap().session);
+    let config = fixture.gateway.config();
+    let session = session_key(AuthorizationCode::parse(code, &config.key_ring).unwrap().session);
     let upstream = upstream_key(&session, ProviderId::of("idp"));
-    block_on(Records::new(ring, &fixture.ports).load::<Upstream>(&upstream)).unwrap().is_some()
+    block_on(Records::new(&config.sealer, &fixture.ports).load::<Upstream>(&upstream)).unwrap().is_some()
 }
 
 #[test]

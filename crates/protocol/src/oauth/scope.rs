@@ -1,6 +1,5 @@
 //! Scopes: requested, allowed and granted (RFC 6749 §3.3 and §6).
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::collections::BTreeSet;
 use std::fmt;
 
@@ -8,11 +7,8 @@ use std::fmt;
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ScopeSet(Vec<String>);
 
-/// The scopes of a session. INVARIANT: only [`ScopeSet::grant`] and [`GrantedScope::narrow`] make
-/// one, so a value proves that every name was allowed.
-///
-/// Its serde form, a string with spaces, is for sealed records only: a value read from anywhere
-/// else proves nothing.
+/// The scopes of a session. INVARIANT: only [`ScopeSet::grant`] and [`GrantedScope::narrow`] make one, and
+/// [`GrantedScope::restore`] from a sealed record, so holding it proves that every name was allowed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GrantedScope(ScopeSet);
 
@@ -146,6 +142,15 @@ impl GrantedScope {
         }
     }
 
+    /// Returns the scope that a sealed record holds in its text form. Text from anywhere else proves
+    /// nothing.
+    ///
+    /// # Errors
+    /// [`ScopeError`] if the text is not a scope.
+    pub fn restore(text: &str) -> Result<Self, ScopeError> {
+        ScopeSet::parse(text).map(Self)
+    }
+
     /// Returns the names.
     #[must_use]
     pub fn as_set(&self) -> &ScopeSet {
@@ -156,19 +161,6 @@ impl GrantedScope {
 impl fmt::Display for GrantedScope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
-    }
-}
-
-impl Serialize for GrantedScope {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for GrantedScope {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        ScopeSet::parse(&text).map(Self).map_err(de::Error::custom)
     }
 }
 
@@ -268,9 +260,8 @@ mod tests {
     #[test]
     fn a_granted_scope_survives_a_record() {
         let granted = ScopeSet::grant(None, &set("read write"), &set("read write")).unwrap();
-        let stored = serde_json::to_string(&granted).unwrap();
-        assert_eq!(stored, "\"read write\"");
-        assert_eq!(serde_json::from_str::<GrantedScope>(&stored).unwrap(), granted);
-        assert!(serde_json::from_str::<GrantedScope>("\"a\\nb\"").is_err());
+        assert_eq!(granted.to_string(), "read write");
+        assert_eq!(GrantedScope::restore("read write"), Ok(granted));
+        assert_eq!(GrantedScope::restore("a\nb"), Err(ScopeError::BadName));
     }
 }

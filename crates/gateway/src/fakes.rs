@@ -17,7 +17,7 @@ use portcullis_protocol::jose::keys::{PublicKey, SigningKey};
 pub use self::stores::{FakeCells, FakeStore};
 use crate::ports::{
     Body, BodyTooLarge, CallError, CallReply, CallRequest, Clock, Crypto, Entropy, Fetch, NoEntropy, Oddity, Pause,
-    Ports, Store, Tally, Workers,
+    Ports, Store, Tally, UpstreamTokenRef, Workers,
 };
 
 /// Runs a future that has nothing to wait for.
@@ -239,8 +239,8 @@ impl<S> Crypto for FakePorts<S> {
 }
 
 impl<S> Workers for FakePorts<S> {
-    fn refresh_upstream(&self, session: SessionId) {
-        self.script.refreshes.borrow_mut().push(session);
+    fn refresh_upstream(&self, token: UpstreamTokenRef) {
+        self.script.refreshes.borrow_mut().push(token.session);
     }
 
     fn session_ended(&self, session: SessionId) {

@@ -4,6 +4,7 @@
 //! Everything is generic and single-threaded: a wasm VM has one thread, so nothing here asks for
 //! `Send`.
 
+use crate::config::ProviderId;
 use portcullis_protocol::credentials::SessionId;
 use portcullis_protocol::jose::alg::Alg;
 use portcullis_protocol::jose::keys::{PublicKey, SigningKey};
@@ -228,10 +229,19 @@ impl Oddity {
     }
 }
 
+/// The upstream tokens of one session at one provider.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UpstreamTokenRef {
+    /// The session.
+    pub session: SessionId,
+    /// The provider that issued them.
+    pub provider: ProviderId,
+}
+
 /// A word to the root task and to the other workers of this Envoy.
 pub trait Workers {
-    /// Asks the root task to refresh a session's upstream tokens; the caller does not wait.
-    fn refresh_upstream(&self, session: SessionId);
+    /// Asks the root task to refresh upstream tokens; the caller does not wait.
+    fn refresh_upstream(&self, token: UpstreamTokenRef);
 
     /// Tells every worker that a session has ended, so that none goes on serving its tokens from a
     /// cache.

@@ -142,8 +142,8 @@ impl Deciding {
         self.task = None;
         match decision {
             Decision::Resolved(resolved) => Some(self.apply(&resolved)),
-            Decision::AwaitUpstream { session, decide } => {
-                self.wait(Awaited::Session(session), decide, Message::Refresh(session));
+            Decision::AwaitUpstream { token, decide } => {
+                self.wait(Awaited::Upstream(token), decide, Message::Refresh(token));
                 None
             }
             Decision::AwaitProvider { decide } => {

@@ -23,7 +23,7 @@ fn granted(scope: &str) -> GrantedScope {
 fn waiting() -> Session {
     Session {
         id: [9; 16],
-        provider: "corp".to_owned(),
+        providers: vec![SessionProvider { name: "corp".to_owned(), issuer: "https://idp.example".to_owned() }],
         client_id: "client".to_owned(),
         user_id: "user".to_owned(),
         scope: granted("openid"),

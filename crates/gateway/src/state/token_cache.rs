@@ -197,10 +197,10 @@ impl<S: BuildHasher> TokenCache<S> {
         self.young_bytes = self.young.iter().map(|slot| slot.bytes).sum();
     }
 
-    /// Gives the tokens of a session their renewed upstream token, where they have one.
-    pub fn renew_upstream(&mut self, session: SessionId, renewed: &UpstreamAccess) {
+    /// Replaces the upstream token of a session's tokens for resources that inject it.
+    pub fn renew_upstream(&mut self, session: SessionId, injects: impl Fn(usize) -> bool, renewed: &UpstreamAccess) {
         let entries = self.young.iter().chain(self.old.iter()).map(|slot| &slot.entry);
-        for entry in entries.filter(|entry| entry.facts.session == session) {
+        for entry in entries.filter(|entry| entry.facts.session == session && injects(entry.facts.resource)) {
             if let Some(upstream) = &mut *entry.upstream.borrow_mut() {
                 *upstream = renewed.clone();
             }

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use crate::browser::Browser;
 use crate::fixture::{
     API, BROWSER_COOKIE, Fixture, MCP, NOW, document, forwarded, injected, replied, settled_forward, settled_reply,
+    upstream_of,
 };
 
 const METADATA: &str = "resource_metadata=\"https://gw.example/.well-known/oauth-protected-resource/mcp\"";
@@ -47,7 +48,7 @@ fn forged(fixture: &Fixture, token: &str, typ: &str, change: impl FnOnce(&mut Va
 
 /// What the root task does about a session's upstream tokens.
 fn refresh(fixture: &Fixture, token: &str) -> RefreshOutcome {
-    block_on(refresh::refresh(fixture.gateway.clone(), session(token), fixture.ports.clone()))
+    block_on(refresh::refresh(fixture.gateway.clone(), upstream_of(session(token)), fixture.ports.clone()))
 }
 
 /// The provider's answer to a refresh.
@@ -58,8 +59,8 @@ fn renewed() -> Value {
 /// Waits for the upstream tokens of this session; gives the decision to be made.
 fn awaited(verdict: Decision, expected: SessionId) -> Box<dyn FnOnce(&RefreshOutcome) -> Resolved> {
     match verdict {
-        Decision::AwaitUpstream { session, decide } => {
-            assert_eq!(session, expected);
+        Decision::AwaitUpstream { token, decide } => {
+            assert_eq!(token, upstream_of(expected));
             decide
         }
         Decision::AwaitProvider { .. } => panic!("waits for the provider"),

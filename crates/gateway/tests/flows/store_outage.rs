@@ -11,7 +11,7 @@ use portcullis_protocol::jose::jws::Jws;
 use serde_json::{Value, json};
 
 use crate::browser::{Browser, Reply};
-use crate::fixture::{API, Fixture, REDIRECT, forwarded, injected, replied, settled_reply, tokens_of};
+use crate::fixture::{API, Fixture, REDIRECT, forwarded, injected, replied, settled_reply, tokens_of, upstream_of};
 
 fn come_back(reply: &Reply) {
     assert_eq!(reply.status(), 503, "{} {}", reply.reason, reply.text());
@@ -197,8 +197,8 @@ fn a_due_upstream_token_is_injected_while_it_is_valid_and_not_a_second_longer() 
         assert_eq!(injected(&forward).1, "Bearer upstream-access-1");
     }
     fixture.advance(1);
-    let Decision::AwaitUpstream { session: awaited, decide } = fixture.call("/mcp", &token) else { panic!("decided") };
-    assert_eq!(awaited, session(&token));
+    let Decision::AwaitUpstream { token: awaited, decide } = fixture.call("/mcp", &token) else { panic!("decided") };
+    assert_eq!(awaited, upstream_of(session(&token)));
     let outcome = block_on(refresh::refresh(fixture.gateway.clone(), awaited, fixture.ports.clone()));
     assert!(matches!(outcome, RefreshOutcome::Unavailable));
     come_back(&settled_reply(decide(&outcome)));
@@ -218,7 +218,7 @@ fn a_thousand_calls_whose_upstream_token_ran_out_ask_the_store_nothing() {
     assert_eq!(fixture.store.verbs(), verbs);
     let renewed = json!({ "access_token": "upstream-access-2", "token_type": "Bearer", "expires_in": 3600 });
     fixture.expect_token_answer(200, &renewed);
-    block_on(refresh::refresh(fixture.gateway.clone(), session(&tokens.access), fixture.ports.clone()));
+    block_on(refresh::refresh(fixture.gateway.clone(), upstream_of(session(&tokens.access)), fixture.ports.clone()));
     let forward = fast(&fixture, "/mcp", &tokens.access).unwrap();
     assert_eq!(injected(&forward).1, "Bearer upstream-access-2");
 }

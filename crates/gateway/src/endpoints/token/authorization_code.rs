@@ -21,7 +21,7 @@ pub(super) async fn redeem<P: Ports>(
 ) -> Result<Session, Failure> {
     let records = context.records();
     let id = attempt.code.session;
-    let keys = session_keys(id, context.config().provider.id);
+    let keys = session_keys(id, context.config().providers.login().id);
     let nonce = context.ports.random().map_err(Unavailable::from)?;
     let life = Ttl::Seconds(session_life(context.config()));
     for _ in 0..ATTEMPTS {

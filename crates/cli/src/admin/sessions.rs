@@ -97,7 +97,7 @@ fn needed(ring: Option<&KeyRing>) -> Result<&KeyRing, AdminError> {
     ring.ok_or_else(|| AdminError::Usage(missing.to_owned()))
 }
 
-/// What did not open may be anybody's, and leaving it out must not look like having met all.
+/// What did not open may be any user's, and leaving it out must not look like having met all.
 fn all_opened(unopened: u64) -> Result<(), AdminError> {
     if unopened == 0 { Ok(()) } else { Err(AdminError::Unopened { count: unopened }) }
 }

@@ -135,7 +135,7 @@ fn is_dns_label(name: &str) -> bool {
     (1..=63).contains(&name.len()) && name.bytes().all(inner) && !name.starts_with('-') && !name.ends_with('-')
 }
 
-/// Tells the tokens of one provider from those of another among the records of a session.
+/// Distinguishes the tokens of one provider from those of another among the records of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ProviderId([u8; 16]);
 

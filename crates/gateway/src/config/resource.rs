@@ -25,7 +25,7 @@ pub struct Resource {
     pub scopes: ScopeSet,
     /// The same, space-separated, for challenges.
     pub scope_text: String,
-    /// What the back end gets.
+    /// What the backend gets.
     pub injector: Option<Injector>,
     /// The path of its metadata document (RFC 9728 §3.1).
     pub metadata_path: String,
@@ -33,7 +33,7 @@ pub struct Resource {
     pub metadata_url: String,
 }
 
-/// How a resource's back end gets the user's upstream token.
+/// How a resource's backend gets the user's upstream token.
 pub struct Injector {
     /// The header's name, lower case.
     pub header: Rc<str>,
@@ -67,7 +67,7 @@ impl Compiler<'_> {
         let resources = compiled.into_iter().collect::<Option<Vec<_>>>()?;
         for (index, resource) in resources.iter().enumerate() {
             let before = resources.iter().take(index);
-            // Some back ends ignore case, and then a path would lie under both.
+            // Some backends ignore case, and then a path would lie under both.
             if before.clone().any(|other| other.prefix.eq_ignore_ascii_case(&resource.prefix)) {
                 let what = "is another resource's prefix too (whatever the case of its letters)";
                 self.problem::<()>(&format!("resources[{index}].match.prefix"), what);
@@ -121,7 +121,7 @@ impl Compiler<'_> {
 
     fn prefix(&mut self, path: &str, written: &str, issuer: Option<&Issuer>) -> Option<String> {
         // What `RoutePath::longest_prefix` asks for. Parameters and dots at the end are dropped by
-        // some back ends.
+        // some backends.
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~!$&'()*+,=:@".contains(&byte);
         let ends_in_dot = written.split('/').any(|segment| segment.ends_with('.'));
         if !written.starts_with('/') || written.contains("//") || ends_in_dot || !written.bytes().all(plain) {

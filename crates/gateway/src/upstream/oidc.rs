@@ -98,7 +98,7 @@ pub async fn redeem<P: Ports>(
 /// `subject` (OIDC Core §12.2).
 ///
 /// # Errors
-/// [`ProviderError`]; an answer about somebody else ends the grant.
+/// [`ProviderError`]; an answer about another user ends the grant.
 pub async fn refresh<P: Ports>(
     gateway: &Gateway,
     refresh_token: &Secret<String>,
@@ -251,7 +251,7 @@ fn error_code(body: &[u8]) -> Option<String> {
 
 /// Whether an ID token that came straight from the token endpoint is about this user. Its sender is
 /// authenticated by the connection, which stands in for the signature (OIDC Core §3.1.3.7, item 6),
-/// so a key server that is away at that moment cannot cost the user the rotated tokens.
+/// so a key server that is unavailable at that moment cannot cost the user the rotated tokens.
 fn is_about(id_token: &str, provider: &Provider, subject: &str) -> bool {
     let Ok(jws) = Jws::parse(id_token) else { return false };
     let Ok(claims) = json::parse_object(jws.payload_bytes(), Limits::TOKEN) else { return false };

@@ -1,5 +1,4 @@
-//! The token endpoint: what a client must prove, and what happens to a login when somebody does
-//! not.
+//! The token endpoint: what a client must prove, and what happens to a login when one does not.
 
 use portcullis_gateway::config::ProviderId;
 use portcullis_gateway::decision::Decision;

@@ -223,7 +223,7 @@ fn run_scenarios(rounds: usize, seconds: usize) -> Result<(), String> {
             "es256",
             es256_again(),
             Passes::GoodTokensInjected,
-            "ours, a token verified before: look-up, upstream token injected, audit",
+            "ours, a token verified before: lookup, upstream token injected, audit",
         ),
         scenario(
             "cold_es256",
@@ -273,7 +273,7 @@ fn write_results(scenarios: &[Scenario], rounds: usize, pinned: bool) -> Result<
     let explained = format!(
         "Processor time of the Envoy process (one worker) a request: medians of {rounds} rounds, each scenario once a round; what\n\
          is added is the median of what a scenario is above `none` in the same round.\n\
-         A request: HTTP/1.1 on {} kept connections, answered by Envoy itself with 200, no back end, no access log; {place}.\n\
+         A request: HTTP/1.1 on {} kept connections, answered by Envoy itself with 200, no backend, no access log; {place}.\n\
          The load's own time is not counted.\n",
         load::CONNECTIONS
     );

@@ -46,11 +46,11 @@ pub enum Passes {
     Replaced,
     /// Whoever brings any credentials.
     Credentials,
-    /// The same, and the back end gets another token.
+    /// The same, and the backend gets another token.
     CredentialsInjected,
     /// Whoever brings a token that is signed well.
     GoodTokens,
-    /// The same, and the back end gets another token.
+    /// The same, and the backend gets another token.
     GoodTokensInjected,
     /// Nobody: what it is sent is refused as an invalid token.
     Nobody,

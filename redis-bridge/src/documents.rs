@@ -123,7 +123,7 @@ async fn connect(addresses: &[SocketAddr]) -> Result<TcpStream, FetchFailure> {
 
 /// What this machine says.
 pub(crate) struct SystemResolver {
-    /// A look-up holds a thread and cannot be broken off, so its permit is held until it ends.
+    /// A lookup holds a thread and cannot be broken off, so its permit is held until it ends.
     lookups: Arc<Semaphore>,
 }
 

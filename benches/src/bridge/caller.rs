@@ -85,7 +85,7 @@ impl Caller {
                 (Stream::Unix(UnixStream::connect(socket).await.map_err(text)?), Some(script.clone()))
             }
         };
-        let (version, answer) = ([0; 8], vec![0; LONGEST_ANSWER]);
+        let (version, answer) = ([0; 8], vec![0; MAX_ANSWER]);
         let mut caller = Self { stream, script, verb, number, sent: 0, version, answer };
         if caller.script.is_some() {
             let [(_, user), (_, password)] = portcullis_testbed::redis::CREDENTIALS;
@@ -288,7 +288,7 @@ pub const VALUE: usize = 510;
 const SPACE: &str = "bench/gateway";
 const LENGTH: &[u8] = b"\r\ncontent-length: ";
 const VERSION: &[u8] = b"\"version\":\"";
-const LONGEST_ANSWER: usize = 4096;
+const MAX_ANSWER: usize = 4096;
 
 #[cfg(test)]
 mod tests {

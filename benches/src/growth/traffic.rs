@@ -50,7 +50,7 @@ pub fn connections(plan: &Plan<'_>) -> Result<(), String> {
     points.and_then(|points| plan.measure(points)).map_err(|why| stand.envoy.explain(&why))
 }
 
-/// One Envoy in front of a back end that reads bodies and answers nothing, and longer and longer
+/// One Envoy in front of a backend that reads bodies and answers nothing, and longer and longer
 /// bodies.
 pub fn bodies(plan: &Plan<'_>) -> Result<(), String> {
     let dir = tempfile::Builder::new().prefix("portcullis-bench-").tempdir().map_err(text)?;
@@ -119,7 +119,7 @@ impl Stand {
         Ok(results)
     }
 
-    /// Calls with a body that the back end takes for a notification with this much of a parameter.
+    /// Calls with a body that the backend takes for a notification with this much of a parameter.
     fn uploads<'a>(
         &self,
         name: &'static str,

@@ -26,7 +26,7 @@ pub struct PeerResult {
     pub token: Option<String>,
     /// MCP sessions, one for each connection; none where there are none.
     pub sessions: Vec<String>,
-    /// What the back end has to see instead of the client's token.
+    /// What the backend has to see instead of the client's token.
     pub injects: Injects,
     /// The process whose time counts.
     pub process: u32,
@@ -34,7 +34,7 @@ pub struct PeerResult {
     pub samples: Vec<Sample>,
 }
 
-/// The credentials that reach the back end.
+/// The credentials that reach the backend.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Injects {
     /// Those of the client, or none.
@@ -43,7 +43,7 @@ pub enum Injects {
     UpstreamJwt,
     /// A token that the peer was configured with.
     Fixed(&'static str),
-    /// There is no back end that could see any.
+    /// There is no backend that could see any.
     NoBackEnd,
 }
 

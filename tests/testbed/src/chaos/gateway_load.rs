@@ -291,7 +291,7 @@ impl GatewayLoad {
 
     fn complain(&self, evidence: String) {
         let mut book = lock(&self.evidence);
-        if book.len() < MOST_EVIDENCE {
+        if book.len() < MAX_EVIDENCE {
             book.push(format!("at {:.2?}: {evidence}", self.attempts.now()));
         }
     }
@@ -310,4 +310,4 @@ const REDEEM_EVERY: Duration = Duration::from_millis(400);
 const PACE: Duration = Duration::from_millis(100);
 const PATIENCE: Duration = Duration::from_secs(8);
 const GIVE_UP: Duration = Duration::from_secs(15);
-const MOST_EVIDENCE: usize = 20;
+const MAX_EVIDENCE: usize = 20;

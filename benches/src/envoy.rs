@@ -55,7 +55,7 @@ impl Envoy {
         Self::start_with(1, listeners, clusters, gateways, dir)
     }
 
-    /// The same with so many workers.
+    /// The same with this number of workers.
     ///
     /// # Errors
     /// When it does not come up; with the end of its log.
@@ -81,7 +81,7 @@ impl Envoy {
         }
     }
 
-    /// Starts Envoy with so many workers on these processors, where processes can be pinned, and
+    /// Starts Envoy with `workers` workers on these processors, where processes can be pinned, and
     /// waits for nothing.
     ///
     /// # Errors

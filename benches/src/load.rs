@@ -13,7 +13,7 @@ pub struct Load {
     connections: Vec<Connection>,
 }
 
-/// What one load came to.
+/// The result of one load.
 #[derive(Clone, Copy, Debug)]
 pub struct Outcome {
     /// Requests answered as expected.
@@ -31,7 +31,7 @@ impl Load {
         Self::of(CONNECTIONS, port)
     }
 
-    /// Opens so many connections.
+    /// Opens this number of connections.
     ///
     /// # Errors
     /// When nothing listens.

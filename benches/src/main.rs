@@ -1,8 +1,8 @@
 //! `make bench`: what a request costs inside Envoy, as a ladder measured in one run on one Envoy;
 //! what a login costs ([`logins`]), how long a start takes and what memory a worker needs
 //! ([`start`]), what changes as sessions, clients, workers, connections or bodies become more
-//! ([`growth`]); and what the bridge costs beside Redis itself ([`bridge`]). `make peers`: other
-//! gateways beside ours ([`peers`]).
+//! ([`growth`]); and what the bridge costs compared with Redis itself ([`bridge`]). `make peers`:
+//! other gateways compared with ours ([`peers`]).
 //!
 //! Reading order: here, then [`scenario`] (one measurement), [`scenarios`] (all of them in turn,
 //! and the table), [`load`] (the requests), [`envoy`] (what stands on which port), [`gateway`]
@@ -193,7 +193,7 @@ fn run_scenarios(rounds: usize, seconds: usize) -> Result<(), String> {
             "one_header",
             es256_again(),
             Passes::Replaced,
-            "a wasm filter that reads Authorization and sets it anew",
+            "a wasm filter that reads Authorization and sets it again",
         ),
         scenario(
             "jwt_authn_cached",
@@ -300,7 +300,7 @@ fn check_paths(envoy: &Envoy, scenarios: &[Scenario]) -> Result<(), String> {
     }
 }
 
-/// Ports that nobody else is given until Envoy listens there.
+/// Ports that no other process gets until Envoy listens there.
 struct Ports(Vec<(&'static str, TcpListener, u16)>);
 
 impl Ports {

@@ -1,5 +1,5 @@
 //! The ladder: every scenario for a moment, in turn, many times. What drifts meanwhile hits all of
-//! them alike, and what a scenario adds is told against the scenarios of the same round.
+//! them alike, and what a scenario adds is reported against the scenarios of the same round.
 
 use std::io::Write as _;
 use std::time::Duration;
@@ -113,8 +113,8 @@ impl Spread {
     }
 }
 
-/// What a scenario adds to a request that passes no filter: the median of what it is above that one
-/// in the same round.
+/// The added time of a scenario over a request that passes no filter: the median of what it is
+/// above that one in the same round.
 fn added(scenarios: &[Scenario], key: &str) -> f64 {
     let samples =
         |key: &str| scenarios.iter().find(|scenario| scenario.key == key).map_or(&[][..], |scenario| &scenario.samples);

@@ -1,5 +1,5 @@
-//! Documents from addresses that strangers name, fetched so that nobody gets us to speak to what
-//! only we can reach (draft-ietf-oauth-client-id-metadata-document, on server-side request
+//! Documents from addresses that strangers name, fetched so that no client makes the bridge connect
+//! to what only it can reach (draft-ietf-oauth-client-id-metadata-document, on server-side request
 //! forgery).
 //!
 //! Every address that the host's name stands for must be a public one, and exactly such a checked

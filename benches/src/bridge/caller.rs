@@ -11,7 +11,7 @@ use tokio::net::{TcpStream, UnixStream};
 
 use crate::text;
 
-/// What is asked for.
+/// The request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verb {
     /// A record that is there.
@@ -72,7 +72,7 @@ impl Caller {
     /// Connects, and signs in where that is asked for. `number` names the record.
     ///
     /// # Errors
-    /// When nobody listens, or lets it in.
+    /// When no server listens, or lets it in.
     pub async fn connect(way: &Way, verb: Verb, number: usize) -> Result<Self, String> {
         let (stream, script) = match way {
             Way::Direct { port, script } => {

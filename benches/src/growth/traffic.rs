@@ -1,4 +1,4 @@
-//! The same call over more workers, more connections, or with a longer body; beside it the same
+//! The same call over more workers, more connections, or with a longer body; next to it the same
 //! without a filter.
 
 use portcullis_testbed::redis::free_port;
@@ -23,7 +23,7 @@ pub fn workers(plan: &Plan<'_>) -> Result<(), String> {
     let stands = stands.collect::<Result<Vec<_>, _>>()?;
     let logins = stands.iter().map(Stand::log_in).collect::<Result<Vec<_>, _>>()?;
     let point = |((stand, login), workers): ((&Stand, &Login<'_>), &usize)| -> Result<Point<'_>, String> {
-        // So many that each worker has about its share of them.
+        // Enough for each worker to have about its share of them.
         let mut results = stand.calls(login, login.more_tokens(plan.tokens())?, MANY)?;
         if let Some(result) = results.first_mut() {
             result()?;

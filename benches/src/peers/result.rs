@@ -14,7 +14,7 @@ use crate::scenario::{self, Sample};
 pub struct PeerResult {
     /// Its name in `peers.json`.
     pub key: &'static str,
-    /// What a call passes here, in words.
+    /// The way of a call, in words.
     pub what: &'static str,
     /// Its port.
     pub port: u16,
@@ -22,7 +22,7 @@ pub struct PeerResult {
     pub path: String,
     /// What it calls the tool.
     pub tool: &'static str,
-    /// The client's token; none where nobody asks for one.
+    /// The client's token; none where none is required.
     pub token: Option<String>,
     /// MCP sessions, one for each connection; none where there are none.
     pub sessions: Vec<String>,
@@ -65,13 +65,13 @@ impl PeerResult {
             Injects::NoBackEnd => text == SHOW,
         };
         if shown.status != 200 || !as_named {
-            return Err(format!("{}: a good call came to {}: {}", self.key, shown.status, shown.text()));
+            return Err(format!("{}: a good call got {}: {}", self.key, shown.status, shown.text()));
         }
         let Some(token) = &self.token else { return Ok(()) };
         for wrong in [None, Some(scenario::forge(token))] {
             let refused = self.call(wrong.as_deref(), SHOW).await?;
             if refused.status != 401 {
-                return Err(format!("{}: bad credentials came to {refused:?}", self.key));
+                return Err(format!("{}: bad credentials got {refused:?}", self.key));
             }
         }
         Ok(())

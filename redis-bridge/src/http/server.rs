@@ -84,7 +84,7 @@ pub(crate) async fn accept(
     }
 }
 
-/// Counts somebody who was not let in. The first, the second, the fourth … is logged: strangers
+/// Counts a refused connection. The first, the second, the fourth … is logged: strangers
 /// must not fill the log.
 fn refuse(metrics: &Metrics, unwelcome: &Unwelcome) {
     let times = metrics.refused_connection(unwelcome.name()).saturating_add(1);

@@ -100,7 +100,7 @@ impl Page {
 }
 
 impl Browser {
-    /// Opens a browser for somebody who will sign in under this name.
+    /// Opens a browser for a user who will sign in under this name.
     #[must_use]
     pub fn new(user: &str) -> Self {
         Self { user: user.to_owned(), jar: Jar::default(), hops: Vec::new() }
@@ -221,8 +221,8 @@ fn is_at(url: &Url, stop_at: &str) -> bool {
     Url::parse(stop_at).is_ok_and(|stop| url[..url::Position::AfterPath] == stop[..url::Position::AfterPath])
 }
 
-/// What a page's referrer policy leaves of its origin on a form post (Fetch, "append a request
-/// `Origin` header").
+/// The part of a page's origin that its referrer policy leaves on a form post (Fetch, "append a
+/// request `Origin` header").
 fn origin_sent_by(page: &Page) -> String {
     match page.response.header("referrer-policy") {
         Some("no-referrer") => "null".to_owned(),

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-/// What a testbed's Envoy is made of.
+/// The parts of a testbed's Envoy.
 pub struct EnvoyLayout {
     /// The listener's port.
     pub port: u16,

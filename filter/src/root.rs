@@ -146,8 +146,8 @@ impl Root {
     /// Applies the decisions of paused streams that are resolved or evicted; once in a callback.
     /// Each has to be the host's current context while it is changed.
     ///
-    /// The host sends the responses after the callback, each from within the one before, so many at
-    /// once would exhaust the stack: what is left over gets a callback of its own.
+    /// The host sends the responses after the callback, each from within the one before, so sending
+    /// all at once would exhaust the stack: what is left over gets a callback of its own.
     fn apply_resolved(&self, worker: &Worker) {
         let resolved = worker.pending.take_resolved(MAX_APPLIED);
         let evicted = worker.paused.take_evicted(MAX_APPLIED.saturating_sub(resolved.len()));

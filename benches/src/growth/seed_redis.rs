@@ -2,7 +2,7 @@
 //!
 //! Those that are called are whole: copies of the records of a real login under other names, sealed
 //! as the gateway seals them. The others only take their place: random bytes of the same length,
-//! which nobody can tell from sealed ones.
+//! which look like sealed ones.
 
 use std::io::{BufReader, Read as _, Write as _};
 use std::net::TcpStream;
@@ -57,7 +57,7 @@ impl Seeder {
         Ok(Self { stream, sealer, session, provider, upstream, lengths: [session_length, upstream_length] })
     }
 
-    /// Writes so many sessions, of which at most `real` can be called; these it gives back.
+    /// Writes `count` sessions, of which at most `real` can be called; these it gives back.
     ///
     /// # Errors
     /// What Redis said.

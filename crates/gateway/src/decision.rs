@@ -1,4 +1,4 @@
-//! What a handler decides about a request. A handler never touches the request itself: the filter
+//! A handler's decision about a request. A handler never touches the request itself: the filter
 //! applies the decision in one place, and without a decision a request does not go on.
 
 use std::rc::Rc;
@@ -10,7 +10,7 @@ use crate::audit::{Audit, Rendered};
 use crate::ports::UpstreamTokenRef;
 use crate::upstream::tokens::RefreshOutcome;
 
-/// What a handler decided about a request.
+/// A handler's decision about a request.
 pub enum Decision {
     /// The request is decided.
     Resolved(Resolved),

@@ -80,7 +80,7 @@ pub trait Store {
     /// Any [`StoreError`].
     async fn lock(&self, key: &Key, owner: Owner, ttl_seconds: u64) -> Result<bool, StoreError>;
 
-    /// Gives a lock back; another owner's lock is left alone.
+    /// Releases a lock; another owner's lock is left alone.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
@@ -99,7 +99,7 @@ pub trait Fetch {
     /// Sends a request and waits for the whole answer.
     ///
     /// # Errors
-    /// [`CallError`]. A refused connection and a time-out arrive as ordinary 503 and 504 answers
+    /// [`CallError`]. A refused connection and a timeout arrive as ordinary 503 and 504 answers
     /// from Envoy, so a caller trusts only the statuses and content types that it expects.
     async fn fetch(&self, call: CallRequest) -> Result<CallReply, CallError>;
 }
@@ -243,7 +243,7 @@ pub trait Workers {
     /// Asks the root task to refresh upstream tokens; the caller does not wait.
     fn refresh_upstream(&self, token: UpstreamTokenRef);
 
-    /// Tells every worker that a session has ended, so that none goes on serving its tokens from a
-    /// cache.
+    /// Notifies every worker that a session has ended, so that none goes on serving its tokens from
+    /// a cache.
     fn session_ended(&self, session: SessionId);
 }

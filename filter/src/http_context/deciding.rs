@@ -167,7 +167,7 @@ impl Deciding {
         self.outcome.apply(decision, &self.worker.counters)
     }
 
-    /// Gives up deciding.
+    /// Abandons the decision.
     fn abandon(&mut self) {
         self.task = None;
         self.worker.pending.remove(self.id);

@@ -33,7 +33,7 @@ pub(crate) struct PendingStream {
     pub(crate) outcome: Rc<StreamOutcome>,
 }
 
-/// What a stream waits for.
+/// The event that a stream waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Awaited {
     /// The upstream tokens of this session.

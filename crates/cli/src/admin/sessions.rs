@@ -98,7 +98,7 @@ fn needed(sealer: Option<&Sealer>) -> Result<&Sealer, AdminError> {
     sealer.ok_or_else(|| AdminError::Usage(missing.to_owned()))
 }
 
-/// What did not open may be anybody's, and leaving it out must not look like having met all.
+/// What did not open may be any user's, and leaving it out must not look like having met all.
 fn all_opened(unopened: u64) -> Result<(), AdminError> {
     if unopened == 0 { Ok(()) } else { Err(AdminError::Unopened { count: unopened }) }
 }

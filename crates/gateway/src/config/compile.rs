@@ -53,7 +53,7 @@ pub struct Config {
     pub trusted_proxies: u8,
 }
 
-/// What a document came to.
+/// The result of compiling a document.
 pub enum Compiled {
     /// It can be served.
     Ready(Box<Config>),

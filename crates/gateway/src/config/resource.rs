@@ -70,7 +70,7 @@ impl Compiler<'_> {
         let resources = compiled.into_iter().collect::<Option<Vec<_>>>()?;
         for (index, resource) in resources.iter().enumerate() {
             let before = resources.iter().take(index);
-            // Some back ends ignore case, and then a path would lie under both.
+            // Some backends ignore case, and then a path would lie under both.
             if before.clone().any(|other| other.prefix.eq_ignore_ascii_case(&resource.prefix)) {
                 let what = "is another resource's prefix too (whatever the case of its letters)";
                 self.problem::<()>(&format!("resources[{index}].match.prefix"), what);
@@ -124,7 +124,7 @@ impl Compiler<'_> {
 
     fn prefix(&mut self, path: &str, written: &str, issuer: Option<&Issuer>) -> Option<String> {
         // What `RoutePath::longest_prefix` asks for. Parameters and dots at the end are dropped by
-        // some back ends.
+        // some backends.
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~!$&'()*+,=:@".contains(&byte);
         let ends_in_dot = written.split('/').any(|segment| segment.ends_with('.'));
         if !written.starts_with('/') || written.contains("//") || ends_in_dot || !written.bytes().all(plain) {

@@ -1,10 +1,10 @@
 //! The end of a session, wherever it is decided: a replay, a refusal of the provider, a grant that
 //! cannot serve any more.
 //!
-//! A session that cannot be served must not be refreshed either. A client that is told by a call to
-//! log in again first tries its refresh token; as long as that works it never does what it was
-//! told. So each answer of that kind is preceded by the end of the session, and its refresh token
-//! is `invalid_grant` from then on.
+//! A session that cannot be served must not be refreshed either. A client that gets a 401 for a
+//! call, and has to log in again, first tries its refresh token; as long as that works it never
+//! does what it was told. So each answer of that kind is preceded by the end of the session, and
+//! its refresh token is `invalid_grant` from then on.
 
 use portcullis_protocol::credentials::SessionId;
 

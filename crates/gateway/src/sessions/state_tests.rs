@@ -70,7 +70,7 @@ fn redeem(
     session.redeem(&attempt, now, [2; 16])
 }
 
-/// What an attacker or a confused client sends instead.
+/// The values that an attacker or a confused client sends instead.
 struct Alternatives {
     code: AuthorizationCode,
     verifier: CodeVerifier,

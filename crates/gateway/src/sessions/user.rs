@@ -55,8 +55,8 @@ pub(crate) async fn find_or_create_user<P: Ports>(
     if records.create(&key, &user, Ttl::Forever).await? {
         return Ok(user);
     }
-    // Somebody else was faster, or the record there cannot be opened any more and a new user takes
-    // its place.
+    // Another request was faster, or the record there cannot be opened any more and a new user
+    // takes its place.
     match records.load::<User>(&key).await? {
         Some(known) => Ok(known.record),
         None => {

@@ -30,7 +30,7 @@ const REFRESH_HOLD_SECONDS: u64 = 2;
 const HELD_BACK: usize = 4096;
 
 /// How many sessions wait to be looked up again; more are asked for again later.
-const MOST_RECHECKS: usize = 4096;
+const MAX_RECHECKS: usize = 4096;
 
 /// A gateway in service.
 pub struct Gateway {
@@ -47,7 +47,7 @@ pub struct Gateway {
 
 impl Gateway {
     /// Puts a configuration in service. `seed` is a random number that keys this VM's hash tables,
-    /// so that nobody outside can choose tokens that collide.
+    /// so that no client can choose tokens that collide.
     #[must_use]
     pub fn new(config: Config, seed: u64) -> Self {
         let hasher = FixedState::with_seed(seed);
@@ -76,7 +76,7 @@ impl Gateway {
         &self.documents
     }
 
-    /// What the audit trail says of a path that is none of ours.
+    /// The audit value of a path that no rule covers.
     pub(crate) fn not_protected(&self) -> Rc<Rendered> {
         Rc::clone(&self.not_protected)
     }
@@ -114,7 +114,7 @@ impl Gateway {
     /// Asks the root task to look up a token's session.
     pub(crate) fn ask_for_recheck(&self, entry: Rc<CachedToken>) {
         let mut rechecks = self.rechecks.borrow_mut();
-        if rechecks.len() < MOST_RECHECKS {
+        if rechecks.len() < MAX_RECHECKS {
             rechecks.push(entry);
         }
     }

@@ -1,4 +1,4 @@
-//! The provider's tokens behind a session: what a back end is given, and how it is renewed.
+//! The provider's tokens behind a session: what a backend is given, and how it is renewed.
 //!
 //! A refresh runs in the root task, never in the request that needs it: a provider that rotates
 //! refresh tokens has already forgotten the old one when its answer arrives, so a client that hangs
@@ -23,14 +23,14 @@ use crate::upstream::providers;
 use crate::upstream::tokens::{RefreshOutcome, Upstream, UpstreamAccess};
 
 /// How long one refresh may hold its lock, in seconds: longer than it may take, also when the store
-/// is away meanwhile.
+/// is unavailable meanwhile.
 const LOCK_SECONDS: u64 = 40;
 
 /// How often rotated tokens are offered to a store at once, before time is let pass.
 const STORE_ATTEMPTS: u32 = 3;
 
-/// How long rotated tokens are offered to a store that is away, in seconds: longer than a failover
-/// takes.
+/// How long rotated tokens are offered to a store that is unavailable, in seconds: longer than a
+/// failover takes.
 const STORE_SECONDS: u64 = 20;
 
 /// How long the provider may refuse to renew tokens for a reason that is not the user's grant (our
@@ -79,7 +79,7 @@ async fn refresh_once<P: Ports>(
     outcome
 }
 
-/// The refresh proper. The record is read again under the lock: whoever held it before may have
+/// The refresh proper. The record is read again under the lock: its previous holder may have
 /// renewed it.
 async fn refresh_locked<P: Ports>(
     gateway: &Rc<Gateway>,
@@ -152,8 +152,8 @@ async fn note_refused<P: Ports>(
     gateway: &Gateway,
 ) -> Result<(), Unavailable> {
     let refused = Upstream { refused_since: Some(now), ..loaded.record };
-    // A conflict means that somebody changed the tokens meanwhile; the next refusal is noted with
-    // those.
+    // A conflict means that another worker changed the tokens meanwhile; the next refusal is noted
+    // with those.
     let _noted = records.swap(key, loaded.version, &refused, Ttl::Seconds(upstream_life(gateway.config()))).await?;
     Ok(())
 }

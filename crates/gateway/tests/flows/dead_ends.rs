@@ -34,7 +34,7 @@ fn a_refusal_for_good_ends_the_session_so_that_the_client_logs_in_again() {
         fixture.advance(3600 - 5);
         fixture.expect_token_answer(status, &body);
         assert_eq!(word(&refresh(&fixture, session)), "login required", "{status} {body}");
-        assert_eq!(fixture.ports.take_ended(), [session], "every worker is told");
+        assert_eq!(fixture.ports.take_ended(), [session], "every worker is notified");
         assert!(stored(&fixture, session).is_none());
         let call = replied(fixture.call("/mcp", &tokens.access));
         assert_eq!((call.status(), call.reason), (401, "invalid_token"), "{status} {body}");

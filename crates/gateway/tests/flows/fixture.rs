@@ -63,7 +63,7 @@ pub(crate) struct Form {
     pub(crate) csrf: String,
 }
 
-/// What a client has after a login.
+/// The tokens and the client of a login.
 #[derive(Clone, Debug)]
 pub(crate) struct Tokens {
     pub(crate) access: String,

@@ -1,4 +1,4 @@
-//! A call with a token: what the back end gets, and what the client is told otherwise.
+//! A call with a token: what the backend gets, and what the client gets otherwise.
 
 use portcullis_gateway::decision::{Credentials, Decision, Forward, Resolved};
 use portcullis_gateway::fakes::block_on;
@@ -192,7 +192,7 @@ fn a_token_that_is_not_ours_for_this_resource_and_session_is_refused() {
         forged(&fixture, &token, "at+jwt", |claims| claims["aud"] = json!(API)),
         forged(&fixture, &token, "at+jwt", |claims| claims["iss"] = json!("https://other.example")),
         forged(&fixture, &token, "at+jwt", |claims| claims["exp"] = json!(NOW)),
-        forged(&fixture, &token, "at+jwt", |claims| claims["sub"] = json!("somebody-else")),
+        forged(&fixture, &token, "at+jwt", |claims| claims["sub"] = json!("another-user")),
         forged(&fixture, &token, "at+jwt", |claims| claims["client_id"] = json!("another-client")),
         forged(&fixture, &token, "at+jwt", |claims| claims["sid"] = json!(SessionId::new([9; 16]).to_string())),
         forged(&fixture, &token, "at+jwt", |claims| claims["sid"] = json!("x")),

@@ -1,5 +1,5 @@
-//! The store is away for a while: what was proven before goes on working, everything else is told
-//! to come back, and nobody hears that their credentials are bad.
+//! The store is unavailable for a while: what was proven before keeps working, everything else gets
+//! "try later", and no client hears that its credentials are bad.
 
 use portcullis_gateway::decision::{Decision, Forward};
 use portcullis_gateway::fakes::block_on;
@@ -175,7 +175,7 @@ fn what_is_asked_for_is_bounded_and_nothing_is_lost_by_it() {
     assert_eq!(fixture.gateway.take_rechecks(2).len(), 2);
     assert_eq!(fixture.gateway.take_rechecks(2).len(), 1);
     assert_eq!(fixture.gateway.take_rechecks(2).len(), 0);
-    // They were taken and came to nothing: they are asked for again.
+    // They were taken without result: they are asked for again.
     fixture.advance(5);
     for token in &tokens {
         assert!(fast(&fixture, "/api", token).is_some());

@@ -1,5 +1,4 @@
-//! The token endpoint: what a client must prove, and what happens to a login when somebody does
-//! not.
+//! The token endpoint: what a client must prove, and what happens to a login when one does not.
 
 use portcullis_gateway::decision::Decision;
 use portcullis_gateway::fakes::block_on;

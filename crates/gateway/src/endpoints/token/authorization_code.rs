@@ -37,7 +37,7 @@ pub(super) async fn redeem<P: Ports>(
                 if records.swap(&keys[0], version, &active, life).await? {
                     return Ok(active);
                 }
-                // Somebody else redeemed it first; the next round sees that and ends the session.
+                // Another request redeemed it first; the next round sees that and ends the session.
             }
             Err(error) => {
                 end_session(context.gateway, id, context.ports).await?;

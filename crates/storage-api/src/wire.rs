@@ -21,7 +21,7 @@ mod sets;
 mod space;
 mod transport;
 mod value;
-mod verbs;
+mod verb;
 
 pub use crate::bucket::{BUCKET_CAPACITY, BUCKET_SECONDS};
 pub use crate::record::TTL_SECONDS;
@@ -46,7 +46,7 @@ pub use sets::{MEMBERS, Member, MemberAnswer, MemberWrite, Members, MembersAnswe
 pub use space::Space;
 pub use transport::{MARKER_HEADER, MARKER_VALUE, REQUEST_BYTES};
 pub use value::{VALUE_BYTES, Value};
-pub use verbs::Verb;
+pub use verb::{Call, Execution, Right, Verb, verbs};
 
 #[cfg(test)]
 #[path = "wire/wire_tests.rs"]

@@ -89,8 +89,8 @@ async fn a_redirect_and_every_other_status_are_failures() {
 
 #[tokio::test]
 async fn what_is_no_good_http_is_a_failure() {
-    let many: String = (0..=HEADERS).map(|number| format!("x-{number}: y\r\n")).collect();
-    let long = format!("x: {}\r\n", "y".repeat(HEADER_BYTES));
+    let many: String = (0..=MAX_HEADERS).map(|number| format!("x-{number}: y\r\n")).collect();
+    let long = format!("x: {}\r\n", "y".repeat(MAX_HEADER_BYTES));
     for bytes in [
         Vec::new(),
         b"+PONG\r\n".to_vec(),

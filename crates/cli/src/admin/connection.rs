@@ -259,7 +259,7 @@ impl Scan {
 fn record(stored: Stored) -> Option<Key> {
     match stored {
         Stored::Record(key) => Some(key),
-        Stored::Set(_) | Stored::Memory(_) | Stored::Unknown => None,
+        Stored::Set(_) | Stored::Replay(_) | Stored::Unknown => None,
     }
 }
 

@@ -129,6 +129,27 @@ pub enum FetchFailure {
 }
 
 impl FetchFailure {
+    /// Returns the label in logs and metrics.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::NotHttps => "not_https",
+            Self::BadUrl => "bad_url",
+            Self::PortRefused => "port_refused",
+            Self::DomainRefused => "domain_refused",
+            Self::AddressRefused => "address_refused",
+            Self::Resolve => "resolve",
+            Self::Connect => "connect",
+            Self::Tls => "tls",
+            Self::TimedOut => "timed_out",
+            Self::Redirect => "redirect",
+            Self::Status => "status",
+            Self::ContentType => "content_type",
+            Self::TooLarge => "too_large",
+            Self::Budget => "budget",
+        }
+    }
+
     /// Whether a later try may do better. Where it is `false`, whoever named the address has to
     /// change something.
     #[must_use]

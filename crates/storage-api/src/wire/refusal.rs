@@ -54,6 +54,24 @@ pub enum RefusalCause {
 }
 
 impl RefusalCause {
+    /// Returns the label in logs and metrics.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::BadRequest => "bad_request",
+            Self::Forbidden => "forbidden",
+            Self::UnknownVerb => "unknown_verb",
+            Self::TooLarge => "too_large",
+            Self::Overloaded => "overloaded",
+            Self::Unavailable => "unavailable",
+            Self::NotDurable => "not_durable",
+            Self::Full => "full",
+            Self::Corrupt => "corrupt",
+            Self::NotServed => "not_served",
+            Self::NotConfigured => "not_configured",
+        }
+    }
+
     /// The HTTP status it is sent with.
     #[must_use]
     pub fn status(self) -> u16 {

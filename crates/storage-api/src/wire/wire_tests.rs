@@ -137,7 +137,7 @@ fn secrets_answer() {
 
 #[test]
 fn every_verb_has_a_path_of_its_own_and_is_found_by_it() {
-    for verb in Verb::ALL {
+    for verb in Verb::ALL.iter().copied() {
         assert_eq!(Verb::of_path(verb.path()), Some(verb));
         assert_eq!(format!("/v1/{}", verb.name()), verb.path());
     }

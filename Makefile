@@ -4,6 +4,8 @@ TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 TOOLS := $(TARGET)/tools
 MODULE_TARGET := wasm32-wasip1
 FILTER := cargo build --release --target $(MODULE_TARGET) -p portcullis-filter
+RELEASE_TARGET := $(shell uname -m)-unknown-linux-musl
+ARTIFACTS := $(TARGET)/release-artifacts
 # Must equal the version of wasm-bindgen in Cargo.lock.
 WASM_BINDGEN := 0.2.130
 CARGO_DENY := 0.20.2
@@ -12,18 +14,29 @@ PYTHON_READY := .venv/installed
 NODE_READY := tests/node_modules/.package-lock.json
 CONFORMANCE_READY := tests/conformance/node_modules/.package-lock.json
 
+# What the filter, the bridge and `portcullis` say of themselves; the same commit, the same build.
+export PORTCULLIS_COMMIT := $(shell git describe --always --abbrev=12 --dirty --exclude='*' 2>/dev/null || echo unknown)
+
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test lint unit wasm costs stories module bridge cli chaos bench peers testbed audit docs clean tools system
+.PHONY: help run check test lint unit wasm costs stories module bridge cli chaos bench peers testbed audit docs release clean tools system
 
 help: ## list the verbs
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
 run: module bridge tools ## start everything on PORT=8080 and show one login and tool call; ONCE=1 stops after it; STORE=memory|standalone|sentinel
-	@cargo build -q -p portcullis-tests --bins
+	@cargo build -q -p portcullis-testbed --bins
 	@PORT=$(or $(PORT),8080) ONCE=$(ONCE) STORE=$(STORE) exec $(TARGET)/debug/first_login
+
+# Crates whose tests start Redis, Envoy or the module are left to `unit` and `stories`, but for those
+# in their libraries.
+check: ## what to run while working: formatting, clippy, unit tests; cargo alone, no root, no installs
+	cargo fmt --all --check
+	cargo clippy -q --workspace --all-targets -- -D warnings
+	cargo test -q -p portcullis-cipher -p portcullis-protocol -p portcullis-storage-api -p portcullis-gateway -p portcullis-source-tests
+	cargo test -q -p portcullis-filter -p portcullis-redis-bridge -p portcullis-cli --lib
 
 test: ## everything: lint, unit tests natively and as wasm, the module, the stories in a real Envoy
 	@$(MAKE) --no-print-directory lint
@@ -41,7 +54,7 @@ lint: system ## formatting, clippy, and documentation without broken links
 # Most of the bridge's tests wait for a server, so more of them run at once than there are
 # processors.
 unit: system
-	RUST_TEST_THREADS=6 cargo test -q --workspace --exclude portcullis-tests
+	RUST_TEST_THREADS=6 cargo test -q --workspace --exclude portcullis-testbed --exclude portcullis-stories
 
 # The rules once more as wasm: on the filter's own target, and on the one without an operating
 # system.
@@ -58,13 +71,17 @@ costs: module $(PYTHON_READY) ## the regression guard: what each path takes in i
 	RUSTFLAGS='--cfg chacha20_backend="soft" --cfg poly1305_backend="soft" --cfg sha2_backend="soft"' \
 		cargo test -q --profile costs -p portcullis-gateway --test flows -- \
 		--ignored --exact costs::no_path_takes_more_instructions_than_its_ceiling --nocapture
-	@.venv/bin/python tests/fuel/paths.py $(TARGET)/$(MODULE_TARGET)/release/portcullis_filter.wasm
+	@.venv/bin/python tests/module_costs/paths.py $(TARGET)/$(MODULE_TARGET)/release/portcullis_filter.wasm
 
 # STORE=standalone or STORE=sentinel runs every story on that store; those that are about stores run
 # on each anyway.
-stories: tools $(CONFORMANCE_READY)
+stories: tools $(CONFORMANCE_READY) ## the stories in a real Envoy; STORY=name for one module (such as hostile_http::floods), STORE=memory|standalone|sentinel
 	@$(MAKE) --no-print-directory module bridge
-	STORE=$(STORE) cargo test -p portcullis-tests
+	@cargo build -q -p portcullis-testbed --bins
+	@[ -z "$(STORY)" ] || cargo test -q -p portcullis-stories $(STORY):: -- --list | grep -q ': test$$' || \
+		{ echo "STORY=$(STORY): tests/stories has no such module" >&2; exit 1; }
+	@[ -n "$(STORY)" ] || cargo test -p portcullis-testbed
+	STORE=$(STORE) cargo test -p portcullis-stories $(if $(STORY),$(STORY)::)
 
 module: system ## build the filter: target/wasm32-wasip1/release/portcullis_filter.wasm
 	@echo "Building the filter" >&2
@@ -77,7 +94,7 @@ cli: system ## build the operator's program: target/debug/portcullis (docs/cli.m
 	@cargo build -q -p portcullis-cli
 
 chaos: module bridge tools ## failovers under load, and a checker: ROUNDS=n (5), SEED=n
-	@cargo build -q -p portcullis-tests --bins
+	@cargo build -q -p portcullis-testbed --bins
 	@ROUNDS=$(ROUNDS) SEED=$(SEED) exec $(TARGET)/debug/chaos
 
 bench: module tools ## the measurements; ONLY=ladder|logins|start|growth|bridge for one part (benches/README.md has more), PLOTS=1 to draw them
@@ -86,14 +103,14 @@ bench: module tools ## the measurements; ONLY=ladder|logins|start|growth|bridge 
 
 # Not part of `test` or `bench`: it installs two other gateways, which together are larger than
 # everything else here.
-peers: module tools $(TARGET)/peers/fastmcp/installed $(TARGET)/peers/contextforge/installed ## other gateways beside ours: BENCH_SECONDS=n, ROUNDS=n
+peers: module tools $(TARGET)/peers/fastmcp/installed $(TARGET)/peers/contextforge/installed ## other gateways compared with this one: BENCH_SECONDS=n, ROUNDS=n
 	ONLY=peers cargo run --release -p portcullis-benches
 
 # One line of JSON on standard output and nothing else; the shell becomes the testbed, so SIGTERM
 # reaches it.
 testbed: ## start a testbed and print its addresses; CONFIG=file.json, WORKERS=n, ENVOY=path, STORE=memory|standalone|sentinel
 	@$(MAKE) --no-print-directory module bridge tools >&2
-	@cargo build -q -p portcullis-tests --bins >&2
+	@cargo build -q -p portcullis-testbed --bins >&2
 	@CONFIG=$(CONFIG) WORKERS=$(WORKERS) STORE=$(STORE) exec $(TARGET)/debug/testbed
 
 audit: $(TOOLS)/bin/cargo-deny ## licences, sources, duplicates, and advisories where their database can be reached
@@ -107,6 +124,21 @@ audit: $(TOOLS)/bin/cargo-deny ## licences, sources, duplicates, and advisories 
 docs: system ## write docs/config.md and its schema from the types; the API documentation to target/doc
 	UPDATE=1 cargo test -q -p portcullis-gateway --test config_reference
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
+
+release: module ## the module, static redis-bridge and portcullis, SBOM and checksums: target/release-artifacts
+	@rustup target list --installed | grep -qx $(RELEASE_TARGET) || \
+		{ echo "Installing the Rust target $(RELEASE_TARGET)" >&2; rustup target add -q $(RELEASE_TARGET); }
+	@echo "Building redis-bridge and portcullis for $(RELEASE_TARGET)" >&2
+	@CC_$(subst -,_,$(RELEASE_TARGET))=$${CC:-cc} \
+		cargo build -q --release --locked --target $(RELEASE_TARGET) -p portcullis-redis-bridge -p portcullis-cli
+	@rm -rf $(ARTIFACTS) && mkdir -p $(ARTIFACTS)
+	@cp $(TARGET)/$(MODULE_TARGET)/release/portcullis_filter.wasm $(ARTIFACTS)
+	@cp $(TARGET)/$(RELEASE_TARGET)/release/redis-bridge $(TARGET)/$(RELEASE_TARGET)/release/portcullis $(ARTIFACTS)
+	@.ci/sbom.py $(MODULE_TARGET) portcullis-filter >$(ARTIFACTS)/portcullis_filter.cdx.json
+	@.ci/sbom.py $(RELEASE_TARGET) portcullis-redis-bridge >$(ARTIFACTS)/redis-bridge.cdx.json
+	@.ci/sbom.py $(RELEASE_TARGET) portcullis-cli >$(ARTIFACTS)/portcullis.cdx.json
+	@cd $(ARTIFACTS) && sha256sum -- * >SHA256SUMS
+	@ls -l $(ARTIFACTS)
 
 clean: ## remove what was built and installed in this folder
 	rm -rf target .venv tests/node_modules tests/conformance/node_modules

@@ -8,6 +8,19 @@ fail() {
     exit 1
 }
 
+# Runs a step of an installation: one line for it, and the end of its output only if it fails.
+step() {
+    echo "$1" >&2
+    shift
+    log=$(mktemp)
+    if ! "$@" >"$log" 2>&1; then
+        tail -n 20 "$log" >&2
+        rm -f "$log"
+        fail "could not run: $*"
+    fi
+    rm -f "$log"
+}
+
 has() {
     command -v "$1" >/dev/null 2>&1
 }
@@ -25,10 +38,10 @@ has nginx || [ -x /usr/sbin/nginx ] || wanted="$wanted nginx-light"
 
 if [ -n "$wanted" ]; then
     has apt-get && [ "$(id -u)" = 0 ] || fail "missing:$wanted. Install them (as root, on Debian: apt-get install$wanted) and run again."
-    echo "Installing$wanted" >&2
-    apt-get update -qq >&2
+    export DEBIAN_FRONTEND=noninteractive
+    step "Reading the package lists" apt-get update -qq
     # shellcheck disable=SC2086
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $wanted >&2
+    step "Installing$wanted" apt-get install -y -qq --no-install-recommends $wanted
 fi
 
 has cargo && has rustup || fail "missing: Rust. Install rustup (https://rustup.rs) and run again; the toolchain itself then comes by rust-toolchain.toml."
@@ -37,7 +50,6 @@ python3 -c 'import sys; sys.exit(sys.version_info < (3, 10))' || fail "$(python3
 
 # Adds the toolchain, components and targets of rust-toolchain.toml where they are not there yet.
 if ! rustup target list --installed 2>/dev/null | grep -q wasm32-wasip1; then
-    echo "Installing the Rust toolchain" >&2
-    rustup toolchain install --no-self-update >&2
-    rustup target add wasm32-wasip1 wasm32-unknown-unknown >&2
+    step "Installing the Rust toolchain" rustup toolchain install --no-self-update
+    step "Installing the targets for wasm" rustup target add wasm32-wasip1 wasm32-unknown-unknown
 fi

@@ -3,29 +3,29 @@
 //! Nothing is pinned to a processor: where the callers, the bridge and Redis run is a part of what
 //! a call takes.
 //!
-//! Reading order: here, then [`row`] (one measurement), [`caller`] (one connection), [`copier`]
-//! (the least that a hop can cost), [`overload`], [`memory`].
+//! Reading order: here, then [`result`] (one measurement), [`caller`] (one connection),
+//! [`byte_relay`] (the least that a hop can cost), [`overload`], [`memory`].
 
+pub mod byte_relay;
 mod caller;
-pub mod copier;
 mod memory;
 mod overload;
-mod row;
+mod result;
 
 use std::fs;
 use std::io::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
-use portcullis_tests::bridge::Bridge;
-use portcullis_tests::place;
-use portcullis_tests::redis::{LEAST_ACL, RedisServer, cli, standalone};
+use portcullis_testbed::bridge::Bridge;
+use portcullis_testbed::paths;
+use portcullis_testbed::redis::{LEAST_ACL, RedisServer, cli, standalone};
 use serde_json::{Map, Value, json};
 
 use crate::bridge::caller::{Verb, Way};
 use crate::bridge::overload::Overload;
-use crate::bridge::row::{Row, Servers};
-use crate::ladder::{Spread, round, tell};
+use crate::bridge::result::{BridgeResult, Servers};
+use crate::scenarios::{Spread, report, round};
 use crate::text;
 
 /// Measures for about so many seconds in so many rounds, prints the table and writes `bridge.json`
@@ -34,53 +34,54 @@ use crate::text;
 /// # Errors
 /// What could not be started, or a request that was not answered as it should be.
 pub fn run(rounds: usize, seconds: usize, folder: &Path) -> Result<(), String> {
-    tell("starting Redis and the bridge …");
+    report("starting Redis and the bridge …");
     let redis = RedisServer::start(LEAST_ACL, &[]);
     let bridge = Bridge::start(&standalone(redis.port), "");
-    let script = fs::read_to_string(place::project().join(SCRIPT)).map_err(text)?;
+    let script = fs::read_to_string(paths::project().join(SCRIPT)).map_err(text)?;
     let digest = cli(redis.port, &["SCRIPT", "LOAD", &script]);
     let direct = Way::Direct { port: redis.port, script: digest.clone() };
     let through = Way::Bridge(bridge.socket.clone().into_boxed_path());
     let own = tempfile::tempdir().map_err(text)?;
-    let socket = own.path().join("copier.sock");
-    let copier = copier::start(&socket, redis.port, own.path())?;
+    let socket = own.path().join("byte-relay.sock");
+    let byte_relay = byte_relay::start(&socket, redis.port, own.path())?;
     let copied = Way::Copied { socket: socket.into_boxed_path(), script: digest };
-    let servers = Servers { redis: (redis.process.id(), redis.port), bridge: bridge.process.id(), copier: copier.id() };
-    let mut rows = Vec::new();
+    let servers =
+        Servers { redis: (redis.process.id(), redis.port), bridge: bridge.process.id(), byte_relay: byte_relay.id() };
+    let mut results = Vec::new();
     for connections in [1, MANY] {
         for (verb, name) in [(Verb::Get, "get"), (Verb::CompareAndSwap, "compare_and_swap")] {
-            rows.push(Row::new(format!("direct_{name}_{connections}"), &direct, verb, connections));
-            rows.push(Row::new(format!("bridge_{name}_{connections}"), &through, verb, connections));
+            results.push(BridgeResult::new(format!("direct_{name}_{connections}"), &direct, verb, connections));
+            results.push(BridgeResult::new(format!("bridge_{name}_{connections}"), &through, verb, connections));
             if connections == 1 {
-                rows.push(Row::new(format!("copied_{name}_{connections}"), &copied, verb, connections));
+                results.push(BridgeResult::new(format!("copied_{name}_{connections}"), &copied, verb, connections));
             }
         }
     }
-    let time = Duration::from_secs_f64(seconds as f64 / (rounds * rows.len()) as f64);
-    for row in &mut rows {
-        row.measure(&servers, WARM_UP)?;
+    let time = Duration::from_secs_f64(seconds as f64 / (rounds * results.len()) as f64);
+    for result in &mut results {
+        result.measure(&servers, WARM_UP)?;
     }
     for round in 1..=rounds {
-        tell(&format!("round {round} of {rounds}:"));
-        for row in &mut rows {
-            let sample = row.measure(&servers, time)?;
-            tell(&format!(
+        report(&format!("round {round} of {rounds}:"));
+        for result in &mut results {
+            let sample = result.measure(&servers, time)?;
+            report(&format!(
                 "  {:<28} p50 {:>8.1} µs  p99 {:>8.1} µs  {:>8.0}/s  cpu {:>6.2} µs",
-                row.key, sample.p50_us, sample.p99_us, sample.per_second, sample.cpu_us
+                result.key, sample.p50_us, sample.p99_us, sample.per_second, sample.cpu_us
             ));
-            row.samples.push(sample);
+            result.samples.push(sample);
         }
     }
-    drop((bridge, copier));
-    tell("ten times as much as it takes on, and a thousand connections …");
+    drop((bridge, byte_relay));
+    report("ten times as much as it takes on, and a thousand connections …");
     let overload = overload::measure(OVERLOAD)?;
     let memory = memory::measure()?;
-    let mut document = document(&rows);
+    let mut document = document(&results);
     add_limits(&mut document, &overload, memory);
-    report(&document, rounds, folder)
+    write_results(&document, rounds, folder)
 }
 
-fn report(document: &Map<String, Value>, rounds: usize, folder: &Path) -> Result<(), String> {
+fn write_results(document: &Map<String, Value>, rounds: usize, folder: &Path) -> Result<(), String> {
     fs::create_dir_all(folder).map_err(text)?;
     let path = folder.join("bridge.json");
     let written = serde_json::to_string_pretty(document).map_err(text)?;
@@ -98,26 +99,28 @@ fn report(document: &Map<String, Value>, rounds: usize, folder: &Path) -> Result
     .map_err(text)
 }
 
-/// The medians of every row, and of each pair of rows what the bridge is to Redis.
-fn document(rows: &[Row]) -> Map<String, Value> {
+/// The medians of every result, and of each pair of results what the bridge is to Redis.
+fn document(results: &[BridgeResult]) -> Map<String, Value> {
     let mut entries = Map::new();
-    for row in rows {
-        let [p50, p99, rate, cpu] = medians(row);
+    for result in results {
+        let [p50, p99, rate, cpu] = medians(result);
         let core = (1e6 / cpu).round();
         let entry = json!({
             "p50_us": round(p50), "p99_us": round(p99), "per_second": rate.round(), "cpu_us": round(cpu), "per_core": core,
         });
-        entries.insert(row.key.clone(), entry);
+        entries.insert(result.key.clone(), entry);
     }
-    for row in rows {
-        let (way, pair) = row.key.split_once('_').unwrap_or_default();
-        let Some(direct) = rows.iter().find(|other| other.key.strip_prefix("direct_") == Some(pair)) else { continue };
+    for result in results {
+        let (way, pair) = result.key.split_once('_').unwrap_or_default();
+        let Some(direct) = results.iter().find(|other| other.key.strip_prefix("direct_") == Some(pair)) else {
+            continue;
+        };
         if way == "direct" {
             continue;
         }
         // Of each round on its own: what slowed the machine for a while slowed both.
-        let ratio = |of: fn(&row::Sample) -> f64| {
-            let ratios = row.samples.iter().zip(&direct.samples).map(|(own, other)| of(own) / of(other));
+        let ratio = |of: fn(&result::Sample) -> f64| {
+            let ratios = result.samples.iter().zip(&direct.samples).map(|(own, other)| of(own) / of(other));
             round(Spread::of(ratios).median)
         };
         let entry = json!({
@@ -125,7 +128,7 @@ fn document(rows: &[Row]) -> Map<String, Value> {
             "p99_ratio": ratio(|sample| sample.p99_us),
             "per_core_ratio": ratio(|sample| 1.0 / sample.cpu_us),
         });
-        entries.insert(format!("ratio_{}", row.key), entry);
+        entries.insert(format!("ratio_{}", result.key), entry);
     }
     entries
 }
@@ -145,8 +148,10 @@ fn add_limits(document: &mut Map<String, Value>, overload: &Overload, (fresh, fu
 }
 
 fn table(document: &Map<String, Value>) -> String {
-    let mut lines =
-        vec![format!("{:<28} {:>9} {:>9} {:>9} {:>8} {:>9}", "row", "p50 µs", "p99 µs", "ops/s", "cpu µs", "a core")];
+    let mut lines = vec![format!(
+        "{:<28} {:>9} {:>9} {:>9} {:>8} {:>9}",
+        "result", "p50 µs", "p99 µs", "ops/s", "cpu µs", "a core"
+    )];
     for (key, entry) in document {
         let number = |name: &str| entry[name].as_f64().unwrap_or(f64::NAN);
         let line = if key.starts_with("ratio_") {
@@ -161,7 +166,7 @@ fn table(document: &Map<String, Value>) -> String {
         };
         lines.push(line);
     }
-    let number = |row: &str, name: &str| document[row][name].as_f64().unwrap_or(f64::NAN);
+    let number = |result: &str, name: &str| document[result][name].as_f64().unwrap_or(f64::NAN);
     let over = |name| number("overload", name);
     lines.push(format!(
         "\noverload: Redis answers after {} ms, so that {:.0}/s are taken on at most; {:.0}/s are sent, {:.0} % are refused;\n\
@@ -183,8 +188,8 @@ fn table(document: &Map<String, Value>) -> String {
     lines.join("\n")
 }
 
-fn medians(row: &Row) -> [f64; 4] {
-    let of = |field: fn(&row::Sample) -> f64| Spread::of(row.samples.iter().map(field)).median;
+fn medians(result: &BridgeResult) -> [f64; 4] {
+    let of = |field: fn(&result::Sample) -> f64| Spread::of(result.samples.iter().map(field)).median;
     [of(|sample| sample.p50_us), of(|sample| sample.p99_us), of(|sample| sample.per_second), of(|sample| sample.cpu_us)]
 }
 

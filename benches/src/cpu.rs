@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use portcullis_tests::process::Process;
+use portcullis_testbed::process::Process;
 
 /// The processor time so far of those threads of a process whose names begin so.
 ///

@@ -1,20 +1,20 @@
-//! The Envoy that everything is measured in: one process, one worker, one listener a rung. Every
-//! listener answers by itself, so no back end is measured, and all of them differ in their filters
-//! only.
+//! The Envoy that everything is measured in: one process, one worker, one listener a scenario.
+//! Every listener answers by itself, so no back end is measured, and all of them differ in their
+//! filters only.
 
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use portcullis_tests::http::Request;
-use portcullis_tests::place;
-use portcullis_tests::process::Process;
+use portcullis_testbed::http::Request;
+use portcullis_testbed::paths;
+use portcullis_testbed::process::Process;
 use serde_json::{Value, json};
 
 use crate::cpu;
+use crate::ext_authz_stub;
 use crate::gateway::Gateway;
-use crate::instant_service;
 use crate::load;
 
 /// A listener: a port and what stands before its answer.
@@ -106,7 +106,7 @@ impl Envoy {
         let admin_file = dir.join("admin-address");
         // An Envoy that ran here before has left its own.
         let _ = fs::remove_file(&admin_file);
-        let binary = place::envoy();
+        let binary = paths::envoy();
         if !binary.exists() {
             return Err(format!("no Envoy at {}: run `make tools`, or set ENVOY", binary.display()));
         }
@@ -197,7 +197,7 @@ pub fn wasm(vm: &str, module: &Path, configuration: &Value, host_env_keys: &[Str
 /// Our filter, as a gateway configures it.
 #[must_use]
 pub fn ours(gateway: &Gateway) -> Value {
-    wasm(gateway.name, &place::module(), &gateway.plugin(), &[gateway.key_variable()])
+    wasm(gateway.name, &paths::module(), &gateway.plugin(), &[gateway.key_variable()])
 }
 
 /// A listener with our filter, which answers by itself.
@@ -235,7 +235,7 @@ pub fn ext_authz(cluster: &str, injects: bool) -> Value {
         "server_uri": { "uri": "http://127.0.0.1", "cluster": cluster, "timeout": "5s" },
     });
     if injects {
-        service["path_prefix"] = json!(instant_service::GIVING);
+        service["path_prefix"] = json!(ext_authz_stub::GIVING);
         service["authorization_response"] =
             json!({ "allowed_upstream_headers": { "patterns": [{ "exact": "authorization" }] } });
     }

@@ -8,10 +8,10 @@ use jwt_simple::prelude::{ES256KeyPair, RS256KeyPair};
 use portcullis_protocol::credentials::SessionId;
 use portcullis_protocol::jose::jws::{self, Header};
 use portcullis_protocol::jose::keys::SigningKey;
-use portcullis_tests::browser::Browser;
-use portcullis_tests::oauth_client::{self, OAuthClient};
-use portcullis_tests::place;
-use portcullis_tests::process::Process;
+use portcullis_testbed::browser::Browser;
+use portcullis_testbed::oauth_client::{self, OAuthClient};
+use portcullis_testbed::paths;
+use portcullis_testbed::process::Process;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
@@ -281,7 +281,7 @@ pub fn start_provider(redirect_uri: &str, log: &Path) -> Result<(Process, u16), 
         "opaque": false,
     });
     let arrange = |command: &mut std::process::Command| {
-        command.arg(place::in_tests("idp/idp.mjs")).arg(options.to_string()).stdout(Stdio::piped());
+        command.arg(paths::in_tests("idp/idp.mjs")).arg(options.to_string()).stdout(Stdio::piped());
     };
     let mut idp = Process::start("idp", Path::new("node"), arrange, log).map_err(text)?;
     let announced: Value = serde_json::from_str(&idp.first_line()?).map_err(text)?;

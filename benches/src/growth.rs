@@ -2,12 +2,12 @@
 //! bytes of a body. Each part sets up a point for each size; the points are measured in turn, so
 //! that whatever drifts meanwhile hits all of them alike.
 //!
-//! Reading order: here, then the parts: [`sessions`] (with [`fill`]), [`memory`], [`clients`],
-//! [`traffic`].
+//! Reading order: here, then the parts: [`sessions`] (with [`seed_redis`]), [`memory`],
+//! [`clients`], [`traffic`].
 
 mod clients;
-mod fill;
 mod memory;
+mod seed_redis;
 mod sessions;
 mod traffic;
 
@@ -21,9 +21,9 @@ use serde_json::{Map, Value, json};
 
 use crate::cpu;
 use crate::gateway::Login;
-use crate::ladder::{Spread, round, tell};
 use crate::load::Load;
-use crate::rung::{OURS, Passes, Rung, Supply};
+use crate::scenario::{OURS, Passes, Scenario, Supply};
+use crate::scenarios::{Spread, report, round};
 use crate::text;
 
 /// One thing that grows.
@@ -119,7 +119,8 @@ impl Plan<'_> {
         NAMES.into_iter().zip(self.sizes.iter().copied())
     }
 
-    /// How many tokens a row that uses each once needs, with those for the check and the warm-up.
+    /// How many tokens a result that uses each once needs, with those for the check and the
+    /// warm-up.
     fn tokens(&self) -> usize {
         (self.rounds + 1) * ONCE + 1
     }
@@ -131,20 +132,20 @@ impl Plan<'_> {
             point.samples.clear();
         }
         for number in 1..=self.rounds {
-            tell(&format!("round {number} of {}:", self.rounds));
+            report(&format!("round {number} of {}:", self.rounds));
             for point in &mut points {
                 point.measure()?;
                 let last = point
                     .samples
                     .iter()
                     .map(|(name, values)| format!("{name} {:>8.2} µs", values.last().copied().unwrap_or(f64::NAN)));
-                tell(&format!("  {:>9} {}: {}", point.at, self.part.across, last.collect::<Vec<_>>().join(", ")));
+                report(&format!("  {:>9} {}: {}", point.at, self.part.across, last.collect::<Vec<_>>().join(", ")));
             }
         }
-        self.report(&points)
+        self.write_results(&points)
     }
 
-    fn report(&self, points: &[Point<'_>]) -> Result<(), String> {
+    fn write_results(&self, points: &[Point<'_>]) -> Result<(), String> {
         let document = json!({
             "title": self.part.title,
             "across": self.part.across,
@@ -167,22 +168,22 @@ struct Point<'a> {
     at: usize,
     /// What was seen while it was set up, by name.
     facts: Vec<(&'static str, f64)>,
-    rows: Vec<Measure<'a>>,
-    /// By row, one sample a round.
+    results: Vec<Measure<'a>>,
+    /// By result, one sample a round.
     samples: Vec<(&'static str, Vec<f64>)>,
 }
 
-/// Measures once: by row, the processor time of one call in microseconds.
+/// Measures once: by result, the processor time of one call in microseconds.
 type Measure<'a> = Box<dyn FnMut() -> Result<Vec<(&'static str, f64)>, String> + 'a>;
 
 impl<'a> Point<'a> {
-    fn new(at: usize, facts: Vec<(&'static str, f64)>, rows: Vec<Measure<'a>>) -> Self {
-        Self { at, facts, rows, samples: Vec::new() }
+    fn new(at: usize, facts: Vec<(&'static str, f64)>, results: Vec<Measure<'a>>) -> Self {
+        Self { at, facts, results, samples: Vec::new() }
     }
 
     fn measure(&mut self) -> Result<(), String> {
-        for row in &mut self.rows {
-            for (name, value) in row()? {
+        for result in &mut self.results {
+            for (name, value) in result()? {
                 match self.samples.iter_mut().find(|(held, _)| *held == name) {
                     Some((_, values)) => values.push(value),
                     None => self.samples.push((name, vec![value])),
@@ -194,7 +195,7 @@ impl<'a> Point<'a> {
 
     /// The medians, and what they are to the first point, of each round on its own.
     fn entry(&self, first: Option<&Self>) -> Value {
-        let row = |(name, values): &(&'static str, Vec<f64>)| {
+        let result = |(name, values): &(&'static str, Vec<f64>)| {
             let spread = Spread::of(values.iter().copied());
             let samples = first.and_then(|first| first.samples.iter().find(|(held, _)| held == name));
             let base = samples.map(|(_, values)| values.as_slice()).unwrap_or_default();
@@ -208,7 +209,7 @@ impl<'a> Point<'a> {
         let facts = self.facts.iter().map(|(name, value)| ((*name).to_owned(), json!(round(*value))));
         json!({
             "at": self.at,
-            "rows": self.samples.iter().map(row).collect::<Map<_, _>>(),
+            "results": self.samples.iter().map(result).collect::<Map<_, _>>(),
             "facts": facts.collect::<Map<_, _>>(),
         })
     }
@@ -222,7 +223,7 @@ fn cold_and_fast<'a>(
     processes: &[u32],
     connections: usize,
 ) -> Result<Vec<Measure<'a>>, String> {
-    let rung = |key, supply, processes: &[u32]| Rung {
+    let scenario = |key, supply, processes: &[u32]| Scenario {
         key,
         what: "",
         port: login.port(),
@@ -232,29 +233,29 @@ fn cold_and_fast<'a>(
         processes: processes.to_vec(),
         samples: Vec::new(),
     };
-    let cold = rung("cold", Supply::InTurn(tokens.into()), processes);
+    let cold = scenario("cold", Supply::InTurn(tokens.into()), processes);
     // Asks nobody but Envoy, the first of them; what others do by themselves meanwhile is no part
     // of it.
-    let fast = rung("fast", Supply::Again(login.token.clone()), &processes[..1]);
-    [cold, fast].into_iter().map(|rung| measured(rung, connections)).collect()
+    let fast = scenario("fast", Supply::Again(login.token.clone()), &processes[..1]);
+    [cold, fast].into_iter().map(|scenario| measured(scenario, connections)).collect()
 }
 
-/// Calls of a rung, after a check that it does what it is called.
-fn measured<'a>(mut rung: Rung, connections: usize) -> Result<Measure<'a>, String> {
-    rung.prove()?;
-    let mut load = Load::of(connections, rung.port)?;
-    Ok(Box::new(move || Ok(vec![(rung.key, rung.measure(&mut load, TURN, ONCE)?.cpu_us)])))
+/// Calls of a scenario, after a check that it does what it is called.
+fn measured<'a>(mut scenario: Scenario, connections: usize) -> Result<Measure<'a>, String> {
+    scenario.prove()?;
+    let mut load = Load::of(connections, scenario.port)?;
+    Ok(Box::new(move || Ok(vec![(scenario.key, scenario.measure(&mut load, TURN, ONCE)?.cpu_us)])))
 }
 
 fn table(document: &Value) -> String {
     let points = document["points"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let rows = points.first().and_then(|point| point["rows"].as_object()).into_iter().flatten();
-    let names: Vec<&String> = rows.map(|(name, _)| name).collect();
+    let results = points.first().and_then(|point| point["results"].as_object()).into_iter().flatten();
+    let names: Vec<&String> = results.map(|(name, _)| name).collect();
     let columns: String = names.iter().map(|name| format!(" {name:>12} {:>19} {:>6}", "min – max", "×")).collect();
     let mut lines = vec![format!("{:>9}{columns}", "size")];
     for point in points {
         let cells = names.iter().map(|name| {
-            let number = |field: &str| point["rows"][name.as_str()][field].as_f64().unwrap_or(f64::NAN);
+            let number = |field: &str| point["results"][name.as_str()][field].as_f64().unwrap_or(f64::NAN);
             let range = format!("{:.1} – {:.1}", number("least_us"), number("most_us"));
             format!(" {:>12.2} {range:>19} {:>6.2}", number("cpu_us"), number("ratio"))
         });
@@ -268,7 +269,7 @@ fn table(document: &Value) -> String {
 const NAMES: [&str; 4] = ["growth_1", "growth_2", "growth_3", "growth_4"];
 /// Tokens that a round uses up, at most.
 const ONCE: usize = 1000;
-/// How long a row is measured a round, at most.
+/// How long a result is measured a round, at most.
 const TURN: Duration = Duration::from_millis(500);
 
 #[cfg(test)]
@@ -279,14 +280,17 @@ mod tests {
     fn a_point_is_compared_with_the_first_one_round_by_round() {
         let point = |at, values: [f64; 3]| {
             let mut values = values.into_iter();
-            let row = move || Ok(vec![("call", values.next().unwrap())]);
-            let mut point = Point::new(at, vec![("held", 7.0)], vec![Box::new(row)]);
+            let result = move || Ok(vec![("call", values.next().unwrap())]);
+            let mut point = Point::new(at, vec![("held", 7.0)], vec![Box::new(result)]);
             (0..3).for_each(|_| point.measure().unwrap());
             point
         };
         let (first, second) = (point(1, [10.0, 20.0, 40.0]), point(8, [15.0, 30.0, 50.0]));
         let entry = second.entry(Some(&first));
-        assert_eq!(entry["rows"]["call"], json!({ "cpu_us": 30.0, "least_us": 15.0, "most_us": 50.0, "ratio": 1.5 }));
+        assert_eq!(
+            entry["results"]["call"],
+            json!({ "cpu_us": 30.0, "least_us": 15.0, "most_us": 50.0, "ratio": 1.5 })
+        );
         let line = table(&json!({ "points": [first.entry(Some(&first)), entry] })).lines().last().unwrap().to_owned();
         assert!(line.trim_start().starts_with('8') && line.ends_with("held 7.0"), "{line}");
     }

@@ -9,17 +9,17 @@ use std::io::Write as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use portcullis_tests::oauth_client::OAuthClient;
-use portcullis_tests::redis::free_port;
+use portcullis_testbed::oauth_client::OAuthClient;
+use portcullis_testbed::redis::free_port;
 use serde_json::{Map, Value, json};
 
 use crate::cpu;
 use crate::envoy::{self, At, Envoy, Listener};
 use crate::gateway::{Gateway, runtime};
-use crate::ladder::{Spread, round, tell};
 use crate::load::{CONNECTIONS, Load};
 use crate::logins::flow::{Flow, STEPS};
 use crate::provider::Provider;
+use crate::scenarios::{Spread, report, round};
 use crate::text;
 
 /// What was measured: one sample a round, by step, in microseconds of Envoy's processor.
@@ -35,7 +35,7 @@ pub fn run(rounds: usize, seconds: usize, folder: &Path) -> Result<(), String> {
     if cpu::can_pin() {
         cpu::pin_this_process()?;
     }
-    tell("starting Envoy and a provider that answers at once …");
+    report("starting Envoy and a provider that answers at once …");
     let provider = Provider::start()?;
     let port = free_port();
     let mut gateway = Gateway::with_provider("logins", port, &provider)?;
@@ -52,7 +52,7 @@ pub fn run(rounds: usize, seconds: usize, folder: &Path) -> Result<(), String> {
     let time = Duration::from_secs_f64(seconds as f64 / rounds as f64);
     let measured = measure(&envoy, &client, (port, bare), rounds, time);
     let samples = measured.map_err(|why| format!("{why}\nEnvoy's log:\n{}", envoy.log_tail()))?;
-    report(&document(&samples), rounds, folder)
+    write_results(&document(&samples), rounds, folder)
 }
 
 /// Of each round two thirds are logins, and the rest is refreshes of their tokens and requests that
@@ -85,7 +85,7 @@ fn measure(
             let login = steps.iter().sum();
             let values = steps.into_iter().chain([login, refresh, nothing]);
             samples.iter_mut().zip(values).for_each(|((_, held), value)| held.push(value));
-            tell(&format!("round {number} of {rounds}: login {login:>8.1} µs, refresh {refresh:>8.1} µs"));
+            report(&format!("round {number} of {rounds}: login {login:>8.1} µs, refresh {refresh:>8.1} µs"));
         }
     }
     Ok(samples)
@@ -167,12 +167,12 @@ fn document(samples: &Samples) -> Map<String, Value> {
     samples.iter().map(entry).collect()
 }
 
-fn report(document: &Map<String, Value>, rounds: usize, folder: &Path) -> Result<(), String> {
+fn write_results(document: &Map<String, Value>, rounds: usize, folder: &Path) -> Result<(), String> {
     fs::create_dir_all(folder).map_err(text)?;
     let path = folder.join("logins.json");
     let written = serde_json::to_string_pretty(document).map_err(text)?;
     fs::write(&path, written + "\n").map_err(text)?;
-    let mut lines = vec![format!("{:<12} {:>9} {:>21} {:>9}", "row", "cpu µs", "min – max", "a core")];
+    let mut lines = vec![format!("{:<12} {:>9} {:>21} {:>9}", "result", "cpu µs", "min – max", "a core")];
     for (name, entry) in document {
         let number = |field: &str| entry[field].as_f64().unwrap_or(f64::NAN);
         let range = format!("{:.1} – {:.1}", number("least_us"), number("most_us"));

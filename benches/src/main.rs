@@ -4,24 +4,24 @@
 //! ([`growth`]); and what the bridge costs beside Redis itself ([`bridge`]). `make peers`: other
 //! gateways beside ours ([`peers`]).
 //!
-//! Reading order: here, then [`rung`] (one measurement), [`ladder`] (all of them in turn, and the
-//! table), [`load`] (the requests), [`envoy`] (what stands on which port), [`gateway`] (logins and
-//! tokens).
+//! Reading order: here, then [`scenario`] (one measurement), [`scenarios`] (all of them in turn,
+//! and the table), [`load`] (the requests), [`envoy`] (what stands on which port), [`gateway`]
+//! (logins and tokens).
 
 mod bridge;
 mod cpu;
 mod envoy;
+mod ext_authz_stub;
 mod gateway;
 mod growth;
-mod instant_service;
-mod ladder;
 mod load;
 mod logins;
 mod own_service;
 mod peers;
 mod plots;
 mod provider;
-mod rung;
+mod scenario;
+mod scenarios;
 mod start;
 
 use std::env;
@@ -32,20 +32,20 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
-use portcullis_tests::place;
+use portcullis_testbed::paths;
 use serde_json::json;
 
 use crate::envoy::{At, Envoy, Listener};
 use crate::gateway::Gateway;
-use crate::ladder::tell;
-use crate::rung::{Passes, Rung, Supply};
+use crate::scenario::{Passes, Scenario, Supply};
+use crate::scenarios::report;
 
 fn main() -> ExitCode {
-    if env::args().nth(1).as_deref() == Some(instant_service::ARGUMENT) {
-        return own_service::serve(instant_service::answer).map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS);
+    if env::args().nth(1).as_deref() == Some(ext_authz_stub::ARGUMENT) {
+        return own_service::serve(ext_authz_stub::answer).map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS);
     }
-    if env::args().nth(1).as_deref() == Some(bridge::copier::ARGUMENT) {
-        return bridge::copier::serve().map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS);
+    if env::args().nth(1).as_deref() == Some(bridge::byte_relay::ARGUMENT) {
+        return bridge::byte_relay::serve().map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS);
     }
     if env::args().nth(1).as_deref() == Some(peers::back_end::ARGUMENT) {
         return own_service::serve(peers::back_end::answer).map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS);
@@ -53,7 +53,7 @@ fn main() -> ExitCode {
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
-            tell(&format!("bench: {why}"));
+            report(&format!("bench: {why}"));
             ExitCode::FAILURE
         }
     }
@@ -66,7 +66,7 @@ fn run() -> Result<(), String> {
     let only = env::var("ONLY").unwrap_or_default();
     let mut parts: Vec<Part<'_>> = vec![
         ("bridge", Box::new(|| bridge::run(rounds, seconds, &folder))),
-        ("ladder", Box::new(|| run_ladder(number("ROUNDS", LADDER_ROUNDS)?.max(1), seconds))),
+        ("ladder", Box::new(|| run_scenarios(number("ROUNDS", SCENARIO_ROUNDS)?.max(1), seconds))),
         ("logins", Box::new(|| logins::run(rounds, seconds, &folder))),
         ("start", Box::new(|| start::run(rounds, number("REQUESTS", 200_000)?, &folder))),
     ];
@@ -84,7 +84,7 @@ fn run() -> Result<(), String> {
     }
     parts.iter().filter(|(name, _)| wanted(name)).try_for_each(|(_, part)| part())?;
     if env::var("PLOTS").is_ok_and(|wanted| wanted == "1") {
-        plots::draw(&folder, &place::project().join("docs/plots"))?;
+        plots::draw(&folder, &paths::project().join("docs/plots"))?;
     }
     Ok(())
 }
@@ -92,18 +92,18 @@ fn run() -> Result<(), String> {
 /// A part of the measurements, by the word that asks for it alone.
 type Part<'a> = (&'a str, Box<dyn Fn() -> Result<(), String> + 'a>);
 
-fn run_ladder(rounds: usize, seconds: usize) -> Result<(), String> {
+fn run_scenarios(rounds: usize, seconds: usize) -> Result<(), String> {
     let dir = tempfile::Builder::new().prefix("portcullis-bench-").tempdir().map_err(text)?;
     let pinned = cpu::can_pin();
     if pinned {
         cpu::pin_this_process()?;
     }
 
-    tell("building the filter to compare with …");
+    report("building the filter to compare with …");
     let one_header = build_one_header()?;
-    tell("starting Envoy, two identity providers and the ext_authz service …");
+    report("starting Envoy, two identity providers and the ext_authz service …");
     let ports = Ports::take()?;
-    let (service, service_port) = own_service::start(instant_service::ARGUMENT, dir.path())?;
+    let (service, service_port) = own_service::start(ext_authz_stub::ARGUMENT, dir.path())?;
     let es256 = Gateway::es256(ports.of("es256"), dir.path())?;
     let rs256 = Gateway::rs256(ports.of("rs256"), dir.path())?;
     let filters = [
@@ -129,29 +129,29 @@ fn run_ladder(rounds: usize, seconds: usize) -> Result<(), String> {
     let envoy = Envoy::start(&listeners, &clusters, &[&es256, &rs256], dir.path())?;
     let port_of = |name: &str| numbers.iter().find(|(held, _)| *held == name).map_or(0, |(_, port)| *port);
 
-    tell("logging in, and signing more tokens than a worker remembers …");
+    report("logging in, and signing more tokens than a worker remembers …");
     let es256_login = es256.log_in()?;
     let rs256_login = rs256.log_in()?;
     let es256_tokens = es256_login.more_tokens(TOKENS)?;
     let rs256_tokens = rs256_login.more_tokens(TOKENS)?;
 
-    let forged = rung::forge(&es256_login.token);
+    let forged = scenario::forge(&es256_login.token);
     let malformed = es256_login.token.replace('.', "");
     let unknown = es256_login.of_unknown_key();
     let es256_in_turn = || Supply::InTurn(es256_tokens.iter().cloned().collect());
     let rs256_in_turn = || Supply::InTurn(rs256_tokens.iter().cloned().collect());
     let es256_again = || Supply::Again(es256_login.token.clone());
-    let rung = |key, listener, supply, passes, what| Rung {
+    let scenario = |key, listener, supply, passes, what| Scenario {
         key,
         what,
         port: port_of(listener),
-        under: rung::OURS,
+        under: scenario::OURS,
         supply,
         passes,
         processes: vec![envoy.id()],
         samples: Vec::new(),
     };
-    let mut ext_authz = rung(
+    let mut ext_authz = scenario(
         "ext_authz",
         "ext_authz",
         es256_again(),
@@ -159,7 +159,7 @@ fn run_ladder(rounds: usize, seconds: usize) -> Result<(), String> {
         "ext_authz over HTTP/1.1 to a service that answers at once; its time is included",
     );
     ext_authz.processes.push(service.id());
-    let mut ext_authz_injected = rung(
+    let mut ext_authz_injected = scenario(
         "ext_authz_injected",
         "ext_authz_injected",
         es256_again(),
@@ -167,44 +167,49 @@ fn run_ladder(rounds: usize, seconds: usize) -> Result<(), String> {
         "the same, and the service gives another token, which Envoy puts in",
     );
     ext_authz_injected.processes.push(service.id());
-    let mut not_ours = rung(
+    let mut not_ours = scenario(
         "not_ours",
         "es256",
         es256_again(),
         Passes::Everything,
         "ours, a path outside every resource, which passes",
     );
-    not_ours.under = rung::NOT_OURS;
-    let mut other_route =
-        rung("other_route", "es256", es256_again(), Passes::Everything, "ours, on a route where it is switched off");
+    not_ours.under = scenario::NOT_OURS;
+    let mut other_route = scenario(
+        "other_route",
+        "es256",
+        es256_again(),
+        Passes::Everything,
+        "ours, on a route where it is switched off",
+    );
     other_route.under = envoy::UNFILTERED;
-    let mut rungs = vec![
-        rung("none", "none", es256_again(), Passes::Everything, "no filter but the router"),
-        rung("idle", "idle", es256_again(), Passes::Everything, "a wasm filter that does nothing"),
+    let mut scenarios = vec![
+        scenario("none", "none", es256_again(), Passes::Everything, "no filter but the router"),
+        scenario("idle", "idle", es256_again(), Passes::Everything, "a wasm filter that does nothing"),
         not_ours,
         other_route,
-        rung(
+        scenario(
             "one_header",
             "one_header",
             es256_again(),
             Passes::Replaced,
             "a wasm filter that reads Authorization and sets it anew",
         ),
-        rung(
+        scenario(
             "jwt_authn_cached",
             "jwt_authn_cached",
             es256_again(),
             Passes::GoodTokens,
             "jwt_authn with jwt_cache_config, the same ES256 token",
         ),
-        rung(
+        scenario(
             "jwt_authn_rs256",
             "jwt_authn_rs256",
             rs256_in_turn(),
             Passes::GoodTokens,
             "jwt_authn, RS256, the tokens of cold_rs256",
         ),
-        rung(
+        scenario(
             "jwt_authn_es256",
             "jwt_authn_es256",
             es256_in_turn(),
@@ -213,72 +218,73 @@ fn run_ladder(rounds: usize, seconds: usize) -> Result<(), String> {
         ),
         ext_authz,
         ext_authz_injected,
-        rung(
+        scenario(
             "fast",
             "es256",
             es256_again(),
             Passes::GoodTokensInjected,
             "ours, a token verified before: look-up, upstream token injected, audit",
         ),
-        rung(
+        scenario(
             "cold_es256",
             "es256",
             es256_in_turn(),
             Passes::GoodTokensInjected,
             "ours, a token never seen: ES256, session and upstream token unsealed, injected",
         ),
-        rung(
+        scenario(
             "cold_rs256",
             "rs256",
             rs256_in_turn(),
             Passes::GoodTokensInjected,
             "ours, a token never seen: RS256, otherwise the same",
         ),
-        rung("malformed", "es256", Supply::Again(malformed), Passes::Nobody, "the token is not a compact JWS"),
-        rung(
+        scenario("malformed", "es256", Supply::Again(malformed), Passes::Nobody, "the token is not a compact JWS"),
+        scenario(
             "unknown_key",
             "es256",
             Supply::Again(unknown),
             Passes::Nobody,
             "the token was signed with an unknown key",
         ),
-        rung("bad_signature", "es256", Supply::Again(forged), Passes::Nobody, "the token signature is invalid"),
+        scenario("bad_signature", "es256", Supply::Again(forged), Passes::Nobody, "the token signature is invalid"),
     ];
 
-    if let Some(wanted) = env::var("RUNGS").ok().filter(|wanted| !wanted.is_empty()) {
-        rungs.retain(|rung| COMPARED.contains(&rung.key) || wanted.split(',').any(|one| one == rung.key));
+    if let Some(wanted) = env::var("SCENARIOS").ok().filter(|wanted| !wanted.is_empty()) {
+        scenarios
+            .retain(|scenario| COMPARED.contains(&scenario.key) || wanted.split(',').any(|one| one == scenario.key));
     }
-    for rung in &mut rungs {
-        rung.prove().map_err(|why| format!("{why}\nEnvoy's log:\n{}", envoy.log_tail()))?;
+    for scenario in &mut scenarios {
+        scenario.prove().map_err(|why| format!("{why}\nEnvoy's log:\n{}", envoy.log_tail()))?;
     }
-    let time = Duration::from_secs_f64(seconds as f64 / (rounds * rungs.len()) as f64);
-    ladder::climb(&mut rungs, rounds, time)?;
-    check_paths(&envoy, &rungs)?;
-    report(&rungs, rounds, pinned)
+    let time = Duration::from_secs_f64(seconds as f64 / (rounds * scenarios.len()) as f64);
+    scenarios::climb(&mut scenarios, rounds, time)?;
+    check_paths(&envoy, &scenarios)?;
+    write_results(&scenarios, rounds, pinned)
 }
 
 /// Prints the table and writes the document.
-fn report(rungs: &[Rung], rounds: usize, pinned: bool) -> Result<(), String> {
+fn write_results(scenarios: &[Scenario], rounds: usize, pinned: bool) -> Result<(), String> {
     let path = target().join("bench/ladder.json");
     fs::create_dir_all(path.parent().unwrap_or(Path::new("."))).map_err(text)?;
-    let document = serde_json::to_string_pretty(&ladder::document(rungs)).map_err(text)?;
+    let document = serde_json::to_string_pretty(&scenarios::document(scenarios)).map_err(text)?;
     fs::write(&path, document + "\n").map_err(text)?;
     let place = if pinned { "Envoy alone on one processor, the load on another" } else { "nothing is pinned" };
     let explained = format!(
-        "Processor time of the Envoy process (one worker) a request: medians of {rounds} rounds, each rung once a round; what\n\
-         is added is the median of what a rung is above `none` in the same round.\n\
+        "Processor time of the Envoy process (one worker) a request: medians of {rounds} rounds, each scenario once a round; what\n\
+         is added is the median of what a scenario is above `none` in the same round.\n\
          A request: HTTP/1.1 on {} kept connections, answered by Envoy itself with 200, no back end, no access log; {place}.\n\
          The load's own time is not counted.\n",
         load::CONNECTIONS
     );
     let mut out = std::io::stdout();
-    writeln!(out, "\n{explained}\n{}\n\nAlso in {}", ladder::table(rungs), path.display()).map_err(text)
+    writeln!(out, "\n{explained}\n{}\n\nAlso in {}", scenarios::table(scenarios), path.display()).map_err(text)
 }
 
-/// By the filter's own counters: the rungs went the way they are named after.
-fn check_paths(envoy: &Envoy, rungs: &[Rung]) -> Result<(), String> {
-    let fast = ladder::requests(rungs, |rung| rung.key == "fast");
-    let cold = ladder::requests(rungs, ladder::is_cold);
+/// By the filter's own counters: the scenarios went the way they are named after.
+fn check_paths(envoy: &Envoy, scenarios: &[Scenario]) -> Result<(), String> {
+    let fast = scenarios::requests(scenarios, |scenario| scenario.key == "fast");
+    let cold = scenarios::requests(scenarios, scenarios::is_cold);
     let patience = Instant::now() + Duration::from_secs(5);
     loop {
         // The filter hands its counters to Envoy on a tick.
@@ -320,7 +326,7 @@ impl Ports {
 fn build_one_header() -> Result<PathBuf, String> {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let arguments = ["build", "--quiet", "--release", "--target", "wasm32-wasip1", "-p", "portcullis-one-header"];
-    let status = Command::new(cargo).args(arguments).current_dir(place::project()).status().map_err(text)?;
+    let status = Command::new(cargo).args(arguments).current_dir(paths::project()).status().map_err(text)?;
     if !status.success() {
         return Err("the filter to compare with was not built".to_owned());
     }
@@ -328,7 +334,7 @@ fn build_one_header() -> Result<PathBuf, String> {
 }
 
 fn target() -> PathBuf {
-    env::var_os("CARGO_TARGET_DIR").map_or_else(|| place::project().join("target"), PathBuf::from)
+    env::var_os("CARGO_TARGET_DIR").map_or_else(|| paths::project().join("target"), PathBuf::from)
 }
 
 fn number(name: &str, otherwise: usize) -> Result<usize, String> {
@@ -342,7 +348,7 @@ fn text(error: impl ToString) -> String {
     error.to_string()
 }
 
-/// The listeners; that of the gateway with the ES256 key serves several rungs.
+/// The listeners; that of the gateway with the ES256 key serves several scenarios.
 const LISTENERS: [&str; 10] = [
     "none",
     "idle",
@@ -355,11 +361,11 @@ const LISTENERS: [&str; 10] = [
     "es256",
     "rs256",
 ];
-/// The rungs that every other one is compared with, and that no choice leaves out.
+/// The scenarios that every other one is compared with, and that no choice leaves out.
 const COMPARED: [&str; 2] = ["none", "one_header"];
-/// How often each rung has its turn: many short ones, since a busy host slows everything down for a
-/// second at a time.
-const LADDER_ROUNDS: usize = 300;
+/// How often each scenario has its turn: many short ones, since a busy host slows everything down
+/// for a second at a time.
+const SCENARIO_ROUNDS: usize = 300;
 /// Tokens of one login that take turns: some three times as many as a worker remembers in its 8
 /// MiB.
 const TOKENS: usize = 12_000;

@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Stdio;
 
-use portcullis_tests::process::Process;
+use portcullis_testbed::process::Process;
 
 /// Serves each connection until standard input closes; prints the port first.
 ///

@@ -1,13 +1,13 @@
 //! `make peers`: the same tool call through Portcullis and through other gateways that run on one
 //! machine, all in one run in front of one back end, asked by one client.
 //!
-//! Reading order: here, then [`row`] (one way to a call), [`fastmcp`] and [`contextforge`] (how the
-//! peers are set up), [`back_end`].
+//! Reading order: here, then [`result`] (one way to a call), [`fastmcp`] and [`contextforge`] (how
+//! the peers are set up), [`back_end`].
 
 pub mod back_end;
 mod contextforge;
 mod fastmcp;
-mod row;
+mod result;
 
 use std::fs;
 use std::io::Write as _;
@@ -15,19 +15,19 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use portcullis_tests::http::Request;
-use portcullis_tests::place;
-use portcullis_tests::process::Process;
+use portcullis_testbed::http::Request;
+use portcullis_testbed::paths;
+use portcullis_testbed::process::Process;
 use serde_json::{Map, Value, json};
 
-use self::row::{Injects, Row};
+use self::result::{Injects, PeerResult};
 use crate::envoy::{self, At, Envoy, Listener};
 use crate::gateway::Gateway;
-use crate::ladder::{Spread, round, tell};
 use crate::load::{self, Load};
+use crate::scenarios::{Spread, report, round};
 use crate::{cpu, own_service, target, text};
 
-/// Starts everything, measures every row once a round, prints the table and writes the document.
+/// Starts everything, measures every result once a round, prints the table and writes the document.
 ///
 /// # Errors
 /// What did not start, or a call that failed.
@@ -39,26 +39,26 @@ pub fn run(rounds: usize, seconds: usize, folder: &Path) -> Result<(), String> {
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(text)?;
 
-    tell("starting the back end, and Envoy with Portcullis …");
+    report("starting the back end, and Envoy with Portcullis …");
     let (service, behind) = own_service::start(back_end::ARGUMENT, dir.path())?;
     let (bare_port, own_port) = (free_port()?, free_port()?);
     let gateway = Gateway::es256(own_port, dir.path())?;
     let mut plugin = gateway.plugin();
     plugin["resources"][0]["kind"] = json!("mcp");
-    let filter = envoy::wasm(gateway.name, &place::module(), &plugin, &[gateway.key_variable()]);
+    let filter = envoy::wasm(gateway.name, &paths::module(), &plugin, &[gateway.key_variable()]);
     let listener = |port, filter| Listener { port, filter, back_end: Some(BACK_END) };
     let listeners = [listener(bare_port, None), listener(own_port, Some(filter))];
     let clusters = [(BACK_END.to_owned(), At::Port(behind)), (gateway.idp_cluster(), At::Port(gateway.idp_port))];
     let envoy = Envoy::start(&listeners, &clusters, &[&gateway], dir.path())?;
     let login = gateway.log_in()?;
 
-    tell("starting FastMCP and ContextForge …");
+    report("starting FastMCP and ContextForge …");
     let fastmcp = |mode| runtime.block_on(fastmcp::Server::start(mode, free_port()?, behind, dir.path()));
     let (open, injecting, own_tool) = (fastmcp("open")?, fastmcp("injected")?, fastmcp("own_tool")?);
     let forge = |sessions| runtime.block_on(contextforge::Server::start(sessions, free_port()?, behind, dir.path()));
     let (stateless, sessions) = (forge(false)?, forge(true)?);
 
-    let row = |key, what, port, path: &str, token: Option<&String>, injects, process| Row {
+    let result = |key, what, port, path: &str, token: Option<&String>, injects, process| PeerResult {
         key,
         what,
         port,
@@ -71,12 +71,12 @@ pub fn run(rounds: usize, seconds: usize, folder: &Path) -> Result<(), String> {
         samples: Vec::new(),
     };
     let of_fastmcp = |key, what, server: &fastmcp::Server, injects| {
-        row(key, what, server.port, "/mcp", server.token.as_ref(), injects, server.id())
+        result(key, what, server.port, "/mcp", server.token.as_ref(), injects, server.id())
     };
-    let of_forge = |key, what, server: &contextforge::Server| Row {
+    let of_forge = |key, what, server: &contextforge::Server| PeerResult {
         tool: "instant-echo",
         sessions: server.sessions.clone(),
-        ..row(
+        ..result(
             key,
             what,
             server.port,
@@ -86,10 +86,10 @@ pub fn run(rounds: usize, seconds: usize, folder: &Path) -> Result<(), String> {
             server.id(),
         )
     };
-    let mut rows = [
-        row("back_end", "nothing: the back end itself", behind, "/mcp", None, Injects::Nothing, service.id()),
-        row("envoy", "Envoy without a filter", bare_port, "/api/mcp", None, Injects::Nothing, envoy.id()),
-        row(
+    let mut results = [
+        result("back_end", "nothing: the back end itself", behind, "/mcp", None, Injects::Nothing, service.id()),
+        result("envoy", "Envoy without a filter", bare_port, "/api/mcp", None, Injects::Nothing, envoy.id()),
+        result(
             "portcullis",
             "Envoy with Portcullis: its token verified before, the user's upstream token injected",
             own_port,
@@ -118,50 +118,53 @@ pub fn run(rounds: usize, seconds: usize, folder: &Path) -> Result<(), String> {
             &sessions,
         ),
     ];
-    for row in &rows {
-        runtime.block_on(row.prove())?;
+    for result in &results {
+        runtime.block_on(result.prove())?;
     }
 
-    let time = Duration::from_secs_f64(seconds as f64 / (rounds * rows.len()) as f64);
-    let mut loads = rows.iter().map(|row| Load::open(row.port)).collect::<Result<Vec<_>, _>>()?;
-    for (row, load) in rows.iter().zip(&mut loads) {
-        row.measure(load, WARM_UP)?;
+    let time = Duration::from_secs_f64(seconds as f64 / (rounds * results.len()) as f64);
+    let mut loads = results.iter().map(|result| Load::open(result.port)).collect::<Result<Vec<_>, _>>()?;
+    for (result, load) in results.iter().zip(&mut loads) {
+        result.measure(load, WARM_UP)?;
     }
     for number in 1..=rounds {
-        tell(&format!("round {number} of {rounds}:"));
-        for (row, load) in rows.iter_mut().zip(&mut loads) {
+        report(&format!("round {number} of {rounds}:"));
+        for (result, load) in results.iter_mut().zip(&mut loads) {
             // Servers in Python close connections that were silent for some seconds.
-            *load = Load::open(row.port)?;
-            let sample = row.measure(load, time)?;
-            row.samples.push(sample);
-            tell(&format!("  {:<20} {:>10.1} µs {:>9.0} a second", row.key, sample.cpu_us, sample.rps));
+            *load = Load::open(result.port)?;
+            let sample = result.measure(load, time)?;
+            result.samples.push(sample);
+            report(&format!("  {:<20} {:>10.1} µs {:>9.0} a second", result.key, sample.cpu_us, sample.rps));
         }
     }
-    report(&rows, rounds, pinned, folder)
+    write_results(&results, rounds, pinned, folder)
 }
 
 /// Prints the table and writes the document.
-fn report(rows: &[Row], rounds: usize, pinned: bool, folder: &Path) -> Result<(), String> {
-    let own = rows.iter().find(|row| row.key == "portcullis").map_or(f64::NAN, |row| cpu_of(row).median);
+fn write_results(results: &[PeerResult], rounds: usize, pinned: bool, folder: &Path) -> Result<(), String> {
+    let own = results.iter().find(|result| result.key == "portcullis").map_or(f64::NAN, |result| cpu_of(result).median);
     let mut lines = vec![format!(
         "{:<20} {:>10} {:>21} {:>8} {:>9}   what a call passes",
-        "row", "cpu µs", "min – max", "× ours", "calls/s"
+        "result", "cpu µs", "min – max", "× ours", "calls/s"
     )];
     let mut entries = Map::new();
-    for row in rows {
-        let cpu = cpu_of(row);
-        let rate = Spread::of(row.samples.iter().map(|sample| sample.rps)).median;
+    for result in results {
+        let cpu = cpu_of(result);
+        let rate = Spread::of(result.samples.iter().map(|sample| sample.rps)).median;
         let range = format!("{:.1} – {:.1}", cpu.least, cpu.most);
         let times = cpu.median / own;
-        lines.push(format!("{:<20} {:>10.1} {range:>21} {times:>8.2} {rate:>9.0}   {}", row.key, cpu.median, row.what));
+        lines.push(format!(
+            "{:<20} {:>10.1} {range:>21} {times:>8.2} {rate:>9.0}   {}",
+            result.key, cpu.median, result.what
+        ));
         let entry = json!({
             "cpu_us": round(cpu.median), "least_us": round(cpu.least), "most_us": round(cpu.most),
-            "rps": rate.round(), "what": row.what,
+            "rps": rate.round(), "what": result.what,
         });
-        entries.insert(row.key.to_owned(), entry);
+        entries.insert(result.key.to_owned(), entry);
     }
     let document =
-        json!({ "versions": versions()?, "connections": load::CONNECTIONS, "rounds": rounds, "rows": entries });
+        json!({ "versions": versions()?, "connections": load::CONNECTIONS, "rounds": rounds, "results": entries });
     let path = folder.join("peers.json");
     fs::create_dir_all(folder).map_err(text)?;
     fs::write(&path, serde_json::to_string_pretty(&document).map_err(text)? + "\n").map_err(text)?;
@@ -169,9 +172,9 @@ fn report(rows: &[Row], rounds: usize, pinned: bool, folder: &Path) -> Result<()
         if pinned { "each gateway on one processor, load and back end on the other" } else { "nothing is pinned" };
     writeln!(
         std::io::stdout(),
-        "\nProcessor time of the gateway's process a tool call: medians of {rounds} rounds, each row once a round.\n\
+        "\nProcessor time of the gateway's process a tool call: medians of {rounds} rounds, each result once a round.\n\
          A call: POST over HTTP/1.1 on {} kept connections; one process and one worker each; {place}.\n\
-         The time of the load and of the back end is not counted, but in the first row.\n\n{}\n\nAlso in {}",
+         The time of the load and of the back end is not counted, but in the first result.\n\n{}\n\nAlso in {}",
         load::CONNECTIONS,
         lines.join("\n"),
         path.display()
@@ -179,15 +182,15 @@ fn report(rows: &[Row], rounds: usize, pinned: bool, folder: &Path) -> Result<()
     .map_err(text)
 }
 
-fn cpu_of(row: &Row) -> Spread {
-    Spread::of(row.samples.iter().map(|sample| sample.cpu_us))
+fn cpu_of(result: &PeerResult) -> Spread {
+    Spread::of(result.samples.iter().map(|sample| sample.cpu_us))
 }
 
 /// The versions that were installed, by package.
 fn versions() -> Result<Value, String> {
     let pins = [("fastmcp.txt", "fastmcp"), ("contextforge.txt", "mcp-contextforge-gateway")];
     let version = |(file, package): (&str, &str)| {
-        let pinned = fs::read_to_string(place::project().join("benches/peers").join(file)).map_err(text)?;
+        let pinned = fs::read_to_string(paths::project().join("benches/peers").join(file)).map_err(text)?;
         let mut pinned = pinned.lines().filter_map(|line| line.split_once("=="));
         let (_, version) = pinned.find(|(name, _)| *name == package).ok_or_else(|| format!("{file}: no {package}"))?;
         Ok((package.to_owned(), json!(version)))

@@ -7,7 +7,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::growth::PARTS;
-use crate::ladder::tell;
+use crate::scenarios::report;
 use crate::text;
 
 /// Draws the documents of one folder into another. What was not measured is not drawn.
@@ -23,7 +23,7 @@ pub fn draw(recorded: &Path, into: &Path) -> Result<(), String> {
         let document: Value = serde_json::from_slice(&document).map_err(|error| format!("{name}.json: {error}"))?;
         let path = into.join(name).with_extension("svg");
         fs::write(&path, plot(&document)).map_err(text)?;
-        tell(&format!("drew {}", path.display()));
+        report(&format!("drew {}", path.display()));
     }
     Ok(())
 }
@@ -31,10 +31,11 @@ pub fn draw(recorded: &Path, into: &Path) -> Result<(), String> {
 /// Makes a picture of a document.
 type Plot = fn(&Value) -> String;
 
-/// What each rung adds, the least first.
+/// What each scenario adds, the least first.
 fn ladder(document: &Value) -> String {
-    let rungs = document.as_object().into_iter().flatten();
-    let mut bars: Vec<(&str, f64)> = rungs.map(|(name, rung)| (name.as_str(), number(rung, "added_us"))).collect();
+    let scenarios = document.as_object().into_iter().flatten();
+    let mut bars: Vec<(&str, f64)> =
+        scenarios.map(|(name, scenario)| (name.as_str(), number(scenario, "added_us"))).collect();
     bars.retain(|(name, _)| *name != "none");
     bars.sort_by(|one, other| one.1.total_cmp(&other.1));
     let most = bars.iter().map(|bar| bar.1).fold(1.0, f64::max);
@@ -71,10 +72,10 @@ fn memory(document: &Value) -> String {
 fn growth(document: &Value) -> String {
     let words = |name: &str| document[name].as_str().unwrap_or_default();
     let points = || document["points"].as_array().into_iter().flatten();
-    let rows = points().next().and_then(|point| point["rows"].as_object()).into_iter().flatten();
+    let results = points().next().and_then(|point| point["results"].as_object()).into_iter().flatten();
     let line = |(name, _): (&'_ String, &Value)| {
         let along = points()
-            .filter_map(|point| Some((point["at"].as_f64()?, point["rows"][name.as_str()]["cpu_us"].as_f64()?)));
+            .filter_map(|point| Some((point["at"].as_f64()?, point["results"][name.as_str()]["cpu_us"].as_f64()?)));
         (NAMES.iter().find(|(held, _)| held == name).map_or("", |(_, words)| *words), along.collect())
     };
     Curves {
@@ -82,7 +83,7 @@ fn growth(document: &Value) -> String {
         command: words("command"),
         below: words("across"),
         logarithmic: true,
-        lines: rows.map(line).collect(),
+        lines: results.map(line).collect(),
     }
     .drawn()
 }
@@ -189,7 +190,7 @@ const STEPS: u32 = 5;
 /// The most numbers below.
 const MARKS: usize = 7;
 const COLOURS: [&str; 3] = ["#1f5fa8", "#b8531c", "#4a7d2f"];
-/// What the rows of growth are called in pictures.
+/// What the results of growth are called in pictures.
 const NAMES: [(&str, &str); 5] = [
     ("cold", "a token never seen"),
     ("fast", "a token seen before"),
@@ -209,7 +210,7 @@ mod tests {
         let (recorded, into) = (folder.path().join("bench"), folder.path().join("plots"));
         fs::create_dir_all(&recorded).unwrap();
         let point =
-            |at, cold, fast| json!({ "at": at, "rows": { "cold": { "cpu_us": cold }, "fast": { "cpu_us": fast } } });
+            |at, cold, fast| json!({ "at": at, "results": { "cold": { "cpu_us": cold }, "fast": { "cpu_us": fast } } });
         let points = [point(1_000, 100.0, 20.0), point(100_000, 110.0, 21.0)];
         let document = json!({ "title": "A call", "command": "make bench ONLY=sessions", "points": points });
         fs::write(recorded.join("sessions.json"), document.to_string()).unwrap();

@@ -175,7 +175,7 @@ mod tests {
             .split_once("\r\n\r\n")
             .map(|(head, body)| (head.to_owned(), serde_json::from_str::<serde_json::Value>(body).unwrap()))
             .unwrap();
-        let claims = portcullis_tests::oauth_client::claims(tokens["id_token"].as_str().unwrap());
+        let claims = portcullis_testbed::oauth_client::claims(tokens["id_token"].as_str().unwrap());
         assert_eq!((claims["nonce"].as_str(), claims["sub"].as_str()), (Some("N-1"), Some("user-0")));
     }
 }

@@ -6,17 +6,17 @@ use std::io::Write as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use portcullis_tests::place;
-use portcullis_tests::redis::free_port;
+use portcullis_testbed::paths;
+use portcullis_testbed::redis::free_port;
 use serde_json::{Value, json};
 
 use crate::cpu;
 use crate::envoy::{self, At, Envoy, Listener};
 use crate::gateway::Gateway;
-use crate::ladder::{Spread, round, tell};
 use crate::load::{self, Load};
 use crate::provider::Provider;
-use crate::rung::{self, request};
+use crate::scenario::{self, request};
+use crate::scenarios::{Spread, report, round};
 use crate::text;
 
 /// Starts Envoy so many times with the filter and without, sends each of the last two so many
@@ -37,15 +37,15 @@ pub fn run(rounds: usize, requests: usize, folder: &Path) -> Result<(), String> 
             let (envoy, took) = start(&gateway, filtered, dir.path(), cpu::BOTH_CORES)?;
             starts.push(Start { took, worked: cpu::used(envoy.id())? });
         }
-        tell(&format!("start {number} of {rounds}: {:.3} s, {:.3} s without", seconds(&ours), seconds(&bare)));
+        report(&format!("start {number} of {rounds}: {:.3} s, {:.3} s without", seconds(&ours), seconds(&bare)));
     }
-    let bytes = fs::metadata(place::module()).map_err(text)?.len();
-    tell(&format!("{requests} requests with the filter, and without …"));
+    let bytes = fs::metadata(paths::module()).map_err(text)?.len();
+    report(&format!("{requests} requests with the filter, and without …"));
     let (filtered, sent) = {
         let (envoy, _) = start(&gateway, true, dir.path(), cpu::ENVOY_CORE)?;
         // The login lives in this Envoy's memory; without the filter any token will do.
         let login = gateway.log_in()?;
-        let bearer = |token: &String| request(&format!("{}/things", rung::OURS), Some(&format!("Bearer {token}")));
+        let bearer = |token: &String| request(&format!("{}/things", scenario::OURS), Some(&format!("Bearer {token}")));
         let sent =
             Sent { again: bearer(&login.token), others: login.more_tokens(TOKENS)?.iter().map(bearer).collect() };
         let points = memory(&envoy, gateway.port, &sent, requests);

@@ -43,7 +43,7 @@ if absent gateway/secrets/redis-password; then
     password="${REDIS_PASSWORD:-$(openssl rand -hex 32)}"
     printf '%s' "$password" | make gateway/secrets/redis-password
 fi
-# Always made anew from the manifest and the password. The second grants WAIT, for replicated/.
+# Always made again from the manifest and the password. The second grants WAIT, for replicated/.
 acl="$(sed -n '/users\.acl:/,/^---/p' redis/redis-sentinel.yaml | sed '1d;$d' | tr -s ' \n' ' ' | sed 's/^ //; s/ $//')"
 password="$(cat gateway/secrets/redis-password)"
 case "$password" in

@@ -1,5 +1,6 @@
-//! What happened, counted inside the VM and handed to Envoy's metrics on a tick: counting at the
-//! host costs more than anything else on the fast path.
+//! Counters, kept inside the VM and added to Envoy's metrics on a tick: a host call to count costs
+//! more than anything else on the fast path.
+//! perf: decision 8
 
 use std::cell::RefCell;
 
@@ -13,18 +14,18 @@ pub(crate) struct Counters(RefCell<Vec<Counter>>);
 struct Counter {
     group: &'static str,
     what: &'static str,
-    /// The host's id for it, once it was needed.
+    /// The host's id for it, once it was flushed.
     id: Option<u32>,
     pending: u64,
 }
 
 impl Counters {
-    /// Counts one.
+    /// Adds one to a counter.
     pub(crate) fn count(&self, group: &'static str, what: &'static str) {
         self.add(group, what, 1);
     }
 
-    /// Counts several.
+    /// Adds to a counter.
     pub(crate) fn add(&self, group: &'static str, what: &'static str, by: u64) {
         let mut counters = self.0.borrow_mut();
         // Compared by address, which is faster than by text on every request. A name that stands at
@@ -36,7 +37,7 @@ impl Counters {
         }
     }
 
-    /// Hands everything counted since the last time to the host.
+    /// Adds everything that was counted since the last flush to the host's metrics.
     pub(crate) fn flush(&self) {
         for counter in self.0.borrow_mut().iter_mut().filter(|counter| counter.pending > 0) {
             counter.id =

@@ -1,28 +1,30 @@
 //! The filter: Envoy's callbacks on one side, the gateway's ports on the other, and nothing else.
 //!
-//! Reading order: `root` (one per worker: configuration and shared work), `stream` (one per
-//! request), `paused` (what those hold that wait), `settle` (a decision becomes an effect), `ports`
-//! (what the gateway's handlers are given), `secrets` (what is in service, and how it changes),
-//! `host` (the host calls, over the `portcullis-abi` crate).
+//! Reading order: `root` (one per worker: configuration and callbacks), `jobs` (its work that
+//! belongs to no single request), `http_context` (one per request), `apply` (the one place where a
+//! decision becomes an effect), `service` (what a worker has: active configuration, store, ports,
+//! paused and pending streams), `workers` (messages between them), `host` (the host calls, over the
+//! proxy-wasm SDK).
 
+mod apply;
 mod counters;
-mod crypto;
 mod host;
-mod mailbox;
-mod paused;
-mod ports;
-mod protobuf;
+mod http_context;
+mod jobs;
 mod root;
-mod secrets;
-mod settle;
-mod shared_cells;
-#[cfg(feature = "store-suite")]
-mod store_suite;
-mod stream;
-mod task_store;
-mod worker;
+mod service;
+mod version;
+mod workers;
 
-portcullis_abi::main!(|id| Box::new(root::Root::new(id)));
+/// What Envoy calls first. In a module of its own, as the macro's function has no documentation.
+mod start {
+    use proxy_wasm::types::LogLevel;
+
+    proxy_wasm::main! {{
+        proxy_wasm::set_log_level(LogLevel::Info);
+        proxy_wasm::set_root_context(|id| Box::new(crate::root::Root::new(id)));
+    }}
+}
 
 /// Takes a bounded number of steps, whatever was allocated and freed before, and touches little
 /// memory while it does.

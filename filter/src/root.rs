@@ -1,215 +1,198 @@
-//! The root context of one worker: its configuration, and the work that belongs to no single
+//! The root context of one worker: its configuration, and the jobs that belong to no single
 //! request.
 //!
-//! A refresh of upstream tokens runs here: a client that hangs up must not be able to lose a
-//! rotated refresh token. Root tasks are polled only in the root's own callbacks; a waiting stream
-//! is settled from there, which is allowed because settling dispatches nothing.
+//! A refresh of upstream tokens runs here: a client that disconnects must not be able to lose a
+//! rotated refresh token. A stream that waits for a job is decided by it and resumed from here,
+//! which is allowed because applying a decision dispatches nothing.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use portcullis_abi::{self as abi, Action, Begun};
-use portcullis_gateway::config::{BridgeSettings, Compiled, Config, Storage};
 use portcullis_gateway::resource_server::session_check;
-use portcullis_gateway::runtime::{Inbox, Started, Task};
-use portcullis_gateway::state::secrets_poll::{Patience, SecretWatch};
-use portcullis_gateway::store::bridge::Bridge;
-use portcullis_gateway::store::memory::MemoryStore;
-use portcullis_gateway::upstream::oidc;
-use portcullis_gateway::upstream::refresh;
+use portcullis_gateway::runtime::Inbox;
+use portcullis_gateway::state::secrets_poll::Patience;
 use portcullis_gateway::upstream::tokens::RefreshOutcome;
+use portcullis_gateway::upstream::{oidc, refresh};
 use portcullis_protocol::credentials::SessionId;
-use portcullis_protocol::http::message::Response;
+use proxy_wasm::traits::{Context, HttpContext, RootContext};
+use proxy_wasm::types::ContextType;
 
-use crate::counters::Counters;
-use crate::host;
-use crate::mailbox::{self, Mailbox, Message};
-use crate::paused::PausedStreams;
-use crate::ports::{TaskCalls, TaskPorts, random};
-use crate::secrets::{self, InService};
-use crate::shared_cells::{HostClock, SharedCells};
-use crate::stream;
-use crate::task_store::WorkerStore;
-use crate::worker::{Waiting, Worker};
+use crate::apply::Applied;
+use crate::host::{self, TaskCalls};
+use crate::http_context::RequestStream;
+use crate::jobs::{Job, JobOutcome, Jobs};
+use crate::service::fetch_secrets;
+use crate::service::ports::TaskPorts;
+use crate::service::store::WorkerStore;
+use crate::service::worker::Worker;
+use crate::version;
+use crate::workers::message::Message;
 
 /// One root context.
 pub(crate) struct Root {
     id: u32,
     worker: Option<Rc<Worker>>,
-    refreshes: Vec<Refresh>,
-    /// When to try again a refresh that another worker is at, in Unix seconds by session.
+    jobs: Jobs,
+    /// When to retry a refresh that is in progress in another worker, in Unix seconds by session.
     retries: BTreeMap<[u8; 16], u64>,
-    warming: Option<Task<()>>,
-    following: Option<Task<()>>,
-    rechecks: Vec<Task<()>>,
     /// How many of the store's unreadable cells have been counted.
     unreadable: u64,
 }
 
-/// A refresh under way.
-struct Refresh {
-    session: SessionId,
-    task: Task<RefreshOutcome>,
-}
-
 impl Root {
     pub(crate) fn new(id: u32) -> Self {
-        Self {
-            id,
-            worker: None,
-            refreshes: Vec::new(),
-            retries: BTreeMap::new(),
-            warming: None,
-            following: None,
-            rechecks: Vec::new(),
-            unreadable: 0,
-        }
+        Self { id, worker: None, jobs: Jobs::default(), retries: BTreeMap::new(), unreadable: 0 }
     }
 
-    /// Starts a refresh unless one of this session is under way here.
-    fn refresh(&mut self, worker: &Rc<Worker>, session: SessionId) {
-        let under_way = self.refreshes.iter().any(|refresh| refresh.session == session);
-        if under_way || self.refreshes.len() >= MOST_REFRESHES {
+    /// Refreshes the upstream tokens of a session, unless that is under way here.
+    fn refresh_upstream(&mut self, worker: &Rc<Worker>, session: SessionId) {
+        let job = Job::RefreshUpstream(session);
+        if self.jobs.has(job) || self.jobs.room(job) == 0 {
             return;
         }
-        let Some(service) = worker.in_service.now() else { return };
+        let Some(active) = worker.config.gateway() else { return };
         let inbox = Inbox::ticking();
-        let ports = TaskPorts::new(worker.clone(), &service, inbox.clone());
-        match Task::start(inbox, refresh::refresh(service.gateway, session, ports)) {
-            Started::Ready(outcome) => self.refreshed(worker, session, &outcome),
-            Started::Waiting(task) => self.refreshes.push(Refresh { session, task }),
+        let ports = TaskPorts::new(worker.clone(), &active, inbox.clone());
+        let refresh = async move {
+            let outcome = refresh::refresh(active.gateway, session, ports).await;
+            JobOutcome::Refreshed(session, outcome)
+        };
+        self.start(worker, job, inbox, refresh);
+    }
+
+    /// Fetches the provider's documents if they are due.
+    fn fetch_provider(&mut self, worker: &Rc<Worker>, now: u64) {
+        let Some(active) = worker.config.gateway() else { return };
+        // A VM that serves no requests, as the main thread's, needs no provider.
+        if self.jobs.room(Job::FetchProvider) == 0 || !worker.queue.is_registered() {
+            return;
+        }
+        if !active.gateway.provider_refresh_due(now) {
+            self.finish(worker, &JobOutcome::ProviderFetched);
+            return;
+        }
+        let inbox = Inbox::new(true);
+        let ports = TaskPorts::new(worker.clone(), &active, inbox.clone());
+        let fetch = async move {
+            oidc::warm(active.gateway, ports).await;
+            JobOutcome::ProviderFetched
+        };
+        self.start(worker, Job::FetchProvider, inbox, fetch);
+    }
+
+    /// Fetches the secrets of the bridge, and waits for them to change.
+    fn fetch_secrets(&mut self, worker: &Rc<Worker>) {
+        let serves = worker.queue.is_registered();
+        if self.jobs.room(Job::FetchSecrets) == 0 || !worker.config.should_poll(serves, host::now_ms()) {
+            return;
+        }
+        let inbox = Inbox::new(true);
+        let fetch = fetch_secrets::fetch(worker.clone(), Patience::Long, TaskCalls::new(inbox.clone()));
+        let fetch = async move {
+            fetch.await;
+            JobOutcome::SecretsFetched
+        };
+        self.start(worker, Job::FetchSecrets, inbox, fetch);
+    }
+
+    /// Looks up the sessions behind tokens that are being served.
+    fn recheck_sessions(&mut self, worker: &Rc<Worker>) {
+        let Some(active) = worker.config.gateway() else { return };
+        for entry in active.gateway.take_rechecks(self.jobs.room(Job::RecheckSession)) {
+            let inbox = Inbox::new(true);
+            let ports = TaskPorts::new(worker.clone(), &active, inbox.clone());
+            let recheck = session_check::recheck(active.gateway.clone(), entry, ports);
+            let recheck = async move {
+                recheck.await;
+                JobOutcome::SessionRechecked
+            };
+            self.start(worker, Job::RecheckSession, inbox, recheck);
         }
     }
 
-    fn refreshed(&mut self, worker: &Rc<Worker>, session: SessionId, outcome: &RefreshOutcome) {
+    fn start(&mut self, worker: &Worker, job: Job, inbox: Inbox, future: impl Future<Output = JobOutcome> + 'static) {
+        if let Some(outcome) = self.jobs.start(job, inbox, future) {
+            self.finish(worker, &outcome);
+        }
+    }
+
+    /// Acts on the outcome of a job.
+    fn finish(&mut self, worker: &Worker, outcome: &JobOutcome) {
+        match outcome {
+            JobOutcome::Refreshed(session, outcome) => self.refreshed(worker, *session, outcome),
+            JobOutcome::ProviderFetched => {
+                worker.pending.resolve_provider();
+                notify_resolved(worker);
+            }
+            JobOutcome::SecretsFetched | JobOutcome::SessionRechecked => {}
+        }
+    }
+
+    fn refreshed(&mut self, worker: &Worker, session: SessionId, outcome: &RefreshOutcome) {
         worker.counters.count("upstream_refresh", word(outcome));
         if let RefreshOutcome::Elsewhere = outcome {
-            if worker.waiting.has(session) {
+            if worker.pending.has(session) {
                 self.retries.insert(*session.as_bytes(), host::now().saturating_add(RETRY_SECONDS));
             }
             return;
         }
         self.retries.remove(session.as_bytes());
-        worker.waiting.decide_session(session, outcome);
-        if worker.waiting.has_decided() {
-            worker.mailbox.tell_own(Message::Settle);
-        }
-        worker.mailbox.tell_others(Message::Refreshed(session), host::now());
+        worker.pending.resolve_session(session, outcome);
+        notify_resolved(worker);
+        worker.queue.notify_peers(Message::Refreshed(session), host::now());
     }
 
-    /// Settles paused streams that are decided or evicted; once in a callback. Each has to be the
-    /// host's current context while it is changed.
+    /// Applies the decisions of paused streams that are resolved or evicted; once in a callback.
+    /// Each has to be the host's current context while it is changed.
     ///
-    /// The host sends the answers after the callback, each from within the one before, so many at
+    /// The host sends the responses after the callback, each from within the one before, so many at
     /// once would exhaust the stack: what is left over gets a callback of its own.
-    fn settle_some(&self, worker: &Worker) {
-        let decided = worker.waiting.take_decided(MOST_SETTLED);
-        let evicted = worker.paused.take_evicted(MOST_SETTLED.saturating_sub(decided.len()));
-        for (stream, fate, settled) in decided.into_iter().chain(evicted) {
+    fn apply_resolved(&self, worker: &Worker) {
+        let resolved = worker.pending.take_resolved(MAX_APPLIED);
+        let evicted = worker.paused.take_evicted(MAX_APPLIED.saturating_sub(resolved.len()));
+        for (stream, outcome, decision) in resolved.into_iter().chain(evicted) {
             worker.paused.leave(stream);
-            let settles = host::set_effective_context(stream);
-            if settles && fate.settle(&settled, &worker.counters) == Action::Continue {
+            if !host::set_effective_context(stream) {
+                continue;
+            }
+            if let Applied::Forwarded { .. } = outcome.apply(&decision, &worker.counters) {
                 host::continue_request();
             }
         }
         // It is the context whose callback this is, so it is there.
         let _ = host::set_effective_context(self.id);
-        if worker.waiting.has_decided() || worker.paused.has_evicted() {
-            worker.mailbox.tell_own(Message::Settle);
-        }
+        notify_resolved(worker);
     }
 
     fn receive(&mut self, worker: &Rc<Worker>, message: Message) {
         match message {
-            Message::Refresh(session) => self.refresh(worker, session),
-            Message::Refreshed(session) if worker.waiting.has(session) => self.refresh(worker, session),
-            Message::FetchProvider => self.warm(worker, host::now()),
-            // Streams are settled once the messages are read.
-            Message::Refreshed(_) | Message::Settle => {}
+            Message::Refresh(session) => self.refresh_upstream(worker, session),
+            Message::Refreshed(session) if worker.pending.has(session) => self.refresh_upstream(worker, session),
+            Message::FetchProvider => self.fetch_provider(worker, host::now()),
+            // Decisions are applied once the messages are read.
+            Message::Refreshed(_) | Message::ApplyResolved => {}
             Message::Ended(session) => {
-                if let Some(service) = worker.in_service.now() {
-                    service.gateway.forget_session(session);
+                if let Some(active) = worker.config.gateway() {
+                    active.gateway.forget_session(session);
                 }
             }
         }
     }
 
-    /// Tries again what another worker was at, as long as somebody waits for it.
+    /// Retries refreshes that were in progress in another worker, as long as a stream waits for
+    /// them.
     fn retry(&mut self, worker: &Rc<Worker>, now: u64) {
-        let waited_for = worker.waiting.sessions();
+        let waited_for = worker.pending.sessions();
         self.retries.retain(|session, _| waited_for.iter().any(|waited| waited.as_bytes() == session));
         for session in waited_for {
             if self.retries.get(session.as_bytes()).is_none_or(|due| *due <= now) {
-                self.refresh(worker, session);
+                self.refresh_upstream(worker, session);
             }
         }
     }
 
-    fn warm(&mut self, worker: &Rc<Worker>, now: u64) {
-        let Some(service) = worker.in_service.now() else { return };
-        // A VM that serves no requests, as the main thread's, needs no provider.
-        if self.warming.is_some() || !worker.mailbox.is_listed() {
-            return;
-        }
-        if service.gateway.provider_refresh_due(now) {
-            let inbox = Inbox::new(true);
-            let ports = TaskPorts::new(worker.clone(), &service, inbox.clone());
-            if let Started::Waiting(task) = Task::start(inbox, oidc::warm(service.gateway, ports)) {
-                self.warming = Some(task);
-                return;
-            }
-        }
-        self.warmed(worker);
-    }
-
-    /// Lets the logins go on that waited for the provider's documents.
-    fn warmed(&mut self, worker: &Worker) {
-        self.warming = None;
-        worker.waiting.decide_provider();
-        if worker.waiting.has_decided() {
-            worker.mailbox.tell_own(Message::Settle);
-        }
-    }
-
-    /// Asks for the bridge's secrets, and waits for them to change.
-    fn follow_secrets(&mut self, worker: &Rc<Worker>) {
-        let serves = worker.mailbox.is_listed();
-        if self.following.is_some() || !worker.in_service.is_to_follow(serves, host::now_ms()) {
-            return;
-        }
-        let inbox = Inbox::new(true);
-        let ask = secrets::ask(worker.clone(), Patience::Long, TaskCalls::new(inbox.clone()));
-        if let Started::Waiting(task) = Task::start(inbox, ask) {
-            self.following = Some(task);
-        }
-    }
-
-    /// Looks up the sessions behind tokens that are being served, so that no request waits for it.
-    fn recheck(&mut self, worker: &Rc<Worker>) {
-        let places = MOST_RECHECKS.saturating_sub(self.rechecks.len());
-        let Some(service) = worker.in_service.now() else { return };
-        for entry in service.gateway.take_rechecks(places) {
-            let inbox = Inbox::new(true);
-            let ports = TaskPorts::new(worker.clone(), &service, inbox.clone());
-            let recheck = session_check::recheck(service.gateway.clone(), entry, ports);
-            if let Started::Waiting(task) = Task::start(inbox, recheck) {
-                self.rechecks.push(task);
-            }
-        }
-    }
-
-    /// Lets the tasks that wait for a moment go on.
-    fn tick(&mut self, worker: &Rc<Worker>) {
-        for mut refresh in std::mem::take(&mut self.refreshes) {
-            match refresh.task.on_tick() {
-                Some(outcome) => self.refreshed(worker, refresh.session, &outcome),
-                None => self.refreshes.push(refresh),
-            }
-        }
-    }
-
-    fn flush(&mut self, worker: &Worker) {
+    fn flush_counters(&mut self, worker: &Worker) {
         if let WorkerStore::Memory(memory) = &worker.store {
             let unreadable = memory.unreadable();
             worker.counters.add("store", "unreadable_cells", unreadable.saturating_sub(self.unreadable));
@@ -219,9 +202,21 @@ impl Root {
     }
 }
 
-impl abi::Root for Root {
+impl Context for Root {
+    fn on_http_call_response(&mut self, id: u32, headers: usize, body: usize, _trailers: usize) {
+        host::begin_callback();
+        let Some(worker) = self.worker.clone() else { return };
+        if let Some(outcome) = self.jobs.on_call(id, || host::call_reply(headers, body)) {
+            self.finish(&worker, &outcome);
+        }
+    }
+}
+
+impl RootContext for Root {
     fn on_configure(&mut self, size: usize) -> bool {
-        match configure(&host::configuration(size), self.id) {
+        host::begin_callback();
+        version::announce();
+        match Worker::configure(&host::configuration(size), self.id) {
             Ok(worker) => {
                 self.worker = Some(Rc::new(worker));
                 host::set_tick_period(TICK);
@@ -237,61 +232,38 @@ impl abi::Root for Root {
     }
 
     fn on_tick(&mut self) {
+        host::begin_callback();
         let Some(worker) = self.worker.clone() else { return };
         let now = host::now();
-        worker.waiting.decide_overdue(now, &RefreshOutcome::Unavailable);
+        worker.pending.resolve_overdue(now, &RefreshOutcome::Unavailable);
         worker.paused.evict_overdue(now);
-        self.settle_some(&worker);
-        self.follow_secrets(&worker);
-        self.tick(&worker);
+        self.apply_resolved(&worker);
+        self.fetch_secrets(&worker);
+        for outcome in self.jobs.on_tick() {
+            self.finish(&worker, &outcome);
+        }
         self.retry(&worker, now);
-        self.recheck(&worker);
-        self.warm(&worker, now);
-        worker.mailbox.renew(now);
-        self.flush(&worker);
+        self.recheck_sessions(&worker);
+        self.fetch_provider(&worker, now);
+        worker.queue.renew(now);
+        self.flush_counters(&worker);
     }
 
     fn on_queue_ready(&mut self, _queue: u32) {
+        host::begin_callback();
         let Some(worker) = self.worker.clone() else { return };
-        while let Some(message) = worker.mailbox.next() {
+        while let Some(message) = worker.queue.next() {
             self.receive(&worker, message);
         }
-        self.settle_some(&worker);
+        self.apply_resolved(&worker);
     }
 
-    fn on_http_call_response(&mut self, id: u32, headers: usize, body: usize) {
-        let Some(worker) = self.worker.clone() else { return };
-        if let Some(task) = self.warming.as_mut().filter(|task| task.waits_for(id)) {
-            if task.on_call(id, host::call_reply(headers, body)).is_some() {
-                self.warmed(&worker);
-            }
-        } else if let Some(task) = self.following.as_mut().filter(|task| task.waits_for(id)) {
-            if task.on_call(id, host::call_reply(headers, body)).is_some() {
-                self.following = None;
-            }
-        } else if let Some(index) = self.rechecks.iter().position(|task| task.waits_for(id)) {
-            let mut task = self.rechecks.swap_remove(index);
-            if task.on_call(id, host::call_reply(headers, body)).is_none() {
-                self.rechecks.push(task);
-            }
-        } else if let Some(index) = self.refreshes.iter().position(|refresh| refresh.task.waits_for(id)) {
-            let mut refresh = self.refreshes.swap_remove(index);
-            match refresh.task.on_call(id, host::call_reply(headers, body)) {
-                Some(outcome) => self.refreshed(&worker, refresh.session, &outcome),
-                None => self.refreshes.push(refresh),
-            }
-        }
+    fn create_http_context(&self, id: u32) -> Option<Box<dyn HttpContext>> {
+        Some(Box::new(RequestStream::new(id, self.worker.clone())))
     }
 
-    fn on_request_headers(&self, stream: u32, headers: usize, end: bool) -> Begun {
-        match &self.worker {
-            Some(worker) => stream::begin(worker, stream, headers, end),
-            // It was never configured: nothing is let through.
-            None => {
-                host::reply(&Response::new(503));
-                Begun::Decided(Action::Pause)
-            }
-        }
+    fn get_type(&self) -> Option<ContextType> {
+        Some(ContextType::HttpContext)
     }
 }
 
@@ -299,46 +271,17 @@ impl Drop for Root {
     fn drop(&mut self) {
         if let Some(worker) = &self.worker {
             worker.counters.flush();
-            worker.mailbox.close();
+            worker.queue.close();
         }
     }
 }
 
-/// Puts a configuration in service, or says everything that is wrong with it.
-///
-/// This runs on the main thread first, in VMs that never serve too, so it changes nothing but
-/// shared data that is absent.
-fn configure(document: &[u8], root: u32) -> Result<Worker, Vec<String>> {
-    let compiled = Config::compile(document, &host::variable)
-        .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>())?;
-    let no_entropy = |_| vec!["the host gives no random numbers".to_owned()];
-    let seed = u64::from_le_bytes(random().map_err(no_entropy)?);
-    let name = u128::from_le_bytes(random().map_err(no_entropy)?);
-    let mailbox = Mailbox::open(&format!("portcullis/queue/{root}/{name:032x}"))
-        .ok_or_else(|| vec!["the host gives no queue".to_owned()])?;
-    mailbox::create_list();
-    let bridge = |settings: &BridgeSettings| WorkerStore::Bridge(Rc::new(Bridge::new(settings.clone())));
-    let (store, in_service) = match compiled {
-        Compiled::Ready(config) => {
-            let store = match &config.storage {
-                Storage::Memory { max_bytes } => {
-                    let memory = MemoryStore::new(SharedCells::create(*max_bytes), HostClock, *max_bytes);
-                    WorkerStore::Memory(Rc::new(memory))
-                }
-                Storage::Bridge(settings) => bridge(settings),
-            };
-            (store, InService::fixed(*config, seed).map_err(|error| vec![error.to_string()])?)
-        }
-        Compiled::Awaiting(draft) => (bridge(draft.bridge()), InService::watched(SecretWatch::new(*draft), seed)),
-    };
-    Ok(Worker {
-        in_service,
-        store,
-        mailbox,
-        counters: Counters::default(),
-        waiting: Waiting::default(),
-        paused: PausedStreams::default(),
-    })
+/// Has the root apply the decisions of streams that are resolved or evicted, if there are any, in a
+/// callback of its own.
+fn notify_resolved(worker: &Worker) {
+    if worker.pending.has_resolved() || worker.paused.has_evicted() {
+        worker.queue.notify_root(Message::ApplyResolved);
+    }
 }
 
 fn word(outcome: &RefreshOutcome) -> &'static str {
@@ -352,9 +295,5 @@ fn word(outcome: &RefreshOutcome) -> &'static str {
 
 const TICK: Duration = Duration::from_millis(500);
 const RETRY_SECONDS: u64 = 1;
-/// The most streams settled in one callback.
-const MOST_SETTLED: usize = 32;
-/// The most look-ups of sessions under way at once in one worker; more wait for the next tick.
-const MOST_RECHECKS: usize = 64;
-/// The most refreshes under way at once in one worker; more wait for the next tick.
-const MOST_REFRESHES: usize = 256;
+/// The most decisions that are applied in one callback.
+const MAX_APPLIED: usize = 32;

@@ -19,6 +19,7 @@ mod secrets;
 mod self_test;
 mod service;
 mod start_error;
+pub mod version;
 
 pub use operations::names::{Names, Stored};
 pub use redis::discovery::connect_to_master;

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
 use portcullis_redis_bridge::config::Config;
+use portcullis_redis_bridge::version::{COMMIT, VERSION};
 use portcullis_redis_bridge::{check, run};
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
@@ -14,7 +15,7 @@ use tracing_subscriber::EnvFilter;
 
 /// Keeps Portcullis's records in Redis.
 #[derive(Debug, Parser)]
-#[command(name = "redis-bridge", version)]
+#[command(name = "redis-bridge", version = format!("{VERSION} (commit {COMMIT})"))]
 struct Arguments {
     /// The configuration file (YAML); fields are overridden by PORTCULLIS_BRIDGE__… variables.
     #[arg(long, value_name = "FILE")]

@@ -7,6 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::redis::redis_error::RedisError;
+use crate::version::{COMMIT, VERSION};
 
 /// All counters of one bridge.
 #[derive(Debug, Default)]
@@ -120,6 +121,8 @@ impl Metrics {
     /// Renders the metrics.
     pub(crate) fn text(&self, gauges: &Gauges) -> String {
         let mut page = Page(String::new());
+        page.family("build_info", "gauge", "Version and commit of this build.");
+        page.line("build_info", &format!("version=\"{VERSION}\",commit=\"{COMMIT}\""), 1);
         page.family("requests_total", "counter", "Requests answered, by verb and outcome.");
         for ((verb, outcome), count) in locked(&self.requests).iter() {
             page.line("requests_total", &format!("verb=\"{verb}\",outcome=\"{outcome}\""), *count);
@@ -227,7 +230,9 @@ mod tests {
         metrics.lost_connection("silent");
         let held = metrics.in_flight.hold();
         let page = metrics.text(&Gauges { up: true, replicated: false });
+        let build_info = format!("portcullis_bridge_build_info{{version=\"{VERSION}\",commit=\"{COMMIT}\"}} 1");
         for line in [
+            build_info.as_str(),
             "portcullis_bridge_requests_total{verb=\"get\",outcome=\"ok\"} 1",
             "portcullis_bridge_request_seconds_bucket{verb=\"get\",le=\"0.0005\"} 0",
             "portcullis_bridge_request_seconds_bucket{verb=\"get\",le=\"0.001\"} 1",

@@ -21,6 +21,7 @@ use crate::rlimit;
 use crate::secrets::SecretFiles;
 use crate::self_test::try_every_verb;
 use crate::start_error::StartError;
+use crate::version::{COMMIT, VERSION};
 
 /// Connects to Redis and tries every verb. Returns the durability of writes.
 ///
@@ -66,7 +67,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(
     let bridge = Arc::new(Bridge::new(verbs, config.limits, Arc::clone(&metrics)));
     let observer =
         metrics_listener.map(|listener| tokio::spawn(serve_metrics(listener, Arc::clone(&bridge), config.limits.idle)));
-    tracing::info!(address = listener.address(), "serving");
+    tracing::info!(address = listener.address(), version = VERSION, commit = COMMIT, "serving");
     let graceful = GracefulShutdown::new();
     accept(&listener, &config, &bridge, &graceful, shutdown).await;
     tracing::info!("draining");

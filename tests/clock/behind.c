@@ -1,7 +1,9 @@
-/* Sets the wall clock of one process back by CLOCK_BEHIND seconds: loaded by LD_PRELOAD, before the C library.
+/* Sets the wall clock of one process back by CLOCK_BEHIND seconds: loaded by LD_PRELOAD, before
+ * the C library.
  *
- * It asks the kernel itself, so that it works from the first instruction on: a library that looks the real functions up
- * first waits for ever in a process whose allocator asks for the time. The clocks that measure durations stay as they are.
+ * It asks the kernel itself, so that it works from the first instruction on: a library that looks
+ * the real functions up first waits for ever in a process whose allocator asks for the time. The
+ * clocks that measure durations stay as they are.
  */
 
 #define _GNU_SOURCE

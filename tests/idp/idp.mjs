@@ -164,7 +164,10 @@ function newGrant(accountId, clientId) {
   return grant;
 }
 
-/** A provider object cannot change its keys, so a new one takes over; what was issued lives on in Memory. */
+/**
+ * A provider object cannot change its keys, so a new one takes over; what was issued lives on in
+ * Memory.
+ */
 function useNewKeys() {
   const jwk = generateKeyPairSync("rsa", { modulusLength: 2048 }).privateKey.export({ format: "jwk" });
   const key = { ...jwk, alg: "RS256", use: "sig", kid: randomBytes(8).toString("hex") };

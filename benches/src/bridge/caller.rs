@@ -32,9 +32,9 @@ pub enum Way {
     },
     /// To the bridge's socket.
     Bridge(Box<Path>),
-    /// To Redis by way of the copier.
+    /// To Redis by way of the byte relay.
     Copied {
-        /// The copier's socket.
+        /// The byte relay's socket.
         socket: Box<Path>,
         /// The digest under which Redis knows the script.
         script: String,
@@ -88,7 +88,7 @@ impl Caller {
         let (version, answer) = ([0; 8], vec![0; LONGEST_ANSWER]);
         let mut caller = Self { stream, script, verb, number, sent: 0, version, answer };
         if caller.script.is_some() {
-            let [(_, user), (_, password)] = portcullis_tests::redis::CREDENTIALS;
+            let [(_, user), (_, password)] = portcullis_testbed::redis::CREDENTIALS;
             let answer = caller.exchange(&resp(&[b"AUTH", user.as_bytes(), password.as_bytes()])).await?;
             if !answer.starts_with(b"+OK") {
                 return Err(format!("redis refused the user: {}", shown(answer)));

@@ -1,7 +1,7 @@
 //! What the bridge holds in memory when a thousand callers are connected.
 
-use portcullis_tests::bridge::Bridge;
-use portcullis_tests::redis::{LEAST_ACL, RedisServer, standalone};
+use portcullis_testbed::bridge::Bridge;
+use portcullis_testbed::redis::{LEAST_ACL, RedisServer, standalone};
 
 use crate::bridge::caller::{Caller, Verb, Way};
 

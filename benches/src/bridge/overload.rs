@@ -7,13 +7,13 @@
 
 use std::time::{Duration, Instant};
 
-use portcullis_tests::bridge::Bridge;
-use portcullis_tests::redis::{LEAST_ACL, RedisServer, standalone};
-use portcullis_tests::slow_wire::slow_wire;
+use portcullis_testbed::bridge::Bridge;
+use portcullis_testbed::delay_proxy::delay_proxy;
+use portcullis_testbed::redis::{LEAST_ACL, RedisServer, standalone};
 use tokio::task::JoinSet;
 
 use crate::bridge::caller::{Caller, Ended, Verb, Way};
-use crate::bridge::row::quantile;
+use crate::bridge::result::quantile;
 use crate::text;
 
 /// What came of it.
@@ -42,7 +42,7 @@ pub fn measure(time: Duration) -> Result<Overload, String> {
     let redis = RedisServer::start(LEAST_ACL, &[]);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(text)?;
     let limits = format!("limits: {{ inFlight: {IN_FLIGHT}, queue: {QUEUE} }}");
-    let bridge = Bridge::start(&standalone(slow_wire(redis.port, WIRE)), &limits);
+    let bridge = Bridge::start(&standalone(delay_proxy(redis.port, WIRE)), &limits);
     let way = Way::Bridge(bridge.socket.clone().into_boxed_path());
     let capacity = IN_FLIGHT as f64 / WIRE.as_secs_f64();
     runtime.block_on(async {

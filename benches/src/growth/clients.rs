@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use portcullis_tests::oauth_client::OAuthClient;
-use portcullis_tests::redis::free_port;
+use portcullis_testbed::oauth_client::OAuthClient;
+use portcullis_testbed::redis::free_port;
 use serde_json::Value;
 use url::Url;
 
@@ -11,18 +11,18 @@ use super::{Plan, Point};
 use crate::cpu;
 use crate::envoy::{self, At, Envoy, Listener};
 use crate::gateway::{Gateway, runtime};
-use crate::ladder::tell;
 use crate::load::{CONNECTIONS, Load};
 use crate::logins::flow::{Flow, STEPS};
 use crate::logins::{micros, through};
 use crate::provider::Provider;
+use crate::scenarios::report;
 use crate::text;
 
 /// Measures the two requests of a login that look a client up. The clients that log in are spread
 /// over all that are there.
 pub fn run(plan: &Plan<'_>) -> Result<(), String> {
     let dir = tempfile::Builder::new().prefix("portcullis-bench-").tempdir().map_err(text)?;
-    tell("starting Envoy and a provider that answers at once …");
+    report("starting Envoy and a provider that answers at once …");
     let provider = Provider::start()?;
     let gateway = |(name, _)| Gateway::with_provider(name, free_port(), &provider);
     let gateways = plan.named().map(gateway).collect::<Result<Vec<_>, _>>()?;
@@ -36,10 +36,10 @@ pub fn run(plan: &Plan<'_>) -> Result<(), String> {
 }
 
 fn point<'a>(gateway: &Gateway, count: usize, envoy: &'a Envoy) -> Result<Point<'a>, String> {
-    tell(&format!("{count} clients …"));
+    report(&format!("{count} clients …"));
     let mut load = Load::of(CONNECTIONS, gateway.port)?;
     let (clients, register_us) = register(gateway, count, envoy, &mut load)?;
-    let row = move || {
+    let result = move || {
         let mut spent = [Duration::ZERO; STEPS.len()];
         for batch in 0..BATCHES {
             let turn = clients.iter().cycle().skip(batch * CONNECTIONS % clients.len());
@@ -49,7 +49,7 @@ fn point<'a>(gateway: &Gateway, count: usize, envoy: &'a Envoy) -> Result<Point<
         let costs = STEPS.into_iter().zip(spent.map(|spent| micros(spent, BATCHES * CONNECTIONS)));
         Ok(costs.filter(|(name, _)| LOOKING_UP.contains(name)).collect())
     };
-    Ok(Point::new(count, vec![("last_registrations_us", register_us)], vec![Box::new(row)]))
+    Ok(Point::new(count, vec![("last_registrations_us", register_us)], vec![Box::new(result)]))
 }
 
 /// Registers so many clients; some of them, and what the last registrations cost.

@@ -3,25 +3,25 @@
 
 use std::time::Duration;
 
-use portcullis_tests::oauth_client::OAuthClient;
-use portcullis_tests::redis::free_port;
+use portcullis_testbed::oauth_client::OAuthClient;
+use portcullis_testbed::redis::free_port;
 use serde_json::json;
 
 use super::{Plan, Point, cold_and_fast};
 use crate::envoy::{self, At, Envoy, Listener};
 use crate::gateway::{Gateway, runtime};
-use crate::ladder::tell;
 use crate::load::{CONNECTIONS, Load};
 use crate::logins::flow::{Flow, STEPS};
 use crate::logins::{micros, through};
 use crate::provider::Provider;
+use crate::scenarios::report;
 use crate::text;
 
 /// Measures calls with a token never seen, each of another session, and with the same token again.
 /// Those that hold as many sessions as fit stand at the number that fitted.
 pub fn run(plan: &Plan<'_>) -> Result<(), String> {
     let dir = tempfile::Builder::new().prefix("portcullis-bench-").tempdir().map_err(text)?;
-    tell("starting Envoy and a provider that answers at once …");
+    report("starting Envoy and a provider that answers at once …");
     let provider = Provider::with_es256()?;
     let stand = |(name, sessions): (&'static str, usize)| -> Result<(Gateway, usize), String> {
         let mut gateway = Gateway::with_provider(name, free_port(), &provider)?;
@@ -48,8 +48,8 @@ fn point<'a>(gateway: &Gateway, sessions: usize, envoy: &Envoy, needed: usize) -
         let login = gateway.login_with(token);
         login.token_of(login.session()?, number)
     });
-    let rows = cold_and_fast(&login, signed.collect::<Result<_, _>>()?, &[envoy.id()], CONNECTIONS)?;
-    Ok(Point::new(tokens.len(), vec![("last_logins_us", login_us)], rows))
+    let results = cold_and_fast(&login, signed.collect::<Result<_, _>>()?, &[envoy.id()], CONNECTIONS)?;
+    Ok(Point::new(tokens.len(), vec![("last_logins_us", login_us)], results))
 }
 
 /// Logs so many users in, or as many as there is room for; their tokens, and what the last logins
@@ -71,7 +71,7 @@ fn fill(gateway: &Gateway, sessions: usize, envoy: &Envoy) -> Result<(Vec<String
         }
         costs.push(micros(spent.iter().sum(), flows.len()));
     }
-    tell(&format!("{} sessions", tokens.len()));
+    report(&format!("{} sessions", tokens.len()));
     let last = costs.split_off(costs.len().saturating_sub(LAST));
     Ok((tokens, last.iter().sum::<f64>() / last.len() as f64))
 }

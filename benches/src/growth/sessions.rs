@@ -2,18 +2,18 @@
 //! sessions they hold.
 
 use portcullis_protocol::credentials::SessionId;
-use portcullis_tests::bridge::Bridge;
-use portcullis_tests::redis::{LEAST_ACL, RedisServer, free_port, standalone};
+use portcullis_testbed::bridge::Bridge;
+use portcullis_testbed::redis::{LEAST_ACL, RedisServer, free_port, standalone};
 use serde_json::json;
 
-use super::fill::Filler;
+use super::seed_redis::Seeder;
 use super::{Plan, Point, cold_and_fast};
 use crate::cpu;
 use crate::envoy::{self, At, Envoy, Listener};
 use crate::gateway::{Gateway, Login};
-use crate::ladder::tell;
 use crate::load::CONNECTIONS;
 use crate::provider::Provider;
+use crate::scenarios::report;
 use crate::text;
 
 /// A gateway with its store.
@@ -28,7 +28,7 @@ struct Stand {
 /// Redis together; and with the same token again, in Envoy alone.
 pub fn run(plan: &Plan<'_>) -> Result<(), String> {
     let dir = tempfile::Builder::new().prefix("portcullis-bench-").tempdir().map_err(text)?;
-    tell("starting Envoy, and a Redis server and a bridge for each number of sessions …");
+    report("starting Envoy, and a Redis server and a bridge for each number of sessions …");
     let provider = Provider::start()?;
     let stand = |(name, sessions): (&'static str, usize)| -> Result<Stand, String> {
         let mut gateway = Gateway::with_provider(name, free_port(), &provider)?;
@@ -56,13 +56,13 @@ pub fn run(plan: &Plan<'_>) -> Result<(), String> {
 /// Logs in, fills the store and makes the calls ready.
 fn point<'a>(stand: &Stand, envoy: &Envoy, tokens: usize) -> Result<Point<'a>, String> {
     let login = stand.gateway.log_in()?;
-    tell(&format!("{} sessions …", stand.sessions));
-    let mut filler = Filler::connect(stand.redis.port, login.session()?)?;
-    let real = filler.fill(stand.sessions, tokens)?;
+    report(&format!("{} sessions …", stand.sessions));
+    let mut seeder = Seeder::connect(stand.redis.port, login.session()?)?;
+    let real = seeder.seed(stand.sessions, tokens)?;
     let tokens = sign(&login, &real, tokens)?;
     let redis = stand.redis.process.id();
-    let rows = cold_and_fast(&login, tokens, &[envoy.id(), stand.bridge.process.id(), redis], CONNECTIONS)?;
-    Ok(Point::new(stand.sessions, vec![("redis_mib", cpu::resident_mib(redis)?)], rows))
+    let results = cold_and_fast(&login, tokens, &[envoy.id(), stand.bridge.process.id(), redis], CONNECTIONS)?;
+    Ok(Point::new(stand.sessions, vec![("redis_mib", cpu::resident_mib(redis)?)], results))
 }
 
 /// As many tokens as are needed; of the same session again where there are fewer sessions.

@@ -1,19 +1,19 @@
 //! The same call over more workers, more connections, or with a longer body; beside it the same
 //! without a filter.
 
-use portcullis_tests::redis::free_port;
+use portcullis_testbed::redis::free_port;
 use serde_json::json;
 
 use super::{Measure, Plan, Point, TURN, cold_and_fast, measured};
 use crate::cpu;
 use crate::envoy::{self, At, Envoy, Listener};
 use crate::gateway::{Gateway, Login};
-use crate::ladder::{Spread, tell};
 use crate::load::{CONNECTIONS, Load};
 use crate::own_service;
 use crate::peers::back_end;
 use crate::provider::Provider;
-use crate::rung::{OURS, Passes, Rung, Supply};
+use crate::scenario::{OURS, Passes, Scenario, Supply};
+use crate::scenarios::{Spread, report};
 use crate::text;
 
 /// An Envoy for each number of workers.
@@ -24,13 +24,13 @@ pub fn workers(plan: &Plan<'_>) -> Result<(), String> {
     let logins = stands.iter().map(Stand::log_in).collect::<Result<Vec<_>, _>>()?;
     let point = |((stand, login), workers): ((&Stand, &Login<'_>), &usize)| -> Result<Point<'_>, String> {
         // So many that each worker has about its share of them.
-        let mut rows = stand.calls(login, login.more_tokens(plan.tokens())?, MANY)?;
-        if let Some(row) = rows.first_mut() {
-            row()?;
+        let mut results = stand.calls(login, login.more_tokens(plan.tokens())?, MANY)?;
+        if let Some(result) = results.first_mut() {
+            result()?;
         }
         let busy = cpu::used_by_threads(stand.envoy.id(), "wrk:worker")?.into_iter().map(|time| time.as_secs_f64());
         let spread = Spread::of(busy);
-        Ok(Point::new(*workers, vec![("least_to_most_busy", spread.least / spread.most)], rows))
+        Ok(Point::new(*workers, vec![("least_to_most_busy", spread.least / spread.most)], results))
     };
     let points = stands.iter().zip(&logins).zip(&plan.sizes).map(point);
     plan.measure(points.collect::<Result<Vec<_>, _>>()?)
@@ -43,8 +43,8 @@ pub fn connections(plan: &Plan<'_>) -> Result<(), String> {
     let login = stand.log_in()?;
     let mut tokens = login.more_tokens(plan.tokens() * plan.sizes.len())?;
     let points = plan.sizes.iter().map(|count| {
-        let rows = stand.calls(&login, tokens.split_off(tokens.len() - plan.tokens()), *count);
-        rows.map(|rows| Point::new(*count, Vec::new(), rows))
+        let results = stand.calls(&login, tokens.split_off(tokens.len() - plan.tokens()), *count);
+        results.map(|results| Point::new(*count, Vec::new(), results))
     });
     let points = points.collect::<Result<Vec<_>, _>>();
     points.and_then(|points| plan.measure(points)).map_err(|why| stand.envoy.explain(&why))
@@ -78,7 +78,7 @@ struct Stand {
 impl Stand {
     fn start(name: &'static str, workers: usize, provider: &Provider, behind: Option<u16>) -> Result<Self, String> {
         let dir = tempfile::Builder::new().prefix("portcullis-bench-").tempdir().map_err(text)?;
-        tell(&format!("starting Envoy, workers: {workers} …"));
+        report(&format!("starting Envoy, workers: {workers} …"));
         let gateway = Gateway::with_provider(name, free_port(), provider)?;
         let bare = free_port();
         let back_end = behind.map(|_| BACK_END);
@@ -104,7 +104,7 @@ impl Stand {
         tokens: Vec<String>,
         connections: usize,
     ) -> Result<Vec<Measure<'a>>, String> {
-        let bare = Rung {
+        let bare = Scenario {
             key: "no_filter",
             what: "",
             port: self.bare,
@@ -114,9 +114,9 @@ impl Stand {
             processes: vec![self.envoy.id()],
             samples: Vec::new(),
         };
-        let mut rows = cold_and_fast(login, tokens, &[self.envoy.id()], connections)?;
-        rows.insert(0, measured(bare, connections)?);
-        Ok(rows)
+        let mut results = cold_and_fast(login, tokens, &[self.envoy.id()], connections)?;
+        results.insert(0, measured(bare, connections)?);
+        Ok(results)
     }
 
     /// Calls with a body that the back end takes for a notification with this much of a parameter.

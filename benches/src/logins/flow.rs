@@ -1,7 +1,7 @@
 //! One login of a new user with a new browser: the requests that its client and its browser send.
 
 use portcullis_protocol::oauth::params;
-use portcullis_tests::oauth_client::{Authorization, OAuthClient};
+use portcullis_testbed::oauth_client::{Authorization, OAuthClient};
 use serde_json::Value;
 use url::Url;
 

@@ -4,11 +4,11 @@
 use std::path::Path;
 use std::time::Duration;
 
-use portcullis_tests::http::{Request, Response};
-use portcullis_tests::process::Process;
+use portcullis_testbed::http::{Request, Response};
+use portcullis_testbed::process::Process;
 use serde_json::{Value, json};
 
-use super::row::{FIELDS, VERSION};
+use super::result::{FIELDS, VERSION};
 use super::{until_it_serves, venv};
 use crate::cpu;
 use crate::load::CONNECTIONS;

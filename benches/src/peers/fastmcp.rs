@@ -3,11 +3,11 @@
 use std::path::Path;
 use std::time::Duration;
 
-use portcullis_tests::browser::Browser;
-use portcullis_tests::http::Request;
-use portcullis_tests::oauth_client::OAuthClient;
-use portcullis_tests::place;
-use portcullis_tests::process::Process;
+use portcullis_testbed::browser::Browser;
+use portcullis_testbed::http::Request;
+use portcullis_testbed::oauth_client::OAuthClient;
+use portcullis_testbed::paths;
+use portcullis_testbed::process::Process;
 use serde_json::{Value, json};
 
 use super::{until_it_serves, venv};
@@ -45,7 +45,7 @@ impl Server {
             "client_secret": IDP_SECRET,
         });
         let arrange = |command: &mut std::process::Command| {
-            command.arg(place::project().join("benches/peers/fastmcp_server.py")).arg(options.to_string());
+            command.arg(paths::project().join("benches/peers/fastmcp_server.py")).arg(options.to_string());
             command.env("FASTMCP_CHECK_FOR_UPDATES", "off");
         };
         let log = dir.join(format!("fastmcp-{mode}.log"));

@@ -1,24 +1,25 @@
 //! XChaCha20-Poly1305 in place.
 //!
-//! A crate of its own for how it is compiled: the cipher's code is generic, so it becomes code
-//! where it is used, with that crate's optimisation. The crates of the filter are optimised for
-//! size; this one is not.
+//! perf: decision 8. A crate of its own for how it is compiled: the code of the cipher is generic,
+//! so it is compiled where it is used, with the optimisation of that crate. The crates of the
+//! filter are optimised for size, this one is not.
 
 use chacha20poly1305::aead::AeadInOut as _;
 use chacha20poly1305::{KeyInit as _, Tag, XChaCha20Poly1305, XNonce};
 
-/// The text, the tag, the nonce, the key or the associated data is not what was sealed.
+/// The text, the tag, the nonce, the key or the associated data is not that of the sealed value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Forged;
 
-/// The text is longer than the cipher takes, 256 GiB.
+/// The text is longer than the maximum of the cipher, 256 GiB.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TooLong;
 
-/// Encrypts `text` and gives the tag, which also covers `aad`. `nonce` must be fresh random bytes.
+/// Encrypts `text` in place and returns the tag, which also covers `aad`. `nonce` must be fresh
+/// random bytes.
 ///
 /// # Errors
-/// [`TooLong`].
+/// Returns [`TooLong`] above 256 GiB.
 #[inline(never)]
 pub fn encrypt(key: &[u8; 32], nonce: [u8; 24], aad: &[u8], text: &mut [u8]) -> Result<[u8; 16], TooLong> {
     let cipher = XChaCha20Poly1305::new(key.into());
@@ -26,11 +27,11 @@ pub fn encrypt(key: &[u8; 32], nonce: [u8; 24], aad: &[u8], text: &mut [u8]) -> 
     tag.map(Into::into).map_err(|_| TooLong)
 }
 
-/// Decrypts `text` if the tag is right for it and for `aad`, compared in constant time; otherwise
-/// leaves it as it is.
+/// Decrypts `text` in place if the tag is right for it and for `aad`, compared in constant time;
+/// otherwise leaves it unchanged.
 ///
 /// # Errors
-/// [`Forged`].
+/// Returns [`Forged`] if the tag is wrong.
 #[inline(never)]
 pub fn decrypt(key: &[u8; 32], nonce: [u8; 24], aad: &[u8], text: &mut [u8], tag: [u8; 16]) -> Result<(), Forged> {
     let cipher = XChaCha20Poly1305::new(key.into());

@@ -14,9 +14,11 @@ mod policies;
 mod problem;
 mod provider;
 mod resource;
+mod sealer;
 mod secrets;
 mod sections;
 mod storage;
+mod whole;
 
 pub use self::bridge::BridgeSettings;
 pub use self::compile::{Compiled, Config, Draft};
@@ -27,6 +29,7 @@ pub use self::policies::{ConsentPolicy, Lifespans, RegistrationPolicy};
 pub use self::problem::Problem;
 pub use self::provider::{Provider, ProviderId};
 pub use self::resource::{Injector, Resource};
+pub use self::sealer::Sealer;
 pub use self::storage::Storage;
 
 #[cfg(test)]

@@ -27,3 +27,6 @@ pub mod upstream;
 pub mod fakes;
 #[cfg(feature = "fakes")]
 pub mod store_suite;
+
+#[cfg(test)]
+mod golden_records_tests;

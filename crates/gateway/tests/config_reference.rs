@@ -48,7 +48,7 @@ impl Reference<'_> {
 }
 
 fn section(page: &mut String, title: &str, schema: &Value, pending: &mut Vec<String>) {
-    let _ = write!(page, "\n## {title}\n\n{}\n", text(schema));
+    let _ = write!(page, "\n## {title}\n\n{}\n", wrapped(&text(schema), ""));
     if schema.get("properties").is_some() {
         fields(page, schema, pending);
     }
@@ -57,11 +57,12 @@ fn section(page: &mut String, title: &str, schema: &Value, pending: &mut Vec<Str
         match variant.get("const").and_then(Value::as_str) {
             Some(name) => {
                 let gap = if listed { "" } else { "\n" };
-                let _ = writeln!(page, "{gap}- `\"{name}\"`: {}", text(variant));
+                let item = format!("- `\"{name}\"`: {}", text(variant));
+                let _ = writeln!(page, "{gap}{}", wrapped(&item, "  "));
                 listed = true;
             }
             None => {
-                let _ = write!(page, "\n### `{}`\n\n{}\n", label(variant), text(variant));
+                let _ = write!(page, "\n### `{}`\n\n{}\n", label(variant), wrapped(&text(variant), ""));
                 fields(page, variant, pending);
             }
         }
@@ -74,7 +75,11 @@ fn fields(page: &mut String, schema: &Value, pending: &mut Vec<String>) {
     page.push_str("\n| field | type | default | what |\n|---|---|---|---|\n");
     for (name, field) in schema["properties"].as_object().unwrap_or(&empty) {
         let default = match field.get("default") {
-            Some(Value::Object(_)) => "see there".to_owned(),
+            Some(Value::Object(section)) if section.is_empty() => "`{}`".to_owned(),
+            Some(Value::Object(section)) => match section.get("type") {
+                Some(tag) => format!("`{{ \"type\": {tag} }}`"),
+                None => "the defaults of its fields".to_owned(),
+            },
             Some(value) => format!("`{value}`"),
             None if required.iter().any(|other| other == name) => "**required**".to_owned(),
             None => "–".to_owned(),
@@ -87,6 +92,22 @@ fn fields(page: &mut String, schema: &Value, pending: &mut Vec<String>) {
 /// What a schema says of itself, on one line.
 fn text(schema: &Value) -> String {
     schema["description"].as_str().unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Prose in lines of at most 100 columns, those after the first behind `indent`.
+fn wrapped(text: &str, indent: &str) -> String {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let line = lines.last_mut().unwrap();
+        if line.chars().count() + word.chars().count() >= 100 && !line.is_empty() {
+            lines.push(format!("{indent}{word}"));
+        } else {
+            let gap = if line.is_empty() { "" } else { " " };
+            line.push_str(gap);
+            line.push_str(word);
+        }
+    }
+    lines.join("\n")
 }
 
 fn variants(schema: &Value) -> Vec<&Value> {
@@ -127,9 +148,11 @@ fn kind(field: &Value, pending: &mut Vec<String>) -> String {
 const INTRODUCTION: &str = "\
 # Configuration
 
-The plugin's configuration is one JSON document: Envoy's `configuration`, Istio's `pluginConfig`. Unknown fields are
-refused everywhere. Durations are written `30s`, `10m`, `1h`, `7d`. A document with mistakes is refused with all of
-them, each by its path, and the configuration before it keeps serving.
+The plugin's configuration is one JSON document: Envoy's `configuration`, Istio's `pluginConfig`.
+Unknown fields are refused everywhere. Durations are written `30s`, `10m`, `1h`, `7d`. A document
+with mistakes is refused with all of them, each by its path, and the configuration before it keeps
+serving.
 
-A machine-readable schema is in [`config.schema.json`](config.schema.json). This page is generated; `make docs` writes it.
+A machine-readable schema is in [`config.schema.json`](config.schema.json). This page is generated;
+`make docs` writes it.
 ";

@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-/// The text is not the one canonical encoding of any bytes.
+/// The text is not the canonical encoding of any bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NotCanonical;
 
@@ -14,19 +14,19 @@ pub fn encode(bytes: &[u8]) -> String {
 }
 
 /// Decodes a text that [`encode`] would produce, and nothing else: padding, whitespace, `+`, `/`
-/// and nonzero trailing bits are refused, so a signed or stored text cannot be rewritten into an
-/// equal one. The output is never longer than three quarters of the input.
+/// and nonzero trailing bits are refused, so that a signed or stored text has no second spelling.
+/// The output is at most three quarters as long as the input.
 ///
 /// # Errors
-/// [`NotCanonical`] for any other text.
+/// Returns [`NotCanonical`] for any other text.
 pub fn decode(text: &str) -> Result<Vec<u8>, NotCanonical> {
     URL_SAFE_NO_PAD.decode(text).map_err(|_| NotCanonical)
 }
 
-/// As [`decode`], for a text that stands for exactly `N` bytes.
+/// As [`decode`], for the encoding of exactly `N` bytes.
 ///
 /// # Errors
-/// [`NotCanonical`] for any other text.
+/// Returns [`NotCanonical`] for any other text.
 pub fn decode_exactly<const N: usize>(text: &str) -> Result<[u8; N], NotCanonical> {
     let mut bytes = [0; N];
     let length = URL_SAFE_NO_PAD.decode_slice(text, &mut bytes).map_err(|_| NotCanonical)?;

@@ -1,4 +1,4 @@
-//! The gateway's own symmetric keys and the values that they protect.
+//! The symmetric keys of the gateway and the values that they protect.
 
 mod derive;
 mod envelope;

@@ -1,5 +1,6 @@
-//! HTTP requests as the rules see them: their fields, their target, their credentials.
+//! HTTP messages: their fields, their target, their credentials.
 
 pub mod bearer;
+pub mod media_type;
 pub mod message;
 pub mod path;

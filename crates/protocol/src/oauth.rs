@@ -1,4 +1,4 @@
-//! OAuth 2.1 and its neighbours, one file a rule.
+//! OAuth 2.1 and the specifications around it, one file a rule.
 
 pub mod access_token;
 pub mod authorize;

@@ -1,4 +1,5 @@
-//! URIs as OAuth compares them, and the URLs that the gateway itself calls.
+//! URIs as OAuth compares them, and the URLs that the gateway calls.
 
+pub(crate) mod percent_encoding;
 pub mod uri;
 pub mod web_url;

@@ -1,4 +1,4 @@
-//! The rules give the same answers wherever they run: natively, in the filter's own wasm target,
+//! The rules have the same results wherever they run: natively, in the wasm target of the filter,
 //! and in wasm without an operating system, where a hidden clock, file or random source would fail.
 #![expect(clippy::unwrap_used, reason = "a test may fail loudly")]
 

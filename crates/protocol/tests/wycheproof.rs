@@ -13,7 +13,7 @@ fn read(jwk: &Value) -> Result<PublicKey, JwkError> {
     PublicKey::from_jwk(jwk.as_object().unwrap()).map(Option::unwrap)
 }
 
-/// Checks one vector; "acceptable" ones may go either way, which here concerns only RSA paddings
+/// Checks one vector. "Acceptable" ones may go either way, which here concerns only RSA paddings
 /// without NULL.
 fn check(key: &PublicKey, alg: Alg, message: &[u8], signature: &[u8], expected: TestResult, case: &str) {
     let accepted = key.verify(alg, message, signature);

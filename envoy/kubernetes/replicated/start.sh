@@ -14,7 +14,7 @@ known() {
 master="$(known)"
 # A master that comes back at once may have lost its last second, and its replicas would follow it.
 # So it stays away until the sentinels have put another in its place (down-after-milliseconds and an
-# election); with nobody to follow it goes on.
+# election); without a master to follow it goes on.
 tries=0
 while [ "$master" = "$own" ] && [ "$tries" -lt 15 ]; do
     tries=$((tries + 1))

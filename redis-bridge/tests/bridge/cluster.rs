@@ -12,8 +12,8 @@ use serde::de::DeserializeOwned;
 
 use crate::client::{Client, fresh, space};
 use crate::contract::{keeps_the_contract, keeps_the_races};
-use portcullis_tests::bridge::{Bridge, check};
-use portcullis_tests::redis::{Cluster, LEAST_ACL, RedisServer, acl_with_wait, cli};
+use portcullis_testbed::bridge::{Bridge, check};
+use portcullis_testbed::redis::{Cluster, LEAST_ACL, RedisServer, acl_with_wait, cli};
 
 #[tokio::test]
 async fn a_cluster_keeps_the_contract_under_the_seeds_acl() {

@@ -5,15 +5,15 @@
 use std::fs;
 use std::process::Command;
 
-use portcullis_tests::place;
-use portcullis_tests::redis::{LEAST_ACL, RedisServer, USER};
+use portcullis_testbed::paths;
+use portcullis_testbed::redis::{LEAST_ACL, RedisServer, USER};
 
 /// What the program says, started in this way with these variables, and its exit code.
 fn said(text: &str, variables: &[(&str, &str)], arguments: &[&str]) -> (String, Option<i32>) {
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("bridge.yaml");
     fs::write(&config, text).unwrap();
-    let mut command = Command::new(place::bridge());
+    let mut command = Command::new(paths::bridge());
     let done = command.arg("--config").arg(&config).args(arguments).envs(variables.iter().copied()).output().unwrap();
     (String::from_utf8_lossy(&[done.stdout, done.stderr].concat()).into_owned(), done.status.code())
 }

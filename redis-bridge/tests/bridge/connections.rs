@@ -12,11 +12,11 @@ use portcullis_storage_api::wire::{
     WriteAnswer,
 };
 use portcullis_storage_api::{Bucket, Key, Kind, Owner, Ttl, Version};
-use portcullis_tests::bridge::Bridge;
-use portcullis_tests::cut::Relay;
-use portcullis_tests::redis::{
+use portcullis_testbed::bridge::Bridge;
+use portcullis_testbed::redis::{
     Group, RedisServer, Sentinel, USER, acl_with_wait, behind, cli, free_port, standalone, until,
 };
+use portcullis_testbed::relay::Relay;
 
 use crate::client::{Client, space};
 

@@ -13,8 +13,8 @@ use portcullis_storage_api::wire::{
 use portcullis_storage_api::{Key, Kind, Ttl, Version};
 
 use crate::client::{Client, fresh, space};
-use portcullis_tests::bridge::Bridge;
-use portcullis_tests::redis::{Group, LEAST_ACL, RedisServer, acl_with_wait, cli, standalone};
+use portcullis_testbed::bridge::Bridge;
+use portcullis_testbed::redis::{Group, LEAST_ACL, RedisServer, acl_with_wait, cli, standalone};
 
 /// Every case's first phase, one pause for all, every case's second phase.
 pub(crate) async fn keeps_the_contract(store: &impl Store, salt: u64) {

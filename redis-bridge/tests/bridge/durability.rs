@@ -9,9 +9,9 @@ use portcullis_storage_api::wire::{
 use portcullis_storage_api::{Key, Kind, Ttl};
 
 use crate::client::{Client, fresh, space};
-use portcullis_tests::bridge::{Bridge, check};
-use portcullis_tests::cut::Relay;
-use portcullis_tests::redis::{LEAST_ACL, RedisServer, acl_with_wait, cli, standalone, until};
+use portcullis_testbed::bridge::{Bridge, check};
+use portcullis_testbed::redis::{LEAST_ACL, RedisServer, acl_with_wait, cli, standalone, until};
+use portcullis_testbed::relay::Relay;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 

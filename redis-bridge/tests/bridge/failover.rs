@@ -14,8 +14,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::client::{Client, fresh, space};
-use portcullis_tests::bridge::Bridge;
-use portcullis_tests::redis::{Group, RedisServer, acl_with_wait, cli, until};
+use portcullis_testbed::bridge::Bridge;
+use portcullis_testbed::redis::{Group, RedisServer, acl_with_wait, cli, until};
 
 /// What one worker was told.
 #[derive(Default)]

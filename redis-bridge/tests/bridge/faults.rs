@@ -8,8 +8,8 @@ use portcullis_storage_api::wire::{Get, GetAnswer, Mutation, Put, PutAnswer, Ref
 use portcullis_storage_api::{Key, Kind, Ttl};
 
 use crate::client::{Client, fresh, space};
-use portcullis_tests::bridge::{Bridge, check};
-use portcullis_tests::redis::{LEAST_ACL, RedisServer, USER, cli, standalone, until};
+use portcullis_testbed::bridge::{Bridge, check};
+use portcullis_testbed::redis::{LEAST_ACL, RedisServer, USER, cli, standalone, until};
 
 /// What a scripted server answers, as bytes of the protocol.
 #[derive(Clone)]

@@ -12,8 +12,8 @@ use portcullis_storage_api::wire::{
     DOCUMENT_BYTES, Document, FetchDocument, FetchDocumentAnswer, FetchFailure, Get, GetAnswer, RefusalCause, Verb,
 };
 use portcullis_storage_api::{Key, Kind};
-use portcullis_tests::bridge::{Bridge, check};
-use portcullis_tests::redis::{LEAST_ACL, RedisServer, standalone, until};
+use portcullis_testbed::bridge::{Bridge, check};
+use portcullis_testbed::redis::{LEAST_ACL, RedisServer, standalone, until};
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};

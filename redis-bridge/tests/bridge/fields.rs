@@ -6,8 +6,8 @@ use portcullis_storage_api::{Key, Kind, Ttl};
 use serde_json::{Value as Json, json};
 
 use crate::client::{Client, fresh, space};
-use portcullis_tests::bridge::Bridge;
-use portcullis_tests::redis::{LEAST_ACL, RedisServer, cli, standalone};
+use portcullis_testbed::bridge::Bridge;
+use portcullis_testbed::redis::{LEAST_ACL, RedisServer, cli, standalone};
 
 #[tokio::test]
 async fn no_field_can_name_a_key_outside_its_space_or_another_command() {

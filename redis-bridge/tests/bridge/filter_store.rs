@@ -8,8 +8,8 @@ use portcullis_gateway::ports::{CallError, CallReply, CallRequest, Clock, Entrop
 use portcullis_gateway::store::bridge::{Bridge as Known, BridgeStore};
 use portcullis_storage_api::wire::{MARKER_HEADER, MARKER_VALUE};
 use portcullis_storage_api::{Key, Kind, StoreError, Ttl, Version};
-use portcullis_tests::bridge::Bridge;
-use portcullis_tests::redis::{Group, LEAST_ACL, RedisServer, acl_with_wait, standalone};
+use portcullis_testbed::bridge::Bridge;
+use portcullis_testbed::redis::{Group, LEAST_ACL, RedisServer, acl_with_wait, standalone};
 
 use crate::client::{Client, space};
 use crate::contract::keeps_the_contract;

@@ -12,8 +12,8 @@ use serde_json::json;
 
 use crate::client::{Client, space};
 use crate::fields::{raw, request, with};
-use portcullis_tests::bridge::Bridge;
-use portcullis_tests::redis::{LEAST_ACL, RedisServer, cli, standalone, until};
+use portcullis_testbed::bridge::Bridge;
+use portcullis_testbed::redis::{LEAST_ACL, RedisServer, cli, standalone, until};
 
 #[test]
 fn bytes_of_no_protocol_of_ours_are_never_obeyed() {

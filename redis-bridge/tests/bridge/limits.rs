@@ -6,11 +6,11 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use portcullis_storage_api::wire::{Get, GetAnswer, RefusalCause, Verb};
 use portcullis_storage_api::{Key, Kind};
-use portcullis_tests::bridge::Bridge;
-use portcullis_tests::place;
-use portcullis_tests::process::Process;
-use portcullis_tests::redis::{CREDENTIALS, LEAST_ACL, RedisServer, standalone, until};
-use portcullis_tests::slow_wire::slow_wire;
+use portcullis_testbed::bridge::Bridge;
+use portcullis_testbed::delay_proxy::delay_proxy;
+use portcullis_testbed::paths;
+use portcullis_testbed::process::Process;
+use portcullis_testbed::redis::{CREDENTIALS, LEAST_ACL, RedisServer, standalone, until};
 use tokio::time::{Instant, interval, sleep};
 
 use crate::client::{Client, space};
@@ -19,7 +19,7 @@ use crate::client::{Client, space};
 async fn what_is_taken_on_is_done_soon_when_ten_times_as_much_is_asked() {
     let server = RedisServer::start(LEAST_ACL, &[]);
     // At most 4 at once and 50 ms for each: 80 a second, whatever the machine.
-    let wire = standalone(slow_wire(server.port, Duration::from_millis(50)));
+    let wire = standalone(delay_proxy(server.port, Duration::from_millis(50)));
     let bridge = Bridge::start(&wire, "limits: { inFlight: 4, queue: 1 }");
     let normal = ask(&bridge, 4, 10).await;
     assert_eq!(normal.refused, 0, "refused below capacity");
@@ -61,7 +61,7 @@ fn as_many_files_may_be_open_as_the_system_allows() {
     std::fs::write(&config, text).unwrap();
     let arrange = |command: &mut std::process::Command| {
         let run = "ulimit -Sn 64; exec \"$0\" --config \"$1\"";
-        command.args(["-c", run]).arg(place::bridge()).arg(&config).envs(CREDENTIALS);
+        command.args(["-c", run]).arg(paths::bridge()).arg(&config).envs(CREDENTIALS);
     };
     let bridge = Process::start("redis-bridge", Path::new("sh"), arrange, &folder.path().join("log")).unwrap();
     until("the bridge listens", || socket.exists());

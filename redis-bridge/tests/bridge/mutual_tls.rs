@@ -21,8 +21,8 @@ use tokio_rustls::TlsConnector;
 
 use crate::certificates::Certificates;
 use crate::client::fresh;
-use portcullis_tests::bridge::Bridge;
-use portcullis_tests::redis::{LEAST_ACL, RedisServer, cli, free_port, standalone};
+use portcullis_testbed::bridge::Bridge;
+use portcullis_testbed::redis::{LEAST_ACL, RedisServer, cli, free_port, standalone};
 
 struct Door {
     made: Certificates,

@@ -7,8 +7,8 @@ use serde_json::json;
 
 use crate::client::{Client, space};
 use crate::fields::{raw, request, requests, with};
-use portcullis_tests::bridge::Bridge;
-use portcullis_tests::redis::{LEAST_ACL, RedisServer, cli, standalone, until};
+use portcullis_testbed::bridge::Bridge;
+use portcullis_testbed::redis::{LEAST_ACL, RedisServer, cli, standalone, until};
 
 #[tokio::test]
 async fn a_user_without_the_right_to_a_space_is_refused_and_writes_nothing() {

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use portcullis_storage_api::wire::{
     Refusal, RefusalCause, Revision, SECRET_BYTES, SECRETS, SecretName, Secrets, SecretsAnswer, Verb,
 };
-use portcullis_tests::bridge::{Bridge, check};
-use portcullis_tests::redis::{LEAST_ACL, RedisServer, standalone, until};
+use portcullis_testbed::bridge::{Bridge, check};
+use portcullis_testbed::redis::{LEAST_ACL, RedisServer, standalone, until};
 use tempfile::TempDir;
 
 use crate::client::Client;

@@ -10,8 +10,8 @@ use portcullis_storage_api::wire::{Get, GetAnswer, REQUEST_BYTES, RefusalCause, 
 use portcullis_storage_api::{Key, Kind};
 
 use crate::client::{Client, space};
-use portcullis_tests::bridge::Bridge;
-use portcullis_tests::redis::{LEAST_ACL, RedisServer, cli, standalone, until};
+use portcullis_testbed::bridge::Bridge;
+use portcullis_testbed::redis::{LEAST_ACL, RedisServer, cli, standalone, until};
 
 #[tokio::test]
 async fn only_the_verbs_are_answered_and_nothing_else_is_written() {
@@ -145,7 +145,7 @@ fn a_killed_bridges_socket_is_taken_over_and_a_living_ones_is_not() {
     let listen = format!("listen: {{ unix: \"{}\" }}", first.socket.display());
     let config = tempfile::NamedTempFile::new().unwrap();
     fs::write(config.path(), format!("{listen}\nredis: {{ addr: \"127.0.0.1:{}\" }}", server.port)).unwrap();
-    let second = std::process::Command::new(portcullis_tests::place::bridge())
+    let second = std::process::Command::new(portcullis_testbed::paths::bridge())
         .arg("--config")
         .arg(config.path())
         .output()

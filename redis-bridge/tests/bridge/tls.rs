@@ -1,7 +1,7 @@
 //! TLS to Redis: only the server that was meant is spoken to. Needs `openssl` on the path.
 
-use portcullis_tests::bridge::check;
-use portcullis_tests::redis::{LEAST_ACL, RedisServer, Sentinel, USER, free_port, until};
+use portcullis_testbed::bridge::check;
+use portcullis_testbed::redis::{LEAST_ACL, RedisServer, Sentinel, USER, free_port, until};
 
 use crate::certificates::Certificates;
 

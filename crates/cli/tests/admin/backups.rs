@@ -101,7 +101,7 @@ async fn what_would_be_over_by_now_is_not_brought_back() {
     let file = scene.operator.file("backup");
     assert_eq!(scene.operator.json(&["backup", &file]).document()["records"], 2);
     let key = stored(&client_key("client-s"));
-    portcullis_tests::redis::until("the short life is over", || cli(scene.server.port, &["EXISTS", &key]) == "0");
+    portcullis_testbed::redis::until("the short life is over", || cli(scene.server.port, &["EXISTS", &key]) == "0");
     // The store's clock and the file's are not read at the same moment.
     tokio::time::sleep(Duration::from_millis(100)).await;
     cli(scene.server.port, &["FLUSHALL"]);

@@ -26,10 +26,10 @@ use portcullis_protocol::crypto::secret::Secret;
 use portcullis_protocol::oauth::scope::ScopeSet;
 use portcullis_storage_api::wire::{self, Get, GetAnswer, IdempotencyKey, Mutation, Put, PutAnswer, Space, Verb};
 use portcullis_storage_api::{Key, Kind, Ttl};
-use portcullis_tests::bridge::Bridge;
-use portcullis_tests::place;
-use portcullis_tests::redis::{CREDENTIALS, Group, LEAST_ACL, RedisServer, cli, standalone};
-use portcullis_tests::wire::Wire;
+use portcullis_testbed::bridge::Bridge;
+use portcullis_testbed::bridge_client::BridgeClient;
+use portcullis_testbed::paths;
+use portcullis_testbed::redis::{CREDENTIALS, Group, LEAST_ACL, RedisServer, cli, standalone};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -145,7 +145,7 @@ impl Scene {
     /// Returns the record that the bridge answers with, opened by the gateway.
     async fn load<R: Record>(&self, key: &Key) -> Option<R> {
         let answer: GetAnswer =
-            Wire::new(&self.bridge.socket).call(Verb::Get, &Get { space: space(), key: *key }).await.unwrap();
+            BridgeClient::new(&self.bridge.socket).call(Verb::Get, &Get { space: space(), key: *key }).await.unwrap();
         let (ring, ports) = (ring(SECRET), FakePorts::new(NOW));
         ports.store().put(key, answer.record?.value.into_bytes(), Ttl::Forever).await.unwrap();
         Records::new(&ring, &ports).load(key).await.unwrap().map(|loaded| loaded.record)
@@ -225,7 +225,7 @@ async fn save<R: Record>(bridge: &Bridge, secret: &str, key: &Key, record: &R, t
     getrandom::fill(&mut idempotency.0).unwrap();
     let (value, mutation) = (wire::Value::new(sealed).unwrap(), Mutation { idempotency, durable: false });
     let put = Put { space: space(), key: *key, value, ttl, mutation };
-    let _: PutAnswer = Wire::new(&bridge.socket).call(Verb::Put, &put).await.unwrap();
+    let _: PutAnswer = BridgeClient::new(&bridge.socket).call(Verb::Put, &put).await.unwrap();
 }
 
 const NOW: u64 = 1_700_000_000;
@@ -240,13 +240,13 @@ fn is_stored(server: &RedisServer, key: &Key) -> bool {
 
 #[test]
 fn the_documentation_gives_the_line_that_these_tests_run_under() {
-    let page = std::fs::read_to_string(place::project().join("docs/cli.md")).unwrap();
+    let page = std::fs::read_to_string(paths::project().join("docs/cli.md")).unwrap();
     assert!(page.lines().any(|line| line.trim() == ADMIN_ACL));
 }
 
 #[tokio::test]
 async fn behind_sentinels_the_master_is_found_and_what_a_replica_has_is_told() {
-    let group = Group::start(&format!("{}\n{ADMIN_ACL}", portcullis_tests::redis::acl_with_wait()));
+    let group = Group::start(&format!("{}\n{ADMIN_ACL}", portcullis_testbed::redis::acl_with_wait()));
     let bridge = Bridge::start(&group.redis_config(), "durability: replicated");
     fill(&bridge).await;
     let operator = Operator::new(&group.redis_config());

@@ -1,7 +1,7 @@
 //! What is not done, with which exit code, and which words.
 
 use super::{LEAST_ACL, OTHER_SECRET, Operator, RedisServer, USER, acl, cli, standalone};
-use portcullis_tests::redis::CREDENTIALS;
+use portcullis_testbed::redis::CREDENTIALS;
 
 const GATEWAY: &str = "namespace: prod, name: gateway";
 

@@ -6,13 +6,14 @@
 
 use std::borrow::Cow;
 
+use minicbor::{Decode, Encode};
 use portcullis_protocol::base64url;
-use portcullis_protocol::crypto::key_ring::{KeyRing, Purpose};
+use portcullis_protocol::crypto::key_ring::Purpose;
 use portcullis_protocol::http::message::{FieldName, Request};
-use serde::{Deserialize, Serialize};
 
-use crate::config::Issuer;
+use crate::config::{Config, Issuer, Sealer};
 use crate::ports::{Entropy, NoEntropy};
+use crate::store::encoding;
 
 /// How long a form may be looked at before it is sent, in seconds.
 pub const FORM_LIFE: u64 = 600;
@@ -42,38 +43,42 @@ const SECURE_PREFIX: &str = "__Host-portcullis-";
 const LOOPBACK_PREFIX: &str = "portcullis-";
 
 /// What the browser cookie says. It is sealed: its holder can neither read nor change it.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, Encode, Decode)]
+#[cbor(map)]
 pub struct Browser {
     /// The user who last logged in with it.
+    #[n(1)]
     pub user_id: String,
 }
 
 impl Browser {
     /// The browser that sent a request, if it carries a genuine cookie.
     #[must_use]
-    pub fn of(request: &Request, issuer: &Issuer, ring: &KeyRing) -> Option<Self> {
-        let name = browser_name(issuer);
+    pub fn of(request: &Request, config: &Config) -> Option<Self> {
+        let name = browser_name(&config.issuer);
         let sealed = base64url::decode(&cookie(request, &name)?).ok()?;
-        let plain = ring.open_in_place(Purpose::Cookie, name.as_bytes(), sealed).ok()?;
-        serde_json::from_slice(plain.expose()).ok()
+        Self::open(sealed, &config.sealer)
     }
 
     /// The `Set-Cookie` that makes a browser keep this for `life` seconds.
     ///
     /// # Errors
     /// [`NoEntropy`].
-    pub fn set_cookie(
-        &self,
-        issuer: &Issuer,
-        ring: &KeyRing,
-        life: u64,
-        entropy: &impl Entropy,
-    ) -> Result<String, NoEntropy> {
-        let name = browser_name(issuer);
-        // Serializing a plain field cannot fail.
-        let plain = serde_json::to_vec(self).map_err(|_| NoEntropy)?;
-        let sealed = ring.seal(entropy.random()?, Purpose::Cookie, name.as_bytes(), &plain);
-        Ok(set_cookie(issuer, &name, &base64url::encode(&sealed), life))
+    pub fn set_cookie(&self, config: &Config, life: u64, entropy: &impl Entropy) -> Result<String, NoEntropy> {
+        let name = browser_name(&config.issuer);
+        // The field can be written; were it not, no login is finished.
+        let sealed = self.seal(&config.sealer, entropy.random()?).ok_or(NoEntropy)?;
+        Ok(set_cookie(&config.issuer, &name, &base64url::encode(&sealed), life))
+    }
+
+    pub(crate) fn seal(&self, sealer: &Sealer, nonce: [u8; 24]) -> Option<Vec<u8>> {
+        let draft = encoding::to_draft(self).ok()?;
+        Some(sealer.seal(nonce, Purpose::Cookie, &[b"browser"], draft))
+    }
+
+    pub(crate) fn open(sealed: Vec<u8>, sealer: &Sealer) -> Option<Self> {
+        let plain = sealer.open(Purpose::Cookie, &[b"browser"], sealed)?;
+        encoding::from_bytes(plain.expose())
     }
 }
 

@@ -8,18 +8,19 @@
 //! sending a form again leads to the same request at the provider, and the callback uses that login
 //! up once.
 
+use minicbor::{Decode, Encode};
 use portcullis_protocol::base64url;
 use portcullis_protocol::crypto::digest::digest_parts;
-use portcullis_protocol::crypto::key_ring::{Draft, Purpose};
+use portcullis_protocol::crypto::key_ring::Purpose;
 use portcullis_protocol::http::message::Request;
 use portcullis_protocol::oauth::pkce::CodeVerifier;
 use portcullis_protocol::oauth::scope::GrantedScope;
 use portcullis_storage_api::Kind;
-use serde::{Deserialize, Serialize};
 
 use crate::browser::cookies::{self, FORM_LIFE};
-use crate::config::Config;
+use crate::config::{Config, Sealer};
 use crate::ports::{Entropy, NoEntropy};
+use crate::store::encoding::{self, granted_scope};
 use crate::store::records::Record;
 
 /// How long a user may take to log in at the provider, in seconds from the consent.
@@ -33,18 +34,43 @@ pub const USED_LIFE: u64 = FORM_LIFE + LOGIN_LIFE + 60;
 /// 32 random bytes that the `state`, the `nonce` and the PKCE verifier of one login are derived
 /// from, each by a digest under its own label, so that none of them reveals the seed or another
 /// one.
-#[derive(Serialize, Deserialize)]
-pub struct Seed([u8; 32]);
+#[derive(Encode, Decode)]
+#[cbor(transparent)]
+pub struct Seed(#[cbor(n(0), with = "minicbor::bytes")] [u8; 32]);
+
+/// What a login's cookie holds, to be written.
+#[derive(Encode)]
+#[cbor(map)]
+struct LoginCookieRef<'a> {
+    #[n(1)]
+    seed: &'a Seed,
+    #[n(2)]
+    login: Option<&'a PendingLogin>,
+}
+
+/// As [`LoginCookieRef`], as it is read.
+#[derive(Decode)]
+#[cbor(map)]
+struct LoginCookie {
+    #[n(1)]
+    seed: Seed,
+    #[n(2)]
+    login: Option<PendingLogin>,
+}
 
 /// A login that the user has consented to.
-#[derive(Serialize, Deserialize)]
+#[derive(Encode, Decode)]
+#[cbor(map)]
 pub struct PendingLogin {
     /// What the client asked for and the user agreed to.
+    #[n(1)]
     pub request: Authorization,
     /// The user whose remembered consent this login relies on; it must turn out to be the one who
     /// logs in.
+    #[n(2)]
     pub consented_by: Option<String>,
     /// When it expires, in Unix seconds.
+    #[n(3)]
     pub expires_at: u64,
 }
 
@@ -113,58 +139,71 @@ pub fn cookies(
     entropy: &impl Entropy,
 ) -> Result<Vec<String>, NoEntropy> {
     let state = seed.state();
-    let mut draft = Draft::with_room(USUAL_BYTES);
-    // Serializing plain fields cannot fail; were it to, no login starts.
-    postcard::to_io(&(seed, login), &mut draft).map_err(|_| NoEntropy)?;
-    let sealed = config.key_ring.seal_draft(entropy.random()?, Purpose::Cookie, &bound_to(config, &state), draft);
+    // The fields can be written; were one not, no login starts.
+    let sealed = seal(seed, login, &config.sealer, entropy.random()?).ok_or(NoEntropy)?;
     let life = if login.is_some() { LOGIN_LIFE } else { FORM_LIFE };
     Ok(cookies::keep_login(request, &config.issuer, &state, &base64url::encode(&sealed), life))
 }
 
-/// What the browser that sent a request carries of the login with this `state`: the seed once its
-/// page was shown there, and the login once the user has consented. `None` without a genuine
+/// Returns what the browser that sent a request carries of the login with this `state`: the seed once
+/// its page was shown there, and the login once the user has consented. `None` without a genuine
 /// cookie.
 #[must_use]
 pub fn carried(request: &Request, config: &Config, state: &str) -> Option<(Seed, Option<PendingLogin>)> {
     let sealed = base64url::decode(&cookies::login(request, &config.issuer, state)?).ok()?;
-    let plain = config.key_ring.open_in_place(Purpose::Cookie, &bound_to(config, state), sealed).ok()?;
-    postcard::from_bytes(plain.expose()).ok()
+    open(sealed, &config.sealer, state)
 }
 
-/// What a login's cookie is sealed to: this gateway and the whole `state`, of which the cookie's
+pub(crate) fn seal(seed: &Seed, login: Option<&PendingLogin>, sealer: &Sealer, nonce: [u8; 24]) -> Option<Vec<u8>> {
+    let draft = encoding::to_draft(&LoginCookieRef { seed, login }).ok()?;
+    Some(sealer.seal(nonce, Purpose::Cookie, &bound_to(&seed.state()), draft))
+}
+
+pub(crate) fn open(sealed: Vec<u8>, sealer: &Sealer, state: &str) -> Option<(Seed, Option<PendingLogin>)> {
+    let plain = sealer.open(Purpose::Cookie, &bound_to(state), sealed)?;
+    encoding::from_bytes(plain.expose()).map(|LoginCookie { seed, login }| (seed, login))
+}
+
+/// What a login's cookie is sealed to besides the gateway: the whole `state`, of which the cookie's
 /// name has only a part.
-fn bound_to(config: &Config, state: &str) -> Vec<u8> {
-    ["login ", &config.issuer.url, " ", state].concat().into_bytes()
+fn bound_to(state: &str) -> [&[u8]; 2] {
+    [b"login ", state.as_bytes()]
 }
-
-/// Room for most logins.
-const USUAL_BYTES: usize = 512;
 
 /// A checked authorization request.
-#[derive(Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Encode, Decode)]
+#[cbor(map)]
 pub struct Authorization {
     /// The client.
+    #[n(1)]
     pub client_id: String,
     /// Where the answer goes; it matched a registered URI.
+    #[n(2)]
     pub redirect_uri: String,
     /// The client's state, returned as it came.
+    #[n(3)]
     pub state: Option<String>,
     /// The client's PKCE challenge.
+    #[n(4)]
     pub challenge: String,
     /// The scopes to be granted.
+    #[cbor(n(5), with = "granted_scope")]
     pub scope: GrantedScope,
     /// The resource, in canonical form.
+    #[n(6)]
     pub resource: String,
     /// What the provider is asked to do besides (`login` or `select_account`), where the client
     /// wants it.
+    #[n(7)]
     pub prompt: Option<String>,
 }
 
 /// That a pending login was used. It says nothing more: only its name counts.
-#[derive(Serialize, Deserialize)]
+#[derive(Encode, Decode)]
+#[cbor(map)]
 pub struct UsedLogin;
 
 impl Record for UsedLogin {
     const KIND: Kind = Kind::Pending;
+    const TYPE: &'static str = "used-login";
 }

@@ -1,5 +1,7 @@
 //! From a document to a configuration that can be served.
 
+use std::rc::Rc;
+
 use portcullis_protocol::crypto::key_ring::KeyRing;
 use portcullis_protocol::jose::keys::SigningKey;
 use portcullis_protocol::oauth::scope::ScopeSet;
@@ -13,6 +15,7 @@ use super::policies::{ConsentPolicy, Lifespans, RegistrationPolicy};
 use super::problem::Problem;
 use super::provider::Provider;
 use super::resource::Resource;
+use super::sealer::Sealer;
 use super::storage::Storage;
 
 /// A configuration that can be served: everything parsed, checked and ready.
@@ -21,8 +24,10 @@ pub struct Config {
     pub issuer: Issuer,
     /// The first signs; all are published.
     pub signing_keys: Vec<SigningKey>,
-    /// Seals records and authenticates codes and refresh tokens.
-    pub key_ring: KeyRing,
+    /// Authenticates codes, refresh tokens and forms.
+    pub key_ring: Rc<KeyRing>,
+    /// Seals records, cookies and forms, with the secrets of the key ring.
+    pub sealer: Sealer,
     /// How long tokens live.
     pub lifespans: Lifespans,
     /// The scopes a client may ask for.
@@ -84,7 +89,7 @@ impl Draft {
     /// Every problem found, each with the path of the field it is about; never a secret's value.
     pub fn compile(&self, env: Environment<'_>, served: &[wire::Secret]) -> Result<Config, Vec<Problem>> {
         let mut problems = Vec::new();
-        let mut compiler = Compiler::new(&self.document, env, Some(served), &mut problems);
+        let mut compiler = Compiler::new(&self.document, Some(env), Some(served), &[], &mut problems);
         match compiler.config(&self.document) {
             Some(config) if problems.is_empty() => Ok(config),
             _ => Err(problems),
@@ -98,39 +103,46 @@ impl Config {
     /// # Errors
     /// Every problem found, each with the path of the field it is about; never a secret's value.
     pub fn compile(document: &[u8], env: Environment<'_>) -> Result<Compiled, Vec<Problem>> {
-        let mut problems = Vec::new();
-        match Document::parse(document, &mut problems) {
-            Some(document) if problems.is_empty() => compile(document, env),
-            Some(document) => {
-                problems.extend(compile(document, env).err().unwrap_or_default());
-                Err(problems)
-            }
-            None => Err(problems),
+        match compile(document, Some(env)) {
+            (Some(compiled), problems) if problems.is_empty() => Ok(compiled),
+            (_, problems) => Err(problems),
         }
+    }
+
+    /// Returns every problem of a document, each with the path of the field it is about; never a
+    /// secret's value. With `env`, the variables that it names are looked up, and the keys and
+    /// secrets in them are checked; without, they are left out. The bridge's secrets always are.
+    #[must_use]
+    pub fn check(document: &[u8], env: Option<Environment<'_>>) -> Vec<Problem> {
+        compile(document, env).1
     }
 }
 
-/// Compiles a document as far as it goes without the bridge.
-fn compile(document: Document, env: Environment<'_>) -> Result<Compiled, Vec<Problem>> {
+/// Compiles a document as far as it goes without the bridge. With problems, or without `env`, what
+/// is compiled can be nothing.
+fn compile(document: &[u8], env: Option<Environment<'_>>) -> (Option<Compiled>, Vec<Problem>) {
+    let mut form = Vec::new();
+    let Some(document) = Document::parse(document, &mut form) else { return (None, form) };
     let mut problems = Vec::new();
-    let mut compiler = Compiler::new(&document, env, None, &mut problems);
+    let mut compiler = Compiler::new(&document, env, None, &form, &mut problems);
     let config = compiler.config(&document);
     let (names, bridge) = (std::mem::take(&mut compiler.wanted), compiler.bridge.take());
     if names.len() > SECRETS {
         let what = format!("names {} secrets of the bridge; at most {SECRETS} may be", names.len());
         problems.push(Problem::new("", what));
     }
-    match (config, bridge) {
-        _ if !problems.is_empty() => Err(problems),
-        (Some(config), _) => Ok(Compiled::Ready(Box::new(config))),
-        (None, Some(bridge)) => Ok(Compiled::Awaiting(Box::new(Draft { document, names, bridge }))),
-        (None, None) => Err(problems),
-    }
+    form.append(&mut problems);
+    let compiled = match (config, bridge) {
+        (Some(config), _) => Some(Compiled::Ready(Box::new(config))),
+        (None, Some(bridge)) => Some(Compiled::Awaiting(Box::new(Draft { document, names, bridge }))),
+        (None, None) => None,
+    };
+    (compiled, form)
 }
 
 impl Compiler<'_> {
     fn config(&mut self, document: &Document) -> Option<Config> {
-        let development = document.development;
+        let development = document.development || self.is_unsure_of("development");
         let issuer = self.issuer(&document.issuer, development);
         let signing_keys = self.signing_keys(&document.signing_keys, development);
         let key_ring = self.key_ring(&document.secrets, development);
@@ -141,14 +153,21 @@ impl Compiler<'_> {
         let consent = self.consent(&document.consent);
         let logins_per_minute = self.logins_per_minute(document);
         let provider = self.provider(&document.upstream_providers, development);
-        let resources = self.resources(document, issuer.as_ref(), scopes_supported.as_ref());
+        let scopes = scopes_supported.as_ref().filter(|_| !self.is_unsure_of("scopesSupported"));
+        let resources = self.resources(document, issuer.as_ref(), scopes);
+        let (issuer, key_ring, storage) = (issuer?, Rc::new(key_ring?), storage?);
+        let space = match &storage {
+            Storage::Memory { .. } => None,
+            Storage::Bridge(bridge) => Some(&bridge.space),
+        };
         Some(Config {
-            issuer: issuer?,
+            sealer: Sealer::new(Rc::clone(&key_ring), &issuer.url, space),
+            issuer,
             signing_keys: signing_keys?,
-            key_ring: key_ring?,
+            key_ring,
             lifespans: lifespans?,
             scopes_supported: scopes_supported?,
-            storage: storage?,
+            storage,
             registration: registration?,
             consent: consent?,
             logins_per_minute: logins_per_minute?,

@@ -14,7 +14,8 @@ pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// Goes on after a problem, so that all of them are found.
 pub(super) struct Compiler<'a> {
-    pub(super) env: Environment<'a>,
+    /// `None` where secrets are not looked up at all.
+    pub(super) env: Option<Environment<'a>>,
     /// The bridge's secrets; `None` before it was asked.
     pub(super) served: Option<&'a [wire::Secret]>,
     /// Whether the document names a bridge.
@@ -23,25 +24,36 @@ pub(super) struct Compiler<'a> {
     pub(super) bridge: Option<BridgeSettings>,
     /// The bridge's secrets that are named.
     pub(super) wanted: Vec<SecretName>,
+    /// What was wrong with the document's form. What it covers is known to be wrong, and stand-ins
+    /// are in its place.
+    pub(super) form: &'a [Problem],
     pub(super) problems: &'a mut Vec<Problem>,
 }
 
 impl<'a> Compiler<'a> {
     pub(super) fn new(
         document: &Document,
-        env: Environment<'a>,
+        env: Option<Environment<'a>>,
         served: Option<&'a [wire::Secret]>,
+        form: &'a [Problem],
         problems: &'a mut Vec<Problem>,
     ) -> Self {
         let bridged = matches!(document.storage, document::Storage::Bridge { .. });
-        Self { env, served, bridged, bridge: None, wanted: Vec::new(), problems }
+        Self { env, served, bridged, bridge: None, wanted: Vec::new(), form, problems }
     }
 }
 
 impl Compiler<'_> {
     pub(super) fn problem<T>(&mut self, path: &str, what: impl Into<String>) -> Option<T> {
-        self.problems.push(Problem::new(path, what));
+        if !self.form.iter().any(|known| known.covers(path)) {
+            self.problems.push(Problem::new(path, what));
+        }
         None
+    }
+
+    /// Whether something in a section has a wrong form, so that nothing follows from the rest of it.
+    pub(super) fn is_unsure_of(&self, section: &str) -> bool {
+        self.form.iter().any(|problem| problem.is_under(section))
     }
 
     /// The URL of an issuer: OpenID Connect Discovery §3 and RFC 8414 §2 know neither query nor

@@ -4,6 +4,8 @@ mod bridged;
 mod refusals;
 #[path = "config_tests/secrets.rs"]
 mod secrets;
+#[path = "config_tests/several.rs"]
+mod several;
 
 use portcullis_storage_api::wire::Space;
 use serde_json::{Value, json};
@@ -121,6 +123,18 @@ fn problems(document: &Value) -> Vec<String> {
         Ok(_) => Vec::new(),
         Err(problems) => problems.iter().map(ToString::to_string).collect(),
     }
+}
+
+/// The one problem of a document.
+fn problem_of(document: Value) -> String {
+    let found = problems(&document);
+    assert_eq!(found.len(), 1, "{found:?}");
+    found.into_iter().next().unwrap()
+}
+
+/// The path that a problem names.
+fn path(problem: &str) -> &str {
+    problem.split_once(": ").unwrap().0
 }
 
 /// A document with the value at a JSON pointer replaced, or added.

@@ -395,7 +395,7 @@ impl Document {
         let default_endpoints = sections.optional("defaultEndpoints", default_endpoints);
         let trusted_proxies = sections.or_default("trustedProxies");
         let development = sections.or_default("development");
-        sections.refuse_the_rest();
+        sections.reject_unknown();
         Some(Self {
             issuer: issuer?,
             signing_keys: signing_keys?,

@@ -141,7 +141,8 @@ impl Compiler<'_> {
         let Inject::UpstreamInject { provider_name, header } = written else {
             return Some(None);
         };
-        if !document.upstream_providers.iter().any(|provider| provider.name == *provider_name) {
+        let known = document.upstream_providers.iter().any(|provider| provider.name == *provider_name);
+        if !known && !self.is_unsure_of("upstreamProviders") {
             self.problem::<()>(&format!("{path}.providerName"), "is not the name of a configured provider");
         }
         let header = header.to_ascii_lowercase();

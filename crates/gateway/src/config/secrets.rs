@@ -104,14 +104,18 @@ impl Compiler<'_> {
     /// process does not have.
     fn secret(&mut self, path: &str, reference: &SecretRef, development: bool) -> Option<Found> {
         match reference {
-            SecretRef::Env(name) => match (self.env)(name) {
-                Some(value) if !value.trim().is_empty() => Some(Found::One(Secret::new(value.trim().to_owned()))),
-                Some(_) => self.problem(path, format!("the environment variable {name} is empty")),
-                None => self.problem(
-                    path,
-                    format!("the environment variable {name} is not set, or not listed in host_env_keys"),
-                ),
-            },
+            SecretRef::Env(name) => {
+                let Some(env) = self.env else { return Some(Found::Later) };
+                match env(name) {
+                    Some(value) if !value.trim().is_empty() => Some(Found::One(Secret::new(value.trim().to_owned()))),
+                    Some(_) => self.problem(path, format!("the environment variable{} is empty", shown(name))),
+                    None => {
+                        let what =
+                            format!("the environment variable{} is not set, or not listed in host_env_keys", shown(name));
+                        self.problem(path, what)
+                    }
+                }
+            }
             SecretRef::Bridge(name) => self.bridge_secret(path, name),
             SecretRef::Inline(value) if development => Some(Found::One(Secret::new(value.clone()))),
             SecretRef::Inline(_) => self.problem(
@@ -127,7 +131,7 @@ impl Compiler<'_> {
             return self
                 .problem(path, "the bridge's name must have 1 to 64 letters of a-z A-Z 0-9 . _ -, the first no dot");
         };
-        if !self.bridged {
+        if !self.bridged && !self.is_unsure_of("storage") {
             return self.problem(path, "a secret of the bridge needs \"storage\": {\"type\": \"bridge\", …}");
         }
         let Some(served) = self.served else {
@@ -145,6 +149,13 @@ impl Compiler<'_> {
             Err(_) => self.problem(path, format!("the bridge's secret {name} is not text")),
         }
     }
+}
+
+/// A variable's name for a message. One in lower case is not repeated: it may be the secret itself, in
+/// the wrong place.
+fn shown(name: &str) -> String {
+    let usual = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
+    if name.len() <= 64 && name.bytes().all(usual) { format!(" {name}") } else { String::new() }
 }
 
 /// Which one of several in a file is meant, before what is wrong with it.

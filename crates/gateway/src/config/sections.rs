@@ -1,10 +1,11 @@
-//! Reading a document section by section, so that one mistake does not hide another.
+//! Reads a document section by section, so that one mistake does not hide another.
 
 use portcullis_protocol::json::{self, JsonError, Limits};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::problem::Problem;
+use super::whole;
 
 /// The document's sections that have not been read yet, and what was wrong with those that have.
 pub(super) struct Sections<'a> {
@@ -27,10 +28,10 @@ impl<'a> Sections<'a> {
     /// A section that must be there.
     pub(super) fn required<T: DeserializeOwned>(&mut self, name: &str) -> Option<T> {
         match self.map.remove(name) {
-            Some(value) => self.read(name, value),
+            Some(value) => whole::read(name, value, self.problems),
             None => {
                 self.problems.push(Problem::new(name, "is required"));
-                None
+                whole::stand_in(self.problems)
             }
         }
     }
@@ -38,7 +39,7 @@ impl<'a> Sections<'a> {
     /// A section that may be absent, and what it is then.
     pub(super) fn optional<T: DeserializeOwned>(&mut self, name: &str, default: fn() -> T) -> Option<T> {
         match self.map.remove(name) {
-            Some(value) => self.read(name, value),
+            Some(value) => whole::read(name, value, self.problems),
             None => Some(default()),
         }
     }
@@ -50,50 +51,33 @@ impl<'a> Sections<'a> {
 
     /// A required list, item by item.
     pub(super) fn list<T: DeserializeOwned>(&mut self, name: &str) -> Option<Vec<T>> {
-        let items: Vec<Value> = self.required(name)?;
-        if items.is_empty() {
+        let Some(value) = self.map.remove(name) else {
+            self.problems.push(Problem::new(name, "is required"));
+            return Some(Vec::new());
+        };
+        let items: Vec<Value> = whole::read(name, value, self.problems)?;
+        if items.is_empty() && self.problems.last().is_none_or(|problem| problem.path() != name) {
             self.problems.push(Problem::new(name, "must have at least one entry"));
         }
         // Collected first: every item is to be looked at, not only those up to the first mistake.
-        let read: Vec<Option<T>> =
-            items.into_iter().enumerate().map(|(index, item)| self.read(&format!("{name}[{index}]"), item)).collect();
+        let read: Vec<Option<T>> = items
+            .into_iter()
+            .enumerate()
+            .map(|(index, item)| whole::read(&format!("{name}[{index}]"), item, self.problems))
+            .collect();
         read.into_iter().collect()
     }
 
-    fn read<T: DeserializeOwned>(&mut self, path: &str, value: Value) -> Option<T> {
-        match serde_path_to_error::deserialize(value) {
-            Ok(section) => Some(section),
-            Err(error) => {
-                let inner = error.path().to_string();
-                let path = match inner.as_str() {
-                    "." => path.to_owned(),
-                    deeper if deeper.starts_with('[') => format!("{path}{deeper}"),
-                    deeper => format!("{path}.{deeper}"),
-                };
-                self.problems.push(Problem::new(&path, describe(error.inner())));
-                None
-            }
-        }
-    }
-
-    /// Every section that nobody has read is unknown.
-    pub(super) fn refuse_the_rest(self) {
+    /// Reports every section that was not read as unknown.
+    pub(super) fn reject_unknown(self) {
         for name in self.map.keys() {
-            self.problems.push(Problem::new(name, "is not a known field"));
+            // A name that no field could have is not repeated: it may be a secret in a wrong place.
+            self.problems.push(if whole::is_like_a_field(name) {
+                Problem::new(name, "is not a known field")
+            } else {
+                Problem::new("", "has an unknown field")
+            });
         }
-    }
-}
-
-/// serde's message without the value it quotes: a secret pasted into the wrong field must not reach
-/// the log.
-fn describe(error: &serde_json::Error) -> String {
-    let message = error.to_string();
-    if message.starts_with("missing field") || message.starts_with("unknown field") {
-        return message;
-    }
-    match message.rsplit_once("expected ") {
-        Some((_, expected)) => format!("expected {expected}"),
-        None => "has a value that is not allowed here".to_owned(),
     }
 }
 

@@ -51,7 +51,7 @@ async fn answer<P: Ports>(
         .map_err(|_| page("The request cannot be read.", "malformed_request"))?;
     let reference = ClientReference::parse(&params)
         .map_err(|_| page("The request names no client, or names it twice.", "malformed_request"))?;
-    let records = Records::new(&config.key_ring, ports);
+    let records = Records::new(&config.sealer, ports);
     let client = records.load::<Client>(&client_key(&reference.client_id)).await?;
     let Some(client) = client.map(|loaded| loaded.record) else {
         return Err(page("The application is not known here. Its registration may have expired.", "unknown_client"));
@@ -90,7 +90,7 @@ async fn answer<P: Ports>(
         resource: resource.uri.as_str().to_owned(),
         prompt: provider_prompt(asked.prompt).map(str::to_owned),
     };
-    let browser = Browser::of(request, &config.issuer, &config.key_ring);
+    let browser = Browser::of(request, config);
     if let Some(browser) = browser.as_ref().filter(|_| authorization.prompt.is_none()) {
         authorization.prompt = next_prompt::due(gateway, &browser.user_id, ports).await?;
     }

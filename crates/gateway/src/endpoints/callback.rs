@@ -91,7 +91,7 @@ async fn use_up<P: Ports>(
     if let Taken::Empty { retry_after } = ports.store().take_token(&bucket, limit).await.map_err(Unavailable::from)? {
         return Err(too_many(config, retry_after));
     }
-    let records = Records::new(&config.key_ring, ports);
+    let records = Records::new(&config.sealer, ports);
     let key = records::key(Kind::Pending, &[state.as_bytes()]);
     if records.create(&key, &UsedLogin, Ttl::Seconds(USED_LIFE)).await? {
         Ok((seed, login))
@@ -194,7 +194,7 @@ async fn open_session<P: Ports>(
     ports: &P,
 ) -> Result<AuthorizationCode, Unavailable> {
     let config = gateway.config();
-    let records = Records::new(&config.key_ring, ports);
+    let records = Records::new(&config.sealer, ports);
     let client = records.load::<Client>(&client_key(&asked.client_id)).await?;
     let code = AuthorizationCode { session: SessionId::new(ports.random()?), nonce: ports.random()? };
     let now = ports.now();
@@ -247,7 +247,7 @@ fn give_code<P: Ports>(
     };
     let browser = Browser { user_id: user.id };
     let life = config.consent.remember.max(LOGIN_LIFE);
-    let cookie = browser.set_cookie(&config.issuer, &config.key_ring, life, ports).map_err(Unavailable::from)?;
+    let cookie = browser.set_cookie(config, life, ports).map_err(Unavailable::from)?;
     let code = code.issue(&config.key_ring);
     let parameters = [("code", code.expose().as_str())];
     let response = browser_error::redirect(config, &asked.redirect_uri, asked.state.as_deref(), &parameters);
@@ -261,7 +261,7 @@ async fn ask_again<P: Ports>(
     ports: &P,
 ) -> Result<Resolved, Failure> {
     let config = gateway.config();
-    let records = Records::new(&config.key_ring, ports);
+    let records = Records::new(&config.sealer, ports);
     let client = records.load::<Client>(&client_key(&asked.client_id)).await?;
     let redirect_uri =
         RedirectUri::register(&asked.redirect_uri).ok().and_then(|uri| match_registered(&[uri], &asked.redirect_uri));

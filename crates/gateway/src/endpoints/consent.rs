@@ -8,19 +8,19 @@
 
 use std::rc::Rc;
 
+use minicbor::{Decode, Encode};
 use portcullis_protocol::base64url;
-use portcullis_protocol::crypto::key_ring::{Draft, KeyId, Purpose};
+use portcullis_protocol::crypto::key_ring::{KeyId, Purpose};
 use portcullis_protocol::http::message::{FieldName, Request};
 use portcullis_protocol::oauth::error::ErrorCode;
 use portcullis_protocol::oauth::params::{Limits, Params};
 use portcullis_protocol::oauth::redirect::CheckedRedirectUri;
-use serde::{Deserialize, Serialize};
 
 use crate::audit::{Audit, AuditOutcome};
 use crate::browser::cookies::FORM_LIFE;
 use crate::browser::pending_login::{self, Authorization, Seed};
 use crate::clients::registered::Client;
-use crate::config::Config;
+use crate::config::{Config, Sealer};
 use crate::decision::{Decision, Resolved};
 use crate::endpoints::browser_error::{error_page, refuse, unavailable_page};
 use crate::endpoints::pages::ConsentPage;
@@ -28,14 +28,19 @@ use crate::endpoints::start_login;
 use crate::error::Unavailable;
 use crate::ports::Ports;
 use crate::state::gateway::Gateway;
+use crate::store::encoding;
 
 /// What the form carries: the login that it would start, the checked request, and when it was
 /// shown.
-#[derive(Serialize, Deserialize)]
-struct Transaction {
-    seed: Seed,
-    request: Authorization,
-    shown_at: u64,
+#[derive(Encode, Decode)]
+#[cbor(map)]
+pub(crate) struct Transaction {
+    #[n(1)]
+    pub(crate) seed: Seed,
+    #[n(2)]
+    pub(crate) request: Authorization,
+    #[n(3)]
+    pub(crate) shown_at: u64,
 }
 
 /// Shows the consent page. A request whose form [`consent`] would not read is refused instead, so
@@ -53,10 +58,8 @@ pub fn page<P: Ports>(
 ) -> Result<Resolved, Unavailable> {
     let transaction = Transaction { seed: Seed::new(ports)?, request: authorization, shown_at: ports.now() };
     let set_cookies = pending_login::cookies(&transaction.seed, None, request, config, ports)?;
-    let mut draft = Draft::with_room(USUAL_BYTES);
-    // Serializing plain fields cannot fail; were it to, no page is shown.
-    postcard::to_io(&transaction, &mut draft).map_err(|_| Unavailable::Entropy)?;
-    let sealed = config.key_ring.seal_draft(ports.random()?, Purpose::Consent, &[], draft);
+    // The fields can be written; were one not, no page is shown.
+    let sealed = transaction.seal(&config.sealer, ports.random()?).ok_or(Unavailable::Entropy)?;
     let sealed = base64url::encode(&sealed);
     let csrf = csrf_token(config, &transaction.seed, &sealed);
     let scopes: Vec<&str> = transaction.request.scope.as_set().iter().collect();
@@ -132,7 +135,8 @@ fn read(config: &Config, request: &Request, body: &[u8], now: u64) -> Result<Ans
     let field = |name: &str| params.one(name).ok().flatten();
     let sealed = field("transaction").ok_or(FormError::Malformed)?;
     let csrf = field("csrf").ok_or(FormError::Csrf)?;
-    let transaction = open(config, sealed).ok_or(FormError::Csrf)?;
+    let opened = base64url::decode(sealed).ok().and_then(|sealed| Transaction::open(sealed, &config.sealer));
+    let transaction = opened.ok_or(FormError::Csrf)?;
     let (shown, _) = pending_login::carried(request, config, &transaction.seed.state()).ok_or(FormError::Csrf)?;
     if !is_csrf_token(config, csrf, &shown, sealed) {
         return Err(FormError::Csrf);
@@ -148,10 +152,16 @@ fn read(config: &Config, request: &Request, body: &[u8], now: u64) -> Result<Ans
     Ok(Answer { transaction, approved })
 }
 
-fn open(config: &Config, transaction: &str) -> Option<Transaction> {
-    let sealed = base64url::decode(transaction).ok()?;
-    let plain = config.key_ring.open_in_place(Purpose::Consent, &[], sealed).ok()?;
-    postcard::from_bytes(plain.expose()).ok()
+impl Transaction {
+    pub(crate) fn seal(&self, sealer: &Sealer, nonce: [u8; 24]) -> Option<Vec<u8>> {
+        let draft = encoding::to_draft(self).ok()?;
+        Some(sealer.seal(nonce, Purpose::Consent, &[], draft))
+    }
+
+    pub(crate) fn open(sealed: Vec<u8>, sealer: &Sealer) -> Option<Self> {
+        let plain = sealer.open(Purpose::Consent, &[], sealed)?;
+        encoding::from_bytes(plain.expose())
+    }
 }
 
 /// The CSRF token of a form: a MAC over the seed in the browser's cookie and the form's
@@ -175,6 +185,3 @@ fn is_same_origin(request: &Request, origin: &str) -> bool {
     };
     same(FieldName::Origin, origin) && same(FieldName::SecFetchSite, "same-origin")
 }
-
-/// Room for most transactions.
-const USUAL_BYTES: usize = 512;

@@ -1,6 +1,6 @@
 //! Dynamic client registration (RFC 7591) of public clients.
 
-use portcullis_protocol::credentials::SessionId;
+use portcullis_protocol::credentials::ClientId;
 use portcullis_protocol::http::message::{FieldName, Request, Response};
 use portcullis_protocol::oauth::error::{ErrorCode, OAuthError};
 use portcullis_protocol::oauth::register::Registration;
@@ -82,7 +82,7 @@ async fn answer<P: Ports>(
     let registration =
         Registration::parse(request.headers.one(FieldName::ContentType), &body, &config.scopes_supported)
             .map_err(|error| Failure::Refused(OAuthError::new(error.code(), error.to_string())))?;
-    let client_id = SessionId::new(ports.random().map_err(Unavailable::from)?).to_string();
+    let client_id = ClientId::new(ports.random().map_err(Unavailable::from)?).to_string();
     let now = ports.now();
     let client = Client {
         id: client_id.clone(),
@@ -91,7 +91,7 @@ async fn answer<P: Ports>(
         refresh: registration.has_refresh(),
         registered_at: now,
     };
-    let records = Records::new(&config.key_ring, ports);
+    let records = Records::new(&config.sealer, ports);
     records.save(&client_key(&client_id), &client, Ttl::Seconds(policy.lifetime.min(UNUSED_LIFE))).await?;
     let response = uncached(Response::json(201, registration.response_json(&client_id, now)));
     let audit = Audit { client: Some(client_id.into()), ..Audit::new(AuditOutcome::Serve, "client_registered") };

@@ -24,7 +24,7 @@ use crate::ports::Ports;
 use crate::responses::{oauth_error, unavailable};
 use crate::sessions::state::{Redemption, Session};
 use crate::state::gateway::Gateway;
-use crate::store::records::{Found, Records};
+use crate::store::records::{Records, SealedRecord};
 
 /// Answers `POST /oauth/token`.
 ///
@@ -104,8 +104,8 @@ async fn answer<P: Ports>(
     }
 }
 
-async fn known_client<P: Ports>(gateway: &Gateway, key: &Key, ports: &P) -> Result<Found, Failure> {
-    let records = Records::new(&gateway.config().key_ring, ports);
+async fn known_client<P: Ports>(gateway: &Gateway, key: &Key, ports: &P) -> Result<SealedRecord, Failure> {
+    let records = Records::new(&gateway.config().sealer, ports);
     match records.find::<Client>(key).await? {
         Some(found) => Ok(found),
         None => {

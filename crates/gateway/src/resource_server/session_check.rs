@@ -5,7 +5,7 @@ use std::rc::Rc;
 use crate::config::Resource;
 use crate::error::Unavailable;
 use crate::ports::{Ports, Store};
-use crate::sessions::binding::Bound;
+use crate::sessions::binding::SessionBinding;
 use crate::sessions::keys::session_key;
 use crate::sessions::state::Session;
 use crate::state::gateway::Gateway;
@@ -33,7 +33,7 @@ pub(super) async fn session_lives<P: Ports>(
 ) -> Result<bool, Unavailable> {
     let key = session_key(facts.session);
     let found = ports.store().get(&key).await?;
-    let records = Records::new(&gateway.config().key_ring, ports);
+    let records = Records::new(&gateway.config().sealer, ports);
     let lives =
         found.and_then(|found| records.read::<Session, _>(&key, found.value, |record| lives(record, resource, facts)));
     Ok(lives == Some(true))
@@ -42,9 +42,9 @@ pub(super) async fn session_lives<P: Ports>(
 /// Whether a session's record, read in place, stands behind a token; `None` when it is not such a
 /// record.
 pub(super) fn lives(record: &[u8], resource: &Resource, facts: &TokenFacts) -> Option<bool> {
-    let session = Bound::read(record)?;
+    let session = SessionBinding::read(record)?;
     Some(
-        session.is_active()
+        session.is_active
             && session.client_id == &*facts.client
             && session.user_id == &*facts.subject
             && session.resource == resource.uri.as_str(),

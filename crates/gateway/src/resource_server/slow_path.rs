@@ -149,7 +149,7 @@ impl Call<'_> {
             return if lives { Ok(None) } else { Err(ENDED) };
         }
         let config = self.gateway.config();
-        let records = Records::new(&config.key_ring, ports);
+        let records = Records::new(&config.sealer, ports);
         let keys = session_keys(facts.session, config.provider.id);
         let found = ports.store().get_both(&keys).await.map_err(|error| Refusal::Unavailable(error.into()))?;
         let ([session_key, upstream_key], [session, upstream]) = (keys, found);

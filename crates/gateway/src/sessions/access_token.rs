@@ -1,6 +1,6 @@
 //! Access tokens (RFC 9068) of a session.
 
-use portcullis_protocol::credentials::SessionId;
+use portcullis_protocol::credentials::{SessionId, TokenId};
 use portcullis_protocol::crypto::secret::Secret;
 use portcullis_protocol::jose::jws;
 use portcullis_protocol::oauth::access_token::header;
@@ -43,7 +43,7 @@ pub(crate) fn access_token<P: Ports>(
         aud: &session.resource,
         exp: now.saturating_add(config.lifespans.access_token),
         iat: now,
-        jti: &SessionId::new(ports.random()?).to_string(),
+        jti: &TokenId::new(ports.random()?).to_string(),
         client_id: &session.client_id,
         scope: &scope.to_string(),
         sid: &id.to_string(),

@@ -20,7 +20,7 @@ use crate::store::records::Records;
 /// # Errors
 /// [`Unavailable::Store`]: then it may not have ended, and the caller must not say that it has.
 pub async fn end_session<P: Ports>(gateway: &Gateway, session: SessionId, ports: &P) -> Result<(), Unavailable> {
-    let records = Records::new(&gateway.config().key_ring, ports);
+    let records = Records::new(&gateway.config().sealer, ports);
     for key in session_keys(session, gateway.config().provider.id) {
         records.delete(&key).await?;
     }

@@ -6,8 +6,8 @@
 //! login of that user is sent with the `prompt` (OpenID Connect Core §3.1.2.1) that the refusal
 //! stands for.
 
+use minicbor::{Decode, Encode};
 use portcullis_storage_api::{Key, Kind, Ttl};
-use serde::{Deserialize, Serialize};
 
 use crate::browser::pending_login::Authorization;
 use crate::error::Unavailable;
@@ -25,7 +25,7 @@ const LIFE_SECONDS: u64 = 24 * 3_600;
 /// [`Unavailable`].
 pub async fn remember<P: Ports>(gateway: &Gateway, user_id: &str, prompt: &str, ports: &P) -> Result<(), Unavailable> {
     let record = NextPrompt { prompt: prompt.to_owned() };
-    let records = Records::new(&gateway.config().key_ring, ports);
+    let records = Records::new(&gateway.config().sealer, ports);
     records.save(&key(user_id), &record, Ttl::Seconds(LIFE_SECONDS)).await
 }
 
@@ -34,7 +34,7 @@ pub async fn remember<P: Ports>(gateway: &Gateway, user_id: &str, prompt: &str, 
 /// # Errors
 /// [`Unavailable::Store`].
 pub async fn due<P: Ports>(gateway: &Gateway, user_id: &str, ports: &P) -> Result<Option<String>, Unavailable> {
-    let records = Records::new(&gateway.config().key_ring, ports);
+    let records = Records::new(&gateway.config().sealer, ports);
     Ok(records.load::<NextPrompt>(&key(user_id)).await?.map(|loaded| loaded.record.prompt))
 }
 
@@ -51,7 +51,7 @@ pub async fn forget<P: Ports>(
     if authorization.prompt.is_none() {
         return Ok(());
     }
-    Records::new(&gateway.config().key_ring, ports).delete(&key(user_id)).await
+    Records::new(&gateway.config().sealer, ports).delete(&key(user_id)).await
 }
 
 /// Among the consents, which a user can lose as well: it costs one more question. A consent has
@@ -61,12 +61,15 @@ fn key(user_id: &str) -> Key {
 }
 
 /// The `prompt` that a user's next login is sent to the provider with.
-#[derive(Serialize, Deserialize)]
+#[derive(Encode, Decode)]
+#[cbor(map)]
 pub struct NextPrompt {
     /// Its value: `login`, `consent` or `select_account`.
+    #[n(1)]
     pub prompt: String,
 }
 
 impl Record for NextPrompt {
     const KIND: Kind = Kind::Consent;
+    const TYPE: &'static str = "next-prompt";
 }

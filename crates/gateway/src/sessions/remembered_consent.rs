@@ -1,7 +1,7 @@
 //! Consents that are remembered, so that the page is not shown again for the same request.
 
+use minicbor::{Decode, Encode};
 use portcullis_storage_api::{Key, Kind, Ttl};
-use serde::{Deserialize, Serialize};
 
 use crate::browser::pending_login::Authorization;
 use crate::config::Config;
@@ -10,14 +10,17 @@ use crate::ports::Ports;
 use crate::store::records::{self, Record, Records};
 
 /// A consent to be remembered. Its name holds everything it covers.
-#[derive(Serialize, Deserialize)]
+#[derive(Encode, Decode)]
+#[cbor(map)]
 pub struct Consent {
     /// When it was given, in Unix seconds.
+    #[cbor(n(1), default)]
     pub given_at: u64,
 }
 
 impl Record for Consent {
     const KIND: Kind = Kind::Consent;
+    const TYPE: &'static str = "consent";
 }
 
 /// Whether the user has consented to exactly this before.
@@ -33,7 +36,7 @@ pub async fn is_remembered<P: Ports>(
     if config.consent.remember == 0 {
         return Ok(false);
     }
-    let records = Records::new(&config.key_ring, ports);
+    let records = Records::new(&config.sealer, ports);
     Ok(records.load::<Consent>(&consent_key(user_id, authorization)).await?.is_some())
 }
 
@@ -50,7 +53,7 @@ pub async fn remember<P: Ports>(
     if config.consent.remember == 0 {
         return Ok(());
     }
-    let records = Records::new(&config.key_ring, ports);
+    let records = Records::new(&config.sealer, ports);
     let key = consent_key(user_id, authorization);
     records.save(&key, &Consent { given_at: ports.now() }, Ttl::Seconds(config.consent.remember)).await
 }

@@ -5,14 +5,15 @@
 //! once and a generation of refresh tokens has one successor, whatever happens at the same time. A
 //! record that is deleted is a session that was revoked.
 
+use minicbor::{Decode, Encode};
 use portcullis_protocol::credentials::{AuthorizationCode, RefreshToken};
 use portcullis_protocol::crypto::secret::Secret;
 use portcullis_protocol::oauth::pkce::{CodeChallenge, CodeVerifier};
 use portcullis_protocol::oauth::resource::ResourceUri;
 use portcullis_protocol::oauth::scope::GrantedScope;
 use portcullis_storage_api::Kind;
-use serde::{Deserialize, Serialize};
 
+use crate::store::encoding::granted_scope;
 use crate::store::records::Record;
 
 /// How long a refresh token that was replaced still gives its successor, in seconds, as long as
@@ -20,80 +21,107 @@ use crate::store::records::Record;
 /// token.
 pub const REFRESH_GRACE: u64 = 30;
 
-/// One login and everything granted from it. What a call asks about it comes first: it reads no
-/// further.
-#[derive(Clone, Serialize, Deserialize)]
+/// One login and everything granted from it.
+#[derive(Clone, Encode, Decode)]
+#[cbor(map)]
 pub struct Session {
     /// The client it was granted to.
+    #[n(1)]
     pub client_id: String,
     /// The user who granted it.
+    #[n(2)]
     pub user_id: String,
     /// The resource its access tokens are for, in canonical form.
+    #[n(3)]
     pub resource: String,
     /// Where in its life it is.
+    #[n(4)]
     pub state: State,
     /// Its [`SessionId`](portcullis_protocol::credentials::SessionId); the record's name is only a
     /// digest of it.
+    #[cbor(n(5), with = "minicbor::bytes")]
     pub id: [u8; 16],
     /// The provider whose tokens are kept with it.
+    #[n(6)]
     pub provider: String,
     /// The scopes granted.
+    #[cbor(n(7), with = "granted_scope")]
     pub scope: GrantedScope,
     /// Whether the client gets refresh tokens.
+    #[cbor(n(8), default)]
     pub refreshable: bool,
     /// When its upstream tokens are over for good, in Unix seconds: those that came without a
     /// refresh token.
+    #[n(9)]
     pub upstream_ends_at: Option<u64>,
 }
 
 impl Record for Session {
     const KIND: Kind = Kind::Session;
+    const TYPE: &'static str = "session";
 }
 
 /// Where in its life a session is.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, Encode, Decode)]
+#[cbor(flat)]
 pub enum State {
     /// Its authorization code is waiting to be redeemed.
-    Code(PendingCode),
+    #[n(0)]
+    Code(#[n(0)] PendingCode),
     /// Its code was redeemed.
-    Active(Generation),
+    #[n(1)]
+    Active(#[n(0)] Generation),
 }
 
 /// What an authorization code is bound to.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, Encode, Decode)]
+#[cbor(map)]
 pub struct PendingCode {
     /// The random part of the code.
+    #[cbor(n(1), with = "minicbor::bytes")]
     pub nonce: [u8; 16],
     /// Where it was sent.
+    #[n(2)]
     pub redirect_uri: String,
     /// The PKCE challenge that its redeemer must meet.
+    #[n(3)]
     pub challenge: String,
     /// When it expires, in Unix seconds.
+    #[n(4)]
     pub expires_at: u64,
 }
 
 /// The current generation of refresh tokens.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, Encode, Decode)]
+#[cbor(map)]
 pub struct Generation {
     /// Its number, from 0.
+    #[n(1)]
     pub number: u32,
     /// The secret part of its token.
+    #[cbor(n(2), with = "minicbor::bytes")]
     pub nonce: [u8; 16],
     /// The one before it.
+    #[n(3)]
     pub previous: Option<Predecessor>,
 }
 
 /// The refresh token that the current one replaced.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, Encode, Decode)]
+#[cbor(map)]
 pub struct Predecessor {
     /// Its number.
+    #[n(1)]
     pub number: u32,
     /// The secret part of its token.
+    #[cbor(n(2), with = "minicbor::bytes")]
     pub nonce: [u8; 16],
     /// When it was replaced, in Unix seconds.
+    #[n(3)]
     pub replaced_at: u64,
     /// Whether the store could not confirm the replacement, so that the client was told to try
     /// again and has no successor. Then it gives the successor however late it is presented.
+    #[cbor(n(4), default)]
     pub unconfirmed: bool,
 }
 

@@ -2,7 +2,8 @@ use portcullis_protocol::credentials::SessionId;
 use portcullis_protocol::oauth::scope::ScopeSet;
 
 use super::*;
-use crate::sessions::binding::Bound;
+use crate::sessions::binding::SessionBinding;
+use crate::store::encoding;
 
 const NOW: u64 = 1_800_000_000;
 const CODE_NONCE: [u8; 16] = [1; 16];
@@ -255,30 +256,60 @@ fn the_last_generation_there_is_does_not_wrap_around() {
 fn a_session_survives_its_way_through_a_record() {
     let next = rotate(&active(0, 1), &token(0, 1), NOW, 2).unwrap();
     for session in [waiting(), next] {
-        let bytes = postcard::to_stdvec(&session).unwrap();
-        let read: Session = postcard::from_bytes(&bytes).unwrap();
-        assert_eq!(postcard::to_stdvec(&read).unwrap(), bytes);
+        let bytes = minicbor::to_vec(&session).unwrap();
+        let read: Session = encoding::from_bytes(&bytes).unwrap();
+        assert_eq!(minicbor::to_vec(&read).unwrap(), bytes);
     }
 }
 
 #[test]
 fn what_a_call_reads_of_a_session_is_what_the_session_says() {
     for (session, is_active) in [(waiting(), false), (active(3, 2), true)] {
-        let bytes = postcard::to_stdvec(&session).unwrap();
-        let read = Bound::read(&bytes).unwrap();
+        let bytes = minicbor::to_vec(&session).unwrap();
+        let read = SessionBinding::read(&bytes).unwrap();
         assert_eq!((read.client_id, read.user_id, read.resource), ("client", "user", RESOURCE));
-        assert_eq!((read.is_active(), session.generation().is_some()), (is_active, is_active));
+        assert_eq!((read.is_active, session.generation().is_some()), (is_active, is_active));
     }
 }
 
 #[test]
 fn a_call_reads_no_session_that_is_cut_off_or_in_no_state() {
     let session = active(3, 2);
-    let needed = 1 + session.client_id.len() + 1 + session.user_id.len() + 1 + session.resource.len() + 1;
-    let mut bytes = postcard::to_stdvec(&session).unwrap();
+    let text = |text: &str| minicbor::to_vec(text).unwrap().len();
+    // The map's head, four numbers and three texts, and the state's two heads.
+    let needed = 1 + 4 + text(&session.client_id) + text(&session.user_id) + text(RESOURCE) + 2;
+    let bytes = minicbor::to_vec(&session).unwrap();
     for length in 0..=bytes.len() {
-        assert_eq!(Bound::read(&bytes[..length]).is_some(), length >= needed, "{length}");
+        assert_eq!(SessionBinding::read(&bytes[..length]).is_some(), length >= needed, "{length}");
     }
-    bytes[needed - 1] = 2;
-    assert!(Bound::read(&bytes).is_none());
+    for (place, byte) in [(needed - 1, 2), (needed - 1, 0x61), (needed - 2, 0x80), (needed - 2, 1), (needed - 3, 3)] {
+        let mut changed = bytes.clone();
+        changed[place] = byte;
+        assert!(SessionBinding::read(&changed).is_none(), "{place} {byte}");
+    }
+}
+
+#[test]
+fn a_call_reads_no_session_that_lacks_what_it_is_bound_to() {
+    let whole = [(1, "client"), (2, "user"), (3, RESOURCE)];
+    let encoded = |fields: &[(u64, &str)]| {
+        let mut bytes = Vec::new();
+        let mut encoder = minicbor::Encoder::new(&mut bytes);
+        encoder.map(fields.len() as u64 + 1).unwrap();
+        for (number, text) in fields {
+            encoder.u64(*number).unwrap().str(text).unwrap();
+        }
+        encoder.u64(4).unwrap().array(2).unwrap().u8(1).unwrap().map(0).unwrap();
+        bytes
+    };
+    assert!(SessionBinding::read(&encoded(&whole)).is_some());
+    for missing in 0..whole.len() {
+        let mut fields = whole.to_vec();
+        fields.remove(missing);
+        assert!(SessionBinding::read(&encoded(&fields)).is_none(), "without {missing}");
+        let mut fields = whole.to_vec();
+        fields.insert(missing, whole[missing]);
+        assert!(SessionBinding::read(&encoded(&fields)).is_none(), "{missing} twice");
+    }
+    assert!(SessionBinding::read(&[0xa0]).is_none());
 }

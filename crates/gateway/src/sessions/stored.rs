@@ -7,7 +7,7 @@ use crate::ports::{Ports, Store};
 use crate::sessions::lifetimes::upstream_life;
 use crate::sessions::state::Session;
 use crate::state::gateway::Gateway;
-use crate::store::records::{Loaded, Records};
+use crate::store::records::{Records, VersionedRecord};
 use crate::upstream::tokens::Upstream;
 
 /// How often a change is tried again that lost a race against another request with the same token.
@@ -17,7 +17,7 @@ pub(crate) const ATTEMPTS: u32 = 8;
 pub(crate) async fn load_session<P: Ports>(
     records: &Records<'_, P>,
     keys: &[Key; 2],
-) -> Result<(Option<Loaded<Session>>, Option<Versioned>), Unavailable> {
+) -> Result<(Option<VersionedRecord<Session>>, Option<Versioned>), Unavailable> {
     let [session, upstream] = records.ports().store().get_both(keys).await?;
     Ok((session.and_then(|session| records.loaded(&keys[0], session)), upstream))
 }

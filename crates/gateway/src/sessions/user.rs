@@ -1,8 +1,8 @@
 //! Users, as a provider knows them.
 
+use minicbor::{Decode, Encode};
 use portcullis_protocol::credentials::SessionId;
 use portcullis_storage_api::{Kind, Ttl};
-use serde::{Deserialize, Serialize};
 
 use crate::error::Unavailable;
 use crate::ports::Ports;
@@ -10,20 +10,26 @@ use crate::state::gateway::Gateway;
 use crate::store::records::{self, Record, Records};
 
 /// A user as a provider knows them.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, Encode, Decode)]
+#[cbor(map)]
 pub struct User {
     /// Our name for the user: the `sub` of our tokens.
+    #[n(1)]
     pub id: String,
     /// The provider's issuer.
+    #[n(2)]
     pub issuer: String,
     /// The provider's name for the user.
+    #[n(3)]
     pub subject: String,
     /// When the user first logged in, in Unix seconds.
+    #[cbor(n(4), default)]
     pub created_at: u64,
 }
 
 impl Record for User {
     const KIND: Kind = Kind::User;
+    const TYPE: &'static str = "user";
 }
 
 /// The user that a provider's subject stands for, created at the first login. Two first logins at
@@ -35,7 +41,7 @@ pub(crate) async fn find_or_create_user<P: Ports>(
 ) -> Result<User, Unavailable> {
     let config = gateway.config();
     let issuer = &config.provider.issuer;
-    let records = Records::new(&config.key_ring, ports);
+    let records = Records::new(&config.sealer, ports);
     let key = records::key(Kind::User, &[issuer.as_bytes(), subject.as_bytes()]);
     if let Some(known) = records.load::<User>(&key).await? {
         return Ok(known.record);

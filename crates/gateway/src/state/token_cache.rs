@@ -9,7 +9,7 @@ use std::hash::{BuildHasher, Hasher};
 use std::rc::Rc;
 
 use hashbrown::HashTable;
-use portcullis_protocol::bytes::same_bytes;
+use portcullis_protocol::bytes;
 use portcullis_protocol::credentials::SessionId;
 
 use crate::audit::Rendered;
@@ -112,7 +112,7 @@ impl CachedToken {
 
     /// Whether the token was let through to exactly this target before.
     pub(crate) fn was_let_through_to(&self, target: &[u8]) -> bool {
-        same_bytes(&self.last_target.borrow(), target)
+        bytes::eq(&self.last_target.borrow(), target)
     }
 
     /// Remembers a target that lies within the token's resource; one that is too long is taken
@@ -251,7 +251,7 @@ struct Slot {
 impl Slot {
     fn is_of(&self, authorization: &[u8]) -> bool {
         // What this takes tells nothing, since both texts are the sender's own.
-        same_bytes(&self.authorization, authorization)
+        bytes::eq(&self.authorization, authorization)
     }
 }
 

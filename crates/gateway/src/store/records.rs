@@ -1,19 +1,28 @@
-//! What the gateway stores, and how: every record is sealed before it leaves the gateway, under a
-//! name that is part of the seal, so that a store can neither read one nor pass one off as another.
+//! What the gateway stores, and how: every record is sealed before it leaves the gateway, to the
+//! gateway, to its name and to its type, so that a store can neither read one nor pass one off as
+//! another.
+//!
+//! What a record looks like is not part of the seal: a record of one release is read by the next
+//! and by the previous one ([`crate::store::encoding`]).
 
+use minicbor::{Decode, Encode};
 use portcullis_protocol::crypto::digest::digest_parts;
-use portcullis_protocol::crypto::key_ring::{Draft, KeyRing, Opened, Purpose};
+use portcullis_protocol::crypto::key_ring::{Opened, Purpose};
 use portcullis_storage_api::{Key, Kind, StoreError, Swap, Ttl, Version, Versioned};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 
+use crate::config::Sealer;
 use crate::error::Unavailable;
 use crate::ports::{Oddity, Ports, Store};
+use crate::store::encoding;
 
-/// A kind of stored record.
-pub trait Record: Serialize + DeserializeOwned {
+/// A type of stored record.
+pub trait Record: Encode<()> + for<'b> Decode<'b, ()> {
     /// The kind in the record's name.
     const KIND: Kind;
+
+    /// The type's name in the seal. Types may share a kind but not this, and the name of a type
+    /// that is gone is not given to another.
+    const TYPE: &'static str;
 }
 
 /// Names a record by the parts that identify it within its kind; the parts cannot run into each
@@ -24,7 +33,7 @@ pub fn key(kind: Kind, parts: &[&[u8]]) -> Key {
 }
 
 /// A record as loaded, with the version that a change must name.
-pub struct Loaded<R> {
+pub struct VersionedRecord<R> {
     /// The record.
     pub record: R,
     /// Its version.
@@ -32,18 +41,18 @@ pub struct Loaded<R> {
 }
 
 /// A record that opened, as it is stored.
-pub struct Found(Vec<u8>);
+pub struct SealedRecord(Vec<u8>);
 
 /// Typed, sealed access to the store.
 pub struct Records<'a, P> {
-    ring: &'a KeyRing,
+    sealer: &'a Sealer,
     ports: &'a P,
 }
 
 impl<'a, P: Ports> Records<'a, P> {
-    /// Over the given store and secrets.
-    pub fn new(ring: &'a KeyRing, ports: &'a P) -> Self {
-        Self { ring, ports }
+    /// Over the store of these ports, sealed by `sealer`.
+    pub fn new(sealer: &'a Sealer, ports: &'a P) -> Self {
+        Self { sealer, ports }
     }
 
     /// The ports behind it.
@@ -57,14 +66,14 @@ impl<'a, P: Ports> Records<'a, P> {
     ///
     /// # Errors
     /// [`Unavailable::Store`].
-    pub async fn load<R: Record>(&self, key: &Key) -> Result<Option<Loaded<R>>, Unavailable> {
+    pub async fn load<R: Record>(&self, key: &Key) -> Result<Option<VersionedRecord<R>>, Unavailable> {
         let Some(stored) = self.ports.store().get(key).await? else { return Ok(None) };
         Ok(self.loaded(key, stored))
     }
 
     /// A record that was read together with others, as [`Records::load`] gives it.
-    pub(crate) fn loaded<R: Record>(&self, key: &Key, stored: Versioned) -> Option<Loaded<R>> {
-        self.open(key, stored.value).map(|record| Loaded { record, version: stored.version })
+    pub(crate) fn loaded<R: Record>(&self, key: &Key, stored: Versioned) -> Option<VersionedRecord<R>> {
+        self.open(key, stored.value).map(|record| VersionedRecord { record, version: stored.version })
     }
 
     /// As [`Records::load`], but leaves the record unread and gives what is stored, for
@@ -72,17 +81,22 @@ impl<'a, P: Ports> Records<'a, P> {
     ///
     /// # Errors
     /// [`Unavailable::Store`].
-    pub async fn find<R: Record>(&self, key: &Key) -> Result<Option<Found>, Unavailable> {
+    pub async fn find<R: Record>(&self, key: &Key) -> Result<Option<SealedRecord>, Unavailable> {
         let Some(stored) = self.ports.store().get(key).await? else { return Ok(None) };
         let sealed = stored.value.clone();
-        Ok(self.read::<R, _>(key, stored.value, |_| Some(Found(sealed))))
+        Ok(self.read::<R, _>(key, stored.value, |_| Some(SealedRecord(sealed))))
     }
 
     /// Starts the life of a record anew, whatever was there meanwhile.
     ///
     /// # Errors
     /// [`Unavailable`].
-    pub async fn renew<R: Record>(&self, key: &Key, Found(sealed): Found, ttl: Ttl) -> Result<(), Unavailable> {
+    pub async fn renew<R: Record>(
+        &self,
+        key: &Key,
+        SealedRecord(sealed): SealedRecord,
+        ttl: Ttl,
+    ) -> Result<(), Unavailable> {
         match self.by_newest::<R>(key, sealed)? {
             Some(value) => Ok(self.ports.store().put(key, value, ttl).await?),
             None => Ok(()),
@@ -101,10 +115,11 @@ impl<'a, P: Ports> Records<'a, P> {
         Ok(())
     }
 
-    /// What to store for a record to last: itself, as it is, unless an older secret sealed it,
-    /// which may go. Nobody believes what stays as it is: whoever reads it opens it.
+    /// Returns the bytes to write when only the TTL changes: unchanged if sealed with the newest
+    /// secret, otherwise re-sealed. What stays unchanged is not verified here: every reader opens
+    /// it.
     fn by_newest<R: Record>(&self, key: &Key, sealed: Vec<u8>) -> Result<Option<Vec<u8>>, Unavailable> {
-        if self.ring.is_by_newest(&sealed) {
+        if self.sealer.is_by_newest(&sealed) {
             return Ok(Some(sealed));
         }
         self.open::<R>(key, sealed).map(|record| self.seal(key, &record)).transpose()
@@ -151,15 +166,12 @@ impl<'a, P: Ports> Records<'a, P> {
 
     fn seal<R: Record>(&self, key: &Key, record: &R) -> Result<Vec<u8>, Unavailable> {
         let nonce = self.ports.random()?;
-        // Records are plain structs of strings and numbers, so serializing one cannot fail; were it
-        // to, nothing is stored.
-        let mut draft = Draft::with_room(USUAL_BYTES);
-        postcard::to_io(record, &mut draft).map_err(|_| Unavailable::Store(StoreError::TooLarge))?;
-        Ok(self.ring.seal_draft(nonce, Purpose::Record, &associated_data::<R>(key), draft))
+        // The types of records can be written; were one not, nothing is stored.
+        seal(self.sealer, key, record, nonce).ok_or(Unavailable::Store(StoreError::TooLarge))
     }
 
     fn open<R: Record>(&self, key: &Key, sealed: Vec<u8>) -> Option<R> {
-        self.read::<R, R>(key, sealed, |record| postcard::from_bytes(record).ok())
+        self.read::<R, R>(key, sealed, |record| encoding::from_bytes(record))
     }
 
     /// Opens a stored record and gives what `read` takes of it; the rest is wiped. One that does
@@ -170,7 +182,7 @@ impl<'a, P: Ports> Records<'a, P> {
         sealed: Vec<u8>,
         read: impl FnOnce(&[u8]) -> Option<T>,
     ) -> Option<T> {
-        let taken = opened::<R>(self.ring, key, sealed).and_then(|record| read(record.expose()));
+        let taken = opened::<R>(self.sealer, key, sealed).and_then(|record| read(record.expose()));
         if taken.is_none() {
             self.ports.count(Oddity::Unopenable);
         }
@@ -178,31 +190,30 @@ impl<'a, P: Ports> Records<'a, P> {
     }
 }
 
-/// Opens a stored record under its name; `None` when it was sealed under a secret that is not in
-/// the ring, under another name, as another type or in another layout.
+/// Seals a record for its name; `None` if its type cannot be written. `nonce` must be fresh random
+/// bytes.
 #[must_use]
-pub fn open<R: Record>(ring: &KeyRing, key: &Key, sealed: &[u8]) -> Option<R> {
-    postcard::from_bytes(opened::<R>(ring, key, sealed.to_vec())?.expose()).ok()
+pub fn seal<R: Record>(sealer: &Sealer, key: &Key, record: &R, nonce: [u8; 24]) -> Option<Vec<u8>> {
+    let draft = encoding::to_draft(record).ok()?;
+    Some(sealer.seal(nonce, Purpose::Record, &bound_to::<R>(&[key.kind as u8], key), draft))
 }
 
-fn opened<R: Record>(ring: &KeyRing, key: &Key, sealed: Vec<u8>) -> Option<Opened> {
-    ring.open_in_place(Purpose::Record, &associated_data::<R>(key), sealed).ok()
+/// Opens a stored record under its name; `None` when it was sealed under a secret that is not
+/// configured, by another gateway, under another name or as another type.
+#[must_use]
+pub fn open<R: Record>(sealer: &Sealer, key: &Key, sealed: &[u8]) -> Option<R> {
+    encoding::from_bytes(opened::<R>(sealer, key, sealed.to_vec())?.expose())
 }
 
-/// The version of every record's layout. It is part of the seal: a record of another layout does
-/// not open. Records do not name their members, so whoever adds, removes or moves one raises it.
-const LAYOUT: u8 = 6;
-
-/// What a record is sealed to: the kind and the id in its name, its type and its layout.
-fn associated_data<R: Record>(key: &Key) -> [u8; 35] {
-    let mut data = [LAYOUT; 35];
-    let [kind, id @ .., of, _] = &mut data;
-    (*kind, *id, *of) = (key.kind as u8, key.id, R::KIND as u8);
-    data
+fn opened<R: Record>(sealer: &Sealer, key: &Key, sealed: Vec<u8>) -> Option<Opened> {
+    sealer.open(Purpose::Record, &bound_to::<R>(&[key.kind as u8], key), sealed)
 }
 
-/// Room for a session or the tokens of most providers.
-const USUAL_BYTES: usize = 1024;
+/// What a record is sealed to besides the gateway: the kind and the id in its name, and its type,
+/// of which only the last has no fixed length.
+fn bound_to<'a, R: Record>(kind: &'a [u8; 1], key: &'a Key) -> [&'a [u8]; 3] {
+    [kind, &key.id, R::TYPE.as_bytes()]
+}
 
 #[cfg(test)]
 #[path = "records_tests.rs"]

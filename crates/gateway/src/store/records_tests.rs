@@ -1,75 +1,92 @@
-use portcullis_protocol::crypto::digest::digest_parts;
-use portcullis_protocol::oauth::scope::ScopeSet;
+use std::rc::Rc;
+
+use portcullis_protocol::crypto::key_ring::KeyRing;
+use portcullis_protocol::crypto::secret::Secret;
+use portcullis_storage_api::wire::Space;
 
 use super::*;
-use crate::browser::pending_login::UsedLogin;
-use crate::clients::registered::Client;
-use crate::sessions::next_prompt::NextPrompt;
-use crate::sessions::remembered_consent::Consent;
-use crate::sessions::state::Session;
-use crate::sessions::state::{Generation, PendingCode, Predecessor, State};
-use crate::sessions::user::User;
-use crate::upstream::tokens::Upstream;
-use portcullis_protocol::crypto::secret::Secret;
-use portcullis_protocol::oauth::scope::GrantedScope;
 
-#[test]
-fn a_record_is_sealed_to_its_name_its_type_and_its_layout() {
-    let key = Key { kind: Kind::Upstream, id: [0xa7; 32] };
-    assert_eq!(associated_data::<Session>(&key).as_slice(), [&[5], &[0xa7; 32][..], &[1, LAYOUT]].concat());
+const KEY: Key = Key { kind: Kind::Consent, id: [0xa7; 32] };
+
+/// Two types of one kind that are written alike.
+#[derive(Debug, PartialEq, Encode, Decode)]
+#[cbor(map)]
+struct One {
+    #[n(1)]
+    text: String,
+}
+
+#[derive(Debug, PartialEq, Encode, Decode)]
+#[cbor(map)]
+struct Other {
+    #[n(1)]
+    text: String,
+}
+
+impl Record for One {
+    const KIND: Kind = Kind::Consent;
+    const TYPE: &'static str = "one";
+}
+
+impl Record for Other {
+    const KIND: Kind = Kind::Consent;
+    const TYPE: &'static str = "other";
+}
+
+fn sealer(secrets: &[u8], issuer: &str, space: Option<&str>) -> Sealer {
+    let ring = KeyRing::new(secrets.iter().map(|byte| Secret::new(vec![*byte; 32])).collect()).unwrap();
+    let space = space.map(|name| Space::new("prod", name).unwrap());
+    Sealer::new(Rc::new(ring), issuer, space.as_ref())
+}
+
+fn usual() -> Sealer {
+    sealer(&[1], "https://a.example", Some("gateway"))
+}
+
+fn record() -> One {
+    One { text: "text".to_owned() }
+}
+
+fn sealed() -> Vec<u8> {
+    seal(&usual(), &KEY, &record(), [7; 24]).unwrap()
 }
 
 #[test]
-fn a_record_that_is_laid_out_otherwise_takes_another_number() {
-    let text = str::to_owned;
-    let client = Client {
-        id: text("id"),
-        name: Some(text("name")),
-        redirect_uris: vec![text("one"), text("other")],
-        refresh: true,
-        registered_at: 301,
-    };
-    let user = User { id: text("id"), issuer: text("issuer"), subject: text("subject"), created_at: 302 };
-    let upstream = Upstream {
-        access_token: Secret::new(text("access")),
-        obtained_at: 303,
-        expires_at: Some(304),
-        refresh_token: Some(Secret::new(text("refresh"))),
-        subject: text("subject"),
-        refused_since: Some(308),
-    };
-    let code = PendingCode { nonce: [2; 16], redirect_uri: text("uri"), challenge: text("challenge"), expires_at: 305 };
-    let previous = Predecessor { number: 6, nonce: [3; 16], replaced_at: 306, unconfirmed: true };
-    let generation = Generation { number: 7, nonce: [4; 16], previous: Some(previous) };
-    let laid_out = [
-        postcard::to_stdvec(&UsedLogin).unwrap(),
-        postcard::to_stdvec(&client).unwrap(),
-        postcard::to_stdvec(&Consent { given_at: 307 }).unwrap(),
-        postcard::to_stdvec(&NextPrompt { prompt: text("prompt") }).unwrap(),
-        postcard::to_stdvec(&user).unwrap(),
-        postcard::to_stdvec(&upstream).unwrap(),
-        postcard::to_stdvec(&session(State::Code(code))).unwrap(),
-        postcard::to_stdvec(&session(State::Active(generation))).unwrap(),
-    ];
-    let digest = digest_parts(&laid_out.each_ref().map(Vec::as_slice));
-    assert_eq!((LAYOUT, &digest.as_bytes()[..4]), (6, &[185, 251, 24, 204][..]));
-}
-
-fn session(state: State) -> Session {
-    Session {
-        client_id: "client".to_owned(),
-        user_id: "user".to_owned(),
-        resource: "resource".to_owned(),
-        state,
-        id: [5; 16],
-        provider: "provider".to_owned(),
-        scope: scope(),
-        refreshable: true,
-        upstream_ends_at: Some(309),
+fn a_record_opens_under_its_name_and_type_only() {
+    assert_eq!(open(&usual(), &KEY, &sealed()), Some(record()));
+    assert_eq!(open::<Other>(&usual(), &KEY, &sealed()), None, "another type of the same kind and form");
+    for kind in Kind::ALL.into_iter().filter(|kind| *kind != KEY.kind) {
+        assert_eq!(open::<One>(&usual(), &Key { kind, ..KEY }, &sealed()), None, "{kind:?}");
+    }
+    for byte in 0..KEY.id.len() {
+        let mut id = KEY.id;
+        id[byte] ^= 1;
+        assert_eq!(open::<One>(&usual(), &Key { id, ..KEY }, &sealed()), None, "byte {byte} of the id");
     }
 }
 
-fn scope() -> GrantedScope {
-    let set = ScopeSet::parse("openid").unwrap();
-    ScopeSet::grant(Some(set.clone()), &set, &set).unwrap()
+#[test]
+fn no_store_can_move_a_record_to_another_gateway_with_the_same_secret() {
+    for (issuer, space) in [
+        ("https://b.example", Some("gateway")),
+        ("https://a.example/", Some("gateway")),
+        ("https://a.example", Some("other")),
+        ("https://a.example", None),
+    ] {
+        assert_eq!(open::<One>(&sealer(&[1], issuer, space), &KEY, &sealed()), None, "{issuer} {space:?}");
+    }
+}
+
+#[test]
+fn a_record_opens_as_long_as_its_secret_is_configured() {
+    let with = |secrets: &[u8]| open::<One>(&sealer(secrets, "https://a.example", Some("gateway")), &KEY, &sealed());
+    assert_eq!(with(&[2, 1]), Some(record()));
+    assert_eq!(with(&[2]), None);
+}
+
+#[test]
+fn parts_of_a_seal_do_not_run_into_each_other() {
+    // All but the last part have a fixed length.
+    let bound = bound_to::<One>(&[3], &KEY).concat();
+    assert_eq!(bound, [&[3], &[0xa7; 32][..], b"one"].concat());
 }

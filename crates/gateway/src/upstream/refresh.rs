@@ -17,7 +17,7 @@ use crate::sessions::lifetimes::upstream_life;
 use crate::sessions::next_prompt;
 use crate::sessions::state::Session;
 use crate::state::gateway::Gateway;
-use crate::store::records::{self, Loaded, Records};
+use crate::store::records::{self, Records, VersionedRecord};
 use crate::upstream::oidc::{self, TokenReply};
 use crate::upstream::provider_error::ProviderError;
 use crate::upstream::tokens::{RefreshOutcome, Upstream, UpstreamAccess};
@@ -87,7 +87,7 @@ async fn refresh_locked<P: Ports>(
     ports: &P,
 ) -> Result<RefreshOutcome, Unavailable> {
     let config = gateway.config();
-    let records = Records::new(&config.key_ring, ports);
+    let records = Records::new(&config.sealer, ports);
     let key = upstream_key(&session_key(session), config.provider.id);
     let Some(loaded) = records.load::<Upstream>(&key).await? else {
         return Ok(RefreshOutcome::LoginRequired);
@@ -108,7 +108,7 @@ async fn refresh_locked<P: Ports>(
         Err(ProviderError::GrantEnded { prompt }) => {
             if let Some(prompt) = prompt {
                 let ended = records.load::<Session>(&session_key(session)).await?;
-                let Some(Loaded { record, .. }) = ended else { return Ok(RefreshOutcome::LoginRequired) };
+                let Some(VersionedRecord { record, .. }) = ended else { return Ok(RefreshOutcome::LoginRequired) };
                 next_prompt::remember(gateway, &record.user_id, prompt, ports).await?;
             }
             Ok(RefreshOutcome::LoginRequired)
@@ -146,7 +146,7 @@ fn not_renewed(gateway: &Gateway, session: SessionId, access: UpstreamAccess, no
 async fn note_refused<P: Ports>(
     records: &Records<'_, P>,
     key: &Key,
-    loaded: Loaded<Upstream>,
+    loaded: VersionedRecord<Upstream>,
     now: u64,
     gateway: &Gateway,
 ) -> Result<(), Unavailable> {
@@ -176,7 +176,7 @@ async fn store<P: Ports>(
     records: &Records<'_, P>,
     gateway: &Gateway,
     session: SessionId,
-    mut loaded: Loaded<Upstream>,
+    mut loaded: VersionedRecord<Upstream>,
     renewed: &Upstream,
 ) -> Result<RefreshOutcome, Unavailable> {
     let key = upstream_key(&session_key(session), gateway.config().provider.id);

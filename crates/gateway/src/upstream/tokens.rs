@@ -2,35 +2,42 @@
 
 use std::rc::Rc;
 
+use minicbor::decode;
+use minicbor::{Decode, Encode};
 use portcullis_protocol::crypto::secret::Secret;
 use portcullis_storage_api::Kind;
-use serde::{Deserialize, Serialize};
 
+use crate::store::encoding::{Fields, optional_secret, secret};
 use crate::store::records::Record;
 
-/// The provider's tokens of one session. What a call needs of them comes first: it reads no
-/// further.
-#[derive(Clone, Serialize, Deserialize)]
+/// The provider's tokens of one session.
+#[derive(Clone, Encode, Decode)]
+#[cbor(map)]
 pub struct Upstream {
     /// What the back end is given.
-    #[serde(with = "sealed_text")]
+    #[cbor(n(1), with = "secret")]
     pub access_token: Secret<String>,
     /// When these tokens were obtained, in Unix seconds.
+    #[cbor(n(2), default)]
     pub obtained_at: u64,
     /// When the access token expires, in Unix seconds, if the provider said.
+    #[n(3)]
     pub expires_at: Option<u64>,
     /// What the next access token is got with.
-    #[serde(with = "sealed_optional_text")]
+    #[cbor(n(4), with = "optional_secret", has_nil)]
     pub refresh_token: Option<Secret<String>>,
     /// The provider's name for the user, which a refreshed ID token must repeat.
+    #[n(5)]
     pub subject: String,
     /// Since when the provider refuses to renew them for a reason that is not the user's grant, in
     /// Unix seconds.
+    #[n(6)]
     pub refused_since: Option<u64>,
 }
 
 impl Record for Upstream {
     const KIND: Kind = Kind::Upstream;
+    const TYPE: &'static str = "upstream-tokens";
 }
 
 /// An upstream access token as it is injected.
@@ -71,13 +78,8 @@ impl UpstreamAccess {
     /// As [`UpstreamAccess::of`], from the record as it was sealed, of which only what is injected
     /// is copied; `None` when it is no such record.
     pub(crate) fn from_record(record: &[u8]) -> Option<Self> {
-        let read: Injectable = postcard::from_bytes(record).ok()?;
-        Some(Self::with(
-            header_value(read.access_token),
-            read.obtained_at,
-            read.expires_at,
-            read.refresh_token.is_some(),
-        ))
+        let read = UpstreamTokenRef::read(Fields::of(record)?).ok()?;
+        Some(Self::with(header_value(read.access_token), read.obtained_at, read.expires_at, read.has_refresh_token))
     }
 
     fn with(value: Secret<Vec<u8>>, obtained_at: u64, expires_at: Option<u64>, refreshable: bool) -> Self {
@@ -102,14 +104,32 @@ fn times(obtained_at: u64, expires_at: Option<u64>) -> (u64, u64) {
     (expires_at.saturating_sub((life / 5).min(60)), expires_at.saturating_sub((life / 10).min(5)))
 }
 
-/// The beginning of an [`Upstream`] record. Its texts are read as bytes, which are written alike:
-/// nobody asks whether they are UTF-8.
-#[derive(Deserialize)]
-struct Injectable<'a> {
+/// The fields of an [`Upstream`] record that a call needs, read in place.
+struct UpstreamTokenRef<'a> {
     access_token: &'a [u8],
     obtained_at: u64,
     expires_at: Option<u64>,
-    refresh_token: Option<&'a [u8]>,
+    has_refresh_token: bool,
+}
+
+impl<'a> UpstreamTokenRef<'a> {
+    /// Fields after the last one that is needed are not looked at: the record was sealed by a
+    /// gateway that wrote them.
+    fn read(mut fields: Fields<'a>) -> Result<Self, decode::Error> {
+        let access_token = fields.required(1)?.bytes()?;
+        let mut read = Self { access_token, obtained_at: 0, expires_at: None, has_refresh_token: false };
+        loop {
+            match fields.next()? {
+                2 => read.obtained_at = fields.value().u64()?,
+                3 => read.expires_at = Some(fields.value().u64()?),
+                4 => {
+                    fields.value().bytes()?;
+                    read.has_refresh_token = true;
+                }
+                _ => return Ok(read),
+            }
+        }
+    }
 }
 
 fn header_value(token: &[u8]) -> Secret<Vec<u8>> {
@@ -121,34 +141,6 @@ fn header_value(token: &[u8]) -> Secret<Vec<u8>> {
 
 /// What stands before an access token in its header (RFC 6750 §2.1).
 const SCHEME: &[u8] = b"Bearer ";
-
-/// The one place where a secret becomes text: inside a record that is about to be sealed.
-mod sealed_text {
-    use portcullis_protocol::crypto::secret::Secret;
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    pub(super) fn serialize<S: Serializer>(secret: &Secret<String>, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(secret.expose())
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Secret<String>, D::Error> {
-        String::deserialize(deserializer).map(Secret::new)
-    }
-}
-
-/// As [`sealed_text`], for a secret that may be absent.
-mod sealed_optional_text {
-    use portcullis_protocol::crypto::secret::Secret;
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    pub(super) fn serialize<S: Serializer>(secret: &Option<Secret<String>>, serializer: S) -> Result<S::Ok, S::Error> {
-        secret.as_ref().map(Secret::expose).serialize(serializer)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Secret<String>>, D::Error> {
-        Ok(Option::<String>::deserialize(deserializer)?.map(Secret::new))
-    }
-}
 
 #[cfg(test)]
 mod tests {
@@ -171,7 +163,7 @@ mod tests {
             [(Some("r"), Some(1_300)), (None, Some(1_010)), (Some("r"), None), (None, None)]
         {
             let record = record(refresh_token, expires_at);
-            let (whole, bytes) = (UpstreamAccess::of(&record), postcard::to_stdvec(&record).unwrap());
+            let (whole, bytes) = (UpstreamAccess::of(&record), minicbor::to_vec(&record).unwrap());
             let read = UpstreamAccess::from_record(&bytes).unwrap();
             assert_eq!(read.value.expose(), b"Bearer a \"token\"");
             assert_eq!(read.value.expose(), whole.value.expose());
@@ -182,9 +174,9 @@ mod tests {
     #[test]
     fn a_record_that_is_cut_off_is_none() {
         let record = record(Some("r"), Some(1_300));
-        let bytes = postcard::to_stdvec(&record).unwrap();
-        // The subject with its length, and the last member.
-        let needed = bytes.len() - 2 - record.subject.len();
+        let bytes = minicbor::to_vec(&record).unwrap();
+        // The subject's head and the subject.
+        let needed = bytes.len() - 1 - record.subject.len();
         for length in 0..=bytes.len() {
             assert_eq!(UpstreamAccess::from_record(&bytes[..length]).is_some(), length >= needed, "{length}");
         }

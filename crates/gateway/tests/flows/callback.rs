@@ -7,14 +7,14 @@ use portcullis_protocol::oauth::params;
 use serde_json::{Value, json};
 
 use crate::browser::Browser;
-use crate::world::{IDP, LOGIN_COOKIE, World, code_of, error_of};
+use crate::fixture::{Fixture, IDP, LOGIN_COOKIE, code_of, error_of};
 
 /// A login that the provider is asked about.
-fn started() -> (World, Browser, BTreeMap<String, String>) {
-    let world = World::new();
-    let (browser, client) = (Browser::default(), world.register());
-    let asked = world.start(&browser, &client);
-    (world, browser, asked)
+fn started() -> (Fixture, Browser, BTreeMap<String, String>) {
+    let fixture = Fixture::new();
+    let (browser, client) = (Browser::default(), fixture.register());
+    let asked = fixture.start(&browser, &client);
+    (fixture, browser, asked)
 }
 
 fn target(parameters: &[(&str, &str)]) -> String {
@@ -23,7 +23,7 @@ fn target(parameters: &[(&str, &str)]) -> String {
 
 #[test]
 fn a_state_that_is_absent_unknown_or_repeated_leads_nowhere() {
-    let (world, browser, asked) = started();
+    let (fixture, browser, asked) = started();
     let state = asked["state"].as_str();
     for (target, reason) in [
         ("/oauth/callback".to_owned(), "callback_without_state"),
@@ -33,44 +33,44 @@ fn a_state_that_is_absent_unknown_or_repeated_leads_nowhere() {
         (target(&[("code", "a"), ("code", "b"), ("state", state)]), "malformed_callback"),
         (format!("/oauth/callback?state={state}&code=%ff"), "malformed_callback"),
     ] {
-        let reply = world.visit(&browser, &target);
+        let reply = fixture.visit(&browser, &target);
         assert_eq!((reply.status(), reply.reason), (400, reason), "{target}");
         assert!(reply.header("location").is_none());
     }
-    code_of(&world.return_from_provider(&browser, &asked, "alice"));
+    code_of(&fixture.return_from_provider(&browser, &asked, "alice"));
 }
 
 #[test]
 fn a_state_works_once() {
-    let (world, browser, asked) = started();
+    let (fixture, browser, asked) = started();
     let kept = browser.clone();
-    code_of(&world.return_from_provider(&browser, &asked, "alice"));
+    code_of(&fixture.return_from_provider(&browser, &asked, "alice"));
     for (browser, reason) in [(&browser, "callback_unknown_login"), (&kept, "callback_state_reused")] {
-        let again = world.visit(browser, &World::callback(&asked));
+        let again = fixture.visit(browser, &Fixture::callback(&asked));
         assert_eq!((again.status(), again.reason), (400, reason));
     }
 }
 
 #[test]
 fn another_browser_can_neither_finish_a_login_nor_use_it_up() {
-    let (world, browser, asked) = started();
+    let (fixture, browser, asked) = started();
     let attacker = Browser::default();
-    let client = world.register();
-    world.start(&attacker, &client);
+    let client = fixture.register();
+    fixture.start(&attacker, &client);
     let stripped = browser.clone();
     stripped.lose(LOGIN_COOKIE);
     for other in [&Browser::default(), &attacker, &stripped] {
-        let reply = world.visit(other, &World::callback(&asked));
+        let reply = fixture.visit(other, &Fixture::callback(&asked));
         assert_eq!((reply.status(), reply.reason), (400, "callback_unknown_login"));
     }
-    code_of(&world.return_from_provider(&browser, &asked, "alice"));
+    code_of(&fixture.return_from_provider(&browser, &asked, "alice"));
 }
 
 #[test]
 fn a_login_that_took_too_long_is_over() {
-    let (world, browser, asked) = started();
-    world.advance(600);
-    let reply = world.visit(&browser, &World::callback(&asked));
+    let (fixture, browser, asked) = started();
+    fixture.advance(600);
+    let reply = fixture.visit(&browser, &Fixture::callback(&asked));
     assert_eq!((reply.status(), reply.reason), (400, "callback_expired"));
 }
 
@@ -85,29 +85,29 @@ fn what_the_provider_refuses_is_told_in_our_own_words() {
         (&[], "server_error", "callback_without_code"),
         (&[("code", "")], "server_error", "callback_without_code"),
     ] {
-        let (world, browser, asked) = started();
+        let (fixture, browser, asked) = started();
         let mut all = vec![("state", asked["state"].as_str())];
         all.extend_from_slice(parameters);
-        let reply = world.visit(&browser, &target(&all));
+        let reply = fixture.visit(&browser, &target(&all));
         assert_eq!((error_of(&reply).as_str(), reply.reason), (error, reason), "{parameters:?}");
         assert!(!reply.header("location").unwrap().contains("evil"));
-        let again = world.visit(&browser, &World::callback(&asked));
+        let again = fixture.visit(&browser, &Fixture::callback(&asked));
         assert_eq!(again.status(), 400, "the login is used up");
     }
 }
 
 #[test]
 fn a_provider_that_does_not_name_itself_is_believed() {
-    let (world, browser, asked) = started();
-    let id_token = world.sign(&world.claims("alice", &asked["nonce"]));
-    world.expect_token_answer(200, &World::token_answer(&id_token));
-    code_of(&world.visit(&browser, &target(&[("state", &asked["state"]), ("code", "idp-code")])));
+    let (fixture, browser, asked) = started();
+    let id_token = fixture.sign(&fixture.claims("alice", &asked["nonce"]));
+    fixture.expect_token_answer(200, &Fixture::token_answer(&id_token));
+    code_of(&fixture.visit(&browser, &target(&[("state", &asked["state"]), ("code", "idp-code")])));
 }
 
 #[test]
 fn an_id_token_of_another_login_client_issuer_or_time_is_refused() {
     /// Makes a claim's value at the time of the login.
-    type Change = fn(&World) -> Value;
+    type Change = fn(&Fixture) -> Value;
     let changes: [(&str, Change); 12] = [
         ("nonce", |_| json!("another")),
         ("nonce", |_| Value::Null),
@@ -115,32 +115,32 @@ fn an_id_token_of_another_login_client_issuer_or_time_is_refused() {
         ("aud", |_| json!(["portcullis", "another-client"])),
         ("iss", |_| json!("https://other.example")),
         ("iss", |_| json!(format!("{IDP}/"))),
-        ("exp", |world| json!(world.now() - 60)),
-        ("iat", |world| json!(world.now() + 61)),
+        ("exp", |fixture| json!(fixture.now() - 60)),
+        ("iat", |fixture| json!(fixture.now() + 61)),
         ("azp", |_| json!("another-client")),
         ("sub", |_| json!("")),
         ("sub", |_| json!(42)),
         ("sub", |_| json!("a\u{0}b")),
     ];
     for (claim, value) in changes {
-        let (world, browser, asked) = started();
-        let mut claims = world.claims("alice", &asked["nonce"]);
-        claims[claim] = value(&world);
-        world.expect_token_answer(200, &World::token_answer(&world.sign(&claims)));
-        let reply = world.visit(&browser, &World::callback(&asked));
+        let (fixture, browser, asked) = started();
+        let mut claims = fixture.claims("alice", &asked["nonce"]);
+        claims[claim] = value(&fixture);
+        fixture.expect_token_answer(200, &Fixture::token_answer(&fixture.sign(&claims)));
+        let reply = fixture.visit(&browser, &Fixture::callback(&asked));
         assert_eq!((error_of(&reply).as_str(), reply.reason), ("server_error", "provider_not_understood"), "{claims}");
     }
 }
 
 #[test]
 fn an_id_token_that_the_provider_did_not_sign_is_refused() {
-    let (world, browser, asked) = started();
-    let good = world.sign(&world.claims("alice", &asked["nonce"]));
+    let (fixture, browser, asked) = started();
+    let good = fixture.sign(&fixture.claims("alice", &asked["nonce"]));
     let (signed, _) = good.rsplit_once('.').unwrap();
-    let foreign = world.sign(&world.claims("mallory", "other"));
+    let foreign = fixture.sign(&fixture.claims("mallory", "other"));
     let (_, signature) = foreign.rsplit_once('.').unwrap();
-    world.expect_token_answer(200, &World::token_answer(&format!("{signed}.{signature}")));
-    assert_eq!(error_of(&world.visit(&browser, &World::callback(&asked))), "server_error");
+    fixture.expect_token_answer(200, &Fixture::token_answer(&format!("{signed}.{signature}")));
+    assert_eq!(error_of(&fixture.visit(&browser, &Fixture::callback(&asked))), "server_error");
 }
 
 #[test]
@@ -157,36 +157,36 @@ fn a_provider_that_refuses_the_code_or_fails_is_told_apart() {
         (200, json!({}), "server_error", "provider_not_understood"),
         (200, json!({ "access_token": "a", "token_type": "Bearer" }), "server_error", "provider_not_understood"),
     ] {
-        let (world, browser, asked) = started();
-        world.expect_token_answer(status, &body);
-        let reply = world.visit(&browser, &World::callback(&asked));
+        let (fixture, browser, asked) = started();
+        fixture.expect_token_answer(status, &body);
+        let reply = fixture.visit(&browser, &Fixture::callback(&asked));
         assert_eq!((error_of(&reply).as_str(), reply.reason), (error, reason), "{status} {body}");
     }
 }
 
 #[test]
 fn a_key_that_is_not_known_is_looked_for_once_in_a_while() {
-    let (world, _, _) = started();
-    let client = world.register();
+    let (fixture, _, _) = started();
+    let client = fixture.register();
     let come_back = || {
         let browser = Browser::default();
-        let asked = world.start(&browser, &client);
-        let id_token = world.sign(&world.claims("alice", &asked["nonce"]));
-        world.expect_token_answer(200, &World::token_answer(&id_token));
+        let asked = fixture.start(&browser, &client);
+        let id_token = fixture.sign(&fixture.claims("alice", &asked["nonce"]));
+        fixture.expect_token_answer(200, &Fixture::token_answer(&id_token));
         (browser, asked)
     };
-    world.rotate_idp_key();
+    fixture.rotate_idp_key();
 
     let (browser, asked) = come_back();
-    let reply = world.visit(&browser, &World::callback(&asked));
+    let reply = fixture.visit(&browser, &Fixture::callback(&asked));
     assert_eq!(error_of(&reply), "server_error", "the documents were fetched a moment ago");
 
-    world.advance(10);
+    fixture.advance(10);
     let (browser, asked) = come_back();
-    world.expect_documents();
-    code_of(&world.visit(&browser, &World::callback(&asked)));
+    fixture.expect_documents();
+    code_of(&fixture.visit(&browser, &Fixture::callback(&asked)));
 
     let (browser, asked) = come_back();
-    code_of(&world.visit(&browser, &World::callback(&asked)));
-    assert_eq!(world.ports.calls_left(), 0);
+    code_of(&fixture.visit(&browser, &Fixture::callback(&asked)));
+    assert_eq!(fixture.ports.calls_left(), 0);
 }

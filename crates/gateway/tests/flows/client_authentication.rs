@@ -10,7 +10,7 @@ use portcullis_protocol::oauth::params::{Limits, Params};
 use serde_json::{Value, json};
 
 use crate::browser::Browser;
-use crate::world::{DISCOVERY, World, code_of, discovery, document, tokens_of};
+use crate::fixture::{DISCOVERY, Fixture, code_of, discovery, document, tokens_of};
 
 const OIDC: &str = "/upstreamProviders/0/oidcConfig";
 const BASIC: Sent = Sent { header: Some("Basic cG9ydGN1bGxpczp0aGUlMjBjbGllbnQlMjBzZWNyZXQ="), id: None, secret: None };
@@ -26,7 +26,7 @@ struct Sent<'a> {
 }
 
 /// A gateway with this setting, before its provider has said anything.
-fn world(setting: &Value, has_secret: bool) -> World {
+fn fixture(setting: &Value, has_secret: bool) -> Fixture {
     let mut document = document();
     let oidc = document.pointer_mut(OIDC).unwrap().as_object_mut().unwrap();
     if !setting.is_null() {
@@ -35,16 +35,16 @@ fn world(setting: &Value, has_secret: bool) -> World {
     if !has_secret {
         oidc.remove("clientSecret");
     }
-    World::cold(&document)
+    Fixture::cold(&document)
 }
 
-fn expect_documents(world: &World, methods: &Value) {
+fn expect_documents(fixture: &Fixture, methods: &Value) {
     let mut document = discovery();
     if !methods.is_null() {
         document["token_endpoint_auth_methods_supported"] = methods.clone();
     }
-    world.ports.expect_json("idp", DISCOVERY, 200, &document.to_string());
-    world.expect_keys();
+    fixture.ports.expect_json("idp", DISCOVERY, 200, &document.to_string());
+    fixture.expect_keys();
 }
 
 fn assert_sent(call: &CallRequest, expected: &Sent<'_>, case: &str) {
@@ -80,21 +80,21 @@ fn the_method_is_the_configured_one_or_what_the_provider_takes_or_basic() {
         (&post, json!(["private_key_jwt"]), POST),
     ] {
         let case = format!("{setting} {methods}");
-        let world = world(setting, true);
-        expect_documents(&world, &methods);
-        world.warm();
-        let (browser, client) = (Browser::default(), world.register());
-        let asked = world.start(&browser, &client);
-        assert_eq!(world.ports.take_sent().len(), 2);
-        let code = code_of(&world.return_from_provider(&browser, &asked, "alice"));
-        assert_sent(&world.ports.take_sent()[0], &expected, &case);
+        let fixture = fixture(setting, true);
+        expect_documents(&fixture, &methods);
+        fixture.warm();
+        let (browser, client) = (Browser::default(), fixture.register());
+        let asked = fixture.start(&browser, &client);
+        assert_eq!(fixture.ports.take_sent().len(), 2);
+        let code = code_of(&fixture.return_from_provider(&browser, &asked, "alice"));
+        assert_sent(&fixture.ports.take_sent()[0], &expected, &case);
 
-        let access = tokens_of(&world.redeem(&client, &code, &[])).access;
-        world.advance(3_599);
-        world.expect_token_answer(200, &World::token_answer(&world.sign(&world.claims("alice", "-"))));
-        let outcome = block_on(refresh::refresh(world.gateway.clone(), session(&access), world.ports.clone()));
+        let access = tokens_of(&fixture.redeem(&client, &code, &[])).access;
+        fixture.advance(3_599);
+        fixture.expect_token_answer(200, &Fixture::token_answer(&fixture.sign(&fixture.claims("alice", "-"))));
+        let outcome = block_on(refresh::refresh(fixture.gateway.clone(), session(&access), fixture.ports.clone()));
         assert!(matches!(outcome, RefreshOutcome::Ready(_)), "{case}");
-        let sent = world.ports.take_sent();
+        let sent = fixture.ports.take_sent();
         assert_sent(sent.last().unwrap(), &expected, &case);
     }
 }
@@ -102,31 +102,31 @@ fn the_method_is_the_configured_one_or_what_the_provider_takes_or_basic() {
 #[test]
 fn without_a_secret_the_gateway_names_itself_whatever_the_provider_lists() {
     for methods in [Value::Null, json!(["client_secret_basic"]), json!(["none"]), json!(["private_key_jwt"])] {
-        let world = world(&Value::Null, false);
-        expect_documents(&world, &methods);
+        let fixture = fixture(&Value::Null, false);
+        expect_documents(&fixture, &methods);
         let browser = Browser::default();
-        let asked = world.start(&browser, &world.register());
-        assert_eq!(world.ports.take_sent().len(), 2);
-        code_of(&world.return_from_provider(&browser, &asked, "alice"));
-        assert_sent(&world.ports.take_sent()[0], &PUBLIC, &methods.to_string());
+        let asked = fixture.start(&browser, &fixture.register());
+        assert_eq!(fixture.ports.take_sent().len(), 2);
+        code_of(&fixture.return_from_provider(&browser, &asked, "alice"));
+        assert_sent(&fixture.ports.take_sent()[0], &PUBLIC, &methods.to_string());
     }
 }
 
 #[test]
 fn a_provider_that_takes_no_secret_is_named_before_the_user_is_sent_there() {
     for methods in [json!(["private_key_jwt"]), json!(["tls_client_auth", "none"]), json!(["CLIENT_SECRET_BASIC"])] {
-        let world = world(&Value::Null, true);
-        expect_documents(&world, &methods);
+        let fixture = fixture(&Value::Null, true);
+        expect_documents(&fixture, &methods);
         let browser = Browser::default();
-        let form = world.consent_page(&browser, &world.register(), &[]);
+        let form = fixture.consent_page(&browser, &fixture.register(), &[]);
         for round in 0..2 {
-            let reply = world.answer_form(&browser, &form, "approve", &[]);
+            let reply = fixture.answer_form(&browser, &form, "approve", &[]);
             let (_, query) = reply.redirect();
             assert_eq!((query["error"].as_str(), reply.reason), ("server_error", "provider_client_authentication"));
             let described = "the identity provider takes neither client_secret_basic nor client_secret_post";
             assert_eq!(query["error_description"], described, "{methods} {round}");
         }
-        assert_eq!(world.ports.calls_left(), 1, "the keys are not fetched");
+        assert_eq!(fixture.ports.calls_left(), 1, "the keys are not fetched");
     }
 }
 

@@ -1,11 +1,11 @@
 //! Two gateways on one store whose clocks differ: what one has issued works at the other.
 
 use crate::browser::Browser;
-use crate::world::{NOW, World, code_of, document, forwarded, replied, tokens_of};
+use crate::fixture::{Fixture, NOW, code_of, document, forwarded, replied, tokens_of};
 
 #[test]
 fn a_token_works_at_a_gateway_whose_clock_is_behind() {
-    let ahead = World::new();
+    let ahead = Fixture::new();
     let (client, tokens) = ahead.logged_in();
     for behind in [0, 1, 2, 30] {
         let other = ahead.with_clock_at(&document(), NOW - behind);
@@ -22,12 +22,12 @@ fn a_token_works_at_a_gateway_whose_clock_is_behind() {
 
 #[test]
 fn no_clock_puts_off_the_end_of_a_token() {
-    let world = World::new();
-    let (_, tokens) = world.logged_in();
+    let fixture = Fixture::new();
+    let (_, tokens) = fixture.logged_in();
     let issued_life = 3_600;
-    let before = world.with_clock_at(&document(), NOW + issued_life - 6);
+    let before = fixture.with_clock_at(&document(), NOW + issued_life - 6);
     forwarded(before.call("/mcp", &tokens.access));
-    let at = world.with_clock_at(&document(), NOW + issued_life);
+    let at = fixture.with_clock_at(&document(), NOW + issued_life);
     let reply = replied(at.call("/mcp", &tokens.access));
     assert_eq!(reply.status(), 401);
     assert!(reply.header("www-authenticate").unwrap().contains("expired"));
@@ -36,7 +36,7 @@ fn no_clock_puts_off_the_end_of_a_token() {
 #[test]
 fn a_login_goes_from_one_gateway_to_another_at_each_step() {
     for behind in [2, 20] {
-        let first = World::new();
+        let first = Fixture::new();
         let second = first.with_clock_at(&document(), NOW - behind);
         second.expect_documents();
         let (browser, client) = (Browser::default(), first.register());

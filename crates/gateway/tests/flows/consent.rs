@@ -5,14 +5,14 @@ use portcullis_protocol::oauth::params;
 use serde_json::json;
 
 use crate::browser::{Browser, Reply};
-use crate::world::{Form, ISSUER, LOGIN_COOKIE, MCP, REDIRECT, World, document, error_of};
+use crate::fixture::{Fixture, Form, ISSUER, LOGIN_COOKIE, MCP, REDIRECT, document, error_of};
 
 /// A page before a user, and nothing answered yet.
-fn shown() -> (World, Browser, Form) {
-    let world = World::new();
-    let (browser, client) = (Browser::default(), world.register());
-    let form = world.consent_page(&browser, &client, &[]);
-    (world, browser, form)
+fn shown() -> (Fixture, Browser, Form) {
+    let fixture = Fixture::new();
+    let (browser, client) = (Browser::default(), fixture.register());
+    let form = fixture.consent_page(&browser, &client, &[]);
+    (fixture, browser, form)
 }
 
 fn is_refused(reply: &Reply, reason: &str) {
@@ -22,12 +22,12 @@ fn is_refused(reply: &Reply, reason: &str) {
 
 #[test]
 fn the_page_names_the_client_and_where_the_answer_goes_and_cannot_be_framed() {
-    let world = World::new();
+    let fixture = Fixture::new();
     let hostile = json!({
         "redirect_uris": ["https://client.example/callback"], "client_name": "<script>alert(1)</script>",
     });
-    let client = world.register_with(&hostile).json()["client_id"].as_str().unwrap().to_owned();
-    let page = world.visit(&Browser::default(), &World::authorization(&client, &[]));
+    let client = fixture.register_with(&hostile).json()["client_id"].as_str().unwrap().to_owned();
+    let page = fixture.visit(&Browser::default(), &Fixture::authorization(&client, &[]));
     assert!(page.text().contains("client.example") && !page.text().contains("<script"));
     assert_eq!(page.header("x-frame-options"), Some("DENY"));
     assert_eq!(page.header("cache-control"), Some("no-store"));
@@ -35,51 +35,51 @@ fn the_page_names_the_client_and_where_the_answer_goes_and_cannot_be_framed() {
 
 #[test]
 fn a_program_that_states_no_origin_is_held_to_the_token_alone() {
-    let (world, browser, form) = shown();
-    assert_eq!(world.answer_form(&browser, &form, "approve", &[]).status(), 303);
+    let (fixture, browser, form) = shown();
+    assert_eq!(fixture.answer_form(&browser, &form, "approve", &[]).status(), 303);
 }
 
 #[test]
 fn an_answer_without_the_browsers_cookie_is_refused() {
-    let (world, browser, form) = shown();
+    let (fixture, browser, form) = shown();
     browser.lose(LOGIN_COOKIE);
-    is_refused(&world.answer_form(&browser, &form, "approve", &[]), "consent_csrf");
+    is_refused(&fixture.answer_form(&browser, &form, "approve", &[]), "consent_csrf");
 }
 
 #[test]
 fn an_answer_from_another_browser_is_refused() {
-    let (world, _, form) = shown();
+    let (fixture, _, form) = shown();
     let other = Browser::default();
-    let client = world.register();
-    world.consent_page(&other, &client, &[]);
-    is_refused(&world.answer_form(&other, &form, "approve", &[]), "consent_csrf");
+    let client = fixture.register();
+    fixture.consent_page(&other, &client, &[]);
+    is_refused(&fixture.answer_form(&other, &form, "approve", &[]), "consent_csrf");
 }
 
 #[test]
 fn a_token_that_is_absent_foreign_or_changed_is_refused() {
-    let (world, browser, form) = shown();
-    let client = world.register();
-    let other = world.consent_page(&browser, &client, &[]);
+    let (fixture, browser, form) = shown();
+    let client = fixture.register();
+    let other = fixture.consent_page(&browser, &client, &[]);
     let key_id = form.csrf.split('.').next().unwrap();
     for csrf in ["", "x", key_id, &format!("{key_id}."), &format!("00000000.{}", "A".repeat(43)), &other.csrf] {
         let forged = Form { csrf: csrf.to_owned(), ..form.clone() };
-        is_refused(&world.answer_form(&browser, &forged, "approve", &[]), "consent_csrf");
+        is_refused(&fixture.answer_form(&browser, &forged, "approve", &[]), "consent_csrf");
     }
     let swapped = Form { transaction: other.transaction, ..form };
-    is_refused(&world.answer_form(&browser, &swapped, "approve", &[]), "consent_csrf");
+    is_refused(&fixture.answer_form(&browser, &swapped, "approve", &[]), "consent_csrf");
 }
 
 #[test]
 fn two_cookies_of_one_name_count_as_none() {
-    let (world, browser, form) = shown();
+    let (fixture, browser, form) = shown();
     let second = format!("{}={}", browser.names()[0], "A".repeat(43));
-    is_refused(&world.answer_form(&browser, &form, "approve", &[("cookie", &second)]), "consent_csrf");
-    assert_eq!(world.answer_form(&browser, &form, "approve", &[("cookie", "a=1")]).status(), 303);
+    is_refused(&fixture.answer_form(&browser, &form, "approve", &[("cookie", &second)]), "consent_csrf");
+    assert_eq!(fixture.answer_form(&browser, &form, "approve", &[("cookie", "a=1")]).status(), 303);
 }
 
 #[test]
 fn an_answer_from_another_site_is_refused_before_it_is_read() {
-    let (world, browser, form) = shown();
+    let (fixture, browser, form) = shown();
     for header in [
         ("origin", "https://evil.example"),
         ("origin", "null"),
@@ -90,10 +90,10 @@ fn an_answer_from_another_site_is_refused_before_it_is_read() {
         ("sec-fetch-site", "same-site"),
         ("sec-fetch-site", "none"),
     ] {
-        is_refused(&world.answer_form(&browser, &form, "approve", &[header]), "consent_cross_site");
+        is_refused(&fixture.answer_form(&browser, &form, "approve", &[header]), "consent_cross_site");
     }
     let twice = [("origin", ISSUER), ("origin", "https://evil.example")];
-    is_refused(&world.answer_form(&browser, &form, "approve", &twice), "consent_cross_site");
+    is_refused(&fixture.answer_form(&browser, &form, "approve", &twice), "consent_cross_site");
 }
 
 #[test]
@@ -106,16 +106,16 @@ fn the_longest_request_that_is_shown_a_page_has_a_form_that_is_accepted() {
     document["resources"] = json!([{
         "resource": format!("{MCP}/{}", "r".repeat(500)), "match": { "prefix": "/mcp" }, "kind": "mcp", "scopes": scopes,
     }]);
-    let world = World::configured(&document);
+    let fixture = Fixture::configured(&document);
     let redirect = format!("{REDIRECT}?{}", "r".repeat(2048 - REDIRECT.len() - 1));
-    let registered = world.register_with(&json!({ "redirect_uris": [&redirect] }));
+    let registered = fixture.register_with(&json!({ "redirect_uris": [&redirect] }));
     let client = registered.json()["client_id"].as_str().unwrap().to_owned();
     let ask = |browser: &Browser, quotes: usize| {
         // A quotation mark takes two bytes in the sealed request, and three of the 8 KiB of a
         // target.
         let state = "\"".repeat(quotes);
         let changed = [("redirect_uri", ""), ("scope", ""), ("resource", ""), ("state", &state)];
-        world.visit(browser, &World::authorization(&client, &changed))
+        fixture.visit(browser, &Fixture::authorization(&client, &changed))
     };
     let lengths: Vec<usize> = (1..=2600).collect();
     let shown = lengths.partition_point(|quotes| ask(&Browser::default(), *quotes).reason == "consent_shown");
@@ -123,7 +123,7 @@ fn the_longest_request_that_is_shown_a_page_has_a_form_that_is_accepted() {
     let browser = Browser::default();
     let page = ask(&browser, shown);
     let form = Form { transaction: page.field("transaction"), csrf: page.field("csrf") };
-    let reply = world.answer_form(&browser, &form, "approve", &[]);
+    let reply = fixture.answer_form(&browser, &form, "approve", &[]);
     assert_eq!((reply.status(), reply.reason), (303, "login_started"));
 
     let refused = ask(&browser, shown + 1);
@@ -134,47 +134,47 @@ fn the_longest_request_that_is_shown_a_page_has_a_form_that_is_accepted() {
 
 #[test]
 fn an_answer_over_16_kib_is_refused_on_a_page() {
-    let (world, browser, form) = shown();
+    let (fixture, browser, form) = shown();
     let large = Form { transaction: "A".repeat(16 * 1024), ..form };
-    let reply = world.answer_form(&browser, &large, "approve", &[]);
+    let reply = fixture.answer_form(&browser, &large, "approve", &[]);
     assert_eq!((reply.status(), reply.reason), (413, "consent_too_large"));
     assert!(reply.text().contains("This answer is too large"));
 }
 
 #[test]
 fn a_page_that_was_open_for_too_long_is_refused() {
-    let (world, browser, form) = shown();
-    world.advance(599);
-    assert_eq!(world.answer_form(&browser, &form, "approve", &[]).status(), 303);
-    world.advance(1);
-    is_refused(&world.answer_form(&browser, &form, "approve", &[]), "consent_expired");
+    let (fixture, browser, form) = shown();
+    fixture.advance(599);
+    assert_eq!(fixture.answer_form(&browser, &form, "approve", &[]).status(), 303);
+    fixture.advance(1);
+    is_refused(&fixture.answer_form(&browser, &form, "approve", &[]), "consent_expired");
 }
 
 #[test]
 fn a_page_has_a_cookie_of_its_own_for_as_long_as_it_may_be_looked_at() {
-    let (world, browser, form) = shown();
-    let client = world.register();
-    let page = world.visit(&browser, &World::authorization(&client, &[]));
+    let (fixture, browser, form) = shown();
+    let client = fixture.register();
+    let page = fixture.visit(&browser, &Fixture::authorization(&client, &[]));
     assert!(page.header("set-cookie").unwrap().contains("; Max-Age=600;"));
     assert_eq!(browser.names().len(), 2);
-    world.approve(&browser, &form);
+    fixture.approve(&browser, &form);
 }
 
 #[test]
 fn a_denial_goes_to_the_client_and_starts_nothing() {
-    let (world, browser, form) = shown();
-    let records = world.store.inner.live();
-    let reply = world.answer_form(&browser, &form, "deny", &[("origin", ISSUER)]);
+    let (fixture, browser, form) = shown();
+    let records = fixture.store.inner.live();
+    let reply = fixture.answer_form(&browser, &form, "deny", &[("origin", ISSUER)]);
     assert_eq!(error_of(&reply), "access_denied");
     assert!(reply.header("set-cookie").is_none());
-    assert_eq!(world.store.inner.live(), records);
+    assert_eq!(fixture.store.inner.live(), records);
 }
 
 #[test]
 fn an_answer_that_is_neither_yes_nor_no_is_refused() {
-    let (world, browser, form) = shown();
+    let (fixture, browser, form) = shown();
     for decision in ["", "yes", "Approve"] {
-        is_refused(&world.answer_form(&browser, &form, decision, &[]), "consent_malformed");
+        is_refused(&fixture.answer_form(&browser, &form, decision, &[]), "consent_malformed");
     }
     let headers = [("cookie", browser.cookie().unwrap())];
     let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
@@ -184,15 +184,15 @@ fn an_answer_that_is_neither_yes_nor_no_is_refused() {
         ("decision", "deny"),
         ("decision", "approve"),
     ];
-    world.ports.set_body(params::encode(&pairs));
-    is_refused(&world.send(Method::Post, "/oauth/consent", &headers), "consent_malformed");
-    world.ports.set_body("");
-    is_refused(&world.send(Method::Post, "/oauth/consent", &headers), "consent_malformed");
+    fixture.ports.set_body(params::encode(&pairs));
+    is_refused(&fixture.send(Method::Post, "/oauth/consent", &headers), "consent_malformed");
+    fixture.ports.set_body("");
+    is_refused(&fixture.send(Method::Post, "/oauth/consent", &headers), "consent_malformed");
 }
 
 #[test]
 fn a_form_that_is_too_large_is_refused() {
-    let (world, browser, form) = shown();
+    let (fixture, browser, form) = shown();
     let large = Form { transaction: "A".repeat(64 * 1024), ..form };
-    assert_eq!(world.answer_form(&browser, &large, "approve", &[]).status(), 413);
+    assert_eq!(fixture.answer_form(&browser, &large, "approve", &[]).status(), 413);
 }

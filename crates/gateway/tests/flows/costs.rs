@@ -13,8 +13,8 @@ use portcullis_protocol::jose::jws::{self, Header};
 use serde_json::json;
 
 use crate::browser::Browser;
+use crate::fixture::{forwarded, replied, tokens_of};
 use crate::protect::{fast, session, with_token};
-use crate::world::{forwarded, replied, tokens_of};
 
 /// The paths, and the most instructions that one passage may take. Signatures are left to the host,
 /// as in Envoy, and are not counted; the provider's part of a login is.
@@ -55,17 +55,17 @@ fn no_path_takes_more_instructions_than_its_ceiling() {
 fn work() {
     let path = std::env::var(PATH).expect("the path");
     let times: u64 = std::env::var(TIMES).expect("how often").parse().expect("a number");
-    let (world, token) = with_token();
-    world.ports.leave_signatures_to_the_host();
-    let fast = || drop(black_box(fast(&world, "/mcp?a=1", &token).expect("a token seen before")));
-    let refused = |token: &str| assert_eq!(replied(world.call("/mcp?a=1", token)).status(), 401);
+    let (fixture, token) = with_token();
+    fixture.ports.leave_signatures_to_the_host();
+    let fast = || drop(black_box(fast(&fixture, "/mcp?a=1", &token).expect("a token seen before")));
+    let refused = |token: &str| assert_eq!(replied(fixture.call("/mcp?a=1", token)).status(), 401);
     let session = session(&token);
     let cold = || {
-        world.gateway.forget_session(session);
-        drop(black_box(forwarded(world.call("/mcp?a=1", &token))));
+        fixture.gateway.forget_session(session);
+        drop(black_box(forwarded(fixture.call("/mcp?a=1", &token))));
     };
-    let client = world.register();
-    let log_in = || tokens_of(&world.redeem(&client, &world.code(&Browser::default(), &client, "alice"), &[]));
+    let client = fixture.register();
+    let log_in = || tokens_of(&fixture.redeem(&client, &fixture.code(&Browser::default(), &client, "alice"), &[]));
     let mut refresh = log_in().refresh;
     cold();
     let (_, unsigned) = token.split_once('.').expect("three parts");
@@ -77,7 +77,7 @@ fn work() {
             "malformed" => refused(unsigned),
             "unknown key" => refused(&jws::attach(&unknown, &[0; 64])),
             "login" => drop(black_box(log_in())),
-            "refresh" => refresh = tokens_of(&world.refresh(&client, &refresh, &[])).refresh,
+            "refresh" => refresh = tokens_of(&fixture.refresh(&client, &refresh, &[])).refresh,
             other => panic!("no such path: {other}"),
         }
     }

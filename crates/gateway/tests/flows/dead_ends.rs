@@ -9,8 +9,8 @@ use portcullis_gateway::sessions::keys::{session_key, upstream_key};
 use serde_json::{Value, json};
 
 use crate::browser::Browser;
+use crate::fixture::{API, Fixture, Tokens, code_of, forwarded, replied, tokens_of};
 use crate::refresh::{expired, refresh, renewed, session, stored, word};
-use crate::world::{API, Tokens, World, code_of, forwarded, replied, tokens_of};
 
 /// What the provider answers when it renews nothing for good.
 fn refusals_for_good() -> [(u16, Value); 8] {
@@ -29,59 +29,59 @@ fn refusals_for_good() -> [(u16, Value); 8] {
 #[test]
 fn a_refusal_for_good_ends_the_session_so_that_the_client_logs_in_again() {
     for (status, body) in refusals_for_good() {
-        let world = World::new();
-        let (client, tokens) = world.logged_in();
+        let fixture = Fixture::new();
+        let (client, tokens) = fixture.logged_in();
         let session = session(&tokens);
-        world.advance(3600 - 5);
-        world.expect_token_answer(status, &body);
-        assert_eq!(word(&refresh(&world, session)), "login required", "{status} {body}");
-        assert_eq!(world.ports.take_ended(), [session], "every worker is told");
-        assert!(stored(&world, session).is_none());
-        let call = replied(world.call("/mcp", &tokens.access));
+        fixture.advance(3600 - 5);
+        fixture.expect_token_answer(status, &body);
+        assert_eq!(word(&refresh(&fixture, session)), "login required", "{status} {body}");
+        assert_eq!(fixture.ports.take_ended(), [session], "every worker is told");
+        assert!(stored(&fixture, session).is_none());
+        let call = replied(fixture.call("/mcp", &tokens.access));
         assert_eq!((call.status(), call.reason), (401, "invalid_token"), "{status} {body}");
         assert!(call.header("www-authenticate").unwrap().contains("resource_metadata"));
-        let again = world.refresh(&client, &tokens.refresh, &[]);
+        let again = fixture.refresh(&client, &tokens.refresh, &[]);
         assert_eq!((again.status(), again.error().as_str()), (400, "invalid_grant"), "{status} {body}");
-        assert_eq!(word(&refresh(&world, session)), "login required", "without another call");
+        assert_eq!(word(&refresh(&fixture, session)), "login required", "without another call");
     }
 }
 
 #[test]
 fn what_a_provider_wants_of_the_user_is_asked_at_the_next_login_until_it_succeeds() {
     for (error, prompt) in [("interaction_required", "login"), ("consent_required", "consent")] {
-        let world = World::new();
-        let (browser, client) = (Browser::default(), world.register());
-        let code = world.code(&browser, &client, "alice");
-        let tokens = tokens_of(&world.redeem(&client, &code, &[]));
-        world.advance(3600 - 5);
-        world.expect_token_answer(400, &json!({ "error": error }));
-        assert_eq!(word(&refresh(&world, session(&tokens))), "login required");
+        let fixture = Fixture::new();
+        let (browser, client) = (Browser::default(), fixture.register());
+        let code = fixture.code(&browser, &client, "alice");
+        let tokens = tokens_of(&fixture.redeem(&client, &code, &[]));
+        fixture.advance(3600 - 5);
+        fixture.expect_token_answer(400, &json!({ "error": error }));
+        assert_eq!(word(&refresh(&fixture, session(&tokens))), "login required");
 
         let asked = |browser: &Browser, prompt: &str| {
-            let started = world.visit(browser, &World::authorization(&client, &[("prompt", prompt)]));
+            let started = fixture.visit(browser, &Fixture::authorization(&client, &[("prompt", prompt)]));
             started.redirect().1
         };
         // The consent is remembered, so the browser is sent to the provider at once.
         assert_eq!(asked(&browser, "").get("prompt").map(String::as_str), Some(prompt), "and given up there");
         let login = asked(&browser, "");
         assert_eq!(login.get("prompt").map(String::as_str), Some(prompt));
-        code_of(&world.return_from_provider(&browser, &login, "alice"));
+        code_of(&fixture.return_from_provider(&browser, &login, "alice"));
         assert_eq!(asked(&browser, "").get("prompt"), None, "it was done");
     }
 }
 
 #[test]
 fn a_client_that_asks_for_a_prompt_itself_gets_its_own_and_another_users_browser_none() {
-    let world = World::new();
-    let (alice, bob, client) = (Browser::default(), Browser::default(), world.register());
-    let code = world.code(&alice, &client, "alice");
-    let tokens = tokens_of(&world.redeem(&client, &code, &[]));
-    world.code(&bob, &client, "bob");
-    world.advance(3600 - 5);
-    world.expect_token_answer(400, &json!({ "error": "consent_required" }));
-    assert_eq!(word(&refresh(&world, session(&tokens))), "login required");
+    let fixture = Fixture::new();
+    let (alice, bob, client) = (Browser::default(), Browser::default(), fixture.register());
+    let code = fixture.code(&alice, &client, "alice");
+    let tokens = tokens_of(&fixture.redeem(&client, &code, &[]));
+    fixture.code(&bob, &client, "bob");
+    fixture.advance(3600 - 5);
+    fixture.expect_token_answer(400, &json!({ "error": "consent_required" }));
+    assert_eq!(word(&refresh(&fixture, session(&tokens))), "login required");
     let asked = |browser: &Browser, changed: &[(&str, &str)]| {
-        world.visit(browser, &World::authorization(&client, changed)).redirect().1.get("prompt").cloned()
+        fixture.visit(browser, &Fixture::authorization(&client, changed)).redirect().1.get("prompt").cloned()
     };
     assert_eq!(asked(&alice, &[("prompt", "login")]).as_deref(), Some("login"));
     assert_eq!(asked(&bob, &[]), None);
@@ -90,16 +90,16 @@ fn a_client_that_asks_for_a_prompt_itself_gets_its_own_and_another_users_browser
 
 #[test]
 fn a_session_whose_end_cannot_be_stored_has_not_ended() {
-    let (world, session) = expired();
-    world.expect_token_answer(400, &json!({ "error": "invalid_grant" }));
+    let (fixture, session) = expired();
+    fixture.expect_token_answer(400, &json!({ "error": "invalid_grant" }));
     // Lock, read and unlock; then the session is deleted.
-    world.store.fail_after(3);
-    assert_eq!(word(&refresh(&world, session)), "unavailable");
-    assert!(!world.store.call_off());
-    assert_eq!(world.ports.take_ended(), []);
-    world.advance(2);
-    world.expect_token_answer(400, &json!({ "error": "invalid_grant" }));
-    assert_eq!(word(&refresh(&world, session)), "login required");
+    fixture.store.fail_after(3);
+    assert_eq!(word(&refresh(&fixture, session)), "unavailable");
+    assert!(!fixture.store.call_off());
+    assert_eq!(fixture.ports.take_ended(), []);
+    fixture.advance(2);
+    fixture.expect_token_answer(400, &json!({ "error": "invalid_grant" }));
+    assert_eq!(word(&refresh(&fixture, session)), "login required");
 }
 
 #[test]
@@ -110,100 +110,100 @@ fn what_is_wrong_with_the_gateway_and_not_with_the_grant_ends_a_session_after_an
         from_bridge: false,
         body: b"<html>maintenance</html>".to_vec(),
     };
-    let refuse = |world: &World, kind: &str| match kind {
-        "credentials" => world.expect_token_answer(401, &json!({ "error": "invalid_client" })),
-        "html" => world.ports.expect_call("idp", "/token", Ok(html())),
-        _ => world.expect_token_answer(503, &json!({})),
+    let refuse = |fixture: &Fixture, kind: &str| match kind {
+        "credentials" => fixture.expect_token_answer(401, &json!({ "error": "invalid_client" })),
+        "html" => fixture.ports.expect_call("idp", "/token", Ok(html())),
+        _ => fixture.expect_token_answer(503, &json!({})),
     };
     for (kind, outcome) in [("credentials", "login required"), ("html", "login required"), ("outage", "unavailable")] {
-        let (world, session) = expired();
+        let (fixture, session) = expired();
         for after in [0, 1_800, 1_799] {
-            world.advance(after);
-            refuse(&world, kind);
-            assert_eq!(word(&refresh(&world, session)), "unavailable", "{kind}");
+            fixture.advance(after);
+            refuse(&fixture, kind);
+            assert_eq!(word(&refresh(&fixture, session)), "unavailable", "{kind}");
         }
-        world.advance(2);
-        refuse(&world, kind);
-        assert_eq!(word(&refresh(&world, session)), outcome, "{kind}");
+        fixture.advance(2);
+        refuse(&fixture, kind);
+        assert_eq!(word(&refresh(&fixture, session)), outcome, "{kind}");
     }
 }
 
 #[test]
 fn an_hour_of_refusals_is_counted_from_the_first_of_them_without_a_success_between() {
-    let (world, session) = expired();
+    let (fixture, session) = expired();
     let refused = |expected: &str| {
-        world.expect_token_answer(401, &json!({ "error": "invalid_client" }));
-        assert_eq!(word(&refresh(&world, session)), expected);
+        fixture.expect_token_answer(401, &json!({ "error": "invalid_client" }));
+        assert_eq!(word(&refresh(&fixture, session)), expected);
     };
     refused("unavailable");
-    world.advance(10);
-    world.expect_token_answer(200, &renewed());
-    assert_eq!(word(&refresh(&world, session)), "ready");
-    world.advance(3_600);
+    fixture.advance(10);
+    fixture.expect_token_answer(200, &renewed());
+    assert_eq!(word(&refresh(&fixture, session)), "ready");
+    fixture.advance(3_600);
     refused("unavailable");
-    world.advance(3_597);
+    fixture.advance(3_597);
     refused("unavailable");
-    world.advance(3);
+    fixture.advance(3);
     refused("login required");
 }
 
 /// A login at a provider that gives no refresh token.
-fn logged_in_without_a_refresh_token(world: &World, changed: &[(&str, &str)]) -> (String, Tokens) {
-    let (browser, client) = (Browser::default(), world.register());
-    let form = world.consent_page(&browser, &client, changed);
-    let asked = world.approve(&browser, &form);
-    let mut answer = World::token_answer(&world.sign(&world.claims("alice", &asked["nonce"])));
+fn logged_in_without_a_refresh_token(fixture: &Fixture, changed: &[(&str, &str)]) -> (String, Tokens) {
+    let (browser, client) = (Browser::default(), fixture.register());
+    let form = fixture.consent_page(&browser, &client, changed);
+    let asked = fixture.approve(&browser, &form);
+    let mut answer = Fixture::token_answer(&fixture.sign(&fixture.claims("alice", &asked["nonce"])));
     answer.as_object_mut().unwrap().remove("refresh_token");
-    world.expect_token_answer(200, &answer);
-    let code = code_of(&world.visit(&browser, &World::callback(&asked)));
-    (client.clone(), tokens_of(&world.redeem(&client, &code, &[])))
+    fixture.expect_token_answer(200, &answer);
+    let code = code_of(&fixture.visit(&browser, &Fixture::callback(&asked)));
+    (client.clone(), tokens_of(&fixture.redeem(&client, &code, &[])))
 }
 
 #[test]
 fn a_login_without_a_refresh_token_ends_with_its_access_token() {
     // By the call that needs it.
-    let world = World::new();
-    let (client, tokens) = logged_in_without_a_refresh_token(&world, &[]);
-    world.advance(3600 - 5);
-    assert!(matches!(world.call("/mcp", &tokens.access), Decision::AwaitUpstream { .. }));
-    assert_eq!(word(&refresh(&world, session(&tokens))), "login required");
-    assert_eq!(replied(world.call("/mcp", &tokens.access)).status(), 401);
-    assert_eq!(world.refresh(&client, &tokens.refresh, &[]).reason, "refresh_session_ended");
+    let fixture = Fixture::new();
+    let (client, tokens) = logged_in_without_a_refresh_token(&fixture, &[]);
+    fixture.advance(3600 - 5);
+    assert!(matches!(fixture.call("/mcp", &tokens.access), Decision::AwaitUpstream { .. }));
+    assert_eq!(word(&refresh(&fixture, session(&tokens))), "login required");
+    assert_eq!(replied(fixture.call("/mcp", &tokens.access)).status(), 401);
+    assert_eq!(fixture.refresh(&client, &tokens.refresh, &[]).reason, "refresh_session_ended");
 
     // By a client that refreshes before it calls.
-    let world = World::new();
-    let (client, tokens) = logged_in_without_a_refresh_token(&world, &[]);
-    world.advance(3600 - 6);
-    let tokens = tokens_of(&world.refresh(&client, &tokens.refresh, &[]));
-    world.advance(1);
-    let reply = world.refresh(&client, &tokens.refresh, &[]);
+    let fixture = Fixture::new();
+    let (client, tokens) = logged_in_without_a_refresh_token(&fixture, &[]);
+    fixture.advance(3600 - 6);
+    let tokens = tokens_of(&fixture.refresh(&client, &tokens.refresh, &[]));
+    fixture.advance(1);
+    let reply = fixture.refresh(&client, &tokens.refresh, &[]);
     assert_eq!((reply.status(), reply.error().as_str()), (400, "invalid_grant"));
     assert_eq!(reply.reason, "refresh_upstream_ended");
-    assert_eq!(world.ports.take_ended(), [session(&tokens)]);
-    assert_eq!(replied(world.call("/mcp", &tokens.access)).status(), 401);
+    assert_eq!(fixture.ports.take_ended(), [session(&tokens)]);
+    assert_eq!(replied(fixture.call("/mcp", &tokens.access)).status(), 401);
 }
 
 #[test]
 fn a_login_whose_calls_need_no_upstream_token_outlives_it() {
-    let world = World::new();
-    let (client, tokens) = logged_in_without_a_refresh_token(&world, &[("scope", "openid tools"), ("resource", API)]);
-    world.advance(24 * 3600);
-    let tokens = tokens_of(&world.refresh(&client, &tokens.refresh, &[]));
-    forwarded(world.call("/api", &tokens.access));
+    let fixture = Fixture::new();
+    let (client, tokens) = logged_in_without_a_refresh_token(&fixture, &[("scope", "openid tools"), ("resource", API)]);
+    fixture.advance(24 * 3600);
+    let tokens = tokens_of(&fixture.refresh(&client, &tokens.refresh, &[]));
+    forwarded(fixture.call("/api", &tokens.access));
 }
 
 #[test]
 fn a_session_whose_upstream_tokens_are_gone_is_neither_served_nor_refreshed() {
     for refreshes_first in [true, false] {
-        let world = World::new();
-        let (client, tokens) = world.logged_in();
+        let fixture = Fixture::new();
+        let (client, tokens) = fixture.logged_in();
         let upstream = upstream_key(&session_key(session(&tokens)), ProviderId::of("idp"));
-        block_on(world.store.delete(&upstream)).unwrap();
+        block_on(fixture.store.delete(&upstream)).unwrap();
         if !refreshes_first {
-            let call = replied(world.call("/mcp", &tokens.access));
+            let call = replied(fixture.call("/mcp", &tokens.access));
             assert_eq!((call.status(), call.reason), (401, "upstream_login_required"));
         }
-        assert_eq!(world.refresh(&client, &tokens.refresh, &[]).error(), "invalid_grant");
-        assert_eq!(replied(world.call("/mcp", &tokens.access)).status(), 401);
+        assert_eq!(fixture.refresh(&client, &tokens.refresh, &[]).error(), "invalid_grant");
+        assert_eq!(replied(fixture.call("/mcp", &tokens.access)).status(), 401);
     }
 }

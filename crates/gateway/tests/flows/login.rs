@@ -5,19 +5,19 @@ use portcullis_protocol::oauth::params::Params;
 use portcullis_protocol::oauth::pkce::CodeVerifier;
 
 use crate::browser::Browser;
-use crate::world::{
-    API, BROWSER_COOKIE, IDP, ISSUER, MCP, NOW, REDIRECT, World, code_of, document, error_of, forwarded, injected,
+use crate::fixture::{
+    API, BROWSER_COOKIE, Fixture, IDP, ISSUER, MCP, NOW, REDIRECT, code_of, document, error_of, forwarded, injected,
     replied, tokens_of,
 };
 
 #[test]
 fn a_login_leads_from_registration_to_the_injected_token_and_ends_with_a_replay() {
-    let world = World::new();
-    let (browser, client) = (Browser::default(), world.register());
-    let form = world.consent_page(&browser, &client, &[]);
-    let records = world.store.inner.live();
-    let asked = world.approve(&browser, &form);
-    assert_eq!(world.store.inner.live(), records, "the browser carries the login, and nothing is stored");
+    let fixture = Fixture::new();
+    let (browser, client) = (Browser::default(), fixture.register());
+    let form = fixture.consent_page(&browser, &client, &[]);
+    let records = fixture.store.inner.live();
+    let asked = fixture.approve(&browser, &form);
+    assert_eq!(fixture.store.inner.live(), records, "the browser carries the login, and nothing is stored");
     assert!(!browser.cookie().unwrap().contains(BROWSER_COOKIE), "no user is known yet");
 
     assert_eq!(asked["response_type"], "code");
@@ -28,9 +28,9 @@ fn a_login_leads_from_registration_to_the_injected_token_and_ends_with_a_replay(
     assert_eq!((asked["state"].len(), asked["nonce"].len()), (43, 43));
     assert_ne!(asked["state"], asked["nonce"]);
 
-    let code = code_of(&world.return_from_provider(&browser, &asked, "alice"));
+    let code = code_of(&fixture.return_from_provider(&browser, &asked, "alice"));
     assert_eq!(browser.names(), [BROWSER_COOKIE], "the login is over, and who logged in is remembered");
-    let sent = world.ports.take_sent();
+    let sent = fixture.ports.take_sent();
     let body = Params::parse(&sent[0].body, portcullis_protocol::oauth::params::Limits::OAUTH).unwrap();
     let field = |name: &str| body.one(name).unwrap().unwrap();
     assert_eq!((sent.len(), sent[0].method, sent[0].authority.as_str()), (1, "POST", "idp.example"));
@@ -45,7 +45,7 @@ fn a_login_leads_from_registration_to_the_injected_token_and_ends_with_a_replay(
     let challenge = CodeVerifier::parse(field("code_verifier")).unwrap().challenge().to_string();
     assert_eq!(challenge, asked["code_challenge"]);
 
-    let reply = world.redeem(&client, &code, &[]);
+    let reply = fixture.redeem(&client, &code, &[]);
     assert_eq!(reply.header("cache-control"), Some("no-store"));
     let body = reply.json();
     assert_eq!((body["token_type"].as_str(), body["expires_in"].as_u64()), (Some("Bearer"), Some(3600)));
@@ -59,32 +59,32 @@ fn a_login_leads_from_registration_to_the_injected_token_and_ends_with_a_replay(
     assert_eq!(claims["client_id"].as_str(), Some(client.as_str()));
     assert_ne!(claims["sub"].as_str(), Some("alice"), "the provider's name for the user is not ours");
 
-    let forward = forwarded(world.call("/mcp", &first.access));
+    let forward = forwarded(fixture.call("/mcp", &first.access));
     assert_eq!(injected(&forward), ("authorization".to_owned(), "Bearer upstream-access-1".to_owned()));
     assert_eq!(forward.audit.audit().subject.as_deref(), claims["sub"].as_str());
 
-    let second = tokens_of(&world.refresh(&client, &first.refresh, &[]));
+    let second = tokens_of(&fixture.refresh(&client, &first.refresh, &[]));
     assert_ne!(first.refresh, second.refresh);
-    forwarded(world.call("/mcp", &second.access));
+    forwarded(fixture.call("/mcp", &second.access));
 
-    world.advance(31);
-    let replay = world.refresh(&client, &first.refresh, &[]);
+    fixture.advance(31);
+    let replay = fixture.refresh(&client, &first.refresh, &[]);
     assert_eq!((replay.status(), replay.error().as_str()), (400, "invalid_grant"));
-    assert_eq!(world.ports.take_ended().len(), 1);
+    assert_eq!(fixture.ports.take_ended().len(), 1);
     for token in [&first.access, &second.access] {
-        assert_eq!(replied(world.call("/mcp", token)).status(), 401);
+        assert_eq!(replied(fixture.call("/mcp", token)).status(), 401);
     }
-    assert_eq!(world.refresh(&client, &second.refresh, &[]).error(), "invalid_grant");
+    assert_eq!(fixture.refresh(&client, &second.refresh, &[]).error(), "invalid_grant");
 }
 
 #[test]
 fn one_user_keeps_one_name_over_many_logins_and_another_has_another() {
-    let world = World::new();
-    let client = world.register();
+    let fixture = Fixture::new();
+    let client = fixture.register();
     let subject = |user: &str| {
-        let code = world.code(&Browser::default(), &client, user);
-        let access = tokens_of(&world.redeem(&client, &code, &[])).access;
-        forwarded(world.call("/mcp", &access)).audit.audit().subject.clone().unwrap()
+        let code = fixture.code(&Browser::default(), &client, user);
+        let access = tokens_of(&fixture.redeem(&client, &code, &[])).access;
+        forwarded(fixture.call("/mcp", &access)).audit.audit().subject.clone().unwrap()
     };
     let alice = subject("alice");
     assert_eq!(alice, subject("alice"));
@@ -93,23 +93,23 @@ fn one_user_keeps_one_name_over_many_logins_and_another_has_another() {
 
 #[test]
 fn until_client_and_redirect_are_proven_an_error_stays_on_a_page() {
-    let world = World::new();
-    let client = world.register();
+    let fixture = Fixture::new();
+    let client = fixture.register();
     let browser = Browser::default();
-    let good = World::authorization(&client, &[]);
+    let good = Fixture::authorization(&client, &[]);
     for (target, reason) in [
         ("/oauth/authorize".to_owned(), "malformed_request"),
-        (World::authorization("", &[]), "malformed_request"),
+        (Fixture::authorization("", &[]), "malformed_request"),
         (format!("{good}&client_id={client}"), "malformed_request"),
         (format!("{good}&redirect_uri=https%3A%2F%2Fevil.example"), "malformed_request"),
         ("/oauth/authorize?client_id=%ff".to_owned(), "malformed_request"),
-        (World::authorization("stranger", &[]), "unknown_client"),
-        (World::authorization(&client, &[("redirect_uri", "https://evil.example/callback")]), "wrong_redirect_uri"),
-        (World::authorization(&client, &[("redirect_uri", &format!("{REDIRECT}/"))]), "wrong_redirect_uri"),
-        (World::authorization(&client, &[("redirect_uri", &format!("{REDIRECT}?x=1"))]), "wrong_redirect_uri"),
-        (World::authorization(&client, &[("redirect_uri", "javascript:alert(1)")]), "wrong_redirect_uri"),
+        (Fixture::authorization("stranger", &[]), "unknown_client"),
+        (Fixture::authorization(&client, &[("redirect_uri", "https://evil.example/callback")]), "wrong_redirect_uri"),
+        (Fixture::authorization(&client, &[("redirect_uri", &format!("{REDIRECT}/"))]), "wrong_redirect_uri"),
+        (Fixture::authorization(&client, &[("redirect_uri", &format!("{REDIRECT}?x=1"))]), "wrong_redirect_uri"),
+        (Fixture::authorization(&client, &[("redirect_uri", "javascript:alert(1)")]), "wrong_redirect_uri"),
     ] {
-        let reply = world.visit(&browser, &target);
+        let reply = fixture.visit(&browser, &target);
         assert_eq!((reply.status(), reply.reason), (400, reason), "{target}");
         assert!(reply.header("location").is_none() && !reply.text().contains("evil"), "{target}");
     }
@@ -117,8 +117,8 @@ fn until_client_and_redirect_are_proven_an_error_stays_on_a_page() {
 
 #[test]
 fn once_they_are_proven_an_error_goes_to_the_client() {
-    let world = World::new();
-    let client = world.register();
+    let fixture = Fixture::new();
+    let client = fixture.register();
     let browser = Browser::default();
     for (changed, error) in [
         (("response_type", "token"), "unsupported_response_type"),
@@ -138,34 +138,34 @@ fn once_they_are_proven_an_error_goes_to_the_client() {
         (("resource", ""), "invalid_target"),
         (("prompt", "none"), "interaction_required"),
     ] {
-        let reply = world.visit(&browser, &World::authorization(&client, &[changed]));
+        let reply = fixture.visit(&browser, &Fixture::authorization(&client, &[changed]));
         assert_eq!(error_of(&reply), error, "{changed:?}");
     }
-    let twice = format!("{}&resource={API}", World::authorization(&client, &[]));
-    assert_eq!(error_of(&world.visit(&browser, &twice)), "invalid_target");
+    let twice = format!("{}&resource={API}", Fixture::authorization(&client, &[]));
+    assert_eq!(error_of(&fixture.visit(&browser, &twice)), "invalid_target");
 }
 
 #[test]
 fn the_only_resource_and_the_only_redirect_need_not_be_named() {
     let mut document = document();
     document["resources"].as_array_mut().unwrap().truncate(1);
-    let world = World::configured(&document);
-    let client = world.register();
+    let fixture = Fixture::configured(&document);
+    let client = fixture.register();
     let browser = Browser::default();
-    let page = world.visit(&browser, &World::authorization(&client, &[("resource", ""), ("redirect_uri", "")]));
+    let page = fixture.visit(&browser, &Fixture::authorization(&client, &[("resource", ""), ("redirect_uri", "")]));
     assert!(page.text().contains(MCP) && page.text().contains("client.example"), "{}", page.text());
 }
 
 #[test]
 fn what_the_client_wants_of_the_provider_is_passed_on() {
-    let world = World::new();
-    let client = world.register();
+    let fixture = Fixture::new();
+    let client = fixture.register();
     for prompt in ["login", "select_account"] {
         let browser = Browser::default();
-        let form = world.consent_page(&browser, &client, &[("prompt", prompt)]);
-        assert_eq!(world.approve(&browser, &form)["prompt"], prompt);
+        let form = fixture.consent_page(&browser, &client, &[("prompt", prompt)]);
+        assert_eq!(fixture.approve(&browser, &form)["prompt"], prompt);
     }
-    let asked = world.start(&Browser::default(), &client);
+    let asked = fixture.start(&Browser::default(), &client);
     assert!(!asked.contains_key("prompt"), "{asked:?}");
     assert!(asked.values().all(|value| !value.contains(IDP)));
 }

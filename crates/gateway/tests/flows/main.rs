@@ -3,7 +3,6 @@
 #![cfg(test)]
 #![cfg(not(target_arch = "wasm32"))]
 
-mod away;
 mod browser;
 mod callback;
 mod client_authentication;
@@ -12,6 +11,8 @@ mod consent;
 mod costs;
 mod dead_ends;
 mod default_endpoints;
+mod faulty_store;
+mod fixture;
 mod keys;
 mod login;
 mod outages;
@@ -19,10 +20,9 @@ mod protect;
 mod provider;
 mod refresh;
 mod registration;
-mod remembered;
+mod remembered_consent;
 mod rotation;
 mod sealed;
+mod store_outage;
 mod token;
 mod under_way;
-mod watched;
-mod world;

@@ -11,21 +11,21 @@ use portcullis_protocol::jose::jws::{self, Header, Jws};
 use serde_json::{Value, json};
 
 use crate::browser::Browser;
-use crate::world::{
-    API, BROWSER_COOKIE, MCP, NOW, World, document, forwarded, injected, replied, settled_forward, settled_reply,
+use crate::fixture::{
+    API, BROWSER_COOKIE, Fixture, MCP, NOW, document, forwarded, injected, replied, settled_forward, settled_reply,
 };
 
 const METADATA: &str = "resource_metadata=\"https://gw.example/.well-known/oauth-protected-resource/mcp\"";
 
-/// A world in which a user is logged in, and the user's access token.
-pub(crate) fn with_token() -> (World, String) {
-    let world = World::new();
-    let (_, tokens) = world.logged_in();
-    (world, tokens.access)
+/// A fixture in which a user is logged in, and the user's access token.
+pub(crate) fn with_token() -> (Fixture, String) {
+    let fixture = Fixture::new();
+    let (_, tokens) = fixture.logged_in();
+    (fixture, tokens.access)
 }
 
-pub(crate) fn fast(world: &World, target: &str, token: &str) -> Option<Forward> {
-    fast_path::fast(&world.gateway, world.now(), target.as_bytes(), format!("Bearer {token}").as_bytes(), None)
+pub(crate) fn fast(fixture: &Fixture, target: &str, token: &str) -> Option<Forward> {
+    fast_path::fast(&fixture.gateway, fixture.now(), target.as_bytes(), format!("Bearer {token}").as_bytes(), None)
 }
 
 fn claims(token: &str) -> Value {
@@ -37,17 +37,17 @@ pub(crate) fn session(token: &str) -> SessionId {
 }
 
 /// A token that the gateway's own key signs over changed claims.
-fn forged(world: &World, token: &str, typ: &str, change: impl FnOnce(&mut Value)) -> String {
+fn forged(fixture: &Fixture, token: &str, typ: &str, change: impl FnOnce(&mut Value)) -> String {
     let mut claims = claims(token);
     change(&mut claims);
-    let key = &world.gateway.config().signing_keys[0];
+    let key = &fixture.gateway.config().signing_keys[0];
     let input = jws::encode(&Header { alg: key.alg(), kid: key.kid(), typ }, &claims);
     jws::attach(&input, &key.sign(input.as_bytes()).unwrap())
 }
 
 /// What the root task does about a session's upstream tokens.
-fn refresh(world: &World, token: &str) -> RefreshOutcome {
-    block_on(refresh::refresh(world.gateway.clone(), session(token), world.ports.clone()))
+fn refresh(fixture: &Fixture, token: &str) -> RefreshOutcome {
+    block_on(refresh::refresh(fixture.gateway.clone(), session(token), fixture.ports.clone()))
 }
 
 /// The provider's answer to a refresh.
@@ -69,10 +69,10 @@ fn awaited(verdict: Decision, expected: SessionId) -> Box<dyn FnOnce(&RefreshOut
 
 #[test]
 fn the_fast_path_gives_what_the_slow_path_gave() {
-    let (world, token) = with_token();
-    assert!(fast(&world, "/mcp", &token).is_none(), "nothing was proven yet");
-    let slow = forwarded(world.call("/mcp?a=1", &token));
-    let hit = fast(&world, "/mcp?a=1", &token).unwrap();
+    let (fixture, token) = with_token();
+    assert!(fast(&fixture, "/mcp", &token).is_none(), "nothing was proven yet");
+    let slow = forwarded(fixture.call("/mcp?a=1", &token));
+    let hit = fast(&fixture, "/mcp?a=1", &token).unwrap();
     assert_eq!(injected(&slow), injected(&hit));
     assert_eq!(slow.audit, hit.audit);
     assert_eq!((slow.cookie, hit.cookie), (None, None));
@@ -80,8 +80,8 @@ fn the_fast_path_gives_what_the_slow_path_gave() {
 
 #[test]
 fn the_fast_path_leaves_everything_out_of_the_ordinary_to_the_slow_path() {
-    let (world, token) = with_token();
-    forwarded(world.call("/mcp", &token));
+    let (fixture, token) = with_token();
+    forwarded(fixture.call("/mcp", &token));
     for target in [
         "/api",
         "/other",
@@ -92,9 +92,9 @@ fn the_fast_path_leaves_everything_out_of_the_ordinary_to_the_slow_path() {
         "/oauth/token",
         "/.well-known/jwks.json",
     ] {
-        assert!(fast(&world, target, &token).is_none(), "{target}");
+        assert!(fast(&fixture, target, &token).is_none(), "{target}");
     }
-    assert!(fast_path::fast(&world.gateway, world.now(), b"/mcp", token.as_bytes(), None).is_none());
+    assert!(fast_path::fast(&fixture.gateway, fixture.now(), b"/mcp", token.as_bytes(), None).is_none());
 }
 
 #[test]
@@ -103,55 +103,55 @@ fn the_fast_path_never_takes_the_gateways_own_endpoints_for_a_resource() {
     document["resources"] = json!([
         { "resource": "https://gw.example", "match": { "prefix": "/" }, "kind": "http" },
     ]);
-    let world = World::configured(&document);
-    let (_, tokens) = world.logged_in_with(&[("resource", "https://gw.example")]);
-    forwarded(world.call("/x", &tokens.access));
-    assert!(fast(&world, "/x", &tokens.access).is_some());
+    let fixture = Fixture::configured(&document);
+    let (_, tokens) = fixture.logged_in_with(&[("resource", "https://gw.example")]);
+    forwarded(fixture.call("/x", &tokens.access));
+    assert!(fast(&fixture, "/x", &tokens.access).is_some());
     for target in ["/oauth/token", "/oauth/x", "/.well-known/jwks.json", "/.well-known/oauth-authorization-server"] {
-        assert!(fast(&world, target, &tokens.access).is_none(), "{target}");
+        assert!(fast(&fixture, target, &tokens.access).is_none(), "{target}");
     }
 }
 
 #[test]
 fn the_fast_path_looks_the_session_up_again_every_minute() {
-    let (world, token) = with_token();
-    forwarded(world.call("/mcp", &token));
-    world.advance(59);
-    assert!(fast(&world, "/mcp", &token).is_some());
-    world.advance(1);
-    assert!(fast(&world, "/mcp", &token).is_none());
+    let (fixture, token) = with_token();
+    forwarded(fixture.call("/mcp", &token));
+    fixture.advance(59);
+    assert!(fast(&fixture, "/mcp", &token).is_some());
+    fixture.advance(1);
+    assert!(fast(&fixture, "/mcp", &token).is_none());
 }
 
 #[test]
 fn the_fast_path_ends_with_the_token() {
-    let (world, token) = with_token();
-    world.advance(3590);
-    world.expect_token_answer(200, &renewed());
-    assert!(matches!(refresh(&world, &token), RefreshOutcome::Ready(_)), "upstream, it is about to expire");
-    forwarded(world.call("/mcp", &token));
-    assert!(fast(&world, "/mcp", &token).is_some());
-    world.advance(9);
-    assert!(fast(&world, "/mcp", &token).is_some());
-    world.advance(1);
-    assert!(fast(&world, "/mcp", &token).is_none());
-    assert_eq!(replied(world.call("/mcp", &token)).reason, "invalid_token");
+    let (fixture, token) = with_token();
+    fixture.advance(3590);
+    fixture.expect_token_answer(200, &renewed());
+    assert!(matches!(refresh(&fixture, &token), RefreshOutcome::Ready(_)), "upstream, it is about to expire");
+    forwarded(fixture.call("/mcp", &token));
+    assert!(fast(&fixture, "/mcp", &token).is_some());
+    fixture.advance(9);
+    assert!(fast(&fixture, "/mcp", &token).is_some());
+    fixture.advance(1);
+    assert!(fast(&fixture, "/mcp", &token).is_none());
+    assert_eq!(replied(fixture.call("/mcp", &token)).reason, "invalid_token");
 }
 
 #[test]
 fn a_session_that_ended_is_forgotten_at_once() {
-    let (world, token) = with_token();
-    forwarded(world.call("/mcp", &token));
-    world.gateway.forget_session(SessionId::new([9; 16]));
-    assert!(fast(&world, "/mcp", &token).is_some(), "another session's end changes nothing");
-    world.gateway.forget_session(session(&token));
-    assert!(fast(&world, "/mcp", &token).is_none());
+    let (fixture, token) = with_token();
+    forwarded(fixture.call("/mcp", &token));
+    fixture.gateway.forget_session(SessionId::new([9; 16]));
+    assert!(fast(&fixture, "/mcp", &token).is_some(), "another session's end changes nothing");
+    fixture.gateway.forget_session(session(&token));
+    assert!(fast(&fixture, "/mcp", &token).is_none());
 }
 
 #[test]
 fn without_a_token_the_client_learns_where_to_get_one() {
-    let world = World::new();
+    let fixture = Fixture::new();
     for headers in [&[][..], &[("authorization", "Basic YTpi")]] {
-        let reply = world.send(Method::Get, "/mcp", headers);
+        let reply = fixture.send(Method::Get, "/mcp", headers);
         assert_eq!((reply.status(), reply.reason), (401, "no_token"));
         assert_eq!(reply.header("www-authenticate"), Some(format!("Bearer {METADATA}, scope=\"openid\"").as_str()));
         assert!(reply.header("access-control-expose-headers").unwrap().contains("WWW-Authenticate"));
@@ -160,7 +160,7 @@ fn without_a_token_the_client_learns_where_to_get_one() {
 
 #[test]
 fn credentials_that_two_readers_could_read_differently_are_refused() {
-    let (world, token) = with_token();
+    let (fixture, token) = with_token();
     let bearer = format!("Bearer {token}");
     for headers in [
         &[("authorization", bearer.as_str()), ("authorization", bearer.as_str())][..],
@@ -169,71 +169,71 @@ fn credentials_that_two_readers_could_read_differently_are_refused() {
         &[("authorization", "Bearer a, Bearer b")],
         &[("authorization", "Bearer  a")],
     ] {
-        let reply = world.send(Method::Get, "/mcp", headers);
+        let reply = fixture.send(Method::Get, "/mcp", headers);
         assert_eq!((reply.status(), reply.error().as_str()), (400, "invalid_request"), "{headers:?}");
     }
     for target in ["/mcp?access_token=x", "/mcp?a=1&%61ccess_token="] {
-        let reply = world.send(Method::Get, target, &[("authorization", &bearer)]);
+        let reply = fixture.send(Method::Get, target, &[("authorization", &bearer)]);
         assert_eq!((reply.status(), reply.error().as_str()), (400, "invalid_request"), "{target}");
     }
-    forwarded(world.call("/mcp", &token));
+    forwarded(fixture.call("/mcp", &token));
 }
 
 #[test]
 fn a_token_that_is_not_ours_for_this_resource_and_session_is_refused() {
-    let (world, token) = with_token();
+    let (fixture, token) = with_token();
     let (head, _) = token.rsplit_once('.').unwrap();
     let mut tokens = vec![
         "x".to_owned(),
         format!("{head}.{}", "A".repeat(86)),
-        world.sign(&claims(&token)),
-        forged(&world, &token, "JWT", |_| {}),
-        forged(&world, &token, "at+jwt", |claims| claims["aud"] = json!(API)),
-        forged(&world, &token, "at+jwt", |claims| claims["iss"] = json!("https://other.example")),
-        forged(&world, &token, "at+jwt", |claims| claims["exp"] = json!(NOW)),
-        forged(&world, &token, "at+jwt", |claims| claims["sub"] = json!("somebody-else")),
-        forged(&world, &token, "at+jwt", |claims| claims["client_id"] = json!("another-client")),
-        forged(&world, &token, "at+jwt", |claims| claims["sid"] = json!(SessionId::new([9; 16]).to_string())),
-        forged(&world, &token, "at+jwt", |claims| claims["sid"] = json!("x")),
+        fixture.sign(&claims(&token)),
+        forged(&fixture, &token, "JWT", |_| {}),
+        forged(&fixture, &token, "at+jwt", |claims| claims["aud"] = json!(API)),
+        forged(&fixture, &token, "at+jwt", |claims| claims["iss"] = json!("https://other.example")),
+        forged(&fixture, &token, "at+jwt", |claims| claims["exp"] = json!(NOW)),
+        forged(&fixture, &token, "at+jwt", |claims| claims["sub"] = json!("somebody-else")),
+        forged(&fixture, &token, "at+jwt", |claims| claims["client_id"] = json!("another-client")),
+        forged(&fixture, &token, "at+jwt", |claims| claims["sid"] = json!(SessionId::new([9; 16]).to_string())),
+        forged(&fixture, &token, "at+jwt", |claims| claims["sid"] = json!("x")),
     ];
     for token in tokens.drain(..) {
-        let reply = replied(world.call("/mcp", &token));
+        let reply = replied(fixture.call("/mcp", &token));
         assert_eq!((reply.status(), reply.error().as_str()), (401, "invalid_token"), "{token}");
         let challenge = reply.header("www-authenticate").unwrap();
         assert!(challenge.contains(METADATA) && challenge.contains("error=\"invalid_token\""), "{challenge}");
-        assert!(fast(&world, "/mcp", &token).is_none(), "and nothing of it is remembered");
+        assert!(fast(&fixture, "/mcp", &token).is_none(), "and nothing of it is remembered");
     }
-    assert_eq!(replied(world.call("/api", &token)).error(), "invalid_token", "another resource");
-    forwarded(world.call("/mcp", &forged(&world, &token, "at+jwt", |_| {})));
+    assert_eq!(replied(fixture.call("/api", &token)).error(), "invalid_token", "another resource");
+    forwarded(fixture.call("/mcp", &forged(&fixture, &token, "at+jwt", |_| {})));
 }
 
 #[test]
 fn a_token_for_this_resource_does_not_open_another_one_with_the_same_session() {
-    let (world, token) = with_token();
-    let for_api = forged(&world, &token, "at+jwt", |claims| {
+    let (fixture, token) = with_token();
+    let for_api = forged(&fixture, &token, "at+jwt", |claims| {
         claims["aud"] = json!([MCP, API]);
         claims["scope"] = json!("openid tools");
     });
-    assert_eq!(replied(world.call("/api", &for_api)).error(), "invalid_token");
+    assert_eq!(replied(fixture.call("/api", &for_api)).error(), "invalid_token");
 }
 
 #[test]
 fn a_token_of_a_session_that_still_waits_for_its_code_is_refused() {
-    let world = World::new();
-    let (client, tokens) = world.logged_in();
-    let code = world.code(&Browser::default(), &client, "alice");
-    let waiting = AuthorizationCode::parse(&code, &world.gateway.config().key_ring).unwrap().session;
-    let early = forged(&world, &tokens.access, "at+jwt", |claims| claims["sid"] = json!(waiting.to_string()));
-    assert_eq!(replied(world.call("/mcp", &early)).error(), "invalid_token");
-    assert_eq!(world.redeem(&client, &code, &[]).status(), 200);
-    forwarded(world.call("/mcp", &early));
+    let fixture = Fixture::new();
+    let (client, tokens) = fixture.logged_in();
+    let code = fixture.code(&Browser::default(), &client, "alice");
+    let waiting = AuthorizationCode::parse(&code, &fixture.gateway.config().key_ring).unwrap().session;
+    let early = forged(&fixture, &tokens.access, "at+jwt", |claims| claims["sid"] = json!(waiting.to_string()));
+    assert_eq!(replied(fixture.call("/mcp", &early)).error(), "invalid_token");
+    assert_eq!(fixture.redeem(&client, &code, &[]).status(), 200);
+    forwarded(fixture.call("/mcp", &early));
 }
 
 #[test]
 fn a_token_without_a_needed_scope_is_told_which_ones_are_needed() {
-    let world = World::new();
-    let (_, tokens) = world.logged_in_with(&[("resource", API), ("scope", "openid")]);
-    let reply = replied(world.call("/api", &tokens.access));
+    let fixture = Fixture::new();
+    let (_, tokens) = fixture.logged_in_with(&[("resource", API), ("scope", "openid")]);
+    let reply = replied(fixture.call("/api", &tokens.access));
     assert_eq!((reply.status(), reply.error().as_str()), (403, "insufficient_scope"));
     let challenge = reply.header("www-authenticate").unwrap();
     assert!(challenge.contains("scope=\"openid tools\"") && challenge.contains("error=\"insufficient_scope\""));
@@ -242,17 +242,17 @@ fn a_token_without_a_needed_scope_is_told_which_ones_are_needed() {
 
 #[test]
 fn a_back_end_that_gets_no_token_does_not_get_the_clients_either() {
-    let world = World::new();
-    let (_, tokens) = world.logged_in_with(&[("resource", API), ("scope", "openid tools")]);
-    let slow = forwarded(world.call("/api", &tokens.access));
+    let fixture = Fixture::new();
+    let (_, tokens) = fixture.logged_in_with(&[("resource", API), ("scope", "openid tools")]);
+    let slow = forwarded(fixture.call("/api", &tokens.access));
     assert!(matches!(slow.credentials, Credentials::Removed));
-    let hit = fast(&world, "/api", &tokens.access).unwrap();
+    let hit = fast(&fixture, "/api", &tokens.access).unwrap();
     assert!(matches!(hit.credentials, Credentials::Removed));
 }
 
 #[test]
 fn the_gateways_cookies_stay_here_in_however_many_fields_they_come() {
-    let (world, token) = with_token();
+    let (fixture, token) = with_token();
     let bearer = format!("Bearer {token}");
     let own = format!("{BROWSER_COOKIE}=x");
     for (cookies, expected) in [
@@ -264,12 +264,12 @@ fn the_gateways_cookies_stay_here_in_however_many_fields_they_come() {
     ] {
         let mut headers = vec![("authorization", bearer.as_str())];
         headers.extend(cookies.iter().map(|cookie| ("cookie", *cookie)));
-        let forward = forwarded(world.handle(World::request(Method::Get, "/mcp", &headers)));
+        let forward = forwarded(fixture.handle(Fixture::request(Method::Get, "/mcp", &headers)));
         assert_eq!(forward.cookie.as_deref(), expected.map(str::as_bytes), "{cookies:?}");
     }
     let hit = fast_path::fast(
-        &world.gateway,
-        world.now(),
+        &fixture.gateway,
+        fixture.now(),
         b"/mcp",
         bearer.as_bytes(),
         Some(b"a=1; __Host-portcullis-browser=x"),
@@ -279,32 +279,32 @@ fn the_gateways_cookies_stay_here_in_however_many_fields_they_come() {
 
 #[test]
 fn a_login_without_upstream_tokens_has_to_be_made_again() {
-    let (world, token) = with_token();
-    world.advance(3600 - 5);
-    world.expect_token_answer(400, &json!({ "error": "invalid_grant" }));
-    assert!(matches!(refresh(&world, &token), RefreshOutcome::LoginRequired));
-    let reply = replied(world.call("/mcp", &token));
+    let (fixture, token) = with_token();
+    fixture.advance(3600 - 5);
+    fixture.expect_token_answer(400, &json!({ "error": "invalid_grant" }));
+    assert!(matches!(refresh(&fixture, &token), RefreshOutcome::LoginRequired));
+    let reply = replied(fixture.call("/mcp", &token));
     assert_eq!((reply.status(), reply.reason), (401, "invalid_token"), "the session has ended with them");
     assert!(reply.header("www-authenticate").unwrap().contains(METADATA));
 }
 
 #[test]
 fn ahead_of_its_expiry_a_token_still_serves_and_its_refresh_is_asked_for() {
-    let (world, token) = with_token();
-    world.advance(3540 - 1);
-    forwarded(world.call("/mcp", &token));
-    assert_eq!(world.ports.take_refreshes(), []);
-    world.advance(1);
-    assert!(fast(&world, "/mcp", &token).is_none(), "the slow path has to ask");
-    assert_eq!(injected(&forwarded(world.call("/mcp", &token))).1, "Bearer upstream-access-1");
-    assert_eq!(world.ports.take_refreshes(), [session(&token)]);
+    let (fixture, token) = with_token();
+    fixture.advance(3540 - 1);
+    forwarded(fixture.call("/mcp", &token));
+    assert_eq!(fixture.ports.take_refreshes(), []);
+    fixture.advance(1);
+    assert!(fast(&fixture, "/mcp", &token).is_none(), "the slow path has to ask");
+    assert_eq!(injected(&forwarded(fixture.call("/mcp", &token))).1, "Bearer upstream-access-1");
+    assert_eq!(fixture.ports.take_refreshes(), [session(&token)]);
 }
 
 #[test]
 fn an_expired_upstream_token_is_awaited_and_every_outcome_decides() {
-    let (world, token) = with_token();
-    world.advance(3595);
-    let decide = || awaited(world.call("/mcp", &token), session(&token));
+    let (fixture, token) = with_token();
+    fixture.advance(3595);
+    let decide = || awaited(fixture.call("/mcp", &token), session(&token));
 
     let reply = settled_reply(decide()(&RefreshOutcome::LoginRequired));
     assert_eq!((reply.status(), reply.reason), (401, "upstream_login_required"));
@@ -315,10 +315,10 @@ fn an_expired_upstream_token_is_awaited_and_every_outcome_decides() {
     }
 
     let waiting = decide();
-    world.expect_token_answer(200, &renewed());
-    let outcome = refresh(&world, &token);
+    fixture.expect_token_answer(200, &renewed());
+    let outcome = refresh(&fixture, &token);
     let forward = settled_forward(waiting(&outcome));
     assert_eq!(injected(&forward).1, "Bearer upstream-access-2");
-    assert_eq!(injected(&forwarded(world.call("/mcp", &token))).1, "Bearer upstream-access-2");
-    assert_eq!(injected(&fast(&world, "/mcp", &token).unwrap()).1, "Bearer upstream-access-2", "and is remembered");
+    assert_eq!(injected(&forwarded(fixture.call("/mcp", &token))).1, "Bearer upstream-access-2");
+    assert_eq!(injected(&fast(&fixture, "/mcp", &token).unwrap()).1, "Bearer upstream-access-2", "and is remembered");
 }

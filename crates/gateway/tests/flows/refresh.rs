@@ -19,15 +19,15 @@ use portcullis_protocol::oauth::params::{Limits, Params};
 use portcullis_storage_api::{Kind, Owner, Ttl};
 use serde_json::{Value, json};
 
-use crate::world::{Tokens, World};
+use crate::fixture::{Fixture, Tokens};
 
 /// A login whose upstream token has just expired.
-pub(crate) fn expired() -> (World, SessionId) {
-    let world = World::new();
-    let (_, tokens) = world.logged_in();
-    world.advance(3600);
-    let _ = world.ports.take_sent();
-    (world, session(&tokens))
+pub(crate) fn expired() -> (Fixture, SessionId) {
+    let fixture = Fixture::new();
+    let (_, tokens) = fixture.logged_in();
+    fixture.advance(3600);
+    let _ = fixture.ports.take_sent();
+    (fixture, session(&tokens))
 }
 
 pub(crate) fn session(tokens: &Tokens) -> SessionId {
@@ -35,8 +35,8 @@ pub(crate) fn session(tokens: &Tokens) -> SessionId {
     SessionId::parse(claims["sid"].as_str().unwrap()).unwrap()
 }
 
-pub(crate) fn refresh(world: &World, session: SessionId) -> RefreshOutcome {
-    block_on(refresh::refresh(world.gateway.clone(), session, world.ports.clone()))
+pub(crate) fn refresh(fixture: &Fixture, session: SessionId) -> RefreshOutcome {
+    block_on(refresh::refresh(fixture.gateway.clone(), session, fixture.ports.clone()))
 }
 
 pub(crate) fn renewed() -> Value {
@@ -46,8 +46,8 @@ pub(crate) fn renewed() -> Value {
     })
 }
 
-pub(crate) fn stored(world: &World, session: SessionId) -> Option<Upstream> {
-    let records = Records::new(&world.gateway.config().key_ring, &world.ports);
+pub(crate) fn stored(fixture: &Fixture, session: SessionId) -> Option<Upstream> {
+    let records = Records::new(&fixture.gateway.config().sealer, &fixture.ports);
     block_on(records.load::<Upstream>(&upstream_key(&session_key(session), ProviderId::of("idp"))))
         .unwrap()
         .map(|loaded| loaded.record)
@@ -64,9 +64,9 @@ pub(crate) fn word(outcome: &RefreshOutcome) -> &'static str {
 
 #[test]
 fn records_that_an_operator_lists_say_whose_they_are() {
-    let world = World::new();
-    let (client, tokens) = world.logged_in();
-    let records = Records::new(&world.gateway.config().key_ring, &world.ports);
+    let fixture = Fixture::new();
+    let (client, tokens) = fixture.logged_in();
+    let records = Records::new(&fixture.gateway.config().sealer, &fixture.ports);
     let registered = block_on(records.load::<Client>(&client_key(&client))).unwrap().unwrap().record;
     assert_eq!(registered.id, client);
     let stored = block_on(records.load::<Session>(&session_key(session(&tokens)))).unwrap().unwrap().record;
@@ -85,8 +85,8 @@ fn value(outcome: &RefreshOutcome) -> String {
 }
 
 /// The refresh token that was sent in the only call.
-fn sent_refresh_token(world: &World) -> String {
-    let sent = world.ports.take_sent();
+fn sent_refresh_token(fixture: &Fixture) -> String {
+    let sent = fixture.ports.take_sent();
     assert_eq!(sent.len(), 1);
     let form = Params::parse(&sent[0].body, Limits::OAUTH).unwrap();
     assert_eq!(form.one("grant_type").unwrap(), Some("refresh_token"));
@@ -95,56 +95,56 @@ fn sent_refresh_token(world: &World) -> String {
 
 #[test]
 fn a_rotated_token_is_stored_before_it_is_given_out_and_used_next() {
-    let (world, session) = expired();
-    world.expect_token_answer(200, &renewed());
-    assert_eq!(value(&refresh(&world, session)), "Bearer upstream-access-2");
-    assert_eq!(sent_refresh_token(&world), "upstream-refresh-1");
-    assert!(stored(&world, session).unwrap().access_token.ct_eq(b"upstream-access-2"));
+    let (fixture, session) = expired();
+    fixture.expect_token_answer(200, &renewed());
+    assert_eq!(value(&refresh(&fixture, session)), "Bearer upstream-access-2");
+    assert_eq!(sent_refresh_token(&fixture), "upstream-refresh-1");
+    assert!(stored(&fixture, session).unwrap().access_token.ct_eq(b"upstream-access-2"));
 
-    world.advance(3600);
-    world.expect_token_answer(200, &renewed());
-    refresh(&world, session);
-    assert_eq!(sent_refresh_token(&world), "upstream-refresh-2");
+    fixture.advance(3600);
+    fixture.expect_token_answer(200, &renewed());
+    refresh(&fixture, session);
+    assert_eq!(sent_refresh_token(&fixture), "upstream-refresh-2");
 }
 
 #[test]
 fn what_the_provider_does_not_send_again_stays() {
-    let (world, session) = expired();
-    world.expect_token_answer(200, &json!({ "access_token": "upstream-access-2", "token_type": "bearer" }));
-    assert_eq!(value(&refresh(&world, session)), "Bearer upstream-access-2");
-    let record = stored(&world, session).unwrap();
+    let (fixture, session) = expired();
+    fixture.expect_token_answer(200, &json!({ "access_token": "upstream-access-2", "token_type": "bearer" }));
+    assert_eq!(value(&refresh(&fixture, session)), "Bearer upstream-access-2");
+    let record = stored(&fixture, session).unwrap();
     assert!(record.refresh_token.unwrap().ct_eq(b"upstream-refresh-1"));
-    assert_eq!((record.expires_at, record.obtained_at), (None, world.now()));
+    assert_eq!((record.expires_at, record.obtained_at), (None, fixture.now()));
 }
 
 #[test]
 fn a_life_that_is_written_as_text_is_understood() {
-    let (world, session) = expired();
+    let (fixture, session) = expired();
     let mut answer = renewed();
     answer["expires_in"] = json!("600");
-    world.expect_token_answer(200, &answer);
-    refresh(&world, session);
-    assert_eq!(stored(&world, session).unwrap().expires_at, Some(world.now() + 600));
+    fixture.expect_token_answer(200, &answer);
+    refresh(&fixture, session);
+    assert_eq!(stored(&fixture, session).unwrap().expires_at, Some(fixture.now() + 600));
 }
 
 #[test]
 fn a_record_that_is_fresh_under_the_lock_costs_no_call() {
-    let world = World::new();
-    let (_, tokens) = world.logged_in();
-    assert_eq!(value(&refresh(&world, session(&tokens))), "Bearer upstream-access-1");
+    let fixture = Fixture::new();
+    let (_, tokens) = fixture.logged_in();
+    assert_eq!(value(&refresh(&fixture, session(&tokens))), "Bearer upstream-access-1");
 }
 
 #[test]
 fn a_lock_that_another_worker_holds_is_respected_and_ones_own_is_given_back() {
-    let (world, session) = expired();
+    let (fixture, session) = expired();
     let lock = records::key(Kind::Lock, &[b"upstream", session.as_bytes()]);
     let other = Owner([7; 16]);
-    assert!(block_on(world.store.lock(&lock, other, 20)).unwrap());
-    assert_eq!(word(&refresh(&world, session)), "elsewhere");
-    block_on(world.store.unlock(&lock, other)).unwrap();
-    world.expect_token_answer(200, &renewed());
-    assert_eq!(word(&refresh(&world, session)), "ready");
-    assert!(block_on(world.store.lock(&lock, other, 20)).unwrap(), "it was given back");
+    assert!(block_on(fixture.store.lock(&lock, other, 20)).unwrap());
+    assert_eq!(word(&refresh(&fixture, session)), "elsewhere");
+    block_on(fixture.store.unlock(&lock, other)).unwrap();
+    fixture.expect_token_answer(200, &renewed());
+    assert_eq!(word(&refresh(&fixture, session)), "ready");
+    assert!(block_on(fixture.store.lock(&lock, other, 20)).unwrap(), "it was given back");
 }
 
 #[test]
@@ -159,41 +159,41 @@ fn a_provider_in_trouble_keeps_the_record_and_is_left_alone_for_a_moment() {
         (401, json!({})),
         (302, json!({})),
     ] {
-        let (world, session) = expired();
-        world.expect_token_answer(status, &body);
-        assert_eq!(word(&refresh(&world, session)), "unavailable", "{status} {body}");
-        assert!(stored(&world, session).unwrap().refresh_token.unwrap().ct_eq(b"upstream-refresh-1"));
-        world.advance(1);
-        assert_eq!(word(&refresh(&world, session)), "unavailable", "held back: no call was announced");
-        world.advance(1);
-        world.expect_token_answer(200, &renewed());
-        assert_eq!(word(&refresh(&world, session)), "ready");
+        let (fixture, session) = expired();
+        fixture.expect_token_answer(status, &body);
+        assert_eq!(word(&refresh(&fixture, session)), "unavailable", "{status} {body}");
+        assert!(stored(&fixture, session).unwrap().refresh_token.unwrap().ct_eq(b"upstream-refresh-1"));
+        fixture.advance(1);
+        assert_eq!(word(&refresh(&fixture, session)), "unavailable", "held back: no call was announced");
+        fixture.advance(1);
+        fixture.expect_token_answer(200, &renewed());
+        assert_eq!(word(&refresh(&fixture, session)), "ready");
     }
 }
 
 #[test]
 fn a_call_that_comes_to_nothing_keeps_the_record() {
     for error in [CallError::NotSent, CallError::NoAnswer] {
-        let (world, session) = expired();
-        world.ports.expect_call("idp", "/token", Err(error));
-        assert_eq!(word(&refresh(&world, session)), "unavailable");
-        assert!(stored(&world, session).is_some());
+        let (fixture, session) = expired();
+        fixture.ports.expect_call("idp", "/token", Err(error));
+        assert_eq!(word(&refresh(&fixture, session)), "unavailable");
+        assert!(stored(&fixture, session).is_some());
     }
 }
 
 #[test]
 fn while_the_old_token_lives_a_failure_is_no_failure_and_is_not_repeated_at_once() {
-    let world = World::new();
-    let (_, tokens) = world.logged_in();
+    let fixture = Fixture::new();
+    let (_, tokens) = fixture.logged_in();
     let session = session(&tokens);
-    world.advance(3550);
-    world.expect_token_answer(503, &json!({}));
-    assert_eq!(value(&refresh(&world, session)), "Bearer upstream-access-1");
-    world.advance(1);
-    assert_eq!(word(&refresh(&world, session)), "unavailable", "held back: no call was announced");
-    world.advance(1);
-    world.expect_token_answer(200, &renewed());
-    assert_eq!(value(&refresh(&world, session)), "Bearer upstream-access-2");
+    fixture.advance(3550);
+    fixture.expect_token_answer(503, &json!({}));
+    assert_eq!(value(&refresh(&fixture, session)), "Bearer upstream-access-1");
+    fixture.advance(1);
+    assert_eq!(word(&refresh(&fixture, session)), "unavailable", "held back: no call was announced");
+    fixture.advance(1);
+    fixture.expect_token_answer(200, &renewed());
+    assert_eq!(value(&refresh(&fixture, session)), "Bearer upstream-access-2");
 }
 
 #[test]
@@ -228,103 +228,103 @@ fn an_answer_that_no_provider_should_give_is_refused_and_changes_nothing() {
         with("token_type", json!("mac")),
         with("token_type", Value::Null),
     ] {
-        let (world, session) = expired();
+        let (fixture, session) = expired();
         let shown = String::from_utf8_lossy(&reply.body).into_owned();
-        world.ports.expect_call("idp", "/token", Ok(reply));
-        assert_eq!(word(&refresh(&world, session)), "unavailable", "{shown}");
-        assert!(stored(&world, session).unwrap().access_token.ct_eq(b"upstream-access-1"));
+        fixture.ports.expect_call("idp", "/token", Ok(reply));
+        assert_eq!(word(&refresh(&fixture, session)), "unavailable", "{shown}");
+        assert!(stored(&fixture, session).unwrap().access_token.ct_eq(b"upstream-access-1"));
     }
 }
 
 #[test]
 fn an_answer_about_somebody_else_ends_the_grant() {
-    let (world, session) = expired();
+    let (fixture, session) = expired();
     let mut answer = renewed();
-    answer["id_token"] = json!(world.sign(&world.claims("mallory", "n")));
-    world.expect_token_answer(200, &answer);
-    assert_eq!(word(&refresh(&world, session)), "login required");
-    assert!(stored(&world, session).is_none());
+    answer["id_token"] = json!(fixture.sign(&fixture.claims("mallory", "n")));
+    fixture.expect_token_answer(200, &answer);
+    assert_eq!(word(&refresh(&fixture, session)), "login required");
+    assert!(stored(&fixture, session).is_none());
 
-    let (world, session) = expired();
-    answer["id_token"] = json!(world.sign(&world.claims("alice", "n")));
-    world.expect_token_answer(200, &answer);
-    assert_eq!(word(&refresh(&world, session)), "ready");
+    let (fixture, session) = expired();
+    answer["id_token"] = json!(fixture.sign(&fixture.claims("alice", "n")));
+    fixture.expect_token_answer(200, &answer);
+    assert_eq!(word(&refresh(&fixture, session)), "ready");
 }
 
 /// Writes upstream tokens obtained at this time right before the refresh stores its own.
-fn race(world: &World, session: SessionId, obtained_at: u64) {
-    let (gateway, ports) = (world.gateway.clone(), world.ports.clone());
+fn race(fixture: &Fixture, session: SessionId, obtained_at: u64) {
+    let (gateway, ports) = (fixture.gateway.clone(), fixture.ports.clone());
     let record = Upstream {
         access_token: Secret::new("upstream-access-of-another".to_owned()),
         obtained_at,
         expires_at: Some(obtained_at.saturating_add(3600)),
-        ..stored(world, session).unwrap()
+        ..stored(fixture, session).unwrap()
     };
-    world.store.race(move |_, key| {
-        let records = Records::new(&gateway.config().key_ring, &ports);
+    fixture.store.race(move |_, key| {
+        let records = Records::new(&gateway.config().sealer, &ports);
         block_on(records.save(key, &record, Ttl::Forever)).unwrap();
     });
 }
 
 #[test]
 fn a_store_that_was_written_meanwhile_keeps_the_newest_tokens() {
-    let (world, session) = expired();
-    race(&world, session, world.now() - 1);
-    world.expect_token_answer(200, &renewed());
-    assert_eq!(value(&refresh(&world, session)), "Bearer upstream-access-2");
-    assert!(stored(&world, session).unwrap().access_token.ct_eq(b"upstream-access-2"));
+    let (fixture, session) = expired();
+    race(&fixture, session, fixture.now() - 1);
+    fixture.expect_token_answer(200, &renewed());
+    assert_eq!(value(&refresh(&fixture, session)), "Bearer upstream-access-2");
+    assert!(stored(&fixture, session).unwrap().access_token.ct_eq(b"upstream-access-2"));
 
-    let (world, session) = expired();
-    race(&world, session, world.now() + 1);
-    world.expect_token_answer(200, &renewed());
-    assert_eq!(value(&refresh(&world, session)), "Bearer upstream-access-of-another");
-    assert!(stored(&world, session).unwrap().access_token.ct_eq(b"upstream-access-of-another"));
+    let (fixture, session) = expired();
+    race(&fixture, session, fixture.now() + 1);
+    fixture.expect_token_answer(200, &renewed());
+    assert_eq!(value(&refresh(&fixture, session)), "Bearer upstream-access-of-another");
+    assert!(stored(&fixture, session).unwrap().access_token.ct_eq(b"upstream-access-of-another"));
 }
 
 #[test]
 fn a_session_that_was_ended_meanwhile_stays_ended() {
-    let (world, session) = expired();
-    world.store.race(|store, key| block_on(store.delete(key)).unwrap());
-    world.expect_token_answer(200, &renewed());
-    assert_eq!(word(&refresh(&world, session)), "login required");
-    assert!(stored(&world, session).is_none());
+    let (fixture, session) = expired();
+    fixture.store.race(|store, key| block_on(store.delete(key)).unwrap());
+    fixture.expect_token_answer(200, &renewed());
+    assert_eq!(word(&refresh(&fixture, session)), "login required");
+    assert!(stored(&fixture, session).is_none());
 }
 
 #[test]
 fn a_write_that_fails_is_tried_again_before_rotated_tokens_are_lost() {
     // Lock, read, then the write.
-    let (world, session) = expired();
-    world.expect_token_answer(200, &renewed());
-    world.store.fail_after(2);
-    assert_eq!(value(&refresh(&world, session)), "Bearer upstream-access-2");
-    assert!(!world.store.call_off());
-    assert!(stored(&world, session).unwrap().access_token.ct_eq(b"upstream-access-2"));
+    let (fixture, session) = expired();
+    fixture.expect_token_answer(200, &renewed());
+    fixture.store.fail_after(2);
+    assert_eq!(value(&refresh(&fixture, session)), "Bearer upstream-access-2");
+    assert!(!fixture.store.call_off());
+    assert!(stored(&fixture, session).unwrap().access_token.ct_eq(b"upstream-access-2"));
 }
 
 #[test]
 fn where_time_can_pass_rotated_tokens_outlast_a_failover() {
-    let (world, session) = expired();
-    world.expect_token_answer(200, &renewed());
-    world.ports.allow_pauses(100);
-    world.store.fail_often_after(2, 30);
-    assert_eq!(value(&refresh(&world, session)), "Bearer upstream-access-2");
-    assert_eq!(world.ports.pauses_left(), 72, "three tries at once, then one each half a second");
-    assert!(stored(&world, session).unwrap().access_token.ct_eq(b"upstream-access-2"));
+    let (fixture, session) = expired();
+    fixture.expect_token_answer(200, &renewed());
+    fixture.ports.allow_pauses(100);
+    fixture.store.fail_often_after(2, 30);
+    assert_eq!(value(&refresh(&fixture, session)), "Bearer upstream-access-2");
+    assert_eq!(fixture.ports.pauses_left(), 72, "three tries at once, then one each half a second");
+    assert!(stored(&fixture, session).unwrap().access_token.ct_eq(b"upstream-access-2"));
 
-    let (world, session) = expired();
-    world.expect_token_answer(200, &renewed());
-    world.ports.allow_pauses(100);
-    world.store.fail_often_after(2, 1_000);
-    assert_eq!(word(&refresh(&world, session)), "unavailable");
-    assert_eq!(world.ports.pauses_left(), 60, "but not for ever: the lock runs out");
+    let (fixture, session) = expired();
+    fixture.expect_token_answer(200, &renewed());
+    fixture.ports.allow_pauses(100);
+    fixture.store.fail_often_after(2, 1_000);
+    assert_eq!(word(&refresh(&fixture, session)), "unavailable");
+    assert_eq!(fixture.ports.pauses_left(), 60, "but not for ever: the lock runs out");
 }
 
 #[test]
 fn without_a_store_nothing_is_renewed_and_nothing_is_called() {
     for passing in 0..2 {
-        let (world, session) = expired();
-        world.store.fail_after(passing);
-        assert_eq!(word(&refresh(&world, session)), "unavailable");
-        assert!(!world.store.call_off() && world.ports.take_sent().is_empty());
+        let (fixture, session) = expired();
+        fixture.store.fail_after(passing);
+        assert_eq!(word(&refresh(&fixture, session)), "unavailable");
+        assert!(!fixture.store.call_off() && fixture.ports.take_sent().is_empty());
     }
 }

@@ -14,16 +14,16 @@ use portcullis_protocol::jose::jws::Jws;
 use portcullis_storage_api::{Key, Ttl};
 use serde_json::{Value, json};
 
-use crate::world::{World, compiled, document, forwarded, injected, replied, tokens_of};
+use crate::fixture::{Fixture, compiled, document, forwarded, injected, replied, tokens_of};
 
 const OLD: &str = "a-development-secret-of-32-bytes-at-least";
 const NEW: &str = "another-development-secret-of-32-bytes-too";
 
-/// The same world with a gateway that has these secrets.
-fn with_secrets(world: &mut World, secrets: &[&str]) {
+/// The same fixture with a gateway that has these secrets.
+fn with_secrets(fixture: &mut Fixture, secrets: &[&str]) {
     let mut document = document();
     document["secrets"] = secrets.iter().map(|secret| json!({ "inline": secret })).collect();
-    world.gateway = Rc::new(Gateway::new(compiled(&document), 7));
+    fixture.gateway = Rc::new(Gateway::new(compiled(&document), 7));
 }
 
 fn session(token: &str) -> SessionId {
@@ -31,124 +31,124 @@ fn session(token: &str) -> SessionId {
     SessionId::parse(claims["sid"].as_str().unwrap()).unwrap()
 }
 
-fn stored(world: &World, key: &Key) -> Vec<u8> {
-    block_on(world.store.inner.get(key)).unwrap().unwrap().value
+fn stored(fixture: &Fixture, key: &Key) -> Vec<u8> {
+    block_on(fixture.store.inner.get(key)).unwrap().unwrap().value
 }
 
-fn put(world: &World, key: &Key, value: Vec<u8>) {
-    block_on(world.store.inner.put(key, value, Ttl::Forever)).unwrap();
+fn put(fixture: &Fixture, key: &Key, value: Vec<u8>) {
+    block_on(fixture.store.inner.put(key, value, Ttl::Forever)).unwrap();
 }
 
 #[test]
 fn a_secret_is_replaced_in_two_steps_and_nobody_notices() {
-    let mut world = World::new();
-    let (client, tokens) = world.logged_in();
+    let mut fixture = Fixture::new();
+    let (client, tokens) = fixture.logged_in();
     let key = session_key(session(&tokens.access));
-    let before = stored(&world, &key);
+    let before = stored(&fixture, &key);
 
-    with_secrets(&mut world, &[NEW, OLD]);
-    forwarded(world.call("/mcp", &tokens.access));
-    assert_eq!(stored(&world, &key), before, "reading changes nothing");
-    let tokens = tokens_of(&world.refresh(&client, &tokens.refresh, &[]));
-    assert_ne!(stored(&world, &key), before);
+    with_secrets(&mut fixture, &[NEW, OLD]);
+    forwarded(fixture.call("/mcp", &tokens.access));
+    assert_eq!(stored(&fixture, &key), before, "reading changes nothing");
+    let tokens = tokens_of(&fixture.refresh(&client, &tokens.refresh, &[]));
+    assert_ne!(stored(&fixture, &key), before);
 
     // Every record of the login was written since: the client, the session, the upstream tokens.
-    with_secrets(&mut world, &[NEW]);
-    assert_eq!(injected(&forwarded(world.call("/mcp", &tokens.access))).1, "Bearer upstream-access-1");
-    let tokens = tokens_of(&world.refresh(&client, &tokens.refresh, &[]));
-    forwarded(world.call("/mcp", &tokens.access));
-    assert_eq!(world.ports.take_oddities(), []);
+    with_secrets(&mut fixture, &[NEW]);
+    assert_eq!(injected(&forwarded(fixture.call("/mcp", &tokens.access))).1, "Bearer upstream-access-1");
+    let tokens = tokens_of(&fixture.refresh(&client, &tokens.refresh, &[]));
+    forwarded(fixture.call("/mcp", &tokens.access));
+    assert_eq!(fixture.ports.take_oddities(), []);
 }
 
 #[test]
 fn what_only_lives_on_is_stored_as_it_is() {
-    let world = World::new();
-    let (client, tokens) = world.logged_in();
+    let fixture = Fixture::new();
+    let (client, tokens) = fixture.logged_in();
     let keys = [client_key(&client), upstream_key(&session_key(session(&tokens.access)), ProviderId::of("idp"))];
-    let before = keys.map(|key| stored(&world, &key));
-    let tokens = tokens_of(&world.refresh(&client, &tokens.refresh, &[]));
-    assert_eq!(keys.map(|key| stored(&world, &key)), before);
-    assert_eq!(injected(&forwarded(world.call("/mcp", &tokens.access))).1, "Bearer upstream-access-1");
+    let before = keys.map(|key| stored(&fixture, &key));
+    let tokens = tokens_of(&fixture.refresh(&client, &tokens.refresh, &[]));
+    assert_eq!(keys.map(|key| stored(&fixture, &key)), before);
+    assert_eq!(injected(&forwarded(fixture.call("/mcp", &tokens.access))).1, "Bearer upstream-access-1");
 }
 
 #[test]
 fn a_changed_record_that_lives_on_is_still_not_believed() {
-    let world = World::new();
-    let (client, tokens) = world.logged_in();
+    let fixture = Fixture::new();
+    let (client, tokens) = fixture.logged_in();
     let key = upstream_key(&session_key(session(&tokens.access)), ProviderId::of("idp"));
-    let mut changed = stored(&world, &key);
+    let mut changed = stored(&fixture, &key);
     *changed.last_mut().unwrap() ^= 1;
-    put(&world, &key, changed);
-    let tokens = tokens_of(&world.refresh(&client, &tokens.refresh, &[]));
-    assert_eq!(replied(world.call("/mcp", &tokens.access)).reason, "upstream_login_required");
-    assert_eq!(world.ports.take_oddities(), [Oddity::Unopenable]);
-    put(&world, &client_key(&client), b"junk".to_vec());
-    assert_eq!(world.refresh(&client, &tokens.refresh, &[]).reason, "unknown_client");
-    assert_eq!(world.ports.take_oddities(), [Oddity::Unopenable]);
+    put(&fixture, &key, changed);
+    let tokens = tokens_of(&fixture.refresh(&client, &tokens.refresh, &[]));
+    assert_eq!(replied(fixture.call("/mcp", &tokens.access)).reason, "upstream_login_required");
+    assert_eq!(fixture.ports.take_oddities(), [Oddity::Unopenable]);
+    put(&fixture, &client_key(&client), b"junk".to_vec());
+    assert_eq!(fixture.refresh(&client, &tokens.refresh, &[]).reason, "unknown_client");
+    assert_eq!(fixture.ports.take_oddities(), [Oddity::Unopenable]);
 }
 
 #[test]
 fn a_secret_that_is_gone_takes_its_records_with_it_and_they_are_counted() {
-    let mut world = World::new();
-    let (_, tokens) = world.logged_in();
-    with_secrets(&mut world, &[NEW]);
-    assert_eq!(replied(world.call("/mcp", &tokens.access)).reason, "invalid_token");
-    assert_eq!(world.ports.take_oddities(), [Oddity::Unopenable]);
+    let mut fixture = Fixture::new();
+    let (_, tokens) = fixture.logged_in();
+    with_secrets(&mut fixture, &[NEW]);
+    assert_eq!(replied(fixture.call("/mcp", &tokens.access)).reason, "invalid_token");
+    assert_eq!(fixture.ports.take_oddities(), [Oddity::Unopenable]);
 }
 
 #[test]
 fn a_record_moved_to_another_name_is_absent_there() {
-    let world = World::new();
-    let ((_, alice), (_, mallory)) = (world.logged_in(), world.logged_in());
+    let fixture = Fixture::new();
+    let ((_, alice), (_, mallory)) = (fixture.logged_in(), fixture.logged_in());
     let (alice, mallory) = (session(&alice.access), (session(&mallory.access), mallory.access));
     put(
-        &world,
+        &fixture,
         &upstream_key(&session_key(mallory.0), ProviderId::of("idp")),
-        stored(&world, &upstream_key(&session_key(alice), ProviderId::of("idp"))),
+        stored(&fixture, &upstream_key(&session_key(alice), ProviderId::of("idp"))),
     );
-    assert_eq!(replied(world.call("/mcp", &mallory.1)).reason, "upstream_login_required");
-    assert_eq!(world.ports.take_oddities(), [Oddity::Unopenable]);
-    put(&world, &session_key(mallory.0), stored(&world, &session_key(alice)));
-    assert_eq!(replied(world.call("/mcp", &mallory.1)).reason, "invalid_token");
-    assert_eq!(world.ports.take_oddities(), [Oddity::Unopenable]);
+    assert_eq!(replied(fixture.call("/mcp", &mallory.1)).reason, "upstream_login_required");
+    assert_eq!(fixture.ports.take_oddities(), [Oddity::Unopenable]);
+    put(&fixture, &session_key(mallory.0), stored(&fixture, &session_key(alice)));
+    assert_eq!(replied(fixture.call("/mcp", &mallory.1)).reason, "invalid_token");
+    assert_eq!(fixture.ports.take_oddities(), [Oddity::Unopenable]);
 }
 
 #[test]
 fn a_record_with_any_bit_changed_is_absent() {
-    let world = World::new();
-    let (client, tokens) = world.logged_in();
+    let fixture = Fixture::new();
+    let (client, tokens) = fixture.logged_in();
     let key = session_key(session(&tokens.access));
-    let good = stored(&world, &key);
+    let good = stored(&fixture, &key);
     for place in (0..good.len()).step_by(17) {
         let mut changed = good.clone();
         changed[place] ^= 1;
-        put(&world, &key, changed);
-        let reply = world.refresh(&client, &tokens.refresh, &[]);
+        put(&fixture, &key, changed);
+        let reply = fixture.refresh(&client, &tokens.refresh, &[]);
         assert_eq!(reply.reason, "refresh_session_ended", "byte {place}");
-        assert_eq!(world.ports.take_oddities(), [Oddity::Unopenable]);
+        assert_eq!(fixture.ports.take_oddities(), [Oddity::Unopenable]);
     }
     for strange in [&b""[..], b"x", &good[..good.len() - 1], &[good.as_slice(), b"x"].concat()] {
-        put(&world, &key, strange.to_vec());
-        assert_eq!(world.refresh(&client, &tokens.refresh, &[]).reason, "refresh_session_ended");
+        put(&fixture, &key, strange.to_vec());
+        assert_eq!(fixture.refresh(&client, &tokens.refresh, &[]).reason, "refresh_session_ended");
     }
-    assert_eq!(world.ports.take_oddities(), [Oddity::Unopenable; 4]);
-    put(&world, &key, good);
-    tokens_of(&world.refresh(&client, &tokens.refresh, &[]));
+    assert_eq!(fixture.ports.take_oddities(), [Oddity::Unopenable; 4]);
+    put(&fixture, &key, good);
+    tokens_of(&fixture.refresh(&client, &tokens.refresh, &[]));
 }
 
 #[test]
 fn a_session_that_was_put_back_is_absent_for_new_and_old_tokens_alike() {
-    let world = World::new();
-    let (client, first) = world.logged_in();
+    let fixture = Fixture::new();
+    let (client, first) = fixture.logged_in();
     let key = session_key(session(&first.access));
-    let old = stored(&world, &key);
-    let second = tokens_of(&world.refresh(&client, &first.refresh, &[]));
-    put(&world, &key, old.clone());
-    let reply = world.refresh(&client, &second.refresh, &[]);
+    let old = stored(&fixture, &key);
+    let second = tokens_of(&fixture.refresh(&client, &first.refresh, &[]));
+    put(&fixture, &key, old.clone());
+    let reply = fixture.refresh(&client, &second.refresh, &[]);
     assert_eq!((reply.status(), reply.error().as_str()), (400, "invalid_grant"));
     assert_eq!(reply.reason, "refresh_session_ended");
-    assert_eq!(world.ports.take_oddities(), [Oddity::RolledBack]);
-    assert_eq!(world.refresh(&client, &first.refresh, &[]).reason, "refresh_session_ended");
-    assert_eq!(replied(world.call("/mcp", &second.access)).reason, "invalid_token");
-    assert_eq!(world.ports.take_ended(), [session(&first.access)]);
+    assert_eq!(fixture.ports.take_oddities(), [Oddity::RolledBack]);
+    assert_eq!(fixture.refresh(&client, &first.refresh, &[]).reason, "refresh_session_ended");
+    assert_eq!(replied(fixture.call("/mcp", &second.access)).reason, "invalid_token");
+    assert_eq!(fixture.ports.take_ended(), [session(&first.access)]);
 }

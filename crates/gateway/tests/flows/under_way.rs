@@ -8,75 +8,75 @@ use portcullis_protocol::http::message::Method;
 use serde_json::json;
 
 use crate::browser::{Browser, Reply};
-use crate::world::{BROWSER_COOKIE, World, code_of, document, error_of, replied, tokens_of};
+use crate::fixture::{BROWSER_COOKIE, Fixture, code_of, document, error_of, replied, tokens_of};
 
-fn come_back_from(world: &World, browser: &Browser, target: &str, peer: &str) -> Reply {
+fn come_back_from(fixture: &Fixture, browser: &Browser, target: &str, peer: &str) -> Reply {
     let cookie = browser.cookie().unwrap();
-    let mut request = World::request(Method::Get, target, &[("cookie", &cookie)]);
+    let mut request = Fixture::request(Method::Get, target, &[("cookie", &cookie)]);
     request.peer = peer.to_owned();
-    let reply = replied(world.handle(request));
+    let reply = replied(fixture.handle(request));
     browser.keep(&reply.response);
     reply
 }
 
 #[test]
 fn a_form_that_is_sent_again_leads_to_the_same_login_and_stores_nothing() {
-    let world = World::new();
-    let (browser, client) = (Browser::default(), world.register());
-    let form = world.consent_page(&browser, &client, &[]);
-    let (records, verbs) = (world.store.inner.live(), world.store.verbs());
+    let fixture = Fixture::new();
+    let (browser, client) = (Browser::default(), fixture.register());
+    let form = fixture.consent_page(&browser, &client, &[]);
+    let (records, verbs) = (fixture.store.inner.live(), fixture.store.verbs());
     let before = browser.clone();
-    let asked = world.approve(&browser, &form);
+    let asked = fixture.approve(&browser, &form);
     for browser in (0..600).map(|number| if number % 2 == 0 { &before } else { &browser }) {
-        assert_eq!(world.approve(browser, &form), asked);
+        assert_eq!(fixture.approve(browser, &form), asked);
     }
-    assert_eq!((world.store.inner.live(), world.store.verbs()), (records, verbs), "the store was not asked");
-    assert!(world.ports.take_sent().is_empty(), "nor was the provider");
-    let code = code_of(&world.return_from_provider(&browser, &asked, "alice"));
-    tokens_of(&world.redeem(&client, &code, &[]));
+    assert_eq!((fixture.store.inner.live(), fixture.store.verbs()), (records, verbs), "the store was not asked");
+    assert!(fixture.ports.take_sent().is_empty(), "nor was the provider");
+    let code = code_of(&fixture.return_from_provider(&browser, &asked, "alice"));
+    tokens_of(&fixture.redeem(&client, &code, &[]));
 }
 
 #[test]
 fn many_forms_and_remembered_consents_store_nothing_either() {
-    let world = World::new();
-    let (browser, client) = (Browser::default(), world.register());
-    world.code(&browser, &client, "alice");
-    assert_eq!(world.ports.take_sent().len(), 1);
-    let records = world.store.inner.live();
+    let fixture = Fixture::new();
+    let (browser, client) = (Browser::default(), fixture.register());
+    fixture.code(&browser, &client, "alice");
+    assert_eq!(fixture.ports.take_sent().len(), 1);
+    let records = fixture.store.inner.live();
     for _ in 0..100 {
         let stranger = Browser::default();
-        let form = world.consent_page(&stranger, &client, &[]);
-        world.approve(&stranger, &form);
-        assert_eq!(world.visit(&browser, &World::authorization(&client, &[])).reason, "login_started");
+        let form = fixture.consent_page(&stranger, &client, &[]);
+        fixture.approve(&stranger, &form);
+        assert_eq!(fixture.visit(&browser, &Fixture::authorization(&client, &[])).reason, "login_started");
     }
-    assert_eq!(world.store.inner.live(), records);
-    assert!(world.ports.take_sent().is_empty());
+    assert_eq!(fixture.store.inner.live(), records);
+    assert!(fixture.ports.take_sent().is_empty());
 }
 
 #[test]
 fn a_form_starts_no_second_login_once_the_first_was_used() {
     for outcome in ["finished", "refused"] {
-        let world = World::new();
-        let (browser, client) = (Browser::default(), world.register());
-        let form = world.consent_page(&browser, &client, &[]);
+        let fixture = Fixture::new();
+        let (browser, client) = (Browser::default(), fixture.register());
+        let form = fixture.consent_page(&browser, &client, &[]);
         let keeps_cookies = browser.clone();
-        let asked = world.approve(&browser, &form);
+        let asked = fixture.approve(&browser, &form);
         if outcome == "finished" {
-            code_of(&world.return_from_provider(&browser, &asked, "alice"));
+            code_of(&fixture.return_from_provider(&browser, &asked, "alice"));
         } else {
             let refused = format!("/oauth/callback?state={}&error=access_denied", asked["state"]);
-            assert_eq!(error_of(&world.visit(&browser, &refused)), "access_denied");
+            assert_eq!(error_of(&fixture.visit(&browser, &refused)), "access_denied");
         }
-        world.advance(599);
-        let again = world.answer_form(&browser, &form, "approve", &[]);
+        fixture.advance(599);
+        let again = fixture.answer_form(&browser, &form, "approve", &[]);
         assert_eq!((again.status(), again.reason), (403, "consent_csrf"), "its cookie is gone");
-        assert_eq!(world.approve(&keeps_cookies, &form), asked);
+        assert_eq!(fixture.approve(&keeps_cookies, &form), asked);
         // As late as the cookie is good for.
-        world.advance(599);
-        let reply = world.visit(&keeps_cookies, &World::callback(&asked));
+        fixture.advance(599);
+        let reply = fixture.visit(&keeps_cookies, &Fixture::callback(&asked));
         assert_eq!((reply.status(), reply.reason), (400, "callback_state_reused"), "{outcome}");
-        world.advance(1);
-        let reply = world.visit(&keeps_cookies, &World::callback(&asked));
+        fixture.advance(1);
+        let reply = fixture.visit(&keeps_cookies, &Fixture::callback(&asked));
         assert_eq!((reply.status(), reply.reason), (400, "callback_expired"), "{outcome}");
     }
 }
@@ -85,23 +85,23 @@ fn a_form_starts_no_second_login_once_the_first_was_used() {
 fn pages_that_are_open_in_one_browser_at_once_all_lead_to_a_login() {
     // The order in which the pages are answered, and the provider's answers come.
     for (answered, finished) in [([0, 1, 2], [0, 1, 2]), ([2, 1, 0], [0, 1, 2]), ([1, 0, 2], [2, 0, 1])] {
-        let world = World::new();
-        let client = world.register();
+        let fixture = Fixture::new();
+        let client = fixture.register();
         let browser = Browser::default();
         // All were asked for before the first of them came.
         let pages = [(); 3].map(|()| {
             let tab = Browser::default();
-            let form = world.consent_page(&tab, &client, &[]);
+            let form = fixture.consent_page(&tab, &client, &[]);
             (tab, form)
         });
         pages.iter().for_each(|(tab, _)| browser.take_over(tab));
         let mut asked = BTreeMap::new();
         for page in answered {
-            asked.insert(page, world.approve(&browser, &pages[page].1));
+            asked.insert(page, fixture.approve(&browser, &pages[page].1));
         }
         for page in finished {
-            let code = code_of(&world.return_from_provider(&browser, &asked[&page], "alice"));
-            tokens_of(&world.redeem(&client, &code, &[]));
+            let code = code_of(&fixture.return_from_provider(&browser, &asked[&page], "alice"));
+            tokens_of(&fixture.redeem(&client, &code, &[]));
         }
         assert_eq!(browser.names(), [BROWSER_COOKIE]);
     }
@@ -109,127 +109,127 @@ fn pages_that_are_open_in_one_browser_at_once_all_lead_to_a_login() {
 
 #[test]
 fn a_browser_carries_eight_logins_and_lets_the_oldest_go() {
-    let world = World::new();
-    let client = world.register();
+    let fixture = Fixture::new();
+    let client = fixture.register();
     let browser = Browser::default();
-    let asked: Vec<_> = (0..=MAX_LOGINS).map(|_| world.start(&browser, &client)).collect();
+    let asked: Vec<_> = (0..=MAX_LOGINS).map(|_| fixture.start(&browser, &client)).collect();
     assert_eq!(browser.names().len(), MAX_LOGINS);
-    let first = world.visit(&browser, &World::callback(&asked[0]));
+    let first = fixture.visit(&browser, &Fixture::callback(&asked[0]));
     assert_eq!((first.status(), first.reason), (400, "callback_unknown_login"));
     for asked in &asked[1..] {
-        code_of(&world.return_from_provider(&browser, asked, "alice"));
+        code_of(&fixture.return_from_provider(&browser, asked, "alice"));
     }
 }
 
 #[test]
 fn the_longest_state_is_carried_in_several_cookies() {
-    let world = World::new();
-    let client = world.register();
+    let fixture = Fixture::new();
+    let client = fixture.register();
     let browser = Browser::default();
     let state = "s".repeat(4_096);
-    let form = world.consent_page(&browser, &client, &[("state", &state)]);
-    let asked = world.approve(&browser, &form);
+    let form = fixture.consent_page(&browser, &client, &[("state", &state)]);
+    let asked = fixture.approve(&browser, &form);
     let names = browser.names();
     assert_eq!(names.len(), 2, "one cookie does not hold it: {names:?}");
     // A part of it is none of it.
     let other = browser.clone();
     other.lose(&names[1]);
-    assert_eq!(world.visit(&other, &World::callback(&asked)).reason, "callback_unknown_login");
-    let (_, query) = world.return_from_provider(&browser, &asked, "alice").redirect();
+    assert_eq!(fixture.visit(&other, &Fixture::callback(&asked)).reason, "callback_unknown_login");
+    let (_, query) = fixture.return_from_provider(&browser, &asked, "alice").redirect();
     assert_eq!(query["state"], state);
     assert_eq!(browser.names(), [BROWSER_COOKIE], "both are ended");
 }
 
 #[test]
 fn large_logins_push_older_ones_out_by_their_size() {
-    let world = World::new();
-    let client = world.register();
+    let fixture = Fixture::new();
+    let client = fixture.register();
     let browser = Browser::default();
-    let mut asked = vec![world.start(&browser, &client)];
+    let mut asked = vec![fixture.start(&browser, &client)];
     for _ in 0..4 {
-        let form = world.consent_page(&browser, &client, &[("state", &"s".repeat(3_000))]);
-        asked.push(world.approve(&browser, &form));
+        let form = fixture.consent_page(&browser, &client, &[("state", &"s".repeat(3_000))]);
+        asked.push(fixture.approve(&browser, &form));
         assert!(browser.cookie().unwrap().len() <= MAX_LOGIN_BYTES + 512, "{:?}", browser.names());
     }
     let newest = asked.pop().unwrap();
-    let (_, query) = world.return_from_provider(&browser, &newest, "alice").redirect();
+    let (_, query) = fixture.return_from_provider(&browser, &newest, "alice").redirect();
     assert!(query.contains_key("code"));
-    let oldest = world.visit(&browser, &World::callback(&asked[0]));
+    let oldest = fixture.visit(&browser, &Fixture::callback(&asked[0]));
     assert_eq!((oldest.status(), oldest.reason), (400, "callback_unknown_login"));
 }
 
 #[test]
 fn what_no_browser_can_carry_is_told_to_the_client() {
-    let world = World::new();
+    let fixture = Fixture::new();
     let redirect = format!("https://client.example/callback?x={}", "x".repeat(2_000));
     let metadata = json!({ "redirect_uris": [redirect] });
-    let client = world.register_with(&metadata).json()["client_id"].as_str().unwrap().to_owned();
+    let client = fixture.register_with(&metadata).json()["client_id"].as_str().unwrap().to_owned();
     let long = [("redirect_uri", redirect.as_str()), ("state", &"s".repeat(4_096))];
-    let reply = world.visit(&Browser::default(), &World::authorization(&client, &long));
+    let reply = fixture.visit(&Browser::default(), &Fixture::authorization(&client, &long));
     assert_eq!((reply.reason, reply.redirect().1["error"].as_str()), ("authorization_too_long", "invalid_request"));
     let fits = [("redirect_uri", redirect.as_str()), ("state", "s")];
-    world.consent_page(&Browser::default(), &client, &fits);
+    fixture.consent_page(&Browser::default(), &client, &fits);
 }
 
 #[test]
 fn an_address_that_finishes_too_many_logins_waits_and_loses_none() {
     let mut document = document();
     document["logins"] = json!({ "ratePerMinute": 2 });
-    let world = World::configured(&document);
-    let client = world.register();
+    let fixture = Fixture::configured(&document);
+    let client = fixture.register();
     let started = || {
         let browser = Browser::default();
-        let asked = world.start(&browser, &client);
+        let asked = fixture.start(&browser, &client);
         (browser, asked)
     };
     for _ in 0..2 {
         let (browser, asked) = started();
-        code_of(&world.return_from_provider(&browser, &asked, "alice"));
+        code_of(&fixture.return_from_provider(&browser, &asked, "alice"));
     }
-    let records = world.store.inner.live();
+    let records = fixture.store.inner.live();
     let (browser, asked) = started();
     for _ in 0..100 {
-        let reply = world.visit(&browser, &World::callback(&asked));
+        let reply = fixture.visit(&browser, &Fixture::callback(&asked));
         assert_eq!((reply.status(), reply.reason), (429, "login_rate"));
         assert_eq!(reply.header("retry-after"), Some("30"));
         assert!(reply.text().contains("reload this page"));
     }
-    assert_eq!(world.store.inner.live(), records, "nothing is used up");
-    assert_eq!(world.ports.calls_left(), 0);
+    assert_eq!(fixture.store.inner.live(), records, "nothing is used up");
+    assert_eq!(fixture.ports.calls_left(), 0);
 
     let (elsewhere, other) = started();
-    let id_token = world.sign(&world.claims("bob", &other["nonce"]));
-    world.expect_token_answer(200, &World::token_answer(&id_token));
-    code_of(&come_back_from(&world, &elsewhere, &World::callback(&other), "198.51.100.7:1"));
+    let id_token = fixture.sign(&fixture.claims("bob", &other["nonce"]));
+    fixture.expect_token_answer(200, &Fixture::token_answer(&id_token));
+    code_of(&come_back_from(&fixture, &elsewhere, &Fixture::callback(&other), "198.51.100.7:1"));
 
-    world.advance(30);
-    code_of(&world.return_from_provider(&browser, &asked, "alice"));
+    fixture.advance(30);
+    code_of(&fixture.return_from_provider(&browser, &asked, "alice"));
 }
 
 #[test]
 fn a_callback_without_a_login_costs_no_call_and_no_record() {
-    let world = World::new();
-    let client = world.register();
+    let fixture = Fixture::new();
+    let client = fixture.register();
     let browser = Browser::default();
-    let asked = world.start(&browser, &client);
-    let verbs = world.store.verbs();
-    for target in [World::callback(&asked), format!("/oauth/callback?state={}&code=x", "A".repeat(43))] {
-        let reply = world.visit(&Browser::default(), &target);
+    let asked = fixture.start(&browser, &client);
+    let verbs = fixture.store.verbs();
+    for target in [Fixture::callback(&asked), format!("/oauth/callback?state={}&code=x", "A".repeat(43))] {
+        let reply = fixture.visit(&Browser::default(), &target);
         assert_eq!((reply.status(), reply.reason), (400, "callback_unknown_login"));
     }
-    assert_eq!(world.store.verbs(), verbs);
+    assert_eq!(fixture.store.verbs(), verbs);
 }
 
 #[test]
 fn a_cookie_or_form_of_another_gateway_with_the_same_secret_counts_for_nothing() {
     let mut document = document();
     document["issuer"] = json!("https://gw.example/other");
-    let (world, other) = (World::new(), World::configured(&document));
+    let (fixture, other) = (Fixture::new(), Fixture::configured(&document));
     let browser = Browser::default();
-    let form = world.consent_page(&browser, &world.register(), &[]);
-    let asked = world.approve(&browser, &form);
+    let form = fixture.consent_page(&browser, &fixture.register(), &[]);
+    let asked = fixture.approve(&browser, &form);
     let cookie = browser.cookie().unwrap();
-    let callback = format!("/other{}", World::callback(&asked));
+    let callback = format!("/other{}", Fixture::callback(&asked));
     let reply = other.send(Method::Get, &callback, &[("cookie", &cookie)]);
     assert_eq!((reply.status(), reply.reason), (400, "callback_unknown_login"));
     let fields = [("transaction", form.transaction.as_str()), ("csrf", &form.csrf), ("decision", "approve")];

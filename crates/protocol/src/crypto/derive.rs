@@ -1,4 +1,4 @@
-//! The keys that come of one secret, one pair for each purpose.
+//! The keys derived from one secret, a pair for each purpose.
 
 use std::fmt;
 
@@ -10,14 +10,14 @@ use zeroize::Zeroize as _;
 use crate::crypto::envelope::{HEAD_BYTES, VERSION};
 use crate::crypto::secret::Secret;
 
-/// What a sealed value or a MAC is for. Each purpose has keys of its own.
+/// The purpose of a sealed value or a MAC. Each has its own keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
     /// A record in the store.
     Record,
     /// The hidden state of the consent page.
     Consent,
-    /// The token that ties the consent page's form to a browser.
+    /// The token that binds the form of the consent page to a browser.
     Csrf,
     /// A cookie of the browser flow.
     Cookie,
@@ -25,17 +25,18 @@ pub enum Purpose {
     AuthorizationCode,
     /// A refresh token.
     RefreshToken,
-    /// The random part of the refresh token that replaces another.
+    /// The random part of a successor of a refresh token.
     RefreshSuccessor,
 }
 
-/// The public name of one key of the ring: four bytes of HKDF output, so it says nothing about the
-/// secret.
+/// The public name of one key of the ring: four bytes of HKDF output, which reveal nothing about
+/// the secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct KeyId(pub(super) [u8; 4]);
 
 impl KeyId {
-    /// Reads the eight lowercase hexadecimal digits that `Display` writes, and no other spelling.
+    /// Parses the eight lowercase hexadecimal digits that `Display` writes. Returns `None` for any
+    /// other text.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let lowercase_hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
@@ -45,7 +46,7 @@ impl KeyId {
         u32::from_str_radix(text, 16).ok().map(|id| Self(id.to_be_bytes()))
     }
 
-    /// The id as it stands in an envelope.
+    /// Returns the id as it is in an envelope.
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; 4] {
         &self.0
@@ -58,7 +59,8 @@ impl fmt::Display for KeyId {
     }
 }
 
-/// One secret's keys, derived once: deriving one costs more than sealing a record with it.
+/// The keys of one secret. perf: derived once, since deriving one costs more than sealing a record
+/// with it.
 pub(super) struct DerivedKeys {
     pub(super) id: KeyId,
     record: PurposeKeys,
@@ -73,8 +75,8 @@ pub(super) struct DerivedKeys {
 /// The keys of one purpose.
 struct PurposeKeys {
     seal: Secret<[u8; 32]>,
-    /// Having taken in its key already, which is half of what a short message costs. It is wiped on
-    /// drop, as every copy is.
+    /// perf: decision 8. Initialised with its key, which is half the cost of a short message. Wiped
+    /// on drop, as is every copy.
     mac: Hmac<Sha256>,
 }
 
@@ -85,7 +87,7 @@ impl DerivedKeys {
         expand(&hkdf, &[b"key id"], &mut id);
         let keys = |purpose| PurposeKeys {
             seal: derive(&hkdf, &[b"seal", b"/", label(purpose)]),
-            // One SHA-256 block, which HMAC uses as it is.
+            // One SHA-256 block, which HMAC does not hash.
             mac: <Hmac<Sha256> as hmac::KeyInit>::new(
                 derive::<64>(&hkdf, &[b"mac", b"/", label(purpose)]).expose().into(),
             ),
@@ -118,7 +120,7 @@ impl DerivedKeys {
         self.keys(purpose).seal.expose()
     }
 
-    /// The head of an envelope: version, key id, nonce.
+    /// Returns the head of an envelope: version, key id, nonce.
     pub(super) fn head(&self, nonce: [u8; 24]) -> [u8; HEAD_BYTES] {
         let mut head = [VERSION; HEAD_BYTES];
         let named = self.id.as_bytes().iter().chain(&nonce);
@@ -129,8 +131,8 @@ impl DerivedKeys {
     pub(super) fn mac(&self, purpose: Purpose, parts: &[&[u8]]) -> [u8; 32] {
         let mut mac = self.keys(purpose).mac.clone();
         for part in parts {
-            // Four bytes say the length of anything here, and leave a token's MAC one block to
-            // hash.
+            // perf: decision 8. Four bytes hold the length of any part, and with them the MAC of a
+            // token hashes one block.
             mac.update(&u32::try_from(part.len()).unwrap_or(u32::MAX).to_be_bytes());
             mac.update(part);
         }
@@ -147,7 +149,7 @@ fn derive<const N: usize>(hkdf: &Hkdf<Sha256>, info: &[&[u8]]) -> Secret<[u8; N]
 }
 
 fn expand(hkdf: &Hkdf<Sha256>, info: &[&[u8]], output: &mut [u8]) {
-    #[expect(clippy::expect_used, reason = "at most 64 bytes are asked for; HKDF-SHA256 gives up to 8160")]
+    #[expect(clippy::expect_used, reason = "the output is at most 64 bytes; HKDF-SHA256 has up to 8160")]
     hkdf.expand_multi_info(info, output).expect("the output is short");
 }
 

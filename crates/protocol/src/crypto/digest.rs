@@ -1,4 +1,4 @@
-//! SHA-256 digests: the only form in which a token may name a record or appear in a log.
+//! SHA-256 digests, the only form in which a token may name a record or appear in a log.
 
 use std::fmt;
 
@@ -9,19 +9,19 @@ use sha2::{Digest as _, Sha256};
 pub struct TokenDigest([u8; 32]);
 
 impl TokenDigest {
-    /// The digest of a token's bytes.
+    /// Returns the digest of these bytes.
     #[must_use]
     pub fn of(bytes: &[u8]) -> Self {
         Self(sha256(bytes))
     }
 
-    /// The digest as 64 lowercase hexadecimal digits.
+    /// Returns the digest as 64 lowercase hexadecimal digits.
     #[must_use]
     pub fn to_hex(&self) -> String {
         self.to_string()
     }
 
-    /// The digest as bytes.
+    /// Returns the digest as bytes.
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0
@@ -34,16 +34,16 @@ impl fmt::Display for TokenDigest {
     }
 }
 
-/// SHA-256 (FIPS 180-4) of some bytes.
+/// Returns the SHA-256 digest (FIPS 180-4) of these bytes.
 #[must_use]
 pub fn sha256(bytes: &[u8]) -> [u8; 32] {
     Sha256::digest(bytes).into()
 }
 
-/// The digest of a list of parts.
+/// Returns the digest of a list of parts.
 ///
-/// Each part is preceded by its length (eight bytes, big-endian), so two different lists never give
-/// the same input: `["ab", "c"]`, `["a", "bc"]` and `["abc"]` differ.
+/// Each part is preceded by its length (eight bytes, big-endian), so different lists never have the
+/// same input: `["ab", "c"]`, `["a", "bc"]` and `["abc"]` differ.
 #[must_use]
 pub fn digest_parts(parts: &[&[u8]]) -> TokenDigest {
     let mut hash = Sha256::new();
@@ -54,7 +54,7 @@ pub fn digest_parts(parts: &[&[u8]]) -> TokenDigest {
     TokenDigest(hash.finalize().into())
 }
 
-/// A part's length as it is hashed before the part.
+/// Returns the length of a part as it is hashed before the part.
 const fn length_prefix(part: &[u8]) -> [u8; 8] {
     // `usize` has at most 64 bits on every target, so the widening loses nothing.
     (part.len() as u64).to_be_bytes()

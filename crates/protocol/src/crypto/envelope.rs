@@ -6,14 +6,13 @@ use std::io;
 
 use crate::crypto::secret::wipe;
 
-/// A value on its way into an envelope: it is written where it will be sealed, and wiped wherever
-/// else it was.
+/// A value that is written where it will be sealed. Every other copy is wiped.
 ///
-/// INVARIANT: it begins with room for the head.
+/// INVARIANT: it begins with space for the head.
 pub struct Draft(Vec<u8>);
 
 impl Draft {
-    /// An empty value, with room for so many bytes; more make it move.
+    /// Makes an empty value with capacity for `bytes` bytes; a longer one is reallocated.
     #[must_use]
     pub fn with_room(bytes: usize) -> Self {
         let mut start = Vec::with_capacity(bytes.saturating_add(HEAD_BYTES).saturating_add(TAG_BYTES));
@@ -24,7 +23,7 @@ impl Draft {
     pub(super) fn append(&mut self, bytes: &[u8]) {
         let needed = self.0.len().saturating_add(bytes.len()).saturating_add(TAG_BYTES);
         if needed > self.0.capacity() {
-            // A vector that grows by itself leaves the value behind where it was.
+            // A vector that grows by itself leaves a copy of the value behind.
             let mut larger = Vec::with_capacity(needed.saturating_mul(2));
             larger.extend_from_slice(&self.0);
             wipe(&mut self.0);
@@ -60,14 +59,14 @@ impl Drop for Draft {
     }
 }
 
-/// A value opened in place: a secret, which is wiped with what was around it.
+/// A value opened in place: a secret, which is wiped together with its envelope.
 pub struct Opened(pub(super) Vec<u8>);
 
 impl Opened {
-    /// The value.
+    /// Returns the value.
     #[must_use]
     pub fn expose(&self) -> &[u8] {
-        // Only envelopes with a head and a tag are opened.
+        // INVARIANT: only envelopes with a head and a tag are opened.
         let end = self.0.len().saturating_sub(TAG_BYTES);
         self.0.get(HEAD_BYTES..end).unwrap_or_default()
     }

@@ -1,8 +1,9 @@
-//! The gateway's own symmetric keys: sealing stored values and authenticating what it hands out.
+//! The symmetric keys of the gateway: sealing stored values and authenticating issued credentials.
 //!
 //! Every use has its own key, derived by HKDF-SHA256 (RFC 5869) from the configured secret and a
-//! label, so a value made for one purpose is meaningless for another. The first secret makes; all
-//! of them open and verify, which is how a secret is replaced without logging anyone out.
+//! label, so a value made for one purpose is useless for another. The first secret seals and
+//! authenticates; all of them open and verify, so a secret can be replaced without logging anyone
+//! out.
 
 use std::fmt;
 
@@ -21,25 +22,25 @@ pub struct KeyRing {
     older: Vec<DerivedKeys>,
 }
 
-/// Why a list of secrets makes no key ring.
+/// Why a list of secrets is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeyRingError {
-    /// There is no secret at all.
+    /// The list is empty.
     Empty,
     /// The secret at this index (from 0) has fewer than 32 bytes.
     TooShort {
-        /// Its place in the list.
+        /// Its index in the list.
         index: usize,
     },
-    /// The secret at this index (from 0) has the key id of an earlier one; as a rule it is the same
+    /// The secret at this index (from 0) has the key id of an earlier one; usually it is the same
     /// secret twice.
     Repeated {
-        /// Its place in the list.
+        /// Its index in the list.
         index: usize,
     },
 }
 
-/// Why a sealed value was not opened.
+/// Why a sealed value is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OpenError {
     /// It is not an envelope of this version.
@@ -51,14 +52,14 @@ pub enum OpenError {
 }
 
 impl KeyRing {
-    /// Derives the keys. The first secret seals and MACs; all open and verify.
+    /// Derives the keys. The first secret seals and authenticates; all open and verify.
     ///
     /// # Errors
-    /// [`KeyRingError`], naming the secret by its index.
+    /// Returns [`KeyRingError`] with the index of the secret.
     pub fn new(secrets: Vec<Secret<Vec<u8>>>) -> Result<Self, KeyRingError> {
         let mut keys: Vec<DerivedKeys> = Vec::with_capacity(secrets.len());
         for (index, secret) in secrets.iter().enumerate() {
-            if secret.expose().len() < LEAST_SECRET_BYTES {
+            if secret.expose().len() < MIN_SECRET_BYTES {
                 return Err(KeyRingError::TooShort { index });
             }
             let derived = DerivedKeys::of(secret);
@@ -72,13 +73,13 @@ impl KeyRing {
         Ok(Self { newest, older: keys.collect() })
     }
 
-    /// The id of the key that seals and MACs.
+    /// Returns the id of the newest key, which seals and authenticates.
     #[must_use]
     pub const fn current(&self) -> KeyId {
         self.newest.id
     }
 
-    /// Whether a key of this id is in the ring.
+    /// Returns `true` if a key of this id is in the ring.
     #[must_use]
     pub fn knows(&self, id: KeyId) -> bool {
         self.key(id).is_some()
@@ -87,9 +88,9 @@ impl KeyRing {
     /// Seals `plain` with XChaCha20-Poly1305 under the newest key.
     ///
     /// The envelope is version byte 2, key id (4 bytes), nonce (24 bytes), ciphertext and tag. Its
-    /// head need not be authenticated with `aad`: there is one version, the id chooses the key, and
-    /// the nonce is the cipher's. `nonce` must be fresh random bytes: at 24 bytes a repetition is
-    /// out of reach.
+    /// head is not authenticated by `aad`, which is safe: there is one version, the id chooses the
+    /// key, and the nonce is an input of the cipher. `nonce` must be fresh random bytes: at 24
+    /// bytes a collision is out of reach.
     #[must_use]
     pub fn seal(&self, nonce: [u8; 24], purpose: Purpose, aad: &[u8], plain: &[u8]) -> Vec<u8> {
         let mut draft = Draft::with_room(plain.len());
@@ -97,7 +98,8 @@ impl KeyRing {
         self.seal_draft(nonce, purpose, aad, draft)
     }
 
-    /// As [`KeyRing::seal`], without a copy: the value is encrypted where it was written.
+    /// perf: decision 8. As [`KeyRing::seal`], without a copy: the value is encrypted where it was
+    /// written.
     #[must_use]
     pub fn seal_draft(&self, nonce: [u8; 24], purpose: Purpose, aad: &[u8], draft: Draft) -> Vec<u8> {
         let mut envelope = draft.into_envelope();
@@ -114,21 +116,22 @@ impl KeyRing {
         envelope
     }
 
-    /// Whether an envelope names the key that seals now. It may be forged all the same.
+    /// Returns `true` if an envelope names the newest key. It may still be forged.
     #[must_use]
     pub fn is_by_newest(&self, sealed: &[u8]) -> bool {
         sealed.get(1..5) == Some(self.newest.id.as_bytes())
     }
 
-    /// Opens what [`KeyRing::seal`] made for the same purpose and associated data.
+    /// Opens an envelope that [`KeyRing::seal`] made for the same purpose and associated data.
     ///
     /// # Errors
-    /// [`OpenError`]; which one reveals nothing that the envelope does not say openly.
+    /// Returns [`OpenError`], which reveals nothing that is not public in the envelope.
     pub fn open(&self, purpose: Purpose, aad: &[u8], sealed: &[u8]) -> Result<Vec<u8>, OpenError> {
         self.open_in_place(purpose, aad, sealed.to_vec()).map(|opened| opened.expose().to_vec())
     }
 
-    /// As [`KeyRing::open`], without a copy: the value stays where the envelope was.
+    /// perf: decision 8. As [`KeyRing::open`], without a copy: the value is decrypted inside the
+    /// envelope.
     ///
     /// # Errors
     /// As [`KeyRing::open`].
@@ -146,15 +149,15 @@ impl KeyRing {
         Ok(Opened(sealed))
     }
 
-    /// HMAC-SHA256 of the parts under the newest key. Parts are length-prefixed, so moving a
-    /// boundary changes the MAC.
+    /// Returns the HMAC-SHA256 of the parts under the newest key. Parts are length-prefixed, so
+    /// moving a boundary changes the MAC.
     #[must_use]
     pub fn mac(&self, purpose: Purpose, parts: &[&[u8]]) -> [u8; 32] {
         self.newest.mac(purpose, parts)
     }
 
-    /// Whether `mac` is the MAC of the parts under the key named `key_id`; `false` for a key not in
-    /// the ring. The comparison takes constant time.
+    /// Returns `true` if `mac` is the MAC of the parts under the key of this id; `false` for a key
+    /// not in the ring. Compares in constant time.
     #[must_use]
     pub fn verify_mac(&self, purpose: Purpose, key_id: KeyId, parts: &[&[u8]], mac: &[u8]) -> bool {
         self.key(key_id).is_some_and(|key| key.mac(purpose, parts).ct_eq(mac).into())
@@ -171,7 +174,7 @@ impl fmt::Debug for KeyRing {
     }
 }
 
-const LEAST_SECRET_BYTES: usize = 32;
+const MIN_SECRET_BYTES: usize = 32;
 
 #[cfg(test)]
 mod tests {
@@ -236,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_told_whether_the_newest_key_sealed() {
+    fn an_envelope_names_the_key_that_sealed_it() {
         assert!(ring(&[1]).is_by_newest(&sealed()));
         assert!(!ring(&[2, 1]).is_by_newest(&sealed()));
         for short in [0, 1, 4] {

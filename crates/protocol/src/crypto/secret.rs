@@ -5,28 +5,28 @@ use std::fmt;
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroize;
 
-/// A secret value: its memory is wiped when it is dropped, and printing it shows only that it is
-/// there.
+/// A secret value. Its memory is wiped on drop, and `Debug` does not show it.
 ///
 /// There is no `Display`, `Serialize` or `PartialEq`: every use goes through [`Secret::expose`] or
-/// [`Secret::ct_eq`], so a search for these two finds every place a secret leaves the type.
+/// [`Secret::ct_eq`], so a search for these two finds every place where a secret leaves the type.
 #[derive(Clone)]
 pub struct Secret<T: Zeroize>(T);
 
 impl<T: Zeroize> Secret<T> {
-    /// Takes a value into safekeeping.
+    /// Wraps a value.
     pub const fn new(value: T) -> Self {
         Self(value)
     }
 
-    /// The value itself, for the one place that must send, store or compute with it.
+    /// Returns the value, for the one place that must send, store or compute with it.
     pub const fn expose(&self) -> &T {
         &self.0
     }
 }
 
 impl<T: Zeroize + AsRef<[u8]>> Secret<T> {
-    /// Whether the secret's bytes equal `other`, in time that depends on the lengths only.
+    /// Returns `true` if the bytes of the secret equal `other`, in time that depends on the lengths
+    /// only.
     #[must_use]
     pub fn ct_eq(&self, other: &[u8]) -> bool {
         self.0.as_ref().ct_eq(other).into()
@@ -45,14 +45,14 @@ impl<T: Zeroize> Drop for Secret<T> {
     }
 }
 
-/// Overwrites a buffer with zeros, its spare room as well, and empties it.
+/// Overwrites a buffer with zeros, its spare capacity included, and empties it.
 ///
-/// For buffers of the size of a record: [`Zeroize`] writes byte by byte.
+/// perf: decision 8. For buffers of the size of a record: [`Zeroize`] writes byte by byte.
 pub(crate) fn wipe(bytes: &mut Vec<u8>) {
     let room = bytes.capacity();
     bytes.clear();
     bytes.resize(room, 0);
-    // The zeros are read, as far as the compiler knows, so it cannot leave them out.
+    // The compiler must assume that the zeros are read, so it cannot omit them.
     zeroize::optimization_barrier(bytes.as_slice());
     bytes.clear();
 }
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn comparison_tells_equal_different_longer_and_shorter_apart() {
+    fn comparison_distinguishes_equal_different_longer_and_shorter() {
         let secret = Secret::new("abc".to_owned());
         assert!(secret.ct_eq(b"abc"));
         assert!(!secret.ct_eq(b"abd"));

@@ -1,26 +1,24 @@
 //! Requests and responses as plain values: what the filter reads from Envoy, and what a handler
-//! answers.
+//! returns.
 
 use std::borrow::Cow;
 
-/// A request as the handlers see it: headers only, the body is read through a port when a handler
-/// needs it.
+/// A request without its body, which a handler reads through a port if it needs it.
 #[derive(Debug, Clone)]
 pub struct Request {
     /// The request method.
     pub method: Method,
-    /// The request target, `path?query`, as Envoy will route it.
+    /// The request target, `path?query`, as Envoy routes it.
     pub target: Vec<u8>,
-    /// The `:authority` (or `Host`) the client named.
+    /// The `:authority` (or `Host`) of the request.
     pub authority: Vec<u8>,
     /// The header fields that handlers read.
     pub headers: Headers,
-    /// The address of the direct peer, `ip:port`, as Envoy saw it; empty where no handler asks for
-    /// it.
+    /// The address of the direct peer, `ip:port`; empty if no handler needs it.
     pub peer: String,
 }
 
-/// The methods that some endpoint tells apart (RFC 9110 §9).
+/// The methods that endpoints distinguish (RFC 9110 §9).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Method {
     /// GET.
@@ -36,7 +34,7 @@ pub enum Method {
 }
 
 impl Method {
-    /// Reads the method as sent; methods are case-sensitive (RFC 9110 §9.1).
+    /// Parses a method. Methods are case-sensitive (RFC 9110 §9.1).
     #[must_use]
     pub fn from_bytes(name: &[u8]) -> Self {
         match name {
@@ -49,9 +47,9 @@ impl Method {
     }
 }
 
-/// The header fields that handlers read. A [`Request`] keeps these and no others, because a paused
-/// request stays in memory for as long as its client likes; a handler that reads another field
-/// names it here first.
+/// The header fields that handlers read. A [`Request`] keeps only these, because a paused request
+/// stays in memory for as long as its client likes. A handler that needs another field adds it here
+/// first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FieldName {
     /// `access-control-request-headers`
@@ -73,7 +71,7 @@ pub enum FieldName {
 }
 
 impl FieldName {
-    /// Every field that is kept.
+    /// Every field.
     pub const ALL: [Self; 8] = [
         Self::AccessControlRequestHeaders,
         Self::AccessControlRequestMethod,
@@ -85,7 +83,7 @@ impl FieldName {
         Self::XForwardedFor,
     ];
 
-    /// The name in lower case.
+    /// Returns the name in lower case.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -111,18 +109,18 @@ impl FieldName {
 /// The header fields of a request that handlers read. A value may be any octets, so nothing here
 /// assumes UTF-8.
 ///
-/// Collected from names and values in the order received; fields that have no [`FieldName`] are
-/// left out.
+/// Collected from names and values in the order received; fields without a [`FieldName`] are left
+/// out.
 #[derive(Debug, Clone, Default)]
 pub struct Headers(Vec<(FieldName, Vec<u8>)>);
 
 impl Headers {
-    /// All values of a field, in the order received.
+    /// Returns all values of a field, in the order received.
     pub fn all(&self, name: FieldName) -> impl Iterator<Item = &[u8]> {
         self.0.iter().filter(move |(held, _)| *held == name).map(|(_, value)| value.as_slice())
     }
 
-    /// The value of a field that appears once; `None` when it is absent or repeated.
+    /// Returns the value of a field that appears once; `None` if it is absent or repeated.
     #[must_use]
     pub fn one(&self, name: FieldName) -> Option<&[u8]> {
         let mut values = self.all(name);
@@ -130,7 +128,7 @@ impl Headers {
         values.next().is_none().then_some(first)
     }
 
-    /// Whether the field appears at all.
+    /// Returns `true` if the field is present.
     #[must_use]
     pub fn has(&self, name: FieldName) -> bool {
         self.all(name).next().is_some()
@@ -152,20 +150,10 @@ impl<'a> FromIterator<(&'a [u8], &'a [u8])> for Headers {
     }
 }
 
-/// Whether a `content-type` names this media type (RFC 9110 §8.3.1): compared without case,
-/// parameters ignored.
+/// A local response of the gateway.
 ///
-/// Takes the value of the only `content-type` field, `None` when it is absent or repeated.
-#[must_use]
-pub fn is_media_type(content_type: Option<&[u8]>, media_type: &str) -> bool {
-    let named = content_type.and_then(|value| value.split(|byte| *byte == b';').next()).unwrap_or_default();
-    named.trim_ascii().eq_ignore_ascii_case(media_type.as_bytes())
-}
-
-/// An answer of the gateway itself.
-///
-/// Header values are made by the gateway from checked parts; [`Response::header`] drops control
-/// bytes all the same, so that no value can end a header line.
+/// Header values are made from checked parts; [`Response::header`] drops control characters all the
+/// same, so that no value can end a header line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Response {
     status: u16,
@@ -174,19 +162,20 @@ pub struct Response {
 }
 
 impl Response {
-    /// An answer with no body.
+    /// Makes a response without a body.
     #[must_use]
     pub fn new(status: u16) -> Self {
         Self { status, headers: Vec::new(), body: Cow::Borrowed(&[]) }
     }
 
-    /// An answer with a JSON body.
+    /// Makes a response with a JSON body.
     #[must_use]
     pub fn json(status: u16, body: Vec<u8>) -> Self {
         Self::new(status).header("content-type", "application/json").body(body)
     }
 
-    /// A `303 See Other`: after a form the browser must not send the form on (RFC 9700 §4.12).
+    /// Makes a `303 See Other`, after which a browser does not repeat the form of its request (RFC
+    /// 9700 §4.12).
     #[must_use]
     pub fn see_other(location: &str) -> Self {
         Self::new(303).header("location", location)
@@ -208,25 +197,25 @@ impl Response {
         self
     }
 
-    /// The status code.
+    /// Returns the status code.
     #[must_use]
     pub fn status(&self) -> u16 {
         self.status
     }
 
-    /// The header fields in the order added.
+    /// Returns the header fields in the order added.
     #[must_use]
     pub fn headers(&self) -> &[(&'static str, String)] {
         &self.headers
     }
 
-    /// The first value of a field.
+    /// Returns the first value of a field, whose name is compared without case.
     #[must_use]
     pub fn header_value(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
 
-    /// The body.
+    /// Returns the body.
     #[must_use]
     pub fn body_bytes(&self) -> &[u8] {
         &self.body
@@ -236,19 +225,6 @@ impl Response {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_media_type_compares_without_case_and_parameters() {
-        for value in ["application/json", "Application/JSON", "application/json;charset=utf-8", " application/json ; x"]
-        {
-            assert!(is_media_type(Some(value.as_bytes()), "application/json"), "{value}");
-        }
-        for value in ["", ";", "application/jsonx", "application/json,text/plain", "text/plain;application/json"] {
-            assert!(!is_media_type(Some(value.as_bytes()), "application/json"), "{value}");
-        }
-        assert!(!is_media_type(None, "application/json"));
-        assert!(!is_media_type(Some(b"\xff"), "application/json"));
-    }
 
     #[test]
     fn a_field_that_is_repeated_has_no_single_value() {

@@ -1,73 +1,38 @@
-//! The request target as Envoy routes it (RFC 9112 §3.2.1, RFC 3986 §3.3), refused when a back end
+//! The request target as Envoy routes it (RFC 9112 §3.2.1, RFC 3986 §3.3), refused if a backend
 //! could read it as another path.
 //!
-//! A rule is bound to a path prefix, so a spelling that the gateway reads one way and a back end
-//! another way would step around the rule. Nothing is normalised: a path is compared as it was
-//! sent, and refused where some back end could read it as lying under other prefixes than those
-//! found. What counts as a reading is in `path/reading.rs`.
+//! A rule is bound to a path prefix, so a path that the gateway and a backend read differently
+//! would bypass the rule. Nothing is normalised: a path is compared as sent, and refused if some
+//! backend could read it as lying under other prefixes. The readings are listed in
+//! `path/reading.rs`.
 
+mod error;
 mod reading;
 
 use std::borrow::Cow;
-use std::fmt;
 
-pub(crate) use self::reading::{check_decoded, has_escape, percent_decode};
+pub use error::PathError;
 
-/// A request target in origin form whose path every back end splits into the same segments.
+/// A request target in origin form whose path every backend splits into the same segments.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RoutePath<'a> {
     path: &'a [u8],
     query: Option<&'a [u8]>,
-    /// The path with all folded that a back end may fold: what must not lie under a prefix unless
-    /// the path itself does.
+    /// The path after every transformation that a backend may apply. It must not lie under a prefix
+    /// unless the path itself does.
     folded: Cow<'a, [u8]>,
 }
 
-/// Why a request target is refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PathError {
-    /// Longer than 8 KiB.
-    TooLong,
-    /// Not in origin form: it does not start with `/`.
-    NotOriginForm,
-    /// A space or control byte, raw or percent-encoded in the path (an encoded space is allowed).
-    ControlByte,
-    /// A raw byte outside ASCII.
-    NotAscii,
-    /// A `#`, which no request target may carry.
-    Fragment,
-    /// A backslash, raw, percent-encoded or as a character that stands for it: some back ends read
-    /// it as `/`.
-    Backslash,
-    /// A slash that is percent-encoded, once or twice, or a character that stands for it: some back
-    /// ends split the path there (nginx, before it finds a location), others do not.
-    EncodedSlash,
-    /// An escape that comes out of decoding another one: a back end that decodes twice reads
-    /// another path.
-    EncodedTwice,
-    /// A `%` that two hexadecimal digits do not follow.
-    BadEscape,
-    /// Percent-encoded bytes that are not UTF-8 (RFC 3986 §2.5), among them overlong forms of `/`
-    /// and `.`.
-    NotUtf8,
-    /// A segment that is empty, or becomes so without its parameters (`;…`): some back ends fold
-    /// it.
-    EmptySegment,
-    /// A `.` or `..` segment in any spelling, or one of dots and spaces alone, of which Windows
-    /// leaves nothing.
-    DotSegment,
-}
-
-/// Some back end could read the path as lying under a longer prefix than the path itself does.
+/// Some backend could read the path as lying under a longer prefix than the path itself does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AmbiguousPrefix;
 
 impl<'a> RoutePath<'a> {
-    /// Reads the bytes of `:path`, at most 8 KiB.
+    /// Parses the bytes of `:path`, at most 8 KiB.
     ///
     /// # Errors
-    /// A [`PathError`] when the target is not in origin form or its path could be split in two
-    /// ways.
+    /// Returns a [`PathError`] if the target is not in origin form or its path could be split in
+    /// two ways.
     pub fn parse(target: &'a [u8]) -> Result<Self, PathError> {
         if target.len() > MAX_TARGET_BYTES {
             return Err(PathError::TooLong);
@@ -92,36 +57,36 @@ impl<'a> RoutePath<'a> {
             Some((path, query)) => (path, query.get(1..)),
             None => (target, None),
         };
-        // Nearly every path is plain: without escapes and parameters, and no segment of it is empty
-        // or begins with a dot.
+        // perf: decision 8. Nearly every path is plain: without escapes and parameters, and with no
+        // segment that is empty or begins with a dot.
         let folded = if is_plain { Cow::Borrowed(path) } else { reading::folded(path)? };
         Ok(Self { path, query, folded })
     }
 
-    /// The path as sent, without the query; printable ASCII.
+    /// Returns the path as sent, without the query; printable ASCII.
     #[must_use]
     pub fn path(&self) -> &'a [u8] {
         self.path
     }
 
-    /// The query as sent, without the `?`; empty for a bare `?`. Printable ASCII.
+    /// Returns the query as sent, without the `?`; empty for a bare `?`. Printable ASCII.
     #[must_use]
     pub fn query(&self) -> Option<&'a [u8]> {
         self.query
     }
 
-    /// Finds the longest prefix that the path lies under, by whole segments, and returns its index.
+    /// Returns the index of the longest prefix that the path lies under, by whole segments.
     ///
     /// The prefixes are in plain form: each begins with `/` and does not end with one, or is empty
-    /// and has every path under it; no escapes, no parameters, no segment that ends with a dot; all
-    /// different when letter case is ignored. A path lies under a prefix when it is spelled exactly
-    /// like it: no client has a reason to spell it `/%6dcp`, `/MCP` or `/mcp;v=1`, and which of
-    /// these a back end takes for `/mcp` differs.
+    /// and matches every path; no escapes, no parameters, no segment that ends with a dot; all
+    /// different when letter case is ignored. A path lies under a prefix if it is spelled exactly
+    /// like it: no client has a reason to spell it `/%6dcp`, `/MCP` or `/mcp;v=1`, and backends
+    /// differ in which of these they take for `/mcp`.
     ///
     /// # Errors
-    /// [`AmbiguousPrefix`] when the path could be read as lying under a longer prefix than it does.
-    /// What it lies under exactly it lies under in every reading, so the result is the longest
-    /// prefix of every reading.
+    /// Returns [`AmbiguousPrefix`] if the path could be read as lying under a longer prefix than it
+    /// does. A prefix that it lies under exactly matches in every reading, so the result is the
+    /// longest prefix of every reading.
     pub fn longest_prefix<'p>(
         &self,
         prefixes: impl IntoIterator<Item = &'p str>,
@@ -145,28 +110,7 @@ impl<'a> RoutePath<'a> {
     }
 }
 
-impl fmt::Display for PathError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::TooLong => "the request target is too long",
-            Self::NotOriginForm => "the request target does not start with a slash",
-            Self::ControlByte => "the request target has a space or control byte",
-            Self::NotAscii => "the request target has a byte outside ASCII",
-            Self::Fragment => "the request target has a fragment",
-            Self::Backslash => "the path has a backslash",
-            Self::EncodedSlash => "the path has an encoded slash",
-            Self::EncodedTwice => "the path has an escape that is encoded itself",
-            Self::BadEscape => "the path has a malformed percent escape",
-            Self::NotUtf8 => "the path has escapes that are not UTF-8",
-            Self::EmptySegment => "the path has an empty segment",
-            Self::DotSegment => "the path has a dot segment",
-        })
-    }
-}
-
-impl std::error::Error for PathError {}
-
-/// Why a byte is refused that stands nowhere in a target.
+/// Returns why a byte is refused that may stand nowhere in a target.
 const fn refusal(byte: u8) -> PathError {
     match byte {
         b'#' => PathError::Fragment,
@@ -175,18 +119,18 @@ const fn refusal(byte: u8) -> PathError {
     }
 }
 
-/// What a byte may mean where it stands unencoded.
+/// What a byte means if it is not encoded.
 #[derive(Clone, Copy)]
 enum Kind {
-    /// Itself.
+    /// Only itself.
     Plain,
-    /// Nowhere in a target.
+    /// It may stand nowhere in a target.
     Refused,
     /// The first one ends the path.
     Query,
-    /// An escape, a parameter, or what is refused in a path alone.
+    /// An escape, a parameter, or a byte that is refused in a path only.
     Special,
-    /// After a slash, an empty segment or maybe a dot segment.
+    /// After a slash, it begins an empty segment or maybe a dot segment.
     Segment,
 }
 
@@ -200,7 +144,7 @@ const fn kind(byte: u8) -> Kind {
     }
 }
 
-/// [`kind`] of every byte: every byte of every target is looked up.
+/// perf: decision 8. [`kind`] of every byte, since every byte of every target is looked up.
 #[expect(clippy::indexing_slicing, reason = "the compiler computes it")]
 static KINDS: [Kind; 256] = {
     let mut table = [Kind::Plain; 256];
@@ -212,12 +156,12 @@ static KINDS: [Kind; 256] = {
     table
 };
 
-/// The longest request target read; longer ones are refused before any work.
+/// The maximum length of a request target; longer ones are refused before any work.
 const MAX_TARGET_BYTES: usize = 8 * 1024;
 
 #[cfg(test)]
 #[path = "path/backends.rs"]
-mod back_ends;
+mod backends;
 #[cfg(test)]
 #[path = "path/path_tests.rs"]
 mod path_tests;

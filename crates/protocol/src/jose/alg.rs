@@ -1,7 +1,7 @@
-//! The signature algorithms that are known at all (RFC 7518 §3.1, RFC 8037 §3.1).
+//! The supported signature algorithms (RFC 7518 §3.1, RFC 8037 §3.1).
 //!
-//! There is no `none` and no HMAC here, so neither can be asked for: a public key can never be
-//! taken for a shared secret.
+//! There is no `none` and no HMAC, so a token cannot select either: a public key can never be used
+//! as a shared secret.
 
 use std::fmt;
 
@@ -26,14 +26,14 @@ impl Alg {
     /// Every algorithm.
     pub const ALL: [Self; 6] = [Self::Es256, Self::Es384, Self::Rs256, Self::Rs384, Self::Rs512, Self::EdDsa];
 
-    /// The algorithm of a JOSE name, which is case-sensitive (RFC 7515 §4.1.1); `None` for every
-    /// other name.
+    /// Returns the algorithm of a JOSE name, which is case-sensitive (RFC 7515 §4.1.1); `None` for
+    /// any other name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|alg| alg.name() == name)
     }
 
-    /// The JOSE name, as it stands in a header's `alg`.
+    /// Returns the JOSE name, the value of `alg` in a header.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {

@@ -1,127 +1,42 @@
-//! From a signed text to a token that may be believed: signature, then registered claims, then the
-//! rules of its kind (RFC 7519 §4.1, RFC 9068 §4, OpenID Connect Core §3.1.3.7).
+//! From a signed text to a verified token: signature, then registered claims, then the rules of its
+//! type (RFC 7519 §4.1, RFC 9068 §4, OpenID Connect Core §3.1.3.7).
 //!
-//! Each step consumes the proof of the one before: [`verify`] is the only way to [`SignedClaims`],
-//! and they are the only way to a [`VerifiedToken`] or a [`VerifiedIdToken`].
+//! INVARIANT: each step needs the proof of the one before. [`verify`] is the only way to
+//! [`SignedClaims`], and they are the only way to a [`VerifiedToken`] or a [`VerifiedIdToken`].
 
+mod error;
+mod expected;
 mod registered;
 
 use serde_json::{Map, Value};
 use subtle::ConstantTimeEq as _;
 
+pub use error::{ClaimError, SignatureError};
+pub use expected::{Expected, Typ};
 use registered::{Claims, Registered};
 
 use super::alg::Alg;
 use super::jws::Jws;
 use super::keys::{JwkSet, PublicKey};
 use crate::credentials::SessionId;
-use crate::json::{JsonError, Limits, Member, Members};
+use crate::json::{Limits, MemberValue, ObjectMembers};
 
-/// What a token must say to be accepted here.
-#[derive(Debug, Clone, Copy)]
-pub struct Expected<'a> {
-    /// The issuer, compared byte by byte (RFC 7519 §4.1.1).
-    pub issuer: &'a str,
-    /// The audience that must be among the token's: our resource, or for an ID token our client id.
-    pub audience: &'a str,
-    /// The kind of token.
-    pub typ: Typ,
-    /// How far `iat` and `nbf` may lie in the future, in seconds: the issuer's clock may be ahead
-    /// of ours.
-    pub start_leeway: u64,
-    /// How long after `exp` the token is still accepted, in seconds.
-    pub expiry_leeway: u64,
-}
-
-/// Kinds of token, told apart by the header's `typ` so that none passes for another (RFC 8725
-/// §3.11).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Typ {
-    /// `at+jwt` or `application/at+jwt`, without regard to case (RFC 9068 §4).
-    AccessToken,
-    /// `JWT`, or absent.
-    IdToken,
-}
-
-/// Why a signature proved nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SignatureError {
-    /// No key of the set is the one to check with; nothing was computed.
-    UnknownKey,
-    /// The signature is not the key's.
-    BadSignature,
-    /// The signature is good, and what it signs is not a strict JSON object.
-    NotClaims(JsonError),
-}
-
-impl SignatureError {
-    /// The cause in a few words that may be shown to the client.
-    #[must_use]
-    pub const fn public_reason(self) -> &'static str {
-        match self {
-            Self::UnknownKey => "the token was signed with an unknown key",
-            Self::BadSignature => "the token signature is invalid",
-            Self::NotClaims(_) => "the token claims are malformed",
-        }
-    }
-}
-
-/// Why signed claims are not acceptable here and now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ClaimError {
-    /// `exp` has passed.
-    Expired,
-    /// `nbf` or `iat` lies in the future.
-    NotYetValid,
-    /// `iss` is another issuer.
-    WrongIssuer,
-    /// Our audience is not in `aud`.
-    WrongAudience,
-    /// `typ` is another kind of token.
-    WrongType,
-    /// `nonce` is not the one that was sent.
-    WrongNonce,
-    /// `azp` is another client.
-    WrongAuthorizedParty,
-    /// A required claim is absent.
-    Missing(&'static str),
-    /// A claim has the wrong JSON type, or a value out of its range.
-    Malformed(&'static str),
-}
-
-impl ClaimError {
-    /// The cause in a few words that may be shown to the client.
-    #[must_use]
-    pub const fn public_reason(self) -> &'static str {
-        match self {
-            Self::Expired => "the token has expired",
-            Self::NotYetValid => "the token is not valid yet",
-            Self::WrongIssuer => "the token issuer is not accepted",
-            Self::WrongAudience => "the token is not for this resource",
-            Self::WrongType => "the token is of another type",
-            Self::WrongNonce => "the token nonce does not match",
-            Self::WrongAuthorizedParty => "the token was issued to another client",
-            Self::Missing(_) => "the token lacks a required claim",
-            Self::Malformed(_) => "a token claim is malformed",
-        }
-    }
-}
-
-/// Claims whose signature was checked with a key of the issuer's set. Only [`verify`] makes them.
+/// Claims whose signature was verified with a key of the issuer. Only [`verify`] makes them.
 #[derive(Debug, Clone)]
 pub struct SignedClaims<'a> {
     typ: Option<&'a str>,
-    claims: Members<'a>,
+    claims: ObjectMembers<'a>,
 }
 
-/// Checks a token's signature with the one key of the set that may check it.
+/// Verifies the signature of a token with the one key of the set that may verify it.
 ///
-/// `check` gets the key, the algorithm, the message and the signature in JOSE form, and says
-/// whether the signature is good; it is the host's function or [`PublicKey::verify_eddsa`]. It is
+/// `check` is called with the key, the algorithm, the message and the signature in JOSE form, and
+/// returns `true` if the signature is valid: a host call or [`PublicKey::verify_eddsa`]. It is
 /// called at most once, and never for an unknown `kid`.
 ///
 /// # Errors
-/// [`SignatureError`].
+/// Returns [`SignatureError`] if no key may verify the token, the signature is invalid, or the
+/// payload is not a strict JSON object.
 pub fn verify<'a>(
     jws: &'a Jws<'_>,
     keys: &JwkSet,
@@ -131,17 +46,17 @@ pub fn verify<'a>(
     if !check(key, jws.alg(), jws.signing_input().as_bytes(), jws.signature()) {
         return Err(SignatureError::BadSignature);
     }
-    let claims = Members::parse(jws.payload_bytes(), Limits::TOKEN).map_err(SignatureError::NotClaims)?;
+    let claims = ObjectMembers::parse(jws.payload_bytes(), Limits::TOKEN).map_err(SignatureError::NotClaims)?;
     Ok(SignedClaims { typ: jws.typ(), claims })
 }
 
 impl SignedClaims<'_> {
     /// Accepts the claims as one of our access tokens at `now` (Unix seconds): the registered
-    /// claims and `client_id`, `jti` (RFC 9068 §2.2), `sid` and `scope`. `expected.typ` has no say;
+    /// claims and `client_id`, `jti` (RFC 9068 §2.2), `sid` and `scope`. `expected.typ` is ignored:
     /// only an access token passes.
     ///
     /// # Errors
-    /// [`ClaimError`].
+    /// Returns [`ClaimError`] for the first rule that the claims break.
     pub fn access_token(&self, expected: &Expected<'_>, now: u64) -> Result<VerifiedToken<'_>, ClaimError> {
         let claims = Claims::of(&self.claims);
         let expected = Expected { typ: Typ::AccessToken, ..*expected };
@@ -155,11 +70,11 @@ impl SignedClaims<'_> {
     }
 
     /// Accepts the claims as the ID token of a login at `now` (Unix seconds). `expected.audience`
-    /// is our client id at that provider, `nonce` the one sent with the request. `expected.typ` has
-    /// no say; only an ID token passes.
+    /// is our client id at the provider, `nonce` the one of the request. `expected.typ` is ignored:
+    /// only an ID token passes.
     ///
     /// # Errors
-    /// [`ClaimError`].
+    /// Returns [`ClaimError`] for the first rule that the claims break.
     pub fn id_token(self, expected: &Expected<'_>, nonce: &str, now: u64) -> Result<VerifiedIdToken, ClaimError> {
         let claims = Claims::of(&self.claims);
         let expected = Expected { typ: Typ::IdToken, ..*expected };
@@ -169,9 +84,9 @@ impl SignedClaims<'_> {
             return Err(ClaimError::WrongNonce);
         }
         match claims.azp {
-            Some(Member::Text(party)) if party == expected.audience => {}
-            Some(Member::Text(_)) => return Err(ClaimError::WrongAuthorizedParty),
-            Some(Member::Whole(_) | Member::Other(_)) => return Err(ClaimError::Malformed("azp")),
+            Some(MemberValue::String(party)) if party == expected.audience => {}
+            Some(MemberValue::String(_)) => return Err(ClaimError::WrongAuthorizedParty),
+            Some(MemberValue::UInt(_) | MemberValue::Other(_)) => return Err(ClaimError::Malformed("azp")),
             None if audiences > 1 => return Err(ClaimError::Missing("azp")),
             None => {}
         }
@@ -179,7 +94,7 @@ impl SignedClaims<'_> {
     }
 }
 
-/// One of our own access tokens, signed, current and for this audience.
+/// One of our own access tokens: signed, current and for this audience.
 #[derive(Debug, Clone)]
 pub struct VerifiedToken<'a> {
     subject: &'a str,
@@ -191,44 +106,43 @@ pub struct VerifiedToken<'a> {
 }
 
 impl<'a> VerifiedToken<'a> {
-    /// The user: `sub`.
+    /// Returns the user: `sub`.
     #[must_use]
     pub const fn subject(&self) -> &'a str {
         self.subject
     }
 
-    /// The client that the token was issued to: `client_id`.
+    /// Returns the client that the token was issued to: `client_id`.
     #[must_use]
     pub const fn client_id(&self) -> &'a str {
         self.client_id
     }
 
-    /// The session that the token belongs to: `sid`.
+    /// Returns the session that the token belongs to: `sid`.
     #[must_use]
     pub const fn session(&self) -> SessionId {
         self.session
     }
 
-    /// The granted scopes, each once or more in the order of `scope`; none when the claim is empty.
+    /// Returns the granted scopes in the order of `scope`, duplicates included.
     pub fn scopes(&self) -> impl Iterator<Item = &'a str> {
         self.scope.split(' ').filter(|scope| !scope.is_empty())
     }
 
-    /// When the token expires: `exp`, in Unix seconds, without leeway.
+    /// Returns when the token expires: `exp`, in Unix seconds, without leeway.
     #[must_use]
     pub const fn expires_at(&self) -> u64 {
         self.expires_at
     }
 
-    /// The token's own id: `jti`.
+    /// Returns the id of the token: `jti`.
     #[must_use]
     pub const fn token_id(&self) -> &'a str {
         self.token_id
     }
 }
 
-/// The ID token of a login: signed by the provider, current, for our client and answering our
-/// request.
+/// The ID token of a login: signed by the provider, current, for our client and for our request.
 #[derive(Debug, Clone)]
 pub struct VerifiedIdToken {
     subject: String,
@@ -236,13 +150,13 @@ pub struct VerifiedIdToken {
 }
 
 impl VerifiedIdToken {
-    /// The user's name at the provider: `sub`.
+    /// Returns the subject at the provider: `sub`.
     #[must_use]
     pub fn subject(&self) -> &str {
         &self.subject
     }
 
-    /// Every claim, such as `email` or `name`, as the provider sent it.
+    /// Returns every claim, such as `email` or `name`, as the provider sent it.
     #[must_use]
     pub const fn claims(&self) -> &Map<String, Value> {
         &self.claims

@@ -1,8 +1,8 @@
-//! As much DER (X.690) as keys are made of: definite lengths in their shortest form, below 64 KiB.
+//! The subset of DER (X.690) that keys use: definite lengths in their shortest form, below 64 KiB.
 
 use zeroize::Zeroizing;
 
-/// What is left to read of some DER.
+/// A reader of DER: the bytes that are left.
 pub(super) struct Der<'a>(&'a [u8]);
 
 impl<'a> Der<'a> {
@@ -10,7 +10,7 @@ impl<'a> Der<'a> {
         Self(der)
     }
 
-    /// Takes the content of the next element, which must have this tag.
+    /// Reads the next element, which must have this tag, and returns its content.
     pub(super) fn element(&mut self, tag: u8) -> Option<&'a [u8]> {
         let (actual, rest) = self.0.split_first()?;
         let (content, rest) = if *actual == tag { sized(rest)? } else { return None };
@@ -18,18 +18,17 @@ impl<'a> Der<'a> {
         Some(content)
     }
 
-    /// Takes the next element if it has this tag. The outer `None` is for DER that is broken.
+    /// Reads the next element if it has this tag. The outer `None` means malformed DER.
     pub(super) fn optional(&mut self, tag: u8) -> Option<Option<&'a [u8]>> {
         if self.0.first() == Some(&tag) { self.element(tag).map(Some) } else { Some(None) }
     }
 
-    /// Takes a SEQUENCE, to be read in turn.
+    /// Reads a SEQUENCE and returns a reader of its content.
     pub(super) fn sequence(&mut self) -> Option<Self> {
         self.element(SEQUENCE).map(Self)
     }
 
-    /// Takes an INTEGER that is not negative: its bytes from the most significant, without leading
-    /// zeros.
+    /// Reads a non-negative INTEGER: its bytes from the most significant, without leading zeros.
     pub(super) fn unsigned(&mut self) -> Option<&'a [u8]> {
         match self.element(INTEGER)? {
             [0] => Some(&[]),
@@ -39,18 +38,18 @@ impl<'a> Der<'a> {
         }
     }
 
-    /// Takes a BIT STRING of whole bytes.
+    /// Reads a BIT STRING of whole bytes.
     pub(super) fn bits(&mut self) -> Option<&'a [u8]> {
         whole_bytes(self.element(BIT_STRING)?)
     }
 
-    /// Nothing may be left.
+    /// Returns `None` if any bytes are left.
     pub(super) const fn end(self) -> Option<()> {
         if self.0.is_empty() { Some(()) } else { None }
     }
 }
 
-/// The bytes of a BIT STRING's content, none of whose bits is unused.
+/// Returns the bytes in the content of a BIT STRING; `None` if it has unused bits.
 pub(super) const fn whole_bytes(content: &[u8]) -> Option<&[u8]> {
     match content {
         [0, bytes @ ..] => Some(bytes),
@@ -58,13 +57,13 @@ pub(super) const fn whole_bytes(content: &[u8]) -> Option<&[u8]> {
     }
 }
 
-/// Writes an element whose content is these parts; `None` from 64 KiB on. What was written may be
-/// secret, so it is wiped.
+/// Encodes an element whose content is the concatenation of these parts; `None` from 64 KiB on. The
+/// result may be secret, so it is wiped on drop.
 pub(super) fn element(tag: u8, parts: &[&[u8]]) -> Option<Zeroizing<Vec<u8>>> {
     let length: usize = parts.iter().map(|part| part.len()).fold(0, usize::saturating_add);
     let [high, low] = u16::try_from(length).ok()?.to_be_bytes();
-    // With all its room from the start, so that growing leaves no copy behind.
-    let mut der = Zeroizing::new(Vec::with_capacity(length.saturating_add(LONGEST_HEAD)));
+    // With its full capacity from the start, so that growing leaves no copy behind.
+    let mut der = Zeroizing::new(Vec::with_capacity(length.saturating_add(MAX_HEAD_BYTES)));
     der.push(tag);
     match (high, low) {
         (0, 0..=0x7f) => der.push(low),
@@ -77,20 +76,20 @@ pub(super) fn element(tag: u8, parts: &[&[u8]]) -> Option<Zeroizing<Vec<u8>>> {
     Some(der)
 }
 
-/// Writes an INTEGER that is not negative, of bytes from the most significant.
+/// Encodes a non-negative INTEGER, given its bytes from the most significant.
 pub(super) fn unsigned(bytes: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     let magnitude = without_zeros(bytes);
     let positive: &[u8] = if magnitude.first().is_none_or(|top| top & SIGN != 0) { &[0] } else { &[] };
     element(INTEGER, &[positive, magnitude])
 }
 
-/// Bytes from the first that is not zero.
+/// Returns the bytes from the first that is not zero.
 pub(super) fn without_zeros(bytes: &[u8]) -> &[u8] {
     let first = bytes.iter().position(|byte| *byte != 0).unwrap_or(bytes.len());
     bytes.get(first..).unwrap_or_default()
 }
 
-/// Splits what follows a tag into the content and the rest.
+/// Splits the bytes after a tag into the content and the rest.
 fn sized(der: &[u8]) -> Option<(&[u8], &[u8])> {
     let (length, rest) = match der {
         [short @ 0..=0x7f, rest @ ..] => (usize::from(*short), rest),
@@ -110,7 +109,7 @@ pub(super) const SEQUENCE: u8 = 0x30;
 /// The sign of an INTEGER, and the mark of a length in long form.
 const SIGN: u8 = 0x80;
 /// A tag and a length.
-const LONGEST_HEAD: usize = 4;
+const MAX_HEAD_BYTES: usize = 4;
 
 #[cfg(test)]
 mod tests {

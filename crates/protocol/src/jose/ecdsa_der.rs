@@ -1,32 +1,31 @@
-//! ECDSA signatures in their two forms: JOSE's raw `r ‖ s` (RFC 7518 §3.4) and the ASN.1 DER of
-//! X9.62 and Envoy's host.
+//! The two forms of ECDSA signatures: the raw `r ‖ s` of JOSE (RFC 7518 §3.4) and the ASN.1 DER of
+//! X9.62, which Envoy uses.
 //!
-//! Both directions are strict, so a signature has one text in each form.
+//! Both directions are strict, so a signature has one encoding in each form.
 
-/// Why a signature could not be converted.
+/// Why a signature cannot be converted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EcdsaDerError {
-    /// The coordinate size is none of a supported curve, or the raw signature is not two
+    /// The coordinate size is not that of a supported curve, or the raw signature is not two
     /// coordinates long.
     WrongLength,
     /// `r` or `s` is zero, which no valid signature has.
     Zero,
-    /// It is not the DER of two positive integers, each no longer than a coordinate, and nothing
-    /// else.
+    /// It is not the DER of exactly two positive integers, each at most as long as a coordinate.
     NotDer,
 }
 
-/// Turns `r ‖ s`, each `coordinate` bytes (32 for P-256, 48 for P-384), into DER.
+/// Converts `r ‖ s`, each `coordinate` bytes (32 for P-256, 48 for P-384), to DER.
 ///
 /// # Errors
-/// [`EcdsaDerError::WrongLength`] and [`EcdsaDerError::Zero`].
+/// Returns [`EcdsaDerError::WrongLength`] or [`EcdsaDerError::Zero`].
 pub fn to_der(raw: &[u8], coordinate: usize) -> Result<Vec<u8>, EcdsaDerError> {
     check_coordinate(coordinate)?;
     if raw.len() != coordinate.saturating_mul(2) {
         return Err(EcdsaDerError::WrongLength);
     }
-    let mut der = Vec::with_capacity(LONGEST_DER);
-    // How long the content is shows once it is there.
+    let mut der = Vec::with_capacity(MAX_DER_BYTES);
+    // The length of the content is filled in below.
     der.extend_from_slice(&[SEQUENCE, 0]);
     for integer in raw.chunks_exact(coordinate) {
         append_integer(&mut der, integer)?;
@@ -38,10 +37,10 @@ pub fn to_der(raw: &[u8], coordinate: usize) -> Result<Vec<u8>, EcdsaDerError> {
     Ok(der)
 }
 
-/// Turns DER into `r ‖ s`, each `coordinate` bytes.
+/// Converts DER to `r ‖ s`, each `coordinate` bytes.
 ///
 /// # Errors
-/// [`EcdsaDerError`].
+/// Returns [`EcdsaDerError`] for anything but one canonical encoding.
 pub fn from_der(der: &[u8], coordinate: usize) -> Result<Vec<u8>, EcdsaDerError> {
     check_coordinate(coordinate)?;
     let (content, end) = element(der, SEQUENCE)?;
@@ -53,7 +52,7 @@ pub fn from_der(der: &[u8], coordinate: usize) -> Result<Vec<u8>, EcdsaDerError>
     Ok([fixed(r, coordinate)?, fixed(s, coordinate)?].concat())
 }
 
-/// Past 48 bytes the sequence would need a long-form length, which is never written or read here.
+/// Above 48 bytes the sequence would need a length in long form, which is not implemented here.
 const fn check_coordinate(coordinate: usize) -> Result<(), EcdsaDerError> {
     match coordinate {
         32 | 48 => Ok(()),
@@ -61,7 +60,8 @@ const fn check_coordinate(coordinate: usize) -> Result<(), EcdsaDerError> {
     }
 }
 
-/// A minimal positive INTEGER: no leading zero byte but the one that keeps the sign bit clear.
+/// Appends a minimal positive INTEGER: no leading zero byte but the one that keeps the sign bit
+/// clear.
 fn append_integer(der: &mut Vec<u8>, coordinate: &[u8]) -> Result<(), EcdsaDerError> {
     let first = coordinate.iter().position(|byte| *byte != 0).ok_or(EcdsaDerError::Zero)?;
     let magnitude = coordinate.get(first..).ok_or(EcdsaDerError::Zero)?;
@@ -72,12 +72,13 @@ fn append_integer(der: &mut Vec<u8>, coordinate: &[u8]) -> Result<(), EcdsaDerEr
     Ok(())
 }
 
-/// A length in DER's short form; longer contents do not occur for the supported curves.
+/// Returns a length in the short form of DER; longer contents do not occur for the supported
+/// curves.
 fn short_length(length: usize) -> Result<u8, EcdsaDerError> {
     u8::try_from(length).ok().filter(|length| length & SIGN == 0).ok_or(EcdsaDerError::WrongLength)
 }
 
-/// Splits off one element of this tag: its content and what follows it.
+/// Reads one element of this tag and returns its content and the bytes after it.
 fn element(der: &[u8], tag: u8) -> Result<(&[u8], &[u8]), EcdsaDerError> {
     let ([actual, length], rest) = der.split_first_chunk::<2>().ok_or(EcdsaDerError::NotDer)?;
     if *actual != tag || length & SIGN != 0 {
@@ -86,7 +87,7 @@ fn element(der: &[u8], tag: u8) -> Result<(&[u8], &[u8]), EcdsaDerError> {
     rest.split_at_checked(usize::from(*length)).ok_or(EcdsaDerError::NotDer)
 }
 
-/// The value of a minimal positive INTEGER, left-padded to a coordinate.
+/// Returns the value of a minimal positive INTEGER, left-padded to a coordinate.
 fn fixed(content: &[u8], coordinate: usize) -> Result<Vec<u8>, EcdsaDerError> {
     let magnitude = match content {
         [] => return Err(EcdsaDerError::NotDer),
@@ -107,7 +108,7 @@ const INTEGER: u8 = 0x02;
 const SIGN: u8 = 0x80;
 /// Two integers of P-384, each with a zero byte before it and a head of two bytes, behind a head of
 /// two bytes.
-const LONGEST_DER: usize = 2 + 2 * (2 + 1 + 48);
+const MAX_DER_BYTES: usize = 2 + 2 * (2 + 1 + 48);
 
 #[cfg(test)]
 #[expect(clippy::arithmetic_side_effects, reason = "a test may fail loudly")]

@@ -1,4 +1,4 @@
-//! Keys for signatures: ours from PEM, others' from JWK (RFC 7517, RFC 7518 §6, RFC 8037 §2).
+//! Signature keys: our own from PEM, public ones from JWK (RFC 7517, RFC 7518 §6, RFC 8037 §2).
 
 mod public;
 #[cfg(feature = "rust-signatures")]

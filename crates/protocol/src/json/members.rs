@@ -1,4 +1,4 @@
-//! One JSON object read in place.
+//! One JSON object parsed in place.
 
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -8,32 +8,32 @@ use serde::Deserializer as _;
 use serde::de::{DeserializeSeed, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
-use super::{JsonError, Limits, Strict};
+use super::strict::{JsonError, Limits, Strict};
 
-/// The members of one JSON object, in the order of the text, with what can be left in the text left
-/// there.
+/// The members of one JSON object in the order of the text. Strings without escapes are borrowed
+/// from it.
 ///
-/// For tokens, which are read on every first sight: a map of values takes several times as long to
-/// build.
+/// perf: decision 8. For tokens: a map of values takes several times as long to build.
 #[derive(Debug, Clone)]
-pub struct Members<'a>(Vec<(Cow<'a, str>, Member<'a>)>);
+pub struct ObjectMembers<'a>(Vec<(Cow<'a, str>, MemberValue<'a>)>);
 
-/// One value of [`Members`].
+/// The value of one member.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Member<'a> {
+pub enum MemberValue<'a> {
     /// A string.
-    Text(Cow<'a, str>),
+    String(Cow<'a, str>),
     /// An integer from 0 to 2⁶⁴ − 1.
-    Whole(u64),
-    /// Anything else.
+    UInt(u64),
+    /// Any other value.
     Other(Value),
 }
 
-impl<'a> Members<'a> {
-    /// Reads one JSON object as strictly as [`super::parse_object`].
+impl<'a> ObjectMembers<'a> {
+    /// Parses one JSON object as strictly as [`super::parse_object`].
     ///
     /// # Errors
-    /// The first [`JsonError`] met; repeated members of the object itself are looked for last.
+    /// Returns the first [`JsonError`] found. Repeated members of the object itself are searched
+    /// for last.
     pub fn parse(bytes: &'a [u8], limits: Limits) -> Result<Self, JsonError> {
         if bytes.len() > limits.bytes {
             return Err(JsonError::TooLarge);
@@ -43,25 +43,25 @@ impl<'a> Members<'a> {
         let refused = Cell::new(None);
         let mut input = serde_json::Deserializer::from_str(text);
         let members = input
-            .deserialize_any(Top(Strict { depth_left, refused: &refused }))
+            .deserialize_any(ObjectVisitor(Strict { depth_left, refused: &refused }))
             .and_then(|members| input.end().map(|()| members))
             .map_err(|_| refused.get().unwrap_or(JsonError::Syntax))?;
         let members = members.ok_or(JsonError::NotAnObject)?;
         if members.has_repetition() { Err(JsonError::DuplicateMember) } else { Ok(members) }
     }
 
-    /// Each member with its name, in the order of the text.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &Member<'a>)> {
+    /// Returns each member with its name, in the order of the text.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &MemberValue<'a>)> {
         self.0.iter().map(|(name, member)| (&**name, member))
     }
 
-    /// The same as a map of values.
+    /// Returns the members as a map.
     #[must_use]
     pub fn into_map(self) -> Map<String, Value> {
         let value = |member| match member {
-            Member::Text(text) => Value::String(text.into_owned()),
-            Member::Whole(number) => Value::from(number),
-            Member::Other(value) => value,
+            MemberValue::String(text) => Value::String(text.into_owned()),
+            MemberValue::UInt(number) => Value::from(number),
+            MemberValue::Other(value) => value,
         };
         let mut map = Map::new();
         map.extend(self.0.into_iter().map(|(name, member)| (name.into_owned(), value(member))));
@@ -70,19 +70,19 @@ impl<'a> Members<'a> {
 
     fn has_repetition(&self) -> bool {
         let mut names: Vec<&str> = self.0.iter().map(|(name, _)| &**name).collect();
-        // By length first, which tells most names apart at once.
+        // perf: decision 8. Lengths are compared first, since most names differ in them.
         names.sort_unstable_by_key(|name| (name.len(), *name));
         names.windows(2).any(|pair| matches!(pair, [one, other] if one == other))
     }
 }
 
-/// Reads the object itself; the seed reads what is nested in it.
+/// Visits the top-level object; [`Strict`] visits the nested values.
 #[derive(Clone, Copy)]
-struct Top<'a>(Strict<'a>);
+struct ObjectVisitor<'a>(Strict<'a>);
 
-impl<'de> Visitor<'de> for Top<'_> {
-    /// `None` for a document that is no object.
-    type Value = Option<Members<'de>>;
+impl<'de> Visitor<'de> for ObjectVisitor<'_> {
+    /// `None` for a document that is not an object.
+    type Value = Option<ObjectMembers<'de>>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("JSON")
@@ -117,18 +117,18 @@ impl<'de> Visitor<'de> for Top<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
-        let mut read = Vec::with_capacity(USUAL_MEMBERS);
-        while let Some(name) = members.next_key_seed(Text)? {
-            read.push((name, members.next_value_seed(MemberSeed(self.0))?));
+        let mut read = Vec::with_capacity(MEMBERS_CAPACITY);
+        while let Some(name) = members.next_key_seed(StringSeed)? {
+            read.push((name, members.next_value_seed(ValueSeed(self.0))?));
         }
-        Ok(Some(Members(read)))
+        Ok(Some(ObjectMembers(read)))
     }
 }
 
-/// Reads a string, borrowed where it has no escapes.
-struct Text;
+/// Deserializes a string, borrowed if it has no escapes.
+struct StringSeed;
 
-impl<'de> DeserializeSeed<'de> for Text {
+impl<'de> DeserializeSeed<'de> for StringSeed {
     type Value = Cow<'de, str>;
 
     fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
@@ -136,7 +136,7 @@ impl<'de> DeserializeSeed<'de> for Text {
     }
 }
 
-impl<'de> Visitor<'de> for Text {
+impl<'de> Visitor<'de> for StringSeed {
     type Value = Cow<'de, str>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -152,60 +152,60 @@ impl<'de> Visitor<'de> for Text {
     }
 }
 
-/// Reads a member's value.
-struct MemberSeed<'a>(Strict<'a>);
+/// Deserializes the value of a member.
+struct ValueSeed<'a>(Strict<'a>);
 
-impl<'de> DeserializeSeed<'de> for MemberSeed<'_> {
-    type Value = Member<'de>;
+impl<'de> DeserializeSeed<'de> for ValueSeed<'_> {
+    type Value = MemberValue<'de>;
 
     fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
         deserializer.deserialize_any(self)
     }
 }
 
-impl<'de> Visitor<'de> for MemberSeed<'_> {
-    type Value = Member<'de>;
+impl<'de> Visitor<'de> for ValueSeed<'_> {
+    type Value = MemberValue<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("JSON")
     }
 
     fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
-        Ok(Member::Text(Cow::Borrowed(text)))
+        Ok(MemberValue::String(Cow::Borrowed(text)))
     }
 
     fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-        Ok(Member::Text(Cow::Owned(text.to_owned())))
+        Ok(MemberValue::String(Cow::Owned(text.to_owned())))
     }
 
     fn visit_u64<E>(self, number: u64) -> Result<Self::Value, E> {
-        Ok(Member::Whole(number))
+        Ok(MemberValue::UInt(number))
     }
 
     fn visit_i64<E>(self, number: i64) -> Result<Self::Value, E> {
-        Ok(Member::Other(Value::from(number)))
+        Ok(MemberValue::Other(Value::from(number)))
     }
 
     fn visit_f64<E>(self, number: f64) -> Result<Self::Value, E> {
-        Ok(Member::Other(Value::from(number)))
+        Ok(MemberValue::Other(Value::from(number)))
     }
 
     fn visit_bool<E>(self, value: bool) -> Result<Self::Value, E> {
-        Ok(Member::Other(Value::Bool(value)))
+        Ok(MemberValue::Other(Value::Bool(value)))
     }
 
     fn visit_unit<E>(self) -> Result<Self::Value, E> {
-        Ok(Member::Other(Value::Null))
+        Ok(MemberValue::Other(Value::Null))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, items: A) -> Result<Self::Value, A::Error> {
-        self.0.visit_seq(items).map(Member::Other)
+        self.0.visit_seq(items).map(MemberValue::Other)
     }
 
     fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<Self::Value, A::Error> {
-        self.0.visit_map(members).map(Member::Other)
+        self.0.visit_map(members).map(MemberValue::Other)
     }
 }
 
-/// Room for the claims of one of our own tokens.
-const USUAL_MEMBERS: usize = 12;
+/// The members of one of our own tokens.
+const MEMBERS_CAPACITY: usize = 12;

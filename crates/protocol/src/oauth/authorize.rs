@@ -1,5 +1,5 @@
 //! The authorization request (OAuth 2.1 §4.1.1), in two stages: until client and redirect URI are
-//! proven, an error must not travel to the redirect URI (RFC 9700 §4.11).
+//! verified, an error must not be sent to the redirect URI (RFC 9700 §4.11).
 
 use super::error::{ErrorCode, OAuthError};
 use super::params::Params;
@@ -8,58 +8,59 @@ use super::resource::{ResourceError, ResourceUri};
 use super::scope::{ScopeError, ScopeSet};
 use std::fmt;
 
-/// First stage: who asks, and where the answer would go. Nothing of it is proven.
+/// First stage: the client and where its response would go. Neither is verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClientReference {
-    /// The client's name.
+    /// The `client_id` as sent.
     pub client_id: String,
-    /// The redirect URI as sent; without one the client must have registered exactly one.
+    /// The redirect URI as sent. If absent, the client must have registered exactly one.
     pub redirect_uri: Option<String>,
 }
 
-/// Why the first stage fails. The answer is a page, never a redirect.
+/// Why the first stage fails. The response is a page, never a redirect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ClientReferenceError {
-    /// No `client_id`.
+    /// `client_id` is absent.
     MissingClientId,
-    /// `client_id` came more than once.
+    /// `client_id` is repeated.
     RepeatedClientId,
-    /// `redirect_uri` came more than once.
+    /// `redirect_uri` is repeated.
     RepeatedRedirectUri,
 }
 
-/// Second stage: what is asked for.
+/// Second stage: the requested authorization.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuthorizationRequest {
-    /// The client's state, to be returned as it came: up to 4096 bytes without control characters.
+    /// The client's state, up to 4096 bytes without control characters. The response returns it
+    /// unchanged.
     pub state: Option<String>,
-    /// The PKCE challenge; every client must send one.
+    /// The PKCE challenge, which every client must send.
     pub code_challenge: CodeChallenge,
-    /// The scopes asked for.
+    /// The requested scopes.
     pub scope: Option<ScopeSet>,
-    /// The resource asked for (RFC 8707).
+    /// The requested resource (RFC 8707).
     pub resource: Option<ResourceUri>,
-    /// What the user is to be asked again.
+    /// The interactions that the client demands.
     pub prompt: Prompt,
 }
 
-/// The `prompt` parameter (OpenID Connect Core §3.1.2.1); values that are not known are ignored.
+/// The `prompt` parameter (OpenID Connect Core §3.1.2.1). Unknown values are ignored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Prompt {
-    /// The user is to log in again.
+    /// The user must log in again.
     pub login: bool,
-    /// The user is to be asked for consent, remembered or not.
+    /// The user must be asked for consent even if a consent is remembered.
     pub consent: bool,
-    /// The user is to choose an account.
+    /// The user must choose an account.
     pub select_account: bool,
 }
 
-/// Why the second stage fails. The answer travels to the proven redirect URI.
+/// Why the second stage fails. The response goes to the verified redirect URI.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AuthorizeError {
-    /// A parameter came more than once (RFC 6749 §3.1).
+    /// A parameter is repeated (RFC 6749 §3.1).
     Repeated,
-    /// `resource` came more than once: one token is for one resource.
+    /// `resource` is repeated: one token is for one resource.
     RepeatedResource,
     /// A request object (RFC 9101).
     RequestObject,
@@ -77,23 +78,23 @@ pub enum AuthorizeError {
     Scope(ScopeError),
     /// The resource is malformed.
     Resource(ResourceError),
-    /// `prompt=none` together with another value.
+    /// `prompt=none` with another value.
     ContradictoryPrompt,
     /// `prompt=none`: the gateway never authorizes without showing a page.
     PromptNone,
 }
 
-/// The response types offered, as the metadata publishes them.
+/// The supported response types, as published in the metadata.
 pub const RESPONSE_TYPES: [&str; 1] = ["code"];
 
-/// The response modes offered, as the metadata publishes them.
+/// The supported response modes, as published in the metadata.
 pub const RESPONSE_MODES: [&str; 1] = ["query"];
 
 impl ClientReference {
     /// Reads the first stage.
     ///
     /// # Errors
-    /// A [`ClientReferenceError`].
+    /// Returns a [`ClientReferenceError`] if a parameter is absent or repeated.
     pub fn parse(params: &Params) -> Result<Self, ClientReferenceError> {
         let client_id = params.one("client_id").map_err(|_| ClientReferenceError::RepeatedClientId)?;
         let redirect_uri = params.one("redirect_uri").map_err(|_| ClientReferenceError::RepeatedRedirectUri)?;
@@ -108,7 +109,7 @@ impl AuthorizationRequest {
     /// Reads the second stage.
     ///
     /// # Errors
-    /// An [`AuthorizeError`].
+    /// Returns an [`AuthorizeError`] for the first check that fails.
     pub fn parse(params: &Params) -> Result<Self, AuthorizeError> {
         if params.is_repeated("resource") {
             return Err(AuthorizeError::RepeatedResource);
@@ -145,8 +146,8 @@ impl AuthorizationRequest {
     }
 }
 
-/// The state that an error answer returns: the client's own, unless it is repeated or may not be
-/// returned at all.
+/// Returns the state for an error response: the one that the client sent, unless it is repeated,
+/// too long or has control characters.
 #[must_use]
 pub fn state_for_errors(params: &Params) -> Option<&str> {
     params.one("state").ok().flatten().filter(|state| is_state(state))
@@ -174,7 +175,7 @@ impl Prompt {
 }
 
 impl AuthorizeError {
-    /// The code that the client is told (RFC 6749 §4.1.2.1).
+    /// Returns the error code of the response (RFC 6749 §4.1.2.1).
     #[must_use]
     pub fn code(self) -> ErrorCode {
         match self {
@@ -200,8 +201,8 @@ impl From<AuthorizeError> for OAuthError {
 impl fmt::Display for AuthorizeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Repeated => f.write_str("a parameter came more than once"),
-            Self::RepeatedResource => f.write_str("resource came more than once"),
+            Self::Repeated => f.write_str("a parameter is repeated"),
+            Self::RepeatedResource => f.write_str("resource is repeated"),
             Self::RequestObject => f.write_str("request is not supported"),
             Self::RequestUri => f.write_str("request_uri is not supported"),
             Self::ResponseType => f.write_str("response_type must be code"),
@@ -211,7 +212,7 @@ impl fmt::Display for AuthorizeError {
             Self::Scope(error) => error.fmt(f),
             Self::Resource(error) => error.fmt(f),
             Self::ContradictoryPrompt => f.write_str("prompt=none excludes other values"),
-            Self::PromptNone => f.write_str("the user has to act"),
+            Self::PromptNone => f.write_str("the user must log in or consent, which prompt=none forbids"),
         }
     }
 }
@@ -222,8 +223,8 @@ impl fmt::Display for ClientReferenceError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::MissingClientId => "client_id is missing",
-            Self::RepeatedClientId => "client_id came more than once",
-            Self::RepeatedRedirectUri => "redirect_uri came more than once",
+            Self::RepeatedClientId => "client_id is repeated",
+            Self::RepeatedRedirectUri => "redirect_uri is repeated",
         })
     }
 }

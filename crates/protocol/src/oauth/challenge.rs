@@ -1,30 +1,30 @@
-//! The `WWW-Authenticate` of a refused request (RFC 6750 §3, RFC 9728 §5.1).
+//! The `WWW-Authenticate` header of a refused request (RFC 6750 §3, RFC 9728 §5.1).
 
 use super::error::ErrorCode;
 use super::scope::ScopeSet;
 use std::fmt;
 
-/// A Bearer challenge; its Display is the header value.
+/// A Bearer challenge. `Display` writes the header value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Challenge<'a> {
     /// The absolute URL of the protected-resource metadata (RFC 9728 §5.1).
     pub resource_metadata: &'a str,
-    /// All scopes that the operation needs; an empty set is not shown.
+    /// All scopes that the operation needs; an empty set is omitted.
     pub scope: &'a ScopeSet,
-    /// The error; `None` when the request had no token at all (RFC 6750 §3.1).
+    /// The error; `None` if the request had no token (RFC 6750 §3.1).
     pub error: Option<ErrorCode>,
-    /// A description for developers; shown only next to an error.
+    /// A description for developers; omitted without an error.
     pub description: Option<&'a str>,
 }
 
 impl<'a> Challenge<'a> {
-    /// The challenge of a request that had no token.
+    /// Returns the challenge for a request without a token.
     #[must_use]
     pub fn new(resource_metadata: &'a str, scope: &'a ScopeSet) -> Self {
         Self { resource_metadata, scope, error: None, description: None }
     }
 
-    /// The same challenge, naming what was wrong with the token.
+    /// Returns the same challenge with an error.
     #[must_use]
     pub fn with_error(self, error: ErrorCode, description: &'a str) -> Self {
         Self { error: Some(error), description: Some(description), ..self }
@@ -47,8 +47,8 @@ impl fmt::Display for Challenge<'_> {
     }
 }
 
-/// A quoted-string (RFC 9110 §5.6.4) of printable ASCII: anything else is left out, so no value can
-/// end the header line.
+/// A quoted-string (RFC 9110 §5.6.4) of printable ASCII. Any other character is left out, so that
+/// no value can end the header line.
 struct Quoted<'a>(&'a str);
 
 impl fmt::Display for Quoted<'_> {

@@ -1,4 +1,4 @@
-//! How a client proves itself at a token endpoint (RFC 6749 §2.3.1).
+//! Client authentication at a token endpoint (RFC 6749 §2.3.1).
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -7,8 +7,8 @@ use zeroize::Zeroizing;
 use super::params;
 use crate::crypto::secret::Secret;
 
-/// The `Authorization` value of a client with a password: both parts are form-urlencoded before
-/// they are joined, so that a colon or a character outside ASCII survives.
+/// Returns the `Authorization` value of a client with a password. Both parts are form-urlencoded
+/// before they are joined, so that a colon or a character outside ASCII survives.
 #[must_use]
 pub fn basic(client_id: &str, client_secret: &Secret<String>) -> Secret<String> {
     let (id, secret) = (params::escape(client_id), Zeroizing::new(params::escape(client_secret.expose())));

@@ -1,11 +1,11 @@
-//! OAuth errors as answers: code, description, status (RFC 6749 §5.2 and §4.1.2.1, RFC 6750 §3.1,
-//! RFC 7591 §3.2.2, RFC 8707 §2).
+//! OAuth error responses: code, description, status (RFC 6749 §5.2 and §4.1.2.1, RFC 6750 §3.1, RFC
+//! 7591 §3.2.2, RFC 8707 §2).
 
 use serde_json::{Map, Value};
 use std::borrow::Cow;
 use std::fmt;
 
-/// The error codes that the gateway answers with.
+/// The error codes of responses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorCode {
     /// RFC 6749 §5.2: a parameter is missing, malformed or repeated.
@@ -14,19 +14,19 @@ pub enum ErrorCode {
     InvalidClient,
     /// RFC 6749 §5.2: the code or refresh token is invalid, expired, revoked or another client's.
     InvalidGrant,
-    /// RFC 6749 §5.2: this client may not use this grant.
+    /// RFC 6749 §5.2: the client may not use this grant.
     UnauthorizedClient,
-    /// RFC 6749 §5.2: the grant type is not offered.
+    /// RFC 6749 §5.2: the grant type is not supported.
     UnsupportedGrantType,
-    /// RFC 6749 §4.1.2.1: the response type is not offered.
+    /// RFC 6749 §4.1.2.1: the response type is not supported.
     UnsupportedResponseType,
     /// RFC 6749 §5.2: the scope is malformed, unknown or wider than granted.
     InvalidScope,
-    /// RFC 6749 §4.1.2.1: the user or the server said no.
+    /// RFC 6749 §4.1.2.1: the user or the server refused.
     AccessDenied,
-    /// RFC 6749 §4.1.2.1: something failed on our side.
+    /// RFC 6749 §4.1.2.1: the server failed.
     ServerError,
-    /// RFC 6749 §4.1.2.1: try again later.
+    /// RFC 6749 §4.1.2.1: the server is overloaded or a dependency is down.
     TemporarilyUnavailable,
     /// RFC 8707 §2: the resource is malformed, unknown or not allowed.
     InvalidTarget,
@@ -34,11 +34,11 @@ pub enum ErrorCode {
     InvalidRedirectUri,
     /// RFC 7591 §3.2.2: another field of the client metadata is invalid.
     InvalidClientMetadata,
-    /// OpenID Connect Core §3.1.2.6: request objects are not offered.
+    /// OpenID Connect Core §3.1.2.6: request objects are not supported.
     RequestNotSupported,
-    /// OpenID Connect Core §3.1.2.6: request objects by reference are not offered.
+    /// OpenID Connect Core §3.1.2.6: request objects by reference are not supported.
     RequestUriNotSupported,
-    /// OpenID Connect Core §3.1.2.6: the user would have to act, and `prompt=none` forbids it.
+    /// OpenID Connect Core §3.1.2.6: the user must interact, which `prompt=none` forbids.
     InteractionRequired,
     /// RFC 6750 §3.1: the access token is malformed, expired, revoked or not for this resource.
     InvalidToken,
@@ -47,7 +47,7 @@ pub enum ErrorCode {
 }
 
 impl ErrorCode {
-    /// The code as sent.
+    /// Returns the value of the `error` member.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -72,7 +72,7 @@ impl ErrorCode {
         }
     }
 
-    /// The HTTP status of a direct answer with this code.
+    /// Returns the HTTP status of a response with this code.
     #[must_use]
     pub fn status(self) -> u16 {
         match self {
@@ -102,7 +102,7 @@ impl fmt::Display for ErrorCode {
     }
 }
 
-/// An error ready to be answered. Its description holds only what RFC 6749 §5.2 allows there.
+/// An error response. Its description holds only the characters of RFC 6749 §5.2.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OAuthError {
     code: ErrorCode,
@@ -111,9 +111,9 @@ pub struct OAuthError {
 }
 
 impl OAuthError {
-    /// Takes a code and a description for people. Characters that a description may not have become
-    /// `?`, so that no quote, backslash or line end of a caller's input reaches a header, a log or
-    /// a page.
+    /// Makes a response from a code and a description for people. A character that a description
+    /// may not have becomes `?`, so that no quote, backslash or line end of a request reaches a
+    /// header, a log or a page.
     #[must_use]
     pub fn new(code: ErrorCode, description: impl Into<Cow<'static, str>>) -> Self {
         let description = description.into();
@@ -126,32 +126,32 @@ impl OAuthError {
         Self { code, description, status: code.status() }
     }
 
-    /// The same error under another HTTP status (413, 429).
+    /// Returns the same error with another HTTP status (413, 429).
     #[must_use]
     pub fn with_status(mut self, status: u16) -> Self {
         self.status = status;
         self
     }
 
-    /// The code.
+    /// Returns the error code.
     #[must_use]
     pub fn code(&self) -> ErrorCode {
         self.code
     }
 
-    /// The description, in the characters of RFC 6749 §5.2.
+    /// Returns the description, in the characters of RFC 6749 §5.2.
     #[must_use]
     pub fn description(&self) -> &str {
         &self.description
     }
 
-    /// The HTTP status of a direct answer.
+    /// Returns the HTTP status.
     #[must_use]
     pub fn status(&self) -> u16 {
         self.status
     }
 
-    /// The body of a direct answer (RFC 6749 §5.2).
+    /// Returns the JSON body (RFC 6749 §5.2).
     #[must_use]
     pub fn to_json(&self) -> Vec<u8> {
         let mut body = Map::new();

@@ -1,7 +1,7 @@
-//! What the gateway publishes about itself (RFC 8414, OpenID Connect Discovery) and its resources
-//! (RFC 9728).
+//! Metadata documents: the authorization server (RFC 8414, OpenID Connect Discovery) and its
+//! protected resources (RFC 9728).
 //!
-//! Lists come from the code that enforces them, so a document cannot promise what a handler
+//! Lists come from the code that enforces them, so that a document cannot advertise what a handler
 //! refuses.
 
 use super::authorize::{RESPONSE_MODES, RESPONSE_TYPES};
@@ -11,32 +11,32 @@ use super::scope::ScopeSet;
 use super::token::GRANT_TYPES;
 use serde::Serialize;
 
-/// The facts of an authorization server that differ between installations.
+/// The members of the document that differ between installations.
 #[derive(Debug, Clone, Copy)]
 pub struct AuthorizationServer<'a> {
-    /// The issuer, byte for byte as in tokens and in the `iss` of answers, without a trailing
+    /// The issuer, byte for byte as in tokens and in the `iss` of responses, without a trailing
     /// slash.
     pub issuer: &'a str,
     /// The absolute URL of the authorization endpoint.
     pub authorization_endpoint: &'a str,
     /// The absolute URL of the token endpoint.
     pub token_endpoint: &'a str,
-    /// The absolute URL of the registration endpoint, where clients may register themselves.
+    /// The absolute URL of the registration endpoint; `None` if clients cannot register themselves.
     pub registration_endpoint: Option<&'a str>,
-    /// The absolute URL of the public keys.
+    /// The absolute URL of the JWK set.
     pub jwks_uri: &'a str,
-    /// The scopes that a client may ask for.
+    /// The scopes that a client may request.
     pub scopes_supported: &'a ScopeSet,
-    /// The algorithms of the published keys, for the OpenID form of the document.
+    /// The algorithms of the published keys, for OpenID Connect Discovery.
     pub signing_algs: &'a [&'a str],
 }
 
-/// The only client authentication: none, all clients are public.
+/// The only client authentication method: none, as all clients are public.
 pub const CLIENT_AUTH_METHOD: &str = "none";
 
-/// The metadata document. One document serves as RFC 8414 metadata and under the OpenID name:
-/// clients look for it under both and compare, and RFC 8414 §2 allows the members that only OpenID
-/// Connect knows.
+/// Returns the document of the authorization server. It serves as RFC 8414 metadata and under the
+/// OpenID name: clients look for it under both and compare, and RFC 8414 §2 allows the members that
+/// only OpenID Connect defines.
 #[must_use]
 pub fn authorization_server(server: &AuthorizationServer<'_>) -> Vec<u8> {
     let document = ServerDocument {
@@ -55,13 +55,13 @@ pub fn authorization_server(server: &AuthorizationServer<'_>) -> Vec<u8> {
         subject_types_supported: ["public"],
         id_token_signing_alg_values_supported: server.signing_algs,
     };
-    // Writing text to memory cannot fail; an empty document would be refused by every client.
+    // Writing to memory cannot fail; every client would reject an empty document.
     serde_json::to_vec(&document).unwrap_or_default()
 }
 
-/// The metadata of one protected resource, and its name for people if it has one.
+/// Returns the document of one protected resource. `name` is shown to people.
 ///
-/// `offline_access` is left out: it is the client's business with the authorization server, not a
+/// `offline_access` is left out: it concerns the client and the authorization server, and is no
 /// right at the resource.
 #[must_use]
 pub fn protected_resource(resource: &ResourceUri, issuer: &str, scopes: &ScopeSet, name: Option<&str>) -> Vec<u8> {
@@ -72,7 +72,7 @@ pub fn protected_resource(resource: &ResourceUri, issuer: &str, scopes: &ScopeSe
         scopes_supported: scopes.iter().filter(|scope| *scope != "offline_access").collect(),
         resource_name: name,
     };
-    // Writing text to memory cannot fail; an empty document would be refused by every client.
+    // Writing to memory cannot fail; every client would reject an empty document.
     serde_json::to_vec(&document).unwrap_or_default()
 }
 
@@ -95,7 +95,7 @@ struct ServerDocument<'a> {
     id_token_signing_alg_values_supported: &'a [&'a str],
 }
 
-/// An empty list is left out: RFC 9728 §3.2 says so for members with zero elements.
+/// Empty lists are omitted (RFC 9728 §3.2).
 #[derive(Serialize)]
 struct ResourceDocument<'a> {
     resource: &'a str,
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn registration_is_not_mentioned_where_there_is_none() {
+    fn registration_is_not_mentioned_if_it_is_disabled() {
         assert_eq!(document(None).get("registration_endpoint"), None);
     }
 

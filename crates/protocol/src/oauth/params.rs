@@ -1,33 +1,33 @@
 //! Parameters of queries and form bodies, `application/x-www-form-urlencoded` (RFC 6749 §3.1, §3.2
 //! and appendix B).
 
-use crate::http::path::percent_decode;
+use crate::url::percent_encoding::{self, encode_into};
 use std::fmt;
 use zeroize::Zeroizing;
 
-/// Decoded parameters. Values may be codes, tokens and verifiers: Debug shows names only, and
+/// Decoded parameters. Values may be codes, tokens and verifiers: `Debug` shows names only, and
 /// values are wiped on drop.
 pub struct Params {
     pairs: Vec<(String, Zeroizing<String>)>,
     repeated: Vec<String>,
 }
 
-/// How much is read.
+/// Limits of one query or body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// The most bytes of encoded text.
+    /// The maximum length of the encoded text in bytes.
     pub bytes: usize,
-    /// The most parameters.
+    /// The maximum number of parameters.
     pub parameters: usize,
 }
 
 impl Limits {
-    /// What an OAuth endpoint reads: 16 KiB and 64 parameters. The sender needs no credentials, so
-    /// this is also what a stranger can make a gateway hold of a body.
+    /// The limits of an OAuth endpoint: 16 KiB and 64 parameters. The sender needs no credentials,
+    /// so this also bounds what anyone can make a gateway hold of a body.
     pub const OAUTH: Self = Self { bytes: 16 * 1024, parameters: 64 };
 }
 
-/// Why parameters cannot be read.
+/// Why parameters cannot be parsed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ParamsError {
     /// More bytes than [`Limits::bytes`].
@@ -40,7 +40,7 @@ pub enum ParamsError {
     NotUtf8,
 }
 
-/// A parameter that came more than once (RFC 6749 §3.1); holds its name.
+/// The parameter of this name is repeated (RFC 6749 §3.1).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Repeated(pub String);
 
@@ -48,8 +48,8 @@ impl Params {
     /// Decodes a query (without its `?`) or a form body.
     ///
     /// # Errors
-    /// A [`ParamsError`] when the text is over a limit or not strictly encoded. A repeated name is
-    /// no error here: only some of them forbid a redirect, so the caller asks with
+    /// Returns a [`ParamsError`] if the text is over a limit or not strictly encoded. A repeated
+    /// name is no error here, because only some of them forbid a redirect: see
     /// [`Params::repeated`].
     pub fn parse(encoded: &[u8], limits: Limits) -> Result<Self, ParamsError> {
         if encoded.len() > limits.bytes {
@@ -74,11 +74,11 @@ impl Params {
         Ok(Self { pairs, repeated })
     }
 
-    /// The value of a parameter; `None` when it is absent or empty, which RFC 6749 §3.1 makes the
-    /// same.
+    /// Returns the value of a parameter; `None` if it is absent or empty, which RFC 6749 §3.1
+    /// treats alike.
     ///
     /// # Errors
-    /// [`Repeated`] when the name came more than once, also with an empty value.
+    /// Returns [`Repeated`] if the parameter is repeated, also with an empty value.
     pub fn one(&self, name: &str) -> Result<Option<&str>, Repeated> {
         let mut found = self.pairs.iter().filter(|(n, _)| n == name).map(|(_, value)| value.as_str());
         let value = found.next();
@@ -88,31 +88,30 @@ impl Params {
         Ok(value.filter(|value| !value.is_empty()))
     }
 
-    /// A name that came more than once, known to us or not (RFC 6749 §3.1).
+    /// Returns a name that is repeated, known or not (RFC 6749 §3.1).
     #[must_use]
     pub fn repeated(&self) -> Option<&str> {
         self.repeated.first().map(String::as_str)
     }
 
-    /// Whether this very name came more than once.
+    /// Returns `true` if the parameter is repeated.
     #[must_use]
     pub fn is_repeated(&self, name: &str) -> bool {
         self.repeated.iter().any(|repeated| repeated == name)
     }
 
-    /// Whether the parameter came at all, also with an empty value.
+    /// Returns `true` if the parameter is present, also with an empty value.
     #[must_use]
     pub fn has(&self, name: &str) -> bool {
         self.pairs.iter().any(|(n, _)| n == name)
     }
 }
 
-/// Encodes pairs for a query or a form body. A space becomes `%20`, which every decoder reads
-/// alike.
+/// Encodes pairs for a query or a form body. A space becomes `%20`, which every decoder accepts.
 #[must_use]
 pub fn encode(pairs: &[(&str, &str)]) -> String {
     let bytes = pairs.iter().map(|(name, value)| name.len().saturating_add(value.len()).saturating_add(2));
-    // Twice the room: URIs are among the values, and every escape takes three bytes.
+    // Twice the length: URIs are among the values, and every escape takes three bytes.
     let mut encoded = String::with_capacity(bytes.fold(0, usize::saturating_add).saturating_mul(2));
     for (name, value) in pairs {
         if !encoded.is_empty() {
@@ -133,22 +132,23 @@ pub fn escape(text: &str) -> String {
     encoded
 }
 
-/// Adds parameters to a URI's query and keeps what is there, byte for byte (RFC 6749 §3.1.2).
+/// Adds parameters to the query of a URI and keeps the existing ones byte for byte (RFC 6749
+/// §3.1.2).
 ///
 /// Response parameters that the URI already has (`code`, `state`, `iss`, `error` and its
-/// companions) and those given here are removed first, so that the client finds ours and only ours
+/// companions) and those in `pairs` are removed first, so that the client finds each of them once
 /// (RFC 9207 §2.4). A fragment is dropped.
 #[must_use]
 pub fn append_query(uri: &str, pairs: &[(&str, &str)]) -> String {
     let uri = uri.split('#').next().unwrap_or_default();
     let (base, query) = uri.split_once('?').unwrap_or((uri, ""));
-    let is_ours = |pair: &&str| {
+    let is_replaced = |pair: &&str| {
         let name = decode(pair.split('=').next().unwrap_or_default().as_bytes());
         name.is_ok_and(|name| {
-            RESPONSE_PARAMETERS.contains(&name.as_str()) || pairs.iter().any(|(ours, _)| *ours == name)
+            RESPONSE_PARAMETERS.contains(&name.as_str()) || pairs.iter().any(|(added, _)| *added == name)
         })
     };
-    let mut parts: Vec<&str> = query.split('&').filter(|pair| !pair.is_empty() && !is_ours(pair)).collect();
+    let mut parts: Vec<&str> = query.split('&').filter(|pair| !pair.is_empty() && !is_replaced(pair)).collect();
     let added = encode(pairs);
     if !added.is_empty() {
         parts.push(&added);
@@ -184,31 +184,11 @@ fn decode(encoded: &[u8]) -> Result<String, ParamsError> {
     }
     let spaced: Zeroizing<Vec<u8>> =
         Zeroizing::new(encoded.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect());
-    let decoded = percent_decode(&spaced).ok_or(ParamsError::BadEncoding)?;
+    let decoded = percent_encoding::decode(&spaced).ok_or(ParamsError::BadEncoding)?;
     String::from_utf8(decoded).map_err(|_| ParamsError::NotUtf8)
 }
 
-fn encode_into(encoded: &mut String, text: &str) {
-    let is_unreserved = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~');
-    let digit = |nibble: u8| char::from(if nibble < 10 { b'0' } else { b'A' - 10 }.wrapping_add(nibble));
-    let mut rest = text;
-    // What needs no escape is copied in one piece. Only ASCII does not, so a piece ends between two
-    // characters.
-    while let Some(escaped) = rest.bytes().position(|byte| !is_unreserved(byte)) {
-        let (plain, from_escaped) = rest.split_at_checked(escaped).unwrap_or((rest, ""));
-        encoded.push_str(plain);
-        let Some(first) = from_escaped.chars().next() else { return };
-        for byte in first.encode_utf8(&mut [0; 4]).bytes() {
-            encoded.push('%');
-            encoded.push(digit(byte >> 4));
-            encoded.push(digit(byte & 0xf));
-        }
-        rest = from_escaped.get(first.len_utf8()..).unwrap_or_default();
-    }
-    encoded.push_str(rest);
-}
-
-/// What an authorization response is made of (RFC 6749 §4.1.2, RFC 9207 §2).
+/// The parameters of an authorization response (RFC 6749 §4.1.2, RFC 9207 §2).
 const RESPONSE_PARAMETERS: [&str; 6] = ["code", "state", "iss", "error", "error_description", "error_uri"];
 
 #[cfg(test)]

@@ -3,10 +3,11 @@
 use crate::base64url;
 use crate::crypto::digest;
 use crate::crypto::secret::Secret;
+use crate::url::percent_encoding::is_unreserved;
 use std::fmt;
 use subtle::ConstantTimeEq;
 
-/// The S256 challenge of a verifier. Not a secret; its Display is the 43 characters that
+/// The S256 challenge of a verifier. Not a secret. `Display` writes the 43 characters that
 /// [`CodeChallenge::parse`] reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CodeChallenge([u8; 32]);
@@ -18,7 +19,7 @@ pub struct CodeVerifier(Secret<String>);
 /// Why PKCE parameters are refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PkceError {
-    /// No `code_challenge`: every client must send one (OAuth 2.1 §4.1.1).
+    /// `code_challenge` is absent: every client must send one (OAuth 2.1 §4.1.1).
     MissingChallenge,
     /// Not 43 characters of canonical base64url.
     MalformedChallenge,
@@ -28,15 +29,15 @@ pub enum PkceError {
     MalformedVerifier,
 }
 
-/// The challenge methods offered, as the metadata publishes them.
+/// The supported challenge methods, as published in the metadata.
 pub const METHODS: [&str; 1] = ["S256"];
 
 impl CodeChallenge {
-    /// Reads `code_challenge` and `code_challenge_method` of an authorization request.
+    /// Parses `code_challenge` and `code_challenge_method` of an authorization request.
     ///
     /// # Errors
-    /// A [`PkceError`] naming which of the two is wrong. An absent method is refused, since RFC
-    /// 7636 §4.3 reads it as `plain`.
+    /// Returns a [`PkceError`] that says which of the two is wrong. An absent method is an error,
+    /// since it means `plain` (RFC 7636 §4.3).
     pub fn from_parameters(challenge: Option<&str>, method: Option<&str>) -> Result<Self, PkceError> {
         let challenge = challenge.ok_or(PkceError::MissingChallenge)?;
         match method {
@@ -45,19 +46,20 @@ impl CodeChallenge {
         }
     }
 
-    /// Reads the 43 characters of an S256 challenge.
+    /// Parses the 43 characters of an S256 challenge.
     ///
     /// # Errors
-    /// [`PkceError::MalformedChallenge`].
+    /// Returns [`PkceError::MalformedChallenge`] for any other text.
     pub fn parse(challenge: &str) -> Result<Self, PkceError> {
-        // The length comes first so that no long input is decoded.
+        // The length is checked first so that no long input is decoded.
         if challenge.len() != CHALLENGE_CHARACTERS {
             return Err(PkceError::MalformedChallenge);
         }
         base64url::decode_exactly(challenge).map(Self).map_err(|_| PkceError::MalformedChallenge)
     }
 
-    /// Whether the verifier is the one the challenge was made of (RFC 7636 §4.6), in constant time.
+    /// Returns `true` if the challenge was made from this verifier (RFC 7636 §4.6), in constant
+    /// time.
     #[must_use]
     pub fn matches(&self, verifier: &CodeVerifier) -> bool {
         self.0.ct_eq(&verifier.challenge().0).into()
@@ -71,31 +73,30 @@ impl fmt::Display for CodeChallenge {
 }
 
 impl CodeVerifier {
-    /// Reads the `code_verifier` of a token request.
+    /// Parses the `code_verifier` of a token request.
     ///
     /// # Errors
-    /// [`PkceError::MalformedVerifier`].
+    /// Returns [`PkceError::MalformedVerifier`] for any other text.
     pub fn parse(verifier: &str) -> Result<Self, PkceError> {
-        let unreserved = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~');
-        if !VERIFIER_CHARACTERS.contains(&verifier.len()) || !verifier.bytes().all(unreserved) {
+        if !VERIFIER_CHARACTERS.contains(&verifier.len()) || !verifier.bytes().all(is_unreserved) {
             return Err(PkceError::MalformedVerifier);
         }
         Ok(Self(Secret::new(verifier.to_owned())))
     }
 
-    /// Makes a verifier for our own request to a provider, out of 32 random bytes (RFC 7636 §4.1).
+    /// Makes a verifier for a login at a provider from 32 random bytes (RFC 7636 §4.1).
     #[must_use]
     pub fn from_random(random: [u8; 32]) -> Self {
         Self(Secret::new(base64url::encode(&random)))
     }
 
-    /// The S256 challenge of this verifier.
+    /// Returns the S256 challenge of this verifier.
     #[must_use]
     pub fn challenge(&self) -> CodeChallenge {
         CodeChallenge(digest::sha256(self.expose().as_bytes()))
     }
 
-    /// The verifier itself, for the token request to a provider or a sealed record.
+    /// Returns the verifier, for the token request to a provider or a sealed record.
     #[must_use]
     pub fn expose(&self) -> &str {
         self.0.expose()

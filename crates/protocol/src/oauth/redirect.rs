@@ -1,4 +1,4 @@
-//! Redirect URIs: what may be registered and what matches (OAuth 2.1 §2.3, RFC 8252 §7 and §8, RFC
+//! Redirect URIs: which may be registered and which match (OAuth 2.1 §2.3, RFC 8252 §7 and §8, RFC
 //! 9700 §4.1.3).
 
 use crate::url::uri::{UriError, UriParts};
@@ -11,8 +11,8 @@ pub struct RedirectUri {
     parts: UriParts,
 }
 
-/// The redirect URI of a request, matched with a registered one. Only [`match_registered`] makes
-/// one, so holding it proves that a browser may be sent there.
+/// The redirect URI of a request that matches a registered one. INVARIANT: only
+/// [`match_registered`] makes one, so a value proves that a browser may be sent there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CheckedRedirectUri(RedirectUri);
 
@@ -21,12 +21,12 @@ pub struct CheckedRedirectUri(RedirectUri);
 pub enum RedirectError {
     /// Longer than 2048 bytes.
     TooLong,
-    /// A character that RFC 3986 does not know (also a backslash, a space, a control or non-ASCII
+    /// A character outside RFC 3986 (such as a backslash, a space, a control or non-ASCII
     /// character), or a malformed percent escape.
     BadCharacter,
     /// A fragment, even an empty one (RFC 6749 §3.1.2).
     Fragment,
-    /// No scheme, or nothing hierarchical behind it.
+    /// No scheme, or nothing hierarchical after it.
     NotAbsolute,
     /// A user name or password before the host.
     UserInfo,
@@ -43,57 +43,57 @@ pub enum RedirectError {
 }
 
 impl RedirectUri {
-    /// Takes a URI for registration: `https` to any host, `http` to `localhost`, `127.0.0.1` or
+    /// Parses a URI for registration: `https` to any host, `http` to `localhost`, `127.0.0.1` or
     /// `[::1]` only, and private-use schemes of native apps (RFC 8252 §7.1).
     ///
     /// # Errors
-    /// A [`RedirectError`].
+    /// Returns a [`RedirectError`] for a URI that may not be registered.
     pub fn register(text: &str) -> Result<Self, RedirectError> {
         let parts = UriParts::parse(text)?;
         match parts.scheme.as_str() {
             "https" => {}
             "http" if parts.is_loopback() => {}
             "http" => return Err(RedirectError::PlainHttp),
-            // Whatever begins with `http` or `ws` reads as the real thing to a user or a prefix
-            // check.
+            // A scheme that begins with `http` or `ws` looks like the real one to a user or a
+            // prefix check.
             scheme if scheme.starts_with("http") || FORBIDDEN_SCHEMES.contains(&scheme) => {
                 return Err(RedirectError::ForbiddenScheme);
             }
-            // `scheme:text` without a slash is data to whoever handles it, not a place (`urn:…:oob`
-            // is one).
+            // `scheme:text` without a slash is data for the handler of the scheme, not a location
+            // (`urn:…:oob` is one).
             _ if parts.host.is_none() && !parts.path.starts_with('/') => return Err(RedirectError::NotAbsolute),
             _ => {}
         }
         Ok(Self { text: text.to_owned(), parts })
     }
 
-    /// The URI as registered.
+    /// Returns the URI as registered.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// Whether another URI differs at most in the port, and both lead to one loopback host over
-    /// `http`. No system can promise a native app a port in advance; all else is compared as
-    /// written, also the case of scheme and host (RFC 8252 §7.3, RFC 9700 §2.1).
+    /// Returns `true` if both URIs are `http` to the same loopback host and differ at most in the
+    /// port. No system can promise a native app a port in advance; all else is compared as written,
+    /// also the case of scheme and host (RFC 8252 §7.3, RFC 9700 §2.1).
     fn is_loopback_of(&self, other: &Self) -> bool {
-        let (ours, theirs) = (&self.parts, &other.parts);
-        ours.scheme == "http"
-            && ours.is_loopback()
+        let (one, two) = (&self.parts, &other.parts);
+        one.scheme == "http"
+            && one.is_loopback()
             && self.written_host() == other.written_host()
-            && ours.path == theirs.path
-            && ours.query == theirs.query
+            && one.path == two.path
+            && one.query == two.query
     }
 
-    /// Scheme and host as written; the parts have them in lower case.
+    /// Returns scheme and host as written; `parts` has them in lower case.
     fn written_host(&self) -> Option<&str> {
         let parts = [&self.parts.scheme, "://", self.parts.host.as_deref()?];
         self.text.get(..parts.concat().len())
     }
 }
 
-/// Finds the registered URI that a request names: the very same text, or for loopback the same but
-/// for the port. The value of the request is what is kept.
+/// Matches the URI of a request with the registered ones: the same text, or for loopback the same
+/// except for the port. The result is the URI of the request.
 #[must_use]
 pub fn match_registered(registered: &[RedirectUri], requested: &str) -> Option<CheckedRedirectUri> {
     if let Some(same) = registered.iter().find(|uri| uri.text == requested) {
@@ -104,13 +104,13 @@ pub fn match_registered(registered: &[RedirectUri], requested: &str) -> Option<C
 }
 
 impl CheckedRedirectUri {
-    /// The URI as requested.
+    /// Returns the URI as requested.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0.text
     }
 
-    /// What a user is told: the host in its ASCII form, or the scheme of a native app's own URI.
+    /// Returns what to show a user: the host in its ASCII form, or the scheme of a native app.
     #[must_use]
     pub fn host_for_display(&self) -> &str {
         let parts = &self.0.parts;
@@ -120,14 +120,14 @@ impl CheckedRedirectUri {
         }
     }
 
-    /// Scheme, host and port of a web URI; `scheme:` for a native app's own URI.
+    /// Returns scheme, host and port of a web URI, or `scheme:` for a native app.
     #[must_use]
     pub fn origin(&self) -> String {
         let parts = &self.0.parts;
         if self.is_web() { format!("{}://{}", parts.scheme, parts.authority()) } else { format!("{}:", parts.scheme) }
     }
 
-    /// Whether it leads to the user's own machine, where any program may be listening.
+    /// Returns `true` if it leads to the machine of the user, where any program may be listening.
     #[must_use]
     pub fn is_loopback(&self) -> bool {
         self.is_web() && self.0.parts.is_loopback()
@@ -163,7 +163,7 @@ impl fmt::Display for RedirectError {
             Self::UserInfo => "a redirect URI has user information",
             Self::BadHost => "a redirect URI has an invalid host",
             Self::BadPort => "a redirect URI has an invalid port",
-            Self::BadPath => "a redirect URI has a path with more than one reading",
+            Self::BadPath => "a redirect URI has an ambiguous path",
             Self::PlainHttp => "a redirect URI uses http for a host that is not loopback",
             Self::ForbiddenScheme => "a redirect URI has a forbidden scheme",
         })
@@ -172,8 +172,8 @@ impl fmt::Display for RedirectError {
 
 impl std::error::Error for RedirectError {}
 
-/// Schemes that run code, show given content, open files, start other programs, or are no place to
-/// come back to.
+/// Schemes that run code, show given content, open files or start other programs, or that no client
+/// can be reached at.
 const FORBIDDEN_SCHEMES: [&str; 24] = [
     "about",
     "blob",

@@ -228,7 +228,7 @@ proptest! {
     fn a_match_never_leads_to_another_host(requested in requested_uri()) {
         let ours = registered(&["https://app.example.com/cb", "http://127.0.0.1:7/cb", "http://localhost/cb"]);
         if let Some(checked) = match_registered(&ours, &requested) {
-            // What a browser makes of it, not what we make of it.
+            // The URL as a browser parses it, independent of our parser.
             let visited = url::Url::parse(checked.as_str()).unwrap();
             let allowed = match visited.scheme() {
                 "https" => visited.as_str() == "https://app.example.com/cb",

@@ -6,15 +6,14 @@ use super::metadata::CLIENT_AUTH_METHOD;
 use super::redirect::{RedirectError, RedirectUri};
 use super::scope::{ScopeError, ScopeSet};
 use super::token::{AUTHORIZATION_CODE, REFRESH_TOKEN};
-use crate::http::message::is_media_type;
+use crate::http::media_type::is_media_type;
 use crate::json::{self, JsonError, Limits};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use std::fmt;
 
-/// What a client registers, after our rules replaced what it may not have (RFC 7591 §3.2.1). Fields
-/// that we have no use for, such as `logo_uri` and `jwks_uri`, are neither fetched, kept nor
-/// returned.
+/// The metadata of a client in effect: values that it may not have are replaced (RFC 7591 §3.2.1).
+/// Unused fields, such as `logo_uri` and `jwks_uri`, are neither fetched, stored nor returned.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Registration {
     redirect_uris: Vec<RedirectUri>,
@@ -43,13 +42,13 @@ pub enum RegistrationError {
     Json(JsonError),
     /// `redirect_uris` is not an array of 1 to 10 strings.
     RedirectUris,
-    /// One of the redirect URIs may not be registered.
+    /// A redirect URI may not be registered.
     RedirectUri(RedirectError),
-    /// A field has the wrong type; holds its name.
+    /// The field of this name has the wrong type.
     Type(&'static str),
-    /// A field is too long or has characters that it may not have; holds its name.
+    /// The field of this name is too long or has a forbidden character.
     Value(&'static str),
-    /// `token_endpoint_auth_method` names a method that we cannot replace by `none`.
+    /// `token_endpoint_auth_method` is a method that cannot be replaced by `none`.
     AuthMethod,
     /// `grant_types` without the code grant.
     GrantTypes,
@@ -57,16 +56,16 @@ pub enum RegistrationError {
     ResponseTypes,
     /// The scope is malformed.
     Scope(ScopeError),
-    /// A scope that is not offered.
+    /// A scope is not supported.
     UnknownScope,
 }
 
 impl Registration {
-    /// Reads a registration: its `content-type`, its body of at most 64 KiB, and the scopes that
-    /// are offered, which are also what a client gets that names none.
+    /// Parses a registration: its `content-type` and its body of at most 64 KiB. A client that
+    /// names no scope gets all of `supported_scopes`.
     ///
     /// # Errors
-    /// A [`RegistrationError`].
+    /// Returns a [`RegistrationError`] for the first check that fails.
     pub fn parse(
         content_type: Option<&[u8]>,
         body: &[u8],
@@ -88,45 +87,46 @@ impl Registration {
         })
     }
 
-    /// The redirect URIs, 1 to 10.
+    /// Returns the redirect URIs, 1 to 10.
     #[must_use]
     pub fn redirect_uris(&self) -> &[RedirectUri] {
         &self.redirect_uris
     }
 
-    /// The name that the client gave itself: up to 256 characters, none of them invisible. Nothing
-    /// proves it.
+    /// Returns the name that the client chose: up to 256 characters, none of them invisible. It is
+    /// not verified.
     #[must_use]
     pub fn client_name(&self) -> Option<&str> {
         self.client_name.as_deref()
     }
 
-    /// The client's software, printable ASCII of up to 256 characters.
+    /// Returns the software id: up to 256 characters of printable ASCII.
     #[must_use]
     pub fn software_id(&self) -> Option<&str> {
         self.software_id.as_deref()
     }
 
-    /// The kind of application, when the client said.
+    /// Returns the kind of application if the client named one.
     #[must_use]
     pub fn application_type(&self) -> Option<ApplicationType> {
         self.application_type
     }
 
-    /// Whether the client may have refresh tokens.
+    /// Returns `true` if the client may use refresh tokens.
     #[must_use]
     pub fn has_refresh(&self) -> bool {
         self.refresh
     }
 
-    /// The scopes that the client may ask for.
+    /// Returns the scopes that the client may request.
     #[must_use]
     pub fn scope(&self) -> &ScopeSet {
         &self.scope
     }
 
-    /// The answer to the client (RFC 7591 §3.2.1): the values in effect, and no field that is not
-    /// set, since clients refuse `null`. `issued_at` is in Unix seconds. There never is a secret.
+    /// Returns the response body (RFC 7591 §3.2.1): the values in effect, without fields that are
+    /// not set, since clients refuse `null`. `issued_at` is in Unix seconds. There is never a
+    /// secret.
     #[must_use]
     pub fn response_json(&self, client_id: &str, issued_at: u64) -> Vec<u8> {
         let mut grant_types = vec![AUTHORIZATION_CODE];
@@ -145,14 +145,13 @@ impl Registration {
             software_id: self.software_id(),
             application_type: self.application_type.map(ApplicationType::as_str),
         };
-        // Writing text and numbers to memory cannot fail; an empty body would be refused by every
-        // client.
+        // Writing to memory cannot fail; every client would reject an empty body.
         serde_json::to_vec(&body).unwrap_or_default()
     }
 }
 
 impl ApplicationType {
-    /// The word used in the metadata.
+    /// Returns the value of `application_type`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -163,7 +162,7 @@ impl ApplicationType {
 }
 
 impl RegistrationError {
-    /// The code that the client is told (RFC 7591 §3.2.2).
+    /// Returns the error code of the response (RFC 7591 §3.2.2).
     #[must_use]
     pub fn code(&self) -> ErrorCode {
         match self {
@@ -183,8 +182,8 @@ impl RegistrationError {
 
 impl From<RegistrationError> for OAuthError {
     fn from(error: RegistrationError) -> Self {
-        let answer = Self::new(error.code(), error.to_string());
-        if error == RegistrationError::Json(JsonError::TooLarge) { answer.with_status(413) } else { answer }
+        let response = Self::new(error.code(), error.to_string());
+        if error == RegistrationError::Json(JsonError::TooLarge) { response.with_status(413) } else { response }
     }
 }
 
@@ -209,8 +208,8 @@ impl fmt::Display for RegistrationError {
 
 impl std::error::Error for RegistrationError {}
 
-/// Clients ask for a secret although they cannot keep one; RFC 7591 §3.2.1 lets us answer with what
-/// they get, `none`. A method with keys or certificates is refused instead: such a client would not
+/// Some clients ask for a secret that they cannot keep; RFC 7591 §3.2.1 allows to register them
+/// with `none` instead. A method with keys or certificates is refused: such a client would not
 /// accept being public.
 fn check_auth_method(metadata: &Map<String, Value>) -> Result<(), RegistrationError> {
     match text(metadata, "token_endpoint_auth_method")?.unwrap_or_default() {

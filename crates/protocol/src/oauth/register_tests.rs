@@ -78,7 +78,7 @@ fn only_a_json_object_with_unique_members_is_read() {
 }
 
 #[test]
-fn one_to_ten_redirect_uris_are_taken() {
+fn one_to_ten_redirect_uris_are_accepted() {
     let list = |count: usize| {
         let uris: Vec<String> = (0..count).map(|n| format!("\"https://a.example/{n}\"")).collect();
         parse(&format!(r#"{{"redirect_uris":[{}]}}"#, uris.join(",")))
@@ -105,7 +105,7 @@ fn one_bad_redirect_uri_refuses_the_registration() {
 }
 
 #[test]
-fn a_name_loses_what_cannot_be_seen() {
+fn invisible_characters_are_removed_from_a_name() {
     let name = |json: &str| with(&format!(r#""client_name":{json}"#)).map(|r| r.client_name().map(str::to_owned));
     assert_eq!(name(r#""Cl\u200baude\u202e\u0000\n\ufeff\u2066""#), Ok(Some("Claude".into())));
     assert_eq!(name(r#""<b>Ünïcode & 日本</b>""#), Ok(Some("<b>Ünïcode & 日本</b>".into())));

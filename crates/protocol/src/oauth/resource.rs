@@ -6,8 +6,8 @@ use std::fmt;
 /// An absolute `http` or `https` URI that names a protected resource.
 ///
 /// Canonical form: scheme and host in lower case, no default port, no trailing slash. MCP asks
-/// servers to take upper case in scheme and host, and clients differ in the slash; everything else
-/// is compared as written.
+/// servers to accept upper case in scheme and host, and clients differ in the slash; everything
+/// else is compared as written.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ResourceUri(String);
 
@@ -24,16 +24,15 @@ pub enum ResourceError {
     UserInfo,
     /// An invalid host or port.
     BadHost,
-    /// A character that a URI cannot have, or a path with an empty segment, a dot segment or a
-    /// backslash.
+    /// A character outside RFC 3986, or a path with an empty segment, a dot segment or a backslash.
     BadPath,
 }
 
 impl ResourceUri {
-    /// Reads a resource indicator and brings it into canonical form.
+    /// Parses a resource indicator and brings it into canonical form.
     ///
     /// # Errors
-    /// A [`ResourceError`].
+    /// Returns a [`ResourceError`] for any other text.
     pub fn parse(text: &str) -> Result<Self, ResourceError> {
         let parts = UriParts::parse(text)?;
         let default_port = match parts.scheme.as_str() {
@@ -55,7 +54,7 @@ impl ResourceUri {
         Ok(Self(canonical))
     }
 
-    /// The canonical form.
+    /// Returns the canonical form.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0

@@ -1,18 +1,14 @@
-//! Scopes: what is asked for, what is allowed and what was granted (RFC 6749 §3.3 and §6).
+//! Scopes: requested, allowed and granted (RFC 6749 §3.3 and §6).
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::collections::BTreeSet;
 use std::fmt;
 
-/// A set of scope names in the order given.
+/// A set of scope names that keeps the order of the request.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ScopeSet(Vec<String>);
 
-/// The scopes of a session. Only [`ScopeSet::grant`] and [`GrantedScope::narrow`] make one, so
-/// holding it proves that every name was allowed.
-///
-/// Its serde form, a string with spaces, is for sealed records only: a value read from anywhere
-/// else proves nothing.
+/// The scopes of a session. INVARIANT: only [`ScopeSet::grant`] and [`GrantedScope::narrow`] make one, and
+/// [`GrantedScope::restore`] from a sealed record, so holding it proves that every name was allowed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GrantedScope(ScopeSet);
 
@@ -27,20 +23,20 @@ pub enum ScopeError {
     BadName,
 }
 
-/// A scope was asked for that this client may not have; holds its name.
+/// The client may not have the scope of this name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnknownScope(pub String);
 
-/// A refresh asked for a scope that was not granted (RFC 6749 §6); holds its name.
+/// A refresh request names a scope that was not granted (RFC 6749 §6).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ScopeWidening(pub String);
 
 impl ScopeSet {
-    /// Reads names separated by single spaces; a name given twice counts once. The empty text is
-    /// the empty set.
+    /// Parses names separated by single spaces. Duplicates are dropped. The empty text is the empty
+    /// set.
     ///
     /// # Errors
-    /// A [`ScopeError`].
+    /// Returns a [`ScopeError`] for a malformed name, more than 64 names or more than 4 KiB.
     pub fn parse(text: &str) -> Result<Self, ScopeError> {
         if text.len() > MAX_BYTES {
             return Err(ScopeError::TooLong);
@@ -51,17 +47,17 @@ impl ScopeSet {
         Self::from_names(text.split(' '))
     }
 
-    /// Takes the names one by one, under the same rules as [`ScopeSet::parse`].
+    /// Makes a set of these names, under the same rules as [`ScopeSet::parse`].
     ///
     /// # Errors
-    /// A [`ScopeError`].
+    /// Returns a [`ScopeError`] for a malformed name, more than 64 names or more than 4 KiB.
     pub fn from_names<'a>(names: impl IntoIterator<Item = &'a str>) -> Result<Self, ScopeError> {
         let mut seen = BTreeSet::new();
         let mut kept = Vec::new();
         let mut bytes = 0_usize;
         for name in names {
             bytes = bytes.saturating_add(name.len()).saturating_add(1);
-            // One byte more than the text form: the last name has no space after it.
+            // One byte more than the text form, which has no space after the last name.
             if bytes > MAX_BYTES.saturating_add(1) {
                 return Err(ScopeError::TooLong);
             }
@@ -78,34 +74,34 @@ impl ScopeSet {
         Ok(Self(kept))
     }
 
-    /// The names in order.
+    /// Returns the names in order.
     pub fn iter(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(String::as_str)
     }
 
-    /// Whether there is no name.
+    /// Returns `true` if the set is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Whether this name is in the set; names compare exactly (RFC 6749 §3.3).
+    /// Returns `true` if the set has this name, compared exactly (RFC 6749 §3.3).
     #[must_use]
     pub fn contains(&self, name: &str) -> bool {
         self.0.iter().any(|kept| kept == name)
     }
 
-    /// Whether every name of this set is in the other.
+    /// Returns `true` if every name of this set is in the other.
     #[must_use]
     pub fn is_subset_of(&self, other: &Self) -> bool {
         self.first_outside(other).is_none()
     }
 
-    /// Decides a request for scopes: each one asked for must be allowed. Without a request the
-    /// default is granted, cut down to what is allowed (RFC 6749 §3.3).
+    /// Grants the requested scopes if all of them are allowed. Without a request grants those of
+    /// `default` that are allowed (RFC 6749 §3.3).
     ///
     /// # Errors
-    /// [`UnknownScope`] with the first name that is not allowed.
+    /// Returns [`UnknownScope`] with the first name that is not allowed.
     pub fn grant(requested: Option<Self>, allowed: &Self, default: &Self) -> Result<GrantedScope, UnknownScope> {
         match requested {
             Some(requested) => match requested.first_outside(allowed) {
@@ -131,11 +127,11 @@ impl fmt::Display for ScopeSet {
 }
 
 impl GrantedScope {
-    /// The scope of a refreshed token: what is asked for if all of it was granted, else everything
-    /// (RFC 6749 §6).
+    /// Returns the scope of a refreshed token: the requested one if all of it was granted, else
+    /// everything (RFC 6749 §6).
     ///
     /// # Errors
-    /// [`ScopeWidening`] with the first name that was not granted.
+    /// Returns [`ScopeWidening`] with the first name that was not granted.
     pub fn narrow(&self, requested: Option<&ScopeSet>) -> Result<Self, ScopeWidening> {
         match requested {
             Some(requested) => match requested.first_outside(&self.0) {
@@ -146,7 +142,16 @@ impl GrantedScope {
         }
     }
 
-    /// The names.
+    /// Returns the scope that a sealed record holds in its text form. Text from anywhere else proves
+    /// nothing.
+    ///
+    /// # Errors
+    /// [`ScopeError`] if the text is not a scope.
+    pub fn restore(text: &str) -> Result<Self, ScopeError> {
+        ScopeSet::parse(text).map(Self)
+    }
+
+    /// Returns the names.
     #[must_use]
     pub fn as_set(&self) -> &ScopeSet {
         &self.0
@@ -156,19 +161,6 @@ impl GrantedScope {
 impl fmt::Display for GrantedScope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
-    }
-}
-
-impl Serialize for GrantedScope {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for GrantedScope {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        ScopeSet::parse(&text).map(Self).map_err(de::Error::custom)
     }
 }
 
@@ -268,9 +260,8 @@ mod tests {
     #[test]
     fn a_granted_scope_survives_a_record() {
         let granted = ScopeSet::grant(None, &set("read write"), &set("read write")).unwrap();
-        let stored = serde_json::to_string(&granted).unwrap();
-        assert_eq!(stored, "\"read write\"");
-        assert_eq!(serde_json::from_str::<GrantedScope>(&stored).unwrap(), granted);
-        assert!(serde_json::from_str::<GrantedScope>("\"a\\nb\"").is_err());
+        assert_eq!(granted.to_string(), "read write");
+        assert_eq!(GrantedScope::restore("read write"), Ok(granted));
+        assert_eq!(GrantedScope::restore("a\nb"), Err(ScopeError::BadName));
     }
 }

@@ -1,4 +1,4 @@
-//! The token request and its answer (OAuth 2.1 §4.1.3 and §4.3, RFC 6749 §5.1, RFC 8707 §2.2).
+//! The token request and its response (OAuth 2.1 §4.1.3 and §4.3, RFC 6749 §5.1, RFC 8707 §2.2).
 
 use super::error::{ErrorCode, OAuthError};
 use super::params::{Limits, Params, ParamsError};
@@ -6,61 +6,61 @@ use super::pkce::CodeVerifier;
 use super::resource::{ResourceError, ResourceUri};
 use super::scope::{GrantedScope, ScopeError, ScopeSet};
 use crate::crypto::secret::Secret;
-use crate::http::message::is_media_type;
+use crate::http::media_type::is_media_type;
 use serde::Serialize;
 use std::fmt;
 
-/// A token request whose parameters are well formed. Nothing of it is proven.
+/// A well-formed token request. Nothing of it is verified.
 #[derive(Debug, Clone)]
 pub enum TokenRequest {
-    /// A code is redeemed (RFC 6749 §4.1.3).
+    /// The authorization code grant (RFC 6749 §4.1.3).
     AuthorizationCode {
-        /// The code.
+        /// The authorization code.
         code: Secret<String>,
-        /// The client's name.
+        /// The `client_id` as sent.
         client_id: String,
         /// The redirect URI of the authorization request.
         redirect_uri: String,
         /// The PKCE verifier.
         code_verifier: CodeVerifier,
-        /// The resource, when the client names it again.
+        /// The resource if the client repeats it.
         resource: Option<ResourceUri>,
-        /// Whether a `client_secret` came along, which no public client has.
+        /// `true` if a `client_secret` was sent, which no public client has.
         client_secret_sent: bool,
     },
-    /// A refresh token is used (RFC 6749 §6).
+    /// The refresh token grant (RFC 6749 §6).
     RefreshToken {
         /// The refresh token.
         refresh_token: Secret<String>,
-        /// The client's name.
+        /// The `client_id` as sent.
         client_id: String,
-        /// The narrower scope asked for.
+        /// The requested scope, at most the granted one.
         scope: Option<ScopeSet>,
-        /// The resource, when the client names it again.
+        /// The resource if the client repeats it.
         resource: Option<ResourceUri>,
-        /// Whether a `client_secret` came along, which no public client has.
+        /// `true` if a `client_secret` was sent, which no public client has.
         client_secret_sent: bool,
     },
 }
 
-/// Why a token request is refused before anything is looked up.
+/// Why a token request is refused before any lookup.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TokenRequestError {
     /// The body is not `application/x-www-form-urlencoded`.
     ContentType,
-    /// The URL has a query: codes and tokens must not end up in logs (RFC 6749 §3.2).
+    /// The URL has a query: codes and tokens must not reach access logs (RFC 6749 §3.2).
     QueryParameters,
-    /// The body cannot be read.
+    /// The body cannot be parsed.
     Body(ParamsError),
-    /// A parameter came more than once (RFC 6749 §3.2).
+    /// A parameter is repeated (RFC 6749 §3.2).
     Repeated,
-    /// `resource` came more than once: one token is for one resource.
+    /// `resource` is repeated: one token is for one resource.
     RepeatedResource,
-    /// A required parameter is missing; holds its name.
+    /// The required parameter of this name is absent.
     Missing(&'static str),
-    /// The grant type is not offered.
+    /// The grant type is not supported.
     UnsupportedGrantType,
-    /// The verifier is missing or cannot match any challenge (RFC 7636 §4.6).
+    /// The verifier is absent or cannot match any challenge (RFC 7636 §4.6).
     Verifier,
     /// The scope is malformed.
     Scope(ScopeError),
@@ -68,7 +68,8 @@ pub enum TokenRequestError {
     Resource(ResourceError),
 }
 
-/// A successful answer (RFC 6749 §5.1). It has no serde form of its own, since it holds secrets.
+/// A successful response (RFC 6749 §5.1). It does not implement `Serialize`, since it holds
+/// secrets.
 #[derive(Debug, Clone)]
 pub struct TokenResponse {
     /// The access token.
@@ -77,25 +78,25 @@ pub struct TokenResponse {
     pub expires_in: u64,
     /// The scope of the access token.
     pub scope: GrantedScope,
-    /// The refresh token, when one was issued.
+    /// The refresh token if one was issued.
     pub refresh_token: Option<Secret<String>>,
 }
 
-/// The name of the code grant.
+/// The `grant_type` of the authorization code grant.
 pub const AUTHORIZATION_CODE: &str = "authorization_code";
 
-/// The name of the refresh grant.
+/// The `grant_type` of the refresh token grant.
 pub const REFRESH_TOKEN: &str = "refresh_token";
 
-/// The grant types offered, as the metadata publishes them.
+/// The supported grant types, as published in the metadata.
 pub const GRANT_TYPES: [&str; 2] = [AUTHORIZATION_CODE, REFRESH_TOKEN];
 
 impl TokenRequest {
-    /// Reads a token request: its `content-type`, its body of at most 16 KiB, and the query of its
+    /// Parses a token request: its `content-type`, its body of at most 16 KiB, and the query of its
     /// URL.
     ///
     /// # Errors
-    /// A [`TokenRequestError`].
+    /// Returns a [`TokenRequestError`] for the first check that fails.
     pub fn parse(content_type: Option<&[u8]>, body: &[u8], query: Option<&[u8]>) -> Result<Self, TokenRequestError> {
         if query.is_some_and(|query| !query.is_empty()) {
             return Err(TokenRequestError::QueryParameters);
@@ -135,7 +136,7 @@ impl TokenRequest {
         }
     }
 
-    /// Whether a `client_secret` came along, which no public client has.
+    /// Returns `true` if a `client_secret` was sent, which no public client has.
     #[must_use]
     pub fn has_client_secret(&self) -> bool {
         match self {
@@ -147,7 +148,7 @@ impl TokenRequest {
 }
 
 impl TokenRequestError {
-    /// The code that the client is told (RFC 6749 §5.2).
+    /// Returns the error code of the response (RFC 6749 §5.2).
     #[must_use]
     pub fn code(self) -> ErrorCode {
         match self {
@@ -163,7 +164,7 @@ impl TokenRequestError {
 }
 
 impl TokenResponse {
-    /// The body of the answer. It holds the tokens in the clear: for the response alone.
+    /// Returns the JSON body. It holds the tokens in the clear: for the response only.
     #[must_use]
     pub fn to_json(&self) -> Vec<u8> {
         let body = Body {
@@ -173,10 +174,9 @@ impl TokenResponse {
             scope: self.scope.to_string(),
             refresh_token: self.refresh_token.as_ref().map(|token| token.expose().as_str()),
         };
-        // Room for both tokens at once: a buffer that grows leaves them behind where it was.
-        let mut text = Vec::with_capacity(body.access_token.len().saturating_add(USUAL_REST));
-        // Writing text and numbers to memory cannot fail; an empty body would be refused by every
-        // client.
+        // Room for both tokens from the start: a buffer that grows leaves copies of them behind.
+        let mut text = Vec::with_capacity(body.access_token.len().saturating_add(REST_CAPACITY));
+        // Writing to memory cannot fail; every client would reject an empty body.
         if serde_json::to_writer(&mut text, &body).is_err() {
             text.clear();
         }
@@ -186,9 +186,9 @@ impl TokenResponse {
 
 impl From<TokenRequestError> for OAuthError {
     fn from(error: TokenRequestError) -> Self {
-        let answer = Self::new(error.code(), error.to_string());
+        let response = Self::new(error.code(), error.to_string());
         match error {
-            TokenRequestError::Body(ParamsError::TooLong) => answer.with_status(413),
+            TokenRequestError::Body(ParamsError::TooLong) => response.with_status(413),
             TokenRequestError::Body(ParamsError::TooMany | ParamsError::BadEncoding | ParamsError::NotUtf8)
             | TokenRequestError::ContentType
             | TokenRequestError::QueryParameters
@@ -198,7 +198,7 @@ impl From<TokenRequestError> for OAuthError {
             | TokenRequestError::UnsupportedGrantType
             | TokenRequestError::Verifier
             | TokenRequestError::Scope(_)
-            | TokenRequestError::Resource(_) => answer,
+            | TokenRequestError::Resource(_) => response,
         }
     }
 }
@@ -209,8 +209,8 @@ impl fmt::Display for TokenRequestError {
             Self::ContentType => f.write_str("the content type must be application/x-www-form-urlencoded"),
             Self::QueryParameters => f.write_str("parameters belong in the body"),
             Self::Body(error) => error.fmt(f),
-            Self::Repeated => f.write_str("a parameter came more than once"),
-            Self::RepeatedResource => f.write_str("resource came more than once"),
+            Self::Repeated => f.write_str("a parameter is repeated"),
+            Self::RepeatedResource => f.write_str("resource is repeated"),
             Self::Missing(name) => write!(f, "{name} is missing"),
             Self::UnsupportedGrantType => f.write_str("the grant type is not supported"),
             Self::Verifier => f.write_str("code_verifier is missing or malformed"),
@@ -222,8 +222,8 @@ impl fmt::Display for TokenRequestError {
 
 impl std::error::Error for TokenRequestError {}
 
-/// Room for all but the access token.
-const USUAL_REST: usize = 512;
+/// Bytes for everything but the access token.
+const REST_CAPACITY: usize = 512;
 
 #[derive(Serialize)]
 struct Body<'a> {

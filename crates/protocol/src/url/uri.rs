@@ -1,30 +1,30 @@
-//! URIs of redirects and resources, taken apart strictly (RFC 3986 §3).
+//! A strict parser for the URIs of redirects and resources (RFC 3986 §3).
 //!
-//! A host is accepted only in the one spelling that browsers leave as it is (WHATWG URL §3.5), so
-//! there is none that we check as one host and a browser visits as another. An international name
-//! is in its ASCII form already; what stands behind `xn--` is not decoded, since a browser that
-//! finds fault with it visits nothing.
+//! A host is accepted only in the one spelling that browsers do not change (WHATWG URL §3.5), so
+//! that the host that is checked is the host that a browser visits. An international name must be
+//! in its ASCII form. The text after `xn--` is not decoded: a browser that finds it invalid visits
+//! nothing.
 
 use std::fmt::Display;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
-use crate::http::path::{PathError, check_decoded, has_escape, percent_decode};
+use crate::url::percent_encoding;
 
-/// The parts of a hierarchical URI; scheme and host in lower case, the rest as written.
+/// The parts of a hierarchical URI. Scheme and host are in lower case, the rest is as written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct UriParts {
     pub(crate) scheme: String,
-    /// What follows `//`, without the port for `http` and `https`; `None` when there is no `//`.
+    /// The text after `//`, without the port for `http` and `https`; `None` without `//`.
     pub(crate) host: Option<String>,
-    /// The port as written, 1 to 65535; only read for `http` and `https`.
+    /// The port, 1 to 65535; only parsed for `http` and `https`.
     pub(crate) port: Option<u16>,
     pub(crate) path: String,
     /// The raw query; `Some("")` for a bare `?`.
     pub(crate) query: Option<String>,
 }
 
-/// Why text is not such a URI.
+/// Why a text is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum UriError {
     TooLong,
@@ -57,7 +57,7 @@ impl UriParts {
             Some((hierarchy, query)) => (hierarchy, Some(query.to_owned())),
             None => (rest, None),
         };
-        if percent_decode(query.as_deref().unwrap_or_default().as_bytes()).is_none() {
+        if percent_encoding::decode(query.as_deref().unwrap_or_default().as_bytes()).is_none() {
             return Err(UriError::BadCharacter);
         }
         let (authority, path) = match hierarchy.strip_prefix("//") {
@@ -80,12 +80,13 @@ impl UriParts {
         Ok(Self { scheme, host, port, path, query })
     }
 
-    /// Whether the host is one of the three that RFC 8252 §7.3 and §8.3 lead to, by its exact text.
+    /// Returns `true` if the host is exactly `localhost`, `127.0.0.1` or `[::1]` (RFC 8252 §7.3 and
+    /// §8.3).
     pub(crate) fn is_loopback(&self) -> bool {
         matches!(self.host.as_deref(), Some("localhost" | "127.0.0.1" | "[::1]"))
     }
 
-    /// Host and port as they follow `//`.
+    /// Returns host and port as they follow `//`.
     pub(crate) fn authority(&self) -> String {
         let host = self.host.as_deref().unwrap_or_default();
         self.port.map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
@@ -93,15 +94,22 @@ impl UriParts {
 }
 
 fn check_path(path: &str) -> Result<(), UriError> {
-    let decoded = percent_decode(path.as_bytes()).ok_or(UriError::BadPath)?;
-    let single_meaning = |decoded: &[u8]| check_decoded(decoded).map_err(|_: PathError| UriError::BadPath);
-    single_meaning(&decoded)?;
-    match percent_decode(&decoded) {
-        Some(twice) => single_meaning(&twice),
-        // Some decoders leave what is malformed and go on with the rest.
-        None if has_escape(&decoded) => Err(UriError::BadPath),
-        None => Ok(()),
-    }
+    let decoded = percent_encoding::decode(path.as_bytes()).ok_or(UriError::BadPath)?;
+    let is_clear = has_one_reading(&decoded)
+        && match percent_encoding::decode(&decoded) {
+            Some(twice) => has_one_reading(&twice),
+            // Some decoders leave a malformed escape and go on with the rest.
+            None => !percent_encoding::has_escape(&decoded),
+        };
+    if is_clear { Ok(()) } else { Err(UriError::BadPath) }
+}
+
+/// Returns `false` for a decoded path with a backslash, a control byte or a dot segment, also one
+/// that an encoded slash ends.
+fn has_one_reading(path: &[u8]) -> bool {
+    // Servlet containers drop `;…` before they resolve dot segments.
+    let is_dot = |segment: &[u8]| matches!(segment.split(|byte| *byte == b';').next(), Some(b"." | b".."));
+    !path.iter().any(|byte| matches!(byte, b'\\' | 0..=0x1f | 0x7f)) && !path.split(|byte| *byte == b'/').any(is_dot)
 }
 
 fn split_port(authority: &str) -> Result<(Option<String>, Option<u16>), UriError> {
@@ -115,20 +123,20 @@ fn split_port(authority: &str) -> Result<(Option<String>, Option<u16>), UriError
     if is_host(&host) { Ok((Some(host), port)) } else { Err(UriError::BadHost) }
 }
 
-/// Whether a host in lower case is one that browsers leave as it is.
+/// Returns `true` if browsers do not change this host, which is in lower case.
 fn is_host(host: &str) -> bool {
     if let Some(address) = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
-        // Browsers write an IPv4 address within an IPv6 one in hexadecimal, Rust with dots: neither
-        // spelling is taken.
+        // Browsers write an IPv4 address within an IPv6 one in hexadecimal, Rust with dots: both
+        // spellings are refused.
         return !address.contains('.') && is_canonical::<Ipv6Addr>(address);
     }
-    // A name that ends in a number is read as an IPv4 address, in many spellings.
+    // A name that ends in a number is parsed as an IPv4 address, in many spellings.
     let last = host.rsplit('.').next().unwrap_or_default();
     let hexadecimal = last.strip_prefix("0x").is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()));
     if hexadecimal || last.bytes().all(|byte| byte.is_ascii_digit()) {
         return is_canonical::<Ipv4Addr>(host);
     }
-    // A trailing dot, an empty last label, names the same host in another spelling.
+    // A trailing dot (an empty last label) is another spelling of the same host.
     host.split('.').all(|label| !label.is_empty() && label != "xn--" && label.bytes().all(is_label_byte))
 }
 
@@ -140,8 +148,8 @@ fn is_canonical<A: FromStr + Display>(address: &str) -> bool {
     address.parse::<A>().is_ok_and(|parsed| parsed.to_string() == address)
 }
 
-/// Whether browsers read this as the authority of a scheme that is not theirs: nothing, or a name
-/// and at most a port.
+/// Returns `true` for an authority that browsers do not change after a scheme of an app: an empty
+/// one, or a name with at most a port.
 fn is_private_authority(authority: &str) -> bool {
     let (name, port) = authority.split_once(':').map_or((authority, None), |(name, port)| (name, Some(port)));
     let port_is_good = port.is_none_or(|port| !name.is_empty() && parse_port(port).is_ok());
@@ -155,15 +163,15 @@ fn parse_port(digits: &str) -> Result<u16, UriError> {
     digits.parse().map_err(|_| UriError::BadPort)
 }
 
-/// RFC 3986 §3.1, at least two letters: one letter is a drive of Windows.
+/// A scheme (RFC 3986 §3.1) of at least two letters: one letter is a drive of Windows.
 fn is_scheme(scheme: &str) -> bool {
     scheme.len() >= 2
         && scheme.starts_with(|c: char| c.is_ascii_alphabetic())
         && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'))
 }
 
-/// The characters of RFC 3986 §2, except `#`. Leaves out quotes, brackets of markup, backslash,
-/// spaces and controls.
+/// A character of RFC 3986 §2, except `#`. Excludes quotes, angle brackets, backslash, spaces and
+/// controls.
 fn is_uri_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~:/?[]@!$&'()*+,;=%".contains(&byte)
 }
@@ -182,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn hosts_that_browsers_leave_as_they_are_are_taken() {
+    fn hosts_that_browsers_do_not_change_are_accepted() {
         for name in [
             "a.example",
             "a-b.c_d.example",
@@ -246,7 +254,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_browser_visits_the_host_that_was_read_or_none(
+        fn a_browser_visits_the_parsed_host_or_nothing(
             name in "([a-zA-Z0-9.:x_!*\\[\\]-]{1,16}|[0-9a-fx.]{1,12}|\\[[0-9a-f:.]{2,16}\\]|(xn--)?[a-z0-9-]{1,8}(\\.[a-z0-9]{1,4}){0,3})",
             port in "(:[0-9]{1,6})?",
         ) {

@@ -1,4 +1,4 @@
-//! Addresses of the web: what an issuer, an endpoint and a resource are reached at.
+//! Absolute URLs of issuers, endpoints and resources.
 
 use std::fmt;
 
@@ -7,27 +7,27 @@ use crate::url::uri::{UriError, UriParts};
 /// An absolute `http` or `https` URL (RFC 9110 §4.2) without user information and fragment.
 ///
 /// Scheme and host are in lower case and a default port is left out; path and query are as written.
-/// A path has one reading only: no dot segments, backslashes or control bytes, in any spelling.
+/// The path is unambiguous: no dot segments, backslashes or control bytes, in any spelling.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WebUrl {
     parts: UriParts,
 }
 
-/// Why text is no such URL.
+/// Why a text is not such a URL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WebUrlError {
-    /// It is no absolute URL of the web, is longer than 2048 bytes, or has a host, port or path
-    /// with more than one reading.
+    /// It is not an absolute `http` or `https` URL, is longer than 2048 bytes, or has an ambiguous
+    /// host, port or path.
     NotAbsolute,
-    /// It has user information or a fragment, be it an empty one.
+    /// It has user information or a fragment, even an empty one.
     UserOrFragment,
 }
 
 impl WebUrl {
-    /// Reads a URL.
+    /// Parses a URL.
     ///
     /// # Errors
-    /// A [`WebUrlError`].
+    /// Returns a [`WebUrlError`] for any other text.
     pub fn parse(text: &str) -> Result<Self, WebUrlError> {
         let mut parts = UriParts::parse(text).map_err(|error| match error {
             UriError::Fragment | UriError::UserInfo => WebUrlError::UserOrFragment,
@@ -50,43 +50,43 @@ impl WebUrl {
         Ok(Self { parts })
     }
 
-    /// Whether the scheme is `https`; it is `http` if not.
+    /// Returns `true` if the scheme is `https`, `false` if it is `http`.
     #[must_use]
     pub fn is_https(&self) -> bool {
         self.parts.scheme == "https"
     }
 
-    /// Whether it leads to this very machine: `localhost`, `127.0.0.1` or `[::1]`.
+    /// Returns `true` if the host is `localhost`, `127.0.0.1` or `[::1]`.
     #[must_use]
     pub fn is_loopback(&self) -> bool {
         self.parts.is_loopback()
     }
 
-    /// The host, and the port when it is not the scheme's default: `host` or `host:port`.
+    /// Returns `host`, or `host:port` if the port is not the default of the scheme.
     #[must_use]
     pub fn authority(&self) -> String {
         self.parts.authority()
     }
 
-    /// Scheme and authority (RFC 6454 §6.2).
+    /// Returns scheme and authority (RFC 6454 §6.2).
     #[must_use]
     pub fn origin(&self) -> String {
         format!("{}://{}", self.parts.scheme, self.parts.authority())
     }
 
-    /// The path, at least `/`.
+    /// Returns the path, at least `/`.
     #[must_use]
     pub fn path(&self) -> &str {
         &self.parts.path
     }
 
-    /// What follows the first `?`.
+    /// Returns the query, without its `?`.
     #[must_use]
     pub fn query(&self) -> Option<&str> {
         self.parts.query.as_deref()
     }
 
-    /// Path and query, as a request names them (RFC 9110 §7.1).
+    /// Returns path and query, as the target of a request (RFC 9112 §3.2.1).
     #[must_use]
     pub fn request_target(&self) -> String {
         match self.query() {

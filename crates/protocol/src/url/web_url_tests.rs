@@ -1,4 +1,4 @@
-//! Our reading of URLs beside that of browsers, for which the `url` crate stands.
+//! Our parser compared with that of browsers, for which the `url` crate stands.
 
 use proptest::prelude::*;
 use url::Url;
@@ -6,7 +6,7 @@ use url::Url;
 use super::*;
 use crate::oauth::redirect::RedirectUri;
 
-/// URLs that are taken, as they are written out again.
+/// URLs that are accepted, and their text afterwards.
 const TAKEN: [(&str, &str); 22] = [
     ("https://A.example", "https://a.example/"),
     ("HTTPS://a.example:443/x?y", "https://a.example/x?y"),
@@ -32,7 +32,7 @@ const TAKEN: [(&str, &str); 22] = [
     ("https://1.a.2b/", "https://1.a.2b/"),
 ];
 
-/// URLs that are not taken, though a browser goes somewhere with most of them.
+/// URLs that are refused, although a browser visits most of them.
 const REFUSED: [&str; 84] = [
     "",
     "a.example",
@@ -120,13 +120,13 @@ const REFUSED: [&str; 84] = [
     "https://[v1.a]/",
 ];
 
-/// Whether both read a text the same; `None` when we do not take it.
+/// Returns `true` if both parsers agree on a text; `None` if ours refuses it.
 fn agrees(text: &str) -> Option<Result<(), String>> {
     let ours = WebUrl::parse(text).ok()?;
     let browsers = match Url::parse(text) {
         Ok(url) => url,
-        // We do not decode what stands behind `xn--`; who does may find fault with it, and then
-        // goes nowhere.
+        // Our parser does not decode the text after `xn--`. A parser that does may find it invalid,
+        // and then visits nothing.
         Err(_) if ours.authority().contains("xn--") => return Some(Ok(())),
         Err(error) => return Some(Err(format!("{text}: {error}"))),
     };
@@ -156,7 +156,7 @@ fn a_url_is_read_as_browsers_read_it() {
 }
 
 #[test]
-fn what_is_no_url_of_the_web_is_refused_by_cause() {
+fn what_is_not_a_web_url_is_refused_by_cause() {
     for text in REFUSED {
         assert_eq!(WebUrl::parse(text), Err(WebUrlError::NotAbsolute), "{text:?}");
     }
@@ -173,7 +173,7 @@ fn what_is_no_url_of_the_web_is_refused_by_cause() {
     ] {
         assert_eq!(WebUrl::parse(text), Err(WebUrlError::UserOrFragment), "{text}");
     }
-    // An @ behind the authority is one of the path or the query.
+    // An @ after the authority belongs to the path or the query.
     assert!(WebUrl::parse("https://a.example/@b").is_ok() && WebUrl::parse("https://a.example?@b").is_ok());
     let longest = format!("https://a.example/{}", "a".repeat(2048 - 18));
     assert!(WebUrl::parse(&longest).is_ok());
@@ -190,7 +190,7 @@ fn this_machine_has_three_names() {
     }
 }
 
-/// What a URL is changed with: harmless text, and all that a reader can stumble over.
+/// Pieces to change a URL with: harmless text, and everything that parsers disagree about.
 const PIECES: [&str; 72] = [
     "a", "Z", "0", "9", "-", "_", "~", "!", "$", "&", "'", "(", ")", "*", "+", ",", ";", "=", ":", "@", "/", "?", "#",
     "[", "]", "%", ".", "..", "./", "/..", "//", "%2e", "%2E%2e", "%2f", "%5c", "%25", "%252e", "%00", "%0a", "%41",
@@ -199,7 +199,7 @@ const PIECES: [&str; 72] = [
     "user@",
 ];
 
-/// One of the taken URLs after some insertions, removals and replacements.
+/// An accepted URL after some insertions, removals and replacements.
 fn changed() -> impl Strategy<Value = String> {
     let change = (any::<prop::sample::Index>(), 0..3_u8, prop::sample::select(&PIECES[..]));
     (0..TAKEN.len(), prop::collection::vec(change, 1..4)).prop_map(|(base, changes)| {
@@ -218,7 +218,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(8192))]
 
     #[test]
-    fn whatever_is_taken_is_read_the_same_by_browsers(text in changed()) {
+    fn accepted_urls_are_read_the_same_by_browsers(text in changed()) {
         if let Some(agreed) = agrees(&text) {
             prop_assert_eq!(agreed, Ok(()));
         }
@@ -249,7 +249,7 @@ proptest! {
     }
 }
 
-/// The host alone; that of a private scheme is kept with its port.
+/// The host; for a private scheme it includes the port.
 fn host_of(parts: &UriParts) -> &str {
     let host = parts.host.as_deref().unwrap_or_default();
     if parts.scheme.starts_with("http") { host } else { host.split(':').next().unwrap_or_default() }

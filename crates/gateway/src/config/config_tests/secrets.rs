@@ -26,6 +26,15 @@ fn a_variable_that_is_absent_or_empty_refuses_the_configuration() {
 }
 
 #[test]
+fn a_secret_in_place_of_a_variables_name_is_not_repeated() {
+    for pointer in ["/signingKeys/0", "/secrets/0", "/upstreamProviders/0/oidcConfig/clientSecret"] {
+        let found = refused_without_the_canary(&with(minimal(), pointer, json!({ "env": CANARY })));
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].contains("the environment variable is not set"), "{found:?}");
+    }
+}
+
+#[test]
 fn an_inline_secret_outside_development_is_refused() {
     for pointer in ["/signingKeys/0", "/secrets/0", "/upstreamProviders/0/oidcConfig/clientSecret"] {
         let found = refused_without_the_canary(&with(minimal(), pointer, json!({ "inline": CANARY })));

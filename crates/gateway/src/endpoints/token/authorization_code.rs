@@ -12,7 +12,7 @@ use crate::sessions::lifetimes::session_life;
 use crate::sessions::state::{RedeemError, Redemption, Session};
 use crate::sessions::stored::{ATTEMPTS, extend_upstream, load_session};
 use crate::state::gateway::Gateway;
-use crate::store::records::{Loaded, Records};
+use crate::store::records::{Records, VersionedRecord};
 
 /// Redeems a code. Whatever does not fit ends the session and everything issued from it.
 pub(super) async fn redeem<P: Ports>(
@@ -20,13 +20,13 @@ pub(super) async fn redeem<P: Ports>(
     attempt: &Redemption<'_>,
     ports: &P,
 ) -> Result<Session, Failure> {
-    let records = Records::new(&gateway.config().key_ring, ports);
+    let records = Records::new(&gateway.config().sealer, ports);
     let id = attempt.code.session;
     let keys = session_keys(id, gateway.config().provider.id);
     let nonce = ports.random().map_err(Unavailable::from)?;
     let life = Ttl::Seconds(session_life(gateway.config()));
     for _ in 0..ATTEMPTS {
-        let (Some(Loaded { record, version }), upstream) = load_session(&records, &keys).await? else {
+        let (Some(VersionedRecord { record, version }), upstream) = load_session(&records, &keys).await? else {
             return Err(invalid_grant("the code has expired or was used before", "code_expired"));
         };
         match record.redeem(attempt, ports.now(), nonce) {

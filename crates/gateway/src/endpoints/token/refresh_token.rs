@@ -15,7 +15,7 @@ use crate::sessions::lifetimes::session_life;
 use crate::sessions::state::{RotateError, Session};
 use crate::sessions::stored::{ATTEMPTS, extend_upstream, load_session};
 use crate::state::gateway::Gateway;
-use crate::store::records::{Loaded, Records};
+use crate::store::records::{Records, VersionedRecord};
 
 /// Replaces a refresh token and gives the new tokens. A replay ends the session; a request that
 /// asks for too much changes nothing.
@@ -25,12 +25,12 @@ pub(super) async fn rotate<P: Ports>(
     narrowed: impl Fn(&Session) -> Result<GrantedScope, Failure>,
     ports: &P,
 ) -> Result<Resolved, Failure> {
-    let records = Records::new(&gateway.config().key_ring, ports);
+    let records = Records::new(&gateway.config().sealer, ports);
     let keys = session_keys(token.session, gateway.config().provider.id);
     let successor = token.successor(&gateway.config().key_ring);
     let life = Ttl::Seconds(session_life(gateway.config()));
     for _ in 0..ATTEMPTS {
-        let (Some(Loaded { record, version }), upstream) = load_session(&records, &keys).await? else {
+        let (Some(VersionedRecord { record, version }), upstream) = load_session(&records, &keys).await? else {
             return Err(invalid_grant("the login has ended", "refresh_session_ended"));
         };
         let (scope, now) = (narrowed(&record)?, ports.now());
@@ -63,7 +63,7 @@ pub(super) async fn rotate<P: Ports>(
 /// replacement and could not confirm it: the client will come again, maybe long after the grace.
 /// This is best effort, as the store is in trouble; without the note the grace still holds.
 async fn note_unconfirmed<P: Ports>(records: &Records<'_, P>, key: &Key, attempted: &Session, life: Ttl) {
-    if let (Ok(Some(Loaded { record, version })), Some(attempted)) =
+    if let (Ok(Some(VersionedRecord { record, version })), Some(attempted)) =
         (records.load::<Session>(key).await, attempted.generation())
         && let Some(noted) = record.unconfirmed(attempted)
     {

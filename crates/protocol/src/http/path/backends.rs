@@ -1,12 +1,12 @@
-//! What back ends make of a path, written as they do it: step by step on the whole text, without
-//! any of the code that is tested.
+//! The readings of backends, written as they do it: step by step on the whole text, without any of
+//! the code that is tested.
 
 use std::collections::BTreeSet;
 
 type Step = fn(&[u8]) -> Vec<u8>;
 
-/// What any back end would look its routes up with: every way through the stages, each back end
-/// having one step of each.
+/// Returns every text that any backend would look up its routes with: every way through the stages,
+/// of which each backend has one step each.
 pub(super) fn readings(path: &[u8]) -> BTreeSet<Vec<u8>> {
     let stages: [&[Step]; 11] = [
         &[keep, drop_parameters, resolve, drop_parameters_and_resolve],
@@ -28,7 +28,7 @@ pub(super) fn readings(path: &[u8]) -> BTreeSet<Vec<u8>> {
     readings
 }
 
-/// Whether a back end that read this serves it by a prefix in lower case.
+/// Returns `true` if a backend with this reading serves it by a prefix in lower case.
 pub(super) fn serves(read: &[u8], prefix: &str) -> bool {
     let rest = read.strip_prefix(prefix.as_bytes());
     rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'/')))
@@ -38,7 +38,7 @@ fn keep(path: &[u8]) -> Vec<u8> {
     path.to_vec()
 }
 
-/// nginx, Tomcat, Go, Node: every escape that is one; what is none is left.
+/// nginx, Tomcat, Go, Node: decodes every well-formed escape and keeps the rest.
 fn decode(path: &[u8]) -> Vec<u8> {
     let mut decoded = Vec::new();
     let mut rest = path;
@@ -87,22 +87,22 @@ fn resolve(path: &[u8]) -> Vec<u8> {
     [b"/".to_vec(), resolved.join(&b'/')].concat()
 }
 
-/// Windows, Express: case does not matter.
+/// Windows, Express: ignores case.
 fn to_lower_case(path: &[u8]) -> Vec<u8> {
     String::from_utf8_lossy(path).to_lowercase().into_bytes()
 }
 
-/// Windows: a program in front of the file system reads its separator.
+/// Windows: takes the separator of the file system for a slash.
 fn turn_backslashes(path: &[u8]) -> Vec<u8> {
     path.iter().map(|byte| if *byte == b'\\' { b'/' } else { *byte }).collect()
 }
 
-/// A proxy that decodes and then asks the next one without encoding again.
+/// A proxy that decodes and forwards without encoding again.
 fn end_at_question_mark(path: &[u8]) -> Vec<u8> {
     path.iter().take_while(|byte| !matches!(byte, b'?' | b'#')).copied().collect()
 }
 
-/// Windows: no name ends in a dot or a space.
+/// Windows: drops a dot or a space at the end of a name.
 fn drop_ends(path: &[u8]) -> Vec<u8> {
     let names: Vec<String> = path
         .split(|byte| *byte == b'/')
@@ -144,7 +144,7 @@ fn to_ascii(path: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn the_back_ends_read_what_real_ones_do() {
+fn the_backends_read_paths_as_real_ones_do() {
     let found = |path: &str| readings(path.as_bytes()).contains(b"/api/admin".as_slice());
     for path in [
         "/api/admin",

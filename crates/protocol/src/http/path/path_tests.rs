@@ -1,6 +1,6 @@
 use proptest::prelude::*;
 
-use super::back_ends::{readings, serves};
+use super::backends::{readings, serves};
 use super::*;
 
 fn refused(target: &str) -> PathError {
@@ -106,7 +106,7 @@ fn a_path_that_can_be_split_in_two_ways_is_refused() {
 }
 
 #[test]
-fn what_honest_clients_send_is_taken() {
+fn what_honest_clients_send_is_accepted() {
     for target in [
         "/",
         "/mcp",
@@ -202,17 +202,17 @@ fn a_prefix_in_any_other_spelling_is_refused() {
         for prefixes in [&["/mcp"][..], &["", "/mcp"], &["/mcp", "/mcp/deep"]] {
             assert_eq!(longest(target, prefixes), Err(AmbiguousPrefix), "{target}");
         }
-        // Where no rule is bound to it, it may be spelled so.
+        // Without a rule bound to it, this spelling is accepted.
         assert_eq!(longest(target, &["", "/other"]), Ok(Some("")), "{target}");
     }
     for target in ["/mcp/DEEP", "/mcp/deep;x", "/mcp/d%65ep/x", "/mcp/deep./x", "/mcp/deep%20"] {
         assert_eq!(longest(target, &["", "/mcp", "/mcp/deep"]), Err(AmbiguousPrefix), "{target}");
         assert_eq!(longest(target, &["", "/mcp"]), Ok(Some("/mcp")), "{target}");
     }
-    // The Kelvin sign is a K, and two letters in upper case are one in lower case.
+    // The Kelvin sign is a K, and two upper case letters are one lower case letter.
     assert_eq!(longest("/to%e2%84%aaens", &["/tokens"]), Err(AmbiguousPrefix));
     assert_eq!(longest("/pa%c3%9f", &["/pass"]), Err(AmbiguousPrefix));
-    // A shorter prefix in another spelling changes nothing about the longer one.
+    // A shorter prefix in another spelling does not affect the longer one.
     assert_eq!(longest("/mcp/deep", &["/MCP", "/mcp/deep"]), Ok(Some("/mcp/deep")));
 }
 
@@ -233,7 +233,7 @@ proptest! {
     }
 
     #[test]
-    fn a_plain_path_is_what_a_closer_look_finds_it_to_be(target in hostile_target()) {
+    fn a_plain_path_is_one_that_folding_does_not_change(target in hostile_target()) {
         if let Ok(route) = RoutePath::parse(&target) {
             prop_assert_eq!(Ok(route.folded), reading::folded(route.path));
         }
@@ -248,7 +248,7 @@ proptest! {
     }
 }
 
-/// Paths at and below the prefixes with something strange put in, and pieces in any order.
+/// Paths at and below the prefixes with an unusual piece inserted, and pieces in any order.
 fn hostile_target() -> impl Strategy<Value = Vec<u8>> {
     let strange = || {
         prop::sample::select(vec![

@@ -1,25 +1,25 @@
-//! How back ends may read a path that is not plain, all at once.
+//! The readings of a path that is not plain, folded into one.
 //!
-//! Known readings, each of which some back end has: escapes decoded once or twice; empty segments
-//! merged and dot segments resolved, before or after decoding (nginx); parameters (`;…`) taken out,
+//! Known readings, each of which some backend has: escapes decoded once or twice; empty segments
+//! merged and dot segments resolved, before or after decoding (nginx); parameters (`;…`) removed,
 //! before or after decoding (servlet containers); an encoded `?` or `#` that ends the path; `\` and
 //! the characters that stand for `/`, `\` or `.` in Unicode read as these; letters in any case
-//! (Windows, many routers); dots and spaces dropped at a segment's end (Windows); full-width
+//! (Windows, many routers); dots and spaces dropped at the end of a segment (Windows); full-width
 //! letters read as ASCII ones.
 //!
-//! What decides where a segment begins and ends is refused, wherever it stands. The rest is folded
-//! into one text, which is only asked whether a prefix can be seen in it: it does no harm in
-//! `/api/files/C%23;v=1.pdf`.
+//! Anything that may move the boundary of a segment is refused, wherever it stands. The rest is
+//! folded into one text, which is only searched for prefixes: `/api/files/C%23;v=1.pdf` is
+//! accepted.
 //!
-//! Not covered: what a back end adds to the meaning of a name (`/admin.json` for `/admin`), and
-//! other mappings of Unicode than those in [`fold`]. A rule there has to name what the back end
-//! takes.
+//! Not covered: suffixes that a backend gives a meaning (`/admin.json` for `/admin`), and other
+//! mappings of Unicode than those in [`fold`]. A rule for such a backend has to name these paths.
 
 use std::borrow::Cow;
 
-use crate::http::path::PathError;
+use super::error::PathError;
+use crate::url::percent_encoding;
 
-/// Folds a path, or finds that it could be split in two ways.
+/// Folds a path. Returns an error if it could be split in two ways.
 pub(super) fn folded(path: &[u8]) -> Result<Cow<'_, [u8]>, PathError> {
     let folded = if path.contains(&b'%') { Cow::Owned(decoded_and_folded(path)?) } else { Cow::Borrowed(path) };
     if folded.contains(&b'\\') {
@@ -39,10 +39,10 @@ pub(super) fn folded(path: &[u8]) -> Result<Cow<'_, [u8]>, PathError> {
     Ok(folded)
 }
 
-/// Whether a back end may read a folded path as lying under a prefix in plain form.
+/// Returns `true` if a backend may read a folded path as lying under a prefix in plain form.
 pub(super) fn may_be_under(folded: &[u8], prefix: &str) -> bool {
     let first = |path: &[u8]| path.get(1).map(u8::to_ascii_lowercase);
-    // Most paths and prefixes differ at once.
+    // perf: decision 8. Most paths and prefixes differ in their first letter.
     if first(folded) != first(prefix.as_bytes()) {
         return false;
     }
@@ -52,27 +52,17 @@ pub(super) fn may_be_under(folded: &[u8], prefix: &str) -> bool {
 }
 
 fn decoded_and_folded(path: &[u8]) -> Result<Vec<u8>, PathError> {
-    let decoded = percent_decode(path).ok_or(PathError::BadEscape)?;
+    let decoded = percent_encoding::decode(path).ok_or(PathError::BadEscape)?;
     let text = std::str::from_utf8(&decoded).map_err(|_| PathError::NotUtf8)?;
     if text.contains(char::is_control) {
         return Err(PathError::ControlByte);
     }
     let folded = if text.is_ascii() { decoded } else { fold(text).into_bytes() };
-    if has_escape(&folded) { Err(PathError::EncodedTwice) } else { Ok(folded) }
+    if percent_encoding::has_escape(&folded) { Err(PathError::EncodedTwice) } else { Ok(folded) }
 }
 
-/// Whether a decoder makes another byte of some of these: `%2f`, or in Microsoft's dialect the
-/// beginning of `%u002f`.
-pub(crate) fn has_escape(decoded: &[u8]) -> bool {
-    decoded.windows(3).any(|three| match three {
-        [b'%', b'u' | b'U', digit] => digit.is_ascii_hexdigit(),
-        [b'%', high, low] => high.is_ascii_hexdigit() && low.is_ascii_hexdigit(),
-        _ => false,
-    })
-}
-
-/// Replaces characters that some back ends read as others: in ASCII where it is what they stand
-/// for, by case or by compatibility (Unicode Standard Annex 15), or by the tables of Windows.
+/// Replaces characters that some backends read as others: by the ASCII character that they stand
+/// for, by case, by compatibility (Unicode Standard Annex 15), or by the tables of Windows.
 fn fold(text: &str) -> String {
     let mut folded = String::with_capacity(text.len());
     for character in text.chars() {
@@ -87,7 +77,7 @@ fn fold(text: &str) -> String {
             '\u{fe5f}' => folded.push('#'),
             '\u{fe6a}' => folded.push('%'),
             '\u{a0}' | '\u{3000}' => folded.push(' '),
-            // Nothing is to be seen of them.
+            // Invisible characters.
             '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2060}'..='\u{2064}' | '\u{feff}' => {}
             // The Kelvin sign, the long s and the like are ASCII letters in another case.
             other if other.to_lowercase().all(|lower| lower.is_ascii()) => folded.extend(other.to_lowercase()),
@@ -97,13 +87,13 @@ fn fold(text: &str) -> String {
     folded
 }
 
-/// The ASCII character that a full-width form stands for.
+/// Returns the ASCII character that a full-width form stands for.
 fn full_width(character: char) -> Option<char> {
     const DISTANCE: u32 = 0xff01 - 0x21;
     char::from_u32(u32::from(character).checked_sub(DISTANCE)?)
 }
 
-/// Refuses a segment that some back end takes for none, for its own parent or for itself.
+/// Refuses a segment that some backend drops or resolves to its parent or itself.
 fn check_segment(segment: &[u8]) -> Result<(), PathError> {
     match bare(segment) {
         [] if matches!(segment.first(), Some(b'.' | b' ')) => Err(PathError::DotSegment),
@@ -112,50 +102,12 @@ fn check_segment(segment: &[u8]) -> Result<(), PathError> {
     }
 }
 
-/// A segment without its parameters and without what an encoded `?` or `#` cuts off, and then
-/// without the dots and spaces at its end.
+/// Returns a segment without its parameters, without the part after an encoded `?` or `#`, and
+/// without dots and spaces at its end.
 fn bare(segment: &[u8]) -> &[u8] {
     let mut bare = segment.split(|byte| matches!(byte, b';' | b'?' | b'#')).next().unwrap_or_default();
     while let [rest @ .., b'.' | b' '] = bare {
         bare = rest;
     }
     bare
-}
-
-/// Decodes `%XX`; `None` at a malformed escape. Decodes once and leaves `+` alone.
-pub(crate) fn percent_decode(bytes: &[u8]) -> Option<Vec<u8>> {
-    if !bytes.contains(&b'%') {
-        return Some(bytes.to_vec());
-    }
-    let mut decoded = Vec::with_capacity(bytes.len());
-    let mut rest = bytes.iter().copied();
-    while let Some(byte) = rest.next() {
-        decoded.push(match byte {
-            b'%' => {
-                let high = char::from(rest.next()?).to_digit(16)?;
-                let low = char::from(rest.next()?).to_digit(16)?;
-                u8::try_from(high.checked_mul(16)?.checked_add(low)?).ok()?
-            }
-            other => other,
-        });
-    }
-    Some(decoded)
-}
-
-/// Refuses what the decoded path of a URI must not hold: a dot segment, also one that an encoded
-/// slash ends, a backslash or a control byte.
-pub(crate) fn check_decoded(path: &[u8]) -> Result<(), PathError> {
-    for byte in path {
-        match byte {
-            b'\\' => return Err(PathError::Backslash),
-            0..=0x1f | 0x7f => return Err(PathError::ControlByte),
-            _ => {}
-        }
-    }
-    // Servlet containers drop `;…` before they resolve dot segments.
-    let is_dot = |segment: &[u8]| matches!(segment.split(|byte| *byte == b';').next(), Some(b"." | b".."));
-    if path.split(|byte| *byte == b'/').any(is_dot) {
-        return Err(PathError::DotSegment);
-    }
-    Ok(())
 }

@@ -1,32 +1,33 @@
-//! The registered claims (RFC 7519 §4.1). A claim that is present and malformed is never taken for
+//! The registered claims (RFC 7519 §4.1). A claim that is present and malformed is never treated as
 //! absent.
 
 use serde_json::Value;
 
-use super::{ClaimError, Expected, Typ};
-use crate::bytes::same_bytes;
-use crate::json::{Member, Members};
+use super::error::ClaimError;
+use super::expected::{Expected, Typ};
+use crate::bytes;
+use crate::json::{MemberValue, ObjectMembers};
 
-/// The claims that some rule is about, each where the token has it.
+/// The claims that some rule is about; `None` if absent.
 #[derive(Default)]
 pub(super) struct Claims<'a> {
-    iss: Option<&'a Member<'a>>,
-    sub: Option<&'a Member<'a>>,
-    aud: Option<&'a Member<'a>>,
-    exp: Option<&'a Member<'a>>,
-    iat: Option<&'a Member<'a>>,
-    nbf: Option<&'a Member<'a>>,
-    pub(super) jti: Option<&'a Member<'a>>,
-    pub(super) sid: Option<&'a Member<'a>>,
-    pub(super) client_id: Option<&'a Member<'a>>,
-    pub(super) scope: Option<&'a Member<'a>>,
-    pub(super) nonce: Option<&'a Member<'a>>,
-    pub(super) azp: Option<&'a Member<'a>>,
+    iss: Option<&'a MemberValue<'a>>,
+    sub: Option<&'a MemberValue<'a>>,
+    aud: Option<&'a MemberValue<'a>>,
+    exp: Option<&'a MemberValue<'a>>,
+    iat: Option<&'a MemberValue<'a>>,
+    nbf: Option<&'a MemberValue<'a>>,
+    pub(super) jti: Option<&'a MemberValue<'a>>,
+    pub(super) sid: Option<&'a MemberValue<'a>>,
+    pub(super) client_id: Option<&'a MemberValue<'a>>,
+    pub(super) scope: Option<&'a MemberValue<'a>>,
+    pub(super) nonce: Option<&'a MemberValue<'a>>,
+    pub(super) azp: Option<&'a MemberValue<'a>>,
 }
 
 impl<'a> Claims<'a> {
-    /// Finds every claim in one pass.
-    pub(super) fn of(members: &'a Members<'a>) -> Self {
+    /// Collects the claims in one pass.
+    pub(super) fn of(members: &'a ObjectMembers<'a>) -> Self {
         let mut claims = Self::default();
         for (name, member) in members.iter() {
             let place = match name {
@@ -50,17 +51,17 @@ impl<'a> Claims<'a> {
     }
 }
 
-/// What the registered claims say of a token that passed every check on them.
+/// The registered claims of a token that passed every check on them.
 pub(super) struct Registered<'a> {
     /// `sub`: 1 to 255 characters.
     pub(super) subject: &'a str,
     /// `exp`, in Unix seconds.
     pub(super) expires_at: u64,
-    /// How many values `aud` has: 1 to 16.
+    /// The number of values of `aud`: 1 to 16.
     pub(super) audiences: usize,
 }
 
-/// Checks kind, issuer, audience, times and subject at `now`.
+/// Checks type, issuer, audience, times and subject at `now`.
 pub(super) fn check<'a>(
     typ: Option<&str>,
     claims: &Claims<'a>,
@@ -70,7 +71,7 @@ pub(super) fn check<'a>(
     if !is_of_type(typ, expected.typ) {
         return Err(ClaimError::WrongType);
     }
-    if !same_bytes(string(claims.iss, "iss")?.as_bytes(), expected.issuer.as_bytes()) {
+    if !bytes::eq(string(claims.iss, "iss")?.as_bytes(), expected.issuer.as_bytes()) {
         return Err(ClaimError::WrongIssuer);
     }
     let audiences = audiences(claims.aud, expected.audience)?;
@@ -87,27 +88,28 @@ pub(super) fn check<'a>(
     Ok(Registered { subject: short_string(claims.sub, "sub")?, expires_at, audiences })
 }
 
-/// A required claim that is a string.
-pub(super) fn string<'a>(claim: Option<&'a Member<'_>>, name: &'static str) -> Result<&'a str, ClaimError> {
+/// Returns a required claim that is a string.
+pub(super) fn string<'a>(claim: Option<&'a MemberValue<'_>>, name: &'static str) -> Result<&'a str, ClaimError> {
     match claim {
         None => Err(ClaimError::Missing(name)),
-        Some(Member::Text(text)) => Ok(text),
-        Some(Member::Whole(_) | Member::Other(_)) => Err(ClaimError::Malformed(name)),
+        Some(MemberValue::String(text)) => Ok(text),
+        Some(MemberValue::UInt(_) | MemberValue::Other(_)) => Err(ClaimError::Malformed(name)),
     }
 }
 
-/// A required claim that is a string of 1 to 255 characters (OpenID Connect Core §2 for `sub`).
-pub(super) fn short_string<'a>(claim: Option<&'a Member<'_>>, name: &'static str) -> Result<&'a str, ClaimError> {
+/// Returns a required claim that is a string of 1 to 255 characters (OpenID Connect Core §2 for
+/// `sub`).
+pub(super) fn short_string<'a>(claim: Option<&'a MemberValue<'_>>, name: &'static str) -> Result<&'a str, ClaimError> {
     let text = string(claim, name)?;
     // A text has no more characters than bytes.
-    if text.is_empty() || (text.len() > MOST_CHARACTERS && text.chars().nth(MOST_CHARACTERS).is_some()) {
+    if text.is_empty() || (text.len() > MAX_CHARACTERS && text.chars().nth(MAX_CHARACTERS).is_some()) {
         return Err(ClaimError::Malformed(name));
     }
     Ok(text)
 }
 
-/// `scope` as in RFC 6749 §3.3, or the empty string for a token without any scope.
-pub(super) fn scope<'a>(claim: Option<&'a Member<'_>>) -> Result<&'a str, ClaimError> {
+/// Returns `scope` as in RFC 6749 §3.3, or the empty string for a token without any scope.
+pub(super) fn scope<'a>(claim: Option<&'a MemberValue<'_>>) -> Result<&'a str, ClaimError> {
     let scope = string(claim, "scope")?;
     let is_token =
         |token: &[u8]| !token.is_empty() && token.iter().all(|b| matches!(b, 0x21 | 0x23..=0x5b | 0x5d..=0x7e));
@@ -126,34 +128,34 @@ fn is_of_type(typ: Option<&str>, expected: Typ) -> bool {
     }
 }
 
-/// How many audiences a token has, ours among them: one string, or an array of strings (RFC 7519
-/// §4.1.3).
-fn audiences(claim: Option<&Member<'_>>, ours: &str) -> Result<usize, ClaimError> {
+/// Returns the number of audiences, one string or an array of strings (RFC 7519 §4.1.3), if ours is
+/// among them.
+fn audiences(claim: Option<&MemberValue<'_>>, ours: &str) -> Result<usize, ClaimError> {
     let (is_among, audiences) = match claim {
         None => return Err(ClaimError::Missing("aud")),
-        Some(Member::Text(one)) => (same_bytes(one.as_bytes(), ours.as_bytes()), 1),
-        Some(Member::Other(Value::Array(several)))
-            if (1..=MOST_AUDIENCES).contains(&several.len()) && several.iter().all(Value::is_string) =>
+        Some(MemberValue::String(one)) => (bytes::eq(one.as_bytes(), ours.as_bytes()), 1),
+        Some(MemberValue::Other(Value::Array(several)))
+            if (1..=MAX_AUDIENCES).contains(&several.len()) && several.iter().all(Value::is_string) =>
         {
             (several.iter().any(|one| one == ours), several.len())
         }
-        Some(Member::Whole(_) | Member::Other(_)) => return Err(ClaimError::Malformed("aud")),
+        Some(MemberValue::UInt(_) | MemberValue::Other(_)) => return Err(ClaimError::Malformed("aud")),
     };
     if is_among { Ok(audiences) } else { Err(ClaimError::WrongAudience) }
 }
 
-/// A NumericDate. RFC 7519 §2 would allow fractions; no issuer needs them, and an integer reads the
-/// same everywhere.
-fn time(claim: Option<&Member<'_>>, name: &'static str) -> Result<Option<u64>, ClaimError> {
+/// Returns a NumericDate. RFC 7519 §2 allows fractions; no issuer needs them, and an integer has
+/// only one reading.
+fn time(claim: Option<&MemberValue<'_>>, name: &'static str) -> Result<Option<u64>, ClaimError> {
     match claim {
         None => Ok(None),
-        Some(Member::Whole(seconds)) if *seconds <= LATEST => Ok(Some(*seconds)),
-        Some(Member::Whole(_) | Member::Text(_) | Member::Other(_)) => Err(ClaimError::Malformed(name)),
+        Some(MemberValue::UInt(seconds)) if *seconds <= MAX_TIME => Ok(Some(*seconds)),
+        Some(MemberValue::UInt(_) | MemberValue::String(_) | MemberValue::Other(_)) => Err(ClaimError::Malformed(name)),
     }
 }
 
-const MOST_CHARACTERS: usize = 255;
-const MOST_AUDIENCES: usize = 16;
-/// The last second of the year 9999, as in RFC 3339; a later time is a mistake, such as
+const MAX_CHARACTERS: usize = 255;
+const MAX_AUDIENCES: usize = 16;
+/// The last second of the year 9999, as in RFC 3339. A later time is a mistake, such as
 /// milliseconds.
-const LATEST: u64 = 253_402_300_799;
+const MAX_TIME: u64 = 253_402_300_799;

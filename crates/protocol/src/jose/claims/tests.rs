@@ -4,6 +4,7 @@ use super::*;
 use crate::base64url;
 use crate::jose::jws::{Header, attach, encode};
 use crate::jose::keys::SigningKey;
+use crate::json::JsonError;
 
 const NOW: u64 = 1_800_000_000;
 const ISSUER: &str = "https://gateway.example";
@@ -42,7 +43,7 @@ fn without(name: &str) -> Value {
 
 fn signed(typ: Option<&'static str>, claims: &Value) -> SignedClaims<'static> {
     let payload = claims.to_string().leak().as_bytes();
-    SignedClaims { typ, claims: Members::parse(payload, Limits::TOKEN).unwrap() }
+    SignedClaims { typ, claims: ObjectMembers::parse(payload, Limits::TOKEN).unwrap() }
 }
 
 fn access(claims: Value) -> Result<VerifiedToken<'static>, ClaimError> {
@@ -153,7 +154,7 @@ fn the_kinds_of_token_do_not_pass_for_each_other() {
         assert!(either.clone().access_token(&expected(Typ::AccessToken), NOW).is_err(), "{typ}");
         assert!(either.id_token(&expected(Typ::IdToken), "n-0S6_WzA2Mj", NOW).is_err(), "{typ}");
     }
-    // The method decides, not the caller's `typ`.
+    // The type follows from the method, not from `typ` in the requirements.
     assert!(signed(None, &claims()).access_token(&expected(Typ::IdToken), NOW).is_err());
     assert!(signed(Some("at+jwt"), &claims()).id_token(&expected(Typ::AccessToken), "n-0S6_WzA2Mj", NOW).is_err());
 }
@@ -190,7 +191,7 @@ fn times_turn_at_the_exact_second() {
         let expected = Expected { start_leeway, expiry_leeway, ..expected(Typ::AccessToken) };
         signed.access_token(&expected, NOW).map(|_| ())
     };
-    // Each of the two ends has its own leeway.
+    // Start and expiry have separate leeways.
     for other in [0, 60] {
         assert!(at(other, 0, with("exp", json!(NOW + 1))).is_ok());
         assert_eq!(at(other, 0, with("exp", json!(NOW))).unwrap_err(), ClaimError::Expired);

@@ -1,4 +1,4 @@
-//! Public keys: from JWK, to JWK, and checking signatures with them.
+//! Public keys: from JWK, to JWK, and signatures of EdDSA verified with them.
 
 use ed25519_compact::{PublicKey as Ed25519, Signature as Ed25519Signature};
 use serde_json::{Map, Value, json};
@@ -8,18 +8,18 @@ use crate::crypto::digest::sha256;
 use crate::jose::alg::Alg;
 use crate::jose::der::{self, BIT_STRING, NULL, OBJECT_IDENTIFIER, SEQUENCE};
 
-/// A public key that checks signatures. A value of this type is sound: on its curve, of a safe
+/// A public key that verifies signatures. INVARIANT: a value is sound, on its curve and of a safe
 /// size.
 #[derive(Debug, Clone)]
 pub struct PublicKey {
     pub(super) material: Material,
     kid: Option<String>,
-    /// The one algorithm that the key's JWK allows, when it names one.
+    /// The only algorithm that the JWK allows, if it names one.
     only: Option<Alg>,
     spki_der: Vec<u8>,
 }
 
-/// The kinds of key; each goes with its own algorithms only.
+/// The kinds of key, each with its own algorithms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Family {
     /// Elliptic curve P-256, for ES256.
@@ -32,13 +32,13 @@ pub enum Family {
     Ed25519,
 }
 
-/// Why a JWK that claims to be a signature key of a known type is none.
+/// Why a JWK that should be a usable signature key is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum JwkError {
-    /// This member is missing, of the wrong JSON type, not canonical base64url, or of the wrong
-    /// length.
+    /// The member of this name is absent, of the wrong JSON type, not canonical base64url, or of
+    /// the wrong length.
     Member(&'static str),
-    /// The coordinates are no point of the curve, or a point of small order.
+    /// The coordinates are not a point of the curve, or a point of small order.
     NotOnCurve,
     /// The RSA modulus has fewer than 2048 or more than 8192 bits, or is even.
     RsaModulus,
@@ -61,14 +61,14 @@ pub(super) enum Material {
 }
 
 impl PublicKey {
-    /// Reads a JWK.
+    /// Parses a JWK.
     ///
-    /// `None` for a key that is not for us: of an unknown type or curve, for encryption, or
-    /// restricted to operations or an algorithm that we do not use (RFC 7517 §4.2 to §4.4, §5).
+    /// Returns `None` for an unsupported key: of an unknown type or curve, for encryption, or
+    /// restricted to operations or an algorithm that are not used here (RFC 7517 §4.2 to §4.4, §5).
     /// Private members are ignored.
     ///
     /// # Errors
-    /// [`JwkError`] for a key that should be usable and is broken or weak.
+    /// Returns [`JwkError`] for a key that should be usable and is broken or weak.
     pub fn from_jwk(jwk: &Map<String, Value>) -> Result<Option<Self>, JwkError> {
         if !is_for_verifying(jwk)? {
             return Ok(None);
@@ -93,7 +93,7 @@ impl PublicKey {
             _ => return Ok(None),
         };
         let kid = match optional(jwk, "kid")? {
-            Some(kid) if kid.len() > LONGEST_KID => return Err(JwkError::Member("kid")),
+            Some(kid) if kid.len() > MAX_KID_BYTES => return Err(JwkError::Member("kid")),
             kid => kid.map(str::to_owned),
         };
         let only = match optional(jwk, "alg")? {
@@ -107,16 +107,16 @@ impl PublicKey {
         Ok(Some(Self { material, kid, only, spki_der }))
     }
 
-    /// The public half of one of our own keys, bound to the key's algorithm and named by its
-    /// thumbprint.
+    /// Makes the public half of one of our own keys, bound to the algorithm of the key and named by
+    /// its thumbprint.
     pub(super) fn of_signing_key(material: Material, alg: Alg) -> Result<Self, JwkError> {
         let kid = Some(material.thumbprint());
         let spki_der = material.spki_der().ok_or(JwkError::Member("n"))?;
         Ok(Self { material, kid, only: Some(alg), spki_der })
     }
 
-    /// The key as a JWK: public members, with `use` and, where the key is bound to one algorithm,
-    /// `alg`.
+    /// Returns the key as a JWK: public members, `use`, and `alg` if the key is bound to one
+    /// algorithm.
     #[must_use]
     pub fn to_jwk(&self) -> Value {
         let mut jwk = self.material.required_members();
@@ -130,39 +130,40 @@ impl PublicKey {
         Value::Object(jwk)
     }
 
-    /// The kind of key.
+    /// Returns the kind of key.
     #[must_use]
     pub const fn family(&self) -> Family {
         self.material.family()
     }
 
-    /// The key's id: the JWK's own, or for our keys the thumbprint.
+    /// Returns the id of the key: that of the JWK, or for our own keys the thumbprint.
     #[must_use]
     pub fn kid(&self) -> Option<&str> {
         self.kid.as_deref()
     }
 
-    /// The key's SHA-256 thumbprint in base64url (RFC 7638 §3).
+    /// Returns the SHA-256 thumbprint in base64url (RFC 7638 §3).
     #[must_use]
     pub fn thumbprint(&self) -> String {
         self.material.thumbprint()
     }
 
-    /// The key as DER SubjectPublicKeyInfo (RFC 5280 §4.1.2.7), for Envoy's `verify_signature`.
+    /// Returns the key as DER SubjectPublicKeyInfo (RFC 5280 §4.1.2.7). The host verifies
+    /// signatures of ECDSA and RSA with it, and so does every other verifier outside this crate.
     #[must_use]
     pub fn spki_der(&self) -> &[u8] {
         &self.spki_der
     }
 
-    /// Whether the key may check signatures of this algorithm: the algorithm fits its type and
+    /// Returns `true` if the key may verify signatures of this algorithm: it fits the type and
     /// curve, and is the one that the JWK names, if it names one (RFC 8725 §3.1).
     #[must_use]
     pub fn accepts(&self, alg: Alg) -> bool {
         fits(self.family(), alg) && self.only.is_none_or(|only| only == alg)
     }
 
-    /// Checks a signature of EdDSA in JOSE form (RFC 8037 §3.1), which Envoy does not do. `false`
-    /// for every defect, and for a key that is for another algorithm.
+    /// Verifies an EdDSA signature in JOSE form (RFC 8037 §3.1), which Envoy does not support.
+    /// Returns `false` for every defect, and for a key of another algorithm.
     #[must_use]
     pub fn verify_eddsa(&self, message: &[u8], signature: &[u8]) -> bool {
         let Material::Ed25519(key) = &self.material else { return false };
@@ -171,18 +172,18 @@ impl PublicKey {
 }
 
 impl Family {
-    /// The kind of key that the content of an AlgorithmIdentifier names.
+    /// Returns the kind of key that the content of an AlgorithmIdentifier names.
     pub(super) fn of_algorithm(algorithm: &[u8]) -> Option<Self> {
         Self::ALL.into_iter().find(|family| family.algorithm() == algorithm)
     }
 
-    /// The kind of key on the curve that this OBJECT IDENTIFIER names.
+    /// Returns the kind of key on the curve that this OBJECT IDENTIFIER names.
     pub(super) fn of_curve(identifier: &[u8]) -> Option<Self> {
         Self::ALL.into_iter().find(|family| family.algorithm().strip_prefix(EC_KEY) == Some(identifier))
     }
 
-    /// The content of the AlgorithmIdentifier of such a key (RFC 5480 §2.1.1, RFC 3279 §2.3.1, RFC
-    /// 8410 §3).
+    /// Returns the content of the AlgorithmIdentifier (RFC 5480 §2.1.1, RFC 3279 §2.3.1, RFC 8410
+    /// §3).
     pub(super) const fn algorithm(self) -> &'static [u8] {
         match self {
             Self::P256 => &[6, 7, 42, 134, 72, 206, 61, 2, 1, 6, 8, 42, 134, 72, 206, 61, 3, 1, 7],
@@ -214,7 +215,7 @@ impl Material {
         }
     }
 
-    /// What a SubjectPublicKeyInfo has as its bits.
+    /// Returns the bits of the SubjectPublicKeyInfo.
     pub(super) fn public_bits(&self) -> Vec<u8> {
         match self {
             Self::P256(point) | Self::P384(point) => point.clone(),
@@ -229,7 +230,7 @@ impl Material {
         der::element(SEQUENCE, &[&algorithm, &bits]).map(|der| der.to_vec())
     }
 
-    /// The members that define the key (RFC 7638 §3.2), without any optional one.
+    /// Returns the members that define the key (RFC 7638 §3.2), without optional ones.
     fn required_members(&self) -> Map<String, Value> {
         let members = match self {
             Self::P256(point) => ec_members("P-256", point),
@@ -247,8 +248,8 @@ impl Material {
     }
 
     fn thumbprint(&self) -> String {
-        // RFC 7638 §3 wants the members in lexicographic order and no whitespace; the order does
-        // not depend on how serde_json keeps its maps, because the members come sorted.
+        // RFC 7638 §3: the members in lexicographic order and no whitespace. They are inserted in
+        // that order, so the result does not depend on how serde_json orders its maps.
         let canonical = Value::Object(self.required_members()).to_string();
         base64url::encode(&sha256(canonical.as_bytes()))
     }
@@ -264,8 +265,7 @@ const fn fits(family: Family, alg: Alg) -> bool {
     )
 }
 
-/// RFC 7517 §4.2 and §4.3: both members are optional, and each, when present, must allow signature
-/// checks.
+/// RFC 7517 §4.2 and §4.3: both members are optional, and each, if present, must allow verifying.
 fn is_for_verifying(jwk: &Map<String, Value>) -> Result<bool, JwkError> {
     let by_use = optional(jwk, "use")?.is_none_or(|usage| usage == "sig");
     let by_operations = match jwk.get("key_ops") {
@@ -289,8 +289,8 @@ fn bytes(jwk: &Map<String, Value>, name: &'static str, length: usize) -> Result<
     if value.len() == length { Ok(value) } else { Err(JwkError::Member(name)) }
 }
 
-/// The uncompressed SEC1 point of a JWK; coordinates have the full length of the curve (RFC 7518
-/// §6.2.1.2).
+/// Returns the uncompressed SEC 1 point of a JWK. Coordinates have the full length of the curve
+/// (RFC 7518 §6.2.1.2).
 fn point(jwk: &Map<String, Value>, coordinate: usize) -> Result<Vec<u8>, JwkError> {
     Ok([vec![UNCOMPRESSED], bytes(jwk, "x", coordinate)?, bytes(jwk, "y", coordinate)?].concat())
 }
@@ -303,7 +303,7 @@ fn ec_members(curve: &str, uncompressed: &[u8]) -> Vec<(&'static str, String)> {
 
 fn rsa_key(jwk: &Map<String, Value>) -> Result<Material, JwkError> {
     let integer = |name| match base64url::decode(required(jwk, name)?) {
-        Ok(bytes) if bytes.len() <= LONGEST_RSA_BYTES => Ok(der::without_zeros(&bytes).to_vec()),
+        Ok(bytes) if bytes.len() <= MAX_ENCODED_RSA_BYTES => Ok(der::without_zeros(&bytes).to_vec()),
         _ => Err(JwkError::Member(name)),
     };
     let (n, e) = (integer("n")?, integer("e")?);
@@ -316,29 +316,29 @@ fn rsa_public_key(n: &[u8], e: &[u8]) -> Option<Vec<u8>> {
     der::element(SEQUENCE, &[&der::unsigned(n)?, &*der::unsigned(e)?]).map(|der| der.to_vec())
 }
 
-/// The sizes that are accepted of any RSA key, ours or others' (RFC 7518 §3.3; the upper bound
-/// keeps a check cheap). Both integers come from the most significant byte, without leading zeros.
+/// Checks the size of an RSA key (RFC 7518 §3.3; the upper bound keeps verification cheap). Both
+/// integers come from the most significant byte, without leading zeros.
 pub(super) fn check_rsa(n: &[u8], e: &[u8]) -> Result<(), JwkError> {
     let is_odd = |bytes: &[u8]| bytes.last().is_some_and(|low| low & 1 == 1);
     let top_is_full = n.first().is_some_and(|top| top & 0x80 != 0);
-    let large_enough = n.len() > LEAST_RSA_BYTES || (n.len() == LEAST_RSA_BYTES && top_is_full);
-    if !large_enough || n.len() > MOST_RSA_BYTES || !is_odd(n) {
+    let large_enough = n.len() > MIN_RSA_BYTES || (n.len() == MIN_RSA_BYTES && top_is_full);
+    if !large_enough || n.len() > MAX_RSA_BYTES || !is_odd(n) {
         return Err(JwkError::RsaModulus);
     }
-    // 65537 is the least of three bytes that has its lowest bit set.
+    // 65537 is the smallest odd number of three bytes.
     if !(3..=4).contains(&e.len()) || !is_odd(e) {
         return Err(JwkError::RsaExponent);
     }
     Ok(())
 }
 
-const LONGEST_KID: usize = 256;
+const MAX_KID_BYTES: usize = 256;
 const UNCOMPRESSED: u8 = 4;
 /// 2048 bits.
-const LEAST_RSA_BYTES: usize = 256;
+const MIN_RSA_BYTES: usize = 256;
 /// 8192 bits.
-const MOST_RSA_BYTES: usize = 1024;
+const MAX_RSA_BYTES: usize = 1024;
 /// One byte more than the largest modulus, for encoders that prepend a zero.
-const LONGEST_RSA_BYTES: usize = MOST_RSA_BYTES + 1;
+const MAX_ENCODED_RSA_BYTES: usize = MAX_RSA_BYTES + 1;
 /// The OBJECT IDENTIFIER of a key on any elliptic curve; that of the curve follows.
 const EC_KEY: &[u8] = &[OBJECT_IDENTIFIER, 7, 42, 134, 72, 206, 61, 2, 1];

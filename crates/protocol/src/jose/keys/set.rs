@@ -1,8 +1,8 @@
-//! Sets of public keys (RFC 7517 §5), and which of them may check a given token.
+//! Sets of public keys (RFC 7517 §5), and the choice of the key for a token.
 
 use serde_json::Value;
 
-use crate::bytes::same_bytes;
+use crate::bytes;
 use crate::jose::alg::Alg;
 use crate::jose::keys::public::PublicKey;
 use crate::json::{JsonError, Limits, parse_object};
@@ -11,35 +11,35 @@ use crate::json::{JsonError, Limits, parse_object};
 #[derive(Debug, Clone, Default)]
 pub struct JwkSet(Vec<PublicKey>);
 
-/// Why a document is no key set.
+/// Why a document is not a key set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum JwkSetError {
     /// It is not a strict JSON object, or is too large.
     Json(JsonError),
-    /// It has no array `keys` of objects.
+    /// It has no member `keys` that is an array of objects.
     NotASet,
     /// It has more than 64 keys.
     TooManyKeys,
 }
 
 impl JwkSet {
-    /// A set of known keys, such as our own.
+    /// Makes a set of known keys, such as our own.
     #[must_use]
     pub fn new(keys: Vec<PublicKey>) -> Self {
         Self(keys)
     }
 
-    /// Reads a key set of at most 64 keys and 64 KiB.
+    /// Parses a key set of at most 64 keys and 64 KiB.
     ///
-    /// Keys that are not for us, broken or weak are left out (RFC 7517 §5). Of keys that share a
-    /// `kid` none is taken: which of them is meant cannot be told. So an empty set is possible.
+    /// Keys that are unsupported, broken or weak are left out (RFC 7517 §5). Of keys that share a
+    /// `kid` none is kept, since the choice would be arbitrary. The result may be empty.
     ///
     /// # Errors
-    /// [`JwkSetError`] when the document as a whole is refused.
+    /// Returns [`JwkSetError`] if the document as a whole is refused.
     pub fn parse(document: &[u8]) -> Result<Self, JwkSetError> {
         let document = parse_object(document, Limits::DOCUMENT).map_err(JwkSetError::Json)?;
         let jwks = document.get("keys").and_then(Value::as_array).ok_or(JwkSetError::NotASet)?;
-        if jwks.len() > MOST_KEYS {
+        if jwks.len() > MAX_KEYS {
             return Err(JwkSetError::TooManyKeys);
         }
         let mut keys = Vec::with_capacity(jwks.len());
@@ -54,19 +54,19 @@ impl JwkSet {
         Ok(Self(keys.into_iter().zip(unique).filter_map(|(key, unique)| unique.then_some(key)).collect()))
     }
 
-    /// Every key of the set.
+    /// Returns every key of the set.
     #[must_use]
     pub fn keys(&self) -> &[PublicKey] {
         &self.0
     }
 
-    /// The key that may check a token with this `kid` and algorithm: the one so named, or for a
-    /// token that names none the only one that accepts the algorithm. An unknown `kid` has no
+    /// Returns the key that may verify a token with this `kid` and algorithm: the key of that
+    /// `kid`, or without a `kid` the only key that accepts the algorithm. An unknown `kid` has no
     /// candidates, so it costs no signature check.
     pub fn candidates<'a>(&'a self, kid: Option<&'a str>, alg: Alg) -> impl Iterator<Item = &'a PublicKey> {
         let is_named = move |key: &PublicKey| match (kid, key.kid()) {
             (None, _) => true,
-            (Some(wanted), Some(kid)) => same_bytes(kid.as_bytes(), wanted.as_bytes()),
+            (Some(wanted), Some(kid)) => bytes::eq(kid.as_bytes(), wanted.as_bytes()),
             (Some(_), None) => false,
         };
         let mut fitting = self.0.iter().filter(move |key| key.accepts(alg) && is_named(key));
@@ -75,4 +75,4 @@ impl JwkSet {
     }
 }
 
-const MOST_KEYS: usize = 64;
+const MAX_KEYS: usize = 64;

@@ -1,4 +1,4 @@
-//! Our own signing keys, read from PEM.
+//! Our own signing keys, parsed from PEM.
 
 use std::fmt;
 
@@ -28,21 +28,21 @@ pub struct SigningKey {
 /// Why a PEM text is not a signing key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeyError {
-    /// There is no PEM block of a private key.
+    /// The text has no PEM block of a private key.
     NoPrivateKey,
-    /// The private key is encrypted; it must come in the clear, from a secret.
+    /// The private key is encrypted; only keys without a passphrase are supported.
     Encrypted,
     /// The block is not well-formed PEM around one DER value.
     Pem,
-    /// The block's content is not the DER that its label promises.
+    /// The content of the block is not the DER that its label promises.
     Der,
-    /// The key's algorithm or curve is none of P-256, P-384, RSA and Ed25519.
+    /// The key is not P-256, P-384, RSA or Ed25519.
     UnsupportedAlgorithm,
     /// The RSA modulus has fewer than 2048 or more than 4096 bits.
     RsaSize,
-    /// The RSA exponent is not an odd number from 65537 to 32 bits.
+    /// The RSA exponent is even, smaller than 65537, or longer than 32 bits.
     RsaExponent,
-    /// The key's parts contradict each other.
+    /// The parts of the key contradict each other.
     Inconsistent,
 }
 
@@ -50,12 +50,12 @@ impl fmt::Display for KeyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::NoPrivateKey => "no PEM block of a private key found",
-            Self::Encrypted => "the private key is encrypted; give it without a passphrase",
+            Self::Encrypted => "the private key is encrypted; store it without a passphrase",
             Self::Pem => "the PEM block is malformed",
             Self::Der => "the PEM block does not hold the kind of key that its label names",
-            Self::UnsupportedAlgorithm => "the key is none of EC P-256, EC P-384, RSA and Ed25519",
+            Self::UnsupportedAlgorithm => "the key is not EC P-256, EC P-384, RSA or Ed25519",
             Self::RsaSize => "the RSA key has fewer than 2048 or more than 4096 bits",
-            Self::RsaExponent => "the RSA exponent is not an odd number from 65537 to 32 bits",
+            Self::RsaExponent => "the RSA exponent is even, smaller than 65537 or longer than 32 bits",
             Self::Inconsistent => "the parts of the key contradict each other",
         })
     }
@@ -64,21 +64,21 @@ impl fmt::Display for KeyError {
 impl std::error::Error for KeyError {}
 
 impl SigningKey {
-    /// Reads the first private key of a PEM text: PKCS#8 (`PRIVATE KEY`), SEC1 (`EC PRIVATE KEY`)
+    /// Parses the first private key of a PEM text: PKCS#8 (`PRIVATE KEY`), SEC 1 (`EC PRIVATE KEY`)
     /// or PKCS#1 (`RSA PRIVATE KEY`). Blocks before it, such as `EC PARAMETERS`, are skipped.
     ///
     /// # Errors
-    /// [`KeyError`], whose `Display` says what is wrong without a byte of the key.
+    /// Returns [`KeyError`], whose `Display` says what is wrong without a byte of the key.
     pub fn from_pem(pem: &str) -> Result<Self, KeyError> {
         let (block, _) = private_key_block(pem)?;
         Self::from_block(block)
     }
 
-    /// Reads every private key of a PEM text, as [`SigningKey::from_pem`] reads the first. There is
-    /// at least one.
+    /// Parses every private key of a PEM text, as [`SigningKey::from_pem`] parses the first. The
+    /// result is never empty.
     ///
     /// # Errors
-    /// The place (from 0) of the key that is wrong, and what is wrong with it.
+    /// Returns the index (from 0) of the key that is refused, and why.
     pub fn all_from_pem(pem: &str) -> Result<Vec<Self>, (usize, KeyError)> {
         let (mut keys, mut rest) = (Vec::new(), pem);
         loop {
@@ -98,33 +98,34 @@ impl SigningKey {
         Parts::from_block(block)?.key()
     }
 
-    /// The one algorithm that the key signs with.
+    /// Returns the algorithm that the key signs with.
     #[must_use]
     pub const fn alg(&self) -> Alg {
         self.alg
     }
 
-    /// The public half.
+    /// Returns the public half.
     #[must_use]
     pub const fn public(&self) -> &PublicKey {
         &self.public
     }
 
-    /// The key's id: its SHA-256 thumbprint (RFC 7638), 43 characters of base64url.
+    /// Returns the id of the key: its SHA-256 thumbprint (RFC 7638), 43 characters of base64url.
     #[must_use]
     pub fn kid(&self) -> &str {
         &self.kid
     }
 
-    /// The private key as DER PKCS#8 (RFC 5958), for Envoy's `sign`. Whoever reads these bytes can
-    /// sign as us.
+    /// Returns the private key as DER PKCS#8 (RFC 5958). Only a signer may read it: the call to
+    /// `sign` of Envoy, or a signer in Rust where there is no Envoy. Anyone who has these bytes can
+    /// sign as the gateway.
     #[must_use]
     pub fn pkcs8_der(&self) -> &[u8] {
         self.pkcs8_der.expose()
     }
 
-    /// Signs a message in JOSE form (RFC 8037 §3.1) if the key is for EdDSA, which Envoy does not
-    /// do; `None` if it is not.
+    /// Signs a message with EdDSA (RFC 8037 §3.1), which Envoy does not support. Returns the
+    /// signature in JOSE form, or `None` for a key of another algorithm.
     #[must_use]
     pub fn sign_eddsa(&self, message: &[u8]) -> Option<Vec<u8>> {
         self.ed25519.as_ref().map(|pair| pair.sk.sign(message, None).to_vec())
@@ -137,8 +138,8 @@ impl fmt::Debug for SigningKey {
     }
 }
 
-/// What a private key is made of, once it is known to be sound. Whether the private half of an RSA
-/// key fits its public half is left to whoever computes with it.
+/// The parts of a private key that passed every check here. Whether the private half of an RSA key
+/// fits its public half is only checked by the signer.
 struct Parts {
     material: Material,
     /// The content of PKCS#8's `privateKey`.
@@ -162,7 +163,7 @@ impl Parts {
         }
     }
 
-    /// RFC 5958 §2, both versions. Attributes are of no interest.
+    /// RFC 5958 §2, both versions. Attributes are ignored.
     fn from_pkcs8(mut info: Der<'_>) -> Result<Self, KeyError> {
         let mut read = || {
             let version = info.unsigned()?;
@@ -170,7 +171,7 @@ impl Parts {
             let private = info.element(OCTET_STRING)?;
             info.optional(CONTEXT_0)?;
             let public = info.optional(CONTEXT_1_PRIMITIVE)?;
-            // Only the second version has room for a public half, and is there for its sake.
+            // Only the second version has a public half, which is then required.
             matches!((version, public), ([], None) | ([1], Some(_))).then_some((algorithm, private, public))
         };
         let (algorithm, private, public) = read().ok_or(KeyError::Der)?;
@@ -196,7 +197,7 @@ impl Parts {
         }
     }
 
-    /// RFC 5915 §3. The curve is an optional member; without it the key's length tells which it is.
+    /// RFC 5915 §3. The curve is optional; without it the length of the scalar determines it.
     fn from_sec1(mut key: Der<'_>, family: Option<Family>) -> Result<Self, KeyError> {
         let mut read = || {
             let version = key.unsigned()?;
@@ -227,8 +228,8 @@ impl Parts {
             Family::P384 => (p384_point(scalar).map(Material::P384), 48),
             Family::P256 | Family::Rsa | Family::Ed25519 => (p256_point(scalar).map(Material::P256), 32),
         };
-        // RFC 5915 §3: the scalar has the curve's length. A shorter one may be meant for another
-        // curve.
+        // RFC 5915 §3: the scalar has the length of the curve. A shorter one may be meant for
+        // another curve.
         let material = material.filter(|_| scalar.len() == length).ok_or(KeyError::Inconsistent)?;
         if public.is_some_and(|public| public != material.public_bits()) {
             return Err(KeyError::Inconsistent);
@@ -242,7 +243,7 @@ impl Parts {
         Ok(Self { material, private, ed25519: None })
     }
 
-    /// RFC 8017 A.1.2, of two primes. `der` is the whole of the key.
+    /// RFC 8017 A.1.2, with two primes. `der` is the whole key.
     fn from_pkcs1(mut key: Der<'_>, der: &[u8]) -> Result<Self, KeyError> {
         let mut read = || {
             let version = key.unsigned()?;
@@ -256,7 +257,7 @@ impl Parts {
         let (n, e) = read().ok_or(KeyError::Der)?;
         key.end().ok_or(KeyError::Der)?;
         match check_rsa(n, e) {
-            Ok(()) if n.len() > MOST_RSA_BYTES => Err(KeyError::RsaSize),
+            Ok(()) if n.len() > MAX_RSA_BYTES => Err(KeyError::RsaSize),
             Ok(()) => {
                 let material = Material::Rsa { n: n.to_vec(), e: e.to_vec() };
                 Ok(Self { material, private: Zeroizing::new(der.to_vec()), ed25519: None })
@@ -299,7 +300,7 @@ impl Parts {
     }
 }
 
-/// The public half of a private scalar, as an uncompressed point.
+/// Returns the public half of a private scalar, as an uncompressed point.
 fn p256_point(scalar: &[u8]) -> Option<Vec<u8>> {
     Some(p256::SecretKey::from_slice(scalar).ok()?.public_key().to_sec1_point(false).as_bytes().to_vec())
 }
@@ -308,7 +309,8 @@ fn p384_point(scalar: &[u8]) -> Option<Vec<u8>> {
     Some(p384::SecretKey::from_slice(scalar).ok()?.public_key().to_sec1_point(false).as_bytes().to_vec())
 }
 
-/// The text from the first line that opens a private key to the line that closes it.
+/// Returns the first block of a private key, from its opening to its closing line, and the text
+/// after it.
 fn private_key_block(pem: &str) -> Result<(&str, &str), KeyError> {
     let mut start = None;
     let mut position: usize = 0;
@@ -334,8 +336,8 @@ const ONE: [u8; 3] = [der::INTEGER, 1, 1];
 const CONTEXT_0: u8 = 0xa0;
 const CONTEXT_1: u8 = 0xa1;
 const CONTEXT_1_PRIMITIVE: u8 = 0x81;
-/// 4096 bits: signing with a larger key takes long.
-const MOST_RSA_BYTES: usize = 512;
+/// 4096 bits: signing with a larger key is slow.
+const MAX_RSA_BYTES: usize = 512;
 
 #[cfg(test)]
 #[path = "signing_tests.rs"]

@@ -1,5 +1,5 @@
-//! The reader of private keys against every spelling that is no key of ours, and against the
-//! readers of RustCrypto.
+//! The parser of private keys against malformed and inconsistent keys, and compared with the
+//! parsers of RustCrypto.
 
 use p256::pkcs8::der::{Decode as _, asn1::OctetStringRef};
 use p256::pkcs8::{DecodePrivateKey as _, ObjectIdentifier, PrivateKeyInfoRef};
@@ -43,7 +43,7 @@ fn decoded(pem: &str) -> (&str, Vec<u8>) {
     pem_rfc7468::decode_vec(pem.as_bytes()).unwrap()
 }
 
-/// A PKCS#8 of these parts, to which each test does what it is about.
+/// A PKCS#8 of these parts, which each test changes.
 fn pkcs8(version: u8, algorithm: &[&[u8]], private: &[u8], rest: &[u8]) -> Vec<u8> {
     tlv(0x30, &[&[2, 1, version], &tlv(0x30, algorithm), &tlv(4, &[private]), rest])
 }
@@ -87,7 +87,7 @@ fn pkcs1(changes: &[(usize, &[u8])]) -> Vec<u8> {
 }
 
 #[test]
-fn every_form_of_a_key_that_was_ever_taken_is_taken() {
+fn every_form_of_key_that_was_ever_accepted_is_accepted() {
     let (scalar, point) = p256_halves();
     let curve = tlv(0xa0, &[P256_OID]);
     let seed = tlv(4, &[&[7; 32]]);
@@ -128,7 +128,7 @@ fn a_second_spelling_of_the_outer_form_is_refused() {
         for der in [&indefinite, &longer, &trailing, &twice, &a_set, &whole[..whole.len() - 1].to_vec()] {
             assert_eq!(cause(label, der), KeyError::Pem, "{label} {:02x?}", &der[..6]);
         }
-        // Something behind the last member.
+        // Trailing bytes after the last member.
         assert_eq!(cause(label, &tlv(0x30, &[content, &[5, 0]])), KeyError::Der);
     }
 }
@@ -184,7 +184,7 @@ fn pkcs8_that_is_none_is_refused_by_cause() {
 }
 
 #[test]
-fn ec_keys_that_are_none_are_refused_by_cause() {
+fn unsound_ec_keys_are_refused_by_cause() {
     let (scalar, point) = p256_halves();
     let compressed = [&[2 | (point[64] & 1)], &point[1..33]].concat();
     let hybrid = [&[6 | (point[64] & 1)], &point[1..]].concat();
@@ -208,7 +208,7 @@ fn ec_keys_that_are_none_are_refused_by_cause() {
         ("a zero before the scalar", sec1(&[&[0][..], &scalar].concat(), &[&curve]), KeyError::Inconsistent),
         ("a length that is no curve's", sec1(&scalar[1..], &[]), KeyError::UnsupportedAlgorithm),
         ("the curve of a longer key", sec1(&scalar, &[&tlv(0xa0, &[P384_OID])]), KeyError::Inconsistent),
-        ("a curve nobody knows", sec1(&scalar, &[&tlv(0xa0, &[&[6, 1, 1]])]), KeyError::UnsupportedAlgorithm),
+        ("an unknown curve", sec1(&scalar, &[&tlv(0xa0, &[&[6, 1, 1]])]), KeyError::UnsupportedAlgorithm),
         ("no curve in its place", sec1(&scalar, &[&tlv(0xa0, &[])]), KeyError::UnsupportedAlgorithm),
         ("two curves", sec1(&scalar, &[&tlv(0xa0, &[P256_OID, P256_OID])]), KeyError::UnsupportedAlgorithm),
         ("RSA as curve", sec1(&scalar, &[&tlv(0xa0, &[&RSA_ID[..11]])]), KeyError::UnsupportedAlgorithm),
@@ -230,7 +230,7 @@ fn ec_keys_that_are_none_are_refused_by_cause() {
 }
 
 #[test]
-fn rsa_keys_that_are_none_are_refused_by_cause() {
+fn weak_or_broken_rsa_keys_are_refused_by_cause() {
     let (_, whole) = decoded(RSA_PKCS1);
     let n = RsaPrivateKey::try_from(&whole[..]).unwrap().modulus.as_bytes().to_vec();
     let modulus = |length: usize, first: u8, last: u8| {
@@ -271,7 +271,7 @@ fn rsa_keys_that_are_none_are_refused_by_cause() {
 }
 
 #[test]
-fn whatever_is_taken_is_the_same_key_to_others() {
+fn accepted_keys_are_the_same_keys_to_rustcrypto() {
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
     let (scalar, point) = p256_halves();
     let bare = sec1(&scalar, &[&tlv(0xa0, &[P256_OID])]);
@@ -307,7 +307,7 @@ fn whatever_is_taken_is_the_same_key_to_others() {
     }
 }
 
-/// What the host is given to sign with: the scalar, the seed, or all numbers of an RSA key.
+/// The private part that a signer uses: the scalar, the seed, or all numbers of an RSA key.
 fn private_of(parts: &Parts) -> Vec<u8> {
     match parts.material.family() {
         Family::P256 | Family::P384 => {
@@ -320,7 +320,7 @@ fn private_of(parts: &Parts) -> Vec<u8> {
     }
 }
 
-/// The public bits and the private part as RustCrypto reads them.
+/// The public bits and the private part as RustCrypto parses them.
 fn theirs(label: &str, der: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
     let p256 =
         |key: p256::SecretKey| (key.public_key().to_sec1_point(false).as_bytes().to_vec(), key.to_bytes().to_vec());
@@ -356,7 +356,7 @@ fn theirs(label: &str, der: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
     }
 }
 
-/// Where tags and lengths are, and the first byte behind each: there a change is one of form.
+/// The offsets of tags, lengths and the first byte after each: a change there is one of form.
 fn heads(der: &[u8]) -> Vec<usize> {
     let mut places = Vec::new();
     let mut at: usize = 0;
@@ -380,7 +380,7 @@ fn heads(der: &[u8]) -> Vec<usize> {
     places
 }
 
-/// A generator of Marsaglia's, so that every run tries the same.
+/// The xorshift generator of Marsaglia, so that every run uses the same values.
 struct Random(u64);
 
 impl Random {

@@ -227,8 +227,8 @@ fn an_unfit_private_key_is_refused_by_cause() {
     assert_eq!(cause("-----BEGIN PRIVATE KEY-----\nMAMCAQA=\n-----END PRIVATE KEY-----\n"), KeyError::Der);
 }
 
-/// The DER of a PEM text with the first occurrence of some bytes replaced by as many others, as PEM
-/// again.
+/// Returns a PEM text with the first occurrence of some bytes of its DER replaced by as many
+/// others.
 fn changed(pem: &str, from: &[u8], to: &[u8]) -> String {
     let (label, mut der) = pem_rfc7468::decode_vec(pem.as_bytes()).unwrap();
     let place = der.windows(from.len()).position(|bytes| bytes == from).unwrap();
@@ -239,8 +239,8 @@ fn changed(pem: &str, from: &[u8], to: &[u8]) -> String {
 #[test]
 fn a_key_whose_parts_contradict_each_other_is_refused() {
     let cause = |pem: &str| SigningKey::from_pem(pem).unwrap_err();
-    // The first bytes of the public half: the BIT STRING's head and the mark of an uncompressed
-    // point.
+    // The first bytes of the public half: the head of the BIT STRING and the mark of an
+    // uncompressed point.
     assert_eq!(cause(&changed(P256, &[3, 0x42, 0, 4], &[3, 0x42, 0, 5])), KeyError::Inconsistent);
     assert_eq!(cause(&changed(P384, &[3, 0x62, 0, 4], &[3, 0x62, 0, 2])), KeyError::Inconsistent);
     assert_eq!(cause(&changed(P256, &[3, 0x42, 0, 4], &[3, 0x42, 1, 4])), KeyError::Der);
@@ -255,7 +255,7 @@ fn a_key_whose_parts_contradict_each_other_is_refused() {
 }
 
 #[test]
-fn a_scalar_that_is_none_of_the_curve_is_refused() {
+fn a_scalar_outside_the_curve_is_refused() {
     let (label, mut der) = pem_rfc7468::decode_vec(P256.as_bytes()).unwrap();
     let place = der.windows(2).position(|bytes| bytes == [4, 0x20]).unwrap();
     for byte in [0, 0xff] {
@@ -427,7 +427,7 @@ fn every_private_key_of_a_text_is_read_in_its_order() {
 }
 
 #[test]
-fn a_bad_key_among_good_ones_is_told_by_its_place() {
+fn the_error_has_the_index_of_the_bad_key() {
     let encrypted = include_str!("../../../testdata/keys/p256.encrypted.pem");
     for (text, place, error) in [
         (String::new(), 0, KeyError::NoPrivateKey),

@@ -1,0 +1,60 @@
+//! The request that a callback is about: its headers, its body, and what it is answered with.
+
+use portcullis_protocol::http::message::Response;
+use proxy_wasm::hostcalls;
+use proxy_wasm::types::{BufferType, MapType, Status};
+
+use super::buffer::buffer;
+use super::header_map::{HeaderMap, headers};
+
+/// Returns the headers of the request: none if it is too late to read them, or if there are more
+/// than the host hands out.
+pub(crate) fn request_headers() -> HeaderMap {
+    headers(MapType::HttpRequestHeaders).unwrap_or_default()
+}
+
+/// Replaces every header of this name by one. Only in the headers callback or while the request is
+/// paused: afterwards the SDK panics.
+///
+/// # Errors
+/// The host's status, if it is not [`Status::Ok`].
+pub(crate) fn set_request_header(name: &str, value: &[u8]) -> Result<(), Status> {
+    hostcalls::set_map_value_bytes(MapType::HttpRequestHeaders, name, Some(value))
+}
+
+/// Removes every header of this name. Preconditions and errors as [`set_request_header`].
+pub(crate) fn remove_request_header(name: &str) -> Result<(), Status> {
+    hostcalls::remove_map_value(MapType::HttpRequestHeaders, name)
+}
+
+/// Returns a piece of the request's buffered body. Only for the body callback, and within the size
+/// given there.
+pub(crate) fn request_body(start: usize, length: usize) -> Vec<u8> {
+    buffer(BufferType::HttpRequestBody, start, length)
+}
+
+/// Answers the request here. Once a request, before it was resumed.
+pub(crate) fn reply(response: &Response) {
+    let headers = response.headers().iter().take(MAX_REPLY_HEADERS);
+    let headers = headers.map(|(name, value)| (*name, value.as_str())).collect();
+    let _ = hostcalls::send_http_response(response.status().into(), headers, Some(response.body_bytes()));
+}
+
+/// Lets the paused request go on.
+pub(crate) fn continue_request() {
+    let _ = hostcalls::resume_http_request();
+}
+
+/// Returns a header of the response. Only for the response headers callback.
+pub(crate) fn response_header(name: &str) -> Option<Vec<u8>> {
+    hostcalls::get_map_value_bytes(MapType::HttpResponseHeaders, name).ok()?
+}
+
+/// Adds a header to the response. Only for the response headers callback.
+pub(crate) fn add_response_header(name: &str, value: &str) {
+    let _ = hostcalls::add_map_value_bytes(MapType::HttpResponseHeaders, name, value.as_bytes());
+}
+
+/// The host drops every header of a reply that has more than 1024 of them, the security headers
+/// first noticed missing.
+const MAX_REPLY_HEADERS: usize = 100;

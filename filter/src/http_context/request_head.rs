@@ -1,0 +1,67 @@
+//! What is read of a request's headers: first what decides whether it can be answered at once, then
+//! the whole request.
+
+use std::borrow::Cow;
+
+use portcullis_gateway::browser::cookies;
+use portcullis_gateway::dispatch::routes;
+use portcullis_protocol::http::message::{Headers, Method, Request};
+
+use crate::host::{self, HeaderMap};
+
+/// The headers that decide whether a request can take the fast path.
+#[derive(Default)]
+pub(super) struct RequestHead<'a> {
+    pub(super) target: &'a [u8],
+    /// The only `Authorization`; `None` if there are several, since a back end could read any of
+    /// them.
+    pub(super) authorization: Option<&'a [u8]>,
+    /// The cookies of all `Cookie` fields.
+    pub(super) cookie: Option<Cow<'a, [u8]>>,
+    pub(super) has_origin: bool,
+    pub(super) has_proxy_authorization: bool,
+}
+
+impl<'a> RequestHead<'a> {
+    pub(super) fn of(headers: &'a HeaderMap) -> Self {
+        let mut head = Self::default();
+        let mut is_ambiguous = false;
+        for (name, value) in headers.iter() {
+            match name {
+                b":path" => head.target = value,
+                b"authorization" => is_ambiguous |= head.authorization.replace(value).is_some(),
+                b"cookie" => head.cookie = Some(cookies::joined(head.cookie, value)),
+                b"origin" => head.has_origin = true,
+                b"proxy-authorization" => head.has_proxy_authorization = true,
+                _ => {}
+            }
+        }
+        if is_ambiguous {
+            head.authorization = None;
+        }
+        head
+    }
+}
+
+/// Reads the whole request.
+pub(super) fn read_request(headers: &HeaderMap) -> Request {
+    let mut request = Request {
+        method: Method::Other,
+        target: Vec::new(),
+        authority: Vec::new(),
+        headers: Headers::default(),
+        peer: String::new(),
+    };
+    for (name, value) in headers.iter() {
+        match name {
+            b":method" => request.method = Method::from_bytes(value),
+            b":path" => request.target = value.to_vec(),
+            b":authority" => request.authority = value.to_vec(),
+            _ => request.headers.extend([(name, value)]),
+        }
+    }
+    if routes::asks_for_peer(&request.target) {
+        request.peer = host::peer().unwrap_or_default();
+    }
+    request
+}

@@ -1,0 +1,56 @@
+//! Fetches the secrets that come from the bridge.
+//!
+//! Nothing is fetched while the configuration is loaded: that runs in VMs that never serve, too.
+//! Every other VM polls on its ticks until it has the secrets once. From then on the root of each
+//! VM that serves requests waits for changes. A VM that has served none, as the main thread's, lets
+//! the secrets grow old, and fetches them again as part of its first request.
+
+use std::rc::Rc;
+
+use portcullis_gateway::audit::{Audit, AuditOutcome};
+use portcullis_gateway::decision::Resolved;
+use portcullis_gateway::responses;
+use portcullis_gateway::state::secrets_poll::{Outcome, Patience};
+
+use crate::host::{self, TaskCalls};
+use crate::service::worker::Worker;
+
+/// Fetches the secrets once, and puts the configuration that they complete in service.
+pub(crate) async fn fetch(worker: Rc<Worker>, patience: Patience, calls: TaskCalls) {
+    let Some(watch) = worker.config.watch() else { return };
+    match watch.ask(&calls, &host::variable, patience).await {
+        Outcome::Same => {}
+        Outcome::Changed { config, revision } => match worker.config.replace(*config) {
+            Ok(active) => {
+                worker.counters.count("secrets", "applied");
+                log::info!("the secrets of the bridge are in service; tokens are signed by {}", active.kid());
+                watch.serves(revision);
+            }
+            Err(error) => {
+                worker.counters.count("secrets", "refused");
+                log::error!("the secrets of the bridge are not put in service: {error}");
+            }
+        },
+        Outcome::Refused(problems) => {
+            worker.counters.count("secrets", "refused");
+            for problem in problems {
+                log::error!("the secrets of the bridge are not put in service: {problem}");
+            }
+        }
+        Outcome::Unavailable { trouble, new } => {
+            worker.counters.count("secrets", "unavailable");
+            if new {
+                log::warn!("the secrets of the bridge could not be fetched: {trouble}");
+            }
+        }
+    }
+    if worker.queue.is_registered() {
+        worker.config.mark_followed();
+    }
+}
+
+/// Returns the response while there are no secrets. It says nothing about the client's credentials.
+pub(crate) fn not_ready() -> Resolved {
+    let response = responses::try_later("the gateway is not ready yet; try again");
+    Resolved::Respond(response, Audit::new(AuditOutcome::Fail, "not_ready"))
+}

@@ -1,0 +1,106 @@
+//! The paused streams that wait for a job of the root.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use portcullis_gateway::decision::Resolved;
+use portcullis_gateway::upstream::tokens::RefreshOutcome;
+use portcullis_protocol::credentials::SessionId;
+
+use crate::apply::StreamOutcome;
+
+/// The paused streams that wait for a job of the root, and those of them that are resolved, whose
+/// decisions are still to be applied; both by the stream's context.
+#[derive(Default)]
+pub(crate) struct PendingStreams {
+    waiting: RefCell<BTreeMap<u32, PendingStream>>,
+    resolved: RefCell<BTreeMap<u32, (PendingStream, RefreshOutcome)>>,
+}
+
+/// One paused stream.
+pub(crate) struct PendingStream {
+    /// The stream's context.
+    pub(crate) stream: u32,
+    /// What it waits for.
+    pub(crate) awaited: Awaited,
+    /// Turns the outcome of a refresh into the decision. A stream that waits for the provider's
+    /// documents ignores it.
+    pub(crate) decide: Box<dyn FnOnce(&RefreshOutcome) -> Resolved>,
+    /// When it is resolved without an outcome, in Unix seconds.
+    pub(crate) deadline: u64,
+    /// Where the stream looks up its outcome.
+    pub(crate) outcome: Rc<StreamOutcome>,
+}
+
+/// What a stream waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Awaited {
+    /// The upstream tokens of this session.
+    Session(SessionId),
+    /// The provider's documents.
+    Provider,
+}
+
+impl PendingStreams {
+    pub(crate) fn add(&self, stream: PendingStream) {
+        self.waiting.borrow_mut().insert(stream.stream, stream);
+    }
+
+    /// Removes a stream that is decided in another way or has ended.
+    pub(crate) fn remove(&self, stream: u32) {
+        self.waiting.borrow_mut().remove(&stream);
+        self.resolved.borrow_mut().remove(&stream);
+    }
+
+    /// Resolves all that wait for a session.
+    pub(crate) fn resolve_session(&self, session: SessionId, outcome: &RefreshOutcome) {
+        self.resolve(|stream| stream.awaited == Awaited::Session(session), outcome);
+    }
+
+    /// Resolves all that wait for the provider's documents, which have been fetched or could not
+    /// be.
+    pub(crate) fn resolve_provider(&self) {
+        self.resolve(|stream| stream.awaited == Awaited::Provider, &RefreshOutcome::Unavailable);
+    }
+
+    /// Resolves all whose deadline has passed.
+    pub(crate) fn resolve_overdue(&self, now: u64, outcome: &RefreshOutcome) {
+        self.resolve(|stream| stream.deadline <= now, outcome);
+    }
+
+    /// Removes and returns up to `most` that are resolved, each with its decision.
+    pub(crate) fn take_resolved(&self, most: usize) -> Vec<(u32, Rc<StreamOutcome>, Resolved)> {
+        let mut resolved = self.resolved.borrow_mut();
+        let taken = std::iter::from_fn(|| resolved.pop_first()).take(most);
+        taken
+            .map(|(stream, (PendingStream { decide, outcome, .. }, refreshed))| (stream, outcome, decide(&refreshed)))
+            .collect()
+    }
+
+    /// Returns `true` if any decision is still to be applied.
+    pub(crate) fn has_resolved(&self) -> bool {
+        !self.resolved.borrow().is_empty()
+    }
+
+    /// Returns `true` if any stream waits for a session.
+    pub(crate) fn has(&self, session: SessionId) -> bool {
+        self.waiting.borrow().values().any(|stream| stream.awaited == Awaited::Session(session))
+    }
+
+    /// Returns every session that a stream waits for, once.
+    pub(crate) fn sessions(&self) -> Vec<SessionId> {
+        let waiting = self.waiting.borrow();
+        let awaited = waiting.values().filter_map(|stream| match stream.awaited {
+            Awaited::Session(session) => Some((*session.as_bytes(), session)),
+            Awaited::Provider => None,
+        });
+        awaited.collect::<BTreeMap<_, _>>().into_values().collect()
+    }
+
+    fn resolve(&self, which: impl Fn(&PendingStream) -> bool, outcome: &RefreshOutcome) {
+        let mut waiting = self.waiting.borrow_mut();
+        let resolved = waiting.extract_if(.., |_, stream| which(stream));
+        self.resolved.borrow_mut().extend(resolved.map(|(id, stream)| (id, (stream, outcome.clone()))));
+    }
+}

@@ -1,0 +1,139 @@
+//! Registration: what a client may say of itself, and how often strangers may try.
+
+use portcullis_testbed::http::Request;
+use serde_json::{Value, json};
+
+use super::testbed;
+use crate::machine;
+use crate::support::{assert_error, assert_serves, client, log_in};
+
+#[tokio::test]
+async fn a_registration_that_asks_for_what_is_not_offered_is_refused() {
+    let bed = testbed().await;
+    let client = client(bed).await;
+    let scopes = "scope names a scope that is not offered";
+    for (name, value, description) in [
+        ("token_endpoint_auth_method", json!("private_key_jwt"), "token_endpoint_auth_method must be none"),
+        ("token_endpoint_auth_method", json!("tls_client_auth"), "token_endpoint_auth_method must be none"),
+        ("grant_types", json!(["password"]), "grant_types must include authorization_code"),
+        ("grant_types", json!([]), "grant_types must include authorization_code"),
+        ("response_types", json!(["token"]), "response_types must be code"),
+        ("response_types", json!(["code", "token"]), "response_types must be code"),
+        ("response_types", json!([]), "response_types must be code"),
+        ("scope", json!("openid admin"), scopes),
+        ("scope", json!("*"), scopes),
+        ("client_name", json!(7), "client_name has the wrong type"),
+        ("client_name", json!("x".repeat(257)), "client_name is too long or has characters that are not allowed"),
+    ] {
+        let mut registration = client.registration();
+        registration[name] = value.clone();
+        let reply = client.register_with(&registration).await;
+        assert_error(&reply, 400, "invalid_client_metadata", description, &format!("{name} {value}"));
+    }
+    bed.assert_healthy().await;
+}
+
+#[tokio::test]
+async fn what_a_client_cannot_have_is_left_out_and_the_answer_says_so() {
+    let bed = testbed().await;
+    let client = client(bed).await;
+    let mut registration = client.registration();
+    let ours = registration.as_object_mut().expect("an object");
+    let internal = format!("{}/internal", bed.recorder());
+    for name in ["jwks_uri", "logo_uri", "policy_uri", "tos_uri", "client_uri", "sector_identifier_uri"] {
+        ours.insert(name.to_owned(), json!(internal));
+    }
+    ours.insert("request_uris".to_owned(), json!([internal]));
+    ours.insert("token_endpoint_auth_method".to_owned(), json!("client_secret_basic"));
+    ours.insert("grant_types".to_owned(), json!(["authorization_code", "refresh_token", "implicit", "password"]));
+    let reply = client.register_with(&registration).await;
+    assert_eq!(reply.status, 201, "{reply:?}");
+    assert_eq!(reply.header("cache-control"), Some("no-store"));
+    let registered = reply.json();
+    assert_eq!(registered["token_endpoint_auth_method"], "none");
+    assert_eq!(registered["grant_types"], json!(["authorization_code", "refresh_token"]));
+    let names: Vec<_> = registered.as_object().expect("an object").keys().cloned().collect();
+    assert!(!names.iter().any(|name| name.ends_with("_uri") || name.contains("secret")), "{names:?}");
+    super::assert_unseen(bed, "internal").await;
+    bed.assert_healthy().await;
+}
+
+#[tokio::test]
+async fn a_registration_that_is_not_one_strict_json_object_is_refused() {
+    let bed = testbed().await;
+    let client = client(bed).await;
+    let endpoint = client.endpoint("registration_endpoint");
+    let good = client.registration().to_string();
+    let strict = "the body must be one JSON object without repeated members";
+    let twice = good.replacen('{', r#"{"redirect_uris":["https://evil.example/"],"#, 1);
+    let escaped = good.replacen('{', r#"{"redirect\u005furis":["https://evil.example/"],"#, 1);
+    let deep = format!("{{\"x\":{}{}}}", "[".repeat(5_000), "]".repeat(5_000));
+    let bodies = [&twice, &escaped, &deep, "", "[]", "null", "{", &format!("{good}{good}"), "\u{feff}{}"];
+    for body in bodies.map(|body| body.as_bytes().to_vec()).into_iter().chain([b"{\"client_name\":\"\xff\"}".to_vec()])
+    {
+        let what = String::from_utf8_lossy(&body[..body.len().min(40)]).into_owned();
+        let reply = Request::post(&endpoint).header("content-type", "application/json").body(body).send().await;
+        assert_error(&reply, 400, "invalid_client_metadata", strict, &what);
+    }
+    for kind in ["text/plain", "application/x-www-form-urlencoded", "application/jsonp", ""] {
+        let reply = Request::post(&endpoint).header("content-type", kind).body(good.clone()).send().await;
+        assert_error(&reply, 400, "invalid_client_metadata", "the content type must be application/json", kind);
+    }
+    bed.assert_healthy().await;
+}
+
+#[tokio::test]
+async fn an_address_that_registers_too_often_is_told_when_to_come_back_and_others_go_on() {
+    let limits = json!({ "trustedProxies": 1, "clients": { "dynamicRegistration": { "ratePerMinute": 3 } } });
+    let bed = machine::testbed().workers(2).config(limits).start().await;
+    let register = async |address: &str, body: &Value| {
+        bed.post("/oauth/register").header("x-forwarded-for", address).json(body).send().await
+    };
+    let good = json!({ "redirect_uris": ["https://app.example/cb"] });
+    // Every try counts, also a bad one: otherwise the check itself could be flooded.
+    assert_eq!(register("192.0.2.1", &json!({})).await.status, 400);
+    assert_eq!(register("192.0.2.1", &good).await.status, 201);
+    assert_eq!(register("192.0.2.1", &good).await.status, 201);
+    for _ in 0..4 {
+        let reply = register("192.0.2.1", &good).await;
+        let description = "too many registrations; try again later";
+        assert_error(&reply, 429, "temporarily_unavailable", description, "the fourth in a minute");
+        let wait: u64 = reply.header("retry-after").expect("Retry-After").parse().expect("seconds");
+        assert!((1..=60).contains(&wait), "{wait}");
+    }
+    // What a client adds in front of the proxy's own word does not make it somebody else.
+    assert_eq!(register("198.51.100.7, 192.0.2.1", &good).await.status, 429);
+    assert_eq!(register("198.51.100.7", &good).await.status, 201);
+    // An IPv6 client has 2^64 addresses, which count as one.
+    for host in ["::1", "::2", "::3"] {
+        assert_eq!(register(&format!("2001:db8:0:1{host}"), &good).await.status, 201);
+    }
+    assert_eq!(register("2001:db8:0:1::4", &good).await.status, 429);
+    assert_eq!(register("2001:db8:0:2::4", &good).await.status, 201);
+    bed.assert_healthy().await;
+}
+
+#[tokio::test]
+async fn however_many_addresses_there_are_registrations_have_an_end_and_logins_go_on() {
+    let limits = json!({ "trustedProxies": 1, "clients": { "dynamicRegistration": {
+        "ratePerMinute": 5, "globalRatePerMinute": 8, "max": 1000,
+    } } });
+    let bed = machine::testbed().config(limits).start().await;
+    let (client, _) = log_in(&bed, "alice").await;
+    let mut refused = 0;
+    for host in 1..=20 {
+        let reply = bed
+            .post("/oauth/register")
+            .header("x-forwarded-for", format!("192.0.2.{host}"))
+            .json(&json!({ "redirect_uris": ["https://app.example/cb"] }))
+            .send()
+            .await;
+        assert!(matches!(reply.status, 201 | 429), "{reply:?}");
+        refused += usize::from(reply.status == 429);
+    }
+    assert!((10..=13).contains(&refused), "{refused} of 20 were refused");
+    let mut browser = portcullis_testbed::browser::Browser::new("bob");
+    let tokens = client.log_in(&mut browser).await;
+    assert_serves(&bed, &tokens.access_token).await;
+    bed.assert_healthy().await;
+}

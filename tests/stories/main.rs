@@ -1,0 +1,26 @@
+//! The stories: what clients, back ends, providers and operators see of Portcullis in a real Envoy.
+//! A module a subject.
+
+mod chaos;
+mod client_authentication;
+mod discovery;
+mod envoy_configs;
+mod grant_refusals;
+mod honest_clients;
+mod hostile_http;
+mod kubernetes;
+mod login_floods;
+mod login_load;
+mod machine;
+mod mcp_clients;
+mod module;
+mod path_readings;
+mod privacy;
+mod secrets;
+mod store;
+mod support;
+mod survival;
+mod testbed;
+mod token_refusals;
+mod upstream_refresh;
+mod workers;

@@ -1,0 +1,83 @@
+//! Where the parts are: the project's folder, the module, Envoy, the Node and Python packages.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+/// The project's folder.
+#[must_use]
+pub fn project() -> PathBuf {
+    let testbed = Path::new(env!("CARGO_MANIFEST_DIR"));
+    testbed.ancestors().nth(2).unwrap_or(testbed).to_path_buf()
+}
+
+/// A file or folder in `tests`.
+#[must_use]
+pub fn in_tests(path: &str) -> PathBuf {
+    project().join("tests").join(path)
+}
+
+/// The filter's module: `PORTCULLIS_WASM`, else what a release build for `wasm32-wasip1` left in
+/// the target folder.
+#[must_use]
+pub fn module() -> PathBuf {
+    if let Some(named) = env::var_os("PORTCULLIS_WASM") {
+        return PathBuf::from(named);
+    }
+    let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| project().join("target"), PathBuf::from);
+    target.join("wasm32-wasip1/release/portcullis_filter.wasm")
+}
+
+/// The bridge's binary: `PORTCULLIS_BRIDGE`, else the one built with this program.
+#[must_use]
+pub fn bridge() -> PathBuf {
+    if let Some(named) = env::var_os("PORTCULLIS_BRIDGE") {
+        return PathBuf::from(named);
+    }
+    let built = built("redis-bridge");
+    built.unwrap_or_else(|| panic!("no redis-bridge is built: run `make bridge`, or set PORTCULLIS_BRIDGE"))
+}
+
+/// A program of this crate, such as `testbed`.
+///
+/// # Panics
+/// When it is not built.
+#[must_use]
+pub fn program(name: &str) -> PathBuf {
+    built(name).unwrap_or_else(|| panic!("no {name} is built: run `cargo build -p portcullis-testbed --bins`"))
+}
+
+/// A program that Cargo built into the folder of the running one, or above it: a test runs in
+/// `deps`.
+fn built(name: &str) -> Option<PathBuf> {
+    let own = env::current_exe().ok()?;
+    own.ancestors().skip(1).take(2).map(|folder| folder.join(name)).find(|path| path.is_file())
+}
+
+/// Envoy's binary: `ENVOY`, else the one that the Python package brought.
+#[must_use]
+pub fn envoy() -> PathBuf {
+    if let Some(named) = env::var_os("ENVOY") {
+        return PathBuf::from(named);
+    }
+    let venv = project().join(".venv");
+    // The script in `bin` would put a Python process between us and Envoy; its package holds the
+    // binary itself.
+    let packaged = std::fs::read_dir(venv.join("lib")).into_iter().flatten().flatten();
+    packaged
+        .map(|python| python.path().join("site-packages/envoy/_bin/envoy"))
+        .find(|binary| binary.exists())
+        .unwrap_or_else(|| venv.join("bin/envoy"))
+}
+
+/// nginx, which Debian puts where only root's path leads.
+#[must_use]
+pub fn nginx() -> PathBuf {
+    let debian = Path::new("/usr/sbin/nginx");
+    if debian.exists() { debian.to_path_buf() } else { PathBuf::from("nginx") }
+}
+
+/// The Python interpreter with the MCP client package.
+#[must_use]
+pub fn python() -> PathBuf {
+    project().join(".venv/bin/python")
+}

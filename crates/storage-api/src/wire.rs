@@ -1,13 +1,12 @@
-//! What the filter and the bridge say to each other: one JSON request and one JSON answer a verb,
-//! `POST /v1/<verb>`.
+//! The protocol between the filter and the bridge: `POST /v1/<verb>` with one JSON request and one
+//! JSON answer.
 //!
-//! Everything is bounded here, on the way in, so that neither side handles what the other never
-//! should have sent: a request that does not parse into these types touches no store. Unknown and
-//! repeated fields are refused on both sides; a change that an older peer could misread needs a new
-//! version in the path.
+//! Every field is bounded while it is read, so that a request that does not parse into these types
+//! touches no store. Unknown and repeated fields are refused on both sides; a change that an older
+//! peer could misread needs a new version in the path.
 //!
-//! What may be `null` must be there all the same: an answer that lost a field must not read as
-//! "there is no record".
+//! A field that may be `null` is required nevertheless: an answer without the field must not be taken
+//! for "no record".
 
 mod buckets;
 mod documents;

@@ -13,8 +13,8 @@ use serde::de::DeserializeOwned;
 ///   in Redis, which changes something), `poll` (commands until a time-out) or `service` (without
 ///   Redis).
 ///
-/// A new verb is one row, its request and answer beside the others, and in the bridge a function
-/// and a script of its name.
+/// A new verb is one row, its request and answer types, and in the bridge a function and a script of
+/// its name.
 #[macro_export]
 macro_rules! for_each_verb {
     ($then:ident) => {

@@ -7,7 +7,7 @@ use hyper::body::Bytes;
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
-use portcullis_gateway::ports::{Store, VALUE_BYTES};
+use portcullis_gateway::ports::{MAX_VALUE_BYTES, Store};
 use portcullis_storage_api::wire::{
     CompareAndSwap, Delete, DeleteAnswer, Get, GetAnswer, IdempotencyKey, Lock, LockAnswer, MARKER_HEADER,
     MARKER_VALUE, Mutation, Put, PutAnswer, Refusal, RefusalCause, Space, Take, TakeAnswer, TakeTokens,
@@ -19,7 +19,7 @@ use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 use tokio::sync::Mutex;
 
-/// One connection at a time, made anew when it broke.
+/// One connection at a time, replaced when it breaks.
 pub(crate) struct Client {
     socket: PathBuf,
     connection: Mutex<Option<SendRequest<Full<Bytes>>>>,
@@ -157,7 +157,7 @@ impl Store for Client {
 
 /// The gateway's own bound on a record is the stricter one.
 fn value(bytes: Vec<u8>) -> Result<Value, StoreError> {
-    if bytes.len() > VALUE_BYTES {
+    if bytes.len() > MAX_VALUE_BYTES {
         return Err(StoreError::TooLarge);
     }
     Value::new(bytes).map_err(|_| StoreError::TooLarge)

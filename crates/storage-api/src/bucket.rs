@@ -36,7 +36,8 @@ struct BucketShape {
 pub(crate) fn bucket<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Bucket, D::Error> {
     let BucketShape { capacity, period_seconds } = BucketShape::deserialize(deserializer)?;
     let fits = |bucket: &Bucket| {
-        (1..=BUCKET_CAPACITY).contains(&bucket.capacity) && (1..=BUCKET_SECONDS).contains(&bucket.period_seconds)
+        (1..=MAX_BUCKET_CAPACITY).contains(&bucket.capacity)
+            && (1..=MAX_BUCKET_SECONDS).contains(&bucket.period_seconds)
     };
     refuse_unless(Bucket { capacity, period_seconds }, fits, "a capacity and a period of at most one day")
 }
@@ -46,7 +47,7 @@ pub(crate) fn write_bucket<S: Serializer>(bucket: &Bucket, serializer: S) -> Res
 }
 
 /// The maximum capacity of a bucket.
-pub const BUCKET_CAPACITY: u32 = 1_000_000;
+pub const MAX_BUCKET_CAPACITY: u32 = 1_000_000;
 
 /// The maximum period of a bucket, in seconds: one day.
-pub const BUCKET_SECONDS: u32 = 24 * 60 * 60;
+pub const MAX_BUCKET_SECONDS: u32 = 24 * 60 * 60;

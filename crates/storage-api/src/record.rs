@@ -65,12 +65,12 @@ impl Visitor<'_> for TtlVisitor {
     type Value = Ttl;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a number of seconds from 1 to {TTL_SECONDS}, or \"{FOREVER}\"")
+        write!(f, "a number of seconds from 1 to {MAX_TTL_SECONDS}, or \"{FOREVER}\"")
     }
 
     fn visit_u64<E: serde::de::Error>(self, seconds: u64) -> Result<Ttl, E> {
         // A lifetime of 0 would make a write a deletion.
-        if (1..=TTL_SECONDS).contains(&seconds) {
+        if (1..=MAX_TTL_SECONDS).contains(&seconds) {
             Ok(Ttl::Seconds(seconds))
         } else {
             Err(E::invalid_value(Unexpected::Unsigned(seconds), &self))
@@ -83,6 +83,6 @@ impl Visitor<'_> for TtlVisitor {
 }
 
 /// The maximum of a finite lifetime, in seconds: 400 days.
-pub const TTL_SECONDS: u64 = 400 * 24 * 60 * 60;
+pub const MAX_TTL_SECONDS: u64 = 400 * 24 * 60 * 60;
 
 const FOREVER: &str = "forever";

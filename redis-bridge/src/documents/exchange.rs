@@ -8,12 +8,12 @@ use hyper::header::{
 };
 use hyper::{HeaderMap, Request, Response};
 use hyper_util::rt::TokioIo;
-use portcullis_storage_api::wire::{CONTENT_TYPE_BYTES, DOCUMENT_BYTES, Document, DocumentBody, FetchFailure};
+use portcullis_storage_api::wire::{Document, DocumentBody, FetchFailure, MAX_CONTENT_TYPE_BYTES, MAX_DOCUMENT_BYTES};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::target::Target;
 
-/// Requests a document without credentials, and reads at most [`DOCUMENT_BYTES`] of the response.
+/// Requests a document without credentials, and reads at most [`MAX_DOCUMENT_BYTES`] of the response.
 pub(super) async fn exchange(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     target: &Target,
@@ -51,11 +51,11 @@ async fn read(answer: Response<Incoming>) -> Result<Document, FetchFailure> {
     }
     let content_type = content_type(answer.headers()).ok_or(FetchFailure::ContentType)?;
     let max_age_seconds = max_age(answer.headers());
-    let limit = u64::try_from(DOCUMENT_BYTES).unwrap_or(u64::MAX);
+    let limit = u64::try_from(MAX_DOCUMENT_BYTES).unwrap_or(u64::MAX);
     if answer.body().size_hint().lower() > limit {
         return Err(FetchFailure::TooLarge);
     }
-    let body = match Limited::new(answer.into_body(), DOCUMENT_BYTES).collect().await {
+    let body = match Limited::new(answer.into_body(), MAX_DOCUMENT_BYTES).collect().await {
         Ok(body) => body.to_bytes(),
         Err(error) if error.is::<LengthLimitError>() => return Err(FetchFailure::TooLarge),
         Err(_) => return Err(FetchFailure::Connect),
@@ -74,7 +74,7 @@ fn content_type(headers: &HeaderMap) -> Option<String> {
     let subtype = essence.strip_prefix("application/")?;
     let letters = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&byte);
     let is_json = subtype == "json" || subtype.strip_suffix("+json").is_some_and(|name| !name.is_empty());
-    (is_json && subtype.bytes().all(letters) && essence.len() <= CONTENT_TYPE_BYTES).then_some(essence)
+    (is_json && subtype.bytes().all(letters) && essence.len() <= MAX_CONTENT_TYPE_BYTES).then_some(essence)
 }
 
 /// Returns how long the response may be cached from now, in seconds (RFC 9111 §4.2). A contradictory or

@@ -4,16 +4,16 @@ use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use hyper::{Request, Response, StatusCode};
-use portcullis_storage_api::wire::{MARKER_HEADER, MARKER_VALUE, REQUEST_BYTES, Refusal, RefusalCause};
+use portcullis_storage_api::wire::{MARKER_HEADER, MARKER_VALUE, MAX_REQUEST_BYTES, Refusal, RefusalCause};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 /// Reads a request's body.
 ///
 /// # Errors
-/// [`RefusalCause::TooLarge`] above [`REQUEST_BYTES`], [`RefusalCause::BadRequest`] if it ends early.
+/// [`RefusalCause::TooLarge`] above [`MAX_REQUEST_BYTES`], [`RefusalCause::BadRequest`] if it ends early.
 pub(crate) async fn read(request: Request<Incoming>) -> Result<Bytes, RefusalCause> {
-    match Limited::new(request.into_body(), REQUEST_BYTES).collect().await {
+    match Limited::new(request.into_body(), MAX_REQUEST_BYTES).collect().await {
         Ok(body) => Ok(body.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => Err(RefusalCause::TooLarge),
         Err(_) => Err(RefusalCause::BadRequest),

@@ -5,8 +5,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use portcullis_storage_api::wire::{
     AwaitChange, AwaitChangeAnswer, CompareAndSwap, Delete, DeleteAnswer, Durability, Get, GetAnswer, GetMany,
-    GetManyAnswer, HealthAnswer, Lock, LockAnswer, MEMBERS, Member, MemberAnswer, MemberWrite, Members, MembersAnswer,
-    Mutation, Put, PutAnswer, REPLAY_SECONDS, Record, RefusalCause, Space, Take, TakeAnswer, TakeTokens,
+    GetManyAnswer, HealthAnswer, Lock, LockAnswer, MAX_MEMBERS, Member, MemberAnswer, MemberWrite, Members,
+    MembersAnswer, Mutation, Put, PutAnswer, REPLAY_SECONDS, Record, RefusalCause, Space, Take, TakeAnswer, TakeTokens,
     TakeTokensAnswer, Unlock, UnlockAnswer, Value, WriteAnswer, verbs,
 };
 use portcullis_storage_api::{Key, Ttl, Version};
@@ -91,7 +91,7 @@ impl Operations {
     }
 
     pub(crate) async fn add_member(&self, request: MemberWrite) -> Result<MemberAnswer, RefusalCause> {
-        let args = vec![request.member.0.to_vec(), milliseconds(request.ttl), MEMBERS.to_string().into_bytes()];
+        let args = vec![request.member.0.to_vec(), milliseconds(request.ttl), MAX_MEMBERS.to_string().into_bytes()];
         let answer = self.change_set::<verbs::AddMember>(&request, args).await?;
         if answer == b"full" { Err(RefusalCause::Full) } else { Ok(MemberAnswer { changed: answer == b"1" }) }
     }
@@ -112,7 +112,7 @@ impl Operations {
         let mut members: Vec<[u8; 32]> =
             values.into_iter().filter_map(|member| bytes(member)?.try_into().ok()).collect();
         members.sort_unstable();
-        members.truncate(MEMBERS);
+        members.truncate(MAX_MEMBERS);
         Ok(MembersAnswer { members: members.into_iter().map(Member).collect() })
     }
 

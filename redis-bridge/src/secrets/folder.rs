@@ -5,7 +5,7 @@ use std::io::{self, Read as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use portcullis_storage_api::wire::{SECRET_BYTES, SecretName, SecretValue};
+use portcullis_storage_api::wire::{MAX_SECRET_BYTES, SecretName, SecretValue};
 use rustix::fs::{Mode, OFlags};
 use zeroize::Zeroizing;
 
@@ -45,7 +45,7 @@ impl std::fmt::Display for SecretFileError {
             Self::Outside => f.write_str("the file is a link out of `secretsDir`"),
             Self::NoFile => f.write_str("not a regular file"),
             Self::Empty => f.write_str("the file is empty"),
-            Self::TooLarge => write!(f, "the file has more than {SECRET_BYTES} bytes"),
+            Self::TooLarge => write!(f, "the file has more than {MAX_SECRET_BYTES} bytes"),
         }
     }
 }
@@ -99,8 +99,8 @@ fn open(path: &Path) -> Result<File, SecretFileError> {
 /// error: it is most likely being written.
 fn bytes(file: &File) -> Result<Zeroizing<Vec<u8>>, SecretFileError> {
     // Large enough never to grow: growing would leave a copy that is not wiped.
-    let mut bytes = Zeroizing::new(Vec::with_capacity(SECRET_BYTES.saturating_add(1_024)));
-    let limit = u64::try_from(SECRET_BYTES).unwrap_or(u64::MAX).saturating_add(2);
+    let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_SECRET_BYTES.saturating_add(1_024)));
+    let limit = u64::try_from(MAX_SECRET_BYTES).unwrap_or(u64::MAX).saturating_add(2);
     file.take(limit).read_to_end(&mut bytes).map_err(|error| SecretFileError::Unreadable(error.kind()))?;
     if bytes.last() == Some(&b'\n') {
         bytes.pop();

@@ -43,11 +43,11 @@ fn one_line_end_is_taken_off_and_nothing_else() {
 
 #[test]
 fn an_empty_an_absent_and_a_large_file_are_not_served() {
-    let full = vec![b'x'; SECRET_BYTES];
+    let full = vec![b'x'; MAX_SECRET_BYTES];
     let with_end = [full.as_slice(), b"\n"].concat();
-    let over = vec![b'x'; SECRET_BYTES + 1];
+    let over = vec![b'x'; MAX_SECRET_BYTES + 1];
     let over_with_end = [over.as_slice(), b"\n"].concat();
-    let far_over = vec![b'x'; SECRET_BYTES * 8];
+    let far_over = vec![b'x'; MAX_SECRET_BYTES * 8];
     let folder = folder(&[
         ("empty", b""),
         ("line-end", b"\n"),

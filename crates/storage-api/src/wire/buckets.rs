@@ -5,7 +5,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use super::mutation::Mutation;
 use super::space::Space;
 use crate::bounds::refuse_unless;
-use crate::bucket::{BUCKET_CAPACITY, Bucket, bucket, write_bucket};
+use crate::bucket::{Bucket, MAX_BUCKET_CAPACITY, bucket, write_bucket};
 use crate::key::{Key, Kind};
 
 /// The request of `take_tokens`.
@@ -42,5 +42,9 @@ fn bucket_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Key, D::Err
 }
 
 fn tokens<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
-    refuse_unless(u32::deserialize(deserializer)?, |tokens| (1..=BUCKET_CAPACITY).contains(tokens), "1 token or more")
+    refuse_unless(
+        u32::deserialize(deserializer)?,
+        |tokens| (1..=MAX_BUCKET_CAPACITY).contains(tokens),
+        "1 token or more",
+    )
 }

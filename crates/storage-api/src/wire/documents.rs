@@ -14,7 +14,7 @@ use crate::text::{Malformed, Text, as_text};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct FetchDocument {
-    /// The URL as received: at most [`URL_BYTES`]. The bridge decides whether it is allowed.
+    /// The URL as received: at most [`MAX_URL_BYTES`]. The bridge decides whether it is allowed.
     #[serde(deserialize_with = "url")]
     pub url: String,
 }
@@ -34,7 +34,7 @@ pub enum FetchDocumentAnswer {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Document {
-    /// The media type in lower case without parameters: at most [`CONTENT_TYPE_BYTES`].
+    /// The media type in lower case without parameters: at most [`MAX_CONTENT_TYPE_BYTES`].
     #[serde(deserialize_with = "content_type")]
     pub content_type: String,
     /// The body.
@@ -45,7 +45,7 @@ pub struct Document {
     pub max_age_seconds: Option<u64>,
 }
 
-/// The bytes of a document, at most [`DOCUMENT_BYTES`]; base64url without padding on the wire (RFC
+/// The bytes of a document, at most [`MAX_DOCUMENT_BYTES`]; base64url without padding on the wire (RFC
 /// 4648 section 5).
 #[derive(Clone, PartialEq, Eq)]
 pub struct DocumentBody(Vec<u8>);
@@ -54,9 +54,9 @@ impl DocumentBody {
     /// Checks the size.
     ///
     /// # Errors
-    /// [`Malformed`] for more than [`DOCUMENT_BYTES`].
+    /// [`Malformed`] for more than [`MAX_DOCUMENT_BYTES`].
     pub fn new(bytes: Vec<u8>) -> Result<Self, Malformed> {
-        if bytes.len() > DOCUMENT_BYTES { Err(Malformed) } else { Ok(Self(bytes)) }
+        if bytes.len() > MAX_DOCUMENT_BYTES { Err(Malformed) } else { Ok(Self(bytes)) }
     }
 
     /// The bytes.
@@ -82,7 +82,7 @@ impl Text for DocumentBody {
 
     fn of_text(text: &str) -> Option<Self> {
         // As for a value: what cannot fit is not decoded.
-        if text.len() > DOCUMENT_BYTES.div_ceil(3).saturating_mul(4) {
+        if text.len() > MAX_DOCUMENT_BYTES.div_ceil(3).saturating_mul(4) {
             return None;
         }
         Self::new(URL_SAFE_NO_PAD.decode(text).ok()?).ok()
@@ -119,7 +119,7 @@ pub enum FetchFailure {
     Status,
     /// The content type is not JSON, or the body is compressed.
     ContentType,
-    /// The body exceeds [`DOCUMENT_BYTES`].
+    /// The body exceeds [`MAX_DOCUMENT_BYTES`].
     TooLarge,
     /// The rate limit of the host, or of all hosts, is exceeded.
     Budget,
@@ -166,20 +166,20 @@ impl FetchFailure {
 }
 
 fn url<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
-    let fits = |url: &String| (1..=URL_BYTES).contains(&url.len());
+    let fits = |url: &String| (1..=MAX_URL_BYTES).contains(&url.len());
     refuse_unless(String::deserialize(deserializer)?, fits, "1 to 2048 bytes")
 }
 
 fn content_type<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
-    let fits = |text: &String| text.len() <= CONTENT_TYPE_BYTES && text.bytes().all(|byte| byte.is_ascii_graphic());
+    let fits = |text: &String| text.len() <= MAX_CONTENT_TYPE_BYTES && text.bytes().all(|byte| byte.is_ascii_graphic());
     refuse_unless(String::deserialize(deserializer)?, fits, "a media type of at most 128 bytes")
 }
 
 /// The maximum of bytes in a URL.
-pub const URL_BYTES: usize = 2 * 1024;
+pub const MAX_URL_BYTES: usize = 2 * 1024;
 
 /// The maximum of bytes in a document.
-pub const DOCUMENT_BYTES: usize = 8 * 1024;
+pub const MAX_DOCUMENT_BYTES: usize = 8 * 1024;
 
 /// The maximum of bytes in a media type.
-pub const CONTENT_TYPE_BYTES: usize = 128;
+pub const MAX_CONTENT_TYPE_BYTES: usize = 128;

@@ -19,7 +19,7 @@ pub struct Lock {
     pub key: Key,
     /// The owner.
     pub owner: Owner,
-    /// The time until it expires: 1 to [`LOCK_SECONDS`].
+    /// The time until it expires: 1 to [`MAX_LOCK_SECONDS`].
     #[serde(deserialize_with = "lock_seconds")]
     pub ttl_seconds: u64,
     /// Idempotency and durability.
@@ -62,8 +62,8 @@ fn lock<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Key, D::Error> {
 }
 
 fn lock_seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
-    refuse_unless(u64::deserialize(deserializer)?, |ttl| (1..=LOCK_SECONDS).contains(ttl), "1 to 3600 seconds")
+    refuse_unless(u64::deserialize(deserializer)?, |ttl| (1..=MAX_LOCK_SECONDS).contains(ttl), "1 to 3600 seconds")
 }
 
 /// The maximum lifetime of a lock, in seconds.
-pub const LOCK_SECONDS: u64 = 60 * 60;
+pub const MAX_LOCK_SECONDS: u64 = 60 * 60;

@@ -51,7 +51,7 @@ pub struct GetAnswer {
 pub struct GetMany {
     /// The space.
     pub space: Space,
-    /// The keys: 1 to [`KEYS`].
+    /// The keys: 1 to [`MAX_KEYS`].
     #[serde(deserialize_with = "records")]
     pub keys: Vec<Key>,
 }
@@ -171,7 +171,7 @@ pub struct AwaitChange {
     pub key: Key,
     /// The known version; `null` for no record.
     pub version: Option<Version>,
-    /// The timeout: at most [`WAIT_MILLISECONDS`].
+    /// The timeout: at most [`MAX_WAIT_MILLISECONDS`].
     #[serde(deserialize_with = "wait")]
     pub timeout_milliseconds: u32,
 }
@@ -193,12 +193,12 @@ pub(super) fn record<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Key, 
 }
 
 fn records<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Key>, D::Error> {
-    let fits = |keys: &Vec<Key>| (1..=KEYS).contains(&keys.len()) && keys.iter().all(is_record);
+    let fits = |keys: &Vec<Key>| (1..=MAX_KEYS).contains(&keys.len()) && keys.iter().all(is_record);
     refuse_unless(Vec::deserialize(deserializer)?, fits, "the names of 1 to 64 records")
 }
 
 pub(super) fn wait<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
-    refuse_unless(u32::deserialize(deserializer)?, |wait| *wait <= WAIT_MILLISECONDS, "at most 30000 milliseconds")
+    refuse_unless(u32::deserialize(deserializer)?, |wait| *wait <= MAX_WAIT_MILLISECONDS, "at most 30000 milliseconds")
 }
 
 fn is_record(key: &Key) -> bool {
@@ -206,7 +206,7 @@ fn is_record(key: &Key) -> bool {
 }
 
 /// The maximum of keys in one `get_many`.
-pub const KEYS: usize = 64;
+pub const MAX_KEYS: usize = 64;
 
 /// The maximum timeout of `await_change` and `secrets`, in milliseconds.
-pub const WAIT_MILLISECONDS: u32 = 30_000;
+pub const MAX_WAIT_MILLISECONDS: u32 = 30_000;

@@ -17,13 +17,13 @@ use crate::text::{Malformed, Text, as_text, hex, of_hex};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Secrets {
-    /// The names: 1 to [`SECRETS`].
+    /// The names: 1 to [`MAX_SECRETS`].
     #[serde(deserialize_with = "names")]
     pub names: Vec<SecretName>,
     /// The known revision of the same names in the same order; `null` for none.
     #[serde(deserialize_with = "Option::deserialize")]
     pub known: Option<Revision>,
-    /// The timeout: at most [`WAIT_MILLISECONDS`](super::WAIT_MILLISECONDS).
+    /// The timeout: at most [`MAX_WAIT_MILLISECONDS`](super::MAX_WAIT_MILLISECONDS).
     #[serde(deserialize_with = "wait")]
     pub timeout_milliseconds: u32,
 }
@@ -50,7 +50,7 @@ pub struct Secret {
     pub value: SecretValue,
 }
 
-/// The name of a secret: a file name of 1 to [`SECRET_NAME_BYTES`] characters of `a-zA-Z0-9._-` that
+/// The name of a secret: a file name of 1 to [`MAX_SECRET_NAME_BYTES`] characters of `a-zA-Z0-9._-` that
 /// does not start with a dot, so that it cannot lead out of the folder or to the internal entries of
 /// a mount.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -63,7 +63,7 @@ impl SecretName {
     /// [`Malformed`] unless it has the form.
     pub fn new(name: &str) -> Result<Self, Malformed> {
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
-        let fits = (1..=SECRET_NAME_BYTES).contains(&name.len()) && name.bytes().all(allowed);
+        let fits = (1..=MAX_SECRET_NAME_BYTES).contains(&name.len()) && name.bytes().all(allowed);
         if fits && !name.starts_with('.') { Ok(Self(name.to_owned())) } else { Err(Malformed) }
     }
 
@@ -94,7 +94,7 @@ impl fmt::Display for SecretName {
     }
 }
 
-/// The content of a secret, at most [`SECRET_BYTES`]; base64url without padding on the wire (RFC 4648
+/// The content of a secret, at most [`MAX_SECRET_BYTES`]; base64url without padding on the wire (RFC 4648
 /// §5). Wiped on drop, redacted in `Debug`.
 #[derive(Clone)]
 pub struct SecretValue(Zeroizing<Vec<u8>>);
@@ -103,9 +103,9 @@ impl SecretValue {
     /// Checks the size.
     ///
     /// # Errors
-    /// [`Malformed`] for more than [`SECRET_BYTES`].
+    /// [`Malformed`] for more than [`MAX_SECRET_BYTES`].
     pub fn new(bytes: Zeroizing<Vec<u8>>) -> Result<Self, Malformed> {
-        if bytes.len() > SECRET_BYTES { Err(Malformed) } else { Ok(Self(bytes)) }
+        if bytes.len() > MAX_SECRET_BYTES { Err(Malformed) } else { Ok(Self(bytes)) }
     }
 
     /// The bytes.
@@ -159,15 +159,15 @@ impl Text for Revision {
 as_text!(Revision);
 
 fn names<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<SecretName>, D::Error> {
-    let fits = |names: &Vec<SecretName>| (1..=SECRETS).contains(&names.len());
+    let fits = |names: &Vec<SecretName>| (1..=MAX_SECRETS).contains(&names.len());
     refuse_unless(Vec::deserialize(deserializer)?, fits, "the names of 1 to 32 secrets")
 }
 
 /// The maximum of names in one request.
-pub const SECRETS: usize = 32;
+pub const MAX_SECRETS: usize = 32;
 
 /// The maximum of bytes in a name.
-pub const SECRET_NAME_BYTES: usize = 64;
+pub const MAX_SECRET_NAME_BYTES: usize = 64;
 
 /// The maximum of bytes in a secret.
-pub const SECRET_BYTES: usize = 16 * 1024;
+pub const MAX_SECRET_BYTES: usize = 16 * 1024;

@@ -73,4 +73,4 @@ pub struct MembersAnswer {
 }
 
 /// The maximum of members of a set.
-pub const MEMBERS: usize = 1024;
+pub const MAX_MEMBERS: usize = 1024;

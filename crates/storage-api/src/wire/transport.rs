@@ -8,4 +8,4 @@ pub const MARKER_HEADER: &str = "x-portcullis-bridge";
 pub const MARKER_VALUE: &str = "1";
 
 /// The maximum of bytes in a request: the largest value in base64, and room for the other fields.
-pub const REQUEST_BYTES: usize = 96 * 1024;
+pub const MAX_REQUEST_BYTES: usize = 96 * 1024;

@@ -7,7 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::text::{Malformed, Text, as_text};
 
-/// The bytes of a record, at most [`VALUE_BYTES`]; base64url without padding on the wire (RFC 4648
+/// The bytes of a record, at most [`MAX_VALUE_BYTES`]; base64url without padding on the wire (RFC 4648
 /// §5).
 #[derive(Clone, PartialEq, Eq)]
 pub struct Value(Vec<u8>);
@@ -16,9 +16,9 @@ impl Value {
     /// Checks the size.
     ///
     /// # Errors
-    /// [`Malformed`] for more than [`VALUE_BYTES`].
+    /// [`Malformed`] for more than [`MAX_VALUE_BYTES`].
     pub fn new(bytes: Vec<u8>) -> Result<Self, Malformed> {
-        if bytes.len() > VALUE_BYTES { Err(Malformed) } else { Ok(Self(bytes)) }
+        if bytes.len() > MAX_VALUE_BYTES { Err(Malformed) } else { Ok(Self(bytes)) }
     }
 
     /// The bytes.
@@ -50,7 +50,7 @@ impl Text for Value {
 
     fn of_text(text: &str) -> Option<Self> {
         // Before decoding: a longer text cannot decode to a value of the allowed size.
-        if text.len() > VALUE_BYTES.div_ceil(3).saturating_mul(4) {
+        if text.len() > MAX_VALUE_BYTES.div_ceil(3).saturating_mul(4) {
             return None;
         }
         Self::new(URL_SAFE_NO_PAD.decode(text).ok()?).ok()
@@ -60,4 +60,4 @@ impl Text for Value {
 as_text!(Value);
 
 /// The maximum of bytes in a value.
-pub const VALUE_BYTES: usize = 64 * 1024;
+pub const MAX_VALUE_BYTES: usize = 64 * 1024;

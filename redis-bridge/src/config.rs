@@ -1,4 +1,4 @@
-//! The configuration: what is written, checked as a whole, every fault of it named.
+//! The configuration, checked as a whole: every problem is named.
 
 pub mod admin;
 mod duration;

@@ -1,10 +1,8 @@
-//! Documents from addresses that strangers name, fetched so that no client makes the bridge connect
-//! to what only it can reach (draft-ietf-oauth-client-id-metadata-document, on server-side request
-//! forgery).
+//! Fetches documents from URLs that strangers name, without becoming a tool for server-side request
+//! forgery (draft-ietf-oauth-client-id-metadata-document).
 //!
-//! Every address that the host's name stands for must be a public one, and exactly such a checked
-//! address is connected to: a name that is given another meaning between the look and the leap
-//! changes nothing.
+//! Every address of the host must be public. The connection is made to one of the checked addresses,
+//! so DNS rebinding between check and connect has no effect.
 
 mod budget;
 mod exchange;
@@ -30,43 +28,46 @@ use budget::Budget;
 use public::is_public;
 use target::Target;
 
-/// Finds out the addresses of a host.
+/// Resolves the addresses of a host.
 pub(crate) trait Resolve {
-    /// All of them; [`FetchFailure::Resolve`] when there are none.
+    /// Returns all addresses, or [`FetchFailure::Resolve`] if there are none.
     fn resolve(&self, host: &str, port: u16) -> impl Future<Output = Result<Vec<SocketAddr>, FetchFailure>> + Send;
 }
 
-/// Fetches documents by the operator's rules.
+/// Fetches documents within the configured rules.
 pub(crate) struct Fetcher<R = SystemResolver> {
     rules: Fetch,
     resolver: R,
     tls: TlsConnector,
     budget: Budget,
-    turns: Semaphore,
+    slots: Semaphore,
     metrics: Arc<Metrics>,
 }
 
 impl<R: Resolve> Fetcher<R> {
-    /// By these rules.
+    /// Creates a fetcher.
     ///
     /// # Errors
-    /// When TLS cannot be set up.
+    /// The failure to set up TLS.
     pub(crate) fn new(rules: Fetch, resolver: R, metrics: Arc<Metrics>) -> Result<Self, rustls::Error> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let mut tls = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()?
             .with_root_certificates(rules.roots.clone())
             .with_no_client_auth();
-        // Nothing is kept of a stranger's server.
+        // No state of a stranger's server is kept.
         tls.resumption = Resumption::disabled();
         let budget = Budget::new(rules.per_host_per_minute, rules.per_minute);
-        let (tls, turns) = (TlsConnector::from(Arc::new(tls)), Semaphore::new(TURNS));
-        Ok(Self { rules, resolver, tls, budget, turns, metrics })
+        let (tls, slots) = (TlsConnector::from(Arc::new(tls)), Semaphore::new(MAX_FETCHES));
+        Ok(Self { rules, resolver, tls, budget, slots, metrics })
     }
 
-    /// Fetches one document, or tells why there is none.
+    /// Fetches one document. A failed fetch is an answer, too.
+    ///
+    /// # Errors
+    /// [`RefusalCause::Overloaded`] if [`MAX_FETCHES`] are under way.
     pub(crate) async fn answer(&self, request: &FetchDocument) -> Result<FetchDocumentAnswer, RefusalCause> {
-        let _turn = self.turns.try_acquire().map_err(|_| RefusalCause::Overloaded)?;
+        let _slot = self.slots.try_acquire().map_err(|_| RefusalCause::Overloaded)?;
         let fetched = match Target::new(&request.url, &self.rules) {
             Ok(target) => self.fetch(&target).await,
             Err(failure) => Err(failure),
@@ -80,21 +81,21 @@ impl<R: Resolve> Fetcher<R> {
         if !self.budget.take(target.host(), Instant::now()) {
             return Err(FetchFailure::Budget);
         }
-        let fetched = timeout(WHOLE, self.fetch_in_any_time(target)).await.unwrap_or(Err(FetchFailure::TimedOut));
+        let fetched = timeout(FETCH_TIMEOUT, self.fetch_untimed(target)).await.unwrap_or(Err(FetchFailure::TimedOut));
         // As often as the budget allows. The path stays out: it may hold what is meant for the
         // client only.
         match &fetched {
-            Ok(_) => tracing::info!(host = target.host(), "a document was fetched"),
-            Err(failure) => tracing::info!(host = target.host(), ?failure, "a document could not be fetched"),
+            Ok(_) => tracing::info!(host = target.host(), "document fetched"),
+            Err(failure) => tracing::info!(host = target.host(), ?failure, "document not fetched"),
         }
         fetched
     }
 
-    async fn fetch_in_any_time(&self, target: &Target) -> Result<Document, FetchFailure> {
+    async fn fetch_untimed(&self, target: &Target) -> Result<Document, FetchFailure> {
         let name = ServerName::try_from(target.host().to_owned()).map_err(|_| FetchFailure::BadUrl)?;
         let addresses = self.resolver.resolve(target.host(), target.port()).await?;
-        // INVARIANT: what is connected to below is one of the addresses that were checked here.
-        if !addresses.iter().all(|address| self.may_be_spoken_to(address)) {
+        // INVARIANT: the connection below is made to one of the addresses checked here.
+        if !addresses.iter().all(|address| self.is_allowed(address)) {
             return Err(FetchFailure::AddressRefused);
         }
         let stream = connect(&addresses).await?;
@@ -105,31 +106,32 @@ impl<R: Resolve> Fetcher<R> {
         exchange::exchange(stream, target).await
     }
 
-    fn may_be_spoken_to(&self, address: &SocketAddr) -> bool {
+    fn is_allowed(&self, address: &SocketAddr) -> bool {
         let allowed = self.rules.allow_addresses.iter().any(|network| network.contains(address.ip()));
         allowed || is_public(address.ip())
     }
 }
 
-/// The first few that a host has, one after another.
+/// Connects to the first address that answers, of at most [`MAX_ADDRESSES`].
 async fn connect(addresses: &[SocketAddr]) -> Result<TcpStream, FetchFailure> {
-    for address in addresses.iter().take(ADDRESSES) {
-        if let Ok(Ok(stream)) = timeout(CONNECT, TcpStream::connect(address)).await {
+    for address in addresses.iter().take(MAX_ADDRESSES) {
+        if let Ok(Ok(stream)) = timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await {
             return Ok(stream);
         }
     }
     Err(FetchFailure::Connect)
 }
 
-/// What this machine says.
+/// The resolver of the operating system.
 pub(crate) struct SystemResolver {
-    /// A lookup holds a thread and cannot be broken off, so its permit is held until it ends.
+    /// Bounds the lookups. A lookup occupies a thread and cannot be cancelled, so it keeps its permit
+    /// until it ends.
     lookups: Arc<Semaphore>,
 }
 
 impl Default for SystemResolver {
     fn default() -> Self {
-        Self { lookups: Arc::new(Semaphore::new(TURNS)) }
+        Self { lookups: Arc::new(Semaphore::new(MAX_FETCHES)) }
     }
 }
 
@@ -137,12 +139,12 @@ impl Resolve for SystemResolver {
     async fn resolve(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, FetchFailure> {
         let permit = Arc::clone(&self.lookups).try_acquire_owned().map_err(|_| FetchFailure::Budget)?;
         let host = host.to_owned();
-        let looking = tokio::spawn(async move {
+        let lookup = tokio::spawn(async move {
             let found = tokio::net::lookup_host((host, port)).await.map(Iterator::collect::<Vec<_>>);
             drop(permit);
             found
         });
-        match looking.await {
+        match lookup.await {
             Ok(Ok(addresses)) if !addresses.is_empty() => Ok(addresses),
             Ok(Ok(_) | Err(_)) | Err(_) => Err(FetchFailure::Resolve),
         }
@@ -152,29 +154,14 @@ impl Resolve for SystemResolver {
 fn outcome(answer: &FetchDocumentAnswer) -> &'static str {
     match answer {
         FetchDocumentAnswer::Document(_) => "ok",
-        FetchDocumentAnswer::Failure(failure) => match failure {
-            FetchFailure::NotHttps => "not_https",
-            FetchFailure::BadUrl => "bad_url",
-            FetchFailure::PortRefused => "port_refused",
-            FetchFailure::DomainRefused => "domain_refused",
-            FetchFailure::AddressRefused => "address_refused",
-            FetchFailure::Resolve => "resolve",
-            FetchFailure::Connect => "connect",
-            FetchFailure::Tls => "tls",
-            FetchFailure::TimedOut => "timed_out",
-            FetchFailure::Redirect => "redirect",
-            FetchFailure::Status => "status",
-            FetchFailure::ContentType => "content_type",
-            FetchFailure::TooLarge => "too_large",
-            FetchFailure::Budget => "budget",
-        },
+        FetchDocumentAnswer::Failure(failure) => failure.name(),
     }
 }
 
-const WHOLE: Duration = Duration::from_secs(5);
-const CONNECT: Duration = Duration::from_secs(2);
-const ADDRESSES: usize = 4;
-const TURNS: usize = 16;
+const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+const MAX_ADDRESSES: usize = 4;
+const MAX_FETCHES: usize = 16;
 
 #[cfg(test)]
 #[path = "documents/documents_tests.rs"]

@@ -2,7 +2,9 @@
 
 mod activity;
 mod authorization;
+mod body;
 pub(crate) mod listen;
 pub(crate) mod observer;
 pub(crate) mod routes;
 pub(crate) mod server;
+pub(crate) mod verbs;

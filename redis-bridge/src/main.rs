@@ -20,10 +20,10 @@ struct Arguments {
     /// The configuration file (YAML); fields are overridden by PORTCULLIS_BRIDGE__… variables.
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
-    /// Check the configuration, try Redis, tell the result and end.
+    /// Check the configuration, Redis and every verb, and print the result.
     #[arg(long)]
     check: bool,
-    /// The form of the log on standard error; text on a terminal, JSON elsewhere.
+    /// The format of the log on standard error [default: text on a terminal, else JSON].
     #[arg(long, value_name = "FORM")]
     log: Option<LogForm>,
 }
@@ -36,7 +36,7 @@ enum LogForm {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    // TLS needs to be told whose cryptography it uses; only a second call could fail.
+    // The cryptography of rustls; only a second call could fail.
     let _ = rustls::crypto::ring::default_provider().install_default();
     start_log(arguments.log);
     let config = match read(&arguments.config) {
@@ -44,7 +44,7 @@ fn main() -> ExitCode {
         Err(code) => return code,
     };
     config.redis.warn_if_insecure();
-    // One thread: what an operation costs is less than waking another thread for it.
+    // One thread: waking another one costs more than an operation.
     let runtime = match Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error.to_string()),
@@ -52,7 +52,7 @@ fn main() -> ExitCode {
     let ended = runtime.block_on(async {
         if arguments.check {
             let found = check(&config).await.map_err(|error| error.to_string())?;
-            say(&mut std::io::stdout(), &format!("the configuration is good, and redis answers: {found}"));
+            print(&mut std::io::stdout(), &format!("the configuration is valid, and redis answers: {found}"));
             return Ok(());
         }
         let mut end = signal(SignalKind::terminate()).map_err(|error| error.to_string())?;
@@ -64,7 +64,7 @@ fn main() -> ExitCode {
         };
         run(config, shutdown).await.map_err(|error| error.to_string())
     });
-    // What still waits for a peer is not waited for.
+    // Tasks that wait for a peer are not awaited.
     runtime.shutdown_background();
     match ended {
         Ok(()) => ExitCode::SUCCESS,
@@ -72,25 +72,25 @@ fn main() -> ExitCode {
     }
 }
 
-/// Reads a configuration; says what is wrong with it.
+/// Reads the configuration, or prints its problems.
 fn read(path: &Path) -> Result<Config, ExitCode> {
-    let wrong = |what: &str| {
-        say(&mut std::io::stderr(), &format!("{}: {what}", path.display()));
+    let problem = |what: &str| {
+        print(&mut std::io::stderr(), &format!("{}: {what}", path.display()));
         ExitCode::from(2)
     };
-    let text = std::fs::read_to_string(path).map_err(|error| wrong(&error.to_string()))?;
+    let text = std::fs::read_to_string(path).map_err(|error| problem(&error.to_string()))?;
     let environment: BTreeMap<String, String> = std::env::vars_os()
         .filter_map(|(name, text)| Some((name.into_string().ok()?, text.into_string().ok()?)))
         .collect();
     Config::read(&text, &environment).map_err(|problems| {
-        problems.iter().for_each(|problem| {
-            wrong(&problem.to_string());
+        problems.iter().for_each(|found| {
+            problem(&found.to_string());
         });
         ExitCode::from(2)
     })
 }
 
-/// What is logged can be set with `RUST_LOG`.
+/// Starts the log, whose level `RUST_LOG` can set.
 fn start_log(form: Option<LogForm>) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false);
@@ -102,11 +102,11 @@ fn start_log(form: Option<LogForm>) {
 }
 
 fn failed(error: &str) -> ExitCode {
-    say(&mut std::io::stderr(), error);
+    print(&mut std::io::stderr(), error);
     ExitCode::FAILURE
 }
 
-/// Without a reader nothing is lost by saying nothing.
-fn say(to: &mut impl std::io::Write, line: &str) {
+/// Prints a line. A closed output is not an error.
+fn print(to: &mut impl std::io::Write, line: &str) {
     let _ = writeln!(to, "{line}");
 }

@@ -1,4 +1,4 @@
-//! What the bridge counts, as Prometheus reads it (text format 0.0.4).
+//! The metrics, in the Prometheus text format 0.0.4.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -14,51 +14,51 @@ use crate::version::{COMMIT, VERSION};
 pub(crate) struct Metrics {
     requests: Mutex<BTreeMap<(&'static str, &'static str), u64>>,
     times: Mutex<BTreeMap<&'static str, Times>>,
-    faults: Mutex<BTreeMap<RedisError, u64>>,
+    redis_errors: Mutex<BTreeMap<RedisError, u64>>,
     refused_connections: Mutex<BTreeMap<&'static str, u64>>,
     lost_connections: Mutex<BTreeMap<&'static str, u64>>,
     fetches: Mutex<BTreeMap<&'static str, u64>>,
-    /// Records that were there and could not be read as one.
+    /// Stored values that are not records.
     pub(crate) corrupt: Count,
-    /// Times that another master was found.
+    /// Changes of the master.
     pub(crate) master_changes: Count,
-    /// Times that secrets were found changed.
+    /// Observed changes of secrets.
     pub(crate) secret_changes: Count,
-    /// Times that secrets were asked for and could not be read.
+    /// Failed reads of secrets.
     pub(crate) secret_failures: Count,
-    /// Connections now.
+    /// Open connections of callers.
     pub(crate) connections: Count,
-    /// Operations now.
+    /// Operations under way.
     pub(crate) in_flight: Count,
-    /// Callers that ask for secrets now, most of whom wait for a change.
+    /// Requests for secrets under way, most of which wait for a change.
     pub(crate) secret_waits: Count,
-    /// Operations that wait for their turn now.
+    /// Operations that wait for a slot.
     pub(crate) queued: Count,
 }
 
-/// A number that goes up, and for some also down.
+/// A counter or gauge.
 #[derive(Debug, Default)]
 pub(crate) struct Count(AtomicU64);
 
 impl Count {
-    /// Counts one; it is counted until the guard is dropped.
+    /// Adds one until the guard is dropped.
     pub(crate) fn hold(&self) -> Held<'_> {
         self.add();
         Held(self)
     }
 
-    /// Counts one for good.
+    /// Adds one.
     pub(crate) fn add(&self) {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// The number now.
+    /// The current value.
     pub(crate) fn now(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
 }
 
-/// Keeps something counted.
+/// Subtracts one on drop.
 pub(crate) struct Held<'a>(&'a Count);
 
 impl Drop for Held<'_> {
@@ -67,7 +67,7 @@ impl Drop for Held<'_> {
     }
 }
 
-/// How long one verb took.
+/// The durations of one verb.
 #[derive(Debug, Default)]
 struct Times {
     buckets: [u64; BUCKETS.len()],
@@ -75,16 +75,16 @@ struct Times {
     count: u64,
 }
 
-/// What is not counted but known when the metrics are asked for.
-pub(crate) struct Known {
-    /// Whether there is a master that answers.
+/// Gauges that are read when the metrics are rendered.
+pub(crate) struct Gauges {
+    /// Whether any master answers.
     pub(crate) up: bool,
-    /// Whether durable writes wait for a replica.
+    /// Whether durable writes wait for the replicas.
     pub(crate) replicated: bool,
 }
 
 impl Metrics {
-    /// Counts one answered request.
+    /// Counts one answered request and its duration.
     pub(crate) fn request(&self, verb: &'static str, outcome: &'static str, took: Duration) {
         add(&mut locked(&self.requests), (verb, outcome));
         let mut times = locked(&self.times);
@@ -98,28 +98,28 @@ impl Metrics {
         times.count = times.count.saturating_add(1);
     }
 
-    /// Counts a fault; gives how many of its kind there were before.
-    pub(crate) fn redis_error(&self, fault: RedisError) -> u64 {
-        add(&mut locked(&self.faults), fault)
+    /// Counts a failure. Returns the earlier failures of its kind.
+    pub(crate) fn redis_error(&self, error: RedisError) -> u64 {
+        add(&mut locked(&self.redis_errors), error)
     }
 
-    /// Counts a connection that was not taken.
-    pub(crate) fn refused_connection(&self, why: &'static str) -> u64 {
-        add(&mut locked(&self.refused_connections), why)
+    /// Counts a refused connection of a caller. Returns the earlier ones with this reason.
+    pub(crate) fn refused_connection(&self, reason: &'static str) -> u64 {
+        add(&mut locked(&self.refused_connections), reason)
     }
 
-    /// Counts a connection to Redis that is used no more.
-    pub(crate) fn lost_connection(&self, why: &'static str) {
-        add(&mut locked(&self.lost_connections), why);
+    /// Counts a closed connection to Redis.
+    pub(crate) fn lost_connection(&self, reason: &'static str) {
+        add(&mut locked(&self.lost_connections), reason);
     }
 
-    /// Counts a document that was asked for.
+    /// Counts a requested document.
     pub(crate) fn fetch(&self, outcome: &'static str) {
         add(&mut locked(&self.fetches), outcome);
     }
 
-    /// Everything, as text.
-    pub(crate) fn text(&self, known: &Known) -> String {
+    /// Renders the metrics.
+    pub(crate) fn text(&self, gauges: &Gauges) -> String {
         let mut page = Page(String::new());
         page.family("build_info", "gauge", "Version and commit of this build.");
         page.line("build_info", &format!("version=\"{VERSION}\",commit=\"{COMMIT}\""), 1);
@@ -136,37 +136,37 @@ impl Metrics {
             page.line("request_seconds_sum", &format!("verb=\"{verb}\""), times.sum.as_secs_f64());
             page.line("request_seconds_count", &format!("verb=\"{verb}\""), times.count);
         }
-        page.family("redis_faults_total", "counter", "Commands that Redis refused or did not answer, by kind.");
-        for (fault, count) in locked(&self.faults).iter() {
-            page.line("redis_faults_total", &format!("kind=\"{}\"", fault.name()), *count);
+        page.family("redis_faults_total", "counter", "Commands that failed or were not answered, by kind.");
+        for (error, count) in locked(&self.redis_errors).iter() {
+            page.line("redis_faults_total", &format!("kind=\"{}\"", error.name()), *count);
         }
-        page.family("refused_connections_total", "counter", "Connections not taken, by reason.");
-        for (why, count) in locked(&self.refused_connections).iter() {
-            page.line("refused_connections_total", &format!("reason=\"{why}\""), *count);
+        page.family("refused_connections_total", "counter", "Refused connections, by reason.");
+        for (reason, count) in locked(&self.refused_connections).iter() {
+            page.line("refused_connections_total", &format!("reason=\"{reason}\""), *count);
         }
-        page.family("redis_lost_connections_total", "counter", "Connections to Redis that were given up, by reason.");
-        for (why, count) in locked(&self.lost_connections).iter() {
-            page.line("redis_lost_connections_total", &format!("reason=\"{why}\""), *count);
+        page.family("redis_lost_connections_total", "counter", "Closed connections to Redis, by reason.");
+        for (reason, count) in locked(&self.lost_connections).iter() {
+            page.line("redis_lost_connections_total", &format!("reason=\"{reason}\""), *count);
         }
-        page.family("fetches_total", "counter", "Documents asked for, by outcome.");
+        page.family("fetches_total", "counter", "Requested documents, by outcome.");
         for (outcome, count) in locked(&self.fetches).iter() {
             page.line("fetches_total", &format!("outcome=\"{outcome}\""), *count);
         }
-        page.one("corrupt_records_total", "counter", "Stored values that are no record.", self.corrupt.now());
+        page.one("corrupt_records_total", "counter", "Stored values that are not records.", self.corrupt.now());
         let changes = self.master_changes.now();
-        page.one("redis_master_changes_total", "counter", "Times that another master was found.", changes);
-        let help = "Callers that ask for secrets now, most of whom wait for a change.";
+        page.one("redis_master_changes_total", "counter", "Changes of the master.", changes);
+        let help = "Requests for secrets under way, most of which wait for a change.";
         page.one("secret_waits", "gauge", help, self.secret_waits.now());
-        let help = "Times that secrets were found changed.";
+        let help = "Observed changes of secrets.";
         page.one("secret_changes_total", "counter", help, self.secret_changes.now());
-        let help = "Times that secrets were asked for and could not be read.";
+        let help = "Failed reads of secrets.";
         page.one("secret_failures_total", "counter", help, self.secret_failures.now());
-        page.one("connections", "gauge", "Connections now.", self.connections.now());
-        page.one("in_flight", "gauge", "Operations now.", self.in_flight.now());
-        page.one("queued", "gauge", "Operations that wait for their turn now.", self.queued.now());
-        page.one("redis_up", "gauge", "Whether there is a master that answers.", u64::from(known.up));
-        let help = "Whether durable writes wait for a replica.";
-        page.one("durability_replicated", "gauge", help, u64::from(known.replicated));
+        page.one("connections", "gauge", "Open connections of callers.", self.connections.now());
+        page.one("in_flight", "gauge", "Operations under way.", self.in_flight.now());
+        page.one("queued", "gauge", "Operations that wait for a slot.", self.queued.now());
+        page.one("redis_up", "gauge", "Whether any master answers.", u64::from(gauges.up));
+        let help = "Whether durable writes wait for the replicas.";
+        page.one("durability_replicated", "gauge", help, u64::from(gauges.replicated));
         page.0
     }
 }
@@ -196,7 +196,7 @@ fn add<K: Ord>(counts: &mut BTreeMap<K, u64>, key: K) -> u64 {
     before
 }
 
-/// A panic elsewhere cannot leave a count half changed.
+/// A panic cannot leave a count half changed.
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -229,7 +229,7 @@ mod tests {
         metrics.refused_connection("foreign user");
         metrics.lost_connection("silent");
         let held = metrics.in_flight.hold();
-        let page = metrics.text(&Known { up: true, replicated: false });
+        let page = metrics.text(&Gauges { up: true, replicated: false });
         let build_info = format!("portcullis_bridge_build_info{{version=\"{VERSION}\",commit=\"{COMMIT}\"}} 1");
         for line in [
             build_info.as_str(),

@@ -11,6 +11,7 @@ pub(crate) mod pool;
 pub(crate) mod probe;
 pub(crate) mod redis_error;
 pub(crate) mod replication;
+pub(crate) mod script;
 pub(crate) mod sentinel;
 pub(crate) mod sentinel_group;
 pub(crate) mod slot;

@@ -1,5 +1,5 @@
-//! The secrets: named files of one folder, read when they are asked for, and asked for again while
-//! a caller waits for a change.
+//! The secrets: named files of one folder, read at each request, and polled while a caller waits for
+//! a change.
 
 mod folder;
 
@@ -16,40 +16,42 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, timeout};
 
 use crate::metrics::Metrics;
-use folder::{Content, Trouble, Why};
+use folder::{Content, ReadError, SecretFileError};
 
-/// The folder's secrets.
+/// Serves the secrets of one folder.
 pub(crate) struct SecretFiles {
     folder: PathBuf,
-    /// What was found under each name when it was last read; for the log and the metrics only.
-    seen: Mutex<BTreeMap<SecretName, Seen>>,
-    watchers: Semaphore,
-    /// A file system may hang. Each read holds a thread, and its permit for as long as the thread.
+    /// The result of the last read of each name, for the log and the metrics.
+    last_reads: Mutex<BTreeMap<SecretName, LastRead>>,
+    waiting: Semaphore,
+    /// Bounds the threads that read: a file system may hang, and a read keeps its permit as long as
+    /// its thread.
     reads: Arc<Semaphore>,
-    ended: watch::Sender<bool>,
+    shutdown: watch::Sender<bool>,
     metrics: Arc<Metrics>,
 }
 
 #[derive(Default)]
-struct Seen {
+struct LastRead {
     digest: Option<[u8; 32]>,
-    trouble: Option<Why>,
+    error: Option<SecretFileError>,
 }
 
 impl SecretFiles {
-    /// Of this folder.
+    /// Creates the service of a folder.
     pub(crate) fn new(folder: PathBuf, metrics: Arc<Metrics>) -> Self {
-        let (watchers, reads) = (Semaphore::new(WATCHERS), Arc::new(Semaphore::new(READS)));
-        Self { folder, seen: Mutex::default(), watchers, reads, ended: watch::Sender::new(false), metrics }
+        let (waiting, reads) = (Semaphore::new(MAX_WAITING), Arc::new(Semaphore::new(MAX_READS)));
+        Self { folder, last_reads: Mutex::default(), waiting, reads, shutdown: watch::Sender::new(false), metrics }
     }
 
-    /// Answers once the contents are others than the known ones, or the time is over.
+    /// Answers at once if the revision differs from the known one, else after a change or at the
+    /// timeout.
     pub(crate) async fn answer(&self, request: Secrets) -> Result<SecretsAnswer, Refusal> {
-        let _permit = self.watchers.try_acquire().map_err(|_| RefusalCause::Overloaded)?;
+        let _permit = self.waiting.try_acquire().map_err(|_| RefusalCause::Overloaded)?;
         let _held = self.metrics.secret_waits.hold();
-        let patience = Duration::from_millis(u64::from(request.timeout_milliseconds));
+        let limit = Duration::from_millis(u64::from(request.timeout_milliseconds));
         let started = Instant::now();
-        let mut ended = self.ended.subscribe();
+        let mut shutdown = self.shutdown.subscribe();
         loop {
             let contents = self.read(&request.names).await?;
             let revision = revision(&contents);
@@ -57,19 +59,18 @@ impl SecretFiles {
                 let secrets = contents.into_iter().map(|Content { name, value, .. }| Secret { name, value }).collect();
                 return Ok(SecretsAnswer { revision, secrets: Some(secrets) });
             }
-            let left = patience.saturating_sub(started.elapsed());
-            if left.is_zero() || *ended.borrow_and_update() {
+            let left = limit.saturating_sub(started.elapsed());
+            if left.is_zero() || *shutdown.borrow_and_update() {
                 return Ok(SecretsAnswer { revision, secrets: None });
             }
-            // Both ways lead to one more look.
-            let _ = timeout(left.min(LOOK_AGAIN), ended.changed()).await;
+            // Either result leads to another read.
+            let _ = timeout(left.min(POLL_INTERVAL), shutdown.changed()).await;
         }
     }
 
-    /// Ends all waits: the bridge is about to end, and a caller that waits would hold
-    /// it up.
+    /// Answers every waiting caller now, so that it does not delay the shutdown.
     pub(crate) fn end_waiting(&self) {
-        self.ended.send_replace(true);
+        self.shutdown.send_replace(true);
     }
 
     async fn read(&self, names: &[SecretName]) -> Result<Vec<Content>, Refusal> {
@@ -82,66 +83,66 @@ impl SecretFiles {
             });
             read.await.map_err(|_| RefusalCause::Unavailable)
         };
-        match timeout(READ, reading).await {
+        match timeout(READ_TIMEOUT, reading).await {
             Ok(Ok(Ok(contents))) => {
-                self.note(&contents);
+                self.record_contents(&contents);
                 Ok(contents)
             }
-            Ok(Ok(Err(Trouble::Secret(name, why)))) => {
-                self.note_trouble(&name, why);
+            Ok(Ok(Err(ReadError::Secret(name, error)))) => {
+                self.record_error(&name, error);
                 Err(Refusal { error: RefusalCause::NotServed, secret: Some(name) })
             }
-            Ok(Ok(Err(Trouble::Restless))) => {
+            Ok(Ok(Err(ReadError::ChangingDuringRead))) => {
                 self.metrics.secret_failures.add();
                 Err(RefusalCause::Unavailable.into())
             }
             Ok(Err(cause)) => Err(cause.into()),
             Err(_) => {
                 self.metrics.secret_failures.add();
-                tracing::warn!("secretsDir is not read in time");
+                tracing::warn!("timed out while reading `secretsDir`");
                 Err(RefusalCause::Unavailable.into())
             }
         }
     }
 
-    /// Every change is logged once, however many callers wait for it.
-    fn note(&self, contents: &[Content]) {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Logs and counts each change once, however many callers wait for it.
+    fn record_contents(&self, contents: &[Content]) {
+        let mut last_reads = self.last_reads.lock().unwrap_or_else(PoisonError::into_inner);
         let mut changed = Vec::new();
         for content in contents {
             let digest = digest(&content.value);
-            let known = seen.entry(content.name.clone()).or_default();
-            match known.digest.replace(digest) {
-                None if content.open_to_all => {
-                    tracing::warn!(name = %content.name, "every user of this machine may read this secret's file");
+            let last = last_reads.entry(content.name.clone()).or_default();
+            match last.digest.replace(digest) {
+                None if content.world_readable => {
+                    tracing::warn!(name = %content.name, "the file of a secret is readable by every user; restrict its mode");
                 }
                 Some(before) if before != digest => changed.push(content.name.as_str()),
                 None | Some(_) => {}
             }
-            known.trouble = None;
+            last.error = None;
         }
-        drop(seen);
+        drop(last_reads);
         if !changed.is_empty() {
             self.metrics.secret_changes.add();
             tracing::info!(names = changed.join(", "), "secrets changed");
         }
     }
 
-    fn note_trouble(&self, name: &SecretName, why: Why) {
+    fn record_error(&self, name: &SecretName, error: SecretFileError) {
         self.metrics.secret_failures.add();
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        // Callers choose the names. Forgetting costs a line of the log that was written before.
-        if seen.len() >= NAMES && !seen.contains_key(name) {
-            seen.clear();
+        let mut last_reads = self.last_reads.lock().unwrap_or_else(PoisonError::into_inner);
+        // Callers choose the names, so the map must be bounded. Clearing it costs a repeated log line.
+        if last_reads.len() >= MAX_NAMES && !last_reads.contains_key(name) {
+            last_reads.clear();
         }
-        if seen.entry(name.clone()).or_default().trouble.replace(why) != Some(why) {
-            tracing::warn!(%name, %why, "a secret is asked for and not served");
+        if last_reads.entry(name.clone()).or_default().error.replace(error) != Some(error) {
+            tracing::warn!(%name, %error, "requested secret not served");
         }
     }
 }
 
-/// Lengths before names and contents: nothing can move from one into the next and leave the digest
-/// as it was.
+/// Returns the digest of names and contents. Each is preceded by its length, so that no two lists have
+/// one encoding.
 fn revision(contents: &[Content]) -> Revision {
     let mut digest = Sha256::new();
     for content in contents {
@@ -157,13 +158,12 @@ fn digest(value: &SecretValue) -> [u8; 32] {
     Sha256::digest(value.as_bytes()).into()
 }
 
-/// How soon a change is seen by a caller that waits for it.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
-const READ: Duration = Duration::from_secs(2);
-const READS: usize = 4;
-/// Every worker of every Envoy waits with one request.
-const WATCHERS: usize = 256;
-const NAMES: usize = 1_024;
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
+const READ_TIMEOUT: Duration = Duration::from_secs(2);
+const MAX_READS: usize = 4;
+/// Every worker of every Envoy has one request that waits.
+const MAX_WAITING: usize = 256;
+const MAX_NAMES: usize = 1_024;
 
 #[cfg(test)]
 mod tests {
@@ -171,11 +171,11 @@ mod tests {
 
     fn content(name: &str, value: &[u8]) -> Content {
         let value = SecretValue::new(value.to_vec().into()).unwrap();
-        Content { name: SecretName::new(name).unwrap(), value, open_to_all: false }
+        Content { name: SecretName::new(name).unwrap(), value, world_readable: false }
     }
 
     #[test]
-    fn a_revision_tells_names_contents_and_order_apart_and_nothing_else() {
+    fn a_revision_depends_on_names_contents_and_order_only() {
         let known = revision(&[content("a", b"1"), content("b", b"2")]);
         assert_eq!(known, revision(&[content("a", b"1"), content("b", b"2")]));
         let others = [

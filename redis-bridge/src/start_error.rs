@@ -2,28 +2,28 @@
 
 use std::io;
 
-/// Why a bridge could not be started.
+/// Why the bridge could not start.
 #[derive(Debug)]
 pub enum StartError {
-    /// The socket cannot be made.
+    /// The listener cannot be opened.
     Socket(io::Error),
     /// Another process listens on the socket.
     InUse,
-    /// The metrics' address cannot be listened on.
+    /// The listener for metrics cannot be opened.
     Metrics(io::Error),
-    /// TLS for fetched documents cannot be set up.
+    /// The TLS client for documents cannot be set up.
     Tls(rustls::Error),
-    /// Redis cannot be used; only where it is asked for before serving.
+    /// Redis cannot be used; only from the check.
     Redis(String),
 }
 
 impl std::fmt::Display for StartError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Socket(error) => write!(f, "the socket cannot be listened on: {error}"),
-            Self::InUse => f.write_str("another process listens on the socket"),
-            Self::Metrics(error) => write!(f, "the metrics' address cannot be listened on: {error}"),
-            Self::Tls(error) => write!(f, "TLS cannot be set up: {error}"),
+            Self::Socket(error) => write!(f, "cannot listen on `listen`: {error}"),
+            Self::InUse => f.write_str("another process listens on the socket of `listen.unix`"),
+            Self::Metrics(error) => write!(f, "cannot listen on `metrics.listen`: {error}"),
+            Self::Tls(error) => write!(f, "cannot set up TLS for `fetch`: {error}"),
             Self::Redis(reason) => write!(f, "redis cannot be used: {reason}"),
         }
     }

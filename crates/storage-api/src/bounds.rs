@@ -2,6 +2,7 @@
 
 use serde::de::Unexpected;
 
+/// Returns the value if `fits` accepts it, else an error that names the expected form only.
 pub(crate) fn refuse_unless<T, E: serde::de::Error>(
     found: T,
     fits: impl Fn(&T) -> bool,

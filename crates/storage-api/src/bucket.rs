@@ -4,23 +4,23 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::bounds::refuse_unless;
 
-/// A token bucket's shape: `capacity` tokens, refilled evenly over `period_seconds`.
+/// The limits of a token bucket: `capacity` tokens, refilled evenly over `period_seconds`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bucket {
-    /// The most tokens it holds, and how many come back in one period.
+    /// The maximum of tokens, and the tokens refilled in one period.
     pub capacity: u32,
-    /// The time in which an empty bucket fills, in seconds.
+    /// The time to fill an empty bucket, in seconds.
     pub period_seconds: u32,
 }
 
-/// The result of taking a token from a bucket.
+/// The result of taking a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Taken {
-    /// One token was there and is gone.
+    /// One token was taken.
     Granted,
-    /// The bucket was empty; a token is due in this many seconds (at least 1).
+    /// The bucket was empty.
     Empty {
-        /// Seconds until the next token.
+        /// Seconds until the next token, at least 1.
         retry_after: u32,
     },
 }
@@ -36,7 +36,8 @@ struct BucketShape {
 pub(crate) fn bucket<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Bucket, D::Error> {
     let BucketShape { capacity, period_seconds } = BucketShape::deserialize(deserializer)?;
     let fits = |bucket: &Bucket| {
-        (1..=BUCKET_CAPACITY).contains(&bucket.capacity) && (1..=BUCKET_SECONDS).contains(&bucket.period_seconds)
+        (1..=MAX_BUCKET_CAPACITY).contains(&bucket.capacity)
+            && (1..=MAX_BUCKET_SECONDS).contains(&bucket.period_seconds)
     };
     refuse_unless(Bucket { capacity, period_seconds }, fits, "a capacity and a period of at most one day")
 }
@@ -45,8 +46,8 @@ pub(crate) fn write_bucket<S: Serializer>(bucket: &Bucket, serializer: S) -> Res
     BucketShape { capacity: bucket.capacity, period_seconds: bucket.period_seconds }.serialize(serializer)
 }
 
-/// The most tokens a bucket may hold.
-pub const BUCKET_CAPACITY: u32 = 1_000_000;
+/// The maximum capacity of a bucket.
+pub const MAX_BUCKET_CAPACITY: u32 = 1_000_000;
 
-/// The longest period of a bucket, in seconds: one day.
-pub const BUCKET_SECONDS: u32 = 24 * 60 * 60;
+/// The maximum period of a bucket, in seconds: one day.
+pub const MAX_BUCKET_SECONDS: u32 = 24 * 60 * 60;

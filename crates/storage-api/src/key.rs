@@ -4,8 +4,8 @@ use std::fmt;
 
 use crate::text::{Text, as_text, hex, of_hex};
 
-/// The kinds of records. The kind is part of a record's name and says how a full store may treat
-/// it; its number is part of the record's seal and is never given to another.
+/// The kind of a record. It is part of the record's name, and decides whether a full store may drop
+/// the record. Its number is part of the record's seal and is never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// A pending login that was used: made once, at the provider's callback, so that it is not used
@@ -41,7 +41,7 @@ impl Kind {
         Self::Lock,
     ];
 
-    /// The word used in a stored name.
+    /// Returns the part of a stored name.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -56,11 +56,11 @@ impl Kind {
         }
     }
 
-    /// Whether a bounded store may drop a record of this kind before its time to make room.
+    /// Returns `true` if a bounded store may drop a record of this kind before it expires.
     ///
-    /// Strangers can make these records without logging in, so a flood of them must never push out
-    /// a user's session; losing one costs at most a repeated step. (A lost record of a used login
-    /// lets the browser that carries the login, and no other, use it again.)
+    /// Strangers can create these records without a login, so a flood of them must not evict a user's
+    /// session; losing one costs at most a repeated step. (Without the record of a used login, the
+    /// browser that carries the login, and no other, can use it again.)
     #[must_use]
     pub fn is_expendable(self) -> bool {
         match self {
@@ -76,13 +76,13 @@ impl Kind {
 pub struct Key {
     /// What the record is.
     pub kind: Kind,
-    /// SHA-256 of whatever names the record within its kind.
+    /// SHA-256 of the record's identity within its kind.
     pub id: [u8; 32],
 }
 
 impl Key {
-    /// `kind:hex`, the name as stores use it. Not by the formatter: it is part of every stored
-    /// name.
+    /// Returns `kind:hex`, the name in stores. Built without the formatter, because every stored name
+    /// contains it.
     #[must_use]
     pub fn name(&self) -> String {
         [self.kind.name(), ":", &hex(&self.id)].concat()

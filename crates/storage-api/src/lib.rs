@@ -1,5 +1,5 @@
-//! The words that the gateway and its stores share: what kinds of records there are, how a record
-//! is named, versioned and aged, and what a store may answer.
+//! The types that the gateway and its stores share: kinds, keys, versions and lifetimes of records,
+//! the answers of a store, and the [`wire`] to the bridge.
 
 mod bounds;
 mod bucket;

@@ -2,7 +2,7 @@
 
 use crate::text::{Text, as_text, hex, of_hex};
 
-/// Who holds a lock: a random value of the holder's own.
+/// The owner of a lock: a random value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Owner(pub [u8; 16]);
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::text::{Text, as_text, hex, of_hex};
 
-/// A record's version. Two writes of one name never share a version, also across a deletion.
+/// A record's version. Two writes of one name never have the same version, even across a deletion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Version(pub u64);
 
@@ -25,7 +25,7 @@ impl Text for Version {
 
 as_text!(Version);
 
-/// A record as read.
+/// A record with its version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Versioned {
     /// The stored bytes.
@@ -34,10 +34,10 @@ pub struct Versioned {
     pub version: Version,
 }
 
-/// How long a record lives.
+/// The lifetime of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ttl {
-    /// For this many seconds from the write.
+    /// Seconds from the write.
     Seconds(u64),
     /// Until it is deleted.
     Forever,
@@ -65,12 +65,12 @@ impl Visitor<'_> for TtlVisitor {
     type Value = Ttl;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a number of seconds from 1 to {TTL_SECONDS}, or \"{FOREVER}\"")
+        write!(f, "a number of seconds from 1 to {MAX_TTL_SECONDS}, or \"{FOREVER}\"")
     }
 
     fn visit_u64<E: serde::de::Error>(self, seconds: u64) -> Result<Ttl, E> {
-        // Nothing lives for no time: a write with a life of 0 would be a delete in disguise.
-        if (1..=TTL_SECONDS).contains(&seconds) {
+        // A lifetime of 0 would make a write a deletion.
+        if (1..=MAX_TTL_SECONDS).contains(&seconds) {
             Ok(Ttl::Seconds(seconds))
         } else {
             Err(E::invalid_value(Unexpected::Unsigned(seconds), &self))
@@ -82,7 +82,7 @@ impl Visitor<'_> for TtlVisitor {
     }
 }
 
-/// The longest life but for ever, in seconds: 400 days.
-pub const TTL_SECONDS: u64 = 400 * 24 * 60 * 60;
+/// The maximum of a finite lifetime, in seconds: 400 days.
+pub const MAX_TTL_SECONDS: u64 = 400 * 24 * 60 * 60;
 
 const FOREVER: &str = "forever";

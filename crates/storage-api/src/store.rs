@@ -7,18 +7,18 @@ use std::fmt;
 pub enum Swap {
     /// Written.
     Swapped,
-    /// The record had another version or was gone; nothing was written.
+    /// The record had another version or did not exist; nothing was written.
     Conflict,
 }
 
-/// Why a store did not do what it was asked.
+/// The failure of a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StoreError {
-    /// It cannot be reached or did not answer in time; whether a write happened is unknown.
+    /// Unreachable, or no answer in time. Whether a write happened is unknown.
     Unavailable,
-    /// It has no room for the record, and nothing it may drop.
+    /// No room for the record, and no record that may be dropped.
     Full,
-    /// The record is larger than the store takes.
+    /// The record exceeds the store's limit.
     TooLarge,
 }
 

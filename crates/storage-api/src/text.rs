@@ -5,9 +5,9 @@ use std::marker::PhantomData;
 
 use serde::de::{Unexpected, Visitor};
 
-/// Something that is one string on the wire.
+/// A type that is one string on the wire.
 pub(crate) trait Text: Sized {
-    /// What is expected, for the message of a refusal.
+    /// The expected form, for error messages.
     const FORM: &'static str;
 
     fn to_text(&self) -> String;
@@ -15,20 +15,19 @@ pub(crate) trait Text: Sized {
     fn of_text(text: &str) -> Option<Self>;
 }
 
-/// What was given has not the form that the wire asks for.
+/// The input does not have the form of the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Malformed;
 
 impl fmt::Display for Malformed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("not in the form that the wire asks for")
+        f.write_str("malformed value")
     }
 }
 
 impl std::error::Error for Malformed {}
 
-/// Reads the text where it stands: copying the largest value only to decode it would cost as much
-/// again.
+/// Visits the text in place: copying the largest value before decoding it would double the cost.
 pub(crate) struct TextVisitor<T>(pub(crate) PhantomData<T>);
 
 impl<T: Text> Visitor<'_> for TextVisitor<T> {
@@ -39,7 +38,7 @@ impl<T: Text> Visitor<'_> for TextVisitor<T> {
     }
 
     fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<T, E> {
-        // The text itself stays out of the message: it may be a value.
+        // Without the text, which may be a secret.
         T::of_text(text).ok_or_else(|| E::invalid_value(Unexpected::Other("another text"), &self))
     }
 }
@@ -62,11 +61,10 @@ macro_rules! as_text {
 
 pub(crate) use as_text;
 
-/// Bytes in lower-case hex digits, as ids and keys are spelled on the wire and in stored names.
+/// Returns bytes as lower-case hex digits, the form of ids and keys on the wire and in stored names.
 #[must_use]
 pub fn hex(bytes: &[u8]) -> String {
-    // Every stored name is made of these, so neither by the formatter nor by characters, which are
-    // looked at one by one.
+    // Without the formatter and without `char`s, because every stored name contains digits.
     let digit = |nibble: u8| if nibble < 10 { b'0' } else { b'a' - 10 }.wrapping_add(nibble);
     let mut digits = vec![0; bytes.len().saturating_mul(2)];
     let (pairs, _) = digits.as_chunks_mut::<2>();
@@ -89,7 +87,7 @@ pub(crate) fn of_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
     Some(bytes)
 }
 
-/// Lower case only: one name has one spelling.
+/// Lower case only, so that a name has one spelling.
 fn nibble(letter: u8) -> Option<u8> {
     match letter {
         b'0'..=b'9' => letter.checked_sub(b'0'),

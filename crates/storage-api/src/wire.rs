@@ -1,13 +1,12 @@
-//! What the filter and the bridge say to each other: one JSON request and one JSON answer a verb,
-//! `POST /v1/<verb>`.
+//! The protocol between the filter and the bridge: `POST /v1/<verb>` with one JSON request and one
+//! JSON answer.
 //!
-//! Everything is bounded here, on the way in, so that neither side handles what the other never
-//! should have sent: a request that does not parse into these types touches no store. Unknown and
-//! repeated fields are refused on both sides; a change that an older peer could misread needs a new
-//! version in the path.
+//! Every field is bounded while it is read, so that a request that does not parse into these types
+//! touches no store. Unknown and repeated fields are refused on both sides; a change that an older
+//! peer could misread needs a new version in the path.
 //!
-//! What may be `null` must be there all the same: an answer that lost a field must not read as
-//! "there is no record".
+//! A field that may be `null` is required nevertheless: an answer without the field must not be taken
+//! for "no record".
 
 mod buckets;
 mod documents;
@@ -21,32 +20,33 @@ mod sets;
 mod space;
 mod transport;
 mod value;
-mod verbs;
+mod verb;
 
-pub use crate::bucket::{BUCKET_CAPACITY, BUCKET_SECONDS};
-pub use crate::record::TTL_SECONDS;
+pub use crate::bucket::{MAX_BUCKET_CAPACITY, MAX_BUCKET_SECONDS};
+pub use crate::record::MAX_TTL_SECONDS;
 pub use crate::text::{Malformed, hex};
 pub use buckets::{TakeTokens, TakeTokensAnswer};
 pub use documents::{
-    CONTENT_TYPE_BYTES, DOCUMENT_BYTES, Document, DocumentBody, FetchDocument, FetchDocumentAnswer, FetchFailure,
-    URL_BYTES,
+    Document, DocumentBody, FetchDocument, FetchDocumentAnswer, FetchFailure, MAX_CONTENT_TYPE_BYTES,
+    MAX_DOCUMENT_BYTES, MAX_URL_BYTES,
 };
 pub use health::{Durability, HealthAnswer, HealthRequest};
-pub use locks::{LOCK_SECONDS, Lock, LockAnswer, Unlock, UnlockAnswer};
+pub use locks::{Lock, LockAnswer, MAX_LOCK_SECONDS, Unlock, UnlockAnswer};
 pub use mutation::{IdempotencyKey, Mutation, REPLAY_SECONDS};
 pub use records::{
-    AwaitChange, AwaitChangeAnswer, CompareAndSwap, Delete, DeleteAnswer, Get, GetAnswer, GetMany, GetManyAnswer, KEYS,
-    Put, PutAnswer, Record, Take, TakeAnswer, WAIT_MILLISECONDS, WriteAnswer,
+    AwaitChange, AwaitChangeAnswer, CompareAndSwap, Delete, DeleteAnswer, Get, GetAnswer, GetMany, GetManyAnswer,
+    MAX_KEYS, MAX_WAIT_MILLISECONDS, Put, PutAnswer, Record, Take, TakeAnswer, WriteAnswer,
 };
 pub use refusal::{Refusal, RefusalCause};
 pub use secrets::{
-    Revision, SECRET_BYTES, SECRET_NAME_BYTES, SECRETS, Secret, SecretName, SecretValue, Secrets, SecretsAnswer,
+    MAX_SECRET_BYTES, MAX_SECRET_NAME_BYTES, MAX_SECRETS, Revision, Secret, SecretName, SecretValue, Secrets,
+    SecretsAnswer,
 };
-pub use sets::{MEMBERS, Member, MemberAnswer, MemberWrite, Members, MembersAnswer};
+pub use sets::{MAX_MEMBERS, Member, MemberAnswer, MemberWrite, Members, MembersAnswer};
 pub use space::Space;
-pub use transport::{MARKER_HEADER, MARKER_VALUE, REQUEST_BYTES};
-pub use value::{VALUE_BYTES, Value};
-pub use verbs::Verb;
+pub use transport::{MARKER_HEADER, MARKER_VALUE, MAX_REQUEST_BYTES};
+pub use value::{MAX_VALUE_BYTES, Value};
+pub use verb::{Call, Execution, Right, Verb, verbs};
 
 #[cfg(test)]
 #[path = "wire/wire_tests.rs"]

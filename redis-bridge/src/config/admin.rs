@@ -1,6 +1,5 @@
-//! What the operator's commands need: their own Redis user, the gateway's secrets, and whose
-//! records are meant. The service itself reads none of it, so its environment need not hold any of
-//! it.
+//! The configuration of the operator's commands: a Redis user of their own, the gateway's secrets,
+//! and the space. The service reads none of it, so its environment need not contain it.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,21 +10,20 @@ use super::problem::Problem;
 use super::raw::parse;
 use super::redis::{RawUser, Redis};
 
-/// A configuration that the operator's commands can run with.
+/// A checked configuration of the operator's commands.
 pub struct AdminConfig {
-    /// What every stored name begins with; ends with a colon.
+    /// The prefix of every key; ends with a colon.
     pub key_prefix: String,
-    /// Where the records are; the user is `admin.aclUserConfig`, or the service's own where that is
-    /// absent.
+    /// The connection to Redis, as `admin.aclUserConfig` or else the service's user.
     pub redis: Redis,
-    /// The gateway's secrets, newest first; empty where none is named.
+    /// The gateway's secrets, newest first; may be empty.
     pub gateway_secrets: Vec<Zeroizing<Vec<u8>>>,
     /// The gateway's issuer identifier, as its own configuration states it: records are sealed to
-    /// it. Set where there are gateway secrets.
+    /// it. Set if there are gateway secrets.
     pub issuer: Option<String>,
-    /// The namespace of the gateway meant, where none is given on the command line.
+    /// The namespace of the gateway, unless the command line names one.
     pub namespace: Option<String>,
-    /// Its name, likewise.
+    /// The name of the gateway, likewise.
     pub name: Option<String>,
 }
 
@@ -40,12 +38,11 @@ impl fmt::Debug for AdminConfig {
 }
 
 impl AdminConfig {
-    /// Reads the bridge's configuration for a command: the text of the file, and the environment
-    /// with overrides and secrets. Where the service would listen does not matter; its own user is
-    /// asked for only where `admin` names none.
+    /// Reads the configuration from the text of the file and the environment (overrides and secrets).
+    /// The listener is not checked; the service's user is read only if `admin` names none.
     ///
     /// # Errors
-    /// Every [`Problem`] found.
+    /// Every [`Problem`].
     pub fn read(text: &str, environment: &BTreeMap<String, String>) -> Result<Self, Vec<Problem>> {
         let (mut raw, mut reader) = parse(text, environment)?;
         let admin = std::mem::take(&mut raw.admin);
@@ -59,7 +56,7 @@ impl AdminConfig {
         let mut gateway_secrets = Vec::new();
         for (index, reference) in admin.gateway_secrets.iter().enumerate() {
             let found = reader.secret(reference, &format!("admin.gatewaySecrets[{index}]")).map(Zeroizing::new);
-            // As the filter reads them: without the line's end that files and shells leave behind.
+            // As the filter reads them: without the newline of files and shells.
             gateway_secrets.extend(found.map(|text| Zeroizing::new(text.trim().as_bytes().to_vec())));
         }
         if !admin.gateway_secrets.is_empty() && admin.issuer.is_none() {

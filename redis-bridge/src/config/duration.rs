@@ -5,11 +5,11 @@ use std::time::Duration;
 use serde::Deserialize as _;
 use serde::de::{Deserializer, Error as _, Unexpected};
 
-/// A whole number with `ms`, `s` or `m`.
+/// Reads an integer with the unit `ms`, `s` or `m`.
 pub(super) fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(deserializer)?;
     parse_duration(&text)
-        .ok_or_else(|| D::Error::invalid_value(Unexpected::Str(&text), &"a time from 1ms to 10m, like 250ms or 5s"))
+        .ok_or_else(|| D::Error::invalid_value(Unexpected::Str(&text), &"a duration from 1ms to 10m, like 250ms or 5s"))
 }
 
 fn parse_duration(text: &str) -> Option<Duration> {

@@ -7,16 +7,16 @@ use serde::Deserialize;
 use super::tree::Node;
 
 #[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", expecting = "the name of a variable of the environment, as { env: NAME }")]
+#[serde(rename_all = "camelCase", expecting = "the name of an environment variable, as { env: NAME }")]
 pub(super) struct RawReference {
     pub(super) env: String,
 }
 
-/// Lays the overrides over the file: `PORTCULLIS_BRIDGE__REDIS__ACL_USER_CONFIG__…` names
-/// `redis.aclUserConfig.…`. A value is read as YAML, and as plain text where it is none or its
-/// field takes text.
-pub(super) fn lay_over(file: &mut Node, environment: &BTreeMap<String, String>) {
-    // In their order, so that a whole table and one of its fields can both be named.
+/// Applies the overrides of the environment: `PORTCULLIS_BRIDGE__REDIS__ACL_USER_CONFIG__…` sets
+/// `redis.aclUserConfig.…`. A value is read as YAML, or as plain text if it is not YAML or its field
+/// takes text.
+pub(super) fn apply_overrides(file: &mut Node, environment: &BTreeMap<String, String>) {
+    // In the order of names, so that a map and one of its fields can both be set.
     for (name, text) in environment {
         let Some(path) = name.strip_prefix(PREFIX) else { continue };
         file.put(&mut path.split("__").map(camel_case), Node::of_variable(text.clone()));

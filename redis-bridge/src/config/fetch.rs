@@ -1,4 +1,4 @@
-//! The part on fetching: whom the bridge may speak to outside, and how often.
+//! The part on fetching documents.
 
 use std::net::IpAddr;
 
@@ -9,36 +9,36 @@ use serde::Deserialize;
 
 use super::reader::Reader;
 
-/// Whom documents may be fetched from, and how often.
+/// The rules for fetching documents.
 #[derive(Debug, Clone)]
 pub struct Fetch {
-    /// The ports that an address may name.
+    /// The allowed ports.
     pub ports: Vec<u16>,
-    /// The hosts that an address may name.
+    /// The allowed hosts.
     pub domains: Vec<Domains>,
-    /// The most fetches of one host a minute.
+    /// Fetches a minute from one host.
     pub per_host_per_minute: u32,
-    /// The most fetches a minute.
+    /// Fetches a minute in total.
     pub per_minute: u32,
-    /// Who vouches for the servers.
+    /// The certificate authorities of the servers.
     pub roots: RootCertStore,
-    /// Addresses that may be spoken to although they are not public.
+    /// Addresses that are allowed although they are not public.
     pub allow_addresses: Vec<Network>,
 }
 
-/// Some hosts.
+/// A pattern of hosts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Domains {
     /// Every host.
     All,
     /// This host.
     One(String),
-    /// Every host below; the text starts with a dot.
+    /// Every host below a domain; the text starts with a dot.
     Below(String),
 }
 
 impl Domains {
-    /// Whether a host, in lower case, is one of them.
+    /// Returns `true` if the pattern matches a host in lower case.
     #[must_use]
     pub fn contains(&self, host: &str) -> bool {
         match self {
@@ -63,7 +63,7 @@ impl Domains {
     }
 }
 
-/// The addresses that begin with the same bits (RFC 4632 section 3.1).
+/// A CIDR block (RFC 4632 §3.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Network {
     address: IpAddr,
@@ -71,12 +71,12 @@ pub struct Network {
 }
 
 impl Network {
-    /// An address and how many of its bits count.
+    /// Creates a block from an address and a prefix length.
     pub(crate) const fn new(address: IpAddr, bits: u32) -> Self {
         Self { address, bits }
     }
 
-    /// Whether an address is in it. One of another family never is.
+    /// Returns `true` if the block contains an address. One of another family is never contained.
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
         match (self.address, address) {
@@ -90,8 +90,8 @@ impl Network {
     fn parse(text: &str) -> Option<Self> {
         let (address, bits) = text.split_once('/')?;
         let (address, bits) = (address.parse::<IpAddr>().ok()?, bits.parse::<u32>().ok()?);
-        let most = if address.is_ipv4() { 32 } else { 128 };
-        (bits <= most).then_some(Self { address, bits })
+        let max = if address.is_ipv4() { 32 } else { 128 };
+        (bits <= max).then_some(Self { address, bits })
     }
 }
 
@@ -121,17 +121,17 @@ impl Default for RawFetch {
 
 impl Reader<'_> {
     pub(super) fn fetch(&mut self, raw: RawFetch) -> Option<Fetch> {
-        if raw.allowed_ports.is_empty() || raw.allowed_ports.len() > LISTED || raw.allowed_ports.contains(&0) {
-            self.problem("fetch.allowedPorts", format!("must name 1 to {LISTED} ports"));
+        if raw.allowed_ports.is_empty() || raw.allowed_ports.len() > MAX_ENTRIES || raw.allowed_ports.contains(&0) {
+            self.problem("fetch.allowedPorts", format!("must have 1 to {MAX_ENTRIES} entries from 1 to 65535"));
         }
         let domains = self.list(&raw.allowed_domains, "fetch.allowedDomains", Domains::parse, DOMAIN_FORM);
         if raw.allowed_domains.is_empty() {
-            self.problem("fetch.allowedDomains", "must name a host, or \"*\" for all");
+            self.problem("fetch.allowedDomains", "must have an entry; \"*\" allows every host");
         }
         let networks = self.list(&raw.allow_addresses, "fetch.allowAddresses", Network::parse, NETWORK_FORM);
         for (path, rate) in [("fetch.perHostPerMinute", raw.per_host_per_minute), ("fetch.perMinute", raw.per_minute)] {
-            if !(1..=PER_MINUTE).contains(&rate) {
-                self.problem(path, format!("must be from 1 to {PER_MINUTE}"));
+            if !(1..=MAX_PER_MINUTE).contains(&rate) {
+                self.problem(path, format!("must be from 1 to {MAX_PER_MINUTE}"));
             }
         }
         let roots = match raw.ca_cert {
@@ -149,8 +149,8 @@ impl Reader<'_> {
     }
 
     fn list<T>(&mut self, texts: &[String], path: &str, parse: fn(&str) -> Option<T>, form: &str) -> Vec<T> {
-        if texts.len() > LISTED {
-            self.problem(path, format!("must have at most {LISTED} entries"));
+        if texts.len() > MAX_ENTRIES {
+            self.problem(path, format!("must have at most {MAX_ENTRIES} entries"));
         }
         texts.iter().filter_map(|text| self.known(parse(text), path, &format!("every entry must be {form}"))).collect()
     }
@@ -161,21 +161,21 @@ impl Reader<'_> {
         let mut roots = RootCertStore::empty();
         let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
         let added = read.ok().is_some_and(|read| read.into_iter().all(|certificate| roots.add(certificate).is_ok()));
-        self.known((added && !roots.is_empty()).then_some(roots), PATH, "the file holds no certificates in PEM")
+        self.known((added && !roots.is_empty()).then_some(roots), PATH, "the file has no certificate in PEM")
     }
 
     fn system_roots(&mut self) -> Option<RootCertStore> {
         let mut roots = RootCertStore::empty();
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         let found = (!roots.is_empty()).then_some(roots);
-        self.known(found, "fetch.caCert", "is missing, and this system has no certificate authorities of its own")
+        self.known(found, "fetch.caCert", "is required, because the system has no certificate authorities")
     }
 }
 
-const LISTED: usize = 64;
-const PER_MINUTE: u32 = 6_000;
-const DOMAIN_FORM: &str = "\"*\", a host's name in lower case, or \"*.\" and one";
-const NETWORK_FORM: &str = "an address and a number of bits, like 10.0.0.0/8";
+const MAX_ENTRIES: usize = 64;
+const MAX_PER_MINUTE: u32 = 6_000;
+const DOMAIN_FORM: &str = "a host name in lower case, \"*.\" and one, or \"*\"";
+const NETWORK_FORM: &str = "a CIDR block, like 10.0.0.0/8";
 
 #[cfg(test)]
 mod tests {

@@ -1,4 +1,4 @@
-//! Where callers come in, and which records each may use.
+//! The parts on the listener and on the rights of callers.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -17,34 +17,34 @@ use zeroize::Zeroizing;
 
 use super::reader::Reader;
 
-/// Where callers come in.
+/// The listener for callers.
 #[derive(Debug)]
 pub enum Listen {
-    /// At a Unix socket.
+    /// A Unix socket.
     Unix(UnixListen),
-    /// At a TCP port, by TLS with a certificate of their own.
+    /// A TCP port with mutual TLS.
     Tcp(TcpListen),
 }
 
-/// A Unix socket and who may use it.
+/// A Unix socket and its allowed users.
 #[derive(Debug)]
 pub struct UnixListen {
     /// The socket's path.
     pub path: PathBuf,
     /// The socket's file mode.
     pub mode: u32,
-    /// The users that may connect.
+    /// The uids that may connect.
     pub allowed_uids: Vec<u32>,
 }
 
-/// A TCP port and who may use it.
+/// A TCP port and the allowed names in certificates.
 pub struct TcpListen {
     /// The address.
     pub address: SocketAddr,
-    /// The bridge's certificate, and the authorities of the callers'; at least TLS 1.2, HTTP/2 or
-    /// HTTP/1.1.
+    /// The bridge's certificate, and the authorities of the callers' certificates; TLS 1.2 or later,
+    /// HTTP/2 or HTTP/1.1.
     pub tls: Arc<ServerConfig>,
-    /// The names of which a caller's certificate must have one: DNS names in lower case, and URIs.
+    /// The accepted subject alternative names: DNS names in lower case, and URIs.
     pub allowed_names: Vec<String>,
 }
 
@@ -58,12 +58,12 @@ impl fmt::Debug for TcpListen {
     }
 }
 
-/// The identity of a caller, as far as the socket can know.
+/// The identity of a caller.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Caller {
-    /// A user of this machine.
+    /// The uid of a local user.
     Uid(u32),
-    /// A DNS name (in lower case) or a URI in a certificate.
+    /// A DNS name (in lower case) or a URI of a certificate.
     Name(String),
 }
 
@@ -79,14 +79,13 @@ impl fmt::Display for Caller {
 /// The rights of a caller.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Right {
-    /// The spaces that it may use.
+    /// The spaces it may use.
     pub spaces: Vec<Spaces>,
-    /// Whether it may ask for secrets. They belong to no space, and open every record sealed with
-    /// them.
+    /// Whether it may read secrets. They belong to no space, and open every record sealed with them.
     pub secrets: bool,
 }
 
-/// Some of the spaces.
+/// A pattern of spaces.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Spaces {
     /// `*`
@@ -98,7 +97,7 @@ pub enum Spaces {
 }
 
 impl Spaces {
-    /// Whether a space is among them.
+    /// Returns `true` if the pattern matches a space.
     #[must_use]
     pub fn contains(&self, space: &Space) -> bool {
         match self {
@@ -113,7 +112,7 @@ impl Spaces {
             return Some(Self::All);
         }
         match text.split_once(':')? {
-            // The namespace has to be one, whatever the name is.
+            // Checks the namespace.
             (namespace, "*") => Space::new(namespace, "x").ok().map(|_| Self::Namespace(namespace.to_owned())),
             (namespace, name) => Space::new(namespace, name).ok().map(Self::One),
         }
@@ -150,14 +149,14 @@ pub(super) struct RawCaller {
 }
 
 impl Reader<'_> {
-    /// The callers come first: without a list of those that are let in, it is they.
+    /// Without `allowedUids`, the uids of `callers` may connect.
     pub(super) fn listen(&mut self, raw: RawListen, callers: Option<&BTreeMap<Caller, Right>>) -> Option<Listen> {
         match (raw.unix, raw.tcp) {
             (Some(path), None) => {
                 let own = || vec![0, rustix::process::geteuid().as_raw()];
                 let named = callers.map(|callers| callers.keys().filter_map(Caller::uid).collect());
                 let allowed_uids = raw.allowed_uids.or(named).unwrap_or_else(own);
-                // The kernel's bound on a socket's name (unix(7)), with its final zero.
+                // `sun_path` has 108 bytes with the final zero (unix(7)).
                 if path.is_empty() || path.len() > 107 {
                     self.problem("listen.unix", "must be a path of 1 to 107 bytes");
                 }
@@ -171,7 +170,7 @@ impl Reader<'_> {
                     [("listen.mode", raw.mode.is_some()), ("listen.allowedUids", raw.allowed_uids.is_some())]
                 {
                     if given {
-                        self.problem(path, "is for a Unix socket");
+                        self.problem(path, "applies to a Unix socket only");
                     }
                 }
                 self.tcp(tcp).map(Listen::Tcp)
@@ -185,9 +184,9 @@ impl Reader<'_> {
 
     fn tcp(&mut self, raw: RawTcp) -> Option<TcpListen> {
         const NAMES: &str = "listen.tcp.allowedNames";
-        let address = self.known(raw.address.parse().ok(), "listen.tcp.address", "not an address and a port");
+        let address = self.known(raw.address.parse().ok(), "listen.tcp.address", "not an IP address and a port");
         if !(1..=256).contains(&raw.allowed_names.len()) {
-            self.problem(NAMES, "must have 1 to 256 names");
+            self.problem(NAMES, "must have 1 to 256 entries");
         }
         let allowed_names: Vec<String> = raw.allowed_names.iter().filter_map(|name| self.name(name, NAMES)).collect();
         let cert = self.file(&raw.cert, "listen.tcp.cert");
@@ -196,9 +195,9 @@ impl Reader<'_> {
         let roots = self.roots(&client_ca?);
         let chain: Option<Vec<_>> = CertificateDer::pem_slice_iter(&cert?).collect::<Result<_, _>>().ok();
         let chain = chain.filter(|chain| !chain.is_empty());
-        let chain = self.known(chain, "listen.tcp.cert", "has no certificate in PEM");
+        let chain = self.known(chain, "listen.tcp.cert", "the file has no certificate in PEM");
         let key = PrivateKeyDer::from_pem_slice(&key?).ok();
-        let key = self.known(key, "listen.tcp.key", "has no private key in PEM");
+        let key = self.known(key, "listen.tcp.key", "the file has no private key in PEM");
         let tls = self.server_config(roots?, chain?, key?)?;
         Some(TcpListen { address: address?, tls: Arc::new(tls), allowed_names })
     }
@@ -208,7 +207,7 @@ impl Reader<'_> {
         let all_are_good = CertificateDer::pem_slice_iter(pem)
             .all(|certificate| certificate.is_ok_and(|certificate| roots.add(certificate).is_ok()));
         let found = Some(roots).filter(|roots| all_are_good && !roots.is_empty());
-        self.known(found, "listen.tcp.clientCa", "has no certificate in PEM")
+        self.known(found, "listen.tcp.clientCa", "the file has no certificate in PEM")
     }
 
     fn server_config(
@@ -223,7 +222,7 @@ impl Reader<'_> {
         // Every version that the library has is new enough: 1.2 and 1.3.
         let versions = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().ok()?;
         let made = versions.with_client_cert_verifier(verifier).with_single_cert(chain, key);
-        let mut config = self.known(made.ok(), "listen.tcp.key", "does not belong to the certificate")?;
+        let mut config = self.known(made.ok(), "listen.tcp.key", "does not match the certificate")?;
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         // A resumed session would outlive its certificate.
         config.session_storage = Arc::new(NoServerSessionStorage {});
@@ -233,7 +232,7 @@ impl Reader<'_> {
 
     pub(super) fn callers(&mut self, raw: &[RawCaller], listen: &RawListen) -> BTreeMap<Caller, Right> {
         if !(1..=256).contains(&raw.len()) {
-            self.problem("callers", "must name 1 to 256 callers");
+            self.problem("callers", "must have 1 to 256 entries");
         }
         let mut callers = BTreeMap::new();
         for (index, raw) in raw.iter().enumerate() {
@@ -248,7 +247,7 @@ impl Reader<'_> {
             };
             let written = format!("{path}.spaces");
             if !(1..=64).contains(&raw.spaces.len()) {
-                self.problem(&written, "must have 1 to 64 spaces");
+                self.problem(&written, "must have 1 to 64 entries");
             }
             let spaces = raw.spaces.iter().filter_map(|text| {
                 let what = "not a space, like prod:gateway, prod:* or *";
@@ -256,11 +255,11 @@ impl Reader<'_> {
             });
             let spaces: Vec<Spaces> = spaces.collect();
             let Some(caller) = caller else { continue };
-            if !is_let_in(&caller, listen) {
-                self.problem(&path, "is a caller that `listen` does not let in");
+            if !may_connect(&caller, listen) {
+                self.problem(&path, "may not connect: not among `listen.allowedUids` or `listen.tcp.allowedNames`");
             }
             if callers.insert(caller, Right { spaces, secrets: raw.secrets }).is_some() {
-                self.problem(&path, "is named twice");
+                self.problem(&path, "is listed twice");
             }
         }
         callers
@@ -269,7 +268,7 @@ impl Reader<'_> {
     fn name(&mut self, text: &str, path: &str) -> Option<String> {
         let fits = (1..=255).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'*');
         let name = if is_uri(text) { text.to_owned() } else { text.to_ascii_lowercase() };
-        self.known(Some(name).filter(|_| fits), path, "not a DNS name or a URI, written out")
+        self.known(Some(name).filter(|_| fits), path, "not a DNS name or a URI (wildcards are not supported)")
     }
 }
 
@@ -282,12 +281,12 @@ impl Caller {
     }
 }
 
-/// No DNS name has a colon, and every URI has one (RFC 3986 section 3).
+/// Returns `true` for a URI, which has a colon (RFC 3986 §3), unlike a DNS name.
 pub(crate) fn is_uri(name: &str) -> bool {
     name.contains(':')
 }
 
-fn is_let_in(caller: &Caller, listen: &RawListen) -> bool {
+fn may_connect(caller: &Caller, listen: &RawListen) -> bool {
     match (caller, &listen.tcp) {
         (Caller::Uid(uid), None) => listen.allowed_uids.as_ref().is_none_or(|uids| uids.contains(uid)),
         (Caller::Name(name), Some(tcp)) => tcp

@@ -40,7 +40,7 @@ fn one_door_is_asked_for() {
 }
 
 #[test]
-fn without_a_list_root_the_own_user_and_nobody_else_is_let_in() {
+fn without_a_list_only_root_and_the_own_user_may_connect() {
     let Listen::Unix(listen) = read("listen: { unix: /b }").unwrap().listen else { panic!("no Unix socket") };
     assert_eq!(listen.allowed_uids, [0, rustix::process::geteuid().as_raw()]);
     assert!(read("listen: { unix: /b }").unwrap().callers.is_none());

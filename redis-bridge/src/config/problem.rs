@@ -2,14 +2,13 @@
 
 use std::fmt;
 
-/// One fault of a configuration. It repeats nothing of what is written there, which may be a secret
-/// in a wrong place.
+/// One problem of a configuration. It never repeats the input, which may be a secret pasted into the
+/// wrong field.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// Where, as a path of field names that the configuration has; a place in the file where there
-    /// is no such path.
+    /// The path of known field names, or a place in the file if there is no such path.
     pub path: String,
-    /// What is expected there.
+    /// What is wrong, or expected.
     pub what: String,
 }
 

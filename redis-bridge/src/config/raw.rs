@@ -1,4 +1,4 @@
-//! The configuration as it is written: YAML, with overrides from the environment.
+//! The written configuration: YAML with overrides of the environment.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::duration::duration;
-use super::environment::{RawReference, lay_over};
+use super::environment::{RawReference, apply_overrides};
 use super::fetch::RawFetch;
 use super::listen::{RawCaller, RawListen};
 use super::problem::Problem;
@@ -80,13 +80,13 @@ fn default_prefix() -> String {
     "thv:auth:".to_owned()
 }
 
-/// Reads what is written, and notes what is unknown.
+/// Reads the file and the overrides. Unknown fields are problems.
 pub(super) fn parse<'a>(
     text: &str,
     environment: &'a BTreeMap<String, String>,
 ) -> Result<(Raw, Reader<'a>), Vec<Problem>> {
     let mut file = Node::of_file(text).map_err(|problem| vec![problem])?;
-    lay_over(&mut file, environment);
+    apply_overrides(&mut file, environment);
     match file.read() {
         (Some(raw), problems) => Ok((raw, Reader { environment, problems })),
         (None, problems) => Err(problems),
@@ -94,11 +94,12 @@ pub(super) fn parse<'a>(
 }
 
 impl Reader<'_> {
-    /// With or without the colon at its end; nothing in it can be read as a pattern or a hash tag.
+    /// Checks the key prefix, with or without a final colon. It can contain neither a pattern nor a hash
+    /// tag.
     pub(super) fn prefix(&mut self, raw: String) -> Option<String> {
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b":-_.".contains(&byte);
         let fits = (1..=64).contains(&raw.len()) && raw.bytes().all(allowed);
         let prefix = fits.then(|| format!("{}:", raw.trim_end_matches(':'))).filter(|prefix| prefix.len() > 1);
-        self.known(prefix, "keyPrefix", "must be 1 to 64 letters of a-z A-Z 0-9 : - _ .")
+        self.known(prefix, "keyPrefix", "must be 1 to 64 characters of a-z A-Z 0-9 : - _ .")
     }
 }

@@ -1,11 +1,11 @@
-//! What the readers of all parts of the configuration share.
+//! The state of reading a configuration, shared by its parts.
 
 use std::collections::BTreeMap;
 
 use super::environment::RawReference;
 use super::problem::{Problem, problem};
 
-/// Turns what is written into what is meant, and keeps what is wrong.
+/// Checks the written configuration and collects its problems.
 pub(super) struct Reader<'a> {
     pub(super) environment: &'a BTreeMap<String, String>,
     pub(super) problems: Vec<Problem>,
@@ -13,17 +13,17 @@ pub(super) struct Reader<'a> {
 
 impl Reader<'_> {
     pub(super) fn secret(&mut self, reference: &RawReference, path: &str) -> Option<String> {
-        // A Kubernetes Secret often ends with the newline of the editor that it was written in.
+        // A Kubernetes Secret often ends with the newline of an editor.
         let found = self.environment.get(&reference.env).map(|text| text.strip_suffix('\n').unwrap_or(text));
         let found = found.filter(|text| !text.is_empty()).map(str::to_owned);
-        self.known(found, path, "the environment has no variable of this name, or an empty one")
+        self.known(found, path, "the environment variable is not set or empty")
     }
 
     pub(super) fn file(&mut self, file: &str, path: &str) -> Option<Vec<u8>> {
         match std::fs::read(file) {
             Ok(bytes) => Some(bytes),
             Err(error) => {
-                self.problem(path, format!("the file cannot be read: {error}"));
+                self.problem(path, format!("cannot read the file: {error}"));
                 None
             }
         }

@@ -10,24 +10,24 @@ use super::duration::duration;
 use super::environment::RawReference;
 use super::reader::Reader;
 
-/// How Redis is reached.
+/// The connection to Redis.
 #[derive(Debug)]
 pub struct Redis {
-    /// Where the master is, or who knows.
+    /// The servers, or the sentinels that know them.
     pub place: Place,
     /// The database's number.
     pub db: u8,
-    /// Who the bridge is to the master.
+    /// The ACL user at the servers.
     pub user: User,
-    /// Who the bridge is to the sentinels.
+    /// The ACL user at the sentinels.
     pub sentinel_user: User,
-    /// TLS to the master; `None` for plaintext.
+    /// TLS to the servers; `None` for plaintext.
     pub tls: Option<Tls>,
     /// TLS to the sentinels; `None` for plaintext.
     pub sentinel_tls: Option<Tls>,
-    /// The longest a new connection may take.
+    /// The timeout of a new connection.
     pub dial: Duration,
-    /// The longest a command may take to be written and answered.
+    /// The timeout of a command, from writing it to its answer.
     pub answer: Duration,
 }
 
@@ -38,26 +38,26 @@ impl Redis {
             if tls.as_ref().is_some_and(|tls| tls.insecure) {
                 tracing::warn!(
                     part,
-                    "INSECURE: insecureSkipVerify is on, any certificate is taken, and traffic can be intercepted"
+                    "INSECURE: `insecureSkipVerify` is set: certificates are not verified, and the connection can be intercepted"
                 );
             }
         }
     }
 }
 
-/// Where the master is, or who knows.
+/// The kind of deployment.
 #[derive(Debug, Clone)]
 pub enum Place {
-    /// Always here.
+    /// One server.
     Standalone(Endpoint),
-    /// Where the sentinels say.
+    /// The master that the sentinels name.
     Sentinel {
         /// The master's name among the sentinels.
         master_name: String,
-        /// The sentinels; a name may stand for several.
+        /// The sentinels. A host name may resolve to several.
         sentinels: Vec<Endpoint>,
     },
-    /// Where the servers of a cluster say; these are asked first.
+    /// A cluster, by some of its servers.
     Cluster(Vec<Endpoint>),
 }
 
@@ -80,12 +80,12 @@ impl fmt::Display for Endpoint {
     }
 }
 
-/// A user name and a password, either of which may be absent.
+/// An ACL user and its password.
 #[derive(Clone, Default)]
 pub struct User {
-    /// The ACL user; the default user when absent.
+    /// The user; `None` for the default user.
     pub name: Option<String>,
-    /// The password.
+    /// The password; `None` without authentication.
     pub password: Option<Zeroizing<String>>,
 }
 
@@ -96,14 +96,14 @@ impl fmt::Debug for User {
     }
 }
 
-/// How a TLS server is known, and how the bridge is known to it.
+/// TLS to a server: its authorities, and the bridge's certificate.
 #[derive(Clone)]
 pub struct Tls {
-    /// The authorities, in PEM; the system's when absent.
+    /// The authorities, in PEM; `None` for the system's.
     pub ca: Option<Vec<u8>>,
     /// The bridge's certificate and key, in PEM.
     pub identity: Option<(Vec<u8>, Zeroizing<Vec<u8>>)>,
-    /// Whether any certificate is taken.
+    /// Whether the server's certificate is not verified.
     pub insecure: bool,
 }
 
@@ -117,10 +117,10 @@ impl fmt::Debug for Tls {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum DurabilityMode {
-    /// For a replica, once one has been seen and WAIT is granted.
+    /// For the replicas, once one was in sync and if `WAIT` is granted.
     #[default]
     Auto,
-    /// For a replica; nothing is served before that is possible.
+    /// For the replicas; nothing is served until that is possible.
     Replicated,
     /// For the master alone.
     Async,
@@ -205,7 +205,7 @@ impl Reader<'_> {
     pub(super) fn redis(&mut self, raw: RawRedis) -> Option<Redis> {
         let sentinel_db = raw.sentinel_config.as_ref().and_then(|sentinel| sentinel.db);
         if raw.db.is_some() && sentinel_db.is_some() {
-            self.problem("redis.db", "is also given in redis.sentinelConfig.db");
+            self.problem("redis.db", "is also set in redis.sentinelConfig.db");
         }
         if raw.cluster.is_some() && raw.db.is_some_and(|db| db != 0) {
             self.problem("redis.db", "a cluster has only database 0");
@@ -222,8 +222,8 @@ impl Reader<'_> {
         let user = self.user(&raw.acl_user_config, "redis.aclUserConfig");
         let sentinel_user = self.user(&raw.sentinel_acl_user_config, "redis.sentinelAclUserConfig");
         let tls = raw.tls.and_then(|tls| self.tls(&tls, "redis.tls"));
-        // Absent means the same as for the master: an operator who turned TLS on does not expect
-        // plaintext to the sentinels.
+        // The default is that of the servers: TLS to them with plaintext to the sentinels is not
+        // intended.
         let sentinel_tls = match raw.sentinel_tls {
             Some(own) => self.tls(&own, "redis.sentinelTls"),
             None => tls.clone(),
@@ -243,7 +243,7 @@ impl Reader<'_> {
     pub(super) fn sentinel(&mut self, raw: RawSentinel) -> Option<Place> {
         const ADDRS: &str = "redis.sentinelConfig.sentinelAddrs";
         if raw.master_name.is_empty() || raw.master_name.bytes().any(|byte| !byte.is_ascii_graphic()) {
-            self.problem("redis.sentinelConfig.masterName", "must be a word");
+            self.problem("redis.sentinelConfig.masterName", "must be printable ASCII without spaces, and not empty");
         }
         let sentinels = match (raw.sentinel_addrs, raw.sentinel_service) {
             (Some(addrs), None) if (1..=16).contains(&addrs.len()) => {
@@ -282,7 +282,7 @@ impl Reader<'_> {
         let name = raw.username.as_ref().and_then(|name| self.secret(name, &format!("{path}.username")));
         let password = raw.password.as_ref().and_then(|password| self.secret(password, &format!("{path}.password")));
         if raw.username.is_some() && raw.password.is_none() {
-            self.problem(&format!("{path}.password"), "is missing");
+            self.problem(&format!("{path}.password"), "is required with a username");
         }
         User { name, password: password.map(Zeroizing::new) }
     }
@@ -314,7 +314,7 @@ fn parse_endpoint(text: &str, default_port: u16) -> Option<Endpoint> {
             None => (text, default_port),
         },
     };
-    // A name or an address, and nothing of a URL: what stands before an @ is not for the log.
+    // No part of a URL: user information must not reach the log.
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:%".contains(&byte);
     let fits = (1..=253).contains(&host.len()) && host.bytes().all(allowed) && port != 0;
     fits.then(|| Endpoint { host: host.to_owned(), port })

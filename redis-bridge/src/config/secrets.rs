@@ -1,17 +1,16 @@
-//! The part on secrets: the folder that they are served from.
+//! The part on secrets: their folder.
 
 use std::path::PathBuf;
 
 use super::reader::Reader;
 
 impl Reader<'_> {
-    /// The files in it are read when they are asked for; that it is there is asked for at the
-    /// start.
+    /// Checks that the folder exists. Its files are read at each request.
     pub(super) fn secrets_dir(&mut self, folder: String) -> Option<PathBuf> {
         match std::fs::read_dir(&folder) {
             Ok(_) => Some(PathBuf::from(folder)),
             Err(error) => {
-                self.problem("secretsDir", format!("the folder cannot be read: {error}"));
+                self.problem("secretsDir", format!("cannot read the folder: {error}"));
                 None
             }
         }

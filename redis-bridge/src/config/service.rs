@@ -12,53 +12,53 @@ use super::raw::{Raw, parse};
 use super::reader::Reader;
 use super::redis::{DurabilityMode, Redis};
 
-/// A configuration that can be served.
+/// A checked configuration of the service.
 #[derive(Debug)]
 pub struct Config {
-    /// Where callers come in.
+    /// The listener for callers.
     pub listen: Listen,
-    /// What each caller may do; if absent, every caller that is let in may do everything.
+    /// The rights of each caller; `None` grants every accepted caller everything.
     pub callers: Option<BTreeMap<Caller, Right>>,
-    /// What every stored name begins with; ends with a colon.
+    /// The prefix of every key; ends with a colon.
     pub key_prefix: String,
-    /// Where the records are.
+    /// The connection to Redis.
     pub redis: Redis,
     /// The condition that a durable write waits for.
     pub durability: DurabilityMode,
-    /// Where the metrics are served, if anywhere.
+    /// The listener for metrics.
     pub metrics: Option<SocketAddr>,
-    /// The folder whose files are served as secrets, if any are.
+    /// The folder of the secrets.
     pub secrets_dir: Option<PathBuf>,
-    /// How documents are fetched, if any are.
+    /// The rules for fetching documents.
     pub fetch: Option<Fetch>,
-    /// How much is taken on.
+    /// The limits.
     pub limits: Limits,
 }
 
-/// How much is taken on.
+/// The limits of the service.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// The most connections at once.
+    /// Connections of callers.
     pub connections: usize,
-    /// The most operations at once.
+    /// Operations under way.
     pub in_flight: usize,
-    /// The most operations that wait for their turn.
+    /// Operations that wait for a slot.
     pub queue: usize,
-    /// The longest an operation may take.
+    /// The timeout of an operation.
     pub deadline: Duration,
-    /// The longest the operations under way are waited for at the end.
+    /// The time for operations under way at shutdown.
     pub drain: Duration,
-    /// The longest a connection may be without a request: also the longest that a request's head
-    /// may take.
+    /// The time without a request after which a connection is closed; also the timeout of a request's
+    /// head.
     pub idle: Duration,
 }
 
 impl Config {
-    /// Reads a configuration: the text of the file, and the environment with overrides and secrets.
-    /// Files named in it (certificates) are read too.
+    /// Reads a configuration from the text of the file and the environment (overrides and secrets), and
+    /// the files that it names (certificates).
     ///
     /// # Errors
-    /// Every [`Problem`] found.
+    /// Every [`Problem`].
     pub fn read(text: &str, environment: &BTreeMap<String, String>) -> Result<Self, Vec<Problem>> {
         let (raw, mut reader) = parse(text, environment)?;
         let config = reader.config(raw);
@@ -77,18 +77,18 @@ impl Reader<'_> {
         let redis = self.redis(raw.redis);
         let metrics = raw.metrics.and_then(|metrics| {
             let parsed = metrics.listen.parse().ok();
-            self.known(parsed, "metrics.listen", "not an address and a port, like 127.0.0.1:9464")
+            self.known(parsed, "metrics.listen", "not an IP address and a port, like 127.0.0.1:9464")
         });
         let secrets_dir = raw.secrets_dir.and_then(|folder| self.secrets_dir(folder));
         let fetch = raw.fetch.and_then(|fetch| self.fetch(fetch));
         let limits = raw.limits;
-        for (path, value, most) in [
+        for (path, value, max) in [
             ("limits.connections", limits.connections, 65_536),
             ("limits.inFlight", limits.in_flight, 65_536),
             ("limits.queue", limits.queue, 65_536),
         ] {
-            if value == 0 || value > most {
-                self.problem(path, format!("must be from 1 to {most}"));
+            if value == 0 || value > max {
+                self.problem(path, format!("must be from 1 to {max}"));
             }
         }
         Some(Config {

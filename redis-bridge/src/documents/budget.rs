@@ -1,4 +1,4 @@
-//! How often documents are fetched: of one host, and altogether.
+//! The rate limits of fetches: per host and in total.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Two bounds, both kept. A host's bucket is full again after a minute without it and is forgotten
-/// then; as every fetch takes from the bound on all, no more hosts are remembered than that lets
-/// through in about two minutes.
+/// Two rate limits, both of which apply. A host is forgotten after a minute without a fetch, when its
+/// budget is full again; since every fetch counts against the total, the number of remembered hosts
+/// is bounded by two minutes of it.
 pub(super) struct Budget {
     all: Rate,
     per_host: Rate,
@@ -21,7 +21,7 @@ struct Spent {
     hosts: HashMap<String, Instant>,
 }
 
-/// A number a minute, all of them at once if they were saved up.
+/// A number of fetches a minute, with a burst of the same size.
 #[derive(Clone, Copy)]
 struct Rate {
     interval: Duration,
@@ -32,7 +32,7 @@ impl Rate {
         Self { interval: MINUTE.checked_div(per_minute).unwrap_or(MINUTE) }
     }
 
-    /// When what was spent is back, counting one more; `None` when there is nothing left to spend.
+    /// Returns when the budget is full again after one more fetch, or `None` if it is spent.
     fn spend(self, spent_until: Option<Instant>, now: Instant) -> Option<Instant> {
         let until = spent_until.map_or(now, |until| until.max(now)).checked_add(self.interval)?;
         (until.saturating_duration_since(now) <= MINUTE).then_some(until)
@@ -44,8 +44,7 @@ impl Budget {
         Self { all: Rate::new(per_minute), per_host: Rate::new(per_host_per_minute), spent: Mutex::default() }
     }
 
-    /// Takes one fetch of this host; `false` when there is none to take. Then nothing is taken at
-    /// all.
+    /// Takes one fetch of a host. Returns `false`, and takes none, if either budget is spent.
     pub(super) fn take(&self, host: &str, now: Instant) -> bool {
         let mut spent = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
         spent.hosts.retain(|_, until| *until > now);
@@ -69,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_has_so_many_a_minute_and_others_are_not_touched_by_it() {
+    fn a_host_has_a_budget_a_minute_of_its_own() {
         let (budget, start) = (Budget::new(3, 60), Instant::now());
         assert!((0..3).all(|_| budget.take("a", start)));
         assert!(!budget.take("a", start) && budget.take("b", start));
@@ -80,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn all_hosts_together_have_so_many_a_minute() {
+    fn all_hosts_together_have_a_budget_a_minute() {
         let (budget, start) = (Budget::new(10, 6), Instant::now());
         assert!((0..6).all(|host| budget.take(&host.to_string(), start)));
         assert!(!budget.take("another", start) && !budget.take("another", after(start, 9)));

@@ -1,4 +1,4 @@
-//! One request and its answer, over a connection that is there already.
+//! One request and its response on an open connection.
 
 use http_body_util::{BodyExt as _, Empty, LengthLimitError, Limited};
 use hyper::body::{Body as _, Bytes, Incoming};
@@ -8,13 +8,12 @@ use hyper::header::{
 };
 use hyper::{HeaderMap, Request, Response};
 use hyper_util::rt::TokioIo;
-use portcullis_storage_api::wire::{CONTENT_TYPE_BYTES, DOCUMENT_BYTES, Document, DocumentBody, FetchFailure};
+use portcullis_storage_api::wire::{Document, DocumentBody, FetchFailure, MAX_CONTENT_TYPE_BYTES, MAX_DOCUMENT_BYTES};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::target::Target;
 
-/// Asks for a document without any credential, and reads no more of the answer than a document may
-/// have.
+/// Requests a document without credentials, and reads at most [`MAX_DOCUMENT_BYTES`] of the response.
 pub(super) async fn exchange(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     target: &Target,
@@ -22,16 +21,16 @@ pub(super) async fn exchange(
     let request = Request::get(target.path())
         .header(HOST, target.authority())
         .header(ACCEPT, "application/json")
-        // A small body that becomes a large one is not wanted.
+        // Compression could expand a small body beyond the limit.
         .header(ACCEPT_ENCODING, "identity")
         .header(USER_AGENT, "portcullis")
         .header(CONNECTION, "close")
         .body(Empty::<Bytes>::new())
         .map_err(|_| FetchFailure::BadUrl)?;
     let connected =
-        http1::Builder::new().max_buf_size(HEADER_BYTES).max_headers(HEADERS).handshake(TokioIo::new(stream));
+        http1::Builder::new().max_buf_size(MAX_HEADER_BYTES).max_headers(MAX_HEADERS).handshake(TokioIo::new(stream));
     let (mut sender, connection) = connected.await.map_err(|_| FetchFailure::Connect)?;
-    // The connection ends with the exchange, however that ends: nothing goes on in the background.
+    // The connection is dropped with the exchange; no task continues in the background.
     let reading = async {
         let answer = sender.send_request(request).await.map_err(|_| FetchFailure::Connect)?;
         read(answer).await
@@ -39,7 +38,7 @@ pub(super) async fn exchange(
     let (mut reading, mut connection) = (std::pin::pin!(reading), std::pin::pin!(connection));
     tokio::select! {
         read = &mut reading => read,
-        // What was received before it ended is still to be read.
+        // What was received before the end is still to be read.
         _ = &mut connection => reading.await,
     }
 }
@@ -52,11 +51,11 @@ async fn read(answer: Response<Incoming>) -> Result<Document, FetchFailure> {
     }
     let content_type = content_type(answer.headers()).ok_or(FetchFailure::ContentType)?;
     let max_age_seconds = max_age(answer.headers());
-    let most = u64::try_from(DOCUMENT_BYTES).unwrap_or(u64::MAX);
-    if answer.body().size_hint().lower() > most {
+    let limit = u64::try_from(MAX_DOCUMENT_BYTES).unwrap_or(u64::MAX);
+    if answer.body().size_hint().lower() > limit {
         return Err(FetchFailure::TooLarge);
     }
-    let body = match Limited::new(answer.into_body(), DOCUMENT_BYTES).collect().await {
+    let body = match Limited::new(answer.into_body(), MAX_DOCUMENT_BYTES).collect().await {
         Ok(body) => body.to_bytes(),
         Err(error) if error.is::<LengthLimitError>() => return Err(FetchFailure::TooLarge),
         Err(_) => return Err(FetchFailure::Connect),
@@ -65,8 +64,8 @@ async fn read(answer: Response<Incoming>) -> Result<Document, FetchFailure> {
     Ok(Document { content_type, body, max_age_seconds })
 }
 
-/// The media type, if the answer is JSON (RFC 8259, or of a type that ends so by RFC 6839 section
-/// 3.1) as it is.
+/// Returns the media type of an uncompressed JSON response: `application/json` (RFC 8259) or a type
+/// with the suffix `+json` (RFC 6839 §3.1).
 fn content_type(headers: &HeaderMap) -> Option<String> {
     let encoded = headers.get(CONTENT_ENCODING).is_some_and(|encoding| encoding.as_bytes() != b"identity");
     let mut types = headers.get_all(CONTENT_TYPE).iter();
@@ -75,11 +74,11 @@ fn content_type(headers: &HeaderMap) -> Option<String> {
     let subtype = essence.strip_prefix("application/")?;
     let letters = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&byte);
     let is_json = subtype == "json" || subtype.strip_suffix("+json").is_some_and(|name| !name.is_empty());
-    (is_json && subtype.bytes().all(letters) && essence.len() <= CONTENT_TYPE_BYTES).then_some(essence)
+    (is_json && subtype.bytes().all(letters) && essence.len() <= MAX_CONTENT_TYPE_BYTES).then_some(essence)
 }
 
-/// How long the answer may be kept from now (RFC 9111 section 4.2). What contradicts itself or
-/// cannot be read may not be.
+/// Returns how long the response may be cached from now, in seconds (RFC 9111 §4.2). A contradictory or
+/// malformed header means 0.
 fn max_age(headers: &HeaderMap) -> Option<u64> {
     let mut least = None;
     for line in headers.get_all(CACHE_CONTROL) {
@@ -97,9 +96,9 @@ fn max_age(headers: &HeaderMap) -> Option<u64> {
     least.map(|seconds| seconds.saturating_sub(age))
 }
 
-/// The least that hyper takes is 8 KiB.
-const HEADER_BYTES: usize = 16 * 1024;
-const HEADERS: usize = 64;
+/// hyper requires at least 8 KiB.
+const MAX_HEADER_BYTES: usize = 16 * 1024;
+const MAX_HEADERS: usize = 64;
 
 #[cfg(test)]
 #[path = "exchange_tests.rs"]

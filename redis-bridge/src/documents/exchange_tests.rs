@@ -51,9 +51,9 @@ async fn a_request_says_no_more_than_it_must() {
 
 #[tokio::test]
 async fn a_body_may_fill_its_limit_and_not_pass_it() {
-    let full = "x".repeat(DOCUMENT_BYTES);
+    let full = "x".repeat(MAX_DOCUMENT_BYTES);
     assert_eq!(answered(&json(&full)).await.unwrap().body.as_bytes(), full.as_bytes());
-    let over = "x".repeat(DOCUMENT_BYTES + 1);
+    let over = "x".repeat(MAX_DOCUMENT_BYTES + 1);
     let chunked = |body: &str| {
         let head = "content-type: application/json\r\ntransfer-encoding: chunked\r\n";
         with(head, &format!("{:x}\r\n{body}\r\n0\r\n\r\n", body.len()))
@@ -89,8 +89,8 @@ async fn a_redirect_and_every_other_status_are_failures() {
 
 #[tokio::test]
 async fn what_is_no_good_http_is_a_failure() {
-    let many: String = (0..=HEADERS).map(|number| format!("x-{number}: y\r\n")).collect();
-    let long = format!("x: {}\r\n", "y".repeat(HEADER_BYTES));
+    let many: String = (0..=MAX_HEADERS).map(|number| format!("x-{number}: y\r\n")).collect();
+    let long = format!("x: {}\r\n", "y".repeat(MAX_HEADER_BYTES));
     for bytes in [
         Vec::new(),
         b"+PONG\r\n".to_vec(),
@@ -128,7 +128,7 @@ async fn only_json_that_is_not_compressed_is_taken() {
         "content-type: application/a b+json\r\n".to_owned(),
         "content-type: application/json, text/html\r\n".to_owned(),
         "content-type: application/json\r\ncontent-type: text/html\r\n".to_owned(),
-        format!("content-type: application/{}+json\r\n", "x".repeat(CONTENT_TYPE_BYTES)),
+        format!("content-type: application/{}+json\r\n", "x".repeat(MAX_CONTENT_TYPE_BYTES)),
         "content-type: application/json\r\ncontent-encoding: gzip\r\n".to_owned(),
     ] {
         assert_eq!(of(&head).await, Err(FetchFailure::ContentType), "{head}");

@@ -1,16 +1,15 @@
-//! Which addresses are out in the open: everything else belongs to a machine, a network or a
-//! protocol, and is nothing that a stranger may have us speak to.
+//! The public addresses. All others belong to a host, a network or a protocol, and must not be
+//! reachable through a URL of a stranger.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::config::Network;
 
-/// Whether an address is public, by the registries of special addresses (RFC 6890) and what was
-/// added since.
+/// Returns `true` if an address is public, by the registries of special-purpose addresses (RFC 6890 and
+/// later additions).
 ///
-/// For IPv6 only what is given out as global unicast counts (2000::/3), so the ranges that carry an
-/// IPv4 address inside (mapped, NAT64, 6to4, Teredo) and every one that is not invented yet are not
-/// public.
+/// Of IPv6 only the allocated global unicast range counts (2000::/3), so ranges that embed an IPv4
+/// address (mapped, NAT64, 6to4, Teredo), and any range defined in the future, are not public.
 pub(super) fn is_public(address: IpAddr) -> bool {
     let special = |network: &Network| network.contains(address);
     match address {

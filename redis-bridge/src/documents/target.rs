@@ -1,39 +1,37 @@
-//! Where a document is, as far as its address alone tells.
+//! The checks of a URL before any connection.
 
 use portcullis_storage_api::wire::FetchFailure;
 use url::{Host, Url};
 
 use crate::config::Fetch;
 
-/// An address in the one form that may be fetched from, at a host and port that the operator
-/// allows. Only [`Target::new`] makes one.
+/// A URL of the allowed form, with an allowed host and port. Only [`Target::new`] creates one.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Target {
     host: String,
     port: u16,
-    /// The host, and the port where it is not the usual one: what the `host` header says.
+    /// The value of the `host` header: the host, and the port unless it is 443.
     authority: String,
     /// Path and query.
     path: String,
 }
 
 impl Target {
-    /// Takes an address as a stranger wrote it.
+    /// Parses the URL of a stranger.
     ///
-    /// It must be written just as a browser would write it back (WHATWG URL): then there is no
-    /// second reading of backslashes, dot segments, numbers that stand for an IP address, or
-    /// letters that look like others, and a comparison as text compares the same thing.
+    /// It must equal its own serialization (WHATWG URL), so that backslashes, dot segments, numeric IP
+    /// addresses and confusable letters have no second reading, and comparing it as text is safe.
     pub(super) fn new(text: &str, rules: &Fetch) -> Result<Self, FetchFailure> {
         let url = Url::parse(text).map_err(|_| FetchFailure::BadUrl)?;
         if url.scheme() != "https" {
             return Err(FetchFailure::NotHttps);
         }
-        let named = !url.username().is_empty() || url.password().is_some();
-        if named || url.fragment().is_some() || url.as_str() != text {
+        let has_user = !url.username().is_empty() || url.password().is_some();
+        if has_user || url.fragment().is_some() || url.as_str() != text {
             return Err(FetchFailure::BadUrl);
         }
         let Some(Host::Domain(host)) = url.host() else { return Err(FetchFailure::BadUrl) };
-        // A final dot names the same host once more, past every list of names.
+        // A final dot names the same host and would bypass every list of names.
         if host.len() > 253 || host.ends_with('.') {
             return Err(FetchFailure::BadUrl);
         }
@@ -72,7 +70,7 @@ mod tests {
     use crate::documents::tests::rules;
 
     #[test]
-    fn an_address_is_taken_apart() {
+    fn a_url_is_split_into_its_parts() {
         let target = Target::new("https://client.example/a/b.json?c=d", &rules()).unwrap();
         assert_eq!((target.host(), target.port()), ("client.example", 443));
         assert_eq!((target.authority(), target.path()), ("client.example", "/a/b.json?c=d"));
@@ -81,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn only_https_is_spoken() {
+    fn only_https_is_allowed() {
         for text in ["http://client.example/", "ftp://client.example/", "file:///etc/passwd", "gopher://a/", "data:,x"]
         {
             assert_eq!(Target::new(text, &rules()), Err(FetchFailure::NotHttps), "{text}");
@@ -89,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_has_one_spelling_and_names_a_host() {
+    fn a_url_has_one_spelling_and_names_a_host() {
         for text in [
             "",
             "client.example/a",
@@ -141,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn ports_and_hosts_are_the_operators_choice() {
+    fn only_configured_ports_and_hosts_are_allowed() {
         let mut rules = rules();
         rules.domains = vec![crate::config::Domains::Below(".example".to_owned())];
         assert!(Target::new("https://client.example/", &rules).is_ok());

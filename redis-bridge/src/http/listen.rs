@@ -1,5 +1,5 @@
-//! The two doors: a Unix socket, where the kernel says who comes, and TLS, where a certificate
-//! does.
+//! The two listeners: a Unix socket, where the kernel names the caller, and mutual TLS, where its
+//! certificate does.
 
 use std::io;
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
@@ -18,44 +18,44 @@ use webpki::EndEntityCert;
 use crate::config::{Caller, Listen, UnixListen, is_uri};
 use crate::start_error::StartError;
 
-/// Where callers come in.
+/// The listener for callers.
 pub(crate) enum Listener {
-    /// At a Unix socket.
-    Unix(UnixDoor),
-    /// By TLS.
-    Tcp(TcpDoor),
+    /// A Unix socket.
+    Unix(UnixSocket),
+    /// A TCP port with mutual TLS.
+    Tcp(TlsPort),
 }
 
-/// A Unix socket, and the users that it is for.
-pub(crate) struct UnixDoor {
+/// A Unix socket and its allowed users.
+pub(crate) struct UnixSocket {
     listener: UnixListener,
     path: PathBuf,
     allowed: Vec<u32>,
 }
 
-/// A TCP port, and the names in certificates that it is for.
-pub(crate) struct TcpDoor {
+/// A TCP port and the allowed names in certificates.
+pub(crate) struct TlsPort {
     listener: TcpListener,
     acceptor: TlsAcceptor,
     allowed: Arc<[String]>,
-    /// Strangers must not use up the places of callers: their handshakes have places of their own.
+    /// Bounds the handshakes, so that strangers do not use up the connections of callers.
     handshakes: Arc<Semaphore>,
 }
 
-/// An accepted connection whose caller may still have to identify itself.
-pub(crate) enum Visitor {
-    /// At the Unix socket: known.
+/// An accepted connection whose caller may not be identified yet.
+pub(crate) enum Incoming {
+    /// From the Unix socket, with its caller.
     Unix(UnixStream, Caller),
-    /// At the TCP port: not known before the handshake.
+    /// From the TCP port, before the handshake.
     Tcp(Box<Handshake>),
 }
 
-/// A handshake that has yet to be done.
+/// A pending TLS handshake.
 pub(crate) struct Handshake {
     stream: TcpStream,
     acceptor: TlsAcceptor,
     allowed: Arc<[String]>,
-    _place: tokio::sync::OwnedSemaphorePermit,
+    _permit: tokio::sync::OwnedSemaphorePermit,
 }
 
 /// The two directions of a connection.
@@ -65,139 +65,141 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
 /// Why a connection was refused.
 #[derive(Debug)]
-pub(crate) enum Unwelcome {
-    /// The operating system could not give the connection.
-    Unable(io::Error),
-    /// A user that is not allowed, or that the kernel does not name.
+pub(crate) enum AcceptError {
+    /// The operating system failed to accept it.
+    Io(io::Error),
+    /// The user is not allowed, or the kernel does not name it.
     User(Option<u32>),
     /// Too many handshakes at once.
-    Crowd,
-    /// The handshake failed: no TLS, no certificate, or not one of the authorities'.
+    TooManyHandshakes,
+    /// The handshake failed: no TLS, no certificate, or one of another authority.
     Handshake(String),
     /// None of the certificate's names is allowed.
     Name(Vec<String>),
 }
 
-impl Unwelcome {
-    /// Its word in metrics.
+impl AcceptError {
+    /// Returns the label in metrics.
     pub(crate) fn name(&self) -> &'static str {
         match self {
-            Self::Unable(_) => "no descriptor",
+            Self::Io(_) => "no descriptor",
             Self::User(_) => "foreign user",
-            Self::Crowd => "too many handshakes",
+            Self::TooManyHandshakes => "too many handshakes",
             Self::Handshake(_) => "handshake",
             Self::Name(_) => "foreign name",
         }
     }
 }
 
-impl std::fmt::Display for Unwelcome {
+impl std::fmt::Display for AcceptError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Unable(error) => write!(f, "the connection cannot be taken: {error}"),
-            Self::User(Some(uid)) => write!(f, "a foreign user, uid {uid}"),
-            Self::User(None) => f.write_str("a foreign user, not known to the kernel"),
-            Self::Crowd => f.write_str("too many handshakes at once"),
+            Self::Io(error) => write!(f, "the connection cannot be accepted: {error}"),
+            Self::User(Some(uid)) => {
+                write!(f, "foreign user `{uid}` (add the uid to listen.allowedUids if it is a caller)")
+            }
+            Self::User(None) => f.write_str("foreign user, not named by the kernel"),
+            Self::TooManyHandshakes => f.write_str("too many handshakes at once"),
             Self::Handshake(error) => write!(f, "the handshake failed: {error}"),
-            Self::Name(names) => write!(f, "a certificate with no allowed name: {names:?}"),
+            Self::Name(names) => write!(f, "the certificate has no name of listen.tcp.allowedNames: {names:?}"),
         }
     }
 }
 
 impl Listener {
-    /// Opens the door that the configuration names.
+    /// Opens the configured listener.
     pub(crate) async fn bind(listen: &Listen) -> Result<Self, StartError> {
         match listen {
             Listen::Unix(unix) => {
                 let (listener, path) = (bind(unix).await?, unix.path.clone());
-                Ok(Self::Unix(UnixDoor { listener, path, allowed: unix.allowed_uids.clone() }))
+                Ok(Self::Unix(UnixSocket { listener, path, allowed: unix.allowed_uids.clone() }))
             }
-            Listen::Tcp(tcp) => Ok(Self::Tcp(TcpDoor {
+            Listen::Tcp(tcp) => Ok(Self::Tcp(TlsPort {
                 listener: TcpListener::bind(tcp.address).await.map_err(StartError::Socket)?,
                 acceptor: TlsAcceptor::from(Arc::clone(&tcp.tls)),
                 allowed: tcp.allowed_names.as_slice().into(),
-                handshakes: Arc::new(Semaphore::new(HANDSHAKES)),
+                handshakes: Arc::new(Semaphore::new(MAX_HANDSHAKES)),
             })),
         }
     }
 
-    /// Waits for a connection.
-    pub(crate) async fn accept(&self) -> Result<Visitor, Unwelcome> {
+    /// Accepts a connection.
+    pub(crate) async fn accept(&self) -> Result<Incoming, AcceptError> {
         match self {
-            Self::Unix(door) => {
-                let (stream, _) = door.listener.accept().await.map_err(Unwelcome::Unable)?;
-                // The peer's user, as the kernel knows it: no process can claim another's.
+            Self::Unix(socket) => {
+                let (stream, _) = socket.listener.accept().await.map_err(AcceptError::Io)?;
+                // The kernel's record of the peer: no process can claim another's user.
                 let uid = stream.peer_cred().ok().map(|peer| peer.uid());
-                match uid.filter(|uid| door.allowed.contains(uid)) {
-                    Some(uid) => Ok(Visitor::Unix(stream, Caller::Uid(uid))),
-                    None => Err(Unwelcome::User(uid)),
+                match uid.filter(|uid| socket.allowed.contains(uid)) {
+                    Some(uid) => Ok(Incoming::Unix(stream, Caller::Uid(uid))),
+                    None => Err(AcceptError::User(uid)),
                 }
             }
-            Self::Tcp(door) => {
-                let (stream, _) = door.listener.accept().await.map_err(Unwelcome::Unable)?;
-                let place = Arc::clone(&door.handshakes).try_acquire_owned().map_err(|_| Unwelcome::Crowd)?;
-                let (acceptor, allowed) = (door.acceptor.clone(), Arc::clone(&door.allowed));
-                Ok(Visitor::Tcp(Box::new(Handshake { stream, acceptor, allowed, _place: place })))
+            Self::Tcp(port) => {
+                let (stream, _) = port.listener.accept().await.map_err(AcceptError::Io)?;
+                let permit =
+                    Arc::clone(&port.handshakes).try_acquire_owned().map_err(|_| AcceptError::TooManyHandshakes)?;
+                let (acceptor, allowed) = (port.acceptor.clone(), Arc::clone(&port.allowed));
+                Ok(Incoming::Tcp(Box::new(Handshake { stream, acceptor, allowed, _permit: permit })))
             }
         }
     }
 
-    /// Accepts no more connections.
+    /// Stops accepting connections, and removes the socket.
     pub(crate) fn close(self) {
         match self {
-            Self::Unix(door) => {
-                drop(door.listener);
-                // The file is ours alone since it was bound; a failure leaves one that the next
-                // start removes.
-                let _ = std::fs::remove_file(&door.path);
+            Self::Unix(socket) => {
+                drop(socket.listener);
+                // A failure leaves a file that the next start removes.
+                let _ = std::fs::remove_file(&socket.path);
             }
-            Self::Tcp(door) => drop(door),
+            Self::Tcp(port) => drop(port),
         }
     }
 
-    /// Its address, for the log.
+    /// Returns the address for the log.
     pub(crate) fn address(&self) -> String {
         match self {
-            Self::Unix(door) => door.path.display().to_string(),
-            Self::Tcp(door) => door.listener.local_addr().map(|address| address.to_string()).unwrap_or_default(),
+            Self::Unix(socket) => socket.path.display().to_string(),
+            Self::Tcp(port) => port.listener.local_addr().map(|address| address.to_string()).unwrap_or_default(),
         }
     }
 }
 
-impl Visitor {
-    /// Finds out who it is: all its names that are allowed, one at least.
-    pub(crate) async fn known(self) -> Result<(Box<dyn Stream>, Vec<Caller>), Unwelcome> {
+impl Incoming {
+    /// Returns the stream, and all allowed names of the caller, at least one.
+    pub(crate) async fn identify(self) -> Result<(Box<dyn Stream>, Vec<Caller>), AcceptError> {
         match self {
             Self::Unix(stream, caller) => Ok((Box::new(stream), vec![caller])),
-            Self::Tcp(handshake) => handshake.done().await,
+            Self::Tcp(handshake) => handshake.complete().await,
         }
     }
 }
 
 impl Handshake {
-    async fn done(self: Box<Self>) -> Result<(Box<dyn Stream>, Vec<Caller>), Unwelcome> {
-        // Answers are small and awaited; only speed is lost where this cannot be set.
+    async fn complete(self: Box<Self>) -> Result<(Box<dyn Stream>, Vec<Caller>), AcceptError> {
+        // Responses are small and awaited; a failure costs only latency.
         let _ = self.stream.set_nodelay(true);
-        let stream = match timeout(HANDSHAKE, self.acceptor.accept(self.stream)).await {
+        let stream = match timeout(HANDSHAKE_TIMEOUT, self.acceptor.accept(self.stream)).await {
             Ok(Ok(stream)) => stream,
-            Ok(Err(error)) => return Err(Unwelcome::Handshake(error.to_string())),
-            Err(_) => return Err(Unwelcome::Handshake("it took too long".to_owned())),
+            Ok(Err(error)) => return Err(AcceptError::Handshake(error.to_string())),
+            Err(_) => return Err(AcceptError::Handshake("timed out".to_owned())),
         };
         let (_, session) = stream.get_ref();
         let names = session.peer_certificates().and_then(<[_]>::first).map(names).unwrap_or_default();
-        let known: Vec<Caller> =
+        let allowed: Vec<Caller> =
             names.iter().filter(|name| self.allowed.contains(name)).cloned().map(Caller::Name).collect();
-        if known.is_empty() { Err(Unwelcome::Name(names)) } else { Ok((Box::new(stream), known)) }
+        if allowed.is_empty() { Err(AcceptError::Name(names)) } else { Ok((Box::new(stream), allowed)) }
     }
 }
 
-/// The names that an authority has put into a certificate (RFC 5280 section 4.2.1.6). The subject's
-/// common name is none.
+/// Returns the subject alternative names of a certificate (RFC 5280 §4.2.1.6). The common name of the
+/// subject does not count.
 fn names(certificate: &CertificateDer<'_>) -> Vec<String> {
     let Ok(certificate) = EndEntityCert::try_from(certificate) else { return Vec::new() };
     let dns = certificate.valid_dns_names().filter(|name| !is_uri(name)).map(str::to_ascii_lowercase);
     let uris = certificate.valid_uri_names().filter(|name| is_uri(name)).map(str::to_owned);
-    dns.chain(uris).take(NAMES).collect()
+    dns.chain(uris).take(MAX_NAMES).collect()
 }
 
 async fn bind(listen: &UnixListen) -> Result<UnixListener, StartError> {
@@ -208,8 +210,8 @@ async fn bind(listen: &UnixListen) -> Result<UnixListener, StartError> {
     Ok(listener)
 }
 
-/// A socket without a listener is what a killed bridge leaves; anything else is not ours to
-/// remove.
+/// Removes the socket of a bridge that was killed. Any other file, or a socket with a listener, is an
+/// error.
 async fn remove_leftover(path: &Path) -> Result<(), StartError> {
     let Ok(found) = std::fs::symlink_metadata(path) else { return Ok(()) };
     if !found.file_type().is_socket() || UnixStream::connect(path).await.is_ok() {
@@ -218,6 +220,6 @@ async fn remove_leftover(path: &Path) -> Result<(), StartError> {
     std::fs::remove_file(path).map_err(StartError::Socket)
 }
 
-const HANDSHAKE: Duration = Duration::from_secs(3);
-const HANDSHAKES: usize = 64;
-const NAMES: usize = 32;
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(3);
+const MAX_HANDSHAKES: usize = 64;
+const MAX_NAMES: usize = 32;

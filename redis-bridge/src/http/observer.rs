@@ -1,4 +1,4 @@
-//! The address for metrics and probes.
+//! The listener for metrics and health probes.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -14,13 +14,13 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
-use crate::http::activity::{Activity, unless_idle};
+use crate::http::activity::{Activity, idle_timeout};
 use crate::http::routes::{Bridge, observe};
 use crate::http::server::http_server;
 
-/// Serves `/metrics`, `/healthz` and `/readyz`, and no verb.
+/// Serves `/metrics`, `/healthz` and `/readyz` only.
 pub(crate) async fn serve_metrics(listener: TcpListener, bridge: Arc<Bridge>, idle: Duration) {
-    let connections = Arc::new(Semaphore::new(METRICS_CONNECTIONS));
+    let connections = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let server = http_server();
     loop {
         let Ok((stream, _)) = listener.accept().await else {
@@ -45,10 +45,10 @@ async fn serve_observer(
     let activity = Activity::default();
     let service = service_fn(|request: Request<Incoming>| {
         let _busy = activity.busy();
-        let answer: Response<Full<Bytes>> = observe(bridge, request.method(), request.uri().path());
-        async move { Ok::<_, Infallible>(answer) }
+        let response: Response<Full<Bytes>> = observe(bridge, request.method(), request.uri().path());
+        async move { Ok::<_, Infallible>(response) }
     });
-    unless_idle(server.serve_connection(TokioIo::new(stream), service), &activity, idle).await;
+    idle_timeout(server.serve_connection(TokioIo::new(stream), service), &activity, idle).await;
 }
 
-const METRICS_CONNECTIONS: usize = 16;
+const MAX_CONNECTIONS: usize = 16;

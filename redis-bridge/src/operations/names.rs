@@ -4,15 +4,14 @@
 //! names in a cluster too. Every part is of a type that cannot hold a colon, a brace or a pattern,
 //! so no caller can name anything else.
 
-use portcullis_storage_api::wire::{IdempotencyKey, Space, hex};
+use portcullis_storage_api::wire::{Execution, IdempotencyKey, Space, Verb, hex};
 use portcullis_storage_api::{Key, Kind};
 use serde::Deserialize as _;
 use serde::de::value::{Error, StrDeserializer};
 
-use crate::operations::script::Script;
 use crate::redis::slot::slot;
 
-/// Makes stored names.
+/// The names of one key prefix.
 #[derive(Debug, Clone)]
 pub struct Names {
     prefix: String,
@@ -25,51 +24,50 @@ pub enum Stored {
     Record(Key),
     /// A set.
     Set(Kind),
-    /// The memory of one mutation's answer.
-    Memory(Kind),
-    /// Nothing that is made here.
+    /// The stored answer of one mutation.
+    Replay(Kind),
+    /// None of the bridge's names.
     Unknown,
 }
 
 impl Names {
-    /// With the prefix of all names, which ends with a colon.
+    /// Creates the names with a prefix that ends with a colon.
     #[must_use]
     pub fn new(prefix: &str) -> Self {
         Self { prefix: prefix.to_owned() }
     }
 
-    /// A record, a lock or a bucket.
+    /// Returns the name of a record, a lock or a bucket.
     #[must_use]
     pub fn record(&self, space: &Space, key: &Key) -> String {
         self.of_space(space) + &key.name()
     }
 
-    /// The cluster's slot of everything in a space.
+    /// Returns the cluster's slot of every name of a space.
     pub(crate) fn slot(&self, space: &Space) -> u16 {
         slot(&tag(space))
     }
 
-    /// A set.
+    /// Returns the name of a set.
     pub(crate) fn set(&self, space: &Space, key: &Key) -> String {
         self.record(space, key) + ":members"
     }
 
-    /// The memory of one mutation's answer. It holds the verb and the record too: an idempotency
-    /// key used twice for two things is two keys, and one caller's key never answers for another
-    /// record.
-    pub(crate) fn memory(&self, space: &Space, key: &Key, script: Script, idempotency: IdempotencyKey) -> String {
-        [&self.record(space, key), ":", script.name(), ":", &hex(&idempotency.0)].concat()
+    /// Returns the name of one mutation's stored answer. It includes the verb and the record, so that
+    /// an idempotency key that is used for two mutations never answers one with the other.
+    pub(crate) fn replay(&self, space: &Space, key: &Key, verb: Verb, idempotency: IdempotencyKey) -> String {
+        [&self.record(space, key), ":", verb.name(), ":", &hex(&idempotency.0)].concat()
     }
 
-    /// What matches all names of a space, or those of one kind. Only its last letter means more
-    /// than itself.
+    /// Returns a pattern for `SCAN` that matches all names of a space, or those of one kind. Its last
+    /// letter is the only wildcard.
     #[must_use]
     pub fn pattern(&self, space: &Space, kind: Option<Kind>) -> String {
         let kind = kind.map(|kind| format!("{}:", kind.name())).unwrap_or_default();
         format!("{}{kind}*", self.of_space(space))
     }
 
-    /// Reads a stored name of a space.
+    /// Parses a stored name of a space.
     #[must_use]
     pub fn read(&self, space: &Space, name: &[u8]) -> Stored {
         let text = std::str::from_utf8(name).ok().and_then(|name| name.strip_prefix(&self.of_space(space)));
@@ -83,9 +81,7 @@ impl Names {
         match rest {
             None => Stored::Record(key),
             Some("members") => Stored::Set(key.kind),
-            Some(memory) if Script::ALL.iter().any(|script| memory.starts_with(&format!("{}:", script.name()))) => {
-                Stored::Memory(key.kind)
-            }
+            Some(rest) if is_replay(rest) => Stored::Replay(key.kind),
             Some(_) => Stored::Unknown,
         }
     }
@@ -95,9 +91,15 @@ impl Names {
     }
 }
 
-/// Reads a record's name as the wire writes it, a kind, a colon and 64 hex digits.
-pub(crate) fn key(text: &str) -> Option<Key> {
+/// Parses a record's name as on the wire: a kind, a colon and 64 hex digits.
+fn key(text: &str) -> Option<Key> {
     Key::deserialize(StrDeserializer::<Error>::new(text)).ok()
+}
+
+/// Returns `true` for what follows a record's name in the name of a stored answer.
+fn is_replay(rest: &str) -> bool {
+    let scripted = Verb::ALL.iter().filter(|verb| verb.execution() == Execution::Script);
+    scripted.into_iter().any(|verb| rest.strip_prefix(verb.name()).is_some_and(|rest| rest.starts_with(':')))
 }
 
 fn tag(space: &Space) -> String {
@@ -107,7 +109,6 @@ fn tag(space: &Space) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use portcullis_storage_api::Kind;
 
     #[test]
     fn names_have_the_shape_that_the_acl_grants() {
@@ -117,7 +118,7 @@ mod tests {
         let record = format!("thv:auth:{{prod:gateway}}:session:{}", "ab".repeat(32));
         assert_eq!(names.record(&space, &key), record);
         assert_eq!(names.set(&space, &key), format!("{record}:members"));
-        let memory = names.memory(&space, &key, Script::Take, IdempotencyKey([1; 16]));
+        let memory = names.replay(&space, &key, Verb::Take, IdempotencyKey([1; 16]));
         assert_eq!(memory, format!("{record}:take:{}", "01".repeat(16)));
     }
 
@@ -130,8 +131,8 @@ mod tests {
         let record = names.record(&space, &key);
         assert_eq!(read(&record), Stored::Record(key));
         assert_eq!(read(&names.set(&space, &key)), Stored::Set(Kind::Client));
-        let memory = names.memory(&space, &key, Script::CompareAndSwap, IdempotencyKey([1; 16]));
-        assert_eq!(read(&memory), Stored::Memory(Kind::Client));
+        let memory = names.replay(&space, &key, Verb::CompareAndSwap, IdempotencyKey([1; 16]));
+        assert_eq!(read(&memory), Stored::Replay(Kind::Client));
         let other = Space::new("prod", "gateway2").unwrap();
         let strange = [names.record(&other, &key), format!("{record}0"), format!("{record}:x"), record.to_uppercase()];
         for name in strange.iter().map(String::as_str).chain(["", "thv:auth:{prod:gateway}:"]) {

@@ -8,11 +8,11 @@ use tokio::sync::{Mutex as AsyncMutex, Semaphore, watch};
 use tokio::time::{Instant, timeout};
 
 use crate::config::Endpoint;
-use crate::operations::script::Script;
 use crate::redis::connection::{Connection, Server};
 use crate::redis::pool::{Lease, Pool};
 use crate::redis::redis_error::RedisError;
 use crate::redis::replication::Replication;
+use crate::redis::script::Script;
 
 /// A server whose role was master when it was connected.
 pub(crate) struct Master {
@@ -144,7 +144,7 @@ impl Master {
     /// Runs a script.
     pub(crate) async fn script(
         &self,
-        script: Script,
+        script: &Script,
         names: &[String],
         args: &[Vec<u8>],
     ) -> Result<Vec<u8>, CommandError> {
@@ -164,7 +164,7 @@ impl Master {
     /// Runs a script and waits until the replicas acknowledge its writes.
     pub(crate) async fn durable_script(
         &self,
-        script: Script,
+        script: &Script,
         names: &[String],
         args: &[Vec<u8>],
     ) -> Result<(Vec<u8>, Confirmation), CommandError> {
@@ -191,7 +191,7 @@ impl Master {
     async fn run_and_wait(
         &self,
         mut connection: Lease<'_>,
-        script: Script,
+        script: &Script,
         names: &[String],
         args: &[Vec<u8>],
     ) -> Result<(Vec<u8>, Confirmation), CommandError> {
@@ -219,7 +219,7 @@ impl Master {
     async fn run(
         &self,
         connection: &mut Connection,
-        script: Script,
+        script: &Script,
         names: &[String],
         args: &[Vec<u8>],
     ) -> Result<Vec<u8>, CommandError> {

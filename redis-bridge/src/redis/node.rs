@@ -5,11 +5,11 @@ use std::sync::Arc;
 use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 
-use crate::operations::script::Script;
 use crate::redis::discovery::MasterDiscovery;
 use crate::redis::master::{CommandError, Confirmation, Master};
 use crate::redis::master_state::{MasterState, WriteDurability};
 use crate::redis::redis_error::RedisError;
+use crate::redis::script::Script;
 
 /// A watched server or master. Dropping it ends its discovery and its connections.
 pub(crate) struct RedisNode {
@@ -59,7 +59,7 @@ impl RedisNode {
     /// Runs a script, and waits for the replicas if `durable` and the master has any.
     pub(crate) async fn change(
         &self,
-        script: Script,
+        script: &Script,
         names: &[String],
         args: &[Vec<u8>],
         durable: bool,

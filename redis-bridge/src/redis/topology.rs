@@ -9,13 +9,13 @@ use tokio::time::timeout;
 
 use crate::config::{Config, Place};
 use crate::metrics::Metrics;
-use crate::operations::script::Script;
 use crate::redis::cluster::{Cluster, Route};
 use crate::redis::discovery::MasterDiscovery;
 use crate::redis::master::{CommandError, Confirmation};
 use crate::redis::master_state::{MasterState, WriteDurability};
 use crate::redis::node::RedisNode;
 use crate::redis::redis_error::RedisError;
+use crate::redis::script::Script;
 
 /// Sends commands to the right master. Dropping the last clone closes every connection.
 #[derive(Clone)]
@@ -74,7 +74,7 @@ impl Topology {
     pub(crate) async fn change(
         &self,
         slot: impl FnOnce() -> u16,
-        script: Script,
+        script: &Script,
         names: &[String],
         args: &[Vec<u8>],
         durable: bool,

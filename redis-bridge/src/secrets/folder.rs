@@ -1,34 +1,34 @@
-//! Reading the files: only what is in the folder, whole, and all of one moment.
+//! Reads the files of the folder, and no others, all from one moment.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use portcullis_storage_api::wire::{SECRET_BYTES, SecretName, SecretValue};
+use portcullis_storage_api::wire::{MAX_SECRET_BYTES, SecretName, SecretValue};
 use rustix::fs::{Mode, OFlags};
 use zeroize::Zeroizing;
 
-/// A secret as read.
+/// A secret and its file.
 pub(super) struct Content {
     pub(super) name: SecretName,
     pub(super) value: SecretValue,
     /// Whether every user of the machine may read the file.
-    pub(super) open_to_all: bool,
+    pub(super) world_readable: bool,
 }
 
 /// Why the secrets could not be read.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Trouble {
+pub(super) enum ReadError {
     /// One of them is not served.
-    Secret(SecretName, Why),
-    /// They were exchanged again and again while they were read.
-    Restless,
+    Secret(SecretName, SecretFileError),
+    /// The mounted folder changed during every try.
+    ChangingDuringRead,
 }
 
 /// Why a secret is not served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Why {
+pub(super) enum SecretFileError {
     Folder(io::ErrorKind),
     Unreadable(io::ErrorKind),
     Outside,
@@ -37,80 +37,78 @@ pub(super) enum Why {
     TooLarge,
 }
 
-impl std::fmt::Display for Why {
+impl std::fmt::Display for SecretFileError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Folder(kind) => write!(f, "secretsDir cannot be read: {kind}"),
-            Self::Unreadable(kind) => write!(f, "it cannot be read: {kind}"),
-            Self::Outside => f.write_str("it leads out of secretsDir"),
-            Self::NoFile => f.write_str("it is no regular file"),
-            Self::Empty => f.write_str("it is empty"),
-            Self::TooLarge => write!(f, "it has more than {SECRET_BYTES} bytes"),
+            Self::Folder(kind) => write!(f, "cannot read `secretsDir`: {kind}"),
+            Self::Unreadable(kind) => write!(f, "cannot read the file: {kind}"),
+            Self::Outside => f.write_str("the file is a link out of `secretsDir`"),
+            Self::NoFile => f.write_str("not a regular file"),
+            Self::Empty => f.write_str("the file is empty"),
+            Self::TooLarge => write!(f, "the file has more than {MAX_SECRET_BYTES} bytes"),
         }
     }
 }
 
-/// Reads these secrets, all of one moment.
+/// Reads these secrets, all from one moment.
 ///
-/// A mounted Kubernetes Secret exchanges all its files at once, by a link that leads to their
-/// folder: read before and after it was exchanged they would be a mixture, and so they are read
-/// again.
-pub(super) fn read(folder: &Path, names: &[SecretName]) -> Result<Vec<Content>, Trouble> {
+/// A mounted Kubernetes Secret replaces all its files at once, by a link to their folder. If the link
+/// changes during the read, the contents may be a mixture of old and new, and are read again.
+pub(super) fn read(folder: &Path, names: &[SecretName]) -> Result<Vec<Content>, ReadError> {
     let link = folder.join("..data");
-    for _ in 0..TRIES {
+    for _ in 0..MAX_TRIES {
         let before = fs::read_link(&link).ok();
         let read = names.iter().map(|name| one(folder, name)).collect();
         if fs::read_link(&link).ok() == before {
             return read;
         }
     }
-    Err(Trouble::Restless)
+    Err(ReadError::ChangingDuringRead)
 }
 
-fn one(folder: &Path, name: &SecretName) -> Result<Content, Trouble> {
+fn one(folder: &Path, name: &SecretName) -> Result<Content, ReadError> {
     let read = || {
-        let file = open(&inside(folder, name)?)?;
-        let metadata = file.metadata().map_err(|error| Why::Unreadable(error.kind()))?;
+        let file = open(&resolve(folder, name)?)?;
+        let metadata = file.metadata().map_err(|error| SecretFileError::Unreadable(error.kind()))?;
         if !metadata.is_file() {
-            return Err(Why::NoFile);
+            return Err(SecretFileError::NoFile);
         }
         Ok((bytes(&file)?, metadata.permissions().mode() & 0o004 != 0))
     };
-    let (bytes, open_to_all) = read().map_err(|why| Trouble::Secret(name.clone(), why))?;
-    let value = SecretValue::new(bytes).map_err(|_| Trouble::Secret(name.clone(), Why::TooLarge))?;
-    Ok(Content { name: name.clone(), value, open_to_all })
+    let (bytes, world_readable) = read().map_err(|error| ReadError::Secret(name.clone(), error))?;
+    let value = SecretValue::new(bytes).map_err(|_| ReadError::Secret(name.clone(), SecretFileError::TooLarge))?;
+    Ok(Content { name: name.clone(), value, world_readable })
 }
 
-/// Where the file is, with no link left on the way. A link may lead elsewhere within the folder (a
-/// mounted Secret is made of such), and nowhere else.
-fn inside(folder: &Path, name: &SecretName) -> Result<PathBuf, Why> {
-    let folder = folder.canonicalize().map_err(|error| Why::Folder(error.kind()))?;
-    let path = folder.join(name.as_str()).canonicalize().map_err(|error| Why::Unreadable(error.kind()))?;
-    if path.starts_with(&folder) { Ok(path) } else { Err(Why::Outside) }
+/// Returns the path without links. A link may lead to another place in the folder, as in a mounted
+/// Secret, but not out of it.
+fn resolve(folder: &Path, name: &SecretName) -> Result<PathBuf, SecretFileError> {
+    let folder = folder.canonicalize().map_err(|error| SecretFileError::Folder(error.kind()))?;
+    let path = folder.join(name.as_str()).canonicalize().map_err(|error| SecretFileError::Unreadable(error.kind()))?;
+    if path.starts_with(&folder) { Ok(path) } else { Err(SecretFileError::Outside) }
 }
 
-/// Does not wait where a pipe would have it wait, and does not follow a link that was put there
-/// just now.
-fn open(path: &Path) -> Result<File, Why> {
-    let how = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let opened = rustix::fs::open(path, how, Mode::empty());
-    opened.map(File::from).map_err(|error| Why::Unreadable(io::Error::from(error).kind()))
+/// Opens a file without blocking on a pipe, and without following a link that was created meanwhile.
+fn open(path: &Path) -> Result<File, SecretFileError> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let opened = rustix::fs::open(path, flags, Mode::empty());
+    opened.map(File::from).map_err(|error| SecretFileError::Unreadable(io::Error::from(error).kind()))
 }
 
-/// The file's bytes without one line end at their end, which is what `echo` and editors leave
-/// there. Nothing is not a secret: an empty file is most likely one that is just being written.
-fn bytes(file: &File) -> Result<Zeroizing<Vec<u8>>, Why> {
-    // With room to spare: a vector that grows would leave what it held behind, unwiped.
-    let mut bytes = Zeroizing::new(Vec::with_capacity(SECRET_BYTES.saturating_add(1_024)));
-    let most = u64::try_from(SECRET_BYTES).unwrap_or(u64::MAX).saturating_add(2);
-    file.take(most).read_to_end(&mut bytes).map_err(|error| Why::Unreadable(error.kind()))?;
+/// Returns the file's bytes without one final `\n`, which `echo` and editors add. An empty file is an
+/// error: it is most likely being written.
+fn bytes(file: &File) -> Result<Zeroizing<Vec<u8>>, SecretFileError> {
+    // Large enough never to grow: growing would leave a copy that is not wiped.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_SECRET_BYTES.saturating_add(1_024)));
+    let limit = u64::try_from(MAX_SECRET_BYTES).unwrap_or(u64::MAX).saturating_add(2);
+    file.take(limit).read_to_end(&mut bytes).map_err(|error| SecretFileError::Unreadable(error.kind()))?;
     if bytes.last() == Some(&b'\n') {
         bytes.pop();
     }
-    if bytes.is_empty() { Err(Why::Empty) } else { Ok(bytes) }
+    if bytes.is_empty() { Err(SecretFileError::Empty) } else { Ok(bytes) }
 }
 
-const TRIES: usize = 4;
+const MAX_TRIES: usize = 4;
 
 #[cfg(test)]
 #[path = "folder_tests.rs"]

@@ -16,14 +16,14 @@ fn folder(files: &[(&str, &[u8])]) -> TempDir {
     folder
 }
 
-fn read_one(folder: &TempDir, text: &str) -> Result<Vec<u8>, Why> {
+fn read_one(folder: &TempDir, text: &str) -> Result<Vec<u8>, SecretFileError> {
     match read(folder.path(), &[name(text)]) {
         Ok(contents) => Ok(contents[0].value.as_bytes().to_vec()),
-        Err(Trouble::Secret(named, why)) => {
+        Err(ReadError::Secret(named, why)) => {
             assert_eq!(named, name(text));
             Err(why)
         }
-        Err(Trouble::Restless) => panic!("restless"),
+        Err(ReadError::ChangingDuringRead) => panic!("restless"),
     }
 }
 
@@ -43,11 +43,11 @@ fn one_line_end_is_taken_off_and_nothing_else() {
 
 #[test]
 fn an_empty_an_absent_and_a_large_file_are_not_served() {
-    let full = vec![b'x'; SECRET_BYTES];
+    let full = vec![b'x'; MAX_SECRET_BYTES];
     let with_end = [full.as_slice(), b"\n"].concat();
-    let over = vec![b'x'; SECRET_BYTES + 1];
+    let over = vec![b'x'; MAX_SECRET_BYTES + 1];
     let over_with_end = [over.as_slice(), b"\n"].concat();
-    let far_over = vec![b'x'; SECRET_BYTES * 8];
+    let far_over = vec![b'x'; MAX_SECRET_BYTES * 8];
     let folder = folder(&[
         ("empty", b""),
         ("line-end", b"\n"),
@@ -57,13 +57,13 @@ fn an_empty_an_absent_and_a_large_file_are_not_served() {
         ("over-with-end", &over_with_end),
         ("far-over", &far_over),
     ]);
-    assert_eq!(read_one(&folder, "empty"), Err(Why::Empty));
-    assert_eq!(read_one(&folder, "line-end"), Err(Why::Empty));
-    assert_eq!(read_one(&folder, "absent"), Err(Why::Unreadable(io::ErrorKind::NotFound)));
+    assert_eq!(read_one(&folder, "empty"), Err(SecretFileError::Empty));
+    assert_eq!(read_one(&folder, "line-end"), Err(SecretFileError::Empty));
+    assert_eq!(read_one(&folder, "absent"), Err(SecretFileError::Unreadable(io::ErrorKind::NotFound)));
     assert_eq!(read_one(&folder, "full").unwrap(), full);
     assert_eq!(read_one(&folder, "with-end").unwrap(), full);
     for name in ["over", "over-with-end", "far-over"] {
-        assert_eq!(read_one(&folder, name), Err(Why::TooLarge), "{name}");
+        assert_eq!(read_one(&folder, name), Err(SecretFileError::TooLarge), "{name}");
     }
 }
 
@@ -85,10 +85,10 @@ fn a_link_may_lead_within_the_folder_and_not_out_of_it() {
     assert_eq!(read_one(&folder, "to-inside").unwrap(), b"ours");
     assert_eq!(read_one(&folder, "twice").unwrap(), b"ours");
     for name in ["absolute", "up", "twice-out", "through-sub", "sub"] {
-        assert_eq!(read_one(&folder, name), Err(Why::Outside), "{name}");
+        assert_eq!(read_one(&folder, name), Err(SecretFileError::Outside), "{name}");
     }
     assert!(read_one(&folder, "system").is_err());
-    assert!(matches!(read_one(&folder, "loop"), Err(Why::Unreadable(_))));
+    assert!(matches!(read_one(&folder, "loop"), Err(SecretFileError::Unreadable(_))));
 }
 
 /// A sibling whose name only begins like the folder's is not inside it.
@@ -101,7 +101,7 @@ fn a_folder_of_a_longer_name_is_outside() {
     fs::write(longer.join("key"), b"not yours").unwrap();
     symlink("../secrets-of-others/key", ours.join("key")).unwrap();
     let read = read(&ours, &[name("key")]).map(|_| ());
-    assert_eq!(read, Err(Trouble::Secret(name("key"), Why::Outside)));
+    assert_eq!(read, Err(ReadError::Secret(name("key"), SecretFileError::Outside)));
 }
 
 #[test]
@@ -112,8 +112,8 @@ fn what_is_no_regular_file_is_not_served_and_not_waited_for() {
     assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
     let socket = folder.path().join("socket");
     let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
-    assert_eq!(read_one(&folder, "dir"), Err(Why::NoFile));
-    assert_eq!(read_one(&folder, "pipe"), Err(Why::NoFile));
+    assert_eq!(read_one(&folder, "dir"), Err(SecretFileError::NoFile));
+    assert_eq!(read_one(&folder, "pipe"), Err(SecretFileError::NoFile));
     assert!(read_one(&folder, "socket").is_err());
 }
 
@@ -123,7 +123,7 @@ fn a_folder_that_is_gone_serves_nothing() {
     let path = folder.path().to_owned();
     drop(folder);
     let read = read(&path, &[name("a")]).map(|_| ());
-    assert_eq!(read, Err(Trouble::Secret(name("a"), Why::Folder(io::ErrorKind::NotFound))));
+    assert_eq!(read, Err(ReadError::Secret(name("a"), SecretFileError::Folder(io::ErrorKind::NotFound))));
 }
 
 #[test]
@@ -133,7 +133,7 @@ fn a_file_that_everybody_may_read_is_told() {
     for (mode, expected) in [(0o600, false), (0o640, false), (0o644, true)] {
         fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
         let contents = read(folder.path(), &[name("a")]).ok().unwrap();
-        assert_eq!(contents[0].open_to_all, expected);
+        assert_eq!(contents[0].world_readable, expected);
     }
 }
 
@@ -167,7 +167,7 @@ fn secrets_that_are_exchanged_together_are_read_together() {
                 assert!(values.windows(2).all(|pair| pair[0] == pair[1]), "a mixture was read");
                 rounds.insert(values[0].to_vec());
             }
-            Err(trouble) => assert_eq!(trouble, Trouble::Restless),
+            Err(trouble) => assert_eq!(trouble, ReadError::ChangingDuringRead),
         }
     }
     exchanging.join().unwrap();

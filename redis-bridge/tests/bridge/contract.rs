@@ -6,7 +6,7 @@ use std::time::Duration;
 use portcullis_gateway::ports::Store;
 use portcullis_gateway::store_suite::{CASES, Failure, PAUSE_SECONDS, add_up, contend, run, sum};
 use portcullis_storage_api::wire::{
-    AwaitChange, AwaitChangeAnswer, CompareAndSwap, Get, GetAnswer, GetMany, GetManyAnswer, MEMBERS, Member,
+    AwaitChange, AwaitChangeAnswer, CompareAndSwap, Get, GetAnswer, GetMany, GetManyAnswer, MAX_MEMBERS, Member,
     MemberAnswer, MemberWrite, Members, MembersAnswer, Mutation, Put, PutAnswer, RefusalCause, Take, TakeAnswer, Value,
     Verb, WriteAnswer,
 };
@@ -174,13 +174,13 @@ async fn a_set_is_bounded_and_lives_as_long_as_its_longest_member() {
     assert_eq!(numbers, [1, 2, 4]);
     // A set and a record of one name do not meet.
     assert_eq!(value(&client).await, None);
-    for number in 5..=u16::try_from(MEMBERS).unwrap() + 1 {
+    for number in 5..=u16::try_from(MAX_MEMBERS).unwrap() + 1 {
         changed(Verb::AddMember, &add(number, Ttl::Forever)).await.unwrap();
     }
     assert_eq!(changed(Verb::AddMember, &add(9_999, Ttl::Forever)).await, Err(RefusalCause::Full));
     assert!(!changed(Verb::AddMember, &add(1, Ttl::Forever)).await.unwrap().changed);
     let found: MembersAnswer = client.call(Verb::Members, &Members { space: space(), key: key() }).await.unwrap();
-    assert_eq!(found.members.len(), MEMBERS);
+    assert_eq!(found.members.len(), MAX_MEMBERS);
 }
 
 #[tokio::test]

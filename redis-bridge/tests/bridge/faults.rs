@@ -164,7 +164,7 @@ async fn an_unknown_script_is_sent_whole() {
 }
 
 #[tokio::test]
-async fn a_replica_asks_for_the_master_anew() {
+async fn a_replica_starts_a_new_discovery() {
     let server = Scripted::start();
     let bridge = Bridge::start(&server.redis(), "");
     let client = Client::new(&bridge.socket, false);
@@ -266,7 +266,7 @@ fn a_check_finds_every_missing_grant() {
         cli(server.port, &["SCRIPT", "FLUSH"]);
         cli(server.port, &["ACL", "SETUSER", "toolhive-auth", &format!("-{command}")]);
         let (content, said) = check(&standalone(server.port), "");
-        let found = said.contains(&format!("{verb} was refused")) && said.contains(r#""fault":"noperm""#);
+        let found = said.contains(&format!("`{verb}` was refused")) && said.contains(r#""fault":"noperm""#);
         assert!(!content && found, "{command}: {said}");
         cli(server.port, &["ACL", "SETUSER", "toolhive-auth", &format!("+{command}")]);
     }

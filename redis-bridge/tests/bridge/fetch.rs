@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use portcullis_storage_api::wire::{
-    DOCUMENT_BYTES, Document, FetchDocument, FetchDocumentAnswer, FetchFailure, Get, GetAnswer, RefusalCause, Verb,
+    Document, FetchDocument, FetchDocumentAnswer, FetchFailure, Get, GetAnswer, MAX_DOCUMENT_BYTES, RefusalCause, Verb,
 };
 use portcullis_storage_api::{Key, Kind};
 use portcullis_testbed::bridge::{Bridge, check};
@@ -85,8 +85,8 @@ async fn serve(mut stream: impl AsyncRead + AsyncWrite + Unpin, port: u16, heard
         "/gone" => "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n".to_owned(),
         "/html" => "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 0\r\n\r\n".to_owned(),
         "/gzip" => format!("{json}content-encoding: gzip\r\ncontent-length: 0\r\n\r\n"),
-        "/full" => sized(DOCUMENT_BYTES),
-        "/large" => sized(DOCUMENT_BYTES + 1),
+        "/full" => sized(MAX_DOCUMENT_BYTES),
+        "/large" => sized(MAX_DOCUMENT_BYTES + 1),
         "/endless" | "/drip" => format!("{json}transfer-encoding: chunked\r\n\r\n"),
         "/silent" => String::new(),
         _ => format!("{json}cache-control: max-age=60\r\nset-cookie: a=b\r\ncontent-length: 2\r\n\r\n{{}}"),
@@ -135,7 +135,7 @@ async fn a_document_is_fetched_and_what_is_none_is_not() {
     let document = fetch(&client, &site.url("/client.json?canary=8d1f6a")).await.unwrap();
     assert_eq!((document.content_type.as_str(), document.body.as_bytes()), ("application/json", b"{}".as_slice()));
     assert_eq!(document.max_age_seconds, Some(60));
-    assert_eq!(fetch(&client, &site.url("/full")).await.unwrap().body.as_bytes().len(), DOCUMENT_BYTES);
+    assert_eq!(fetch(&client, &site.url("/full")).await.unwrap().body.as_bytes().len(), MAX_DOCUMENT_BYTES);
     for (path, failure) in [
         ("/redirect", FetchFailure::Redirect),
         ("/gone", FetchFailure::Status),
@@ -263,6 +263,6 @@ fn authorities_that_cannot_be_read_are_a_fault_of_the_configuration() {
     for text in ["", "no certificate", broken] {
         fs::write(&file, text).unwrap();
         let (content, said) = check(&standalone(server.port), &format!("fetch: {{ caCert: \"{}\" }}", file.display()));
-        assert!(!content && said.contains("fetch.caCert") && said.contains("holds no certificates"), "{said}");
+        assert!(!content && said.contains("fetch.caCert") && said.contains("has no certificate"), "{said}");
     }
 }

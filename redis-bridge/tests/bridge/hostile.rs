@@ -6,7 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use portcullis_storage_api::wire::{Get, GetAnswer, REQUEST_BYTES, VALUE_BYTES, Verb};
+use portcullis_storage_api::wire::{Get, GetAnswer, MAX_REQUEST_BYTES, MAX_VALUE_BYTES, Verb};
 use portcullis_storage_api::{Key, Kind};
 use serde_json::json;
 
@@ -59,10 +59,10 @@ async fn what_is_too_large_is_refused_and_the_largest_value_is_not() {
     let client = Client::new(&bridge.socket, false);
     let put = request(Verb::Put);
     let text = |bytes: usize| json!("A".repeat((bytes * 4).div_ceil(3)));
-    let (status, _) = raw(&client, Verb::Put, with(&put, "value", text(VALUE_BYTES + 1)).to_string()).await;
+    let (status, _) = raw(&client, Verb::Put, with(&put, "value", text(MAX_VALUE_BYTES + 1)).to_string()).await;
     assert!(status == 400 || status == 413, "{status}");
     let client = Client::new(&bridge.socket, false);
-    let (status, _) = raw(&client, Verb::Put, with(&put, "value", text(REQUEST_BYTES)).to_string()).await;
+    let (status, _) = raw(&client, Verb::Put, with(&put, "value", text(MAX_REQUEST_BYTES)).to_string()).await;
     assert_eq!(status, 413);
     // A connection whose request was not read to its end is closed, and the old client may not have
     // heard of it yet.
@@ -73,7 +73,7 @@ async fn what_is_too_large_is_refused_and_the_largest_value_is_not() {
         assert_eq!(status, 400);
     }
     assert_eq!(cli(server.port, &["DBSIZE"]), "0");
-    let (status, _) = raw(&client, Verb::Put, with(&put, "value", text(VALUE_BYTES)).to_string()).await;
+    let (status, _) = raw(&client, Verb::Put, with(&put, "value", text(MAX_VALUE_BYTES)).to_string()).await;
     assert_eq!(status, 200);
     // The length that was announced is not believed, and a body without one is counted.
     let head = "POST /v1/put HTTP/1.1\r\nhost: x\r\n";
@@ -88,7 +88,7 @@ async fn what_is_too_large_is_refused_and_the_largest_value_is_not() {
 /// Every slow caller there is at once, and one place left: that one is served all the while, and
 /// soon all are free.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_slow_caller_is_sent_away_and_delays_nobody() {
+async fn a_slow_caller_is_refused_and_delays_no_other() {
     let server = RedisServer::start(LEAST_ACL, &[]);
     let bridge = Bridge::start(&standalone(server.port), "limits: { connections: 7, idle: 1s }");
     let head = "POST /v1/put HTTP/1.1\r\nhost: x\r\ncontent-length: 5000\r\n\r\n";
@@ -146,7 +146,7 @@ async fn a_slow_caller_is_sent_away_and_delays_nobody() {
 fn exchange(socket: &Path, bytes: &[u8]) -> Vec<u8> {
     let mut stream = UnixStream::connect(socket).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-    // A sender that is refused early may find that the rest is not read.
+    // The bridge may close the connection before the rest of a refused request is sent.
     let _ = stream.write_all(bytes);
     let mut answer = Vec::new();
     let _ = stream.read_to_end(&mut answer);

@@ -77,8 +77,7 @@ struct Answers {
     refused: usize,
 }
 
-/// `callers` callers send the same number of requests each, one every 100 ms: they do not slow down
-/// when they are refused.
+/// Sends `times` requests from each of `callers`, one every 100 ms, also after refusals.
 async fn ask(bridge: &Bridge, callers: u32, times: usize) -> Answers {
     let clients: Vec<Client> = (0..callers).map(|_| Client::new(&bridge.socket, false)).collect();
     let paced = clients.iter().zip(0..).map(|(client, number)| async move {

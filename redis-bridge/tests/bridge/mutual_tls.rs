@@ -196,7 +196,7 @@ async fn a_certificates_name_has_its_own_spaces() {
     }
     assert_eq!(door.bridge.metric("portcullis_bridge_requests_total{verb=\"put\",outcome=\"forbidden\"}"), 4);
     let log = door.bridge.log();
-    assert_eq!(log.lines().filter(|line| line.contains("has no right")).count(), 2, "{log}");
+    assert_eq!(log.lines().filter(|line| line.contains("caller without the right")).count(), 2, "{log}");
     assert!(log.contains("\"caller\":\"envoy.prod.example\""), "{log}");
     let stored = cli(door.server.port, &["KEYS", "*"]);
     assert!(!stored.contains("gateway-2") && !stored.contains("test:gateway") && !stored.contains("prod:one"));

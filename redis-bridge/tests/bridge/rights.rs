@@ -26,7 +26,7 @@ async fn a_user_without_the_right_to_a_space_is_refused_and_writes_nothing() {
     assert_eq!(cli(server.port, &["DBSIZE"]), "0");
     assert_eq!(bridge.metric("portcullis_bridge_requests_total{verb=\"put\",outcome=\"forbidden\"}"), 2);
     let log = bridge.log();
-    assert_eq!(log.lines().filter(|line| line.contains("has no right")).count(), 1, "{log}");
+    assert_eq!(log.lines().filter(|line| line.contains("caller without the right")).count(), 1, "{log}");
     assert!(log.contains(&format!("\"caller\":\"uid {own}\"")), "{log}");
     let put = request(Verb::Put);
     for own in ["prod/other", "test/anything"] {

@@ -4,7 +4,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use portcullis_storage_api::wire::{
-    Refusal, RefusalCause, Revision, SECRET_BYTES, SECRETS, SecretName, Secrets, SecretsAnswer, Verb,
+    MAX_SECRET_BYTES, MAX_SECRETS, Refusal, RefusalCause, Revision, SecretName, Secrets, SecretsAnswer, Verb,
 };
 use portcullis_testbed::bridge::{Bridge, check};
 use portcullis_testbed::redis::{LEAST_ACL, RedisServer, standalone, until};
@@ -20,11 +20,11 @@ fn folder(files: &[(&str, &str)]) -> TempDir {
     folder
 }
 
-/// As a careful operator does it: written next to it, then moved there.
+/// Writes a file atomically: to a temporary file, which is then renamed.
 fn put(folder: &TempDir, name: &str, text: &str) {
-    let beside = folder.path().join(".new");
-    fs::write(&beside, text).unwrap();
-    fs::rename(beside, folder.path().join(name)).unwrap();
+    let temporary = folder.path().join(".new");
+    fs::write(&temporary, text).unwrap();
+    fs::rename(temporary, folder.path().join(name)).unwrap();
 }
 
 fn start(folder: &TempDir) -> (RedisServer, Bridge) {
@@ -72,14 +72,14 @@ async fn secrets_are_served_in_the_order_asked_and_only_by_name() {
 #[tokio::test]
 async fn the_most_and_the_largest_secrets_fit_into_one_answer() {
     let folder = folder(&[]);
-    let names: Vec<String> = (0..SECRETS).map(|number| format!("secret-{number}")).collect();
-    names.iter().for_each(|name| put(&folder, name, &"x".repeat(SECRET_BYTES)));
+    let names: Vec<String> = (0..MAX_SECRETS).map(|number| format!("secret-{number}")).collect();
+    names.iter().for_each(|name| put(&folder, name, &"x".repeat(MAX_SECRET_BYTES)));
     let (_server, bridge) = start(&folder);
     let client = Client::new(&bridge.socket, false);
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let answer = ask(&client, &names, None, 0).await.unwrap();
-    assert!(shown(&answer).iter().all(|(_, value)| value.len() == SECRET_BYTES));
-    assert_eq!(shown(&answer).len(), SECRETS);
+    assert!(shown(&answer).iter().all(|(_, value)| value.len() == MAX_SECRET_BYTES));
+    assert_eq!(shown(&answer).len(), MAX_SECRETS);
 }
 
 #[tokio::test]
@@ -140,7 +140,7 @@ async fn secrets_are_for_callers_of_the_socket_and_only_where_they_are_configure
     let refusal = ask(&Client::new(&without.socket, false), &["idp"], None, 0).await.unwrap_err();
     assert_eq!((refusal.error, refusal.secret), (RefusalCause::NotConfigured, None));
     let (content, said) = check(&standalone(server.port), "secretsDir: /nowhere/secrets");
-    assert!(!content && said.contains("secretsDir: the folder cannot be read"), "{said}");
+    assert!(!content && said.contains("secretsDir: cannot read the folder"), "{said}");
     let (content, said) = check(&standalone(server.port), &format!("secretsDir: {}", folder.path().display()));
     assert!(content && !said.contains(CANARY), "{said}");
 }

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-use portcullis_storage_api::wire::{Get, GetAnswer, REQUEST_BYTES, RefusalCause, Verb};
+use portcullis_storage_api::wire::{Get, GetAnswer, MAX_REQUEST_BYTES, RefusalCause, Verb};
 use portcullis_storage_api::{Key, Kind};
 
 use crate::client::{Client, space};
@@ -38,7 +38,7 @@ async fn only_the_verbs_are_answered_and_nothing_else_is_written() {
         let (status, answer) = client.raw("/v1/get", body.clone().into_bytes()).await.unwrap();
         assert_eq!((status, answer.as_slice()), (400, br#"{"error":"badRequest"}"#.as_slice()), "{body:.80}");
     }
-    let (status, _) = client.raw("/v1/put", vec![b' '; REQUEST_BYTES + 1]).await.unwrap();
+    let (status, _) = client.raw("/v1/put", vec![b' '; MAX_REQUEST_BYTES + 1]).await.unwrap();
     assert_eq!(status, 413);
     assert_eq!(cli(server.port, &["DBSIZE"]), "0");
 }
@@ -71,8 +71,8 @@ fn bytes_of_another_protocol_do_nothing() {
 #[test]
 fn a_foreign_users_connection_is_closed_unanswered() {
     let server = RedisServer::start(LEAST_ACL, &[]);
-    let nobody_here = "listen: { unix: SOCKET, mode: \"0600\", allowedUids: [4294967294] }";
-    let bridge = Bridge::start(&standalone(server.port), nobody_here);
+    let no_local_user = "listen: { unix: SOCKET, mode: \"0600\", allowedUids: [4294967294] }";
+    let bridge = Bridge::start(&standalone(server.port), no_local_user);
     let mode = fs::metadata(&bridge.socket).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
     let mut stream = UnixStream::connect(&bridge.socket).unwrap();

@@ -27,7 +27,7 @@ pub(crate) async fn backup(connection: &mut Connection, path: &Path, output: &mu
         for (_, stored) in found {
             match stored {
                 Stored::Record(key) if lasts(key.kind) => keys.push(key),
-                Stored::Record(_) | Stored::Set(_) | Stored::Memory(_) | Stored::Unknown => {
+                Stored::Record(_) | Stored::Set(_) | Stored::Replay(_) | Stored::Unknown => {
                     count(&mut left_out, stats::word(stored));
                 }
             }

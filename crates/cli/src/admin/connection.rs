@@ -6,7 +6,7 @@ use std::time::Duration;
 use portcullis_redis_bridge::config::admin::AdminConfig;
 use portcullis_redis_bridge::config::{Endpoint, Place};
 use portcullis_redis_bridge::{Names, RedisError, Stored, connect_to_master};
-use portcullis_storage_api::wire::{Space, VALUE_BYTES, Value};
+use portcullis_storage_api::wire::{MAX_VALUE_BYTES, Space, Value};
 use portcullis_storage_api::{Key, Kind};
 use redis::aio::MultiplexedConnection;
 use redis::{Cmd, Pipeline, RedisResult};
@@ -259,13 +259,13 @@ impl Scan {
 fn record(stored: Stored) -> Option<Key> {
     match stored {
         Stored::Record(key) => Some(key),
-        Stored::Set(_) | Stored::Memory(_) | Stored::Unknown => None,
+        Stored::Set(_) | Stored::Replay(_) | Stored::Unknown => None,
     }
 }
 
 /// What is larger is not even read.
 fn is_record(bytes: u64) -> bool {
-    usize::try_from(bytes).is_ok_and(|bytes| bytes <= VALUE_BYTES.saturating_add(VERSION_BYTES))
+    usize::try_from(bytes).is_ok_and(|bytes| bytes <= MAX_VALUE_BYTES.saturating_add(VERSION_BYTES))
 }
 
 fn refused(command: &'static str, error: &redis::RedisError) -> AdminError {

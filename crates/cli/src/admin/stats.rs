@@ -53,7 +53,7 @@ pub(crate) fn word(stored: Stored) -> &'static str {
     match stored {
         Stored::Record(key) => key.kind.name(),
         Stored::Set(_) => "sets",
-        Stored::Memory(_) => "remembered_answers",
+        Stored::Replay(_) => "remembered_answers",
         Stored::Unknown => "unknown",
     }
 }

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use portcullis_protocol::crypto::key_ring::KeyRing;
 use portcullis_protocol::jose::keys::SigningKey;
 use portcullis_protocol::oauth::scope::ScopeSet;
-use portcullis_storage_api::wire::{self, SECRETS, SecretName};
+use portcullis_storage_api::wire::{self, MAX_SECRETS, SecretName};
 
 use super::bridge::BridgeSettings;
 use super::compiler::{Compiler, Environment};
@@ -70,7 +70,7 @@ pub struct Draft {
 }
 
 impl Draft {
-    /// The secrets that it names, each once: 1 to [`SECRETS`].
+    /// The secrets that it names, each once: 1 to [`MAX_SECRETS`].
     #[must_use]
     pub fn names(&self) -> &[SecretName] {
         &self.names
@@ -127,8 +127,8 @@ fn compile(document: &[u8], env: Option<Environment<'_>>) -> (Option<Compiled>, 
     let mut compiler = Compiler::new(&document, env, None, &form, &mut problems);
     let config = compiler.config(&document);
     let (names, bridge) = (std::mem::take(&mut compiler.wanted), compiler.bridge.take());
-    if names.len() > SECRETS {
-        let what = format!("names {} secrets of the bridge; at most {SECRETS} may be", names.len());
+    if names.len() > MAX_SECRETS {
+        let what = format!("names {} secrets of the bridge; at most {MAX_SECRETS} may be", names.len());
         problems.push(Problem::new("", what));
     }
     form.append(&mut problems);

@@ -1,6 +1,6 @@
 //! Lifespans, registration, logins and consent.
 
-use portcullis_storage_api::wire::BUCKET_CAPACITY;
+use portcullis_storage_api::wire::MAX_BUCKET_CAPACITY;
 
 use super::compiler::Compiler;
 use super::document::{self, Document};
@@ -65,11 +65,12 @@ impl Compiler<'_> {
     ) -> Option<Option<RegistrationPolicy>> {
         const PATH: &str = "clients.dynamicRegistration";
         let lifetime = self.duration(&format!("{PATH}.lifetime"), &written.lifetime, 60, 365 * 24 * 3600);
-        let global =
-            written.global_rate_per_minute.unwrap_or(written.rate_per_minute.saturating_mul(10).min(BUCKET_CAPACITY));
+        let global = written
+            .global_rate_per_minute
+            .unwrap_or(written.rate_per_minute.saturating_mul(10).min(MAX_BUCKET_CAPACITY));
         let tenth = written.max.checked_div(10).unwrap_or(0);
         let per_address_and_day =
-            written.max_per_address.unwrap_or(tenth.max(written.rate_per_minute).clamp(1, BUCKET_CAPACITY));
+            written.max_per_address.unwrap_or(tenth.max(written.rate_per_minute).clamp(1, MAX_BUCKET_CAPACITY));
         for (name, value) in [
             ("ratePerMinute", written.rate_per_minute),
             ("globalRatePerMinute", global),
@@ -78,8 +79,8 @@ impl Compiler<'_> {
         ] {
             if value == 0 {
                 self.problem::<()>(&format!("{PATH}.{name}"), "must be at least 1; use \"enabled\": false to close it");
-            } else if value > BUCKET_CAPACITY {
-                self.problem::<()>(&format!("{PATH}.{name}"), format!("must be at most {BUCKET_CAPACITY}"));
+            } else if value > MAX_BUCKET_CAPACITY {
+                self.problem::<()>(&format!("{PATH}.{name}"), format!("must be at most {MAX_BUCKET_CAPACITY}"));
             }
         }
         let policy = RegistrationPolicy {
@@ -95,10 +96,10 @@ impl Compiler<'_> {
     pub(super) fn logins_per_minute(&mut self, document: &Document) -> Option<u32> {
         const TIMES_REGISTRATIONS: u32 = 5;
         let registrations = document.clients.dynamic_registration.rate_per_minute;
-        let usual = || registrations.saturating_mul(TIMES_REGISTRATIONS).clamp(1, BUCKET_CAPACITY);
+        let usual = || registrations.saturating_mul(TIMES_REGISTRATIONS).clamp(1, MAX_BUCKET_CAPACITY);
         match document.logins.rate_per_minute {
-            Some(rate) if (1..=BUCKET_CAPACITY).contains(&rate) => Some(rate),
-            Some(_) => self.problem("logins.ratePerMinute", format!("must be between 1 and {BUCKET_CAPACITY}")),
+            Some(rate) if (1..=MAX_BUCKET_CAPACITY).contains(&rate) => Some(rate),
+            Some(_) => self.problem("logins.ratePerMinute", format!("must be between 1 and {MAX_BUCKET_CAPACITY}")),
             None => Some(usual()),
         }
     }

@@ -1,7 +1,7 @@
 //! The store behind the bridge: each verb is one call, and only an answer that is certainly the
 //! bridge's counts.
 //!
-//! A refused connection and a timeout reach the filter as ordinary 503 and 504 answers. An answer
+//! A refused connection and a time-out reach the filter as ordinary 503 and 504 answers. An answer
 //! without the bridge's marker, with another status or type than the wire has, or that does not
 //! parse, therefore says nothing about any record: it is [`StoreError::Unavailable`], never "not
 //! found".
@@ -15,12 +15,10 @@ mod durability;
 use std::rc::Rc;
 
 use portcullis_storage_api::wire::{
-    CompareAndSwap, Delete, DeleteAnswer, Get, GetAnswer, GetMany, GetManyAnswer, IdempotencyKey, Lock, LockAnswer,
-    Mutation, Put, PutAnswer, Refusal, RefusalCause, Take, TakeAnswer, TakeTokens, TakeTokensAnswer, Unlock,
-    UnlockAnswer, Value, Verb, WriteAnswer,
+    Call, CompareAndSwap, Delete, Get, GetMany, IdempotencyKey, Lock, Mutation, Put, Refusal, RefusalCause, Take,
+    TakeTokens, Unlock, Value, Verb, verbs,
 };
 use portcullis_storage_api::{Bucket, Key, Owner, StoreError, Swap, Taken, Ttl, Version, Versioned};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use self::breaker::Breaker;
@@ -71,7 +69,7 @@ impl From<Fault> for StoreError {
 }
 
 impl Fault {
-    /// Whether the store is unavailable, rather than refusing the request.
+    /// Whether it says that the store is away, rather than what the store thinks of the request.
     fn is_absence(self) -> bool {
         match self {
             Self::HeldBack | Self::NotSent | Self::NoWord | Self::Refused(RefusalCause::Unavailable) => true,
@@ -92,15 +90,15 @@ impl<P: Fetch + Clock + Entropy> BridgeStore<P> {
     /// So a retry follows at once, and not when the tries before it took long, because then the
     /// client has waited enough. A connection that broke gets one. A bridge that is overloaded gets
     /// two: it had the call wait for its turn as long as it thought right, and a burst is over by
-    /// then; what lasts longer is reported to the client, who can wait. `NotDurable` gets three:
-    /// the bridge itself waits for a replica in each.
-    async fn call<Q: Serialize, A: DeserializeOwned>(&self, verb: Verb, request: &Q) -> Result<A, StoreError> {
+    /// then; what lasts longer is told to the client, who can wait. `NotDurable` gets three: the
+    /// bridge itself waits for a replica in each.
+    async fn call<C: Call>(&self, request: &C::Request) -> Result<C::Answer, StoreError> {
         // The request's types have no form that cannot be written.
         let body = serde_json::to_vec(request).map_err(|_| StoreError::Unavailable)?;
         let started = self.ports.now_ms();
         let mut tries: u32 = 0;
         loop {
-            let fault = match self.attempt(verb, &body).await {
+            let fault = match self.attempt::<C>(&body).await {
                 Ok(answer) => return Ok(answer),
                 Err(fault) => fault,
             };
@@ -112,9 +110,9 @@ impl<P: Fetch + Clock + Entropy> BridgeStore<P> {
         }
     }
 
-    async fn attempt<A: DeserializeOwned>(&self, verb: Verb, body: &[u8]) -> Result<A, Fault> {
+    async fn attempt<C: Call>(&self, body: &[u8]) -> Result<C::Answer, Fault> {
         let pass = self.bridge.breaker.pass(self.ports.now_ms()).ok_or(Fault::HeldBack)?;
-        let answer = self.ask(verb, body).await;
+        let answer = self.ask::<C>(body).await;
         match answer {
             Err(fault) if fault.is_absence() => {
                 let random = self.ports.random().map_or(0, u64::from_le_bytes);
@@ -125,9 +123,9 @@ impl<P: Fetch + Clock + Entropy> BridgeStore<P> {
         answer
     }
 
-    async fn ask<A: DeserializeOwned>(&self, verb: Verb, body: &[u8]) -> Result<A, Fault> {
+    async fn ask<C: Call>(&self, body: &[u8]) -> Result<C::Answer, Fault> {
         let settings = &self.bridge.settings;
-        let call = request(settings, verb, body.to_vec(), settings.timeout_ms);
+        let call = request(settings, C::VERB, body.to_vec(), settings.timeout_ms);
         match self.ports.fetch(call).await {
             Ok(reply) => understood(&reply),
             Err(CallError::NotSent) => Err(Fault::NotSent),
@@ -157,13 +155,13 @@ impl<P: Fetch + Clock + Entropy> BridgeStore<P> {
 impl<P: Fetch + Clock + Entropy> Store for BridgeStore<P> {
     async fn get(&self, key: &Key) -> Result<Option<Versioned>, StoreError> {
         let request = Get { space: self.bridge.settings.space.clone(), key: *key };
-        let answer: GetAnswer = self.call(Verb::Get, &request).await?;
+        let answer = self.call::<verbs::Get>(&request).await?;
         Ok(answer.record.map(Versioned::from))
     }
 
     async fn get_both(&self, keys: &[Key; 2]) -> Result<[Option<Versioned>; 2], StoreError> {
         let request = GetMany { space: self.bridge.settings.space.clone(), keys: keys.to_vec() };
-        let answer: GetManyAnswer = self.call(Verb::GetMany, &request).await?;
+        let answer = self.call::<verbs::GetMany>(&request).await?;
         // One answer to each, in their order, or it is not an answer.
         let records: [_; 2] = answer.records.try_into().map_err(|_| StoreError::Unavailable)?;
         Ok(records.map(|record| record.map(Versioned::from)))
@@ -171,20 +169,20 @@ impl<P: Fetch + Clock + Entropy> Store for BridgeStore<P> {
 
     async fn put(&self, key: &Key, value: Vec<u8>, ttl: Ttl) -> Result<(), StoreError> {
         let request = self.put_request(Verb::Put, key, value, ttl)?;
-        let _written: PutAnswer = self.call(Verb::Put, &request).await?;
+        self.call::<verbs::Put>(&request).await?;
         Ok(())
     }
 
     async fn put_new(&self, key: &Key, value: Vec<u8>, ttl: Ttl) -> Result<bool, StoreError> {
         let request = self.put_request(Verb::PutNew, key, value, ttl)?;
-        let answer: WriteAnswer = self.call(Verb::PutNew, &request).await?;
+        let answer = self.call::<verbs::PutNew>(&request).await?;
         Ok(answer.version.is_some())
     }
 
     async fn take(&self, key: &Key) -> Result<Option<Vec<u8>>, StoreError> {
         let space = self.bridge.settings.space.clone();
         let request = Take { space, key: *key, mutation: self.mutation(Verb::Take, key)? };
-        let answer: TakeAnswer = self.call(Verb::Take, &request).await?;
+        let answer = self.call::<verbs::Take>(&request).await?;
         Ok(answer.record.map(|record| record.value.into_bytes()))
     }
 
@@ -198,28 +196,28 @@ impl<P: Fetch + Clock + Entropy> Store for BridgeStore<P> {
         let (space, value) = (self.bridge.settings.space.clone(), accepted(value)?);
         let mutation = self.mutation(Verb::CompareAndSwap, key)?;
         let request = CompareAndSwap { space, key: *key, version, value, ttl, mutation };
-        let answer: WriteAnswer = self.call(Verb::CompareAndSwap, &request).await?;
+        let answer = self.call::<verbs::CompareAndSwap>(&request).await?;
         Ok(if answer.version.is_some() { Swap::Swapped } else { Swap::Conflict })
     }
 
     async fn delete(&self, key: &Key) -> Result<(), StoreError> {
         let space = self.bridge.settings.space.clone();
         let request = Delete { space, key: *key, mutation: self.mutation(Verb::Delete, key)? };
-        let _deleted: DeleteAnswer = self.call(Verb::Delete, &request).await?;
+        self.call::<verbs::Delete>(&request).await?;
         Ok(())
     }
 
     async fn lock(&self, key: &Key, owner: Owner, ttl_seconds: u64) -> Result<bool, StoreError> {
         let space = self.bridge.settings.space.clone();
         let request = Lock { space, key: *key, owner, ttl_seconds, mutation: self.mutation(Verb::Lock, key)? };
-        let answer: LockAnswer = self.call(Verb::Lock, &request).await?;
+        let answer = self.call::<verbs::Lock>(&request).await?;
         Ok(answer.held)
     }
 
     async fn unlock(&self, key: &Key, owner: Owner) -> Result<(), StoreError> {
         let space = self.bridge.settings.space.clone();
         let request = Unlock { space, key: *key, owner, mutation: self.mutation(Verb::Unlock, key)? };
-        let _released: UnlockAnswer = self.call(Verb::Unlock, &request).await?;
+        self.call::<verbs::Unlock>(&request).await?;
         Ok(())
     }
 
@@ -227,7 +225,7 @@ impl<P: Fetch + Clock + Entropy> Store for BridgeStore<P> {
         let space = self.bridge.settings.space.clone();
         let mutation = self.mutation(Verb::TakeTokens, key)?;
         let request = TakeTokens { space, key: *key, bucket, tokens: 1, mutation };
-        let answer: TakeTokensAnswer = self.call(Verb::TakeTokens, &request).await?;
+        let answer = self.call::<verbs::TakeTokens>(&request).await?;
         let retry_after = answer.retry_after_seconds.max(1);
         Ok(if answer.granted { Taken::Granted } else { Taken::Empty { retry_after } })
     }
@@ -239,14 +237,14 @@ fn most_tries(fault: Fault, quick: bool) -> u32 {
     match fault {
         Fault::NoWord | Fault::Refused(RefusalCause::Unavailable) if quick => 2,
         Fault::Refused(RefusalCause::Overloaded) if quick => 3,
-        // The write is done: only its confirmation is missing, and the bridge waits for that in
-        // each try.
+        // The write is done: only its confirmation is missing, and the bridge waits for that anew
+        // in each try.
         Fault::Refused(RefusalCause::NotDurable) => 4,
         Fault::HeldBack | Fault::NotSent | Fault::NoWord | Fault::Refused(_) => 1,
     }
 }
 
-/// A request to the bridge with this timeout in milliseconds.
+/// A request to the bridge, which is to be answered within so many milliseconds.
 pub(crate) fn request(bridge: &BridgeSettings, verb: Verb, body: Vec<u8>, timeout_ms: u64) -> CallRequest {
     CallRequest {
         cluster: bridge.cluster.clone(),

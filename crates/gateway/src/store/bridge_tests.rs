@@ -5,6 +5,8 @@ use portcullis_storage_api::Kind;
 use portcullis_storage_api::wire::{Record, Space};
 use serde_json::{Value as Json, json};
 
+use portcullis_storage_api::wire::{GetAnswer, GetManyAnswer};
+
 use super::*;
 use crate::fakes::{FakePorts, block_on, json_reply};
 

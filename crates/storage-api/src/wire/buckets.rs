@@ -5,35 +5,35 @@ use serde::{Deserialize, Deserializer, Serialize};
 use super::mutation::Mutation;
 use super::space::Space;
 use crate::bounds::refuse_unless;
-use crate::bucket::{BUCKET_CAPACITY, Bucket, bucket, write_bucket};
+use crate::bucket::{Bucket, MAX_BUCKET_CAPACITY, bucket, write_bucket};
 use crate::key::{Key, Kind};
 
-/// `take_tokens`.
+/// The request of `take_tokens`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct TakeTokens {
-    /// Whose bucket.
+    /// The space.
     pub space: Space,
-    /// Which bucket.
+    /// The bucket.
     #[serde(deserialize_with = "bucket_name")]
     pub key: Key,
-    /// The bucket's shape; it starts full.
+    /// The limits of the bucket, which starts full.
     #[serde(serialize_with = "write_bucket", deserialize_with = "bucket")]
     pub bucket: Bucket,
-    /// How many tokens to take: 1 or more. More than the bucket holds are never granted.
+    /// The tokens to take: at least 1. More than the capacity are never granted.
     #[serde(deserialize_with = "tokens")]
     pub tokens: u32,
-    /// How it is done.
+    /// Idempotency and durability.
     pub mutation: Mutation,
 }
 
-/// To `take_tokens`.
+/// The answer to `take_tokens`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct TakeTokensAnswer {
-    /// Whether the tokens were there and are gone.
+    /// Whether the tokens were taken.
     pub granted: bool,
-    /// Seconds until they would be there: 0 when granted, else at least 1.
+    /// Seconds until they are available: 0 if granted, else at least 1.
     pub retry_after_seconds: u32,
 }
 
@@ -42,5 +42,9 @@ fn bucket_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Key, D::Err
 }
 
 fn tokens<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
-    refuse_unless(u32::deserialize(deserializer)?, |tokens| (1..=BUCKET_CAPACITY).contains(tokens), "1 token or more")
+    refuse_unless(
+        u32::deserialize(deserializer)?,
+        |tokens| (1..=MAX_BUCKET_CAPACITY).contains(tokens),
+        "1 token or more",
+    )
 }

@@ -1,5 +1,5 @@
-//! The documents that the bridge fetches for the filter from addresses that strangers name:
-//! client-id metadata documents (draft-ietf-oauth-client-id-metadata-document).
+//! The verb that fetches a client-id metadata document (draft-ietf-oauth-client-id-metadata-document)
+//! from a URL of a stranger.
 
 use std::fmt;
 
@@ -10,55 +10,53 @@ use serde::{Deserialize, Deserializer, Serialize};
 use crate::bounds::refuse_unless;
 use crate::text::{Malformed, Text, as_text};
 
-/// `fetch_document`. Changes nothing, keeps nothing, and is not retried by the bridge.
+/// The request of `fetch_document`. It changes nothing, and the bridge does not retry it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct FetchDocument {
-    /// From where, as the stranger wrote it: at most [`URL_BYTES`]. Whether it is an address that
-    /// may be fetched from is the bridge's to say.
+    /// The URL as received: at most [`MAX_URL_BYTES`]. The bridge decides whether it is allowed.
     #[serde(deserialize_with = "url")]
     pub url: String,
 }
 
-/// To `fetch_document`: a fetch that failed is an answer too. A refusal means that none was tried.
+/// The answer to `fetch_document`. A failed fetch is an answer, too; a refusal means that none was
+/// tried.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum FetchDocumentAnswer {
-    /// It was answered with status 200 and a JSON content type.
+    /// A response with status 200 and a JSON content type.
     Document(Document),
-    /// Why there is none.
+    /// The cause of a failure.
     Failure(FetchFailure),
 }
 
-/// A document as fetched; whether it is JSON was not looked at.
+/// A fetched document. Its body is not parsed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Document {
-    /// The media type as sent, in lower case and without its parameters: at most
-    /// [`CONTENT_TYPE_BYTES`].
+    /// The media type in lower case without parameters: at most [`MAX_CONTENT_TYPE_BYTES`].
     #[serde(deserialize_with = "content_type")]
     pub content_type: String,
     /// The body.
     pub body: DocumentBody,
-    /// How long it may be kept, in seconds, by `cache-control` (RFC 9111 section 5.2.2): 0 for
-    /// `no-store`, `no-cache` and `private`; `null` when nothing is said. It is what the server
-    /// says, in no bounds.
+    /// The freshness lifetime in seconds by `cache-control` (RFC 9111 §5.2.2): 0 for `no-store`,
+    /// `no-cache` and `private`; `null` without a directive. The value of the server, unbounded.
     #[serde(deserialize_with = "Option::deserialize")]
     pub max_age_seconds: Option<u64>,
 }
 
-/// The bytes of a document, at most [`DOCUMENT_BYTES`]; base64url without padding on the wire (RFC
+/// The bytes of a document, at most [`MAX_DOCUMENT_BYTES`]; base64url without padding on the wire (RFC
 /// 4648 section 5).
 #[derive(Clone, PartialEq, Eq)]
 pub struct DocumentBody(Vec<u8>);
 
 impl DocumentBody {
-    /// Takes the bytes.
+    /// Checks the size.
     ///
     /// # Errors
-    /// [`Malformed`] when there are more than [`DOCUMENT_BYTES`].
+    /// [`Malformed`] for more than [`MAX_DOCUMENT_BYTES`].
     pub fn new(bytes: Vec<u8>) -> Result<Self, Malformed> {
-        if bytes.len() > DOCUMENT_BYTES { Err(Malformed) } else { Ok(Self(bytes)) }
+        if bytes.len() > MAX_DOCUMENT_BYTES { Err(Malformed) } else { Ok(Self(bytes)) }
     }
 
     /// The bytes.
@@ -69,7 +67,7 @@ impl DocumentBody {
 }
 
 impl fmt::Debug for DocumentBody {
-    /// Only the length: it is a stranger's text.
+    /// Only the length: the text is a stranger's.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "DocumentBody({} bytes)", self.0.len())
     }
@@ -84,7 +82,7 @@ impl Text for DocumentBody {
 
     fn of_text(text: &str) -> Option<Self> {
         // As for a value: what cannot fit is not decoded.
-        if text.len() > DOCUMENT_BYTES.div_ceil(3).saturating_mul(4) {
+        if text.len() > MAX_DOCUMENT_BYTES.div_ceil(3).saturating_mul(4) {
             return None;
         }
         Self::new(URL_SAFE_NO_PAD.decode(text).ok()?).ok()
@@ -97,40 +95,59 @@ as_text!(DocumentBody);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum FetchFailure {
-    /// The address is no https URL.
+    /// The URL is not https.
     NotHttps,
-    /// The address has no form that may be fetched from: user information, a fragment, an IP
-    /// address for a host, or something that is no URL.
+    /// The URL is malformed or not allowed: user information, a fragment, or an IP address as host.
     BadUrl,
-    /// The operator allows no such port.
+    /// The port is not allowed by the configuration.
     PortRefused,
-    /// The operator allows no such host.
+    /// The host is not allowed by the configuration.
     DomainRefused,
-    /// The host stands for an address inside a network, or for none that may be spoken to.
+    /// An address of the host is not public.
     AddressRefused,
-    /// The host's address could not be found out.
+    /// The host did not resolve.
     Resolve,
-    /// No server answers at that address, or not in HTTP.
+    /// No connection, or no HTTP response.
     Connect,
-    /// The server's certificate is not good for the host, or TLS failed otherwise.
+    /// The certificate is not valid for the host, or TLS failed otherwise.
     Tls,
-    /// It took too long.
+    /// The fetch timed out.
     TimedOut,
-    /// The answer is a redirect. None is followed.
+    /// The response is a redirect, which is not followed.
     Redirect,
-    /// The answer has another status than 200.
+    /// The status is not 200.
     Status,
-    /// The answer is not JSON by its content type, or is compressed.
+    /// The content type is not JSON, or the body is compressed.
     ContentType,
-    /// The answer is longer than the bridge takes.
+    /// The body exceeds [`MAX_DOCUMENT_BYTES`].
     TooLarge,
-    /// Too many documents were asked for lately, of this host or altogether.
+    /// The rate limit of the host, or of all hosts, is exceeded.
     Budget,
 }
 
 impl FetchFailure {
-    /// Whether a later try may do better. If `false`, the party that named the address has to
-    /// change something.
+    /// Returns the label in logs and metrics.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::NotHttps => "not_https",
+            Self::BadUrl => "bad_url",
+            Self::PortRefused => "port_refused",
+            Self::DomainRefused => "domain_refused",
+            Self::AddressRefused => "address_refused",
+            Self::Resolve => "resolve",
+            Self::Connect => "connect",
+            Self::Tls => "tls",
+            Self::TimedOut => "timed_out",
+            Self::Redirect => "redirect",
+            Self::Status => "status",
+            Self::ContentType => "content_type",
+            Self::TooLarge => "too_large",
+            Self::Budget => "budget",
+        }
+    }
+
+    /// Returns `true` if a later try may succeed without a change of the URL or its server.
     #[must_use]
     pub fn is_passing(self) -> bool {
         match self {
@@ -149,20 +166,20 @@ impl FetchFailure {
 }
 
 fn url<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
-    let fits = |url: &String| (1..=URL_BYTES).contains(&url.len());
+    let fits = |url: &String| (1..=MAX_URL_BYTES).contains(&url.len());
     refuse_unless(String::deserialize(deserializer)?, fits, "1 to 2048 bytes")
 }
 
 fn content_type<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
-    let fits = |text: &String| text.len() <= CONTENT_TYPE_BYTES && text.bytes().all(|byte| byte.is_ascii_graphic());
+    let fits = |text: &String| text.len() <= MAX_CONTENT_TYPE_BYTES && text.bytes().all(|byte| byte.is_ascii_graphic());
     refuse_unless(String::deserialize(deserializer)?, fits, "a media type of at most 128 bytes")
 }
 
-/// The most bytes a document's address may have.
-pub const URL_BYTES: usize = 2 * 1024;
+/// The maximum of bytes in a URL.
+pub const MAX_URL_BYTES: usize = 2 * 1024;
 
-/// The most bytes a document may have.
-pub const DOCUMENT_BYTES: usize = 8 * 1024;
+/// The maximum of bytes in a document.
+pub const MAX_DOCUMENT_BYTES: usize = 8 * 1024;
 
-/// The most bytes a document's media type may have.
-pub const CONTENT_TYPE_BYTES: usize = 128;
+/// The maximum of bytes in a media type.
+pub const MAX_CONTENT_TYPE_BYTES: usize = 128;

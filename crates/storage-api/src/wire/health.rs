@@ -2,29 +2,29 @@
 
 use serde::{Deserialize, Serialize};
 
-/// `health`.
+/// The request of `health`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct HealthRequest {}
 
-/// To `health`.
+/// The answer to `health`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct HealthAnswer {
-    /// Whether the store can be used.
+    /// Whether Redis can be used.
     pub ready: bool,
-    /// The durability of a write that asks for it.
+    /// The durability of a durable write.
     pub durability: Durability,
-    /// Why the store cannot be used, or why a durable write is worth no more.
+    /// Why Redis cannot be used, or why durable writes are not replicated.
     pub reason: Option<String>,
 }
 
-/// The durability of writes that ask for it, at present.
+/// The current durability of durable writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Durability {
-    /// It is answered once a replica has it.
+    /// Answered after the replicas have acknowledged the write.
     Replicated,
-    /// It is answered once the master has it: a failover can lose it.
+    /// Answered by the master alone: a failover can lose the write.
     Async,
 }

@@ -8,52 +8,52 @@ use crate::bounds::refuse_unless;
 use crate::key::{Key, Kind};
 use crate::lock::Owner;
 
-/// `lock`.
+/// The request of `lock`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Lock {
-    /// Whose lock.
+    /// The space.
     pub space: Space,
-    /// Which lock.
+    /// The lock.
     #[serde(deserialize_with = "lock")]
     pub key: Key,
-    /// Who asks.
+    /// The owner.
     pub owner: Owner,
-    /// How long it is held unless it is given back: 1 to [`LOCK_SECONDS`].
+    /// The time until it expires: 1 to [`MAX_LOCK_SECONDS`].
     #[serde(deserialize_with = "lock_seconds")]
     pub ttl_seconds: u64,
-    /// How it is done.
+    /// Idempotency and durability.
     pub mutation: Mutation,
 }
 
-/// To `lock`.
+/// The answer to `lock`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct LockAnswer {
-    /// Whether the asker holds it now.
+    /// Whether the owner holds it now.
     pub held: bool,
 }
 
-/// `unlock`.
+/// The request of `unlock`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Unlock {
-    /// Whose lock.
+    /// The space.
     pub space: Space,
-    /// Which lock.
+    /// The lock.
     #[serde(deserialize_with = "lock")]
     pub key: Key,
-    /// Who gives it back; another owner's lock is left alone.
+    /// The owner; a lock of another owner stays.
     pub owner: Owner,
-    /// How it is done.
+    /// Idempotency and durability.
     pub mutation: Mutation,
 }
 
-/// To `unlock`.
+/// The answer to `unlock`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct UnlockAnswer {
-    /// Whether it was the asker's to give back.
+    /// Whether the owner held it.
     pub released: bool,
 }
 
@@ -62,8 +62,8 @@ fn lock<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Key, D::Error> {
 }
 
 fn lock_seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
-    refuse_unless(u64::deserialize(deserializer)?, |ttl| (1..=LOCK_SECONDS).contains(ttl), "1 to 3600 seconds")
+    refuse_unless(u64::deserialize(deserializer)?, |ttl| (1..=MAX_LOCK_SECONDS).contains(ttl), "1 to 3600 seconds")
 }
 
-/// The longest a lock may be held, in seconds.
-pub const LOCK_SECONDS: u64 = 60 * 60;
+/// The maximum lifetime of a lock, in seconds.
+pub const MAX_LOCK_SECONDS: u64 = 60 * 60;

@@ -1,22 +1,20 @@
-//! How a change is made: once, and durable where asked.
+//! The idempotency and durability of a change.
 
 use serde::{Deserialize, Serialize};
 
 use crate::text::{Text, as_text, hex, of_hex};
 
-/// What every request that changes something says about how.
+/// The idempotency and durability of a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Mutation {
-    /// The same for every try of one change: a retry gets the first try's answer and changes
-    /// nothing more.
+    /// The same for every try of one change: a retry gets the first try's answer and changes nothing.
     pub idempotency: IdempotencyKey,
-    /// Whether the answer must wait until a replica has the change too.
+    /// Whether the answer waits until the replicas have acknowledged the change.
     pub durable: bool,
 }
 
-/// Names one mutation, so that sending it again does it once: 16 random bytes, 32 hex digits on the
-/// wire.
+/// Identifies one mutation over its retries: 16 random bytes, 32 hex digits on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct IdempotencyKey(pub [u8; 16]);
 
@@ -34,6 +32,5 @@ impl Text for IdempotencyKey {
 
 as_text!(IdempotencyKey);
 
-/// How long the bridge remembers the answer to a mutation, in seconds: a retry within it gets the
-/// same answer.
+/// The time for which the bridge stores the answer to a mutation for retries, in seconds.
 pub const REPLAY_SECONDS: u64 = 60;

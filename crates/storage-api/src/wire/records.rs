@@ -9,7 +9,7 @@ use crate::bounds::refuse_unless;
 use crate::key::{Key, Kind};
 use crate::record::{Ttl, Version, Versioned};
 
-/// A record as read.
+/// A record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Record {
@@ -25,63 +25,63 @@ impl From<Record> for Versioned {
     }
 }
 
-/// `get`.
+/// The request of `get`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Get {
-    /// Whose record.
+    /// The space.
     pub space: Space,
-    /// Which record.
+    /// The key.
     #[serde(deserialize_with = "record")]
     pub key: Key,
 }
 
-/// To `get`.
+/// The answer to `get`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct GetAnswer {
-    /// The record; `null` when none lives.
+    /// The record; `null` if there is none.
     #[serde(deserialize_with = "Option::deserialize")]
     pub record: Option<Record>,
 }
 
-/// `get_many`.
+/// The request of `get_many`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct GetMany {
-    /// Whose records.
+    /// The space.
     pub space: Space,
-    /// Which records: 1 to [`KEYS`].
+    /// The keys: 1 to [`MAX_KEYS`].
     #[serde(deserialize_with = "records")]
     pub keys: Vec<Key>,
 }
 
-/// To `get_many`.
+/// The answer to `get_many`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct GetManyAnswer {
-    /// The records, in the order asked.
+    /// The records in the order of the keys; `null` for one that does not exist.
     pub records: Vec<Option<Record>>,
 }
 
-/// `put` and `put_new`.
+/// The request of `put` and `put_new`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Put {
-    /// Whose record.
+    /// The space.
     pub space: Space,
-    /// Which record.
+    /// The key.
     #[serde(deserialize_with = "record")]
     pub key: Key,
-    /// What to write.
+    /// The value.
     pub value: Value,
-    /// How long it lives from now.
+    /// The lifetime from now.
     pub ttl: Ttl,
-    /// How it is done.
+    /// Idempotency and durability.
     pub mutation: Mutation,
 }
 
-/// To `put`.
+/// The answer to `put`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PutAnswer {
@@ -89,70 +89,70 @@ pub struct PutAnswer {
     pub version: Version,
 }
 
-/// To `put_new` and `compare_and_swap`.
+/// The answer to `put_new` and `compare_and_swap`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct WriteAnswer {
-    /// The version written; `null` when the condition did not hold and nothing was.
+    /// The version written; `null` if the condition did not hold and nothing was written.
     #[serde(deserialize_with = "Option::deserialize")]
     pub version: Option<Version>,
 }
 
-/// `take`.
+/// The request of `take`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Take {
-    /// Whose record.
+    /// The space.
     pub space: Space,
-    /// Which record.
+    /// The key.
     #[serde(deserialize_with = "record")]
     pub key: Key,
-    /// How it is done.
+    /// Idempotency and durability.
     pub mutation: Mutation,
 }
 
-/// To `take`.
+/// The answer to `take`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct TakeAnswer {
-    /// The record, which is gone now; `null` when there was none to take.
+    /// The deleted record; `null` if there was none.
     #[serde(deserialize_with = "Option::deserialize")]
     pub record: Option<Record>,
 }
 
-/// `compare_and_swap`.
+/// The request of `compare_and_swap`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct CompareAndSwap {
-    /// Whose record.
+    /// The space.
     pub space: Space,
-    /// Which record.
+    /// The key.
     #[serde(deserialize_with = "record")]
     pub key: Key,
-    /// The version that it must still have.
+    /// The expected version.
     pub version: Version,
-    /// What to write.
+    /// The value.
     pub value: Value,
-    /// How long it lives from now.
+    /// The lifetime from now.
     pub ttl: Ttl,
-    /// How it is done.
+    /// Idempotency and durability.
     pub mutation: Mutation,
 }
 
-/// `delete`.
+/// The request of `delete`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Delete {
-    /// Whose record.
+    /// The space.
     pub space: Space,
-    /// Which record.
+    /// The key.
     #[serde(deserialize_with = "record")]
     pub key: Key,
-    /// How it is done.
+    /// Idempotency and durability.
     pub mutation: Mutation,
 }
 
-/// To `delete`.
+/// The answer to `delete`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct DeleteAnswer {
@@ -160,54 +160,53 @@ pub struct DeleteAnswer {
     pub deleted: bool,
 }
 
-/// `await_change`.
+/// The request of `await_change`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct AwaitChange {
-    /// Whose record.
+    /// The space.
     pub space: Space,
-    /// Which record.
+    /// The key.
     #[serde(deserialize_with = "record")]
     pub key: Key,
-    /// The version that the asker knows; `null` when it knows of none.
+    /// The known version; `null` for no record.
     pub version: Option<Version>,
-    /// How long to wait at most: up to [`WAIT_MILLISECONDS`].
+    /// The timeout: at most [`MAX_WAIT_MILLISECONDS`].
     #[serde(deserialize_with = "wait")]
     pub timeout_milliseconds: u32,
 }
 
-/// To `await_change`.
+/// The answer to `await_change`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct AwaitChangeAnswer {
-    /// Whether the version is another than the asker knew; `false` when the time ran out.
+    /// Whether the version differs from the known one; `false` after the timeout.
     pub changed: bool,
-    /// The version now; `null` when no record lives.
+    /// The current version; `null` if there is no record.
     #[serde(deserialize_with = "Option::deserialize")]
     pub version: Option<Version>,
 }
 
-/// Locks and buckets have verbs of their own: read or written as a record, either would lose its
-/// meaning.
+/// Reads the name of a record. Locks and buckets have verbs of their own.
 pub(super) fn record<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Key, D::Error> {
     refuse_unless(Key::deserialize(deserializer)?, is_record, "the name of a record")
 }
 
 fn records<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Key>, D::Error> {
-    let fits = |keys: &Vec<Key>| (1..=KEYS).contains(&keys.len()) && keys.iter().all(is_record);
+    let fits = |keys: &Vec<Key>| (1..=MAX_KEYS).contains(&keys.len()) && keys.iter().all(is_record);
     refuse_unless(Vec::deserialize(deserializer)?, fits, "the names of 1 to 64 records")
 }
 
 pub(super) fn wait<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
-    refuse_unless(u32::deserialize(deserializer)?, |wait| *wait <= WAIT_MILLISECONDS, "at most 30000 milliseconds")
+    refuse_unless(u32::deserialize(deserializer)?, |wait| *wait <= MAX_WAIT_MILLISECONDS, "at most 30000 milliseconds")
 }
 
 fn is_record(key: &Key) -> bool {
     key.kind != Kind::Lock && key.kind != Kind::RateLimit
 }
 
-/// The most records one `get_many` may name.
-pub const KEYS: usize = 64;
+/// The maximum of keys in one `get_many`.
+pub const MAX_KEYS: usize = 64;
 
-/// The longest `await_change` and `secrets` may wait, in milliseconds.
-pub const WAIT_MILLISECONDS: u32 = 30_000;
+/// The maximum timeout of `await_change` and `secrets`, in milliseconds.
+pub const MAX_WAIT_MILLISECONDS: u32 = 30_000;

@@ -1,4 +1,4 @@
-//! The one refusal, with its causes.
+//! The refusal of a request, and its causes.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,9 +9,9 @@ use crate::store::StoreError;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Refusal {
-    /// Why.
+    /// The cause.
     pub error: RefusalCause,
-    /// With [`RefusalCause::NotServed`]: which secret is meant. Not written where there is none.
+    /// The secret of a [`RefusalCause::NotServed`]; omitted otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret: Option<SecretName>,
 }
@@ -22,39 +22,56 @@ impl From<RefusalCause> for Refusal {
     }
 }
 
-/// Why the bridge did not do what it was asked.
+/// The cause of a refusal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum RefusalCause {
-    /// The request has not the verb's form. The same request will never be accepted.
+    /// The request is malformed; a retry cannot succeed.
     BadRequest,
-    /// The caller may not use the bridge.
+    /// The caller lacks the right.
     Forbidden,
     /// There is no such verb.
     UnknownVerb,
-    /// The request or its value is larger than the bridge takes.
+    /// The request or its value exceeds the limit.
     TooLarge,
-    /// The bridge has more to do than it takes on; nothing was done.
+    /// The bridge is at its limits; nothing was done.
     Overloaded,
-    /// The store cannot be used; whether a write happened is unknown. A retry with the same
-    /// idempotency key is safe.
+    /// Redis cannot be used; whether a write happened is unknown. A retry with the same idempotency
+    /// key is safe.
     Unavailable,
-    /// The write was done, but no replica confirmed it in time: it may be lost. A retry with the
-    /// same key is safe.
+    /// The write was done, but too few replicas acknowledged it in time: it may be lost. A retry with
+    /// the same key is safe.
     NotDurable,
-    /// The store has no room, or the set no place; nothing was written.
+    /// Redis or the set is full; nothing was written.
     Full,
-    /// What is stored under the name is not what this verb writes; nothing was changed.
+    /// The stored value has another data type; nothing was changed.
     Corrupt,
-    /// A secret that was asked for is not served: it is not there, or cannot be read. None of the
-    /// others is, either.
+    /// A requested secret is missing or unreadable. None of the requested secrets is answered.
     NotServed,
-    /// The bridge is not set up for this verb.
+    /// The verb is not configured.
     NotConfigured,
 }
 
 impl RefusalCause {
-    /// The HTTP status it is sent with.
+    /// Returns the label in logs and metrics.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::BadRequest => "bad_request",
+            Self::Forbidden => "forbidden",
+            Self::UnknownVerb => "unknown_verb",
+            Self::TooLarge => "too_large",
+            Self::Overloaded => "overloaded",
+            Self::Unavailable => "unavailable",
+            Self::NotDurable => "not_durable",
+            Self::Full => "full",
+            Self::Corrupt => "corrupt",
+            Self::NotServed => "not_served",
+            Self::NotConfigured => "not_configured",
+        }
+    }
+
+    /// Returns the HTTP status.
     #[must_use]
     pub fn status(self) -> u16 {
         match self {
@@ -69,7 +86,7 @@ impl RefusalCause {
         }
     }
 
-    /// Whether the same request, sent again a little later, may be answered.
+    /// Returns `true` if a later retry may succeed.
     #[must_use]
     pub fn is_passing(self) -> bool {
         match self {
@@ -87,8 +104,8 @@ impl RefusalCause {
 }
 
 impl From<RefusalCause> for StoreError {
-    /// The meaning of a refusal for a handler. A request that the bridge cannot read is a fault
-    /// between the two, and says nothing about a record.
+    /// A request that the bridge cannot read says nothing about a record: it is
+    /// [`StoreError::Unavailable`].
     fn from(cause: RefusalCause) -> Self {
         match cause {
             RefusalCause::TooLarge => Self::TooLarge,

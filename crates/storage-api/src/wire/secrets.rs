@@ -1,5 +1,4 @@
-//! The secrets that the bridge serves from files: the request, the answer, and how both are
-//! written.
+//! The verb that reads the secrets of the bridge.
 
 use std::fmt;
 
@@ -13,32 +12,30 @@ use super::records::wait;
 use crate::bounds::refuse_unless;
 use crate::text::{Malformed, Text, as_text, hex, of_hex};
 
-/// `secrets`. Answered at once unless the revision is the known one; then once a content changes,
-/// or the time runs out.
+/// The request of `secrets`. Answered at once unless the revision is the known one, else after a change
+/// or at the timeout.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Secrets {
-    /// Which secrets: 1 to [`SECRETS`].
+    /// The names: 1 to [`MAX_SECRETS`].
     #[serde(deserialize_with = "names")]
     pub names: Vec<SecretName>,
-    /// The revision that the asker has, of the same names in the same order; `null` when it has
-    /// none.
+    /// The known revision of the same names in the same order; `null` for none.
     #[serde(deserialize_with = "Option::deserialize")]
     pub known: Option<Revision>,
-    /// How long to wait at most for a change: up to
-    /// [`WAIT_MILLISECONDS`](super::WAIT_MILLISECONDS).
+    /// The timeout: at most [`MAX_WAIT_MILLISECONDS`](super::MAX_WAIT_MILLISECONDS).
     #[serde(deserialize_with = "wait")]
     pub timeout_milliseconds: u32,
 }
 
-/// To `secrets`.
+/// The answer to `secrets`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SecretsAnswer {
-    /// What to name as known the next time.
+    /// The revision of the secrets.
     pub revision: Revision,
-    /// The secrets in the order asked, all of one moment; `null` when they are the known ones
-    /// still.
+    /// The secrets in the order of the names, all from one moment; `null` if the revision is the known
+    /// one.
     #[serde(deserialize_with = "Option::deserialize")]
     pub secrets: Option<Vec<Secret>>,
 }
@@ -47,25 +44,26 @@ pub struct SecretsAnswer {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Secret {
-    /// Its name.
+    /// The name.
     pub name: SecretName,
-    /// Its content.
+    /// The content.
     pub value: SecretValue,
 }
 
-/// The name of a secret: a file's name of 1 to [`SECRET_NAME_BYTES`] letters of `a-zA-Z0-9._-`, the
-/// first no dot. So no name leads out of a folder, and none to what a mount keeps there for itself.
+/// The name of a secret: a file name of 1 to [`MAX_SECRET_NAME_BYTES`] characters of `a-zA-Z0-9._-` that
+/// does not start with a dot, so that it cannot lead out of the folder or to the internal entries of
+/// a mount.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SecretName(String);
 
 impl SecretName {
-    /// Takes a name.
+    /// Checks a name.
     ///
     /// # Errors
     /// [`Malformed`] unless it has the form.
     pub fn new(name: &str) -> Result<Self, Malformed> {
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
-        let fits = (1..=SECRET_NAME_BYTES).contains(&name.len()) && name.bytes().all(allowed);
+        let fits = (1..=MAX_SECRET_NAME_BYTES).contains(&name.len()) && name.bytes().all(allowed);
         if fits && !name.starts_with('.') { Ok(Self(name.to_owned())) } else { Err(Malformed) }
     }
 
@@ -96,18 +94,18 @@ impl fmt::Display for SecretName {
     }
 }
 
-/// The content of a secret, at most [`SECRET_BYTES`]; base64url without padding on the wire (RFC
-/// 4648 section 5). Wiped when it is dropped, and never shown.
+/// The content of a secret, at most [`MAX_SECRET_BYTES`]; base64url without padding on the wire (RFC 4648
+/// §5). Wiped on drop, redacted in `Debug`.
 #[derive(Clone)]
 pub struct SecretValue(Zeroizing<Vec<u8>>);
 
 impl SecretValue {
-    /// Takes the bytes.
+    /// Checks the size.
     ///
     /// # Errors
-    /// [`Malformed`] when there are more than [`SECRET_BYTES`].
+    /// [`Malformed`] for more than [`MAX_SECRET_BYTES`].
     pub fn new(bytes: Zeroizing<Vec<u8>>) -> Result<Self, Malformed> {
-        if bytes.len() > SECRET_BYTES { Err(Malformed) } else { Ok(Self(bytes)) }
+        if bytes.len() > MAX_SECRET_BYTES { Err(Malformed) } else { Ok(Self(bytes)) }
     }
 
     /// The bytes.
@@ -118,7 +116,7 @@ impl SecretValue {
 }
 
 impl fmt::Debug for SecretValue {
-    /// Not even the length: it tells a password's.
+    /// Without the length, which may be a password's.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("SecretValue(…)")
     }
@@ -134,16 +132,15 @@ impl<'de> Deserialize<'de> for SecretValue {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = Zeroizing::new(String::deserialize(deserializer)?);
         let bytes = URL_SAFE_NO_PAD.decode(text.as_bytes()).map(Zeroizing::new);
-        // The error stays out of the message: it quotes a letter of the secret.
+        // Without the error, which quotes a byte of the secret.
         bytes.ok().and_then(|bytes| Self::new(bytes).ok()).ok_or_else(|| {
             D::Error::invalid_value(Unexpected::Other("another text"), &"at most 16 KiB in base64url without padding")
         })
     }
 }
 
-/// Which contents the secrets asked for have: equal for the same names and contents wherever and
-/// whenever it is asked, and so after a restart and at another bridge. A digest; 64 hex digits on
-/// the wire.
+/// A digest of names and contents: the same at every bridge and after a restart. 64 hex digits on the
+/// wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Revision(pub [u8; 32]);
 
@@ -162,15 +159,15 @@ impl Text for Revision {
 as_text!(Revision);
 
 fn names<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<SecretName>, D::Error> {
-    let fits = |names: &Vec<SecretName>| (1..=SECRETS).contains(&names.len());
+    let fits = |names: &Vec<SecretName>| (1..=MAX_SECRETS).contains(&names.len());
     refuse_unless(Vec::deserialize(deserializer)?, fits, "the names of 1 to 32 secrets")
 }
 
-/// The most secrets one request may name.
-pub const SECRETS: usize = 32;
+/// The maximum of names in one request.
+pub const MAX_SECRETS: usize = 32;
 
-/// The most bytes a secret's name may have.
-pub const SECRET_NAME_BYTES: usize = 64;
+/// The maximum of bytes in a name.
+pub const MAX_SECRET_NAME_BYTES: usize = 64;
 
-/// The most bytes a secret may have.
-pub const SECRET_BYTES: usize = 16 * 1024;
+/// The maximum of bytes in a secret.
+pub const MAX_SECRET_BYTES: usize = 16 * 1024;

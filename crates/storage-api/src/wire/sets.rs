@@ -9,7 +9,7 @@ use crate::key::Key;
 use crate::record::Ttl;
 use crate::text::{Text, as_text, hex, of_hex};
 
-/// A member of a set: a digest, like a record's id; 64 hex digits on the wire.
+/// A member of a set: a digest; 64 hex digits on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Member(pub [u8; 32]);
 
@@ -27,25 +27,25 @@ impl Text for Member {
 
 as_text!(Member);
 
-/// `add_member` and `remove_member`.
+/// The request of `add_member` and `remove_member`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct MemberWrite {
-    /// Whose set.
+    /// The space.
     pub space: Space,
-    /// Which set. A set and a record of the same name do not meet.
+    /// The set. A record of the same key is independent of it.
     #[serde(deserialize_with = "record")]
     pub key: Key,
-    /// What to add or remove.
+    /// The member to add or remove.
     pub member: Member,
-    /// How long the set lives at least, from now; a set never loses life by a new member. Removing
-    /// leaves it alone.
+    /// The minimum lifetime of the set from now. A new member never shortens it, and `remove_member`
+    /// ignores it.
     pub ttl: Ttl,
-    /// How it is done.
+    /// Idempotency and durability.
     pub mutation: Mutation,
 }
 
-/// To `add_member` and `remove_member`.
+/// The answer to `add_member` and `remove_member`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct MemberAnswer {
@@ -53,18 +53,18 @@ pub struct MemberAnswer {
     pub changed: bool,
 }
 
-/// `members`.
+/// The request of `members`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Members {
-    /// Whose set.
+    /// The space.
     pub space: Space,
-    /// Which set.
+    /// The set.
     #[serde(deserialize_with = "record")]
     pub key: Key,
 }
 
-/// To `members`.
+/// The answer to `members`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct MembersAnswer {
@@ -72,5 +72,5 @@ pub struct MembersAnswer {
     pub members: Vec<Member>,
 }
 
-/// The most members a set may have.
-pub const MEMBERS: usize = 1024;
+/// The maximum of members of a set.
+pub const MAX_MEMBERS: usize = 1024;

@@ -1,12 +1,11 @@
-//! The space of a request: whose records it is about.
+//! The space of a request: the gateway whose records it is about.
 
 use crate::text::{Malformed, Text, as_text};
 
-/// Whose records a request is about: the namespace and the name of one gateway, `namespace/name` on
-/// the wire.
+/// The namespace and the name of one gateway, `namespace/name` on the wire.
 ///
-/// Both are DNS labels (RFC 1123 section 2.1, at most 63 letters of `a-z0-9-`), so that a stored
-/// name contains no brace, colon or pattern of a caller, and no two spaces share one.
+/// Both are DNS labels (RFC 1123 §2.1, at most 63 characters of `a-z0-9-`), so that a stored name can
+/// contain neither a brace, a colon nor a pattern of a caller, and two spaces share no name.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Space {
     namespace: String,
@@ -14,7 +13,7 @@ pub struct Space {
 }
 
 impl Space {
-    /// Takes a namespace and a name.
+    /// Checks a namespace and a name.
     ///
     /// # Errors
     /// [`Malformed`] unless both are DNS labels.

@@ -7,18 +7,18 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::text::{Malformed, Text, as_text};
 
-/// The bytes of a record, at most [`VALUE_BYTES`]; base64url without padding on the wire (RFC 4648
-/// section 5).
+/// The bytes of a record, at most [`MAX_VALUE_BYTES`]; base64url without padding on the wire (RFC 4648
+/// §5).
 #[derive(Clone, PartialEq, Eq)]
 pub struct Value(Vec<u8>);
 
 impl Value {
-    /// Takes the bytes.
+    /// Checks the size.
     ///
     /// # Errors
-    /// [`Malformed`] when there are more than [`VALUE_BYTES`].
+    /// [`Malformed`] for more than [`MAX_VALUE_BYTES`].
     pub fn new(bytes: Vec<u8>) -> Result<Self, Malformed> {
-        if bytes.len() > VALUE_BYTES { Err(Malformed) } else { Ok(Self(bytes)) }
+        if bytes.len() > MAX_VALUE_BYTES { Err(Malformed) } else { Ok(Self(bytes)) }
     }
 
     /// The bytes.
@@ -35,7 +35,7 @@ impl Value {
 }
 
 impl fmt::Debug for Value {
-    /// Only the length: a value never reaches a log.
+    /// Only the length: a value must not reach a log.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Value({} bytes)", self.0.len())
     }
@@ -49,8 +49,8 @@ impl Text for Value {
     }
 
     fn of_text(text: &str) -> Option<Self> {
-        // Before decoding: a text of four letters to three bytes cannot be longer and still fit.
-        if text.len() > VALUE_BYTES.div_ceil(3).saturating_mul(4) {
+        // Before decoding: a longer text cannot decode to a value of the allowed size.
+        if text.len() > MAX_VALUE_BYTES.div_ceil(3).saturating_mul(4) {
             return None;
         }
         Self::new(URL_SAFE_NO_PAD.decode(text).ok()?).ok()
@@ -59,5 +59,5 @@ impl Text for Value {
 
 as_text!(Value);
 
-/// The most bytes a value may have.
-pub const VALUE_BYTES: usize = 64 * 1024;
+/// The maximum of bytes in a value.
+pub const MAX_VALUE_BYTES: usize = 64 * 1024;

@@ -137,7 +137,7 @@ fn secrets_answer() {
 
 #[test]
 fn every_verb_has_a_path_of_its_own_and_is_found_by_it() {
-    for verb in Verb::ALL {
+    for verb in Verb::ALL.iter().copied() {
         assert_eq!(Verb::of_path(verb.path()), Some(verb));
         assert_eq!(format!("/v1/{}", verb.name()), verb.path());
     }
@@ -148,12 +148,12 @@ fn every_verb_has_a_path_of_its_own_and_is_found_by_it() {
 
 #[test]
 fn a_value_may_fill_its_limit_and_not_pass_it() {
-    let full = serde_json::to_string(&Value::new(vec![0xff; VALUE_BYTES]).unwrap()).unwrap();
-    assert_eq!(serde_json::from_str::<Value>(&full).unwrap().as_bytes().len(), VALUE_BYTES);
-    assert_eq!(Value::new(vec![0; VALUE_BYTES + 1]), Err(Malformed));
-    let over = format!("\"{}\"", "A".repeat(VALUE_BYTES.div_ceil(3) * 4));
+    let full = serde_json::to_string(&Value::new(vec![0xff; MAX_VALUE_BYTES]).unwrap()).unwrap();
+    assert_eq!(serde_json::from_str::<Value>(&full).unwrap().as_bytes().len(), MAX_VALUE_BYTES);
+    assert_eq!(Value::new(vec![0; MAX_VALUE_BYTES + 1]), Err(Malformed));
+    let over = format!("\"{}\"", "A".repeat(MAX_VALUE_BYTES.div_ceil(3) * 4));
     assert!(serde_json::from_str::<Value>(&over).is_err());
-    assert!(full.len() + 1_024 < REQUEST_BYTES);
+    assert!(full.len() + 1_024 < MAX_REQUEST_BYTES);
 }
 
 #[test]
@@ -205,8 +205,8 @@ fn a_space_cannot_leave_its_place_in_a_stored_name() {
 #[test]
 fn a_life_has_an_end_in_bounds_or_none() {
     assert_eq!(serde_json::from_str::<Ttl>("1").unwrap(), Ttl::Seconds(1));
-    assert_eq!(serde_json::from_str::<Ttl>(&TTL_SECONDS.to_string()).unwrap(), Ttl::Seconds(TTL_SECONDS));
-    let over = (TTL_SECONDS + 1).to_string();
+    assert_eq!(serde_json::from_str::<Ttl>(&MAX_TTL_SECONDS.to_string()).unwrap(), Ttl::Seconds(MAX_TTL_SECONDS));
+    let over = (MAX_TTL_SECONDS + 1).to_string();
     for text in ["0", "-1", "1.5", &over, "18446744073709551616", "\"never\"", "\"1\"", "null"] {
         assert!(serde_json::from_str::<Ttl>(text).is_err(), "{text}");
     }
@@ -231,8 +231,8 @@ fn counts_and_times_are_bounded() {
         let request = GetMany { space: space(), keys: vec![key(Kind::Session); count] };
         serde_json::from_str::<GetMany>(&serde_json::to_string(&request).unwrap())
     };
-    assert!(many(1).is_ok() && many(KEYS).is_ok());
-    assert!(many(0).is_err() && many(KEYS + 1).is_err());
+    assert!(many(1).is_ok() && many(MAX_KEYS).is_ok());
+    assert!(many(0).is_err() && many(MAX_KEYS + 1).is_err());
     let changed = |fixture: &str, from: &str, to: &str| {
         assert!(fixture.contains(from));
         fixture.replace(from, to)
@@ -278,11 +278,11 @@ fn an_answer_without_its_record_is_no_word_that_there_is_none() {
 
 #[test]
 fn a_secrets_name_leads_nowhere_else() {
-    let long = "a".repeat(SECRET_NAME_BYTES);
+    let long = "a".repeat(MAX_SECRET_NAME_BYTES);
     for name in ["a", "signing-key.pem", "A_1", "-", "a..b", "9", &long] {
         assert_eq!(SecretName::new(name).unwrap().as_str(), name);
     }
-    let over = "a".repeat(SECRET_NAME_BYTES + 1);
+    let over = "a".repeat(MAX_SECRET_NAME_BYTES + 1);
     for name in
         ["", ".", "..", ".hidden", "..data", "a/b", "/a", "a\\b", "a b", "a\0", "a\n", "\u{e4}", "a:b", "%2e", &over]
     {
@@ -294,11 +294,11 @@ fn a_secrets_name_leads_nowhere_else() {
 
 #[test]
 fn a_secret_may_fill_its_limit_and_is_never_shown() {
-    let full = SecretValue::new(vec![0xff; SECRET_BYTES].into()).unwrap();
+    let full = SecretValue::new(vec![0xff; MAX_SECRET_BYTES].into()).unwrap();
     let text = serde_json::to_string(&full).unwrap();
-    assert_eq!(serde_json::from_str::<SecretValue>(&text).unwrap().as_bytes().len(), SECRET_BYTES);
-    assert!(SecretValue::new(vec![0; SECRET_BYTES + 1].into()).is_err());
-    let over = format!("\"{}\"", "A".repeat((SECRET_BYTES + 1).div_ceil(3) * 4));
+    assert_eq!(serde_json::from_str::<SecretValue>(&text).unwrap().as_bytes().len(), MAX_SECRET_BYTES);
+    assert!(SecretValue::new(vec![0; MAX_SECRET_BYTES + 1].into()).is_err());
+    let over = format!("\"{}\"", "A".repeat((MAX_SECRET_BYTES + 1).div_ceil(3) * 4));
     assert!(serde_json::from_str::<SecretValue>(&over).is_err());
     let message = serde_json::from_str::<SecretValue>("\"hunter2=\"").unwrap_err().to_string();
     assert!(!message.contains("hunter2") && !message.contains('='), "{message}");
@@ -313,12 +313,12 @@ fn secrets_and_documents_are_asked_for_within_bounds() {
         let request = Secrets { names, known: None, timeout_milliseconds: wait };
         serde_json::from_str::<Secrets>(&serde_json::to_string(&request).unwrap())
     };
-    assert!(of(1, 0).is_ok() && of(SECRETS, WAIT_MILLISECONDS).is_ok());
-    assert!(of(0, 0).is_err() && of(SECRETS + 1, 0).is_err() && of(1, WAIT_MILLISECONDS + 1).is_err());
+    assert!(of(1, 0).is_ok() && of(MAX_SECRETS, MAX_WAIT_MILLISECONDS).is_ok());
+    assert!(of(0, 0).is_err() && of(MAX_SECRETS + 1, 0).is_err() && of(1, MAX_WAIT_MILLISECONDS + 1).is_err());
     let fetch =
         |length: usize| serde_json::from_value::<FetchDocument>(serde_json::json!({ "url": "h".repeat(length) }));
-    assert!(fetch(1).is_ok() && fetch(URL_BYTES).is_ok());
-    assert!(fetch(0).is_err() && fetch(URL_BYTES + 1).is_err());
+    assert!(fetch(1).is_ok() && fetch(MAX_URL_BYTES).is_ok());
+    assert!(fetch(0).is_err() && fetch(MAX_URL_BYTES + 1).is_err());
 }
 
 #[test]
@@ -329,11 +329,11 @@ fn a_document_is_bounded_on_the_way_in() {
         serde_json::from_str::<FetchDocumentAnswer>(&fixture.replace(from, to))
     };
     let body = |length: usize| "A".repeat((length * 4).div_ceil(3));
-    assert!(with("\"e30\"", &format!("\"{}\"", body(DOCUMENT_BYTES))).is_ok());
-    assert!(with("\"e30\"", &format!("\"{}\"", body(DOCUMENT_BYTES + 1))).is_err());
+    assert!(with("\"e30\"", &format!("\"{}\"", body(MAX_DOCUMENT_BYTES))).is_ok());
+    assert!(with("\"e30\"", &format!("\"{}\"", body(MAX_DOCUMENT_BYTES + 1))).is_err());
     assert!(with("\"e30\"", "\"e30=\"").is_err());
-    assert!(with("application/json", &"a".repeat(CONTENT_TYPE_BYTES)).is_ok());
-    assert!(with("application/json", &"a".repeat(CONTENT_TYPE_BYTES + 1)).is_err());
+    assert!(with("application/json", &"a".repeat(MAX_CONTENT_TYPE_BYTES)).is_ok());
+    assert!(with("application/json", &"a".repeat(MAX_CONTENT_TYPE_BYTES + 1)).is_err());
     assert!(with("application/json", "a b").is_err());
     assert!(with("{\"document\":{", "{\"document\":{\"strange\":1,").is_err());
 }

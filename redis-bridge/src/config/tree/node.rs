@@ -2,21 +2,20 @@
 
 use std::collections::BTreeMap;
 
-/// A value somewhere in the configuration. It has no text form.
+/// A value of the configuration. It has no text form.
 pub(in crate::config) struct Node {
     pub(in crate::config) content: Content,
-    /// As it was written, for a field that takes text: `0660` is a number to YAML, and `thv:auth:`
-    /// a map.
+    /// The source text, for a field that takes text: in YAML `0660` is a number and `thv:auth:` a map.
     pub(in crate::config) written: Option<String>,
-    /// Its line in the file; 0 where it is not from the file.
+    /// The line in the file; 0 outside the file.
     pub(in crate::config) line: u64,
 }
 
 pub(in crate::config) enum Content {
     Null,
     Bool(bool),
-    Whole(u64),
-    /// A number that no field takes.
+    UInt(u64),
+    /// Any other number, which no field accepts.
     Number,
     Text(String),
     List(Vec<Node>),
@@ -24,8 +23,8 @@ pub(in crate::config) enum Content {
 }
 
 impl Node {
-    /// Puts a value at a path of fields, made where they are missing. What is no map gives way to
-    /// one.
+    /// Sets the value at a path of fields. Missing fields are created, and a value that is not a map is
+    /// replaced by one.
     pub(in crate::config) fn put(&mut self, mut path: impl Iterator<Item = String>, value: Self) {
         let Some(name) = path.next() else {
             *self = value;

@@ -10,33 +10,33 @@ use super::node::{Content, Node};
 use crate::config::problem::{FILE, Problem, problem};
 
 impl Node {
-    /// Reads a file. The YAML is version 1.2's: `no` and `n` are words.
+    /// Parses a file as YAML 1.2, in which `no` and `n` are strings.
     ///
     /// # Errors
-    /// Where it is no YAML.
+    /// The place of a syntax error.
     pub(in crate::config) fn of_file(text: &str) -> Result<Self, Problem> {
         let options = serde_saphyr::options! { strict_booleans: true, with_snippet: false };
         let parsed: Result<Parsed, Error> = serde_saphyr::from_str_with_options(text, options);
-        // The library's own words would quote the text.
+        // The library's message would quote the text.
         parsed.map(|parsed| parsed.node(text)).map_err(|error| {
             let what = if matches!(error, Error::DuplicateMappingKey { .. }) {
-                "a field is given twice"
+                "a field is set twice"
             } else {
-                "not YAML; text with a colon, a quote or a bracket in it needs quotes around it"
+                "not YAML; text with a colon, a quote or a bracket needs quotes"
             };
             let place = error.location().map(|place| format!(", line {}, column {}", place.line(), place.column()));
             problem(&format!("{FILE}{}", place.unwrap_or_default()), what)
         })
     }
 
-    /// Reads a variable of the environment: as YAML, and as plain text where it is none.
+    /// Parses an environment variable as YAML, or as plain text if it is not YAML.
     pub(in crate::config) fn of_variable(text: String) -> Self {
         let content = Self::of_file(&text).map_or_else(|_| Content::Text(text.clone()), |node| node.content);
         Self { content, written: Some(text), line: 0 }
     }
 }
 
-/// A node as the library reads it, with its place in the text.
+/// A node with its place in the text.
 struct Parsed {
     content: ParsedContent,
     place: Location,
@@ -63,7 +63,7 @@ impl Parsed {
     }
 }
 
-/// The text of a scalar.
+/// Returns the source text of a scalar.
 fn written(text: &str, place: Location) -> Option<String> {
     let (start, length) = (place.span().byte_offset()?, place.span().byte_len()?);
     let (start, length) = (usize::try_from(start).ok()?, usize::try_from(length).ok()?);
@@ -101,11 +101,11 @@ impl<'de> Visitor<'de> for AnyContent {
     }
 
     fn visit_u64<E>(self, value: u64) -> Result<ParsedContent, E> {
-        Ok(ParsedContent::Scalar(Content::Whole(value)))
+        Ok(ParsedContent::Scalar(Content::UInt(value)))
     }
 
     fn visit_i64<E>(self, value: i64) -> Result<ParsedContent, E> {
-        Ok(ParsedContent::Scalar(u64::try_from(value).map_or(Content::Number, Content::Whole)))
+        Ok(ParsedContent::Scalar(u64::try_from(value).map_or(Content::Number, Content::UInt)))
     }
 
     fn visit_u128<E>(self, _: u128) -> Result<ParsedContent, E> {

@@ -1,8 +1,8 @@
--- add_member: adds to a set, which then lives at least as long as asked. One script, because the
--- bound on the set's size and the life of the set are read before they are written: of two callers
--- at once the shorter life could win, or both could take the last place. KEYS set, memory. ARGV
--- memory life in ms, member, life in ms ('0' for ever), most members. Answers '1' when the member
--- is new, '0' when it was there, 'full' when there is no place.
+-- add_member: adds a member to a set and extends the TTL of the set to at least the given one. One
+-- script, because the size and the TTL of the set are read before they are written: of two callers
+-- at once the shorter TTL could win, or both could add the last member. KEYS set, answer. ARGV TTL
+-- of the answer in ms, member, TTL in ms ('0' for ever), maximum of members. Returns '1' if the
+-- member is new, '0' if it was there, 'full' at the maximum.
 local seen = redis.call('GET', KEYS[2])
 if seen then
   redis.call('SET', KEYS[2], seen, 'PX', ARGV[1])
@@ -22,7 +22,7 @@ local life = redis.call('PTTL', KEYS[1])
 redis.call('SADD', KEYS[1], ARGV[2])
 if ARGV[3] == '0' then
   if life >= 0 then
-    -- PERSIST is not among the granted commands: only a set made again loses its end.
+    -- PERSIST is not granted: only a new set has no TTL.
     redis.call('DEL', KEYS[1])
     redis.call('SADD', KEYS[1], ARGV[2])
     for _, member in ipairs(members) do

@@ -1,7 +1,7 @@
--- compare_and_swap: writes only over the version named. One script, because the version that is
--- compared must still be the one that is overwritten, or two holders of one refresh token could
--- both rotate it. KEYS record, memory. ARGV memory life in ms, version, value, life in ms ('0' for
--- ever), expected version. Answers the version, or nothing on a conflict.
+-- compare_and_swap: writes a record over the given version only. One script, because between the
+-- comparison and the write the version could change, and two holders of one refresh token could
+-- both rotate it. KEYS record, answer. ARGV TTL of the answer in ms, version, value, TTL in ms ('0'
+-- for ever), expected version. Returns the version, or an empty string on a conflict.
 local seen = redis.call('GET', KEYS[2])
 if seen then
   redis.call('SET', KEYS[2], seen, 'PX', ARGV[1])

@@ -1,6 +1,6 @@
--- delete: deletes a record if it is there. One script, because a retry must not delete what another
--- caller wrote after the first try: the delete and the memory of its idempotency key go together.
--- KEYS record, memory. ARGV memory life in ms. Answers '1' when there was a record, else '0'.
+-- delete: deletes a record. One script, because a retry must not delete what another caller wrote
+-- after the first try, so the answer is stored with the deletion. KEYS record, answer. ARGV TTL of
+-- the answer in ms. Returns '1' if there was a record, else '0'.
 local seen = redis.call('GET', KEYS[2])
 if seen then
   redis.call('SET', KEYS[2], seen, 'PX', ARGV[1])

@@ -1,7 +1,7 @@
--- lock: takes a lock unless another owner holds it. One script, because looking for the owner and
--- taking the lock must not be parted, or two gateways would redeem one upstream refresh token. KEYS
--- lock, memory. ARGV memory life in ms, owner, life in ms. Answers '1' when it is the owner's now,
--- else '0'.
+-- lock: takes a lock unless another owner holds it. One script, because between a check of the
+-- owner and the write another gateway could take the lock, and both would redeem one upstream
+-- refresh token. KEYS lock, answer. ARGV TTL of the answer in ms, owner, TTL in ms. Returns '1' if
+-- the owner holds it now, else '0'.
 local seen = redis.call('GET', KEYS[2])
 if seen then
   redis.call('SET', KEYS[2], seen, 'PX', ARGV[1])

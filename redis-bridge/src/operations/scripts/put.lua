@@ -1,10 +1,11 @@
--- put: writes a record, whatever was there. One script, because the record and the memory of its
--- idempotency key must be written together: a retry that found only one of them would either write
--- twice, over another caller's later write, or answer a write that never was. KEYS record,
--- memory. ARGV memory life in ms, version, value, life in ms ('0' for ever). Answers the version.
+-- put: writes a record unconditionally. One script, because the record and the stored answer of its
+-- idempotency key must be written together: with only one of them, a retry would either write
+-- twice, over a later write of another caller, or be answered a write that never happened. KEYS
+-- record, answer. ARGV TTL of the answer in ms, version, value, TTL in ms ('0' for ever). Returns
+-- the version.
 local seen = redis.call('GET', KEYS[2])
 if seen then
-  -- Written again, so that a WAIT after this script waits for the first try's write too.
+  -- Written again, so that a WAIT after this script covers the first try's write as well.
   redis.call('SET', KEYS[2], seen, 'PX', ARGV[1])
   return seen
 end

@@ -1,7 +1,7 @@
--- put_new: writes a record only where none lives. One script, because looking and writing must not
--- be parted (two callers would both find the place free), and because the memory of the idempotency
--- key must be written with the record. KEYS record, memory. ARGV memory life in ms, version, value,
--- life in ms ('0' for ever). Answers the version, or nothing when a record lives there.
+-- put_new: writes a record unless one exists. One script, because between a check and a write
+-- another caller could write, and because the stored answer of the idempotency key must be written
+-- with the record. KEYS record, answer. ARGV TTL of the answer in ms, version, value, TTL in ms
+-- ('0' for ever). Returns the version, or an empty string if a record exists.
 local seen = redis.call('GET', KEYS[2])
 if seen then
   redis.call('SET', KEYS[2], seen, 'PX', ARGV[1])

@@ -1,7 +1,6 @@
--- remove_member: takes from a set. One script, because a retry must not remove a member that
--- another caller added after the first try: the removal and the memory of its idempotency key go
--- together. KEYS set, memory. ARGV memory life in ms, member. Answers '1' when it was there, else
--- '0'.
+-- remove_member: removes a member from a set. One script, because a retry must not remove a member
+-- that another caller added after the first try, so the answer is stored with the removal. KEYS
+-- set, answer. ARGV TTL of the answer in ms, member. Returns '1' if the member was there, else '0'.
 local seen = redis.call('GET', KEYS[2])
 if seen then
   redis.call('SET', KEYS[2], seen, 'PX', ARGV[1])

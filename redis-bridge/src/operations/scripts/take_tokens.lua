@@ -1,10 +1,10 @@
--- take_tokens: takes from a rate-limit bucket, which starts full. One script, because of two
--- callers that both read the last token both would get it. The bucket is one number: the time, in
--- microseconds, at which it will be full again. The time now is the caller's, because the server's
--- clock may not be asked; a bucket never waits longer than one period, so a bridge with a clock
--- ahead of another's can delay it by no more. KEYS bucket, memory. ARGV memory life in ms, now,
--- period in microseconds, capacity, tokens. Answers '0' when granted, else the microseconds until
--- the tokens are there.
+-- take_tokens: takes tokens from a rate-limit bucket, which starts full. One script, because two
+-- callers that both read the last token would both take it. The bucket is one number: the time, in
+-- microseconds, at which it is full again. The current time is the bridge's, because TIME is not
+-- granted; a bucket never waits longer than one period, so a bridge whose clock is ahead delays
+-- others by at most that. KEYS bucket, answer. ARGV TTL of the answer in ms, now, period in
+-- microseconds, capacity, tokens. Returns '0' if granted, else the microseconds until the tokens
+-- are there.
 local seen = redis.call('GET', KEYS[2])
 if seen then
   redis.call('SET', KEYS[2], seen, 'PX', ARGV[1])

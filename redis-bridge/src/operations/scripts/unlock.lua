@@ -1,6 +1,6 @@
--- unlock: gives a lock back. One script, because between looking for the owner and deleting, the
--- lock can end and become another's. KEYS lock, memory. ARGV memory life in ms, owner. Answers '1'
--- when it was the owner's, else '0'.
+-- unlock: releases a lock of its owner. One script, because between a check of the owner and the
+-- deletion the lock can expire and be taken by another owner. KEYS lock, answer. ARGV TTL of the
+-- answer in ms, owner. Returns '1' if the owner held it, else '0'.
 local seen = redis.call('GET', KEYS[2])
 if seen then
   redis.call('SET', KEYS[2], seen, 'PX', ARGV[1])

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use portcullis_storage_api::wire::{
-    CompareAndSwap, Get, GetAnswer, GetMany, GetManyAnswer, IdempotencyKey, KEYS, Mutation, Put, PutAnswer, Space,
+    CompareAndSwap, Get, GetAnswer, GetMany, GetManyAnswer, IdempotencyKey, MAX_KEYS, Mutation, Put, PutAnswer, Space,
     Take as TakeRequest, TakeAnswer, Value, Verb, WriteAnswer,
 };
 use portcullis_storage_api::{Key, Kind, Ttl};
@@ -116,7 +116,7 @@ impl BridgeLoad {
         evidence.extend(broken_swaps(&swaps, &origins, &last));
         let acked = lock(&self.names).clone();
         let mut found = BTreeSet::new();
-        for names in acked.chunks(KEYS) {
+        for names in acked.chunks(MAX_KEYS) {
             let keys = names.iter().map(|name| key(Kind::Session, NAME, *name)).collect();
             let request = GetMany { space: space(), keys };
             let (answer, _) = self.settled::<_, GetManyAnswer>(&mut client, Verb::GetMany, &request).await;

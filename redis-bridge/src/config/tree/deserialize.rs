@@ -1,5 +1,4 @@
-//! A tree's way into types. serde's errors would repeat the values that they are about; [`Wrong`]
-//! cannot.
+//! The deserialization of a tree. serde's errors would repeat the values; [`FieldError`] cannot.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -12,34 +11,32 @@ use super::node::{Content, Node};
 use crate::config::problem::{FILE, Problem, problem};
 
 impl Node {
-    /// Reads the whole tree.
-    ///
-    /// # Errors
-    /// The fields that nothing knows, and the first value that does not fit.
+    /// Deserializes the tree. Returns the value, and as problems every unknown field and the first value
+    /// that does not fit.
     pub(in crate::config) fn read<T: for<'de> Deserialize<'de>>(&self) -> (Option<T>, Vec<Problem>) {
         let unknown = RefCell::new(Vec::new());
-        let read = T::deserialize(Place { node: self, path: String::new(), unknown: &unknown });
+        let read = T::deserialize(NodeDeserializer { node: self, path: String::new(), unknown: &unknown });
         let mut problems = unknown.into_inner();
-        let read = read.map_err(|wrong| problems.push(problem(named(&wrong.path), wrong.what))).ok();
+        let read = read.map_err(|error| problems.push(problem(named(&error.path), error.what))).ok();
         (read, problems)
     }
 }
 
-/// A node that is read into a type.
-struct Place<'a> {
+/// A node and its path.
+struct NodeDeserializer<'a> {
     node: &'a Node,
     path: String,
     unknown: &'a RefCell<Vec<Problem>>,
 }
 
-/// What is wrong with a value: the place, and what was expected.
+/// A value that does not fit: its path, and what was expected.
 #[derive(Debug)]
-struct Wrong {
+struct FieldError {
     path: String,
     what: String,
 }
 
-impl<'a> Place<'a> {
+impl<'a> NodeDeserializer<'a> {
     fn field(&self, name: &str, node: &'a Node) -> Self {
         let path = if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) };
         Self { node, path, unknown: self.unknown }
@@ -49,12 +46,12 @@ impl<'a> Place<'a> {
         Self { node, path: format!("{}[{index}]", self.path), unknown: self.unknown }
     }
 
-    fn read<'de, T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, Wrong> {
+    fn read<'de, T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, FieldError> {
         let path = self.path.clone();
-        seed.deserialize(self).map_err(|wrong| wrong.at(path))
+        seed.deserialize(self).map_err(|error| error.at(path))
     }
 
-    /// Takes note of a field that the configuration does not have. Its name is not repeated either.
+    /// Records an unknown field, without its name.
     fn unknown(&self, name: &str, node: &Node, known: &[&str]) {
         let line = if node.line > 0 { format!(" in line {}", node.line) } else { String::new() };
         let meant = known.iter().find(|known| is_misspelt(name, known));
@@ -64,14 +61,14 @@ impl<'a> Place<'a> {
     }
 }
 
-impl<'de> Deserializer<'de> for Place<'_> {
-    type Error = Wrong;
+impl<'de> Deserializer<'de> for NodeDeserializer<'_> {
+    type Error = FieldError;
 
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FieldError> {
         match &self.node.content {
             Content::Null => visitor.visit_unit(),
             Content::Bool(value) => visitor.visit_bool(*value),
-            Content::Whole(value) => visitor.visit_u64(*value),
+            Content::UInt(value) => visitor.visit_u64(*value),
             Content::Number => visitor.visit_f64(0.0),
             Content::Text(text) => visitor.visit_str(text),
             Content::List(entries) => {
@@ -82,18 +79,18 @@ impl<'de> Deserializer<'de> for Place<'_> {
         }
     }
 
-    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
+    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FieldError> {
         match (&self.node.content, &self.node.written) {
             (Content::Null | Content::Text(_), _) | (_, None) => self.deserialize_any(visitor),
             (_, Some(written)) => visitor.visit_str(written),
         }
     }
 
-    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
+    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FieldError> {
         self.deserialize_str(visitor)
     }
 
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FieldError> {
         if matches!(self.node.content, Content::Null) { visitor.visit_none() } else { visitor.visit_some(self) }
     }
 
@@ -102,8 +99,8 @@ impl<'de> Deserializer<'de> for Place<'_> {
         _: &'static str,
         known: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, Wrong> {
-        // Not by the visitor: it would take a list for the fields in their order.
+    ) -> Result<V::Value, FieldError> {
+        // The visitor would accept a list as the fields in their order.
         let Content::Map(fields) = &self.node.content else {
             return Err(de::Error::invalid_type(de::Unexpected::Other(""), &visitor));
         };
@@ -120,7 +117,7 @@ impl<'de> Deserializer<'de> for Place<'_> {
         _: &'static str,
         known: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, Wrong> {
+    ) -> Result<V::Value, FieldError> {
         if let Content::Text(text) = &self.node.content {
             visitor.visit_enum(text.as_str().into_deserializer())
         } else {
@@ -134,63 +131,63 @@ impl<'de> Deserializer<'de> for Place<'_> {
     }
 }
 
-struct Entries<'a>(std::vec::IntoIter<Place<'a>>);
+struct Entries<'a>(std::vec::IntoIter<NodeDeserializer<'a>>);
 
 impl<'de> SeqAccess<'de> for Entries<'_> {
-    type Error = Wrong;
+    type Error = FieldError;
 
-    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Wrong> {
+    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, FieldError> {
         self.0.next().map(|entry| entry.read(seed)).transpose()
     }
 }
 
 struct Fields<'a> {
-    fields: std::vec::IntoIter<(&'static str, Place<'a>)>,
-    value: Option<Place<'a>>,
+    fields: std::vec::IntoIter<(&'static str, NodeDeserializer<'a>)>,
+    value: Option<NodeDeserializer<'a>>,
 }
 
 impl<'de> MapAccess<'de> for Fields<'_> {
-    type Error = Wrong;
+    type Error = FieldError;
 
-    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Wrong> {
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, FieldError> {
         let Some((name, value)) = self.fields.next() else { return Ok(None) };
         self.value = Some(value);
         seed.deserialize(name.into_deserializer()).map(Some)
     }
 
-    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Wrong> {
-        let value = self.value.take().ok_or_else(|| Wrong::new("cannot be read"))?;
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, FieldError> {
+        let value = self.value.take().ok_or_else(|| FieldError::new("invalid value"))?;
         value.read(seed)
     }
 }
 
-impl Wrong {
+impl FieldError {
     fn new(what: impl Into<String>) -> Self {
         Self { path: String::new(), what: what.into() }
     }
 
-    /// The innermost place counts.
+    /// Adds a path unless an inner value has set one.
     fn at(self, path: String) -> Self {
         if self.path.is_empty() { Self { path, ..self } } else { self }
     }
 }
 
-/// What serde has to say, without what it was said of.
-impl de::Error for Wrong {
+/// serde's errors without the values.
+impl de::Error for FieldError {
     fn custom<T: fmt::Display>(_: T) -> Self {
-        Self::new("cannot be read")
+        Self::new("invalid value")
     }
 
     fn invalid_type(_: de::Unexpected<'_>, expected: &dyn de::Expected) -> Self {
-        Self::new(format!("must be {}", plain(&expected.to_string())))
+        Self::new(format!("must be {}", describe(&expected.to_string())))
     }
 
     fn invalid_value(_: de::Unexpected<'_>, expected: &dyn de::Expected) -> Self {
-        Self::new(format!("must be {}", plain(&expected.to_string())))
+        Self::new(format!("must be {}", describe(&expected.to_string())))
     }
 
     fn invalid_length(_: usize, expected: &dyn de::Expected) -> Self {
-        Self::new(format!("must be {}", plain(&expected.to_string())))
+        Self::new(format!("must be {}", describe(&expected.to_string())))
     }
 
     fn unknown_variant(_: &str, expected: &'static [&'static str]) -> Self {
@@ -206,23 +203,23 @@ impl de::Error for Wrong {
     }
 }
 
-impl fmt::Display for Wrong {
+impl fmt::Display for FieldError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.path, self.what)
     }
 }
 
-impl std::error::Error for Wrong {}
+impl std::error::Error for FieldError {}
 
-/// Rust's names of types, in words.
-fn plain(expected: &str) -> &str {
+/// Returns serde's name of a type in words.
+fn describe(expected: &str) -> &str {
     match expected {
         "a string" => "text",
         "a sequence" => "a list",
         "a boolean" => "true or false",
-        "u8" => "a whole number up to 255",
-        "u16" => "a whole number up to 65535",
-        "u32" | "u64" | "usize" => "a whole number",
+        "u8" => "an integer from 0 to 255",
+        "u16" => "an integer from 0 to 65535",
+        "u32" | "u64" | "usize" => "a non-negative integer",
         expected if expected.starts_with("struct ") => "a map of fields",
         expected => expected,
     }
@@ -232,7 +229,7 @@ fn named(path: &str) -> &str {
     if path.is_empty() { FILE } else { path }
 }
 
-/// Whether at most two letters differ (Levenshtein).
+/// Returns `true` for a Levenshtein distance of at most 2.
 fn is_misspelt(name: &str, known: &str) -> bool {
     let (name, known): (Vec<char>, Vec<char>) = (name.chars().collect(), known.chars().collect());
     if name.len() < 4 || known.len() < 4 || name.len().abs_diff(known.len()) > 2 {

@@ -3,9 +3,9 @@
 
 use portcullis_gateway::config::ProviderId;
 use portcullis_gateway::decision::Decision;
-use portcullis_gateway::fakes::block_on;
 use portcullis_gateway::ports::{CallReply, Store};
 use portcullis_gateway::sessions::keys::{session_key, upstream_key};
+use portcullis_testkit::fakes::block_on;
 use serde_json::{Value, json};
 
 use crate::browser::Browser;

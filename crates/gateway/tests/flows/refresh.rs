@@ -4,7 +4,6 @@
 use portcullis_gateway::clients::registered::Client;
 use portcullis_gateway::clients::registered::client_key;
 use portcullis_gateway::config::ProviderId;
-use portcullis_gateway::fakes::block_on;
 use portcullis_gateway::ports::{CallError, CallReply, Store};
 use portcullis_gateway::sessions::keys::{session_key, upstream_key};
 use portcullis_gateway::sessions::state::Session;
@@ -17,6 +16,7 @@ use portcullis_protocol::crypto::secret::Secret;
 use portcullis_protocol::jose::jws::Jws;
 use portcullis_protocol::oauth::params::{Limits, Params};
 use portcullis_storage_api::{Kind, Owner, Ttl};
+use portcullis_testkit::fakes::block_on;
 use serde_json::{Value, json};
 
 use crate::fixture::{Fixture, Tokens};

@@ -98,7 +98,3 @@ fn other(gateway: &Gateway, request: &Request) -> Resolved {
         DefaultAction::Pass => Resolved::Continue(passed(gateway, cookies::sent(request).as_deref())),
     }
 }
-
-#[cfg(test)]
-#[path = "dispatch/dispatch_tests.rs"]
-mod dispatch_tests;

@@ -24,10 +24,5 @@ pub mod state;
 pub mod store;
 pub mod upstream;
 
-#[cfg(feature = "fakes")]
-pub mod fakes;
-#[cfg(feature = "fakes")]
-pub mod store_suite;
-
 #[cfg(test)]
 mod golden_records_tests;

@@ -9,20 +9,30 @@ use crate::endpoints::register;
 
 /// The endpoint or resource that a path leads to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Route {
+pub enum Route {
+    /// The metadata of the authorization server (RFC 8414).
     AuthorizationServerMetadata,
+    /// The published keys.
     Keys,
+    /// The metadata of the resource with this index (RFC 9728).
     ProtectedResourceMetadata(usize),
+    /// The authorization endpoint.
     Authorize,
+    /// The target of the consent form.
     Consent,
+    /// Where the provider sends the browser back to.
     Callback,
+    /// The token endpoint.
     Token,
+    /// The registration endpoint (RFC 7591).
     Register,
+    /// The protected resource with this index.
     Resource(usize),
     /// Below a path of ours, but nothing there.
     Nothing,
     /// A backend could take it for a path of another resource.
     Ambiguous,
+    /// A path that nothing is configured for.
     Other,
 }
 
@@ -89,7 +99,9 @@ pub(crate) fn is_own_authority(config: &Config, request: &Request) -> bool {
     std::iter::once(config.issuer.authority.as_str()).chain(of_resources).any(|own| own.eq_ignore_ascii_case(named))
 }
 
-pub(crate) fn route(config: &Config, path: &RoutePath<'_>) -> Route {
+/// Returns what a path leads to, under whatever host name.
+#[must_use]
+pub fn route(config: &Config, path: &RoutePath<'_>) -> Route {
     let sent = path.path();
     if let Some(name) = sent.strip_prefix(b"/.well-known/") {
         return well_known(config, path, name);
@@ -123,7 +135,8 @@ fn elsewhere(config: &Config, path: &RoutePath<'_>) -> Route {
 /// has them as defaults at the origin of the MCP server's address, whatever the path of that or of
 /// the issuer. They are what those below `/oauth` are, under our own host names only, and give way
 /// to whatever else the configuration knows at such a path.
-pub(crate) fn default_endpoint(config: &Config, path: &RoutePath<'_>) -> Option<Route> {
+#[must_use]
+pub fn default_endpoint(config: &Config, path: &RoutePath<'_>) -> Option<Route> {
     match path.path() {
         _ if !config.default_endpoints => None,
         b"/authorize" => Some(Route::Authorize),

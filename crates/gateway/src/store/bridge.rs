@@ -286,7 +286,3 @@ const AUTHORITY: &str = "redis-bridge";
 const JSON: &str = "application/json";
 /// A first try that failed within this many milliseconds is followed by another.
 const QUICK_MS: u64 = 1_000;
-
-#[cfg(test)]
-#[path = "bridge_tests.rs"]
-mod tests;

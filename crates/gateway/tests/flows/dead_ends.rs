@@ -2,9 +2,9 @@
 //! gets past what ended the one before.
 
 use portcullis_gateway::decision::Decision;
-use portcullis_gateway::fakes::block_on;
 use portcullis_gateway::ports::{CallReply, Store};
 use portcullis_gateway::sessions::keys::{session_key, upstream_key};
+use portcullis_testkit::fakes::block_on;
 use serde_json::{Value, json};
 
 use crate::browser::Browser;

@@ -4,13 +4,13 @@
 use std::rc::Rc;
 
 use portcullis_gateway::clients::registered::client_key;
-use portcullis_gateway::fakes::block_on;
 use portcullis_gateway::ports::{Oddity, Store};
 use portcullis_gateway::sessions::keys::{session_key, upstream_key};
 use portcullis_gateway::state::gateway::Gateway;
 use portcullis_protocol::credentials::SessionId;
 use portcullis_protocol::jose::jws::Jws;
 use portcullis_storage_api::{Key, Ttl};
+use portcullis_testkit::fakes::block_on;
 use serde_json::{Value, json};
 
 use crate::fixture::{Fixture, compiled, document, forwarded, injected, provider_id, replied, tokens_of};

@@ -1,12 +1,19 @@
-use serde_json::json;
+//! Which handler answers what, under which host name, and by which method.
+#![cfg(test)]
+#![cfg(not(target_arch = "wasm32"))]
 
-use super::*;
-use crate::config::Compiled;
-use crate::config::Config;
-use crate::decision::Credentials;
-use crate::dispatch::routes::{asks_for_peer, default_endpoint, route};
-use crate::fakes::{FakePorts, block_on};
-use crate::resource_server::fast_path;
+use std::rc::Rc;
+
+use portcullis_gateway::config::{Compiled, Config};
+use portcullis_gateway::decision::{Credentials, Decision, Resolved};
+use portcullis_gateway::dispatch::handle;
+use portcullis_gateway::dispatch::routes::{Route, asks_for_peer, default_endpoint, route};
+use portcullis_gateway::resource_server::fast_path;
+use portcullis_gateway::state::gateway::Gateway;
+use portcullis_protocol::http::message::{Method, Request, Response};
+use portcullis_protocol::http::path::RoutePath;
+use portcullis_testkit::fakes::{FakePorts, block_on};
+use serde_json::json;
 
 const NOW: u64 = 1_800_000_000;
 
@@ -23,7 +30,7 @@ fn gateway_with(resources: &[(&str, &str)], issuer: &str, default: &str, more: s
         .collect();
     let mut document = json!({
         "issuer": issuer,
-        "signingKeys": [{ "inline": include_str!("../../../protocol/testdata/keys/p256.pkcs8.pem") }],
+        "signingKeys": [{ "inline": include_str!("../../protocol/testdata/keys/p256.pkcs8.pem") }],
         "secrets": [{ "inline": "a-development-secret-of-32-bytes-at-least" }],
         "upstreamProviders": [{
             "name": "idp",

@@ -2,10 +2,11 @@
 
 use std::rc::Rc;
 
-use portcullis_protocol::http::message::{Request, Response};
+use portcullis_protocol::http::message::Response;
 
 use crate::audit::{Audit, AuditOutcome};
 use crate::browser::pending_login::{self, Authorization, LOGIN_LIFE, PendingLogin, Seed};
+use crate::context::RequestContext;
 use crate::decision::{Decision, Resolved};
 use crate::endpoints::browser_error::{private, provider_failed};
 use crate::error::Unavailable;
@@ -20,20 +21,18 @@ use crate::upstream::oidc;
 /// # Errors
 /// [`Unavailable::Entropy`]. A provider that cannot be used is told to the client.
 pub fn start<P: Ports>(
-    gateway: &Rc<Gateway>,
-    request: &Request,
+    context: &RequestContext<'_, P>,
     seed: Seed,
     authorization: Authorization,
     consented_by: Option<String>,
-    ports: &P,
 ) -> Result<Decision, Unavailable> {
-    let expires_at = ports.now().saturating_add(LOGIN_LIFE);
+    let expires_at = context.now().saturating_add(LOGIN_LIFE);
     let login = PendingLogin { request: authorization, consented_by, expires_at };
-    let cookies = pending_login::cookies(&seed, Some(&login), request, gateway.config(), ports)?;
-    if !gateway.provider().is_unknown(ports.now()) {
-        return Ok(to_provider(gateway, &seed, &login.request, &cookies).into());
+    let cookies = pending_login::cookies(&seed, Some(&login), context.request, context.config(), context.ports)?;
+    if !context.gateway.provider().is_unknown(context.now()) {
+        return Ok(to_provider(context.gateway, &seed, &login.request, &cookies).into());
     }
-    let gateway = Rc::clone(gateway);
+    let gateway = Rc::clone(context.gateway);
     let decide = move || to_provider(&gateway, &seed, &login.request, &cookies);
     Ok(Decision::AwaitProvider { decide: Box::new(decide) })
 }

@@ -26,6 +26,7 @@ use crate::endpoints::pages::ConsentPage;
 use crate::endpoints::start_login;
 use crate::error::Unavailable;
 use crate::ports::Ports;
+use crate::routing::endpoint_table::Endpoint;
 use crate::store::encoding;
 
 /// What the form carries: the login that it would start, the checked request, and when it was
@@ -70,7 +71,7 @@ pub fn page<P: Ports>(
         scopes: &scopes,
         resource: &transaction.request.resource,
         provider: &config.provider.name,
-        action: &format!("{}/oauth/consent", config.issuer.path),
+        action: &Endpoint::Consent.below(&config.issuer.path),
         transaction: &sealed,
         csrf: &csrf,
     };
@@ -105,7 +106,7 @@ async fn answer<P: Ports>(context: &RequestContext<'_, P>) -> Result<Answer, Res
     if !is_same_origin(context.request, &config.issuer.origin) {
         return Err(refused("It was sent from another site.", "consent_cross_site"));
     }
-    let body = context.ports.body(Limits::OAUTH.bytes).await.map_err(|_| {
+    let body = context.ports.body(Endpoint::Consent.entry().body_bytes).await.map_err(|_| {
         error_page(config, 413, "This answer is too large", "The form was changed.", "", "consent_too_large")
     })?;
     read(context, &body).map_err(|error| match error {

@@ -15,10 +15,8 @@ use crate::endpoints::client_address::client_address;
 use crate::error::Unavailable;
 use crate::ports::{Ports, Store};
 use crate::responses::{Cors, cors, not_found, oauth_error, unavailable, uncached};
+use crate::routing::endpoint_table::Endpoint;
 use crate::store::records;
-
-/// The most that a registration may weigh, in bytes.
-pub(crate) const MAX_BODY_BYTES: usize = 64 * 1024;
 
 /// How long a client that has not got a token yet is remembered, in seconds: registrations cost a
 /// stranger nothing, so they must not pile up.
@@ -68,7 +66,7 @@ impl From<StoreError> for Failure {
 
 async fn answer<P: Ports>(context: &RequestContext<'_, P>, policy: RegistrationPolicy) -> Result<Resolved, Failure> {
     let config = context.config();
-    let body = context.ports.body(MAX_BODY_BYTES).await.map_err(|_| {
+    let body = context.ports.body(Endpoint::Register.entry().body_bytes).await.map_err(|_| {
         Failure::Refused(
             OAuthError::new(ErrorCode::InvalidClientMetadata, "the body is larger than 64 KiB").with_status(413),
         )

@@ -8,7 +8,6 @@ mod refresh_token;
 use portcullis_protocol::credentials::{AuthorizationCode, RefreshToken};
 use portcullis_protocol::http::message::FieldName;
 use portcullis_protocol::oauth::error::{ErrorCode, OAuthError};
-use portcullis_protocol::oauth::params::Limits;
 use portcullis_protocol::oauth::token::TokenRequest;
 use portcullis_storage_api::Key;
 
@@ -22,6 +21,7 @@ use crate::endpoints::token::issue::issue;
 use crate::endpoints::token::refresh_token::rotate;
 use crate::ports::Ports;
 use crate::responses::{oauth_error, unavailable};
+use crate::routing::endpoint_table::Endpoint;
 use crate::sessions::state::{Redemption, Session};
 use crate::store::records::SealedRecord;
 
@@ -44,7 +44,7 @@ pub async fn token<P: Ports>(context: &RequestContext<'_, P>) -> Resolved {
 }
 
 async fn answer<P: Ports>(context: &RequestContext<'_, P>) -> Result<Resolved, Failure> {
-    let body = context.ports.body(Limits::OAUTH.bytes).await.map_err(|_| {
+    let body = context.ports.body(Endpoint::Token.entry().body_bytes).await.map_err(|_| {
         let error = OAuthError::new(ErrorCode::InvalidRequest, "the body is larger than 16 KiB").with_status(413);
         Failure::Refused(error, "body_too_large")
     })?;

@@ -19,6 +19,7 @@ use serde_json::{Map, Value};
 use crate::browser::pending_login::Seed;
 use crate::config::Provider;
 use crate::ports::{CallRequest, Ports};
+use crate::routing::endpoint_table::Endpoint;
 use crate::state::gateway::Gateway;
 use crate::upstream::discovery::{Discovery, Known, fetch_documents};
 use crate::upstream::endpoint::{CALL_TIMEOUT_MS, read_object};
@@ -151,7 +152,7 @@ pub async fn verify_id_token<P: Ports>(
 /// Our redirect URI at the provider.
 #[must_use]
 pub fn callback_url(gateway: &Gateway) -> String {
-    format!("{}/oauth/callback", gateway.config().issuer.url)
+    Endpoint::Callback.below(&gateway.config().issuer.url)
 }
 
 async fn discovery<P: Ports>(gateway: &Gateway, ports: &P) -> Result<Rc<Discovery>, ProviderError> {

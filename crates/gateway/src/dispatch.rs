@@ -7,7 +7,7 @@ use std::rc::Rc;
 use portcullis_protocol::http::message::{Method, Request};
 use portcullis_protocol::http::path::RoutePath;
 
-use crate::audit::{Audit, AuditOutcome};
+use crate::audit::{Audit, Reason};
 use crate::browser::cookies;
 use crate::config::DefaultAction;
 use crate::context::RequestContext;
@@ -29,7 +29,7 @@ pub async fn handle<P: Ports>(gateway: Rc<Gateway>, request: Request, ports: P) 
     let Ok(path) = RoutePath::parse(&request.target) else {
         // Back ends differ in what they make of such a path, so it is refused before any prefix is
         // compared.
-        return bad_request("the path is not in plain form", "ambiguous_path").into();
+        return bad_request("the path is not in plain form", Reason::AmbiguousPath).into();
     };
     let context = RequestContext { gateway: &gateway, request: &request, path: &path, ports: &ports };
     match find_route(&context) {
@@ -38,10 +38,12 @@ pub async fn handle<P: Ports>(gateway: Rc<Gateway>, request: Request, ports: P) 
             answer_preflight(&request, "GET, HEAD, POST, PUT, PATCH, DELETE").into()
         }
         Some(Route::Resource(index)) => slow_path::protect(&context, index).await,
-        Some(Route::Nothing) => not_found("the gateway has no endpoint here").into(),
-        Some(Route::Ambiguous) => bad_request("a resource has this path in another spelling", "ambiguous_path").into(),
+        Some(Route::Nothing) => not_found("the gateway has no endpoint here", Reason::NoEndpoint).into(),
+        Some(Route::Ambiguous) => {
+            bad_request("a resource has this path in another spelling", Reason::AmbiguousResource).into()
+        }
         Some(Route::Other) => other(&gateway, &request).into(),
-        None => not_found("no gateway is served under this host name").into(),
+        None => not_found("no gateway is served under this host name", Reason::ForeignHost).into(),
     }
 }
 
@@ -80,12 +82,12 @@ async fn answer<P: Ports>(context: &RequestContext<'_, P>, endpoint: Endpoint, r
 }
 
 fn answer_preflight(request: &Request, methods: &'static str) -> Resolved {
-    Resolved::Respond(preflight(request, methods), Audit::new(AuditOutcome::Serve, "preflight"))
+    Resolved::Respond(preflight(request, methods), Audit::new(Reason::Preflight))
 }
 
 fn other(gateway: &Gateway, request: &Request) -> Resolved {
     match gateway.config().default {
-        DefaultAction::Deny => not_found("nothing is served at this path"),
+        DefaultAction::Deny => not_found("nothing is served at this path", Reason::NotFound),
         DefaultAction::Pass => Resolved::Continue(passed(gateway, cookies::sent(request).as_deref())),
     }
 }

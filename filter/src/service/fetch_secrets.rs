@@ -7,7 +7,7 @@
 
 use std::rc::Rc;
 
-use portcullis_gateway::audit::{Audit, AuditOutcome};
+use portcullis_gateway::audit::{Audit, Reason};
 use portcullis_gateway::decision::Resolved;
 use portcullis_gateway::responses;
 use portcullis_gateway::state::secrets_poll::{Outcome, Patience};
@@ -52,5 +52,5 @@ pub(crate) async fn fetch(worker: Rc<Worker>, patience: Patience, calls: TaskCal
 /// Returns the response while there are no secrets. It says nothing about the client's credentials.
 pub(crate) fn not_ready() -> Resolved {
     let response = responses::try_later("the gateway is not ready yet; try again");
-    Resolved::Respond(response, Audit::new(AuditOutcome::Fail, "not_ready"))
+    Resolved::Respond(response, Audit::new(Reason::NotReady))
 }

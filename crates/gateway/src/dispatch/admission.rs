@@ -10,7 +10,7 @@ use portcullis_protocol::http::message::Response;
 use portcullis_protocol::http::path::RoutePath;
 use portcullis_protocol::oauth::error::{ErrorCode, OAuthError};
 
-use crate::audit::{Audit, AuditOutcome};
+use crate::audit::{Audit, Reason};
 use crate::decision::Resolved;
 use crate::endpoints::pages::ErrorPage;
 use crate::responses::{RETRY_AFTER, oauth_error, try_later};
@@ -75,17 +75,17 @@ impl Admission {
     /// The refusal, in the form that the path's other answers have.
     #[must_use]
     pub fn refuse(&self, excess: Excess) -> Resolved {
-        let (decision, reason) = match excess {
-            Excess::Headers => (AuditOutcome::Deny, "headers_too_large"),
-            Excess::Full => (AuditOutcome::Fail, "too_many_waiting"),
-            Excess::Evicted => (AuditOutcome::Fail, "body_wait_evicted"),
-            Excess::SlowBody => (AuditOutcome::Deny, "body_too_slow"),
+        let reason = match excess {
+            Excess::Headers => Reason::HeadersTooLarge,
+            Excess::Full => Reason::TooManyWaiting,
+            Excess::Evicted => Reason::BodyWaitEvicted,
+            Excess::SlowBody => Reason::BodyTooSlow,
         };
         let response = match &self.page_of {
             None => excess.json(),
             Some(gateway) => excess.page(&gateway.config().consent.title),
         };
-        Resolved::Respond(response, Audit::new(decision, reason))
+        Resolved::Respond(response, Audit::new(reason))
     }
 }
 

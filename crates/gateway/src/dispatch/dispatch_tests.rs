@@ -266,7 +266,7 @@ fn what_no_resource_matches_is_denied_unless_the_configuration_lets_it_pass() {
         panic!("answered");
     };
     assert!(matches!(forward.credentials, Credentials::Unchanged));
-    assert_eq!(forward.audit.audit().reason, "not_protected");
+    assert_eq!(forward.audit.audit().reason.as_str(), "not_protected");
     assert_eq!(forward.cookie, None);
     let cookies = [("cookie", "a=1; __Host-portcullis-browser=x"), ("cookie", "b=2")];
     let Resolved::Continue(forward) = answer(&passing, request(Method::Get, "/other", &cookies)) else {
@@ -335,7 +335,7 @@ fn nothing_is_passed_at_once_that_the_router_would_not_send_on_unprotected() {
         assert_eq!(at_once.is_some(), unprotected && !["/mcpx", "/deep/erx"].contains(&target), "{target}");
         if let Some(forward) = at_once {
             assert!(matches!(forward.credentials, Credentials::Unchanged));
-            assert_eq!(forward.audit.audit().reason, "not_protected");
+            assert_eq!(forward.audit.audit().reason.as_str(), "not_protected");
             assert_eq!(forward.cookie.as_deref(), Some(&b"a=1"[..]), "the gateway's cookies are nobody else's");
             passed += 1;
         }
@@ -407,7 +407,7 @@ fn the_default_endpoints_are_not_taken_from_other_hosts() {
     let passing = gateway(&[("https://gw.example/mcp", "/mcp")], "https://gw.example", "pass");
     for target in ["/authorize", "/token", "/register"] {
         let Resolved::Continue(forward) = answer(&passing, elsewhere(target)) else { panic!("{target}: answered") };
-        assert_eq!(forward.audit.audit().reason, "not_protected");
+        assert_eq!(forward.audit.audit().reason.as_str(), "not_protected");
         assert_eq!(response(&at_root(), elsewhere(target)).status(), 404, "{target}");
     }
     // A resource's host is ours, too.

@@ -2,7 +2,7 @@
 
 use portcullis_protocol::http::message::Response;
 
-use crate::audit::{Audit, AuditOutcome};
+use crate::audit::{Audit, Reason};
 use crate::context::RequestContext;
 use crate::decision::Resolved;
 use crate::ports::Ports;
@@ -25,10 +25,10 @@ pub fn keys<P: Ports>(context: &RequestContext<'_, P>) -> Resolved {
 pub fn protected_resource<P: Ports>(context: &RequestContext<'_, P>, index: Option<usize>) -> Resolved {
     match index.and_then(|index| context.gateway.documents().protected_resource(index)) {
         Some(metadata) => document(metadata),
-        None => not_found("there is no such resource"),
+        None => not_found("there is no such resource", Reason::NoEndpoint),
     }
 }
 
 fn document(response: Response) -> Resolved {
-    Resolved::Respond(response, Audit::new(AuditOutcome::Serve, "metadata"))
+    Resolved::Respond(response, Audit::new(Reason::Metadata))
 }

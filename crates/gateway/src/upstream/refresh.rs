@@ -9,7 +9,7 @@ use std::rc::Rc;
 use portcullis_protocol::credentials::SessionId;
 use portcullis_storage_api::{Key, Kind, Owner, StoreError, Ttl};
 
-use crate::error::Unavailable;
+use crate::error::DependencyError;
 use crate::ports::{Ports, Store};
 use crate::sessions::end::end_session;
 use crate::sessions::keys::{session_key, upstream_key};
@@ -66,7 +66,7 @@ async fn refresh_once<P: Ports>(
     gateway: &Rc<Gateway>,
     session: SessionId,
     ports: &P,
-) -> Result<RefreshOutcome, Unavailable> {
+) -> Result<RefreshOutcome, DependencyError> {
     let lock = records::key(Kind::Lock, &[b"upstream", session.as_bytes()]);
     let owner = Owner(ports.random()?);
     if !ports.store().lock(&lock, owner, LOCK_SECONDS).await? {
@@ -85,7 +85,7 @@ async fn refresh_locked<P: Ports>(
     gateway: &Rc<Gateway>,
     session: SessionId,
     ports: &P,
-) -> Result<RefreshOutcome, Unavailable> {
+) -> Result<RefreshOutcome, DependencyError> {
     let config = gateway.config();
     let records = Records::new(&config.sealer, ports);
     let key = upstream_key(&session_key(session), config.provider.id);
@@ -149,7 +149,7 @@ async fn note_refused<P: Ports>(
     loaded: VersionedRecord<Upstream>,
     now: u64,
     gateway: &Gateway,
-) -> Result<(), Unavailable> {
+) -> Result<(), DependencyError> {
     let refused = Upstream { refused_since: Some(now), ..loaded.record };
     // A conflict means that somebody changed the tokens meanwhile; the next refusal is noted with
     // those.
@@ -178,10 +178,10 @@ async fn store<P: Ports>(
     session: SessionId,
     mut loaded: VersionedRecord<Upstream>,
     renewed: &Upstream,
-) -> Result<RefreshOutcome, Unavailable> {
+) -> Result<RefreshOutcome, DependencyError> {
     let key = upstream_key(&session_key(session), gateway.config().provider.id);
     let ttl = Ttl::Seconds(upstream_life(gateway.config()));
-    let mut failure = Unavailable::Store(StoreError::Unavailable);
+    let mut failure = DependencyError::Store(StoreError::Unavailable);
     let until = records.ports().now().saturating_add(STORE_SECONDS);
     let mut attempts: u32 = 0;
     while attempts < STORE_ATTEMPTS || (records.ports().now() < until && records.ports().pause().await) {

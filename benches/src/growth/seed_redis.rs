@@ -6,8 +6,9 @@
 
 use std::io::{BufReader, Read as _, Write as _};
 use std::net::TcpStream;
+use std::rc::Rc;
 
-use portcullis_gateway::config::ProviderId;
+use portcullis_gateway::config::{ProviderId, Sealer};
 use portcullis_gateway::fakes::{FakePorts, block_on};
 use portcullis_gateway::ports::Store as _;
 use portcullis_gateway::sessions::keys::{session_key, upstream_key};
@@ -17,6 +18,7 @@ use portcullis_gateway::upstream::tokens::Upstream;
 use portcullis_protocol::credentials::SessionId;
 use portcullis_protocol::crypto::key_ring::KeyRing;
 use portcullis_protocol::crypto::secret::Secret;
+use portcullis_storage_api::wire::Space;
 use portcullis_storage_api::{Key, Ttl};
 use portcullis_testbed::redis::CREDENTIALS;
 
@@ -26,7 +28,7 @@ use crate::text;
 /// A connection to Redis, and a login whose records are copied.
 pub struct Seeder {
     stream: BufReader<TcpStream>,
-    ring: KeyRing,
+    sealer: Sealer,
     session: Session,
     upstream: Upstream,
     /// The lengths of the records as they are stored.
@@ -38,17 +40,19 @@ impl Seeder {
     ///
     /// # Errors
     /// When they are not there.
-    pub fn connect(port: u16, login: SessionId) -> Result<Self, String> {
+    pub fn connect(port: u16, issuer: &str, login: SessionId) -> Result<Self, String> {
         let stream = TcpStream::connect(("127.0.0.1", port)).map_err(text)?;
         stream.set_nodelay(true).map_err(text)?;
         let mut stream = BufReader::new(stream);
         let [(_, user), (_, password)] = CREDENTIALS;
         ask(&mut stream, &[b"AUTH", user.as_bytes(), password.as_bytes()])?;
         let ring = KeyRing::new(vec![Secret::new(SECRET.as_bytes().to_vec())]).map_err(|error| format!("{error:?}"))?;
-        let (session, session_length) = read(&mut stream, &ring, &session_key(login))?;
+        let space = Space::new("bench", "gateway").map_err(|_| "no storage space")?;
+        let sealer = Sealer::new(Rc::new(ring), issuer, Some(&space));
+        let (session, session_length) = read(&mut stream, &sealer, &session_key(login))?;
         let (upstream, upstream_length) =
-            read(&mut stream, &ring, &upstream_key(&session_key(login), ProviderId::of(PROVIDER)))?;
-        Ok(Self { stream, ring, session, upstream, lengths: [session_length, upstream_length] })
+            read(&mut stream, &sealer, &upstream_key(&session_key(login), ProviderId::of(PROVIDER)))?;
+        Ok(Self { stream, sealer, session, upstream, lengths: [session_length, upstream_length] })
     }
 
     /// Writes so many sessions, of which at most `real` can be called; these it gives back.
@@ -83,7 +87,7 @@ impl Seeder {
     }
 
     fn sealed<R: Record>(&self, ports: &FakePorts, key: &Key, record: &R) -> Result<Vec<u8>, String> {
-        let saved = block_on(Records::new(&self.ring, ports).save(key, record, Ttl::Forever));
+        let saved = block_on(Records::new(&self.sealer, ports).save(key, record, Ttl::Forever));
         saved.map_err(|error| format!("{error:?}"))?;
         let store = portcullis_gateway::ports::Ports::store(ports);
         let value = block_on(store.take(key)).ok().flatten().ok_or("a record that was saved is gone")?;
@@ -103,9 +107,9 @@ impl Seeder {
 }
 
 /// Reads a record of the login, and its length as it is stored.
-fn read<R: Record>(stream: &mut BufReader<TcpStream>, ring: &KeyRing, key: &Key) -> Result<(R, usize), String> {
+fn read<R: Record>(stream: &mut BufReader<TcpStream>, sealer: &Sealer, key: &Key) -> Result<(R, usize), String> {
     let stored = ask(stream, &[b"GET", stored(key).as_bytes()])?;
-    let record = stored.get(VERSION..).and_then(|sealed| records::open(ring, key, sealed));
+    let record = stored.get(VERSION..).and_then(|sealed| records::open(sealer, key, sealed));
     record.map(|record| (record, stored.len())).ok_or_else(|| format!("{key} is not there, or does not open"))
 }
 

@@ -29,7 +29,6 @@ use crate::sessions::keys::{session_key, upstream_key};
 use crate::sessions::next_prompt::NextPrompt;
 use crate::sessions::remembered_consent::Consent;
 use crate::sessions::state::{Generation, PendingCode, Predecessor, Session, State};
-use crate::store::encoding;
 use crate::store::records::{self, Record};
 use crate::upstream::tokens::Upstream;
 

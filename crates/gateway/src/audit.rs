@@ -34,7 +34,7 @@ impl Audit {
     /// known, `resource`, `client` and `subject`, in this order.
     #[must_use]
     pub fn to_json(&self) -> String {
-        let mut text = String::with_capacity(USUAL_BYTES);
+        let mut text = String::with_capacity(TEXT_CAPACITY);
         for part in [r#"{"decision":""#, self.reason.outcome().as_str(), r#"","reason":""#, self.reason.as_str(), "\""]
         {
             text.push_str(part);
@@ -83,8 +83,8 @@ fn are_plain(bytes: [u8; 8]) -> bool {
     less(bytes, 0x20) | less(bytes ^ each(b'"'), 1) | less(bytes ^ each(b'\\'), 1) == 0
 }
 
-/// Room for a decision about a token.
-const USUAL_BYTES: usize = 256;
+/// Room for the text of a decision about a token, in bytes.
+const TEXT_CAPACITY: usize = 256;
 
 /// A decision with its text, rendered once for all the requests that it is made about again.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -7,6 +7,7 @@
 
 use std::rc::Rc;
 
+use log::Level;
 use portcullis_gateway::audit::{Audit, Reason};
 use portcullis_gateway::decision::Resolved;
 use portcullis_gateway::responses;
@@ -28,25 +29,29 @@ pub(crate) async fn fetch(worker: Rc<Worker>, patience: Patience, calls: TaskCal
             }
             Err(error) => {
                 worker.counters.count("secrets", "refused");
-                log::error!("the secrets of the bridge are not put in service: {error}");
+                refused(&worker, &[error.to_string()]);
             }
         },
         Outcome::Refused(problems) => {
             worker.counters.count("secrets", "refused");
-            for problem in problems {
-                log::error!("the secrets of the bridge are not put in service: {problem}");
-            }
+            refused(&worker, &problems.iter().map(ToString::to_string).collect::<Vec<_>>());
         }
         Outcome::Unavailable { trouble, new } => {
             worker.counters.count("secrets", "unavailable");
             if new {
-                log::warn!("the secrets of the bridge could not be fetched: {trouble}");
+                let line = format!("the secrets of the bridge could not be fetched: {trouble}");
+                worker.log_lines.write(Level::Warn, "secrets_unavailable", &[line]);
             }
         }
     }
     if worker.queue.is_registered() {
         worker.config.mark_followed();
     }
+}
+
+fn refused(worker: &Worker, problems: &[String]) {
+    let line = |problem: &String| format!("the secrets of the bridge are not put in service: {problem}");
+    worker.log_lines.write(Level::Error, "secrets_refused", &problems.iter().map(line).collect::<Vec<_>>());
 }
 
 /// Returns the response while there are no secrets. It says nothing about the client's credentials.

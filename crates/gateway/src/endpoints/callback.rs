@@ -233,7 +233,7 @@ fn give_code<P: Ports>(
     };
     let browser = Browser { user_id: user.id };
     let life = config.consent.remember.max(LOGIN_LIFE);
-    let cookie = browser.set_cookie(config, life, context.ports).map_err(DependencyError::from)?;
+    let cookie = browser.set_cookie(config, life, context.ports)?;
     let code = code.issue(&config.key_ring);
     let parameters = [("code", code.expose().as_str())];
     let response = browser_error::redirect(config, &asked.redirect_uri, asked.state.as_deref(), &parameters);

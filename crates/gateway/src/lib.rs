@@ -18,6 +18,7 @@ pub mod error;
 pub mod ports;
 pub mod resource_server;
 pub mod responses;
+pub mod routing;
 pub mod runtime;
 pub mod sessions;
 pub mod state;

@@ -37,7 +37,7 @@ fn a_refusal_for_good_ends_the_session_so_that_the_client_logs_in_again() {
         assert_eq!(fixture.ports.take_ended(), [session], "every worker is notified");
         assert!(stored(&fixture, session).is_none());
         let call = replied(fixture.call("/mcp", &tokens.access));
-        assert_eq!((call.status(), call.reason), (401, "invalid_token"), "{status} {body}");
+        assert_eq!((call.status(), call.reason), (401, "session_ended"), "{status} {body}");
         assert!(call.header("www-authenticate").unwrap().contains("resource_metadata"));
         let again = fixture.refresh(&client, &tokens.refresh, &[]);
         assert_eq!((again.status(), again.error().as_str()), (400, "invalid_grant"), "{status} {body}");

@@ -392,7 +392,7 @@ pub(crate) fn replied(verdict: Decision) -> Reply {
 
 pub(crate) fn settled_reply(settled: Resolved) -> Reply {
     match settled {
-        Resolved::Respond(response, audit) => Reply { response, reason: audit.reason },
+        Resolved::Respond(response, audit) => Reply { response, reason: audit.reason.as_str() },
         Resolved::Continue(_) => panic!("sent on"),
     }
 }
@@ -407,7 +407,7 @@ pub(crate) fn forwarded(verdict: Decision) -> Forward {
 pub(crate) fn settled_forward(settled: Resolved) -> Forward {
     match settled {
         Resolved::Continue(forward) => forward,
-        Resolved::Respond(response, audit) => panic!("{} {}", response.status(), audit.reason),
+        Resolved::Respond(response, audit) => panic!("{} {}", response.status(), audit.reason.as_str()),
     }
 }
 

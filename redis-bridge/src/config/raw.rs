@@ -79,16 +79,20 @@ fn default_prefix() -> String {
     "thv:auth:".to_owned()
 }
 
-/// Reads what is written, and notes what is unknown.
+/// Reads what is written, and notes what is unknown or does not fit. Without an environment nothing
+/// is looked up outside the text.
 pub(super) fn parse<'a>(
     text: &str,
-    environment: &'a BTreeMap<String, String>,
+    environment: Option<&'a BTreeMap<String, String>>,
 ) -> Result<(Raw, Reader<'a>), Vec<Problem>> {
     let mut file = Node::of_file(text).map_err(|problem| vec![problem])?;
-    lay_over(&mut file, environment);
-    match file.read() {
-        (Some(raw), problems) => Ok((raw, Reader { environment, problems })),
-        (None, problems) => Err(problems),
+    if let Some(environment) = environment {
+        lay_over(&mut file, environment);
+    }
+    let read = file.read();
+    match read.value {
+        Some(raw) => Ok((raw, Reader { environment, unfit: read.unfit, problems: read.problems })),
+        None => Err(read.problems),
     }
 }
 

@@ -8,6 +8,7 @@ impl Reader<'_> {
     /// The files in it are read when they are asked for; that it is there is asked for at the
     /// start.
     pub(super) fn secrets_dir(&mut self, folder: String) -> Option<PathBuf> {
+        self.environment?;
         match std::fs::read_dir(&folder) {
             Ok(_) => Some(PathBuf::from(folder)),
             Err(error) => {

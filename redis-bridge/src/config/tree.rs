@@ -7,6 +7,7 @@
 
 mod node;
 mod place;
+mod repair;
 mod yaml;
 
 pub(super) use node::Node;

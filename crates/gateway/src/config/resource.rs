@@ -142,7 +142,9 @@ impl Compiler<'_> {
             return Some(None);
         };
         let known = document.upstream_providers.iter().any(|provider| provider.name == *provider_name);
-        if !known && !self.is_unsure_of("upstreamProviders") {
+        let names = (0..document.upstream_providers.len()).map(|index| format!("upstreamProviders[{index}].name"));
+        let unsure = self.is_wrong("upstreamProviders") || names.into_iter().any(|name| self.is_wrong(&name));
+        if !known && !unsure {
             self.problem::<()>(&format!("{path}.providerName"), "is not the name of a configured provider");
         }
         let header = header.to_ascii_lowercase();

@@ -53,7 +53,7 @@ pub struct Config {
     pub trusted_proxies: u8,
 }
 
-/// What a document came to.
+/// A document that was compiled.
 pub enum Compiled {
     /// It can be served.
     Ready(Box<Config>),

@@ -15,8 +15,10 @@ mod sessions;
 mod stats;
 
 use std::path::PathBuf;
+use std::rc::Rc;
 
 use clap::{ArgGroup, Args, Subcommand};
+use portcullis_gateway::config::Sealer;
 use portcullis_protocol::crypto::key_ring::{KeyRing, KeyRingError};
 use portcullis_protocol::crypto::secret::Secret;
 use portcullis_redis_bridge::config::admin::AdminConfig;
@@ -43,6 +45,9 @@ pub(crate) struct Admin {
     /// The gateway's name; default: admin.name of the configuration.
     #[arg(long, global = true)]
     name: Option<String>,
+    /// The gateway's issuer, to open records; default: admin.issuer of the configuration.
+    #[arg(long, global = true, value_name = "URL")]
+    issuer: Option<String>,
     #[command(subcommand)]
     command: Command,
 }
@@ -132,8 +137,8 @@ impl Admin {
     /// # Errors
     /// An [`AdminError`].
     pub(crate) async fn run(&self, config: &AdminConfig) -> Result<(), AdminError> {
-        let ring = ring(config)?;
         let mut space = self.space(config)?;
+        let sealer = self.sealer(config, &space)?;
         let mut output = Output::new(self.json);
         if let Command::Restore { into: Some(into), .. } = &self.command {
             let parts = into.split_once('/');
@@ -142,16 +147,16 @@ impl Admin {
         }
         let mut connection = Connection::open(config, space).await?;
         match &self.command {
-            Command::Clients(Clients::List) => clients::list(&mut connection, ring.as_ref(), &mut output).await?,
+            Command::Clients(Clients::List) => clients::list(&mut connection, sealer.as_ref(), &mut output).await?,
             Command::Clients(Clients::Show { id }) => {
-                clients::show(&mut connection, ring.as_ref(), id, &mut output).await?
+                clients::show(&mut connection, sealer.as_ref(), id, &mut output).await?
             }
             Command::Clients(Clients::Delete { id }) => clients::delete(&mut connection, id, &mut output).await?,
             Command::Sessions(Sessions::List { user }) => {
-                sessions::list(&mut connection, ring.as_ref(), user.as_deref(), &mut output).await?;
+                sessions::list(&mut connection, sealer.as_ref(), user.as_deref(), &mut output).await?;
             }
             Command::Sessions(Sessions::Revoke { user, dry_run }) => {
-                sessions::revoke(&mut connection, ring.as_ref(), user, *dry_run, &mut output).await?;
+                sessions::revoke(&mut connection, sealer.as_ref(), user, *dry_run, &mut output).await?;
             }
             Command::Stats => stats::stats(&mut connection, &mut output).await?,
             Command::Backup { file } => backup::backup(&mut connection, file, &mut output).await?,
@@ -163,6 +168,16 @@ impl Admin {
             Command::Purge { kind, dry_run, .. } => purge::purge(&mut connection, *kind, *dry_run, &mut output).await?,
         }
         output.finish()
+    }
+
+    /// What opens the records of the gateway: its secrets, its issuer and its space; `None` without
+    /// secrets.
+    fn sealer(&self, config: &AdminConfig, space: &Space) -> Result<Option<Sealer>, AdminError> {
+        let Some(ring) = key_ring(config)? else { return Ok(None) };
+        let missing = "records are sealed to the gateway's issuer: give --issuer, or admin.issuer in the configuration";
+        let issuer = self.issuer.as_ref().or(config.issuer.as_ref());
+        let issuer = issuer.ok_or_else(|| AdminError::Usage(missing.to_owned()))?;
+        Ok(Some(Sealer::new(Rc::new(ring), issuer, Some(space))))
     }
 
     fn space(&self, config: &AdminConfig) -> Result<Space, AdminError> {
@@ -179,7 +194,7 @@ impl Admin {
 }
 
 /// Derives the keys from the gateway's secrets; `None` if the configuration names none.
-fn ring(config: &AdminConfig) -> Result<Option<KeyRing>, AdminError> {
+fn key_ring(config: &AdminConfig) -> Result<Option<KeyRing>, AdminError> {
     let secrets: Vec<Secret<Vec<u8>>> =
         config.gateway_secrets.iter().map(|secret| Secret::new(secret.to_vec())).collect();
     match KeyRing::new(secrets) {

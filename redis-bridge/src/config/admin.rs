@@ -25,6 +25,8 @@ pub struct AdminConfig {
     pub namespace: Option<String>,
     /// Its name, likewise.
     pub name: Option<String>,
+    /// Its issuer, likewise: records are sealed to it.
+    pub issuer: Option<String>,
 }
 
 impl fmt::Debug for AdminConfig {
@@ -76,6 +78,7 @@ impl Reader<'_> {
             gateway_secrets,
             namespace: admin.namespace,
             name: admin.name,
+            issuer: admin.issuer,
         })
     }
 }

@@ -73,6 +73,7 @@ pub(super) struct RawAdmin {
     pub(super) gateway_secrets: Vec<RawReference>,
     pub(super) namespace: Option<String>,
     pub(super) name: Option<String>,
+    pub(super) issuer: Option<String>,
 }
 
 fn default_prefix() -> String {

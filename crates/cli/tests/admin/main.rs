@@ -9,10 +9,11 @@ mod refusals;
 mod removals;
 
 use std::process::Command;
+use std::rc::Rc;
 
 use portcullis_gateway::clients::registered::Client as Registered;
 use portcullis_gateway::clients::registered::client_key;
-use portcullis_gateway::config::ProviderId;
+use portcullis_gateway::config::{ProviderId, Sealer};
 use portcullis_gateway::fakes::FakePorts;
 use portcullis_gateway::ports::{Ports as _, Store as _};
 use portcullis_gateway::sessions::keys::{session_key, upstream_key};
@@ -73,7 +74,11 @@ struct Operator {
 impl Operator {
     /// With the gateway's secret, and the words under `redis:`.
     fn new(redis: &str) -> Self {
-        Self::configured(redis, USER, "gatewaySecrets: [{ env: GATEWAY_SECRET }], namespace: prod, name: gateway")
+        Self::configured(
+            redis,
+            USER,
+            "gatewaySecrets: [{ env: GATEWAY_SECRET }], namespace: prod, name: gateway, issuer: https://gateway.example",
+        )
     }
 
     fn without_the_secret(redis: &str) -> Self {
@@ -146,14 +151,15 @@ impl Scene {
     async fn load<R: Record>(&self, key: &Key) -> Option<R> {
         let answer: GetAnswer =
             BridgeClient::new(&self.bridge.socket).call(Verb::Get, &Get { space: space(), key: *key }).await.unwrap();
-        let (ring, ports) = (ring(SECRET), FakePorts::new(NOW));
+        let (sealer, ports) = (sealer(SECRET), FakePorts::new(NOW));
         ports.store().put(key, answer.record?.value.into_bytes(), Ttl::Forever).await.unwrap();
-        Records::new(&ring, &ports).load(key).await.unwrap().map(|loaded| loaded.record)
+        Records::new(&sealer, &ports).load(key).await.unwrap().map(|loaded| loaded.record)
     }
 }
 
-fn ring(secret: &str) -> KeyRing {
-    KeyRing::new(vec![Secret::new(secret.as_bytes().to_vec())]).unwrap()
+fn sealer(secret: &str) -> Sealer {
+    let ring = KeyRing::new(vec![Secret::new(secret.as_bytes().to_vec())]).unwrap();
+    Sealer::new(Rc::new(ring), "https://gateway.example", Some(&space()))
 }
 
 fn space() -> Space {
@@ -218,8 +224,8 @@ fn keys(number: u8) -> (Key, Key) {
 
 /// Has the gateway seal a record, and the bridge store it.
 async fn save<R: Record>(bridge: &Bridge, secret: &str, key: &Key, record: &R, ttl: Ttl) {
-    let (ring, ports) = (ring(secret), FakePorts::new(NOW));
-    Records::new(&ring, &ports).save(key, record, ttl).await.unwrap();
+    let (sealer, ports) = (sealer(secret), FakePorts::new(NOW));
+    Records::new(&sealer, &ports).save(key, record, ttl).await.unwrap();
     let sealed = ports.store().get(key).await.unwrap().unwrap().value;
     let mut idempotency = IdempotencyKey([0; 16]);
     getrandom::fill(&mut idempotency.0).unwrap();

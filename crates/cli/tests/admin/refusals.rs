@@ -3,7 +3,7 @@
 use super::{LEAST_ACL, OTHER_SECRET, Operator, RedisServer, USER, acl, cli, standalone};
 use portcullis_testbed::redis::CREDENTIALS;
 
-const GATEWAY: &str = "namespace: prod, name: gateway";
+const GATEWAY: &str = "namespace: prod, name: gateway, issuer: https://gateway.example";
 
 #[test]
 fn the_serving_user_may_not_and_the_missing_grant_is_named() {
@@ -79,6 +79,8 @@ fn a_configuration_that_lacks_something_ends_with_two_and_names_it() {
     let secrets = |names: &str| format!("gatewaySecrets: [{names}], {GATEWAY}");
     assert!(refused(USER, "name: gateway", "").contains("--namespace"));
     assert!(refused(USER, "namespace: prod", "").contains("--name"));
+    let unsealed = "gatewaySecrets: [{ env: GATEWAY_SECRET }], namespace: prod, name: gateway";
+    assert!(refused(USER, unsealed, OTHER_SECRET).contains("--issuer"));
     let short = refused(USER, &secrets("{ env: GATEWAY_SECRET }"), "short");
     assert!(short.contains("admin.gatewaySecrets[0] has fewer than 32 bytes"), "{short}");
     let twice = refused(USER, &secrets("{ env: GATEWAY_SECRET }, { env: GATEWAY_SECRET }"), OTHER_SECRET);

@@ -44,17 +44,17 @@ impl Found {
 }
 
 fn search(text: Text, depth: usize, found: &mut Vec<Found>) -> Result<(), Vec<Problem>> {
-    let documents = if text.content().trim_start().starts_with('{') {
-        match json::read(&text) {
-            Ok((node, twice)) if twice.is_empty() || is_plugin(&node) => vec![node],
-            Ok((_, twice)) => return Err(twice),
-            // YAML has maps in braces, too.
-            Err(problem) => yaml::read(&text).map_err(|_| vec![problem])?,
+    // YAML has maps in braces, too, but names in quotes are JSON's.
+    let inside = text.content().trim_start().strip_prefix('{').map(str::trim_start);
+    let is_json = inside.is_some_and(|inside| inside.is_empty() || inside.starts_with(['"', '}']));
+    let documents = if is_json {
+        match json::read(&text).map_err(|problem| vec![problem])? {
+            (node, twice) if twice.is_empty() || is_plugin(&node) => vec![node],
+            (_, twice) => return Err(twice),
         }
     } else {
         yaml::read(&text).map_err(|problem| vec![problem])?
     };
-    let is_json = json::read(&text).is_ok();
     if let [document] = documents.as_slice() {
         if is_plugin(document) {
             found.push(if is_json { Found::PluginText(text) } else { Found::PluginTree(document.clone()) });

@@ -87,7 +87,12 @@ impl Text {
 fn offsets(written: &str, style: Style, decoded: &str) -> Option<Vec<usize>> {
     match style {
         Style::Literal => literal(written, decoded),
-        Style::Folded => Follower::new(written, body(written), Some(indentation(written))).follow(decoded, style),
+        Style::Folded => {
+            let (first, indentation) = (body(written), indentation(written));
+            let spaces = written.get(first..)?.bytes().take_while(|byte| *byte == b' ').count();
+            let first = first.saturating_add(spaces.min(indentation));
+            Follower::new(written, first, Some(indentation)).follow(decoded, style)
+        }
         Style::DoubleQuoted | Style::SingleQuoted => Follower::new(written, 1, None).follow(decoded, style),
         Style::Plain => Follower::new(written, 0, None).follow(decoded, style),
     }
@@ -124,9 +129,12 @@ fn body(written: &str) -> usize {
 }
 
 fn indentation(written: &str) -> usize {
-    let lines = written.get(body(written)..).unwrap_or_default().lines();
-    let first = lines.into_iter().find(|line| !line.trim().is_empty()).unwrap_or_default();
-    first.len().saturating_sub(first.trim_start_matches(' ').len())
+    let first = body(written);
+    // Where it begins with its first letter, that line's indentation is before it.
+    let partial = first == 0 && !written.starts_with(' ');
+    let lines = written.get(first..).unwrap_or_default().lines().skip(usize::from(partial));
+    let spaces = |line: &str| line.len().saturating_sub(line.trim_start_matches(' ').len());
+    lines.filter(|line| !line.trim().is_empty()).map(spaces).min().unwrap_or(0)
 }
 
 /// Goes through what is written along with what it means.

@@ -11,7 +11,7 @@ const JSON: &str = r#"{
   "secrets": [{ "env": "GATEWAY_SECRET" }],
   "upstreamProviders": [{ "name": "idp", "type": "oidc",
     "oidcConfig": { "issuerUrl": "https://idp.example.com", "cluster": "idp", "clientId": "x" } }],
-  "resources": [{ "resource": "https://mcp.example.com/mcp", "match": { "prefix": "/mcp" }, "kind": "mcp" }]
+  "resources": [{ "resource": "https://mcp.example.com/mcp", "match": { "prefix": "/files" }, "kind": "mcp" }]
 }
 "#;
 
@@ -25,7 +25,7 @@ upstreamProviders:
     oidcConfig: { issuerUrl: "https://idp.example.com", cluster: idp, clientId: x }
 resources:
   - resource: https://mcp.example.com/mcp
-    match: { prefix: /mcp }
+    match: { prefix: /files }
     kind: mcp
 "#;
 
@@ -89,17 +89,18 @@ fn a_place_is_the_files_in_every_form() {
     ] {
         let good = checked(&file, &[]);
         assert!(good.code == 0 && good.out.starts_with("FILE: ok, "), "{}\nof {file}", good.out);
-        let broken = file.replacen("/mcp", "//mc", 9).replace("https://mcp.example.com//mc", "https://mcp.example.com/mcp");
+        let broken = file.replacen("/files", "//file", 1);
         let done = checked(&broken, &[]);
         let found = done.out.lines().next().unwrap_or_default();
-        let column = place_of(broken.trim_start_matches('\u{feff}'), "//mc");
-        let (line, column) = column.split_once(':').unwrap();
-        // A quoted value begins one before.
-        let columns = [column.to_owned(), (column.parse::<usize>().unwrap() - 1).to_string(), (column.parse::<usize>().unwrap() - 2).to_string()];
-        let fits = columns.iter().any(|column| {
-            found.starts_with(&format!("FILE:{line}:{column}: resources[0].match.prefix: must be a plain absolute path"))
+        let place = place_of(broken.trim_start_matches('\u{feff}'), "//file");
+        let (line, column) = place.split_once(':').unwrap();
+        let column: usize = column.parse().unwrap();
+        // A value in quotes begins with them, which may be escaped.
+        let fits = [column, column - 1, column - 2].iter().any(|column| {
+            let expected = "resources[0].match.prefix: must be a plain absolute path";
+            found.starts_with(&format!("FILE:{line}:{column}: {expected}"))
         });
-        assert!(fits && done.code == 1, "{}\nnot at {line}:{columns:?} of {broken}", done.out);
+        assert!(fits && done.code == 1, "{}\nnot at {place} of {broken}", done.out);
     }
 }
 

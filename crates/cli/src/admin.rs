@@ -45,9 +45,6 @@ pub(crate) struct Admin {
     /// The gateway's name; default: admin.name of the configuration.
     #[arg(long, global = true)]
     name: Option<String>,
-    /// The gateway's issuer, to open records; default: admin.issuer of the configuration.
-    #[arg(long, global = true, value_name = "URL")]
-    issuer: Option<String>,
     #[command(subcommand)]
     command: Command,
 }
@@ -138,7 +135,7 @@ impl Admin {
     /// An [`AdminError`].
     pub(crate) async fn run(&self, config: &AdminConfig) -> Result<(), AdminError> {
         let mut space = self.space(config)?;
-        let sealer = self.sealer(config, &space)?;
+        let sealer = sealer(config, &space)?;
         let mut output = Output::new(self.json);
         if let Command::Restore { into: Some(into), .. } = &self.command {
             let parts = into.split_once('/');
@@ -170,16 +167,6 @@ impl Admin {
         output.finish()
     }
 
-    /// What opens the records of the gateway: its secrets, its issuer and its space; `None` without
-    /// secrets.
-    fn sealer(&self, config: &AdminConfig, space: &Space) -> Result<Option<Sealer>, AdminError> {
-        let Some(ring) = key_ring(config)? else { return Ok(None) };
-        let missing = "records are sealed to the gateway's issuer: give --issuer, or admin.issuer in the configuration";
-        let issuer = self.issuer.as_ref().or(config.issuer.as_ref());
-        let issuer = issuer.ok_or_else(|| AdminError::Usage(missing.to_owned()))?;
-        Ok(Some(Sealer::new(Rc::new(ring), issuer, Some(space))))
-    }
-
     fn space(&self, config: &AdminConfig) -> Result<Space, AdminError> {
         let part = |given: &Option<String>, configured: &Option<String>, flag: &str| {
             let missing =
@@ -193,8 +180,14 @@ impl Admin {
     }
 }
 
+/// Returns what opens the gateway's records; `None` if the configuration names no secrets.
+fn sealer(config: &AdminConfig, space: &Space) -> Result<Option<Sealer>, AdminError> {
+    let issuer = config.issuer.as_deref().unwrap_or_default();
+    Ok(ring(config)?.map(|ring| Sealer::new(Rc::new(ring), issuer, Some(space))))
+}
+
 /// Derives the keys from the gateway's secrets; `None` if the configuration names none.
-fn key_ring(config: &AdminConfig) -> Result<Option<KeyRing>, AdminError> {
+fn ring(config: &AdminConfig) -> Result<Option<KeyRing>, AdminError> {
     let secrets: Vec<Secret<Vec<u8>>> =
         config.gateway_secrets.iter().map(|secret| Secret::new(secret.to_vec())).collect();
     match KeyRing::new(secrets) {

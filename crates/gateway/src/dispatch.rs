@@ -27,7 +27,7 @@ use crate::state::gateway::Gateway;
 /// through.
 pub async fn handle<P: Ports>(gateway: Rc<Gateway>, request: Request, ports: P) -> Decision {
     let Ok(path) = RoutePath::parse(&request.target) else {
-        // What such a path means to a back end is anybody's guess, so it is refused before any
+        // What such a path means to a backend is unknown, so it is refused before any
         // prefix is compared.
         return bad_request("the path is not in plain form", "ambiguous_path").into();
     };

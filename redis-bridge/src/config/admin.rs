@@ -21,12 +21,13 @@ pub struct AdminConfig {
     pub redis: Redis,
     /// The gateway's secrets, newest first; empty where none is named.
     pub gateway_secrets: Vec<Zeroizing<Vec<u8>>>,
+    /// The gateway's issuer identifier, as its own configuration states it: records are sealed to
+    /// it. Set where there are gateway secrets.
+    pub issuer: Option<String>,
     /// The namespace of the gateway meant, where none is given on the command line.
     pub namespace: Option<String>,
     /// Its name, likewise.
     pub name: Option<String>,
-    /// Its issuer, likewise: records are sealed to it.
-    pub issuer: Option<String>,
 }
 
 impl fmt::Debug for AdminConfig {
@@ -72,13 +73,16 @@ impl Reader<'_> {
             // As the filter reads them: without the line's end that files and shells leave behind.
             gateway_secrets.extend(found.map(|text| Zeroizing::new(text.trim().as_bytes().to_vec())));
         }
+        if !admin.gateway_secrets.is_empty() && admin.issuer.is_none() {
+            self.problem("admin.issuer", "must be the gateway's issuer: its records open with it only");
+        }
         Some(AdminConfig {
             key_prefix: key_prefix?,
             redis: redis?,
             gateway_secrets,
+            issuer: admin.issuer,
             namespace: admin.namespace,
             name: admin.name,
-            issuer: admin.issuer,
         })
     }
 }
@@ -94,6 +98,7 @@ redis: { addr: a, aclUserConfig: { username: { env: SERVING }, password: { env: 
 admin:
   aclUserConfig: { username: { env: ADMIN }, password: { env: ADMIN_PASSWORD } }
   gatewaySecrets: [{ env: NEW }, { env: OLD }]
+  issuer: https://gateway.example
   namespace: prod
 "#;
 
@@ -111,6 +116,7 @@ admin:
             [&b"first"[..], b"second"]
         );
         assert_eq!((config.namespace.as_deref(), config.name), (Some("prod"), None));
+        assert_eq!(config.issuer.as_deref(), Some("https://gateway.example"));
         let shown = format!("{:?}", AdminConfig::read(TEXT, &environment(&admin)).unwrap());
         assert!(!shown.contains("hidden") && !shown.contains("first"), "{shown}");
         let serving = [("SERVING", "bridge"), ("SERVING_PASSWORD", "x")];
@@ -126,6 +132,10 @@ admin:
         let expected = ["admin.aclUserConfig.password", "admin.aclUserConfig.password", "admin.gatewaySecrets[0]"];
         assert_eq!(problems(TEXT)[..1], expected[..1]);
         assert!(problems(TEXT).contains(&expected[2].to_owned()));
+        assert!(!problems(TEXT).contains(&"admin.issuer".to_owned()));
+        assert!(
+            problems(&TEXT.replace("  issuer: https://gateway.example\n", "")).contains(&"admin.issuer".to_owned())
+        );
         assert_eq!(problems(&TEXT.replace("namespace", "space")).first().map(String::as_str), Some("admin"));
     }
 

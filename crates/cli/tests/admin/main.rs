@@ -17,7 +17,7 @@ use portcullis_gateway::config::{ProviderId, Sealer};
 use portcullis_gateway::fakes::FakePorts;
 use portcullis_gateway::ports::{Ports as _, Store as _};
 use portcullis_gateway::sessions::keys::{session_key, upstream_key};
-use portcullis_gateway::sessions::state::{Generation, Session, State};
+use portcullis_gateway::sessions::state::{Generation, Session, SessionProvider, State};
 use portcullis_gateway::sessions::user::User;
 use portcullis_gateway::store::records::{Record, Records};
 use portcullis_gateway::upstream::tokens::Upstream;
@@ -38,6 +38,7 @@ use tempfile::TempDir;
 const ADMIN_ACL: &str =
     "user portcullis-admin on >PASSWORD ~thv:auth:* resetchannels +SCAN +STRLEN +PTTL +MGET +DEL +SET +WAIT";
 const PORTCULLIS: &str = env!("CARGO_BIN_EXE_portcullis");
+const ISSUER: &str = "https://gateway.example";
 const SECRET: &str = "a gateway secret of at least 32 bytes";
 const OTHER_SECRET: &str = "another secret of at least 32 bytes!!";
 
@@ -74,11 +75,8 @@ struct Operator {
 impl Operator {
     /// With the gateway's secret, and the words under `redis:`.
     fn new(redis: &str) -> Self {
-        Self::configured(
-            redis,
-            USER,
-            "gatewaySecrets: [{ env: GATEWAY_SECRET }], namespace: prod, name: gateway, issuer: https://gateway.example",
-        )
+        let admin = "gatewaySecrets: [{ env: GATEWAY_SECRET }], issuer: https://gateway.example, namespace: prod, name: gateway";
+        Self::configured(redis, USER, admin)
     }
 
     fn without_the_secret(redis: &str) -> Self {
@@ -159,7 +157,7 @@ impl Scene {
 
 fn sealer(secret: &str) -> Sealer {
     let ring = KeyRing::new(vec![Secret::new(secret.as_bytes().to_vec())]).unwrap();
-    Sealer::new(Rc::new(ring), "https://gateway.example", Some(&space()))
+    Sealer::new(Rc::new(ring), ISSUER, Some(&Space::new("prod", "gateway").unwrap()))
 }
 
 fn space() -> Space {
@@ -193,7 +191,7 @@ async fn login(bridge: &Bridge, secret: &str, number: u8, user: &str) {
     let scope = ScopeSet::parse("openid").unwrap();
     let session = Session {
         id: [number; 16],
-        provider: "corp".to_owned(),
+        providers: vec![SessionProvider { name: "corp".to_owned(), issuer: "https://idp.example".to_owned() }],
         client_id: "client-a".to_owned(),
         user_id: user.to_owned(),
         scope: ScopeSet::grant(Some(scope.clone()), &scope, &scope).unwrap(),
@@ -219,7 +217,7 @@ async fn login(bridge: &Bridge, secret: &str, number: u8, user: &str) {
 fn keys(number: u8) -> (Key, Key) {
     let id = SessionId::new([number; 16]);
     let session = session_key(id);
-    (session, upstream_key(&session, ProviderId::of("corp")))
+    (session, upstream_key(&session, ProviderId::of("corp", "https://idp.example")))
 }
 
 /// Has the gateway seal a record, and the bridge store it.

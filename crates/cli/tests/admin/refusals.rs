@@ -1,9 +1,9 @@
 //! What is not done, with which exit code, and which words.
 
-use super::{LEAST_ACL, OTHER_SECRET, Operator, RedisServer, USER, acl, cli, standalone};
+use super::{ISSUER, LEAST_ACL, OTHER_SECRET, Operator, RedisServer, SECRET, USER, acl, cli, standalone};
 use portcullis_testbed::redis::CREDENTIALS;
 
-const GATEWAY: &str = "namespace: prod, name: gateway, issuer: https://gateway.example";
+const GATEWAY: &str = "namespace: prod, name: gateway";
 
 #[test]
 fn the_serving_user_may_not_and_the_missing_grant_is_named() {
@@ -76,17 +76,17 @@ fn a_configuration_that_lacks_something_ends_with_two_and_names_it() {
         assert_eq!(done.code, 2, "{}", done.err);
         done.err
     };
-    let secrets = |names: &str| format!("gatewaySecrets: [{names}], {GATEWAY}");
+    let secrets = |names: &str| format!("gatewaySecrets: [{names}], issuer: {ISSUER}, {GATEWAY}");
     assert!(refused(USER, "name: gateway", "").contains("--namespace"));
     assert!(refused(USER, "namespace: prod", "").contains("--name"));
-    let unsealed = "gatewaySecrets: [{ env: GATEWAY_SECRET }], namespace: prod, name: gateway";
-    assert!(refused(USER, unsealed, OTHER_SECRET).contains("--issuer"));
     let short = refused(USER, &secrets("{ env: GATEWAY_SECRET }"), "short");
     assert!(short.contains("admin.gatewaySecrets[0] has fewer than 32 bytes"), "{short}");
     let twice = refused(USER, &secrets("{ env: GATEWAY_SECRET }, { env: GATEWAY_SECRET }"), OTHER_SECRET);
     assert!(twice.contains("admin.gatewaySecrets[1] is the same"), "{twice}");
     assert!(!twice.contains(OTHER_SECRET));
     assert!(refused(USER, &secrets("{ env: ABSENT }"), "").contains("admin.gatewaySecrets[0]: the environment has no"));
+    let unsealed = format!("gatewaySecrets: [{{ env: GATEWAY_SECRET }}], {GATEWAY}");
+    assert!(refused(USER, &unsealed, SECRET).contains("admin.issuer: must be the gateway's issuer"));
     assert!(refused("user: {}, ", GATEWAY, "").contains("admin: unknown field"));
     // Neither the commands' user nor the service's.
     assert!(refused("", GATEWAY, "").contains("redis.aclUserConfig.username"));

@@ -10,7 +10,7 @@ redis:
   tls: { caCert: /nowhere/ca.crt }
 secretsDir: /nowhere/secrets
 fetch: {}
-admin: { gatewaySecrets: [{ env: GATEWAY_SECRET }] }
+admin: { gatewaySecrets: [{ env: GATEWAY_SECRET }], issuer: https://gateway.example }
 "#;
 
 #[test]

@@ -64,10 +64,8 @@ impl Reader<'_> {
         match event {
             Event::Scalar(value, style, anchor, tag) => {
                 let is_text = tag.is_some_and(|tag| tag.is_yaml_core_schema_tag("str"));
-                let content = match style {
-                    ScalarStyle::Plain if !is_text => resolve(&value),
-                    _ => None,
-                };
+                let is_plain = style == ScalarStyle::Plain && !is_text;
+                let content = if is_plain { resolve(&value) } else { None };
                 let source = offset(self.text, &span.start)..offset(self.text, &span.end);
                 let content = content.unwrap_or_else(|| {
                     Content::String(Written { value: value.into_owned(), source, style: style_of(style) })
@@ -102,7 +100,14 @@ impl Reader<'_> {
                 self.anchors.clear();
                 Ok(())
             }
-            _ => Ok(()),
+            // Nothing else is a value.
+            Event::StreamStart
+            | Event::StreamEnd
+            | Event::DocumentStart(..)
+            | Event::Anchor(..)
+            | Event::UnresolvedAlias(_)
+            | Event::Comment(..)
+            | _ => Ok(()),
         }
     }
 

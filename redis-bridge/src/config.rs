@@ -1,6 +1,7 @@
 //! The configuration, checked as a whole: every problem is named.
 
 pub mod admin;
+mod check;
 mod duration;
 mod environment;
 mod fetch;
@@ -13,6 +14,7 @@ mod secrets;
 mod service;
 mod tree;
 
+pub use check::check;
 pub use fetch::{Domains, Fetch, Network};
 pub(crate) use listen::is_uri;
 pub use listen::{Caller, Listen, Right, Spaces, TcpListen, UnixListen};

@@ -13,7 +13,6 @@ mod purge;
 mod restore;
 mod sessions;
 mod stats;
-mod terminal;
 
 use std::path::PathBuf;
 use std::rc::Rc;

@@ -5,14 +5,17 @@
 
 mod admin;
 mod arguments;
+mod check;
 mod environment;
 mod log;
 mod operate;
 mod say;
+mod shell;
+mod terminal;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
+use clap::{CommandFactory as _, Parser as _};
 
 use arguments::{Arguments, Command};
 
@@ -21,5 +24,8 @@ use arguments::{Arguments, Command};
 pub fn run() -> ExitCode {
     match Arguments::parse().command {
         Command::Admin(admin) => operate::operate(&admin),
+        Command::Check(check) => check.run(),
+        Command::Completions { shell } => shell::completions(shell, &mut Arguments::command()),
+        Command::Man { folder } => shell::man(&folder, Arguments::command()),
     }
 }

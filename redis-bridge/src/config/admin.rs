@@ -7,7 +7,8 @@ use std::fmt;
 use zeroize::Zeroizing;
 
 use super::problem::Problem;
-use super::raw::parse;
+use super::raw::{Raw, parse};
+use super::reader::Reader;
 use super::redis::{RawUser, Redis};
 
 /// A checked configuration of the operator's commands.
@@ -44,35 +45,42 @@ impl AdminConfig {
     /// # Errors
     /// Every [`Problem`].
     pub fn read(text: &str, environment: &BTreeMap<String, String>) -> Result<Self, Vec<Problem>> {
-        let (mut raw, mut reader) = parse(text, environment)?;
+        let (raw, mut reader) = parse(text, Some(environment))?;
+        match reader.admin(raw) {
+            Some(config) if reader.problems.is_empty() => Ok(config),
+            Some(_) | None => Err(reader.problems),
+        }
+    }
+}
+
+impl Reader<'_> {
+    /// The part of the operator's commands.
+    pub(super) fn admin(&mut self, mut raw: Raw) -> Option<AdminConfig> {
         let admin = std::mem::take(&mut raw.admin);
         let own = admin.acl_user_config.map(|own| {
             raw.redis.acl_user_config = RawUser::default();
-            reader.user(&own, "admin.aclUserConfig")
+            self.user(&own, "admin.aclUserConfig")
         });
-        let key_prefix = reader.prefix(raw.key_prefix);
+        let key_prefix = self.prefix(raw.key_prefix);
         let redis =
-            reader.redis(raw.redis).map(|redis| Redis { user: own.unwrap_or_else(|| redis.user.clone()), ..redis });
+            self.redis(raw.redis).map(|redis| Redis { user: own.unwrap_or_else(|| redis.user.clone()), ..redis });
         let mut gateway_secrets = Vec::new();
         for (index, reference) in admin.gateway_secrets.iter().enumerate() {
-            let found = reader.secret(reference, &format!("admin.gatewaySecrets[{index}]")).map(Zeroizing::new);
+            let found = self.secret(reference, &format!("admin.gatewaySecrets[{index}]")).map(Zeroizing::new);
             // As the filter reads them: without the newline of files and shells.
             gateway_secrets.extend(found.map(|text| Zeroizing::new(text.trim().as_bytes().to_vec())));
         }
         if !admin.gateway_secrets.is_empty() && admin.issuer.is_none() {
-            reader.problem("admin.issuer", "must be the gateway's issuer: its records open with it only");
+            self.problem("admin.issuer", "must be the gateway's issuer: its records open with it only");
         }
-        match (key_prefix, redis) {
-            (Some(key_prefix), Some(redis)) if reader.problems.is_empty() => Ok(Self {
-                key_prefix,
-                redis,
-                gateway_secrets,
-                issuer: admin.issuer,
-                namespace: admin.namespace,
-                name: admin.name,
-            }),
-            (Some(_) | None, _) => Err(reader.problems),
-        }
+        Some(AdminConfig {
+            key_prefix: key_prefix?,
+            redis: redis?,
+            gateway_secrets,
+            issuer: admin.issuer,
+            namespace: admin.namespace,
+            name: admin.name,
+        })
     }
 }
 

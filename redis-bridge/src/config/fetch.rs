@@ -165,6 +165,7 @@ impl Reader<'_> {
     }
 
     fn system_roots(&mut self) -> Option<RootCertStore> {
+        self.environment?;
         let mut roots = RootCertStore::empty();
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         let found = (!roots.is_empty()).then_some(roots);

@@ -80,16 +80,20 @@ fn default_prefix() -> String {
     "thv:auth:".to_owned()
 }
 
-/// Reads the file and the overrides. Unknown fields are problems.
+/// Reads the file and the overrides. Unknown fields and values that do not fit are problems. Without
+/// an environment nothing is looked up outside the text.
 pub(super) fn parse<'a>(
     text: &str,
-    environment: &'a BTreeMap<String, String>,
+    environment: Option<&'a BTreeMap<String, String>>,
 ) -> Result<(Raw, Reader<'a>), Vec<Problem>> {
     let mut file = Node::of_file(text).map_err(|problem| vec![problem])?;
-    apply_overrides(&mut file, environment);
-    match file.read() {
-        (Some(raw), problems) => Ok((raw, Reader { environment, problems })),
-        (None, problems) => Err(problems),
+    if let Some(environment) = environment {
+        apply_overrides(&mut file, environment);
+    }
+    let read = file.read();
+    match read.value {
+        Some(raw) => Ok((raw, Reader { environment, unfit: read.unfit, problems: read.problems })),
+        None => Err(read.problems),
     }
 }
 

@@ -60,7 +60,7 @@ impl Config {
     /// # Errors
     /// Every [`Problem`].
     pub fn read(text: &str, environment: &BTreeMap<String, String>) -> Result<Self, Vec<Problem>> {
-        let (raw, mut reader) = parse(text, environment)?;
+        let (raw, mut reader) = parse(text, Some(environment))?;
         let config = reader.config(raw);
         match config {
             Some(config) if reader.problems.is_empty() => Ok(config),
@@ -70,7 +70,7 @@ impl Config {
 }
 
 impl Reader<'_> {
-    fn config(&mut self, raw: Raw) -> Option<Config> {
+    pub(super) fn config(&mut self, raw: Raw) -> Option<Config> {
         let callers = raw.callers.map(|callers| self.callers(&callers, &raw.listen));
         let listen = self.listen(raw.listen, callers.as_ref());
         let key_prefix = self.prefix(raw.key_prefix);

@@ -6,6 +6,7 @@
 
 mod deserialize;
 mod node;
+mod repair;
 mod yaml;
 
 pub(super) use node::Node;

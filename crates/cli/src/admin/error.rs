@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-use crate::admin::terminal::plain;
+use crate::terminal::plain;
 
 /// Why a command failed.
 #[derive(Debug)]

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use crate::admin::connection::Expiry;
 use crate::admin::error::AdminError;
-use crate::admin::terminal::{json, plain};
+use crate::terminal::{json, plain};
 
 /// The result of one command.
 pub(crate) struct Output<W: Write = BufWriter<Stdout>> {
@@ -192,7 +192,7 @@ const DAY: u64 = 24 * HOUR;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::admin::terminal::is_harmful;
+    use crate::terminal::is_harmful;
 
     fn output(json: bool) -> Output<Vec<u8>> {
         Output { to: Vec::new(), json, headed: false, shows_rows: false }

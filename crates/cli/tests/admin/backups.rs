@@ -178,11 +178,13 @@ async fn a_backup_goes_elsewhere_only_where_that_is_said() {
     assert_eq!(scene.names(), before);
     let moved = scene.operator.json(&["restore", &file, "--into", "prod/other"]).document();
     assert_eq!((&moved["gateway"], &moved["written"]), (&json!("prod/other"), &json!(9)));
-    // A seal holds a record's own name, not its gateway's: the same secret opens it there.
-    let rows = scene.operator.json(&["sessions", "list", "--name", "other", "--user", "bob"]).rows();
-    assert_eq!(rows.len(), 1);
+    // A seal holds the gateway's name: under another one nothing opens, under another prefix all does.
+    let listed = scene.operator.json(&["sessions", "list", "--name", "other", "--user", "bob"]);
+    assert_eq!((listed.code, listed.rows().len()), (1, 0));
+    assert!(listed.err.contains("3 sessions did not open"), "{}", listed.err);
     assert_eq!(elsewhere.json(&["restore", &file, "--into", "prod/gateway"]).document()["written"], 9);
     assert_eq!(cli(port, &["EXISTS", &format!("thv:auth:b:{{prod:gateway}}:{}", keys(1).0)]), "1");
+    assert_eq!(elsewhere.json(&["sessions", "list", "--user", "bob"]).rows().len(), 1);
 }
 
 #[tokio::test]

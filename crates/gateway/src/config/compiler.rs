@@ -45,10 +45,15 @@ impl<'a> Compiler<'a> {
 
 impl Compiler<'_> {
     pub(super) fn problem<T>(&mut self, path: &str, what: impl Into<String>) -> Option<T> {
-        if !self.form.iter().any(|known| known.covers(path)) {
+        if !self.is_wrong(path) {
             self.problems.push(Problem::new(path, what));
         }
         None
+    }
+
+    /// Whether what is at a path has a wrong form, so that a stand-in is in its place.
+    pub(super) fn is_wrong(&self, path: &str) -> bool {
+        self.form.iter().any(|problem| problem.covers(path))
     }
 
     /// Whether something in a section has a wrong form, so that nothing follows from the rest of

@@ -146,7 +146,9 @@ impl Compiler<'_> {
             return Some(None);
         };
         let named = document.upstream_providers.iter().find(|provider| provider.name == *provider_name);
-        if named.is_none() && !self.is_unsure_of("upstreamProviders") {
+        let names = (0..document.upstream_providers.len()).map(|index| format!("upstreamProviders[{index}].name"));
+        let unsure = self.is_wrong("upstreamProviders") || names.into_iter().any(|name| self.is_wrong(&name));
+        if named.is_none() && !unsure {
             self.problem::<()>(&format!("{path}.providerName"), "is not the name of a configured provider");
         }
         let header = header.to_ascii_lowercase();

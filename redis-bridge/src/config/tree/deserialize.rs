@@ -1,6 +1,7 @@
 //! The deserialization of a tree. serde's errors would repeat the values; [`FieldError`] cannot.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::de::{
@@ -8,18 +9,47 @@ use serde::de::{
 };
 
 use super::node::{Content, Node};
-use crate::config::problem::{FILE, Problem, problem};
+use super::repair::repair;
+use crate::config::problem::{FILE, Problem, is_under, problem};
 
 impl Node {
-    /// Deserializes the tree. Returns the value, and as problems every unknown field and the first value
-    /// that does not fit.
-    pub(in crate::config) fn read<T: for<'de> Deserialize<'de>>(&self) -> (Option<T>, Vec<Problem>) {
+    /// Reads the whole tree. A value that does not fit is reported, taken out or replaced by a
+    /// stand-in, and the tree is read again: so all of them are found.
+    pub(in crate::config) fn read<T: for<'de> Deserialize<'de>>(&mut self) -> Read<T> {
         let unknown = RefCell::new(Vec::new());
-        let read = T::deserialize(NodeDeserializer { node: self, path: String::new(), unknown: &unknown });
+        let mut wrongs = Vec::new();
+        let mut tried: BTreeMap<String, usize> = BTreeMap::new();
+        let mut value = None;
+        for _ in 0..MAX_REPAIRS {
+            let wrong = match T::deserialize(NodeDeserializer { node: self, path: String::new(), unknown: &unknown }) {
+                Ok(read) => {
+                    value = Some(read);
+                    break;
+                }
+                Err(wrong) => wrong,
+            };
+            let place = wrong.place();
+            if !tried.keys().any(|known| is_under(&place, known)) {
+                wrongs.push(problem(named(&wrong.path), wrong.what));
+            }
+            if !repair(self, &place, tried.entry(place.clone()).or_default()) {
+                break;
+            }
+        }
         let mut problems = unknown.into_inner();
-        let read = read.map_err(|error| problems.push(problem(named(&error.path), error.what))).ok();
-        (read, problems)
+        problems.append(&mut wrongs);
+        Read { value, problems, unfit: tried.into_keys().collect() }
     }
+}
+
+/// What a tree makes of a type.
+pub(in crate::config) struct Read<T> {
+    /// With problems, it is only good for finding more.
+    pub(in crate::config) value: Option<T>,
+    /// The fields that the configuration does not have, and the values that do not fit.
+    pub(in crate::config) problems: Vec<Problem>,
+    /// The paths of the values that do not fit.
+    pub(in crate::config) unfit: Vec<String>,
 }
 
 /// A node and its path.
@@ -34,6 +64,8 @@ struct NodeDeserializer<'a> {
 struct FieldError {
     path: String,
     what: String,
+    /// The field of `path` that is not there.
+    missing: Option<&'static str>,
 }
 
 impl<'a> NodeDeserializer<'a> {
@@ -57,7 +89,12 @@ impl<'a> NodeDeserializer<'a> {
         let meant = known.iter().find(|known| is_misspelt(name, known));
         let known =
             meant.map_or_else(|| format!("known here: {}", known.join(", ")), |known| format!("is it {known}?"));
-        self.unknown.borrow_mut().push(problem(named(&self.path), format!("unknown field{line}; {known}")));
+        let problem = problem(named(&self.path), format!("unknown field{line}; {known}")).at(node.line, node.column);
+        let mut unknown = self.unknown.borrow_mut();
+        // The tree may be read more than once.
+        if !unknown.contains(&problem) {
+            unknown.push(problem);
+        }
     }
 }
 
@@ -163,7 +200,16 @@ impl<'de> MapAccess<'de> for Fields<'_> {
 
 impl FieldError {
     fn new(what: impl Into<String>) -> Self {
-        Self { path: String::new(), what: what.into() }
+        Self { path: String::new(), what: what.into(), missing: None }
+    }
+
+    /// The path of what is wrong: of the field itself where it is missing.
+    fn place(&self) -> String {
+        match self.missing {
+            Some(field) if self.path.is_empty() => field.to_owned(),
+            Some(field) => format!("{}.{field}", self.path),
+            None => self.path.clone(),
+        }
     }
 
     /// Adds a path unless an inner value has set one.
@@ -199,7 +245,7 @@ impl de::Error for FieldError {
     }
 
     fn missing_field(field: &'static str) -> Self {
-        Self::new(format!("{field} is missing"))
+        Self { missing: Some(field), ..Self::new(format!("{field} is missing")) }
     }
 }
 
@@ -224,6 +270,9 @@ fn describe(expected: &str) -> &str {
         expected => expected,
     }
 }
+
+/// Bounds the work on a file that is wrong everywhere.
+const MAX_REPAIRS: usize = 200;
 
 fn named(path: &str) -> &str {
     if path.is_empty() { FILE } else { path }

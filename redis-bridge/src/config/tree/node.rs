@@ -9,6 +9,8 @@ pub(in crate::config) struct Node {
     pub(in crate::config) written: Option<String>,
     /// The line in the file; 0 outside the file.
     pub(in crate::config) line: u64,
+    /// Its column.
+    pub(in crate::config) column: u64,
 }
 
 pub(in crate::config) enum Content {
@@ -23,8 +25,13 @@ pub(in crate::config) enum Content {
 }
 
 impl Node {
-    /// Sets the value at a path of fields. Missing fields are created, and a value that is not a map is
-    /// replaced by one.
+    /// One that is not from the file.
+    pub(in crate::config) fn new(content: Content) -> Self {
+        Self { content, written: None, line: 0, column: 0 }
+    }
+
+    /// Sets the value at a path of fields. Missing fields are created, and a value that is not a
+    /// map is replaced by one.
     pub(in crate::config) fn put(&mut self, mut path: impl Iterator<Item = String>, value: Self) {
         let Some(name) = path.next() else {
             *self = value;
@@ -32,7 +39,7 @@ impl Node {
         };
         let here = std::mem::replace(&mut self.content, Content::Null);
         let mut fields = if let Content::Map(fields) = here { fields } else { BTreeMap::new() };
-        let field = fields.entry(name).or_insert(Self { content: Content::Null, written: None, line: 0 });
+        let field = fields.entry(name).or_insert(Self::new(Content::Null));
         field.put(path, value);
         (self.content, self.written) = (Content::Map(fields), None);
     }

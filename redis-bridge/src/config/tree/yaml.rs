@@ -24,15 +24,16 @@ impl Node {
             } else {
                 "not YAML; text with a colon, a quote or a bracket needs quotes"
             };
-            let place = error.location().map(|place| format!(", line {}, column {}", place.line(), place.column()));
-            problem(&format!("{FILE}{}", place.unwrap_or_default()), what)
+            let Some(place) = error.location() else { return problem(FILE, what) };
+            let (line, column) = (place.line(), place.column());
+            problem(&format!("{FILE}, line {line}, column {column}"), what).at(line, column)
         })
     }
 
     /// Parses an environment variable as YAML, or as plain text if it is not YAML.
     pub(in crate::config) fn of_variable(text: String) -> Self {
         let content = Self::of_file(&text).map_or_else(|_| Content::Text(text.clone()), |node| node.content);
-        Self { content, written: Some(text), line: 0 }
+        Self { written: Some(text), ..Self::new(content) }
     }
 }
 
@@ -59,7 +60,7 @@ impl Parsed {
                 (Content::Map(fields.into_iter().map(|(name, field)| (name, field.node(text))).collect()), None)
             }
         };
-        Node { content, written, line: self.place.line() }
+        Node { content, written, line: self.place.line(), column: self.place.column() }
     }
 }
 

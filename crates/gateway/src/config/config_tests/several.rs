@@ -89,6 +89,7 @@ fn nothing_is_concluded_from_a_section_with_a_mistake_of_form() {
         ("/scopesSupported", json!(["tools", 1]), "scopesSupported[1]"),
         ("/storage/type", json!("redis"), "storage.type"),
         ("/upstreamProviders/0/name", json!(1), "upstreamProviders[0].name"),
+        ("/upstreamProviders/0", json!(1), "upstreamProviders[0]"),
         ("/development", json!("yes"), "development"),
     ] {
         let document = with(bridged(), "/secrets/0", json!({ "bridge": "gateway-secret" }));

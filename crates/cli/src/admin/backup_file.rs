@@ -10,7 +10,7 @@ use std::io::{self, BufRead as _, BufReader, BufWriter, Read as _, Seek as _, Wr
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use portcullis_storage_api::wire::{Space, TTL_SECONDS, Value, hex};
+use portcullis_storage_api::wire::{MAX_TTL_SECONDS, Space, Value, hex};
 use portcullis_storage_api::{Key, Kind};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -184,7 +184,9 @@ fn record(line: &[u8], path: &Path) -> Result<(Key, Value, Expiry), AdminError> 
         serde_json::from_slice(line).map_err(|_| damaged(path, "has a line that is not as it was written"))?;
     let expiry = match line.expiry {
         None => Expiry::Never,
-        Some(milliseconds) if milliseconds <= TTL_SECONDS.saturating_mul(1_000) => Expiry::Milliseconds(milliseconds),
+        Some(milliseconds) if milliseconds <= MAX_TTL_SECONDS.saturating_mul(1_000) => {
+            Expiry::Milliseconds(milliseconds)
+        }
         Some(_) => return Err(damaged(path, "has a record that lives too long")),
     };
     if !lasts(line.key.kind) {

@@ -7,7 +7,7 @@ use hyper::body::Bytes;
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
-use portcullis_gateway::ports::{MAX_VALUE_BYTES, Store};
+use portcullis_gateway::ports::{VALUE_BYTES, Store};
 use portcullis_storage_api::wire::{
     CompareAndSwap, Delete, DeleteAnswer, Get, GetAnswer, IdempotencyKey, Lock, LockAnswer, MARKER_HEADER,
     MARKER_VALUE, Mutation, Put, PutAnswer, Refusal, RefusalCause, Space, Take, TakeAnswer, TakeTokens,
@@ -157,7 +157,7 @@ impl Store for Client {
 
 /// The gateway's own bound on a record is the stricter one.
 fn value(bytes: Vec<u8>) -> Result<Value, StoreError> {
-    if bytes.len() > MAX_VALUE_BYTES {
+    if bytes.len() > VALUE_BYTES {
         return Err(StoreError::TooLarge);
     }
     Value::new(bytes).map_err(|_| StoreError::TooLarge)

@@ -2,12 +2,13 @@
 //!
 //! Those that are called are whole: copies of the records of a real login under other names, sealed
 //! as the gateway seals them. The others only take their place: random bytes of the same length,
-//! which nobody can tell from sealed ones.
+//! which look like sealed ones.
 
 use std::io::{BufReader, Read as _, Write as _};
 use std::net::TcpStream;
+use std::rc::Rc;
 
-use portcullis_gateway::config::ProviderId;
+use portcullis_gateway::config::{ProviderId, Sealer};
 use portcullis_gateway::fakes::{FakePorts, block_on};
 use portcullis_gateway::ports::Store as _;
 use portcullis_gateway::sessions::keys::{session_key, upstream_key};
@@ -17,6 +18,7 @@ use portcullis_gateway::upstream::tokens::Upstream;
 use portcullis_protocol::credentials::SessionId;
 use portcullis_protocol::crypto::key_ring::KeyRing;
 use portcullis_protocol::crypto::secret::Secret;
+use portcullis_storage_api::wire::Space;
 use portcullis_storage_api::{Key, Ttl};
 use portcullis_testbed::redis::CREDENTIALS;
 
@@ -26,8 +28,9 @@ use crate::text;
 /// A connection to Redis, and a login whose records are copied.
 pub struct Seeder {
     stream: BufReader<TcpStream>,
-    ring: KeyRing,
+    sealer: Sealer,
     session: Session,
+    provider: ProviderId,
     upstream: Upstream,
     /// The lengths of the records as they are stored.
     lengths: [usize; 2],
@@ -38,20 +41,23 @@ impl Seeder {
     ///
     /// # Errors
     /// When they are not there.
-    pub fn connect(port: u16, login: SessionId) -> Result<Self, String> {
+    pub fn connect(port: u16, issuer: &str, login: SessionId) -> Result<Self, String> {
         let stream = TcpStream::connect(("127.0.0.1", port)).map_err(text)?;
         stream.set_nodelay(true).map_err(text)?;
         let mut stream = BufReader::new(stream);
         let [(_, user), (_, password)] = CREDENTIALS;
         ask(&mut stream, &[b"AUTH", user.as_bytes(), password.as_bytes()])?;
         let ring = KeyRing::new(vec![Secret::new(SECRET.as_bytes().to_vec())]).map_err(|error| format!("{error:?}"))?;
-        let (session, session_length) = read(&mut stream, &ring, &session_key(login))?;
-        let (upstream, upstream_length) =
-            read(&mut stream, &ring, &upstream_key(&session_key(login), ProviderId::of(PROVIDER)))?;
-        Ok(Self { stream, ring, session, upstream, lengths: [session_length, upstream_length] })
+        let space = Space::new("bench", "gateway").map_err(|_| "no storage space")?;
+        let sealer = Sealer::new(Rc::new(ring), issuer, Some(&space));
+        let (session, session_length): (Session, usize) = read(&mut stream, &sealer, &session_key(login))?;
+        let provider = session.providers.first().ok_or("the session has no provider")?;
+        let provider = ProviderId::of(&provider.name, &provider.issuer);
+        let (upstream, upstream_length) = read(&mut stream, &sealer, &upstream_key(&session_key(login), provider))?;
+        Ok(Self { stream, sealer, session, provider, upstream, lengths: [session_length, upstream_length] })
     }
 
-    /// Writes so many sessions, of which at most `real` can be called; these it gives back.
+    /// Writes `count` sessions, of which at most `real` can be called; these it gives back.
     ///
     /// # Errors
     /// What Redis said.
@@ -64,7 +70,7 @@ impl Seeder {
         for number in 0..sessions {
             let id = SessionId::new(name(number));
             let session = session_key(id);
-            let keys = [session, upstream_key(&session, ProviderId::of(PROVIDER))];
+            let keys = [session, upstream_key(&session, self.provider)];
             let values = if number < real {
                 let session = Session { id: *id.as_bytes(), ..self.session.clone() };
                 [self.sealed(&ports, &keys[0], &session)?, self.sealed(&ports, &keys[1], &self.upstream)?]
@@ -83,7 +89,7 @@ impl Seeder {
     }
 
     fn sealed<R: Record>(&self, ports: &FakePorts, key: &Key, record: &R) -> Result<Vec<u8>, String> {
-        let saved = block_on(Records::new(&self.ring, ports).save(key, record, Ttl::Forever));
+        let saved = block_on(Records::new(&self.sealer, ports).save(key, record, Ttl::Forever));
         saved.map_err(|error| format!("{error:?}"))?;
         let store = portcullis_gateway::ports::Ports::store(ports);
         let value = block_on(store.take(key)).ok().flatten().ok_or("a record that was saved is gone")?;
@@ -103,9 +109,9 @@ impl Seeder {
 }
 
 /// Reads a record of the login, and its length as it is stored.
-fn read<R: Record>(stream: &mut BufReader<TcpStream>, ring: &KeyRing, key: &Key) -> Result<(R, usize), String> {
+fn read<R: Record>(stream: &mut BufReader<TcpStream>, sealer: &Sealer, key: &Key) -> Result<(R, usize), String> {
     let stored = ask(stream, &[b"GET", stored(key).as_bytes()])?;
-    let record = stored.get(VERSION..).and_then(|sealed| records::open(ring, key, sealed));
+    let record = stored.get(VERSION..).and_then(|sealed| records::open(sealer, key, sealed));
     record.map(|record| (record, stored.len())).ok_or_else(|| format!("{key} is not there, or does not open"))
 }
 
@@ -160,8 +166,6 @@ fn noise(number: usize, length: usize) -> Vec<u8> {
     words.flatten().take(length).collect()
 }
 
-/// The provider's name in the gateways' configuration.
-const PROVIDER: &str = "idp";
 /// The bytes of a version.
 const VERSION: usize = 8;
 const OK: &[u8] = b"+OK\r\n";

@@ -57,7 +57,7 @@ pub fn run(plan: &Plan<'_>) -> Result<(), String> {
 fn point<'a>(stand: &Stand, envoy: &Envoy, tokens: usize) -> Result<Point<'a>, String> {
     let login = stand.gateway.log_in()?;
     report(&format!("{} sessions …", stand.sessions));
-    let mut seeder = Seeder::connect(stand.redis.port, login.session()?)?;
+    let mut seeder = Seeder::connect(stand.redis.port, &stand.gateway.issuer(), login.session()?)?;
     let real = seeder.seed(stand.sessions, tokens)?;
     let tokens = sign(&login, &real, tokens)?;
     let redis = stand.redis.process.id();

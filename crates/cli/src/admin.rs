@@ -16,8 +16,10 @@ mod stats;
 mod terminal;
 
 use std::path::PathBuf;
+use std::rc::Rc;
 
 use clap::{ArgGroup, Args, Subcommand};
+use portcullis_gateway::config::Sealer;
 use portcullis_protocol::crypto::key_ring::{KeyRing, KeyRingError};
 use portcullis_protocol::crypto::secret::Secret;
 use portcullis_redis_bridge::config::admin::AdminConfig;
@@ -133,8 +135,8 @@ impl Admin {
     /// # Errors
     /// An [`AdminError`].
     pub(crate) async fn run(&self, config: &AdminConfig) -> Result<(), AdminError> {
-        let ring = ring(config)?;
         let mut space = self.space(config)?;
+        let sealer = sealer(config, &space)?;
         let mut output = Output::new(self.json);
         if let Command::Restore { into: Some(into), .. } = &self.command {
             let parts = into.split_once('/');
@@ -143,16 +145,16 @@ impl Admin {
         }
         let mut connection = Connection::open(config, space).await?;
         match &self.command {
-            Command::Clients(Clients::List) => clients::list(&mut connection, ring.as_ref(), &mut output).await?,
+            Command::Clients(Clients::List) => clients::list(&mut connection, sealer.as_ref(), &mut output).await?,
             Command::Clients(Clients::Show { id }) => {
-                clients::show(&mut connection, ring.as_ref(), id, &mut output).await?
+                clients::show(&mut connection, sealer.as_ref(), id, &mut output).await?
             }
             Command::Clients(Clients::Delete { id }) => clients::delete(&mut connection, id, &mut output).await?,
             Command::Sessions(Sessions::List { user }) => {
-                sessions::list(&mut connection, ring.as_ref(), user.as_deref(), &mut output).await?;
+                sessions::list(&mut connection, sealer.as_ref(), user.as_deref(), &mut output).await?;
             }
             Command::Sessions(Sessions::Revoke { user, dry_run }) => {
-                sessions::revoke(&mut connection, ring.as_ref(), user, *dry_run, &mut output).await?;
+                sessions::revoke(&mut connection, sealer.as_ref(), user, *dry_run, &mut output).await?;
             }
             Command::Stats => stats::stats(&mut connection, &mut output).await?,
             Command::Backup { file } => backup::backup(&mut connection, file, &mut output).await?,
@@ -177,6 +179,12 @@ impl Admin {
         let labels = || AdminError::Usage("--namespace and --name must be DNS labels: a-z, 0-9 and -".to_owned());
         Space::new(&namespace, &name).map_err(|_| labels())
     }
+}
+
+/// Returns what opens the gateway's records; `None` if the configuration names no secrets.
+fn sealer(config: &AdminConfig, space: &Space) -> Result<Option<Sealer>, AdminError> {
+    let issuer = config.issuer.as_deref().unwrap_or_default();
+    Ok(ring(config)?.map(|ring| Sealer::new(Rc::new(ring), issuer, Some(space))))
 }
 
 /// Derives the keys from the gateway's secrets; `None` if the configuration names none.

@@ -56,7 +56,7 @@ impl Audit {
     /// known, `resource`, `client` and `subject`, in this order.
     #[must_use]
     pub fn to_json(&self) -> String {
-        let mut text = String::with_capacity(USUAL_BYTES);
+        let mut text = String::with_capacity(DEFAULT_BYTES);
         for part in [r#"{"decision":""#, self.outcome.as_str(), r#"","reason":""#, self.reason, "\""] {
             text.push_str(part);
         }
@@ -105,7 +105,7 @@ fn are_plain(bytes: [u8; 8]) -> bool {
 }
 
 /// Room for a decision about a token.
-const USUAL_BYTES: usize = 256;
+const DEFAULT_BYTES: usize = 256;
 
 /// A decision with its text, rendered once for all the requests that it is made about again.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -11,6 +11,7 @@ use portcullis_protocol::http::path::RoutePath;
 use crate::audit::{Audit, AuditOutcome};
 use crate::browser::cookies;
 use crate::config::DefaultAction;
+use crate::context::RequestContext;
 use crate::decision::{Decision, Resolved};
 use crate::dispatch::routes::{Route, is_own_authority};
 use crate::endpoints::{authorize, callback, consent, register, token};
@@ -26,7 +27,7 @@ use crate::state::gateway::Gateway;
 /// through.
 pub async fn handle<P: Ports>(gateway: Rc<Gateway>, request: Request, ports: P) -> Decision {
     let Ok(path) = RoutePath::parse(&request.target) else {
-        // What such a path means to a back end is anybody's guess, so it is refused before any
+        // What such a path means to a backend is unknown, so it is refused before any
         // prefix is compared.
         return bad_request("the path is not in plain form", "ambiguous_path").into();
     };
@@ -39,6 +40,7 @@ pub async fn handle<P: Ports>(gateway: Rc<Gateway>, request: Request, ports: P) 
     let default = routes::default_endpoint(config, &path).filter(|_| found == Route::Other && is_own_host());
     let route = default.unwrap_or(found);
     let documents = gateway.documents();
+    let context = RequestContext { gateway: &gateway, request: &request, path: &path, ports: &ports };
     match route {
         Route::AuthorizationServerMetadata => document(&request, documents.authorization_server()).into(),
         Route::Keys => document(&request, documents.keys()).into(),
@@ -47,31 +49,31 @@ pub async fn handle<P: Ports>(gateway: Rc<Gateway>, request: Request, ports: P) 
             None => not_found("there is no such resource").into(),
         },
         Route::Authorize => match request.method {
-            Method::Get | Method::Head => authorize::authorize(&gateway, &request, &path, &ports).await,
+            Method::Get | Method::Head => authorize::authorize(&context).await,
             Method::Post | Method::Options | Method::Other => method_not_allowed("GET, HEAD").into(),
         },
         Route::Consent => match request.method {
-            Method::Post => consent::consent(&gateway, &request, &ports).await,
+            Method::Post => consent::consent(&context).await,
             Method::Get | Method::Head | Method::Options | Method::Other => method_not_allowed("POST").into(),
         },
         Route::Callback => match request.method {
-            Method::Get => callback::callback(&gateway, &request, &path, &ports).await.into(),
+            Method::Get => callback::callback(&context).await.into(),
             Method::Head | Method::Post | Method::Options | Method::Other => method_not_allowed("GET").into(),
         },
         Route::Token => match request.method {
-            Method::Post => token::token(&gateway, &request, &path, &ports).await.into(),
+            Method::Post => token::token(&context).await.into(),
             Method::Options if is_preflight(&request) => answer_preflight(&request, "POST").into(),
             Method::Get | Method::Head | Method::Options | Method::Other => method_not_allowed("POST, OPTIONS").into(),
         },
         Route::Register => match request.method {
-            Method::Post => register::register(&gateway, &request, &ports).await.into(),
+            Method::Post => register::register(&context).await.into(),
             Method::Options if is_preflight(&request) => answer_preflight(&request, "POST").into(),
             Method::Get | Method::Head | Method::Options | Method::Other => method_not_allowed("POST, OPTIONS").into(),
         },
         Route::Resource(_) if request.method == Method::Options && is_preflight(&request) => {
             answer_preflight(&request, "GET, HEAD, POST, PUT, PATCH, DELETE").into()
         }
-        Route::Resource(index) => slow_path::protect(gateway, index, &request, &path, &ports).await,
+        Route::Resource(index) => slow_path::protect(&context, index).await,
         Route::Nothing => not_found("the gateway has no endpoint here").into(),
         Route::Ambiguous => bad_request("a resource has this path in another spelling", "ambiguous_path").into(),
         Route::Other => other(&gateway, &request).into(),

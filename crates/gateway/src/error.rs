@@ -4,7 +4,7 @@ use portcullis_storage_api::StoreError;
 
 use crate::ports::NoEntropy;
 
-/// Something that a request needs is away. Nothing may be concluded about the request itself.
+/// A dependency of a request is unavailable. Nothing may be concluded about the request itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unavailable {
     /// The store.

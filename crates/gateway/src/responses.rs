@@ -7,7 +7,8 @@ use crate::audit::{Audit, AuditOutcome};
 use crate::decision::Resolved;
 use crate::error::Unavailable;
 
-/// How long a client should wait before it tries again when something of ours is away, in seconds.
+/// How long a client should wait before it tries again when a dependency is unavailable, in
+/// seconds.
 pub(crate) const RETRY_AFTER: &str = "2";
 
 /// Which script access an answer allows. Tokens travel in headers that a page must set itself,
@@ -64,14 +65,14 @@ pub fn method_not_allowed(allow: &'static str) -> Resolved {
     Resolved::Respond(response, Audit::new(AuditOutcome::Deny, "method_not_allowed"))
 }
 
-/// A 404 of our own, with a word on why.
+/// A 404 of the gateway's own, with the reason.
 #[must_use]
 pub fn not_found(description: &'static str) -> Resolved {
     let body = OAuthError::new(ErrorCode::InvalidRequest, description).to_json();
     Resolved::Respond(uncached(Response::json(404, body)), Audit::new(AuditOutcome::Deny, "not_found"))
 }
 
-/// A 400 of our own, with a word on why.
+/// A 400 of the gateway's own, with the reason.
 #[must_use]
 pub fn bad_request(description: &'static str, reason: &'static str) -> Resolved {
     let body = OAuthError::new(ErrorCode::InvalidRequest, description).to_json();
@@ -84,7 +85,7 @@ pub fn oauth_error(error: &OAuthError) -> Response {
     cors(uncached(Response::json(error.status(), error.to_json())), Cors::Read)
 }
 
-/// Something needed is away: a 503, never a word about the client's credentials.
+/// A dependency is unavailable: a 503, which says nothing about the client's credentials.
 #[must_use]
 pub fn unavailable(cause: Unavailable) -> (Response, &'static str) {
     let reason = match cause {

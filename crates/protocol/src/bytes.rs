@@ -23,10 +23,10 @@ impl ByteSet {
     #[expect(clippy::indexing_slicing, reason = "the compiler computes every set")]
     pub const fn new(members: &[u8]) -> Self {
         let mut set = [false; 256];
-        let mut place = 0;
-        while place < members.len() {
-            set[members[place] as usize] = true;
-            place += 1;
+        let mut rest = members;
+        while let [member, others @ ..] = rest {
+            set[*member as usize] = true;
+            rest = others;
         }
         Self(set)
     }

@@ -18,6 +18,8 @@ pub struct AdminConfig {
     pub redis: Redis,
     /// The gateway's secrets, newest first; may be empty.
     pub gateway_secrets: Vec<Zeroizing<Vec<u8>>>,
+    /// The gateway's issuer, which its records are sealed to; set if there are secrets.
+    pub issuer: Option<String>,
     /// The namespace of the gateway, unless the command line names one.
     pub namespace: Option<String>,
     /// The name of the gateway, likewise.
@@ -56,10 +58,18 @@ impl AdminConfig {
             // As the filter reads them: without the newline of files and shells.
             gateway_secrets.extend(found.map(|text| Zeroizing::new(text.trim().as_bytes().to_vec())));
         }
+        if !admin.gateway_secrets.is_empty() && admin.issuer.is_none() {
+            reader.problem("admin.issuer", "must be the gateway's issuer: its records open with it only");
+        }
         match (key_prefix, redis) {
-            (Some(key_prefix), Some(redis)) if reader.problems.is_empty() => {
-                Ok(Self { key_prefix, redis, gateway_secrets, namespace: admin.namespace, name: admin.name })
-            }
+            (Some(key_prefix), Some(redis)) if reader.problems.is_empty() => Ok(Self {
+                key_prefix,
+                redis,
+                gateway_secrets,
+                issuer: admin.issuer,
+                namespace: admin.namespace,
+                name: admin.name,
+            }),
             (Some(_) | None, _) => Err(reader.problems),
         }
     }
@@ -76,6 +86,7 @@ redis: { addr: a, aclUserConfig: { username: { env: SERVING }, password: { env: 
 admin:
   aclUserConfig: { username: { env: ADMIN }, password: { env: ADMIN_PASSWORD } }
   gatewaySecrets: [{ env: NEW }, { env: OLD }]
+  issuer: https://gateway.example
   namespace: prod
 "#;
 
@@ -93,6 +104,7 @@ admin:
             [&b"first"[..], b"second"]
         );
         assert_eq!((config.namespace.as_deref(), config.name), (Some("prod"), None));
+        assert_eq!(config.issuer.as_deref(), Some("https://gateway.example"));
         let shown = format!("{:?}", AdminConfig::read(TEXT, &environment(&admin)).unwrap());
         assert!(!shown.contains("hidden") && !shown.contains("first"), "{shown}");
         let serving = [("SERVING", "bridge"), ("SERVING_PASSWORD", "x")];
@@ -108,6 +120,10 @@ admin:
         let expected = ["admin.aclUserConfig.password", "admin.aclUserConfig.password", "admin.gatewaySecrets[0]"];
         assert_eq!(problems(TEXT)[..1], expected[..1]);
         assert!(problems(TEXT).contains(&expected[2].to_owned()));
+        assert!(!problems(TEXT).contains(&"admin.issuer".to_owned()));
+        assert!(
+            problems(&TEXT.replace("  issuer: https://gateway.example\n", "")).contains(&"admin.issuer".to_owned())
+        );
         assert_eq!(problems(&TEXT.replace("namespace", "space")).first().map(String::as_str), Some("admin"));
     }
 

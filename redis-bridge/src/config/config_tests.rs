@@ -299,7 +299,7 @@ const CANARIES: [&str; 12] = [
     "|\n      -----BEGIN PRIVATE KEY-----\n      hunter2",
 ];
 
-const FIELDS: [&str; 60] = [
+const FIELDS: [&str; 61] = [
     "password",
     "listen",
     "listen.unix",
@@ -359,6 +359,7 @@ const FIELDS: [&str; 60] = [
     "admin",
     "admin.aclUserConfig.password",
     "admin.gatewaySecrets",
+    "admin.issuer",
     "admin.namespace",
 ];
 

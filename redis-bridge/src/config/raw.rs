@@ -71,6 +71,7 @@ impl Default for RawLimits {
 pub(super) struct RawAdmin {
     pub(super) acl_user_config: Option<RawUser>,
     pub(super) gateway_secrets: Vec<RawReference>,
+    pub(super) issuer: Option<String>,
     pub(super) namespace: Option<String>,
     pub(super) name: Option<String>,
 }

@@ -113,7 +113,7 @@ impl fmt::Debug for Tls {
     }
 }
 
-/// What a durable write waits for.
+/// The condition that a durable write waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum DurabilityMode {

@@ -23,7 +23,7 @@ pub struct Config {
     pub key_prefix: String,
     /// The connection to Redis.
     pub redis: Redis,
-    /// What a durable write waits for.
+    /// The condition that a durable write waits for.
     pub durability: DurabilityMode,
     /// The listener for metrics.
     pub metrics: Option<SocketAddr>,

@@ -7,7 +7,7 @@ use hyper::body::Bytes;
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
-use portcullis_gateway::ports::{VALUE_BYTES, Store};
+use portcullis_gateway::ports::{Store, VALUE_BYTES};
 use portcullis_storage_api::wire::{
     CompareAndSwap, Delete, DeleteAnswer, Get, GetAnswer, IdempotencyKey, Lock, LockAnswer, MARKER_HEADER,
     MARKER_VALUE, Mutation, Put, PutAnswer, Refusal, RefusalCause, Space, Take, TakeAnswer, TakeTokens,

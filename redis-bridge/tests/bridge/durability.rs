@@ -1,4 +1,4 @@
-//! What a durable write is worth, and that everybody is told.
+//! The durability of a durable write, and that every caller learns it.
 
 use std::time::Duration;
 

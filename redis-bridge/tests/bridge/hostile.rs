@@ -1,5 +1,5 @@
-//! What an attacker could send: nothing of it is obeyed, nothing of it is stored, and it holds no
-//! place for long.
+//! Requests that an attacker could send: nothing of it is obeyed, nothing of it is stored, and it
+//! holds no place for long.
 
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;

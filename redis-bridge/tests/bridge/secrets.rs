@@ -1,4 +1,4 @@
-//! Served secrets: only what is asked for by name, by callers of the socket, with changes told.
+//! Served secrets: only those requested by name, by callers of the socket, with changes announced.
 
 use std::fs;
 use std::time::{Duration, Instant};

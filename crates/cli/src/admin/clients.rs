@@ -1,8 +1,8 @@
 //! The clients that registered.
 
 use portcullis_gateway::clients::registered::{Client, client_key};
+use portcullis_gateway::config::Sealer;
 use portcullis_gateway::store::records::open;
-use portcullis_protocol::crypto::key_ring::KeyRing;
 use portcullis_storage_api::{Key, Kind};
 use serde_json::Value;
 
@@ -13,7 +13,7 @@ use crate::admin::output::{Field, Output, digits};
 /// Lists them; without the gateway's secrets by the digests in their names.
 pub(crate) async fn list(
     connection: &mut Connection,
-    ring: Option<&KeyRing>,
+    sealer: Option<&Sealer>,
     output: &mut Output,
 ) -> Result<(), AdminError> {
     let mut progress = output.progress(true);
@@ -22,7 +22,7 @@ pub(crate) async fn list(
         for keys in batches {
             progress.add(keys.len());
             for read in connection.read(&keys).await? {
-                output.row(match ring.map(|ring| opened(ring, &read)) {
+                output.row(match sealer.map(|sealer| opened(sealer, &read)) {
                     Some(client) => row(&read, client.as_ref()),
                     None => sealed_row(&read),
                 })?;
@@ -35,12 +35,12 @@ pub(crate) async fn list(
 /// Shows one.
 pub(crate) async fn show(
     connection: &mut Connection,
-    ring: Option<&KeyRing>,
+    sealer: Option<&Sealer>,
     id: &str,
     output: &mut Output,
 ) -> Result<(), AdminError> {
     let read = connection.read(&[named(id)]).await?.into_iter().next().ok_or(AdminError::NotFound)?;
-    let client = ring.and_then(|ring| opened(ring, &read));
+    let client = sealer.and_then(|sealer| opened(sealer, &read));
     let mut parts = vec![
         ("record", Value::from(digits(&read.key))),
         ("bytes", Value::from(read.meta.bytes)),
@@ -81,8 +81,8 @@ fn named(id: &str) -> Key {
     serde_json::from_value(name).unwrap_or_else(|_| client_key(id))
 }
 
-fn opened(ring: &KeyRing, record: &StoredRecord) -> Option<Client> {
-    let client: Client = open(ring, &record.key, record.value.as_ref()?.as_bytes())?;
+fn opened(sealer: &Sealer, record: &StoredRecord) -> Option<Client> {
+    let client: Client = open(sealer, &record.key, record.value.as_ref()?.as_bytes())?;
     (client_key(&client.id) == record.key).then_some(client)
 }
 

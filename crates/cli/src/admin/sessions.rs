@@ -1,11 +1,10 @@
 //! The logins, and their end.
 
-use portcullis_gateway::config::ProviderId;
+use portcullis_gateway::config::{ProviderId, Sealer};
 use portcullis_gateway::sessions::keys::{session_key, upstream_key};
 use portcullis_gateway::sessions::state::{Session, State};
 use portcullis_gateway::store::records::open;
 use portcullis_protocol::credentials::SessionId;
-use portcullis_protocol::crypto::key_ring::KeyRing;
 use portcullis_storage_api::Kind;
 use serde_json::Value;
 
@@ -16,12 +15,12 @@ use crate::admin::output::{Field, Output, digits};
 /// Lists them: all, or one user's. Whose a session is can be seen with the gateway's secrets only.
 pub(crate) async fn list(
     connection: &mut Connection,
-    ring: Option<&KeyRing>,
+    sealer: Option<&Sealer>,
     user: Option<&str>,
     output: &mut Output,
 ) -> Result<(), AdminError> {
     if user.is_some() {
-        needed(ring)?;
+        needed(sealer)?;
     }
     let mut unopened: u64 = 0;
     let mut progress = output.progress(true);
@@ -30,8 +29,8 @@ pub(crate) async fn list(
         for keys in batches {
             progress.add(keys.len());
             for read in connection.read(&keys).await? {
-                let session = ring.and_then(|ring| opened(ring, &read));
-                if ring.is_some() && session.is_none() {
+                let session = sealer.and_then(|sealer| opened(sealer, &read));
+                if sealer.is_some() && session.is_none() {
                     unopened = unopened.saturating_add(1);
                 }
                 match (&session, user) {
@@ -52,12 +51,12 @@ pub(crate) async fn list(
 /// with it.
 pub(crate) async fn revoke(
     connection: &mut Connection,
-    ring: Option<&KeyRing>,
+    sealer: Option<&Sealer>,
     user: &str,
     dry_run: bool,
     output: &mut Output,
 ) -> Result<(), AdminError> {
-    let ring = needed(ring)?;
+    let sealer = needed(sealer)?;
     let (mut ended, mut unopened): (u64, u64) = (0, 0);
     let mut progress = output.progress(false);
     let mut scan = Scan::strings(connection, Some(Kind::Session));
@@ -65,17 +64,19 @@ pub(crate) async fn revoke(
         for keys in batches {
             progress.add(keys.len());
             for read in connection.read(&keys).await? {
-                let Some(session) = opened(ring, &read) else {
+                let Some(session) = opened(sealer, &read) else {
                     unopened = unopened.saturating_add(1);
                     continue;
                 };
                 if session.user_id != user {
                     continue;
                 }
-                let upstream = upstream_key(&read.key, ProviderId::of(&session.provider));
-                // In one command, so that neither is there without the other.
-                let gone =
-                    dry_run || connection.delete(&[connection.name(&read.key), connection.name(&upstream)]).await? > 0;
+                let providers =
+                    session.providers.iter().map(|provider| ProviderId::of(&provider.name, &provider.issuer));
+                let upstream = providers.map(|provider| connection.name(&upstream_key(&read.key, provider)));
+                // In one command, so that no part is there without the others.
+                let names: Vec<_> = std::iter::once(connection.name(&read.key)).chain(upstream).collect();
+                let gone = dry_run || connection.delete(&names).await? > 0;
                 ended = ended.saturating_add(u64::from(gone));
             }
         }
@@ -92,18 +93,18 @@ pub(crate) async fn revoke(
     all_opened(unopened)
 }
 
-fn needed(ring: Option<&KeyRing>) -> Result<&KeyRing, AdminError> {
+fn needed(sealer: Option<&Sealer>) -> Result<&Sealer, AdminError> {
     let missing = "whose a session is can be seen with the gateway's secrets only: set admin.gatewaySecrets";
-    ring.ok_or_else(|| AdminError::Usage(missing.to_owned()))
+    sealer.ok_or_else(|| AdminError::Usage(missing.to_owned()))
 }
 
-/// What did not open may be anybody's, and leaving it out must not look like having met all.
+/// What did not open may be any user's, and leaving it out must not look like having met all.
 fn all_opened(unopened: u64) -> Result<(), AdminError> {
     if unopened == 0 { Ok(()) } else { Err(AdminError::Unopened { count: unopened }) }
 }
 
-fn opened(ring: &KeyRing, record: &StoredRecord) -> Option<Session> {
-    let session: Session = open(ring, &record.key, record.value.as_ref()?.as_bytes())?;
+fn opened(sealer: &Sealer, record: &StoredRecord) -> Option<Session> {
+    let session: Session = open(sealer, &record.key, record.value.as_ref()?.as_bytes())?;
     (session_key(SessionId::new(session.id)) == record.key).then_some(session)
 }
 

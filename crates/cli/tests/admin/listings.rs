@@ -74,7 +74,8 @@ async fn after_a_rotation_both_secrets_open() {
     let alone = scene.operator.json(&["sessions", "list", "--user", "alice"]);
     assert_eq!((alone.code, alone.rows().len()), (1, 2));
     assert!(alone.err.contains("1 sessions did not open"), "{}", alone.err);
-    let admin = "gatewaySecrets: [{ env: NEW }, { env: OLD }], namespace: prod, name: gateway";
+    let admin =
+        "gatewaySecrets: [{ env: NEW }, { env: OLD }], issuer: https://gateway.example, namespace: prod, name: gateway";
     let mut both = Operator::configured(&standalone(scene.server.port), USER, admin);
     // As a file's end leaves it, and the filter reads it.
     both.environment.extend([("NEW", format!("{OTHER_SECRET}\n")), ("OLD", SECRET.to_owned())]);

@@ -9,14 +9,15 @@ mod refusals;
 mod removals;
 
 use std::process::Command;
+use std::rc::Rc;
 
 use portcullis_gateway::clients::registered::Client as Registered;
 use portcullis_gateway::clients::registered::client_key;
-use portcullis_gateway::config::ProviderId;
+use portcullis_gateway::config::{ProviderId, Sealer};
 use portcullis_gateway::fakes::FakePorts;
 use portcullis_gateway::ports::{Ports as _, Store as _};
 use portcullis_gateway::sessions::keys::{session_key, upstream_key};
-use portcullis_gateway::sessions::state::{Generation, Session, State};
+use portcullis_gateway::sessions::state::{Generation, Session, SessionProvider, State};
 use portcullis_gateway::sessions::user::User;
 use portcullis_gateway::store::records::{Record, Records};
 use portcullis_gateway::upstream::tokens::Upstream;
@@ -37,6 +38,7 @@ use tempfile::TempDir;
 const ADMIN_ACL: &str =
     "user portcullis-admin on >PASSWORD ~thv:auth:* resetchannels +SCAN +STRLEN +PTTL +MGET +DEL +SET +WAIT";
 const PORTCULLIS: &str = env!("CARGO_BIN_EXE_portcullis");
+const ISSUER: &str = "https://gateway.example";
 const SECRET: &str = "a gateway secret of at least 32 bytes";
 const OTHER_SECRET: &str = "another secret of at least 32 bytes!!";
 
@@ -73,7 +75,8 @@ struct Operator {
 impl Operator {
     /// With the gateway's secret, and the words under `redis:`.
     fn new(redis: &str) -> Self {
-        Self::configured(redis, USER, "gatewaySecrets: [{ env: GATEWAY_SECRET }], namespace: prod, name: gateway")
+        let admin = "gatewaySecrets: [{ env: GATEWAY_SECRET }], issuer: https://gateway.example, namespace: prod, name: gateway";
+        Self::configured(redis, USER, admin)
     }
 
     fn without_the_secret(redis: &str) -> Self {
@@ -146,14 +149,15 @@ impl Scene {
     async fn load<R: Record>(&self, key: &Key) -> Option<R> {
         let answer: GetAnswer =
             BridgeClient::new(&self.bridge.socket).call(Verb::Get, &Get { space: space(), key: *key }).await.unwrap();
-        let (ring, ports) = (ring(SECRET), FakePorts::new(NOW));
+        let (sealer, ports) = (sealer(SECRET), FakePorts::new(NOW));
         ports.store().put(key, answer.record?.value.into_bytes(), Ttl::Forever).await.unwrap();
-        Records::new(&ring, &ports).load(key).await.unwrap().map(|loaded| loaded.record)
+        Records::new(&sealer, &ports).load(key).await.unwrap().map(|loaded| loaded.record)
     }
 }
 
-fn ring(secret: &str) -> KeyRing {
-    KeyRing::new(vec![Secret::new(secret.as_bytes().to_vec())]).unwrap()
+fn sealer(secret: &str) -> Sealer {
+    let ring = KeyRing::new(vec![Secret::new(secret.as_bytes().to_vec())]).unwrap();
+    Sealer::new(Rc::new(ring), ISSUER, Some(&Space::new("prod", "gateway").unwrap()))
 }
 
 fn space() -> Space {
@@ -187,7 +191,7 @@ async fn login(bridge: &Bridge, secret: &str, number: u8, user: &str) {
     let scope = ScopeSet::parse("openid").unwrap();
     let session = Session {
         id: [number; 16],
-        provider: "corp".to_owned(),
+        providers: vec![SessionProvider { name: "corp".to_owned(), issuer: "https://idp.example".to_owned() }],
         client_id: "client-a".to_owned(),
         user_id: user.to_owned(),
         scope: ScopeSet::grant(Some(scope.clone()), &scope, &scope).unwrap(),
@@ -213,13 +217,13 @@ async fn login(bridge: &Bridge, secret: &str, number: u8, user: &str) {
 fn keys(number: u8) -> (Key, Key) {
     let id = SessionId::new([number; 16]);
     let session = session_key(id);
-    (session, upstream_key(&session, ProviderId::of("corp")))
+    (session, upstream_key(&session, ProviderId::of("corp", "https://idp.example")))
 }
 
 /// Has the gateway seal a record, and the bridge store it.
 async fn save<R: Record>(bridge: &Bridge, secret: &str, key: &Key, record: &R, ttl: Ttl) {
-    let (ring, ports) = (ring(secret), FakePorts::new(NOW));
-    Records::new(&ring, &ports).save(key, record, ttl).await.unwrap();
+    let (sealer, ports) = (sealer(secret), FakePorts::new(NOW));
+    Records::new(&sealer, &ports).save(key, record, ttl).await.unwrap();
     let sealed = ports.store().get(key).await.unwrap().unwrap().value;
     let mut idempotency = IdempotencyKey([0; 16]);
     getrandom::fill(&mut idempotency.0).unwrap();

@@ -1,6 +1,6 @@
 //! What is not done, with which exit code, and which words.
 
-use super::{LEAST_ACL, OTHER_SECRET, Operator, RedisServer, USER, acl, cli, standalone};
+use super::{ISSUER, LEAST_ACL, OTHER_SECRET, Operator, RedisServer, SECRET, USER, acl, cli, standalone};
 use portcullis_testbed::redis::CREDENTIALS;
 
 const GATEWAY: &str = "namespace: prod, name: gateway";
@@ -76,7 +76,7 @@ fn a_configuration_that_lacks_something_ends_with_two_and_names_it() {
         assert_eq!(done.code, 2, "{}", done.err);
         done.err
     };
-    let secrets = |names: &str| format!("gatewaySecrets: [{names}], {GATEWAY}");
+    let secrets = |names: &str| format!("gatewaySecrets: [{names}], issuer: {ISSUER}, {GATEWAY}");
     assert!(refused(USER, "name: gateway", "").contains("--namespace"));
     assert!(refused(USER, "namespace: prod", "").contains("--name"));
     let short = refused(USER, &secrets("{ env: GATEWAY_SECRET }"), "short");
@@ -85,6 +85,8 @@ fn a_configuration_that_lacks_something_ends_with_two_and_names_it() {
     assert!(twice.contains("admin.gatewaySecrets[1] is the same"), "{twice}");
     assert!(!twice.contains(OTHER_SECRET));
     assert!(refused(USER, &secrets("{ env: ABSENT }"), "").contains("admin.gatewaySecrets[0]: the environment has no"));
+    let unsealed = format!("gatewaySecrets: [{{ env: GATEWAY_SECRET }}], {GATEWAY}");
+    assert!(refused(USER, &unsealed, SECRET).contains("admin.issuer: must be the gateway's issuer"));
     assert!(refused("user: {}, ", GATEWAY, "").contains("admin: unknown field"));
     // Neither the commands' user nor the service's.
     assert!(refused("", GATEWAY, "").contains("redis.aclUserConfig.username"));

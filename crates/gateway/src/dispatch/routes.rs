@@ -1,4 +1,4 @@
-//! What a path leads to.
+//! The endpoint or resource that a path leads to.
 
 use portcullis_protocol::http::message::Request;
 use portcullis_protocol::http::path::{AmbiguousPrefix, RoutePath};
@@ -7,7 +7,7 @@ use portcullis_protocol::oauth::params::Limits;
 use crate::config::Config;
 use crate::endpoints::register;
 
-/// What a path leads to.
+/// The endpoint or resource that a path leads to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Route {
     AuthorizationServerMetadata,
@@ -21,7 +21,7 @@ pub(crate) enum Route {
     Resource(usize),
     /// Below a path of ours, but nothing there.
     Nothing,
-    /// A back end could take it for a path of another resource.
+    /// A backend could take it for a path of another resource.
     Ambiguous,
     Other,
 }
@@ -79,8 +79,8 @@ pub fn asks_for_peer(target: &[u8]) -> bool {
 }
 
 /// Whether a request names a host that the gateway is configured for. Every URL that the gateway
-/// states comes from the configuration; answering under another name would only help somebody who
-/// made a client believe that name.
+/// states comes from the configuration; answering under another name would only help an attacker
+/// who made a client believe that name.
 pub(crate) fn is_own_authority(config: &Config, request: &Request) -> bool {
     let Ok(text) = std::str::from_utf8(&request.authority) else { return false };
     let default_port = if config.issuer.https { ":443" } else { ":80" };

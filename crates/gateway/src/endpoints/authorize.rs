@@ -1,10 +1,6 @@
 //! The authorization endpoint (OAuth 2.1 §4.1.1): from the client's request to the consent page, or
 //! straight on to the login where the same user has consented to the same thing before.
 
-use std::rc::Rc;
-
-use portcullis_protocol::http::message::Request;
-use portcullis_protocol::http::path::RoutePath;
 use portcullis_protocol::oauth::authorize::{AuthorizationRequest, ClientReference, Prompt, state_for_errors};
 use portcullis_protocol::oauth::error::ErrorCode;
 use portcullis_protocol::oauth::params::{Limits, Params};
@@ -17,42 +13,30 @@ use crate::browser::cookies::Browser;
 use crate::browser::pending_login::{Authorization, PendingLogin, Seed};
 use crate::clients::registered::{Client, client_key};
 use crate::config::{Config, Resource};
+use crate::context::RequestContext;
 use crate::decision::{Decision, Resolved};
 use crate::endpoints::browser_error::{self, Failure, error_page};
 use crate::endpoints::{consent, start_login};
 use crate::error::Unavailable;
 use crate::ports::Ports;
 use crate::sessions::{next_prompt, remembered_consent};
-use crate::state::gateway::Gateway;
-use crate::store::records::Records;
 
 /// Answers `GET /oauth/authorize`. Nothing is stored.
-pub async fn authorize<P: Ports>(
-    gateway: &Rc<Gateway>,
-    request: &Request,
-    path: &RoutePath<'_>,
-    ports: &P,
-) -> Decision {
-    answer(gateway, request, path, ports).await.unwrap_or_else(|failure| failure.settle(gateway.config()).into())
+pub async fn authorize<P: Ports>(context: &RequestContext<'_, P>) -> Decision {
+    answer(context).await.unwrap_or_else(|failure| failure.settle(context.config()).into())
 }
 
-async fn answer<P: Ports>(
-    gateway: &Rc<Gateway>,
-    request: &Request,
-    path: &RoutePath<'_>,
-    ports: &P,
-) -> Result<Decision, Failure> {
-    let config = gateway.config();
+async fn answer<P: Ports>(context: &RequestContext<'_, P>) -> Result<Decision, Failure> {
+    let config = context.config();
     let page = |message: &str, reason| Failure::refused(bad_request_page(config, message, reason));
 
     // Until client and redirect URI are proven, an error stays here: redirecting it would make this
     // an open redirector (RFC 9700 §4.11).
-    let params = Params::parse(path.query().unwrap_or_default(), Limits::OAUTH)
+    let params = Params::parse(context.path.query().unwrap_or_default(), Limits::OAUTH)
         .map_err(|_| page("The request cannot be read.", "malformed_request"))?;
     let reference = ClientReference::parse(&params)
         .map_err(|_| page("The request names no client, or names it twice.", "malformed_request"))?;
-    let records = Records::new(&config.sealer, ports);
-    let client = records.load::<Client>(&client_key(&reference.client_id)).await?;
+    let client = context.records().load::<Client>(&client_key(&reference.client_id)).await?;
     let Some(client) = client.map(|loaded| loaded.record) else {
         return Err(page("The application is not known here. Its registration may have expired.", "unknown_client"));
     };
@@ -90,9 +74,9 @@ async fn answer<P: Ports>(
         resource: resource.uri.as_str().to_owned(),
         prompt: provider_prompt(asked.prompt).map(str::to_owned),
     };
-    let browser = Browser::of(request, config);
+    let browser = Browser::of(context.request, config);
     if let Some(browser) = browser.as_ref().filter(|_| authorization.prompt.is_none()) {
-        authorization.prompt = next_prompt::due(gateway, &browser.user_id, ports).await?;
+        authorization.prompt = next_prompt::due(context.gateway, &browser.user_id, context.ports).await?;
     }
     if !PendingLogin::can_carry(&authorization) {
         let description = "state and redirect_uri are too long for a login";
@@ -103,12 +87,12 @@ async fn answer<P: Ports>(
     // (see callback.rs).
     if !asked.prompt.consent
         && let Some(browser) = browser
-        && remembered_consent::is_remembered(config, &browser.user_id, &authorization, ports).await?
+        && remembered_consent::is_remembered(config, &browser.user_id, &authorization, context.ports).await?
     {
-        let seed = Seed::new(ports).map_err(Unavailable::from)?;
-        return Ok(start_login::start(gateway, request, seed, authorization, Some(browser.user_id), ports)?);
+        let seed = Seed::new(context.ports).map_err(Unavailable::from)?;
+        return Ok(start_login::start(context, seed, authorization, Some(browser.user_id))?);
     }
-    Ok(consent::page(config, request, &client, &redirect_uri, authorization, ports)?.into())
+    Ok(consent::page(context, &client, &redirect_uri, authorization)?.into())
 }
 
 /// The redirect URI, exactly as registered but for a loopback port (OAuth 2.1 §2.3.1, §4.1.1). It
@@ -142,6 +126,6 @@ fn provider_prompt(prompt: Prompt) -> Option<&'static str> {
 }
 
 fn bad_request_page(config: &Config, message: &str, reason: &'static str) -> Resolved {
-    let hint = "Go back to the application and connect again. If that does not help, remove the connection there and add it anew.";
+    let hint = "Go back to the application and connect again. If that does not help, remove the connection there and add it again.";
     error_page(config, 400, "This login cannot be started", message, hint, reason)
 }

@@ -18,7 +18,7 @@ use crate::upstream::provider_error::ProviderError;
 pub enum Failure {
     /// The request is refused, with this answer.
     Refused(Box<Resolved>),
-    /// Something of ours is away.
+    /// A dependency is unavailable.
     Unavailable,
 }
 
@@ -112,7 +112,7 @@ pub fn error_page(
     Resolved::Respond(page.response(status), Audit::new(AuditOutcome::Deny, reason))
 }
 
-/// The page for a person when something of ours is away.
+/// The page for a person when a dependency is unavailable.
 #[must_use]
 pub fn unavailable_page(config: &Config) -> Resolved {
     let page = ErrorPage {
@@ -125,8 +125,8 @@ pub fn unavailable_page(config: &Config) -> Resolved {
     Resolved::Respond(response, Audit::new(AuditOutcome::Fail, "unavailable"))
 }
 
-/// An answer whose URL holds something secret: kept by no cache and passed on to nobody (RFC 9700
-/// §4.2.4).
+/// An answer whose URL holds something secret: kept by no cache and passed on to no other site (RFC
+/// 9700 §4.2.4).
 pub(super) fn private(response: Response) -> Response {
     uncached(response).header("referrer-policy", "no-referrer")
 }

@@ -4,9 +4,6 @@
 use std::rc::Rc;
 
 use portcullis_protocol::credentials::{AuthorizationCode, SessionId};
-use portcullis_protocol::http::message::Request;
-use portcullis_protocol::http::path::RoutePath;
-use portcullis_protocol::jose::claims::VerifiedIdToken;
 use portcullis_protocol::oauth::error::ErrorCode;
 use portcullis_protocol::oauth::params::{Limits, Params};
 use portcullis_protocol::oauth::redirect::{RedirectUri, match_registered};
@@ -17,6 +14,7 @@ use crate::browser::cookies::{self, Browser};
 use crate::browser::pending_login::{self, Authorization, LOGIN_LIFE, PendingLogin, Seed, USED_LIFE, UsedLogin};
 use crate::clients::registered::{Client, client_key};
 use crate::config::Config;
+use crate::context::RequestContext;
 use crate::decision::Resolved;
 use crate::endpoints::browser_error::{self, Failure, error_page, provider_failed, refuse};
 use crate::endpoints::client_address::client_address;
@@ -25,13 +23,12 @@ use crate::endpoints::pages::ErrorPage;
 use crate::error::Unavailable;
 use crate::ports::{Ports, Store};
 use crate::sessions::keys::session_keys;
-use crate::sessions::state::{PendingCode, Session, State};
+use crate::sessions::state::{PendingCode, Session, SessionProvider, State};
 use crate::sessions::user::{User, find_or_create_user};
 use crate::sessions::{next_prompt, remembered_consent};
-use crate::state::gateway::Gateway;
-use crate::store::records::{self, Records};
-use crate::upstream::oidc::{self, TokenReply};
-use crate::upstream::provider_error::ProviderError;
+use crate::store::records;
+use crate::upstream::identity::TokenReply;
+use crate::upstream::providers;
 use crate::upstream::tokens::{self, Upstream};
 
 /// Answers `GET /oauth/callback`.
@@ -39,27 +36,22 @@ use crate::upstream::tokens::{self, Upstream};
 /// The pending login is used up, in one step, before the provider's code is; from then on the same
 /// URL leads nowhere. A browser that hangs up half way has to start again; nothing is left half
 /// done that anyone could use.
-pub async fn callback<P: Ports>(gateway: &Gateway, request: &Request, path: &RoutePath<'_>, ports: &P) -> Resolved {
-    answer(gateway, request, path, ports).await.unwrap_or_else(|failure| failure.settle(gateway.config()))
+pub async fn callback<P: Ports>(context: &RequestContext<'_, P>) -> Resolved {
+    answer(context).await.unwrap_or_else(|failure| failure.settle(context.config()))
 }
 
-async fn answer<P: Ports>(
-    gateway: &Gateway,
-    request: &Request,
-    path: &RoutePath<'_>,
-    ports: &P,
-) -> Result<Resolved, Failure> {
-    let config = gateway.config();
-    let params = Params::parse(path.query().unwrap_or_default(), Limits::OAUTH)
+async fn answer<P: Ports>(context: &RequestContext<'_, P>) -> Result<Resolved, Failure> {
+    let config = context.config();
+    let params = Params::parse(context.path.query().unwrap_or_default(), Limits::OAUTH)
         .ok()
         .filter(|params| params.repeated().is_none())
         .ok_or_else(|| refused(config, "The identity provider's answer cannot be read.", "malformed_callback"))?;
     let state = params.one("state").ok().flatten().ok_or_else(|| unknown_login(config, "callback_without_state"))?;
-    let (seed, login) = use_up(gateway, request, state, ports).await?;
-    let settled = complete(gateway, request, &params, &seed, login, ports).await?;
+    let (seed, login) = use_up(context, state).await?;
+    let settled = complete(context, &params, &seed, login).await?;
     Ok(match settled {
         Resolved::Respond(response, audit) => {
-            let ended = cookies::end_login(request, &config.issuer, state);
+            let ended = cookies::end_login(context.request, &config.issuer, state);
             let response = ended.iter().fold(response, |response, cookie| response.header("set-cookie", cookie));
             Resolved::Respond(response, audit)
         }
@@ -72,28 +64,24 @@ async fn answer<P: Ports>(
 ///
 /// A login is free to start, so what it costs here (a record, a call to the provider) is limited by
 /// address first.
-async fn use_up<P: Ports>(
-    gateway: &Gateway,
-    request: &Request,
-    state: &str,
-    ports: &P,
-) -> Result<(Seed, PendingLogin), Failure> {
-    let config = gateway.config();
-    let Some((seed, Some(login))) = pending_login::carried(request, config, state) else {
+async fn use_up<P: Ports>(context: &RequestContext<'_, P>, state: &str) -> Result<(Seed, PendingLogin), Failure> {
+    let config = context.config();
+    let Some((seed, Some(login))) = pending_login::carried(context.request, config, state) else {
         return Err(unknown_login(config, "callback_unknown_login"));
     };
-    if ports.now() >= login.expires_at {
+    if context.now() >= login.expires_at {
         return Err(refused(config, "This login took too long.", "callback_expired"));
     }
-    let address = client_address(request, config.trusted_proxies);
+    let address = client_address(context.request, config.trusted_proxies);
     let bucket = records::key(Kind::RateLimit, &[b"login", b"address", address.as_bytes()]);
     let limit = Bucket { capacity: config.logins_per_minute, period_seconds: 60 };
-    if let Taken::Empty { retry_after } = ports.store().take_token(&bucket, limit).await.map_err(Unavailable::from)? {
+    if let Taken::Empty { retry_after } =
+        context.ports.store().take_token(&bucket, limit).await.map_err(Unavailable::from)?
+    {
         return Err(too_many(config, retry_after));
     }
-    let records = Records::new(&config.sealer, ports);
     let key = records::key(Kind::Pending, &[state.as_bytes()]);
-    if records.create(&key, &UsedLogin, Ttl::Seconds(USED_LIFE)).await? {
+    if context.records().create(&key, &UsedLogin, Ttl::Seconds(USED_LIFE)).await? {
         Ok((seed, login))
     } else {
         Err(refused(config, "This login was used already.", "callback_state_reused"))
@@ -102,19 +90,17 @@ async fn use_up<P: Ports>(
 
 /// From the provider's answer to the client's.
 async fn complete<P: Ports>(
-    gateway: &Gateway,
-    request: &Request,
+    context: &RequestContext<'_, P>,
     params: &Params,
     seed: &Seed,
     login: PendingLogin,
-    ports: &P,
 ) -> Result<Resolved, Failure> {
-    let config = gateway.config();
-    let asked = &login.request;
+    let config = context.config();
+    let (asked, provider) = (&login.request, config.providers.login());
     let parameter = |name: &str| params.one(name).ok().flatten();
 
     // RFC 9207 §2.4: an answer that names another issuer is another provider's.
-    if parameter("iss").is_some_and(|iss| iss != config.provider.issuer) {
+    if parameter("iss").is_some_and(|iss| iss != provider.issuer()) {
         return Ok(refuse(
             config,
             asked,
@@ -141,63 +127,35 @@ async fn complete<P: Ports>(
             "callback_without_code",
         ));
     };
-    let (reply, identity) = match log_in(gateway, seed, code, ports).await {
+    let (reply, identity) = match providers::log_in(context.gateway, provider, seed, code, context.ports).await {
         Ok(login) => login,
         Err(error) => return Ok(provider_failed(config, asked, &error)),
     };
-    let user = find_or_create_user(gateway, &identity.subject, ports).await?;
+    let user = find_or_create_user(context.gateway, &identity.subject, context.ports).await?;
     if login.consented_by.as_ref().is_some_and(|consented_by| *consented_by != user.id) {
         // The consent that was remembered is somebody else's: this user has not been asked.
-        return ask_again(gateway, request, login.request, ports).await;
+        return ask_again(context, login.request).await;
     }
-    remembered_consent::remember(config, &user.id, asked, ports).await?;
-    next_prompt::forget(gateway, &user.id, asked, ports).await?;
-    let code = open_session(gateway, asked, &user, &identity.subject, reply, ports).await?;
-    give_code(config, asked, user, &code, ports)
-}
-
-/// Who logged in, as the ID token says.
-struct Identity {
-    subject: String,
-}
-
-async fn log_in<P: Ports>(
-    gateway: &Gateway,
-    seed: &Seed,
-    code: &str,
-    ports: &P,
-) -> Result<(TokenReply, Identity), ProviderError> {
-    let reply = oidc::redeem(gateway, code, &seed.verifier(), ports).await?;
-    let id_token = reply.id_token.as_ref().ok_or(ProviderError::NotUnderstood("the provider gave no ID token"))?;
-    let verified = oidc::verify_id_token(gateway, id_token.expose(), &seed.nonce(), ports).await?;
-    let subject = subject(&verified, &gateway.config().provider.subject_claim)?;
-    Ok((reply, Identity { subject }))
-}
-
-/// The claim that names the user: a string, never anything that has to be converted into one.
-fn subject(id_token: &VerifiedIdToken, claim: &str) -> Result<String, ProviderError> {
-    const MOST: usize = 255;
-    let value = id_token.claims().get(claim).and_then(serde_json::Value::as_str);
-    value
-        .filter(|subject| !subject.is_empty() && subject.len() <= MOST && !subject.chars().any(char::is_control))
-        .map(str::to_owned)
-        .ok_or(ProviderError::NotUnderstood("the ID token does not name the user"))
+    remembered_consent::remember(config, &user.id, asked, context.ports).await?;
+    next_prompt::forget(context.gateway, &user.id, asked, context.ports).await?;
+    let code = open_session(context, asked, &user, &identity.subject, reply).await?;
+    give_code(context, asked, user, &code)
 }
 
 /// Stores the session with its upstream tokens and gives the code that opens it.
 async fn open_session<P: Ports>(
-    gateway: &Gateway,
+    context: &RequestContext<'_, P>,
     asked: &Authorization,
     user: &User,
     subject: &str,
     reply: TokenReply,
-    ports: &P,
 ) -> Result<AuthorizationCode, Unavailable> {
-    let config = gateway.config();
-    let records = Records::new(&config.sealer, ports);
+    let config = context.config();
+    let provider = config.providers.login();
+    let records = context.records();
     let client = records.load::<Client>(&client_key(&asked.client_id)).await?;
-    let code = AuthorizationCode { session: SessionId::new(ports.random()?), nonce: ports.random()? };
-    let now = ports.now();
+    let code = AuthorizationCode { session: SessionId::new(context.ports.random()?), nonce: context.ports.random()? };
+    let now = context.now();
     let life = config.lifespans.authorization_code;
     let upstream = Upstream {
         access_token: reply.access_token,
@@ -209,7 +167,7 @@ async fn open_session<P: Ports>(
     };
     let session = Session {
         id: *code.session.as_bytes(),
-        provider: config.provider.name.to_string(),
+        providers: vec![SessionProvider { name: provider.name.to_string(), issuer: provider.issuer().to_owned() }],
         client_id: asked.client_id.clone(),
         user_id: user.id.clone(),
         scope: asked.scope.clone(),
@@ -225,7 +183,7 @@ async fn open_session<P: Ports>(
     };
     // Upstream tokens first: a session that is found has its tokens. Until the code is redeemed
     // they last hardly longer than the code (see token.rs).
-    let [session_key, upstream_key] = session_keys(code.session, config.provider.id);
+    let [session_key, upstream_key] = session_keys(code.session, provider.id);
     records.save(&upstream_key, &upstream, Ttl::Seconds(life.saturating_add(EXTENSION_SECONDS))).await?;
     records.save(&session_key, &session, Ttl::Seconds(life)).await?;
     Ok(code)
@@ -233,12 +191,12 @@ async fn open_session<P: Ports>(
 
 /// Sends the code to the client, and notes in the browser who logged in.
 fn give_code<P: Ports>(
-    config: &Config,
+    context: &RequestContext<'_, P>,
     asked: &Authorization,
     user: User,
     code: &AuthorizationCode,
-    ports: &P,
 ) -> Result<Resolved, Failure> {
+    let config = context.config();
     let audit = Audit {
         subject: Some(Rc::from(user.id.as_str())),
         client: Some(Rc::from(asked.client_id.as_str())),
@@ -247,29 +205,20 @@ fn give_code<P: Ports>(
     };
     let browser = Browser { user_id: user.id };
     let life = config.consent.remember.max(LOGIN_LIFE);
-    let cookie = browser.set_cookie(config, life, ports).map_err(Unavailable::from)?;
+    let cookie = browser.set_cookie(config, life, context.ports).map_err(Unavailable::from)?;
     let code = code.issue(&config.key_ring);
     let parameters = [("code", code.expose().as_str())];
     let response = browser_error::redirect(config, &asked.redirect_uri, asked.state.as_deref(), &parameters);
     Ok(Resolved::Respond(response.header("set-cookie", &cookie), audit))
 }
 
-async fn ask_again<P: Ports>(
-    gateway: &Gateway,
-    request: &Request,
-    asked: Authorization,
-    ports: &P,
-) -> Result<Resolved, Failure> {
-    let config = gateway.config();
-    let records = Records::new(&config.sealer, ports);
-    let client = records.load::<Client>(&client_key(&asked.client_id)).await?;
+async fn ask_again<P: Ports>(context: &RequestContext<'_, P>, asked: Authorization) -> Result<Resolved, Failure> {
+    let client = context.records().load::<Client>(&client_key(&asked.client_id)).await?;
     let redirect_uri =
         RedirectUri::register(&asked.redirect_uri).ok().and_then(|uri| match_registered(&[uri], &asked.redirect_uri));
     match (client, redirect_uri) {
-        (Some(client), Some(redirect_uri)) => {
-            Ok(consent::page(config, request, &client.record, &redirect_uri, asked, ports)?)
-        }
-        _ => Err(unknown_login(config, "client_gone")),
+        (Some(client), Some(redirect_uri)) => Ok(consent::page(context, &client.record, &redirect_uri, asked)?),
+        _ => Err(unknown_login(context.config(), "client_gone")),
     }
 }
 

@@ -6,8 +6,6 @@
 //! answered; its CSRF token is bound to that request and to the browser it was shown in. Only an
 //! approval puts the login that the callback asks for into the browser's cookie.
 
-use std::rc::Rc;
-
 use minicbor::{Decode, Encode};
 use portcullis_protocol::base64url;
 use portcullis_protocol::crypto::key_ring::{KeyId, Purpose};
@@ -21,13 +19,13 @@ use crate::browser::cookies::FORM_LIFE;
 use crate::browser::pending_login::{self, Authorization, Seed};
 use crate::clients::registered::Client;
 use crate::config::{Config, Sealer};
+use crate::context::RequestContext;
 use crate::decision::{Decision, Resolved};
 use crate::endpoints::browser_error::{error_page, refuse, unavailable_page};
 use crate::endpoints::pages::ConsentPage;
 use crate::endpoints::start_login;
 use crate::error::Unavailable;
 use crate::ports::Ports;
-use crate::state::gateway::Gateway;
 use crate::store::encoding;
 
 /// What the form carries: the login that it would start, the checked request, and when it was
@@ -49,17 +47,16 @@ pub(crate) struct Transaction {
 /// # Errors
 /// [`Unavailable::Entropy`].
 pub fn page<P: Ports>(
-    config: &Config,
-    request: &Request,
+    context: &RequestContext<'_, P>,
     client: &Client,
     redirect_uri: &CheckedRedirectUri,
     authorization: Authorization,
-    ports: &P,
 ) -> Result<Resolved, Unavailable> {
-    let transaction = Transaction { seed: Seed::new(ports)?, request: authorization, shown_at: ports.now() };
-    let set_cookies = pending_login::cookies(&transaction.seed, None, request, config, ports)?;
+    let config = context.config();
+    let transaction = Transaction { seed: Seed::new(context.ports)?, request: authorization, shown_at: context.now() };
+    let set_cookies = pending_login::cookies(&transaction.seed, None, context.request, config, context.ports)?;
     // The fields can be written; were one not, no page is shown.
-    let sealed = transaction.seal(&config.sealer, ports.random()?).ok_or(Unavailable::Entropy)?;
+    let sealed = transaction.seal(&config.sealer, context.ports.random()?).ok_or(Unavailable::Entropy)?;
     let sealed = base64url::encode(&sealed);
     let csrf = csrf_token(config, &transaction.seed, &sealed);
     let scopes: Vec<&str> = transaction.request.scope.as_set().iter().collect();
@@ -72,7 +69,7 @@ pub fn page<P: Ports>(
         loopback: redirect_uri.is_loopback(),
         scopes: &scopes,
         resource: &transaction.request.resource,
-        provider: &config.provider.name,
+        provider: &config.providers.login().name,
         action: &format!("{}/oauth/consent", config.issuer.path),
         transaction: &sealed,
         csrf: &csrf,
@@ -82,36 +79,36 @@ pub fn page<P: Ports>(
 }
 
 /// Answers `POST /oauth/consent`.
-pub async fn consent<P: Ports>(gateway: &Rc<Gateway>, request: &Request, ports: &P) -> Decision {
-    match answer(gateway, request, ports).await {
+pub async fn consent<P: Ports>(context: &RequestContext<'_, P>) -> Decision {
+    match answer(context).await {
         Ok(Answer { transaction, approved: true }) => {
             let Transaction { seed, request: authorization, .. } = transaction;
-            let started = start_login::start(gateway, request, seed, authorization, None, ports);
-            started.unwrap_or_else(|_| unavailable_page(gateway.config()).into())
+            let started = start_login::start(context, seed, authorization, None);
+            started.unwrap_or_else(|_| unavailable_page(context.config()).into())
         }
         Ok(Answer { transaction, approved: false }) => {
             let description = "the user did not consent";
             let code = ErrorCode::AccessDenied;
-            refuse(gateway.config(), &transaction.request, code, description, "consent_denied").into()
+            refuse(context.config(), &transaction.request, code, description, "consent_denied").into()
         }
         Err(refused) => refused.into(),
     }
 }
 
 /// The user's answer; the refusal where it does not count.
-async fn answer<P: Ports>(gateway: &Gateway, request: &Request, ports: &P) -> Result<Answer, Resolved> {
-    let config = gateway.config();
+async fn answer<P: Ports>(context: &RequestContext<'_, P>) -> Result<Answer, Resolved> {
+    let config = context.config();
     let refused = |message: &str, reason| {
         let hint = "Go back to the application and connect again.";
         error_page(config, 403, "This answer cannot be accepted", message, hint, reason)
     };
-    if !is_same_origin(request, &config.issuer.origin) {
+    if !is_same_origin(context.request, &config.issuer.origin) {
         return Err(refused("It was sent from another site.", "consent_cross_site"));
     }
-    let body = ports.body(Limits::OAUTH.bytes).await.map_err(|_| {
+    let body = context.ports.body(Limits::OAUTH.bytes).await.map_err(|_| {
         error_page(config, 413, "This answer is too large", "The form was changed.", "", "consent_too_large")
     })?;
-    read(config, request, &body, ports.now()).map_err(|error| match error {
+    read(context, &body).map_err(|error| match error {
         FormError::Csrf => refused("It does not belong to a page that was shown in this browser.", "consent_csrf"),
         FormError::Expired => refused("The page was open for too long.", "consent_expired"),
         FormError::Malformed => refused("The form was changed.", "consent_malformed"),
@@ -130,18 +127,19 @@ enum FormError {
     Expired,
 }
 
-fn read(config: &Config, request: &Request, body: &[u8], now: u64) -> Result<Answer, FormError> {
+fn read<P: Ports>(context: &RequestContext<'_, P>, body: &[u8]) -> Result<Answer, FormError> {
     let params = Params::parse(body, Limits::OAUTH).map_err(|_| FormError::Malformed)?;
     let field = |name: &str| params.one(name).ok().flatten();
     let sealed = field("transaction").ok_or(FormError::Malformed)?;
     let csrf = field("csrf").ok_or(FormError::Csrf)?;
-    let opened = base64url::decode(sealed).ok().and_then(|sealed| Transaction::open(sealed, &config.sealer));
+    let opened = base64url::decode(sealed).ok().and_then(|sealed| Transaction::open(sealed, &context.config().sealer));
     let transaction = opened.ok_or(FormError::Csrf)?;
-    let (shown, _) = pending_login::carried(request, config, &transaction.seed.state()).ok_or(FormError::Csrf)?;
-    if !is_csrf_token(config, csrf, &shown, sealed) {
+    let (shown, _) =
+        pending_login::carried(context.request, context.config(), &transaction.seed.state()).ok_or(FormError::Csrf)?;
+    if !is_csrf_token(context.config(), csrf, &shown, sealed) {
         return Err(FormError::Csrf);
     }
-    if now >= transaction.shown_at.saturating_add(FORM_LIFE) {
+    if context.now() >= transaction.shown_at.saturating_add(FORM_LIFE) {
         return Err(FormError::Expired);
     }
     let approved = match field("decision") {

@@ -1,7 +1,7 @@
 //! Dynamic client registration (RFC 7591) of public clients.
 
 use portcullis_protocol::credentials::ClientId;
-use portcullis_protocol::http::message::{FieldName, Request, Response};
+use portcullis_protocol::http::message::{FieldName, Response};
 use portcullis_protocol::oauth::error::{ErrorCode, OAuthError};
 use portcullis_protocol::oauth::register::Registration;
 use portcullis_storage_api::{Bucket, Kind, StoreError, Taken, Ttl};
@@ -9,13 +9,13 @@ use portcullis_storage_api::{Bucket, Kind, StoreError, Taken, Ttl};
 use crate::audit::{Audit, AuditOutcome};
 use crate::clients::registered::{Client, client_key};
 use crate::config::RegistrationPolicy;
+use crate::context::RequestContext;
 use crate::decision::Resolved;
 use crate::endpoints::client_address::client_address;
 use crate::error::Unavailable;
 use crate::ports::{Ports, Store};
 use crate::responses::{Cors, cors, not_found, oauth_error, unavailable, uncached};
-use crate::state::gateway::Gateway;
-use crate::store::records::{self, Records};
+use crate::store::records;
 
 /// The most that a registration may weigh, in bytes.
 pub(crate) const MAX_BODY_BYTES: usize = 64 * 1024;
@@ -27,11 +27,11 @@ const UNUSED_LIFE: u64 = 24 * 60 * 60;
 /// Answers `POST /oauth/register`. The limits are drawn from before anything of the body is looked
 /// at, and after it has come: a call to the store outlives the request that made it, so one whose
 /// body never ends must not make any.
-pub async fn register<P: Ports>(gateway: &Gateway, request: &Request, ports: &P) -> Resolved {
-    let Some(policy) = gateway.config().registration else {
+pub async fn register<P: Ports>(context: &RequestContext<'_, P>) -> Resolved {
+    let Some(policy) = context.config().registration else {
         return not_found("dynamic client registration is turned off here");
     };
-    match answer(gateway, policy, request, ports).await {
+    match answer(context, policy).await {
         Ok(settled) => settled,
         Err(Failure::Refused(error)) => {
             Resolved::Respond(oauth_error(&error), Audit::new(AuditOutcome::Deny, "invalid_registration"))
@@ -66,24 +66,19 @@ impl From<StoreError> for Failure {
     }
 }
 
-async fn answer<P: Ports>(
-    gateway: &Gateway,
-    policy: RegistrationPolicy,
-    request: &Request,
-    ports: &P,
-) -> Result<Resolved, Failure> {
-    let config = gateway.config();
-    let body = ports.body(MAX_BODY_BYTES).await.map_err(|_| {
+async fn answer<P: Ports>(context: &RequestContext<'_, P>, policy: RegistrationPolicy) -> Result<Resolved, Failure> {
+    let config = context.config();
+    let body = context.ports.body(MAX_BODY_BYTES).await.map_err(|_| {
         Failure::Refused(
             OAuthError::new(ErrorCode::InvalidClientMetadata, "the body is larger than 64 KiB").with_status(413),
         )
     })?;
-    draw_from_limits(policy, client_address(request, config.trusted_proxies), ports).await?;
+    draw_from_limits(context, policy).await?;
     let registration =
-        Registration::parse(request.headers.one(FieldName::ContentType), &body, &config.scopes_supported)
+        Registration::parse(context.request.headers.one(FieldName::ContentType), &body, &config.scopes_supported)
             .map_err(|error| Failure::Refused(OAuthError::new(error.code(), error.to_string())))?;
-    let client_id = ClientId::new(ports.random().map_err(Unavailable::from)?).to_string();
-    let now = ports.now();
+    let client_id = ClientId::new(context.ports.random().map_err(Unavailable::from)?).to_string();
+    let now = context.now();
     let client = Client {
         id: client_id.clone(),
         name: registration.client_name().map(str::to_owned),
@@ -91,8 +86,8 @@ async fn answer<P: Ports>(
         refresh: registration.has_refresh(),
         registered_at: now,
     };
-    let records = Records::new(&config.sealer, ports);
-    records.save(&client_key(&client_id), &client, Ttl::Seconds(policy.lifetime.min(UNUSED_LIFE))).await?;
+    let life = Ttl::Seconds(policy.lifetime.min(UNUSED_LIFE));
+    context.records().save(&client_key(&client_id), &client, life).await?;
     let response = uncached(Response::json(201, registration.response_json(&client_id, now)));
     let audit = Audit { client: Some(client_id.into()), ..Audit::new(AuditOutcome::Serve, "client_registered") };
     Ok(Resolved::Respond(cors(response, Cors::Read), audit))
@@ -100,9 +95,13 @@ async fn answer<P: Ports>(
 
 /// One address is limited first, so that a stranger's flood is refused before it draws on what
 /// everybody shares.
-async fn draw_from_limits<P: Ports>(policy: RegistrationPolicy, address: String, ports: &P) -> Result<(), Failure> {
+async fn draw_from_limits<P: Ports>(
+    context: &RequestContext<'_, P>,
+    policy: RegistrationPolicy,
+) -> Result<(), Failure> {
     const MINUTE: u32 = 60;
     const DAY: u32 = 24 * 60 * MINUTE;
+    let address = client_address(context.request, context.config().trusted_proxies);
     let limits: [(&[&[u8]], u32, u32); 4] = [
         (&[b"register", b"address", address.as_bytes()], policy.per_address, MINUTE),
         (&[b"register", b"address and day", address.as_bytes()], policy.per_address_and_day, DAY),
@@ -111,7 +110,7 @@ async fn draw_from_limits<P: Ports>(policy: RegistrationPolicy, address: String,
     ];
     for (name, capacity, period_seconds) in limits {
         let key = records::key(Kind::RateLimit, name);
-        match ports.store().take_token(&key, Bucket { capacity, period_seconds }).await? {
+        match context.ports.store().take_token(&key, Bucket { capacity, period_seconds }).await? {
             Taken::Granted => {}
             Taken::Empty { retry_after } => return Err(Failure::TooMany { retry_after }),
         }

@@ -2,44 +2,44 @@
 
 use std::rc::Rc;
 
-use portcullis_protocol::http::message::{Request, Response};
+use portcullis_protocol::http::message::Response;
 
 use crate::audit::{Audit, AuditOutcome};
 use crate::browser::pending_login::{self, Authorization, LOGIN_LIFE, PendingLogin, Seed};
+use crate::context::RequestContext;
 use crate::decision::{Decision, Resolved};
 use crate::endpoints::browser_error::{private, provider_failed};
 use crate::error::Unavailable;
 use crate::ports::Ports;
 use crate::state::gateway::Gateway;
-use crate::upstream::oidc;
+use crate::upstream::providers;
 
 /// Sends the browser to the provider, with the login in its cookie. Nothing is stored and nothing
 /// is called: a request that comes before the provider's documents are known waits for the root
 /// task to fetch them.
 ///
 /// # Errors
-/// [`Unavailable::Entropy`]. A provider that cannot be used is told to the client.
+/// [`Unavailable::Entropy`]. A provider that cannot be used is reported to the client.
 pub fn start<P: Ports>(
-    gateway: &Rc<Gateway>,
-    request: &Request,
+    context: &RequestContext<'_, P>,
     seed: Seed,
     authorization: Authorization,
     consented_by: Option<String>,
-    ports: &P,
 ) -> Result<Decision, Unavailable> {
-    let expires_at = ports.now().saturating_add(LOGIN_LIFE);
+    let expires_at = context.now().saturating_add(LOGIN_LIFE);
     let login = PendingLogin { request: authorization, consented_by, expires_at };
-    let cookies = pending_login::cookies(&seed, Some(&login), request, gateway.config(), ports)?;
-    if !gateway.provider().is_unknown(ports.now()) {
-        return Ok(to_provider(gateway, &seed, &login.request, &cookies).into());
+    let cookies = pending_login::cookies(&seed, Some(&login), context.request, context.config(), context.ports)?;
+    let provider = context.config().providers.login().id;
+    if !context.gateway.provider_state(provider, |state| state.is_unknown(context.now())) {
+        return Ok(to_provider(context.gateway, &seed, &login.request, &cookies).into());
     }
-    let gateway = Rc::clone(gateway);
+    let gateway = Rc::clone(context.gateway);
     let decide = move || to_provider(&gateway, &seed, &login.request, &cookies);
     Ok(Decision::AwaitProvider { decide: Box::new(decide) })
 }
 
 fn to_provider(gateway: &Gateway, seed: &Seed, asked: &Authorization, cookies: &[String]) -> Resolved {
-    match oidc::authorization_url(gateway, seed, asked.prompt.as_deref()) {
+    match providers::authorization_url(gateway, gateway.config().providers.login(), seed, asked.prompt.as_deref()) {
         Ok(location) => {
             let response = private(Response::see_other(&location));
             let response = cookies.iter().fold(response, |response, cookie| response.header("set-cookie", cookie));

@@ -6,8 +6,7 @@ mod issue;
 mod refresh_token;
 
 use portcullis_protocol::credentials::{AuthorizationCode, RefreshToken};
-use portcullis_protocol::http::message::{FieldName, Request};
-use portcullis_protocol::http::path::RoutePath;
+use portcullis_protocol::http::message::FieldName;
 use portcullis_protocol::oauth::error::{ErrorCode, OAuthError};
 use portcullis_protocol::oauth::params::Limits;
 use portcullis_protocol::oauth::token::TokenRequest;
@@ -15,6 +14,7 @@ use portcullis_storage_api::Key;
 
 use crate::audit::{Audit, AuditOutcome};
 use crate::clients::registered::{Client, client_key, renew_client};
+use crate::context::RequestContext;
 use crate::decision::Resolved;
 use crate::endpoints::token::authorization_code::redeem;
 use crate::endpoints::token::failure::{Failure, invalid_grant};
@@ -23,16 +23,15 @@ use crate::endpoints::token::refresh_token::rotate;
 use crate::ports::Ports;
 use crate::responses::{oauth_error, unavailable};
 use crate::sessions::state::{Redemption, Session};
-use crate::state::gateway::Gateway;
-use crate::store::records::{Records, SealedRecord};
+use crate::store::records::SealedRecord;
 
 /// Answers `POST /oauth/token`.
 ///
 /// A code is used up, and a refresh token replaced, in the one compare-and-swap that precedes the
 /// answer. An answer that is lost on the way costs the client its code (it starts again), but no
 /// refresh token: that gives the same successor again as long as that has not been used.
-pub async fn token<P: Ports>(gateway: &Gateway, request: &Request, path: &RoutePath<'_>, ports: &P) -> Resolved {
-    match answer(gateway, request, path, ports).await {
+pub async fn token<P: Ports>(context: &RequestContext<'_, P>) -> Resolved {
+    match answer(context).await {
         Ok(settled) => settled,
         Err(Failure::Refused(error, reason)) => {
             Resolved::Respond(oauth_error(&error), Audit::new(AuditOutcome::Deny, reason))
@@ -44,29 +43,24 @@ pub async fn token<P: Ports>(gateway: &Gateway, request: &Request, path: &RouteP
     }
 }
 
-async fn answer<P: Ports>(
-    gateway: &Gateway,
-    request: &Request,
-    path: &RoutePath<'_>,
-    ports: &P,
-) -> Result<Resolved, Failure> {
-    let body = ports.body(Limits::OAUTH.bytes).await.map_err(|_| {
+async fn answer<P: Ports>(context: &RequestContext<'_, P>) -> Result<Resolved, Failure> {
+    let body = context.ports.body(Limits::OAUTH.bytes).await.map_err(|_| {
         let error = OAuthError::new(ErrorCode::InvalidRequest, "the body is larger than 16 KiB").with_status(413);
         Failure::Refused(error, "body_too_large")
     })?;
-    let parsed =
-        TokenRequest::parse(request.headers.one(FieldName::ContentType), &body, path.query()).map_err(|error| {
+    let parsed = TokenRequest::parse(context.request.headers.one(FieldName::ContentType), &body, context.path.query())
+        .map_err(|error| {
             Failure::Refused(OAuthError::new(error.code(), error.to_string()), "malformed_token_request")
         })?;
-    if request.headers.has(FieldName::Authorization) || parsed.has_client_secret() {
+    if context.request.headers.has(FieldName::Authorization) || parsed.has_client_secret() {
         let description = "this client is public: it must not authenticate";
         return Err(Failure::Refused(OAuthError::new(ErrorCode::InvalidClient, description), "client_authenticated"));
     }
     match parsed {
         TokenRequest::AuthorizationCode { code, client_id, redirect_uri, code_verifier, resource, .. } => {
             let client_key = client_key(&client_id);
-            let client = known_client(gateway, &client_key, ports).await?;
-            let code = AuthorizationCode::parse(code.expose(), &gateway.config().key_ring)
+            let client = known_client(context, &client_key).await?;
+            let code = AuthorizationCode::parse(code.expose(), &context.config().key_ring)
                 .map_err(|_| invalid_grant("the code is not one of this server", "code_forged"))?;
             let attempt = Redemption {
                 code: &code,
@@ -75,14 +69,14 @@ async fn answer<P: Ports>(
                 verifier: &code_verifier,
                 resource: resource.as_ref(),
             };
-            let session = redeem(gateway, &attempt, ports).await?;
-            renew_client(gateway, &client_key, client, ports).await;
-            issue(gateway, code.session, &session, &session.scope, ports)
+            let session = redeem(context, &attempt).await?;
+            renew_client(context.gateway, &client_key, client, context.ports).await;
+            issue(context, code.session, &session, &session.scope)
         }
         TokenRequest::RefreshToken { refresh_token, client_id, scope, resource, .. } => {
             let client_key = client_key(&client_id);
-            let client = known_client(gateway, &client_key, ports).await?;
-            let token = RefreshToken::parse(refresh_token.expose(), &gateway.config().key_ring)
+            let client = known_client(context, &client_key).await?;
+            let token = RefreshToken::parse(refresh_token.expose(), &context.config().key_ring)
                 .map_err(|_| invalid_grant("the refresh token is not one of this server", "refresh_token_forged"))?;
             let narrowed = |session: &Session| {
                 if session.client_id != client_id {
@@ -97,16 +91,15 @@ async fn answer<P: Ports>(
                     Failure::Refused(error, "refresh_wider_scope")
                 })
             };
-            let tokens = rotate(gateway, &token, narrowed, ports).await?;
-            renew_client(gateway, &client_key, client, ports).await;
+            let tokens = rotate(context, &token, narrowed).await?;
+            renew_client(context.gateway, &client_key, client, context.ports).await;
             Ok(tokens)
         }
     }
 }
 
-async fn known_client<P: Ports>(gateway: &Gateway, key: &Key, ports: &P) -> Result<SealedRecord, Failure> {
-    let records = Records::new(&gateway.config().sealer, ports);
-    match records.find::<Client>(key).await? {
+async fn known_client<P: Ports>(context: &RequestContext<'_, P>, key: &Key) -> Result<SealedRecord, Failure> {
+    match context.records().find::<Client>(key).await? {
         Some(found) => Ok(found),
         None => {
             let error =

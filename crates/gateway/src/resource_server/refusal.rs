@@ -27,7 +27,7 @@ pub(super) enum Refusal {
     LoginRequired,
     /// The provider did not renew the upstream token in time.
     UpstreamUnavailable,
-    /// Something of ours is away.
+    /// A dependency is unavailable.
     Unavailable(Unavailable),
 }
 

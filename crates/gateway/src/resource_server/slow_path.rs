@@ -8,13 +8,13 @@ use std::borrow::Cow;
 use std::rc::Rc;
 
 use portcullis_protocol::http::bearer::{self, Bearer, BearerError};
-use portcullis_protocol::http::message::{FieldName, Request};
-use portcullis_protocol::http::path::RoutePath;
+use portcullis_protocol::http::message::FieldName;
 
 use crate::browser::cookies;
 use crate::config::Resource;
+use crate::context::RequestContext;
 use crate::decision::{Decision, Resolved};
-use crate::ports::{Ports, Store};
+use crate::ports::{Ports, Store, UpstreamTokenRef};
 use crate::resource_server::decide::{decide, forward};
 use crate::resource_server::refusal::Refusal;
 use crate::resource_server::session_check::{lives, session_lives};
@@ -22,58 +22,47 @@ use crate::resource_server::verify::verify;
 use crate::sessions::end::end_session;
 use crate::sessions::keys::session_keys;
 use crate::sessions::state::Session;
-use crate::state::gateway::Gateway;
 use crate::state::token_cache::{CachedToken, TokenFacts};
-use crate::store::records::Records;
 use crate::upstream::tokens::{RefreshOutcome, Upstream, UpstreamAccess};
 
 /// Decides a call.
 ///
 /// Nothing is consumed: a client that hangs up changes nothing, and a refresh that it asked for
 /// goes on without it.
-pub async fn protect<P: Ports>(
-    gateway: Rc<Gateway>,
-    index: usize,
-    request: &Request,
-    path: &RoutePath<'_>,
-    ports: &P,
-) -> Decision {
-    let Some(resource) = gateway.config().resources.get(index) else {
+pub async fn protect<P: Ports>(context: &RequestContext<'_, P>, index: usize) -> Decision {
+    let Some(resource) = context.config().resources.get(index) else {
         return Refusal::Malformed("there is no such resource").reply(None).into();
     };
-    let authorization = request.headers.one(FieldName::Authorization);
-    let call = Call { gateway: &gateway, index, resource, request, path, authorization };
-    match call.decide(ports).await {
+    let authorization = context.request.headers.one(FieldName::Authorization);
+    let call = Call { context, index, resource, authorization };
+    match call.decide().await {
         Ok(Granted::Now { facts, upstream, now }) => {
-            let forward = forward(resource, &facts, upstream.as_ref(), cookies::sent(request).as_deref());
+            let forward = forward(resource, &facts, upstream.as_ref(), cookies::sent(context.request).as_deref());
             call.remember(facts, upstream, now);
             Resolved::Continue(forward).into()
         }
         // Nothing new was proven, so nothing is remembered anew.
         Ok(Granted::Before(known)) => {
-            let cookie = cookies::sent(request);
+            let cookie = cookies::sent(context.request);
             Resolved::Continue(forward(resource, &known.facts, known.upstream().as_ref(), cookie.as_deref())).into()
         }
-        Ok(Granted::AfterRefresh(facts)) => {
-            let session = facts.session;
-            let cookie = cookies::sent(request).map(Cow::into_owned);
-            let gateway = Rc::clone(&gateway);
+        Ok(Granted::AfterRefresh(facts, token)) => {
+            let cookie = cookies::sent(context.request).map(Cow::into_owned);
+            let gateway = Rc::clone(context.gateway);
             let decide = Box::new(move |outcome: &RefreshOutcome| {
                 after_refresh(gateway.config().resources.get(index), &facts, cookie.as_deref(), outcome)
             });
-            Decision::AwaitUpstream { session, decide }
+            Decision::AwaitUpstream { token, decide }
         }
         Err(refusal) => refusal.reply(Some(resource)).into(),
     }
 }
 
 /// A call with everything that its decision is made from.
-struct Call<'a> {
-    gateway: &'a Gateway,
+struct Call<'a, P> {
+    context: &'a RequestContext<'a, P>,
     index: usize,
     resource: &'a Resource,
-    request: &'a Request,
-    path: &'a RoutePath<'a>,
     /// The `Authorization` value, where there is one only.
     authorization: Option<&'a [u8]>,
 }
@@ -87,71 +76,75 @@ enum Granted {
     },
     /// By what was proven before.
     Before(Rc<CachedToken>),
-    AfterRefresh(TokenFacts),
+    AfterRefresh(TokenFacts, UpstreamTokenRef),
 }
 
-impl Call<'_> {
-    async fn decide<P: Ports>(&self, ports: &P) -> Result<Granted, Refusal> {
+impl<P: Ports> Call<'_, P> {
+    async fn decide(&self) -> Result<Granted, Refusal> {
         // A token in the query ends up in logs; it is refused even where a good header stands
         // beside it (RFC 9700 §4.3.2).
-        if self.path.query().is_some_and(bearer::token_in_query) {
+        if self.context.path.query().is_some_and(bearer::token_in_query) {
             return Err(Refusal::Malformed("an access token must not be in the URL"));
         }
-        let bearer = match Bearer::from_headers(self.request.headers.all(FieldName::Authorization)) {
+        let bearer = match Bearer::from_headers(self.context.request.headers.all(FieldName::Authorization)) {
             Ok(Some(bearer)) => bearer,
             Ok(None) | Err(BearerError::OtherScheme) => return Err(Refusal::NoToken),
             Err(_) => return Err(Refusal::Malformed("the Authorization header must be one bearer token")),
         };
         // The clock is a call to the host: it is read once, and once more after the store was
         // asked.
-        let now = ports.now();
+        let now = self.context.now();
         let known = self.known(now);
         if let Some(known) = known.as_ref().filter(|known| known.is_served(now)) {
             // Only its upstream token is due. Many requests find that at once: none of them asks
             // the store.
-            return Ok(self.by_what_is_known(known, now, ports));
+            return Ok(self.by_what_is_known(known, now));
         }
-        let facts = verify(self.gateway, self.index, self.resource, bearer, now, ports)?;
-        let stored = self.stored(&facts, ports).await;
-        let now = ports.now();
-        let upstream = match stored {
-            Ok(Some(upstream)) => upstream,
+        let facts = verify(self.context, self.index, self.resource, bearer, now)?;
+        let stored = self.stored(&facts).await;
+        let now = self.context.now();
+        let (token, upstream) = match stored {
+            Ok(Some(stored)) => stored,
             Ok(None) => return Ok(Granted::Now { facts, upstream: None, now }),
             // While the store is away a token whose session this VM has found before goes on
             // working; one that it has not seen has to wait.
             Err(Refusal::Unavailable(cause)) => {
                 let known = known.ok_or(Refusal::Unavailable(cause))?;
                 known.store_was_away(now);
-                return Ok(self.by_what_is_known(&known, now, ports));
+                return Ok(self.by_what_is_known(&known, now));
             }
             // The session must not be refreshed any more, or the client would never log in again.
             Err(Refusal::LoginRequired) => {
-                end_session(self.gateway, facts.session, ports).await.map_err(Refusal::Unavailable)?;
+                end_session(self.context.gateway, facts.session, self.context.ports)
+                    .await
+                    .map_err(Refusal::Unavailable)?;
                 return Err(Refusal::LoginRequired);
             }
             Err(refusal) => return Err(refusal),
         };
         if now >= upstream.stale_at {
-            return Ok(Granted::AfterRefresh(facts));
+            return Ok(Granted::AfterRefresh(facts, token));
         }
         if now >= upstream.refresh_at {
-            ports.refresh_upstream(facts.session);
+            self.context.ports.refresh_upstream(token);
         }
         Ok(Granted::Now { facts, upstream: Some(upstream), now })
     }
 
     /// What the store has to say: that the session lives, and the upstream token where the resource
     /// injects one. Both are asked for at once.
-    async fn stored<P: Ports>(&self, facts: &TokenFacts, ports: &P) -> Result<Option<UpstreamAccess>, Refusal> {
+    async fn stored(&self, facts: &TokenFacts) -> Result<Option<(UpstreamTokenRef, UpstreamAccess)>, Refusal> {
         const ENDED: Refusal = Refusal::InvalidToken("the session of this token has ended");
-        if self.resource.injector.is_none() {
-            let lives = session_lives(self.gateway, self.resource, facts, ports).await.map_err(Refusal::Unavailable)?;
+        let Some(injection) = &self.resource.injection else {
+            let lives = session_lives(self.context.gateway, self.resource, facts, self.context.ports)
+                .await
+                .map_err(Refusal::Unavailable)?;
             return if lives { Ok(None) } else { Err(ENDED) };
-        }
-        let config = self.gateway.config();
-        let records = Records::new(&config.sealer, ports);
-        let keys = session_keys(facts.session, config.provider.id);
-        let found = ports.store().get_both(&keys).await.map_err(|error| Refusal::Unavailable(error.into()))?;
+        };
+        let records = self.context.records();
+        let keys = session_keys(facts.session, injection.provider);
+        let found =
+            self.context.ports.store().get_both(&keys).await.map_err(|error| Refusal::Unavailable(error.into()))?;
         let ([session_key, upstream_key], [session, upstream]) = (keys, found);
         let lives = session.and_then(|session| {
             records.read::<Session, _>(&session_key, session.value, |record| lives(record, self.resource, facts))
@@ -162,33 +155,35 @@ impl Call<'_> {
         let upstream = upstream.and_then(|upstream| {
             records.read::<Upstream, _>(&upstream_key, upstream.value, UpstreamAccess::from_record)
         });
-        upstream.map(Some).ok_or(Refusal::LoginRequired)
+        let token = UpstreamTokenRef { session: facts.session, provider: injection.provider };
+        upstream.map(|upstream| Some((token, upstream))).ok_or(Refusal::LoginRequired)
     }
 
     /// What this VM has proven about exactly this token, for this resource.
     fn known(&self, now: u64) -> Option<Rc<CachedToken>> {
-        let known = self.gateway.cached(self.authorization?)?;
+        let known = self.context.gateway.cached(self.authorization?)?;
         decide(&known.facts, self.index, now).is_ok().then_some(known)
     }
 
-    fn by_what_is_known<P: Ports>(&self, known: &Rc<CachedToken>, now: u64, ports: &P) -> Granted {
-        if let Some(upstream) = known.upstream().as_ref() {
+    fn by_what_is_known(&self, known: &Rc<CachedToken>, now: u64) -> Granted {
+        if let (Some(upstream), Some(injection)) = (known.upstream().as_ref(), &self.resource.injection) {
+            let token = UpstreamTokenRef { session: known.facts.session, provider: injection.provider };
             if now >= upstream.stale_at {
-                return Granted::AfterRefresh(known.facts.clone());
+                return Granted::AfterRefresh(known.facts.clone(), token);
             }
             if now >= upstream.refresh_at {
-                ports.refresh_upstream(known.facts.session);
+                self.context.ports.refresh_upstream(token);
             }
         }
         if known.is_due(now) {
-            self.gateway.ask_for_recheck(Rc::clone(known));
+            self.context.gateway.ask_for_recheck(Rc::clone(known));
         }
         Granted::Before(Rc::clone(known))
     }
 
     fn remember(&self, facts: TokenFacts, upstream: Option<UpstreamAccess>, now: u64) {
         if let Some(authorization) = self.authorization {
-            self.gateway.remember(authorization, CachedToken::new(facts, upstream, now));
+            self.context.gateway.remember(authorization, CachedToken::new(facts, upstream, now));
         }
     }
 }

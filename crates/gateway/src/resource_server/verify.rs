@@ -1,4 +1,4 @@
-//! What a token proves by itself.
+//! The proof that a token itself carries.
 
 use std::rc::Rc;
 
@@ -7,34 +7,33 @@ use portcullis_protocol::jose::jws::{Jws, JwsError};
 
 use crate::audit::{Audit, AuditOutcome, Rendered};
 use crate::config::Resource;
+use crate::context::RequestContext;
 use crate::ports::Ports;
 use crate::resource_server::decide::decide;
 use crate::resource_server::refusal::Refusal;
-use crate::state::gateway::Gateway;
 use crate::state::token_cache::TokenFacts;
 
 /// How far the clock of another gateway that issued a token may be ahead of ours, in seconds. Its
 /// end is not put off: a gateway whose clock is behind only accepts it for as much longer.
 const CLOCK_LEEWAY: u64 = 30;
 
-/// What a token says that may do this call, by itself.
+/// Checks whether a token by itself allows this call, and returns what it says.
 pub(super) fn verify<P: Ports>(
-    gateway: &Gateway,
+    context: &RequestContext<'_, P>,
     index: usize,
     resource: &Resource,
     bearer: &str,
     now: u64,
-    ports: &P,
 ) -> Result<TokenFacts, Refusal> {
     let invalid = |reason| Refusal::InvalidToken(reason);
-    let jws =
-        Jws::parse_among(bearer, gateway.own_headers()).map_err(|error: JwsError| invalid(error.public_reason()))?;
-    let signed = claims::verify(&jws, gateway.own_keys(), |key, alg, message, signature| {
-        ports.verify(key, alg, message, signature)
+    let jws = Jws::parse_among(bearer, context.gateway.own_headers())
+        .map_err(|error: JwsError| invalid(error.public_reason()))?;
+    let signed = claims::verify(&jws, context.gateway.own_keys(), |key, alg, message, signature| {
+        context.ports.verify(key, alg, message, signature)
     })
     .map_err(|error: SignatureError| invalid(error.public_reason()))?;
     let expected = Expected {
-        issuer: &gateway.config().issuer.url,
+        issuer: &context.config().issuer.url,
         audience: resource.uri.as_str(),
         typ: Typ::AccessToken,
         start_leeway: CLOCK_LEEWAY,

@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn an_envelope_names_the_key_that_sealed_it() {
+    fn an_envelope_shows_if_the_newest_key_sealed_it() {
         assert!(ring(&[1]).is_by_newest(&sealed()));
         assert!(!ring(&[2, 1]).is_by_newest(&sealed()));
         for short in [0, 1, 4] {

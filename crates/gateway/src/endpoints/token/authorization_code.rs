@@ -3,6 +3,7 @@
 use portcullis_protocol::oauth::error::{ErrorCode, OAuthError};
 use portcullis_storage_api::{StoreError, Ttl};
 
+use crate::context::RequestContext;
 use crate::endpoints::token::failure::{Failure, invalid_grant};
 use crate::error::Unavailable;
 use crate::ports::Ports;
@@ -11,37 +12,35 @@ use crate::sessions::keys::session_keys;
 use crate::sessions::lifetimes::session_life;
 use crate::sessions::state::{RedeemError, Redemption, Session};
 use crate::sessions::stored::{ATTEMPTS, extend_upstream, load_session};
-use crate::state::gateway::Gateway;
-use crate::store::records::{Records, VersionedRecord};
+use crate::store::records::VersionedRecord;
 
 /// Redeems a code. Whatever does not fit ends the session and everything issued from it.
 pub(super) async fn redeem<P: Ports>(
-    gateway: &Gateway,
+    context: &RequestContext<'_, P>,
     attempt: &Redemption<'_>,
-    ports: &P,
 ) -> Result<Session, Failure> {
-    let records = Records::new(&gateway.config().sealer, ports);
+    let records = context.records();
     let id = attempt.code.session;
-    let keys = session_keys(id, gateway.config().provider.id);
-    let nonce = ports.random().map_err(Unavailable::from)?;
-    let life = Ttl::Seconds(session_life(gateway.config()));
+    let keys = session_keys(id, context.config().providers.login().id);
+    let nonce = context.ports.random().map_err(Unavailable::from)?;
+    let life = Ttl::Seconds(session_life(context.config()));
     for _ in 0..ATTEMPTS {
         let (Some(VersionedRecord { record, version }), upstream) = load_session(&records, &keys).await? else {
             return Err(invalid_grant("the code has expired or was used before", "code_expired"));
         };
-        match record.redeem(attempt, ports.now(), nonce) {
+        match record.redeem(attempt, context.now(), nonce) {
             Ok(active) => {
                 // Until now the upstream tokens last as long as the code. They are extended first:
                 // were that to fail after the code is used up, the login would end with the code's
                 // life.
-                extend_upstream(gateway, &records, &keys, upstream).await?;
+                extend_upstream(context.gateway, &records, &keys, upstream).await?;
                 if records.swap(&keys[0], version, &active, life).await? {
                     return Ok(active);
                 }
-                // Somebody else redeemed it first; the next round sees that and ends the session.
+                // Another request redeemed it first; the next round sees that and ends the session.
             }
             Err(error) => {
-                end_session(gateway, id, ports).await?;
+                end_session(context.gateway, id, context.ports).await?;
                 return Err(refused_code(error));
             }
         }

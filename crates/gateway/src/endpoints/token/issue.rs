@@ -8,27 +8,26 @@ use portcullis_protocol::oauth::scope::GrantedScope;
 use portcullis_protocol::oauth::token::TokenResponse;
 
 use crate::audit::{Audit, AuditOutcome};
+use crate::context::RequestContext;
 use crate::decision::Resolved;
 use crate::endpoints::token::failure::Failure;
 use crate::ports::Ports;
 use crate::responses::{Cors, cors, uncached};
 use crate::sessions::access_token::access_token;
 use crate::sessions::state::Session;
-use crate::state::gateway::Gateway;
 
 pub(super) fn issue<P: Ports>(
-    gateway: &Gateway,
+    context: &RequestContext<'_, P>,
     id: SessionId,
     session: &Session,
     scope: &GrantedScope,
-    ports: &P,
 ) -> Result<Resolved, Failure> {
-    let config = gateway.config();
+    let config = context.config();
     let refresh_token = session.generation().filter(|_| session.refreshable).map(|generation| {
         RefreshToken { session: id, generation: generation.number, nonce: generation.nonce }.issue(&config.key_ring)
     });
     let response = TokenResponse {
-        access_token: access_token(gateway, id, session, scope, ports)?,
+        access_token: access_token(context.gateway, id, session, scope, context.ports)?,
         expires_in: config.lifespans.access_token,
         scope: scope.clone(),
         refresh_token,

@@ -4,6 +4,8 @@ use portcullis_protocol::credentials::{RefreshToken, SessionId};
 use portcullis_protocol::oauth::scope::GrantedScope;
 use portcullis_storage_api::{Key, StoreError, Ttl};
 
+use crate::config::Config;
+use crate::context::RequestContext;
 use crate::decision::Resolved;
 use crate::endpoints::token::failure::{Failure, invalid_grant};
 use crate::endpoints::token::issue::issue;
@@ -14,38 +16,36 @@ use crate::sessions::keys::session_keys;
 use crate::sessions::lifetimes::session_life;
 use crate::sessions::state::{RotateError, Session};
 use crate::sessions::stored::{ATTEMPTS, extend_upstream, load_session};
-use crate::state::gateway::Gateway;
 use crate::store::records::{Records, VersionedRecord};
 
 /// Replaces a refresh token and gives the new tokens. A replay ends the session; a request that
 /// asks for too much changes nothing.
 pub(super) async fn rotate<P: Ports>(
-    gateway: &Gateway,
+    context: &RequestContext<'_, P>,
     token: &RefreshToken,
     narrowed: impl Fn(&Session) -> Result<GrantedScope, Failure>,
-    ports: &P,
 ) -> Result<Resolved, Failure> {
-    let records = Records::new(&gateway.config().sealer, ports);
-    let keys = session_keys(token.session, gateway.config().provider.id);
-    let successor = token.successor(&gateway.config().key_ring);
-    let life = Ttl::Seconds(session_life(gateway.config()));
+    let records = context.records();
+    let keys = session_keys(token.session, context.config().providers.login().id);
+    let successor = token.successor(&context.config().key_ring);
+    let life = Ttl::Seconds(session_life(context.config()));
     for _ in 0..ATTEMPTS {
         let (Some(VersionedRecord { record, version }), upstream) = load_session(&records, &keys).await? else {
             return Err(invalid_grant("the login has ended", "refresh_session_ended"));
         };
-        let (scope, now) = (narrowed(&record)?, ports.now());
+        let (scope, now) = (narrowed(&record)?, context.now());
         let next = match record.rotate(token, &successor, now) {
             Ok(next) => next,
-            Err(error) => return Err(refused_refresh(gateway, token.session, error, ports).await?),
+            Err(error) => return Err(refused_refresh(context, token.session, error).await?),
         };
-        if needs_upstream(gateway, &record) && (upstream.is_none() || record.upstream_is_over(now)) {
-            end_session(gateway, token.session, ports).await?;
+        if needs_upstream(context.config(), &record) && (upstream.is_none() || record.upstream_is_over(now)) {
+            end_session(context.gateway, token.session, context.ports).await?;
             return Err(invalid_grant("the login at the identity provider has ended", "refresh_upstream_ended"));
         }
-        extend_upstream(gateway, &records, &keys, upstream).await?;
+        extend_upstream(context.gateway, &records, &keys, upstream).await?;
         // INVARIANT: all that can fail comes before the write. What was stored is told to the
         // client.
-        let tokens = issue(gateway, token.session, &next, &scope, ports)?;
+        let tokens = issue(context, token.session, &next, &scope)?;
         match records.swap(&keys[0], version, &next, life).await {
             Ok(true) => return Ok(tokens),
             // Another request with the same token was first; the next round gives its successor.
@@ -73,21 +73,20 @@ async fn note_unconfirmed<P: Ports>(records: &Records<'_, P>, key: &Key, attempt
 
 /// What a refresh token comes to that gives no successor.
 async fn refused_refresh<P: Ports>(
-    gateway: &Gateway,
+    context: &RequestContext<'_, P>,
     session: SessionId,
     error: RotateError,
-    ports: &P,
 ) -> Result<Failure, Unavailable> {
     match error {
         RotateError::NotRefreshable => Ok(invalid_grant("this client has no refresh tokens", "refresh_not_granted")),
         RotateError::RolledBack => {
             // As if it were not there, for every older token too.
-            ports.count(Oddity::RolledBack);
-            end_session(gateway, session, ports).await?;
+            context.ports.count(Oddity::RolledBack);
+            end_session(context.gateway, session, context.ports).await?;
             Ok(invalid_grant("the login has ended", "refresh_session_ended"))
         }
         RotateError::Replayed => {
-            end_session(gateway, session, ports).await?;
+            end_session(context.gateway, session, context.ports).await?;
             let description = "the refresh token was used before; the login has been ended";
             Ok(invalid_grant(description, "refresh_token_replayed"))
         }
@@ -95,7 +94,7 @@ async fn refused_refresh<P: Ports>(
 }
 
 /// Whether calls with a session's tokens need the provider's.
-fn needs_upstream(gateway: &Gateway, session: &Session) -> bool {
-    let mut resources = gateway.config().resources.iter();
-    resources.any(|resource| resource.uri.as_str() == session.resource && resource.injector.is_some())
+fn needs_upstream(config: &Config, session: &Session) -> bool {
+    let mut resources = config.resources.iter();
+    resources.any(|resource| resource.uri.as_str() == session.resource && resource.injection.is_some())
 }

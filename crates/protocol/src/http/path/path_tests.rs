@@ -233,7 +233,7 @@ proptest! {
     }
 
     #[test]
-    fn a_plain_path_is_one_that_folding_does_not_change(target in hostile_target()) {
+    fn the_short_way_for_plain_paths_has_the_result_of_folding(target in hostile_target()) {
         if let Ok(route) = RoutePath::parse(&target) {
             prop_assert_eq!(Ok(route.folded), reading::folded(route.path));
         }

@@ -2,7 +2,7 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 
 use portcullis_storage_api::Kind;
-use portcullis_storage_api::wire::{Record, Space};
+use portcullis_storage_api::wire::{GetAnswer, GetManyAnswer, Record, Space};
 use serde_json::{Value as Json, json};
 
 use super::*;

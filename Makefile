@@ -121,8 +121,8 @@ audit: $(TOOLS)/bin/cargo-deny ## licences, sources, duplicates, and advisories 
 		echo "NOT CHECKED: advisories, because their database cannot be reached from here (see $(TARGET)/advisories.log)." >&2; \
 	fi
 
-docs: system ## write docs/config.md and its schema from the types; the API documentation to target/doc
-	UPDATE=1 cargo test -q -p portcullis-gateway --test config_reference
+docs: system ## write docs/config.md, its schema and docs/operate/audit.md from the types; the API documentation to target/doc
+	UPDATE=1 cargo test -q -p portcullis-gateway --test config_reference --test audit_reference
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
 
 release: module ## the module, static redis-bridge and portcullis, SBOM and checksums: target/release-artifacts

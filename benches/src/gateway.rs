@@ -12,6 +12,7 @@ use portcullis_testbed::browser::Browser;
 use portcullis_testbed::oauth_client::{self, OAuthClient};
 use portcullis_testbed::paths;
 use portcullis_testbed::process::Process;
+use portcullis_testkit::signatures::Sign as _;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 

@@ -14,6 +14,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use jwt_simple::prelude::{ES256KeyPair, RS256KeyPair};
 use portcullis_protocol::jose::jws::{self, Header};
 use portcullis_protocol::jose::keys::SigningKey;
+use portcullis_testkit::signatures::Sign as _;
 use serde_json::json;
 use url::{Url, form_urlencoded};
 

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 
-use portcullis_gateway::audit::{Audit, AuditOutcome};
+use portcullis_gateway::audit::{Audit, Reason};
 use portcullis_gateway::decision::{Credentials, Forward, Resolved};
 use portcullis_gateway::responses::EXPOSED_HEADERS;
 use portcullis_protocol::http::message::Response;
@@ -65,7 +65,7 @@ pub(crate) fn apply(decision: &Resolved, counters: &Counters, has_proxy_authoriz
             // to change.
             if edit(forward, protected && has_proxy_authorization).is_err() {
                 // If the client's token cannot be removed, the request does not go on.
-                let audit = Audit::new(AuditOutcome::Fail, "headers_not_changed");
+                let audit = Audit::new(Reason::HeadersNotChanged);
                 return apply(&Resolved::Respond(Response::new(503), audit), counters, has_proxy_authorization);
             }
             count(forward.audit.audit(), counters);
@@ -116,7 +116,7 @@ fn edit(forward: &Forward, strips_proxy_authorization: bool) -> Result<(), Statu
 }
 
 fn count(audit: &Audit, counters: &Counters) {
-    counters.count(audit.outcome.as_str(), audit.reason);
+    counters.count(audit.reason.outcome().as_str(), audit.reason.as_str());
 }
 
 /// The audit trail's name in filter state, where access logs and other filters find it below

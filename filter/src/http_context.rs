@@ -6,7 +6,7 @@ mod request_head;
 
 use std::rc::Rc;
 
-use portcullis_gateway::audit::{Audit, AuditOutcome};
+use portcullis_gateway::audit::{Audit, Reason};
 use portcullis_gateway::decision::{Forward, Resolved};
 use portcullis_gateway::resource_server::fast_path;
 use portcullis_gateway::responses::{self, Cors};
@@ -134,7 +134,7 @@ impl HttpContext for RequestStream {
 fn on_headers(worker: &Rc<Worker>, id: u32, count: usize, end: bool) -> State {
     if count > host::MAX_HEADERS {
         let response = responses::cors(Response::new(431), Cors::Read);
-        let refusal = Resolved::Respond(response, Audit::new(AuditOutcome::Fail, "too_many_headers"));
+        let refusal = Resolved::Respond(response, Audit::new(Reason::TooManyHeaders));
         return State::of(apply(&refusal, &worker.counters, false), false);
     }
     let headers = host::request_headers();

@@ -11,6 +11,7 @@ mod counters;
 mod host;
 mod http_context;
 mod jobs;
+mod log_lines;
 mod root;
 mod service;
 mod version;

@@ -160,9 +160,9 @@ async fn the_access_log_says_who_asked_for_what_and_why_it_was_decided_so() {
     }
     let refusals: [(&str, Option<&str>, u64, &str); 4] = [
         ("/api/no-token", None, 401, "no_token"),
-        ("/api/bad-token", Some("Bearer a.b.c"), 401, "invalid_token"),
+        ("/api/bad-token", Some("Bearer a.b.c"), 401, "token_malformed"),
         ("/api/bad-credentials", Some("Bearer a b"), 400, "malformed_credentials"),
-        ("/api/in-query?access_token=x", None, 400, "malformed_credentials"),
+        ("/api/in-query?access_token=x", None, 400, "token_in_url"),
     ];
     for (path, authorization, status, reason) in refusals {
         let request = bed.get(path);

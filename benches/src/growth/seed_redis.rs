@@ -9,7 +9,6 @@ use std::net::TcpStream;
 use std::rc::Rc;
 
 use portcullis_gateway::config::{ProviderId, Sealer};
-use portcullis_gateway::fakes::{FakePorts, block_on};
 use portcullis_gateway::ports::Store as _;
 use portcullis_gateway::sessions::keys::{session_key, upstream_key};
 use portcullis_gateway::sessions::state::Session;
@@ -21,6 +20,7 @@ use portcullis_protocol::crypto::secret::Secret;
 use portcullis_storage_api::wire::Space;
 use portcullis_storage_api::{Key, Ttl};
 use portcullis_testbed::redis::CREDENTIALS;
+use portcullis_testkit::fakes::{FakePorts, block_on};
 
 use crate::gateway::SECRET;
 use crate::text;

@@ -1,8 +1,14 @@
 //! The audit trail: who asked for what and what was decided. No field can hold a token.
 
+pub mod outcome;
+pub mod reason;
+
 use std::rc::Rc;
 
 use serde_json::Value;
+
+pub use self::outcome::AuditOutcome;
+pub use self::reason::Reason;
 
 /// One decision, published as filter state `wasm.portcullis` and counted in metrics.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,51 +19,24 @@ pub struct Audit {
     pub client: Option<Rc<str>>,
     /// The resource or endpoint that was asked for.
     pub resource: Option<Rc<str>>,
-    /// What was decided.
-    pub outcome: AuditOutcome,
-    /// Why, as a short word that a dashboard can group by.
-    pub reason: &'static str,
-}
-
-/// What was decided about a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum AuditOutcome {
-    /// It was sent on.
-    Allow,
-    /// It was refused.
-    Deny,
-    /// The gateway answered it itself, as one of its own endpoints.
-    Serve,
-    /// It could not be decided: something needed was away.
-    Fail,
-}
-
-impl AuditOutcome {
-    /// The word in the audit trail.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Allow => "allow",
-            Self::Deny => "deny",
-            Self::Serve => "serve",
-            Self::Fail => "fail",
-        }
-    }
+    /// Why it was decided so. What was decided follows from it.
+    pub reason: Reason,
 }
 
 impl Audit {
     /// A decision with nothing yet known about who asked.
     #[must_use]
-    pub fn new(outcome: AuditOutcome, reason: &'static str) -> Self {
-        Self { subject: None, client: None, resource: None, outcome, reason }
+    pub fn new(reason: Reason) -> Self {
+        Self { subject: None, client: None, resource: None, reason }
     }
 
     /// The text that is published: one JSON object of `decision`, `reason` and, where they are
     /// known, `resource`, `client` and `subject`, in this order.
     #[must_use]
     pub fn to_json(&self) -> String {
-        let mut text = String::with_capacity(DEFAULT_BYTES);
-        for part in [r#"{"decision":""#, self.outcome.as_str(), r#"","reason":""#, self.reason, "\""] {
+        let mut text = String::with_capacity(TEXT_CAPACITY);
+        for part in [r#"{"decision":""#, self.reason.outcome().as_str(), r#"","reason":""#, self.reason.as_str(), "\""]
+        {
             text.push_str(part);
         }
         for (name, value) in
@@ -104,8 +83,8 @@ fn are_plain(bytes: [u8; 8]) -> bool {
     less(bytes, 0x20) | less(bytes ^ each(b'"'), 1) | less(bytes ^ each(b'\\'), 1) == 0
 }
 
-/// Room for a decision about a token.
-const DEFAULT_BYTES: usize = 256;
+/// Room for the text of a decision about a token, in bytes.
+const TEXT_CAPACITY: usize = 256;
 
 /// A decision with its text, rendered once for all the requests that it is made about again.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -140,13 +119,13 @@ mod tests {
 
     #[test]
     fn what_is_published_is_one_object_of_what_is_known() {
-        let denied = Audit::new(AuditOutcome::Deny, "no_token");
+        let denied = Audit::new(Reason::NoToken);
         assert_eq!(denied.to_json(), r#"{"decision":"deny","reason":"no_token"}"#);
         let allowed = Audit {
             subject: Some("user".into()),
             client: Some("client".into()),
             resource: Some("https://gw.example/mcp".into()),
-            ..Audit::new(AuditOutcome::Allow, "valid_token")
+            ..Audit::new(Reason::ValidToken)
         };
         let json = r#"{"decision":"allow","reason":"valid_token","resource":"https://gw.example/mcp","client":"client","subject":"user"}"#;
         assert_eq!((allowed.to_json().as_str(), Rendered::new(allowed.clone()).json()), (json, json));
@@ -169,7 +148,7 @@ mod tests {
     #[test]
     fn no_text_can_end_its_own_string() {
         let name = "a\",\"decision\":\"allow\\\n";
-        let audit = Audit { client: Some(name.into()), ..Audit::new(AuditOutcome::Deny, "no_token") };
+        let audit = Audit { client: Some(name.into()), ..Audit::new(Reason::NoToken) };
         let read: Value = serde_json::from_str(&audit.to_json()).unwrap();
         assert_eq!((read["decision"].as_str(), read["client"].as_str()), (Some("deny"), Some(name)));
     }

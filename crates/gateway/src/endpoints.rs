@@ -5,6 +5,7 @@ pub mod browser_error;
 pub mod callback;
 pub mod client_address;
 pub mod consent;
+pub mod metadata;
 pub mod pages;
 pub mod register;
 pub mod start_login;

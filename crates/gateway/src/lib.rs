@@ -18,16 +18,12 @@ pub mod error;
 pub mod ports;
 pub mod resource_server;
 pub mod responses;
+pub mod routing;
 pub mod runtime;
 pub mod sessions;
 pub mod state;
 pub mod store;
 pub mod upstream;
-
-#[cfg(feature = "fakes")]
-pub mod fakes;
-#[cfg(feature = "fakes")]
-pub mod store_suite;
 
 #[cfg(test)]
 mod golden_records_tests;

@@ -3,9 +3,8 @@
 use portcullis_protocol::http::message::{FieldName, Request, Response};
 use portcullis_protocol::oauth::error::{ErrorCode, OAuthError};
 
-use crate::audit::{Audit, AuditOutcome};
+use crate::audit::{Audit, AuditOutcome, Reason};
 use crate::decision::Resolved;
-use crate::error::Unavailable;
 
 /// How long a client should wait before it tries again when a dependency is unavailable, in
 /// seconds.
@@ -62,21 +61,21 @@ pub fn preflight(request: &Request, methods: &'static str) -> Response {
 pub fn method_not_allowed(allow: &'static str) -> Resolved {
     let body = OAuthError::new(ErrorCode::InvalidRequest, "this method is not allowed here").to_json();
     let response = cors(uncached(Response::json(405, body).header("allow", allow)), Cors::Read);
-    Resolved::Respond(response, Audit::new(AuditOutcome::Deny, "method_not_allowed"))
+    Resolved::Respond(response, Audit::new(Reason::MethodNotAllowed))
 }
 
-/// A 404 of the gateway's own, with the reason.
+/// Returns a 404 of the gateway itself.
 #[must_use]
-pub fn not_found(description: &'static str) -> Resolved {
+pub fn not_found(description: &'static str, reason: Reason) -> Resolved {
     let body = OAuthError::new(ErrorCode::InvalidRequest, description).to_json();
-    Resolved::Respond(uncached(Response::json(404, body)), Audit::new(AuditOutcome::Deny, "not_found"))
+    Resolved::Respond(uncached(Response::json(404, body)), Audit::new(reason))
 }
 
-/// A 400 of the gateway's own, with the reason.
+/// Returns a 400 of the gateway itself.
 #[must_use]
-pub fn bad_request(description: &'static str, reason: &'static str) -> Resolved {
+pub fn bad_request(description: &'static str, reason: Reason) -> Resolved {
     let body = OAuthError::new(ErrorCode::InvalidRequest, description).to_json();
-    Resolved::Respond(uncached(Response::json(400, body)), Audit::new(AuditOutcome::Deny, reason))
+    Resolved::Respond(uncached(Response::json(400, body)), Audit::new(reason))
 }
 
 /// An OAuth error as an endpoint's JSON answer (RFC 6749 §5.2).
@@ -85,22 +84,23 @@ pub fn oauth_error(error: &OAuthError) -> Response {
     cors(uncached(Response::json(error.status(), error.to_json())), Cors::Read)
 }
 
-/// A dependency is unavailable: a 503, which says nothing about the client's credentials.
+/// Returns the answer of a JSON endpoint that refuses a request, or cannot decide it.
 #[must_use]
-pub fn unavailable(cause: Unavailable) -> (Response, &'static str) {
-    let reason = match cause {
-        Unavailable::Store(_) => "store_unavailable",
-        Unavailable::Entropy => "entropy_unavailable",
-        Unavailable::Signer => "signer_unavailable",
-    };
-    (try_later("the gateway cannot answer at the moment; try again"), reason)
+pub fn refusal((error, reason): (OAuthError, Reason)) -> Resolved {
+    let response = if reason.outcome() == AuditOutcome::Fail { temporary(&error) } else { oauth_error(&error) };
+    Resolved::Respond(response, Audit::new(reason))
 }
 
-/// A 503 with `Retry-After`.
+/// Returns a 503 with `Retry-After`.
 #[must_use]
 pub fn try_later(description: &'static str) -> Response {
-    let body = OAuthError::new(ErrorCode::TemporarilyUnavailable, description).to_json();
-    cors(uncached(Response::json(503, body).header("retry-after", RETRY_AFTER)), Cors::ReadMcp)
+    temporary(&OAuthError::new(ErrorCode::TemporarilyUnavailable, description))
+}
+
+/// Returns an error that is over by itself as a 503 with `Retry-After`.
+#[must_use]
+pub fn temporary(error: &OAuthError) -> Response {
+    cors(uncached(Response::json(503, error.to_json()).header("retry-after", RETRY_AFTER)), Cors::ReadMcp)
 }
 
 /// Marks an answer as one that no cache may keep (RFC 6749 §5.1).

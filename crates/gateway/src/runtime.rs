@@ -9,6 +9,7 @@
 //! binds a call's answer to the context that is active when the call is dispatched.
 
 mod inbox;
+pub mod log_limit;
 mod task;
 
 pub use self::inbox::{BODY_HELD_BYTES, Inbox};

@@ -13,6 +13,7 @@ use portcullis_protocol::jose::keys::{JwkSet, SigningKey};
 use portcullis_protocol::oauth::params::{Limits, Params};
 use portcullis_protocol::oauth::pkce::CodeVerifier;
 use portcullis_protocol::oauth::redirect::{RedirectUri, match_registered};
+use portcullis_testkit::signatures::{Sign as _, Verify as _};
 use serde_json::json;
 #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
 use wasm_bindgen_test::wasm_bindgen_test as test;

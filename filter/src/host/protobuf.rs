@@ -1,5 +1,5 @@
-//! The little of protocol buffers that Envoy's `sign` and `verify_signature` speak: flat messages
-//! of length-delimited fields and one boolean.
+//! The subset of protocol buffers that Envoy's `sign` and `verify_signature` use: flat messages of
+//! length-delimited fields and one boolean.
 
 /// Encodes length-delimited fields.
 pub(crate) fn encode(fields: &[(u8, &[u8])]) -> Vec<u8> {
@@ -15,7 +15,7 @@ pub(crate) fn encode(fields: &[(u8, &[u8])]) -> Vec<u8> {
     message
 }
 
-/// The last value of a length-delimited field.
+/// Returns the last value of a length-delimited field.
 pub(crate) fn bytes(message: &[u8], wanted: u8) -> Option<&[u8]> {
     let mut found = None;
     walk(message, |number, field| {
@@ -26,7 +26,7 @@ pub(crate) fn bytes(message: &[u8], wanted: u8) -> Option<&[u8]> {
     found
 }
 
-/// A boolean field; absent means false.
+/// Returns a boolean field; absent means `false`.
 pub(crate) fn boolean(message: &[u8], wanted: u8) -> Option<bool> {
     let mut found = false;
     walk(message, |number, field| {
@@ -42,7 +42,7 @@ enum Field<'a> {
     Bytes(&'a [u8]),
 }
 
-/// `None` when the message is not wholly made of such fields.
+/// Returns `None` if the message has any other field.
 fn walk<'a>(mut message: &'a [u8], mut see: impl FnMut(u8, Field<'a>)) -> Option<()> {
     while let Some((tag, rest)) = message.split_first() {
         let number = tag.wrapping_shr(3);
@@ -88,7 +88,7 @@ fn varint(bytes: &[u8]) -> Option<(u64, &[u8])> {
 }
 
 const LENGTH_DELIMITED: u8 = 2;
-/// A tag, and a length of 32 bits.
+/// A tag, and a length of 32 bits, in bytes.
 const MAX_FIELD_HEAD_BYTES: usize = 1 + 5;
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use portcullis_gateway::browser::cookies;
-use portcullis_gateway::dispatch::routes;
+use portcullis_gateway::routing::routes;
 use portcullis_protocol::http::message::{Headers, Method, Request};
 
 use crate::host::{self, HeaderMap};

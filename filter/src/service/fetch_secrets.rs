@@ -7,7 +7,8 @@
 
 use std::rc::Rc;
 
-use portcullis_gateway::audit::{Audit, AuditOutcome};
+use log::Level;
+use portcullis_gateway::audit::{Audit, Reason};
 use portcullis_gateway::decision::Resolved;
 use portcullis_gateway::responses;
 use portcullis_gateway::state::secrets_poll::{Outcome, Patience};
@@ -28,19 +29,18 @@ pub(crate) async fn fetch(worker: Rc<Worker>, patience: Patience, calls: TaskCal
             }
             Err(error) => {
                 worker.counters.count("secrets", "refused");
-                log::error!("the secrets of the bridge are not put in service: {error}");
+                refused(&worker, &[error.to_string()]);
             }
         },
         Outcome::Refused(problems) => {
             worker.counters.count("secrets", "refused");
-            for problem in problems {
-                log::error!("the secrets of the bridge are not put in service: {problem}");
-            }
+            refused(&worker, &problems.iter().map(ToString::to_string).collect::<Vec<_>>());
         }
         Outcome::Unavailable { trouble, new } => {
             worker.counters.count("secrets", "unavailable");
             if new {
-                log::warn!("the secrets of the bridge could not be fetched: {trouble}");
+                let line = format!("the secrets of the bridge could not be fetched: {trouble}");
+                worker.log_lines.write(Level::Warn, "secrets_unavailable", &[line]);
             }
         }
     }
@@ -49,8 +49,13 @@ pub(crate) async fn fetch(worker: Rc<Worker>, patience: Patience, calls: TaskCal
     }
 }
 
+fn refused(worker: &Worker, problems: &[String]) {
+    let line = |problem: &String| format!("the secrets of the bridge are not put in service: {problem}");
+    worker.log_lines.write(Level::Error, "secrets_refused", &problems.iter().map(line).collect::<Vec<_>>());
+}
+
 /// Returns the response while there are no secrets. It says nothing about the client's credentials.
 pub(crate) fn not_ready() -> Resolved {
     let response = responses::try_later("the gateway is not ready yet; try again");
-    Resolved::Respond(response, Audit::new(AuditOutcome::Fail, "not_ready"))
+    Resolved::Respond(response, Audit::new(Reason::NotReady))
 }

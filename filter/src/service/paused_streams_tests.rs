@@ -8,7 +8,7 @@ fn waiting(connection: u64, deadline: u64) -> Option<BodyWait> {
 
 fn reason(settled: &Resolved) -> &'static str {
     match settled {
-        Resolved::Respond(_, audit) => audit.reason,
+        Resolved::Respond(_, audit) => audit.reason.as_str(),
         Resolved::Continue(_) => panic!("sent on"),
     }
 }

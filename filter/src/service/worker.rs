@@ -10,6 +10,7 @@ use portcullis_gateway::store::memory::MemoryStore;
 
 use crate::counters::Counters;
 use crate::host::{self, HostClock, SharedCells, random};
+use crate::log_lines::LogLines;
 use crate::service::active_config::ActiveConfig;
 use crate::service::paused_streams::PausedStreams;
 use crate::service::pending_streams::PendingStreams;
@@ -23,6 +24,7 @@ pub(crate) struct Worker {
     pub(crate) store: WorkerStore,
     pub(crate) queue: WorkerQueue,
     pub(crate) counters: Counters,
+    pub(crate) log_lines: LogLines,
     pub(crate) pending: PendingStreams,
     pub(crate) paused: PausedStreams,
 }
@@ -65,6 +67,7 @@ impl Worker {
             store,
             queue,
             counters: Counters::default(),
+            log_lines: LogLines::default(),
             pending: PendingStreams::default(),
             paused: PausedStreams::default(),
         })

@@ -4,13 +4,13 @@ use std::future::poll_fn;
 use std::time::Duration;
 
 use portcullis_gateway::ports::Store;
-use portcullis_gateway::store_suite::{CASES, Failure, PAUSE_SECONDS, add_up, contend, run, sum};
 use portcullis_storage_api::wire::{
     AwaitChange, AwaitChangeAnswer, CompareAndSwap, Get, GetAnswer, GetMany, GetManyAnswer, MAX_MEMBERS, Member,
     MemberAnswer, MemberWrite, Members, MembersAnswer, Mutation, Put, PutAnswer, RefusalCause, Take, TakeAnswer, Value,
     Verb, WriteAnswer,
 };
 use portcullis_storage_api::{Key, Kind, Ttl, Version};
+use portcullis_testkit::store_contract::{CASES, Failure, PAUSE_SECONDS, add_up, contend, run, sum};
 
 use crate::client::{Client, fresh, space};
 use portcullis_testbed::bridge::Bridge;

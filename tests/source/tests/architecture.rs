@@ -146,7 +146,7 @@ const GATEWAY_FLOORS: [&[&str]; 7] = [
     &["admission", "browser", "clients", "limits", "policy", "sessions", "upstream"],
     &["context"],
     &["state"],
-    &["config", "runtime", "store"],
+    &["config", "routing", "runtime", "store"],
     &["audit", "decision", "error", "ports", "responses"],
 ];
 

@@ -77,7 +77,7 @@ mod contract {
     use std::task::{Context, Poll, Waker};
 
     use portcullis_gateway::store::memory::MemoryStore;
-    use portcullis_gateway::store_suite::{CASES, Failure, PAUSE_SECONDS, add_up, contend, run, sum};
+    use portcullis_testkit::store_contract::{CASES, Failure, PAUSE_SECONDS, add_up, contend, run, sum};
     use serde_json::{Value, json};
 
     use crate::clock::now;

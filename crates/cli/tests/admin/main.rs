@@ -14,7 +14,6 @@ use std::rc::Rc;
 use portcullis_gateway::clients::registered::Client as Registered;
 use portcullis_gateway::clients::registered::client_key;
 use portcullis_gateway::config::{ProviderId, Sealer};
-use portcullis_gateway::fakes::FakePorts;
 use portcullis_gateway::ports::{Ports as _, Store as _};
 use portcullis_gateway::sessions::keys::{session_key, upstream_key};
 use portcullis_gateway::sessions::state::{Generation, Session, SessionProvider, State};
@@ -31,6 +30,7 @@ use portcullis_testbed::bridge::Bridge;
 use portcullis_testbed::bridge_client::BridgeClient;
 use portcullis_testbed::paths;
 use portcullis_testbed::redis::{CREDENTIALS, Group, LEAST_ACL, RedisServer, cli, standalone};
+use portcullis_testkit::fakes::FakePorts;
 use serde_json::Value;
 use tempfile::TempDir;
 

@@ -13,7 +13,8 @@ use portcullis_protocol::crypto::key_ring::Purpose;
 use portcullis_protocol::http::message::{FieldName, Request};
 
 use crate::config::{Config, Issuer, Sealer};
-use crate::ports::{Entropy, NoEntropy};
+use crate::error::DependencyError;
+use crate::ports::Entropy;
 use crate::store::encoding;
 
 /// How long a form may be looked at before it is sent, in seconds.
@@ -64,11 +65,11 @@ impl Browser {
     /// The `Set-Cookie` that makes a browser keep this for `life` seconds.
     ///
     /// # Errors
-    /// [`NoEntropy`].
-    pub fn set_cookie(&self, config: &Config, life: u64, entropy: &impl Entropy) -> Result<String, NoEntropy> {
+    /// [`DependencyError`].
+    pub fn set_cookie(&self, config: &Config, life: u64, entropy: &impl Entropy) -> Result<String, DependencyError> {
         let name = browser_name(&config.issuer);
         // The field can be written; were it not, no login is finished.
-        let sealed = self.seal(&config.sealer, entropy.random()?).ok_or(NoEntropy)?;
+        let sealed = self.seal(&config.sealer, entropy.random()?).ok_or(DependencyError::Internal)?;
         Ok(set_cookie(&config.issuer, &name, &base64url::encode(&sealed), life))
     }
 

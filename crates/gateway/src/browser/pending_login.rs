@@ -19,6 +19,7 @@ use portcullis_storage_api::Kind;
 
 use crate::browser::cookies::{self, FORM_LIFE};
 use crate::config::{Config, Sealer};
+use crate::error::DependencyError;
 use crate::ports::{Entropy, NoEntropy};
 use crate::store::encoding::{self, granted_scope};
 use crate::store::records::Record;
@@ -130,17 +131,17 @@ impl PendingLogin {
 /// is shown, with the login itself once the user has consented.
 ///
 /// # Errors
-/// [`NoEntropy`].
+/// [`DependencyError`].
 pub fn cookies(
     seed: &Seed,
     login: Option<&PendingLogin>,
     request: &Request,
     config: &Config,
     entropy: &impl Entropy,
-) -> Result<Vec<String>, NoEntropy> {
+) -> Result<Vec<String>, DependencyError> {
     let state = seed.state();
     // The fields can be written; were one not, no login starts.
-    let sealed = seal(seed, login, &config.sealer, entropy.random()?).ok_or(NoEntropy)?;
+    let sealed = seal(seed, login, &config.sealer, entropy.random()?).ok_or(DependencyError::Internal)?;
     let life = if login.is_some() { LOGIN_LIFE } else { FORM_LIFE };
     Ok(cookies::keep_login(request, &config.issuer, &state, &base64url::encode(&sealed), life))
 }

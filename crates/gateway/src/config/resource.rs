@@ -11,6 +11,7 @@ use super::compiler::Compiler;
 use super::document::{self, Document, Inject, ResourceKind};
 use super::issuer::Issuer;
 use super::provider::ProviderId;
+use crate::routing::endpoint_table::{Endpoint, OWN, WELL_KNOWN};
 
 /// A protected resource.
 pub struct Resource {
@@ -105,7 +106,7 @@ impl Compiler<'_> {
         let injection = self.injection(&format!("{path}.inject"), &written.inject, document);
         let (uri, scopes) = (uri?, scopes?);
         let url = WebUrl::parse(uri.as_str()).ok()?;
-        let metadata_path = format!("/.well-known/oauth-protected-resource{}", url.path().trim_end_matches('/'));
+        let metadata_path = Endpoint::ProtectedResourceMetadata.well_known_path() + url.path().trim_end_matches('/');
         if let Err(error) = RoutePath::parse(metadata_path.as_bytes()) {
             self.problem::<()>(&format!("{path}.resource"), format!("its metadata could not be asked for: {error}"));
         }
@@ -132,7 +133,7 @@ impl Compiler<'_> {
         }
         let prefix = written.trim_end_matches('/');
         let base = issuer.map_or("", |issuer| issuer.path.as_str());
-        for own in [format!("{base}/oauth"), "/.well-known".to_owned()] {
+        for own in [format!("{base}{OWN}"), WELL_KNOWN.to_owned()] {
             if prefix == own || prefix.starts_with(&format!("{own}/")) {
                 return self.problem(path, format!("{own} belongs to the gateway itself"));
             }

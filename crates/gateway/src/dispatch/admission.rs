@@ -10,11 +10,12 @@ use portcullis_protocol::http::message::Response;
 use portcullis_protocol::http::path::RoutePath;
 use portcullis_protocol::oauth::error::{ErrorCode, OAuthError};
 
-use crate::audit::{Audit, AuditOutcome};
+use crate::audit::{Audit, Reason};
 use crate::decision::Resolved;
-use crate::dispatch::routes;
 use crate::endpoints::pages::ErrorPage;
 use crate::responses::{RETRY_AFTER, oauth_error, try_later};
+use crate::routing::endpoint_table::Reader;
+use crate::routing::routes::route_or_default;
 use crate::runtime::BODY_HELD_BYTES;
 use crate::state::gateway::Gateway;
 
@@ -29,15 +30,8 @@ pub struct Admission {
     pub header_bytes: usize,
     /// The most bytes of its body that are kept; 0 where no handler reads one.
     pub body_bytes: usize,
-    reader: Reader,
-}
-
-/// Who reads the refusal.
-enum Reader {
-    /// A client, which reads JSON. It may be a script of another origin.
-    Program,
-    /// A person, who is shown a page with this gateway's title.
-    Person(Rc<Gateway>),
+    /// Whose page a person is shown; `None` where a program reads the refusal.
+    page_of: Option<Rc<Gateway>>,
 }
 
 /// Why a request is refused that may be right in every other way.
@@ -59,15 +53,15 @@ impl Admission {
     pub fn of(gateway: &Rc<Gateway>, target: &[u8]) -> Self {
         // A target that cannot be read is refused with its headers. Under a foreign host name a
         // default endpoint is not ours; such a request is bounded all the same.
-        let route = RoutePath::parse(target).map(|path| routes::route_or_default(gateway.config(), &path));
-        let (is_ours, shows_pages, body_bytes) = match route {
-            Ok(route) => (route.is_ours(), route.shows_pages(), route.body_bytes()),
-            Err(_) => (true, false, 0),
+        let route = RoutePath::parse(target).map(|path| route_or_default(gateway.config(), &path));
+        let (is_ours, reader, body_bytes) = match route {
+            Ok(route) => (route.is_ours(), route.reader(), route.body_bytes()),
+            Err(_) => (true, Reader::Program, 0),
         };
         Self {
             header_bytes: if is_ours { MAX_OWN_HEADER_BYTES } else { usize::MAX },
             body_bytes,
-            reader: if shows_pages { Reader::Person(Rc::clone(gateway)) } else { Reader::Program },
+            page_of: (reader == Reader::Person).then(|| Rc::clone(gateway)),
         }
     }
 
@@ -75,23 +69,23 @@ impl Admission {
     /// resource's.
     #[must_use]
     pub fn without_gateway() -> Self {
-        Self { header_bytes: usize::MAX, body_bytes: BODY_HELD_BYTES, reader: Reader::Program }
+        Self { header_bytes: usize::MAX, body_bytes: BODY_HELD_BYTES, page_of: None }
     }
 
     /// The refusal, in the form that the path's other answers have.
     #[must_use]
     pub fn refuse(&self, excess: Excess) -> Resolved {
-        let (decision, reason) = match excess {
-            Excess::Headers => (AuditOutcome::Deny, "headers_too_large"),
-            Excess::Full => (AuditOutcome::Fail, "too_many_waiting"),
-            Excess::Evicted => (AuditOutcome::Fail, "body_wait_evicted"),
-            Excess::SlowBody => (AuditOutcome::Deny, "body_too_slow"),
+        let reason = match excess {
+            Excess::Headers => Reason::HeadersTooLarge,
+            Excess::Full => Reason::TooManyWaiting,
+            Excess::Evicted => Reason::BodyWaitEvicted,
+            Excess::SlowBody => Reason::BodyTooSlow,
         };
-        let response = match &self.reader {
-            Reader::Program => excess.json(),
-            Reader::Person(gateway) => excess.page(&gateway.config().consent.title),
+        let response = match &self.page_of {
+            None => excess.json(),
+            Some(gateway) => excess.page(&gateway.config().consent.title),
         };
-        Resolved::Respond(response, Audit::new(decision, reason))
+        Resolved::Respond(response, Audit::new(reason))
     }
 }
 

@@ -1,14 +1,16 @@
 //! The authorization endpoint (OAuth 2.1 §4.1.1): from the client's request to the consent page, or
 //! straight on to the login where the same user has consented to the same thing before.
 
-use portcullis_protocol::oauth::authorize::{AuthorizationRequest, ClientReference, Prompt, state_for_errors};
+use portcullis_protocol::oauth::authorize::{
+    AuthorizationRequest, ClientReference, ClientReferenceError, Prompt, state_for_errors,
+};
 use portcullis_protocol::oauth::error::ErrorCode;
 use portcullis_protocol::oauth::params::{Limits, Params};
 use portcullis_protocol::oauth::redirect::{CheckedRedirectUri, RedirectUri, match_registered};
 use portcullis_protocol::oauth::resource::ResourceUri;
 use portcullis_protocol::oauth::scope::ScopeSet;
 
-use crate::audit::{Audit, AuditOutcome};
+use crate::audit::{Audit, Reason};
 use crate::browser::cookies::Browser;
 use crate::browser::pending_login::{Authorization, PendingLogin, Seed};
 use crate::clients::registered::{Client, client_key};
@@ -17,7 +19,7 @@ use crate::context::RequestContext;
 use crate::decision::{Decision, Resolved};
 use crate::endpoints::browser_error::{self, Failure, error_page};
 use crate::endpoints::{consent, start_login};
-use crate::error::Unavailable;
+use crate::error::DependencyError;
 use crate::ports::Ports;
 use crate::sessions::{next_prompt, remembered_consent};
 
@@ -33,15 +35,25 @@ async fn answer<P: Ports>(context: &RequestContext<'_, P>) -> Result<Decision, F
     // Until client and redirect URI are proven, an error stays here: redirecting it would make this
     // an open redirector (RFC 9700 §4.11).
     let params = Params::parse(context.path.query().unwrap_or_default(), Limits::OAUTH)
-        .map_err(|_| page("The request cannot be read.", "malformed_request"))?;
-    let reference = ClientReference::parse(&params)
-        .map_err(|_| page("The request names no client, or names it twice.", "malformed_request"))?;
+        .map_err(|_| page("The request cannot be read.", Reason::MalformedRequest))?;
+    let reference = ClientReference::parse(&params).map_err(|error| {
+        let reason = match error {
+            ClientReferenceError::MissingClientId => Reason::NoClientNamed,
+            ClientReferenceError::RepeatedClientId | ClientReferenceError::RepeatedRedirectUri => {
+                Reason::MalformedRequest
+            }
+        };
+        page("The request names no client, or names it twice.", reason)
+    })?;
     let client = context.records().load::<Client>(&client_key(&reference.client_id)).await?;
     let Some(client) = client.map(|loaded| loaded.record) else {
-        return Err(page("The application is not known here. Its registration may have expired.", "unknown_client"));
+        return Err(page(
+            "The application is not known here. Its registration may have expired.",
+            Reason::UnknownClient,
+        ));
     };
     let redirect_uri = proven_redirect(&client, reference.redirect_uri.as_deref()).ok_or_else(|| {
-        page("The application asked to be answered at an address that it has not registered.", "wrong_redirect_uri")
+        page("The application asked to be answered at an address that it has not registered.", Reason::WrongRedirectUri)
     })?;
 
     // From here on errors go to the client.
@@ -52,19 +64,19 @@ async fn answer<P: Ports>(context: &RequestContext<'_, P>) -> Result<Decision, F
             state_for_errors(&params),
             &[("error", code.as_str()), ("error_description", description)],
         );
-        Failure::refused(Resolved::Respond(answer, Audit::new(AuditOutcome::Deny, reason)))
+        Failure::refused(Resolved::Respond(answer, Audit::new(reason)))
     };
     let asked = AuthorizationRequest::parse(&params)
-        .map_err(|error| refused(error.code(), &error.to_string(), "invalid_authorization_request"))?;
+        .map_err(|error| refused(error.code(), &error.to_string(), Reason::InvalidAuthorizationRequest))?;
     let resource = chosen_resource(config, asked.resource.as_ref()).ok_or_else(|| {
         refused(
             ErrorCode::InvalidTarget,
             "the resource parameter must name a resource of this server",
-            "invalid_target",
+            Reason::InvalidTarget,
         )
     })?;
     let scope = ScopeSet::grant(asked.scope, &config.scopes_supported, &resource.scopes)
-        .map_err(|_| refused(ErrorCode::InvalidScope, "a requested scope is not supported", "invalid_scope"))?;
+        .map_err(|_| refused(ErrorCode::InvalidScope, "a requested scope is not supported", Reason::InvalidScope))?;
     let mut authorization = Authorization {
         client_id: reference.client_id,
         redirect_uri: redirect_uri.as_str().to_owned(),
@@ -80,7 +92,7 @@ async fn answer<P: Ports>(context: &RequestContext<'_, P>) -> Result<Decision, F
     }
     if !PendingLogin::can_carry(&authorization) {
         let description = "state and redirect_uri are too long for a login";
-        return Err(refused(ErrorCode::InvalidRequest, description, "authorization_too_long"));
+        return Err(refused(ErrorCode::InvalidRequest, description, Reason::AuthorizationTooLong));
     }
 
     // A remembered consent stands in for the page; who logs in must then be the one who gave it
@@ -89,7 +101,7 @@ async fn answer<P: Ports>(context: &RequestContext<'_, P>) -> Result<Decision, F
         && let Some(browser) = browser
         && remembered_consent::is_remembered(config, &browser.user_id, &authorization, context.ports).await?
     {
-        let seed = Seed::new(context.ports).map_err(Unavailable::from)?;
+        let seed = Seed::new(context.ports).map_err(DependencyError::from)?;
         return Ok(start_login::start(context, seed, authorization, Some(browser.user_id))?);
     }
     Ok(consent::page(context, &client, &redirect_uri, authorization)?.into())
@@ -125,7 +137,7 @@ fn provider_prompt(prompt: Prompt) -> Option<&'static str> {
     }
 }
 
-fn bad_request_page(config: &Config, message: &str, reason: &'static str) -> Resolved {
+fn bad_request_page(config: &Config, message: &str, reason: Reason) -> Resolved {
     let hint = "Go back to the application and connect again. If that does not help, remove the connection there and add it again.";
     error_page(config, 400, "This login cannot be started", message, hint, reason)
 }

@@ -5,12 +5,12 @@ use portcullis_protocol::http::message::Response;
 use portcullis_protocol::oauth::error::ErrorCode;
 use portcullis_protocol::oauth::params;
 
-use crate::audit::{Audit, AuditOutcome};
+use crate::audit::{Audit, Reason};
 use crate::browser::pending_login::Authorization;
 use crate::config::Config;
 use crate::decision::Resolved;
 use crate::endpoints::pages::ErrorPage;
-use crate::error::Unavailable;
+use crate::error::DependencyError;
 use crate::responses::uncached;
 use crate::upstream::provider_error::ProviderError;
 
@@ -18,8 +18,8 @@ use crate::upstream::provider_error::ProviderError;
 pub enum Failure {
     /// The request is refused, with this answer.
     Refused(Box<Resolved>),
-    /// A dependency is unavailable.
-    Unavailable,
+    /// Something that it needs failed.
+    Dependency(DependencyError),
 }
 
 impl Failure {
@@ -34,14 +34,14 @@ impl Failure {
     pub fn settle(self, config: &Config) -> Resolved {
         match self {
             Self::Refused(answer) => *answer,
-            Self::Unavailable => unavailable_page(config),
+            Self::Dependency(error) => unavailable_page(config, error),
         }
     }
 }
 
-impl From<Unavailable> for Failure {
-    fn from(_: Unavailable) -> Self {
-        Self::Unavailable
+impl From<DependencyError> for Failure {
+    fn from(error: DependencyError) -> Self {
+        Self::Dependency(error)
     }
 }
 
@@ -53,11 +53,11 @@ pub fn refuse(
     request: &Authorization,
     code: ErrorCode,
     description: &str,
-    reason: &'static str,
+    reason: Reason,
 ) -> Resolved {
     let parameters = [("error", code.as_str()), ("error_description", description)];
     let response = redirect(config, &request.redirect_uri, request.state.as_deref(), &parameters);
-    Resolved::Respond(response, Audit::new(AuditOutcome::Deny, reason))
+    Resolved::Respond(response, Audit::new(reason))
 }
 
 /// Redirects to the client what kept the provider from logging the user in.
@@ -65,24 +65,24 @@ pub fn refuse(
 pub fn provider_failed(config: &Config, asked: &Authorization, error: &ProviderError) -> Resolved {
     let (code, description, reason) = match error {
         ProviderError::Unreachable => {
-            (ErrorCode::TemporarilyUnavailable, "the identity provider cannot be reached", "provider_unreachable")
+            (ErrorCode::TemporarilyUnavailable, "the identity provider cannot be reached", Reason::ProviderUnreachable)
         }
         ProviderError::GrantEnded { .. } => {
-            (ErrorCode::AccessDenied, "the identity provider did not accept the login", "provider_refused_code")
+            (ErrorCode::AccessDenied, "the identity provider did not accept the login", Reason::ProviderRefusedCode)
         }
         ProviderError::Refused => {
-            (ErrorCode::ServerError, "the identity provider refused the gateway", "provider_refused_request")
+            (ErrorCode::ServerError, "the identity provider refused the gateway", Reason::ProviderRefusedRequest)
         }
         ProviderError::NoCommonAuthentication => (
             ErrorCode::ServerError,
             "the identity provider takes neither client_secret_basic nor client_secret_post",
-            "provider_client_authentication",
+            Reason::ProviderClientAuthentication,
         ),
         ProviderError::Misconfigured(_) => {
-            (ErrorCode::ServerError, "the identity provider refused the gateway", "provider_misconfigured")
+            (ErrorCode::ServerError, "the identity provider refused the gateway", Reason::ProviderMisconfigured)
         }
         ProviderError::NotUnderstood(_) => {
-            (ErrorCode::ServerError, "the identity provider's answer is not valid", "provider_not_understood")
+            (ErrorCode::ServerError, "the identity provider's answer is not valid", Reason::ProviderNotUnderstood)
         }
     };
     refuse(config, asked, code, description, reason)
@@ -100,21 +100,14 @@ pub fn redirect(config: &Config, redirect_uri: &str, state: Option<&str>, parame
 
 /// A page for a person, where nothing may be redirected.
 #[must_use]
-pub fn error_page(
-    config: &Config,
-    status: u16,
-    heading: &str,
-    message: &str,
-    hint: &str,
-    reason: &'static str,
-) -> Resolved {
+pub fn error_page(config: &Config, status: u16, heading: &str, message: &str, hint: &str, reason: Reason) -> Resolved {
     let page = ErrorPage { title: &config.consent.title, heading, message, hint };
-    Resolved::Respond(page.response(status), Audit::new(AuditOutcome::Deny, reason))
+    Resolved::Respond(page.response(status), Audit::new(reason))
 }
 
-/// The page for a person when a dependency is unavailable.
+/// Returns the page for a person when something failed that the login needs.
 #[must_use]
-pub fn unavailable_page(config: &Config) -> Resolved {
+pub fn unavailable_page(config: &Config, error: DependencyError) -> Resolved {
     let page = ErrorPage {
         title: &config.consent.title,
         heading: "Not available at the moment",
@@ -122,7 +115,7 @@ pub fn unavailable_page(config: &Config) -> Resolved {
         hint: "Wait a moment, then start again from your application.",
     };
     let response = page.response(503).header("retry-after", "2");
-    Resolved::Respond(response, Audit::new(AuditOutcome::Fail, "unavailable"))
+    Resolved::Respond(response, Audit::new(error.reason()))
 }
 
 /// An answer whose URL holds something secret: kept by no cache and passed on to no other site (RFC

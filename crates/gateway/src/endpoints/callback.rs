@@ -9,7 +9,7 @@ use portcullis_protocol::oauth::params::{Limits, Params};
 use portcullis_protocol::oauth::redirect::{RedirectUri, match_registered};
 use portcullis_storage_api::{Bucket, Kind, Taken, Ttl};
 
-use crate::audit::{Audit, AuditOutcome};
+use crate::audit::{Audit, Reason};
 use crate::browser::cookies::{self, Browser};
 use crate::browser::pending_login::{self, Authorization, LOGIN_LIFE, PendingLogin, Seed, USED_LIFE, UsedLogin};
 use crate::clients::registered::{Client, client_key};
@@ -20,7 +20,7 @@ use crate::endpoints::browser_error::{self, Failure, error_page, provider_failed
 use crate::endpoints::client_address::client_address;
 use crate::endpoints::consent;
 use crate::endpoints::pages::ErrorPage;
-use crate::error::Unavailable;
+use crate::error::DependencyError;
 use crate::ports::{Ports, Store};
 use crate::sessions::keys::session_keys;
 use crate::sessions::state::{PendingCode, Session, SessionProvider, State};
@@ -45,8 +45,9 @@ async fn answer<P: Ports>(context: &RequestContext<'_, P>) -> Result<Resolved, F
     let params = Params::parse(context.path.query().unwrap_or_default(), Limits::OAUTH)
         .ok()
         .filter(|params| params.repeated().is_none())
-        .ok_or_else(|| refused(config, "The identity provider's answer cannot be read.", "malformed_callback"))?;
-    let state = params.one("state").ok().flatten().ok_or_else(|| unknown_login(config, "callback_without_state"))?;
+        .ok_or_else(|| refused(config, "The identity provider's answer cannot be read.", Reason::MalformedCallback))?;
+    let state =
+        params.one("state").ok().flatten().ok_or_else(|| unknown_login(config, Reason::CallbackWithoutState))?;
     let (seed, login) = use_up(context, state).await?;
     let settled = complete(context, &params, &seed, login).await?;
     Ok(match settled {
@@ -67,16 +68,16 @@ async fn answer<P: Ports>(context: &RequestContext<'_, P>) -> Result<Resolved, F
 async fn use_up<P: Ports>(context: &RequestContext<'_, P>, state: &str) -> Result<(Seed, PendingLogin), Failure> {
     let config = context.config();
     let Some((seed, Some(login))) = pending_login::carried(context.request, config, state) else {
-        return Err(unknown_login(config, "callback_unknown_login"));
+        return Err(unknown_login(config, Reason::CallbackUnknownLogin));
     };
     if context.now() >= login.expires_at {
-        return Err(refused(config, "This login took too long.", "callback_expired"));
+        return Err(refused(config, "This login took too long.", Reason::CallbackExpired));
     }
     let address = client_address(context.request, config.trusted_proxies);
     let bucket = records::key(Kind::RateLimit, &[b"login", b"address", address.as_bytes()]);
     let limit = Bucket { capacity: config.logins_per_minute, period_seconds: 60 };
     if let Taken::Empty { retry_after } =
-        context.ports.store().take_token(&bucket, limit).await.map_err(Unavailable::from)?
+        context.ports.store().take_token(&bucket, limit).await.map_err(DependencyError::from)?
     {
         return Err(too_many(config, retry_after));
     }
@@ -84,7 +85,7 @@ async fn use_up<P: Ports>(context: &RequestContext<'_, P>, state: &str) -> Resul
     if context.records().create(&key, &UsedLogin, Ttl::Seconds(USED_LIFE)).await? {
         Ok((seed, login))
     } else {
-        Err(refused(config, "This login was used already.", "callback_state_reused"))
+        Err(refused(config, "This login was used already.", Reason::CallbackStateReused))
     }
 }
 
@@ -106,15 +107,15 @@ async fn complete<P: Ports>(
             asked,
             ErrorCode::ServerError,
             "the login did not complete",
-            "callback_other_issuer",
+            Reason::CallbackOtherIssuer,
         ));
     }
     if let Some(error) = parameter("error") {
         // The provider's own words stay out of what we pass on (RFC 6749 §10.14).
         let (code, reason) = match error {
-            "access_denied" => (ErrorCode::AccessDenied, "provider_denied"),
-            "temporarily_unavailable" => (ErrorCode::TemporarilyUnavailable, "provider_unavailable"),
-            _ => (ErrorCode::AccessDenied, "provider_refused"),
+            "access_denied" => (ErrorCode::AccessDenied, Reason::ProviderDenied),
+            "temporarily_unavailable" => (ErrorCode::TemporarilyUnavailable, Reason::ProviderUnavailable),
+            _ => (ErrorCode::AccessDenied, Reason::ProviderRefused),
         };
         return Ok(refuse(config, asked, code, "the identity provider did not log the user in", reason));
     }
@@ -124,7 +125,7 @@ async fn complete<P: Ports>(
             asked,
             ErrorCode::ServerError,
             "the login did not complete",
-            "callback_without_code",
+            Reason::CallbackWithoutCode,
         ));
     };
     let (reply, identity) = match providers::log_in(context.gateway, provider, seed, code, context.ports).await {
@@ -149,7 +150,7 @@ async fn open_session<P: Ports>(
     user: &User,
     subject: &str,
     reply: TokenReply,
-) -> Result<AuthorizationCode, Unavailable> {
+) -> Result<AuthorizationCode, DependencyError> {
     let config = context.config();
     let provider = config.providers.login();
     let records = context.records();
@@ -201,11 +202,11 @@ fn give_code<P: Ports>(
         subject: Some(Rc::from(user.id.as_str())),
         client: Some(Rc::from(asked.client_id.as_str())),
         resource: Some(Rc::from(asked.resource.as_str())),
-        ..Audit::new(AuditOutcome::Serve, "logged_in")
+        ..Audit::new(Reason::LoggedIn)
     };
     let browser = Browser { user_id: user.id };
     let life = config.consent.remember.max(LOGIN_LIFE);
-    let cookie = browser.set_cookie(config, life, context.ports).map_err(Unavailable::from)?;
+    let cookie = browser.set_cookie(config, life, context.ports)?;
     let code = code.issue(&config.key_ring);
     let parameters = [("code", code.expose().as_str())];
     let response = browser_error::redirect(config, &asked.redirect_uri, asked.state.as_deref(), &parameters);
@@ -218,11 +219,11 @@ async fn ask_again<P: Ports>(context: &RequestContext<'_, P>, asked: Authorizati
         RedirectUri::register(&asked.redirect_uri).ok().and_then(|uri| match_registered(&[uri], &asked.redirect_uri));
     match (client, redirect_uri) {
         (Some(client), Some(redirect_uri)) => Ok(consent::page(context, &client.record, &redirect_uri, asked)?),
-        _ => Err(unknown_login(context.config(), "client_gone")),
+        _ => Err(unknown_login(context.config(), Reason::ClientGone)),
     }
 }
 
-fn unknown_login(config: &Config, reason: &'static str) -> Failure {
+fn unknown_login(config: &Config, reason: Reason) -> Failure {
     let message = "It is not known in this browser: it was started in another one, was used already or took too long, or \
                    cookies are turned off.";
     refused(config, message, reason)
@@ -237,10 +238,10 @@ fn too_many(config: &Config, retry_after: u32) -> Failure {
         hint: "Wait a moment, then reload this page.",
     };
     let response = page.response(429).header("retry-after", &retry_after.to_string());
-    Failure::refused(Resolved::Respond(response, Audit::new(AuditOutcome::Deny, "login_rate")))
+    Failure::refused(Resolved::Respond(response, Audit::new(Reason::LoginRate)))
 }
 
-fn refused(config: &Config, message: &str, reason: &'static str) -> Failure {
+fn refused(config: &Config, message: &str, reason: Reason) -> Failure {
     let hint = "Go back to the application and connect again.";
     Failure::refused(error_page(config, 400, "This login cannot be completed", message, hint, reason))
 }

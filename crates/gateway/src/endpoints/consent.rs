@@ -14,7 +14,7 @@ use portcullis_protocol::oauth::error::ErrorCode;
 use portcullis_protocol::oauth::params::{Limits, Params};
 use portcullis_protocol::oauth::redirect::CheckedRedirectUri;
 
-use crate::audit::{Audit, AuditOutcome};
+use crate::audit::{Audit, Reason};
 use crate::browser::cookies::FORM_LIFE;
 use crate::browser::pending_login::{self, Authorization, Seed};
 use crate::clients::registered::Client;
@@ -24,8 +24,9 @@ use crate::decision::{Decision, Resolved};
 use crate::endpoints::browser_error::{error_page, refuse, unavailable_page};
 use crate::endpoints::pages::ConsentPage;
 use crate::endpoints::start_login;
-use crate::error::Unavailable;
+use crate::error::DependencyError;
 use crate::ports::Ports;
+use crate::routing::endpoint_table::Endpoint;
 use crate::store::encoding;
 
 /// What the form carries: the login that it would start, the checked request, and when it was
@@ -45,18 +46,17 @@ pub(crate) struct Transaction {
 /// that no user fills in a page for nothing.
 ///
 /// # Errors
-/// [`Unavailable::Entropy`].
+/// [`DependencyError::Entropy`].
 pub fn page<P: Ports>(
     context: &RequestContext<'_, P>,
     client: &Client,
     redirect_uri: &CheckedRedirectUri,
     authorization: Authorization,
-) -> Result<Resolved, Unavailable> {
+) -> Result<Resolved, DependencyError> {
     let config = context.config();
     let transaction = Transaction { seed: Seed::new(context.ports)?, request: authorization, shown_at: context.now() };
     let set_cookies = pending_login::cookies(&transaction.seed, None, context.request, config, context.ports)?;
-    // The fields can be written; were one not, no page is shown.
-    let sealed = transaction.seal(&config.sealer, context.ports.random()?).ok_or(Unavailable::Entropy)?;
+    let sealed = transaction.seal(&config.sealer, context.ports.random()?).ok_or(DependencyError::Internal)?;
     let sealed = base64url::encode(&sealed);
     let csrf = csrf_token(config, &transaction.seed, &sealed);
     let scopes: Vec<&str> = transaction.request.scope.as_set().iter().collect();
@@ -70,12 +70,12 @@ pub fn page<P: Ports>(
         scopes: &scopes,
         resource: &transaction.request.resource,
         provider: &config.providers.login().name,
-        action: &format!("{}/oauth/consent", config.issuer.path),
+        action: &Endpoint::Consent.below(&config.issuer.path),
         transaction: &sealed,
         csrf: &csrf,
     };
     let response = set_cookies.iter().fold(page.response(), |page, cookie| page.header("set-cookie", cookie));
-    Ok(Resolved::Respond(response, Audit::new(AuditOutcome::Serve, "consent_shown")))
+    Ok(Resolved::Respond(response, Audit::new(Reason::ConsentShown)))
 }
 
 /// Answers `POST /oauth/consent`.
@@ -84,12 +84,12 @@ pub async fn consent<P: Ports>(context: &RequestContext<'_, P>) -> Decision {
         Ok(Answer { transaction, approved: true }) => {
             let Transaction { seed, request: authorization, .. } = transaction;
             let started = start_login::start(context, seed, authorization, None);
-            started.unwrap_or_else(|_| unavailable_page(context.config()).into())
+            started.unwrap_or_else(|error| unavailable_page(context.config(), error).into())
         }
         Ok(Answer { transaction, approved: false }) => {
             let description = "the user did not consent";
             let code = ErrorCode::AccessDenied;
-            refuse(context.config(), &transaction.request, code, description, "consent_denied").into()
+            refuse(context.config(), &transaction.request, code, description, Reason::ConsentDenied).into()
         }
         Err(refused) => refused.into(),
     }
@@ -103,15 +103,15 @@ async fn answer<P: Ports>(context: &RequestContext<'_, P>) -> Result<Answer, Res
         error_page(config, 403, "This answer cannot be accepted", message, hint, reason)
     };
     if !is_same_origin(context.request, &config.issuer.origin) {
-        return Err(refused("It was sent from another site.", "consent_cross_site"));
+        return Err(refused("It was sent from another site.", Reason::ConsentCrossSite));
     }
-    let body = context.ports.body(Limits::OAUTH.bytes).await.map_err(|_| {
-        error_page(config, 413, "This answer is too large", "The form was changed.", "", "consent_too_large")
+    let body = context.ports.body(Endpoint::Consent.entry().body_bytes).await.map_err(|_| {
+        error_page(config, 413, "This answer is too large", "The form was changed.", "", Reason::ConsentTooLarge)
     })?;
     read(context, &body).map_err(|error| match error {
-        FormError::Csrf => refused("It does not belong to a page that was shown in this browser.", "consent_csrf"),
-        FormError::Expired => refused("The page was open for too long.", "consent_expired"),
-        FormError::Malformed => refused("The form was changed.", "consent_malformed"),
+        FormError::Csrf => refused("It does not belong to a page that was shown in this browser.", Reason::ConsentCsrf),
+        FormError::Expired => refused("The page was open for too long.", Reason::ConsentExpired),
+        FormError::Malformed => refused("The form was changed.", Reason::ConsentMalformed),
     })
 }
 

@@ -3,22 +3,21 @@
 use portcullis_protocol::credentials::ClientId;
 use portcullis_protocol::http::message::{FieldName, Response};
 use portcullis_protocol::oauth::error::{ErrorCode, OAuthError};
-use portcullis_protocol::oauth::register::Registration;
+use portcullis_protocol::oauth::register::{Registration, RegistrationError};
 use portcullis_storage_api::{Bucket, Kind, StoreError, Taken, Ttl};
+use thiserror::Error;
 
-use crate::audit::{Audit, AuditOutcome};
+use crate::audit::{Audit, Reason};
 use crate::clients::registered::{Client, client_key};
 use crate::config::RegistrationPolicy;
 use crate::context::RequestContext;
 use crate::decision::Resolved;
 use crate::endpoints::client_address::client_address;
-use crate::error::Unavailable;
+use crate::error::DependencyError;
 use crate::ports::{Ports, Store};
-use crate::responses::{Cors, cors, not_found, oauth_error, unavailable, uncached};
+use crate::responses::{Cors, cors, not_found, oauth_error, refusal, uncached};
+use crate::routing::endpoint_table::Endpoint;
 use crate::store::records;
-
-/// The most that a registration may weigh, in bytes.
-pub(crate) const MAX_BODY_BYTES: usize = 64 * 1024;
 
 /// How long a client that has not got a token yet is remembered, in seconds: registrations cost a
 /// stranger nothing, so they must not pile up.
@@ -28,56 +27,74 @@ const UNUSED_LIFE: u64 = 24 * 60 * 60;
 /// at, and after it has come: a call to the store outlives the request that made it, so one whose
 /// body never ends must not make any.
 pub async fn register<P: Ports>(context: &RequestContext<'_, P>) -> Resolved {
-    let Some(policy) = context.config().registration else {
-        return not_found("dynamic client registration is turned off here");
-    };
-    match answer(context, policy).await {
-        Ok(settled) => settled,
-        Err(Failure::Refused(error)) => {
-            Resolved::Respond(oauth_error(&error), Audit::new(AuditOutcome::Deny, "invalid_registration"))
+    answer(context).await.unwrap_or_else(|error| match error {
+        RegisterError::TurnedOff => {
+            not_found("dynamic client registration is turned off here", Reason::RegistrationOff)
         }
-        Err(Failure::TooMany { retry_after }) => {
-            let error = OAuthError::new(ErrorCode::TemporarilyUnavailable, "too many registrations; try again later");
-            let response = oauth_error(&error.with_status(429)).header("retry-after", &retry_after.to_string());
-            Resolved::Respond(response, Audit::new(AuditOutcome::Deny, "registration_rate"))
+        RegisterError::TooMany { retry_after } => {
+            let (error, reason) = error.reply();
+            let response = oauth_error(&error).header("retry-after", &retry_after.to_string());
+            Resolved::Respond(response, Audit::new(reason))
         }
-        Err(Failure::Unavailable(cause)) => {
-            let (response, reason) = unavailable(cause);
-            Resolved::Respond(response, Audit::new(AuditOutcome::Fail, reason))
+        RegisterError::TooLarge | RegisterError::Metadata(_) | RegisterError::Dependency(_) => refusal(error.reply()),
+    })
+}
+
+/// Why no client is registered.
+#[derive(Debug, Error)]
+enum RegisterError {
+    #[error("dynamic client registration is turned off here")]
+    TurnedOff,
+    #[error("the body is larger than 64 KiB")]
+    TooLarge,
+    #[error("too many registrations")]
+    TooMany {
+        /// In how many seconds the limit allows another.
+        retry_after: u32,
+    },
+    #[error(transparent)]
+    Metadata(#[from] RegistrationError),
+    #[error(transparent)]
+    Dependency(#[from] DependencyError),
+}
+
+impl RegisterError {
+    /// Returns what the client is answered, and the reason in the audit trail.
+    fn reply(&self) -> (OAuthError, Reason) {
+        match self {
+            Self::TurnedOff => {
+                let description = "dynamic client registration is turned off here";
+                (OAuthError::new(ErrorCode::InvalidRequest, description).with_status(404), Reason::RegistrationOff)
+            }
+            Self::TooLarge => {
+                let error = OAuthError::new(ErrorCode::InvalidClientMetadata, "the body is larger than 64 KiB");
+                (error.with_status(413), Reason::RegistrationTooLarge)
+            }
+            Self::TooMany { .. } => {
+                let description = "too many registrations; try again later";
+                let error = OAuthError::new(ErrorCode::TemporarilyUnavailable, description);
+                (error.with_status(429), Reason::RegistrationRate)
+            }
+            Self::Metadata(error) => (OAuthError::new(error.code(), error.to_string()), Reason::InvalidRegistration),
+            Self::Dependency(error) => error.reply(),
         }
     }
 }
 
-enum Failure {
-    Refused(OAuthError),
-    TooMany { retry_after: u32 },
-    Unavailable(Unavailable),
-}
-
-impl From<Unavailable> for Failure {
-    fn from(cause: Unavailable) -> Self {
-        Self::Unavailable(cause)
-    }
-}
-
-impl From<StoreError> for Failure {
+impl From<StoreError> for RegisterError {
     fn from(error: StoreError) -> Self {
-        Self::Unavailable(Unavailable::Store(error))
+        Self::Dependency(error.into())
     }
 }
 
-async fn answer<P: Ports>(context: &RequestContext<'_, P>, policy: RegistrationPolicy) -> Result<Resolved, Failure> {
+async fn answer<P: Ports>(context: &RequestContext<'_, P>) -> Result<Resolved, RegisterError> {
     let config = context.config();
-    let body = context.ports.body(MAX_BODY_BYTES).await.map_err(|_| {
-        Failure::Refused(
-            OAuthError::new(ErrorCode::InvalidClientMetadata, "the body is larger than 64 KiB").with_status(413),
-        )
-    })?;
+    let policy = config.registration.ok_or(RegisterError::TurnedOff)?;
+    let body = context.ports.body(Endpoint::Register.entry().body_bytes).await.map_err(|_| RegisterError::TooLarge)?;
     draw_from_limits(context, policy).await?;
-    let registration =
-        Registration::parse(context.request.headers.one(FieldName::ContentType), &body, &config.scopes_supported)
-            .map_err(|error| Failure::Refused(OAuthError::new(error.code(), error.to_string())))?;
-    let client_id = ClientId::new(context.ports.random().map_err(Unavailable::from)?).to_string();
+    let content_type = context.request.headers.one(FieldName::ContentType);
+    let registration = Registration::parse(content_type, &body, &config.scopes_supported)?;
+    let client_id = ClientId::new(context.ports.random().map_err(DependencyError::from)?).to_string();
     let now = context.now();
     let client = Client {
         id: client_id.clone(),
@@ -89,7 +106,7 @@ async fn answer<P: Ports>(context: &RequestContext<'_, P>, policy: RegistrationP
     let life = Ttl::Seconds(policy.lifetime.min(UNUSED_LIFE));
     context.records().save(&client_key(&client_id), &client, life).await?;
     let response = uncached(Response::json(201, registration.response_json(&client_id, now)));
-    let audit = Audit { client: Some(client_id.into()), ..Audit::new(AuditOutcome::Serve, "client_registered") };
+    let audit = Audit { client: Some(client_id.into()), ..Audit::new(Reason::ClientRegistered) };
     Ok(Resolved::Respond(cors(response, Cors::Read), audit))
 }
 
@@ -98,7 +115,7 @@ async fn answer<P: Ports>(context: &RequestContext<'_, P>, policy: RegistrationP
 async fn draw_from_limits<P: Ports>(
     context: &RequestContext<'_, P>,
     policy: RegistrationPolicy,
-) -> Result<(), Failure> {
+) -> Result<(), RegisterError> {
     const MINUTE: u32 = 60;
     const DAY: u32 = 24 * 60 * MINUTE;
     let address = client_address(context.request, context.config().trusted_proxies);
@@ -112,7 +129,7 @@ async fn draw_from_limits<P: Ports>(
         let key = records::key(Kind::RateLimit, name);
         match context.ports.store().take_token(&key, Bucket { capacity, period_seconds }).await? {
             Taken::Granted => {}
-            Taken::Empty { retry_after } => return Err(Failure::TooMany { retry_after }),
+            Taken::Empty { retry_after } => return Err(RegisterError::TooMany { retry_after }),
         }
     }
     Ok(())

@@ -4,12 +4,12 @@ use std::rc::Rc;
 
 use portcullis_protocol::http::message::Response;
 
-use crate::audit::{Audit, AuditOutcome};
+use crate::audit::{Audit, Reason};
 use crate::browser::pending_login::{self, Authorization, LOGIN_LIFE, PendingLogin, Seed};
 use crate::context::RequestContext;
 use crate::decision::{Decision, Resolved};
 use crate::endpoints::browser_error::{private, provider_failed};
-use crate::error::Unavailable;
+use crate::error::DependencyError;
 use crate::ports::Ports;
 use crate::state::gateway::Gateway;
 use crate::upstream::providers;
@@ -19,13 +19,13 @@ use crate::upstream::providers;
 /// task to fetch them.
 ///
 /// # Errors
-/// [`Unavailable::Entropy`]. A provider that cannot be used is reported to the client.
+/// [`DependencyError::Entropy`]. A provider that cannot be used is told to the client.
 pub fn start<P: Ports>(
     context: &RequestContext<'_, P>,
     seed: Seed,
     authorization: Authorization,
     consented_by: Option<String>,
-) -> Result<Decision, Unavailable> {
+) -> Result<Decision, DependencyError> {
     let expires_at = context.now().saturating_add(LOGIN_LIFE);
     let login = PendingLogin { request: authorization, consented_by, expires_at };
     let cookies = pending_login::cookies(&seed, Some(&login), context.request, context.config(), context.ports)?;
@@ -43,7 +43,7 @@ fn to_provider(gateway: &Gateway, seed: &Seed, asked: &Authorization, cookies: &
         Ok(location) => {
             let response = private(Response::see_other(&location));
             let response = cookies.iter().fold(response, |response, cookie| response.header("set-cookie", cookie));
-            Resolved::Respond(response, Audit::new(AuditOutcome::Serve, "login_started"))
+            Resolved::Respond(response, Audit::new(Reason::LoginStarted))
         }
         Err(error) => provider_failed(gateway.config(), asked, &error),
     }

@@ -14,10 +14,10 @@ use crate::upstream::tokens::UpstreamAccess;
 /// The rule for a call with a verified token, wherever the facts come from.
 pub(super) fn decide(facts: &TokenFacts, resource: usize, now: u64) -> Result<(), Refusal> {
     if facts.resource != resource {
-        return Err(Refusal::InvalidToken(ClaimError::WrongAudience.public_reason()));
+        return Err(ClaimError::WrongAudience.into());
     }
     if now >= facts.expires_at {
-        return Err(Refusal::InvalidToken(ClaimError::Expired.public_reason()));
+        return Err(ClaimError::Expired.into());
     }
     Ok(())
 }

@@ -6,8 +6,8 @@ use portcullis_protocol::http::path::RoutePath;
 use crate::browser::cookies;
 use crate::config::DefaultAction;
 use crate::decision::{Credentials, Forward};
-use crate::dispatch::routes::{self, Route, route_or_default};
 use crate::resource_server::decide::{decide, forward};
+use crate::routing::routes::{self, Route, route_or_default};
 use crate::state::gateway::Gateway;
 
 /// Decides a call with a token that this VM has verified before.

@@ -3,61 +3,95 @@
 use std::rc::Rc;
 
 use portcullis_protocol::http::message::Response;
+use portcullis_protocol::jose::claims::{ClaimError, SignatureError};
+use portcullis_protocol::jose::jws::JwsError;
 use portcullis_protocol::oauth::challenge::Challenge;
 use portcullis_protocol::oauth::error::{ErrorCode, OAuthError};
+use thiserror::Error;
 
-use crate::audit::{Audit, AuditOutcome};
+use crate::audit::{Audit, AuditOutcome, Reason};
 use crate::config::Resource;
 use crate::decision::Resolved;
-use crate::error::Unavailable;
-use crate::responses::{Cors, cors, try_later, unavailable, uncached};
+use crate::error::DependencyError;
+use crate::responses::{Cors, cors, temporary, uncached};
 
 /// Why a call is refused.
-#[derive(Debug)]
+#[derive(Debug, Error)]
 pub(super) enum Refusal {
-    /// There is no token: the challenge says where to get one.
+    /// The challenge says where to get a token.
+    #[error("an access token is required")]
     NoToken,
-    /// The request itself is not one that RFC 6750 allows.
-    Malformed(&'static str),
-    /// The token is not valid here (RFC 6750 §3.1).
-    InvalidToken(&'static str),
-    /// The token lacks a scope.
+    #[error("an access token must not be in the URL")]
+    TokenInUrl,
+    /// The header is not one that RFC 6750 allows.
+    #[error("the Authorization header must be one bearer token")]
+    MalformedCredentials,
+    #[error(transparent)]
+    Malformed(#[from] JwsError),
+    #[error(transparent)]
+    Signature(#[from] SignatureError),
+    #[error(transparent)]
+    Claims(#[from] ClaimError),
+    #[error("the session of this token has ended")]
+    SessionEnded,
+    #[error("the token lacks a scope that is needed here")]
     InsufficientScope,
     /// The session behind the token has no upstream token any more.
+    #[error("the login at the identity provider has ended")]
     LoginRequired,
     /// The provider did not renew the upstream token in time.
+    #[error("the identity provider did not renew the login in time")]
     UpstreamUnavailable,
-    /// A dependency is unavailable.
-    Unavailable(Unavailable),
+    #[error(transparent)]
+    Dependency(#[from] DependencyError),
 }
 
 impl Refusal {
-    /// The answer, with a challenge wherever a token would help (RFC 6750 §3, RFC 9728 §5.1).
-    pub(super) fn reply(self, resource: Option<&Resource>) -> Resolved {
-        let (code, description, reason) = match self {
-            Self::NoToken => (None, "an access token is required", "no_token"),
-            Self::Malformed(description) => (Some(ErrorCode::InvalidRequest), description, "malformed_credentials"),
-            Self::InvalidToken(description) => (Some(ErrorCode::InvalidToken), description, "invalid_token"),
+    /// Returns what the client is answered, and the reason in the audit trail. Without a code the
+    /// challenge names no error (RFC 6750 §3.1).
+    fn reply(&self) -> (Option<ErrorCode>, &'static str, Reason) {
+        const INVALID: Option<ErrorCode> = Some(ErrorCode::InvalidToken);
+        const LATER: Option<ErrorCode> = Some(ErrorCode::TemporarilyUnavailable);
+        match self {
+            Self::NoToken => (None, "an access token is required", Reason::NoToken),
+            Self::TokenInUrl => {
+                (Some(ErrorCode::InvalidRequest), "an access token must not be in the URL", Reason::TokenInUrl)
+            }
+            Self::MalformedCredentials => (
+                Some(ErrorCode::InvalidRequest),
+                "the Authorization header must be one bearer token",
+                Reason::MalformedCredentials,
+            ),
+            Self::Malformed(error) => (INVALID, error.public_reason(), Reason::TokenMalformed),
+            Self::Signature(error) => (INVALID, error.public_reason(), of_signature(*error)),
+            Self::Claims(error) => (INVALID, error.public_reason(), of_claims(*error)),
+            Self::SessionEnded => (INVALID, "the session of this token has ended", Reason::SessionEnded),
             Self::InsufficientScope => (
                 Some(ErrorCode::InsufficientScope),
                 "the token lacks a scope that is needed here",
-                "insufficient_scope",
+                Reason::InsufficientScope,
             ),
             Self::LoginRequired => (
-                Some(ErrorCode::InvalidToken),
+                INVALID,
                 "the login at the identity provider has ended; authorize again",
-                "upstream_login_required",
+                Reason::UpstreamLoginRequired,
             ),
             Self::UpstreamUnavailable => {
-                let response = try_later("the identity provider did not renew the login in time; try again");
-                return Resolved::Respond(response, audit(resource, AuditOutcome::Fail, "upstream_unavailable"));
+                (LATER, "the identity provider did not renew the login in time; try again", Reason::UpstreamUnavailable)
             }
-            Self::Unavailable(cause) => {
-                let (response, reason) = unavailable(cause);
-                return Resolved::Respond(response, audit(resource, AuditOutcome::Fail, reason));
-            }
-        };
+            Self::Dependency(error) => (LATER, "the gateway cannot answer at the moment; try again", error.reason()),
+        }
+    }
+
+    /// Returns the answer, with a challenge wherever a token would help (RFC 6750 §3, RFC 9728
+    /// §5.1).
+    pub(super) fn respond(&self, resource: Option<&Resource>) -> Resolved {
+        let (code, description, reason) = self.reply();
         let error = OAuthError::new(code.unwrap_or(ErrorCode::InvalidRequest), description);
+        let audit = Audit { resource: resource.map(|resource| Rc::clone(&resource.name)), ..Audit::new(reason) };
+        if reason.outcome() == AuditOutcome::Fail {
+            return Resolved::Respond(temporary(&error), audit);
+        }
         let status = match code {
             None | Some(ErrorCode::InvalidToken) => 401,
             Some(ErrorCode::InsufficientScope) => 403,
@@ -73,10 +107,29 @@ impl Refusal {
         if let Some(challenge) = challenge {
             response = response.header("www-authenticate", &challenge.to_string());
         }
-        Resolved::Respond(cors(response, Cors::ReadMcp), audit(resource, AuditOutcome::Deny, reason))
+        Resolved::Respond(cors(response, Cors::ReadMcp), audit)
     }
 }
 
-fn audit(resource: Option<&Resource>, decision: AuditOutcome, reason: &'static str) -> Audit {
-    Audit { resource: resource.map(|resource| Rc::clone(&resource.name)), ..Audit::new(decision, reason) }
+fn of_signature(error: SignatureError) -> Reason {
+    match error {
+        SignatureError::UnknownKey => Reason::TokenUnknownKey,
+        SignatureError::BadSignature => Reason::TokenBadSignature,
+        SignatureError::NotClaims(_) => Reason::TokenBadClaims,
+    }
+}
+
+fn of_claims(error: ClaimError) -> Reason {
+    match error {
+        ClaimError::Expired => Reason::TokenExpired,
+        ClaimError::NotYetValid => Reason::TokenNotYetValid,
+        ClaimError::WrongIssuer => Reason::TokenWrongIssuer,
+        ClaimError::WrongAudience => Reason::TokenWrongAudience,
+        ClaimError::WrongType => Reason::TokenWrongType,
+        // The nonce and the authorized party are an ID token's.
+        ClaimError::WrongNonce
+        | ClaimError::WrongAuthorizedParty
+        | ClaimError::Missing(_)
+        | ClaimError::Malformed(_) => Reason::TokenBadClaims,
+    }
 }

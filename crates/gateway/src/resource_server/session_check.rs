@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use crate::config::Resource;
-use crate::error::Unavailable;
+use crate::error::DependencyError;
 use crate::ports::{Ports, Store};
 use crate::sessions::binding::SessionBinding;
 use crate::sessions::keys::session_key;
@@ -30,7 +30,7 @@ pub(super) async fn session_lives<P: Ports>(
     resource: &Resource,
     facts: &TokenFacts,
     ports: &P,
-) -> Result<bool, Unavailable> {
+) -> Result<bool, DependencyError> {
     let key = session_key(facts.session);
     let found = ports.store().get(&key).await?;
     let records = Records::new(&gateway.config().sealer, ports);

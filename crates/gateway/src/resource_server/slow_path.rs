@@ -14,6 +14,7 @@ use crate::browser::cookies;
 use crate::config::Resource;
 use crate::context::RequestContext;
 use crate::decision::{Decision, Resolved};
+use crate::error::DependencyError;
 use crate::ports::{Ports, Store, UpstreamTokenRef};
 use crate::resource_server::decide::{decide, forward};
 use crate::resource_server::refusal::Refusal;
@@ -31,7 +32,7 @@ use crate::upstream::tokens::{RefreshOutcome, Upstream, UpstreamAccess};
 /// goes on without it.
 pub async fn protect<P: Ports>(context: &RequestContext<'_, P>, index: usize) -> Decision {
     let Some(resource) = context.config().resources.get(index) else {
-        return Refusal::Malformed("there is no such resource").reply(None).into();
+        return Refusal::Dependency(DependencyError::Internal).respond(None).into();
     };
     let authorization = context.request.headers.one(FieldName::Authorization);
     let call = Call { context, index, resource, authorization };
@@ -54,7 +55,7 @@ pub async fn protect<P: Ports>(context: &RequestContext<'_, P>, index: usize) ->
             });
             Decision::AwaitUpstream { token, decide }
         }
-        Err(refusal) => refusal.reply(Some(resource)).into(),
+        Err(refusal) => refusal.respond(Some(resource)).into(),
     }
 }
 
@@ -84,12 +85,12 @@ impl<P: Ports> Call<'_, P> {
         // A token in the query ends up in logs; it is refused even where a good header stands
         // beside it (RFC 9700 §4.3.2).
         if self.context.path.query().is_some_and(bearer::token_in_query) {
-            return Err(Refusal::Malformed("an access token must not be in the URL"));
+            return Err(Refusal::TokenInUrl);
         }
         let bearer = match Bearer::from_headers(self.context.request.headers.all(FieldName::Authorization)) {
             Ok(Some(bearer)) => bearer,
             Ok(None) | Err(BearerError::OtherScheme) => return Err(Refusal::NoToken),
-            Err(_) => return Err(Refusal::Malformed("the Authorization header must be one bearer token")),
+            Err(_) => return Err(Refusal::MalformedCredentials),
         };
         // The clock is a call to the host: it is read once, and once more after the store was
         // asked.
@@ -108,16 +109,14 @@ impl<P: Ports> Call<'_, P> {
             Ok(None) => return Ok(Granted::Now { facts, upstream: None, now }),
             // While the store is away a token whose session this VM has found before goes on
             // working; one that it has not seen has to wait.
-            Err(Refusal::Unavailable(cause)) => {
-                let known = known.ok_or(Refusal::Unavailable(cause))?;
+            Err(Refusal::Dependency(cause)) => {
+                let known = known.ok_or(Refusal::Dependency(cause))?;
                 known.store_was_away(now);
                 return Ok(self.by_what_is_known(&known, now));
             }
             // The session must not be refreshed any more, or the client would never log in again.
             Err(Refusal::LoginRequired) => {
-                end_session(self.context.gateway, facts.session, self.context.ports)
-                    .await
-                    .map_err(Refusal::Unavailable)?;
+                end_session(self.context.gateway, facts.session, self.context.ports).await?;
                 return Err(Refusal::LoginRequired);
             }
             Err(refusal) => return Err(refusal),
@@ -134,23 +133,19 @@ impl<P: Ports> Call<'_, P> {
     /// What the store has to say: that the session lives, and the upstream token where the resource
     /// injects one. Both are asked for at once.
     async fn stored(&self, facts: &TokenFacts) -> Result<Option<(UpstreamTokenRef, UpstreamAccess)>, Refusal> {
-        const ENDED: Refusal = Refusal::InvalidToken("the session of this token has ended");
         let Some(injection) = &self.resource.injection else {
-            let lives = session_lives(self.context.gateway, self.resource, facts, self.context.ports)
-                .await
-                .map_err(Refusal::Unavailable)?;
-            return if lives { Ok(None) } else { Err(ENDED) };
+            let lives = session_lives(self.context.gateway, self.resource, facts, self.context.ports).await?;
+            return if lives { Ok(None) } else { Err(Refusal::SessionEnded) };
         };
         let records = self.context.records();
         let keys = session_keys(facts.session, injection.provider);
-        let found =
-            self.context.ports.store().get_both(&keys).await.map_err(|error| Refusal::Unavailable(error.into()))?;
+        let found = self.context.ports.store().get_both(&keys).await.map_err(DependencyError::from)?;
         let ([session_key, upstream_key], [session, upstream]) = (keys, found);
         let lives = session.and_then(|session| {
             records.read::<Session, _>(&session_key, session.value, |record| lives(record, self.resource, facts))
         });
         if lives != Some(true) {
-            return Err(ENDED);
+            return Err(Refusal::SessionEnded);
         }
         let upstream = upstream.and_then(|upstream| {
             records.read::<Upstream, _>(&upstream_key, upstream.value, UpstreamAccess::from_record)
@@ -205,5 +200,5 @@ fn after_refresh(
             Refusal::UpstreamUnavailable
         }
     };
-    refusal.reply(resource)
+    refusal.respond(resource)
 }

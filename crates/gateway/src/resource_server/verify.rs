@@ -2,10 +2,10 @@
 
 use std::rc::Rc;
 
-use portcullis_protocol::jose::claims::{self, Expected, SignatureError, Typ};
-use portcullis_protocol::jose::jws::{Jws, JwsError};
+use portcullis_protocol::jose::claims::{self, Expected, Typ};
+use portcullis_protocol::jose::jws::Jws;
 
-use crate::audit::{Audit, AuditOutcome, Rendered};
+use crate::audit::{Audit, Reason, Rendered};
 use crate::config::Resource;
 use crate::context::RequestContext;
 use crate::ports::Ports;
@@ -25,13 +25,10 @@ pub(super) fn verify<P: Ports>(
     bearer: &str,
     now: u64,
 ) -> Result<TokenFacts, Refusal> {
-    let invalid = |reason| Refusal::InvalidToken(reason);
-    let jws = Jws::parse_among(bearer, context.gateway.own_headers())
-        .map_err(|error: JwsError| invalid(error.public_reason()))?;
+    let jws = Jws::parse_among(bearer, context.gateway.own_headers())?;
     let signed = claims::verify(&jws, context.gateway.own_keys(), |key, alg, message, signature| {
         context.ports.verify(key, alg, message, signature)
-    })
-    .map_err(|error: SignatureError| invalid(error.public_reason()))?;
+    })?;
     let expected = Expected {
         issuer: &context.config().issuer.url,
         audience: resource.uri.as_str(),
@@ -39,14 +36,14 @@ pub(super) fn verify<P: Ports>(
         start_leeway: CLOCK_LEEWAY,
         expiry_leeway: 0,
     };
-    let token = signed.access_token(&expected, now).map_err(|error| invalid(error.public_reason()))?;
+    let token = signed.access_token(&expected, now)?;
     let (subject, client) = (Rc::from(token.subject()), Rc::from(token.client_id()));
     let facts = TokenFacts {
         audit: Rendered::new(Audit {
             subject: Some(Rc::clone(&subject)),
             client: Some(Rc::clone(&client)),
             resource: Some(Rc::clone(&resource.name)),
-            ..Audit::new(AuditOutcome::Allow, "valid_token")
+            ..Audit::new(Reason::ValidToken)
         }),
         subject,
         client,

@@ -7,7 +7,7 @@ use portcullis_protocol::oauth::access_token::header;
 use portcullis_protocol::oauth::scope::GrantedScope;
 use serde::Serialize;
 
-use crate::error::Unavailable;
+use crate::error::DependencyError;
 use crate::ports::Ports;
 use crate::sessions::state::Session;
 use crate::state::gateway::Gateway;
@@ -33,9 +33,9 @@ pub(crate) fn access_token<P: Ports>(
     session: &Session,
     scope: &GrantedScope,
     ports: &P,
-) -> Result<Secret<String>, Unavailable> {
+) -> Result<Secret<String>, DependencyError> {
     let config = gateway.config();
-    let key = config.signing_keys.first().ok_or(Unavailable::Signer)?;
+    let key = config.signing_keys.first().ok_or(DependencyError::Internal)?;
     let now = ports.now();
     let claims = Claims {
         iss: &config.issuer.url,
@@ -48,9 +48,8 @@ pub(crate) fn access_token<P: Ports>(
         scope: &scope.to_string(),
         sid: &id.to_string(),
     };
-    // Writing text and numbers cannot fail; were it to, nothing is signed.
-    let claims = serde_json::to_string(&claims).map_err(|_| Unavailable::Signer)?;
+    let claims = serde_json::to_string(&claims).map_err(|_| DependencyError::Internal)?;
     let signing_input = jws::encode_text(&header(key), &claims);
-    let signature = ports.sign(key, signing_input.as_bytes()).ok_or(Unavailable::Signer)?;
+    let signature = ports.sign(key, signing_input.as_bytes()).ok_or(DependencyError::Signer)?;
     Ok(Secret::new(jws::attach(&signing_input, &signature)))
 }

@@ -8,7 +8,7 @@
 
 use portcullis_protocol::credentials::SessionId;
 
-use crate::error::Unavailable;
+use crate::error::DependencyError;
 use crate::ports::Ports;
 use crate::sessions::keys::{session_key, upstream_key};
 use crate::state::gateway::Gateway;
@@ -18,8 +18,8 @@ use crate::store::records::Records;
 /// arrives.
 ///
 /// # Errors
-/// [`Unavailable::Store`]: then it may not have ended, and the caller must not say that it has.
-pub async fn end_session<P: Ports>(gateway: &Gateway, session: SessionId, ports: &P) -> Result<(), Unavailable> {
+/// [`DependencyError::Store`]: then it may not have ended, and the caller must not say that it has.
+pub async fn end_session<P: Ports>(gateway: &Gateway, session: SessionId, ports: &P) -> Result<(), DependencyError> {
     let records = Records::new(&gateway.config().sealer, ports);
     let key = session_key(session);
     records.delete(&key).await?;

@@ -10,7 +10,7 @@ use minicbor::{Decode, Encode};
 use portcullis_storage_api::{Key, Kind, Ttl};
 
 use crate::browser::pending_login::Authorization;
-use crate::error::Unavailable;
+use crate::error::DependencyError;
 use crate::ports::Ports;
 use crate::state::gateway::Gateway;
 use crate::store::records::{self, Record, Records};
@@ -22,8 +22,13 @@ const LIFE_SECONDS: u64 = 24 * 3_600;
 /// Remembers what the user's next login has to ask for.
 ///
 /// # Errors
-/// [`Unavailable`].
-pub async fn remember<P: Ports>(gateway: &Gateway, user_id: &str, prompt: &str, ports: &P) -> Result<(), Unavailable> {
+/// [`DependencyError`].
+pub async fn remember<P: Ports>(
+    gateway: &Gateway,
+    user_id: &str,
+    prompt: &str,
+    ports: &P,
+) -> Result<(), DependencyError> {
     let record = NextPrompt { prompt: prompt.to_owned() };
     let records = Records::new(&gateway.config().sealer, ports);
     records.save(&key(user_id), &record, Ttl::Seconds(LIFE_SECONDS)).await
@@ -32,8 +37,8 @@ pub async fn remember<P: Ports>(gateway: &Gateway, user_id: &str, prompt: &str, 
 /// Returns what the user's next login has to ask for.
 ///
 /// # Errors
-/// [`Unavailable::Store`].
-pub async fn due<P: Ports>(gateway: &Gateway, user_id: &str, ports: &P) -> Result<Option<String>, Unavailable> {
+/// [`DependencyError::Store`].
+pub async fn due<P: Ports>(gateway: &Gateway, user_id: &str, ports: &P) -> Result<Option<String>, DependencyError> {
     let records = Records::new(&gateway.config().sealer, ports);
     Ok(records.load::<NextPrompt>(&key(user_id)).await?.map(|loaded| loaded.record.prompt))
 }
@@ -41,13 +46,13 @@ pub async fn due<P: Ports>(gateway: &Gateway, user_id: &str, ports: &P) -> Resul
 /// Forgets the prompt once the user has logged in with one.
 ///
 /// # Errors
-/// [`Unavailable::Store`].
+/// [`DependencyError::Store`].
 pub async fn forget<P: Ports>(
     gateway: &Gateway,
     user_id: &str,
     authorization: &Authorization,
     ports: &P,
-) -> Result<(), Unavailable> {
+) -> Result<(), DependencyError> {
     if authorization.prompt.is_none() {
         return Ok(());
     }

@@ -5,7 +5,7 @@ use portcullis_storage_api::{Key, Kind, Ttl};
 
 use crate::browser::pending_login::Authorization;
 use crate::config::Config;
-use crate::error::Unavailable;
+use crate::error::DependencyError;
 use crate::ports::Ports;
 use crate::store::records::{self, Record, Records};
 
@@ -26,13 +26,13 @@ impl Record for Consent {
 /// Whether the user has consented to exactly this before.
 ///
 /// # Errors
-/// [`Unavailable::Store`].
+/// [`DependencyError::Store`].
 pub async fn is_remembered<P: Ports>(
     config: &Config,
     user_id: &str,
     authorization: &Authorization,
     ports: &P,
-) -> Result<bool, Unavailable> {
+) -> Result<bool, DependencyError> {
     if config.consent.remember == 0 {
         return Ok(false);
     }
@@ -43,13 +43,13 @@ pub async fn is_remembered<P: Ports>(
 /// Remembers a consent, now that it is known who gave it.
 ///
 /// # Errors
-/// [`Unavailable`].
+/// [`DependencyError`].
 pub async fn remember<P: Ports>(
     config: &Config,
     user_id: &str,
     authorization: &Authorization,
     ports: &P,
-) -> Result<(), Unavailable> {
+) -> Result<(), DependencyError> {
     if config.consent.remember == 0 {
         return Ok(());
     }

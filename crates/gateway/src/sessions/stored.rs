@@ -2,7 +2,7 @@
 
 use portcullis_storage_api::{Key, Ttl, Versioned};
 
-use crate::error::Unavailable;
+use crate::error::DependencyError;
 use crate::ports::{Ports, Store};
 use crate::sessions::lifetimes::upstream_life;
 use crate::sessions::state::Session;
@@ -17,7 +17,7 @@ pub(crate) const ATTEMPTS: u32 = 8;
 pub(crate) async fn load_session<P: Ports>(
     records: &Records<'_, P>,
     keys: &[Key; 2],
-) -> Result<(Option<VersionedRecord<Session>>, Option<Versioned>), Unavailable> {
+) -> Result<(Option<VersionedRecord<Session>>, Option<Versioned>), DependencyError> {
     let [session, upstream] = records.ports().store().get_both(keys).await?;
     Ok((session.and_then(|session| records.loaded(&keys[0], session)), upstream))
 }
@@ -29,7 +29,7 @@ pub(crate) async fn extend_upstream<P: Ports>(
     records: &Records<'_, P>,
     keys: &[Key; 2],
     upstream: Option<Versioned>,
-) -> Result<(), Unavailable> {
+) -> Result<(), DependencyError> {
     let Some(upstream) = upstream else { return Ok(()) };
     records.extend::<Upstream>(&keys[1], upstream, Ttl::Seconds(upstream_life(gateway.config()))).await
 }

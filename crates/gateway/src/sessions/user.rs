@@ -4,7 +4,7 @@ use minicbor::{Decode, Encode};
 use portcullis_protocol::credentials::SessionId;
 use portcullis_storage_api::{Kind, Ttl};
 
-use crate::error::Unavailable;
+use crate::error::DependencyError;
 use crate::ports::Ports;
 use crate::state::gateway::Gateway;
 use crate::store::records::{self, Record, Records};
@@ -38,7 +38,7 @@ pub(crate) async fn find_or_create_user<P: Ports>(
     gateway: &Gateway,
     subject: &str,
     ports: &P,
-) -> Result<User, Unavailable> {
+) -> Result<User, DependencyError> {
     let config = gateway.config();
     let issuer = config.providers.login().issuer();
     let records = Records::new(&config.sealer, ports);

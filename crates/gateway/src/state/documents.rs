@@ -7,6 +7,7 @@ use serde_json::json;
 
 use crate::config::{Config, Resource};
 use crate::responses::{Cors, cors};
+use crate::routing::endpoint_table::Endpoint;
 
 /// How long clients and caches may keep a discovery document, in seconds.
 const MAX_AGE: &str = "public, max-age=3600";
@@ -55,15 +56,15 @@ impl Documents {
 
 fn authorization_server(config: &Config) -> Vec<u8> {
     let issuer = &config.issuer.url;
-    let registration = format!("{issuer}/oauth/register");
+    let registration = Endpoint::Register.below(issuer);
     let mut algorithms: Vec<_> = config.signing_keys.iter().map(|key| key.alg().name()).collect();
     algorithms.dedup();
     metadata::authorization_server(&AuthorizationServer {
         issuer,
-        authorization_endpoint: &format!("{issuer}/oauth/authorize"),
-        token_endpoint: &format!("{issuer}/oauth/token"),
+        authorization_endpoint: &Endpoint::Authorize.below(issuer),
+        token_endpoint: &Endpoint::Token.below(issuer),
         registration_endpoint: config.registration.is_some().then_some(registration.as_str()),
-        jwks_uri: &format!("{issuer}/.well-known/jwks.json"),
+        jwks_uri: &Endpoint::Keys.below(issuer),
         scopes_supported: &config.scopes_supported,
         signing_algs: &algorithms,
     })

@@ -11,7 +11,7 @@ use portcullis_protocol::jose::jws::KnownHeader;
 use portcullis_protocol::jose::keys::JwkSet;
 use portcullis_protocol::oauth::access_token;
 
-use crate::audit::{Audit, AuditOutcome, Rendered};
+use crate::audit::{Audit, Reason, Rendered};
 use crate::config::{Config, ProviderId};
 use crate::ports::UpstreamTokenRef;
 use crate::state::documents::Documents;
@@ -55,7 +55,7 @@ impl Gateway {
             documents: Documents::render(&config),
             own_keys: JwkSet::new(config.signing_keys.iter().map(|key| key.public().clone()).collect()),
             own_headers: config.signing_keys.iter().filter_map(|key| access_token::header(key).known().ok()).collect(),
-            not_protected: Rendered::new(Audit::new(AuditOutcome::Allow, "not_protected")),
+            not_protected: Rendered::new(Audit::new(Reason::NotProtected)),
             tokens: RefCell::new(TokenCache::new(CACHED_BYTES, hasher.clone())),
             providers: RefCell::new(HashMap::with_hasher(hasher.clone())),
             held_back: RefCell::new(HashMap::with_hasher(hasher)),

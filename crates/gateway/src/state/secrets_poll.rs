@@ -195,5 +195,17 @@ const FIRST_PAUSE_MS: u64 = 500;
 const MAX_PAUSE_MS: u64 = 5_000;
 
 #[cfg(test)]
-#[path = "secrets_poll_tests.rs"]
-mod tests;
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_to_five_seconds_and_differ() {
+        for (failures, least, most) in
+            [(0, 250, 500), (1, 500, 1_000), (3, 2_000, 4_000), (4, 2_500, 5_000), (90, 2_500, 5_000)]
+        {
+            assert_eq!(pause(failures, 0), least);
+            assert_eq!(pause(failures, most - least), most);
+            assert!((least..=most).contains(&pause(failures, u64::MAX)));
+        }
+    }
+}

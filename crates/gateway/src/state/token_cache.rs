@@ -263,7 +263,7 @@ fn take(generation: &mut HashTable<Slot>, hash: u64, authorization: &[u8]) -> Op
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::audit::{Audit, AuditOutcome};
+    use crate::audit::{Audit, Reason};
 
     fn session(byte: u8) -> SessionId {
         SessionId::new([byte; 16])
@@ -273,7 +273,7 @@ mod tests {
         let facts = TokenFacts {
             subject: Rc::from("user"),
             client: Rc::from("client"),
-            audit: Rendered::new(Audit::new(AuditOutcome::Allow, "valid_token")),
+            audit: Rendered::new(Audit::new(Reason::ValidToken)),
             session: session(byte),
             resource: 0,
             expires_at: 100,

@@ -1,7 +1,7 @@
 //! The store behind the bridge: each verb is one call, and only an answer that is certainly the
 //! bridge's counts.
 //!
-//! A refused connection and a timeout reach the filter as ordinary 503 and 504 answers. An answer
+//! A refused connection and a time-out reach the filter as ordinary 503 and 504 answers. An answer
 //! without the bridge's marker, with another status or type than the wire has, or that does not
 //! parse, therefore says nothing about any record: it is [`StoreError::Unavailable`], never "not
 //! found".
@@ -69,7 +69,7 @@ impl From<Fault> for StoreError {
 }
 
 impl Fault {
-    /// Whether the store is unavailable, rather than refusing the request.
+    /// Whether it says that the store is away, rather than what the store thinks of the request.
     fn is_absence(self) -> bool {
         match self {
             Self::HeldBack | Self::NotSent | Self::NoWord | Self::Refused(RefusalCause::Unavailable) => true,
@@ -237,14 +237,14 @@ fn most_tries(fault: Fault, quick: bool) -> u32 {
     match fault {
         Fault::NoWord | Fault::Refused(RefusalCause::Unavailable) if quick => 2,
         Fault::Refused(RefusalCause::Overloaded) if quick => 3,
-        // The write is done: only its confirmation is missing, and the bridge waits for that in
-        // each try.
+        // The write is done: only its confirmation is missing, and the bridge waits for that anew
+        // in each try.
         Fault::Refused(RefusalCause::NotDurable) => 4,
         Fault::HeldBack | Fault::NotSent | Fault::NoWord | Fault::Refused(_) => 1,
     }
 }
 
-/// A request to the bridge with this timeout in milliseconds.
+/// A request to the bridge, which is to be answered within so many milliseconds.
 pub(crate) fn request(bridge: &BridgeSettings, verb: Verb, body: Vec<u8>, timeout_ms: u64) -> CallRequest {
     CallRequest {
         cluster: bridge.cluster.clone(),
@@ -286,7 +286,3 @@ const AUTHORITY: &str = "redis-bridge";
 const JSON: &str = "application/json";
 /// A first try that failed within this many milliseconds is followed by another.
 const QUICK_MS: u64 = 1_000;
-
-#[cfg(test)]
-#[path = "bridge_tests.rs"]
-mod tests;

@@ -427,7 +427,3 @@ const MAX_TRIES: u32 = 64;
 const FORMAT: u8 = 1;
 const CELL_HEADER_BYTES: usize = 1 + 8;
 const RECORD_HEADER_BYTES: usize = 1 + 32 + 8 + 8 + 2;
-
-#[cfg(test)]
-#[path = "memory_tests.rs"]
-mod tests;

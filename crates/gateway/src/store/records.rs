@@ -8,10 +8,10 @@
 use minicbor::{Decode, Encode};
 use portcullis_protocol::crypto::digest::digest_parts;
 use portcullis_protocol::crypto::key_ring::{Opened, Purpose};
-use portcullis_storage_api::{Key, Kind, StoreError, Swap, Ttl, Version, Versioned};
+use portcullis_storage_api::{Key, Kind, Swap, Ttl, Version, Versioned};
 
 use crate::config::Sealer;
-use crate::error::Unavailable;
+use crate::error::DependencyError;
 use crate::ports::{Oddity, Ports, Store};
 use crate::store::encoding;
 
@@ -65,8 +65,8 @@ impl<'a, P: Ports> Records<'a, P> {
     /// over.
     ///
     /// # Errors
-    /// [`Unavailable::Store`].
-    pub async fn load<R: Record>(&self, key: &Key) -> Result<Option<VersionedRecord<R>>, Unavailable> {
+    /// [`DependencyError::Store`].
+    pub async fn load<R: Record>(&self, key: &Key) -> Result<Option<VersionedRecord<R>>, DependencyError> {
         let Some(stored) = self.ports.store().get(key).await? else { return Ok(None) };
         Ok(self.loaded(key, stored))
     }
@@ -80,8 +80,8 @@ impl<'a, P: Ports> Records<'a, P> {
     /// [`Records::renew`].
     ///
     /// # Errors
-    /// [`Unavailable::Store`].
-    pub async fn find<R: Record>(&self, key: &Key) -> Result<Option<SealedRecord>, Unavailable> {
+    /// [`DependencyError::Store`].
+    pub async fn find<R: Record>(&self, key: &Key) -> Result<Option<SealedRecord>, DependencyError> {
         let Some(stored) = self.ports.store().get(key).await? else { return Ok(None) };
         let sealed = stored.value.clone();
         Ok(self.read::<R, _>(key, stored.value, |_| Some(SealedRecord(sealed))))
@@ -90,13 +90,13 @@ impl<'a, P: Ports> Records<'a, P> {
     /// Starts the life of a record anew, whatever was there meanwhile.
     ///
     /// # Errors
-    /// [`Unavailable`].
+    /// [`DependencyError`].
     pub async fn renew<R: Record>(
         &self,
         key: &Key,
         SealedRecord(sealed): SealedRecord,
         ttl: Ttl,
-    ) -> Result<(), Unavailable> {
+    ) -> Result<(), DependencyError> {
         match self.by_newest::<R>(key, sealed)? {
             Some(value) => Ok(self.ports.store().put(key, value, ttl).await?),
             None => Ok(()),
@@ -107,8 +107,13 @@ impl<'a, P: Ports> Records<'a, P> {
     /// since.
     ///
     /// # Errors
-    /// [`Unavailable`].
-    pub(crate) async fn extend<R: Record>(&self, key: &Key, stored: Versioned, ttl: Ttl) -> Result<(), Unavailable> {
+    /// [`DependencyError`].
+    pub(crate) async fn extend<R: Record>(
+        &self,
+        key: &Key,
+        stored: Versioned,
+        ttl: Ttl,
+    ) -> Result<(), DependencyError> {
         if let Some(value) = self.by_newest::<R>(key, stored.value)? {
             let _conflict = self.ports.store().compare_and_swap(key, stored.version, value, ttl).await?;
         }
@@ -118,7 +123,7 @@ impl<'a, P: Ports> Records<'a, P> {
     /// Returns the bytes to write when only the TTL changes: unchanged if sealed with the newest
     /// secret, otherwise re-sealed. What stays unchanged is not verified here: every reader opens
     /// it.
-    fn by_newest<R: Record>(&self, key: &Key, sealed: Vec<u8>) -> Result<Option<Vec<u8>>, Unavailable> {
+    fn by_newest<R: Record>(&self, key: &Key, sealed: Vec<u8>) -> Result<Option<Vec<u8>>, DependencyError> {
         if self.sealer.is_by_newest(&sealed) {
             return Ok(Some(sealed));
         }
@@ -128,30 +133,30 @@ impl<'a, P: Ports> Records<'a, P> {
     /// Writes a record, whatever was there.
     ///
     /// # Errors
-    /// [`Unavailable`].
-    pub async fn save<R: Record>(&self, key: &Key, record: &R, ttl: Ttl) -> Result<(), Unavailable> {
+    /// [`DependencyError`].
+    pub async fn save<R: Record>(&self, key: &Key, record: &R, ttl: Ttl) -> Result<(), DependencyError> {
         Ok(self.ports.store().put(key, self.seal(key, record)?, ttl).await?)
     }
 
     /// Writes a record only where none is; tells whether it did.
     ///
     /// # Errors
-    /// [`Unavailable`].
-    pub async fn create<R: Record>(&self, key: &Key, record: &R, ttl: Ttl) -> Result<bool, Unavailable> {
+    /// [`DependencyError`].
+    pub async fn create<R: Record>(&self, key: &Key, record: &R, ttl: Ttl) -> Result<bool, DependencyError> {
         Ok(self.ports.store().put_new(key, self.seal(key, record)?, ttl).await?)
     }
 
     /// Writes a record if it still has this version; tells whether it did.
     ///
     /// # Errors
-    /// [`Unavailable`].
+    /// [`DependencyError`].
     pub async fn swap<R: Record>(
         &self,
         key: &Key,
         version: Version,
         record: &R,
         ttl: Ttl,
-    ) -> Result<bool, Unavailable> {
+    ) -> Result<bool, DependencyError> {
         let swap = self.ports.store().compare_and_swap(key, version, self.seal(key, record)?, ttl).await?;
         Ok(swap == Swap::Swapped)
     }
@@ -159,15 +164,15 @@ impl<'a, P: Ports> Records<'a, P> {
     /// Deletes a record.
     ///
     /// # Errors
-    /// [`Unavailable::Store`].
-    pub async fn delete(&self, key: &Key) -> Result<(), Unavailable> {
+    /// [`DependencyError::Store`].
+    pub async fn delete(&self, key: &Key) -> Result<(), DependencyError> {
         Ok(self.ports.store().delete(key).await?)
     }
 
-    fn seal<R: Record>(&self, key: &Key, record: &R) -> Result<Vec<u8>, Unavailable> {
+    fn seal<R: Record>(&self, key: &Key, record: &R) -> Result<Vec<u8>, DependencyError> {
         let nonce = self.ports.random()?;
         // The types of records can be written; were one not, nothing is stored.
-        seal(self.sealer, key, record, nonce).ok_or(Unavailable::Store(StoreError::TooLarge))
+        seal(self.sealer, key, record, nonce).ok_or(DependencyError::Internal)
     }
 
     fn open<R: Record>(&self, key: &Key, sealed: Vec<u8>) -> Option<R> {

@@ -18,6 +18,7 @@ use serde_json::{Map, Value};
 use crate::browser::pending_login::Seed;
 use crate::config::{OidcProvider, ProviderId};
 use crate::ports::{CallRequest, Ports};
+use crate::routing::endpoint_table::Endpoint;
 use crate::state::gateway::Gateway;
 use crate::state::provider_state::ProviderState;
 use crate::upstream::discovery::{Discovery, Known, fetch_documents};
@@ -149,7 +150,7 @@ impl Oidc<'_> {
 
     /// Our redirect URI at the provider.
     fn callback_url(&self) -> String {
-        format!("{}/oauth/callback", self.gateway.config().issuer.url)
+        Endpoint::Callback.below(&self.gateway.config().issuer.url)
     }
 
     fn state<T>(&self, access: impl FnOnce(&mut ProviderState) -> T) -> T {

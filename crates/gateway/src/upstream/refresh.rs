@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use portcullis_storage_api::{Key, Kind, Owner, StoreError, Ttl};
 
-use crate::error::Unavailable;
+use crate::error::DependencyError;
 use crate::ports::{Ports, Store, UpstreamTokenRef};
 use crate::sessions::end::end_session;
 use crate::sessions::keys::{session_key, upstream_key};
@@ -66,7 +66,7 @@ async fn refresh_once<P: Ports>(
     gateway: &Rc<Gateway>,
     token: UpstreamTokenRef,
     ports: &P,
-) -> Result<RefreshOutcome, Unavailable> {
+) -> Result<RefreshOutcome, DependencyError> {
     let lock = records::key(Kind::Lock, &[b"upstream", token.session.as_bytes(), token.provider.as_bytes()]);
     let owner = Owner(ports.random()?);
     if !ports.store().lock(&lock, owner, LOCK_SECONDS).await? {
@@ -85,7 +85,7 @@ async fn refresh_locked<P: Ports>(
     gateway: &Rc<Gateway>,
     token: UpstreamTokenRef,
     ports: &P,
-) -> Result<RefreshOutcome, Unavailable> {
+) -> Result<RefreshOutcome, DependencyError> {
     let config = gateway.config();
     let records = Records::new(&config.sealer, ports);
     let Some(provider) = config.providers.get(token.provider) else { return Ok(RefreshOutcome::LoginRequired) };
@@ -150,7 +150,7 @@ async fn note_refused<P: Ports>(
     loaded: VersionedRecord<Upstream>,
     now: u64,
     gateway: &Gateway,
-) -> Result<(), Unavailable> {
+) -> Result<(), DependencyError> {
     let refused = Upstream { refused_since: Some(now), ..loaded.record };
     // A conflict means that another worker changed the tokens meanwhile; the next refusal is noted
     // with those.
@@ -179,10 +179,10 @@ async fn store<P: Ports>(
     token: UpstreamTokenRef,
     mut loaded: VersionedRecord<Upstream>,
     renewed: &Upstream,
-) -> Result<RefreshOutcome, Unavailable> {
+) -> Result<RefreshOutcome, DependencyError> {
     let key = upstream_key(&session_key(token.session), token.provider);
     let ttl = Ttl::Seconds(upstream_life(gateway.config()));
-    let mut failure = Unavailable::Store(StoreError::Unavailable);
+    let mut failure = DependencyError::Store(StoreError::Unavailable);
     let until = records.ports().now().saturating_add(STORE_SECONDS);
     let mut attempts: u32 = 0;
     while attempts < STORE_ATTEMPTS || (records.ports().now() < until && records.ports().pause().await) {

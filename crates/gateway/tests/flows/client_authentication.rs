@@ -1,12 +1,12 @@
 //! How the gateway proves itself at the provider's token endpoint.
 
-use portcullis_gateway::fakes::block_on;
 use portcullis_gateway::ports::CallRequest;
 use portcullis_gateway::upstream::refresh;
 use portcullis_gateway::upstream::tokens::RefreshOutcome;
 use portcullis_protocol::credentials::SessionId;
 use portcullis_protocol::jose::jws::Jws;
 use portcullis_protocol::oauth::params::{Limits, Params};
+use portcullis_testkit::fakes::block_on;
 use serde_json::{Value, json};
 
 use crate::browser::Browser;

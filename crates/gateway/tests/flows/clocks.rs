@@ -16,7 +16,7 @@ fn a_token_works_at_a_gateway_whose_clock_is_behind() {
     }
     let other = ahead.with_clock_at(&document(), NOW - 31);
     let reply = replied(other.call("/mcp", &tokens.access));
-    assert_eq!((reply.status(), reply.reason), (401, "invalid_token"));
+    assert_eq!((reply.status(), reply.reason), (401, "token_not_yet_valid"));
     assert!(reply.header("www-authenticate").unwrap().contains("not valid yet"));
 }
 

@@ -2,9 +2,9 @@
 //! gets past what ended the one before.
 
 use portcullis_gateway::decision::Decision;
-use portcullis_gateway::fakes::block_on;
 use portcullis_gateway::ports::{CallReply, Store};
 use portcullis_gateway::sessions::keys::{session_key, upstream_key};
+use portcullis_testkit::fakes::block_on;
 use serde_json::{Value, json};
 
 use crate::browser::Browser;
@@ -37,7 +37,7 @@ fn a_refusal_for_good_ends_the_session_so_that_the_client_logs_in_again() {
         assert_eq!(fixture.ports.take_ended(), [session], "every worker is notified");
         assert!(stored(&fixture, session).is_none());
         let call = replied(fixture.call("/mcp", &tokens.access));
-        assert_eq!((call.status(), call.reason), (401, "invalid_token"), "{status} {body}");
+        assert_eq!((call.status(), call.reason), (401, "session_ended"), "{status} {body}");
         assert!(call.header("www-authenticate").unwrap().contains("resource_metadata"));
         let again = fixture.refresh(&client, &tokens.refresh, &[]);
         assert_eq!((again.status(), again.error().as_str()), (400, "invalid_grant"), "{status} {body}");

@@ -8,7 +8,6 @@ use portcullis_gateway::config::ProviderId;
 use portcullis_gateway::config::{Compiled, Config};
 use portcullis_gateway::decision::{Credentials, Decision, Forward, Resolved};
 use portcullis_gateway::dispatch;
-use portcullis_gateway::fakes::{FakePorts, FakeStore, FixedClock, block_on};
 use portcullis_gateway::ports::Clock;
 use portcullis_gateway::ports::UpstreamTokenRef;
 use portcullis_gateway::state::gateway::Gateway;
@@ -19,10 +18,11 @@ use portcullis_protocol::jose::jws::{self, Header};
 use portcullis_protocol::jose::keys::SigningKey;
 use portcullis_protocol::oauth::params;
 use portcullis_protocol::oauth::pkce::CodeVerifier;
+use portcullis_testkit::fakes::{FakePorts, FakeStore, FaultyStore, FixedClock, block_on};
+use portcullis_testkit::signatures::Sign as _;
 use serde_json::{Value, json};
 
 use crate::browser::{Browser, Reply};
-use crate::faulty_store::FaultyStore;
 
 pub(crate) const NOW: u64 = 1_800_000_000;
 pub(crate) const ISSUER: &str = "https://gw.example";
@@ -392,7 +392,7 @@ pub(crate) fn replied(verdict: Decision) -> Reply {
 
 pub(crate) fn settled_reply(settled: Resolved) -> Reply {
     match settled {
-        Resolved::Respond(response, audit) => Reply { response, reason: audit.reason },
+        Resolved::Respond(response, audit) => Reply { response, reason: audit.reason.as_str() },
         Resolved::Continue(_) => panic!("sent on"),
     }
 }
@@ -407,7 +407,7 @@ pub(crate) fn forwarded(verdict: Decision) -> Forward {
 pub(crate) fn settled_forward(settled: Resolved) -> Forward {
     match settled {
         Resolved::Continue(forward) => forward,
-        Resolved::Respond(response, audit) => panic!("{} {}", response.status(), audit.reason),
+        Resolved::Respond(response, audit) => panic!("{} {}", response.status(), audit.reason.as_str()),
     }
 }
 

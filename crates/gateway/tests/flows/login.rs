@@ -98,8 +98,8 @@ fn until_client_and_redirect_are_proven_an_error_stays_on_a_page() {
     let browser = Browser::default();
     let good = Fixture::authorization(&client, &[]);
     for (target, reason) in [
-        ("/oauth/authorize".to_owned(), "malformed_request"),
-        (Fixture::authorization("", &[]), "malformed_request"),
+        ("/oauth/authorize".to_owned(), "no_client_named"),
+        (Fixture::authorization("", &[]), "no_client_named"),
         (format!("{good}&client_id={client}"), "malformed_request"),
         (format!("{good}&redirect_uri=https%3A%2F%2Fevil.example"), "malformed_request"),
         ("/oauth/authorize?client_id=%ff".to_owned(), "malformed_request"),

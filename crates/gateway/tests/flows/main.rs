@@ -11,7 +11,6 @@ mod consent;
 mod costs;
 mod dead_ends;
 mod default_endpoints;
-mod faulty_store;
 mod fixture;
 mod keys;
 mod login;

@@ -2,9 +2,9 @@
 //! verdict on credentials.
 
 use crate::browser::{Browser, Reply};
-use crate::faulty_store::Failing;
 use crate::fixture::{Fixture, code_of, forwarded, replied, tokens_of};
 use portcullis_gateway::resource_server::fast_path;
+use portcullis_testkit::fakes::Failing;
 
 /// Fails one store verb after the other until `step` gets through without meeting the failure;
 /// gives how many there were.

@@ -1,13 +1,14 @@
 //! A call with a token: what the backend gets, and what the client gets otherwise.
 
 use portcullis_gateway::decision::{Credentials, Decision, Forward, Resolved};
-use portcullis_gateway::fakes::block_on;
 use portcullis_gateway::resource_server::fast_path;
 use portcullis_gateway::upstream::refresh;
 use portcullis_gateway::upstream::tokens::RefreshOutcome;
 use portcullis_protocol::credentials::{AuthorizationCode, SessionId};
 use portcullis_protocol::http::message::Method;
 use portcullis_protocol::jose::jws::{self, Header, Jws};
+use portcullis_testkit::fakes::block_on;
+use portcullis_testkit::signatures::Sign as _;
 use serde_json::{Value, json};
 
 use crate::browser::Browser;
@@ -135,7 +136,7 @@ fn the_fast_path_ends_with_the_token() {
     assert!(fast(&fixture, "/mcp", &token).is_some());
     fixture.advance(1);
     assert!(fast(&fixture, "/mcp", &token).is_none());
-    assert_eq!(replied(fixture.call("/mcp", &token)).reason, "invalid_token");
+    assert_eq!(replied(fixture.call("/mcp", &token)).reason, "token_expired");
 }
 
 #[test]
@@ -285,7 +286,7 @@ fn a_login_without_upstream_tokens_has_to_be_made_again() {
     fixture.expect_token_answer(400, &json!({ "error": "invalid_grant" }));
     assert!(matches!(refresh(&fixture, &token), RefreshOutcome::LoginRequired));
     let reply = replied(fixture.call("/mcp", &token));
-    assert_eq!((reply.status(), reply.reason), (401, "invalid_token"), "the session has ended with them");
+    assert_eq!((reply.status(), reply.reason), (401, "session_ended"), "the session has ended with them");
     assert!(reply.header("www-authenticate").unwrap().contains(METADATA));
 }
 

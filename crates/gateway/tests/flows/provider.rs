@@ -4,10 +4,10 @@ use std::rc::Rc;
 
 use portcullis_gateway::decision::Decision;
 use portcullis_gateway::dispatch;
-use portcullis_gateway::fakes::block_on;
 use portcullis_gateway::ports::{CallError, CallReply};
 use portcullis_protocol::http::message::Method;
 use portcullis_protocol::oauth::params;
+use portcullis_testkit::fakes::block_on;
 use serde_json::{Value, json};
 
 use crate::browser::Browser;

@@ -3,7 +3,6 @@
 
 use portcullis_gateway::clients::registered::Client;
 use portcullis_gateway::clients::registered::client_key;
-use portcullis_gateway::fakes::block_on;
 use portcullis_gateway::ports::{CallError, CallReply, Store};
 use portcullis_gateway::sessions::keys::{session_key, upstream_key};
 use portcullis_gateway::sessions::state::Session;
@@ -16,6 +15,7 @@ use portcullis_protocol::crypto::secret::Secret;
 use portcullis_protocol::jose::jws::Jws;
 use portcullis_protocol::oauth::params::{Limits, Params};
 use portcullis_storage_api::{Kind, Owner, Ttl};
+use portcullis_testkit::fakes::block_on;
 use serde_json::{Value, json};
 
 use crate::fixture::{Fixture, Tokens, provider_id, upstream_of};

@@ -4,14 +4,14 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use portcullis_gateway::dispatch;
-use portcullis_gateway::fakes::{FakeStore, block_on};
 use portcullis_gateway::sessions::state::REFRESH_GRACE;
 use portcullis_protocol::http::message::Method;
 use portcullis_protocol::oauth::params;
 use portcullis_storage_api::Key;
+use portcullis_testkit::fakes::{FakeStore, block_on};
 
-use crate::faulty_store::Failing;
 use crate::fixture::{Fixture, forwarded, replied, tokens_of};
+use portcullis_testkit::fakes::Failing;
 
 #[test]
 fn a_refresh_token_gives_one_successor_however_many_ask_for_it() {

@@ -4,13 +4,13 @@
 use std::rc::Rc;
 
 use portcullis_gateway::clients::registered::client_key;
-use portcullis_gateway::fakes::block_on;
 use portcullis_gateway::ports::{Oddity, Store};
 use portcullis_gateway::sessions::keys::{session_key, upstream_key};
 use portcullis_gateway::state::gateway::Gateway;
 use portcullis_protocol::credentials::SessionId;
 use portcullis_protocol::jose::jws::Jws;
 use portcullis_storage_api::{Key, Ttl};
+use portcullis_testkit::fakes::block_on;
 use serde_json::{Value, json};
 
 use crate::fixture::{Fixture, compiled, document, forwarded, injected, provider_id, replied, tokens_of};
@@ -91,7 +91,7 @@ fn a_secret_that_is_gone_takes_its_records_with_it_and_they_are_counted() {
     let mut fixture = Fixture::new();
     let (_, tokens) = fixture.logged_in();
     with_secrets(&mut fixture, &[NEW]);
-    assert_eq!(replied(fixture.call("/mcp", &tokens.access)).reason, "invalid_token");
+    assert_eq!(replied(fixture.call("/mcp", &tokens.access)).reason, "session_ended");
     assert_eq!(fixture.ports.take_oddities(), [Oddity::Unopenable]);
 }
 
@@ -108,7 +108,7 @@ fn a_record_moved_to_another_name_is_absent_there() {
     assert_eq!(replied(fixture.call("/mcp", &mallory.1)).reason, "upstream_login_required");
     assert_eq!(fixture.ports.take_oddities(), [Oddity::Unopenable]);
     put(&fixture, &session_key(mallory.0), stored(&fixture, &session_key(alice)));
-    assert_eq!(replied(fixture.call("/mcp", &mallory.1)).reason, "invalid_token");
+    assert_eq!(replied(fixture.call("/mcp", &mallory.1)).reason, "session_ended");
     assert_eq!(fixture.ports.take_oddities(), [Oddity::Unopenable]);
 }
 
@@ -145,9 +145,9 @@ fn a_session_that_was_put_back_is_absent_for_new_and_old_tokens_alike() {
     put(&fixture, &key, old.clone());
     let reply = fixture.refresh(&client, &second.refresh, &[]);
     assert_eq!((reply.status(), reply.error().as_str()), (400, "invalid_grant"));
-    assert_eq!(reply.reason, "refresh_session_ended");
+    assert_eq!(reply.reason, "refresh_session_rolled_back");
     assert_eq!(fixture.ports.take_oddities(), [Oddity::RolledBack]);
     assert_eq!(fixture.refresh(&client, &first.refresh, &[]).reason, "refresh_session_ended");
-    assert_eq!(replied(fixture.call("/mcp", &second.access)).reason, "invalid_token");
+    assert_eq!(replied(fixture.call("/mcp", &second.access)).reason, "session_ended");
     assert_eq!(fixture.ports.take_ended(), [session(&first.access)]);
 }

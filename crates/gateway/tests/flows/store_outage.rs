@@ -2,12 +2,12 @@
 //! "try later", and no client hears that its credentials are bad.
 
 use portcullis_gateway::decision::{Decision, Forward};
-use portcullis_gateway::fakes::block_on;
 use portcullis_gateway::resource_server::{fast_path, session_check};
 use portcullis_gateway::upstream::refresh;
 use portcullis_gateway::upstream::tokens::RefreshOutcome;
 use portcullis_protocol::credentials::SessionId;
 use portcullis_protocol::jose::jws::Jws;
+use portcullis_testkit::fakes::block_on;
 use serde_json::{Value, json};
 
 use crate::browser::{Browser, Reply};
@@ -87,7 +87,7 @@ fn a_proven_token_in_use_works_until_it_expires_and_no_request_waits_for_the_sto
     assert!((500..=720).contains(&asked), "one question in about five seconds: {asked}");
     fixture.advance(2);
     assert!(fast(&fixture, "/api", &token).is_none());
-    assert_eq!(replied(fixture.call("/api", &token)).reason, "invalid_token");
+    assert_eq!(replied(fixture.call("/api", &token)).reason, "token_expired");
 }
 
 #[test]
@@ -103,7 +103,7 @@ fn a_proven_token_that_is_seldom_used_works_too() {
         assert!(fast(&fixture, "/api", &token).is_some(), "and not again for each request");
     }
     fixture.advance(200);
-    assert_eq!(replied(fixture.call("/api", &token)).reason, "invalid_token");
+    assert_eq!(replied(fixture.call("/api", &token)).reason, "token_expired");
 }
 
 #[test]
@@ -115,7 +115,7 @@ fn a_token_that_was_not_seen_before_is_neither_let_through_nor_called_bad() {
     fixture.store.set_unreachable(true);
     come_back(&replied(fixture.call("/mcp", &other.access)));
     // What is proven for one resource is proven for no other.
-    assert_eq!(replied(fixture.call("/mcp", &token)).reason, "invalid_token");
+    assert_eq!(replied(fixture.call("/mcp", &token)).reason, "token_wrong_audience");
 }
 
 #[test]
@@ -144,7 +144,7 @@ fn a_session_that_ended_on_another_envoy_is_found_out_beside_the_requests() {
     }
     assert_eq!(tick(&fixture), 1, "and it is asked for once");
     assert!(fast(&fixture, "/api", &token).is_none());
-    assert_eq!(replied(fixture.call("/api", &token)).reason, "invalid_token");
+    assert_eq!(replied(fixture.call("/api", &token)).reason, "session_ended");
 }
 
 #[test]

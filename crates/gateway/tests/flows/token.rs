@@ -1,13 +1,13 @@
 //! The token endpoint: what a client must prove, and what happens to a login when one does not.
 
 use portcullis_gateway::decision::Decision;
-use portcullis_gateway::fakes::block_on;
 use portcullis_gateway::resource_server::fast_path;
 use portcullis_gateway::sessions::keys::{session_key, upstream_key};
 use portcullis_gateway::store::records::Records;
 use portcullis_gateway::upstream::tokens::Upstream;
 use portcullis_protocol::credentials::AuthorizationCode;
 use portcullis_protocol::http::message::Method;
+use portcullis_testkit::fakes::block_on;
 
 use crate::browser::Browser;
 use crate::fixture::{API, Fixture, MCP, REDIRECT, forwarded, provider_id, replied, tokens_of};
@@ -44,7 +44,7 @@ fn a_code_that_is_redeemed_twice_at_once_revokes_both() {
         Fixture::request(Method::Post, "/oauth/token", &[("content-type", "application/x-www-form-urlencoded")]);
     fixture.store.race(move |_, _| {
         let faster = portcullis_gateway::dispatch::handle(gateway, request, ports);
-        assert_eq!(replied(portcullis_gateway::fakes::block_on(faster)).status(), 200);
+        assert_eq!(replied(portcullis_testkit::fakes::block_on(faster)).status(), 200);
     });
     let slower = fixture.redeem(&client, &code, &[]);
     assert_eq!((slower.status(), slower.reason), (400, "code_replayed"));

@@ -1,6 +1,7 @@
 //! Compact JWS texts: a parser and an encoder (RFC 7515 §3.1 and §7.1, hardened by RFC 8725).
 
 use std::borrow::Cow;
+use std::fmt;
 
 use serde_json::Value;
 
@@ -68,6 +69,14 @@ impl JwsError {
         }
     }
 }
+
+impl fmt::Display for JwsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.public_reason())
+    }
+}
+
+impl std::error::Error for JwsError {}
 
 impl<'a> Jws<'a> {
     /// Parses a compact JWS in linear time. The payload is decoded but not parsed.

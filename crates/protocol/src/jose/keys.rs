@@ -1,14 +1,10 @@
 //! Signature keys: our own from PEM, public ones from JWK (RFC 7517, RFC 7518 §6, RFC 8037 §2).
 
 mod public;
-#[cfg(feature = "rust-signatures")]
-mod rust_signatures;
 mod set;
 mod signing;
 
 pub use public::{Family, JwkError, PublicKey};
-#[cfg(feature = "rust-signatures")]
-pub use rust_signatures::SignError;
 pub use set::{JwkSet, JwkSetError};
 pub use signing::{KeyError, SigningKey};
 

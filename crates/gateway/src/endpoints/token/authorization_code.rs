@@ -1,16 +1,15 @@
 //! The authorization code grant (OAuth 2.1 §4.1.3).
 
-use portcullis_protocol::oauth::error::{ErrorCode, OAuthError};
-use portcullis_storage_api::{StoreError, Ttl};
+use portcullis_storage_api::Ttl;
 
 use crate::context::RequestContext;
-use crate::endpoints::token::failure::{Failure, invalid_grant};
-use crate::error::Unavailable;
+use crate::endpoints::token::error::TokenError;
+use crate::error::DependencyError;
 use crate::ports::Ports;
 use crate::sessions::end::end_session;
 use crate::sessions::keys::session_keys;
 use crate::sessions::lifetimes::session_life;
-use crate::sessions::state::{RedeemError, Redemption, Session};
+use crate::sessions::state::{Redemption, Session};
 use crate::sessions::stored::{ATTEMPTS, extend_upstream, load_session};
 use crate::store::records::VersionedRecord;
 
@@ -18,15 +17,15 @@ use crate::store::records::VersionedRecord;
 pub(super) async fn redeem<P: Ports>(
     context: &RequestContext<'_, P>,
     attempt: &Redemption<'_>,
-) -> Result<Session, Failure> {
+) -> Result<Session, TokenError> {
     let records = context.records();
     let id = attempt.code.session;
     let keys = session_keys(id, context.config().providers.login().id);
-    let nonce = context.ports.random().map_err(Unavailable::from)?;
+    let nonce = context.ports.random().map_err(DependencyError::from)?;
     let life = Ttl::Seconds(session_life(context.config()));
     for _ in 0..ATTEMPTS {
         let (Some(VersionedRecord { record, version }), upstream) = load_session(&records, &keys).await? else {
-            return Err(invalid_grant("the code has expired or was used before", "code_expired"));
+            return Err(TokenError::CodeExpired);
         };
         match record.redeem(attempt, context.now(), nonce) {
             Ok(active) => {
@@ -41,37 +40,9 @@ pub(super) async fn redeem<P: Ports>(
             }
             Err(error) => {
                 end_session(context.gateway, id, context.ports).await?;
-                return Err(refused_code(error));
+                return Err(TokenError::Code(error));
             }
         }
     }
-    Err(Failure::Unavailable(Unavailable::Store(StoreError::Unavailable)))
-}
-
-fn refused_code(error: RedeemError) -> Failure {
-    let (code, description, reason) = match error {
-        RedeemError::Replayed => (
-            ErrorCode::InvalidGrant,
-            "the code was used before; everything issued from it has been revoked",
-            "code_replayed",
-        ),
-        RedeemError::Expired => (ErrorCode::InvalidGrant, "the code has expired or was used before", "code_expired"),
-        RedeemError::OtherClient => {
-            (ErrorCode::InvalidGrant, "the code belongs to another client", "code_other_client")
-        }
-        RedeemError::OtherRedirect => (
-            ErrorCode::InvalidGrant,
-            "the redirect_uri is not the one of the authorization request",
-            "code_other_redirect",
-        ),
-        RedeemError::WrongVerifier => {
-            (ErrorCode::InvalidGrant, "the code_verifier does not meet the code_challenge", "code_wrong_verifier")
-        }
-        RedeemError::OtherResource => (
-            ErrorCode::InvalidTarget,
-            "the resource is not the one of the authorization request",
-            "code_other_resource",
-        ),
-    };
-    Failure::Refused(OAuthError::new(code, description), reason)
+    Err(DependencyError::Contention.into())
 }

@@ -7,10 +7,10 @@ use portcullis_protocol::http::message::Response;
 use portcullis_protocol::oauth::scope::GrantedScope;
 use portcullis_protocol::oauth::token::TokenResponse;
 
-use crate::audit::{Audit, AuditOutcome};
+use crate::audit::{Audit, Reason};
 use crate::context::RequestContext;
 use crate::decision::Resolved;
-use crate::endpoints::token::failure::Failure;
+use crate::endpoints::token::error::TokenError;
 use crate::ports::Ports;
 use crate::responses::{Cors, cors, uncached};
 use crate::sessions::access_token::access_token;
@@ -21,7 +21,7 @@ pub(super) fn issue<P: Ports>(
     id: SessionId,
     session: &Session,
     scope: &GrantedScope,
-) -> Result<Resolved, Failure> {
+) -> Result<Resolved, TokenError> {
     let config = context.config();
     let refresh_token = session.generation().filter(|_| session.refreshable).map(|generation| {
         RefreshToken { session: id, generation: generation.number, nonce: generation.nonce }.issue(&config.key_ring)
@@ -36,7 +36,7 @@ pub(super) fn issue<P: Ports>(
         subject: Some(Rc::from(session.user_id.as_str())),
         client: Some(Rc::from(session.client_id.as_str())),
         resource: Some(Rc::from(session.resource.as_str())),
-        ..Audit::new(AuditOutcome::Serve, "tokens_issued")
+        ..Audit::new(Reason::TokensIssued)
     };
     let response = uncached(Response::json(200, response.to_json())).header("pragma", "no-cache");
     Ok(Resolved::Respond(cors(response, Cors::Read), audit))

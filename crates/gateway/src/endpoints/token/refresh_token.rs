@@ -2,14 +2,14 @@
 
 use portcullis_protocol::credentials::{RefreshToken, SessionId};
 use portcullis_protocol::oauth::scope::GrantedScope;
-use portcullis_storage_api::{Key, StoreError, Ttl};
+use portcullis_storage_api::{Key, Ttl};
 
 use crate::config::Config;
 use crate::context::RequestContext;
 use crate::decision::Resolved;
-use crate::endpoints::token::failure::{Failure, invalid_grant};
+use crate::endpoints::token::error::TokenError;
 use crate::endpoints::token::issue::issue;
-use crate::error::Unavailable;
+use crate::error::DependencyError;
 use crate::ports::{Oddity, Ports};
 use crate::sessions::end::end_session;
 use crate::sessions::keys::session_keys;
@@ -23,15 +23,15 @@ use crate::store::records::{Records, VersionedRecord};
 pub(super) async fn rotate<P: Ports>(
     context: &RequestContext<'_, P>,
     token: &RefreshToken,
-    narrowed: impl Fn(&Session) -> Result<GrantedScope, Failure>,
-) -> Result<Resolved, Failure> {
+    narrowed: impl Fn(&Session) -> Result<GrantedScope, TokenError>,
+) -> Result<Resolved, TokenError> {
     let records = context.records();
     let keys = session_keys(token.session, context.config().providers.login().id);
     let successor = token.successor(&context.config().key_ring);
     let life = Ttl::Seconds(session_life(context.config()));
     for _ in 0..ATTEMPTS {
         let (Some(VersionedRecord { record, version }), upstream) = load_session(&records, &keys).await? else {
-            return Err(invalid_grant("the login has ended", "refresh_session_ended"));
+            return Err(TokenError::SessionEnded);
         };
         let (scope, now) = (narrowed(&record)?, context.now());
         let next = match record.rotate(token, &successor, now) {
@@ -40,7 +40,7 @@ pub(super) async fn rotate<P: Ports>(
         };
         if needs_upstream(context.config(), &record) && (upstream.is_none() || record.upstream_is_over(now)) {
             end_session(context.gateway, token.session, context.ports).await?;
-            return Err(invalid_grant("the login at the identity provider has ended", "refresh_upstream_ended"));
+            return Err(TokenError::UpstreamEnded);
         }
         extend_upstream(context.gateway, &records, &keys, upstream).await?;
         // INVARIANT: all that can fail comes before the write. What was stored is told to the
@@ -56,7 +56,7 @@ pub(super) async fn rotate<P: Ports>(
             }
         }
     }
-    Err(Failure::Unavailable(Unavailable::Store(StoreError::Unavailable)))
+    Err(DependencyError::Contention.into())
 }
 
 /// Notes that the client did not get the successor of its refresh token, where the store took the
@@ -71,24 +71,23 @@ async fn note_unconfirmed<P: Ports>(records: &Records<'_, P>, key: &Key, attempt
     }
 }
 
-/// What a refresh token comes to that gives no successor.
+/// Returns why a refresh token gets no successor, once the session has ended that has to.
 async fn refused_refresh<P: Ports>(
     context: &RequestContext<'_, P>,
     session: SessionId,
     error: RotateError,
-) -> Result<Failure, Unavailable> {
+) -> Result<TokenError, DependencyError> {
     match error {
-        RotateError::NotRefreshable => Ok(invalid_grant("this client has no refresh tokens", "refresh_not_granted")),
+        RotateError::NotRefreshable => Ok(TokenError::NotRefreshable),
         RotateError::RolledBack => {
             // As if it were not there, for every older token too.
             context.ports.count(Oddity::RolledBack);
             end_session(context.gateway, session, context.ports).await?;
-            Ok(invalid_grant("the login has ended", "refresh_session_ended"))
+            Ok(TokenError::SessionRolledBack)
         }
         RotateError::Replayed => {
             end_session(context.gateway, session, context.ports).await?;
-            let description = "the refresh token was used before; the login has been ended";
-            Ok(invalid_grant(description, "refresh_token_replayed"))
+            Ok(TokenError::RefreshTokenReplayed)
         }
     }
 }

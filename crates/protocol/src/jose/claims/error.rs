@@ -1,5 +1,7 @@
 //! Why a token is refused.
 
+use std::fmt;
+
 use crate::json::JsonError;
 
 /// Why a signature is refused.
@@ -24,6 +26,14 @@ impl SignatureError {
         }
     }
 }
+
+impl fmt::Display for SignatureError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.public_reason())
+    }
+}
+
+impl std::error::Error for SignatureError {}
 
 /// Why signed claims are refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,3 +75,11 @@ impl ClaimError {
         }
     }
 }
+
+impl fmt::Display for ClaimError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.public_reason())
+    }
+}
+
+impl std::error::Error for ClaimError {}

@@ -12,7 +12,7 @@ use crate::jose::der::{self, BIT_STRING, NULL, OBJECT_IDENTIFIER, SEQUENCE};
 /// size.
 #[derive(Debug, Clone)]
 pub struct PublicKey {
-    pub(super) material: Material,
+    material: Material,
     kid: Option<String>,
     /// The only algorithm that the JWK allows, if it names one.
     only: Option<Alg>,

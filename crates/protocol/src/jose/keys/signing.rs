@@ -10,8 +10,6 @@ use crate::crypto::secret::Secret;
 use crate::jose::alg::Alg;
 use crate::jose::der::{self, Der, OCTET_STRING, SEQUENCE};
 use crate::jose::keys::public::{Family, JwkError, Material, PublicKey, check_rsa};
-#[cfg(feature = "rust-signatures")]
-use crate::jose::keys::rust_signatures::Signer;
 
 /// A private key that signs with one algorithm: P-256 for ES256, P-384 for ES384, RSA for RS256,
 /// Ed25519 for EdDSA.
@@ -21,8 +19,6 @@ pub struct SigningKey {
     kid: String,
     pkcs8_der: Secret<Vec<u8>>,
     ed25519: Option<KeyPair>,
-    #[cfg(feature = "rust-signatures")]
-    pub(super) signer: Signer,
 }
 
 /// Why a PEM text is not a signing key.
@@ -292,8 +288,6 @@ impl Parts {
             alg,
             kid: public.thumbprint(),
             public,
-            #[cfg(feature = "rust-signatures")]
-            signer: Signer::new(alg, &pkcs8_der)?,
             pkcs8_der: Secret::new(pkcs8_der.to_vec()),
             ed25519: self.ed25519,
         })

@@ -1,23 +1,27 @@
+//! The store behind the bridge: what is sent, what counts as an answer, and what is tried again.
+#![cfg(test)]
+#![cfg(not(target_arch = "wasm32"))]
+
 use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::ops::Deref;
+use std::rc::Rc;
 
 use portcullis_storage_api::Kind;
 use portcullis_storage_api::wire::{GetAnswer, GetManyAnswer, Record, Space};
 use serde_json::{Value as Json, json};
 
-use super::*;
-use crate::fakes::{FakePorts, block_on, json_reply};
-
 const NOW: u64 = 1_800_000_000;
 const KEY: Key = Key { kind: Kind::Session, id: [7; 32] };
 
-/// Ports whose calls are answered from a list.
+/// Ports whose calls are answered from a list. Clones share it.
+#[derive(Clone)]
 struct Wire {
     ports: FakePorts,
-    answers: RefCell<VecDeque<Result<CallReply, CallError>>>,
+    answers: Rc<RefCell<VecDeque<Result<CallReply, CallError>>>>,
     /// How long each call takes, in milliseconds.
     takes_ms: u64,
-    sent: RefCell<Vec<CallRequest>>,
+    sent: Rc<RefCell<Vec<CallRequest>>>,
 }
 
 impl Fetch for Wire {
@@ -35,22 +39,36 @@ impl Clock for Wire {
 }
 
 impl Entropy for Wire {
-    fn random<const N: usize>(&self) -> Result<[u8; N], crate::ports::NoEntropy> {
+    fn random<const N: usize>(&self) -> Result<[u8; N], NoEntropy> {
         self.ports.random()
+    }
+}
+
+/// A store, and the ports to look at.
+struct Scene {
+    store: BridgeStore<Wire>,
+    wire: Wire,
+}
+
+impl Deref for Scene {
+    type Target = BridgeStore<Wire>;
+
+    fn deref(&self) -> &BridgeStore<Wire> {
+        &self.store
     }
 }
 
 type Answers = Vec<Result<CallReply, CallError>>;
 
-fn store_taking(takes_ms: u64, answers: Answers) -> BridgeStore<Wire> {
+fn store_taking(takes_ms: u64, answers: Answers) -> Scene {
     let space = Space::new("prod", "gateway").unwrap();
     let bridge = Bridge::new(BridgeSettings { cluster: "redis-bridge".to_owned(), space, timeout_ms: 3_000 });
-    let wire =
-        Wire { ports: FakePorts::new(NOW), answers: RefCell::new(answers.into()), takes_ms, sent: RefCell::default() };
-    BridgeStore::new(wire, Rc::new(bridge))
+    let answers = Rc::new(RefCell::new(answers.into()));
+    let wire = Wire { ports: FakePorts::new(NOW), answers, takes_ms, sent: Rc::default() };
+    Scene { store: BridgeStore::new(wire.clone(), Rc::new(bridge)), wire }
 }
 
-fn store(answers: Answers) -> BridgeStore<Wire> {
+fn store(answers: Answers) -> Scene {
     store_taking(1, answers)
 }
 
@@ -67,7 +85,7 @@ fn written() -> Result<CallReply, CallError> {
     answer(&json!({ "version": "0000000000000009" }))
 }
 
-impl BridgeStore<Wire> {
+impl Scene {
     fn put_once(&self) -> Result<(), StoreError> {
         block_on(self.put(&KEY, b"value".to_vec(), Ttl::Seconds(60)))
     }
@@ -78,8 +96,8 @@ impl BridgeStore<Wire> {
 
     /// The bodies sent so far, and that all that was announced was sent.
     fn sent(&self) -> Vec<Json> {
-        assert!(self.ports.answers.borrow().is_empty(), "fewer calls than expected");
-        self.ports.sent.borrow().iter().map(|call| serde_json::from_slice(&call.body).unwrap()).collect()
+        assert!(self.wire.answers.borrow().is_empty(), "fewer calls than expected");
+        self.wire.sent.borrow().iter().map(|call| serde_json::from_slice(&call.body).unwrap()).collect()
     }
 }
 
@@ -87,10 +105,13 @@ impl BridgeStore<Wire> {
 fn a_call_goes_to_the_configured_cluster_and_says_whose_record_it_is_about() {
     let store = store(vec![answer(&json!({ "record": null }))]);
     assert_eq!(store.get_once(), Ok(None));
-    let sent = store.ports.sent.borrow();
+    let sent = store.wire.sent.borrow();
     let call = &sent[0];
     assert_eq!((call.cluster.as_str(), call.method, call.path.as_str()), ("redis-bridge", "POST", "/v1/get"));
-    assert_eq!((call.timeout_ms, call.headers.as_slice()), (3_000, &[("content-type", JSON.to_owned())][..]));
+    assert_eq!(
+        (call.timeout_ms, call.headers.as_slice()),
+        (3_000, &[("content-type", "application/json".to_owned())][..])
+    );
     let body: Get = serde_json::from_slice(&call.body).unwrap();
     assert_eq!((body.space.namespace(), body.space.name(), body.key), ("prod", "gateway", KEY));
 }
@@ -110,8 +131,8 @@ fn two_records_are_one_call() {
     let store = store(vec![answers(vec![None, Some(record)])]);
     let found = block_on(store.get_both(&[KEY, other]));
     assert_eq!(found, Ok([None, Some(Versioned { value: vec![1, 2], version: Version(9) })]));
-    assert_eq!(store.ports.sent.borrow()[0].path, "/v1/get_many");
-    let body: GetMany = serde_json::from_slice(&store.ports.sent.borrow()[0].body).unwrap();
+    assert_eq!(store.wire.sent.borrow()[0].path, "/v1/get_many");
+    let body: GetMany = serde_json::from_slice(&store.wire.sent.borrow()[0].body).unwrap();
     assert_eq!(body.keys, [KEY, other]);
     store.sent();
 }
@@ -246,7 +267,7 @@ fn a_record_too_large_for_any_store_is_not_sent() {
 #[test]
 fn without_randomness_nothing_is_changed() {
     let store = store(vec![]);
-    store.ports.ports.break_entropy();
+    store.wire.ports.break_entropy();
     assert_eq!(store.put_once(), Err(StoreError::Unavailable));
     assert_eq!(block_on(store.take(&KEY)), Err(StoreError::Unavailable));
     assert_eq!(store.sent(), Vec::<Json>::new());
@@ -331,15 +352,15 @@ fn a_bridge_that_is_away_is_not_asked_by_everyone() {
     for _ in 0..50 {
         assert_eq!(store.put_once(), Err(StoreError::Unavailable));
     }
-    assert_eq!(store.ports.sent.borrow().len(), 5, "two calls with a retry each, and half of the third");
+    assert_eq!(store.wire.sent.borrow().len(), 5, "two calls with a retry each, and half of the third");
     for (pause, sent) in [(250, 6), (500, 7), (1_000, 8)] {
-        store.ports.ports.clock().advance_ms(pause);
+        store.wire.ports.clock().advance_ms(pause);
         for _ in 0..50 {
             assert_eq!(store.put_once(), Err(StoreError::Unavailable));
         }
-        assert_eq!(store.ports.sent.borrow().len(), sent);
+        assert_eq!(store.wire.sent.borrow().len(), sent);
     }
-    store.ports.ports.clock().advance_ms(2_000);
+    store.wire.ports.clock().advance_ms(2_000);
     assert_eq!(store.put_once(), Ok(()));
     store.sent();
 }

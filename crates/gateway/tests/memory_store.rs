@@ -1,12 +1,20 @@
+//! The store in shared cells: expiry, races, lack of room, and whatever bytes a cell holds.
+#![cfg(test)]
+#![cfg(not(target_arch = "wasm32"))]
+
+use std::cell::Cell;
 use std::collections::HashMap;
+use std::rc::Rc;
 
 use portcullis_protocol::credentials::SessionId;
 use proptest::prelude::*;
 
-use super::*;
-use crate::config::ProviderId;
-use crate::fakes::{FakeCells, FixedClock, block_on};
-use crate::sessions::keys::{session_key, upstream_key};
+use portcullis_gateway::config::ProviderId;
+use portcullis_gateway::ports::{Clock as _, Store as _, VALUE_BYTES};
+use portcullis_gateway::sessions::keys::{session_key, upstream_key};
+use portcullis_gateway::store::memory::{CELL_BYTES, CellError, Cells, MemoryStore, cell_count};
+use portcullis_storage_api::{Bucket, Key, Kind, Owner, StoreError, Swap, Taken, Ttl, Version};
+use portcullis_testkit::fakes::{FakeCells, FixedClock, block_on};
 
 fn store(budget: u64) -> (MemoryStore<FakeCells, FixedClock>, FakeCells, FixedClock) {
     let (cells, clock) = (FakeCells::default(), FixedClock::new(1_000));
@@ -15,6 +23,13 @@ fn store(budget: u64) -> (MemoryStore<FakeCells, FixedClock>, FakeCells, FixedCl
 
 fn key(kind: Kind, number: u8) -> Key {
     Key { kind, id: [number; 32] }
+}
+
+/// The first byte of every cell that was written.
+fn format() -> u8 {
+    let (store, cells, _) = store(0);
+    block_on(store.put(&key(Kind::Session, 1), Vec::new(), Ttl::Forever)).unwrap();
+    cells.contents()[0][0]
 }
 
 fn live(store: &MemoryStore<FakeCells, FixedClock>, key: &Key) -> Option<Vec<u8>> {
@@ -50,7 +65,8 @@ fn a_race_lost_for_ever_is_given_up() {
 }
 
 /// Cells that count how often they are read.
-struct Counted(FakeCells, Cell<u32>);
+#[derive(Clone, Default)]
+struct Counted(FakeCells, Rc<Cell<u32>>);
 
 impl Cells for Counted {
     fn read(&self, cell: u32) -> Result<(Vec<u8>, u32), CellError> {
@@ -65,27 +81,27 @@ impl Cells for Counted {
 
 #[test]
 fn a_change_that_follows_a_reading_reads_no_more() {
-    let cells = Counted(FakeCells::default(), Cell::new(0));
-    let store = MemoryStore::new(cells, FixedClock::new(1_000), 64 * CELL_BYTES as u64);
+    let cells = Counted::default();
+    let store = MemoryStore::new(cells.clone(), FixedClock::new(1_000), 64 * CELL_BYTES as u64);
     let keys = [(Kind::Client, 1), (Kind::Session, 2), (Kind::Upstream, 3)].map(|(kind, number)| key(kind, number));
     for key in &keys {
         block_on(store.put(key, b"x".to_vec(), Ttl::Forever)).unwrap();
     }
-    let before = store.cells.1.get();
+    let before = cells.1.get();
     let versions = keys.each_ref().map(|key| block_on(store.get(key)).unwrap().unwrap().version);
     for (key, version) in keys.iter().zip(versions) {
         let swap = block_on(store.compare_and_swap(key, version, b"y".to_vec(), Ttl::Forever)).unwrap();
         assert_eq!(swap, Swap::Swapped);
     }
-    assert_eq!(store.cells.1.get() - before, 3);
+    assert_eq!(cells.1.get() - before, 3);
     block_on(store.put(&keys[0], b"z".to_vec(), Ttl::Forever)).unwrap();
-    assert_eq!(store.cells.1.get() - before, 4, "what was changed is not kept");
+    assert_eq!(cells.1.get() - before, 4, "what was changed is not kept");
 }
 
 #[test]
 fn a_session_and_its_upstream_tokens_are_found_with_one_reading() {
-    let cells = Counted(FakeCells::default(), Cell::new(0));
-    let store = MemoryStore::new(cells, FixedClock::new(1_000), 64 * CELL_BYTES as u64);
+    let cells = Counted::default();
+    let store = MemoryStore::new(cells.clone(), FixedClock::new(1_000), 64 * CELL_BYTES as u64);
     for number in 0..100 {
         let session = session_key(SessionId::new([number; 16]));
         let keys = [session, upstream_key(&session, ProviderId::of("idp", "https://idp.example"))];
@@ -93,10 +109,10 @@ fn a_session_and_its_upstream_tokens_are_found_with_one_reading() {
         for (key, value) in keys.iter().zip(&values) {
             block_on(store.put(key, value.clone(), Ttl::Forever)).unwrap();
         }
-        let before = store.cells.1.get();
+        let before = cells.1.get();
         let found = block_on(store.get_both(&keys)).unwrap();
         assert_eq!(found.map(|found| found.unwrap().value), values);
-        assert_eq!(store.cells.1.get() - before, 1);
+        assert_eq!(cells.1.get() - before, 1);
     }
     let apart = [1, 2].map(|number| session_key(SessionId::new([number; 16])));
     let found = block_on(store.get_both(&apart)).unwrap();
@@ -136,7 +152,7 @@ fn a_host_that_refuses_makes_every_verb_unavailable() {
 
 #[test]
 fn an_unreadable_cell_is_empty_and_counted() {
-    for bytes in [vec![9; 40], vec![FORMAT], vec![FORMAT; 30], [&[FORMAT][..], &[0; 8], &[2; 51]].concat()] {
+    for bytes in [vec![9; 40], vec![format()], vec![format(); 30], [&[format()][..], &[0; 8], &[2; 51]].concat()] {
         let (store, cells, _) = store(0);
         cells.corrupt(0, bytes);
         assert_eq!(live(&store, &key(Kind::Session, 2)), None);
@@ -344,7 +360,7 @@ proptest! {
     #[test]
     fn any_bytes_in_a_cell_are_survived(bytes in prop::collection::vec(any::<u8>(), 0..400), framed: bool) {
         let (store, cells, _) = store(0);
-        let bytes = if framed { [&[FORMAT][..], &bytes].concat() } else { bytes };
+        let bytes = if framed { [&[format()][..], &bytes].concat() } else { bytes };
         cells.corrupt(0, bytes);
         let session = key(Kind::Session, 1);
         block_on(store.put(&session, b"x".to_vec(), Ttl::Forever)).unwrap();

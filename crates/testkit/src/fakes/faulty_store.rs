@@ -1,17 +1,18 @@
-//! A store that can be told to fail at its n-th verb, or to lose a race.
+//! A store that fails on demand.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use portcullis_gateway::fakes::FakeStore;
 use portcullis_gateway::ports::Store;
 use portcullis_storage_api::{Bucket, Key, Owner, StoreError, Swap, Taken, Ttl, Version, Versioned};
+
+use super::stores::FakeStore;
 
 type Race = Box<dyn FnOnce(&FakeStore, &Key)>;
 
 /// How a verb fails.
 #[derive(Clone, Copy, Default)]
-pub(crate) enum Failing {
+pub enum Failing {
     /// Nothing happens.
     #[default]
     Before,
@@ -20,10 +21,12 @@ pub(crate) enum Failing {
     AfterDoing,
 }
 
-/// Clones are the same store.
+/// A store that fails at its n-th verb, before or after doing it, or loses a race. Clones are the
+/// same store.
 #[derive(Clone)]
-pub(crate) struct FaultyStore {
-    pub(crate) inner: FakeStore,
+pub struct FaultyStore {
+    /// The store behind it, which never fails.
+    pub inner: FakeStore,
     verbs: Rc<Cell<u32>>,
     fails_at: Rc<Cell<Option<u32>>>,
     failures: Rc<Cell<u32>>,
@@ -33,7 +36,9 @@ pub(crate) struct FaultyStore {
 }
 
 impl FaultyStore {
-    pub(crate) fn new(inner: FakeStore) -> Self {
+    /// A store that does not fail yet.
+    #[must_use]
+    pub fn new(inner: FakeStore) -> Self {
         Self {
             inner,
             verbs: Rc::default(),
@@ -46,39 +51,40 @@ impl FaultyStore {
     }
 
     /// Makes the verb after the next `passing` ones fail.
-    pub(crate) fn fail_after(&self, passing: u32) {
+    pub fn fail_after(&self, passing: u32) {
         self.fail_often_after(passing, 1);
     }
 
     /// Makes `failures` verbs after the next `passing` ones fail.
-    pub(crate) fn fail_often_after(&self, passing: u32, failures: u32) {
+    pub fn fail_often_after(&self, passing: u32, failures: u32) {
         self.verbs.set(0);
         self.fails_at.set(Some(passing));
         self.failures.set(failures);
     }
 
     /// Says how the verbs fail that are made to fail at their turn.
-    pub(crate) fn set_failing(&self, failing: Failing) {
+    pub fn set_failing(&self, failing: Failing) {
         self.failing.set(failing);
     }
 
     /// Makes every verb fail from now on, or none.
-    pub(crate) fn set_unreachable(&self, unreachable: bool) {
+    pub fn set_unreachable(&self, unreachable: bool) {
         self.unreachable.set(unreachable);
     }
 
     /// How many verbs there were.
-    pub(crate) fn verbs(&self) -> u32 {
+    #[must_use]
+    pub fn verbs(&self) -> u32 {
         self.verbs.get()
     }
 
-    /// Whether the failure that was asked for is still to come; it is called off.
-    pub(crate) fn call_off(&self) -> bool {
+    /// Cancels the failure that was asked for. Returns `true` if it was still to come.
+    pub fn call_off(&self) -> bool {
         self.fails_at.take().is_some()
     }
 
     /// Lets another writer in right before the next compare-and-swap.
-    pub(crate) fn race(&self, race: impl FnOnce(&FakeStore, &Key) + 'static) {
+    pub fn race(&self, race: impl FnOnce(&FakeStore, &Key) + 'static) {
         self.before_swap.replace(Some(Box::new(race)));
     }
 

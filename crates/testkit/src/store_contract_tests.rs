@@ -2,7 +2,7 @@ use std::task::Waker;
 
 use super::*;
 use crate::fakes::{FakeCells, FakeStore, FixedClock, block_on};
-use crate::store::memory::MemoryStore;
+use portcullis_gateway::store::memory::MemoryStore;
 
 fn memory_store(clock: FixedClock, budget: u64) -> MemoryStore<FakeCells, FixedClock> {
     MemoryStore::new(FakeCells::default(), clock, budget)

@@ -12,7 +12,7 @@ use std::task::{Context, Poll};
 
 use portcullis_storage_api::{Bucket, Key, Kind, Owner, StoreError, Swap, Taken, Ttl, Version};
 
-use crate::ports::{Store, VALUE_BYTES};
+use portcullis_gateway::ports::{Store, VALUE_BYTES};
 
 /// One case: its name, and how many phases it has.
 #[derive(Debug, Clone, Copy)]
@@ -443,5 +443,5 @@ const BERT: Owner = Owner([2; 16]);
 const REFILLED: Bucket = Bucket { capacity: 2, period_seconds: 2 };
 
 #[cfg(test)]
-#[path = "store_suite_tests.rs"]
+#[path = "store_contract_tests.rs"]
 mod tests;

@@ -7,8 +7,8 @@ use std::rc::Rc;
 use portcullis_storage_api::{Bucket, Key, Owner, StoreError, Swap, Taken, Ttl, Version, Versioned};
 
 use super::FixedClock;
-use crate::ports::{Clock, Store, VALUE_BYTES};
-use crate::store::memory::{CellError, Cells};
+use portcullis_gateway::ports::{Clock, Store, VALUE_BYTES};
+use portcullis_gateway::store::memory::{CellError, Cells};
 
 /// A store without bounds: a map. Clones are the same store.
 #[derive(Clone)]

@@ -1,6 +1,7 @@
-//! Ports for tests: everything scripted, nothing waits, and whatever a test did not announce fails
-//! it.
+//! Ports for tests: everything is scripted, nothing waits, and a call that a test did not announce
+//! fails it.
 
+mod faulty_store;
 mod stores;
 
 use std::cell::{Cell, RefCell};
@@ -14,8 +15,10 @@ use portcullis_protocol::credentials::SessionId;
 use portcullis_protocol::jose::alg::Alg;
 use portcullis_protocol::jose::keys::{PublicKey, SigningKey};
 
+pub use self::faulty_store::{Failing, FaultyStore};
 pub use self::stores::{FakeCells, FakeStore};
-use crate::ports::{
+use crate::signatures::{Sign as _, Verify as _};
+use portcullis_gateway::ports::{
     Body, BodyTooLarge, CallError, CallReply, CallRequest, Clock, Crypto, Entropy, Fetch, NoEntropy, Oddity, Pause,
     Ports, Store, Tally, UpstreamTokenRef, Workers,
 };

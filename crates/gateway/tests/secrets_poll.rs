@@ -1,13 +1,19 @@
-use portcullis_storage_api::wire::{Refusal, Secret as Served, SecretValue};
+//! The secrets that the bridge serves: when they are asked for, what a change brings, and what an
+//! outage leaves as it is.
+#![cfg(test)]
+#![cfg(not(target_arch = "wasm32"))]
+
+use portcullis_gateway::config::{Compiled, Config};
+use portcullis_gateway::ports::{CallError, CallReply, CallRequest, Clock, Entropy, Fetch, NoEntropy};
+use portcullis_gateway::state::secrets_poll::{Outcome, Patience, SecretWatch};
+use portcullis_storage_api::wire::{
+    Refusal, RefusalCause, Revision, Secret as Served, SecretName, SecretValue, SecretsAnswer,
+};
+use portcullis_testkit::fakes::{FakePorts, block_on, json_reply};
 use serde_json::{Value, json};
 
-use super::*;
-use crate::config::Compiled;
-use crate::fakes::{FakePorts, block_on, json_reply};
-use crate::ports::CallReply;
-
-const KEY: &str = include_str!("../../../protocol/testdata/keys/p256.pkcs8.pem");
-const OTHER_KEY: &str = include_str!("../../../protocol/testdata/keys/ed25519.pkcs8.pem");
+const KEY: &str = include_str!("../../protocol/testdata/keys/p256.pkcs8.pem");
+const OTHER_KEY: &str = include_str!("../../protocol/testdata/keys/ed25519.pkcs8.pem");
 const SECRET: &str = "a-secret-of-the-bridge-with-32-bytes-at-least";
 
 fn watch() -> SecretWatch {
@@ -141,7 +147,7 @@ struct Overtaken<'a> {
 }
 
 impl Fetch for Overtaken<'_> {
-    async fn fetch(&self, _: crate::ports::CallRequest) -> Result<CallReply, CallError> {
+    async fn fetch(&self, _: CallRequest) -> Result<CallReply, CallError> {
         self.ports.expect_call("redis-bridge", "/v1/secrets", Ok(keys(2, OTHER_KEY)));
         let other = served(self.watch, self.watch.ask(self.ports, &|_| None, Patience::None).await);
         assert_eq!(told(&other), "EdDSA");
@@ -156,7 +162,7 @@ impl Clock for Overtaken<'_> {
 }
 
 impl Entropy for Overtaken<'_> {
-    fn random<const N: usize>(&self) -> Result<[u8; N], crate::ports::NoEntropy> {
+    fn random<const N: usize>(&self) -> Result<[u8; N], NoEntropy> {
         self.ports.random()
     }
 }
@@ -222,15 +228,4 @@ fn an_answer_to_another_question_is_none() {
     let unmarked = CallReply { from_bridge: false, ..keys(1, KEY) };
     assert_eq!(told(&ask(&watch, &ports, Ok(unmarked))), "the bridge cannot be reached");
     assert_eq!(told(&ask(&watch, &ports, Ok(keys(1, KEY)))), "ES256");
-}
-
-#[test]
-fn pauses_grow_to_five_seconds_and_differ() {
-    for (failures, least, most) in
-        [(0, 250, 500), (1, 500, 1_000), (3, 2_000, 4_000), (4, 2_500, 5_000), (90, 2_500, 5_000)]
-    {
-        assert_eq!(pause(failures, 0), least);
-        assert_eq!(pause(failures, most - least), most);
-        assert!((least..=most).contains(&pause(failures, u64::MAX)));
-    }
 }

@@ -1,12 +1,20 @@
-use serde_json::json;
+//! Which handler answers what, under which host name, and by which method.
+#![cfg(test)]
+#![cfg(not(target_arch = "wasm32"))]
 
-use super::*;
-use crate::config::Compiled;
-use crate::config::Config;
-use crate::decision::Credentials;
-use crate::dispatch::routes::{asks_for_peer, default_endpoint, route};
-use crate::fakes::{FakePorts, block_on};
-use crate::resource_server::fast_path;
+use std::rc::Rc;
+
+use portcullis_gateway::config::{Compiled, Config};
+use portcullis_gateway::decision::{Credentials, Decision, Resolved};
+use portcullis_gateway::dispatch::handle;
+use portcullis_gateway::resource_server::fast_path;
+use portcullis_gateway::routing::endpoint_table::Endpoint;
+use portcullis_gateway::routing::routes::{Route, route};
+use portcullis_gateway::state::gateway::Gateway;
+use portcullis_protocol::http::message::{Method, Request, Response};
+use portcullis_protocol::http::path::RoutePath;
+use portcullis_testkit::fakes::{FakePorts, block_on};
+use serde_json::json;
 
 const NOW: u64 = 1_800_000_000;
 
@@ -23,7 +31,7 @@ fn gateway_with(resources: &[(&str, &str)], issuer: &str, default: &str, more: s
         .collect();
     let mut document = json!({
         "issuer": issuer,
-        "signingKeys": [{ "inline": include_str!("../../../protocol/testdata/keys/p256.pkcs8.pem") }],
+        "signingKeys": [{ "inline": include_str!("../../protocol/testdata/keys/p256.pkcs8.pem") }],
         "secrets": [{ "inline": "a-development-secret-of-32-bytes-at-least" }],
         "upstreamProviders": [{
             "name": "idp",
@@ -46,10 +54,6 @@ fn gateway_with(resources: &[(&str, &str)], issuer: &str, default: &str, more: s
 fn at_root() -> Rc<Gateway> {
     let resources = [("https://gw.example/mcp", "/mcp"), ("https://api.example/mcp/deep", "/mcp/deep")];
     gateway(&resources, "https://gw.example", "deny")
-}
-
-fn below_a_path() -> Rc<Gateway> {
-    gateway(&[("https://gw.example/mcp", "/mcp")], "https://gw.example/auth", "deny")
 }
 
 fn request(method: Method, target: &str, headers: &[(&str, &str)]) -> Request {
@@ -80,77 +84,6 @@ fn led(gateway: &Gateway, target: &str) -> Route {
     route(gateway.config(), &RoutePath::parse(target.as_bytes()).unwrap())
 }
 
-fn by_default(gateway: &Gateway, target: &str) -> Option<Route> {
-    default_endpoint(gateway.config(), &RoutePath::parse(target.as_bytes()).unwrap())
-}
-
-#[test]
-fn every_endpoint_lies_below_the_issuer() {
-    for (gateway, base) in [(at_root(), ""), (below_a_path(), "/auth")] {
-        for (path, expected) in [
-            ("/oauth/authorize", Route::Authorize),
-            ("/oauth/consent", Route::Consent),
-            ("/oauth/callback", Route::Callback),
-            ("/oauth/token", Route::Token),
-            ("/oauth/register", Route::Register),
-            ("/oauth", Route::Nothing),
-            ("/oauth/", Route::Nothing),
-            ("/oauth/token/", Route::Nothing),
-            ("/oauth/Token", Route::Nothing),
-            ("/oauth/introspect", Route::Nothing),
-            ("/oauthx", Route::Other),
-            ("/.well-known/openid-configuration", Route::AuthorizationServerMetadata),
-            ("/.well-known/jwks.json", Route::Keys),
-        ] {
-            assert_eq!(led(&gateway, &format!("{base}{path}?query=1")), expected, "{base}{path}");
-        }
-    }
-    assert_eq!(led(&below_a_path(), "/oauth/token"), Route::Other);
-    assert_eq!(led(&below_a_path(), "/authoauth/token"), Route::Other);
-}
-
-#[test]
-fn the_well_known_documents_are_found_in_every_form_that_clients_try() {
-    for (gateway, target, expected) in [
-        (at_root(), "/.well-known/oauth-authorization-server", Route::AuthorizationServerMetadata),
-        (at_root(), "/.well-known/oauth-authorization-server/", Route::AuthorizationServerMetadata),
-        (at_root(), "/.well-known/oauth-authorization-server/mcp", Route::AuthorizationServerMetadata),
-        (at_root(), "/.well-known/openid-configuration/mcp/deep", Route::AuthorizationServerMetadata),
-        (below_a_path(), "/.well-known/oauth-authorization-server", Route::AuthorizationServerMetadata),
-        (below_a_path(), "/.well-known/oauth-authorization-server/auth", Route::AuthorizationServerMetadata),
-        (below_a_path(), "/.well-known/openid-configuration/auth/", Route::AuthorizationServerMetadata),
-        (below_a_path(), "/.well-known/openid-configuration/mcp", Route::AuthorizationServerMetadata),
-        (at_root(), "/.well-known/jwks.json", Route::Keys),
-        (at_root(), "/.well-known/oauth-protected-resource", Route::ProtectedResourceMetadata(0)),
-        (at_root(), "/.well-known/oauth-protected-resource/mcp", Route::ProtectedResourceMetadata(0)),
-        (at_root(), "/.well-known/oauth-protected-resource/mcp/", Route::ProtectedResourceMetadata(0)),
-        (at_root(), "/.well-known/oauth-protected-resource/mcp/deep", Route::ProtectedResourceMetadata(1)),
-        (at_root(), "/.well-known/oauth-protected-resource/other", Route::Nothing),
-        (at_root(), "/.well-known/oauth-protected-resource/mcpx", Route::Nothing),
-        (at_root(), "/.well-known/oauth-authorization-server/other", Route::Nothing),
-        (at_root(), "/.well-known/openid-configuration/mcp/deeper", Route::Nothing),
-        (at_root(), "/.well-known/jwks.json/mcp", Route::Nothing),
-        (at_root(), "/.well-known/other", Route::Other),
-        (at_root(), "/.well-known", Route::Other),
-    ] {
-        assert_eq!(led(&gateway, target), expected, "{target}");
-    }
-}
-
-#[test]
-fn a_resource_is_matched_by_whole_segments_and_the_longest_prefix_decides() {
-    let gateway = at_root();
-    for target in ["/mcp", "/mcp/", "/mcp/x", "/mcp?x=/mcp/deep", "/mcp/x;v=1", "/mcp/x%20y", "/mcp/deeper"] {
-        assert_eq!(led(&gateway, target), Route::Resource(0), "{target}");
-    }
-    for target in ["/mcp/deep", "/mcp/deep/x", "/mcp/deep/x;v=1"] {
-        assert_eq!(led(&gateway, target), Route::Resource(1), "{target}");
-    }
-    for target in ["/mcpx", "/", "/x/mcp", "/mcp.json"] {
-        assert_eq!(led(&gateway, target), Route::Other, "{target}");
-    }
-}
-
 #[test]
 fn a_path_that_may_be_a_resources_is_refused_whatever_else_is_configured() {
     let of_everything = [("https://gw.example/mcp", "/mcp"), ("https://gw.example", "/")];
@@ -177,8 +110,11 @@ fn a_resource_that_is_the_whole_host_has_every_path_but_ours() {
     for target in ["/", "/x", "/.well-known", "/.well-known/other", "/.well-known/acme-challenge/x", "/%6fauth/token"] {
         assert_eq!(led(&gateway, target), Route::Resource(0), "{target}");
     }
-    assert_eq!(led(&gateway, "/oauth/token"), Route::Token);
-    assert_eq!(led(&gateway, "/.well-known/oauth-authorization-server"), Route::AuthorizationServerMetadata);
+    assert_eq!(led(&gateway, "/oauth/token"), Route::Endpoint(Endpoint::Token, None));
+    assert_eq!(
+        led(&gateway, "/.well-known/oauth-authorization-server"),
+        Route::Endpoint(Endpoint::AuthorizationServerMetadata, None)
+    );
 }
 
 #[test]
@@ -338,7 +274,7 @@ fn what_no_resource_matches_is_denied_unless_the_configuration_lets_it_pass() {
         panic!("answered");
     };
     assert!(matches!(forward.credentials, Credentials::Unchanged));
-    assert_eq!(forward.audit.audit().reason, "not_protected");
+    assert_eq!(forward.audit.audit().reason.as_str(), "not_protected");
     assert_eq!(forward.cookie, None);
     let cookies = [("cookie", "a=1; __Host-portcullis-browser=x"), ("cookie", "b=2")];
     let Resolved::Continue(forward) = answer(&passing, request(Method::Get, "/other", &cookies)) else {
@@ -407,7 +343,7 @@ fn nothing_is_passed_at_once_that_the_router_would_not_send_on_unprotected() {
         assert_eq!(at_once.is_some(), unprotected && !["/mcpx", "/deep/erx"].contains(&target), "{target}");
         if let Some(forward) = at_once {
             assert!(matches!(forward.credentials, Credentials::Unchanged));
-            assert_eq!(forward.audit.audit().reason, "not_protected");
+            assert_eq!(forward.audit.audit().reason.as_str(), "not_protected");
             assert_eq!(forward.cookie.as_deref(), Some(&b"a=1"[..]), "the gateway's cookies stay with the gateway");
             passed += 1;
         }
@@ -416,50 +352,6 @@ fn nothing_is_passed_at_once_that_the_router_would_not_send_on_unprotected() {
     assert_eq!(passed, 12);
     let of_everything = gateway(&[("https://gw.example/", "/")], "https://gw.example", "pass");
     assert!(fast_path::pass(&of_everything, b"/other", None).is_none());
-}
-
-#[test]
-fn registrations_and_callbacks_are_known_to_ask_for_their_peer_and_no_call_to_a_resource_is() {
-    for (gateway, target) in
-        [(at_root(), "/oauth/register"), (at_root(), "/oauth/register?a=1"), (below_a_path(), "/auth/oauth/register")]
-    {
-        assert!(led(&gateway, target) == Route::Register && asks_for_peer(target.as_bytes()), "{target}");
-        let target = target.replace("register", "callback");
-        assert!(led(&gateway, &target) == Route::Callback && asks_for_peer(target.as_bytes()), "{target}");
-    }
-    assert_eq!(by_default(&at_root(), "/register"), Some(Route::Register));
-    assert!(asks_for_peer(b"/register") && asks_for_peer(b"/register?a=1"));
-    // Another spelling is another path.
-    for target in ["/oauth/%72egister", "/%72egister", "/mcp", "/mcp?a=1", "/", "", "/oauth/token", "/oauth", "/token"]
-    {
-        assert!(!asks_for_peer(target.as_bytes()), "{target}");
-    }
-    assert_ne!(led(&at_root(), "/oauth/%72egister"), Route::Register);
-    assert_eq!(by_default(&at_root(), "/%72egister"), None);
-}
-
-#[test]
-fn the_default_endpoints_are_at_the_root_whatever_the_path_of_the_issuer() {
-    for gateway in [at_root(), below_a_path()] {
-        for (target, expected) in [
-            ("/authorize", Some(Route::Authorize)),
-            ("/authorize?client_id=x", Some(Route::Authorize)),
-            ("/token", Some(Route::Token)),
-            ("/register", Some(Route::Register)),
-            ("/token/", None),
-            ("/token/x", None),
-            ("/Token", None),
-            ("/%74oken", None),
-            ("/token;x", None),
-            ("/consent", None),
-            ("/callback", None),
-            ("/auth/token", None),
-            ("/x/token", None),
-            ("/", None),
-        ] {
-            assert_eq!((led(&gateway, target), by_default(&gateway, target)), (Route::Other, expected), "{target}");
-        }
-    }
 }
 
 #[test]
@@ -523,7 +415,7 @@ fn the_default_endpoints_are_not_taken_from_other_hosts() {
     let passing = gateway(&[("https://gw.example/mcp", "/mcp")], "https://gw.example", "pass");
     for target in ["/authorize", "/token", "/register"] {
         let Resolved::Continue(forward) = answer(&passing, elsewhere(target)) else { panic!("{target}: answered") };
-        assert_eq!(forward.audit.audit().reason, "not_protected");
+        assert_eq!(forward.audit.audit().reason.as_str(), "not_protected");
         assert_eq!(response(&at_root(), elsewhere(target)).status(), 404, "{target}");
     }
     // A resource's host is ours, too.

@@ -1,0 +1,117 @@
+//! Why a token request is refused.
+
+use portcullis_protocol::oauth::error::{ErrorCode, OAuthError};
+use portcullis_protocol::oauth::token::TokenRequestError;
+use thiserror::Error;
+
+use crate::audit::Reason;
+use crate::error::DependencyError;
+use crate::sessions::state::RedeemError;
+
+/// Why the token endpoint issues no tokens.
+#[derive(Debug, Error)]
+pub(super) enum TokenError {
+    #[error("the body is larger than 16 KiB")]
+    BodyTooLarge,
+    #[error(transparent)]
+    Request(#[from] TokenRequestError),
+    #[error("this client is public: it must not authenticate")]
+    ClientAuthenticated,
+    #[error("the client is not known, or its registration expired")]
+    UnknownClient,
+    #[error("the code is not one of this server")]
+    CodeForged,
+    /// There is no session of this code.
+    #[error("the code has expired or was used before")]
+    CodeExpired,
+    /// The session's rules refuse the code, and the session was ended.
+    #[error("the code is refused: {0:?}")]
+    Code(RedeemError),
+    #[error("the refresh token is not one of this server")]
+    RefreshTokenForged,
+    #[error("the refresh token was used before")]
+    RefreshTokenReplayed,
+    #[error("the login has ended")]
+    SessionEnded,
+    /// The session's record is older than the refresh token.
+    #[error("the session was rolled back")]
+    SessionRolledBack,
+    #[error("the login at the identity provider has ended")]
+    UpstreamEnded,
+    #[error("this client has no refresh tokens")]
+    NotRefreshable,
+    #[error("the refresh token belongs to another client")]
+    OtherClient,
+    #[error("the login was for another resource")]
+    OtherResource,
+    #[error("a scope was not granted at login")]
+    WiderScope,
+    #[error(transparent)]
+    Dependency(#[from] DependencyError),
+}
+
+impl TokenError {
+    /// Returns what the client is answered, and the reason in the audit trail.
+    pub(super) fn reply(&self) -> (OAuthError, Reason) {
+        use ErrorCode::{InvalidClient, InvalidGrant, InvalidRequest, InvalidScope, InvalidTarget};
+        let (code, description, reason) = match self {
+            Self::BodyTooLarge => {
+                let error = OAuthError::new(InvalidRequest, "the body is larger than 16 KiB").with_status(413);
+                return (error, Reason::BodyTooLarge);
+            }
+            Self::Request(error) => {
+                return (OAuthError::new(error.code(), error.to_string()), Reason::MalformedTokenRequest);
+            }
+            Self::Dependency(error) => return error.reply(),
+            Self::ClientAuthenticated => {
+                (InvalidClient, "this client is public: it must not authenticate", Reason::ClientAuthenticated)
+            }
+            Self::UnknownClient => {
+                (InvalidClient, "the client is not known, or its registration expired", Reason::UnknownClient)
+            }
+            Self::CodeForged => (InvalidGrant, "the code is not one of this server", Reason::CodeForged),
+            Self::CodeExpired | Self::Code(RedeemError::Expired) => {
+                (InvalidGrant, "the code has expired or was used before", Reason::CodeExpired)
+            }
+            Self::Code(RedeemError::Replayed) => (
+                InvalidGrant,
+                "the code was used before; everything issued from it has been revoked",
+                Reason::CodeReplayed,
+            ),
+            Self::Code(RedeemError::OtherClient) => {
+                (InvalidGrant, "the code belongs to another client", Reason::CodeOtherClient)
+            }
+            Self::Code(RedeemError::OtherRedirect) => (
+                InvalidGrant,
+                "the redirect_uri is not the one of the authorization request",
+                Reason::CodeOtherRedirect,
+            ),
+            Self::Code(RedeemError::WrongVerifier) => {
+                (InvalidGrant, "the code_verifier does not meet the code_challenge", Reason::CodeWrongVerifier)
+            }
+            Self::Code(RedeemError::OtherResource) => {
+                (InvalidTarget, "the resource is not the one of the authorization request", Reason::CodeOtherResource)
+            }
+            Self::RefreshTokenForged => {
+                (InvalidGrant, "the refresh token is not one of this server", Reason::RefreshTokenForged)
+            }
+            Self::RefreshTokenReplayed => (
+                InvalidGrant,
+                "the refresh token was used before; the login has been ended",
+                Reason::RefreshTokenReplayed,
+            ),
+            Self::SessionEnded => (InvalidGrant, "the login has ended", Reason::RefreshSessionEnded),
+            Self::SessionRolledBack => (InvalidGrant, "the login has ended", Reason::RefreshSessionRolledBack),
+            Self::UpstreamEnded => {
+                (InvalidGrant, "the login at the identity provider has ended", Reason::RefreshUpstreamEnded)
+            }
+            Self::NotRefreshable => (InvalidGrant, "this client has no refresh tokens", Reason::RefreshNotGranted),
+            Self::OtherClient => {
+                (InvalidGrant, "the refresh token belongs to another client", Reason::RefreshOtherClient)
+            }
+            Self::OtherResource => (InvalidTarget, "the login was for another resource", Reason::RefreshOtherResource),
+            Self::WiderScope => (InvalidScope, "a scope was not granted at login", Reason::RefreshWiderScope),
+        };
+        (OAuthError::new(code, description), reason)
+    }
+}

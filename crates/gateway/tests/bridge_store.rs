@@ -7,8 +7,16 @@ use std::collections::VecDeque;
 use std::ops::Deref;
 use std::rc::Rc;
 
-use portcullis_storage_api::Kind;
-use portcullis_storage_api::wire::{GetAnswer, GetManyAnswer, Record, Space};
+use portcullis_gateway::config::BridgeSettings;
+use portcullis_gateway::ports::{
+    CallError, CallReply, CallRequest, Clock, Entropy, Fetch, NoEntropy, Store as _, VALUE_BYTES,
+};
+use portcullis_gateway::store::bridge::{Bridge, BridgeStore};
+use portcullis_storage_api::wire::{
+    Get, GetAnswer, GetMany, GetManyAnswer, Record, Refusal, RefusalCause, Space, Value,
+};
+use portcullis_storage_api::{Bucket, Key, Kind, Owner, StoreError, Taken, Ttl, Version, Versioned};
+use portcullis_testkit::fakes::{FakePorts, block_on, json_reply};
 use serde_json::{Value as Json, json};
 
 const NOW: u64 = 1_800_000_000;

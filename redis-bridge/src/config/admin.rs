@@ -18,7 +18,8 @@ pub struct AdminConfig {
     pub redis: Redis,
     /// The gateway's secrets, newest first; may be empty.
     pub gateway_secrets: Vec<Zeroizing<Vec<u8>>>,
-    /// The gateway's issuer, which its records are sealed to; set if there are secrets.
+    /// The gateway's issuer identifier, as its own configuration states it: records are sealed to
+    /// it. Set if there are gateway secrets.
     pub issuer: Option<String>,
     /// The namespace of the gateway, unless the command line names one.
     pub namespace: Option<String>,

@@ -30,8 +30,8 @@ run: module bridge tools ## start everything on PORT=8080 and show one login and
 	@cargo build -q -p portcullis-testbed --bins
 	@PORT=$(or $(PORT),8080) ONCE=$(ONCE) STORE=$(STORE) exec $(TARGET)/debug/first_login
 
-# Crates whose tests start Redis, Envoy or the module are left to `unit` and `stories`, but for those
-# in their libraries.
+# Crates whose tests start Redis, Envoy or the module are left to `unit` and `stories`, except for
+# those in their libraries.
 check: ## what to run while working: formatting, clippy, unit tests; cargo alone, no root, no installs
 	cargo fmt --all --check
 	cargo clippy -q --workspace --all-targets -- -D warnings

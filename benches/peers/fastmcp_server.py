@@ -2,8 +2,8 @@
 
     fastmcp_server.py '{"port":…,"back_end":"http://…/mcp","provider":"http://…","client_id":…,"client_secret":…,"mode":…}'
 
-`mode`: "injected" logs clients in through the OAuth proxy and gives the back end the upstream token of the client's login;
-"own_tool" does the same in front of a tool of its own, without a back end; "open" passes calls on and asks for nothing.
+`mode`: "injected" logs clients in through the OAuth proxy and gives the backend the upstream token of the client's login;
+"own_tool" does the same in front of a tool of its own, without a backend; "open" passes calls on and asks for nothing.
 """
 
 import json
@@ -32,7 +32,7 @@ def oauth_proxy() -> OAuthProxy:
         upstream_client_id=OPTIONS["client_id"],
         upstream_client_secret=OPTIONS["client_secret"],
         token_verifier=JWTVerifier(
-            jwks_uri=f"{provider}/jwks", issuer=provider, audience="urn:testbed:back-end", required_scopes=["openid"]
+            jwks_uri=f"{provider}/jwks", issuer=provider, audience="urn:testbed:backend", required_scopes=["openid"]
         ),
         base_url=f"http://127.0.0.1:{OPTIONS['port']}",
         redirect_path="/oauth/callback",

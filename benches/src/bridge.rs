@@ -1,4 +1,5 @@
-//! The bridge beside Redis itself: the same reads and swaps by both ways, in turn, in one run.
+//! The bridge compared with Redis itself: the same reads and swaps by both ways, in turn, in one
+//! run.
 //!
 //! Nothing is pinned to a processor: where the callers, the bridge and Redis run is a part of what
 //! a call takes.
@@ -28,8 +29,8 @@ use crate::bridge::result::{BridgeResult, Servers};
 use crate::scenarios::{Spread, report, round};
 use crate::text;
 
-/// Measures for about so many seconds in so many rounds, prints the table and writes `bridge.json`
-/// into the folder.
+/// Measures for about `seconds` seconds in `rounds` rounds, prints the table and writes
+/// `bridge.json` into the folder.
 ///
 /// # Errors
 /// What could not be started, or a request that was not answered as it should be.
@@ -89,7 +90,7 @@ fn write_results(document: &Map<String, Value>, rounds: usize, folder: &Path) ->
     let mut out = std::io::stdout();
     writeln!(
         out,
-        "\nThe bridge beside Redis itself, {} byte values, medians of {rounds} rounds; nothing is pinned.\n\
+        "\nThe bridge compared with Redis itself, {} byte values, medians of {rounds} rounds; nothing is pinned.\n\
          `cpu` is the processor time an operation of the bridge, or of Redis where it is asked directly; `a core` is\n\
          how many such operations fill one processor. `copied` is by a program that only copies bytes: what any hop costs.\n\n{}\n\nAlso in {}",
         caller::VALUE,

@@ -1,5 +1,5 @@
 //! The Envoy that everything is measured in: one process, one worker, one listener a scenario.
-//! Every listener answers by itself, so no back end is measured, and all of them differ in their
+//! Every listener answers by itself, so no backend is measured, and all of them differ in their
 //! filters only.
 
 use std::fs;
@@ -55,7 +55,7 @@ impl Envoy {
         Self::start_with(1, listeners, clusters, gateways, dir)
     }
 
-    /// The same with so many workers.
+    /// The same with this number of workers.
     ///
     /// # Errors
     /// When it does not come up; with the end of its log.
@@ -81,7 +81,7 @@ impl Envoy {
         }
     }
 
-    /// Starts Envoy with so many workers on these processors, where processes can be pinned, and
+    /// Starts Envoy with `workers` workers on these processors, where processes can be pinned, and
     /// waits for nothing.
     ///
     /// # Errors
@@ -228,7 +228,7 @@ pub fn jwt_authn(gateway: &Gateway, cached: bool) -> Value {
 }
 
 /// Envoy's own `ext_authz` over HTTP/1.1 to a cluster; where it injects, what the service gives as
-/// `Authorization` goes to the back end.
+/// `Authorization` goes to the backend.
 #[must_use]
 pub fn ext_authz(cluster: &str, injects: bool) -> Value {
     let mut service = json!({
@@ -259,7 +259,7 @@ fn listener(listener: &Listener) -> Value {
         Some(cluster) => json!({ "route": { "cluster": cluster } }),
         None => json!({ "direct_response": { "status": 200 } }),
     };
-    // What a back end would have been given as credentials, for the check before the measurement.
+    // What a backend would have been given as credentials, for the check before the measurement.
     let showing = json!({
         "direct_response": { "status": 200 },
         "response_headers_to_add": [{ "header": { "key": SHOWN, "value": "%REQ(AUTHORIZATION)%" } }],

@@ -2,7 +2,7 @@
 //! its time can be told.
 //!
 //! A request without an `Authorization` field is refused, which shows that Envoy does ask. Below
-//! [`GIVING`] the answer has a token for the back end, as that of a gateway behind `ext_authz`
+//! [`GIVING`] the answer has a token for the backend, as that of a gateway behind `ext_authz`
 //! would.
 
 use std::io::{self, Read as _, Write as _};

@@ -229,10 +229,10 @@ impl Login<'_> {
         self.claims["sid"].as_str().and_then(SessionId::parse).ok_or_else(|| format!("no sid in {}", self.claims))
     }
 
-    /// A token like those of this login, but for the name of its key, which nobody knows.
+    /// A token like those of this login, but for the name of its key, which is unknown.
     #[must_use]
     pub fn of_unknown_key(&self) -> String {
-        let header = Header { alg: self.gateway.key.alg(), kid: "nobody-knows-this-key", typ: "at+jwt" };
+        let header = Header { alg: self.gateway.key.alg(), kid: "an-unknown-key", typ: "at+jwt" };
         jws::attach(&jws::encode(&header, &self.claims), &[7; 64])
     }
 

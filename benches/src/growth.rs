@@ -1,4 +1,4 @@
-//! What a call costs as something becomes more: sessions, clients, workers, connections, or the
+//! The cost of a call as something becomes more: sessions, clients, workers, connections, or the
 //! bytes of a body. Each part sets up a point for each size; the points are measured in turn, so
 //! that whatever drifts meanwhile hits all of them alike.
 //!
@@ -85,7 +85,7 @@ pub const PARTS: [Part; 6] = [
 ];
 
 impl Part {
-    /// Measures in so many rounds, prints the table and writes a document into the folder. The
+    /// Measures in `rounds` rounds, prints the table and writes a document into the folder. The
     /// variable `SIZES` has other sizes than usual, with commas between them.
     ///
     /// # Errors
@@ -234,7 +234,7 @@ fn cold_and_fast<'a>(
         samples: Vec::new(),
     };
     let cold = scenario("cold", Supply::InTurn(tokens.into()), processes);
-    // Asks nobody but Envoy, the first of them; what others do by themselves meanwhile is no part
+    // Asks Envoy alone, the first of them; what others do by themselves meanwhile is no part
     // of it.
     let fast = scenario("fast", Supply::Again(login.token.clone()), &processes[..1]);
     [cold, fast].into_iter().map(|scenario| measured(scenario, connections)).collect()

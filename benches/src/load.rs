@@ -13,7 +13,7 @@ pub struct Load {
     connections: Vec<Connection>,
 }
 
-/// What one load came to.
+/// The result of one load.
 #[derive(Clone, Copy, Debug)]
 pub struct Outcome {
     /// Requests answered as expected.
@@ -31,7 +31,7 @@ impl Load {
         Self::of(CONNECTIONS, port)
     }
 
-    /// Opens so many connections.
+    /// Opens this number of connections.
     ///
     /// # Errors
     /// When nothing listens.
@@ -145,7 +145,7 @@ impl Connection {
             TcpStream::connect((Ipv4Addr::LOCALHOST, port)).map_err(|error| format!("port {port}: {error}"))?;
         stream.set_nodelay(true).map_err(|error| error.to_string())?;
         stream.set_read_timeout(Some(PATIENCE)).map_err(|error| error.to_string())?;
-        Ok(Self { stream, buffer: vec![0; LONGEST_ANSWER].into() })
+        Ok(Self { stream, buffer: vec![0; MAX_ANSWER].into() })
     }
 
     fn send(&mut self, request: &[u8]) -> Result<(), String> {
@@ -188,7 +188,7 @@ fn complete(bytes: &[u8]) -> Option<Result<Answer, String>> {
 
 /// How many requests are under way at once, as a rule.
 pub const CONNECTIONS: usize = 16;
-const LONGEST_ANSWER: usize = 64 * 1024;
+const MAX_ANSWER: usize = 64 * 1024;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 #[cfg(test)]

@@ -25,8 +25,8 @@ use crate::text;
 /// What was measured: one sample a round, by step, in microseconds of Envoy's processor.
 type Samples = Vec<(&'static str, Vec<f64>)>;
 
-/// Measures for about so many seconds in so many rounds, prints the table and writes `logins.json`
-/// into the folder.
+/// Measures for about `seconds` seconds in `rounds` rounds, prints the table and writes
+/// `logins.json` into the folder.
 ///
 /// # Errors
 /// What could not be started, or a step that was refused.
@@ -149,7 +149,7 @@ fn repeat(envoy: &Envoy, time: Duration, mut once: impl FnMut() -> Result<(), St
     Ok(micros(cpu::used(envoy.id())?.saturating_sub(before), count))
 }
 
-/// What each of so many cost, in microseconds.
+/// The cost of each of this number, in microseconds.
 #[must_use]
 pub fn micros(spent: Duration, count: usize) -> f64 {
     spent.as_secs_f64() * 1e6 / count as f64

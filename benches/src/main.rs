@@ -1,8 +1,8 @@
 //! `make bench`: what a request costs inside Envoy, as a ladder measured in one run on one Envoy;
 //! what a login costs ([`logins`]), how long a start takes and what memory a worker needs
 //! ([`start`]), what changes as sessions, clients, workers, connections or bodies become more
-//! ([`growth`]); and what the bridge costs beside Redis itself ([`bridge`]). `make peers`: other
-//! gateways beside ours ([`peers`]).
+//! ([`growth`]); and what the bridge costs compared with Redis itself ([`bridge`]). `make peers`:
+//! other gateways compared with ours ([`peers`]).
 //!
 //! Reading order: here, then [`scenario`] (one measurement), [`scenarios`] (all of them in turn,
 //! and the table), [`load`] (the requests), [`envoy`] (what stands on which port), [`gateway`]
@@ -193,7 +193,7 @@ fn run_scenarios(rounds: usize, seconds: usize) -> Result<(), String> {
             "one_header",
             es256_again(),
             Passes::Replaced,
-            "a wasm filter that reads Authorization and sets it anew",
+            "a wasm filter that reads Authorization and sets it again",
         ),
         scenario(
             "jwt_authn_cached",
@@ -223,7 +223,7 @@ fn run_scenarios(rounds: usize, seconds: usize) -> Result<(), String> {
             "es256",
             es256_again(),
             Passes::GoodTokensInjected,
-            "ours, a token verified before: look-up, upstream token injected, audit",
+            "ours, a token verified before: lookup, upstream token injected, audit",
         ),
         scenario(
             "cold_es256",
@@ -273,7 +273,7 @@ fn write_results(scenarios: &[Scenario], rounds: usize, pinned: bool) -> Result<
     let explained = format!(
         "Processor time of the Envoy process (one worker) a request: medians of {rounds} rounds, each scenario once a round; what\n\
          is added is the median of what a scenario is above `none` in the same round.\n\
-         A request: HTTP/1.1 on {} kept connections, answered by Envoy itself with 200, no back end, no access log; {place}.\n\
+         A request: HTTP/1.1 on {} kept connections, answered by Envoy itself with 200, no backend, no access log; {place}.\n\
          The load's own time is not counted.\n",
         load::CONNECTIONS
     );
@@ -300,7 +300,7 @@ fn check_paths(envoy: &Envoy, scenarios: &[Scenario]) -> Result<(), String> {
     }
 }
 
-/// Ports that nobody else is given until Envoy listens there.
+/// Ports that no other process gets until Envoy listens there.
 struct Ports(Vec<(&'static str, TcpListener, u16)>);
 
 impl Ports {

@@ -1,5 +1,5 @@
 //! `make peers`: the same tool call through Portcullis and through other gateways that run on one
-//! machine, all in one run in front of one back end, asked by one client.
+//! machine, all in one run in front of one backend, asked by one client.
 //!
 //! Reading order: here, then [`result`] (one way to a call), [`fastmcp`] and [`contextforge`] (how
 //! the peers are set up), [`back_end`].
@@ -39,7 +39,7 @@ pub fn run(rounds: usize, seconds: usize, folder: &Path) -> Result<(), String> {
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(text)?;
 
-    report("starting the back end, and Envoy with Portcullis …");
+    report("starting the backend, and Envoy with Portcullis …");
     let (service, behind) = own_service::start(back_end::ARGUMENT, dir.path())?;
     let (bare_port, own_port) = (free_port()?, free_port()?);
     let gateway = Gateway::es256(own_port, dir.path())?;
@@ -87,7 +87,7 @@ pub fn run(rounds: usize, seconds: usize, folder: &Path) -> Result<(), String> {
         )
     };
     let mut results = [
-        result("back_end", "nothing: the back end itself", behind, "/mcp", None, Injects::Nothing, service.id()),
+        result("back_end", "nothing: the backend itself", behind, "/mcp", None, Injects::Nothing, service.id()),
         result("envoy", "Envoy without a filter", bare_port, "/api/mcp", None, Injects::Nothing, envoy.id()),
         result(
             "portcullis",
@@ -107,7 +107,7 @@ pub fn run(rounds: usize, seconds: usize, folder: &Path) -> Result<(), String> {
         ),
         of_fastmcp(
             "fastmcp_own_tool",
-            "FastMCP's OAuth proxy before a tool in the same process, no back end",
+            "FastMCP's OAuth proxy before a tool in the same process, no backend",
             &own_tool,
             Injects::NoBackEnd,
         ),
@@ -169,12 +169,12 @@ fn write_results(results: &[PeerResult], rounds: usize, pinned: bool, folder: &P
     fs::create_dir_all(folder).map_err(text)?;
     fs::write(&path, serde_json::to_string_pretty(&document).map_err(text)? + "\n").map_err(text)?;
     let place =
-        if pinned { "each gateway on one processor, load and back end on the other" } else { "nothing is pinned" };
+        if pinned { "each gateway on one processor, load and backend on the other" } else { "nothing is pinned" };
     writeln!(
         std::io::stdout(),
         "\nProcessor time of the gateway's process a tool call: medians of {rounds} rounds, each result once a round.\n\
          A call: POST over HTTP/1.1 on {} kept connections; one process and one worker each; {place}.\n\
-         The time of the load and of the back end is not counted, but in the first result.\n\n{}\n\nAlso in {}",
+         The time of the load and of the backend is not counted, but in the first result.\n\n{}\n\nAlso in {}",
         load::CONNECTIONS,
         lines.join("\n"),
         path.display()

@@ -1,4 +1,4 @@
-//! An identity provider that answers at once: it asks nobody anything, and every login is of a user
+//! An identity provider that answers at once: it makes no call, and every login is of a user
 //! of its own.
 //!
 //! It runs inside this program, so that its time is not counted. The ID token is signed with RS256,

@@ -11,7 +11,7 @@ use crate::load::{self, Load};
 pub struct Scenario {
     /// Its name in `ladder.json`.
     pub key: &'static str,
-    /// What a request passes here, in words.
+    /// The way of a request, in words.
     pub what: &'static str,
     /// Its port.
     pub port: u16,
@@ -37,22 +37,22 @@ pub enum Supply {
     InTurn(VecDeque<String>),
 }
 
-/// What a scenario does with credentials; checked before anything is measured.
+/// A scenario's treatment of credentials; checked before anything is measured.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Passes {
     /// Everything, unchanged.
     Everything,
     /// Everything, with the credentials replaced.
     Replaced,
-    /// Whoever brings any credentials.
+    /// A request with any credentials.
     Credentials,
-    /// The same, and the back end gets another token.
+    /// The same, and the backend gets another token.
     CredentialsInjected,
-    /// Whoever brings a token that is signed well.
+    /// A request with a token that is signed well.
     GoodTokens,
-    /// The same, and the back end gets another token.
+    /// The same, and the backend gets another token.
     GoodTokensInjected,
-    /// Nobody: what it is sent is refused as an invalid token.
+    /// No request: what it is sent is refused as an invalid token.
     Nobody,
 }
 
@@ -87,7 +87,7 @@ impl Scenario {
             let challenge = refused.header("www-authenticate").unwrap_or_default();
             let as_named =
                 refused.status == 401 && challenge.contains("invalid_token") && refused.head.contains(self.what);
-            return if as_named { Ok(()) } else { Err(format!("{}: it came to {}", self.key, refused.head)) };
+            return if as_named { Ok(()) } else { Err(format!("{}: it got {}", self.key, refused.head)) };
         }
         let shown = load::ask(self.port, &request(showing, Some(&own)))?;
         let seen = shown.header(SHOWN).unwrap_or_default();
@@ -101,17 +101,17 @@ impl Scenario {
             }
         };
         if shown.status != 200 || !as_named {
-            return Err(format!("{}: a good request came to {}", self.key, shown.head));
+            return Err(format!("{}: a good request got {}", self.key, shown.head));
         }
         let without = load::ask(self.port, &request(showing, None))?;
         let open = matches!(self.passes, Passes::Everything | Passes::Replaced);
         if (without.status == 200) != open {
-            return Err(format!("{}: a request without credentials came to {}", self.key, without.head));
+            return Err(format!("{}: a request without credentials got {}", self.key, without.head));
         }
         let forged = load::ask(self.port, &request(showing, Some(&forge(&own))))?;
         let blind = open || matches!(self.passes, Passes::Credentials | Passes::CredentialsInjected);
         if (forged.status == 200) != blind {
-            return Err(format!("{}: a forged token came to {}", self.key, forged.head));
+            return Err(format!("{}: a forged token got {}", self.key, forged.head));
         }
         Ok(())
     }

@@ -1,5 +1,5 @@
 //! The ladder: every scenario for a moment, in turn, many times. What drifts meanwhile hits all of
-//! them alike, and what a scenario adds is told against the scenarios of the same round.
+//! them alike, and what a scenario adds is reported against the scenarios of the same round.
 
 use std::io::Write as _;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use crate::scenario::{Passes, Sample, Scenario, Supply};
 pub fn climb(scenarios: &mut [Scenario], rounds: usize, time: Duration) -> Result<(), String> {
     let mut loads = scenarios.iter().map(|scenario| Load::open(scenario.port)).collect::<Result<Vec<_>, _>>()?;
     for (scenario, load) in scenarios.iter_mut().zip(&mut loads) {
-        scenario.measure(load, WARM_UP, MOST_TOKENS)?;
+        scenario.measure(load, WARM_UP, MAX_TOKENS)?;
     }
     for round in 1..=rounds {
         let mut turns: Vec<_> = scenarios.iter_mut().zip(&mut loads).collect();
@@ -25,7 +25,7 @@ pub fn climb(scenarios: &mut [Scenario], rounds: usize, time: Duration) -> Resul
             turns.reverse();
         }
         for (scenario, load) in turns {
-            let sample = scenario.measure(load, time, MOST_TOKENS)?;
+            let sample = scenario.measure(load, time, MAX_TOKENS)?;
             scenario.samples.push(sample);
         }
         if round.is_multiple_of(TOLD) || round == rounds {
@@ -113,8 +113,8 @@ impl Spread {
     }
 }
 
-/// What a scenario adds to a request that passes no filter: the median of what it is above that one
-/// in the same round.
+/// The added time of a scenario over a request that passes no filter: the median of what it is
+/// above that one in the same round.
 fn added(scenarios: &[Scenario], key: &str) -> f64 {
     let samples =
         |key: &str| scenarios.iter().find(|scenario| scenario.key == key).map_or(&[][..], |scenario| &scenario.samples);
@@ -131,7 +131,7 @@ pub fn round(value: f64) -> f64 {
 /// Enough for V8 to compile what is hot and for Envoy's buffers to exist.
 const WARM_UP: Duration = Duration::from_millis(300);
 /// How many requests with another token each are made ready for a turn at most.
-const MOST_TOKENS: usize = 2000;
+const MAX_TOKENS: usize = 2000;
 /// After how many rounds it says how far it has come.
 const TOLD: usize = 50;
 

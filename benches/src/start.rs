@@ -19,8 +19,8 @@ use crate::scenario::{self, request};
 use crate::scenarios::{Spread, report, round};
 use crate::text;
 
-/// Starts Envoy so many times with the filter and without, sends each of the last two so many
-/// requests, prints what came of it and writes `start.json` into the folder.
+/// Starts Envoy this number of times with the filter and without, sends each of the last two a
+/// number of requests, prints what came of it and writes `start.json` into the folder.
 ///
 /// # Errors
 /// What could not be started, or a request that was refused.
@@ -125,7 +125,7 @@ fn start(gateway: &Gateway, filtered: bool, dir: &Path, processors: &str) -> Res
     Ok((envoy, begun.elapsed()))
 }
 
-/// The resident memory in MiB after so many requests, beginning with none.
+/// The resident memory in MiB after numbers of requests, beginning with none.
 fn memory(envoy: &Envoy, port: u16, sent: &Sent, requests: usize) -> Result<Vec<(usize, f64)>, String> {
     let turns = sent.others.iter().flat_map(|other| [sent.again.as_slice(), other.as_slice()]);
     let mut endless = turns.cycle();

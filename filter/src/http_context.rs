@@ -36,7 +36,7 @@ enum State {
     Deciding(Box<Deciding>),
     /// It went on.
     Forwarded {
-        /// Whether the back end's answer gets CORS headers: it is for a page, and from a protected
+        /// Whether the backend's answer gets CORS headers: it is for a page, and from a protected
         /// resource.
         adds_cors_headers: bool,
     },

@@ -3,16 +3,15 @@
 
 use std::future::Future;
 
-use portcullis_gateway::ports::{CallError, CallReply};
+use portcullis_gateway::ports::{CallError, CallReply, UpstreamTokenRef};
 use portcullis_gateway::runtime::{Inbox, Started, Task};
 use portcullis_gateway::upstream::tokens::RefreshOutcome;
-use portcullis_protocol::credentials::SessionId;
 
 /// A job that is under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Job {
-    /// Refreshes the upstream tokens of this session.
-    RefreshUpstream(SessionId),
+    /// Refreshes these upstream tokens.
+    RefreshUpstream(UpstreamTokenRef),
     /// Fetches the provider's documents.
     FetchProvider,
     /// Fetches the secrets of the bridge, and waits for them to change.
@@ -24,7 +23,7 @@ pub(crate) enum Job {
 /// The result of a job.
 pub(crate) enum JobOutcome {
     /// Of [`Job::RefreshUpstream`].
-    Refreshed(SessionId, RefreshOutcome),
+    Refreshed(UpstreamTokenRef, RefreshOutcome),
     /// Of [`Job::FetchProvider`]: the documents are there, or could not be fetched.
     ProviderFetched,
     /// Of [`Job::FetchSecrets`].
@@ -112,6 +111,9 @@ impl Job {
 mod tests {
     use std::future::{pending, ready};
 
+    use portcullis_gateway::config::ProviderId;
+    use portcullis_protocol::credentials::SessionId;
+
     use super::*;
 
     fn waiting(jobs: &mut Jobs, job: Job) {
@@ -133,13 +135,16 @@ mod tests {
         waiting(&mut jobs, Job::FetchSecrets);
         assert_eq!(jobs.room(Job::FetchSecrets), 0);
         assert_eq!(jobs.room(Job::FetchProvider), 1);
-        let session = SessionId::new([7; 16]);
-        waiting(&mut jobs, Job::RefreshUpstream(session));
+        let token = |byte| {
+            let provider = ProviderId::of("idp", "https://idp.example");
+            UpstreamTokenRef { session: SessionId::new([byte; 16]), provider }
+        };
+        waiting(&mut jobs, Job::RefreshUpstream(token(7)));
         waiting(&mut jobs, Job::RecheckSession);
-        assert_eq!(jobs.room(Job::RefreshUpstream(SessionId::new([8; 16]))), 255);
+        assert_eq!(jobs.room(Job::RefreshUpstream(token(8))), 255);
         assert_eq!(jobs.room(Job::RecheckSession), 63);
-        assert!(jobs.has(Job::RefreshUpstream(session)));
-        assert!(!jobs.has(Job::RefreshUpstream(SessionId::new([8; 16]))));
+        assert!(jobs.has(Job::RefreshUpstream(token(7))));
+        assert!(!jobs.has(Job::RefreshUpstream(token(8))));
     }
 
     #[test]

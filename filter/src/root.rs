@@ -9,12 +9,12 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
+use portcullis_gateway::ports::UpstreamTokenRef;
 use portcullis_gateway::resource_server::session_check;
 use portcullis_gateway::runtime::Inbox;
 use portcullis_gateway::state::secrets_poll::Patience;
 use portcullis_gateway::upstream::tokens::RefreshOutcome;
-use portcullis_gateway::upstream::{oidc, refresh};
-use portcullis_protocol::credentials::SessionId;
+use portcullis_gateway::upstream::{providers, refresh};
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::ContextType;
 
@@ -34,8 +34,8 @@ pub(crate) struct Root {
     id: u32,
     worker: Option<Rc<Worker>>,
     jobs: Jobs,
-    /// When to retry a refresh that is in progress in another worker, in Unix seconds by session.
-    retries: BTreeMap<[u8; 16], u64>,
+    /// When to retry a refresh that is in progress in another worker, in Unix seconds by tokens.
+    retries: BTreeMap<UpstreamTokenRef, u64>,
     /// How many of the store's unreadable cells have been counted.
     unreadable: u64,
 }
@@ -45,9 +45,9 @@ impl Root {
         Self { id, worker: None, jobs: Jobs::default(), retries: BTreeMap::new(), unreadable: 0 }
     }
 
-    /// Refreshes the upstream tokens of a session, unless that is under way here.
-    fn refresh_upstream(&mut self, worker: &Rc<Worker>, session: SessionId) {
-        let job = Job::RefreshUpstream(session);
+    /// Refreshes upstream tokens, unless that is under way here.
+    fn refresh_upstream(&mut self, worker: &Rc<Worker>, token: UpstreamTokenRef) {
+        let job = Job::RefreshUpstream(token);
         if self.jobs.has(job) || self.jobs.room(job) == 0 {
             return;
         }
@@ -55,8 +55,8 @@ impl Root {
         let inbox = Inbox::ticking();
         let ports = TaskPorts::new(worker.clone(), &active, inbox.clone());
         let refresh = async move {
-            let outcome = refresh::refresh(active.gateway, session, ports).await;
-            JobOutcome::Refreshed(session, outcome)
+            let outcome = refresh::refresh(active.gateway, token, ports).await;
+            JobOutcome::Refreshed(token, outcome)
         };
         self.start(worker, job, inbox, refresh);
     }
@@ -75,7 +75,7 @@ impl Root {
         let inbox = Inbox::new(true);
         let ports = TaskPorts::new(worker.clone(), &active, inbox.clone());
         let fetch = async move {
-            oidc::warm(active.gateway, ports).await;
+            providers::warm(active.gateway, ports).await;
             JobOutcome::ProviderFetched
         };
         self.start(worker, Job::FetchProvider, inbox, fetch);
@@ -120,7 +120,7 @@ impl Root {
     /// Acts on the outcome of a job.
     fn finish(&mut self, worker: &Worker, outcome: &JobOutcome) {
         match outcome {
-            JobOutcome::Refreshed(session, outcome) => self.refreshed(worker, *session, outcome),
+            JobOutcome::Refreshed(token, outcome) => self.refreshed(worker, *token, outcome),
             JobOutcome::ProviderFetched => {
                 worker.pending.resolve_provider();
                 notify_resolved(worker);
@@ -129,25 +129,25 @@ impl Root {
         }
     }
 
-    fn refreshed(&mut self, worker: &Worker, session: SessionId, outcome: &RefreshOutcome) {
+    fn refreshed(&mut self, worker: &Worker, token: UpstreamTokenRef, outcome: &RefreshOutcome) {
         worker.counters.count("upstream_refresh", word(outcome));
         if let RefreshOutcome::Elsewhere = outcome {
-            if worker.pending.has(session) {
-                self.retries.insert(*session.as_bytes(), host::now().saturating_add(RETRY_SECONDS));
+            if worker.pending.has(token) {
+                self.retries.insert(token, host::now().saturating_add(RETRY_SECONDS));
             }
             return;
         }
-        self.retries.remove(session.as_bytes());
-        worker.pending.resolve_session(session, outcome);
+        self.retries.remove(&token);
+        worker.pending.resolve_upstream(token, outcome);
         notify_resolved(worker);
-        worker.queue.notify_peers(Message::Refreshed(session), host::now());
+        worker.queue.notify_peers(Message::Refreshed(token), host::now());
     }
 
     /// Applies the decisions of paused streams that are resolved or evicted; once in a callback.
     /// Each has to be the host's current context while it is changed.
     ///
-    /// The host sends the responses after the callback, each from within the one before, so many at
-    /// once would exhaust the stack: what is left over gets a callback of its own.
+    /// The host sends the responses after the callback, each from within the one before, so sending
+    /// all at once would exhaust the stack: what is left over gets a callback of its own.
     fn apply_resolved(&self, worker: &Worker) {
         let resolved = worker.pending.take_resolved(MAX_APPLIED);
         let evicted = worker.paused.take_evicted(MAX_APPLIED.saturating_sub(resolved.len()));
@@ -167,8 +167,8 @@ impl Root {
 
     fn receive(&mut self, worker: &Rc<Worker>, message: Message) {
         match message {
-            Message::Refresh(session) => self.refresh_upstream(worker, session),
-            Message::Refreshed(session) if worker.pending.has(session) => self.refresh_upstream(worker, session),
+            Message::Refresh(token) => self.refresh_upstream(worker, token),
+            Message::Refreshed(token) if worker.pending.has(token) => self.refresh_upstream(worker, token),
             Message::FetchProvider => self.fetch_provider(worker, host::now()),
             // Decisions are applied once the messages are read.
             Message::Refreshed(_) | Message::ApplyResolved => {}
@@ -183,11 +183,11 @@ impl Root {
     /// Retries refreshes that were in progress in another worker, as long as a stream waits for
     /// them.
     fn retry(&mut self, worker: &Rc<Worker>, now: u64) {
-        let waited_for = worker.pending.sessions();
-        self.retries.retain(|session, _| waited_for.iter().any(|waited| waited.as_bytes() == session));
-        for session in waited_for {
-            if self.retries.get(session.as_bytes()).is_none_or(|due| *due <= now) {
-                self.refresh_upstream(worker, session);
+        let waited_for = worker.pending.upstream_tokens();
+        self.retries.retain(|token, _| waited_for.contains(token));
+        for token in waited_for {
+            if self.retries.get(&token).is_none_or(|due| *due <= now) {
+                self.refresh_upstream(worker, token);
             }
         }
     }

@@ -1,5 +1,5 @@
-//! Documents from addresses that strangers name, fetched so that nobody gets us to speak to what
-//! only we can reach (draft-ietf-oauth-client-id-metadata-document, on server-side request
+//! Documents from addresses that strangers name, fetched so that no client makes the bridge connect
+//! to what only it can reach (draft-ietf-oauth-client-id-metadata-document, on server-side request
 //! forgery).
 //!
 //! Every address that the host's name stands for must be a public one, and exactly such a checked
@@ -123,7 +123,7 @@ async fn connect(addresses: &[SocketAddr]) -> Result<TcpStream, FetchFailure> {
 
 /// What this machine says.
 pub(crate) struct SystemResolver {
-    /// A look-up holds a thread and cannot be broken off, so its permit is held until it ends.
+    /// A lookup holds a thread and cannot be broken off, so its permit is held until it ends.
     lookups: Arc<Semaphore>,
 }
 

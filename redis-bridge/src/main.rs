@@ -106,7 +106,7 @@ fn failed(error: &str) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// Where nobody reads, nothing is lost by saying nothing.
+/// Without a reader nothing is lost by saying nothing.
 fn say(to: &mut impl std::io::Write, line: &str) {
     let _ = writeln!(to, "{line}");
 }

@@ -3,8 +3,8 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Raises the limit as far as the system allows, and says so where that is still too little for so
-/// many connections.
+/// Raises the limit as far as the system allows, and says so where that is still too little for
+/// that number of connections.
 pub(crate) fn allow(connections: usize) {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };

@@ -66,7 +66,7 @@ impl SecretFiles {
         }
     }
 
-    /// Lets nobody wait any longer: the bridge is about to end, and a caller that waits would hold
+    /// Ends all waits: the bridge is about to end, and a caller that waits would hold
     /// it up.
     pub(crate) fn end_waiting(&self) {
         self.ended.send_replace(true);
@@ -104,7 +104,7 @@ impl SecretFiles {
         }
     }
 
-    /// Every change is told once, however many callers wait for it.
+    /// Every change is logged once, however many callers wait for it.
     fn note(&self, contents: &[Content]) {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let mut changed = Vec::new();

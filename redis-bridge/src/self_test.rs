@@ -1,4 +1,4 @@
-//! A trial of every verb, so that a grant that is missing shows before anybody needs it.
+//! A trial of every verb, so that a missing grant shows before it is needed.
 
 use portcullis_storage_api::wire::{
     AwaitChange, CompareAndSwap, Delete, Get, GetMany, IdempotencyKey, Lock, Member, MemberWrite, Members, Mutation,
@@ -8,7 +8,7 @@ use portcullis_storage_api::{Bucket, Key, Kind, Owner, Ttl, Version};
 
 use crate::operations::store::Store;
 
-/// Runs every verb on names that nobody else has; what it leaves is gone within a minute.
+/// Runs every verb on names that no record has; what it leaves is gone within a minute.
 ///
 /// # Errors
 /// The first verb that was refused, and why.

@@ -9,7 +9,7 @@
 //   {"mode":"huge","bytes":40000000}       200 with a JSON string of that size
 //   {"mode":"error","status":400,"error":"invalid_grant"}
 //
-// Any of them may carry "times": after so many requests the endpoint is well again.
+// Any of them may carry "times": after that number of requests the endpoint is well again.
 
 export function take(behaviours, endpoint) {
   const behaviour = behaviours[endpoint];

@@ -244,4 +244,4 @@ function configuration(key) {
   };
 }
 
-const audience = "urn:testbed:back-end";
+const audience = "urn:testbed:backend";

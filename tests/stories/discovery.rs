@@ -1,5 +1,5 @@
-//! What the gateway says about itself: the same under every name it is looked for, whoever asks and
-//! however they lie; and what it says when it is configured wrongly.
+//! What the gateway says about itself: the same under every name it is looked for, whichever client
+//! asks and however they lie; and what it says when it is configured wrongly.
 
 use jwt_simple::prelude::{ES384KeyPair, Ed25519KeyPair};
 use portcullis_testbed::http::{Request, Response};

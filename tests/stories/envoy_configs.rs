@@ -172,9 +172,9 @@ fn the_check_notices_a_fault_in_a_sample_of_the_bridge() {
     }
 }
 
-/// What the bridge finds wrong in a file, beside one fault that it is given. It names every fault
-/// before it asks Redis, so that no Redis is needed and a file without any other fault shows just
-/// that one.
+/// What the bridge finds wrong in a file, apart from one fault that it is given. It names every
+/// fault before it asks Redis, so that no Redis is needed and a file without any other fault shows
+/// just that one.
 fn faults(file: &Path) -> Vec<String> {
     let output = Command::new(paths::bridge())
         .arg("--config")

@@ -1,5 +1,5 @@
 //! Grants that must not be given: each way to get a code, a token or a login that is not one's own,
-//! what it comes to, and what it costs whoever tried.
+//! what it comes to, and what it costs the client that tried.
 
 mod codes;
 mod logins;

@@ -15,7 +15,7 @@ use tokio::sync::OnceCell;
 use crate::machine;
 use crate::support::log_in;
 
-/// The testbed with somebody logged in, whose upstream token outlives the stories.
+/// The testbed with a user logged in, whose upstream token outlives the stories.
 struct Scene {
     bed: Testbed,
     client: OAuthClient,

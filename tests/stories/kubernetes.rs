@@ -303,7 +303,7 @@ fn all_objects(folder: &Path) -> Vec<Value> {
     LAYERS.iter().flat_map(|layer| layer_objects(folder, layer)).collect()
 }
 
-/// What a layer brings: its manifests, its patches, and what it generates (by name and keys).
+/// The objects of a layer: its manifests, its patches, and what it generates (by name and keys).
 fn layer_objects(folder: &Path, layer: &str) -> Vec<Value> {
     let own = folder.join(layer);
     let kustomization = kustomization(&own);

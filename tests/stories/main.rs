@@ -1,4 +1,4 @@
-//! The stories: what clients, back ends, providers and operators see of Portcullis in a real Envoy.
+//! The stories: what clients, backends, providers and operators see of Portcullis in a real Envoy.
 //! A module a subject.
 
 mod chaos;

@@ -117,7 +117,7 @@ async fn check_client(bed: &Testbed, program: &Path, script: &Path, user: &str) 
         "the client's token went on"
     );
     let subjects = seen.iter().filter_map(|request| claims(&request.bearer()?)["sub"].as_str().map(str::to_owned));
-    assert!(subjects.into_iter().any(|subject| subject == user), "the back end never saw {user}'s upstream token");
+    assert!(subjects.into_iter().any(|subject| subject == user), "the backend never saw {user}'s upstream token");
     bed.assert_healthy().await;
 }
 

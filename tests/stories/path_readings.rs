@@ -1,4 +1,4 @@
-//! A back end that reads paths in its own way is not led past a rule: a real nginx, which decodes a
+//! A backend that reads paths in its own way is not led past a rule: a real nginx, which decodes a
 //! path and folds it before it finds a location, behind a gateway that lets through whatever is in
 //! no resource.
 
@@ -32,7 +32,7 @@ const SERVED_AS_ADMIN: [&str; 16] = [
     "/%2e%2fapi%2fadmin",
 ];
 
-/// Spellings that a servlet container, a Windows server, a back end that decodes twice or one that
+/// Spellings that a servlet container, a Windows server, a backend that decodes twice or one that
 /// ignores case does.
 const OTHERS_MAY_SERVE_AS_ADMIN: [&str; 23] = [
     "/api/;x/admin",

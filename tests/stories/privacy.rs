@@ -1,5 +1,5 @@
 //! What is said about a login and its calls, and what is not: secrets stay out of every log, dump
-//! and counter, and the back end learns nothing that belongs between the client and the gateway.
+//! and counter, and the backend learns nothing that belongs between the client and the gateway.
 
 use std::time::Duration;
 
@@ -235,7 +235,7 @@ async fn use_everything(bed: &Testbed, client: &OAuthClient, tokens: &Tokens, re
     client.redeem_request("made-up", &"v".repeat(43)).send().await;
     client.refresh_request(&broken).send().await;
     client.refresh_request(&tokens.access_token).send().await;
-    let other = client.refresh_request(&renewed.refresh_token).with("client_id", "nobody");
+    let other = client.refresh_request(&renewed.refresh_token).with("client_id", "no-such-client");
     other.send().await;
     // The provider fails while it holds our secret and the user's refresh token.
     bed.set_idp(json!({ "accessTokenTtl": 1 })).await;

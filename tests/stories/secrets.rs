@@ -99,7 +99,7 @@ async fn every_secret_is_replaced_without_a_restart_and_nobody_notices() {
     let pem_lines = [&first, &second, &third].into_iter().flat_map(|pem| pem.lines());
     let pem_lines = pem_lines.filter(|line| !line.starts_with('-') && line.len() > 16);
     for secret in pem_lines.chain(secrets).chain([bed.idp_secret(), CANARY]) {
-        assert!(!told.iter().any(|text| text.contains(secret)), "{secret} is told");
+        assert!(!told.iter().any(|text| text.contains(secret)), "{secret} is disclosed");
     }
     bed.assert_healthy().await;
 }
@@ -198,8 +198,8 @@ async fn keys(bed: &Testbed) -> Vec<String> {
     known.iter().map(|key| key["kid"].as_str().expect("a key id").to_owned()).collect()
 }
 
-/// Waits until every worker publishes these keys: so many answers in a row, each on a connection of
-/// its own.
+/// Waits until every worker publishes these keys: this many answers in a row, each on a connection
+/// of its own.
 async fn serves_keys(bed: &Testbed, pems: &[&str]) {
     let wanted: Vec<String> = pems.iter().map(|pem| kid_of(pem)).collect();
     until("these keys are served", async || {

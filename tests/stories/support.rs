@@ -12,7 +12,7 @@ use portcullis_testbed::testbed::Testbed;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-/// Logs somebody in to the HTTP resource, whose back end is the recorder.
+/// Logs a user in to the HTTP resource, whose backend is the recorder.
 pub async fn log_in(bed: &Testbed, user: &str) -> (OAuthClient, Tokens) {
     let client = client(bed).await;
     let tokens = client.log_in(&mut Browser::new(user)).await;
@@ -86,10 +86,10 @@ pub fn assert_page(reply: &Response, status: u16, message: &str, what: &str) {
     assert_eq!(reply.header("cache-control"), Some("no-store"), "{what}");
 }
 
-/// Holds when nothing with this in its path reached the back end.
+/// Holds when nothing with this in its path reached the backend.
 pub async fn assert_unseen(bed: &Testbed, path: &str) {
     let seen: Vec<_> = bed.recorded().await.into_iter().filter(|request| request.path.contains(path)).collect();
-    assert!(seen.is_empty(), "the back end saw {seen:?}");
+    assert!(seen.is_empty(), "the backend saw {seen:?}");
 }
 
 /// Holds when calls still work: whatever went before, the next request is served.
@@ -143,7 +143,7 @@ pub async fn exchange_in_pieces(bed: &Testbed, pieces: &[&[u8]]) -> Raw {
     }
 }
 
-/// Reads so many answers, or what comes until the other side closes: Envoy keeps a connection that
+/// Reads `count` answers, or what comes until the other side closes: Envoy keeps a connection that
 /// it will close open for another second, for the client to close first.
 pub async fn read_answers(stream: &mut (impl AsyncRead + Unpin), count: usize, have_bodies: bool) -> Raw {
     let mut bytes = Vec::new();

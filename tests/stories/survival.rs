@@ -194,7 +194,7 @@ async fn a_record_under_another_name_is_none() {
     let bobs_record = names(server, "upstream").difference(&before).next().expect("bob's tokens").clone();
     let alices_record = before.iter().next().expect("alice's tokens").clone();
 
-    // Whoever can write to Redis gives alice the tokens of bob.
+    // Someone who can write to Redis gives alice the tokens of bob.
     assert_eq!(cli(server.port, &["COPY", &bobs_record, &alices_record, "REPLACE"]), "1");
     let reply = bed.get("/api/stolen").bearer(&alices.access_token).send().await;
     assert_eq!(reply.status, 401, "{reply:?}");
@@ -215,7 +215,7 @@ async fn a_session_that_is_put_back_to_what_it_was_is_none() {
     let renewed = client.refresh(&tokens.refresh_token).await;
     let latest = client.refresh(&renewed.refresh_token).await;
 
-    // Whoever can write to Redis brings back the refresh token that was used up.
+    // Someone who can write to Redis brings back the refresh token that was used up.
     assert_eq!(cli(server.port, &["COPY", "kept-aside", &session, "REPLACE"]), "1");
     let reply = client.refresh_request(&latest.refresh_token).send().await;
     assert_eq!((reply.status, reply.json()["error"].as_str()), (400, Some("invalid_grant")), "{reply:?}");
@@ -224,7 +224,7 @@ async fn a_session_that_is_put_back_to_what_it_was_is_none() {
     let reply = client.refresh_request(&tokens.refresh_token).send().await;
     assert_eq!((reply.status, reply.json()["error"].as_str()), (400, Some("invalid_grant")), "{reply:?}");
     let anew = client.log_in(&mut Browser::new("alice")).await;
-    assert_serves(&bed, &anew, "anew").await;
+    assert_serves(&bed, &anew, "new").await;
     bed.assert_healthy().await;
 }
 
@@ -238,13 +238,13 @@ async fn assert_serves(bed: &Testbed, tokens: &Tokens, path: &str) {
     assert_eq!(reply.status, 200, "{path}: {reply:?}");
 }
 
-/// The upstream token that the back end was last sent with this path.
+/// The upstream token that the backend was last sent with this path.
 async fn upstream(bed: &Testbed, path: &str) -> String {
     let seen = bed.recorded().await.into_iter().rfind(|request| request.path.ends_with(path));
     seen.and_then(|request| request.bearer()).expect("a call with an upstream token")
 }
 
-/// Holds while the store is away: for as long as a deployment may be without it, in short.
+/// Holds while the store is unavailable: for as long as a deployment may be without it, in short.
 async fn assert_away(bed: &Testbed, client: &OAuthClient, seen: &Tokens, unseen: &Tokens) {
     let started = Instant::now();
     while started.elapsed() < AWAY {
@@ -261,7 +261,7 @@ async fn assert_away(bed: &Testbed, client: &OAuthClient, seen: &Tokens, unseen:
     }
 }
 
-/// Holds once it is back, without anybody's help.
+/// Holds once it is back, without anyone's help.
 async fn assert_back(bed: &Testbed, client: &OAuthClient, seen: &Tokens, unseen: &Tokens) -> (Tokens, Tokens) {
     let mut renewed = None;
     until("a refresh works again", async || {

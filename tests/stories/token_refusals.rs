@@ -1,4 +1,4 @@
-//! Tokens that must not work, told one by one: what the client hears, and that the back end hears
+//! Tokens that must not work, told one by one: what the client hears, and that the backend hears
 //! nothing.
 
 use base64::Engine as _;
@@ -163,7 +163,7 @@ async fn an_algorithm_that_the_key_is_not_for_is_refused() {
         let head = encode(&forge.header_with("alg", json!(name)).to_string());
         forge.refuses_token(&format!("{head}.{body}."), UNSUPPORTED, name).await;
     }
-    // The old confusion: the public key, which everybody has, taken for the secret of an HMAC.
+    // The old confusion: the public key, which every client has, taken for the secret of an HMAC.
     let head = encode(&forge.header_with("alg", json!("HS256")).to_string());
     let public = forge.key.verifying_key().to_public_key_pem(LineEnding::LF).expect("PEM");
     let mut mac = Hmac::<Sha256>::new_from_slice(public.as_bytes()).expect("a key");
@@ -325,7 +325,7 @@ async fn other_tokens_of_the_same_login_are_no_access_tokens() {
     let forge = forge().await;
     let (_, tokens) = log_in(&forge.bed, "carol").await;
     forge.refuses_token(&tokens.refresh_token, "the token is not a compact JWS", "a refresh token").await;
-    // What the back end is given is the provider's token; here it is a stranger's.
+    // What the backend is given is the provider's token; here it is a stranger's.
     let marker = format!("/api/upstream-{}", unique());
     assert_eq!(forge.bed.get(&marker).bearer(&tokens.access_token).send().await.status, 200);
     let seen = forge.bed.recorded().await.into_iter().find(|request| request.path == marker).expect("the call");

@@ -94,7 +94,7 @@ async fn a_token_that_is_about_to_expire_is_renewed_once_while_calls_go_on() {
 async fn each_refresh_uses_the_refresh_token_that_the_one_before_brought() {
     let (bed, _turn) = testbed().await;
     let (_, tokens) = log_in_with_upstream_life(bed, "alice", 1).await;
-    // The provider ends the login of whoever comes with a refresh token for the second time.
+    // The provider ends the login of a client that uses a refresh token for the second time.
     for round in 1..=2 {
         bed.set_idp(json!({ "accessTokenTtl": 1 })).await;
         let reply = bed.get("/api/round").bearer(&tokens.access_token).send().await;
@@ -192,7 +192,7 @@ async fn when_the_provider_has_ended_the_login_the_client_is_told_how_to_get_a_n
     assert_unseen(bed, &path).await;
 
     let anew = client.log_in(&mut Browser::new("alice")).await;
-    assert_eq!(bed.get("/api/anew").bearer(&anew.access_token).send().await.status, 200);
+    assert_eq!(bed.get("/api/again").bearer(&anew.access_token).send().await.status, 200);
     bed.assert_healthy().await;
 }
 
@@ -221,7 +221,7 @@ async fn testbed() -> (&'static Testbed, MutexGuard<'static, ()>) {
     (bed, turn)
 }
 
-/// Logs in with an upstream token that lives for so many seconds, and waits until one of a single
+/// Logs in with an upstream token that lives for `seconds`, and waits until one of a single
 /// second has run out. What the provider gives from then on lives for a minute.
 async fn log_in_with_upstream_life(bed: &Testbed, user: &str, seconds: u64) -> (OAuthClient, Tokens) {
     bed.set_idp(json!({ "accessTokenTtl": seconds })).await;
@@ -247,7 +247,7 @@ fn assert_come_back(reply: &Response, trouble: &Value) {
     assert_eq!(reply.header("www-authenticate"), None, "{trouble}: the client's token is not to blame");
 }
 
-/// Waits until the clock, which counts lives in whole seconds, shows so many more.
+/// Waits until the clock, which counts lives in whole seconds, shows `seconds` more.
 async fn clock_moves_on(seconds: u64) {
     let until = UNIX_EPOCH + Duration::from_secs(now() + seconds);
     let left = until.duration_since(std::time::SystemTime::now()).unwrap_or_default();

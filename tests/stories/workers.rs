@@ -42,8 +42,8 @@ async fn a_body_is_read_to_its_limit_and_no_further() {
         bed.post("/oauth/token").header("content-type", "application/x-www-form-urlencoded").body(vec![b'a'; length])
     };
     for (length, status) in [(0, 400), (1_000, 400), (70_000, 413), (900_000, 413), (5_000_000, 413)] {
-        // Envoy may close before it has read what nobody wants; then the client sees no answer at
-        // all.
+        // Envoy may close before it has read what it does not need; then the client sees no answer
+        // at all.
         if let Ok(reply) = form(length).try_send().await {
             assert_eq!(reply.status, status, "{length} bytes");
         }
@@ -101,7 +101,7 @@ async fn a_session_that_ended_is_over_on_every_worker() {
     client.refresh(&newer).await;
     // Used again, an old refresh token ends the login it came from (RFC 9700 §4.14.2).
     assert_eq!(client.refresh_request(&old).send().await.status, 400);
-    // The other worker is told through its queue, within moments.
+    // The other worker is notified through its queue, within moments.
     let mut after = answers(40).await;
     for _ in 0..20 {
         if after.iter().all(|status| *status == 401) {

@@ -1,5 +1,5 @@
-//! A filter that reads one request header and sets it anew: what any proxy-wasm filter costs at the
-//! least.
+//! A filter that reads one request header and sets it again: what any proxy-wasm filter costs at
+//! the least.
 //!
 //! It is compared with ours, so it is built in the same profile, on the Rust SDK as most are, and
 //! asks the host for two things a request. Configured as `"idle"` it asks for nothing: what it

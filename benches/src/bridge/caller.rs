@@ -11,7 +11,7 @@ use tokio::net::{TcpStream, UnixStream};
 
 use crate::text;
 
-/// What is asked for.
+/// The request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verb {
     /// A record that is there.
@@ -72,7 +72,7 @@ impl Caller {
     /// Connects, and signs in where that is asked for. `number` names the record.
     ///
     /// # Errors
-    /// When nobody listens, or lets it in.
+    /// When no server listens, or lets it in.
     pub async fn connect(way: &Way, verb: Verb, number: usize) -> Result<Self, String> {
         let (stream, script) = match way {
             Way::Direct { port, script } => {
@@ -85,7 +85,7 @@ impl Caller {
                 (Stream::Unix(UnixStream::connect(socket).await.map_err(text)?), Some(script.clone()))
             }
         };
-        let (version, answer) = ([0; 8], vec![0; LONGEST_ANSWER]);
+        let (version, answer) = ([0; 8], vec![0; MAX_ANSWER]);
         let mut caller = Self { stream, script, verb, number, sent: 0, version, answer };
         if caller.script.is_some() {
             let [(_, user), (_, password)] = portcullis_testbed::redis::CREDENTIALS;
@@ -288,7 +288,7 @@ pub const VALUE: usize = 510;
 const SPACE: &str = "bench/gateway";
 const LENGTH: &[u8] = b"\r\ncontent-length: ";
 const VERSION: &[u8] = b"\"version\":\"";
-const LONGEST_ANSWER: usize = 4096;
+const MAX_ANSWER: usize = 4096;
 
 #[cfg(test)]
 mod tests {

@@ -69,7 +69,7 @@ struct Answers {
     refused: Vec<Duration>,
 }
 
-/// Sends so many requests a second; as many callers as it takes, each at its own steady pace.
+/// Sends `a_second` requests a second; as many callers as it takes, each at its own steady pace.
 async fn send(way: &Way, a_second: f64, time: Duration) -> Result<Answers, String> {
     let callers = (a_second * EACH.as_secs_f64()).round() as usize;
     let mut connected = Vec::new();

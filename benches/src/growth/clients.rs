@@ -52,7 +52,7 @@ fn point<'a>(gateway: &Gateway, count: usize, envoy: &'a Envoy) -> Result<Point<
     Ok(Point::new(count, vec![("last_registrations_us", register_us)], vec![Box::new(result)]))
 }
 
-/// Registers so many clients; some of them, and what the last registrations cost.
+/// Registers `count` clients; some of them, and what the last registrations cost.
 fn register(
     gateway: &Gateway,
     count: usize,
@@ -89,7 +89,7 @@ fn register(
 const LOOKING_UP: [&str; 2] = ["authorize", "token"];
 /// How many clients log in.
 const CHOSEN: usize = 256;
-/// Of so many registrations at the end the cost is told.
+/// The number of registrations at the end whose cost is reported.
 const LAST: usize = 1000;
 /// Rounds of logins at once, for one sample.
 const BATCHES: usize = 16;

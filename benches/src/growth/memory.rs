@@ -52,8 +52,8 @@ fn point<'a>(gateway: &Gateway, sessions: usize, envoy: &Envoy, needed: usize) -
     Ok(Point::new(tokens.len(), vec![("last_logins_us", login_us)], results))
 }
 
-/// Logs so many users in, or as many as there is room for; their tokens, and what the last logins
-/// cost.
+/// Logs this number of users in, or as many as there is room for; their tokens, and what the last
+/// logins cost.
 fn fill(gateway: &Gateway, sessions: usize, envoy: &Envoy) -> Result<(Vec<String>, f64), String> {
     let client = runtime()?.block_on(async { OAuthClient::discover(&gateway.resource()).await.register().await });
     let mut load = Load::of(CONNECTIONS, gateway.port)?;
@@ -78,5 +78,5 @@ fn fill(gateway: &Gateway, sessions: usize, envoy: &Envoy) -> Result<(Vec<String
 
 /// The default of `storage.maxBytes`.
 const BUDGET: u64 = 64 << 20;
-/// Of so many rounds of logins at the end their cost is told.
+/// The number of rounds of logins at the end whose cost is reported.
 const LAST: usize = 50;

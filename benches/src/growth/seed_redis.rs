@@ -2,7 +2,7 @@
 //!
 //! Those that are called are whole: copies of the records of a real login under other names, sealed
 //! as the gateway seals them. The others only take their place: random bytes of the same length,
-//! which nobody can tell from sealed ones.
+//! which look like sealed ones.
 
 use std::io::{BufReader, Read as _, Write as _};
 use std::net::TcpStream;
@@ -30,6 +30,7 @@ pub struct Seeder {
     stream: BufReader<TcpStream>,
     sealer: Sealer,
     session: Session,
+    provider: ProviderId,
     upstream: Upstream,
     /// The lengths of the records as they are stored.
     lengths: [usize; 2],
@@ -49,13 +50,14 @@ impl Seeder {
         let ring = KeyRing::new(vec![Secret::new(SECRET.as_bytes().to_vec())]).map_err(|error| format!("{error:?}"))?;
         let space = Space::new("bench", "gateway").map_err(|_| "no storage space")?;
         let sealer = Sealer::new(Rc::new(ring), issuer, Some(&space));
-        let (session, session_length) = read(&mut stream, &sealer, &session_key(login))?;
-        let (upstream, upstream_length) =
-            read(&mut stream, &sealer, &upstream_key(&session_key(login), ProviderId::of(PROVIDER)))?;
-        Ok(Self { stream, sealer, session, upstream, lengths: [session_length, upstream_length] })
+        let (session, session_length): (Session, usize) = read(&mut stream, &sealer, &session_key(login))?;
+        let provider = session.providers.first().ok_or("the session has no provider")?;
+        let provider = ProviderId::of(&provider.name, &provider.issuer);
+        let (upstream, upstream_length) = read(&mut stream, &sealer, &upstream_key(&session_key(login), provider))?;
+        Ok(Self { stream, sealer, session, provider, upstream, lengths: [session_length, upstream_length] })
     }
 
-    /// Writes so many sessions, of which at most `real` can be called; these it gives back.
+    /// Writes `count` sessions, of which at most `real` can be called; these it gives back.
     ///
     /// # Errors
     /// What Redis said.
@@ -68,7 +70,7 @@ impl Seeder {
         for number in 0..sessions {
             let id = SessionId::new(name(number));
             let session = session_key(id);
-            let keys = [session, upstream_key(&session, ProviderId::of(PROVIDER))];
+            let keys = [session, upstream_key(&session, self.provider)];
             let values = if number < real {
                 let session = Session { id: *id.as_bytes(), ..self.session.clone() };
                 [self.sealed(&ports, &keys[0], &session)?, self.sealed(&ports, &keys[1], &self.upstream)?]
@@ -164,8 +166,6 @@ fn noise(number: usize, length: usize) -> Vec<u8> {
     words.flatten().take(length).collect()
 }
 
-/// The provider's name in the gateways' configuration.
-const PROVIDER: &str = "idp";
 /// The bytes of a version.
 const VERSION: usize = 8;
 const OK: &[u8] = b"+OK\r\n";

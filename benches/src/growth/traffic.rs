@@ -1,4 +1,4 @@
-//! The same call over more workers, more connections, or with a longer body; beside it the same
+//! The same call over more workers, more connections, or with a longer body; next to it the same
 //! without a filter.
 
 use portcullis_testbed::redis::free_port;
@@ -23,7 +23,7 @@ pub fn workers(plan: &Plan<'_>) -> Result<(), String> {
     let stands = stands.collect::<Result<Vec<_>, _>>()?;
     let logins = stands.iter().map(Stand::log_in).collect::<Result<Vec<_>, _>>()?;
     let point = |((stand, login), workers): ((&Stand, &Login<'_>), &usize)| -> Result<Point<'_>, String> {
-        // So many that each worker has about its share of them.
+        // Enough for each worker to have about its share of them.
         let mut results = stand.calls(login, login.more_tokens(plan.tokens())?, MANY)?;
         if let Some(result) = results.first_mut() {
             result()?;
@@ -50,7 +50,7 @@ pub fn connections(plan: &Plan<'_>) -> Result<(), String> {
     points.and_then(|points| plan.measure(points)).map_err(|why| stand.envoy.explain(&why))
 }
 
-/// One Envoy in front of a back end that reads bodies and answers nothing, and longer and longer
+/// One Envoy in front of a backend that reads bodies and answers nothing, and longer and longer
 /// bodies.
 pub fn bodies(plan: &Plan<'_>) -> Result<(), String> {
     let dir = tempfile::Builder::new().prefix("portcullis-bench-").tempdir().map_err(text)?;
@@ -119,7 +119,7 @@ impl Stand {
         Ok(results)
     }
 
-    /// Calls with a body that the back end takes for a notification with this much of a parameter.
+    /// Calls with a body that the backend takes for a notification with this much of a parameter.
     fn uploads<'a>(
         &self,
         name: &'static str,

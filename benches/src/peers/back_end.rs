@@ -6,8 +6,8 @@ use std::net::TcpStream;
 
 use serde_json::{Value, json};
 
-/// The argument that makes this program the back end.
-pub const ARGUMENT: &str = "mcp-back-end";
+/// The argument that makes this program the backend.
+pub const ARGUMENT: &str = "mcp-backend";
 
 /// Answers the requests of one connection.
 ///
@@ -15,7 +15,7 @@ pub const ARGUMENT: &str = "mcp-back-end";
 /// When the connection breaks.
 pub fn answer(mut stream: TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
-    let mut buffer = vec![0; LONGEST_REQUEST];
+    let mut buffer = vec![0; MAX_REQUEST];
     let mut filled = 0;
     loop {
         let read = stream.read(&mut buffer[filled..])?;
@@ -92,7 +92,7 @@ fn http(status: &str, body: &str) -> Vec<u8> {
 pub const TOOL: &str = "echo";
 /// The text that makes the tool answer with the credentials it was called with.
 pub const SHOW: &str = "which credentials came";
-const LONGEST_REQUEST: usize = 2 * 1024 * 1024;
+const MAX_REQUEST: usize = 2 * 1024 * 1024;
 
 #[cfg(test)]
 mod tests {

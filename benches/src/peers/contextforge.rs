@@ -1,4 +1,4 @@
-//! ContextForge: one process on SQLite, the back end registered as a gateway, its tool offered by a
+//! ContextForge: one process on SQLite, the backend registered as a gateway, its tool offered by a
 //! virtual server.
 
 use std::path::Path;
@@ -28,7 +28,7 @@ pub struct Server {
 
 impl Server {
     /// Starts one, with its own MCP sessions or, as by default, without; logs its user in and
-    /// registers the back end.
+    /// registers the backend.
     ///
     /// # Errors
     /// When it does not start, or refuses a step.
@@ -103,11 +103,11 @@ async fn asked(request: Request) -> Result<Response, String> {
     if (200..300).contains(&answer.status) { Ok(answer) } else { Err(format!("contextforge: {answer:?}")) }
 }
 
-/// What it sends to the back end: one token for all users, kept encrypted in its database.
-pub const UPSTREAM_TOKEN: &str = "a-token-of-the-back-end-for-all-users";
+/// What it sends to the backend: one token for all users, kept encrypted in its database.
+pub const UPSTREAM_TOKEN: &str = "a-token-of-the-backend-for-all-users";
 const USER: &str = "admin@example.com";
 const PASSWORD: &str = "For-The-Measurements-0nly";
-/// Its defaults, but for what it wants to be told, a back end on loopback, and no limit of calls a
+/// Its defaults, but for what it wants to be told, a backend on loopback, and no limit of calls a
 /// minute.
 const SETTINGS: [(&str, &str); 10] = [
     ("JWT_SECRET_KEY", "3f9cKd82LqpZr7Vt1XyWm5Nb0HgTs6Ej"),

@@ -14,7 +14,7 @@ use crate::scenario::{self, Sample};
 pub struct PeerResult {
     /// Its name in `peers.json`.
     pub key: &'static str,
-    /// What a call passes here, in words.
+    /// The way of a call, in words.
     pub what: &'static str,
     /// Its port.
     pub port: u16,
@@ -22,11 +22,11 @@ pub struct PeerResult {
     pub path: String,
     /// What it calls the tool.
     pub tool: &'static str,
-    /// The client's token; none where nobody asks for one.
+    /// The client's token; none where none is required.
     pub token: Option<String>,
     /// MCP sessions, one for each connection; none where there are none.
     pub sessions: Vec<String>,
-    /// What the back end has to see instead of the client's token.
+    /// What the backend has to see instead of the client's token.
     pub injects: Injects,
     /// The process whose time counts.
     pub process: u32,
@@ -34,7 +34,7 @@ pub struct PeerResult {
     pub samples: Vec<Sample>,
 }
 
-/// The credentials that reach the back end.
+/// The credentials that reach the backend.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Injects {
     /// Those of the client, or none.
@@ -43,7 +43,7 @@ pub enum Injects {
     UpstreamJwt,
     /// A token that the peer was configured with.
     Fixed(&'static str),
-    /// There is no back end that could see any.
+    /// There is no backend that could see any.
     NoBackEnd,
 }
 
@@ -65,13 +65,13 @@ impl PeerResult {
             Injects::NoBackEnd => text == SHOW,
         };
         if shown.status != 200 || !as_named {
-            return Err(format!("{}: a good call came to {}: {}", self.key, shown.status, shown.text()));
+            return Err(format!("{}: a good call got {}: {}", self.key, shown.status, shown.text()));
         }
         let Some(token) = &self.token else { return Ok(()) };
         for wrong in [None, Some(scenario::forge(token))] {
             let refused = self.call(wrong.as_deref(), SHOW).await?;
             if refused.status != 401 {
-                return Err(format!("{}: bad credentials came to {refused:?}", self.key));
+                return Err(format!("{}: bad credentials got {refused:?}", self.key));
             }
         }
         Ok(())

@@ -1,5 +1,5 @@
-//! The log on standard error: warnings, as text on a terminal and as JSON elsewhere. `RUST_LOG` sets
-//! what is logged.
+//! The log on standard error: warnings, as text on a terminal and as JSON elsewhere. `RUST_LOG`
+//! sets what is logged.
 
 use std::io::{self, IsTerminal as _};
 

@@ -34,7 +34,7 @@ impl Audit {
     /// known, `resource`, `client` and `subject`, in this order.
     #[must_use]
     pub fn to_json(&self) -> String {
-        let mut text = String::with_capacity(TEXT_CAPACITY);
+        let mut text = String::with_capacity(DEFAULT_BYTES);
         for part in [r#"{"decision":""#, self.reason.outcome().as_str(), r#"","reason":""#, self.reason.as_str(), "\""]
         {
             text.push_str(part);
@@ -84,7 +84,7 @@ fn are_plain(bytes: [u8; 8]) -> bool {
 }
 
 /// Room for the text of a decision about a token, in bytes.
-const TEXT_CAPACITY: usize = 256;
+const DEFAULT_BYTES: usize = 256;
 
 /// A decision with its text, rendered once for all the requests that it is made about again.
 #[derive(Debug, Clone, PartialEq, Eq)]

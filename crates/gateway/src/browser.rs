@@ -1,4 +1,4 @@
-//! What a browser carries for the gateway: its cookies, and in them the logins under way.
+//! The state that a browser carries for the gateway: its cookies, and in them the logins under way.
 
 pub mod cookies;
 pub mod pending_login;

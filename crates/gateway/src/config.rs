@@ -27,8 +27,8 @@ pub use self::document::{ClientAuthentication, DefaultAction, ResourceKind};
 pub use self::issuer::Issuer;
 pub use self::policies::{ConsentPolicy, Lifespans, RegistrationPolicy};
 pub use self::problem::Problem;
-pub use self::provider::{Provider, ProviderId};
-pub use self::resource::{Injector, Resource};
+pub use self::provider::{OidcProvider, Provider, ProviderId, ProviderKind, Providers};
+pub use self::resource::{Resource, UpstreamInjection};
 pub use self::sealer::Sealer;
 pub use self::storage::Storage;
 

@@ -1,26 +1,26 @@
-//! What a handler decides about a request. A handler never touches the request itself: the filter
+//! A handler's decision about a request. A handler never touches the request itself: the filter
 //! applies the decision in one place, and without a decision a request does not go on.
 
 use std::rc::Rc;
 
-use portcullis_protocol::credentials::SessionId;
 use portcullis_protocol::crypto::secret::Secret;
 use portcullis_protocol::http::message::Response;
 
 use crate::audit::{Audit, Rendered};
+use crate::ports::UpstreamTokenRef;
 use crate::upstream::tokens::RefreshOutcome;
 
-/// What a handler decided about a request.
+/// A handler's decision about a request.
 pub enum Decision {
     /// The request is decided.
     Resolved(Resolved),
-    /// Decide when the root task has refreshed this session's upstream tokens.
+    /// Decide when the root task has refreshed these upstream tokens.
     ///
     /// `decide` is a plain function: it may be called inside another stream's callback, where
     /// nothing may be dispatched.
     AwaitUpstream {
-        /// Whose tokens are awaited.
-        session: SessionId,
+        /// The tokens that are awaited.
+        token: UpstreamTokenRef,
         /// Turns the refresh's outcome into the decision.
         decide: Box<dyn FnOnce(&RefreshOutcome) -> Resolved>,
     },

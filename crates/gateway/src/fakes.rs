@@ -17,7 +17,7 @@ use portcullis_protocol::jose::keys::{PublicKey, SigningKey};
 pub use self::stores::{FakeCells, FakeStore};
 use crate::ports::{
     Body, BodyTooLarge, CallError, CallReply, CallRequest, Clock, Crypto, Entropy, Fetch, NoEntropy, Oddity, Pause,
-    Ports, Store, Tally, Workers,
+    Ports, Store, Tally, UpstreamTokenRef, Workers,
 };
 
 /// Runs a future that has nothing to wait for.
@@ -122,7 +122,7 @@ impl<S> FakePorts<S> {
         self.script.host_signs.set(true);
     }
 
-    /// Lets the next so many pauses pass, half a second each, as in a root task; otherwise there
+    /// Lets the next `pauses` pauses pass, half a second each, as in a root task; otherwise there
     /// are none, as in a request.
     pub fn allow_pauses(&self, count: u32) {
         self.script.pauses.set(count);
@@ -177,7 +177,7 @@ impl<S> Fetch for FakePorts<S> {
             panic!("unexpected call: {} {} {}", call.cluster, call.method, call.path);
         };
         assert_eq!((&*call.cluster, &*call.path), (&*expected.cluster, &*expected.path), "another call was expected");
-        assert!(call.timeout_ms > 0, "a call without a time-out would wait for ever");
+        assert!(call.timeout_ms > 0, "a call without a timeout would wait for ever");
         self.script.sent.borrow_mut().push(call);
         expected.reply
     }
@@ -239,8 +239,8 @@ impl<S> Crypto for FakePorts<S> {
 }
 
 impl<S> Workers for FakePorts<S> {
-    fn refresh_upstream(&self, session: SessionId) {
-        self.script.refreshes.borrow_mut().push(session);
+    fn refresh_upstream(&self, token: UpstreamTokenRef) {
+        self.script.refreshes.borrow_mut().push(token.session);
     }
 
     fn session_ended(&self, session: SessionId) {

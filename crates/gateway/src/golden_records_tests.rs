@@ -28,7 +28,7 @@ use crate::ports::{Entropy, NoEntropy};
 use crate::sessions::keys::{session_key, upstream_key};
 use crate::sessions::next_prompt::NextPrompt;
 use crate::sessions::remembered_consent::Consent;
-use crate::sessions::state::{Generation, PendingCode, Predecessor, Session, State};
+use crate::sessions::state::{Generation, PendingCode, Predecessor, Session, SessionProvider, State};
 use crate::store::records::{self, Record};
 use crate::upstream::tokens::Upstream;
 
@@ -87,7 +87,7 @@ struct Golden {
 fn written() -> Vec<Golden> {
     let session_id = SessionId::new([5; 16]);
     let session = session_key(session_id);
-    let upstream = upstream_key(&session, ProviderId::of("corp"));
+    let upstream = upstream_key(&session, ProviderId::of("corp", "https://idp.example"));
     let consent = Key { kind: Kind::Consent, id: [3; 32] };
     let code = State::Code(PendingCode {
         nonce: [2; 16],
@@ -164,7 +164,7 @@ fn session_in(state: State) -> Session {
         resource: RESOURCE.to_owned(),
         state,
         id: [5; 16],
-        provider: "corp".to_owned(),
+        providers: vec![SessionProvider { name: "corp".to_owned(), issuer: "https://idp.example".to_owned() }],
         scope: scope(),
         refreshable: true,
         upstream_ends_at: Some(1_800_003_600),

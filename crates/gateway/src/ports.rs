@@ -4,6 +4,7 @@
 //! Everything is generic and single-threaded: a wasm VM has one thread, so nothing here asks for
 //! `Send`.
 
+use crate::config::ProviderId;
 use portcullis_protocol::credentials::SessionId;
 use portcullis_protocol::jose::alg::Alg;
 use portcullis_protocol::jose::keys::{PublicKey, SigningKey};
@@ -79,7 +80,7 @@ pub trait Store {
     /// Any [`StoreError`].
     async fn lock(&self, key: &Key, owner: Owner, ttl_seconds: u64) -> Result<bool, StoreError>;
 
-    /// Gives a lock back; another owner's lock is left alone.
+    /// Releases a lock; another owner's lock is left alone.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
@@ -98,7 +99,7 @@ pub trait Fetch {
     /// Sends a request and waits for the whole answer.
     ///
     /// # Errors
-    /// [`CallError`]. A refused connection and a time-out arrive as ordinary 503 and 504 answers
+    /// [`CallError`]. A refused connection and a timeout arrive as ordinary 503 and 504 answers
     /// from Envoy, so a caller trusts only the statuses and content types that it expects.
     async fn fetch(&self, call: CallRequest) -> Result<CallReply, CallError>;
 }
@@ -228,12 +229,21 @@ impl Oddity {
     }
 }
 
+/// The upstream tokens of one session at one provider.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UpstreamTokenRef {
+    /// The session.
+    pub session: SessionId,
+    /// The provider that issued them.
+    pub provider: ProviderId,
+}
+
 /// A word to the root task and to the other workers of this Envoy.
 pub trait Workers {
-    /// Asks the root task to refresh a session's upstream tokens; the caller does not wait.
-    fn refresh_upstream(&self, session: SessionId);
+    /// Asks the root task to refresh upstream tokens; the caller does not wait.
+    fn refresh_upstream(&self, token: UpstreamTokenRef);
 
-    /// Tells every worker that a session has ended, so that none goes on serving its tokens from a
-    /// cache.
+    /// Notifies every worker that a session has ended, so that none goes on serving its tokens from
+    /// a cache.
     fn session_ended(&self, session: SessionId);
 }

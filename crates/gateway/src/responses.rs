@@ -6,7 +6,8 @@ use portcullis_protocol::oauth::error::{ErrorCode, OAuthError};
 use crate::audit::{Audit, AuditOutcome, Reason};
 use crate::decision::Resolved;
 
-/// How long a client should wait before it tries again when something of ours is away, in seconds.
+/// How long a client should wait before it tries again when a dependency is unavailable, in
+/// seconds.
 pub(crate) const RETRY_AFTER: &str = "2";
 
 /// Which script access an answer allows. Tokens travel in headers that a page must set itself,

@@ -23,7 +23,7 @@ pub struct Case {
     pub phases: u32,
 }
 
-/// What a store did other than it must.
+/// A difference between what a store did and what it must do.
 #[derive(Debug)]
 pub struct Failure(pub String);
 
@@ -105,7 +105,7 @@ pub async fn add_up<S: Store>(store: &S, salt: u64, times: u32) -> Result<u32, F
     Ok(lost)
 }
 
-/// What the counter of [`add_up`] came to.
+/// The final count of [`add_up`].
 ///
 /// # Errors
 /// A [`Failure`] when the store refuses or lost the counter.

@@ -1,11 +1,13 @@
-//! The identity provider, and its tokens behind a session.
+//! The identity providers, and their tokens behind a session.
 
 mod client_authentication;
 mod endpoint;
+mod oidc;
 mod refusal;
 
 pub mod discovery;
-pub mod oidc;
+pub mod identity;
 pub mod provider_error;
+pub mod providers;
 pub mod refresh;
 pub mod tokens;

@@ -89,7 +89,7 @@ fn fields(page: &mut String, schema: &Value, pending: &mut Vec<String>) {
     }
 }
 
-/// What a schema says of itself, on one line.
+/// A schema's description, on one line.
 fn text(schema: &Value) -> String {
     schema["description"].as_str().unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" ")
 }

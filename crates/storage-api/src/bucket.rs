@@ -13,7 +13,7 @@ pub struct Bucket {
     pub period_seconds: u32,
 }
 
-/// What taking from a bucket came to.
+/// The result of taking a token from a bucket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Taken {
     /// One token was there and is gone.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// What a compare-and-swap came to.
+/// The result of a compare-and-swap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Swap {
     /// Written.

@@ -25,7 +25,7 @@ pub(super) fn dispatch(call: &CallRequest) -> Result<u32, CallError> {
     if headers.iter().any(|(_, value)| value.bytes().any(|byte| byte.is_ascii_control())) {
         return Err(CallError::NotSent);
     }
-    // The host reads 0 as no time-out at all.
+    // The host reads 0 as no timeout at all.
     let timeout = Duration::from_millis(call.timeout_ms.clamp(1, MAX_CALL_MS));
     let sent = hostcalls::dispatch_http_call(&call.cluster, headers, Some(&call.body), Vec::new(), timeout);
     sent.map_err(|_| CallError::NotSent)
@@ -58,5 +58,5 @@ fn one<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 
 /// The longest answer to a call that is read, in bytes.
 const MAX_REPLY_BYTES: usize = 1024 * 1024;
-/// The longest time-out of a call, in milliseconds.
+/// The longest timeout of a call, in milliseconds.
 const MAX_CALL_MS: u64 = 30_000;

@@ -142,8 +142,8 @@ impl Deciding {
         self.task = None;
         match decision {
             Decision::Resolved(resolved) => Some(self.apply(&resolved)),
-            Decision::AwaitUpstream { session, decide } => {
-                self.wait(Awaited::Session(session), decide, Message::Refresh(session));
+            Decision::AwaitUpstream { token, decide } => {
+                self.wait(Awaited::Upstream(token), decide, Message::Refresh(token));
                 None
             }
             Decision::AwaitProvider { decide } => {
@@ -167,7 +167,7 @@ impl Deciding {
         self.outcome.apply(decision, &self.worker.counters)
     }
 
-    /// Gives up deciding.
+    /// Abandons the decision.
     fn abandon(&mut self) {
         self.task = None;
         self.worker.pending.remove(self.id);

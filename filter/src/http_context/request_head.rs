@@ -13,7 +13,7 @@ use crate::host::{self, HeaderMap};
 #[derive(Default)]
 pub(super) struct RequestHead<'a> {
     pub(super) target: &'a [u8],
-    /// The only `Authorization`; `None` if there are several, since a back end could read any of
+    /// The only `Authorization`; `None` if there are several, since a backend could read any of
     /// them.
     pub(super) authorization: Option<&'a [u8]>,
     /// The cookies of all `Cookie` fields.

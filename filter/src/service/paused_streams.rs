@@ -206,8 +206,8 @@ impl Entry {
     }
 }
 
-/// What a paused stream holds apart from its headers and body, in bytes, nearly all of it in Envoy:
-/// 20,000 streams of short headers took 298 MiB.
+/// The memory of a paused stream apart from its headers and body, in bytes, nearly all of it in
+/// Envoy: 20,000 streams of short headers took 298 MiB.
 const STREAM_BYTES: usize = 16 * 1024;
 /// What the paused streams may hold, in bytes, before those that wait for their body are evicted:
 /// some 680 of them with headers of 1 KiB.

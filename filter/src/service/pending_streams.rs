@@ -1,12 +1,12 @@
 //! The paused streams that wait for a job of the root.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use portcullis_gateway::decision::Resolved;
+use portcullis_gateway::ports::UpstreamTokenRef;
 use portcullis_gateway::upstream::tokens::RefreshOutcome;
-use portcullis_protocol::credentials::SessionId;
 
 use crate::apply::StreamOutcome;
 
@@ -33,11 +33,11 @@ pub(crate) struct PendingStream {
     pub(crate) outcome: Rc<StreamOutcome>,
 }
 
-/// What a stream waits for.
+/// The event that a stream waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Awaited {
     /// The upstream tokens of this session.
-    Session(SessionId),
+    Upstream(UpstreamTokenRef),
     /// The provider's documents.
     Provider,
 }
@@ -53,9 +53,9 @@ impl PendingStreams {
         self.resolved.borrow_mut().remove(&stream);
     }
 
-    /// Resolves all that wait for a session.
-    pub(crate) fn resolve_session(&self, session: SessionId, outcome: &RefreshOutcome) {
-        self.resolve(|stream| stream.awaited == Awaited::Session(session), outcome);
+    /// Resolves all that wait for these upstream tokens.
+    pub(crate) fn resolve_upstream(&self, token: UpstreamTokenRef, outcome: &RefreshOutcome) {
+        self.resolve(|stream| stream.awaited == Awaited::Upstream(token), outcome);
     }
 
     /// Resolves all that wait for the provider's documents, which have been fetched or could not
@@ -83,19 +83,19 @@ impl PendingStreams {
         !self.resolved.borrow().is_empty()
     }
 
-    /// Returns `true` if any stream waits for a session.
-    pub(crate) fn has(&self, session: SessionId) -> bool {
-        self.waiting.borrow().values().any(|stream| stream.awaited == Awaited::Session(session))
+    /// Returns `true` if any stream waits for these upstream tokens.
+    pub(crate) fn has(&self, token: UpstreamTokenRef) -> bool {
+        self.waiting.borrow().values().any(|stream| stream.awaited == Awaited::Upstream(token))
     }
 
-    /// Returns every session that a stream waits for, once.
-    pub(crate) fn sessions(&self) -> Vec<SessionId> {
+    /// Returns all upstream tokens that a stream waits for.
+    pub(crate) fn upstream_tokens(&self) -> BTreeSet<UpstreamTokenRef> {
         let waiting = self.waiting.borrow();
         let awaited = waiting.values().filter_map(|stream| match stream.awaited {
-            Awaited::Session(session) => Some((*session.as_bytes(), session)),
+            Awaited::Upstream(token) => Some(token),
             Awaited::Provider => None,
         });
-        awaited.collect::<BTreeMap<_, _>>().into_values().collect()
+        awaited.collect()
     }
 
     fn resolve(&self, which: impl Fn(&PendingStream) -> bool, outcome: &RefreshOutcome) {

@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use portcullis_gateway::ports::UpstreamTokenRef;
 use portcullis_gateway::ports::{
     Body, BodyTooLarge, CallError, CallReply, CallRequest, Clock, Crypto, Entropy, Fetch, NoEntropy, Oddity, Pause,
     Ports, Tally, Workers,
@@ -89,8 +90,8 @@ impl Crypto for TaskPorts {
 }
 
 impl Workers for TaskPorts {
-    fn refresh_upstream(&self, session: SessionId) {
-        self.worker.queue.notify_root(Message::Refresh(session));
+    fn refresh_upstream(&self, token: UpstreamTokenRef) {
+        self.worker.queue.notify_root(Message::Refresh(token));
     }
 
     fn session_ended(&self, session: SessionId) {

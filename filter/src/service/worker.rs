@@ -1,5 +1,5 @@
-//! What a root context and all its streams share. It hangs from the root context, never from a
-//! static: two generations of a configuration can live in one VM.
+//! The state that a root context and all its streams share. It hangs from the root context, never
+//! from a static: two generations of a configuration can live in one VM.
 
 use std::rc::Rc;
 

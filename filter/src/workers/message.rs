@@ -1,33 +1,34 @@
 //! Messages between a worker's streams, its root, and its peers.
 
+use portcullis_gateway::config::ProviderId;
+use portcullis_gateway::ports::UpstreamTokenRef;
 use portcullis_protocol::credentials::SessionId;
 
 /// A message to the root of a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Message {
-    /// To the worker's own root: refresh the upstream tokens of this session.
-    Refresh(SessionId),
+    /// To the worker's own root: refresh these upstream tokens.
+    Refresh(UpstreamTokenRef),
     /// To the worker's own root: fetch the provider's documents, for which streams wait.
     FetchProvider,
     /// To the worker's own root: apply more of the decisions of streams that are resolved or
     /// evicted.
     ApplyResolved,
-    /// To the peers: the upstream tokens of this session have been refreshed, or will not be.
-    Refreshed(SessionId),
+    /// To the peers: these upstream tokens have been refreshed, or will not be.
+    Refreshed(UpstreamTokenRef),
     /// To the peers: this session has ended.
     Ended(SessionId),
 }
 
 impl Message {
     pub(super) fn bytes(self) -> Vec<u8> {
-        let (word, session) = match self {
-            Self::ApplyResolved => return vec![b's'],
-            Self::FetchProvider => return vec![b'p'],
-            Self::Refresh(session) => (b'r', session),
-            Self::Refreshed(session) => (b'd', session),
-            Self::Ended(session) => (b'e', session),
-        };
-        [&[word][..], session.as_bytes()].concat()
+        match self {
+            Self::ApplyResolved => vec![b's'],
+            Self::FetchProvider => vec![b'p'],
+            Self::Refresh(token) => [&b"r"[..], token.session.as_bytes(), token.provider.as_bytes()].concat(),
+            Self::Refreshed(token) => [&b"d"[..], token.session.as_bytes(), token.provider.as_bytes()].concat(),
+            Self::Ended(session) => [&b"e"[..], session.as_bytes()].concat(),
+        }
     }
 
     /// Returns `None` for bytes that no worker of this version sends.
@@ -37,12 +38,17 @@ impl Message {
             b"p" => return Some(Self::FetchProvider),
             _ => {}
         }
-        let (word, session) = bytes.split_first()?;
-        let session = SessionId::new(session.try_into().ok()?);
+        let (word, names) = bytes.split_first()?;
+        let (session, provider) = names.split_first_chunk::<16>()?;
+        let session = SessionId::new(*session);
+        let token = || {
+            let provider = ProviderId::from_bytes(provider.try_into().ok()?);
+            Some(UpstreamTokenRef { session, provider })
+        };
         match word {
-            b'r' => Some(Self::Refresh(session)),
-            b'd' => Some(Self::Refreshed(session)),
-            b'e' => Some(Self::Ended(session)),
+            b'r' => token().map(Self::Refresh),
+            b'd' => token().map(Self::Refreshed),
+            b'e' if provider.is_empty() => Some(Self::Ended(session)),
             _ => None,
         }
     }
@@ -55,14 +61,15 @@ mod tests {
     #[test]
     fn a_message_is_read_as_sent() {
         let session = SessionId::new([7; 16]);
-        for message in [Message::Refresh(session), Message::Refreshed(session), Message::Ended(session)] {
+        let token = UpstreamTokenRef { session, provider: ProviderId::of("idp", "https://idp.example") };
+        for message in [Message::Refresh(token), Message::Refreshed(token), Message::Ended(session)] {
             assert_eq!(Message::parse(&message.bytes()), Some(message));
         }
     }
 
     #[test]
     fn bytes_that_are_no_message_are_none() {
-        for bytes in [&b""[..], b"r", b"rshort", &[b'x'; 17], &[b'r'; 18]] {
+        for bytes in [&b""[..], b"r", b"rshort", &[b'x'; 17], &[b'r'; 17], &[b'r'; 34], &[b'e'; 33]] {
             assert_eq!(Message::parse(bytes), None);
         }
     }

@@ -58,7 +58,7 @@ impl fmt::Debug for TcpListen {
     }
 }
 
-/// Who somebody is, as far as the socket can know.
+/// The identity of a caller, as far as the socket can know.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Caller {
     /// A user of this machine.
@@ -76,7 +76,7 @@ impl fmt::Display for Caller {
     }
 }
 
-/// What a caller may do.
+/// The rights of a caller.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Right {
     /// The spaces that it may use.
@@ -257,7 +257,7 @@ impl Reader<'_> {
             let spaces: Vec<Spaces> = spaces.collect();
             let Some(caller) = caller else { continue };
             if !is_let_in(&caller, listen) {
-                self.problem(&path, "is somebody whom listen does not let in");
+                self.problem(&path, "is a caller that `listen` does not let in");
             }
             if callers.insert(caller, Right { spaces, secrets: raw.secrets }).is_some() {
                 self.problem(&path, "is named twice");

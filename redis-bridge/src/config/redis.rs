@@ -38,7 +38,7 @@ impl Redis {
             if tls.as_ref().is_some_and(|tls| tls.insecure) {
                 tracing::warn!(
                     part,
-                    "INSECURE: insecureSkipVerify is on, any certificate is taken, anybody can listen in"
+                    "INSECURE: insecureSkipVerify is on, any certificate is taken, and traffic can be intercepted"
                 );
             }
         }
@@ -113,7 +113,7 @@ impl fmt::Debug for Tls {
     }
 }
 
-/// What a durable write waits for.
+/// The condition that a durable write waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum DurabilityMode {
@@ -222,8 +222,8 @@ impl Reader<'_> {
         let user = self.user(&raw.acl_user_config, "redis.aclUserConfig");
         let sentinel_user = self.user(&raw.sentinel_acl_user_config, "redis.sentinelAclUserConfig");
         let tls = raw.tls.and_then(|tls| self.tls(&tls, "redis.tls"));
-        // Absent means the same as for the master: nobody who turned TLS on wants to ask the
-        // sentinels in plaintext.
+        // Absent means the same as for the master: an operator who turned TLS on does not expect
+        // plaintext to the sentinels.
         let sentinel_tls = match raw.sentinel_tls {
             Some(own) => self.tls(&own, "redis.sentinelTls"),
             None => tls.clone(),

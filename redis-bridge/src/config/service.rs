@@ -17,13 +17,13 @@ use super::redis::{DurabilityMode, Redis};
 pub struct Config {
     /// Where callers come in.
     pub listen: Listen,
-    /// What each caller may do; everybody who is let in may do everything where this is absent.
+    /// What each caller may do; if absent, every caller that is let in may do everything.
     pub callers: Option<BTreeMap<Caller, Right>>,
     /// What every stored name begins with; ends with a colon.
     pub key_prefix: String,
     /// Where the records are.
     pub redis: Redis,
-    /// What a durable write waits for.
+    /// The condition that a durable write waits for.
     pub durability: DurabilityMode,
     /// Where the metrics are served, if anywhere.
     pub metrics: Option<SocketAddr>,

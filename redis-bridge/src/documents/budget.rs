@@ -21,7 +21,7 @@ struct Spent {
     hosts: HashMap<String, Instant>,
 }
 
-/// So many a minute, all of them at once if they were saved up.
+/// A number a minute, all of them at once if they were saved up.
 #[derive(Clone, Copy)]
 struct Rate {
     interval: Duration,

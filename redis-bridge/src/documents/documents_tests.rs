@@ -57,7 +57,8 @@ async fn is_untouched(listener: &TcpListener) -> bool {
 #[tokio::test]
 async fn one_private_address_among_public_ones_is_enough_to_refuse() {
     let (listener, private) = listener().await;
-    // A server that nobody can reach from here: the fetch must end before anything is connected to.
+    // A server that cannot be reached from here: the fetch must end before anything is connected
+    // to.
     let public = SocketAddr::new(IpAddr::from([192, 0, 1, 1]), 443);
     for answer in [[private, public], [public, private]] {
         let fetcher = fetcher(rules(), &[&answer]);

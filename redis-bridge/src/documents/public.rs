@@ -5,8 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::config::Network;
 
-/// Whether an address is public, by the registries of special addresses (RFC 6890) and what came to
-/// them since.
+/// Whether an address is public, by the registries of special addresses (RFC 6890) and what was
+/// added since.
 ///
 /// For IPv6 only what is given out as global unicast counts (2000::/3), so the ranges that carry an
 /// IPv4 address inside (mapped, NAT64, 6to4, Teredo) and every one that is not invented yet are not

@@ -22,7 +22,7 @@ impl Target {
     ///
     /// It must be written just as a browser would write it back (WHATWG URL): then there is no
     /// second reading of backslashes, dot segments, numbers that stand for an IP address, or
-    /// letters that look like others, and whoever compares it as a text compares the same thing.
+    /// letters that look like others, and a comparison as text compares the same thing.
     pub(super) fn new(text: &str, rules: &Fetch) -> Result<Self, FetchFailure> {
         let url = Url::parse(text).map_err(|_| FetchFailure::BadUrl)?;
         if url.scheme() != "https" {

@@ -1,5 +1,5 @@
-//! A connection that asks for nothing is closed: whoever sends slowly, or not at all, must not hold
-//! a place.
+//! A connection that asks for nothing is closed: a client that sends slowly, or not at all, must
+//! not hold a place.
 
 use std::fmt::Display;
 use std::pin::pin;
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// What a connection does.
+/// The activity of a connection.
 #[derive(Debug)]
 pub(crate) struct Activity(Mutex<State>);
 

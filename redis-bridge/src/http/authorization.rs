@@ -38,14 +38,14 @@ impl Rights {
         Arc::new(Self { rights, told: Mutex::default() })
     }
 
-    /// Those of somebody who is known by one or more names.
+    /// The rights of a caller that is known by one or more names.
     pub(crate) fn of(self: &Arc<Self>, callers: Vec<Caller>) -> Grant {
         Grant { rights: Arc::clone(self), callers: callers.into() }
     }
 }
 
 impl Grant {
-    /// Gives a request back whose space is the caller's.
+    /// Returns the request if its space is the caller's.
     ///
     /// # Errors
     /// [`RefusalCause::Forbidden`] for any other.

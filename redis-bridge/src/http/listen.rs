@@ -42,7 +42,7 @@ pub(crate) struct TcpDoor {
     handshakes: Arc<Semaphore>,
 }
 
-/// Somebody who has come, and may still have to say who it is.
+/// An accepted connection whose caller may still have to identify itself.
 pub(crate) enum Visitor {
     /// At the Unix socket: known.
     Unix(UnixStream, Caller),
@@ -63,7 +63,7 @@ pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
-/// Why somebody was not let in.
+/// Why a connection was refused.
 #[derive(Debug)]
 pub(crate) enum Unwelcome {
     /// The operating system could not give the connection.
@@ -121,7 +121,7 @@ impl Listener {
         }
     }
 
-    /// Waits for somebody to come.
+    /// Waits for a connection.
     pub(crate) async fn accept(&self) -> Result<Visitor, Unwelcome> {
         match self {
             Self::Unix(door) => {
@@ -142,7 +142,7 @@ impl Listener {
         }
     }
 
-    /// Takes nobody more.
+    /// Accepts no more connections.
     pub(crate) fn close(self) {
         match self {
             Self::Unix(door) => {
@@ -208,7 +208,7 @@ async fn bind(listen: &UnixListen) -> Result<UnixListener, StartError> {
     Ok(listener)
 }
 
-/// A socket that nobody listens on is what a killed bridge leaves; anything else is not ours to
+/// A socket without a listener is what a killed bridge leaves; anything else is not ours to
 /// remove.
 async fn remove_leftover(path: &Path) -> Result<(), StartError> {
     let Ok(found) = std::fs::symlink_metadata(path) else { return Ok(()) };

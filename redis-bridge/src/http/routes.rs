@@ -22,7 +22,7 @@ use crate::metrics::Metrics;
 use crate::operations::store::Store;
 use crate::secrets::SecretFiles;
 
-/// What the bridge does beside keeping records, as far as it is configured.
+/// The services of the bridge besides records, as far as they are configured.
 pub(crate) struct Services {
     /// Serves secrets.
     pub(crate) secrets: Option<SecretFiles>,

@@ -84,7 +84,7 @@ pub(crate) async fn accept(
     }
 }
 
-/// Counts somebody who was not let in. The first, the second, the fourth … is logged: strangers
+/// Counts a refused connection. The first, the second, the fourth … is logged: strangers
 /// must not fill the log.
 fn refuse(metrics: &Metrics, unwelcome: &Unwelcome) {
     let times = metrics.refused_connection(unwelcome.name()).saturating_add(1);
@@ -95,7 +95,7 @@ fn refuse(metrics: &Metrics, unwelcome: &Unwelcome) {
 
 pub(crate) fn http_server() -> auto::Builder<TokioExecutor> {
     let mut server = auto::Builder::new(TokioExecutor::new());
-    // No time-out of the library's own: it has none for HTTP/2, nor before it knows which of the
+    // No timeout of the library's own: it has none for HTTP/2, nor before it knows which of the
     // two it is. Head and body in one piece: to copy so little is quicker than to have the kernel
     // gather it.
     server.http1().header_read_timeout(None).max_buf_size(HEADER_BYTES).writev(false);

@@ -18,7 +18,7 @@ pub struct Names {
     prefix: String,
 }
 
-/// What a stored name stands for.
+/// The meaning of a stored name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stored {
     /// A record, a lock or a bucket.

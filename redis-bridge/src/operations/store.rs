@@ -28,12 +28,12 @@ pub(crate) struct Store {
 }
 
 impl Store {
-    /// Over whoever has the records.
+    /// A store over the servers of `topology`.
     pub(crate) fn new(names: Names, topology: Topology, metrics: Arc<Metrics>) -> Self {
         Self { names, topology, metrics }
     }
 
-    /// How the store is. Never fails and asks nobody.
+    /// The health of the store. Never fails and makes no call.
     pub(crate) fn health(&self) -> HealthAnswer {
         let Health { ready, replicated, reason, .. } = self.topology.health();
         let durability = if replicated { Durability::Replicated } else { Durability::Async };
@@ -214,7 +214,7 @@ impl Store {
     /// Counts a fault, and says so.
     fn refusal(&self, fault: RedisError) -> RefusalCause {
         let before = self.metrics.redis_error(fault);
-        // The first, the second, the fourth …: a store that is away must not fill the log.
+        // The first, the second, the fourth …: a store that is unavailable must not fill the log.
         if before.saturating_add(1).is_power_of_two() {
             tracing::warn!(
                 fault = fault.name(),
@@ -251,7 +251,7 @@ fn version(answer: &[u8]) -> Option<Version> {
     answer.try_into().ok().map(|bytes| Version(u64::from_be_bytes(bytes)))
 }
 
-/// A version that no record had: 64 random bits. A counter in Redis would start anew with its
+/// A version that no record had: 64 random bits. A counter in Redis would start again with its
 /// record.
 fn minted() -> Result<Vec<u8>, RefusalCause> {
     let version = getrandom::u64().map_err(|_| RefusalCause::Unavailable)?;

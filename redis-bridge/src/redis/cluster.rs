@@ -103,8 +103,8 @@ impl Cluster {
         Ok(())
     }
 
-    /// Records a failure of a route's server. If it may not be the owner any more, another server is
-    /// asked next.
+    /// Records a failure of a route's server. If it may not be the owner any more, another server
+    /// is asked next.
     pub(crate) fn record_failure(&self, route: &Route, error: RedisError) {
         if error.requires_discovery() || error == RedisError::ClusterDown || error == RedisError::Retired {
             let mut map = self.map();

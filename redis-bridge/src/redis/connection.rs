@@ -66,8 +66,8 @@ struct State {
 }
 
 impl Server {
-    /// Connects, authenticates, and checks the server's role on this connection. Retried once if the
-    /// connection is closed meanwhile.
+    /// Connects, authenticates, and checks the server's role on this connection. Retried once if
+    /// the connection is closed meanwhile.
     ///
     /// # Errors
     /// [`RedisError::NotMaster`] for a replica that is not accepted, else the failure to connect.
@@ -98,7 +98,8 @@ impl Server {
 }
 
 impl Connection {
-    /// Runs one command. Returns a connection error at once when the connection is closed meanwhile.
+    /// Runs one command. Returns a connection error at once when the connection is closed
+    /// meanwhile.
     pub(crate) async fn query<T: FromRedisValue>(&mut self, command: &Cmd) -> RedisResult<T> {
         // Registered before `closed` is read, so that no close is missed.
         let mut ended = pin!(self.state.ended.notified());
@@ -121,8 +122,9 @@ impl Connection {
         answer
     }
 
-    /// Probes the server's role, a second time if there is no answer within [`PROBE_TIMEOUT`]. Closes
-    /// the connection if the second probe is not answered either, or the role is not accepted.
+    /// Probes the server's role, a second time if there is no answer within [`PROBE_TIMEOUT`].
+    /// Closes the connection if the second probe is not answered either, or the role is not
+    /// accepted.
     pub(crate) async fn probe(&self) {
         let mut connection = self.connection.clone();
         for _ in 0..MAX_SILENT {

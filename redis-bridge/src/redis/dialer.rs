@@ -34,7 +34,8 @@ impl Dialer {
         Self { user: redis.user.clone(), db: redis.db, tls: redis.tls.clone(), dial, answer, logged: Arc::default() }
     }
 
-    /// Returns a dialer to sentinels. Its timeouts are short, since all sentinels are asked in parallel.
+    /// Returns a dialer to sentinels. Its timeouts are short, since all sentinels are asked in
+    /// parallel.
     pub(crate) fn to_sentinels(redis: &Redis) -> Self {
         let (dial, answer) = (redis.dial.min(SENTINEL_TIMEOUT), redis.answer.min(SENTINEL_TIMEOUT));
         Self {
@@ -62,8 +63,8 @@ impl Dialer {
         self.connect_with(endpoint, || ()).await
     }
 
-    /// Connects and authenticates. Calls `on_close` when the server, or something on the network path,
-    /// closes the connection.
+    /// Connects and authenticates. Calls `on_close` when the server, or something on the network
+    /// path, closes the connection.
     pub(crate) async fn connect_with(
         &self,
         endpoint: &Endpoint,
@@ -80,8 +81,8 @@ impl Dialer {
                 Ok::<_, ()>(())
             });
         let connecting = client.get_multiplexed_async_connection_with_config(&config);
-        // The timeout covers the authentication: a server that accepts the connection and then stays
-        // silent is not reached.
+        // The timeout covers the authentication: a server that accepts the connection and then
+        // stays silent is not reached.
         let connected = tokio::time::timeout(self.dial, connecting).await.map_err(|_| RedisError::TimedOut)?;
         match connected {
             Ok(connection) => {
@@ -138,8 +139,8 @@ impl Dialer {
     }
 }
 
-/// TCP keepalive keeps an idle connection known to firewalls; the user timeout closes one whose peer
-/// is gone.
+/// TCP keepalive keeps an idle connection known to firewalls; the user timeout closes one whose
+/// peer is gone.
 fn tcp() -> TcpSettings {
     let keepalive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE_INTERVAL);
     TcpSettings::default().set_keepalive(keepalive).set_user_timeout(TCP_USER_TIMEOUT)

@@ -43,8 +43,8 @@ pub(crate) struct MasterDiscovery {
     probe: Probe,
     /// The last master that was connected.
     last: Option<Endpoint>,
-    /// Whether any replica was ever in sync. Shared by the servers of a cluster: a promoted one whose
-    /// former master is gone must count it as missing.
+    /// Whether any replica was ever in sync. Shared by the servers of a cluster: a promoted one
+    /// whose former master is gone must count it as missing.
     replica_seen: Arc<AtomicBool>,
     /// Whether a replica is used like a master: in a cluster it redirects to a slot's owner.
     accepts_replicas: bool,
@@ -151,7 +151,8 @@ impl MasterDiscovery {
         }
     }
 
-    /// Keeps the current master if it still is one, or connects to another, and publishes the state.
+    /// Keeps the current master if it still is one, or connects to another, and publishes the
+    /// state.
     pub(crate) async fn refresh(&mut self) {
         let candidates = self.candidate_masters().await;
         let current = self.state.borrow().master.clone();

@@ -19,8 +19,8 @@ pub(crate) struct Master {
     /// The server's address and dialer.
     pub(crate) server: Server,
     shared: Mutex<Connection>,
-    /// Held while the shared connection is replaced, which one task does for all that wait. Holds the
-    /// last failure.
+    /// Held while the shared connection is replaced, which one task does for all that wait. Holds
+    /// the last failure.
     replacing: AsyncMutex<Option<(Instant, RedisError)>>,
     /// `WAIT` blocks its whole connection, so each durable write has one of its own.
     pool: Pool,
@@ -261,9 +261,9 @@ impl Master {
 }
 
 /// The tries of one operation: at most two. An operation whose connection was closed is tried once
-/// more on a new one. This is safe whether or not it ran the first time: a read changes nothing, and
-/// a script returns the answer that it stored, in one step with its change, under the operation's
-/// idempotency key.
+/// more on a new one. This is safe whether or not it ran the first time: a read changes nothing,
+/// and a script returns the answer that it stored, in one step with its change, under the
+/// operation's idempotency key.
 #[derive(Default)]
 struct Tries {
     is_second: bool,

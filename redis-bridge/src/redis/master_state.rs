@@ -11,13 +11,13 @@ pub(crate) struct MasterState {
     pub(crate) master: Option<Arc<Master>>,
     /// Why there is none.
     pub(crate) error: Option<String>,
-    /// What a durable write waits for.
+    /// The condition that a durable write waits for.
     pub(crate) durability: WriteDurability,
     /// Whether the discovery has finished once.
     pub(crate) probed: bool,
 }
 
-/// What a durable write waits for.
+/// The condition that a durable write waits for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum WriteDurability {
     /// The replicas.

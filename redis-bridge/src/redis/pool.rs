@@ -14,8 +14,8 @@ struct Entry {
     is_idle: bool,
 }
 
-/// A connection in use. Closed on drop unless it was released: an operation that ended early left it
-/// with an answer outstanding.
+/// A connection in use. Closed on drop unless it was released: an operation that ended early left
+/// it with an answer outstanding.
 pub(crate) struct Lease<'a> {
     pool: &'a Pool,
     connection: Connection,

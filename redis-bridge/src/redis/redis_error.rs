@@ -93,8 +93,8 @@ impl From<&redis::RedisError> for RedisError {
 }
 
 impl RedisError {
-    /// Returns `true` if the master must be searched at once: it changed, or the connection is of no
-    /// more use.
+    /// Returns `true` if the master must be searched at once: it changed, or the connection is of
+    /// no more use.
     pub(crate) fn requires_discovery(self) -> bool {
         match self {
             Self::Unreachable | Self::TimedOut | Self::ReadOnly | Self::NotMaster | Self::MasterDown => true,

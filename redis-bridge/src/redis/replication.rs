@@ -50,8 +50,8 @@ impl Replication {
         self.state().connected = count;
     }
 
-    /// Returns the `WAIT` of the next durable write. Once a second it asks for one replica more than
-    /// required if more are connected, so that a new or returned replica becomes required.
+    /// Returns the `WAIT` of the next durable write. Once a second it asks for one replica more
+    /// than required if more are connected, so that a new or returned replica becomes required.
     pub(crate) fn next_wait(&self) -> WaitRequest {
         let mut state = self.state();
         if state.connected > state.required && state.last_growth.elapsed() >= GROWTH_INTERVAL {

@@ -69,8 +69,8 @@ impl Topology {
         }
     }
 
-    /// Runs a script on keys of one slot, and waits for the replicas if `durable` and the master has
-    /// any.
+    /// Runs a script on keys of one slot, and waits for the replicas if `durable` and the master
+    /// has any.
     pub(crate) async fn change(
         &self,
         slot: impl FnOnce() -> u16,

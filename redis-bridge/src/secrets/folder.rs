@@ -54,7 +54,7 @@ impl std::fmt::Display for Why {
 ///
 /// A mounted Kubernetes Secret exchanges all its files at once, by a link that leads to their
 /// folder: read before and after it was exchanged they would be a mixture, and so they are read
-/// anew.
+/// again.
 pub(super) fn read(folder: &Path, names: &[SecretName]) -> Result<Vec<Content>, Trouble> {
     let link = folder.join("..data");
     for _ in 0..TRIES {

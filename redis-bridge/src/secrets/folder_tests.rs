@@ -137,8 +137,8 @@ fn a_file_that_everybody_may_read_is_told() {
     }
 }
 
-/// What a kubelet does: a new folder, and the link to it exchanged by a rename. Two secrets always
-/// match.
+/// Does what a kubelet does: a new folder, and the link to it exchanged by a rename. Two secrets
+/// always match.
 #[test]
 fn secrets_that_are_exchanged_together_are_read_together() {
     let folder = folder(&[]);

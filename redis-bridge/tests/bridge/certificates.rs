@@ -21,8 +21,8 @@ impl Certificates {
         Self(folder)
     }
 
-    /// Makes a certificate of an authority for these names, as openssl writes them, that lasts so
-    /// many days.
+    /// Makes a certificate of an authority for these names, as openssl writes them, that lasts
+    /// `days` days.
     pub(crate) fn issue(&self, authority: &str, name: &str, subject: &str, days: i32) {
         let folder = self.0.path();
         std::fs::write(folder.join(format!("{name}.ext")), format!("subjectAltName={subject}\n")).unwrap();

@@ -19,7 +19,7 @@ use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 use tokio::sync::Mutex;
 
-/// One connection at a time, made anew when it broke.
+/// One connection at a time, made again when it broke.
 pub(crate) struct Client {
     socket: PathBuf,
     connection: Mutex<Option<SendRequest<Full<Bytes>>>>,

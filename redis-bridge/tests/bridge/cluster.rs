@@ -141,7 +141,7 @@ async fn nothing_is_lost_after(fault: fn(&mut RedisServer)) {
         }
         assert!(started.elapsed() < Duration::from_secs(30), "the replica never took over");
     }
-    assert!(served, "one server's loss was everybody's");
+    assert!(served, "one server's loss stopped the others");
     for number in 0..100 {
         let found: GetAnswer = retried(&client, Verb::Get, &Get { space: space(), key: key(number) }).await;
         assert!(found.record.is_some(), "an acknowledged write is lost");

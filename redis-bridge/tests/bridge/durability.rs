@@ -1,4 +1,4 @@
-//! What a durable write is worth, and that everybody is told.
+//! The durability of a durable write, and that every caller learns it.
 
 use std::time::Duration;
 
@@ -66,7 +66,7 @@ async fn a_replica_that_has_yet_to_confirm_the_last_write_counts() {
     let server = RedisServer::start(&acl_with_wait(), &[]);
     let _replica = RedisServer::replica_of(server.port, &acl_with_wait());
     let checked = || check(&standalone(server.port), "durability: replicated");
-    // A replica that has just come confirms nothing in its first second, whoever asks.
+    // A replica that has just come confirms nothing in its first second, whatever asks.
     assert_eq!(cli(server.port, &["SET", "busy", "first"]), "OK");
     until("the replica confirms what it is asked", || checked().0);
     for round in 0..5 {

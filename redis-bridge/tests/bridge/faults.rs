@@ -1,4 +1,4 @@
-//! Each way that Redis can refuse, and what the caller is told.
+//! Each way that Redis can refuse, and what the caller gets.
 
 use std::io::{BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -11,7 +11,7 @@ use crate::client::{Client, fresh, space};
 use portcullis_testbed::bridge::{Bridge, check};
 use portcullis_testbed::redis::{LEAST_ACL, RedisServer, USER, cli, standalone, until};
 
-/// What a scripted server answers, as bytes of the protocol.
+/// The answers of a scripted server, as bytes of the protocol.
 #[derive(Clone)]
 struct Script {
     hello: String,

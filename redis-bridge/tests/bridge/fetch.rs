@@ -163,7 +163,7 @@ async fn only_a_server_that_is_vouched_for_by_its_name_is_spoken_to() {
         (Some("misnamed"), Some("ca.crt")),
         (Some("ended"), Some("ca.crt")),
         (Some("good"), Some("other-ca.crt")),
-        // A private authority that nobody named.
+        // A private authority that is not configured.
         (Some("good"), None),
         (None, Some("ca.crt")),
     ] {

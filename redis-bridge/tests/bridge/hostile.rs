@@ -1,5 +1,5 @@
-//! What an attacker could send: nothing of it is obeyed, nothing of it is stored, and it holds no
-//! place for long.
+//! Requests that an attacker could send: nothing of it is obeyed, nothing of it is stored, and it
+//! holds no place for long.
 
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
@@ -146,7 +146,7 @@ async fn a_slow_caller_is_sent_away_and_delays_nobody() {
 fn exchange(socket: &Path, bytes: &[u8]) -> Vec<u8> {
     let mut stream = UnixStream::connect(socket).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-    // Whoever is refused early may find that nobody listens to the rest.
+    // A sender that is refused early may find that the rest is not read.
     let _ = stream.write_all(bytes);
     let mut answer = Vec::new();
     let _ = stream.read_to_end(&mut answer);

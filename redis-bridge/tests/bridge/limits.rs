@@ -77,8 +77,8 @@ struct Answers {
     refused: usize,
 }
 
-/// So many callers send so many requests each, one every 100 ms: they do not slow down when they
-/// are refused.
+/// `callers` callers send the same number of requests each, one every 100 ms: they do not slow down
+/// when they are refused.
 async fn ask(bridge: &Bridge, callers: u32, times: usize) -> Answers {
     let clients: Vec<Client> = (0..callers).map(|_| Client::new(&bridge.socket, false)).collect();
     let paced = clients.iter().zip(0..).map(|(client, number)| async move {

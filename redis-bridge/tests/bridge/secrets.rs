@@ -1,4 +1,4 @@
-//! Served secrets: only what is asked for by name, by callers of the socket, with changes told.
+//! Served secrets: only those requested by name, by callers of the socket, with changes announced.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -20,7 +20,7 @@ fn folder(files: &[(&str, &str)]) -> TempDir {
     folder
 }
 
-/// As a careful operator does it: written beside, then moved there.
+/// As a careful operator does it: written next to it, then moved there.
 fn put(folder: &TempDir, name: &str, text: &str) {
     let beside = folder.path().join(".new");
     fs::write(&beside, text).unwrap();

@@ -51,10 +51,10 @@ fn add_imports(modules: &Modules, imports: &mut Imports) {
             }
             let line = Line { number: name.line, path: name.path.join("::") };
             let lines = imports.entry(module.file.clone()).or_default().entry(declaring.file.clone()).or_default();
-            // What a `use` declaration imports is told once, not again wherever it is used.
-            let is_told =
-                |told: &Line| name.path.first().is_some_and(|first| told.path.ends_with(&format!("::{first}")));
-            let is_known = lines.contains(&line) || (name.by == By::Code && lines.iter().any(is_told));
+            // The import of a `use` declaration is listed once, not again for each use.
+            let is_listed =
+                |listed: &Line| name.path.first().is_some_and(|first| listed.path.ends_with(&format!("::{first}")));
+            let is_known = lines.contains(&line) || (name.by == By::Code && lines.iter().any(is_listed));
             if !is_known {
                 lines.push(line);
             }

@@ -9,7 +9,7 @@ pub struct Prose {
     pub lines: Vec<(usize, String)>,
 }
 
-/// What a run of prose is.
+/// The kind of a run of prose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// Comment lines that follow each other.
@@ -42,11 +42,11 @@ pub fn prose(path: &str, text: &str) -> Vec<Prose> {
 
 /// How a language writes comments and strings.
 struct Syntax {
-    /// What a comment to the end of the line begins with.
+    /// The signs that begin a comment to the end of the line.
     line: &'static [&'static str],
-    /// What a comment begins and ends with.
+    /// The signs around other comments.
     block: &'static [(&'static str, &'static str)],
-    /// What a string may begin and end with, the longest first.
+    /// The signs around a string, the longest first.
     quotes: &'static [&'static str],
     /// Strings without escapes (`r#"…"#`), and quotes that may be a lifetime.
     is_rust: bool,

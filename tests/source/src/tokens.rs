@@ -1,4 +1,4 @@
-//! What a file's code names, whatever its syntax: identifiers and cargo features. Comments and
+//! The names in a file's code, whatever its syntax: identifiers and cargo features. Comments and
 //! strings are not code.
 
 use std::str::FromStr;

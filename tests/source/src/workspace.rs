@@ -16,7 +16,7 @@ pub struct Crate {
     pub features: BTreeSet<String>,
 }
 
-/// What a crate of the product may stand on and offer.
+/// The dependencies and features that a crate of the product may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Allowed<'a> {
     /// Its name.

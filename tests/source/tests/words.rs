@@ -55,7 +55,6 @@ const REFUSED: Refused<'_> = Refused {
     phrases: &[
         ("came to", "say what is returned, or what the result was"),
         ("is away", "`is unavailable`, `cannot be reached`"),
-        ("are away", "`are unavailable`, `cannot be reached`"),
         ("anew", "`again`, or say what is created"),
         ("beside", "`next to`, `with`, `besides` and what is added"),
         ("so many", "say which number"),

@@ -104,7 +104,7 @@ async fn a_request_that_cannot_be_the_clients_own_leaves_the_code_as_it_is() {
         ("no client", right.clone().without("client_id"), 400, "invalid_request", "client_id is missing"),
         (
             "an unknown client",
-            right.clone().with("client_id", "nobody"),
+            right.clone().with("client_id", "no-such-client"),
             401,
             "invalid_client",
             "the client is not known, or its registration expired",

@@ -33,7 +33,7 @@ async fn a_login_that_was_consented_to_in_one_browser_cannot_be_finished_in_anot
     let cookieless = Browser::new("alice").open(back.as_str(), &client.redirect_uri).await.page();
     assert_page(&cookieless.response, 400, UNKNOWN_LOGIN, "no cookie");
 
-    // Somebody who has looked at a consent page, but not agreed to it.
+    // A user who has looked at a consent page, but not agreed to it.
     let mut looking = Browser::new("alice");
     let seen = looking.open(&client.authorization().url(), &client.redirect_uri).await.page();
     assert_eq!(seen.response.status, 200);
@@ -41,7 +41,7 @@ async fn a_login_that_was_consented_to_in_one_browser_cannot_be_finished_in_anot
     let looked = looking.open(back.as_str(), &client.redirect_uri).await.page();
     assert_page(&looked.response, 400, UNKNOWN_LOGIN, "a cookie from before consent");
 
-    // Somebody who has logged in here before, with a genuine cookie of their own.
+    // A user who has logged in here before, with a genuine cookie of their own.
     let mut victim = Browser::new("alice");
     let (own_client, own) = start(bed).await;
     victim.log_in(&own.url(), &own_client.redirect_uri).await;
@@ -259,7 +259,7 @@ async fn no_page_can_be_framed_scripted_or_kept() {
     let bed = testbed().await;
     let (client, authorization) = start(bed).await;
     let consent = authorization.send().await;
-    let refused = authorization.clone().with("client_id", "nobody").send().await;
+    let refused = authorization.clone().with("client_id", "no-such-client").send().await;
     for reply in [&consent, &refused] {
         let policy = reply.header("content-security-policy").expect("a policy");
         for rule in ["default-src 'none'", "frame-ancestors 'none'", "base-uri 'none'"] {

@@ -59,7 +59,7 @@ async fn many_uses_of_one_refresh_token_at_the_same_time_give_one_successor() {
     let mut granted = Vec::new();
     for attempt in uses.collect::<Vec<_>>() {
         let reply = attempt.await.expect("an answer");
-        // With a store that is a call away, one that lost every race is told to try again.
+        // With a store that is a call away, one that lost every race gets 503 with `Retry-After`.
         match reply.status {
             200 => granted.push(Tokens::read(&reply)),
             _ => assert_eq!((reply.status, reply.header("retry-after").is_some()), (503, true), "{reply:?}"),
@@ -111,7 +111,7 @@ async fn a_refresh_that_asks_for_what_is_not_its_own_is_refused_and_changes_noth
         ("no token", right.clone().without("refresh_token"), 400, "invalid_request", "refresh_token is missing"),
         (
             "an unknown client",
-            right.clone().with("client_id", "nobody"),
+            right.clone().with("client_id", "no-such-client"),
             401,
             "invalid_client",
             "the client is not known, or its registration expired",

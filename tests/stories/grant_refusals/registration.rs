@@ -101,7 +101,7 @@ async fn an_address_that_registers_too_often_is_told_when_to_come_back_and_other
         let wait: u64 = reply.header("retry-after").expect("Retry-After").parse().expect("seconds");
         assert!((1..=60).contains(&wait), "{wait}");
     }
-    // What a client adds in front of the proxy's own word does not make it somebody else.
+    // What a client adds in front of the proxy's own word does not make it another client.
     assert_eq!(register("198.51.100.7, 192.0.2.1", &good).await.status, 429);
     assert_eq!(register("198.51.100.7", &good).await.status, 201);
     // An IPv6 client has 2^64 addresses, which count as one.

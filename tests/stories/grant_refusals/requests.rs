@@ -216,12 +216,12 @@ async fn nobody_is_sent_anywhere_for_a_client_that_is_not_known() {
     let unknown = "The application is not known here. Its registration may have expired.";
     let unnamed = "The request names no client, or names it twice.";
     for (what, request, message) in [
-        ("unknown", right.clone().with("client_id", "nobody"), unknown),
+        ("unknown", right.clone().with("client_id", "no-such-client"), unknown),
         ("hostile", right.clone().with("client_id", "<script>alert(1)</script>"), unknown),
         ("long", right.clone().with("client_id", &"x".repeat(4_000)), unknown),
         (
             "evil redirect",
-            right.clone().with("client_id", "nobody").with("redirect_uri", "https://evil.example/"),
+            right.clone().with("client_id", "no-such-client").with("redirect_uri", "https://evil.example/"),
             unknown,
         ),
         ("none", right.clone().without("client_id"), unnamed),

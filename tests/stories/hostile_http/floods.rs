@@ -51,7 +51,7 @@ async fn twenty_thousand_requests_that_never_end_take_little_memory_while_others
         assert!(logins > 0);
 
         // What is left of the flood is bounded; all else of it was refused.
-        let most_open = 2 * MOST_PAUSED / (16 * 1024 + 2 * flood.header_bytes());
+        let most_open = 2 * MAX_PAUSED / (16 * 1024 + 2 * flood.header_bytes());
         let (most_open, refusals): (_, &[u16]) = match (flood.path, flood.header_bytes()) {
             ("/mcp", _) => (0, &[401]),
             (_, 16_385..) => (0, &[431]),
@@ -300,6 +300,6 @@ fn resident(process: u64) -> u64 {
 
 /// The most bytes that the paused streams of a worker hold. Each takes 16 KiB, and its headers
 /// twice.
-const MOST_PAUSED: usize = 32 * 1024 * 1024;
+const MAX_PAUSED: usize = 32 * 1024 * 1024;
 /// How many connections open their streams at the same time.
 const AT_ONCE: usize = 2;

@@ -42,7 +42,7 @@ async fn a_back_end_is_told_no_other_path_method_or_host_than_the_request_has() 
     assert_eq!(reply.status(), 200, "{reply:?}");
     let seen = scene.bed.recorded().await.into_iter().find(|request| request.path == path).expect("the call");
     assert!(!seen.contains("/api/admin"), "{:?}", String::from_utf8_lossy(&seen.raw_head));
-    // Some back ends read these as the same names with dashes.
+    // Some backends read these as the same names with dashes.
     for name in REMOVED_HEADERS.iter().filter(|name| name.contains('-')) {
         let lie = format!("{}: /api/admin\r\n", name.replace('-', "_"));
         let path = format!("/api/told-{}", unique());

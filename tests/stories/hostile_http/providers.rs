@@ -1,5 +1,5 @@
-//! A provider in trouble while somebody logs in: the client is told, nobody waits for ever, and the
-//! next login works.
+//! A provider in trouble while a user logs in: the client gets an error, no request waits for ever,
+//! and the next login works.
 
 use std::time::{Duration, Instant};
 
@@ -59,8 +59,8 @@ async fn keys_that_the_provider_changes_are_fetched_again() {
     let client = client(&bed).await;
     client.log_in(&mut Browser::new("alice")).await;
     bed.set_idp(json!({ "rotateKeys": true })).await;
-    // The gateway asks again at most once in ten seconds, so that nobody can make it ask for ever;
-    // until then a login ends in an error.
+    // The gateway asks again at most once in ten seconds, so that no client can make it ask for
+    // ever; until then a login ends in an error.
     until("a login with the new keys works", async || {
         let authorization = client.authorization();
         let back = Browser::new("alice").log_in(&authorization.url(), &client.redirect_uri).await;

@@ -100,7 +100,7 @@ impl Page {
 }
 
 impl Browser {
-    /// Opens a browser for somebody who will sign in under this name.
+    /// Opens a browser for a user who will sign in under this name.
     #[must_use]
     pub fn new(user: &str) -> Self {
         Self { user: user.to_owned(), jar: Jar::default(), hops: Vec::new() }
@@ -136,7 +136,7 @@ impl Browser {
     /// When it ends at a page without a form.
     pub async fn log_in(&mut self, url: &str, redirect_uri: &str) -> Url {
         let mut arrival = self.open(url, redirect_uri).await;
-        for _ in 0..MOST_PAGES {
+        for _ in 0..MAX_PAGES {
             let page = match arrival {
                 Arrival::Left(url) => return url,
                 Arrival::Page(page) => page,
@@ -144,7 +144,7 @@ impl Browser {
             let form = self.fill_in(page.form());
             arrival = self.submit(&page, &form, redirect_uri).await;
         }
-        panic!("still not back at {redirect_uri} after {MOST_PAGES} pages")
+        panic!("still not back at {redirect_uri} after {MAX_PAGES} pages")
     }
 
     /// Fills a form in as the user would: the name into the first text field, and the approving
@@ -162,7 +162,7 @@ impl Browser {
 
     async fn follow(&mut self, mut step: Step<'_>, stop_at: &str) -> Arrival {
         let start = step.from.cloned();
-        for _ in 0..MOST_REDIRECTS {
+        for _ in 0..MAX_REDIRECTS {
             if !is_loopback(&step.url) || is_at(&step.url, stop_at) {
                 check_form_action(start.as_ref(), &step.url);
                 return Arrival::Left(step.url);
@@ -179,7 +179,7 @@ impl Browser {
                 step = Step { method: "GET", url: step.url, body: None, from: None };
             }
         }
-        panic!("more than {MOST_REDIRECTS} redirects, last to {}", step.url)
+        panic!("more than {MAX_REDIRECTS} redirects, last to {}", step.url)
     }
 
     async fn exchange(&mut self, step: &Step<'_>, start: Option<&Page>) -> Response {
@@ -221,8 +221,8 @@ fn is_at(url: &Url, stop_at: &str) -> bool {
     Url::parse(stop_at).is_ok_and(|stop| url[..url::Position::AfterPath] == stop[..url::Position::AfterPath])
 }
 
-/// What a page's referrer policy leaves of its origin on a form post (Fetch, "append a request
-/// `Origin` header").
+/// The part of a page's origin that its referrer policy leaves on a form post (Fetch, "append a
+/// request `Origin` header").
 fn origin_sent_by(page: &Page) -> String {
     match page.response.header("referrer-policy") {
         Some("no-referrer") => "null".to_owned(),
@@ -263,6 +263,6 @@ fn check_form_action(start: Option<&Page>, target: &Url) {
 /// The type of a posted form.
 const FORM: &str = "application/x-www-form-urlencoded";
 /// The most pages that a login may show.
-const MOST_PAGES: usize = 10;
+const MAX_PAGES: usize = 10;
 /// The most redirects in a row.
-const MOST_REDIRECTS: usize = 20;
+const MAX_REDIRECTS: usize = 20;

@@ -27,7 +27,7 @@ use history::{Sample, accepted_twice, late_writes};
 use nodes::{Fault, Nodes, View};
 use random::Random;
 
-/// Runs so many rounds, each kind of fault once in five; `say` is given a report of each.
+/// Runs this number of rounds, each kind of fault once in five; `say` is given a report of each.
 ///
 /// # Errors
 /// Everything that was promised and did not hold, and where it showed.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-/// What a testbed's Envoy is made of.
+/// The parts of a testbed's Envoy.
 pub struct EnvoyLayout {
     /// The listener's port.
     pub port: u16,
@@ -26,7 +26,7 @@ pub struct EnvoyLayout {
     pub header_kib: u32,
 }
 
-/// Headers that name the path, the method or the host of a request once more. No back end may see a
+/// Headers that name the path, the method or the host of a request once more. No backend may see a
 /// client's: some believe them rather than what the filter decided on.
 pub const REMOVED_HEADERS: [&str; 21] = [
     "x-original-url",

@@ -97,7 +97,7 @@ impl Request {
         self.header("content-type", "application/json").body(body.to_string())
     }
 
-    /// Gives up after so long; 30 seconds otherwise.
+    /// Sets the timeout; 30 seconds by default.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
@@ -378,7 +378,7 @@ pub(crate) async fn read_head<R: AsyncRead + Unpin>(reader: &mut BufReader<R>) -
     loop {
         let line = read_line(reader).await?.ok_or_else(|| broken("closed inside a head"))?;
         head.raw.extend_from_slice(&line);
-        if head.raw.len() > MOST_HEAD {
+        if head.raw.len() > MAX_HEAD {
             return Err(broken("head too large"));
         }
         let line = line.strip_suffix(b"\n").unwrap_or(&line);
@@ -394,7 +394,7 @@ pub(crate) async fn read_head<R: AsyncRead + Unpin>(reader: &mut BufReader<R>) -
 async fn read_line<R: AsyncRead + Unpin>(reader: &mut BufReader<R>) -> io::Result<Option<Vec<u8>>> {
     use tokio::io::AsyncBufReadExt as _;
     let mut line = Vec::new();
-    let read = reader.take(MOST_HEAD as u64).read_until(b'\n', &mut line).await?;
+    let read = reader.take(MAX_HEAD as u64).read_until(b'\n', &mut line).await?;
     match (read, line.ends_with(b"\n")) {
         (0, _) => Ok(None),
         (_, true) => Ok(Some(line)),
@@ -423,4 +423,4 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// The most bytes read at once.
 const PIECE: usize = 64 * 1024;
 /// The longest head that is read.
-const MOST_HEAD: usize = 4 * 1024 * 1024;
+const MAX_HEAD: usize = 4 * 1024 * 1024;

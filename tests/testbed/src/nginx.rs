@@ -1,4 +1,4 @@
-//! nginx as a back end: it finds its locations by a path that it has decoded and folded.
+//! nginx as a backend: it finds its locations by a path that it has decoded and folded.
 
 use std::fs;
 use std::process::Command;

@@ -419,7 +419,7 @@ fn word(value: &Value, name: &str) -> String {
     value[name].as_str().unwrap_or_else(|| panic!("no {name:?} in {value}")).to_owned()
 }
 
-/// 43 letters that nobody guesses: also a fitting PKCE verifier (RFC 7636 §4.1).
+/// 43 letters that cannot be guessed: also a fitting PKCE verifier (RFC 7636 §4.1).
 fn random() -> String {
     URL_SAFE_NO_PAD.encode(HS256Key::generate().to_bytes())
 }

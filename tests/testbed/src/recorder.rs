@@ -1,4 +1,4 @@
-//! The recorder: a back end that keeps every byte it received, and the tap, which also passes it
+//! The recorder: a backend that keeps every byte it received, and the tap, which also passes it
 //! on.
 //!
 //! `GET /_recorded` answers what came so far as a JSON array, `DELETE /_recorded` empties it. Each
@@ -245,7 +245,7 @@ async fn relay(mut client: BufReader<TcpStream>, head: &Head, body: &[u8], backe
                 0 => return client.shutdown().await,
                 read => client.write_all(&piece[..read]).await?,
             },
-            // Envoy gave up on the answer: let the back end know by closing.
+            // Envoy gave up on the answer: let the backend know by closing.
             _ = client.read(&mut from_client) => return Ok(()),
         }
     }

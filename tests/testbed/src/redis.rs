@@ -202,7 +202,7 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Starts all of them and waits until everybody agrees on who is what. Nobody takes over from a
+    /// Starts all of them and waits until all agree on the roles. No replica takes over from a
     /// master that is only late to answer on a busy machine.
     ///
     /// # Panics
@@ -307,7 +307,7 @@ pub fn behind(sentinels: &[Sentinel]) -> String {
     format!("sentinelConfig: {{ masterName: mymaster, sentinelAddrs: [{}] }}, {USER}", addrs.join(", "))
 }
 
-/// What a server answers to its administrator; empty when it does not answer.
+/// The answer of a server to its administrator; empty when it does not answer.
 ///
 /// # Panics
 /// When there is no `redis-cli`.
@@ -324,15 +324,15 @@ pub fn cli(port: u16, arguments: &[&str]) -> String {
 pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let started = Instant::now();
     while !holds() {
-        assert!(started.elapsed() < PATIENCE, "waited in vain until {what}");
+        assert!(started.elapsed() < PATIENCE, "no success within {PATIENCE:?}: {what}");
         std::thread::sleep(POLL);
     }
 }
 
-/// A loopback port that nobody uses at the moment, and another one each time.
+/// A loopback port that is free at the moment, and another one each time.
 ///
 /// It lies below those that the system gives to outgoing connections: one of them could take the
-/// port before whoever asked for it listens there.
+/// port before the caller listens there.
 ///
 /// # Panics
 /// When there is none.

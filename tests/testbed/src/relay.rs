@@ -60,9 +60,9 @@ impl Relay {
     /// Starts one on this port.
     ///
     /// # Errors
-    /// When somebody else has the port.
+    /// When another process has the port.
     pub fn start_at(port: u16) -> io::Result<Self> {
-        // Without sharing first: it fails when somebody else has the port.
+        // Without sharing first: it fails when another process has the port.
         std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
         Self::start_on(port, bound(port)?)
     }
@@ -174,7 +174,7 @@ impl Service {
     async fn serve(mut self, client: TcpStream) {
         let _ = client.set_nodelay(true);
         if *self.state.borrow_and_update() == State::Silent {
-            // Nobody on the other side ever learns of this one.
+            // The other side never learns of this one.
             let _ = self.state.changed().await;
             return reset(&client);
         }
@@ -313,7 +313,7 @@ mod tests {
             assert!(answer(&mut connect(&relay)).starts_with("HTTP/1.1 200"));
         }
         assert_eq!((one.recorded().len(), other.recorded().len()), (2, 2));
-        // Nobody listens at the first.
+        // There is no listener at the first.
         relay.lead_to(&[crate::redis::free_port(), other.port()]);
         for _ in 0..4 {
             assert!(answer(&mut connect(&relay)).starts_with("HTTP/1.1 200"));

@@ -148,7 +148,7 @@ impl Testbed {
         self.gateways.iter().map(|gateway| gateway.port).collect()
     }
 
-    /// The bridge beside an Envoy, counted from 0.
+    /// The bridge of an Envoy, counted from 0.
     ///
     /// # Panics
     /// When records are kept in memory.
@@ -180,7 +180,7 @@ impl Testbed {
         started.unwrap_or_else(|why| panic!("Envoy did not start again: {why}"));
     }
 
-    /// Ends the bridge beside an Envoy at once.
+    /// Ends the bridge of an Envoy at once.
     ///
     /// # Panics
     /// When records are kept in memory.

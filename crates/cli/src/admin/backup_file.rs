@@ -1,9 +1,8 @@
 //! A backup's form: a head, a line for each record, and a foot that proves the file to be whole.
 //! All lines are JSON.
 //!
-//! The foot guards against files that were cut or damaged, not against somebody who writes their
-//! own: what a record says is guarded by its seal, and under which names it may be written, by its
-//! type.
+//! The foot guards against files that were cut or damaged, not against an attacker who writes one:
+//! what a record says is guarded by its seal, and under which names it may be written, by its type.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead as _, BufReader, BufWriter, Read as _, Seek as _, Write as _};

@@ -9,7 +9,8 @@ use crate::admin::terminal::plain;
 /// Why a command failed.
 #[derive(Debug)]
 pub(crate) enum AdminError {
-    /// The arguments are wrong, or the configuration lacks what the command needs; nothing was tried.
+    /// The arguments are wrong, or the configuration lacks what the command needs; nothing was
+    /// tried.
     Usage(String),
     /// Redis cannot be reached or used.
     Redis(String),

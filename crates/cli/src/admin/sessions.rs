@@ -71,10 +71,12 @@ pub(crate) async fn revoke(
                 if session.user_id != user {
                     continue;
                 }
-                let upstream = upstream_key(&read.key, ProviderId::of(&session.provider));
-                // In one command, so that neither is there without the other.
-                let gone =
-                    dry_run || connection.delete(&[connection.name(&read.key), connection.name(&upstream)]).await? > 0;
+                let providers =
+                    session.providers.iter().map(|provider| ProviderId::of(&provider.name, &provider.issuer));
+                let upstream = providers.map(|provider| connection.name(&upstream_key(&read.key, provider)));
+                // In one command, so that no part is there without the others.
+                let names: Vec<_> = std::iter::once(connection.name(&read.key)).chain(upstream).collect();
+                let gone = dry_run || connection.delete(&names).await? > 0;
                 ended = ended.saturating_add(u64::from(gone));
             }
         }
@@ -96,7 +98,7 @@ fn needed(sealer: Option<&Sealer>) -> Result<&Sealer, AdminError> {
     sealer.ok_or_else(|| AdminError::Usage(missing.to_owned()))
 }
 
-/// What did not open may be anybody's, and leaving it out must not look like having met all.
+/// What did not open may be any user's, and leaving it out must not look like having met all.
 fn all_opened(unopened: u64) -> Result<(), AdminError> {
     if unopened == 0 { Ok(()) } else { Err(AdminError::Unopened { count: unopened }) }
 }

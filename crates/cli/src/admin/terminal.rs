@@ -1,5 +1,5 @@
-//! Text from records on a terminal. Names and addresses in records were chosen by strangers: none of
-//! their letters may move the cursor, change a colour or turn the reading direction.
+//! Text from records on a terminal. Names and addresses in records were chosen by strangers: none
+//! of their letters may move the cursor, change a colour or turn the reading direction.
 
 use serde_json::Value;
 

@@ -1,5 +1,5 @@
-//! A wrong configuration is named by its places: what is written there may be a secret, and is never
-//! repeated, neither on standard output nor on standard error.
+//! A wrong configuration is named by its places: what is written there may be a secret, and is
+//! never repeated, neither on standard output nor on standard error.
 
 use std::fs;
 use std::process::Command;

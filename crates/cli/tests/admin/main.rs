@@ -17,7 +17,7 @@ use portcullis_gateway::config::{ProviderId, Sealer};
 use portcullis_gateway::fakes::FakePorts;
 use portcullis_gateway::ports::{Ports as _, Store as _};
 use portcullis_gateway::sessions::keys::{session_key, upstream_key};
-use portcullis_gateway::sessions::state::{Generation, Session, State};
+use portcullis_gateway::sessions::state::{Generation, Session, SessionProvider, State};
 use portcullis_gateway::sessions::user::User;
 use portcullis_gateway::store::records::{Record, Records};
 use portcullis_gateway::upstream::tokens::Upstream;
@@ -191,7 +191,7 @@ async fn login(bridge: &Bridge, secret: &str, number: u8, user: &str) {
     let scope = ScopeSet::parse("openid").unwrap();
     let session = Session {
         id: [number; 16],
-        provider: "corp".to_owned(),
+        providers: vec![SessionProvider { name: "corp".to_owned(), issuer: "https://idp.example".to_owned() }],
         client_id: "client-a".to_owned(),
         user_id: user.to_owned(),
         scope: ScopeSet::grant(Some(scope.clone()), &scope, &scope).unwrap(),
@@ -217,7 +217,7 @@ async fn login(bridge: &Bridge, secret: &str, number: u8, user: &str) {
 fn keys(number: u8) -> (Key, Key) {
     let id = SessionId::new([number; 16]);
     let session = session_key(id);
-    (session, upstream_key(&session, ProviderId::of("corp")))
+    (session, upstream_key(&session, ProviderId::of("corp", "https://idp.example")))
 }
 
 /// Has the gateway seal a record, and the bridge store it.

@@ -1,8 +1,9 @@
 //! The gateway's cookies, and how they are kept from anyone else.
 //!
-//! `…-login-<name>` belongs to one login and is gone when that is over ([`crate::browser::pending_login`]
-//! says what is in it), so several logins can be under way in one browser. `…-browser` is set when
-//! a login is finished; it remembers who logged in, so that a remembered consent can be found.
+//! `…-login-<name>` belongs to one login and is gone when that is over
+//! ([`crate::browser::pending_login`] says what is in it), so several logins can be under way in
+//! one browser. `…-browser` is set when a login is finished; it remembers who logged in, so that a
+//! remembered consent can be found.
 
 use std::borrow::Cow;
 
@@ -35,7 +36,7 @@ const MAX_PIECE_BYTES: usize = 3_800;
 const LOGIN_NAME_CHARACTERS: usize = 11;
 
 /// The most cookie bytes that are looked at.
-const MOST_COOKIE_BYTES: usize = 16 * 1024;
+const MAX_COOKIE_BYTES: usize = 16 * 1024;
 
 /// The beginnings of the cookies' names. `__Host-` makes browsers refuse them from a sibling domain
 /// or over plain http; plain http is served on loopback only, where browsers would refuse the
@@ -223,7 +224,7 @@ fn set_cookie(issuer: &Issuer, name: &str, value: &str, life: u64) -> String {
     format!("{name}={value}; Path=/; Max-Age={life}; HttpOnly; SameSite=Lax{secure}")
 }
 
-/// The value of a cookie that was sent exactly once. Two of one name mean that somebody else could
+/// The value of a cookie that was sent exactly once. Two of one name mean that another party could
 /// set one.
 fn cookie(request: &Request, name: &str) -> Option<String> {
     let mut found = pairs(request).filter(|(held, _)| *held == name);
@@ -233,7 +234,7 @@ fn cookie(request: &Request, name: &str) -> Option<String> {
 
 /// The cookies of a request, name and value, in the order in which they were sent.
 fn pairs(request: &Request) -> impl Iterator<Item = (&str, &str)> {
-    let fields = request.headers.all(FieldName::Cookie).filter(|field| field.len() <= MOST_COOKIE_BYTES);
+    let fields = request.headers.all(FieldName::Cookie).filter(|field| field.len() <= MAX_COOKIE_BYTES);
     let pairs = fields.flat_map(|field| field.split(|byte| *byte == b';'));
     pairs.filter_map(|pair| std::str::from_utf8(pair.trim_ascii()).ok()?.split_once('='))
 }

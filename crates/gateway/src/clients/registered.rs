@@ -39,7 +39,7 @@ pub fn client_key(client_id: &str) -> Key {
     records::key(Kind::Client, &[client_id.as_bytes()])
 }
 
-/// A client that gets tokens is in use, so its registration starts anew. A failure only leaves its
+/// A client that gets tokens is in use, so its registration starts again. A failure only leaves its
 /// old end in place.
 pub(crate) async fn renew_client<P: Ports>(gateway: &Gateway, key: &Key, client: SealedRecord, ports: &P) {
     if let Some(policy) = gateway.config().registration {

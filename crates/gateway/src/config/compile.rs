@@ -13,7 +13,7 @@ use super::document::{DefaultAction, Document};
 use super::issuer::Issuer;
 use super::policies::{ConsentPolicy, Lifespans, RegistrationPolicy};
 use super::problem::Problem;
-use super::provider::Provider;
+use super::provider::Providers;
 use super::resource::Resource;
 use super::sealer::Sealer;
 use super::storage::Storage;
@@ -40,8 +40,8 @@ pub struct Config {
     pub consent: ConsentPolicy,
     /// Logins a minute that one address may finish.
     pub logins_per_minute: u32,
-    /// Where users log in.
-    pub provider: Provider,
+    /// The identity providers.
+    pub providers: Providers,
     /// What is protected, in the document's order; the first is the one that the root metadata
     /// document describes.
     pub resources: Vec<Resource>,
@@ -53,7 +53,7 @@ pub struct Config {
     pub trusted_proxies: u8,
 }
 
-/// What a document came to.
+/// The result of compiling a document.
 pub enum Compiled {
     /// It can be served.
     Ready(Box<Config>),
@@ -152,7 +152,7 @@ impl Compiler<'_> {
         let registration = self.registration(&document.clients.dynamic_registration);
         let consent = self.consent(&document.consent);
         let logins_per_minute = self.logins_per_minute(document);
-        let provider = self.provider(&document.upstream_providers, development);
+        let providers = self.providers(&document.upstream_providers, development);
         let scopes = scopes_supported.as_ref().filter(|_| !self.is_unsure_of("scopesSupported"));
         let resources = self.resources(document, issuer.as_ref(), scopes);
         let (issuer, key_ring, storage) = (issuer?, Rc::new(key_ring?), storage?);
@@ -171,7 +171,7 @@ impl Compiler<'_> {
             registration: registration?,
             consent: consent?,
             logins_per_minute: logins_per_minute?,
-            provider: provider?,
+            providers: providers?,
             resources: resources?,
             default: document.default,
             default_endpoints: document.default_endpoints,

@@ -51,7 +51,8 @@ impl Compiler<'_> {
         None
     }
 
-    /// Whether something in a section has a wrong form, so that nothing follows from the rest of it.
+    /// Whether something in a section has a wrong form, so that nothing follows from the rest of
+    /// it.
     pub(super) fn is_unsure_of(&self, section: &str) -> bool {
         self.form.iter().any(|problem| problem.is_under(section))
     }

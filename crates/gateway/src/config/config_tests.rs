@@ -17,6 +17,12 @@ const OTHER_KEY: &str = include_str!("../../../protocol/testdata/keys/ed25519.pk
 const SECRET: &str = "an-environment-secret-of-32-bytes-at-least";
 const OTHER_SECRET: &str = "another-environment-secret-of-32-bytes";
 
+/// The settings of the one provider.
+fn oidc(config: &Config) -> &OidcProvider {
+    let ProviderKind::Oidc(settings) = &config.providers.login().kind;
+    settings
+}
+
 /// The least that a configuration needs.
 fn minimal() -> Value {
     json!({
@@ -176,14 +182,14 @@ fn the_least_that_is_needed_gets_the_defaults() {
     assert_eq!((policy.per_address_and_day, config.logins_per_minute), (1_000, 300));
     assert_eq!((config.consent.remember, config.consent.title.as_str()), (720 * 3600, "Portcullis"));
     assert!(config.consent.logo.is_none());
-    assert_eq!(config.provider.scope, "openid offline_access");
-    assert_eq!((config.provider.subject_claim.as_str(), config.provider.client_secret.is_none()), ("sub", true));
-    assert_eq!(config.provider.discovery_path, "/.well-known/openid-configuration");
-    assert!(!config.provider.plain_http);
+    assert_eq!(oidc(&config).scope, "openid offline_access");
+    assert_eq!((oidc(&config).subject_claim.as_str(), oidc(&config).client_secret.is_none()), ("sub", true));
+    assert_eq!(oidc(&config).discovery_path, "/.well-known/openid-configuration");
+    assert!(!oidc(&config).plain_http);
     let [resource] = config.resources.as_slice() else { panic!("one resource") };
-    assert_eq!(config.provider.client_authentication, ClientAuthentication::Auto);
+    assert_eq!(oidc(&config).client_authentication, ClientAuthentication::Auto);
     assert_eq!((resource.prefix.as_str(), resource.scope_text.as_str()), ("/mcp", "openid"));
-    assert!(resource.injector.is_none());
+    assert!(resource.injection.is_none());
     assert_eq!(resource.metadata_url, "https://gateway.example/.well-known/oauth-protected-resource/mcp");
     assert_eq!((config.default, config.default_endpoints), (DefaultAction::Deny, true));
     assert_eq!(config.trusted_proxies, 0);
@@ -215,8 +221,11 @@ fn everything_that_is_written_is_taken() {
     assert_eq!((policy.per_address_and_day, config.logins_per_minute), (10, 11));
     assert_eq!((config.consent.remember, config.consent.title.as_str()), (0, "Example"));
     assert_eq!(config.consent.logo.as_deref(), Some("data:image/png;base64,AAAA"));
-    let provider = &config.provider;
-    assert_eq!((&*provider.name, provider.issuer.as_str()), ("corp-idp", "https://idp.example/tenant/"));
+    let provider = oidc(&config);
+    assert_eq!(
+        (&*config.providers.login().name, provider.issuer.as_str()),
+        ("corp-idp", "https://idp.example/tenant/")
+    );
     assert_eq!(provider.discovery_path, "/tenant/.well-known/openid-configuration");
     let clusters: Vec<_> = provider.clusters.iter().map(|(host, cluster)| (host.as_str(), cluster.as_str())).collect();
     assert_eq!(clusters, [("idp.example", "idp"), ("keys.idp.example:8443", "keys")]);
@@ -226,9 +235,9 @@ fn everything_that_is_written_is_taken() {
     let [mcp, api] = config.resources.as_slice() else { panic!("two resources") };
     assert_eq!(provider.client_authentication, ClientAuthentication::Post);
     assert_eq!((mcp.uri.as_str(), mcp.prefix.as_str()), ("https://gateway.example/mcp", "/mcp"));
-    assert_eq!(&*mcp.injector.as_ref().unwrap().header, "x-upstream-token");
+    assert_eq!(&*mcp.injection.as_ref().unwrap().header, "x-upstream-token");
     assert_eq!((mcp.kind, api.kind), (ResourceKind::Mcp, ResourceKind::Http));
-    assert!(api.injector.is_none() && api.scopes.is_empty());
+    assert!(api.injection.is_none() && api.scopes.is_empty());
     assert_eq!((config.default, config.default_endpoints), (DefaultAction::Pass, false));
     assert_eq!(config.trusted_proxies, 2);
 }
@@ -256,7 +265,7 @@ fn plain_http_is_for_loopback_in_development() {
     }
     let provider = with(minimal(), "/upstreamProviders/0/oidcConfig/issuerUrl", json!("http://127.0.0.1:9000"));
     let config = compile(&with(provider, "/development", json!(true))).ok().unwrap();
-    assert!(config.provider.plain_http);
+    assert!(oidc(&config).plain_http);
 }
 
 #[test]

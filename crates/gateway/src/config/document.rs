@@ -48,7 +48,7 @@ pub struct Document {
     pub upstream_providers: Vec<UpstreamProvider>,
     /// What is protected. The longest matching prefix decides.
     pub resources: Vec<Resource>,
-    /// What a path that no resource matches gets.
+    /// The treatment of a path that no resource matches.
     #[cfg_attr(feature = "schema", schemars(default))]
     pub default: DefaultAction,
     /// Whether `/authorize`, `/token` and `/register` at the root of the gateway's hosts (the
@@ -56,7 +56,7 @@ pub struct Document {
     /// metadata look there, the default endpoints of MCP 2025-03-26: the Python SDK, for one,
     /// refreshes a stored token at `/token`. A resource that such a path belongs to has it, also
     /// one with the prefix `/`. With `default` set to `pass` these three paths do not reach the
-    /// back end unless this is `false`.
+    /// backend unless this is `false`.
     #[cfg_attr(feature = "schema", schemars(default = "default_endpoints"))]
     pub default_endpoints: bool,
     /// How many proxies in front of Envoy append to `X-Forwarded-For`, for counting registrations
@@ -206,7 +206,7 @@ impl Default for DynamicRegistration {
 pub struct Logins {
     /// Logins a minute that may come back from the provider to one address, all of them at once if
     /// need be. Further ones are asked to reload the page a moment later. Absent: five times
-    /// `clients.dynamicRegistration.ratePerMinute`. Count everybody behind the address: an office,
+    /// `clients.dynamicRegistration.ratePerMinute`. Count all users behind the address: an office,
     /// or all users where `trustedProxies` does not name the proxies in front.
     pub rate_per_minute: Option<u32>,
 }
@@ -318,7 +318,7 @@ pub struct Resource {
     /// The scopes a token must have to be let through.
     #[serde(default = "default_resource_scopes")]
     pub scopes: Vec<String>,
-    /// What the back end gets in place of the client's token.
+    /// What the backend gets in place of the client's token.
     #[serde(default)]
     pub inject: Inject,
 }
@@ -329,8 +329,8 @@ pub struct Resource {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Match {
     /// A path, matched by whole segments: `/mcp` matches `/mcp`, `/mcp/` and `/mcp/x`, not `/mcpx`.
-    /// In plain form: no escapes, no `;`, no segment that ends with a dot. A request that a back
-    /// end could take for one below it and that is spelled in another way (`/MCP`, `/%6dcp`,
+    /// In plain form: no escapes, no `;`, no segment that ends with a dot. A request that a backend
+    ///  could take for one below it and that is spelled in another way (`/MCP`, `/%6dcp`,
     /// `/mcp;v=1`) gets 400.
     pub prefix: String,
 }
@@ -346,7 +346,7 @@ pub enum ResourceKind {
     Http,
 }
 
-/// What the back end gets in place of the client's token, which is always removed.
+/// What the backend gets in place of the client's token, which is always removed.
 #[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(tag = "type", rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -364,7 +364,7 @@ pub enum Inject {
     },
 }
 
-/// What a path that no resource matches gets.
+/// The treatment of a path that no resource matches.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -372,7 +372,7 @@ pub enum DefaultAction {
     /// A 404 from the gateway.
     #[default]
     Deny,
-    /// On to the back end, unchanged and without any check.
+    /// On to the backend, unchanged and without any check.
     Pass,
 }
 

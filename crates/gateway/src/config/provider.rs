@@ -10,12 +10,60 @@ use portcullis_protocol::url::web_url::WebUrl;
 use super::compiler::{Compiler, is_loopback_http};
 use super::document::{ClientAuthentication, OidcConfig, UpstreamProvider};
 
-/// An OpenID Connect provider, ready to be called.
+/// The identity providers, in the document's order. Never empty.
+pub struct Providers {
+    first: Provider,
+    others: Vec<Provider>,
+}
+
+impl Providers {
+    /// The provider that users log in at.
+    #[must_use]
+    pub const fn login(&self) -> &Provider {
+        &self.first
+    }
+
+    /// Every provider, in the document's order.
+    pub fn iter(&self) -> impl Iterator<Item = &Provider> {
+        std::iter::once(&self.first).chain(&self.others)
+    }
+
+    /// Returns the provider with this id; `None` if the configuration no longer has it.
+    #[must_use]
+    pub fn get(&self, id: ProviderId) -> Option<&Provider> {
+        self.iter().find(|provider| provider.id == id)
+    }
+}
+
+/// An identity provider, ready to be called.
 pub struct Provider {
     /// The name that resources refer to.
     pub name: Rc<str>,
-    /// What its tokens are stored under, by that name.
+    /// What its tokens are stored under.
     pub id: ProviderId,
+    /// The protocol that it speaks.
+    pub kind: ProviderKind,
+}
+
+/// The protocol of a provider, with its settings.
+pub enum ProviderKind {
+    /// OpenID Connect.
+    Oidc(OidcProvider),
+}
+
+impl Provider {
+    /// What tells its users from those of other providers: the issuer of an OpenID Connect
+    /// provider, exactly as configured.
+    #[must_use]
+    pub fn issuer(&self) -> &str {
+        match &self.kind {
+            ProviderKind::Oidc(oidc) => &oidc.issuer,
+        }
+    }
+}
+
+/// An OpenID Connect provider.
+pub struct OidcProvider {
     /// The issuer identifier, exactly as configured and as its documents must state it.
     pub issuer: String,
     /// The path and query of its discovery document.
@@ -42,6 +90,35 @@ pub struct Provider {
     pub plain_http: bool,
 }
 
+/// Tells the tokens of one provider from those of another among the records of a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ProviderId([u8; 16]);
+
+impl ProviderId {
+    /// Derives the id from the provider's name in the configuration and its issuer: half a digest
+    /// of both. A name that is given to another provider is another id, so that no token ever goes
+    /// to a provider that did not issue it.
+    #[must_use]
+    pub fn of(name: &str, issuer: &str) -> Self {
+        let mut id = [0; 16];
+        let digest = digest_parts(&[name.as_bytes(), issuer.as_bytes()]);
+        id.iter_mut().zip(digest.as_bytes()).for_each(|(byte, digest)| *byte = *digest);
+        Self(id)
+    }
+
+    /// Reads the bytes that [`ProviderId::as_bytes`] returns.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
+    /// The id as it stands in a record's key.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+}
+
 /// What the gateway itself puts into the authorization request (OIDC Core §3.1.2.1, RFC 7636).
 const RESERVED_PARAMETERS: [&str; 9] = [
     "response_type",
@@ -56,43 +133,51 @@ const RESERVED_PARAMETERS: [&str; 9] = [
 ];
 
 impl Compiler<'_> {
-    pub(super) fn provider(&mut self, written: &[UpstreamProvider], development: bool) -> Option<Provider> {
-        let [only] = written else {
-            return match written {
-                [] => None,
-                _ => self.problem("upstreamProviders", "exactly one provider is supported"),
-            };
-        };
-        let path = "upstreamProviders[0]";
-        if !is_dns_label(&only.name) {
+    pub(super) fn providers(&mut self, written: &[UpstreamProvider], development: bool) -> Option<Providers> {
+        let compiled: Vec<Option<Provider>> = written
+            .iter()
+            .enumerate()
+            .map(|(index, provider)| self.provider(&format!("upstreamProviders[{index}]"), provider, development))
+            .collect();
+        if written.len() > 1 {
+            return self.problem("upstreamProviders", "exactly one provider is supported");
+        }
+        let mut compiled = compiled.into_iter().collect::<Option<Vec<_>>>()?.into_iter();
+        Some(Providers { first: compiled.next()?, others: compiled.collect() })
+    }
+
+    fn provider(&mut self, path: &str, written: &UpstreamProvider, development: bool) -> Option<Provider> {
+        if !is_dns_label(&written.name) {
             self.problem::<()>(&format!("{path}.name"), "must be a DNS label: a-z, 0-9 and '-', at most 63");
         }
-        let oidc = &only.oidc_config;
-        let path = format!("{path}.oidcConfig");
-        let issuer = self.provider_issuer(&format!("{path}.issuerUrl"), &oidc.issuer_url, development);
-        let client_secret = match &oidc.client_secret {
+        let oidc = self.oidc(&format!("{path}.oidcConfig"), &written.oidc_config, development)?;
+        let id = ProviderId::of(&written.name, &oidc.issuer);
+        Some(Provider { name: Rc::from(written.name.as_str()), id, kind: ProviderKind::Oidc(oidc) })
+    }
+
+    fn oidc(&mut self, path: &str, written: &OidcConfig, development: bool) -> Option<OidcProvider> {
+        let issuer = self.provider_issuer(&format!("{path}.issuerUrl"), &written.issuer_url, development);
+        let client_secret = match &written.client_secret {
             Some(reference) => self.client_secret(&format!("{path}.clientSecret"), reference, development).map(Some),
             None => Some(None),
         };
-        self.check_provider_fields(&path, oidc);
+        self.check_oidc_fields(path, written);
         let (issuer, client_secret) = (issuer?, client_secret?);
         let authority = issuer.authority();
         let mut clusters = BTreeMap::new();
-        clusters.extend(oidc.clusters.iter().map(|(host, cluster)| (host.to_ascii_lowercase(), cluster.clone())));
-        clusters.insert(authority.clone(), oidc.cluster.clone());
-        Some(Provider {
-            name: Rc::from(only.name.as_str()),
-            id: ProviderId::of(&only.name),
-            issuer: oidc.issuer_url.clone(),
+        clusters.extend(written.clusters.iter().map(|(host, cluster)| (host.to_ascii_lowercase(), cluster.clone())));
+        clusters.insert(authority.clone(), written.cluster.clone());
+        Some(OidcProvider {
+            issuer: written.issuer_url.clone(),
             discovery_path: format!("{}/.well-known/openid-configuration", issuer.path().trim_end_matches('/')),
             clusters,
             authority,
-            client_id: oidc.client_id.clone(),
+            client_id: written.client_id.clone(),
             client_secret,
-            client_authentication: oidc.client_authentication,
-            scope: oidc.scopes.join(" "),
-            subject_claim: oidc.subject_claim.clone(),
-            extra_parameters: oidc.additional_authorization_params.clone().into_iter().collect(),
+            client_authentication: written.client_authentication,
+            scope: written.scopes.join(" "),
+            subject_claim: written.subject_claim.clone(),
+            extra_parameters: written.additional_authorization_params.clone().into_iter().collect(),
             plain_http: !issuer.is_https(),
         })
     }
@@ -105,7 +190,7 @@ impl Compiler<'_> {
         self.problem(path, "must be https; http is only for loopback with \"development\": true")
     }
 
-    fn check_provider_fields(&mut self, path: &str, oidc: &OidcConfig) {
+    fn check_oidc_fields(&mut self, path: &str, oidc: &OidcConfig) {
         if oidc.client_id.is_empty() {
             self.problem::<()>(&format!("{path}.clientId"), "must not be empty");
         }
@@ -133,24 +218,4 @@ impl Compiler<'_> {
 fn is_dns_label(name: &str) -> bool {
     let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     (1..=63).contains(&name.len()) && name.bytes().all(inner) && !name.starts_with('-') && !name.ends_with('-')
-}
-
-/// Tells the tokens of one provider from those of another among the records of a session.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ProviderId([u8; 16]);
-
-impl ProviderId {
-    /// By the provider's name in the configuration: half a digest of it.
-    #[must_use]
-    pub fn of(name: &str) -> Self {
-        let mut id = [0; 16];
-        id.iter_mut().zip(digest_parts(&[name.as_bytes()]).as_bytes()).for_each(|(byte, digest)| *byte = *digest);
-        Self(id)
-    }
-
-    /// The id as it stands in a record's key.
-    #[must_use]
-    pub const fn as_bytes(&self) -> &[u8; 16] {
-        &self.0
-    }
 }

@@ -10,6 +10,7 @@ use portcullis_protocol::url::web_url::WebUrl;
 use super::compiler::Compiler;
 use super::document::{self, Document, Inject, ResourceKind};
 use super::issuer::Issuer;
+use super::provider::ProviderId;
 use crate::routing::endpoint_table::{Endpoint, OWN, WELL_KNOWN};
 
 /// A protected resource.
@@ -26,16 +27,18 @@ pub struct Resource {
     pub scopes: ScopeSet,
     /// The same, space-separated, for challenges.
     pub scope_text: String,
-    /// What the back end gets.
-    pub injector: Option<Injector>,
+    /// The upstream token that the backend gets; `None` where it gets none.
+    pub injection: Option<UpstreamInjection>,
     /// The path of its metadata document (RFC 9728 §3.1).
     pub metadata_path: String,
     /// The absolute URL of the same, for challenges.
     pub metadata_url: String,
 }
 
-/// How a resource's back end gets the user's upstream token.
-pub struct Injector {
+/// How a resource's backend gets the user's upstream token.
+pub struct UpstreamInjection {
+    /// The provider whose token it is.
+    pub provider: ProviderId,
     /// The header's name, lower case.
     pub header: Rc<str>,
 }
@@ -68,7 +71,7 @@ impl Compiler<'_> {
         let resources = compiled.into_iter().collect::<Option<Vec<_>>>()?;
         for (index, resource) in resources.iter().enumerate() {
             let before = resources.iter().take(index);
-            // Some back ends ignore case, and then a path would lie under both.
+            // Some backends ignore case, and then a path would lie under both.
             if before.clone().any(|other| other.prefix.eq_ignore_ascii_case(&resource.prefix)) {
                 let what = "is another resource's prefix too (whatever the case of its letters)";
                 self.problem::<()>(&format!("resources[{index}].match.prefix"), what);
@@ -100,7 +103,7 @@ impl Compiler<'_> {
         {
             self.problem::<()>(&format!("{path}.scopes"), "must all be in scopesSupported");
         }
-        let injector = self.injector(&format!("{path}.inject"), &written.inject, document);
+        let injection = self.injection(&format!("{path}.inject"), &written.inject, document);
         let (uri, scopes) = (uri?, scopes?);
         let url = WebUrl::parse(uri.as_str()).ok()?;
         let metadata_path = Endpoint::ProtectedResourceMetadata.well_known_path() + url.path().trim_end_matches('/');
@@ -116,13 +119,13 @@ impl Compiler<'_> {
             kind: written.kind,
             scope_text: scopes.to_string(),
             scopes,
-            injector: injector?,
+            injection: injection?,
         })
     }
 
     fn prefix(&mut self, path: &str, written: &str, issuer: Option<&Issuer>) -> Option<String> {
         // What `RoutePath::longest_prefix` asks for. Parameters and dots at the end are dropped by
-        // some back ends.
+        // some backends.
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~!$&'()*+,=:@".contains(&byte);
         let ends_in_dot = written.split('/').any(|segment| segment.ends_with('.'));
         if !written.starts_with('/') || written.contains("//") || ends_in_dot || !written.bytes().all(plain) {
@@ -138,12 +141,12 @@ impl Compiler<'_> {
         Some(prefix.to_owned())
     }
 
-    fn injector(&mut self, path: &str, written: &Inject, document: &Document) -> Option<Option<Injector>> {
+    fn injection(&mut self, path: &str, written: &Inject, document: &Document) -> Option<Option<UpstreamInjection>> {
         let Inject::UpstreamInject { provider_name, header } = written else {
             return Some(None);
         };
-        let known = document.upstream_providers.iter().any(|provider| provider.name == *provider_name);
-        if !known && !self.is_unsure_of("upstreamProviders") {
+        let named = document.upstream_providers.iter().find(|provider| provider.name == *provider_name);
+        if named.is_none() && !self.is_unsure_of("upstreamProviders") {
             self.problem::<()>(&format!("{path}.providerName"), "is not the name of a configured provider");
         }
         let header = header.to_ascii_lowercase();
@@ -152,6 +155,8 @@ impl Compiler<'_> {
         if header.is_empty() || !header.bytes().all(is_token) || refused {
             return self.problem(&format!("{path}.header"), "must be a header that may carry a token");
         }
-        Some(Some(Injector { header: Rc::from(header) }))
+        let provider = named?;
+        let provider = ProviderId::of(&provider.name, &provider.oidc_config.issuer_url);
+        Some(Some(UpstreamInjection { provider, header: Rc::from(header) }))
     }
 }

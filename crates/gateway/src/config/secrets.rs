@@ -11,7 +11,7 @@ use portcullis_storage_api::wire::SecretName;
 use super::compiler::Compiler;
 use super::document::SecretRef;
 
-/// What a reference leads to.
+/// The target of a reference.
 pub(super) enum Found {
     /// One secret.
     One(Secret<String>),
@@ -151,8 +151,8 @@ impl Compiler<'_> {
     }
 }
 
-/// A variable's name for a message. One in lower case is not repeated: it may be the secret itself, in
-/// the wrong place.
+/// A variable's name for a message. One in lower case is not repeated: it may be the secret itself,
+/// in the wrong place.
 fn shown(name: &str) -> String {
     let usual = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
     if name.len() <= 64 && name.bytes().all(usual) { format!(" {name}") } else { String::new() }

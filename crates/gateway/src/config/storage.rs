@@ -33,7 +33,7 @@ impl Compiler<'_> {
                     "" => self.problem("storage.cluster", "must name Envoy's cluster for the bridge"),
                     cluster => Some(cluster.to_owned()),
                 };
-                // Envoy reads a time-out of 0 as none at all, and a request is not to hang for
+                // Envoy reads a timeout of 0 as none at all, and a request is not to hang for
                 // longer than a client waits.
                 let seconds = self.duration("storage.timeout", timeout, 1, 10);
                 let space = self.space(namespace, name);
@@ -45,7 +45,7 @@ impl Compiler<'_> {
         }
     }
 
-    /// Each name is tried with one that is good, so that the problem is told of the right one.
+    /// Each name is tried with one that is good, so that the problem names the right one.
     fn space(&mut self, namespace: &str, name: &str) -> Option<Space> {
         const FORM: &str = "must be a DNS label: a-z, 0-9 and '-', at most 63";
         if Space::new(namespace, "gateway").is_err() {

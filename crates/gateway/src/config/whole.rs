@@ -82,8 +82,8 @@ impl Reader<'_> {
         None
     }
 
-    /// Whether a fault was reported, or may only follow from one that was: under a wrong `type` it is
-    /// not known which fields there should be.
+    /// Whether a fault was reported, or may only follow from one that was: under a wrong `type` it
+    /// is not known which fields there should be.
     fn is_known(&self, fault: &Fault) -> bool {
         let guessed = fault
             .place
@@ -122,8 +122,8 @@ impl Reader<'_> {
         Fault { place, kind: FaultKind::Unfit, message }
     }
 
-    /// serde reads the fields of a section with a `type` from a copy and no longer knows which one it
-    /// was: it is the one without which the error is another.
+    /// serde reads the fields of a section with a `type` from a copy and no longer knows which one
+    /// it was: it is the one without which the error is another.
     fn blame<T: DeserializeOwned>(&self, place: &mut Place, message: &str) {
         let Some(Value::Object(fields)) = self.at(place) else { return };
         if !fields.get("type").is_some_and(Value::is_string) {

@@ -1,4 +1,4 @@
-//! What a request may make a worker hold, and how one is refused that would hold more.
+//! How much a request may make a worker hold, and how one is refused that would hold more.
 //!
 //! A stranger needs no credentials to make a request wait: the head of `POST /oauth/token` is
 //! enough, and HPACK lets one byte stand for a header of 4 KB. So what a request holds is bounded
@@ -20,7 +20,7 @@ use crate::runtime::BODY_HELD_BYTES;
 use crate::state::gateway::Gateway;
 
 /// The most bytes that the headers of a request to an endpoint of the gateway may have, names and
-/// values together. Envoy itself takes 60 KiB unless it is told otherwise.
+/// values together. Envoy's own default limit is 60 KiB.
 pub const MAX_OWN_HEADER_BYTES: usize = 16 * 1024;
 
 /// The bounds of a request to one path.

@@ -272,7 +272,7 @@ fn what_no_resource_matches_is_denied_unless_the_configuration_lets_it_pass() {
     let Resolved::Continue(forward) = answer(&passing, request(Method::Get, "/other", &cookies)) else {
         panic!("answered");
     };
-    assert_eq!(forward.cookie.as_deref(), Some(&b"a=1; b=2"[..]), "the gateway's cookies are nobody else's");
+    assert_eq!(forward.cookie.as_deref(), Some(&b"a=1; b=2"[..]), "the gateway's cookies stay with the gateway");
     assert_eq!(response(&passing, request(Method::Get, "/mcp", &[])).status(), 401);
     assert_eq!(response(&passing, request(Method::Get, "/oauth/other", &[])).status(), 404);
     assert_eq!(response(&passing, request(Method::Get, "/.well-known/jwks.json/x", &[])).status(), 404);
@@ -336,7 +336,7 @@ fn nothing_is_passed_at_once_that_the_router_would_not_send_on_unprotected() {
         if let Some(forward) = at_once {
             assert!(matches!(forward.credentials, Credentials::Unchanged));
             assert_eq!(forward.audit.audit().reason.as_str(), "not_protected");
-            assert_eq!(forward.cookie.as_deref(), Some(&b"a=1"[..]), "the gateway's cookies are nobody else's");
+            assert_eq!(forward.cookie.as_deref(), Some(&b"a=1"[..]), "the gateway's cookies stay with the gateway");
             passed += 1;
         }
         assert!(fast_path::pass(&denying, target.as_bytes(), None).is_none(), "{target}");

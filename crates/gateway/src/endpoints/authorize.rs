@@ -138,6 +138,6 @@ fn provider_prompt(prompt: Prompt) -> Option<&'static str> {
 }
 
 fn bad_request_page(config: &Config, message: &str, reason: Reason) -> Resolved {
-    let hint = "Go back to the application and connect again. If that does not help, remove the connection there and add it anew.";
+    let hint = "Go back to the application and connect again. If that does not help, remove the connection there and add it again.";
     error_page(config, 400, "This login cannot be started", message, hint, reason)
 }

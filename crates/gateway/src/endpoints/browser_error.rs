@@ -118,8 +118,8 @@ pub fn unavailable_page(config: &Config, error: DependencyError) -> Resolved {
     Resolved::Respond(response, Audit::new(error.reason()))
 }
 
-/// An answer whose URL holds something secret: kept by no cache and passed on to nobody (RFC 9700
-/// §4.2.4).
+/// An answer whose URL holds something secret: kept by no cache and passed on to no other site (RFC
+/// 9700 §4.2.4).
 pub(super) fn private(response: Response) -> Response {
     uncached(response).header("referrer-policy", "no-referrer")
 }

@@ -4,7 +4,6 @@
 use std::rc::Rc;
 
 use portcullis_protocol::credentials::{AuthorizationCode, SessionId};
-use portcullis_protocol::jose::claims::VerifiedIdToken;
 use portcullis_protocol::oauth::error::ErrorCode;
 use portcullis_protocol::oauth::params::{Limits, Params};
 use portcullis_protocol::oauth::redirect::{RedirectUri, match_registered};
@@ -24,12 +23,12 @@ use crate::endpoints::pages::ErrorPage;
 use crate::error::DependencyError;
 use crate::ports::{Ports, Store};
 use crate::sessions::keys::session_keys;
-use crate::sessions::state::{PendingCode, Session, State};
+use crate::sessions::state::{PendingCode, Session, SessionProvider, State};
 use crate::sessions::user::{User, find_or_create_user};
 use crate::sessions::{next_prompt, remembered_consent};
 use crate::store::records;
-use crate::upstream::oidc::{self, TokenReply};
-use crate::upstream::provider_error::ProviderError;
+use crate::upstream::identity::TokenReply;
+use crate::upstream::providers;
 use crate::upstream::tokens::{self, Upstream};
 
 /// Answers `GET /oauth/callback`.
@@ -98,11 +97,11 @@ async fn complete<P: Ports>(
     login: PendingLogin,
 ) -> Result<Resolved, Failure> {
     let config = context.config();
-    let asked = &login.request;
+    let (asked, provider) = (&login.request, config.providers.login());
     let parameter = |name: &str| params.one(name).ok().flatten();
 
     // RFC 9207 §2.4: an answer that names another issuer is another provider's.
-    if parameter("iss").is_some_and(|iss| iss != config.provider.issuer) {
+    if parameter("iss").is_some_and(|iss| iss != provider.issuer()) {
         return Ok(refuse(
             config,
             asked,
@@ -129,7 +128,7 @@ async fn complete<P: Ports>(
             Reason::CallbackWithoutCode,
         ));
     };
-    let (reply, identity) = match log_in(context, seed, code).await {
+    let (reply, identity) = match providers::log_in(context.gateway, provider, seed, code, context.ports).await {
         Ok(login) => login,
         Err(error) => return Ok(provider_failed(config, asked, &error)),
     };
@@ -144,33 +143,6 @@ async fn complete<P: Ports>(
     give_code(context, asked, user, &code)
 }
 
-/// Who logged in, as the ID token says.
-struct Identity {
-    subject: String,
-}
-
-async fn log_in<P: Ports>(
-    context: &RequestContext<'_, P>,
-    seed: &Seed,
-    code: &str,
-) -> Result<(TokenReply, Identity), ProviderError> {
-    let reply = oidc::redeem(context.gateway, code, &seed.verifier(), context.ports).await?;
-    let id_token = reply.id_token.as_ref().ok_or(ProviderError::NotUnderstood("the provider gave no ID token"))?;
-    let verified = oidc::verify_id_token(context.gateway, id_token.expose(), &seed.nonce(), context.ports).await?;
-    let subject = subject(&verified, &context.config().provider.subject_claim)?;
-    Ok((reply, Identity { subject }))
-}
-
-/// The claim that names the user: a string, never anything that has to be converted into one.
-fn subject(id_token: &VerifiedIdToken, claim: &str) -> Result<String, ProviderError> {
-    const MOST: usize = 255;
-    let value = id_token.claims().get(claim).and_then(serde_json::Value::as_str);
-    value
-        .filter(|subject| !subject.is_empty() && subject.len() <= MOST && !subject.chars().any(char::is_control))
-        .map(str::to_owned)
-        .ok_or(ProviderError::NotUnderstood("the ID token does not name the user"))
-}
-
 /// Stores the session with its upstream tokens and gives the code that opens it.
 async fn open_session<P: Ports>(
     context: &RequestContext<'_, P>,
@@ -180,6 +152,7 @@ async fn open_session<P: Ports>(
     reply: TokenReply,
 ) -> Result<AuthorizationCode, DependencyError> {
     let config = context.config();
+    let provider = config.providers.login();
     let records = context.records();
     let client = records.load::<Client>(&client_key(&asked.client_id)).await?;
     let code = AuthorizationCode { session: SessionId::new(context.ports.random()?), nonce: context.ports.random()? };
@@ -195,7 +168,7 @@ async fn open_session<P: Ports>(
     };
     let session = Session {
         id: *code.session.as_bytes(),
-        provider: config.provider.name.to_string(),
+        providers: vec![SessionProvider { name: provider.name.to_string(), issuer: provider.issuer().to_owned() }],
         client_id: asked.client_id.clone(),
         user_id: user.id.clone(),
         scope: asked.scope.clone(),
@@ -211,7 +184,7 @@ async fn open_session<P: Ports>(
     };
     // Upstream tokens first: a session that is found has its tokens. Until the code is redeemed
     // they last hardly longer than the code (see token.rs).
-    let [session_key, upstream_key] = session_keys(code.session, config.provider.id);
+    let [session_key, upstream_key] = session_keys(code.session, provider.id);
     records.save(&upstream_key, &upstream, Ttl::Seconds(life.saturating_add(EXTENSION_SECONDS))).await?;
     records.save(&session_key, &session, Ttl::Seconds(life)).await?;
     Ok(code)

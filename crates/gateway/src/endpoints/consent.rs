@@ -69,7 +69,7 @@ pub fn page<P: Ports>(
         loopback: redirect_uri.is_loopback(),
         scopes: &scopes,
         resource: &transaction.request.resource,
-        provider: &config.provider.name,
+        provider: &config.providers.login().name,
         action: &Endpoint::Consent.below(&config.issuer.path),
         transaction: &sealed,
         csrf: &csrf,

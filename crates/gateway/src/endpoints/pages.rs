@@ -12,8 +12,8 @@ use portcullis_protocol::http::message::Response;
 /// The question put to a user before the login: may this client act for you?
 ///
 /// Every field is escaped where it lands, and is isolated from the text around it, so a
-/// right-to-left name cannot reorder the host beside it. The length of a field is bounded where the
-/// field is read: at registration, in the client's document, or in the configuration.
+/// right-to-left name cannot reorder the host next to it. The length of a field is bounded where
+/// the field is read: at registration, in the client's document, or in the configuration.
 // No `Debug`: the CSRF token must not reach a log.
 #[derive(Template)]
 #[template(path = "consent.html")]
@@ -90,8 +90,8 @@ impl ErrorPage<'_> {
     }
 }
 
-/// What a well-known scope lets the client do (OpenID Connect Core §5.4, §11); any other is shown
-/// by its name alone.
+/// Says what a well-known scope lets the client do (OpenID Connect Core §5.4, §11); any other is
+/// shown by its name alone.
 fn scope_meaning(scope: &str) -> Option<&'static str> {
     match scope {
         "openid" => Some("Know who you are"),

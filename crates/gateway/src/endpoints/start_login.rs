@@ -12,14 +12,14 @@ use crate::endpoints::browser_error::{private, provider_failed};
 use crate::error::DependencyError;
 use crate::ports::Ports;
 use crate::state::gateway::Gateway;
-use crate::upstream::oidc;
+use crate::upstream::providers;
 
 /// Sends the browser to the provider, with the login in its cookie. Nothing is stored and nothing
 /// is called: a request that comes before the provider's documents are known waits for the root
 /// task to fetch them.
 ///
 /// # Errors
-/// [`DependencyError::Entropy`]. A provider that cannot be used is told to the client.
+/// [`DependencyError::Entropy`]. A provider that cannot be used is reported to the client.
 pub fn start<P: Ports>(
     context: &RequestContext<'_, P>,
     seed: Seed,
@@ -29,7 +29,8 @@ pub fn start<P: Ports>(
     let expires_at = context.now().saturating_add(LOGIN_LIFE);
     let login = PendingLogin { request: authorization, consented_by, expires_at };
     let cookies = pending_login::cookies(&seed, Some(&login), context.request, context.config(), context.ports)?;
-    if !context.gateway.provider().is_unknown(context.now()) {
+    let provider = context.config().providers.login().id;
+    if !context.gateway.provider_state(provider, |state| state.is_unknown(context.now())) {
         return Ok(to_provider(context.gateway, &seed, &login.request, &cookies).into());
     }
     let gateway = Rc::clone(context.gateway);
@@ -38,7 +39,7 @@ pub fn start<P: Ports>(
 }
 
 fn to_provider(gateway: &Gateway, seed: &Seed, asked: &Authorization, cookies: &[String]) -> Resolved {
-    match oidc::authorization_url(gateway, seed, asked.prompt.as_deref()) {
+    match providers::authorization_url(gateway, gateway.config().providers.login(), seed, asked.prompt.as_deref()) {
         Ok(location) => {
             let response = private(Response::see_other(&location));
             let response = cookies.iter().fold(response, |response, cookie| response.header("set-cookie", cookie));

@@ -28,9 +28,9 @@ pub(super) fn forward(
     upstream: Option<&UpstreamAccess>,
     cookie: Option<&[u8]>,
 ) -> Forward {
-    let credentials = match (&resource.injector, upstream) {
-        (Some(injector), Some(upstream)) => {
-            Credentials::Injected(Injection { name: Rc::clone(&injector.header), value: Rc::clone(&upstream.value) })
+    let credentials = match (&resource.injection, upstream) {
+        (Some(injection), Some(upstream)) => {
+            Credentials::Injected(Injection { name: Rc::clone(&injection.header), value: Rc::clone(&upstream.value) })
         }
         (Some(_) | None, _) => Credentials::Removed,
     };

@@ -48,7 +48,7 @@ pub fn fast(
     Some(forward)
 }
 
-/// Sends on a request to a path that is none of ours, where the configuration lets such pass,
+/// Sends on a request to a path that no rule covers, where the configuration lets such pass,
 /// without waiting for anything; `None` leaves it to [`handle`].
 pub fn pass(gateway: &Gateway, target: &[u8], cookie: Option<&[u8]>) -> Option<Forward> {
     let config = gateway.config();

@@ -15,7 +15,7 @@ use crate::config::Resource;
 use crate::context::RequestContext;
 use crate::decision::{Decision, Resolved};
 use crate::error::DependencyError;
-use crate::ports::{Ports, Store};
+use crate::ports::{Ports, Store, UpstreamTokenRef};
 use crate::resource_server::decide::{decide, forward};
 use crate::resource_server::refusal::Refusal;
 use crate::resource_server::session_check::{lives, session_lives};
@@ -47,14 +47,13 @@ pub async fn protect<P: Ports>(context: &RequestContext<'_, P>, index: usize) ->
             let cookie = cookies::sent(context.request);
             Resolved::Continue(forward(resource, &known.facts, known.upstream().as_ref(), cookie.as_deref())).into()
         }
-        Ok(Granted::AfterRefresh(facts)) => {
-            let session = facts.session;
+        Ok(Granted::AfterRefresh(facts, token)) => {
             let cookie = cookies::sent(context.request).map(Cow::into_owned);
             let gateway = Rc::clone(context.gateway);
             let decide = Box::new(move |outcome: &RefreshOutcome| {
                 after_refresh(gateway.config().resources.get(index), &facts, cookie.as_deref(), outcome)
             });
-            Decision::AwaitUpstream { session, decide }
+            Decision::AwaitUpstream { token, decide }
         }
         Err(refusal) => refusal.respond(Some(resource)).into(),
     }
@@ -78,7 +77,7 @@ enum Granted {
     },
     /// By what was proven before.
     Before(Rc<CachedToken>),
-    AfterRefresh(TokenFacts),
+    AfterRefresh(TokenFacts, UpstreamTokenRef),
 }
 
 impl<P: Ports> Call<'_, P> {
@@ -105,8 +104,8 @@ impl<P: Ports> Call<'_, P> {
         let facts = verify(self.context, self.index, self.resource, bearer, now)?;
         let stored = self.stored(&facts).await;
         let now = self.context.now();
-        let upstream = match stored {
-            Ok(Some(upstream)) => upstream,
+        let (token, upstream) = match stored {
+            Ok(Some(stored)) => stored,
             Ok(None) => return Ok(Granted::Now { facts, upstream: None, now }),
             // While the store is away a token whose session this VM has found before goes on
             // working; one that it has not seen has to wait.
@@ -123,23 +122,23 @@ impl<P: Ports> Call<'_, P> {
             Err(refusal) => return Err(refusal),
         };
         if now >= upstream.stale_at {
-            return Ok(Granted::AfterRefresh(facts));
+            return Ok(Granted::AfterRefresh(facts, token));
         }
         if now >= upstream.refresh_at {
-            self.context.ports.refresh_upstream(facts.session);
+            self.context.ports.refresh_upstream(token);
         }
         Ok(Granted::Now { facts, upstream: Some(upstream), now })
     }
 
     /// What the store has to say: that the session lives, and the upstream token where the resource
     /// injects one. Both are asked for at once.
-    async fn stored(&self, facts: &TokenFacts) -> Result<Option<UpstreamAccess>, Refusal> {
-        if self.resource.injector.is_none() {
+    async fn stored(&self, facts: &TokenFacts) -> Result<Option<(UpstreamTokenRef, UpstreamAccess)>, Refusal> {
+        let Some(injection) = &self.resource.injection else {
             let lives = session_lives(self.context.gateway, self.resource, facts, self.context.ports).await?;
             return if lives { Ok(None) } else { Err(Refusal::SessionEnded) };
-        }
+        };
         let records = self.context.records();
-        let keys = session_keys(facts.session, self.context.config().provider.id);
+        let keys = session_keys(facts.session, injection.provider);
         let found = self.context.ports.store().get_both(&keys).await.map_err(DependencyError::from)?;
         let ([session_key, upstream_key], [session, upstream]) = (keys, found);
         let lives = session.and_then(|session| {
@@ -151,7 +150,8 @@ impl<P: Ports> Call<'_, P> {
         let upstream = upstream.and_then(|upstream| {
             records.read::<Upstream, _>(&upstream_key, upstream.value, UpstreamAccess::from_record)
         });
-        upstream.map(Some).ok_or(Refusal::LoginRequired)
+        let token = UpstreamTokenRef { session: facts.session, provider: injection.provider };
+        upstream.map(|upstream| Some((token, upstream))).ok_or(Refusal::LoginRequired)
     }
 
     /// What this VM has proven about exactly this token, for this resource.
@@ -161,12 +161,13 @@ impl<P: Ports> Call<'_, P> {
     }
 
     fn by_what_is_known(&self, known: &Rc<CachedToken>, now: u64) -> Granted {
-        if let Some(upstream) = known.upstream().as_ref() {
+        if let (Some(upstream), Some(injection)) = (known.upstream().as_ref(), &self.resource.injection) {
+            let token = UpstreamTokenRef { session: known.facts.session, provider: injection.provider };
             if now >= upstream.stale_at {
-                return Granted::AfterRefresh(known.facts.clone());
+                return Granted::AfterRefresh(known.facts.clone(), token);
             }
             if now >= upstream.refresh_at {
-                self.context.ports.refresh_upstream(known.facts.session);
+                self.context.ports.refresh_upstream(token);
             }
         }
         if known.is_due(now) {

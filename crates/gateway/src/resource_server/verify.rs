@@ -1,4 +1,4 @@
-//! What a token proves by itself.
+//! The proof that a token itself carries.
 
 use std::rc::Rc;
 
@@ -17,7 +17,7 @@ use crate::state::token_cache::TokenFacts;
 /// end is not put off: a gateway whose clock is behind only accepts it for as much longer.
 const CLOCK_LEEWAY: u64 = 30;
 
-/// What a token says that may do this call, by itself.
+/// Checks whether a token by itself allows this call, and returns what it says.
 pub(super) fn verify<P: Ports>(
     context: &RequestContext<'_, P>,
     index: usize,

@@ -26,7 +26,7 @@ impl Inbox {
         Self(Rc::new(RefCell::new(Mail { body_bytes, ended: body_ended, ..Mail::default() })))
     }
 
-    /// An inbox without a body that is told of ticks: a root task's.
+    /// An inbox without a body that receives ticks: a root task's.
     #[must_use]
     pub fn ticking() -> Self {
         Self(Rc::new(RefCell::new(Mail { ended: true, ticks: Some(0), ..Mail::default() })))
@@ -96,7 +96,7 @@ pub(super) struct Mail {
     body_bytes: usize,
     ended: bool,
     too_large: bool,
-    /// How many ticks have passed, where the task is told of them.
+    /// How many ticks have passed, where the task receives them.
     ticks: Option<u64>,
 }
 

@@ -13,7 +13,7 @@ pub struct Task<T> {
     inbox: Inbox,
 }
 
-/// What the first poll of a future came to.
+/// The result of the first poll of a future.
 pub enum Started<T> {
     /// It needed no event.
     Ready(T),
@@ -39,7 +39,7 @@ impl<T> Task<T> {
     }
 
     /// Hands over the answer to a call; gives the result if that was the last thing missing. An
-    /// answer that nobody waits for is dropped.
+    /// answer that no call waits for is dropped.
     pub fn on_call(&mut self, id: u32, reply: Result<CallReply, CallError>) -> Option<T> {
         if self.inbox.deliver(id, reply) { self.poll() } else { None }
     }
@@ -57,7 +57,7 @@ impl<T> Task<T> {
         self.poll()
     }
 
-    /// Tells the task that a tick has passed.
+    /// Delivers a tick to the task.
     pub fn on_tick(&mut self) -> Option<T> {
         if self.inbox.tick() { self.poll() } else { None }
     }

@@ -12,7 +12,7 @@ use crate::ports::Ports;
 use crate::sessions::state::Session;
 use crate::state::gateway::Gateway;
 
-/// What an access token says (RFC 9068 §2.2), and which session it is of.
+/// The claims of an access token (RFC 9068 §2.2), and the session that it belongs to.
 #[derive(Serialize)]
 struct Claims<'a> {
     iss: &'a str,

@@ -1,16 +1,16 @@
 //! The end of a session, wherever it is decided: a replay, a refusal of the provider, a grant that
 //! cannot serve any more.
 //!
-//! A session that cannot be served must not be refreshed either. A client that is told by a call to
-//! log in again first tries its refresh token; as long as that works it never does what it was
-//! told. So each answer of that kind is preceded by the end of the session, and its refresh token
-//! is `invalid_grant` from then on.
+//! A session that cannot be served must not be refreshed either. A client that gets a 401 for a
+//! call, and has to log in again, first tries its refresh token; as long as that works it never
+//! does what it was told. So each answer of that kind is preceded by the end of the session, and
+//! its refresh token is `invalid_grant` from then on.
 
 use portcullis_protocol::credentials::SessionId;
 
 use crate::error::DependencyError;
 use crate::ports::Ports;
-use crate::sessions::keys::session_keys;
+use crate::sessions::keys::{session_key, upstream_key};
 use crate::state::gateway::Gateway;
 use crate::store::records::Records;
 
@@ -21,8 +21,10 @@ use crate::store::records::Records;
 /// [`DependencyError::Store`]: then it may not have ended, and the caller must not say that it has.
 pub async fn end_session<P: Ports>(gateway: &Gateway, session: SessionId, ports: &P) -> Result<(), DependencyError> {
     let records = Records::new(&gateway.config().sealer, ports);
-    for key in session_keys(session, gateway.config().provider.id) {
-        records.delete(&key).await?;
+    let key = session_key(session);
+    records.delete(&key).await?;
+    for provider in gateway.config().providers.iter() {
+        records.delete(&upstream_key(&key, provider.id)).await?;
     }
     gateway.forget_session(session);
     ports.session_ended(session);

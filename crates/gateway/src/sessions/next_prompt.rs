@@ -1,4 +1,4 @@
-//! What a user's next login has to ask the provider for.
+//! The `prompt` that a user's next login has to ask the provider for.
 //!
 //! A provider that refuses to renew tokens with `interaction_required` and the like wants to see
 //! the user. The session ends and the client opens the browser; but a provider that still knows the

@@ -41,9 +41,9 @@ pub struct Session {
     /// digest of it.
     #[cbor(n(5), with = "minicbor::bytes")]
     pub id: [u8; 16],
-    /// The provider whose tokens are kept with it.
+    /// The providers whose tokens are kept with it; the user logged in at the first.
     #[n(6)]
-    pub provider: String,
+    pub providers: Vec<SessionProvider>,
     /// The scopes granted.
     #[cbor(n(7), with = "granted_scope")]
     pub scope: GrantedScope,
@@ -59,6 +59,19 @@ pub struct Session {
 impl Record for Session {
     const KIND: Kind = Kind::Session;
     const TYPE: &'static str = "session";
+}
+
+/// A provider whose tokens are kept with a session. Both members name them: see
+/// [`ProviderId`](crate::config::ProviderId).
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct SessionProvider {
+    /// Its name in the configuration.
+    #[n(1)]
+    pub name: String,
+    /// Its issuer.
+    #[n(2)]
+    pub issuer: String,
 }
 
 /// Where in its life a session is.

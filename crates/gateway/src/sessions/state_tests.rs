@@ -23,7 +23,7 @@ fn granted(scope: &str) -> GrantedScope {
 fn waiting() -> Session {
     Session {
         id: [9; 16],
-        provider: "corp".to_owned(),
+        providers: vec![SessionProvider { name: "corp".to_owned(), issuer: "https://idp.example".to_owned() }],
         client_id: "client".to_owned(),
         user_id: "user".to_owned(),
         scope: granted("openid"),
@@ -70,7 +70,7 @@ fn redeem(
     session.redeem(&attempt, now, [2; 16])
 }
 
-/// What an attacker or a confused client sends instead.
+/// The values that an attacker or a confused client sends instead.
 struct Alternatives {
     code: AuthorizationCode,
     verifier: CodeVerifier,

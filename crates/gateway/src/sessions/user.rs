@@ -40,7 +40,7 @@ pub(crate) async fn find_or_create_user<P: Ports>(
     ports: &P,
 ) -> Result<User, DependencyError> {
     let config = gateway.config();
-    let issuer = &config.provider.issuer;
+    let issuer = config.providers.login().issuer();
     let records = Records::new(&config.sealer, ports);
     let key = records::key(Kind::User, &[issuer.as_bytes(), subject.as_bytes()]);
     if let Some(known) = records.load::<User>(&key).await? {
@@ -48,15 +48,15 @@ pub(crate) async fn find_or_create_user<P: Ports>(
     }
     let user = User {
         id: SessionId::new(ports.random()?).to_string(),
-        issuer: issuer.clone(),
+        issuer: issuer.to_owned(),
         subject: subject.to_owned(),
         created_at: ports.now(),
     };
     if records.create(&key, &user, Ttl::Forever).await? {
         return Ok(user);
     }
-    // Somebody else was faster, or the record there cannot be opened any more and a new user takes
-    // its place.
+    // Another request was faster, or the record there cannot be opened any more and a new user
+    // takes its place.
     match records.load::<User>(&key).await? {
         Some(known) => Ok(known.record),
         None => {

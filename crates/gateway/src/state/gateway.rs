@@ -1,7 +1,7 @@
 //! One configured gateway as a VM holds it: the configuration, what is rendered from it once, and
 //! what this VM remembers from one request to the next.
 
-use std::cell::{Ref, RefCell};
+use std::cell::RefCell;
 use std::rc::Rc;
 
 use foldhash::quality::FixedState;
@@ -12,7 +12,8 @@ use portcullis_protocol::jose::keys::JwkSet;
 use portcullis_protocol::oauth::access_token;
 
 use crate::audit::{Audit, Reason, Rendered};
-use crate::config::Config;
+use crate::config::{Config, ProviderId};
+use crate::ports::UpstreamTokenRef;
 use crate::state::documents::Documents;
 use crate::state::provider_state::ProviderState;
 use crate::state::token_cache::{CachedToken, TokenCache};
@@ -29,7 +30,7 @@ const REFRESH_HOLD_SECONDS: u64 = 2;
 const HELD_BACK: usize = 4096;
 
 /// How many sessions wait to be looked up again; more are asked for again later.
-const MOST_RECHECKS: usize = 4096;
+const MAX_RECHECKS: usize = 4096;
 
 /// A gateway in service.
 pub struct Gateway {
@@ -39,14 +40,14 @@ pub struct Gateway {
     own_headers: Vec<KnownHeader>,
     not_protected: Rc<Rendered>,
     tokens: RefCell<TokenCache<FixedState>>,
-    provider: RefCell<ProviderState>,
-    held_back: RefCell<HashMap<SessionId, u64, FixedState>>,
+    providers: RefCell<HashMap<ProviderId, ProviderState, FixedState>>,
+    held_back: RefCell<HashMap<UpstreamTokenRef, u64, FixedState>>,
     rechecks: RefCell<Vec<Rc<CachedToken>>>,
 }
 
 impl Gateway {
     /// Puts a configuration in service. `seed` is a random number that keys this VM's hash tables,
-    /// so that nobody outside can choose tokens that collide.
+    /// so that no client can choose tokens that collide.
     #[must_use]
     pub fn new(config: Config, seed: u64) -> Self {
         let hasher = FixedState::with_seed(seed);
@@ -56,7 +57,7 @@ impl Gateway {
             own_headers: config.signing_keys.iter().filter_map(|key| access_token::header(key).known().ok()).collect(),
             not_protected: Rendered::new(Audit::new(Reason::NotProtected)),
             tokens: RefCell::new(TokenCache::new(CACHED_BYTES, hasher.clone())),
-            provider: RefCell::default(),
+            providers: RefCell::new(HashMap::with_hasher(hasher.clone())),
             held_back: RefCell::new(HashMap::with_hasher(hasher)),
             rechecks: RefCell::default(),
             config,
@@ -75,7 +76,7 @@ impl Gateway {
         &self.documents
     }
 
-    /// What the audit trail says of a path that is none of ours.
+    /// The audit value of a path that no rule covers.
     pub(crate) fn not_protected(&self) -> Rc<Rendered> {
         Rc::clone(&self.not_protected)
     }
@@ -102,14 +103,18 @@ impl Gateway {
     }
 
     /// Gives the remembered tokens of a session their renewed upstream token.
-    pub(crate) fn renew_upstream(&self, session: SessionId, renewed: &UpstreamAccess) {
-        self.tokens.borrow_mut().renew_upstream(session, renewed);
+    pub(crate) fn renew_upstream(&self, token: UpstreamTokenRef, renewed: &UpstreamAccess) {
+        let injects = |resource: usize| {
+            let injection = self.config.resources.get(resource).and_then(|resource| resource.injection.as_ref());
+            injection.is_some_and(|injection| injection.provider == token.provider)
+        };
+        self.tokens.borrow_mut().renew_upstream(token.session, injects, renewed);
     }
 
     /// Asks the root task to look up a token's session.
     pub(crate) fn ask_for_recheck(&self, entry: Rc<CachedToken>) {
         let mut rechecks = self.rechecks.borrow_mut();
-        if rechecks.len() < MOST_RECHECKS {
+        if rechecks.len() < MAX_RECHECKS {
             rechecks.push(entry);
         }
     }
@@ -128,35 +133,30 @@ impl Gateway {
         self.tokens.borrow_mut().forget_session(session);
     }
 
-    /// What is known of the provider.
-    pub(crate) fn provider(&self) -> Ref<'_, ProviderState> {
-        self.provider.borrow()
+    /// Reads or changes what is known of a provider of the configuration.
+    pub(crate) fn provider_state<T>(&self, provider: ProviderId, access: impl FnOnce(&mut ProviderState) -> T) -> T {
+        access(self.providers.borrow_mut().entry(provider).or_default())
     }
 
-    /// Learns something about the provider.
-    pub(crate) fn learn_provider(&self, learn: impl FnOnce(&mut ProviderState)) {
-        learn(&mut self.provider.borrow_mut());
-    }
-
-    /// Whether the provider's documents are due to be fetched, at `now` in Unix seconds.
+    /// Whether documents of any provider are due to be fetched, at `now` in Unix seconds.
     #[must_use]
     pub fn provider_refresh_due(&self, now: u64) -> bool {
-        self.provider.borrow().is_due(now)
+        self.config.providers.iter().any(|provider| self.provider_state(provider.id, |state| state.is_due(now)))
     }
 
-    /// Whether a refresh of this session failed a moment ago.
-    pub(crate) fn refresh_is_held_back(&self, session: SessionId, now: u64) -> bool {
-        self.held_back.borrow().get(&session).is_some_and(|until| now < *until)
+    /// Whether a refresh of these tokens failed a moment ago.
+    pub(crate) fn refresh_is_held_back(&self, token: UpstreamTokenRef, now: u64) -> bool {
+        self.held_back.borrow().get(&token).is_some_and(|until| now < *until)
     }
 
-    /// Keeps the next refresh of this session back for a moment.
-    pub(crate) fn hold_back_refresh(&self, session: SessionId, now: u64) {
+    /// Keeps the next refresh of these tokens back for a moment.
+    pub(crate) fn hold_back_refresh(&self, token: UpstreamTokenRef, now: u64) {
         let mut held_back = self.held_back.borrow_mut();
         if held_back.len() >= HELD_BACK {
             held_back.retain(|_, until| now < *until);
         }
         if held_back.len() < HELD_BACK {
-            held_back.insert(session, now.saturating_add(REFRESH_HOLD_SECONDS));
+            held_back.insert(token, now.saturating_add(REFRESH_HOLD_SECONDS));
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Keeps a gateway's secrets those that the bridge has: asks for them, waits for changes, and
-//! compiles each new configuration. What does not compile is told and never served; what was served
-//! before goes on.
+//! compiles each new configuration. What does not compile is reported and never served; what was
+//! served before goes on.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -34,7 +34,7 @@ pub enum Patience {
     Long,
 }
 
-/// What asking once came to.
+/// The result of one poll.
 pub enum Outcome {
     /// The secrets are those that were known.
     Same,
@@ -51,7 +51,7 @@ pub enum Outcome {
     Unavailable {
         /// Why.
         trouble: Trouble,
-        /// Whether it is another reason than the last time, so that it is told once.
+        /// Whether it is another reason than the last time, so that it is logged once.
         new: bool,
     },
 }
@@ -184,7 +184,7 @@ impl SecretWatch {
 /// How long to leave the bridge alone after this many failures and one more: half of it and a
 /// random part of the rest.
 fn pause(failures: u32, random: u64) -> u64 {
-    let longest = FIRST_PAUSE_MS.saturating_mul(1_u64.checked_shl(failures).unwrap_or(u64::MAX)).min(LONGEST_PAUSE_MS);
+    let longest = FIRST_PAUSE_MS.saturating_mul(1_u64.checked_shl(failures).unwrap_or(u64::MAX)).min(MAX_PAUSE_MS);
     let half = longest / 2;
     half.saturating_add(random.checked_rem(half.saturating_add(1)).unwrap_or(0))
 }
@@ -192,7 +192,7 @@ fn pause(failures: u32, random: u64) -> u64 {
 /// With the longest `storage.timeout` of 10 s on top it is the 30 s that a call may last.
 const WAIT_MS: u32 = 20_000;
 const FIRST_PAUSE_MS: u64 = 500;
-const LONGEST_PAUSE_MS: u64 = 5_000;
+const MAX_PAUSE_MS: u64 = 5_000;
 
 #[cfg(test)]
 #[path = "secrets_poll_tests.rs"]

@@ -1,4 +1,4 @@
-//! Tokens that this VM has verified before, so that a call with one costs a look-up instead of a
+//! Tokens that this VM has verified before, so that a call with one costs a lookup instead of a
 //! signature check.
 //!
 //! Only verified tokens get in, so a stranger can neither fill the cache nor push anything out of
@@ -15,18 +15,18 @@ use portcullis_protocol::credentials::SessionId;
 use crate::audit::Rendered;
 use crate::upstream::tokens::UpstreamAccess;
 
-/// How long an entry is served before the session behind it is looked up again beside the requests,
+/// How long an entry is served before the session behind it is looked up again in the background,
 /// in seconds. Workers of one Envoy tell each other when a session ends; this is how it is learned
 /// from another Envoy.
 const RECHECK_SECONDS: u64 = 30;
 
 /// How long an entry is served at most without its session having been found, in seconds; after
-/// that, a request waits for the look-up. It bounds what a session that ended elsewhere can still
+/// that, a request waits for the lookup. It bounds what a session that ended elsewhere can still
 /// do.
 const LOOK_UP_SECONDS: u64 = 60;
 
-/// While the store is away an entry goes on being served until its token expires, and the store is
-/// asked about it this often, in seconds.
+/// While the store is unavailable an entry goes on being served until its token expires, and the
+/// store is asked about it this often, in seconds.
 const RETRY_SECONDS: u64 = 5;
 
 /// What verification proved about a token.
@@ -52,7 +52,7 @@ pub struct CachedToken {
     pub facts: TokenFacts,
     /// The upstream token, where the resource injects one.
     upstream: RefCell<Option<UpstreamAccess>>,
-    /// From when on its session is to be looked up beside the requests, in Unix seconds.
+    /// From when on its session is to be looked up in the background, in Unix seconds.
     recheck_at: Cell<u64>,
     /// From when on a request waits for that, in Unix seconds.
     look_up_at: Cell<u64>,
@@ -101,7 +101,7 @@ impl CachedToken {
         now < self.look_up_at.get()
     }
 
-    /// Whether its session is to be looked up beside the requests; told once in a while.
+    /// Whether its session is to be looked up in the background; `true` once in a while.
     pub(crate) fn is_due(&self, now: u64) -> bool {
         let due = now >= self.recheck_at.get();
         if due {
@@ -118,7 +118,7 @@ impl CachedToken {
     /// Remembers a target that lies within the token's resource; one that is too long is taken
     /// apart each time.
     pub(crate) fn let_through_to(&self, target: &[u8]) {
-        if target.len() <= LONGEST_TARGET {
+        if target.len() <= MAX_TARGET {
             *self.last_target.borrow_mut() = target.into();
         }
     }
@@ -134,15 +134,15 @@ impl CachedToken {
 }
 
 /// How many bytes of a value are hashed: characters that stand for 12 bytes of a signature. The
-/// hasher takes so many in one step.
+/// hasher takes this many in one step.
 const HASHED: usize = 16;
 
-/// What an entry takes beside its texts: the structures, what the allocator adds, and a usual
+/// The memory of an entry besides its texts: the structures, what the allocator adds, and a usual
 /// target.
 const ENTRY_BYTES: usize = 512;
 
 /// The longest request target that is remembered, in bytes.
-const LONGEST_TARGET: usize = 256;
+const MAX_TARGET: usize = 256;
 
 /// A map from an `Authorization` value to what was proven about its token, bounded by the memory
 /// that it takes.
@@ -197,10 +197,10 @@ impl<S: BuildHasher> TokenCache<S> {
         self.young_bytes = self.young.iter().map(|slot| slot.bytes).sum();
     }
 
-    /// Gives the tokens of a session their renewed upstream token, where they have one.
-    pub fn renew_upstream(&mut self, session: SessionId, renewed: &UpstreamAccess) {
+    /// Replaces the upstream token of a session's tokens for resources that inject it.
+    pub fn renew_upstream(&mut self, session: SessionId, injects: impl Fn(usize) -> bool, renewed: &UpstreamAccess) {
         let entries = self.young.iter().chain(self.old.iter()).map(|slot| &slot.entry);
-        for entry in entries.filter(|entry| entry.facts.session == session) {
+        for entry in entries.filter(|entry| entry.facts.session == session && injects(entry.facts.resource)) {
             if let Some(upstream) = &mut *entry.upstream.borrow_mut() {
                 *upstream = renewed.clone();
             }
@@ -281,7 +281,7 @@ mod tests {
         CachedToken::new(facts, None, 0)
     }
 
-    /// Room for so many of the entries above.
+    /// A cache with room for `entries` of the entries above.
     fn cache(entries: usize) -> TokenCache<foldhash::quality::FixedState> {
         let size = entry(1).size().saturating_add(10);
         TokenCache::new(entries.saturating_mul(size), foldhash::quality::FixedState::with_seed(7))
@@ -338,7 +338,7 @@ mod tests {
     #[test]
     fn a_target_is_remembered_unless_it_is_very_long() {
         let entry = entry(1);
-        for (length, remembered) in [(1, true), (LONGEST_TARGET, true), (LONGEST_TARGET + 1, false)] {
+        for (length, remembered) in [(1, true), (MAX_TARGET, true), (MAX_TARGET + 1, false)] {
             let target = vec![b'/'; length];
             entry.let_through_to(&target);
             assert_eq!(entry.was_let_through_to(&target), remembered, "{length}");

@@ -28,7 +28,7 @@ pub struct NotEncodable;
 /// # Errors
 /// [`NotEncodable`].
 pub fn to_draft<T: Encode<()>>(value: &T) -> Result<Draft, NotEncodable> {
-    let mut draft = DraftWriter(Draft::with_room(USUAL_BYTES));
+    let mut draft = DraftWriter(Draft::with_room(DEFAULT_BYTES));
     minicbor::encode(value, &mut draft).map_err(|_| NotEncodable)?;
     Ok(draft.0)
 }
@@ -261,7 +261,7 @@ const FALSE: u64 = 20;
 const NULL: u64 = 22;
 
 /// Room for a session or the tokens of most providers.
-const USUAL_BYTES: usize = 1024;
+const DEFAULT_BYTES: usize = 1024;
 
 #[cfg(test)]
 #[path = "encoding_tests.rs"]

@@ -3,8 +3,8 @@
 //!
 //! Envoy's shared data has no lifetimes, no deletion and no listing, so records do not get keys of
 //! their own: a record's id picks one of a fixed number of cells, and a cell holds a short list of
-//! records, each with its expiry. The whole store can therefore never outgrow its budget, whoever
-//! writes to it.
+//! records, each with its expiry. The whole store can therefore never outgrow its budget, whatever
+//! is written to it.
 //!
 //! INVARIANT: a cell never exceeds [`CELL_BYTES`], and no record's version is ever given twice:
 //! versions come from the cell's own sequence, which outlives deletions.
@@ -29,8 +29,8 @@ pub trait Cells {
     /// [`CellError`] when the host did not give them.
     fn read(&self, cell: u32) -> Result<(Vec<u8>, u32), CellError>;
 
-    /// Replaces the bytes of a cell if nobody else has since `token` was read; `false` means
-    /// somebody has.
+    /// Replaces the bytes of a cell if they are as when `token` was read; returns `false` if
+    /// another worker replaced them.
     ///
     /// # Errors
     /// [`CellError`] when the host did not take them.
@@ -85,7 +85,7 @@ impl<C: Cells, K: Clock> MemoryStore<C, K> {
         decide: impl Fn(Option<&Record<'_>>, u64) -> (T, Change<'v>),
     ) -> Result<T, StoreError> {
         let mut kept = self.take_kept(self.cell_of(key));
-        for _ in 0..MOST_TRIES {
+        for _ in 0..MAX_TRIES {
             let is_fresh = kept.is_none();
             let (bytes, token) = match kept.take() {
                 Some(kept) => (kept.bytes, kept.token),
@@ -120,7 +120,7 @@ impl<C: Cells, K: Clock> MemoryStore<C, K> {
     fn keep(&self, kept: Kept) {
         self.take_kept(kept.cell);
         let mut all = self.kept.borrow_mut();
-        all.truncate(MOST_KEPT.saturating_sub(1));
+        all.truncate(MAX_KEPT.saturating_sub(1));
         all.push_front(kept);
     }
 
@@ -421,9 +421,9 @@ fn is_expendable(number: u8) -> bool {
 /// The most bytes of one cell.
 pub const CELL_BYTES: usize = 32 * 1024;
 /// A refresh of tokens reads a client, a session and upstream tokens, and then changes each.
-const MOST_KEPT: usize = 3;
+const MAX_KEPT: usize = 3;
 /// Losing the race this often means that something other than a race is wrong.
-const MOST_TRIES: u32 = 64;
+const MAX_TRIES: u32 = 64;
 const FORMAT: u8 = 1;
 const CELL_HEADER_BYTES: usize = 1 + 8;
 const RECORD_HEADER_BYTES: usize = 1 + 32 + 8 + 8 + 2;

@@ -88,7 +88,7 @@ fn a_session_and_its_upstream_tokens_are_found_with_one_reading() {
     let store = MemoryStore::new(cells, FixedClock::new(1_000), 64 * CELL_BYTES as u64);
     for number in 0..100 {
         let session = session_key(SessionId::new([number; 16]));
-        let keys = [session, upstream_key(&session, ProviderId::of("idp"))];
+        let keys = [session, upstream_key(&session, ProviderId::of("idp", "https://idp.example"))];
         let values = [vec![number], vec![number, 1]];
         for (key, value) in keys.iter().zip(&values) {
             block_on(store.put(key, value.clone(), Ttl::Forever)).unwrap();

@@ -3,7 +3,7 @@
 use portcullis_protocol::oauth::client_authentication::basic;
 use serde_json::{Map, Value};
 
-use crate::config::{ClientAuthentication, Provider};
+use crate::config::{ClientAuthentication, OidcProvider};
 use crate::upstream::provider_error::ProviderError;
 
 /// A client authentication method (OIDC Core §9). A request uses one only (RFC 6749 §2.3).
@@ -26,7 +26,7 @@ impl Method {
     ///
     /// # Errors
     /// [`ProviderError::NoCommonAuthentication`].
-    pub(super) fn choose(provider: &Provider, document: &Map<String, Value>) -> Result<Self, ProviderError> {
+    pub(super) fn choose(provider: &OidcProvider, document: &Map<String, Value>) -> Result<Self, ProviderError> {
         let setting = match (&provider.client_secret, provider.client_authentication) {
             (None, _) => return Ok(Self::None),
             (Some(_), setting) => setting,
@@ -47,7 +47,7 @@ impl Method {
     /// Adds the authentication to a token request.
     pub(super) fn add<'a>(
         self,
-        provider: &'a Provider,
+        provider: &'a OidcProvider,
         form: &mut Vec<(&str, &'a str)>,
         headers: &mut Vec<(&'static str, String)>,
     ) {

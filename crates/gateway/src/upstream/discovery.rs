@@ -6,7 +6,7 @@ use portcullis_protocol::jose::keys::JwkSet;
 use portcullis_protocol::url::web_url::WebUrl;
 use serde_json::{Map, Value};
 
-use crate::config::Provider;
+use crate::config::OidcProvider;
 use crate::ports::Ports;
 use crate::upstream::client_authentication::Method;
 use crate::upstream::endpoint::{Target, read_object};
@@ -28,7 +28,7 @@ pub(crate) struct Known {
     pub(crate) fetched_at: u64,
 }
 
-pub(crate) async fn fetch_documents<P: Ports>(provider: &Provider, ports: &P) -> Result<Known, ProviderError> {
+pub(crate) async fn fetch_documents<P: Ports>(provider: &OidcProvider, ports: &P) -> Result<Known, ProviderError> {
     let document = Target {
         cluster: provider.clusters.get(&provider.authority).cloned().unwrap_or_default(),
         authority: provider.authority.clone(),
@@ -40,7 +40,7 @@ pub(crate) async fn fetch_documents<P: Ports>(provider: &Provider, ports: &P) ->
     Ok(Known { discovery, keys: Rc::new(keys), fetched_at: ports.now() })
 }
 
-fn read_discovery(provider: &Provider, document: &Map<String, Value>) -> Result<Discovery, ProviderError> {
+fn read_discovery(provider: &OidcProvider, document: &Map<String, Value>) -> Result<Discovery, ProviderError> {
     let text = |name: &'static str| document.get(name).and_then(Value::as_str);
     // A document of another issuer would let it speak for this one (OIDC Discovery §4.3).
     if text("issuer") != Some(&provider.issuer) {

@@ -4,7 +4,7 @@ use portcullis_protocol::json::{self, Limits};
 use portcullis_protocol::url::web_url::WebUrl;
 use serde_json::{Map, Value};
 
-use crate::config::Provider;
+use crate::config::OidcProvider;
 use crate::ports::{CallReply, CallRequest, Ports};
 use crate::upstream::provider_error::ProviderError;
 
@@ -21,7 +21,7 @@ pub(super) struct Target {
 impl Target {
     /// The endpoint at a URL, if its authority has a cluster: a document must not be able to send
     /// us elsewhere.
-    pub(super) fn at(provider: &Provider, url: &WebUrl) -> Option<Self> {
+    pub(super) fn at(provider: &OidcProvider, url: &WebUrl) -> Option<Self> {
         if !url.is_https() && !provider.plain_http {
             return None;
         }

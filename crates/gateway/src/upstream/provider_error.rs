@@ -7,8 +7,8 @@ pub enum ProviderError {
     Unreachable,
     /// It will not honour this code or refresh token any more.
     GrantEnded {
-        /// What a new login has to ask for, where the provider says so (`prompt`, OIDC Core
-        /// §3.1.2.1).
+        /// The `prompt` that a new login has to send, where the provider says so (`prompt`, OIDC
+        /// Core §3.1.2.1).
         prompt: Option<&'static str>,
     },
     /// It refused the request as such, and will do so each time.

@@ -1,4 +1,4 @@
-//! The provider's tokens behind a session: what a back end is given, and how it is renewed.
+//! The provider's tokens behind a session: what a backend is given, and how it is renewed.
 //!
 //! A refresh runs in the root task, never in the request that needs it: a provider that rotates
 //! refresh tokens has already forgotten the old one when its answer arrives, so a client that hangs
@@ -6,11 +6,10 @@
 
 use std::rc::Rc;
 
-use portcullis_protocol::credentials::SessionId;
 use portcullis_storage_api::{Key, Kind, Owner, StoreError, Ttl};
 
 use crate::error::DependencyError;
-use crate::ports::{Ports, Store};
+use crate::ports::{Ports, Store, UpstreamTokenRef};
 use crate::sessions::end::end_session;
 use crate::sessions::keys::{session_key, upstream_key};
 use crate::sessions::lifetimes::upstream_life;
@@ -18,19 +17,20 @@ use crate::sessions::next_prompt;
 use crate::sessions::state::Session;
 use crate::state::gateway::Gateway;
 use crate::store::records::{self, Records, VersionedRecord};
-use crate::upstream::oidc::{self, TokenReply};
+use crate::upstream::identity::TokenReply;
 use crate::upstream::provider_error::ProviderError;
+use crate::upstream::providers;
 use crate::upstream::tokens::{RefreshOutcome, Upstream, UpstreamAccess};
 
 /// How long one refresh may hold its lock, in seconds: longer than it may take, also when the store
-/// is away meanwhile.
+/// is unavailable meanwhile.
 const LOCK_SECONDS: u64 = 40;
 
 /// How often rotated tokens are offered to a store at once, before time is let pass.
 const STORE_ATTEMPTS: u32 = 3;
 
-/// How long rotated tokens are offered to a store that is away, in seconds: longer than a failover
-/// takes.
+/// How long rotated tokens are offered to a store that is unavailable, in seconds: longer than a
+/// failover takes.
 const STORE_SECONDS: u64 = 20;
 
 /// How long the provider may refuse to renew tokens for a reason that is not the user's grant (our
@@ -38,15 +38,15 @@ const STORE_SECONDS: u64 = 20;
 /// new login is the only thing that can help.
 const REFUSED_SECONDS: u64 = 3_600;
 
-/// Renews a session's upstream tokens when they are due, at most once among all workers, and stores
+/// Renews upstream tokens when they are due, at most once among all workers, and stores
 /// what the provider gave before anyone uses it.
-pub async fn refresh<P: Ports>(gateway: Rc<Gateway>, session: SessionId, ports: P) -> RefreshOutcome {
-    if gateway.refresh_is_held_back(session, ports.now()) {
+pub async fn refresh<P: Ports>(gateway: Rc<Gateway>, token: UpstreamTokenRef, ports: P) -> RefreshOutcome {
+    if gateway.refresh_is_held_back(token, ports.now()) {
         return RefreshOutcome::Unavailable;
     }
-    let outcome = match refresh_once(&gateway, session, &ports).await {
+    let outcome = match refresh_once(&gateway, token, &ports).await {
         // Calls say that a login is needed, so the session must not be refreshed any more.
-        Ok(RefreshOutcome::LoginRequired) => match end_session(&gateway, session, &ports).await {
+        Ok(RefreshOutcome::LoginRequired) => match end_session(&gateway, token.session, &ports).await {
             Ok(()) => RefreshOutcome::LoginRequired,
             Err(_) => RefreshOutcome::Unavailable,
         },
@@ -54,9 +54,9 @@ pub async fn refresh<P: Ports>(gateway: Rc<Gateway>, session: SessionId, ports: 
         Err(_) => RefreshOutcome::Unavailable,
     };
     match &outcome {
-        RefreshOutcome::Ready(upstream) => gateway.renew_upstream(session, upstream),
+        RefreshOutcome::Ready(upstream) => gateway.renew_upstream(token, upstream),
         RefreshOutcome::LoginRequired => {}
-        RefreshOutcome::Unavailable => gateway.hold_back_refresh(session, ports.now()),
+        RefreshOutcome::Unavailable => gateway.hold_back_refresh(token, ports.now()),
         RefreshOutcome::Elsewhere => {}
     }
     outcome
@@ -64,31 +64,32 @@ pub async fn refresh<P: Ports>(gateway: Rc<Gateway>, session: SessionId, ports: 
 
 async fn refresh_once<P: Ports>(
     gateway: &Rc<Gateway>,
-    session: SessionId,
+    token: UpstreamTokenRef,
     ports: &P,
 ) -> Result<RefreshOutcome, DependencyError> {
-    let lock = records::key(Kind::Lock, &[b"upstream", session.as_bytes()]);
+    let lock = records::key(Kind::Lock, &[b"upstream", token.session.as_bytes(), token.provider.as_bytes()]);
     let owner = Owner(ports.random()?);
     if !ports.store().lock(&lock, owner, LOCK_SECONDS).await? {
         return Ok(RefreshOutcome::Elsewhere);
     }
-    let outcome = refresh_locked(gateway, session, ports).await;
+    let outcome = refresh_locked(gateway, token, ports).await;
     // A lock that cannot be given back runs out by itself; what the refresh came to does not
     // change.
     let _given_back = ports.store().unlock(&lock, owner).await;
     outcome
 }
 
-/// The refresh proper. The record is read again under the lock: whoever held it before may have
+/// The refresh proper. The record is read again under the lock: its previous holder may have
 /// renewed it.
 async fn refresh_locked<P: Ports>(
     gateway: &Rc<Gateway>,
-    session: SessionId,
+    token: UpstreamTokenRef,
     ports: &P,
 ) -> Result<RefreshOutcome, DependencyError> {
     let config = gateway.config();
     let records = Records::new(&config.sealer, ports);
-    let key = upstream_key(&session_key(session), config.provider.id);
+    let Some(provider) = config.providers.get(token.provider) else { return Ok(RefreshOutcome::LoginRequired) };
+    let key = upstream_key(&session_key(token.session), provider.id);
     let Some(loaded) = records.load::<Upstream>(&key).await? else {
         return Ok(RefreshOutcome::LoginRequired);
     };
@@ -100,21 +101,21 @@ async fn refresh_locked<P: Ports>(
     let Some(refresh_token) = &loaded.record.refresh_token else {
         return Ok(if now < access.stale_at { RefreshOutcome::Ready(access) } else { RefreshOutcome::LoginRequired });
     };
-    match oidc::refresh(gateway, refresh_token, &loaded.record.subject, ports).await {
+    match providers::refresh(gateway, provider, refresh_token, &loaded.record.subject, ports).await {
         Ok(reply) => {
             let renewed = renewed(&loaded.record, reply, ports.now());
-            store(&records, gateway, session, loaded, &renewed).await
+            store(&records, gateway, token, loaded, &renewed).await
         }
         Err(ProviderError::GrantEnded { prompt }) => {
             if let Some(prompt) = prompt {
-                let ended = records.load::<Session>(&session_key(session)).await?;
+                let ended = records.load::<Session>(&session_key(token.session)).await?;
                 let Some(VersionedRecord { record, .. }) = ended else { return Ok(RefreshOutcome::LoginRequired) };
                 next_prompt::remember(gateway, &record.user_id, prompt, ports).await?;
             }
             Ok(RefreshOutcome::LoginRequired)
         }
         Err(ProviderError::Refused) => Ok(RefreshOutcome::LoginRequired),
-        Err(ProviderError::Unreachable) => Ok(not_renewed(gateway, session, access, ports.now())),
+        Err(ProviderError::Unreachable) => Ok(not_renewed(gateway, token, access, ports.now())),
         Err(
             ProviderError::NotUnderstood(_) | ProviderError::Misconfigured(_) | ProviderError::NoCommonAuthentication,
         ) => {
@@ -126,19 +127,19 @@ async fn refresh_locked<P: Ports>(
                 Some(_) => {}
                 None => note_refused(&records, &key, loaded, now, gateway).await?,
             }
-            Ok(not_renewed(gateway, session, access, now))
+            Ok(not_renewed(gateway, token, access, now))
         }
     }
 }
 
 /// The outcome where the provider renewed nothing, but may do so later.
-fn not_renewed(gateway: &Gateway, session: SessionId, access: UpstreamAccess, now: u64) -> RefreshOutcome {
+fn not_renewed(gateway: &Gateway, token: UpstreamTokenRef, access: UpstreamAccess, now: u64) -> RefreshOutcome {
     if now >= access.stale_at {
         return RefreshOutcome::Unavailable;
     }
     // The old token still serves, but not every request until its end is to call a provider in
     // trouble.
-    gateway.hold_back_refresh(session, now);
+    gateway.hold_back_refresh(token, now);
     RefreshOutcome::Ready(access)
 }
 
@@ -151,8 +152,8 @@ async fn note_refused<P: Ports>(
     gateway: &Gateway,
 ) -> Result<(), DependencyError> {
     let refused = Upstream { refused_since: Some(now), ..loaded.record };
-    // A conflict means that somebody changed the tokens meanwhile; the next refusal is noted with
-    // those.
+    // A conflict means that another worker changed the tokens meanwhile; the next refusal is noted
+    // with those.
     let _noted = records.swap(key, loaded.version, &refused, Ttl::Seconds(upstream_life(gateway.config()))).await?;
     Ok(())
 }
@@ -175,11 +176,11 @@ fn renewed(record: &Upstream, reply: TokenReply, now: u64) -> Upstream {
 async fn store<P: Ports>(
     records: &Records<'_, P>,
     gateway: &Gateway,
-    session: SessionId,
+    token: UpstreamTokenRef,
     mut loaded: VersionedRecord<Upstream>,
     renewed: &Upstream,
 ) -> Result<RefreshOutcome, DependencyError> {
-    let key = upstream_key(&session_key(session), gateway.config().provider.id);
+    let key = upstream_key(&session_key(token.session), token.provider);
     let ttl = Ttl::Seconds(upstream_life(gateway.config()));
     let mut failure = DependencyError::Store(StoreError::Unavailable);
     let until = records.ports().now().saturating_add(STORE_SECONDS);

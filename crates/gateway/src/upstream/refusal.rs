@@ -1,9 +1,9 @@
-//! What a refusal of the provider's token endpoint is about (RFC 6749 §5.2): the user's grant,
+//! The meaning of a refusal of the provider's token endpoint (RFC 6749 §5.2): the user's grant,
 //! which is over, or something that passes.
 //!
 //! The difference decides whether a user logs in again or waits. A refusal for good that is taken
 //! for an outage answers 503 for the life of the session; an outage that is taken for good logs
-//! everybody out.
+//! all users out.
 //!
 //! | status | `error` | is | a refresh |
 //! |---|---|---|---|
@@ -18,8 +18,8 @@
 
 use crate::upstream::provider_error::ProviderError;
 
-/// What a token endpoint's answer that brings no token is about. `status` is its status, `code` its
-/// `error`.
+/// The meaning of a token endpoint's answer that brings no token. `status` is its status, `code`
+/// its `error`.
 pub(super) fn refusal(status: u16, code: Option<&str>) -> ProviderError {
     match status {
         408 | 425 | 429 | 500.. => ProviderError::Unreachable,

@@ -10,7 +10,7 @@ use portcullis_protocol::oauth::params::{Limits, Params};
 use serde_json::{Value, json};
 
 use crate::browser::Browser;
-use crate::fixture::{DISCOVERY, Fixture, code_of, discovery, document, tokens_of};
+use crate::fixture::{DISCOVERY, Fixture, code_of, discovery, document, tokens_of, upstream_of};
 
 const OIDC: &str = "/upstreamProviders/0/oidcConfig";
 const BASIC: Sent = Sent { header: Some("Basic cG9ydGN1bGxpczp0aGUlMjBjbGllbnQlMjBzZWNyZXQ="), id: None, secret: None };
@@ -92,7 +92,8 @@ fn the_method_is_the_configured_one_or_what_the_provider_takes_or_basic() {
         let access = tokens_of(&fixture.redeem(&client, &code, &[])).access;
         fixture.advance(3_599);
         fixture.expect_token_answer(200, &Fixture::token_answer(&fixture.sign(&fixture.claims("alice", "-"))));
-        let outcome = block_on(refresh::refresh(fixture.gateway.clone(), session(&access), fixture.ports.clone()));
+        let outcome =
+            block_on(refresh::refresh(fixture.gateway.clone(), upstream_of(session(&access)), fixture.ports.clone()));
         assert!(matches!(outcome, RefreshOutcome::Ready(_)), "{case}");
         let sent = fixture.ports.take_sent();
         assert_sent(sent.last().unwrap(), &expected, &case);

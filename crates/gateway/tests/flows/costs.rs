@@ -17,10 +17,9 @@ use crate::fixture::{forwarded, replied, tokens_of};
 use crate::protect::{fast, session, with_token};
 
 /// The paths, and the most instructions that one passage may take. Signatures are left to the host,
-/// as in Envoy, and are not counted; the provider's part of a login is.
-///
-/// Whoever makes a path cheaper lowers its ceiling to some 7 % above what the guard prints: the C
-/// library's own copying differs between processors.
+/// as in Envoy, and are not counted; the provider's part of a login is. A change that makes a path
+/// cheaper lowers its ceiling to some 7 % above what the guard prints: the C library's own copying
+/// differs between processors.
 const CEILINGS: [(&str, u64); 6] = [
     ("fast", 2_090),
     ("cold", 64_600),
@@ -83,7 +82,7 @@ fn work() {
     }
 }
 
-/// The instructions of a process that does this work so many times.
+/// The instructions of a process that does this work `times` times.
 fn instructions(path: &str, times: u64) -> u64 {
     let output = Command::new("valgrind")
         .args(["--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null"])

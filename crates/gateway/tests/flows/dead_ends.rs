@@ -1,7 +1,6 @@
 //! No dead end: where a call says that a login is needed, a refresh says so too, and the next login
 //! gets past what ended the one before.
 
-use portcullis_gateway::config::ProviderId;
 use portcullis_gateway::decision::Decision;
 use portcullis_gateway::fakes::block_on;
 use portcullis_gateway::ports::{CallReply, Store};
@@ -9,7 +8,7 @@ use portcullis_gateway::sessions::keys::{session_key, upstream_key};
 use serde_json::{Value, json};
 
 use crate::browser::Browser;
-use crate::fixture::{API, Fixture, Tokens, code_of, forwarded, replied, tokens_of};
+use crate::fixture::{API, Fixture, Tokens, code_of, forwarded, provider_id, replied, tokens_of};
 use crate::refresh::{expired, refresh, renewed, session, stored, word};
 
 /// What the provider answers when it renews nothing for good.
@@ -35,7 +34,7 @@ fn a_refusal_for_good_ends_the_session_so_that_the_client_logs_in_again() {
         fixture.advance(3600 - 5);
         fixture.expect_token_answer(status, &body);
         assert_eq!(word(&refresh(&fixture, session)), "login required", "{status} {body}");
-        assert_eq!(fixture.ports.take_ended(), [session], "every worker is told");
+        assert_eq!(fixture.ports.take_ended(), [session], "every worker is notified");
         assert!(stored(&fixture, session).is_none());
         let call = replied(fixture.call("/mcp", &tokens.access));
         assert_eq!((call.status(), call.reason), (401, "session_ended"), "{status} {body}");
@@ -197,7 +196,7 @@ fn a_session_whose_upstream_tokens_are_gone_is_neither_served_nor_refreshed() {
     for refreshes_first in [true, false] {
         let fixture = Fixture::new();
         let (client, tokens) = fixture.logged_in();
-        let upstream = upstream_key(&session_key(session(&tokens)), ProviderId::of("idp"));
+        let upstream = upstream_key(&session_key(session(&tokens)), provider_id());
         block_on(fixture.store.delete(&upstream)).unwrap();
         if !refreshes_first {
             let call = replied(fixture.call("/mcp", &tokens.access));

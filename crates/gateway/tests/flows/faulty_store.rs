@@ -50,7 +50,7 @@ impl FaultyStore {
         self.fail_often_after(passing, 1);
     }
 
-    /// Makes so many verbs after the next `passing` ones fail.
+    /// Makes `failures` verbs after the next `passing` ones fail.
     pub(crate) fn fail_often_after(&self, passing: u32, failures: u32) {
         self.verbs.set(0);
         self.fails_at.set(Some(passing));
@@ -77,7 +77,7 @@ impl FaultyStore {
         self.fails_at.take().is_some()
     }
 
-    /// Lets somebody else in right before the next compare-and-swap.
+    /// Lets another writer in right before the next compare-and-swap.
     pub(crate) fn race(&self, race: impl FnOnce(&FakeStore, &Key) + 'static) {
         self.before_swap.replace(Some(Box::new(race)));
     }

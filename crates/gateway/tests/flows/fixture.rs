@@ -4,13 +4,16 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use portcullis_gateway::config::ProviderId;
 use portcullis_gateway::config::{Compiled, Config};
 use portcullis_gateway::decision::{Credentials, Decision, Forward, Resolved};
 use portcullis_gateway::dispatch;
 use portcullis_gateway::fakes::{FakePorts, FakeStore, FixedClock, block_on};
 use portcullis_gateway::ports::Clock;
+use portcullis_gateway::ports::UpstreamTokenRef;
 use portcullis_gateway::state::gateway::Gateway;
-use portcullis_gateway::upstream::oidc;
+use portcullis_gateway::upstream::providers;
+use portcullis_protocol::credentials::SessionId;
 use portcullis_protocol::http::message::{Method, Request};
 use portcullis_protocol::jose::jws::{self, Header};
 use portcullis_protocol::jose::keys::SigningKey;
@@ -30,6 +33,16 @@ pub(crate) const VERIFIER: &str = "a-verifier-of-forty-three-characters-or-more"
 pub(crate) const IDP: &str = "https://idp.example";
 pub(crate) const DISCOVERY: &str = "/.well-known/openid-configuration";
 pub(crate) const BROWSER_COOKIE: &str = "__Host-portcullis-browser";
+/// The id of the provider.
+pub(crate) fn provider_id() -> ProviderId {
+    ProviderId::of("idp", IDP)
+}
+
+/// The provider's tokens of a session.
+pub(crate) fn upstream_of(session: SessionId) -> UpstreamTokenRef {
+    UpstreamTokenRef { session, provider: provider_id() }
+}
+
 /// What the names of the cookies of logins begin with.
 pub(crate) const LOGIN_COOKIE: &str = "__Host-portcullis-login-";
 const OWN_KEY: &str = include_str!("../../../protocol/testdata/keys/p256.pkcs8.pem");
@@ -50,7 +63,7 @@ pub(crate) struct Form {
     pub(crate) csrf: String,
 }
 
-/// What a client has after a login.
+/// The tokens and the client of a login.
 #[derive(Clone, Debug)]
 pub(crate) struct Tokens {
     pub(crate) access: String,
@@ -217,7 +230,7 @@ impl Fixture {
 
     /// The root task looks whether the provider's documents have to be fetched.
     pub(crate) fn warm(&self) {
-        block_on(oidc::warm(Rc::clone(&self.gateway), self.ports.clone()));
+        block_on(providers::warm(Rc::clone(&self.gateway), self.ports.clone()));
     }
 
     pub(crate) fn send(&self, method: Method, target: &str, headers: &[(&str, &str)]) -> Reply {

@@ -1,5 +1,5 @@
-//! When the store or the random generator is away, the answer is "try later", never a verdict on
-//! anybody's credentials.
+//! When the store or the random generator is unavailable, the answer is "try later", never a
+//! verdict on credentials.
 
 use crate::browser::{Browser, Reply};
 use crate::faulty_store::Failing;

@@ -1,4 +1,4 @@
-//! A call with a token: what the back end gets, and what the client is told otherwise.
+//! A call with a token: what the backend gets, and what the client gets otherwise.
 
 use portcullis_gateway::decision::{Credentials, Decision, Forward, Resolved};
 use portcullis_gateway::fakes::block_on;
@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use crate::browser::Browser;
 use crate::fixture::{
     API, BROWSER_COOKIE, Fixture, MCP, NOW, document, forwarded, injected, replied, settled_forward, settled_reply,
+    upstream_of,
 };
 
 const METADATA: &str = "resource_metadata=\"https://gw.example/.well-known/oauth-protected-resource/mcp\"";
@@ -47,7 +48,7 @@ fn forged(fixture: &Fixture, token: &str, typ: &str, change: impl FnOnce(&mut Va
 
 /// What the root task does about a session's upstream tokens.
 fn refresh(fixture: &Fixture, token: &str) -> RefreshOutcome {
-    block_on(refresh::refresh(fixture.gateway.clone(), session(token), fixture.ports.clone()))
+    block_on(refresh::refresh(fixture.gateway.clone(), upstream_of(session(token)), fixture.ports.clone()))
 }
 
 /// The provider's answer to a refresh.
@@ -58,8 +59,8 @@ fn renewed() -> Value {
 /// Waits for the upstream tokens of this session; gives the decision to be made.
 fn awaited(verdict: Decision, expected: SessionId) -> Box<dyn FnOnce(&RefreshOutcome) -> Resolved> {
     match verdict {
-        Decision::AwaitUpstream { session, decide } => {
-            assert_eq!(session, expected);
+        Decision::AwaitUpstream { token, decide } => {
+            assert_eq!(token, upstream_of(expected));
             decide
         }
         Decision::AwaitProvider { .. } => panic!("waits for the provider"),
@@ -191,7 +192,7 @@ fn a_token_that_is_not_ours_for_this_resource_and_session_is_refused() {
         forged(&fixture, &token, "at+jwt", |claims| claims["aud"] = json!(API)),
         forged(&fixture, &token, "at+jwt", |claims| claims["iss"] = json!("https://other.example")),
         forged(&fixture, &token, "at+jwt", |claims| claims["exp"] = json!(NOW)),
-        forged(&fixture, &token, "at+jwt", |claims| claims["sub"] = json!("somebody-else")),
+        forged(&fixture, &token, "at+jwt", |claims| claims["sub"] = json!("another-user")),
         forged(&fixture, &token, "at+jwt", |claims| claims["client_id"] = json!("another-client")),
         forged(&fixture, &token, "at+jwt", |claims| claims["sid"] = json!(SessionId::new([9; 16]).to_string())),
         forged(&fixture, &token, "at+jwt", |claims| claims["sid"] = json!("x")),

@@ -19,7 +19,7 @@ fn with(name: &str, value: &str) -> Value {
     document
 }
 
-/// A login as the first thing that needs the provider; gives the error that the client is told.
+/// A login as the first thing that needs the provider; returns the error that the client gets.
 fn refused_login(fixture: &Fixture) -> String {
     let (browser, client) = (Browser::default(), fixture.register());
     let form = fixture.consent_page(&browser, &client, &[]);

@@ -3,7 +3,6 @@
 
 use portcullis_gateway::clients::registered::Client;
 use portcullis_gateway::clients::registered::client_key;
-use portcullis_gateway::config::ProviderId;
 use portcullis_gateway::fakes::block_on;
 use portcullis_gateway::ports::{CallError, CallReply, Store};
 use portcullis_gateway::sessions::keys::{session_key, upstream_key};
@@ -19,7 +18,7 @@ use portcullis_protocol::oauth::params::{Limits, Params};
 use portcullis_storage_api::{Kind, Owner, Ttl};
 use serde_json::{Value, json};
 
-use crate::fixture::{Fixture, Tokens};
+use crate::fixture::{Fixture, Tokens, provider_id, upstream_of};
 
 /// A login whose upstream token has just expired.
 pub(crate) fn expired() -> (Fixture, SessionId) {
@@ -36,7 +35,7 @@ pub(crate) fn session(tokens: &Tokens) -> SessionId {
 }
 
 pub(crate) fn refresh(fixture: &Fixture, session: SessionId) -> RefreshOutcome {
-    block_on(refresh::refresh(fixture.gateway.clone(), session, fixture.ports.clone()))
+    block_on(refresh::refresh(fixture.gateway.clone(), upstream_of(session), fixture.ports.clone()))
 }
 
 pub(crate) fn renewed() -> Value {
@@ -48,7 +47,7 @@ pub(crate) fn renewed() -> Value {
 
 pub(crate) fn stored(fixture: &Fixture, session: SessionId) -> Option<Upstream> {
     let records = Records::new(&fixture.gateway.config().sealer, &fixture.ports);
-    block_on(records.load::<Upstream>(&upstream_key(&session_key(session), ProviderId::of("idp"))))
+    block_on(records.load::<Upstream>(&upstream_key(&session_key(session), provider_id())))
         .unwrap()
         .map(|loaded| loaded.record)
 }
@@ -71,7 +70,7 @@ fn records_that_an_operator_lists_say_whose_they_are() {
     assert_eq!(registered.id, client);
     let stored = block_on(records.load::<Session>(&session_key(session(&tokens)))).unwrap().unwrap().record;
     assert_eq!(SessionId::new(stored.id), session(&tokens));
-    let upstream = upstream_key(&session_key(SessionId::new(stored.id)), ProviderId::of(&stored.provider));
+    let upstream = upstream_key(&session_key(SessionId::new(stored.id)), provider_id());
     assert!(block_on(records.load::<Upstream>(&upstream)).unwrap().is_some());
 }
 
@@ -137,7 +136,7 @@ fn a_record_that_is_fresh_under_the_lock_costs_no_call() {
 #[test]
 fn a_lock_that_another_worker_holds_is_respected_and_ones_own_is_given_back() {
     let (fixture, session) = expired();
-    let lock = records::key(Kind::Lock, &[b"upstream", session.as_bytes()]);
+    let lock = records::key(Kind::Lock, &[b"upstream", session.as_bytes(), provider_id().as_bytes()]);
     let other = Owner([7; 16]);
     assert!(block_on(fixture.store.lock(&lock, other, 20)).unwrap());
     assert_eq!(word(&refresh(&fixture, session)), "elsewhere");

@@ -1,4 +1,5 @@
-//! A consent that is remembered spares the same user the same question, and nobody else any other.
+//! A consent that is remembered spares the same user the same question, and no other user any
+//! question.
 
 use serde_json::json;
 

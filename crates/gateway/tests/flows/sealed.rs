@@ -4,7 +4,6 @@
 use std::rc::Rc;
 
 use portcullis_gateway::clients::registered::client_key;
-use portcullis_gateway::config::ProviderId;
 use portcullis_gateway::fakes::block_on;
 use portcullis_gateway::ports::{Oddity, Store};
 use portcullis_gateway::sessions::keys::{session_key, upstream_key};
@@ -14,7 +13,7 @@ use portcullis_protocol::jose::jws::Jws;
 use portcullis_storage_api::{Key, Ttl};
 use serde_json::{Value, json};
 
-use crate::fixture::{Fixture, compiled, document, forwarded, injected, replied, tokens_of};
+use crate::fixture::{Fixture, compiled, document, forwarded, injected, provider_id, replied, tokens_of};
 
 const OLD: &str = "a-development-secret-of-32-bytes-at-least";
 const NEW: &str = "another-development-secret-of-32-bytes-too";
@@ -64,7 +63,7 @@ fn a_secret_is_replaced_in_two_steps_and_nobody_notices() {
 fn what_only_lives_on_is_stored_as_it_is() {
     let fixture = Fixture::new();
     let (client, tokens) = fixture.logged_in();
-    let keys = [client_key(&client), upstream_key(&session_key(session(&tokens.access)), ProviderId::of("idp"))];
+    let keys = [client_key(&client), upstream_key(&session_key(session(&tokens.access)), provider_id())];
     let before = keys.map(|key| stored(&fixture, &key));
     let tokens = tokens_of(&fixture.refresh(&client, &tokens.refresh, &[]));
     assert_eq!(keys.map(|key| stored(&fixture, &key)), before);
@@ -75,7 +74,7 @@ fn what_only_lives_on_is_stored_as_it_is() {
 fn a_changed_record_that_lives_on_is_still_not_believed() {
     let fixture = Fixture::new();
     let (client, tokens) = fixture.logged_in();
-    let key = upstream_key(&session_key(session(&tokens.access)), ProviderId::of("idp"));
+    let key = upstream_key(&session_key(session(&tokens.access)), provider_id());
     let mut changed = stored(&fixture, &key);
     *changed.last_mut().unwrap() ^= 1;
     put(&fixture, &key, changed);
@@ -103,8 +102,8 @@ fn a_record_moved_to_another_name_is_absent_there() {
     let (alice, mallory) = (session(&alice.access), (session(&mallory.access), mallory.access));
     put(
         &fixture,
-        &upstream_key(&session_key(mallory.0), ProviderId::of("idp")),
-        stored(&fixture, &upstream_key(&session_key(alice), ProviderId::of("idp"))),
+        &upstream_key(&session_key(mallory.0), provider_id()),
+        stored(&fixture, &upstream_key(&session_key(alice), provider_id())),
     );
     assert_eq!(replied(fixture.call("/mcp", &mallory.1)).reason, "upstream_login_required");
     assert_eq!(fixture.ports.take_oddities(), [Oddity::Unopenable]);

@@ -1,5 +1,5 @@
-//! The store is away for a while: what was proven before goes on working, everything else is told
-//! to come back, and nobody hears that their credentials are bad.
+//! The store is unavailable for a while: what was proven before keeps working, everything else gets
+//! "try later", and no client hears that its credentials are bad.
 
 use portcullis_gateway::decision::{Decision, Forward};
 use portcullis_gateway::fakes::block_on;
@@ -11,7 +11,7 @@ use portcullis_protocol::jose::jws::Jws;
 use serde_json::{Value, json};
 
 use crate::browser::{Browser, Reply};
-use crate::fixture::{API, Fixture, REDIRECT, forwarded, injected, replied, settled_reply, tokens_of};
+use crate::fixture::{API, Fixture, REDIRECT, forwarded, injected, replied, settled_reply, tokens_of, upstream_of};
 
 fn come_back(reply: &Reply) {
     assert_eq!(reply.status(), 503, "{} {}", reply.reason, reply.text());
@@ -175,7 +175,7 @@ fn what_is_asked_for_is_bounded_and_nothing_is_lost_by_it() {
     assert_eq!(fixture.gateway.take_rechecks(2).len(), 2);
     assert_eq!(fixture.gateway.take_rechecks(2).len(), 1);
     assert_eq!(fixture.gateway.take_rechecks(2).len(), 0);
-    // They were taken and came to nothing: they are asked for again.
+    // They were taken without result: they are asked for again.
     fixture.advance(5);
     for token in &tokens {
         assert!(fast(&fixture, "/api", token).is_some());
@@ -197,8 +197,8 @@ fn a_due_upstream_token_is_injected_while_it_is_valid_and_not_a_second_longer() 
         assert_eq!(injected(&forward).1, "Bearer upstream-access-1");
     }
     fixture.advance(1);
-    let Decision::AwaitUpstream { session: awaited, decide } = fixture.call("/mcp", &token) else { panic!("decided") };
-    assert_eq!(awaited, session(&token));
+    let Decision::AwaitUpstream { token: awaited, decide } = fixture.call("/mcp", &token) else { panic!("decided") };
+    assert_eq!(awaited, upstream_of(session(&token)));
     let outcome = block_on(refresh::refresh(fixture.gateway.clone(), awaited, fixture.ports.clone()));
     assert!(matches!(outcome, RefreshOutcome::Unavailable));
     come_back(&settled_reply(decide(&outcome)));
@@ -218,7 +218,7 @@ fn a_thousand_calls_whose_upstream_token_ran_out_ask_the_store_nothing() {
     assert_eq!(fixture.store.verbs(), verbs);
     let renewed = json!({ "access_token": "upstream-access-2", "token_type": "Bearer", "expires_in": 3600 });
     fixture.expect_token_answer(200, &renewed);
-    block_on(refresh::refresh(fixture.gateway.clone(), session(&tokens.access), fixture.ports.clone()));
+    block_on(refresh::refresh(fixture.gateway.clone(), upstream_of(session(&tokens.access)), fixture.ports.clone()));
     let forward = fast(&fixture, "/mcp", &tokens.access).unwrap();
     assert_eq!(injected(&forward).1, "Bearer upstream-access-2");
 }

@@ -1,7 +1,5 @@
-//! The token endpoint: what a client must prove, and what happens to a login when somebody does
-//! not.
+//! The token endpoint: what a client must prove, and what happens to a login when one does not.
 
-use portcullis_gateway::config::ProviderId;
 use portcullis_gateway::decision::Decision;
 use portcullis_gateway::fakes::block_on;
 use portcullis_gateway::resource_server::fast_path;
@@ -12,7 +10,7 @@ use portcullis_protocol::credentials::AuthorizationCode;
 use portcullis_protocol::http::message::Method;
 
 use crate::browser::Browser;
-use crate::fixture::{API, Fixture, MCP, REDIRECT, forwarded, replied, tokens_of};
+use crate::fixture::{API, Fixture, MCP, REDIRECT, forwarded, provider_id, replied, tokens_of};
 
 /// A client with a code that it has not redeemed.
 fn with_code() -> (Fixture, String, String) {
@@ -225,7 +223,7 @@ fn a_client_in_use_is_remembered_and_one_that_never_was_is_forgotten_after_a_day
 fn has_upstream(fixture: &Fixture, code: &str) -> bool {
     let config = fixture.gateway.config();
     let session = session_key(AuthorizationCode::parse(code, &config.key_ring).unwrap().session);
-    let upstream = upstream_key(&session, ProviderId::of("idp"));
+    let upstream = upstream_key(&session, provider_id());
     block_on(Records::new(&config.sealer, &fixture.ports).load::<Upstream>(&upstream)).unwrap().is_some()
 }
 

@@ -110,7 +110,7 @@ pub enum FetchFailure {
     AddressRefused,
     /// The host's address could not be found out.
     Resolve,
-    /// Nobody answers there, or not in HTTP.
+    /// No server answers at that address, or not in HTTP.
     Connect,
     /// The server's certificate is not good for the host, or TLS failed otherwise.
     Tls,
@@ -129,7 +129,7 @@ pub enum FetchFailure {
 }
 
 impl FetchFailure {
-    /// Whether a later try may do better. Where it is `false`, whoever named the address has to
+    /// Whether a later try may do better. If `false`, the party that named the address has to
     /// change something.
     #[must_use]
     pub fn is_passing(self) -> bool {

@@ -13,13 +13,13 @@ pub struct HealthRequest {}
 pub struct HealthAnswer {
     /// Whether the store can be used.
     pub ready: bool,
-    /// What a durable write is worth.
+    /// The durability of a write that asks for it.
     pub durability: Durability,
     /// Why the store cannot be used, or why a durable write is worth no more.
     pub reason: Option<String>,
 }
 
-/// What a durable write is worth at present.
+/// The durability of writes that ask for it, at present.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Durability {

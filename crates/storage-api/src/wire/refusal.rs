@@ -87,8 +87,8 @@ impl RefusalCause {
 }
 
 impl From<RefusalCause> for StoreError {
-    /// What a refusal means to a handler. A request that the bridge cannot read is a fault between
-    /// the two, and no word about a record.
+    /// The meaning of a refusal for a handler. A request that the bridge cannot read is a fault
+    /// between the two, and says nothing about a record.
     fn from(cause: RefusalCause) -> Self {
         match cause {
             RefusalCause::TooLarge => Self::TooLarge,

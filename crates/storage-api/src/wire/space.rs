@@ -5,8 +5,8 @@ use crate::text::{Malformed, Text, as_text};
 /// Whose records a request is about: the namespace and the name of one gateway, `namespace/name` on
 /// the wire.
 ///
-/// Both are DNS labels (RFC 1123 section 2.1, at most 63 letters of `a-z0-9-`), so that nobody can
-/// write a brace, a colon or a pattern into a stored name, and no two spaces share one.
+/// Both are DNS labels (RFC 1123 section 2.1, at most 63 letters of `a-z0-9-`), so that a stored
+/// name contains no brace, colon or pattern of a caller, and no two spaces share one.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Space {
     namespace: String,

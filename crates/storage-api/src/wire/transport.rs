@@ -1,7 +1,7 @@
 //! What every request and reply has besides its JSON.
 
 /// The header that every answer of the bridge carries, with [`MARKER_VALUE`]. A refused connection
-/// reaches the filter as an ordinary 503, so an answer without the marker is nobody's word about a
+/// reaches the filter as an ordinary 503, so an answer without the marker says nothing about a
 /// record.
 pub const MARKER_HEADER: &str = "x-portcullis-bridge";
 

@@ -27,7 +27,7 @@ impl Value {
         &self.0
     }
 
-    /// Gives the bytes away.
+    /// Returns the bytes.
     #[must_use]
     pub fn into_bytes(self) -> Vec<u8> {
         self.0

@@ -25,7 +25,7 @@ pub enum Verb {
     Members,
     /// Takes a lock.
     Lock,
-    /// Gives a lock back.
+    /// Releases a lock.
     Unlock,
     /// Waits until a record has another version.
     AwaitChange,

@@ -22,7 +22,7 @@ local life = redis.call('PTTL', KEYS[1])
 redis.call('SADD', KEYS[1], ARGV[2])
 if ARGV[3] == '0' then
   if life >= 0 then
-    -- PERSIST is not among the granted commands: only a set made anew loses its end.
+    -- PERSIST is not among the granted commands: only a set made again loses its end.
     redis.call('DEL', KEYS[1])
     redis.call('SADD', KEYS[1], ARGV[2])
     for _, member in ipairs(members) do

@@ -1,5 +1,5 @@
--- delete: deletes a record if it is there. One script, because a retry must not delete what
--- somebody wrote after the first try: the delete and the memory of its idempotency key go together.
+-- delete: deletes a record if it is there. One script, because a retry must not delete what another
+-- caller wrote after the first try: the delete and the memory of its idempotency key go together.
 -- KEYS record, memory. ARGV memory life in ms. Answers '1' when there was a record, else '0'.
 local seen = redis.call('GET', KEYS[2])
 if seen then

@@ -1,6 +1,6 @@
 -- put: writes a record, whatever was there. One script, because the record and the memory of its
 -- idempotency key must be written together: a retry that found only one of them would either write
--- twice, over somebody else's later write, or be told of a write that never was. KEYS record,
+-- twice, over another caller's later write, or answer a write that never was. KEYS record,
 -- memory. ARGV memory life in ms, version, value, life in ms ('0' for ever). Answers the version.
 local seen = redis.call('GET', KEYS[2])
 if seen then

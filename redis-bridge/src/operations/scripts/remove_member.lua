@@ -1,5 +1,5 @@
 -- remove_member: takes from a set. One script, because a retry must not remove a member that
--- somebody added after the first try: the removal and the memory of its idempotency key go
+-- another caller added after the first try: the removal and the memory of its idempotency key go
 -- together. KEYS set, memory. ARGV memory life in ms, member. Answers '1' when it was there, else
 -- '0'.
 local seen = redis.call('GET', KEYS[2])

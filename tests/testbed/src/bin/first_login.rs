@@ -154,7 +154,7 @@ async fn show_back_end(bed: &Testbed) -> Result<(), String> {
     say(&format!(
         "  {} {:<16}{count} requests, each with {USER}'s own token of the identity provider",
         mark(true),
-        "back end saw"
+        "backend saw"
     ));
     say(&format!("    {:<16}(sub={USER}); the client's token in none of them", ""));
     Ok(())

@@ -36,7 +36,7 @@ impl Form {
         self.set(name, value);
     }
 
-    /// What a field holds.
+    /// The value of a field.
     #[must_use]
     pub fn value(&self, name: &str) -> Option<&str> {
         self.fields.iter().find(|(held, _)| held == name).map(|(_, value)| value.as_str())

@@ -44,7 +44,7 @@ pub struct Counts {
     pub asked: u64,
     /// Those confirmed as durable.
     pub acked: u64,
-    /// Those of which nobody knows.
+    /// Those whose outcome is unknown.
     pub unknown: u64,
 }
 
@@ -162,7 +162,7 @@ impl BridgeLoad {
         }
     }
 
-    /// Writes names that nobody else writes.
+    /// Writes names that no other load writes.
     async fn name(self: Arc<Self>, number: usize, stop: Arc<AtomicBool>, mut random: Random) {
         let mut client = self.client(number);
         while !stop.load(Ordering::Relaxed) {

@@ -43,7 +43,7 @@ struct Code {
 enum Answer {
     Granted(Tokens),
     Refused(Response),
-    /// It is away, or there was no answer: the token may be used up or not.
+    /// It is unavailable, or there was no answer: the token may be used up or not.
     Away,
 }
 
@@ -172,7 +172,7 @@ impl GatewayLoad {
         under_way.join_all().await;
     }
 
-    /// One client that asks again when it is told to: it never loses its login.
+    /// One client that retries when the answer says so: it never loses its login.
     async fn refresh_honestly(self: Arc<Self>, number: usize, stop: Arc<AtomicBool>) {
         while !stop.load(Ordering::Relaxed) {
             tokio::time::sleep(PACE).await;
@@ -191,7 +191,7 @@ impl GatewayLoad {
         }
     }
 
-    /// Two processes that share a refresh token use it at once, and again when they are told to.
+    /// Two processes that share a refresh token use it at once, and again when the answer says so.
     /// Both get the same successor, and never lose the login.
     async fn refresh_twice(self: Arc<Self>, number: usize, stop: Arc<AtomicBool>) {
         let first = lock(&self.rivals)[number].clone();
@@ -291,7 +291,7 @@ impl GatewayLoad {
 
     fn complain(&self, evidence: String) {
         let mut book = lock(&self.evidence);
-        if book.len() < MOST_EVIDENCE {
+        if book.len() < MAX_EVIDENCE {
             book.push(format!("at {:.2?}: {evidence}", self.attempts.now()));
         }
     }
@@ -310,4 +310,4 @@ const REDEEM_EVERY: Duration = Duration::from_millis(400);
 const PACE: Duration = Duration::from_millis(100);
 const PATIENCE: Duration = Duration::from_secs(8);
 const GIVE_UP: Duration = Duration::from_secs(15);
-const MOST_EVIDENCE: usize = 20;
+const MAX_EVIDENCE: usize = 20;

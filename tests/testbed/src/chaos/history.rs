@@ -38,7 +38,7 @@ pub struct Contest {
     pub rivals: [Take; 2],
 }
 
-/// What one who tries to take a record is told.
+/// The answer to a try to take a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Take {
     /// Here it is.
@@ -85,7 +85,7 @@ pub fn broken_swaps(swaps: &[Swap], origins: &BTreeMap<u8, u64>, last: &BTreeMap
             match known.get(&id) {
                 Some(swap) if swap.counter == *counter => id = swap.base,
                 _ => {
-                    evidence.push(format!("counter {counter}: nobody wrote {id}"));
+                    evidence.push(format!("counter {counter}: no client wrote {id}"));
                     break;
                 }
             }
@@ -108,7 +108,7 @@ pub fn lost_names(acked: &[u64], found: &BTreeSet<u64>) -> Vec<String> {
     lost.map(|name| format!("an acknowledged name is lost: {name}")).collect()
 }
 
-/// Records that two rivals got, and records that were there and that nobody can have got.
+/// Records that two rivals got, and records that were there and that no rival can have got.
 #[must_use]
 pub fn broken_contests(contests: &[Contest]) -> Vec<String> {
     let mut evidence = Vec::new();
@@ -166,7 +166,7 @@ mod tests {
         // The whole counter went back to where it began, and further.
         assert_eq!(broken_swaps(&swaps[..2], &origin(), &BTreeMap::from([(0, 0)])).len(), 2);
         let further = broken_swaps(&[], &BTreeMap::from([(0, 7)]), &BTreeMap::from([(0, 6)]));
-        assert!(further[0].contains("nobody wrote 6"), "{further:?}");
+        assert!(further[0].contains("no client wrote 6"), "{further:?}");
     }
 
     #[test]
@@ -174,7 +174,7 @@ mod tests {
         let swaps = [swap(1, 0, Outcome::Acked), swap(2, 1, Outcome::Refused)];
         assert_eq!(broken_swaps(&swaps, &origin(), &BTreeMap::from([(0, 2)])).len(), 1);
         let evidence = broken_swaps(&swaps[..1], &origin(), &BTreeMap::from([(0, 9)]));
-        assert!(evidence.iter().any(|line| line.contains("nobody wrote 9")), "{evidence:?}");
+        assert!(evidence.iter().any(|line| line.contains("no client wrote 9")), "{evidence:?}");
         let ring = [swap(1, 2, Outcome::Unknown), swap(2, 1, Outcome::Unknown)];
         assert_eq!(broken_swaps(&ring, &origin(), &BTreeMap::from([(0, 2)])).len(), 1);
     }

@@ -222,7 +222,7 @@ impl Node {
     }
 }
 
-/// Starts a server that tells everybody to come by its relay.
+/// Starts a server that announces the address of its relay.
 fn server(relay: &Relay, master: Option<u16>) -> RedisServer {
     let announced = relay.port().to_string();
     let mut arguments = vec!["--replica-announce-ip", "127.0.0.1", "--replica-announce-port", &announced];

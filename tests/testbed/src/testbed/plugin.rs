@@ -1,4 +1,4 @@
-//! The plugin configuration that a testbed has unless told otherwise, and how it is told.
+//! The default plugin configuration of a testbed, and how it is passed on.
 
 use serde_json::{Value, json};
 

@@ -122,7 +122,7 @@ impl Builder {
         self
     }
 
-    /// Runs so many Envoys, each with a bridge of its own, behind one address that shares
+    /// Runs this number of Envoys, each with a bridge of its own, behind one address that shares
     /// connections out among them. They share logins only where the store is Redis.
     #[must_use]
     pub fn replicas(mut self, replicas: usize) -> Self {
@@ -137,7 +137,7 @@ impl Builder {
         self
     }
 
-    /// Gives Envoy's environment a variable that the module may read.
+    /// Adds a variable to Envoy's environment that the module may read.
     #[must_use]
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.env.push((name.to_owned(), value.to_owned()));
@@ -346,7 +346,7 @@ pub(super) struct Reservation {
 impl Reservation {
     fn take(port: Option<u16>) -> Result<Self, String> {
         let wanted = SocketAddr::from((Ipv4Addr::LOCALHOST, port.unwrap_or(0)));
-        // Without the option first: it fails when somebody else has the port, whereas with it we
+        // Without the option first: it fails when another process has the port, whereas with it we
         // would share.
         if port.is_some() {
             std::net::TcpListener::bind(wanted).map_err(|error| format!("port {} is taken: {error}", wanted.port()))?;

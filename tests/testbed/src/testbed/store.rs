@@ -58,7 +58,7 @@ impl Redis {
         }
     }
 
-    /// What a bridge is told: the words under `redis:`, and further lines.
+    /// The configuration of a bridge: the words under `redis:`, and further lines.
     pub(super) fn words(&self) -> (String, String) {
         match self {
             Self::Standalone(server) => (standalone(server.port), String::new()),

@@ -71,7 +71,7 @@ fn a_secret_makes_the_same_keys_wherever_it_comes_from() {
     assert_eq!(config.signing_keys[0].kid(), usual.signing_keys[0].kid());
     assert_eq!(config.key_ring.current(), usual.key_ring.current());
     assert!(opens(&config.key_ring, &ring(SECRET)));
-    assert!(config.provider.client_secret.unwrap().ct_eq(b"a client secret"));
+    assert!(oidc(&config).client_secret.as_ref().unwrap().ct_eq(b"a client secret"));
 }
 
 #[test]
@@ -130,7 +130,7 @@ fn a_name_that_is_none_is_refused_and_not_repeated() {
 #[test]
 fn more_names_than_one_question_may_have_are_refused() {
     let names = |count: usize| (0..count).map(|at| json!({ "bridge": format!("secret-{at}") })).collect::<Vec<_>>();
-    // Two others are named beside them.
+    // Two others are named as well.
     assert_eq!(draft(&with(served(), "/secrets", json!(names(30)))).names().len(), 32);
     let found = problems(&with(served(), "/secrets", json!(names(31))));
     assert_eq!(found, ["configuration: names 33 secrets of the bridge; at most 32 may be"]);

@@ -20,7 +20,7 @@ pub(super) async fn redeem<P: Ports>(
 ) -> Result<Session, TokenError> {
     let records = context.records();
     let id = attempt.code.session;
-    let keys = session_keys(id, context.config().provider.id);
+    let keys = session_keys(id, context.config().providers.login().id);
     let nonce = context.ports.random().map_err(DependencyError::from)?;
     let life = Ttl::Seconds(session_life(context.config()));
     for _ in 0..ATTEMPTS {
@@ -36,7 +36,7 @@ pub(super) async fn redeem<P: Ports>(
                 if records.swap(&keys[0], version, &active, life).await? {
                     return Ok(active);
                 }
-                // Somebody else redeemed it first; the next round sees that and ends the session.
+                // Another request redeemed it first; the next round sees that and ends the session.
             }
             Err(error) => {
                 end_session(context.gateway, id, context.ports).await?;

@@ -26,7 +26,7 @@ pub(super) async fn rotate<P: Ports>(
     narrowed: impl Fn(&Session) -> Result<GrantedScope, TokenError>,
 ) -> Result<Resolved, TokenError> {
     let records = context.records();
-    let keys = session_keys(token.session, context.config().provider.id);
+    let keys = session_keys(token.session, context.config().providers.login().id);
     let successor = token.successor(&context.config().key_ring);
     let life = Ttl::Seconds(session_life(context.config()));
     for _ in 0..ATTEMPTS {
@@ -95,5 +95,5 @@ async fn refused_refresh<P: Ports>(
 /// Whether calls with a session's tokens need the provider's.
 fn needs_upstream(config: &Config, session: &Session) -> bool {
     let mut resources = config.resources.iter();
-    resources.any(|resource| resource.uri.as_str() == session.resource && resource.injector.is_some())
+    resources.any(|resource| resource.uri.as_str() == session.resource && resource.injection.is_some())
 }

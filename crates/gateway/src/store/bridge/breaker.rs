@@ -1,8 +1,6 @@
 //! The circuit breaker before the bridge: when calls fail one after the other, the next ones are
-//! not made for a moment.
-//!
-//! A store that is away for seconds must not cost every request its time-out. There is one breaker
-//! for each worker, and it is three numbers, so it cannot grow.
+//! not made for a moment. A store that is unavailable for seconds must not cost every request its
+//! timeout. There is one breaker for each worker, and it is three numbers, so it cannot grow.
 
 use std::cell::Cell;
 
@@ -12,7 +10,7 @@ pub(super) struct Breaker(Cell<State>);
 
 #[derive(Clone, Copy)]
 enum State {
-    /// Calls are made; so many have failed in a row.
+    /// Calls are made; the last `failures` have failed.
     Closed { failures: u32 },
     /// No call is made before this time. The one after it is a probe.
     Open { until_ms: u64, pause_ms: u64 },
@@ -57,12 +55,12 @@ impl Pass<'_> {
     /// It did not. `random` spreads the workers' next tries.
     pub(super) fn failed(mut self, now_ms: u64, random: u64) {
         let state = match self.breaker.0.get() {
-            State::Closed { failures } if failures.saturating_add(1) < MOST_FAILURES => {
+            State::Closed { failures } if failures.saturating_add(1) < MAX_FAILURES => {
                 State::Closed { failures: failures.saturating_add(1) }
             }
             State::Closed { .. } => open(now_ms, FIRST_PAUSE_MS, random),
             State::Probing { pause_ms } if self.probes => {
-                open(now_ms, pause_ms.saturating_mul(2).min(LONGEST_PAUSE_MS), random)
+                open(now_ms, pause_ms.saturating_mul(2).min(MAX_PAUSE_MS), random)
             }
             // A call that was made before the breaker opened says nothing new.
             known @ (State::Open { .. } | State::Probing { .. }) => known,
@@ -87,12 +85,12 @@ fn open(now_ms: u64, pause_ms: u64, random: u64) -> State {
     State::Open { until_ms: now_ms.saturating_add(half).saturating_add(more), pause_ms }
 }
 
-/// So many failures in a row open it.
-const MOST_FAILURES: u32 = 5;
+/// The number of failures in a row that opens it.
+const MAX_FAILURES: u32 = 5;
 const FIRST_PAUSE_MS: u64 = 250;
 /// A failover takes three seconds, and this comes on top of it: two tries a second cost a store
-/// that is away nothing.
-const LONGEST_PAUSE_MS: u64 = 500;
+/// that is unavailable nothing.
+const MAX_PAUSE_MS: u64 = 500;
 
 #[cfg(test)]
 mod tests {

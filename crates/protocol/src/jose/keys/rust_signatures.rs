@@ -103,7 +103,7 @@ impl PublicKey {
             Material::Ed25519(_) => self.verify_eddsa(message, signature),
             Material::Rsa { n, e } => {
                 let (n, e) = (BigUint::from_bytes_be(n), BigUint::from_bytes_be(e));
-                RsaPublicKey::new_with_max_size(n, e, MOST_RSA_BITS)
+                RsaPublicKey::new_with_max_size(n, e, MAX_RSA_BITS)
                     .is_ok_and(|key| verify_rsa(&key, alg, message, signature))
             }
         }
@@ -124,4 +124,4 @@ fn verify_rsa(key: &RsaPublicKey, alg: Alg, message: &[u8], signature: &[u8]) ->
     checked.is_ok()
 }
 
-const MOST_RSA_BITS: usize = 8192;
+const MAX_RSA_BITS: usize = 8192;

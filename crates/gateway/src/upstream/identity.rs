@@ -1,0 +1,21 @@
+//! What a login and a refresh get from a provider, whatever protocol it speaks.
+
+use portcullis_protocol::crypto::secret::Secret;
+
+/// A provider's answer to a token request.
+pub struct TokenReply {
+    /// The access token.
+    pub access_token: Secret<String>,
+    /// The refresh token, if it gave one.
+    pub refresh_token: Option<Secret<String>>,
+    /// The access token's life in seconds, if it said.
+    pub expires_in: Option<u64>,
+    /// The ID token, if it gave one.
+    pub id_token: Option<Secret<String>>,
+}
+
+/// The user who logged in, as the provider says.
+pub struct Identity {
+    /// The provider's name for the user: 1 to 255 bytes without control characters.
+    pub subject: String,
+}

@@ -1,0 +1,71 @@
+//! What is asked of a provider. Its kind decides here, and nowhere else, how.
+
+use std::rc::Rc;
+
+use portcullis_protocol::crypto::secret::Secret;
+
+use crate::browser::pending_login::Seed;
+use crate::config::{Provider, ProviderKind};
+use crate::ports::Ports;
+use crate::state::gateway::Gateway;
+use crate::upstream::identity::{Identity, TokenReply};
+use crate::upstream::oidc::Oidc;
+use crate::upstream::provider_error::ProviderError;
+
+/// Fetches what is due of every provider's documents, so that no login has to wait for them.
+pub async fn warm<P: Ports>(gateway: Rc<Gateway>, ports: P) {
+    for provider in gateway.config().providers.iter() {
+        match &provider.kind {
+            ProviderKind::Oidc(settings) => Oidc { gateway: &gateway, id: provider.id, settings }.warm(&ports).await,
+        }
+    }
+}
+
+/// Returns where to send a browser to log in; `prompt` replaces the configured one.
+///
+/// # Errors
+/// [`ProviderError`] while the provider's documents are not known: why they could not be fetched.
+pub fn authorization_url(
+    gateway: &Gateway,
+    provider: &Provider,
+    seed: &Seed,
+    prompt: Option<&str>,
+) -> Result<String, ProviderError> {
+    match &provider.kind {
+        ProviderKind::Oidc(settings) => Oidc { gateway, id: provider.id, settings }.authorization_url(seed, prompt),
+    }
+}
+
+/// Redeems a provider's code and verifies who logged in.
+///
+/// # Errors
+/// [`ProviderError`].
+pub async fn log_in<P: Ports>(
+    gateway: &Gateway,
+    provider: &Provider,
+    seed: &Seed,
+    code: &str,
+    ports: &P,
+) -> Result<(TokenReply, Identity), ProviderError> {
+    match &provider.kind {
+        ProviderKind::Oidc(settings) => Oidc { gateway, id: provider.id, settings }.log_in(seed, code, ports).await,
+    }
+}
+
+/// Exchanges a refresh token of the user that the provider calls `subject`.
+///
+/// # Errors
+/// [`ProviderError`]; an answer about another user ends the grant.
+pub async fn refresh<P: Ports>(
+    gateway: &Gateway,
+    provider: &Provider,
+    refresh_token: &Secret<String>,
+    subject: &str,
+    ports: &P,
+) -> Result<TokenReply, ProviderError> {
+    match &provider.kind {
+        ProviderKind::Oidc(settings) => {
+            Oidc { gateway, id: provider.id, settings }.refresh(refresh_token, subject, ports).await
+        }
+    }
+}

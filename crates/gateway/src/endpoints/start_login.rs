@@ -19,7 +19,7 @@ use crate::upstream::providers;
 /// task to fetch them.
 ///
 /// # Errors
-/// [`DependencyError::Entropy`]. A provider that cannot be used is told to the client.
+/// [`DependencyError::Entropy`]. A provider that cannot be used is reported to the client.
 pub fn start<P: Ports>(
     context: &RequestContext<'_, P>,
     seed: Seed,

@@ -113,13 +113,14 @@ enum Clients {
 enum Sessions {
     /// List them.
     List {
-        /// Only those of this user: the `sub` of the gateway's tokens.
+        /// Only those of this user: the `sub` of the gateway's tokens, or the subject or e-mail
+        /// address at the provider.
         #[arg(long)]
         user: Option<String>,
     },
     /// End all sessions of a user.
     Revoke {
-        /// The `sub` of the gateway's tokens.
+        /// The `sub` of the gateway's tokens, or the subject or e-mail address at the provider.
         #[arg(long)]
         user: String,
         /// Tell how many there are, and end none.

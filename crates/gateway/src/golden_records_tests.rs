@@ -12,7 +12,7 @@ use std::rc::Rc;
 
 use minicbor::Encode;
 use portcullis_protocol::base64url;
-use portcullis_protocol::credentials::SessionId;
+use portcullis_protocol::credentials::{SessionId, UserId};
 use portcullis_protocol::crypto::key_ring::KeyRing;
 use portcullis_protocol::crypto::secret::Secret;
 use portcullis_protocol::oauth::scope::GrantedScope;
@@ -97,7 +97,14 @@ fn written() -> Vec<Golden> {
     });
     let previous = Predecessor { number: 6, nonce: [3; 16], replaced_at: 1_800_000_003, unconfirmed: true };
     let active = State::Active(Generation { number: 7, nonce: [4; 16], previous: Some(previous) });
-    let no_refresh = Upstream { refresh_token: None, expires_at: None, refused_since: None, ..upstream_tokens() };
+    let no_refresh = Upstream {
+        refresh_token: None,
+        expires_at: None,
+        refused_since: None,
+        name: None,
+        email: None,
+        ..upstream_tokens()
+    };
     vec![
         record("session-with-code", session, session_in(code)),
         record("session-with-generations", session, session_in(active)),
@@ -138,7 +145,7 @@ fn login_cookie(name: &'static str, login: Option<PendingLogin>) -> Golden {
 }
 
 fn browser_cookie() -> Golden {
-    let browser = Browser { user_id: USER.to_owned() };
+    let browser = Browser { user_id: user() };
     Golden {
         name: "browser-cookie",
         sealed: browser.seal(&sealer(), NONCE).unwrap(),
@@ -160,7 +167,7 @@ fn consent_form() -> Golden {
 fn session_in(state: State) -> Session {
     Session {
         client_id: "client".to_owned(),
-        user_id: USER.to_owned(),
+        user_id: user(),
         resource: RESOURCE.to_owned(),
         state,
         id: [5; 16],
@@ -179,6 +186,8 @@ fn upstream_tokens() -> Upstream {
         refresh_token: Some(Secret::new("upstream refresh".to_owned())),
         subject: "subject".to_owned(),
         refused_since: Some(1_800_000_002),
+        name: Some("name".to_owned()),
+        email: Some("name@example".to_owned()),
     }
 }
 
@@ -193,7 +202,7 @@ fn client() -> Client {
 }
 
 fn pending_login() -> PendingLogin {
-    PendingLogin { request: authorization(), consented_by: Some(USER.to_owned()), expires_at: 1_800_000_600 }
+    PendingLogin { request: authorization(), consented_by: Some(user()), expires_at: 1_800_000_600 }
 }
 
 fn authorization() -> Authorization {
@@ -210,6 +219,10 @@ fn authorization() -> Authorization {
 
 fn scope() -> GrantedScope {
     GrantedScope::restore("openid offline_access").unwrap()
+}
+
+fn user() -> UserId {
+    UserId::derive("https://idp.example", "subject")
 }
 
 fn seed() -> Seed {
@@ -245,7 +258,6 @@ fn folder() -> PathBuf {
 }
 
 const NONCE: [u8; 24] = [7; 24];
-const USER: &str = "user";
 const REDIRECT: &str = "https://client.example/callback";
 const RESOURCE: &str = "https://gateway.example/mcp";
 const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";

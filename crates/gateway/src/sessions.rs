@@ -9,4 +9,3 @@ pub mod next_prompt;
 pub mod remembered_consent;
 pub mod state;
 pub mod stored;
-pub mod user;

@@ -4,8 +4,9 @@ use portcullis_gateway::config::{ProviderId, Sealer};
 use portcullis_gateway::sessions::keys::{session_key, upstream_key};
 use portcullis_gateway::sessions::state::{Session, State};
 use portcullis_gateway::store::records::open;
+use portcullis_gateway::upstream::tokens::Upstream;
 use portcullis_protocol::credentials::SessionId;
-use portcullis_storage_api::Kind;
+use portcullis_storage_api::{Key, Kind};
 use serde_json::Value;
 
 use crate::admin::connection::{Connection, Scan, StoredRecord};
@@ -28,14 +29,13 @@ pub(crate) async fn list(
     while let Some(batches) = scan.next_keys(connection).await? {
         for keys in batches {
             progress.add(keys.len());
-            for read in connection.read(&keys).await? {
-                let session = sealer.and_then(|sealer| opened(sealer, &read));
-                if sealer.is_some() && session.is_none() {
+            for (read, login) in logins(connection, sealer, &keys).await? {
+                if sealer.is_some() && login.is_none() {
                     unopened = unopened.saturating_add(1);
                 }
-                match (&session, user) {
-                    (Some(session), user) if user.is_none_or(|user| user == session.user_id) => {
-                        output.row(row(&read, session))?;
+                match (&login, user) {
+                    (Some(login), user) if user.is_none_or(|user| login.is_of(user)) => {
+                        output.row(row(&read, login))?;
                     }
                     (None, None) => output.row(sealed_row(&read))?,
                     (Some(_), _) | (None, Some(_)) => {}
@@ -63,17 +63,15 @@ pub(crate) async fn revoke(
     while let Some(batches) = scan.next_keys(connection).await? {
         for keys in batches {
             progress.add(keys.len());
-            for read in connection.read(&keys).await? {
-                let Some(session) = opened(sealer, &read) else {
+            for (read, login) in logins(connection, Some(sealer), &keys).await? {
+                let Some(login) = login else {
                     unopened = unopened.saturating_add(1);
                     continue;
                 };
-                if session.user_id != user {
+                if !login.is_of(user) {
                     continue;
                 }
-                let providers =
-                    session.providers.iter().map(|provider| ProviderId::of(&provider.name, &provider.issuer));
-                let upstream = providers.map(|provider| connection.name(&upstream_key(&read.key, provider)));
+                let upstream = login.upstream_keys(&read.key).map(|key| connection.name(&key));
                 // In one command, so that no part is there without the others.
                 let names: Vec<_> = std::iter::once(connection.name(&read.key)).chain(upstream).collect();
                 let gone = dry_run || connection.delete(&names).await? > 0;
@@ -103,22 +101,73 @@ fn all_opened(unopened: u64) -> Result<(), AdminError> {
     if unopened == 0 { Ok(()) } else { Err(AdminError::Unopened { count: unopened }) }
 }
 
-fn opened(sealer: &Sealer, record: &StoredRecord) -> Option<Session> {
-    let session: Session = open(sealer, &record.key, record.value.as_ref()?.as_bytes())?;
-    (session_key(SessionId::new(session.id)) == record.key).then_some(session)
+/// A session that opened, and what the provider said of its user.
+struct Login {
+    session: Session,
+    upstream: Option<Upstream>,
 }
 
-fn row(record: &StoredRecord, session: &Session) -> Vec<Field> {
+impl Login {
+    /// Returns `true` if `user` is the `sub` of the session's tokens, or the provider's subject or
+    /// e-mail address of its user.
+    fn is_of(&self, user: &str) -> bool {
+        let by_provider = |upstream: &Upstream| upstream.subject == user || upstream.email.as_deref() == Some(user);
+        self.session.user_id.to_string() == user || self.upstream.as_ref().is_some_and(by_provider)
+    }
+
+    /// The keys of the session's tokens at its providers; the user logged in at the first.
+    fn upstream_keys(&self, session: &Key) -> impl Iterator<Item = Key> {
+        let providers = self.session.providers.iter();
+        providers.map(|provider| upstream_key(session, ProviderId::of(&provider.name, &provider.issuer)))
+    }
+}
+
+/// Reads sessions and the upstream tokens of those that open.
+async fn logins(
+    connection: &mut Connection,
+    sealer: Option<&Sealer>,
+    keys: &[Key],
+) -> Result<Vec<(StoredRecord, Option<Login>)>, AdminError> {
+    let mut logins: Vec<(StoredRecord, Option<Login>)> = Vec::new();
+    for read in connection.read(keys).await? {
+        let session = sealer.and_then(|sealer| opened(sealer, &read));
+        logins.push((read, session.map(|session| Login { session, upstream: None })));
+    }
+    let opened = logins.iter().filter_map(|(read, login)| login.as_ref().map(|login| (read, login)));
+    let upstream_keys: Vec<Key> = opened.filter_map(|(read, login)| login.upstream_keys(&read.key).next()).collect();
+    if let Some(sealer) = sealer.filter(|_| !upstream_keys.is_empty()) {
+        let stored = connection.read(&upstream_keys).await?;
+        for (read, login) in &mut logins {
+            let Some(login) = login else { continue };
+            let Some(key) = login.upstream_keys(&read.key).next() else { continue };
+            let value = stored.iter().find(|stored| stored.key == key).and_then(|stored| stored.value.as_ref());
+            login.upstream = value.and_then(|value| open(sealer, &key, value.as_bytes()));
+        }
+    }
+    Ok(logins)
+}
+
+fn opened(sealer: &Sealer, read: &StoredRecord) -> Option<Session> {
+    let session: Session = open(sealer, &read.key, read.value.as_ref()?.as_bytes())?;
+    (session_key(SessionId::new(session.id)) == read.key).then_some(session)
+}
+
+fn row(read: &StoredRecord, login: &Login) -> Vec<Field> {
+    let Login { session, upstream } = login;
     let state = match &session.state {
         State::Code(_) => "code",
         State::Active(_) => "active",
     };
+    let upstream = upstream.as_ref();
     vec![
         Field::new("session", "SESSION", 22, SessionId::new(session.id).to_string()),
-        Field::new("user", "USER", 22, session.user_id.clone()),
+        Field::new("user", "USER", 22, session.user_id.to_string()),
+        Field::new("subject", "SUBJECT", 22, upstream.map(|upstream| upstream.subject.clone())),
+        Field::new("email", "EMAIL", 22, upstream.and_then(|upstream| upstream.email.clone())),
+        Field::new("name", "NAME", 16, upstream.and_then(|upstream| upstream.name.clone())),
         Field::new("client_id", "CLIENT", 22, session.client_id.clone()),
         Field::new("state", "STATE", 6, state),
-        Field::expiry(record.meta.expiry),
+        Field::expiry(read.meta.expiry),
         Field::new("resource", "RESOURCE", 0, session.resource.clone()),
     ]
 }

@@ -5,13 +5,13 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
 use portcullis_gateway::clients::registered::Client as Registered;
+use portcullis_gateway::sessions::remembered_consent::Consent;
 use portcullis_gateway::sessions::state::Session;
-use portcullis_gateway::sessions::user::User;
 use portcullis_gateway::upstream::tokens::Upstream;
 use portcullis_storage_api::{Key, Kind, Ttl};
 use serde_json::{Value, json};
 
-use super::{Operator, SECRET, Scene, cli, client_key, keys, register, save, standalone, stored};
+use super::{Operator, SECRET, Scene, cli, client_key, keys, register, save, standalone, stored, user_id};
 
 fn lives(scene: &Scene) -> Vec<(String, i64)> {
     let records = scene.names().into_iter().filter(|name| name.split(':').count() == 6);
@@ -50,14 +50,12 @@ async fn after_a_flush_a_restore_brings_everything_back_with_its_life() {
     }
     for number in 1..=3 {
         let (session, upstream) = keys(number);
-        let user = scene.load::<Session>(&session).await.unwrap().user_id;
-        assert_eq!(
-            *scene.load::<Upstream>(&upstream).await.unwrap().access_token.expose(),
-            format!("upstream-of-{user}")
-        );
+        let upstream = scene.load::<Upstream>(&upstream).await.unwrap();
+        assert_eq!(scene.load::<Session>(&session).await.unwrap().user_id, user_id(&upstream.subject));
+        assert_eq!(*upstream.access_token.expose(), format!("upstream-of-{}", upstream.subject));
     }
     assert_eq!(scene.load::<Registered>(&client_key("client-a")).await.unwrap().name.as_deref(), Some("Editor"));
-    assert!(scene.load::<User>(&Key { kind: Kind::User, id: [1; 32] }).await.is_some());
+    assert!(scene.load::<Consent>(&Key { kind: Kind::Consent, id: [1; 32] }).await.is_some());
 }
 
 #[tokio::test]

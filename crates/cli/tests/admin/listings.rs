@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::{
     ADMIN_ACL, OTHER_SECRET, Operator, PORTCULLIS, RedisServer, SECRET, Scene, USER, acl, cli, client_key, keys, login,
-    register, standalone, stored,
+    register, standalone, stored, user_id,
 };
 
 #[tokio::test]
@@ -56,10 +56,21 @@ async fn sessions_are_listed_for_all_and_for_one_user() {
     assert_eq!(rows.len(), 3);
     let rows = scene.operator.json(&["sessions", "list", "--user", "bob"]).rows();
     assert_eq!(rows.len(), 1);
-    let expected =
-        [("user", "bob"), ("client_id", "client-a"), ("state", "active"), ("resource", "https://mcp.example/")];
+    let user = user_id("bob").to_string();
+    let expected = [
+        ("user", user.as_str()),
+        ("subject", "bob"),
+        ("email", "bob@example.com"),
+        ("name", "bob of Example"),
+        ("client_id", "client-a"),
+        ("state", "active"),
+        ("resource", "https://mcp.example/"),
+    ];
     for (name, value) in expected {
         assert_eq!(rows[0][name], value, "{name}");
+    }
+    for named in [&user, "bob@example.com"] {
+        assert_eq!(scene.operator.json(&["sessions", "list", "--user", named]).rows(), rows, "{named}");
     }
     let table = scene.operator.run(&["sessions", "list", "--user", "alice"]).out;
     assert_eq!(table.lines().filter(|line| line.contains(" alice ")).count(), 2, "{table}");

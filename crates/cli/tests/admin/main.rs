@@ -16,11 +16,11 @@ use portcullis_gateway::clients::registered::client_key;
 use portcullis_gateway::config::{ProviderId, Sealer};
 use portcullis_gateway::ports::{Ports as _, Store as _};
 use portcullis_gateway::sessions::keys::{session_key, upstream_key};
+use portcullis_gateway::sessions::remembered_consent::Consent;
 use portcullis_gateway::sessions::state::{Generation, Session, SessionProvider, State};
-use portcullis_gateway::sessions::user::User;
 use portcullis_gateway::store::records::{Record, Records};
 use portcullis_gateway::upstream::tokens::Upstream;
-use portcullis_protocol::credentials::SessionId;
+use portcullis_protocol::credentials::{SessionId, UserId};
 use portcullis_protocol::crypto::key_ring::KeyRing;
 use portcullis_protocol::crypto::secret::Secret;
 use portcullis_protocol::oauth::scope::ScopeSet;
@@ -172,8 +172,8 @@ async fn fill(bridge: &Bridge) {
     for (number, user) in [(1, "alice"), (2, "alice"), (3, "bob")] {
         login(bridge, SECRET, number, user).await;
     }
-    let user = User { id: "alice".into(), issuer: "https://idp".into(), subject: "a".into(), created_at: 1 };
-    save(bridge, SECRET, &Key { kind: Kind::User, id: [1; 32] }, &user, Ttl::Forever).await;
+    let consent = Consent { given_at: 1 };
+    save(bridge, SECRET, &Key { kind: Kind::Consent, id: [1; 32] }, &consent, Ttl::Forever).await;
 }
 
 async fn register(bridge: &Bridge, id: &str, name: &str) {
@@ -193,7 +193,7 @@ async fn login(bridge: &Bridge, secret: &str, number: u8, user: &str) {
         id: [number; 16],
         providers: vec![SessionProvider { name: "corp".to_owned(), issuer: "https://idp.example".to_owned() }],
         client_id: "client-a".to_owned(),
-        user_id: user.to_owned(),
+        user_id: user_id(user),
         scope: ScopeSet::grant(Some(scope.clone()), &scope, &scope).unwrap(),
         resource: "https://mcp.example/".to_owned(),
         refreshable: true,
@@ -207,10 +207,16 @@ async fn login(bridge: &Bridge, secret: &str, number: u8, user: &str) {
         expires_at: None,
         subject: user.to_owned(),
         refused_since: None,
+        name: Some(format!("{user} of Example")),
+        email: Some(format!("{user}@example.com")),
     };
     let (session_key, upstream_key) = keys(number);
     save(bridge, secret, &upstream_key, &upstream, Ttl::Seconds(7_200)).await;
     save(bridge, secret, &session_key, &session, Ttl::Seconds(7_200)).await;
+}
+
+fn user_id(user: &str) -> UserId {
+    UserId::derive("https://idp.example", user)
 }
 
 /// Of a session, and of its provider's tokens.

@@ -84,7 +84,10 @@ fn a_configuration_that_lacks_something_ends_with_two_and_names_it() {
     let twice = refused(USER, &secrets("{ env: GATEWAY_SECRET }, { env: GATEWAY_SECRET }"), OTHER_SECRET);
     assert!(twice.contains("admin.gatewaySecrets[1] is the same"), "{twice}");
     assert!(!twice.contains(OTHER_SECRET));
-    assert!(refused(USER, &secrets("{ env: ABSENT }"), "").contains("admin.gatewaySecrets[0]: the environment variable is not set"));
+    assert!(
+        refused(USER, &secrets("{ env: ABSENT }"), "")
+            .contains("admin.gatewaySecrets[0]: the environment variable is not set")
+    );
     let unsealed = format!("gatewaySecrets: [{{ env: GATEWAY_SECRET }}], {GATEWAY}");
     assert!(refused(USER, &unsealed, SECRET).contains("admin.issuer: must be the gateway's issuer"));
     assert!(refused("user: {}, ", GATEWAY, "").contains("admin: unknown field"));

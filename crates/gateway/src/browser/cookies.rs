@@ -9,13 +9,14 @@ use std::borrow::Cow;
 
 use minicbor::{Decode, Encode};
 use portcullis_protocol::base64url;
+use portcullis_protocol::credentials::UserId;
 use portcullis_protocol::crypto::key_ring::Purpose;
 use portcullis_protocol::http::message::{FieldName, Request};
 
 use crate::config::{Config, Issuer, Sealer};
 use crate::error::DependencyError;
 use crate::ports::Entropy;
-use crate::store::encoding;
+use crate::store::encoding::{self, user_id};
 
 /// How long a form may be looked at before it is sent, in seconds.
 pub const FORM_LIFE: u64 = 600;
@@ -49,8 +50,8 @@ const LOOPBACK_PREFIX: &str = "portcullis-";
 #[cbor(map)]
 pub struct Browser {
     /// The user who last logged in with it.
-    #[n(1)]
-    pub user_id: String,
+    #[cbor(n(1), with = "user_id")]
+    pub user_id: UserId,
 }
 
 impl Browser {

@@ -10,6 +10,7 @@
 
 use minicbor::{Decode, Encode};
 use portcullis_protocol::base64url;
+use portcullis_protocol::credentials::UserId;
 use portcullis_protocol::crypto::digest::digest_parts;
 use portcullis_protocol::crypto::key_ring::Purpose;
 use portcullis_protocol::http::message::Request;
@@ -21,7 +22,7 @@ use crate::browser::cookies::{self, FORM_LIFE};
 use crate::config::{Config, Sealer};
 use crate::error::DependencyError;
 use crate::ports::{Entropy, NoEntropy};
-use crate::store::encoding::{self, granted_scope};
+use crate::store::encoding::{self, granted_scope, optional_user_id};
 use crate::store::records::Record;
 
 /// How long a user may take to log in at the provider, in seconds from the consent.
@@ -68,8 +69,8 @@ pub struct PendingLogin {
     pub request: Authorization,
     /// The user whose remembered consent this login relies on; it must turn out to be the one who
     /// logs in.
-    #[n(2)]
-    pub consented_by: Option<String>,
+    #[cbor(n(2), with = "optional_user_id", has_nil)]
+    pub consented_by: Option<UserId>,
     /// When it expires, in Unix seconds.
     #[n(3)]
     pub expires_at: u64,

@@ -88,7 +88,7 @@ async fn answer<P: Ports>(context: &RequestContext<'_, P>) -> Result<Decision, F
     };
     let browser = Browser::of(context.request, config);
     if let Some(browser) = browser.as_ref().filter(|_| authorization.prompt.is_none()) {
-        authorization.prompt = next_prompt::due(context.gateway, &browser.user_id, context.ports).await?;
+        authorization.prompt = next_prompt::due(context.gateway, browser.user_id, context.ports).await?;
     }
     if !PendingLogin::can_carry(&authorization) {
         let description = "state and redirect_uri are too long for a login";
@@ -99,7 +99,7 @@ async fn answer<P: Ports>(context: &RequestContext<'_, P>) -> Result<Decision, F
     // (see callback.rs).
     if !asked.prompt.consent
         && let Some(browser) = browser
-        && remembered_consent::is_remembered(config, &browser.user_id, &authorization, context.ports).await?
+        && remembered_consent::is_remembered(config, browser.user_id, &authorization, context.ports).await?
     {
         let seed = Seed::new(context.ports).map_err(DependencyError::from)?;
         return Ok(start_login::start(context, seed, authorization, Some(browser.user_id))?);

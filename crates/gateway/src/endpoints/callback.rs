@@ -3,7 +3,7 @@
 
 use std::rc::Rc;
 
-use portcullis_protocol::credentials::{AuthorizationCode, SessionId};
+use portcullis_protocol::credentials::{AuthorizationCode, SessionId, UserId};
 use portcullis_protocol::oauth::error::ErrorCode;
 use portcullis_protocol::oauth::params::{Limits, Params};
 use portcullis_protocol::oauth::redirect::{RedirectUri, match_registered};
@@ -24,10 +24,9 @@ use crate::error::DependencyError;
 use crate::ports::{Ports, Store};
 use crate::sessions::keys::session_keys;
 use crate::sessions::state::{PendingCode, Session, SessionProvider, State};
-use crate::sessions::user::{User, find_or_create_user};
 use crate::sessions::{next_prompt, remembered_consent};
 use crate::store::records;
-use crate::upstream::identity::TokenReply;
+use crate::upstream::identity::{Identity, TokenReply};
 use crate::upstream::providers;
 use crate::upstream::tokens::{self, Upstream};
 
@@ -132,14 +131,14 @@ async fn complete<P: Ports>(
         Ok(login) => login,
         Err(error) => return Ok(provider_failed(config, asked, &error)),
     };
-    let user = find_or_create_user(context.gateway, &identity.subject, context.ports).await?;
-    if login.consented_by.as_ref().is_some_and(|consented_by| *consented_by != user.id) {
+    let user = UserId::derive(config.providers.login().issuer(), &identity.subject);
+    if login.consented_by.is_some_and(|consented_by| consented_by != user) {
         // The consent that was remembered is somebody else's: this user has not been asked.
         return ask_again(context, login.request).await;
     }
-    remembered_consent::remember(config, &user.id, asked, context.ports).await?;
-    next_prompt::forget(context.gateway, &user.id, asked, context.ports).await?;
-    let code = open_session(context, asked, &user, &identity.subject, reply).await?;
+    remembered_consent::remember(config, user, asked, context.ports).await?;
+    next_prompt::forget(context.gateway, user, asked, context.ports).await?;
+    let code = open_session(context, asked, user, identity, reply).await?;
     give_code(context, asked, user, &code)
 }
 
@@ -147,8 +146,8 @@ async fn complete<P: Ports>(
 async fn open_session<P: Ports>(
     context: &RequestContext<'_, P>,
     asked: &Authorization,
-    user: &User,
-    subject: &str,
+    user: UserId,
+    identity: Identity,
     reply: TokenReply,
 ) -> Result<AuthorizationCode, DependencyError> {
     let config = context.config();
@@ -163,14 +162,16 @@ async fn open_session<P: Ports>(
         refresh_token: reply.refresh_token,
         obtained_at: now,
         expires_at: reply.expires_in.map(|life| now.saturating_add(life)),
-        subject: subject.to_owned(),
+        subject: identity.subject,
         refused_since: None,
+        name: identity.name,
+        email: identity.email,
     };
     let session = Session {
         id: *code.session.as_bytes(),
         providers: vec![SessionProvider { name: provider.name.to_string(), issuer: provider.issuer().to_owned() }],
         client_id: asked.client_id.clone(),
-        user_id: user.id.clone(),
+        user_id: user,
         scope: asked.scope.clone(),
         resource: asked.resource.clone(),
         refreshable: client.is_some_and(|client| client.record.refresh),
@@ -194,17 +195,17 @@ async fn open_session<P: Ports>(
 fn give_code<P: Ports>(
     context: &RequestContext<'_, P>,
     asked: &Authorization,
-    user: User,
+    user: UserId,
     code: &AuthorizationCode,
 ) -> Result<Resolved, Failure> {
     let config = context.config();
     let audit = Audit {
-        subject: Some(Rc::from(user.id.as_str())),
+        subject: Some(Rc::from(user.to_string())),
         client: Some(Rc::from(asked.client_id.as_str())),
         resource: Some(Rc::from(asked.resource.as_str())),
         ..Audit::new(Reason::LoggedIn)
     };
-    let browser = Browser { user_id: user.id };
+    let browser = Browser { user_id: user };
     let life = config.consent.remember.max(LOGIN_LIFE);
     let cookie = browser.set_cookie(config, life, context.ports)?;
     let code = code.issue(&config.key_ring);

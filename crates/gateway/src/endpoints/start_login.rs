@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use portcullis_protocol::credentials::UserId;
 use portcullis_protocol::http::message::Response;
 
 use crate::audit::{Audit, Reason};
@@ -24,7 +25,7 @@ pub fn start<P: Ports>(
     context: &RequestContext<'_, P>,
     seed: Seed,
     authorization: Authorization,
-    consented_by: Option<String>,
+    consented_by: Option<UserId>,
 ) -> Result<Decision, DependencyError> {
     let expires_at = context.now().saturating_add(LOGIN_LIFE);
     let login = PendingLogin { request: authorization, consented_by, expires_at };

@@ -2,6 +2,8 @@
 
 use std::rc::Rc;
 
+use portcullis_protocol::credentials::UserId;
+
 use crate::config::Resource;
 use crate::error::DependencyError;
 use crate::ports::{Ports, Store};
@@ -46,7 +48,7 @@ pub(super) fn lives(record: &[u8], resource: &Resource, facts: &TokenFacts) -> O
     Some(
         session.is_active
             && session.client_id == &*facts.client
-            && session.user_id == &*facts.subject
+            && UserId::parse(&facts.subject) == Some(session.user_id)
             && session.resource == resource.uri.as_str(),
     )
 }

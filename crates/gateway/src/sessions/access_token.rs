@@ -39,7 +39,7 @@ pub(crate) fn access_token<P: Ports>(
     let now = ports.now();
     let claims = Claims {
         iss: &config.issuer.url,
-        sub: &session.user_id,
+        sub: &session.user_id.to_string(),
         aud: &session.resource,
         exp: now.saturating_add(config.lifespans.access_token),
         iat: now,

@@ -1,8 +1,9 @@
 //! What a session binds a token to, read in place from its record.
 
 use minicbor::decode;
+use portcullis_protocol::credentials::UserId;
 
-use crate::store::encoding::Fields;
+use crate::store::encoding::{Fields, user_id};
 
 /// What a call with one of a session's tokens has to match: fields of a
 /// [`Session`](crate::sessions::state::Session).
@@ -10,7 +11,7 @@ pub(crate) struct SessionBinding<'a> {
     /// As in the session.
     pub(crate) client_id: &'a str,
     /// As in the session.
-    pub(crate) user_id: &'a str,
+    pub(crate) user_id: UserId,
     /// As in the session.
     pub(crate) resource: &'a str,
     /// `true` once the session's code was redeemed.
@@ -28,7 +29,7 @@ impl<'a> SessionBinding<'a> {
 
 fn read(mut fields: Fields<'_>) -> Result<SessionBinding<'_>, decode::Error> {
     let client_id = fields.required(1)?.str()?;
-    let user_id = fields.required(2)?.str()?;
+    let user_id = user_id::decode(fields.required(2)?, &mut ())?;
     let resource = fields.required(3)?.str()?;
     let state = fields.required(4)?;
     // An array of the state's number and what belongs to it.

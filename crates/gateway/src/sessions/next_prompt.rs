@@ -7,6 +7,7 @@
 //! stands for.
 
 use minicbor::{Decode, Encode};
+use portcullis_protocol::credentials::UserId;
 use portcullis_storage_api::{Key, Kind, Ttl};
 
 use crate::browser::pending_login::Authorization;
@@ -25,7 +26,7 @@ const LIFE_SECONDS: u64 = 24 * 3_600;
 /// [`DependencyError`].
 pub async fn remember<P: Ports>(
     gateway: &Gateway,
-    user_id: &str,
+    user_id: UserId,
     prompt: &str,
     ports: &P,
 ) -> Result<(), DependencyError> {
@@ -38,7 +39,7 @@ pub async fn remember<P: Ports>(
 ///
 /// # Errors
 /// [`DependencyError::Store`].
-pub async fn due<P: Ports>(gateway: &Gateway, user_id: &str, ports: &P) -> Result<Option<String>, DependencyError> {
+pub async fn due<P: Ports>(gateway: &Gateway, user_id: UserId, ports: &P) -> Result<Option<String>, DependencyError> {
     let records = Records::new(&gateway.config().sealer, ports);
     Ok(records.load::<NextPrompt>(&key(user_id)).await?.map(|loaded| loaded.record.prompt))
 }
@@ -49,7 +50,7 @@ pub async fn due<P: Ports>(gateway: &Gateway, user_id: &str, ports: &P) -> Resul
 /// [`DependencyError::Store`].
 pub async fn forget<P: Ports>(
     gateway: &Gateway,
-    user_id: &str,
+    user_id: UserId,
     authorization: &Authorization,
     ports: &P,
 ) -> Result<(), DependencyError> {
@@ -61,7 +62,7 @@ pub async fn forget<P: Ports>(
 
 /// Among the consents, which a user can lose as well: it costs one more question. A consent has
 /// other parts in its name.
-fn key(user_id: &str) -> Key {
+fn key(user_id: UserId) -> Key {
     records::key(Kind::Consent, &[b"prompt", user_id.as_bytes()])
 }
 

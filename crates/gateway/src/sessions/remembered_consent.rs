@@ -1,6 +1,7 @@
 //! Consents that are remembered, so that the page is not shown again for the same request.
 
 use minicbor::{Decode, Encode};
+use portcullis_protocol::credentials::UserId;
 use portcullis_storage_api::{Key, Kind, Ttl};
 
 use crate::browser::pending_login::Authorization;
@@ -29,7 +30,7 @@ impl Record for Consent {
 /// [`DependencyError::Store`].
 pub async fn is_remembered<P: Ports>(
     config: &Config,
-    user_id: &str,
+    user_id: UserId,
     authorization: &Authorization,
     ports: &P,
 ) -> Result<bool, DependencyError> {
@@ -46,7 +47,7 @@ pub async fn is_remembered<P: Ports>(
 /// [`DependencyError`].
 pub async fn remember<P: Ports>(
     config: &Config,
-    user_id: &str,
+    user_id: UserId,
     authorization: &Authorization,
     ports: &P,
 ) -> Result<(), DependencyError> {
@@ -60,8 +61,10 @@ pub async fn remember<P: Ports>(
 
 /// A consent's name holds all that it was given for: another client, redirect, scope or resource is
 /// another consent.
-fn consent_key(user_id: &str, authorization: &Authorization) -> Key {
+fn consent_key(user_id: UserId, authorization: &Authorization) -> Key {
     let scope = authorization.scope.to_string();
-    let parts = [user_id, &authorization.client_id, &authorization.redirect_uri, &scope, &authorization.resource];
-    records::key(Kind::Consent, &parts.map(str::as_bytes))
+    let Authorization { client_id, redirect_uri, resource, .. } = authorization;
+    let parts = [client_id, redirect_uri, &scope, resource].map(|part| part.as_bytes());
+    let [client_id, redirect_uri, scope, resource] = parts;
+    records::key(Kind::Consent, &[user_id.as_bytes(), client_id, redirect_uri, scope, resource])
 }

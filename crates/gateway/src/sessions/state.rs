@@ -6,14 +6,14 @@
 //! record that is deleted is a session that was revoked.
 
 use minicbor::{Decode, Encode};
-use portcullis_protocol::credentials::{AuthorizationCode, RefreshToken};
+use portcullis_protocol::credentials::{AuthorizationCode, RefreshToken, UserId};
 use portcullis_protocol::crypto::secret::Secret;
 use portcullis_protocol::oauth::pkce::{CodeChallenge, CodeVerifier};
 use portcullis_protocol::oauth::resource::ResourceUri;
 use portcullis_protocol::oauth::scope::GrantedScope;
 use portcullis_storage_api::Kind;
 
-use crate::store::encoding::granted_scope;
+use crate::store::encoding::{granted_scope, user_id};
 use crate::store::records::Record;
 
 /// How long a refresh token that was replaced still gives its successor, in seconds, as long as
@@ -29,8 +29,8 @@ pub struct Session {
     #[n(1)]
     pub client_id: String,
     /// The user who granted it.
-    #[n(2)]
-    pub user_id: String,
+    #[cbor(n(2), with = "user_id")]
+    pub user_id: UserId,
     /// The resource its access tokens are for, in canonical form.
     #[n(3)]
     pub resource: String,

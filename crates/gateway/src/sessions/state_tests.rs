@@ -19,13 +19,17 @@ fn granted(scope: &str) -> GrantedScope {
     ScopeSet::grant(Some(set.clone()), &set, &set).unwrap()
 }
 
+fn user() -> UserId {
+    UserId::derive("https://idp.example", "user")
+}
+
 /// A session whose code waits until `NOW + 60`.
 fn waiting() -> Session {
     Session {
         id: [9; 16],
         providers: vec![SessionProvider { name: "corp".to_owned(), issuer: "https://idp.example".to_owned() }],
         client_id: "client".to_owned(),
-        user_id: "user".to_owned(),
+        user_id: user(),
         scope: granted("openid"),
         resource: RESOURCE.to_owned(),
         refreshable: true,
@@ -99,7 +103,7 @@ fn a_redeemed_code_opens_the_first_generation_and_keeps_what_was_granted() {
     let session = redeem(&waiting(), NOW, |_, _| {}).unwrap();
     assert_eq!(number_and_nonce(&session), (0, 2));
     assert!(session.generation().unwrap().previous.is_none());
-    assert_eq!((session.client_id.as_str(), session.user_id.as_str()), ("client", "user"));
+    assert_eq!((session.client_id.as_str(), session.user_id), ("client", user()));
     assert_eq!((session.scope.to_string().as_str(), session.resource.as_str()), ("openid", RESOURCE));
 }
 
@@ -267,7 +271,7 @@ fn what_a_call_reads_of_a_session_is_what_the_session_says() {
     for (session, is_active) in [(waiting(), false), (active(3, 2), true)] {
         let bytes = minicbor::to_vec(&session).unwrap();
         let read = SessionBinding::read(&bytes).unwrap();
-        assert_eq!((read.client_id, read.user_id, read.resource), ("client", "user", RESOURCE));
+        assert_eq!((read.client_id, read.user_id, read.resource), ("client", user(), RESOURCE));
         assert_eq!((read.is_active, session.generation().is_some()), (is_active, is_active));
     }
 }
@@ -276,8 +280,8 @@ fn what_a_call_reads_of_a_session_is_what_the_session_says() {
 fn a_call_reads_no_session_that_is_cut_off_or_in_no_state() {
     let session = active(3, 2);
     let text = |text: &str| minicbor::to_vec(text).unwrap().len();
-    // The map's head, four numbers and three texts, and the state's two heads.
-    let needed = 1 + 4 + text(&session.client_id) + text(&session.user_id) + text(RESOURCE) + 2;
+    // The map's head, four numbers, two texts and the user's id, and the state's two heads.
+    let needed = 1 + 4 + text(&session.client_id) + 17 + text(RESOURCE) + 2;
     let bytes = minicbor::to_vec(&session).unwrap();
     for length in 0..=bytes.len() {
         assert_eq!(SessionBinding::read(&bytes[..length]).is_some(), length >= needed, "{length}");
@@ -291,13 +295,17 @@ fn a_call_reads_no_session_that_is_cut_off_or_in_no_state() {
 
 #[test]
 fn a_call_reads_no_session_that_lacks_what_it_is_bound_to() {
-    let whole = [(1, "client"), (2, "user"), (3, RESOURCE)];
+    let whole = [(1, "client"), (2, ""), (3, RESOURCE)];
     let encoded = |fields: &[(u64, &str)]| {
         let mut bytes = Vec::new();
         let mut encoder = minicbor::Encoder::new(&mut bytes);
         encoder.map(fields.len() as u64 + 1).unwrap();
         for (number, text) in fields {
-            encoder.u64(*number).unwrap().str(text).unwrap();
+            encoder.u64(*number).unwrap();
+            match number {
+                2 => encoder.bytes(user().as_bytes()).unwrap(),
+                _ => encoder.str(text).unwrap(),
+            };
         }
         encoder.u64(4).unwrap().array(2).unwrap().u8(1).unwrap().map(0).unwrap();
         bytes

@@ -231,6 +231,58 @@ pub(crate) mod optional_secret {
     }
 }
 
+/// The id of a user, as its 16 bytes.
+pub(crate) mod user_id {
+    use minicbor::decode::{self, Decoder};
+    use minicbor::encode::{self, Encoder, Write};
+    use portcullis_protocol::credentials::UserId;
+
+    pub(crate) fn encode<C, W: Write>(
+        id: &UserId,
+        encoder: &mut Encoder<W>,
+        _: &mut C,
+    ) -> Result<(), encode::Error<W::Error>> {
+        encoder.bytes(id.as_bytes())?.ok()
+    }
+
+    pub(crate) fn decode<C>(decoder: &mut Decoder<'_>, _: &mut C) -> Result<UserId, decode::Error> {
+        let bytes = decoder.bytes()?.try_into().map_err(|_| decode::Error::message("not a user's id"))?;
+        Ok(UserId::restore(bytes))
+    }
+}
+
+/// As [`user_id`], for one that may be absent.
+pub(crate) mod optional_user_id {
+    use minicbor::decode::{self, Decoder};
+    use minicbor::encode::{self, Encoder, Write};
+    use portcullis_protocol::credentials::UserId;
+
+    use super::user_id;
+
+    pub(crate) fn encode<C, W: Write>(
+        optional: &Option<UserId>,
+        encoder: &mut Encoder<W>,
+        context: &mut C,
+    ) -> Result<(), encode::Error<W::Error>> {
+        match optional {
+            Some(present) => user_id::encode(present, encoder, context),
+            None => encoder.null()?.ok(),
+        }
+    }
+
+    pub(crate) fn decode<C>(decoder: &mut Decoder<'_>, context: &mut C) -> Result<Option<UserId>, decode::Error> {
+        user_id::decode(decoder, context).map(Some)
+    }
+
+    pub(crate) fn nil() -> Option<Option<UserId>> {
+        Some(None)
+    }
+
+    pub(crate) fn is_nil(optional: &Option<UserId>) -> bool {
+        optional.is_none()
+    }
+}
+
 /// A granted scope, as its names with single spaces between them.
 pub(crate) mod granted_scope {
     use minicbor::decode::{self, Decoder};

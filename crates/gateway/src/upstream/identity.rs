@@ -18,4 +18,8 @@ pub struct TokenReply {
 pub struct Identity {
     /// The provider's name for the user: 1 to 255 bytes without control characters.
     pub subject: String,
+    /// The user's name, likewise, if the provider gave it.
+    pub name: Option<String>,
+    /// The user's e-mail address, likewise, whether or not the provider has verified it.
+    pub email: Option<String>,
 }

@@ -93,8 +93,10 @@ impl Oidc<'_> {
         let reply = self.token_request(&form, ports).await?;
         let id_token = reply.id_token.as_ref().ok_or(ProviderError::NotUnderstood("the provider gave no ID token"))?;
         let verified = self.verify_id_token(id_token.expose(), &seed.nonce(), ports).await?;
-        let subject = subject(&verified, &self.settings.subject_claim)?;
-        Ok((reply, Identity { subject }))
+        let subject = text_claim(&verified, &self.settings.subject_claim)
+            .ok_or(ProviderError::NotUnderstood("the ID token does not name the user"))?;
+        let (name, email) = (text_claim(&verified, "name"), text_claim(&verified, "email"));
+        Ok((reply, Identity { subject, name, email }))
     }
 
     /// Exchanges a refresh token (RFC 6749 §6). An ID token in the answer must be about the same
@@ -246,14 +248,14 @@ fn error_code(body: &[u8]) -> Option<String> {
     object.get("error").and_then(Value::as_str).filter(|code| !code.is_empty()).map(str::to_owned)
 }
 
-/// The claim that names the user: a string, never anything that has to be converted into one.
-fn subject(id_token: &VerifiedIdToken, claim: &str) -> Result<String, ProviderError> {
+/// Returns a claim that is a string of 1 to 255 bytes without control characters, never anything
+/// that has to be converted into one.
+fn text_claim(id_token: &VerifiedIdToken, claim: &str) -> Option<String> {
     const MAX_BYTES: usize = 255;
     let value = id_token.claims().get(claim).and_then(serde_json::Value::as_str);
     value
-        .filter(|subject| !subject.is_empty() && subject.len() <= MAX_BYTES && !subject.chars().any(char::is_control))
+        .filter(|text| !text.is_empty() && text.len() <= MAX_BYTES && !text.chars().any(char::is_control))
         .map(str::to_owned)
-        .ok_or(ProviderError::NotUnderstood("the ID token does not name the user"))
 }
 
 /// Whether an ID token that came straight from the token endpoint is about this user. Its sender is

@@ -110,7 +110,7 @@ async fn refresh_locked<P: Ports>(
             if let Some(prompt) = prompt {
                 let ended = records.load::<Session>(&session_key(token.session)).await?;
                 let Some(VersionedRecord { record, .. }) = ended else { return Ok(RefreshOutcome::LoginRequired) };
-                next_prompt::remember(gateway, &record.user_id, prompt, ports).await?;
+                next_prompt::remember(gateway, record.user_id, prompt, ports).await?;
             }
             Ok(RefreshOutcome::LoginRequired)
         }
@@ -167,6 +167,8 @@ fn renewed(record: &Upstream, reply: TokenReply, now: u64) -> Upstream {
         expires_at: reply.expires_in.map(|life| now.saturating_add(life)),
         subject: record.subject.clone(),
         refused_since: None,
+        name: record.name.clone(),
+        email: record.email.clone(),
     }
 }
 

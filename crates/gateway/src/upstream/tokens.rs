@@ -33,6 +33,12 @@ pub struct Upstream {
     /// Unix seconds.
     #[n(6)]
     pub refused_since: Option<u64>,
+    /// The user's name in the ID token of the login, for operators.
+    #[n(7)]
+    pub name: Option<String>,
+    /// The user's e-mail address there, whether or not it was verified, for operators.
+    #[n(8)]
+    pub email: Option<String>,
 }
 
 impl Record for Upstream {
@@ -154,6 +160,8 @@ mod tests {
             expires_at,
             subject: "alice".to_owned(),
             refused_since: None,
+            name: None,
+            email: None,
         }
     }
 

@@ -25,3 +25,4 @@ mod sealed;
 mod store_outage;
 mod token;
 mod under_way;
+mod users;

@@ -34,7 +34,7 @@ fn another_user_at_the_provider_gets_the_page_and_no_code() {
     let records = fixture.store.inner.live();
     let page = fixture.return_from_provider(&browser, &asked, "bob");
     assert_eq!((page.status(), page.reason), (200, "consent_shown"));
-    assert_eq!(fixture.store.inner.live(), records + 2, "the used login and the user bob, and no session");
+    assert_eq!(fixture.store.inner.live(), records + 1, "the used login, and no session");
     let form = crate::fixture::Form { transaction: page.field("transaction"), csrf: page.field("csrf") };
     let asked = fixture.approve(&browser, &form);
     code_of(&fixture.return_from_provider(&browser, &asked, "bob"));

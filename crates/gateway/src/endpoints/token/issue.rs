@@ -33,7 +33,7 @@ pub(super) fn issue<P: Ports>(
         refresh_token,
     };
     let audit = Audit {
-        subject: Some(Rc::from(session.user_id.as_str())),
+        subject: Some(Rc::from(session.user_id.to_string())),
         client: Some(Rc::from(session.client_id.as_str())),
         resource: Some(Rc::from(session.resource.as_str())),
         ..Audit::new(Reason::TokensIssued)

@@ -25,7 +25,7 @@ async fn after_a_flush_a_restore_brings_everything_back_with_its_life() {
     cli(port, &["SET", &stored(&Key { kind: Kind::Lock, id: [1; 32] }), "12345678 a lock"]);
     let file = scene.operator.file("backup");
     let saved = scene.operator.json(&["backup", &file]).document();
-    assert_eq!(saved["kinds"], json!({ "client": 2, "session": 3, "upstream": 3, "user": 1 }));
+    assert_eq!(saved["kinds"], json!({ "client": 2, "session": 3, "upstream": 3, "consent": 1 }));
     assert_eq!((&saved["records"], &saved["left_out"]["lock"]), (&Value::from(9), &Value::from(1)));
     assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     let text = fs::read_to_string(&file).unwrap();

@@ -122,7 +122,7 @@ async fn a_backup_that_is_not_whole_restores_nothing() {
     let foreign_key = lines[1]
         .replace("session:", "lock:")
         .replace("client:", "lock:")
-        .replace("user:", "lock:")
+        .replace("consent:", "lock:")
         .replace("upstream:", "lock:");
     let escaped = lines[1].replacen(":", ":x\\r\\nFLUSHALL", 2);
     let with = |line: &str| joined(&[&[lines[0], line], &lines[2..]].concat());

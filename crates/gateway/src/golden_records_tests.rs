@@ -28,7 +28,7 @@ use crate::ports::{Entropy, NoEntropy};
 use crate::sessions::keys::{session_key, upstream_key};
 use crate::sessions::next_prompt::NextPrompt;
 use crate::sessions::remembered_consent::Consent;
-use crate::sessions::state::{Generation, PendingCode, Predecessor, Session, SessionProvider, State};
+use crate::sessions::state::{Generation, PendingCode, Predecessor, Session, State};
 use crate::store::records::{self, Record};
 use crate::upstream::tokens::Upstream;
 
@@ -171,7 +171,7 @@ fn session_in(state: State) -> Session {
         resource: RESOURCE.to_owned(),
         state,
         id: [5; 16],
-        providers: vec![SessionProvider { name: "corp".to_owned(), issuer: "https://idp.example".to_owned() }],
+        providers: vec![ProviderId::of("corp", "https://idp.example")],
         scope: scope(),
         refreshable: true,
         upstream_ends_at: Some(1_800_003_600),

@@ -23,7 +23,7 @@ use crate::endpoints::pages::ErrorPage;
 use crate::error::DependencyError;
 use crate::ports::{Ports, Store};
 use crate::sessions::keys::session_keys;
-use crate::sessions::state::{PendingCode, Session, SessionProvider, State};
+use crate::sessions::state::{PendingCode, Session, State};
 use crate::sessions::{next_prompt, remembered_consent};
 use crate::store::records;
 use crate::upstream::identity::{Identity, TokenReply};
@@ -169,7 +169,7 @@ async fn open_session<P: Ports>(
     };
     let session = Session {
         id: *code.session.as_bytes(),
-        providers: vec![SessionProvider { name: provider.name.to_string(), issuer: provider.issuer().to_owned() }],
+        providers: vec![provider.id],
         client_id: asked.client_id.clone(),
         user_id: user,
         scope: asked.scope.clone(),

@@ -13,7 +13,8 @@ use portcullis_protocol::oauth::resource::ResourceUri;
 use portcullis_protocol::oauth::scope::GrantedScope;
 use portcullis_storage_api::Kind;
 
-use crate::store::encoding::{granted_scope, user_id};
+use crate::config::ProviderId;
+use crate::store::encoding::{granted_scope, provider_ids, user_id};
 use crate::store::records::Record;
 
 /// How long a refresh token that was replaced still gives its successor, in seconds, as long as
@@ -42,8 +43,8 @@ pub struct Session {
     #[cbor(n(5), with = "minicbor::bytes")]
     pub id: [u8; 16],
     /// The providers whose tokens are kept with it; the user logged in at the first.
-    #[n(6)]
-    pub providers: Vec<SessionProvider>,
+    #[cbor(n(6), with = "provider_ids")]
+    pub providers: Vec<ProviderId>,
     /// The scopes granted.
     #[cbor(n(7), with = "granted_scope")]
     pub scope: GrantedScope,
@@ -59,19 +60,6 @@ pub struct Session {
 impl Record for Session {
     const KIND: Kind = Kind::Session;
     const TYPE: &'static str = "session";
-}
-
-/// A provider whose tokens are kept with a session. Both members name them: see
-/// [`ProviderId`](crate::config::ProviderId).
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
-#[cbor(map)]
-pub struct SessionProvider {
-    /// Its name in the configuration.
-    #[n(1)]
-    pub name: String,
-    /// Its issuer.
-    #[n(2)]
-    pub issuer: String,
 }
 
 /// Where in its life a session is.

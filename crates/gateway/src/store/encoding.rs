@@ -196,6 +196,32 @@ pub(crate) mod secret {
     }
 }
 
+/// The ids of providers, an array of byte strings.
+pub(crate) mod provider_ids {
+    use minicbor::decode::{self, Decoder};
+    use minicbor::encode::{self, Encoder, Write};
+
+    use crate::config::ProviderId;
+
+    pub(crate) fn encode<C, W: Write>(
+        ids: &[ProviderId],
+        encoder: &mut Encoder<W>,
+        _: &mut C,
+    ) -> Result<(), encode::Error<W::Error>> {
+        encoder.array(u64::try_from(ids.len()).unwrap_or(u64::MAX))?;
+        ids.iter().try_for_each(|id| encoder.bytes(id.as_bytes())?.ok())
+    }
+
+    pub(crate) fn decode<C>(decoder: &mut Decoder<'_>, _: &mut C) -> Result<Vec<ProviderId>, decode::Error> {
+        let length = decoder.array()?.ok_or_else(|| decode::Error::message("an array of unknown length"))?;
+        let id = |decoder: &mut Decoder<'_>| {
+            let bytes = decoder.bytes()?.try_into().map_err(|_| decode::Error::message("not a provider's id"))?;
+            Ok(ProviderId::from_bytes(bytes))
+        };
+        (0..length).map(|_| id(decoder)).collect()
+    }
+}
+
 /// As [`secret`], for one that may be absent.
 pub(crate) mod optional_secret {
     use minicbor::decode::{self, Decoder};

@@ -1,10 +1,10 @@
 //! Sealed values of every layout that was ever released: they still open, and read to what was
 //! written.
 //!
-//! `testdata/records/<layout>` has one file for each type of value, base64url text. A change of what
-//! the gateway writes is a new layout: raise [`LAYOUT`], run the test with `UPDATE=1`, which adds
-//! the folder and never changes one, and say in [`expected`] what the values of the older layouts
-//! read to now.
+//! `testdata/records/<layout>` has one file for each type of value, base64url text. A change of
+//! what the gateway writes is a new layout: raise [`LAYOUT`], run the test with `UPDATE=1`, which
+//! adds the folder and never changes one, and say in [`expected`] what the values of the older
+//! layouts read to now.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -79,9 +79,11 @@ struct Golden {
     name: &'static str,
     sealed: Vec<u8>,
     encoded: Vec<u8>,
-    /// Opens a sealed value and encodes what was read.
-    reread: Box<dyn Fn(&[u8]) -> Option<Vec<u8>>>,
+    reread: Box<Reread>,
 }
+
+/// Opens a sealed value and encodes what was read.
+type Reread = dyn Fn(&[u8]) -> Option<Vec<u8>>;
 
 /// Every type of value that this release writes, with every field.
 fn written() -> Vec<Golden> {

@@ -176,7 +176,8 @@ async fn a_backup_goes_elsewhere_only_where_that_is_said() {
     assert_eq!(scene.names(), before);
     let moved = scene.operator.json(&["restore", &file, "--into", "prod/other"]).document();
     assert_eq!((&moved["gateway"], &moved["written"]), (&json!("prod/other"), &json!(9)));
-    // A seal holds the gateway's name: under another one nothing opens, under another prefix all does.
+    // A seal holds the gateway's name: under another one nothing opens, under another prefix all
+    // does.
     let listed = scene.operator.json(&["sessions", "list", "--name", "other", "--user", "bob"]);
     assert_eq!((listed.code, listed.rows().len()), (1, 0));
     assert!(listed.err.contains("3 sessions did not open"), "{}", listed.err);

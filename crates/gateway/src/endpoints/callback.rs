@@ -133,7 +133,7 @@ async fn complete<P: Ports>(
     };
     let user = UserId::derive(config.providers.login().issuer(), &identity.subject);
     if login.consented_by.is_some_and(|consented_by| consented_by != user) {
-        // The consent that was remembered is somebody else's: this user has not been asked.
+        // The consent that was remembered is another user's: this user has not been asked.
         return ask_again(context, login.request).await;
     }
     remembered_consent::remember(config, user, asked, context.ports).await?;

@@ -6,10 +6,9 @@ use portcullis_protocol::jose::claims::ClaimError;
 
 use crate::browser::cookies;
 use crate::config::Resource;
-use crate::decision::{Credentials, Forward, Injection};
+use crate::decision::{Credentials, Forward, Injection, UpstreamAccess};
 use crate::resource_server::refusal::Refusal;
 use crate::state::token_cache::TokenFacts;
-use crate::upstream::tokens::UpstreamAccess;
 
 /// The rule for a call with a verified token, wherever the facts come from.
 pub(super) fn decide(facts: &TokenFacts, resource: usize, now: u64) -> Result<(), Refusal> {

@@ -74,7 +74,7 @@ pub enum State {
     Active(#[n(0)] Generation),
 }
 
-/// What an authorization code is bound to.
+/// The binding of an authorization code.
 #[derive(Clone, Encode, Decode)]
 #[cbor(map)]
 pub struct PendingCode {
@@ -126,7 +126,7 @@ pub struct Predecessor {
     pub unconfirmed: bool,
 }
 
-/// What a client presents with a code.
+/// The parameters that a client presents with a code.
 pub struct Redemption<'a> {
     /// The code itself.
     pub code: &'a AuthorizationCode,
@@ -144,7 +144,8 @@ pub struct Redemption<'a> {
 /// neither a verifier nor a client can be guessed at (RFC 9700 §4.5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RedeemError {
-    /// It was redeemed before: whoever holds its tokens may have stolen it (RFC 6749 §4.1.2).
+    /// It was redeemed before: the client that holds its tokens may have stolen it (RFC 6749
+    /// §4.1.2).
     Replayed,
     /// It is older than its life.
     Expired,
@@ -163,7 +164,7 @@ pub enum RedeemError {
 pub enum RotateError {
     /// It was replaced before and is used again: the family must end (RFC 9700 §4.14.2).
     Replayed,
-    /// It is newer than the record, which therefore is an old one that somebody, or a store that
+    /// It is newer than the record, which therefore is an old one that an attacker, or a store that
     /// lost its last writes, put back: the gateway only issues a generation after storing it.
     RolledBack,
     /// The session has no refresh tokens.

@@ -1,8 +1,8 @@
 //! How a sealed value is written: CBOR (RFC 8949), with numbered fields, so that releases can read
 //! each other's values.
 //!
-//! A struct is a map from field numbers, from 1, to values. A reader skips the numbers that it does not know
-//! and fills in the default of a field that is missing. The rules for a change are in
+//! A struct is a map from field numbers, from 1, to values. A reader skips the numbers that it does
+//! not know and fills in the default of a field that is missing. The rules for a change are in
 //! `docs/decisions/0017-records-that-evolve.md`:
 //!
 //! - a new field has a new number and a default; a number is never used again,

@@ -3,8 +3,7 @@
 use std::cell::Cell;
 
 use portcullis_gateway::audit::{Audit, Reason};
-use portcullis_gateway::decision::{Credentials, Forward, Resolved};
-use portcullis_gateway::responses::EXPOSED_HEADERS;
+use portcullis_gateway::decision::{Credentials, Forward, Resolved, ResponsePlan};
 use portcullis_protocol::http::message::Response;
 use proxy_wasm::types::Status;
 
@@ -14,11 +13,8 @@ use crate::host;
 /// An applied decision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Applied {
-    /// The request goes on.
-    Forwarded {
-        /// Whether it goes to a resource that the gateway protects.
-        protected: bool,
-    },
+    /// The request goes on, and this is planned for its response.
+    Forwarded(ResponsePlan),
     /// The request was answered here.
     Responded,
 }
@@ -73,7 +69,7 @@ pub(crate) fn apply(decision: &Resolved, counters: &Counters, has_proxy_authoriz
             if protected {
                 host::set_filter_state(AUDIT, forward.audit.json());
             }
-            Applied::Forwarded { protected }
+            Applied::Forwarded(forward.response)
         }
         Resolved::Respond(response, audit) => {
             count(audit, counters);
@@ -84,13 +80,16 @@ pub(crate) fn apply(decision: &Resolved, counters: &Counters, has_proxy_authoriz
     }
 }
 
-/// Lets pages of any origin read a protected resource's answer, unless the resource has CORS
-/// headers of its own. A page needs a token to get an answer, and cookies do not count (the Fetch
-/// standard's credentials mode stays closed). Only in the response headers callback.
-pub(crate) fn add_cors_headers() {
-    if host::response_header(ALLOW_ORIGIN).is_none() {
-        host::add_response_header(ALLOW_ORIGIN, "*");
-        host::add_response_header("access-control-expose-headers", EXPOSED_HEADERS);
+/// Applies what was planned for the response of the stream that is the host's current context. Only
+/// in the response headers callback.
+pub(crate) fn apply_plan(plan: ResponsePlan) {
+    match plan {
+        ResponsePlan::PassThrough => {}
+        ResponsePlan::AddHeaders(added) => {
+            if host::response_header(added.unless).is_none() {
+                added.fields.iter().for_each(|(name, value)| host::add_response_header(name, value));
+            }
+        }
     }
 }
 
@@ -122,6 +121,5 @@ fn count(audit: &Audit, counters: &Counters) {
 /// The audit trail's name in filter state, where access logs and other filters find it below
 /// `wasm.`: one value, since every value that is set costs.
 const AUDIT: &str = "portcullis";
-const ALLOW_ORIGIN: &str = "access-control-allow-origin";
 const AUTHORIZATION: &str = "authorization";
 const PROXY_AUTHORIZATION: &str = "proxy-authorization";

@@ -7,14 +7,14 @@ mod request_head;
 use std::rc::Rc;
 
 use portcullis_gateway::audit::{Audit, Reason};
-use portcullis_gateway::decision::{Forward, Resolved};
+use portcullis_gateway::decision::{Forward, Resolved, ResponsePlan};
 use portcullis_gateway::resource_server::fast_path;
 use portcullis_gateway::responses::{self, Cors};
 use portcullis_protocol::http::message::Response;
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
-use crate::apply::{Applied, add_cors_headers, apply};
+use crate::apply::{Applied, apply, apply_plan};
 use crate::host;
 use crate::service::worker::Worker;
 use deciding::Deciding;
@@ -34,28 +34,26 @@ enum State {
     Announced,
     /// It waits for its body, for a call, or for a job of the root.
     Deciding(Box<Deciding>),
-    /// It went on.
-    Forwarded {
-        /// Whether the backend's answer gets CORS headers: it is for a page, and from a protected
-        /// resource.
-        adds_cors_headers: bool,
-    },
+    /// It went on, and this is planned for its response.
+    Forwarded(ResponsePlan),
     /// It was answered here, or by Envoy itself.
     Responded,
 }
 
-impl State {
-    fn of(applied: Applied, has_origin: bool) -> Self {
+impl From<Applied> for State {
+    fn from(applied: Applied) -> Self {
         match applied {
-            Applied::Forwarded { protected } => Self::Forwarded { adds_cors_headers: protected && has_origin },
+            Applied::Forwarded(plan) => Self::Forwarded(plan),
             Applied::Responded => Self::Responded,
         }
     }
+}
 
+impl State {
     /// The action that the request's callbacks return.
     fn action(&self) -> Action {
         match self {
-            Self::Forwarded { .. } => Action::Continue,
+            Self::Forwarded(_) => Action::Continue,
             Self::Announced | Self::Deciding(_) | Self::Responded => Action::Pause,
         }
     }
@@ -71,7 +69,7 @@ impl RequestStream {
     fn advance(&mut self, event: impl FnOnce(&mut Deciding) -> Option<Applied>) {
         let State::Deciding(deciding) = &mut self.state else { return };
         if let Some(applied) = deciding.applied().or_else(|| event(deciding)) {
-            self.state = State::of(applied, deciding.has_origin());
+            self.state = applied.into();
         }
     }
 }
@@ -82,7 +80,7 @@ impl Context for RequestStream {
         // A request that the root decided was resumed by it.
         self.advance(|deciding| {
             let applied = deciding.on_call(id, headers, body)?;
-            if let Applied::Forwarded { .. } = applied {
+            if let Applied::Forwarded(_) = applied {
                 host::continue_request();
             }
             Some(applied)
@@ -120,8 +118,8 @@ impl HttpContext for RequestStream {
         host::begin_callback();
         self.advance(|_| None);
         match self.state {
-            State::Forwarded { adds_cors_headers: true } => add_cors_headers(),
-            State::Forwarded { adds_cors_headers: false } | State::Responded => {}
+            State::Forwarded(plan) => apply_plan(plan),
+            State::Responded => {}
             // Envoy answered by itself, say that the body was too large: there is nothing left to
             // decide.
             State::Announced | State::Deciding(_) => self.state = State::Responded,
@@ -135,18 +133,17 @@ fn on_headers(worker: &Rc<Worker>, id: u32, count: usize, end: bool) -> State {
     if count > host::MAX_HEADERS {
         let response = responses::cors(Response::new(431), Cors::Read);
         let refusal = Resolved::Respond(response, Audit::new(Reason::TooManyHeaders));
-        return State::of(apply(&refusal, &worker.counters, false), false);
+        return apply(&refusal, &worker.counters, false).into();
     }
     let headers = host::request_headers();
     let head = RequestHead::of(&headers);
     if let Some(forward) = try_fast_path(worker, &head) {
-        let applied = apply(&Resolved::Continue(forward), &worker.counters, head.has_proxy_authorization);
-        return State::of(applied, head.has_origin);
+        return apply(&Resolved::Continue(forward), &worker.counters, head.has_proxy_authorization).into();
     }
     worker.counters.count("path", "slow");
     let mut deciding = Deciding::new(id, worker, &head);
     match deciding.start(&head, &headers, end) {
-        Some(applied) => State::of(applied, head.has_origin),
+        Some(applied) => applied.into(),
         None => State::Deciding(Box::new(deciding)),
     }
 }
@@ -163,7 +160,7 @@ fn try_fast_path(worker: &Worker, head: &RequestHead<'_>) -> Option<Forward> {
     }
     let now = host::now();
     worker.queue.register(now);
-    let forward = fast_path::fast(&active?.gateway, now, head.target, head.authorization?, cookie)?;
+    let forward = fast_path::fast(&active?.gateway, now, head.target, head.authorization?, cookie, head.has_origin)?;
     worker.counters.count("path", "fast");
     Some(forward)
 }

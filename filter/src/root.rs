@@ -156,7 +156,7 @@ impl Root {
             if !host::set_effective_context(stream) {
                 continue;
             }
-            if let Applied::Forwarded { .. } = outcome.apply(&decision, &worker.counters) {
+            if let Applied::Forwarded(_) = outcome.apply(&decision, &worker.counters) {
                 host::continue_request();
             }
         }

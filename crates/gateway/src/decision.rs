@@ -1,5 +1,11 @@
 //! A handler's decision about a request. A handler never touches the request itself: the filter
 //! applies the decision in one place, and without a decision a request does not go on.
+//!
+//! What happens to the backend's response is planned with the request, since only the handler knows
+//! why the request goes on. A plan is data: what the filter does with a response follows from it,
+//! and a response without a plan passes unread. What would read bodies, to filter a list or to
+//! answer a challenge, is one more variant of [`ResponsePlan`], and the only one for which the
+//! filter would ask the host for the response's body.
 
 use std::rc::Rc;
 
@@ -72,6 +78,8 @@ pub struct Forward {
     pub cookie: Option<Vec<u8>>,
     /// What the audit trail says.
     pub audit: Rc<Rendered>,
+    /// What happens to the backend's response.
+    pub response: ResponsePlan,
 }
 
 /// What the backend gets in place of the client's credentials.
@@ -91,6 +99,27 @@ pub struct Injection {
     pub name: Rc<str>,
     /// The field's value.
     pub value: Rc<Secret<Vec<u8>>>,
+}
+
+/// What happens to the backend's response to a request that goes on.
+///
+/// It is copied into the state of each request, so whatever it holds is static or small.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ResponsePlan {
+    /// Nothing: it is not even read.
+    PassThrough,
+    /// It gets these header fields.
+    AddHeaders(&'static AddedHeaders),
+}
+
+/// Header fields that a response gets, all or none.
+#[derive(Debug, PartialEq, Eq)]
+pub struct AddedHeaders {
+    /// The field by which the backend shows that it sets them itself; then none is added. Lower
+    /// case.
+    pub unless: &'static str,
+    /// The fields, each with its name in lower case.
+    pub fields: &'static [(&'static str, &'static str)],
 }
 
 impl From<Resolved> for Decision {

@@ -4,7 +4,7 @@ use portcullis_protocol::http::message::{FieldName, Request, Response};
 use portcullis_protocol::oauth::error::{ErrorCode, OAuthError};
 
 use crate::audit::{Audit, AuditOutcome, Reason};
-use crate::decision::Resolved;
+use crate::decision::{AddedHeaders, Resolved};
 
 /// How long a client should wait before it tries again when a dependency is unavailable, in
 /// seconds.
@@ -22,15 +22,24 @@ pub enum Cors {
 /// Adds the headers that let a browser's script read an answer.
 #[must_use]
 pub fn cors(response: Response, access: Cors) -> Response {
-    let response = response.header("access-control-allow-origin", "*");
+    let response = response.header(ALLOW_ORIGIN, "*");
     match access {
         Cors::Read => response,
         Cors::ReadMcp => response.header("access-control-expose-headers", EXPOSED_HEADERS),
     }
 }
 
+/// The headers that let a browser's script read the answer of a protected resource that has no CORS
+/// headers of its own. A page needs a token to get an answer, and cookies do not count (the Fetch
+/// standard's credentials mode stays closed).
+pub(crate) static CORS_OF_RESOURCE: AddedHeaders = AddedHeaders {
+    unless: ALLOW_ORIGIN,
+    fields: &[(ALLOW_ORIGIN, "*"), ("access-control-expose-headers", EXPOSED_HEADERS)],
+};
+
+const ALLOW_ORIGIN: &str = "access-control-allow-origin";
 /// The answer headers that an MCP client in a browser reads.
-pub const EXPOSED_HEADERS: &str = "WWW-Authenticate, Mcp-Session-Id, MCP-Protocol-Version";
+const EXPOSED_HEADERS: &str = "WWW-Authenticate, Mcp-Session-Id, MCP-Protocol-Version";
 
 /// Whether a request is a browser's question before the real one (Fetch standard, CORS-preflight).
 #[must_use]
@@ -49,7 +58,7 @@ pub fn preflight(request: &Request, methods: &'static str) -> Response {
         _ => "authorization, content-type, mcp-protocol-version",
     };
     Response::new(204)
-        .header("access-control-allow-origin", "*")
+        .header(ALLOW_ORIGIN, "*")
         .header("access-control-allow-methods", methods)
         .header("access-control-allow-headers", headers)
         .header("access-control-max-age", "86400")

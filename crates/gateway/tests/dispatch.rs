@@ -5,7 +5,7 @@
 use std::rc::Rc;
 
 use portcullis_gateway::config::{Compiled, Config};
-use portcullis_gateway::decision::{Credentials, Decision, Resolved};
+use portcullis_gateway::decision::{Credentials, Decision, Resolved, ResponsePlan};
 use portcullis_gateway::dispatch::handle;
 use portcullis_gateway::resource_server::fast_path;
 use portcullis_gateway::routing::endpoint_table::Endpoint;
@@ -344,6 +344,7 @@ fn nothing_is_passed_at_once_that_the_router_would_not_send_on_unprotected() {
         if let Some(forward) = at_once {
             assert!(matches!(forward.credentials, Credentials::Unchanged));
             assert_eq!(forward.audit.audit().reason.as_str(), "not_protected");
+            assert_eq!(forward.response, ResponsePlan::PassThrough);
             assert_eq!(forward.cookie.as_deref(), Some(&b"a=1"[..]), "the gateway's cookies stay with the gateway");
             passed += 1;
         }

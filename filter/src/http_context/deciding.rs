@@ -28,18 +28,12 @@ pub(super) struct Deciding {
     outcome: Rc<StreamOutcome>,
     /// How much of the body has come.
     body_bytes: usize,
-    /// Whether a browser sent it on behalf of a page.
-    has_origin: bool,
 }
 
 impl Deciding {
     pub(super) fn new(id: u32, worker: &Rc<Worker>, head: &RequestHead<'_>) -> Self {
         let outcome = Rc::new(StreamOutcome::new(head.has_proxy_authorization));
-        Self { id, worker: worker.clone(), task: None, outcome, body_bytes: 0, has_origin: head.has_origin }
-    }
-
-    pub(super) fn has_origin(&self) -> bool {
-        self.has_origin
+        Self { id, worker: worker.clone(), task: None, outcome, body_bytes: 0 }
     }
 
     /// Returns what was applied; `None` while the request is undecided. A job of the root may have

@@ -18,6 +18,7 @@ pub(super) struct RequestHead<'a> {
     pub(super) authorization: Option<&'a [u8]>,
     /// The cookies of all `Cookie` fields.
     pub(super) cookie: Option<Cow<'a, [u8]>>,
+    /// Whether a browser sent it on behalf of a page.
     pub(super) has_origin: bool,
     pub(super) has_proxy_authorization: bool,
 }

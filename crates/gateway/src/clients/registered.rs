@@ -41,7 +41,7 @@ pub fn client_key(client_id: &str) -> Key {
 
 /// A client that gets tokens is in use, so its registration starts again. A failure only leaves its
 /// old end in place.
-pub(crate) async fn renew_client<P: Ports>(gateway: &Gateway, key: &Key, client: SealedRecord, ports: &P) {
+pub(super) async fn renew_client<P: Ports>(gateway: &Gateway, key: &Key, client: SealedRecord, ports: &P) {
     if let Some(policy) = gateway.config().registration {
         let records = Records::new(&gateway.config().sealer, ports);
         let _kept = records.renew::<Client>(key, client, Ttl::Seconds(policy.lifetime)).await;

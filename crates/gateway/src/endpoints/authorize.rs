@@ -13,7 +13,7 @@ use portcullis_protocol::oauth::scope::ScopeSet;
 use crate::audit::{Audit, Reason};
 use crate::browser::cookies::Browser;
 use crate::browser::pending_login::{Authorization, PendingLogin, Seed};
-use crate::clients::registered::{Client, client_key};
+use crate::clients::resolve::{ResolvedClient, resolve};
 use crate::config::{Config, Resource};
 use crate::context::RequestContext;
 use crate::decision::{Decision, Resolved};
@@ -45,8 +45,7 @@ async fn answer<P: Ports>(context: &RequestContext<'_, P>) -> Result<Decision, F
         };
         page("The request names no client, or names it twice.", reason)
     })?;
-    let client = context.records().load::<Client>(&client_key(&reference.client_id)).await?;
-    let Some(client) = client.map(|loaded| loaded.record) else {
+    let Some(client) = resolve(context, &reference.client_id).await? else {
         return Err(page(
             "The application is not known here. Its registration may have expired.",
             Reason::UnknownClient,
@@ -109,10 +108,10 @@ async fn answer<P: Ports>(context: &RequestContext<'_, P>) -> Result<Decision, F
 
 /// The redirect URI, exactly as registered but for a loopback port (OAuth 2.1 §2.3.1, §4.1.1). It
 /// may be left out when only one is registered.
-fn proven_redirect(client: &Client, requested: Option<&str>) -> Option<CheckedRedirectUri> {
+fn proven_redirect(client: &ResolvedClient, requested: Option<&str>) -> Option<CheckedRedirectUri> {
     let registered: Vec<RedirectUri> =
-        client.redirect_uris.iter().filter_map(|uri| RedirectUri::register(uri).ok()).collect();
-    match (requested, client.redirect_uris.as_slice()) {
+        client.redirect_uris().iter().filter_map(|uri| RedirectUri::register(uri).ok()).collect();
+    match (requested, client.redirect_uris()) {
         (Some(requested), _) => match_registered(&registered, requested),
         (None, [only]) => match_registered(&registered, only),
         (None, _) => None,

@@ -12,7 +12,7 @@ use portcullis_storage_api::{Bucket, Kind, Taken, Ttl};
 use crate::audit::{Audit, Reason};
 use crate::browser::cookies::{self, Browser};
 use crate::browser::pending_login::{self, Authorization, LOGIN_LIFE, PendingLogin, Seed, USED_LIFE, UsedLogin};
-use crate::clients::registered::{Client, client_key};
+use crate::clients::resolve::resolve;
 use crate::config::Config;
 use crate::context::RequestContext;
 use crate::decision::Resolved;
@@ -153,7 +153,7 @@ async fn open_session<P: Ports>(
     let config = context.config();
     let provider = config.providers.login();
     let records = context.records();
-    let client = records.load::<Client>(&client_key(&asked.client_id)).await?;
+    let client = resolve(context, &asked.client_id).await?;
     let code = AuthorizationCode { session: SessionId::new(context.ports.random()?), nonce: context.ports.random()? };
     let now = context.now();
     let life = config.lifespans.authorization_code;
@@ -164,17 +164,17 @@ async fn open_session<P: Ports>(
         expires_at: reply.expires_in.map(|life| now.saturating_add(life)),
         subject: identity.subject,
         refused_since: None,
+        session: *code.session.as_bytes(),
         name: identity.name,
         email: identity.email,
     };
     let session = Session {
-        id: *code.session.as_bytes(),
         providers: vec![provider.id],
         client_id: asked.client_id.clone(),
         user_id: user,
         scope: asked.scope.clone(),
         resource: asked.resource.clone(),
-        refreshable: client.is_some_and(|client| client.record.refresh),
+        refreshable: client.is_some_and(|client| client.may_refresh()),
         upstream_ends_at: tokens::end_of(&upstream),
         state: State::Code(PendingCode {
             nonce: code.nonce,
@@ -215,11 +215,11 @@ fn give_code<P: Ports>(
 }
 
 async fn ask_again<P: Ports>(context: &RequestContext<'_, P>, asked: Authorization) -> Result<Resolved, Failure> {
-    let client = context.records().load::<Client>(&client_key(&asked.client_id)).await?;
+    let client = resolve(context, &asked.client_id).await?;
     let redirect_uri =
         RedirectUri::register(&asked.redirect_uri).ok().and_then(|uri| match_registered(&[uri], &asked.redirect_uri));
     match (client, redirect_uri) {
-        (Some(client), Some(redirect_uri)) => Ok(consent::page(context, &client.record, &redirect_uri, asked)?),
+        (Some(client), Some(redirect_uri)) => Ok(consent::page(context, &client, &redirect_uri, asked)?),
         _ => Err(unknown_login(context.config(), Reason::ClientGone)),
     }
 }

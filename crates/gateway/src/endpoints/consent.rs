@@ -17,7 +17,7 @@ use portcullis_protocol::oauth::redirect::CheckedRedirectUri;
 use crate::audit::{Audit, Reason};
 use crate::browser::cookies::FORM_LIFE;
 use crate::browser::pending_login::{self, Authorization, Seed};
-use crate::clients::registered::Client;
+use crate::clients::resolve::ResolvedClient;
 use crate::config::{Config, Sealer};
 use crate::context::RequestContext;
 use crate::decision::{Decision, Resolved};
@@ -49,7 +49,7 @@ pub(crate) struct Transaction {
 /// [`DependencyError::Entropy`].
 pub fn page<P: Ports>(
     context: &RequestContext<'_, P>,
-    client: &Client,
+    client: &ResolvedClient,
     redirect_uri: &CheckedRedirectUri,
     authorization: Authorization,
 ) -> Result<Resolved, DependencyError> {
@@ -63,7 +63,7 @@ pub fn page<P: Ports>(
     let page = ConsentPage {
         title: &config.consent.title,
         logo: config.consent.logo.as_deref(),
-        client_name: client.name.as_deref().unwrap_or_default(),
+        client_name: client.name().unwrap_or_default(),
         redirect_host: redirect_uri.host_for_display(),
         redirect_uri: redirect_uri.as_str(),
         loopback: redirect_uri.is_loopback(),

@@ -6,8 +6,9 @@ use portcullis_protocol::jose::claims::ClaimError;
 
 use crate::browser::cookies;
 use crate::config::Resource;
-use crate::decision::{Credentials, Forward, Injection, UpstreamAccess};
+use crate::decision::{Credentials, Forward, Injection, ResponsePlan, UpstreamAccess};
 use crate::resource_server::refusal::Refusal;
+use crate::responses::CORS_OF_RESOURCE;
 use crate::state::token_cache::TokenFacts;
 
 /// The rule for a call with a verified token, wherever the facts come from.
@@ -26,6 +27,7 @@ pub(super) fn forward(
     facts: &TokenFacts,
     upstream: Option<&UpstreamAccess>,
     cookie: Option<&[u8]>,
+    response: ResponsePlan,
 ) -> Forward {
     let credentials = match (&resource.injection, upstream) {
         (Some(injection), Some(upstream)) => {
@@ -33,7 +35,13 @@ pub(super) fn forward(
         }
         (Some(_) | None, _) => Credentials::Removed,
     };
-    Forward { credentials, cookie: cookie.and_then(cookies::without_own), audit: Rc::clone(&facts.audit) }
+    Forward { credentials, cookie: cookie.and_then(cookies::without_own), audit: Rc::clone(&facts.audit), response }
+}
+
+/// Plans the response of a protected resource. Only a request on behalf of a page, which has an
+/// `Origin`, has a script that reads it.
+pub(super) fn plan_response(has_origin: bool) -> ResponsePlan {
+    if has_origin { ResponsePlan::AddHeaders(&CORS_OF_RESOURCE) } else { ResponsePlan::PassThrough }
 }
 
 #[cfg(test)]

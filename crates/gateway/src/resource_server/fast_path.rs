@@ -5,18 +5,20 @@ use portcullis_protocol::http::path::RoutePath;
 
 use crate::browser::cookies;
 use crate::config::DefaultAction;
-use crate::decision::{Credentials, Forward};
-use crate::resource_server::decide::{decide, forward};
+use crate::decision::{Credentials, Forward, ResponsePlan};
+use crate::resource_server::decide::{decide, forward, plan_response};
 use crate::routing::routes::{self, Route, route_or_default};
 use crate::state::gateway::Gateway;
 
-/// Decides a call with a token that this VM has verified before.
+/// Decides a call with a token that this VM has verified before; `has_origin` if it is on behalf of a
+/// page.
 pub fn fast(
     gateway: &Gateway,
     now: u64,
     target: &[u8],
     authorization: &[u8],
     cookie: Option<&[u8]>,
+    has_origin: bool,
 ) -> Option<Forward> {
     let cached = gateway.cached(authorization)?;
     // Anything out of the ordinary, also an ordinary refusal, is the slow path's to say.
@@ -40,7 +42,7 @@ pub fn fast(
         cached.let_through_to(target);
     }
     let resource = gateway.config().resources.get(index)?;
-    let forward = forward(resource, &cached.facts, upstream.as_ref(), cookie);
+    let forward = forward(resource, &cached.facts, upstream.as_ref(), cookie, plan_response(has_origin));
     drop(upstream);
     if cached.is_due(now) {
         gateway.ask_for_recheck(cached);
@@ -68,5 +70,6 @@ pub(crate) fn passed(gateway: &Gateway, cookie: Option<&[u8]>) -> Forward {
         credentials: Credentials::Unchanged,
         cookie: cookie.and_then(cookies::without_own),
         audit: gateway.not_protected(),
+        response: ResponsePlan::PassThrough,
     }
 }

@@ -13,10 +13,10 @@ use portcullis_protocol::http::message::FieldName;
 use crate::browser::cookies;
 use crate::config::Resource;
 use crate::context::RequestContext;
-use crate::decision::{Decision, RefreshOutcome, Resolved, UpstreamAccess};
+use crate::decision::{Decision, RefreshOutcome, Resolved, ResponsePlan, UpstreamAccess};
 use crate::error::DependencyError;
 use crate::ports::{Ports, Store, UpstreamTokenRef};
-use crate::resource_server::decide::{decide, forward};
+use crate::resource_server::decide::{decide, forward, plan_response};
 use crate::resource_server::refusal::Refusal;
 use crate::resource_server::session_check::{lives, session_lives};
 use crate::resource_server::verify::verify;
@@ -35,23 +35,27 @@ pub async fn protect<P: Ports>(context: &RequestContext<'_, P>, index: usize) ->
         return Refusal::Dependency(DependencyError::Internal).respond(None).into();
     };
     let authorization = context.request.headers.one(FieldName::Authorization);
+    let response = plan_response(context.request.headers.has(FieldName::Origin));
     let call = Call { context, index, resource, authorization };
     match call.decide().await {
         Ok(Granted::Now { facts, upstream, now }) => {
-            let forward = forward(resource, &facts, upstream.as_ref(), cookies::sent(context.request).as_deref());
+            let cookie = cookies::sent(context.request);
+            let forward = forward(resource, &facts, upstream.as_ref(), cookie.as_deref(), response);
             call.remember(facts, upstream, now);
             Resolved::Continue(forward).into()
         }
-        // Nothing new was proven, so nothing is remembered again.
+        // Nothing new was proven, so nothing new is remembered.
         Ok(Granted::Before(known)) => {
             let cookie = cookies::sent(context.request);
-            Resolved::Continue(forward(resource, &known.facts, known.upstream().as_ref(), cookie.as_deref())).into()
+            let upstream = known.upstream();
+            Resolved::Continue(forward(resource, &known.facts, upstream.as_ref(), cookie.as_deref(), response)).into()
         }
         Ok(Granted::AfterRefresh(facts, token)) => {
             let cookie = cookies::sent(context.request).map(Cow::into_owned);
             let gateway = Rc::clone(context.gateway);
             let decide = Box::new(move |outcome: &RefreshOutcome| {
-                after_refresh(gateway.config().resources.get(index), &facts, cookie.as_deref(), outcome)
+                let resource = gateway.config().resources.get(index);
+                after_refresh(resource, &facts, cookie.as_deref(), response, outcome)
             });
             Decision::AwaitUpstream { token, decide }
         }
@@ -188,11 +192,12 @@ fn after_refresh(
     resource: Option<&Resource>,
     facts: &TokenFacts,
     cookie: Option<&[u8]>,
+    response: ResponsePlan,
     outcome: &RefreshOutcome,
 ) -> Resolved {
     let refusal = match (outcome, resource) {
         (RefreshOutcome::Ready(upstream), Some(resource)) => {
-            return Resolved::Continue(forward(resource, facts, Some(upstream), cookie));
+            return Resolved::Continue(forward(resource, facts, Some(upstream), cookie, response));
         }
         (RefreshOutcome::LoginRequired, _) => Refusal::LoginRequired,
         (RefreshOutcome::Ready(_) | RefreshOutcome::Unavailable | RefreshOutcome::Elsewhere, _) => {

@@ -143,7 +143,7 @@ fn a_call_fails_at_every_step_but_not_for_a_token_that_was_just_proven() {
     forwarded(fixture.call("/mcp", &tokens.access));
     fixture.store.fail_after(0);
     let authorization = format!("Bearer {}", tokens.access);
-    assert!(fast_path::fast(&fixture.gateway, fixture.now(), b"/mcp", authorization.as_bytes(), None).is_some());
+    assert!(fast_path::fast(&fixture.gateway, fixture.now(), b"/mcp", authorization.as_bytes(), None, false).is_some());
     assert!(fixture.store.call_off(), "the store was not asked");
 }
 

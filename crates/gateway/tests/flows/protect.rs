@@ -1,6 +1,6 @@
 //! A call with a token: what the backend gets, and what the client gets otherwise.
 
-use portcullis_gateway::decision::{Credentials, Decision, Forward, RefreshOutcome, Resolved};
+use portcullis_gateway::decision::{Credentials, Decision, Forward, RefreshOutcome, Resolved, ResponsePlan};
 use portcullis_gateway::resource_server::fast_path;
 use portcullis_gateway::upstream::refresh;
 use portcullis_protocol::credentials::{AuthorizationCode, SessionId};
@@ -26,7 +26,14 @@ pub(crate) fn with_token() -> (Fixture, String) {
 }
 
 pub(crate) fn fast(fixture: &Fixture, target: &str, token: &str) -> Option<Forward> {
-    fast_path::fast(&fixture.gateway, fixture.now(), target.as_bytes(), format!("Bearer {token}").as_bytes(), None)
+    fast_path::fast(
+        &fixture.gateway,
+        fixture.now(),
+        target.as_bytes(),
+        format!("Bearer {token}").as_bytes(),
+        None,
+        false,
+    )
 }
 
 fn claims(token: &str) -> Value {
@@ -77,6 +84,37 @@ fn the_fast_path_gives_what_the_slow_path_gave() {
     assert_eq!(injected(&slow), injected(&hit));
     assert_eq!(slow.audit, hit.audit);
     assert_eq!((slow.cookie, hit.cookie), (None, None));
+    assert_eq!((slow.response, hit.response), (ResponsePlan::PassThrough, ResponsePlan::PassThrough));
+}
+
+#[test]
+fn only_the_response_to_a_page_is_planned_to_be_readable_by_scripts() {
+    let (fixture, token) = with_token();
+    let bearer = format!("Bearer {token}");
+    let headers = [("authorization", bearer.as_str()), ("origin", "https://app.example")];
+    let call = || fixture.handle(Fixture::request(Method::Post, "/mcp", &headers));
+    let fast = || fast_path::fast(&fixture.gateway, fixture.now(), b"/mcp", bearer.as_bytes(), None, true).unwrap();
+    assert_cors(forwarded(call()).response);
+    assert_cors(fast().response);
+    assert_eq!(forwarded(fixture.call("/mcp", &token)).response, ResponsePlan::PassThrough);
+
+    fixture.advance(3595);
+    let waiting = [call(), fixture.call("/mcp", &token)].map(|decision| awaited(decision, session(&token)));
+    fixture.expect_token_answer(200, &renewed());
+    let outcome = refresh(&fixture, &token);
+    let [of_page, of_program] = waiting.map(|decide| settled_forward(decide(&outcome)).response);
+    assert_cors(of_page);
+    assert_eq!(of_program, ResponsePlan::PassThrough);
+    // What the VM remembers of the refresh is served with the plan of each request, not of the first.
+    assert_cors(forwarded(call()).response);
+}
+
+fn assert_cors(plan: ResponsePlan) {
+    let ResponsePlan::AddHeaders(added) = plan else { panic!("{plan:?}") };
+    assert_eq!(added.unless, "access-control-allow-origin", "a resource's own CORS headers stand");
+    let exposed = "WWW-Authenticate, Mcp-Session-Id, MCP-Protocol-Version";
+    let expected = [("access-control-allow-origin", "*"), ("access-control-expose-headers", exposed)];
+    assert_eq!(added.fields, expected);
 }
 
 #[test]
@@ -95,7 +133,7 @@ fn the_fast_path_leaves_everything_out_of_the_ordinary_to_the_slow_path() {
     ] {
         assert!(fast(&fixture, target, &token).is_none(), "{target}");
     }
-    assert!(fast_path::fast(&fixture.gateway, fixture.now(), b"/mcp", token.as_bytes(), None).is_none());
+    assert!(fast_path::fast(&fixture.gateway, fixture.now(), b"/mcp", token.as_bytes(), None, false).is_none());
 }
 
 #[test]
@@ -274,6 +312,7 @@ fn the_gateways_cookies_stay_here_in_however_many_fields_they_come() {
         b"/mcp",
         bearer.as_bytes(),
         Some(b"a=1; __Host-portcullis-browser=x"),
+        false,
     );
     assert_eq!(hit.unwrap().cookie.as_deref(), Some(&b"a=1"[..]));
 }

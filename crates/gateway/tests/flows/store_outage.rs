@@ -19,7 +19,14 @@ fn come_back(reply: &Reply) {
 }
 
 fn fast(fixture: &Fixture, target: &str, token: &str) -> Option<Forward> {
-    fast_path::fast(&fixture.gateway, fixture.now(), target.as_bytes(), format!("Bearer {token}").as_bytes(), None)
+    fast_path::fast(
+        &fixture.gateway,
+        fixture.now(),
+        target.as_bytes(),
+        format!("Bearer {token}").as_bytes(),
+        None,
+        false,
+    )
 }
 
 /// What the root task does on its tick; gives how many sessions it looked up.

@@ -31,7 +31,7 @@ fn a_code_that_is_used_again_revokes_what_was_issued_from_it() {
     assert_eq!(fixture.ports.take_ended().len(), 1);
     assert_eq!(fixture.store.inner.live(), records - 2, "the session and its upstream tokens are gone");
     let authorization = format!("Bearer {}", tokens.access);
-    assert!(fast_path::fast(&fixture.gateway, fixture.now(), b"/mcp", authorization.as_bytes(), None).is_none());
+    assert!(fast_path::fast(&fixture.gateway, fixture.now(), b"/mcp", authorization.as_bytes(), None, false).is_none());
     assert_eq!(replied(fixture.call("/mcp", &tokens.access)).status(), 401);
     assert_eq!(fixture.refresh(&client, &tokens.refresh, &[]).error(), "invalid_grant");
 }

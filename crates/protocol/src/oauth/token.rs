@@ -12,35 +12,46 @@ use std::fmt;
 
 /// A well-formed token request. Nothing of it is verified.
 #[derive(Debug, Clone)]
-pub enum TokenRequest {
-    /// The authorization code grant (RFC 6749 §4.1.3).
-    AuthorizationCode {
-        /// The authorization code.
-        code: Secret<String>,
-        /// The `client_id` as sent.
-        client_id: String,
-        /// The redirect URI of the authorization request.
-        redirect_uri: String,
-        /// The PKCE verifier.
-        code_verifier: CodeVerifier,
-        /// The resource if the client repeats it.
-        resource: Option<ResourceUri>,
-        /// `true` if a `client_secret` was sent, which no public client has.
-        client_secret_sent: bool,
-    },
-    /// The refresh token grant (RFC 6749 §6).
-    RefreshToken {
-        /// The refresh token.
-        refresh_token: Secret<String>,
-        /// The `client_id` as sent.
-        client_id: String,
-        /// The requested scope, at most the granted one.
-        scope: Option<ScopeSet>,
-        /// The resource if the client repeats it.
-        resource: Option<ResourceUri>,
-        /// `true` if a `client_secret` was sent, which no public client has.
-        client_secret_sent: bool,
-    },
+pub struct TokenRequest {
+    /// The `client_id` as sent.
+    pub client_id: String,
+    /// `true` if a `client_secret` was sent, which no public client has.
+    pub client_secret_sent: bool,
+    /// What the tokens are asked for with.
+    pub grant: Grant,
+}
+
+/// The grant of a token request, by its `grant_type`.
+#[derive(Debug, Clone)]
+pub enum Grant {
+    /// The authorization code grant.
+    AuthorizationCode(AuthorizationCodeGrant),
+    /// The refresh token grant.
+    RefreshToken(RefreshTokenGrant),
+}
+
+/// The parameters of the authorization code grant (RFC 6749 §4.1.3).
+#[derive(Debug, Clone)]
+pub struct AuthorizationCodeGrant {
+    /// The authorization code.
+    pub code: Secret<String>,
+    /// The redirect URI of the authorization request.
+    pub redirect_uri: String,
+    /// The PKCE verifier.
+    pub code_verifier: CodeVerifier,
+    /// The resource if the client repeats it.
+    pub resource: Option<ResourceUri>,
+}
+
+/// The parameters of the refresh token grant (RFC 6749 §6).
+#[derive(Debug, Clone)]
+pub struct RefreshTokenGrant {
+    /// The refresh token.
+    pub refresh_token: Secret<String>,
+    /// The requested scope, at most the granted one.
+    pub scope: Option<ScopeSet>,
+    /// The resource if the client repeats it.
+    pub resource: Option<ResourceUri>,
 }
 
 /// Why a token request is refused before any lookup.
@@ -115,34 +126,29 @@ impl TokenRequest {
         let required = |name| one(name)?.ok_or(TokenRequestError::Missing(name));
         let resource = || one("resource")?.map(ResourceUri::parse).transpose().map_err(TokenRequestError::Resource);
         let client_secret_sent = params.has("client_secret");
+        let request = |client_id: &str, grant| Self { client_id: client_id.to_owned(), client_secret_sent, grant };
         match required("grant_type")? {
-            AUTHORIZATION_CODE => Ok(Self::AuthorizationCode {
-                code: Secret::new(required("code")?.to_owned()),
-                client_id: required("client_id")?.to_owned(),
-                redirect_uri: required("redirect_uri")?.to_owned(),
-                code_verifier: CodeVerifier::parse(one("code_verifier")?.unwrap_or_default())
-                    .map_err(|_| TokenRequestError::Verifier)?,
-                resource: resource()?,
-                client_secret_sent,
-            }),
-            REFRESH_TOKEN => Ok(Self::RefreshToken {
-                refresh_token: Secret::new(required("refresh_token")?.to_owned()),
-                client_id: required("client_id")?.to_owned(),
-                scope: one("scope")?.map(ScopeSet::parse).transpose().map_err(TokenRequestError::Scope)?,
-                resource: resource()?,
-                client_secret_sent,
-            }),
-            _ => Err(TokenRequestError::UnsupportedGrantType),
-        }
-    }
-
-    /// Returns `true` if a `client_secret` was sent, which no public client has.
-    #[must_use]
-    pub fn has_client_secret(&self) -> bool {
-        match self {
-            Self::AuthorizationCode { client_secret_sent, .. } | Self::RefreshToken { client_secret_sent, .. } => {
-                *client_secret_sent
+            AUTHORIZATION_CODE => {
+                let (code, client_id) = (required("code")?, required("client_id")?);
+                let grant = AuthorizationCodeGrant {
+                    code: Secret::new(code.to_owned()),
+                    redirect_uri: required("redirect_uri")?.to_owned(),
+                    code_verifier: CodeVerifier::parse(one("code_verifier")?.unwrap_or_default())
+                        .map_err(|_| TokenRequestError::Verifier)?,
+                    resource: resource()?,
+                };
+                Ok(request(client_id, Grant::AuthorizationCode(grant)))
             }
+            REFRESH_TOKEN => {
+                let (refresh_token, client_id) = (required("refresh_token")?, required("client_id")?);
+                let grant = RefreshTokenGrant {
+                    refresh_token: Secret::new(refresh_token.to_owned()),
+                    scope: one("scope")?.map(ScopeSet::parse).transpose().map_err(TokenRequestError::Scope)?,
+                    resource: resource()?,
+                };
+                Ok(request(client_id, Grant::RefreshToken(grant)))
+            }
+            _ => Err(TokenRequestError::UnsupportedGrantType),
         }
     }
 }
@@ -253,11 +259,13 @@ mod tests {
     #[test]
     fn a_code_request_is_read() {
         let request = parse(&format!("{}&resource=https://H/mcp", code_request())).unwrap();
-        let TokenRequest::AuthorizationCode { code, client_id, redirect_uri, code_verifier, resource, .. } = request
+        let Grant::AuthorizationCode(AuthorizationCodeGrant { code, redirect_uri, code_verifier, resource }) =
+            request.grant
         else {
             panic!("another grant");
         };
-        assert_eq!((code.expose().as_str(), client_id.as_str()), ("c", "i"));
+        assert_eq!((code.expose().as_str(), request.client_id.as_str()), ("c", "i"));
+        assert!(!request.client_secret_sent);
         assert_eq!((redirect_uri.as_str(), code_verifier.expose()), ("https://a/cb", VERIFIER));
         assert_eq!(resource.unwrap().as_str(), "https://h/mcp");
     }
@@ -265,13 +273,12 @@ mod tests {
     #[test]
     fn a_refresh_request_is_read() {
         let request = parse("grant_type=refresh_token&refresh_token=r&client_id=i&scope=read&client_secret=").unwrap();
-        let TokenRequest::RefreshToken { refresh_token, client_id, scope, resource, client_secret_sent } = request
-        else {
+        let Grant::RefreshToken(RefreshTokenGrant { refresh_token, scope, resource }) = request.grant else {
             panic!("another grant");
         };
-        assert_eq!((refresh_token.expose().as_str(), client_id.as_str()), ("r", "i"));
+        assert_eq!((refresh_token.expose().as_str(), request.client_id.as_str()), ("r", "i"));
         assert_eq!((scope.unwrap().to_string().as_str(), resource), ("read", None));
-        assert!(client_secret_sent);
+        assert!(request.client_secret_sent);
     }
 
     #[test]

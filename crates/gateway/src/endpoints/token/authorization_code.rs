@@ -1,9 +1,14 @@
 //! The authorization code grant (OAuth 2.1 §4.1.3).
 
+use portcullis_protocol::credentials::AuthorizationCode;
+use portcullis_protocol::oauth::token::AuthorizationCodeGrant;
 use portcullis_storage_api::Ttl;
 
+use crate::clients::authenticate::AuthenticatedClient;
 use crate::context::RequestContext;
+use crate::decision::Resolved;
 use crate::endpoints::token::error::TokenError;
+use crate::endpoints::token::issue::issue;
 use crate::error::DependencyError;
 use crate::ports::Ports;
 use crate::sessions::end::end_session;
@@ -13,11 +18,27 @@ use crate::sessions::state::{Redemption, Session};
 use crate::sessions::stored::{ATTEMPTS, extend_upstream, load_session};
 use crate::store::records::VersionedRecord;
 
-/// Redeems a code. Whatever does not fit ends the session and everything issued from it.
-pub(super) async fn redeem<P: Ports>(
+/// Issues tokens for a code, which is used up.
+pub(super) async fn grant<P: Ports>(
     context: &RequestContext<'_, P>,
-    attempt: &Redemption<'_>,
-) -> Result<Session, TokenError> {
+    client: &AuthenticatedClient,
+    grant: &AuthorizationCodeGrant,
+) -> Result<Resolved, TokenError> {
+    let code = AuthorizationCode::parse(grant.code.expose(), &context.config().key_ring)
+        .map_err(|_| TokenError::CodeForged)?;
+    let attempt = Redemption {
+        code: &code,
+        client_id: client.id(),
+        redirect_uri: &grant.redirect_uri,
+        verifier: &grant.code_verifier,
+        resource: grant.resource.as_ref(),
+    };
+    let session = redeem(context, &attempt).await?;
+    issue(context, client, code.session, &session, &session.scope)
+}
+
+/// Redeems a code. Whatever does not fit ends the session and everything issued from it.
+async fn redeem<P: Ports>(context: &RequestContext<'_, P>, attempt: &Redemption<'_>) -> Result<Session, TokenError> {
     let records = context.records();
     let id = attempt.code.session;
     let keys = session_keys(id, context.config().providers.login().id);

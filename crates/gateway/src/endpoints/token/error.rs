@@ -5,6 +5,7 @@ use portcullis_protocol::oauth::token::TokenRequestError;
 use thiserror::Error;
 
 use crate::audit::Reason;
+use crate::clients::authenticate::ClientAuthenticationError;
 use crate::error::DependencyError;
 use crate::sessions::state::RedeemError;
 
@@ -15,10 +16,8 @@ pub(super) enum TokenError {
     BodyTooLarge,
     #[error(transparent)]
     Request(#[from] TokenRequestError),
-    #[error("this client is public: it must not authenticate")]
-    ClientAuthenticated,
-    #[error("the client is not known, or its registration expired")]
-    UnknownClient,
+    #[error(transparent)]
+    Client(#[from] ClientAuthenticationError),
     #[error("the code is not one of this server")]
     CodeForged,
     /// There is no session of this code.
@@ -62,11 +61,13 @@ impl TokenError {
             Self::Request(error) => {
                 return (OAuthError::new(error.code(), error.to_string()), Reason::MalformedTokenRequest);
             }
-            Self::Dependency(error) => return error.reply(),
-            Self::ClientAuthenticated => {
+            Self::Dependency(error) | Self::Client(ClientAuthenticationError::Dependency(error)) => {
+                return error.reply();
+            }
+            Self::Client(ClientAuthenticationError::UnexpectedCredentials) => {
                 (InvalidClient, "this client is public: it must not authenticate", Reason::ClientAuthenticated)
             }
-            Self::UnknownClient => {
+            Self::Client(ClientAuthenticationError::Unknown) => {
                 (InvalidClient, "the client is not known, or its registration expired", Reason::UnknownClient)
             }
             Self::CodeForged => (InvalidGrant, "the code is not one of this server", Reason::CodeForged),

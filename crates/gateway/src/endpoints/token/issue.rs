@@ -8,6 +8,7 @@ use portcullis_protocol::oauth::scope::GrantedScope;
 use portcullis_protocol::oauth::token::TokenResponse;
 
 use crate::audit::{Audit, Reason};
+use crate::clients::authenticate::AuthenticatedClient;
 use crate::context::RequestContext;
 use crate::decision::Resolved;
 use crate::endpoints::token::error::TokenError;
@@ -16,8 +17,10 @@ use crate::responses::{Cors, cors, uncached};
 use crate::sessions::access_token::access_token;
 use crate::sessions::state::Session;
 
+/// Returns the answer with new tokens of a session, which the grant has shown to be this client's.
 pub(super) fn issue<P: Ports>(
     context: &RequestContext<'_, P>,
+    client: &AuthenticatedClient,
     id: SessionId,
     session: &Session,
     scope: &GrantedScope,
@@ -34,7 +37,7 @@ pub(super) fn issue<P: Ports>(
     };
     let audit = Audit {
         subject: Some(Rc::from(session.user_id.to_string())),
-        client: Some(Rc::from(session.client_id.as_str())),
+        client: Some(Rc::from(client.id())),
         resource: Some(Rc::from(session.resource.as_str())),
         ..Audit::new(Reason::TokensIssued)
     };

@@ -2,8 +2,10 @@
 
 use portcullis_protocol::credentials::{RefreshToken, SessionId};
 use portcullis_protocol::oauth::scope::GrantedScope;
+use portcullis_protocol::oauth::token::RefreshTokenGrant;
 use portcullis_storage_api::{Key, Ttl};
 
+use crate::clients::authenticate::AuthenticatedClient;
 use crate::config::Config;
 use crate::context::RequestContext;
 use crate::decision::Resolved;
@@ -18,13 +20,15 @@ use crate::sessions::state::{RotateError, Session};
 use crate::sessions::stored::{ATTEMPTS, extend_upstream, load_session};
 use crate::store::records::{Records, VersionedRecord};
 
-/// Replaces a refresh token and gives the new tokens. A replay ends the session; a request that
+/// Replaces a refresh token and issues the new tokens. A replay ends the session; a request that
 /// asks for too much changes nothing.
-pub(super) async fn rotate<P: Ports>(
+pub(super) async fn grant<P: Ports>(
     context: &RequestContext<'_, P>,
-    token: &RefreshToken,
-    narrowed: impl Fn(&Session) -> Result<GrantedScope, TokenError>,
+    client: &AuthenticatedClient,
+    grant: &RefreshTokenGrant,
 ) -> Result<Resolved, TokenError> {
+    let token = &RefreshToken::parse(grant.refresh_token.expose(), &context.config().key_ring)
+        .map_err(|_| TokenError::RefreshTokenForged)?;
     let records = context.records();
     let keys = session_keys(token.session, context.config().providers.login().id);
     let successor = token.successor(&context.config().key_ring);
@@ -33,7 +37,7 @@ pub(super) async fn rotate<P: Ports>(
         let (Some(VersionedRecord { record, version }), upstream) = load_session(&records, &keys).await? else {
             return Err(TokenError::SessionEnded);
         };
-        let (scope, now) = (narrowed(&record)?, context.now());
+        let (scope, now) = (narrowed(&record, client, grant)?, context.now());
         let next = match record.rotate(token, &successor, now) {
             Ok(next) => next,
             Err(error) => return Err(refused_refresh(context, token.session, error).await?),
@@ -43,9 +47,9 @@ pub(super) async fn rotate<P: Ports>(
             return Err(TokenError::UpstreamEnded);
         }
         extend_upstream(context.gateway, &records, &keys, upstream).await?;
-        // INVARIANT: all that can fail comes before the write. The client gets
-        // what was stored.
-        let tokens = issue(context, token.session, &next, &scope)?;
+        // INVARIANT: all that can fail comes before the write. The client gets what
+        // was stored.
+        let tokens = issue(context, client, token.session, &next, &scope)?;
         match records.swap(&keys[0], version, &next, life).await {
             Ok(true) => return Ok(tokens),
             // Another request with the same token was first; the next round gives its successor.
@@ -57,6 +61,21 @@ pub(super) async fn rotate<P: Ports>(
         }
     }
     Err(DependencyError::Contention.into())
+}
+
+/// Returns the scope of the new tokens, at most what was granted at login.
+fn narrowed(
+    session: &Session,
+    client: &AuthenticatedClient,
+    grant: &RefreshTokenGrant,
+) -> Result<GrantedScope, TokenError> {
+    if session.client_id != client.id() {
+        return Err(TokenError::OtherClient);
+    }
+    if grant.resource.as_ref().is_some_and(|resource| resource.as_str() != session.resource) {
+        return Err(TokenError::OtherResource);
+    }
+    session.scope.narrow(grant.scope.as_ref()).map_err(|_| TokenError::WiderScope)
 }
 
 /// Notes that the client did not get the successor of its refresh token, where the store took the

@@ -1,0 +1,73 @@
+//! Client authentication at the token endpoint (OAuth 2.1 §2.4).
+
+use portcullis_protocol::http::message::FieldName;
+use portcullis_storage_api::Key;
+use thiserror::Error;
+
+use crate::clients::registered::{Client, client_key, renew_client};
+use crate::context::RequestContext;
+use crate::error::DependencyError;
+use crate::ports::Ports;
+use crate::store::records::SealedRecord;
+
+/// A client that has authenticated by the method of its kind. Only [`authenticate`] makes one, and
+/// no tokens are issued without one.
+pub struct AuthenticatedClient {
+    id: String,
+    kind: Kind,
+}
+
+enum Kind {
+    Registered { key: Key, record: SealedRecord },
+}
+
+/// Why a client is not authenticated.
+#[derive(Debug, Error)]
+pub enum ClientAuthenticationError {
+    /// It sent credentials, and no client has any.
+    #[error("this client is public: it must not authenticate")]
+    UnexpectedCredentials,
+    /// There is no such client.
+    #[error("the client is not known, or its registration expired")]
+    Unknown,
+    /// Nothing is known about the client.
+    #[error(transparent)]
+    Dependency(#[from] DependencyError),
+}
+
+/// Authenticates the client that a request to the token endpoint names.
+///
+/// Registered clients are public: their method is `none`, so the client has to be known and must not
+/// send credentials. What it presents besides is bound to it by PKCE and rotation.
+///
+/// # Errors
+/// [`ClientAuthenticationError`].
+pub async fn authenticate<P: Ports>(
+    context: &RequestContext<'_, P>,
+    client_id: String,
+    client_secret_sent: bool,
+) -> Result<AuthenticatedClient, ClientAuthenticationError> {
+    if context.request.headers.has(FieldName::Authorization) || client_secret_sent {
+        return Err(ClientAuthenticationError::UnexpectedCredentials);
+    }
+    let key = client_key(&client_id);
+    match context.records().find::<Client>(&key).await? {
+        Some(record) => Ok(AuthenticatedClient { id: client_id, kind: Kind::Registered { key, record } }),
+        None => Err(ClientAuthenticationError::Unknown),
+    }
+}
+
+impl AuthenticatedClient {
+    /// Returns its `client_id`.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Notes that the client is in use: it got tokens.
+    pub(crate) async fn renew<P: Ports>(self, context: &RequestContext<'_, P>) {
+        match self.kind {
+            Kind::Registered { key, record } => renew_client(context.gateway, &key, record, context.ports).await,
+        }
+    }
+}

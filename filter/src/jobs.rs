@@ -3,9 +3,9 @@
 
 use std::future::Future;
 
+use portcullis_gateway::decision::RefreshOutcome;
 use portcullis_gateway::ports::{CallError, CallReply, UpstreamTokenRef};
 use portcullis_gateway::runtime::{Inbox, Started, Task};
-use portcullis_gateway::upstream::tokens::RefreshOutcome;
 
 /// A job that is under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

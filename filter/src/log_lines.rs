@@ -7,7 +7,7 @@ use portcullis_gateway::runtime::log_limit::{LogLimit, LogLine};
 
 use crate::host;
 
-/// What a worker has logged lately.
+/// The recent log lines of a worker.
 #[derive(Default)]
 pub(crate) struct LogLines(RefCell<LogLimit<&'static str>>);
 

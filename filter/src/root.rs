@@ -9,11 +9,11 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
+use portcullis_gateway::decision::RefreshOutcome;
 use portcullis_gateway::ports::UpstreamTokenRef;
 use portcullis_gateway::resource_server::session_check;
 use portcullis_gateway::runtime::Inbox;
 use portcullis_gateway::state::secrets_poll::Patience;
-use portcullis_gateway::upstream::tokens::RefreshOutcome;
 use portcullis_gateway::upstream::{providers, refresh};
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::ContextType;

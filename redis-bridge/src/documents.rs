@@ -1,8 +1,8 @@
 //! Fetches documents from URLs that strangers name, without becoming a tool for server-side request
 //! forgery (draft-ietf-oauth-client-id-metadata-document).
 //!
-//! Every address of the host must be public. The connection is made to one of the checked addresses,
-//! so DNS rebinding between check and connect has no effect.
+//! Every address of the host must be public. The connection is made to one of the checked
+//! addresses, so DNS rebinding between check and connect has no effect.
 
 mod budget;
 mod exchange;
@@ -124,8 +124,8 @@ async fn connect(addresses: &[SocketAddr]) -> Result<TcpStream, FetchFailure> {
 
 /// The resolver of the operating system.
 pub(crate) struct SystemResolver {
-    /// Bounds the lookups. A lookup occupies a thread and cannot be cancelled, so it keeps its permit
-    /// until it ends.
+    /// Bounds the lookups. A lookup occupies a thread and cannot be cancelled, so it keeps its
+    /// permit until it ends.
     lookups: Arc<Semaphore>,
 }
 

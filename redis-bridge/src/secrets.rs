@@ -1,5 +1,5 @@
-//! The secrets: named files of one folder, read at each request, and polled while a caller waits for
-//! a change.
+//! The secrets: named files of one folder, read at each request, and polled while a caller waits
+//! for a change.
 
 mod folder;
 
@@ -131,7 +131,8 @@ impl SecretFiles {
     fn record_error(&self, name: &SecretName, error: SecretFileError) {
         self.metrics.secret_failures.add();
         let mut last_reads = self.last_reads.lock().unwrap_or_else(PoisonError::into_inner);
-        // Callers choose the names, so the map must be bounded. Clearing it costs a repeated log line.
+        // Callers choose the names, so the map must be bounded. Clearing it costs a repeated log
+        // line.
         if last_reads.len() >= MAX_NAMES && !last_reads.contains_key(name) {
             last_reads.clear();
         }
@@ -141,8 +142,8 @@ impl SecretFiles {
     }
 }
 
-/// Returns the digest of names and contents. Each is preceded by its length, so that no two lists have
-/// one encoding.
+/// Returns the digest of names and contents. Each is preceded by its length, so that no two lists
+/// have one encoding.
 fn revision(contents: &[Content]) -> Revision {
     let mut digest = Sha256::new();
     for content in contents {

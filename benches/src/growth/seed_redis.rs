@@ -51,8 +51,7 @@ impl Seeder {
         let space = Space::new("bench", "gateway").map_err(|_| "no storage space")?;
         let sealer = Sealer::new(Rc::new(ring), issuer, Some(&space));
         let (session, session_length): (Session, usize) = read(&mut stream, &sealer, &session_key(login))?;
-        let provider = session.providers.first().ok_or("the session has no provider")?;
-        let provider = ProviderId::of(&provider.name, &provider.issuer);
+        let provider = *session.providers.first().ok_or("the session has no provider")?;
         let (upstream, upstream_length) = read(&mut stream, &sealer, &upstream_key(&session_key(login), provider))?;
         Ok(Self { stream, sealer, session, provider, upstream, lengths: [session_length, upstream_length] })
     }

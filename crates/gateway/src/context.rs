@@ -1,4 +1,4 @@
-//! What a handler decides a request with.
+//! The context in which a handler decides a request.
 
 use std::rc::Rc;
 

@@ -14,7 +14,6 @@ use portcullis_protocol::http::message::Response;
 
 use crate::audit::{Audit, Rendered};
 use crate::ports::UpstreamTokenRef;
-use crate::upstream::tokens::RefreshOutcome;
 
 /// A handler's decision about a request.
 pub enum Decision {
@@ -36,6 +35,30 @@ pub enum Decision {
         /// Decides by what the gateway knows of the provider then. Dispatches nothing, as above.
         decide: Box<dyn FnOnce() -> Resolved>,
     },
+}
+
+/// An upstream access token as it is injected.
+#[derive(Clone)]
+pub struct UpstreamAccess {
+    /// The header's value, `Bearer <token>`.
+    pub value: Rc<Secret<Vec<u8>>>,
+    /// From when on it is to be refreshed ahead of its expiry, in Unix seconds.
+    pub refresh_at: u64,
+    /// From when on it is of no use, in Unix seconds.
+    pub stale_at: u64,
+}
+
+/// The outcome of a refresh of upstream tokens.
+#[derive(Clone)]
+pub enum RefreshOutcome {
+    /// There is a fresh token.
+    Ready(UpstreamAccess),
+    /// The provider will not give another: the user has to log in again.
+    LoginRequired,
+    /// The provider or the store did not answer; it may work later.
+    Unavailable,
+    /// Another worker is at it.
+    Elsewhere,
 }
 
 /// A final decision.

@@ -27,7 +27,7 @@ use crate::state::gateway::Gateway;
 /// through.
 pub async fn handle<P: Ports>(gateway: Rc<Gateway>, request: Request, ports: P) -> Decision {
     let Ok(path) = RoutePath::parse(&request.target) else {
-        // Back ends differ in what they make of such a path, so it is refused before any prefix is
+        // Backends differ in what they make of such a path, so it is refused before any prefix is
         // compared.
         return bad_request("the path is not in plain form", Reason::AmbiguousPath).into();
     };

@@ -1,10 +1,10 @@
 //! Sealed values of every layout that was ever released: they still open, and read to what was
 //! written.
 //!
-//! `testdata/records/<layout>` has one file for each type of value, base64url text. A change of what
-//! the gateway writes is a new layout: raise [`LAYOUT`], run the test with `UPDATE=1`, which adds
-//! the folder and never changes one, and say in [`expected`] what the values of the older layouts
-//! read to now.
+//! `testdata/records/<layout>` has one file for each type of value, base64url text. A change of
+//! what the gateway writes is a new layout: raise [`LAYOUT`], run the test with `UPDATE=1`, which
+//! adds the folder and never changes one, and say in [`expected`] what the values of the older
+//! layouts read to now.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -28,7 +28,7 @@ use crate::ports::{Entropy, NoEntropy};
 use crate::sessions::keys::{session_key, upstream_key};
 use crate::sessions::next_prompt::NextPrompt;
 use crate::sessions::remembered_consent::Consent;
-use crate::sessions::state::{Generation, PendingCode, Predecessor, Session, SessionProvider, State};
+use crate::sessions::state::{Generation, PendingCode, Predecessor, Session, State};
 use crate::store::records::{self, Record};
 use crate::upstream::tokens::Upstream;
 
@@ -79,9 +79,11 @@ struct Golden {
     name: &'static str,
     sealed: Vec<u8>,
     encoded: Vec<u8>,
-    /// Opens a sealed value and encodes what was read.
-    reread: Box<dyn Fn(&[u8]) -> Option<Vec<u8>>>,
+    reread: Box<Reread>,
 }
+
+/// Opens a sealed value and encodes what was read.
+type Reread = dyn Fn(&[u8]) -> Option<Vec<u8>>;
 
 /// Every type of value that this release writes, with every field.
 fn written() -> Vec<Golden> {
@@ -171,7 +173,7 @@ fn session_in(state: State) -> Session {
         resource: RESOURCE.to_owned(),
         state,
         id: [5; 16],
-        providers: vec![SessionProvider { name: "corp".to_owned(), issuer: "https://idp.example".to_owned() }],
+        providers: vec![ProviderId::of("corp", "https://idp.example")],
         scope: scope(),
         refreshable: true,
         upstream_ends_at: Some(1_800_003_600),

@@ -1,7 +1,6 @@
 //! Keeps `docs/operate/audit.md` true: it is written from the table of reasons.
 //!
 //! `make docs` (this test with `UPDATE=1`) writes it; otherwise a stale file fails.
-#![expect(clippy::unwrap_used, reason = "a test may fail loudly")]
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -41,8 +40,8 @@ const OUTCOMES: [(AuditOutcome, &str); 4] = [
 const INTRODUCTION: &str = "\
 # The audit trail
 
-For each request to a protected resource or to the gateway itself the filter sets the filter state `wasm.portcullis`
-to one JSON object, for access logs and other filters:
+For each request to a protected resource or to the gateway itself the filter sets the filter state
+`wasm.portcullis` to one JSON object, for access logs and other filters:
 
 | member | value |
 |---|---|
@@ -52,6 +51,7 @@ to one JSON object, for access logs and other filters:
 | `client` | the OAuth client, where it was proven |
 | `subject` | the user, where it was proven |
 
-Each request also counts in the metric `portcullis.<decision>.<reason>`. A client is told less than the reason says:
-every token that cannot be used is `invalid_token` to it. This page is generated; `make docs` writes it.
+Each request also counts in the metric `portcullis.<decision>.<reason>`. A client learns less than
+the reason says: every token that cannot be used is `invalid_token` to it. This page is generated;
+`make docs` writes it.
 ";

@@ -99,7 +99,7 @@ fn wrapped(text: &str, indent: &str) -> String {
     let mut lines = vec![String::new()];
     for word in text.split(' ') {
         let line = lines.last_mut().unwrap();
-        if line.chars().count() + word.chars().count() >= 100 && !line.is_empty() {
+        if line.chars().count().saturating_add(word.chars().count()) >= 100 && !line.is_empty() {
             lines.push(format!("{indent}{word}"));
         } else {
             let gap = if line.is_empty() { "" } else { " " };

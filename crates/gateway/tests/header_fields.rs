@@ -1,6 +1,8 @@
 //! A request keeps the fields of one list, and no handler can name another. Nor is any kept that no
 //! handler reads.
 
+#![expect(clippy::expect_used, reason = "a test may fail loudly")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

@@ -58,9 +58,9 @@ impl Kind {
 
     /// Returns `true` if a bounded store may drop a record of this kind before it expires.
     ///
-    /// Strangers can create these records without a login, so a flood of them must not evict a user's
-    /// session; losing one costs at most a repeated step. (Without the record of a used login, the
-    /// browser that carries the login, and no other, can use it again.)
+    /// Strangers can create these records without a login, so a flood of them must not evict a
+    /// user's session; losing one costs at most a repeated step. (Without the record of a used
+    /// login, the browser that carries the login, and no other, can use it again.)
     #[must_use]
     pub fn is_expendable(self) -> bool {
         match self {
@@ -81,8 +81,8 @@ pub struct Key {
 }
 
 impl Key {
-    /// Returns `kind:hex`, the name in stores. Built without the formatter, because every stored name
-    /// contains it.
+    /// Returns `kind:hex`, the name in stores. Built without the formatter, because every stored
+    /// name contains it.
     #[must_use]
     pub fn name(&self) -> String {
         [self.kind.name(), ":", &hex(&self.id)].concat()

@@ -61,7 +61,8 @@ macro_rules! as_text {
 
 pub(crate) use as_text;
 
-/// Returns bytes as lower-case hex digits, the form of ids and keys on the wire and in stored names.
+/// Returns bytes as lower-case hex digits, the form of ids and keys on the wire and in stored
+/// names.
 #[must_use]
 pub fn hex(bytes: &[u8]) -> String {
     // Without the formatter and without `char`s, because every stored name contains digits.

@@ -5,8 +5,8 @@
 //! touches no store. Unknown and repeated fields are refused on both sides; a change that an older
 //! peer could misread needs a new version in the path.
 //!
-//! A field that may be `null` is required nevertheless: an answer without the field must not be taken
-//! for "no record".
+//! A field that may be `null` is required nevertheless: an answer without the field must not be
+//! taken for "no record".
 
 mod buckets;
 mod documents;

@@ -3,12 +3,11 @@
 
 use std::rc::Rc;
 
-use portcullis_gateway::decision::{Decision, Resolved};
+use portcullis_gateway::decision::{Decision, RefreshOutcome, Resolved};
 use portcullis_gateway::dispatch;
 use portcullis_gateway::dispatch::admission::{Admission, Excess, MAX_OWN_HEADER_BYTES};
 use portcullis_gateway::runtime::{Inbox, Started, Task};
 use portcullis_gateway::state::secrets_poll::Patience;
-use portcullis_gateway::upstream::tokens::RefreshOutcome;
 use portcullis_protocol::http::message::Request;
 
 use super::request_head::{RequestHead, read_request};

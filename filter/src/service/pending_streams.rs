@@ -4,9 +4,8 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use portcullis_gateway::decision::Resolved;
+use portcullis_gateway::decision::{RefreshOutcome, Resolved};
 use portcullis_gateway::ports::UpstreamTokenRef;
-use portcullis_gateway::upstream::tokens::RefreshOutcome;
 
 use crate::apply::StreamOutcome;
 

@@ -39,8 +39,9 @@ impl fmt::Debug for AdminConfig {
 }
 
 impl AdminConfig {
-    /// Reads the configuration from the text of the file and the environment (overrides and secrets).
-    /// The listener is not checked; the service's user is read only if `admin` names none.
+    /// Reads the configuration from the text of the file and the environment (overrides and
+    /// secrets). The listener is not checked; the service's user is read only if `admin` names
+    /// none.
     ///
     /// # Errors
     /// Every [`Problem`].

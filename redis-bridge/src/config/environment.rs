@@ -13,8 +13,8 @@ pub(super) struct RawReference {
 }
 
 /// Applies the overrides of the environment: `PORTCULLIS_BRIDGE__REDIS__ACL_USER_CONFIG__…` sets
-/// `redis.aclUserConfig.…`. A value is read as YAML, or as plain text if it is not YAML or its field
-/// takes text.
+/// `redis.aclUserConfig.…`. A value is read as YAML, or as plain text if it is not YAML or its
+/// field takes text.
 pub(super) fn apply_overrides(file: &mut Node, environment: &BTreeMap<String, String>) {
     // In the order of names, so that a map and one of its fields can both be set.
     for (name, text) in environment {

@@ -41,8 +41,8 @@ pub struct UnixListen {
 pub struct TcpListen {
     /// The address.
     pub address: SocketAddr,
-    /// The bridge's certificate, and the authorities of the callers' certificates; TLS 1.2 or later,
-    /// HTTP/2 or HTTP/1.1.
+    /// The bridge's certificate, and the authorities of the callers' certificates; TLS 1.2 or
+    /// later, HTTP/2 or HTTP/1.1.
     pub tls: Arc<ServerConfig>,
     /// The accepted subject alternative names: DNS names in lower case, and URIs.
     pub allowed_names: Vec<String>,
@@ -81,7 +81,8 @@ impl fmt::Display for Caller {
 pub struct Right {
     /// The spaces it may use.
     pub spaces: Vec<Spaces>,
-    /// Whether it may read secrets. They belong to no space, and open every record sealed with them.
+    /// Whether it may read secrets. They belong to no space, and open every record sealed with
+    /// them.
     pub secrets: bool,
 }
 

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-/// One problem of a configuration. It never repeats the input, which may be a secret pasted into the
-/// wrong field.
+/// One problem of a configuration. It never repeats the input, which may be a secret pasted into
+/// the wrong field.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     /// The path of known field names, or a place in the file if there is no such path.

@@ -80,8 +80,8 @@ fn default_prefix() -> String {
     "thv:auth:".to_owned()
 }
 
-/// Reads the file and the overrides. Unknown fields and values that do not fit are problems. Without
-/// an environment nothing is looked up outside the text.
+/// Reads the file and the overrides. Unknown fields and values that do not fit are problems.
+/// Without an environment nothing is looked up outside the text.
 pub(super) fn parse<'a>(
     text: &str,
     environment: Option<&'a BTreeMap<String, String>>,
@@ -98,8 +98,8 @@ pub(super) fn parse<'a>(
 }
 
 impl Reader<'_> {
-    /// Checks the key prefix, with or without a final colon. It can contain neither a pattern nor a hash
-    /// tag.
+    /// Checks the key prefix, with or without a final colon. It can contain neither a pattern nor a
+    /// hash tag.
     pub(super) fn prefix(&mut self, raw: String) -> Option<String> {
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b":-_.".contains(&byte);
         let fits = (1..=64).contains(&raw.len()) && raw.bytes().all(allowed);

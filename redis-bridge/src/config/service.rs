@@ -48,14 +48,14 @@ pub struct Limits {
     pub deadline: Duration,
     /// The time for operations under way at shutdown.
     pub drain: Duration,
-    /// The time without a request after which a connection is closed; also the timeout of a request's
-    /// head.
+    /// The time without a request after which a connection is closed; also the timeout of a
+    /// request's head.
     pub idle: Duration,
 }
 
 impl Config {
-    /// Reads a configuration from the text of the file and the environment (overrides and secrets), and
-    /// the files that it names (certificates).
+    /// Reads a configuration from the text of the file and the environment (overrides and secrets),
+    /// and the files that it names (certificates).
     ///
     /// # Errors
     /// Every [`Problem`].

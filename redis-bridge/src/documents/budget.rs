@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Two rate limits, both of which apply. A host is forgotten after a minute without a fetch, when its
-/// budget is full again; since every fetch counts against the total, the number of remembered hosts
-/// is bounded by two minutes of it.
+/// Two rate limits, both of which apply. A host is forgotten after a minute without a fetch, when
+/// its budget is full again; since every fetch counts against the total, the number of remembered
+/// hosts is bounded by two minutes of it.
 pub(super) struct Budget {
     all: Rate,
     per_host: Rate,

@@ -13,7 +13,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::target::Target;
 
-/// Requests a document without credentials, and reads at most [`MAX_DOCUMENT_BYTES`] of the response.
+/// Requests a document without credentials, and reads at most [`MAX_DOCUMENT_BYTES`] of the
+/// response.
 pub(super) async fn exchange(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     target: &Target,
@@ -77,8 +78,8 @@ fn content_type(headers: &HeaderMap) -> Option<String> {
     (is_json && subtype.bytes().all(letters) && essence.len() <= MAX_CONTENT_TYPE_BYTES).then_some(essence)
 }
 
-/// Returns how long the response may be cached from now, in seconds (RFC 9111 §4.2). A contradictory or
-/// malformed header means 0.
+/// Returns how long the response may be cached from now, in seconds (RFC 9111 §4.2). A
+/// contradictory or malformed header means 0.
 fn max_age(headers: &HeaderMap) -> Option<u64> {
     let mut least = None;
     for line in headers.get_all(CACHE_CONTROL) {

@@ -5,8 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::config::Network;
 
-/// Returns `true` if an address is public, by the registries of special-purpose addresses (RFC 6890 and
-/// later additions).
+/// Returns `true` if an address is public, by the registries of special-purpose addresses (RFC 6890
+/// and later additions).
 ///
 /// Of IPv6 only the allocated global unicast range counts (2000::/3), so ranges that embed an IPv4
 /// address (mapped, NAT64, 6to4, Teredo), and any range defined in the future, are not public.

@@ -19,8 +19,9 @@ pub(super) struct Target {
 impl Target {
     /// Parses the URL of a stranger.
     ///
-    /// It must equal its own serialization (WHATWG URL), so that backslashes, dot segments, numeric IP
-    /// addresses and confusable letters have no second reading, and comparing it as text is safe.
+    /// It must equal its own serialization (WHATWG URL), so that backslashes, dot segments, numeric
+    /// IP addresses and confusable letters have no second reading, and comparing it as text is
+    /// safe.
     pub(super) fn new(text: &str, rules: &Fetch) -> Result<Self, FetchFailure> {
         let url = Url::parse(text).map_err(|_| FetchFailure::BadUrl)?;
         if url.scheme() != "https" {

@@ -1,5 +1,5 @@
-//! The idle timeout of a connection: a caller that sends slowly, or not at all, must not hold one of
-//! the limited connections.
+//! The idle timeout of a connection: a caller that sends slowly, or not at all, must not hold one
+//! of the limited connections.
 
 use std::fmt::Display;
 use std::pin::pin;
@@ -14,8 +14,8 @@ pub(crate) struct Activity(Mutex<State>);
 
 #[derive(Debug)]
 struct State {
-    /// Requests whose head was received and whose response is not ready; they have deadlines of their
-    /// own.
+    /// Requests whose head was received and whose response is not ready; they have deadlines of
+    /// their own.
     under_way: usize,
     /// The end of the last request, or the start of the connection.
     idle_since: Instant,

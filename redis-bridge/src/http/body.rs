@@ -11,7 +11,8 @@ use serde::de::DeserializeOwned;
 /// Reads a request's body.
 ///
 /// # Errors
-/// [`RefusalCause::TooLarge`] above [`MAX_REQUEST_BYTES`], [`RefusalCause::BadRequest`] if it ends early.
+/// [`RefusalCause::TooLarge`] above [`MAX_REQUEST_BYTES`], [`RefusalCause::BadRequest`] if it ends
+/// early.
 pub(crate) async fn read(request: Request<Incoming>) -> Result<Bytes, RefusalCause> {
     match Limited::new(request.into_body(), MAX_REQUEST_BYTES).collect().await {
         Ok(body) => Ok(body.to_bytes()),

@@ -193,8 +193,8 @@ impl Handshake {
     }
 }
 
-/// Returns the subject alternative names of a certificate (RFC 5280 §4.2.1.6). The common name of the
-/// subject does not count.
+/// Returns the subject alternative names of a certificate (RFC 5280 §4.2.1.6). The common name of
+/// the subject does not count.
 fn names(certificate: &CertificateDer<'_>) -> Vec<String> {
     let Ok(certificate) = EndEntityCert::try_from(certificate) else { return Vec::new() };
     let dns = certificate.valid_dns_names().filter(|name| !is_uri(name)).map(str::to_ascii_lowercase);
@@ -210,8 +210,8 @@ async fn bind(listen: &UnixListen) -> Result<UnixListener, StartError> {
     Ok(listener)
 }
 
-/// Removes the socket of a bridge that was killed. Any other file, or a socket with a listener, is an
-/// error.
+/// Removes the socket of a bridge that was killed. Any other file, or a socket with a listener, is
+/// an error.
 async fn remove_leftover(path: &Path) -> Result<(), StartError> {
     let Ok(found) = std::fs::symlink_metadata(path) else { return Ok(()) };
     if !found.file_type().is_socket() || UnixStream::connect(path).await.is_ok() {

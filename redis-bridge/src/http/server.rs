@@ -48,7 +48,8 @@ pub(crate) async fn accept(
             Err(error) => {
                 record_refusal(metrics, &error);
                 if let AcceptError::Io(_) = error {
-                    // Most likely out of file descriptors, which become free when a connection ends.
+                    // Most likely out of file descriptors, which become free when a connection
+                    // ends.
                     tokio::time::sleep(Duration::from_millis(50)).await;
                 }
                 continue;
@@ -83,8 +84,8 @@ pub(crate) async fn accept(
     }
 }
 
-/// Counts a refused connection, and logs the 1st, 2nd, 4th, … of its reason: strangers must not fill
-/// the log.
+/// Counts a refused connection, and logs the 1st, 2nd, 4th, … of its reason: strangers must not
+/// fill the log.
 fn record_refusal(metrics: &Metrics, error: &AcceptError) {
     let times = metrics.refused_connection(error.name()).saturating_add(1);
     if times.is_power_of_two() {
@@ -94,8 +95,9 @@ fn record_refusal(metrics: &Metrics, error: &AcceptError) {
 
 pub(crate) fn http_server() -> auto::Builder<TokioExecutor> {
     let mut server = auto::Builder::new(TokioExecutor::new());
-    // Without the library's timeout for headers, which covers neither HTTP/2 nor the detection of the
-    // version; `idle_timeout` covers all. Without vectored writes: copying a small response is faster.
+    // Without the library's timeout for headers, which covers neither HTTP/2 nor the detection of
+    // the version; `idle_timeout` covers all. Without vectored writes: copying a small response is
+    // faster.
     server.http1().header_read_timeout(None).max_buf_size(MAX_HEADER_BYTES).writev(false);
     server.http2().timer(TokioTimer::new()).max_concurrent_streams(256).max_header_list_size(16 * 1024);
     server

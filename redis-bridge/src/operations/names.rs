@@ -53,14 +53,14 @@ impl Names {
         self.record(space, key) + ":members"
     }
 
-    /// Returns the name of one mutation's stored answer. It includes the verb and the record, so that
-    /// an idempotency key that is used for two mutations never answers one with the other.
+    /// Returns the name of one mutation's stored answer. It includes the verb and the record, so
+    /// that an idempotency key that is used for two mutations never answers one with the other.
     pub(crate) fn replay(&self, space: &Space, key: &Key, verb: Verb, idempotency: IdempotencyKey) -> String {
         [&self.record(space, key), ":", verb.name(), ":", &hex(&idempotency.0)].concat()
     }
 
-    /// Returns a pattern for `SCAN` that matches all names of a space, or those of one kind. Its last
-    /// letter is the only wildcard.
+    /// Returns a pattern for `SCAN` that matches all names of a space, or those of one kind. Its
+    /// last letter is the only wildcard.
     #[must_use]
     pub fn pattern(&self, space: &Space, kind: Option<Kind>) -> String {
         let kind = kind.map(|kind| format!("{}:", kind.name())).unwrap_or_default();

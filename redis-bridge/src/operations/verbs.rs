@@ -199,8 +199,8 @@ impl Operations {
         self.run_script::<C>(space, &names, mutation.durable, args).await
     }
 
-    /// Runs a script under a mutation's idempotency key, and waits for the replicas if `durable` and
-    /// the master has any.
+    /// Runs a script under a mutation's idempotency key, and waits for the replicas if `durable`
+    /// and the master has any.
     async fn run_script<C: Scripted>(
         &self,
         space: &Space,

@@ -52,8 +52,8 @@ impl std::fmt::Display for SecretFileError {
 
 /// Reads these secrets, all from one moment.
 ///
-/// A mounted Kubernetes Secret replaces all its files at once, by a link to their folder. If the link
-/// changes during the read, the contents may be a mixture of old and new, and are read again.
+/// A mounted Kubernetes Secret replaces all its files at once, by a link to their folder. If the
+/// link changes during the read, the contents may be a mixture of old and new, and are read again.
 pub(super) fn read(folder: &Path, names: &[SecretName]) -> Result<Vec<Content>, ReadError> {
     let link = folder.join("..data");
     for _ in 0..MAX_TRIES {
@@ -88,15 +88,16 @@ fn resolve(folder: &Path, name: &SecretName) -> Result<PathBuf, SecretFileError>
     if path.starts_with(&folder) { Ok(path) } else { Err(SecretFileError::Outside) }
 }
 
-/// Opens a file without blocking on a pipe, and without following a link that was created meanwhile.
+/// Opens a file without blocking on a pipe, and without following a link that was created
+/// meanwhile.
 fn open(path: &Path) -> Result<File, SecretFileError> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let opened = rustix::fs::open(path, flags, Mode::empty());
     opened.map(File::from).map_err(|error| SecretFileError::Unreadable(io::Error::from(error).kind()))
 }
 
-/// Returns the file's bytes without one final `\n`, which `echo` and editors add. An empty file is an
-/// error: it is most likely being written.
+/// Returns the file's bytes without one final `\n`, which `echo` and editors add. An empty file is
+/// an error: it is most likely being written.
 fn bytes(file: &File) -> Result<Zeroizing<Vec<u8>>, SecretFileError> {
     // Large enough never to grow: growing would leave a copy that is not wiped.
     let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_SECRET_BYTES.saturating_add(1_024)));

@@ -140,14 +140,11 @@ const PRODUCT: [Allowed<'_>; 7] = [
 const UNSAFE_HOST_CALL: &str = "filter/src/host/header_pairs.rs";
 
 /// The rooms of the gateway, top floor first.
-const GATEWAY_FLOORS: [&[&str]; 7] = [
+const GATEWAY_FLOORS: [&[&str]; 4] = [
     &["dispatch"],
     &["endpoints", "resource_server"],
-    &["admission", "browser", "clients", "limits", "policy", "sessions", "upstream"],
-    &["context"],
-    &["state"],
-    &["config", "routing", "runtime", "store"],
-    &["audit", "decision", "error", "ports", "responses"],
+    &["browser", "clients", "context", "sessions", "state", "upstream"],
+    &["audit", "config", "decision", "error", "ports", "responses", "routing", "runtime", "store"],
 ];
 
 /// Envoy does the network, the clock and signatures; names are compared in their ASCII form.

@@ -1,6 +1,8 @@
 //! The store's contract inside Envoy, on the filter's cells in shared data: `POST
-//! /_store-contract/<case>/<phase>?salt=<number>` answers `{"failure": null}` or what the store did;
-//! `add-up`, `sum` and `contend` are the parts of the races. `tests/stories/store.rs` asks.
+//! /_store-contract/<case>/<phase>?salt=<number>` answers `{"failure":
+//! null}`
+//! or what the store did; `add-up`, `sum` and `contend` are the parts of the races.
+//! `tests/stories/store.rs` asks.
 
 #[path = "../../../filter/src/host/clock.rs"]
 mod clock;

@@ -1,6 +1,6 @@
 //! The logins, and their end.
 
-use portcullis_gateway::config::{ProviderId, Sealer};
+use portcullis_gateway::config::Sealer;
 use portcullis_gateway::sessions::keys::{session_key, upstream_key};
 use portcullis_gateway::sessions::state::{Session, State};
 use portcullis_gateway::store::records::open;
@@ -117,8 +117,7 @@ impl Login {
 
     /// The keys of the session's tokens at its providers; the user logged in at the first.
     fn upstream_keys(&self, session: &Key) -> impl Iterator<Item = Key> {
-        let providers = self.session.providers.iter();
-        providers.map(|provider| upstream_key(session, ProviderId::of(&provider.name, &provider.issuer)))
+        self.session.providers.iter().map(|provider| upstream_key(session, *provider))
     }
 }
 

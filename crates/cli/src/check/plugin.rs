@@ -7,8 +7,8 @@ use crate::check::node::Node;
 use crate::check::problem::Problem;
 use crate::check::text::Text;
 
-/// Checks a configuration that is JSON text. With `secrets`, keys and secrets in the environment are
-/// checked, too.
+/// Checks a configuration that is JSON text. With `secrets`, keys and secrets in the environment
+/// are checked, too.
 pub(crate) fn check_text(text: &Text, secrets: bool) -> Vec<Problem> {
     match json::read(text) {
         Ok((node, twice)) if twice.is_empty() => check(text.content().as_bytes(), &node, secrets),

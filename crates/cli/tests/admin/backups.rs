@@ -25,7 +25,7 @@ async fn after_a_flush_a_restore_brings_everything_back_with_its_life() {
     cli(port, &["SET", &stored(&Key { kind: Kind::Lock, id: [1; 32] }), "12345678 a lock"]);
     let file = scene.operator.file("backup");
     let saved = scene.operator.json(&["backup", &file]).document();
-    assert_eq!(saved["kinds"], json!({ "client": 2, "session": 3, "upstream": 3, "user": 1 }));
+    assert_eq!(saved["kinds"], json!({ "client": 2, "session": 3, "upstream": 3, "consent": 1 }));
     assert_eq!((&saved["records"], &saved["left_out"]["lock"]), (&Value::from(9), &Value::from(1)));
     assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     let text = fs::read_to_string(&file).unwrap();
@@ -122,7 +122,7 @@ async fn a_backup_that_is_not_whole_restores_nothing() {
     let foreign_key = lines[1]
         .replace("session:", "lock:")
         .replace("client:", "lock:")
-        .replace("user:", "lock:")
+        .replace("consent:", "lock:")
         .replace("upstream:", "lock:");
     let escaped = lines[1].replacen(":", ":x\\r\\nFLUSHALL", 2);
     let with = |line: &str| joined(&[&[lines[0], line], &lines[2..]].concat());
@@ -176,7 +176,8 @@ async fn a_backup_goes_elsewhere_only_where_that_is_said() {
     assert_eq!(scene.names(), before);
     let moved = scene.operator.json(&["restore", &file, "--into", "prod/other"]).document();
     assert_eq!((&moved["gateway"], &moved["written"]), (&json!("prod/other"), &json!(9)));
-    // A seal holds the gateway's name: under another one nothing opens, under another prefix all does.
+    // A seal holds the gateway's name: under another one nothing opens, under another prefix all
+    // does.
     let listed = scene.operator.json(&["sessions", "list", "--name", "other", "--user", "bob"]);
     assert_eq!((listed.code, listed.rows().len()), (1, 0));
     assert!(listed.err.contains("3 sessions did not open"), "{}", listed.err);

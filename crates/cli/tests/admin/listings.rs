@@ -137,7 +137,7 @@ async fn what_is_no_record_is_counted_and_harms_nothing() {
     assert_eq!(stats["client"]["count"], 6);
     assert!(stats["client"]["bytes"].as_u64().unwrap() > 1_000_000);
     assert_eq!((&stats["unknown"]["count"], &stats["upstream"]["count"]), (&Value::from(1), &Value::from(3)));
-    assert_eq!((&stats["user"]["without_end"], &stats["gateway"]), (&Value::from(1), &Value::from("prod/gateway")));
+    assert_eq!((&stats["consent"]["without_end"], &stats["gateway"]), (&Value::from(1), &Value::from("prod/gateway")));
     assert_eq!(stats["remembered_answers"]["count"], 9);
     let table = scene.operator.run(&["stats"]).out;
     assert!(table.lines().any(|line| line.starts_with("session ") && line.contains("count 3")), "{table}");

@@ -17,7 +17,7 @@ use portcullis_gateway::config::{ProviderId, Sealer};
 use portcullis_gateway::ports::{Ports as _, Store as _};
 use portcullis_gateway::sessions::keys::{session_key, upstream_key};
 use portcullis_gateway::sessions::remembered_consent::Consent;
-use portcullis_gateway::sessions::state::{Generation, Session, SessionProvider, State};
+use portcullis_gateway::sessions::state::{Generation, Session, State};
 use portcullis_gateway::store::records::{Record, Records};
 use portcullis_gateway::upstream::tokens::Upstream;
 use portcullis_protocol::credentials::{SessionId, UserId};
@@ -191,7 +191,7 @@ async fn login(bridge: &Bridge, secret: &str, number: u8, user: &str) {
     let scope = ScopeSet::parse("openid").unwrap();
     let session = Session {
         id: [number; 16],
-        providers: vec![SessionProvider { name: "corp".to_owned(), issuer: "https://idp.example".to_owned() }],
+        providers: vec![ProviderId::of("corp", "https://idp.example")],
         client_id: "client-a".to_owned(),
         user_id: user_id(user),
         scope: ScopeSet::grant(Some(scope.clone()), &scope, &scope).unwrap(),

@@ -2,8 +2,8 @@
 
 use super::{GOOD, checked};
 
-/// An edit of [`GOOD`]: the first text becomes the second. And every problem that it makes, after the
-/// file's name.
+/// An edit of [`GOOD`]: the first text becomes the second. And every problem that it makes, after
+/// the file's name.
 struct Row {
     edit: (&'static str, &'static str),
     problems: &'static [&'static str],

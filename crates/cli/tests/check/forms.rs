@@ -52,10 +52,10 @@ fn in_config_map() -> String {
 
 /// The file's line and column at which a text is.
 fn place_of(file: &str, text: &str) -> String {
-    let offset = file.find(text).unwrap();
-    let before = &file[..offset];
-    let column = before.rsplit('\n').next().unwrap().chars().count() + 1;
-    format!("{}:{column}", before.lines().count().max(1) + usize::from(before.ends_with('\n')))
+    let (before, _) = file.split_once(text).unwrap();
+    let lines: Vec<&str> = before.split('\n').collect();
+    let column = lines.last().unwrap().chars().chain([' ']).count();
+    format!("{}:{column}", lines.len())
 }
 
 #[test]

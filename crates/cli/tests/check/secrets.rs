@@ -1,5 +1,5 @@
-//! With `--secrets` keys and secrets are checked, too; and no literal secret is ever repeated, wherever
-//! it is written.
+//! With `--secrets` keys and secrets are checked, too; and no literal secret is ever repeated,
+//! wherever it is written.
 
 use super::{GOOD, checked, checked_with};
 

@@ -57,7 +57,7 @@ reasons! {
     /// The token endpoint issued tokens.
     Serve TokensIssued = "tokens_issued",
 
-    /// The path could be read in two ways, so a back end might read another one.
+    /// The path could be read in two ways, so a backend might read another one.
     Deny AmbiguousPath = "ambiguous_path",
     /// The path spells the prefix of a resource in another way, such as `/MCP` or `/%6dcp`.
     Deny AmbiguousResource = "ambiguous_resource",

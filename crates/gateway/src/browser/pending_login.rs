@@ -40,7 +40,7 @@ pub const USED_LIFE: u64 = FORM_LIFE + LOGIN_LIFE + 60;
 #[cbor(transparent)]
 pub struct Seed(#[cbor(n(0), with = "minicbor::bytes")] [u8; 32]);
 
-/// What a login's cookie holds, to be written.
+/// The content of a login's cookie, to be written.
 #[derive(Encode)]
 #[cbor(map)]
 struct LoginCookieRef<'a> {
@@ -147,9 +147,9 @@ pub fn cookies(
     Ok(cookies::keep_login(request, &config.issuer, &state, &base64url::encode(&sealed), life))
 }
 
-/// Returns what the browser that sent a request carries of the login with this `state`: the seed once
-/// its page was shown there, and the login once the user has consented. `None` without a genuine
-/// cookie.
+/// Returns what the browser that sent a request carries of the login with this `state`: the seed
+/// once its page was shown there, and the login once the user has consented. `None` without a
+/// genuine cookie.
 #[must_use]
 pub fn carried(request: &Request, config: &Config, state: &str) -> Option<(Seed, Option<PendingLogin>)> {
     let sealed = base64url::decode(&cookies::login(request, &config.issuer, state)?).ok()?;
@@ -166,8 +166,8 @@ pub(crate) fn open(sealed: Vec<u8>, sealer: &Sealer, state: &str) -> Option<(See
     encoding::from_bytes(plain.expose()).map(|LoginCookie { seed, login }| (seed, login))
 }
 
-/// What a login's cookie is sealed to besides the gateway: the whole `state`, of which the cookie's
-/// name has only a part.
+/// The context that a login's cookie is sealed to besides the gateway: the whole `state`, of which
+/// the cookie's name has only a part.
 fn bound_to(state: &str) -> [&[u8]; 2] {
     [b"login ", state.as_bytes()]
 }

@@ -90,7 +90,8 @@ pub struct OidcProvider {
     pub plain_http: bool,
 }
 
-/// Tells the tokens of one provider from those of another among the records of a session.
+/// An id that tells the tokens of one provider from those of another among the records of a
+/// session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ProviderId([u8; 16]);
 

@@ -23,7 +23,7 @@ use crate::endpoints::pages::ErrorPage;
 use crate::error::DependencyError;
 use crate::ports::{Ports, Store};
 use crate::sessions::keys::session_keys;
-use crate::sessions::state::{PendingCode, Session, SessionProvider, State};
+use crate::sessions::state::{PendingCode, Session, State};
 use crate::sessions::{next_prompt, remembered_consent};
 use crate::store::records;
 use crate::upstream::identity::{Identity, TokenReply};
@@ -133,7 +133,7 @@ async fn complete<P: Ports>(
     };
     let user = UserId::derive(config.providers.login().issuer(), &identity.subject);
     if login.consented_by.is_some_and(|consented_by| consented_by != user) {
-        // The consent that was remembered is somebody else's: this user has not been asked.
+        // The consent that was remembered is another user's: this user has not been asked.
         return ask_again(context, login.request).await;
     }
     remembered_consent::remember(config, user, asked, context.ports).await?;
@@ -169,7 +169,7 @@ async fn open_session<P: Ports>(
     };
     let session = Session {
         id: *code.session.as_bytes(),
-        providers: vec![SessionProvider { name: provider.name.to_string(), issuer: provider.issuer().to_owned() }],
+        providers: vec![provider.id],
         client_id: asked.client_id.clone(),
         user_id: user,
         scope: asked.scope.clone(),

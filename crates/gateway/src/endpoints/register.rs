@@ -111,7 +111,7 @@ async fn answer<P: Ports>(context: &RequestContext<'_, P>) -> Result<Resolved, R
 }
 
 /// One address is limited first, so that a stranger's flood is refused before it draws on what
-/// everybody shares.
+/// all clients share.
 async fn draw_from_limits<P: Ports>(
     context: &RequestContext<'_, P>,
     policy: RegistrationPolicy,

@@ -6,11 +6,10 @@ use portcullis_protocol::jose::claims::ClaimError;
 
 use crate::browser::cookies;
 use crate::config::Resource;
-use crate::decision::{Credentials, Forward, Injection, ResponsePlan};
+use crate::decision::{Credentials, Forward, Injection, ResponsePlan, UpstreamAccess};
 use crate::resource_server::refusal::Refusal;
 use crate::responses::CORS_OF_RESOURCE;
 use crate::state::token_cache::TokenFacts;
-use crate::upstream::tokens::UpstreamAccess;
 
 /// The rule for a call with a verified token, wherever the facts come from.
 pub(super) fn decide(facts: &TokenFacts, resource: usize, now: u64) -> Result<(), Refusal> {

@@ -1,7 +1,7 @@
-//! A call to a protected resource: from the bearer token to what the back end is given.
+//! A call to a protected resource: from the bearer token to what is sent to the backend.
 //!
 //! The fast path and the slow path share one rule, `decide`, over the same facts; they differ in
-//! where the facts come from. The client's token never reaches the back end, and a missing upstream
+//! where the facts come from. The client's token never reaches the backend, and a missing upstream
 //! token is a refusal, never an empty header.
 
 use std::borrow::Cow;
@@ -13,7 +13,7 @@ use portcullis_protocol::http::message::FieldName;
 use crate::browser::cookies;
 use crate::config::Resource;
 use crate::context::RequestContext;
-use crate::decision::{Decision, Resolved, ResponsePlan};
+use crate::decision::{Decision, RefreshOutcome, Resolved, ResponsePlan, UpstreamAccess};
 use crate::error::DependencyError;
 use crate::ports::{Ports, Store, UpstreamTokenRef};
 use crate::resource_server::decide::{decide, forward, plan_response};
@@ -24,7 +24,7 @@ use crate::sessions::end::end_session;
 use crate::sessions::keys::session_keys;
 use crate::sessions::state::Session;
 use crate::state::token_cache::{CachedToken, TokenFacts};
-use crate::upstream::tokens::{RefreshOutcome, Upstream, UpstreamAccess};
+use crate::upstream::tokens::Upstream;
 
 /// Decides a call.
 ///
@@ -44,7 +44,7 @@ pub async fn protect<P: Ports>(context: &RequestContext<'_, P>, index: usize) ->
             call.remember(facts, upstream, now);
             Resolved::Continue(forward).into()
         }
-        // Nothing new was proven, so nothing new is remembered.
+        // Nothing new was proven, so nothing is remembered again.
         Ok(Granted::Before(known)) => {
             let cookie = cookies::sent(context.request);
             let upstream = known.upstream();
@@ -86,8 +86,8 @@ enum Granted {
 
 impl<P: Ports> Call<'_, P> {
     async fn decide(&self) -> Result<Granted, Refusal> {
-        // A token in the query ends up in logs; it is refused even where a good header stands
-        // beside it (RFC 9700 §4.3.2).
+        // A token in the query ends up in logs; it is refused even next to a
+        // good header (RFC 9700 §4.3.2).
         if self.context.path.query().is_some_and(bearer::token_in_query) {
             return Err(Refusal::TokenInUrl);
         }
@@ -111,7 +111,7 @@ impl<P: Ports> Call<'_, P> {
         let (token, upstream) = match stored {
             Ok(Some(stored)) => stored,
             Ok(None) => return Ok(Granted::Now { facts, upstream: None, now }),
-            // While the store is away a token whose session this VM has found before goes on
+            // While the store is unavailable a token whose session this VM has found before goes on
             // working; one that it has not seen has to wait.
             Err(Refusal::Dependency(cause)) => {
                 let known = known.ok_or(Refusal::Dependency(cause))?;
@@ -151,9 +151,8 @@ impl<P: Ports> Call<'_, P> {
         if lives != Some(true) {
             return Err(Refusal::SessionEnded);
         }
-        let upstream = upstream.and_then(|upstream| {
-            records.read::<Upstream, _>(&upstream_key, upstream.value, UpstreamAccess::from_record)
-        });
+        let upstream = upstream
+            .and_then(|upstream| records.read::<Upstream, _>(&upstream_key, upstream.value, Upstream::access_in));
         let token = UpstreamTokenRef { session: facts.session, provider: injection.provider };
         upstream.map(|upstream| Some((token, upstream))).ok_or(Refusal::LoginRequired)
     }

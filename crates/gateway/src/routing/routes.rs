@@ -16,7 +16,7 @@ pub enum Route {
     Resource(usize),
     /// Nowhere, below a path of the gateway.
     Nothing,
-    /// A back end could take it for a path of another resource.
+    /// A backend could take it for a path of another resource.
     Ambiguous,
     /// Nowhere that the configuration knows.
     Other,
@@ -70,7 +70,7 @@ pub fn asks_for_peer(target: &[u8]) -> bool {
 
 /// Returns `true` if a request names a host that the gateway is configured for. Every URL that the
 /// gateway states comes from the configuration; answering under another name would only help
-/// somebody who made a client believe that name.
+/// an attacker who made a client believe that name.
 pub(crate) fn is_own_authority(config: &Config, request: &Request) -> bool {
     let Ok(text) = std::str::from_utf8(&request.authority) else { return false };
     let default_port = if config.issuer.https { ":443" } else { ":80" };

@@ -1,5 +1,5 @@
-//! A limit for log lines, by cause: what fails for an hour would otherwise write a line each time it
-//! is tried.
+//! A limit for log lines, by cause: what fails for an hour would otherwise write a line each time
+//! it is tried.
 
 use std::collections::VecDeque;
 
@@ -9,7 +9,7 @@ pub const MAX_LINES: u32 = 3;
 /// The period that [`MAX_LINES`] are for, in seconds.
 pub const PERIOD_SECONDS: u64 = 60;
 
-/// The most causes that are told apart at a time. A further one takes the place of the one that
+/// The most causes that are distinguished at a time. A further one takes the place of the one that
 /// began its period first, so that memory stays bounded whatever the causes are made of.
 pub const MAX_CAUSES: usize = 64;
 

@@ -1,11 +1,11 @@
-//! What a session binds a token to, read in place from its record.
+//! The binding of a token to its session, read in place from its record.
 
 use minicbor::decode;
 use portcullis_protocol::credentials::UserId;
 
 use crate::store::encoding::{Fields, user_id};
 
-/// What a call with one of a session's tokens has to match: fields of a
+/// The binding that a call with one of a session's tokens has to match: fields of a
 /// [`Session`](crate::sessions::state::Session).
 pub(crate) struct SessionBinding<'a> {
     /// As in the session.

@@ -13,7 +13,8 @@ use portcullis_protocol::oauth::resource::ResourceUri;
 use portcullis_protocol::oauth::scope::GrantedScope;
 use portcullis_storage_api::Kind;
 
-use crate::store::encoding::{granted_scope, user_id};
+use crate::config::ProviderId;
+use crate::store::encoding::{granted_scope, provider_ids, user_id};
 use crate::store::records::Record;
 
 /// How long a refresh token that was replaced still gives its successor, in seconds, as long as
@@ -42,8 +43,8 @@ pub struct Session {
     #[cbor(n(5), with = "minicbor::bytes")]
     pub id: [u8; 16],
     /// The providers whose tokens are kept with it; the user logged in at the first.
-    #[n(6)]
-    pub providers: Vec<SessionProvider>,
+    #[cbor(n(6), with = "provider_ids")]
+    pub providers: Vec<ProviderId>,
     /// The scopes granted.
     #[cbor(n(7), with = "granted_scope")]
     pub scope: GrantedScope,
@@ -61,19 +62,6 @@ impl Record for Session {
     const TYPE: &'static str = "session";
 }
 
-/// A provider whose tokens are kept with a session. Both members name them: see
-/// [`ProviderId`](crate::config::ProviderId).
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
-#[cbor(map)]
-pub struct SessionProvider {
-    /// Its name in the configuration.
-    #[n(1)]
-    pub name: String,
-    /// Its issuer.
-    #[n(2)]
-    pub issuer: String,
-}
-
 /// Where in its life a session is.
 #[derive(Clone, Encode, Decode)]
 #[cbor(flat)]
@@ -86,7 +74,7 @@ pub enum State {
     Active(#[n(0)] Generation),
 }
 
-/// What an authorization code is bound to.
+/// The binding of an authorization code.
 #[derive(Clone, Encode, Decode)]
 #[cbor(map)]
 pub struct PendingCode {
@@ -138,7 +126,7 @@ pub struct Predecessor {
     pub unconfirmed: bool,
 }
 
-/// What a client presents with a code.
+/// The parameters that a client presents with a code.
 pub struct Redemption<'a> {
     /// The code itself.
     pub code: &'a AuthorizationCode,
@@ -156,7 +144,8 @@ pub struct Redemption<'a> {
 /// neither a verifier nor a client can be guessed at (RFC 9700 §4.5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RedeemError {
-    /// It was redeemed before: whoever holds its tokens may have stolen it (RFC 6749 §4.1.2).
+    /// It was redeemed before: the client that holds its tokens may have stolen it (RFC 6749
+    /// §4.1.2).
     Replayed,
     /// It is older than its life.
     Expired,
@@ -175,7 +164,7 @@ pub enum RedeemError {
 pub enum RotateError {
     /// It was replaced before and is used again: the family must end (RFC 9700 §4.14.2).
     Replayed,
-    /// It is newer than the record, which therefore is an old one that somebody, or a store that
+    /// It is newer than the record, which therefore is an old one that an attacker, or a store that
     /// lost its last writes, put back: the gateway only issues a generation after storing it.
     RolledBack,
     /// The session has no refresh tokens.

@@ -27,7 +27,7 @@ fn user() -> UserId {
 fn waiting() -> Session {
     Session {
         id: [9; 16],
-        providers: vec![SessionProvider { name: "corp".to_owned(), issuer: "https://idp.example".to_owned() }],
+        providers: vec![ProviderId::of("corp", "https://idp.example")],
         client_id: "client".to_owned(),
         user_id: user(),
         scope: granted("openid"),

@@ -13,11 +13,11 @@ use portcullis_protocol::oauth::access_token;
 
 use crate::audit::{Audit, Reason, Rendered};
 use crate::config::{Config, ProviderId};
+use crate::decision::UpstreamAccess;
 use crate::ports::UpstreamTokenRef;
 use crate::state::documents::Documents;
 use crate::state::provider_state::ProviderState;
 use crate::state::token_cache::{CachedToken, TokenCache};
-use crate::upstream::tokens::UpstreamAccess;
 
 /// The memory that a VM's verified tokens may take, in bytes: some three to four thousand of them.
 const CACHED_BYTES: usize = 8 * 1024 * 1024;
@@ -102,7 +102,7 @@ impl Gateway {
         self.tokens.borrow_mut().insert(authorization, entry);
     }
 
-    /// Gives the remembered tokens of a session their renewed upstream token.
+    /// Sets the renewed upstream token in the remembered tokens of a session.
     pub(crate) fn renew_upstream(&self, token: UpstreamTokenRef, renewed: &UpstreamAccess) {
         let injects = |resource: usize| {
             let injection = self.config.resources.get(resource).and_then(|resource| resource.injection.as_ref());

@@ -13,7 +13,7 @@ use portcullis_protocol::bytes;
 use portcullis_protocol::credentials::SessionId;
 
 use crate::audit::Rendered;
-use crate::upstream::tokens::UpstreamAccess;
+use crate::decision::UpstreamAccess;
 
 /// How long an entry is served before the session behind it is looked up again in the background,
 /// in seconds. Workers of one Envoy tell each other when a session ends; this is how it is learned

@@ -1,7 +1,7 @@
 //! The store behind the bridge: each verb is one call, and only an answer that is certainly the
 //! bridge's counts.
 //!
-//! A refused connection and a time-out reach the filter as ordinary 503 and 504 answers. An answer
+//! A refused connection and a timeout reach the filter as ordinary 503 and 504 answers. An answer
 //! without the bridge's marker, with another status or type than the wire has, or that does not
 //! parse, therefore says nothing about any record: it is [`StoreError::Unavailable`], never "not
 //! found".
@@ -69,7 +69,8 @@ impl From<Fault> for StoreError {
 }
 
 impl Fault {
-    /// Whether it says that the store is away, rather than what the store thinks of the request.
+    /// Whether it says that the store is unavailable, rather than what the store thinks of the
+    /// request.
     fn is_absence(self) -> bool {
         match self {
             Self::HeldBack | Self::NotSent | Self::NoWord | Self::Refused(RefusalCause::Unavailable) => true,
@@ -90,8 +91,8 @@ impl<P: Fetch + Clock + Entropy> BridgeStore<P> {
     /// So a retry follows at once, and not when the tries before it took long, because then the
     /// client has waited enough. A connection that broke gets one. A bridge that is overloaded gets
     /// two: it had the call wait for its turn as long as it thought right, and a burst is over by
-    /// then; what lasts longer is told to the client, who can wait. `NotDurable` gets three: the
-    /// bridge itself waits for a replica in each.
+    /// then; what lasts longer is an error to the client, who can wait. `NotDurable` gets three:
+    /// the bridge itself waits for a replica in each.
     async fn call<C: Call>(&self, request: &C::Request) -> Result<C::Answer, StoreError> {
         // The request's types have no form that cannot be written.
         let body = serde_json::to_vec(request).map_err(|_| StoreError::Unavailable)?;
@@ -237,14 +238,14 @@ fn most_tries(fault: Fault, quick: bool) -> u32 {
     match fault {
         Fault::NoWord | Fault::Refused(RefusalCause::Unavailable) if quick => 2,
         Fault::Refused(RefusalCause::Overloaded) if quick => 3,
-        // The write is done: only its confirmation is missing, and the bridge waits for that anew
+        // The write is done: only its confirmation is missing, and the bridge waits for that again
         // in each try.
         Fault::Refused(RefusalCause::NotDurable) => 4,
         Fault::HeldBack | Fault::NotSent | Fault::NoWord | Fault::Refused(_) => 1,
     }
 }
 
-/// A request to the bridge, which is to be answered within so many milliseconds.
+/// A request to the bridge, which is to be answered within `timeout_ms`.
 pub(crate) fn request(bridge: &BridgeSettings, verb: Verb, body: Vec<u8>, timeout_ms: u64) -> CallRequest {
     CallRequest {
         cluster: bridge.cluster.clone(),

@@ -1,8 +1,8 @@
 //! How a sealed value is written: CBOR (RFC 8949), with numbered fields, so that releases can read
 //! each other's values.
 //!
-//! A struct is a map from field numbers, from 1, to values. A reader skips the numbers that it does not know
-//! and fills in the default of a field that is missing. The rules for a change are in
+//! A struct is a map from field numbers, from 1, to values. A reader skips the numbers that it does
+//! not know and fills in the default of a field that is missing. The rules for a change are in
 //! `docs/decisions/0017-records-that-evolve.md`:
 //!
 //! - a new field has a new number and a default; a number is never used again,
@@ -193,6 +193,32 @@ pub(crate) mod secret {
     pub(crate) fn decode<C>(decoder: &mut Decoder<'_>, _: &mut C) -> Result<Secret<String>, decode::Error> {
         let text = std::str::from_utf8(decoder.bytes()?).map_err(|_| decode::Error::message("not UTF-8"))?;
         Ok(Secret::new(text.to_owned()))
+    }
+}
+
+/// The ids of providers, an array of byte strings.
+pub(crate) mod provider_ids {
+    use minicbor::decode::{self, Decoder};
+    use minicbor::encode::{self, Encoder, Write};
+
+    use crate::config::ProviderId;
+
+    pub(crate) fn encode<C, W: Write>(
+        ids: &[ProviderId],
+        encoder: &mut Encoder<W>,
+        _: &mut C,
+    ) -> Result<(), encode::Error<W::Error>> {
+        encoder.array(u64::try_from(ids.len()).unwrap_or(u64::MAX))?;
+        ids.iter().try_for_each(|id| encoder.bytes(id.as_bytes())?.ok())
+    }
+
+    pub(crate) fn decode<C>(decoder: &mut Decoder<'_>, _: &mut C) -> Result<Vec<ProviderId>, decode::Error> {
+        let length = decoder.array()?.ok_or_else(|| decode::Error::message("an array of unknown length"))?;
+        let id = |decoder: &mut Decoder<'_>| {
+            let bytes = decoder.bytes()?.try_into().map_err(|_| decode::Error::message("not a provider's id"))?;
+            Ok(ProviderId::from_bytes(bytes))
+        };
+        (0..length).map(|_| id(decoder)).collect()
     }
 }
 

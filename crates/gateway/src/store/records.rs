@@ -2,7 +2,7 @@
 //! gateway, to its name and to its type, so that a store can neither read one nor pass one off as
 //! another.
 //!
-//! What a record looks like is not part of the seal: a record of one release is read by the next
+//! The form of a record is not part of the seal: a record of one release is read by the next
 //! and by the previous one ([`crate::store::encoding`]).
 
 use minicbor::{Decode, Encode};
@@ -87,7 +87,7 @@ impl<'a, P: Ports> Records<'a, P> {
         Ok(self.read::<R, _>(key, stored.value, |_| Some(SealedRecord(sealed))))
     }
 
-    /// Starts the life of a record anew, whatever was there meanwhile.
+    /// Starts the life of a record again, whatever was there meanwhile.
     ///
     /// # Errors
     /// [`DependencyError`].
@@ -214,8 +214,8 @@ fn opened<R: Record>(sealer: &Sealer, key: &Key, sealed: Vec<u8>) -> Option<Open
     sealer.open(Purpose::Record, &bound_to::<R>(&[key.kind as u8], key), sealed)
 }
 
-/// What a record is sealed to besides the gateway: the kind and the id in its name, and its type,
-/// of which only the last has no fixed length.
+/// The context that a record is sealed to besides the gateway: the kind and the id in its name, and
+/// its type, of which only the last has no fixed length.
 fn bound_to<'a, R: Record>(kind: &'a [u8; 1], key: &'a Key) -> [&'a [u8]; 3] {
     [kind, &key.id, R::TYPE.as_bytes()]
 }

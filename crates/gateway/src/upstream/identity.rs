@@ -1,4 +1,4 @@
-//! What a login and a refresh get from a provider, whatever protocol it speaks.
+//! The answers that a login and a refresh get from a provider, whatever protocol it speaks.
 
 use portcullis_protocol::crypto::secret::Secret;
 

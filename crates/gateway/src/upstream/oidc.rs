@@ -260,7 +260,7 @@ fn text_claim(id_token: &VerifiedIdToken, claim: &str) -> Option<String> {
 
 /// Whether an ID token that came straight from the token endpoint is about this user. Its sender is
 /// authenticated by the connection, which stands in for the signature (OIDC Core §3.1.3.7, item 6),
-/// so a key server that is away at that moment cannot cost the user the rotated tokens.
+/// so a key server that is unavailable at that moment cannot cost the user the rotated tokens.
 fn is_about(id_token: &str, provider: &OidcProvider, subject: &str) -> bool {
     let Ok(jws) = Jws::parse(id_token) else { return false };
     let Ok(claims) = json::parse_object(jws.payload_bytes(), Limits::TOKEN) else { return false };

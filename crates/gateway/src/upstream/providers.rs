@@ -1,4 +1,4 @@
-//! What is asked of a provider. Its kind decides here, and nowhere else, how.
+//! The requests to a provider. Its kind decides here, and nowhere else, how.
 
 use std::rc::Rc;
 

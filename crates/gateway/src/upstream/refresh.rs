@@ -8,6 +8,7 @@ use std::rc::Rc;
 
 use portcullis_storage_api::{Key, Kind, Owner, StoreError, Ttl};
 
+use crate::decision::{RefreshOutcome, UpstreamAccess};
 use crate::error::DependencyError;
 use crate::ports::{Ports, Store, UpstreamTokenRef};
 use crate::sessions::end::end_session;
@@ -20,7 +21,7 @@ use crate::store::records::{self, Records, VersionedRecord};
 use crate::upstream::identity::TokenReply;
 use crate::upstream::provider_error::ProviderError;
 use crate::upstream::providers;
-use crate::upstream::tokens::{RefreshOutcome, Upstream, UpstreamAccess};
+use crate::upstream::tokens::Upstream;
 
 /// How long one refresh may hold its lock, in seconds: longer than it may take, also when the store
 /// is unavailable meanwhile.
@@ -73,8 +74,8 @@ async fn refresh_once<P: Ports>(
         return Ok(RefreshOutcome::Elsewhere);
     }
     let outcome = refresh_locked(gateway, token, ports).await;
-    // A lock that cannot be given back runs out by itself; what the refresh came to does not
-    // change.
+    // A lock that cannot be given back runs out by itself; the outcome of the refresh
+    // does not change.
     let _given_back = ports.store().unlock(&lock, owner).await;
     outcome
 }
@@ -94,7 +95,7 @@ async fn refresh_locked<P: Ports>(
         return Ok(RefreshOutcome::LoginRequired);
     };
     let now = ports.now();
-    let access = UpstreamAccess::of(&loaded.record);
+    let access = loaded.record.access();
     if now < access.refresh_at && now < access.stale_at {
         return Ok(RefreshOutcome::Ready(access));
     }
@@ -190,11 +191,11 @@ async fn store<P: Ports>(
     while attempts < STORE_ATTEMPTS || (records.ports().now() < until && records.ports().pause().await) {
         attempts = attempts.saturating_add(1);
         match records.swap(&key, loaded.version, renewed, ttl).await {
-            Ok(true) => return Ok(RefreshOutcome::Ready(UpstreamAccess::of(renewed))),
+            Ok(true) => return Ok(RefreshOutcome::Ready(renewed.access())),
             Ok(false) => match records.load::<Upstream>(&key).await {
                 // A later refresh than ours: what it got supersedes what we got.
                 Ok(Some(current)) if current.record.obtained_at > renewed.obtained_at => {
-                    return Ok(RefreshOutcome::Ready(UpstreamAccess::of(&current.record)));
+                    return Ok(RefreshOutcome::Ready(current.record.access()));
                 }
                 Ok(Some(current)) => loaded = current,
                 Ok(None) => return Ok(RefreshOutcome::LoginRequired),

@@ -7,6 +7,7 @@ use minicbor::{Decode, Encode};
 use portcullis_protocol::crypto::secret::Secret;
 use portcullis_storage_api::Kind;
 
+use crate::decision::UpstreamAccess;
 use crate::store::encoding::{Fields, optional_secret, secret};
 use crate::store::records::Record;
 
@@ -14,7 +15,7 @@ use crate::store::records::Record;
 #[derive(Clone, Encode, Decode)]
 #[cbor(map)]
 pub struct Upstream {
-    /// What the back end is given.
+    /// Sent to the backend.
     #[cbor(n(1), with = "secret")]
     pub access_token: Secret<String>,
     /// When these tokens were obtained, in Unix seconds.
@@ -46,52 +47,22 @@ impl Record for Upstream {
     const TYPE: &'static str = "upstream-tokens";
 }
 
-/// An upstream access token as it is injected.
-#[derive(Clone)]
-pub struct UpstreamAccess {
-    /// The header's value, `Bearer <token>`.
-    pub value: Rc<Secret<Vec<u8>>>,
-    /// From when on it is to be refreshed ahead of its expiry, in Unix seconds.
-    pub refresh_at: u64,
-    /// From when on it is of no use, in Unix seconds.
-    pub stale_at: u64,
-}
-
-/// What a refresh came to.
-#[derive(Clone)]
-pub enum RefreshOutcome {
-    /// There is a fresh token.
-    Ready(UpstreamAccess),
-    /// The provider will not give another: the user has to log in again.
-    LoginRequired,
-    /// The provider or the store did not answer; it may work later.
-    Unavailable,
-    /// Another worker is at it.
-    Elsewhere,
-}
-
-impl UpstreamAccess {
-    /// The token of a record, with the times that follow from its life.
+impl Upstream {
+    /// The access token as it is injected, with the times that follow from its life.
     ///
     /// It counts as expired a little early, a tenth of its life and at most 5 s, so that it does
     /// not expire on its way; it is refreshed ahead at a fifth of its life, at most 60 s.
     #[must_use]
-    pub fn of(record: &Upstream) -> Self {
-        let value = header_value(record.access_token.expose().as_bytes());
-        Self::with(value, record.obtained_at, record.expires_at, record.refresh_token.is_some())
+    pub fn access(&self) -> UpstreamAccess {
+        let value = header_value(self.access_token.expose().as_bytes());
+        access(value, self.obtained_at, self.expires_at, self.refresh_token.is_some())
     }
 
-    /// As [`UpstreamAccess::of`], from the record as it was sealed, of which only what is injected
-    /// is copied; `None` when it is no such record.
-    pub(crate) fn from_record(record: &[u8]) -> Option<Self> {
-        let read = UpstreamTokenRef::read(Fields::of(record)?).ok()?;
-        Some(Self::with(header_value(read.access_token), read.obtained_at, read.expires_at, read.has_refresh_token))
-    }
-
-    fn with(value: Secret<Vec<u8>>, obtained_at: u64, expires_at: Option<u64>, refreshable: bool) -> Self {
-        let (refresh_at, stale_at) = times(obtained_at, expires_at);
-        let refresh_at = if refreshable { refresh_at } else { u64::MAX };
-        Self { value: Rc::new(value), refresh_at, stale_at }
+    /// As [`Upstream::access`], from the record as it was sealed, of which only what is injected is
+    /// copied; `None` when it is no such record.
+    pub(crate) fn access_in(record: &[u8]) -> Option<UpstreamAccess> {
+        let read = UpstreamFields::read(Fields::of(record)?).ok()?;
+        Some(access(header_value(read.access_token), read.obtained_at, read.expires_at, read.has_refresh_token))
     }
 }
 
@@ -103,6 +74,12 @@ pub fn end_of(record: &Upstream) -> Option<u64> {
     Some(stale_at).filter(|_| record.refresh_token.is_none() && record.expires_at.is_some())
 }
 
+fn access(value: Secret<Vec<u8>>, obtained_at: u64, expires_at: Option<u64>, refreshable: bool) -> UpstreamAccess {
+    let (refresh_at, stale_at) = times(obtained_at, expires_at);
+    let refresh_at = if refreshable { refresh_at } else { u64::MAX };
+    UpstreamAccess { value: Rc::new(value), refresh_at, stale_at }
+}
+
 /// When an access token is to be refreshed, and when it is of no use any more, in Unix seconds.
 fn times(obtained_at: u64, expires_at: Option<u64>) -> (u64, u64) {
     let Some(expires_at) = expires_at else { return (u64::MAX, u64::MAX) };
@@ -111,14 +88,14 @@ fn times(obtained_at: u64, expires_at: Option<u64>) -> (u64, u64) {
 }
 
 /// The fields of an [`Upstream`] record that a call needs, read in place.
-struct UpstreamTokenRef<'a> {
+struct UpstreamFields<'a> {
     access_token: &'a [u8],
     obtained_at: u64,
     expires_at: Option<u64>,
     has_refresh_token: bool,
 }
 
-impl<'a> UpstreamTokenRef<'a> {
+impl<'a> UpstreamFields<'a> {
     /// Fields after the last one that is needed are not looked at: the record was sealed by a
     /// gateway that wrote them.
     fn read(mut fields: Fields<'a>) -> Result<Self, decode::Error> {
@@ -171,8 +148,8 @@ mod tests {
             [(Some("r"), Some(1_300)), (None, Some(1_010)), (Some("r"), None), (None, None)]
         {
             let record = record(refresh_token, expires_at);
-            let (whole, bytes) = (UpstreamAccess::of(&record), minicbor::to_vec(&record).unwrap());
-            let read = UpstreamAccess::from_record(&bytes).unwrap();
+            let (whole, bytes) = (record.access(), minicbor::to_vec(&record).unwrap());
+            let read = Upstream::access_in(&bytes).unwrap();
             assert_eq!(read.value.expose(), b"Bearer a \"token\"");
             assert_eq!(read.value.expose(), whole.value.expose());
             assert_eq!((read.refresh_at, read.stale_at), (whole.refresh_at, whole.stale_at));
@@ -186,7 +163,7 @@ mod tests {
         // The subject's head and the subject.
         let needed = bytes.len() - 1 - record.subject.len();
         for length in 0..=bytes.len() {
-            assert_eq!(UpstreamAccess::from_record(&bytes[..length]).is_some(), length >= needed, "{length}");
+            assert_eq!(Upstream::access_in(&bytes[..length]).is_some(), length >= needed, "{length}");
         }
     }
 }

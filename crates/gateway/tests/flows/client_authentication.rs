@@ -1,8 +1,8 @@
 //! How the gateway proves itself at the provider's token endpoint.
 
+use portcullis_gateway::decision::RefreshOutcome;
 use portcullis_gateway::ports::CallRequest;
 use portcullis_gateway::upstream::refresh;
-use portcullis_gateway::upstream::tokens::RefreshOutcome;
 use portcullis_protocol::credentials::SessionId;
 use portcullis_protocol::jose::jws::Jws;
 use portcullis_protocol::oauth::params::{Limits, Params};

@@ -1,9 +1,8 @@
 //! A call with a token: what the backend gets, and what the client gets otherwise.
 
-use portcullis_gateway::decision::{Credentials, Decision, Forward, Resolved, ResponsePlan};
+use portcullis_gateway::decision::{Credentials, Decision, Forward, RefreshOutcome, Resolved, ResponsePlan};
 use portcullis_gateway::resource_server::fast_path;
 use portcullis_gateway::upstream::refresh;
-use portcullis_gateway::upstream::tokens::RefreshOutcome;
 use portcullis_protocol::credentials::{AuthorizationCode, SessionId};
 use portcullis_protocol::http::message::Method;
 use portcullis_protocol::jose::jws::{self, Header, Jws};

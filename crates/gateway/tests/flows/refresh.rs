@@ -3,12 +3,12 @@
 
 use portcullis_gateway::clients::registered::Client;
 use portcullis_gateway::clients::registered::client_key;
+use portcullis_gateway::decision::RefreshOutcome;
 use portcullis_gateway::ports::{CallError, CallReply, Store};
 use portcullis_gateway::sessions::keys::{session_key, upstream_key};
 use portcullis_gateway::sessions::state::Session;
 use portcullis_gateway::store::records::{self, Records};
 use portcullis_gateway::upstream::refresh;
-use portcullis_gateway::upstream::tokens::RefreshOutcome;
 use portcullis_gateway::upstream::tokens::Upstream;
 use portcullis_protocol::credentials::SessionId;
 use portcullis_protocol::crypto::secret::Secret;

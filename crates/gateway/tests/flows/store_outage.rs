@@ -1,10 +1,9 @@
 //! The store is unavailable for a while: what was proven before keeps working, everything else gets
 //! "try later", and no client hears that its credentials are bad.
 
-use portcullis_gateway::decision::{Decision, Forward};
+use portcullis_gateway::decision::{Decision, Forward, RefreshOutcome};
 use portcullis_gateway::resource_server::{fast_path, session_check};
 use portcullis_gateway::upstream::refresh;
-use portcullis_gateway::upstream::tokens::RefreshOutcome;
 use portcullis_protocol::credentials::SessionId;
 use portcullis_protocol::jose::jws::Jws;
 use portcullis_testkit::fakes::block_on;

@@ -119,7 +119,7 @@ const fn refusal(byte: u8) -> PathError {
     }
 }
 
-/// What a byte means if it is not encoded.
+/// The meaning of a byte that is not encoded.
 #[derive(Clone, Copy)]
 enum Kind {
     /// Only itself.

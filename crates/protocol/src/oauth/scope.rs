@@ -7,8 +7,9 @@ use std::fmt;
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ScopeSet(Vec<String>);
 
-/// The scopes of a session. INVARIANT: only [`ScopeSet::grant`] and [`GrantedScope::narrow`] make one, and
-/// [`GrantedScope::restore`] from a sealed record, so holding it proves that every name was allowed.
+/// The scopes of a session. INVARIANT: only [`ScopeSet::grant`] and [`GrantedScope::narrow`] make
+/// one, and [`GrantedScope::restore`] from a sealed record, so holding it proves that every name
+/// was allowed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GrantedScope(ScopeSet);
 
@@ -142,8 +143,8 @@ impl GrantedScope {
         }
     }
 
-    /// Returns the scope that a sealed record holds in its text form. Text from anywhere else proves
-    /// nothing.
+    /// Returns the scope that a sealed record holds in its text form. Text from anywhere else
+    /// proves nothing.
     ///
     /// # Errors
     /// [`ScopeError`] if the text is not a scope.

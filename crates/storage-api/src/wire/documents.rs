@@ -1,5 +1,5 @@
-//! The verb that fetches a client-id metadata document (draft-ietf-oauth-client-id-metadata-document)
-//! from a URL of a stranger.
+//! The verb that fetches a client-id metadata document
+//! (draft-ietf-oauth-client-id-metadata-document) from a URL of a stranger.
 
 use std::fmt;
 
@@ -45,8 +45,8 @@ pub struct Document {
     pub max_age_seconds: Option<u64>,
 }
 
-/// The bytes of a document, at most [`MAX_DOCUMENT_BYTES`]; base64url without padding on the wire (RFC
-/// 4648 section 5).
+/// The bytes of a document, at most [`MAX_DOCUMENT_BYTES`]; base64url without padding on the wire
+/// (RFC 4648 section 5).
 #[derive(Clone, PartialEq, Eq)]
 pub struct DocumentBody(Vec<u8>);
 

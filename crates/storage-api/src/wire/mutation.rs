@@ -8,7 +8,8 @@ use crate::text::{Text, as_text, hex, of_hex};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Mutation {
-    /// The same for every try of one change: a retry gets the first try's answer and changes nothing.
+    /// The same for every try of one change: a retry gets the first try's answer and changes
+    /// nothing.
     pub idempotency: IdempotencyKey,
     /// Whether the answer waits until the replicas have acknowledged the change.
     pub durable: bool,

@@ -39,8 +39,8 @@ pub enum RefusalCause {
     /// Redis cannot be used; whether a write happened is unknown. A retry with the same idempotency
     /// key is safe.
     Unavailable,
-    /// The write was done, but too few replicas acknowledged it in time: it may be lost. A retry with
-    /// the same key is safe.
+    /// The write was done, but too few replicas acknowledged it in time: it may be lost. A retry
+    /// with the same key is safe.
     NotDurable,
     /// Redis or the set is full; nothing was written.
     Full,

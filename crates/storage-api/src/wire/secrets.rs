@@ -12,8 +12,8 @@ use super::records::wait;
 use crate::bounds::refuse_unless;
 use crate::text::{Malformed, Text, as_text, hex, of_hex};
 
-/// The request of `secrets`. Answered at once unless the revision is the known one, else after a change
-/// or at the timeout.
+/// The request of `secrets`. Answered at once unless the revision is the known one, else after a
+/// change or at the timeout.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Secrets {
@@ -34,8 +34,8 @@ pub struct Secrets {
 pub struct SecretsAnswer {
     /// The revision of the secrets.
     pub revision: Revision,
-    /// The secrets in the order of the names, all from one moment; `null` if the revision is the known
-    /// one.
+    /// The secrets in the order of the names, all from one moment; `null` if the revision is the
+    /// known one.
     #[serde(deserialize_with = "Option::deserialize")]
     pub secrets: Option<Vec<Secret>>,
 }
@@ -50,9 +50,9 @@ pub struct Secret {
     pub value: SecretValue,
 }
 
-/// The name of a secret: a file name of 1 to [`MAX_SECRET_NAME_BYTES`] characters of `a-zA-Z0-9._-` that
-/// does not start with a dot, so that it cannot lead out of the folder or to the internal entries of
-/// a mount.
+/// The name of a secret: a file name of 1 to [`MAX_SECRET_NAME_BYTES`] characters of `a-zA-Z0-9._-`
+/// that does not start with a dot, so that it cannot lead out of the folder or to the internal
+/// entries of a mount.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SecretName(String);
 
@@ -94,8 +94,8 @@ impl fmt::Display for SecretName {
     }
 }
 
-/// The content of a secret, at most [`MAX_SECRET_BYTES`]; base64url without padding on the wire (RFC 4648
-/// §5). Wiped on drop, redacted in `Debug`.
+/// The content of a secret, at most [`MAX_SECRET_BYTES`]; base64url without padding on the wire
+/// (RFC 4648 §5). Wiped on drop, redacted in `Debug`.
 #[derive(Clone)]
 pub struct SecretValue(Zeroizing<Vec<u8>>);
 
@@ -139,8 +139,8 @@ impl<'de> Deserialize<'de> for SecretValue {
     }
 }
 
-/// A digest of names and contents: the same at every bridge and after a restart. 64 hex digits on the
-/// wire.
+/// A digest of names and contents: the same at every bridge and after a restart. 64 hex digits on
+/// the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Revision(pub [u8; 32]);
 

@@ -38,8 +38,8 @@ pub struct MemberWrite {
     pub key: Key,
     /// The member to add or remove.
     pub member: Member,
-    /// The minimum lifetime of the set from now. A new member never shortens it, and `remove_member`
-    /// ignores it.
+    /// The minimum lifetime of the set from now. A new member never shortens it, and
+    /// `remove_member` ignores it.
     pub ttl: Ttl,
     /// Idempotency and durability.
     pub mutation: Mutation,

@@ -4,8 +4,8 @@ use crate::text::{Malformed, Text, as_text};
 
 /// The namespace and the name of one gateway, `namespace/name` on the wire.
 ///
-/// Both are DNS labels (RFC 1123 §2.1, at most 63 characters of `a-z0-9-`), so that a stored name can
-/// contain neither a brace, a colon nor a pattern of a caller, and two spaces share no name.
+/// Both are DNS labels (RFC 1123 §2.1, at most 63 characters of `a-z0-9-`), so that a stored name
+/// can contain neither a brace, a colon nor a pattern of a caller, and two spaces share no name.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Space {
     namespace: String,

@@ -7,8 +7,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::text::{Malformed, Text, as_text};
 
-/// The bytes of a record, at most [`MAX_VALUE_BYTES`]; base64url without padding on the wire (RFC 4648
-/// §5).
+/// The bytes of a record, at most [`MAX_VALUE_BYTES`]; base64url without padding on the wire (RFC
+/// 4648 §5).
 #[derive(Clone, PartialEq, Eq)]
 pub struct Value(Vec<u8>);
 

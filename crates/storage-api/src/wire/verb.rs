@@ -9,12 +9,12 @@ use serde::de::DeserializeOwned;
 /// - `name` is the last part of the path, the label in metrics, and the name of the verb's function
 ///   and script in the bridge.
 /// - `right` is what a caller needs: `space` (a grant of the request's space), `secrets` or `none`.
-/// - `execution` says how the bridge runs it: `command` (one command in Redis), `script` (one script
-///   in Redis, which changes something), `poll` (commands until a time-out) or `service` (without
-///   Redis).
+/// - `execution` says how the bridge runs it: `command` (one command in Redis), `script` (one
+///   script in Redis, which changes something), `poll` (commands until a timeout) or `service`
+///   (without Redis).
 ///
-/// A new verb is one row, its request and answer types, and in the bridge a function and a script of
-/// its name.
+/// A new verb is one row, its request and answer types, and in the bridge a function and a script
+/// of its name.
 #[macro_export]
 macro_rules! for_each_verb {
     ($then:ident) => {
@@ -50,7 +50,7 @@ pub trait Call {
     type Answer: Serialize + DeserializeOwned;
 }
 
-/// What a caller needs to use a verb.
+/// The permission that a caller needs to use a verb.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Right {
     /// Nothing but its connection.
@@ -110,7 +110,7 @@ macro_rules! define_verbs {
                 Self::ALL.iter().copied().find(|verb| verb.path() == path)
             }
 
-            /// What a caller needs to use it.
+            /// Returns the permission that a caller needs to use it.
             #[must_use]
             pub fn right(self) -> Right {
                 match self {

@@ -42,7 +42,7 @@ impl Node {
     }
 }
 
-/// What a tree makes of a type.
+/// The result of reading a type from a tree.
 pub(in crate::config) struct Read<T> {
     /// With problems, it is only good for finding more.
     pub(in crate::config) value: Option<T>,

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 /// A value of the configuration. It has no text form.
 pub(in crate::config) struct Node {
     pub(in crate::config) content: Content,
-    /// The source text, for a field that takes text: in YAML `0660` is a number and `thv:auth:` a map.
+    /// The source text, for a field that takes text: in YAML `0660` is a number and `thv:auth:` a
+    /// map.
     pub(in crate::config) written: Option<String>,
     /// The line in the file; 0 outside the file.
     pub(in crate::config) line: u64,

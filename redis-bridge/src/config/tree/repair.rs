@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::node::{Content, Node};
 
-/// Takes out what does not fit, or puts the next stand-in there. Returns `false` where no more is to
-/// be tried.
+/// Takes out what does not fit, or puts the next stand-in there. Returns `false` where no more is
+/// to be tried.
 pub(super) fn repair(root: &mut Node, path: &str, tried: &mut usize) -> bool {
     let parts = path.split(['.', '[']).map(|part| part.trim_end_matches(']')).filter(|part| !part.is_empty());
     let parts: Vec<&str> = parts.collect();

@@ -71,8 +71,8 @@ impl Seeder {
             let session = session_key(id);
             let keys = [session, upstream_key(&session, self.provider)];
             let values = if number < real {
-                let session = Session { id: *id.as_bytes(), ..self.session.clone() };
-                [self.sealed(&ports, &keys[0], &session)?, self.sealed(&ports, &keys[1], &self.upstream)?]
+                let upstream = Upstream { session: *id.as_bytes(), ..self.upstream.clone() };
+                [self.sealed(&ports, &keys[0], &self.session)?, self.sealed(&ports, &keys[1], &upstream)?]
             } else {
                 self.lengths.map(|length| noise(number, length))
             };

@@ -103,6 +103,7 @@ fn written() -> Vec<Golden> {
         refresh_token: None,
         expires_at: None,
         refused_since: None,
+        session: [5; 16],
         name: None,
         email: None,
         ..upstream_tokens()
@@ -172,7 +173,6 @@ fn session_in(state: State) -> Session {
         user_id: user(),
         resource: RESOURCE.to_owned(),
         state,
-        id: [5; 16],
         providers: vec![ProviderId::of("corp", "https://idp.example")],
         scope: scope(),
         refreshable: true,
@@ -188,6 +188,7 @@ fn upstream_tokens() -> Upstream {
         refresh_token: Some(Secret::new("upstream refresh".to_owned())),
         subject: "subject".to_owned(),
         refused_since: Some(1_800_000_002),
+        session: [5; 16],
         name: Some("name".to_owned()),
         email: Some("name@example".to_owned()),
     }

@@ -1,7 +1,7 @@
 //! The logins, and their end.
 
 use portcullis_gateway::config::Sealer;
-use portcullis_gateway::sessions::keys::{session_key, upstream_key};
+use portcullis_gateway::sessions::keys::upstream_key;
 use portcullis_gateway::sessions::state::{Session, State};
 use portcullis_gateway::store::records::open;
 use portcullis_gateway::upstream::tokens::Upstream;
@@ -147,8 +147,7 @@ async fn logins(
 }
 
 fn opened(sealer: &Sealer, read: &StoredRecord) -> Option<Session> {
-    let session: Session = open(sealer, &read.key, read.value.as_ref()?.as_bytes())?;
-    (session_key(SessionId::new(session.id)) == read.key).then_some(session)
+    open(sealer, &read.key, read.value.as_ref()?.as_bytes())
 }
 
 fn row(read: &StoredRecord, login: &Login) -> Vec<Field> {
@@ -159,7 +158,7 @@ fn row(read: &StoredRecord, login: &Login) -> Vec<Field> {
     };
     let upstream = upstream.as_ref();
     vec![
-        Field::new("session", "SESSION", 22, SessionId::new(session.id).to_string()),
+        Field::new("session", "SESSION", 22, upstream.map(|upstream| SessionId::new(upstream.session).to_string())),
         Field::new("user", "USER", 22, session.user_id.to_string()),
         Field::new("subject", "SUBJECT", 22, upstream.map(|upstream| upstream.subject.clone())),
         Field::new("email", "EMAIL", 22, upstream.and_then(|upstream| upstream.email.clone())),

@@ -190,7 +190,6 @@ async fn register(bridge: &Bridge, id: &str, name: &str) {
 async fn login(bridge: &Bridge, secret: &str, number: u8, user: &str) {
     let scope = ScopeSet::parse("openid").unwrap();
     let session = Session {
-        id: [number; 16],
         providers: vec![ProviderId::of("corp", "https://idp.example")],
         client_id: "client-a".to_owned(),
         user_id: user_id(user),
@@ -207,6 +206,7 @@ async fn login(bridge: &Bridge, secret: &str, number: u8, user: &str) {
         expires_at: None,
         subject: user.to_owned(),
         refused_since: None,
+        session: [number; 16],
         name: Some(format!("{user} of Example")),
         email: Some(format!("{user}@example.com")),
     };

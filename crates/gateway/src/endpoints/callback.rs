@@ -164,11 +164,11 @@ async fn open_session<P: Ports>(
         expires_at: reply.expires_in.map(|life| now.saturating_add(life)),
         subject: identity.subject,
         refused_since: None,
+        session: *code.session.as_bytes(),
         name: identity.name,
         email: identity.email,
     };
     let session = Session {
-        id: *code.session.as_bytes(),
         providers: vec![provider.id],
         client_id: asked.client_id.clone(),
         user_id: user,

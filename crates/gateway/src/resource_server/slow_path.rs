@@ -44,7 +44,7 @@ pub async fn protect<P: Ports>(context: &RequestContext<'_, P>, index: usize) ->
             call.remember(facts, upstream, now);
             Resolved::Continue(forward).into()
         }
-        // Nothing new was proven, so nothing is remembered again.
+        // Nothing new was proven, so nothing new is remembered.
         Ok(Granted::Before(known)) => {
             let cookie = cookies::sent(context.request);
             let upstream = known.upstream();

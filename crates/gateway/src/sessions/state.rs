@@ -22,7 +22,8 @@ use crate::store::records::Record;
 /// token.
 pub const REFRESH_GRACE: u64 = 30;
 
-/// One login and everything granted from it.
+/// One login and everything granted from it. Each call reads it, so what only operators ask for is in
+/// the upstream tokens' record (perf: decision 17).
 #[derive(Clone, Encode, Decode)]
 #[cbor(map)]
 pub struct Session {
@@ -38,22 +39,18 @@ pub struct Session {
     /// Where in its life it is.
     #[n(4)]
     pub state: State,
-    /// Its [`SessionId`](portcullis_protocol::credentials::SessionId); the record's name is only a
-    /// digest of it.
-    #[cbor(n(5), with = "minicbor::bytes")]
-    pub id: [u8; 16],
     /// The providers whose tokens are kept with it; the user logged in at the first.
-    #[cbor(n(6), with = "provider_ids")]
+    #[cbor(n(5), with = "provider_ids")]
     pub providers: Vec<ProviderId>,
     /// The scopes granted.
-    #[cbor(n(7), with = "granted_scope")]
+    #[cbor(n(6), with = "granted_scope")]
     pub scope: GrantedScope,
     /// Whether the client gets refresh tokens.
-    #[cbor(n(8), default)]
+    #[cbor(n(7), default)]
     pub refreshable: bool,
     /// When its upstream tokens are over for good, in Unix seconds: those that came without a
     /// refresh token.
-    #[n(9)]
+    #[n(8)]
     pub upstream_ends_at: Option<u64>,
 }
 

@@ -26,7 +26,6 @@ fn user() -> UserId {
 /// A session whose code waits until `NOW + 60`.
 fn waiting() -> Session {
     Session {
-        id: [9; 16],
         providers: vec![ProviderId::of("corp", "https://idp.example")],
         client_id: "client".to_owned(),
         user_id: user(),

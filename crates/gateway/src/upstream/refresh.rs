@@ -168,6 +168,7 @@ fn renewed(record: &Upstream, reply: TokenReply, now: u64) -> Upstream {
         expires_at: reply.expires_in.map(|life| now.saturating_add(life)),
         subject: record.subject.clone(),
         refused_since: None,
+        session: record.session,
         name: record.name.clone(),
         email: record.email.clone(),
     }

@@ -34,11 +34,15 @@ pub struct Upstream {
     /// Unix seconds.
     #[n(6)]
     pub refused_since: Option<u64>,
+    /// The session's [`SessionId`](portcullis_protocol::credentials::SessionId), for operators: the
+    /// names of its records are only digests of it.
+    #[cbor(n(7), with = "minicbor::bytes")]
+    pub session: [u8; 16],
     /// The user's name in the ID token of the login, for operators.
-    #[n(7)]
+    #[n(8)]
     pub name: Option<String>,
     /// The user's e-mail address there, whether or not it was verified, for operators.
-    #[n(8)]
+    #[n(9)]
     pub email: Option<String>,
 }
 
@@ -137,6 +141,7 @@ mod tests {
             expires_at,
             subject: "alice".to_owned(),
             refused_since: None,
+            session: [9; 16],
             name: None,
             email: None,
         }

@@ -68,10 +68,11 @@ fn records_that_an_operator_lists_say_whose_they_are() {
     let records = Records::new(&fixture.gateway.config().sealer, &fixture.ports);
     let registered = block_on(records.load::<Client>(&client_key(&client))).unwrap().unwrap().record;
     assert_eq!(registered.id, client);
-    let stored = block_on(records.load::<Session>(&session_key(session(&tokens)))).unwrap().unwrap().record;
-    assert_eq!(SessionId::new(stored.id), session(&tokens));
-    let upstream = upstream_key(&session_key(SessionId::new(stored.id)), provider_id());
-    assert!(block_on(records.load::<Upstream>(&upstream)).unwrap().is_some());
+    let key = session_key(session(&tokens));
+    let stored = block_on(records.load::<Session>(&key)).unwrap().unwrap().record;
+    assert_eq!(stored.providers, [provider_id()]);
+    let upstream = block_on(records.load::<Upstream>(&upstream_key(&key, provider_id()))).unwrap().unwrap().record;
+    assert_eq!(SessionId::new(upstream.session), session(&tokens));
 }
 
 fn value(outcome: &RefreshOutcome) -> String {

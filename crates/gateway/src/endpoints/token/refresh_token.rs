@@ -47,8 +47,8 @@ pub(super) async fn grant<P: Ports>(
             return Err(TokenError::UpstreamEnded);
         }
         extend_upstream(context.gateway, &records, &keys, upstream).await?;
-        // INVARIANT: all that can fail comes before the write. The client gets
-        // what was stored.
+        // INVARIANT: all that can fail comes before the write. The client gets what
+        // was stored.
         let tokens = issue(context, client, token.session, &next, &scope)?;
         match records.swap(&keys[0], version, &next, life).await {
             Ok(true) => return Ok(tokens),

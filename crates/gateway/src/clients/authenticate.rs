@@ -37,8 +37,8 @@ pub enum ClientAuthenticationError {
 
 /// Authenticates the client that a request to the token endpoint names.
 ///
-/// Registered clients are public: their method is `none`, so the client has to be known and must not
-/// send credentials. What it presents besides is bound to it by PKCE and rotation.
+/// Registered clients are public: their method is `none`, so the client has to be known and must
+/// not send credentials. Its grants are bound to it by PKCE and by rotation.
 ///
 /// # Errors
 /// [`ClientAuthenticationError`].

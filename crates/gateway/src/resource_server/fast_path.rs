@@ -10,8 +10,8 @@ use crate::resource_server::decide::{decide, forward, plan_response};
 use crate::routing::routes::{self, Route, route_or_default};
 use crate::state::gateway::Gateway;
 
-/// Decides a call with a token that this VM has verified before; `has_origin` if it is on behalf of a
-/// page.
+/// Decides a call with a token that this VM has verified before; `has_origin` if it is on behalf of
+/// a page.
 pub fn fast(
     gateway: &Gateway,
     now: u64,

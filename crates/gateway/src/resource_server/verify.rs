@@ -2,8 +2,10 @@
 
 use std::rc::Rc;
 
-use portcullis_protocol::jose::claims::{self, Expected, Typ};
-use portcullis_protocol::jose::jws::Jws;
+use portcullis_protocol::credentials::SessionId;
+use portcullis_protocol::jose::claims::{self, Expected, Typ, VerifiedToken};
+use portcullis_protocol::jose::jws::{Jws, KnownHeader};
+use portcullis_protocol::jose::keys::JwkSet;
 
 use crate::audit::{Audit, Reason, Rendered};
 use crate::config::Resource;
@@ -13,10 +15,6 @@ use crate::resource_server::decide::decide;
 use crate::resource_server::refusal::Refusal;
 use crate::state::token_cache::TokenFacts;
 
-/// How far the clock of another gateway that issued a token may be ahead of ours, in seconds. Its
-/// end is not put off: a gateway whose clock is behind only accepts it for as much longer.
-const CLOCK_LEEWAY: u64 = 30;
-
 /// Checks whether a token by itself allows this call, and returns what it says.
 pub(super) fn verify<P: Ports>(
     context: &RequestContext<'_, P>,
@@ -25,18 +23,12 @@ pub(super) fn verify<P: Ports>(
     bearer: &str,
     now: u64,
 ) -> Result<TokenFacts, Refusal> {
-    let jws = Jws::parse_among(bearer, context.gateway.own_headers())?;
-    let signed = claims::verify(&jws, context.gateway.own_keys(), |key, alg, message, signature| {
+    let rules = TokenOrigin::Own.rules(context, resource);
+    let jws = Jws::parse_among(bearer, rules.headers)?;
+    let signed = claims::verify(&jws, rules.keys, |key, alg, message, signature| {
         context.ports.verify(key, alg, message, signature)
     })?;
-    let expected = Expected {
-        issuer: &context.config().issuer.url,
-        audience: resource.uri.as_str(),
-        typ: Typ::AccessToken,
-        start_leeway: CLOCK_LEEWAY,
-        expiry_leeway: 0,
-    };
-    let token = signed.access_token(&expected, now)?;
+    let token = signed.access_token(&rules.expected, now)?;
     let (subject, client) = (Rc::from(token.subject()), Rc::from(token.client_id()));
     let facts = TokenFacts {
         audit: Rendered::new(Audit {
@@ -47,7 +39,7 @@ pub(super) fn verify<P: Ports>(
         }),
         subject,
         client,
-        session: token.session(),
+        session: (rules.session)(&token),
         resource: index,
         expires_at: token.expires_at(),
     };
@@ -57,3 +49,45 @@ pub(super) fn verify<P: Ports>(
     }
     Ok(facts)
 }
+
+/// Who issued a token. All that is trusted in it follows from that, in [`TokenOrigin::rules`].
+#[derive(Clone, Copy)]
+enum TokenOrigin {
+    /// This gateway, at its token endpoint.
+    Own,
+}
+
+/// What the tokens of one origin are verified by.
+struct Rules<'a> {
+    /// The headers that need no parsing, since they are always the same.
+    headers: &'a [KnownHeader],
+    /// The keys of which one has signed the token.
+    keys: &'a JwkSet,
+    /// What its claims must be.
+    expected: Expected<'a>,
+    /// The session that it is bound to, and ends with.
+    session: fn(&VerifiedToken<'_>) -> SessionId,
+}
+
+impl TokenOrigin {
+    fn rules<'a, P: Ports>(self, context: &RequestContext<'a, P>, resource: &'a Resource) -> Rules<'a> {
+        match self {
+            Self::Own => Rules {
+                headers: context.gateway.own_headers(),
+                keys: context.gateway.own_keys(),
+                expected: Expected {
+                    issuer: &context.config().issuer.url,
+                    audience: resource.uri.as_str(),
+                    typ: Typ::AccessToken,
+                    start_leeway: CLOCK_LEEWAY,
+                    expiry_leeway: 0,
+                },
+                session: |token| token.session(),
+            },
+        }
+    }
+}
+
+/// How far the clock of another gateway that issued a token may be ahead of ours, in seconds. Its
+/// end is not put off: a gateway whose clock is behind only accepts it for as much longer.
+const CLOCK_LEEWAY: u64 = 30;

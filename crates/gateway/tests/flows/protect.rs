@@ -105,7 +105,7 @@ fn only_the_response_to_a_page_is_planned_to_be_readable_by_scripts() {
     let [of_page, of_program] = waiting.map(|decide| settled_forward(decide(&outcome)).response);
     assert_cors(of_page);
     assert_eq!(of_program, ResponsePlan::PassThrough);
-    // What the VM remembers of the refresh is served with the plan of each request, not of the first.
+    // Each request has its own plan, whatever the VM remembers of the one before.
     assert_cors(forwarded(call()).response);
 }
 

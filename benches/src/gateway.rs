@@ -132,7 +132,6 @@ impl Gateway {
             "resources": [{
                 "resource": self.resource(),
                 "match": { "prefix": "/api" },
-                "kind": "http",
                 "scopes": ["openid"],
                 "inject": { "type": "upstreamInject", "providerName": "idp" },
             }],

@@ -43,8 +43,7 @@ pub fn run(rounds: usize, seconds: usize, folder: &Path) -> Result<(), String> {
     let (service, behind) = own_service::start(back_end::ARGUMENT, dir.path())?;
     let (bare_port, own_port) = (free_port()?, free_port()?);
     let gateway = Gateway::es256(own_port, dir.path())?;
-    let mut plugin = gateway.plugin();
-    plugin["resources"][0]["kind"] = json!("mcp");
+    let plugin = gateway.plugin();
     let filter = envoy::wasm(gateway.name, &paths::module(), &plugin, &[gateway.key_variable()]);
     let listener = |port, filter| Listener { port, filter, back_end: Some(BACK_END) };
     let listeners = [listener(bare_port, None), listener(own_port, Some(filter))];

@@ -203,7 +203,6 @@ CONFIGURATION = {
     "resources": [{
         "resource": f"{GATEWAY}/mcp",
         "match": {"prefix": "/mcp"},
-        "kind": "mcp",
         "inject": {"type": "upstreamInject", "providerName": "idp"},
     }],
     "default": "pass",

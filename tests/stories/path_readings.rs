@@ -81,11 +81,10 @@ async fn no_spelling_of_a_path_leads_past_its_rule_to_a_real_nginx() {
             "default": "pass",
             "scopesSupported": ["openid", "admin"],
             "resources": [
-                { "resource": "{gateway}/api", "match": { "prefix": "/api" }, "kind": "http" },
+                { "resource": "{gateway}/api", "match": { "prefix": "/api" } },
                 {
                     "resource": "{gateway}/api/admin",
                     "match": { "prefix": "/api/admin" },
-                    "kind": "http",
                     "scopes": ["admin"],
                 },
             ],

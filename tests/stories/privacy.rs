@@ -124,7 +124,7 @@ async fn the_back_end_sees_the_upstream_token_and_nothing_that_is_the_gateways()
 async fn a_header_that_the_gateway_sets_holds_nothing_that_the_client_put_there() {
     let inject = json!({ "type": "upstreamInject", "providerName": "idp", "header": "x-upstream-token" });
     let resource = json!({
-        "resource": "{gateway}/api", "match": { "prefix": "/api" }, "kind": "http", "scopes": ["openid"], "inject": inject,
+        "resource": "{gateway}/api", "match": { "prefix": "/api" }, "scopes": ["openid"], "inject": inject,
     });
     let bed = machine::testbed().config(json!({ "resources": [resource] })).start().await;
     let (_, tokens) = log_in(&bed, "alice").await;

@@ -23,7 +23,7 @@ mod whole;
 pub use self::bridge::BridgeSettings;
 pub use self::compile::{Compiled, Config, Draft};
 pub use self::compiler::Environment;
-pub use self::document::{ClientAuthentication, DefaultAction, ResourceKind};
+pub use self::document::{ClientAuthentication, DefaultAction};
 pub use self::issuer::Issuer;
 pub use self::policies::{ConsentPolicy, Lifespans, RegistrationPolicy};
 pub use self::problem::Problem;

@@ -25,10 +25,8 @@ fn gateway(resources: &[(&str, &str)], issuer: &str, default: &str) -> Rc<Gatewa
 
 /// The same with further settings.
 fn gateway_with(resources: &[(&str, &str)], issuer: &str, default: &str, more: serde_json::Value) -> Rc<Gateway> {
-    let resources: Vec<_> = resources
-        .iter()
-        .map(|(uri, prefix)| json!({ "resource": uri, "match": { "prefix": prefix }, "kind": "mcp" }))
-        .collect();
+    let resources: Vec<_> =
+        resources.iter().map(|(uri, prefix)| json!({ "resource": uri, "match": { "prefix": prefix } })).collect();
     let mut document = json!({
         "issuer": issuer,
         "signingKeys": [{ "inline": include_str!("../../protocol/testdata/keys/p256.pkcs8.pem") }],

@@ -27,7 +27,7 @@ fn watch() -> SecretWatch {
             "type": "oidc",
             "oidcConfig": { "issuerUrl": "https://idp.example", "cluster": "idp", "clientId": "portcullis" },
         }],
-        "resources": [{ "resource": "https://gateway.example/mcp", "match": { "prefix": "/mcp" }, "kind": "mcp" }],
+        "resources": [{ "resource": "https://gateway.example/mcp", "match": { "prefix": "/mcp" } }],
     });
     match Config::compile(document.to_string().as_bytes(), &|_| None) {
         Ok(Compiled::Awaiting(draft)) => SecretWatch::new(*draft),

@@ -151,8 +151,12 @@ const ROWS: &[Row] = &[
         ],
     },
     Row {
-        edit: (r#""kind": "mcp""#, r#""kind": "grpc""#),
-        problems: &[r#"39:41: resources[0].kind: must be "mcp" or "http""#],
+        edit: (r#""scopes": ["profile"]"#, r#""scopes": "profile""#),
+        problems: &["39:43: resources[0].scopes: must be a list"],
+    },
+    Row {
+        edit: (r#""scopes": ["profile"]"#, r#""kind": "mcp""#),
+        problems: &["39:41: resources[0].kind: is not a known field; known here: resource, match, scopes, inject"],
     },
     Row {
         edit: (r#""providerName": "idp""#, r#""providerName": "okta""#),
@@ -179,7 +183,7 @@ const ROWS: &[Row] = &[
         problems: &["44:29: configuration: not JSON: key must be a string"],
     },
     Row {
-        edit: (r#""kind": "mcp","#, r#""kind": "mcp""#),
+        edit: (r#""scopes": ["profile"],"#, r#""scopes": ["profile"]"#),
         problems: &["40:33: configuration: not JSON: expected `,` or `}`"],
     },
     Row {

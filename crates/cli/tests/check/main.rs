@@ -118,11 +118,12 @@ fn the_exit_code_tells_problems_from_files_that_cannot_be_read() {
 
 #[test]
 fn problems_are_told_as_json_too() {
-    let done = checked(&GOOD.replacen("\"kind\": \"mcp\"", "\"kind\": \"grpc\"", 1), &["--format", "json"]);
+    let done =
+        checked(&GOOD.replacen("\"scopes\": [\"profile\"]", "\"scopes\": \"profile\"", 1), &["--format", "json"]);
     let document: Value = serde_json::from_str(&done.out).unwrap();
     let problem = &document["files"][0]["problems"][0];
-    assert_eq!((&problem["line"], &problem["column"]), (&Value::from(39), &Value::from(41)));
-    assert_eq!((&problem["path"], done.code), (&Value::from("resources[0].kind"), 1));
+    assert_eq!((&problem["line"], &problem["column"]), (&Value::from(39), &Value::from(43)));
+    assert_eq!((&problem["path"], done.code), (&Value::from("resources[0].scopes"), 1));
 }
 
 #[test]

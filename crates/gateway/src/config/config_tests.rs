@@ -37,7 +37,6 @@ fn minimal() -> Value {
         "resources": [{
             "resource": "https://gateway.example/mcp",
             "match": { "prefix": "/mcp" },
-            "kind": "mcp",
         }],
     })
 }
@@ -76,14 +75,12 @@ fn full() -> Value {
             {
                 "resource": "https://GATEWAY.example/mcp/",
                 "match": { "prefix": "/mcp/" },
-                "kind": "mcp",
                 "scopes": ["tools"],
                 "inject": { "type": "upstreamInject", "providerName": "corp-idp", "header": "X-Upstream-Token" },
             },
             {
                 "resource": "https://gateway.example/api",
                 "match": { "prefix": "/api" },
-                "kind": "http",
                 "scopes": [],
                 "inject": { "type": "none" },
             },
@@ -236,7 +233,6 @@ fn everything_that_is_written_is_taken() {
     assert_eq!(provider.client_authentication, ClientAuthentication::Post);
     assert_eq!((mcp.uri.as_str(), mcp.prefix.as_str()), ("https://gateway.example/mcp", "/mcp"));
     assert_eq!(&*mcp.injection.as_ref().unwrap().header, "x-upstream-token");
-    assert_eq!((mcp.kind, api.kind), (ResourceKind::Mcp, ResourceKind::Http));
     assert!(api.injection.is_none() && api.scopes.is_empty());
     assert_eq!((config.default, config.default_endpoints), (DefaultAction::Pass, false));
     assert_eq!(config.trusted_proxies, 2);

@@ -313,8 +313,6 @@ pub struct Resource {
     pub resource: String,
     /// Which requests belong to it.
     pub r#match: Match,
-    /// What is behind it.
-    pub kind: ResourceKind,
     /// The scopes a token must have to be let through.
     #[serde(default = "default_resource_scopes")]
     pub scopes: Vec<String>,
@@ -333,17 +331,6 @@ pub struct Match {
     ///  could take for one below it and that is spelled in another way (`/MCP`, `/%6dcp`,
     /// `/mcp;v=1`) gets 400.
     pub prefix: String,
-}
-
-/// What is behind a resource.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase")]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub enum ResourceKind {
-    /// An MCP server.
-    Mcp,
-    /// Any HTTP API.
-    Http,
 }
 
 /// What the backend gets in place of the client's token, which is always removed.

@@ -13,7 +13,7 @@ fn gateway() -> Rc<Gateway> {
             "type": "oidc",
             "oidcConfig": { "issuerUrl": "https://idp.example", "cluster": "idp", "clientId": "portcullis" },
         }],
-        "resources": [{ "resource": "https://gw.example/mcp", "match": { "prefix": "/mcp" }, "kind": "mcp" }],
+        "resources": [{ "resource": "https://gw.example/mcp", "match": { "prefix": "/mcp" } }],
         "development": true,
     });
     match Config::compile(document.to_string().as_bytes(), &|_| None) {

@@ -51,7 +51,7 @@ pub fn fast(
 }
 
 /// Sends on a request to a path that no rule covers, where the configuration lets such pass,
-/// without waiting for anything; `None` leaves it to [`handle`].
+/// without waiting for anything; `None` leaves it to [`crate::dispatch::handle`].
 pub fn pass(gateway: &Gateway, target: &[u8], cookie: Option<&[u8]>) -> Option<Forward> {
     let config = gateway.config();
     // Most requests are for a resource, and as long as it is spelled like its prefix that is seen

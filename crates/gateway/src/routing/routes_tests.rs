@@ -5,10 +5,8 @@ use crate::config::Compiled;
 
 /// A gateway with these resources.
 fn config(resources: &[(&str, &str)], issuer: &str) -> Config {
-    let resources: Vec<_> = resources
-        .iter()
-        .map(|(uri, prefix)| json!({ "resource": uri, "match": { "prefix": prefix }, "kind": "mcp" }))
-        .collect();
+    let resources: Vec<_> =
+        resources.iter().map(|(uri, prefix)| json!({ "resource": uri, "match": { "prefix": prefix } })).collect();
     let document = json!({
         "issuer": issuer,
         "signingKeys": [{ "inline": include_str!("../../../protocol/testdata/keys/p256.pkcs8.pem") }],

@@ -120,7 +120,7 @@ impl Gateway {
     }
 
     /// Takes up to `most` of the tokens whose sessions are to be looked up again, for
-    /// [`crate::resource_server::slow_path::recheck`].
+    /// [`crate::resource_server::session_check::recheck`].
     #[must_use]
     pub fn take_rechecks(&self, most: usize) -> Vec<Rc<CachedToken>> {
         let mut rechecks = self.rechecks.borrow_mut();

@@ -104,7 +104,7 @@ fn the_longest_request_that_is_shown_a_page_has_a_form_that_is_accepted() {
     let mut document = document();
     document["scopesSupported"] = json!(scopes);
     document["resources"] = json!([{
-        "resource": format!("{MCP}/{}", "r".repeat(500)), "match": { "prefix": "/mcp" }, "kind": "mcp", "scopes": scopes,
+        "resource": format!("{MCP}/{}", "r".repeat(500)), "match": { "prefix": "/mcp" }, "scopes": scopes,
     }]);
     let fixture = Fixture::configured(&document);
     let redirect = format!("{REDIRECT}?{}", "r".repeat(2048 - REDIRECT.len() - 1));

@@ -91,10 +91,9 @@ pub(crate) fn document() -> Value {
             {
                 "resource": MCP,
                 "match": { "prefix": "/mcp" },
-                "kind": "mcp",
                 "inject": { "type": "upstreamInject", "providerName": "idp" },
             },
-            { "resource": API, "match": { "prefix": "/api" }, "kind": "http", "scopes": ["openid", "tools"] },
+            { "resource": API, "match": { "prefix": "/api" }, "scopes": ["openid", "tools"] },
         ],
         "development": true,
     })

@@ -140,7 +140,7 @@ fn the_fast_path_leaves_everything_out_of_the_ordinary_to_the_slow_path() {
 fn the_fast_path_never_takes_the_gateways_own_endpoints_for_a_resource() {
     let mut document = document();
     document["resources"] = json!([
-        { "resource": "https://gw.example", "match": { "prefix": "/" }, "kind": "http" },
+        { "resource": "https://gw.example", "match": { "prefix": "/" } },
     ]);
     let fixture = Fixture::configured(&document);
     let (_, tokens) = fixture.logged_in_with(&[("resource", "https://gw.example")]);

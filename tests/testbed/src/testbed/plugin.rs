@@ -27,8 +27,8 @@ pub(super) fn default_plugin(gateway: &str, idp: &str) -> Value {
             },
         }],
         "resources": [
-            { "resource": format!("{gateway}/mcp"), "match": { "prefix": "/mcp" }, "kind": "mcp", "scopes": ["openid"], "inject": inject },
-            { "resource": format!("{gateway}/api"), "match": { "prefix": "/api" }, "kind": "http", "scopes": ["openid"], "inject": inject },
+            { "resource": format!("{gateway}/mcp"), "match": { "prefix": "/mcp" }, "scopes": ["openid"], "inject": inject },
+            { "resource": format!("{gateway}/api"), "match": { "prefix": "/api" }, "scopes": ["openid"], "inject": inject },
         ],
         "default": "deny",
     })

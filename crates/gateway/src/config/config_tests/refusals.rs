@@ -65,7 +65,7 @@ fn a_value_of_another_type_is_refused_where_it_stands() {
         ("/tokenLifespans/accessToken", "tokenLifespans.accessToken"),
         ("/storage/maxBytes", "storage.maxBytes"),
         ("/upstreamProviders/0/oidcConfig/clusters/keys", "upstreamProviders[0].oidcConfig.clusters.keys"),
-        ("/resources/0/kind", "resources[0].kind"),
+        ("/resources/0/resource", "resources[0].resource"),
         ("/resources/1/scopes", "resources[1].scopes"),
         ("/default", "default"),
         ("/defaultEndpoints", "defaultEndpoints"),
@@ -80,10 +80,23 @@ fn a_value_of_another_type_is_refused_where_it_stands() {
 }
 
 #[test]
+fn the_former_kind_of_a_resource_is_refused_with_the_fields_that_there_are() {
+    for kind in ["mcp", "http"] {
+        assert_eq!(
+            problem_at("/resources/0/kind", json!(kind)),
+            "resources[0].kind: is not a known field; known here: resource, match, scopes, inject"
+        );
+    }
+}
+
+#[test]
 fn words_that_are_no_choice_are_refused() {
     for (pointer, expected) in [
         ("/default", "default"),
-        ("/resources/0/kind", "resources[0].kind"),
+        (
+            "/upstreamProviders/0/oidcConfig/clientAuthentication",
+            "upstreamProviders[0].oidcConfig.clientAuthentication",
+        ),
         ("/resources/0/inject/type", "resources[0].inject.type"),
         ("/upstreamProviders/0/type", "upstreamProviders[0].type"),
         ("/storage/type", "storage.type"),

@@ -86,7 +86,7 @@ fn a_secret_in_the_wrong_place_is_not_repeated() {
         "/upstreamProviders/0/oidcConfig/clientSecret",
         "/upstreamProviders/0/oidcConfig/scopes",
         "/resources/0",
-        "/resources/0/kind",
+        "/resources/0/scopes",
         "/resources/0/inject",
         "/default",
         "/defaultEndpoints",

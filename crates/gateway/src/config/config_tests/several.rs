@@ -31,11 +31,11 @@ fn several_mistakes_are_reported_at_once() {
 #[test]
 fn mistakes_of_form_are_reported_at_once_too() {
     let document = with(without(minimal(), "issuer"), "/strange", json!(1));
-    let document = with(document, "/resources/0/kind", json!("ftp"));
+    let document = with(document, "/resources/0/scopes", json!("ftp"));
     let document = with(document, "/signingKeys/0", json!({ "file": "/etc/key" }));
     let found = problems(&document);
     let paths: Vec<_> = found.iter().map(|problem| path(problem)).collect();
-    assert_eq!(paths, ["issuer", "signingKeys[0]", "resources[0].kind", "strange"]);
+    assert_eq!(paths, ["issuer", "signingKeys[0]", "resources[0].scopes", "strange"]);
 }
 
 #[test]
@@ -51,7 +51,7 @@ fn all_mistakes_of_one_section_are_reported_at_once_with_those_of_content() {
     let document = with(document, "/storage", json!({ "type": "bridge", "namespace": 1, "name": "Upper", "size": 2 }));
     let document = with(document, "/tokenLifespans", json!({ "accessToken": 5, "refreshToken": [], "code": "1m" }));
     let document = with(document, "/resources/0/inject", json!({ "type": "upstreamInject", "header": 1 }));
-    let document = with(document, "/resources/1", json!({ "resource": "mcp", "match": {}, "kind": "http" }));
+    let document = with(document, "/resources/1", json!({ "resource": "mcp", "match": {} }));
     let found = problems(&without(document, "issuer"));
     let expected = [
         "issuer: is required",
@@ -110,7 +110,7 @@ fn a_name_that_no_field_could_have_is_not_repeated() {
         assert!(problem.contains("has an unknown field") && !problem.contains("hunter"), "{problem}");
     }
     for text in ["expected `hunter2`", "missing field `hunter2`", "unknown field `hunter2`, expected `hunter2`"] {
-        for pointer in ["/trustedProxies", "/storage/maxBytes", "/resources/0/kind", "/resources/0/match"] {
+        for pointer in ["/trustedProxies", "/storage/maxBytes", "/resources/0/scopes", "/resources/0/match"] {
             let problem = problem_of(with(full(), pointer, json!(text)));
             assert!(!problem.contains("hunter"), "{problem}");
         }

@@ -21,7 +21,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run check test lint unit wasm costs stories module bridge cli chaos bench peers testbed audit docs release clean tools system
+.PHONY: help run check test lint unit wasm costs stories module bridge cli chaos bench peers testbed audit docs release clean tools system other-release
 
 help: ## list the verbs
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -76,7 +76,7 @@ costs: module $(PYTHON_READY) ## the regression guard: what each path takes in i
 # STORE=standalone or STORE=sentinel runs every story on that store; those that are about stores run
 # on each anyway.
 stories: tools $(CONFORMANCE_READY) ## the stories in a real Envoy; STORY=name for one module (such as hostile_http::floods), STORE=memory|standalone|sentinel
-	@$(MAKE) --no-print-directory module bridge
+	@$(MAKE) --no-print-directory module bridge $(if $(filter-out rolling_upgrade%,$(STORY)),,other-release)
 	@cargo build -q -p portcullis-testbed --bins
 	@[ -z "$(STORY)" ] || cargo test -q -p portcullis-stories $(STORY):: -- --list | grep -q ': test$$' || \
 		{ echo "STORY=$(STORY): tests/stories has no such module" >&2; exit 1; }
@@ -86,6 +86,10 @@ stories: tools $(CONFORMANCE_READY) ## the stories in a real Envoy; STORY=name f
 module: system ## build the filter: target/wasm32-wasip1/release/portcullis_filter.wasm
 	@echo "Building the filter" >&2
 	@$(FILTER)
+
+# Only for the story `rolling_upgrade`.
+other-release: system
+	@tests/other-release.sh
 
 bridge: system ## build the bridge for tests: target/debug/redis-bridge
 	@cargo build -q -p portcullis-redis-bridge

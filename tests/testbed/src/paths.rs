@@ -23,8 +23,19 @@ pub fn module() -> PathBuf {
     if let Some(named) = env::var_os("PORTCULLIS_WASM") {
         return PathBuf::from(named);
     }
-    let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| project().join("target"), PathBuf::from);
-    target.join("wasm32-wasip1/release/portcullis_filter.wasm")
+    target().join("wasm32-wasip1/release/portcullis_filter.wasm")
+}
+
+/// The filter's module of another release, whose records have other fields: what
+/// `tests/other-release.sh` left in the target folder.
+///
+/// # Panics
+/// When it is not built.
+#[must_use]
+pub fn other_release() -> PathBuf {
+    let module = target().join("other-release/portcullis_filter.wasm");
+    assert!(module.exists(), "no module of another release is built: run `make other-release`");
+    module
 }
 
 /// The bridge's binary: `PORTCULLIS_BRIDGE`, else the one built with this program.
@@ -44,6 +55,11 @@ pub fn bridge() -> PathBuf {
 #[must_use]
 pub fn program(name: &str) -> PathBuf {
     built(name).unwrap_or_else(|| panic!("no {name} is built: run `cargo build -p portcullis-testbed --bins`"))
+}
+
+/// Cargo's target folder.
+fn target() -> PathBuf {
+    env::var_os("CARGO_TARGET_DIR").map_or_else(|| project().join("target"), PathBuf::from)
 }
 
 /// A program that Cargo built into the folder of the running one, or above it: a test runs in

@@ -71,7 +71,7 @@ pub struct IdpRequests {
 /// A running testbed. Dropping it stops every part, the Envoys first.
 pub struct Testbed {
     gateways: Vec<Gateway>,
-    _balancer: Option<Relay>,
+    balancer: Option<Relay>,
     redis: Option<Redis>,
     idp: Process,
     mcp_server: Process,
@@ -146,6 +146,14 @@ impl Testbed {
     #[must_use]
     pub fn envoy_ports(&self) -> Vec<u16> {
         self.gateways.iter().map(|gateway| gateway.port).collect()
+    }
+
+    /// Has one Envoy, counted from 0, answer every request that is sent from now on.
+    ///
+    /// # Panics
+    /// When there is no other.
+    pub fn lead_to(&self, number: usize) {
+        self.balancer.as_ref().expect("a balancer").lead_to(&[self.gateways[number].port]);
     }
 
     /// The bridge of an Envoy, counted from 0.

@@ -25,6 +25,7 @@ pub struct Builder {
     idp: IdpOptions,
     port: Option<u16>,
     module: Option<PathBuf>,
+    other_module: Option<PathBuf>,
     tapped: bool,
     store: Option<Store>,
     elsewhere: Option<(String, String)>,
@@ -44,6 +45,7 @@ impl Builder {
             idp: IdpOptions::default(),
             port: None,
             module: Some(paths::module()),
+            other_module: None,
             tapped: false,
             store: None,
             elsewhere: None,
@@ -89,6 +91,13 @@ impl Builder {
     #[must_use]
     pub fn module(mut self, path: PathBuf) -> Self {
         self.module = Some(path);
+        self
+    }
+
+    /// Loads this module in every Envoy but the first.
+    #[must_use]
+    pub fn other_module(mut self, path: PathBuf) -> Self {
+        self.other_module = Some(path);
         self
     }
 
@@ -230,9 +239,10 @@ impl Builder {
                 None => None,
             };
             let folder = dir.path().join(format!("gateway-{number}"));
+            let other_module = self.other_module.as_ref().filter(|_| number > 0);
             let layout = EnvoyLayout {
                 port: port.port,
-                module: self.module.clone(),
+                module: other_module.or(self.module.as_ref()).cloned(),
                 plugin: plugin.clone(),
                 host_env_keys: self.env.iter().map(|(name, _)| name.clone()).collect(),
                 clusters: self.clusters.clone(),
@@ -250,7 +260,7 @@ impl Builder {
         }
         Ok(Testbed {
             gateways,
-            _balancer: balancer,
+            balancer,
             redis,
             idp,
             mcp_server,

@@ -18,9 +18,9 @@ fn without_secrets_neither_variables_nor_files_are_looked_up() {
     assert_eq!(checked(GOOD, &[]).out, "FILE: ok, 1 configuration\n");
     let done = checked_with(GOOD, &["--secrets"], &[("REDIS_USERNAME", "bridge")]);
     let expected = [
-        "FILE:5:65: redis.aclUserConfig.password: the environment has no variable",
-        "FILE:6:18: redis.tls.caCert: the file cannot be read",
-        "FILE:7:13: secretsDir: the folder cannot be read",
+        "FILE:5:65: redis.aclUserConfig.password: the environment variable is not set or empty",
+        "FILE:6:18: redis.tls.caCert: cannot read the file",
+        "FILE:7:13: secretsDir: cannot read the folder",
     ];
     for (line, expected) in done.out.lines().zip(expected) {
         assert!(line.starts_with(expected), "{}", done.out);
@@ -49,17 +49,17 @@ colour: red
         "1:17: listen.unix: must be a path",
         "1:27: listen.mode: must be text",
         "1:39: listen: unknown field in line 1; known here: unix, mode",
-        "2:12: keyPrefix: must be 1 to 64 letters",
+        "2:12: keyPrefix: must be 1 to 64 characters",
         "4:9: redis.addr: must be text",
-        "5:7: redis.db: must be a whole number up to 255",
-        "6:21: redis.timeouts.dial: must be a time",
-        "6:30: redis.timeouts.read: must be a time",
+        "5:7: redis.db: must be an integer from 0 to 255",
+        "6:21: redis.timeouts.dial: must be a duration",
+        "6:30: redis.timeouts.read: must be a duration",
         "7:30: redis.tls.insecureSkipVerify: must be true or false",
-        "9:12: callers[0].uid: must be a whole number",
+        "9:12: callers[0].uid: must be a non-negative integer",
         "9:24: callers[0].spaces: must be a list",
         "10:5: callers[1]: spaces is missing",
         "11:10: metrics: listen is missing",
-        "12:24: limits.connections: must be a whole number",
+        "12:24: limits.connections: must be a non-negative integer",
         "12:37: limits.queue: must be from 1 to 65536",
         "13:9: configuration: unknown field in line 13",
     ];

@@ -1,9 +1,8 @@
 //! The binding of a token to its session, read in place from its record.
 
-use minicbor::decode;
 use portcullis_protocol::credentials::UserId;
 
-use crate::store::encoding::{Fields, user_id};
+use crate::store::encoding::Fields;
 
 /// The binding that a call with one of a session's tokens has to match: fields of a
 /// [`Session`](crate::sessions::state::Session).
@@ -23,23 +22,19 @@ impl<'a> SessionBinding<'a> {
     /// later one can have a number before theirs, so they are the first ones. What follows them is
     /// not looked at: the record was sealed by a gateway that wrote it.
     pub(crate) fn read(record: &'a [u8]) -> Option<Self> {
-        read(Fields::of(record)?).ok()
+        let mut fields = Fields::of(record)?;
+        let client_id = fields.required(1)?.text()?;
+        let user_id = UserId::restore(fields.required(2)?.bytes()?.try_into().ok()?);
+        let resource = fields.required(3)?.text()?;
+        // An array of the state's number and what belongs to it.
+        if fields.required(4)?.array()? < 2 {
+            return None;
+        }
+        let is_active = match fields.uint()? {
+            0 => false,
+            1 => true,
+            _ => return None,
+        };
+        Some(Self { client_id, user_id, resource, is_active })
     }
-}
-
-fn read(mut fields: Fields<'_>) -> Result<SessionBinding<'_>, decode::Error> {
-    let client_id = fields.required(1)?.str()?;
-    let user_id = user_id::decode(fields.required(2)?, &mut ())?;
-    let resource = fields.required(3)?.str()?;
-    let state = fields.required(4)?;
-    // An array of the state's number and what belongs to it.
-    if state.array()?.is_none_or(|length| length < 2) {
-        return Err(decode::Error::message("not a state"));
-    }
-    let is_active = match state.u32()? {
-        0 => false,
-        1 => true,
-        unknown => return Err(decode::Error::unknown_variant(unknown.into())),
-    };
-    Ok(SessionBinding { client_id, user_id, resource, is_active })
 }

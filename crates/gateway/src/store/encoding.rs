@@ -14,7 +14,6 @@
 use std::convert::Infallible;
 use std::io::Write as _;
 
-use minicbor::decode::{self, Decoder};
 use minicbor::encode::Write;
 use minicbor::{Decode, Encode};
 use portcullis_protocol::crypto::key_ring::Draft;
@@ -49,7 +48,7 @@ pub fn from_bytes<'b, T: Decode<'b, ()>>(bytes: &'b [u8]) -> Option<T> {
 /// The fields of a value, read in place one after the other, and only as far as they are wanted:
 /// for what every call reads (perf: decision 17).
 pub(crate) struct Fields<'b> {
-    decoder: Decoder<'b>,
+    rest: &'b [u8],
     left: u64,
     least: u64,
 }
@@ -57,42 +56,61 @@ pub(crate) struct Fields<'b> {
 impl<'b> Fields<'b> {
     /// Returns the fields of a value that [`to_draft`] wrote; `None` if it does not begin as one.
     pub(crate) fn of(bytes: &'b [u8]) -> Option<Self> {
-        let mut decoder = Decoder::new(bytes);
-        let left = decoder.map().ok()??;
-        Some(Self { decoder, left, least: 1 })
+        let mut fields = Self { rest: bytes, left: 0, least: 1 };
+        fields.left = fields.argument(MAP)?;
+        Some(fields)
     }
 
-    /// Returns the number of the next field, 0 after the last one. The caller then reads its value
-    /// or skips it.
-    ///
-    /// # Errors
-    /// When there is none, or the numbers do not ascend.
-    pub(crate) fn next(&mut self) -> Result<u64, decode::Error> {
-        let Some(left) = self.left.checked_sub(1) else { return Ok(0) };
+    /// Returns the number of the next field, 0 after the last one; `None` if the numbers do not
+    /// ascend. The caller then reads its value or skips it.
+    pub(crate) fn next(&mut self) -> Option<u64> {
+        let Some(left) = self.left.checked_sub(1) else { return Some(0) };
         self.left = left;
-        let number = self.decoder.u64()?;
+        let number = self.argument(UNSIGNED)?;
         if number < self.least {
-            return Err(decode::Error::message("a field stands twice or out of order"));
+            return None;
         }
-        self.least = number.saturating_add(1);
-        Ok(number)
+        self.least = number.checked_add(1)?;
+        Some(number)
     }
 
-    /// Returns where the value of the next field stands, which must have this number.
-    ///
-    /// # Errors
-    /// When it has another one, or there is none.
-    pub(crate) fn required(&mut self, number: u64) -> Result<&mut Decoder<'b>, decode::Error> {
-        if self.next()? == number {
-            Ok(&mut self.decoder)
-        } else {
-            Err(decode::Error::message("a required field is missing"))
-        }
+    /// Goes to the value of the next field; `None` if it does not have this number.
+    pub(crate) fn required(&mut self, number: u64) -> Option<&mut Self> {
+        (self.next()? == number).then_some(self)
     }
 
-    /// Where the value of the field stands whose number was just read.
-    pub(crate) fn value(&mut self) -> &mut Decoder<'b> {
-        &mut self.decoder
+    /// Reads a text; `None` for anything else.
+    pub(crate) fn text(&mut self) -> Option<&'b str> {
+        let length = self.argument(TEXT)?;
+        std::str::from_utf8(self.take(length)?).ok()
+    }
+
+    /// Reads a byte string; `None` for anything else.
+    pub(crate) fn bytes(&mut self) -> Option<&'b [u8]> {
+        let length = self.argument(BYTES)?;
+        self.take(length)
+    }
+
+    /// Reads an unsigned integer; `None` for anything else.
+    pub(crate) fn uint(&mut self) -> Option<u64> {
+        self.argument(UNSIGNED)
+    }
+
+    /// Reads the head of an array and returns the number of its items; `None` for anything else.
+    pub(crate) fn array(&mut self) -> Option<u64> {
+        self.argument(ARRAY)
+    }
+
+    fn argument(&mut self, major: u8) -> Option<u64> {
+        let (head, rest) = head(self.rest)?;
+        self.rest = rest;
+        (head.major == major).then_some(head.argument)
+    }
+
+    fn take(&mut self, length: u64) -> Option<&'b [u8]> {
+        let (taken, rest) = self.rest.split_at_checked(usize::try_from(length).ok()?)?;
+        self.rest = rest;
+        Some(taken)
     }
 }
 

@@ -106,7 +106,7 @@ proptest! {
     #[test]
     fn no_bytes_make_reading_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
         let _read = read(&bytes);
-        let _fields = Fields::of(&bytes).and_then(|mut fields| fields.next().ok());
+        let _fields = Fields::of(&bytes).and_then(|mut fields| fields.next());
     }
 
     #[test]
@@ -240,19 +240,22 @@ fn fields_are_read_in_place_and_must_ascend() {
     let bytes = map(&fields());
     let mut fields = Fields::of(&bytes).unwrap();
     assert_eq!(fields.next().unwrap(), 2);
-    assert_eq!(fields.value().str().unwrap(), "name");
+    assert_eq!(fields.text().unwrap(), "name");
     assert_eq!(fields.next().unwrap(), 4);
-    assert_eq!(fields.value().u64().unwrap(), 70_000);
-    for (number, kind) in [(6, "text"), (8, "list"), (10, "map")] {
-        assert_eq!(fields.next().unwrap(), number);
-        fields.value().skip().unwrap_or_else(|error| panic!("{kind}: {error}"));
-    }
+    assert_eq!(fields.uint().unwrap(), 70_000);
+    assert_eq!(fields.next().unwrap(), 6);
+    assert!(fields.array().is_none(), "a text is no array");
+    let one = map(&[(3, vec![1])]);
+    let mut fields = Fields::of(&one).unwrap();
+    assert!(fields.required(2).is_none(), "another field stands there");
+    let mut fields = Fields::of(&one).unwrap();
+    assert_eq!(fields.required(3).unwrap().uint(), Some(1));
     assert_eq!((fields.next().unwrap(), fields.next().unwrap()), (0, 0));
     let twice = map(&[(2, vec![1]), (2, vec![1])]);
     let mut fields = Fields::of(&twice).unwrap();
     assert_eq!(fields.next().unwrap(), 2);
-    fields.value().u64().unwrap();
-    assert!(fields.next().is_err());
+    fields.uint().unwrap();
+    assert!(fields.next().is_none());
     for none in [&[][..], &[0x80], &[0xbf, 0xff], b"text"] {
         assert!(Fields::of(none).is_none(), "{none:?}");
     }

@@ -2,7 +2,6 @@
 
 use std::rc::Rc;
 
-use minicbor::decode;
 use minicbor::{Decode, Encode};
 use portcullis_protocol::crypto::secret::Secret;
 use portcullis_storage_api::Kind;
@@ -65,7 +64,7 @@ impl Upstream {
     /// As [`Upstream::access`], from the record as it was sealed, of which only what is injected is
     /// copied; `None` when it is no such record.
     pub(crate) fn access_in(record: &[u8]) -> Option<UpstreamAccess> {
-        let read = UpstreamFields::read(Fields::of(record)?).ok()?;
+        let read = UpstreamFields::read(record)?;
         Some(access(header_value(read.access_token), read.obtained_at, read.expires_at, read.has_refresh_token))
     }
 }
@@ -102,18 +101,19 @@ struct UpstreamFields<'a> {
 impl<'a> UpstreamFields<'a> {
     /// Fields after the last one that is needed are not looked at: the record was sealed by a
     /// gateway that wrote them.
-    fn read(mut fields: Fields<'a>) -> Result<Self, decode::Error> {
+    fn read(record: &'a [u8]) -> Option<Self> {
+        let mut fields = Fields::of(record)?;
         let access_token = fields.required(1)?.bytes()?;
         let mut read = Self { access_token, obtained_at: 0, expires_at: None, has_refresh_token: false };
         loop {
             match fields.next()? {
-                2 => read.obtained_at = fields.value().u64()?,
-                3 => read.expires_at = Some(fields.value().u64()?),
+                2 => read.obtained_at = fields.uint()?,
+                3 => read.expires_at = Some(fields.uint()?),
                 4 => {
-                    fields.value().bytes()?;
+                    fields.bytes()?;
                     read.has_refresh_token = true;
                 }
-                _ => return Ok(read),
+                _ => return Some(read),
             }
         }
     }

@@ -22,8 +22,8 @@ use crate::store::records::Record;
 /// token.
 pub const REFRESH_GRACE: u64 = 30;
 
-/// One login and everything granted from it. Each call reads it, so what only operators ask for is in
-/// the upstream tokens' record (perf: decision 17).
+/// One login and everything granted from it. Each call reads it, so what only operators ask for is
+/// in the upstream tokens' record (perf: decision 17).
 #[derive(Clone, Encode, Decode)]
 #[cbor(map)]
 pub struct Session {

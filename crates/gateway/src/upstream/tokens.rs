@@ -165,8 +165,8 @@ mod tests {
     fn a_record_that_is_cut_off_is_none() {
         let record = record(Some("r"), Some(1_300));
         let bytes = minicbor::to_vec(&record).unwrap();
-        // After the fields that are needed: the subject and the session's id, each with its number and
-        // head. The subject's number is read, to see that no needed field follows.
+        // After the fields that are needed: the subject and the session's id, each with its number
+        // and head. The subject's number is read, to see that no needed field follows.
         let needed = bytes.len() - 1 - record.subject.len() - 2 - record.session.len();
         for length in 0..=bytes.len() {
             assert_eq!(Upstream::access_in(&bytes[..length]).is_some(), length >= needed, "{length}");

@@ -270,7 +270,8 @@ fn what_a_call_reads_of_a_session_is_what_the_session_says() {
     for (session, is_active) in [(waiting(), false), (active(3, 2), true)] {
         let bytes = minicbor::to_vec(&session).unwrap();
         let read = SessionBinding::read(&bytes).unwrap();
-        assert_eq!((read.client_id, read.user_id, read.resource), ("client", user(), RESOURCE));
+        let bound = (read.client_id, read.user_id, read.resource);
+        assert_eq!(bound, (b"client".as_slice(), user(), RESOURCE.as_bytes()));
         assert_eq!((read.is_active, session.generation().is_some()), (is_active, is_active));
     }
 }

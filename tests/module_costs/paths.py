@@ -121,6 +121,11 @@ def refuse(module: Path) -> None:
         answered(call(host, token), status)
         host.refused = {}
     sent_on(call(host, token), token)
+    # Headers that the filter does not read could hold anything.
+    crowded = host.send(request("GET", "/mcp", [("x-many", str(number)) for number in range(1001)]))
+    answered(crowded, "431")
+    if json.loads(crowded.filter_state["portcullis"])["reason"] != "too_many_headers":
+        raise RuntimeError(f"another reason: {crowded.filter_state}")
     for wanted in ("proxy_call_foreign_function", "proxy_get_shared_data", "proxy_replace_header_map_value",
                    "proxy_set_property", "proxy_get_current_time_nanoseconds"):
         for refusal in (PARSE_FAILURE, UNKNOWN):

@@ -46,7 +46,7 @@ async fn redeem<P: Ports>(context: &RequestContext<'_, P>, attempt: &Redemption<
     let life = Ttl::Seconds(session_life(context.config()));
     for _ in 0..ATTEMPTS {
         let (Some(VersionedRecord { record, version }), upstream) = load_session(&records, &keys).await? else {
-            return Err(TokenError::CodeExpired);
+            return Err(TokenError::CodeWithoutSession);
         };
         match record.redeem(attempt, context.now(), nonce) {
             Ok(active) => {

@@ -9,6 +9,7 @@
 use minicbor::{Decode, Encode};
 use portcullis_protocol::base64url;
 use portcullis_protocol::crypto::key_ring::{KeyId, Purpose};
+use portcullis_protocol::http::media_type::is_media_type;
 use portcullis_protocol::http::message::{FieldName, Request};
 use portcullis_protocol::oauth::error::ErrorCode;
 use portcullis_protocol::oauth::params::{Limits, Params};
@@ -108,6 +109,10 @@ async fn answer<P: Ports>(context: &RequestContext<'_, P>) -> Result<Answer, Res
     let body = context.ports.body(Endpoint::Consent.entry().body_bytes).await.map_err(|_| {
         error_page(config, 413, "This answer is too large", "The form was changed.", "", Reason::ConsentTooLarge)
     })?;
+    // A page of another site can send text without a preflight, and no form of ours is text.
+    if !is_media_type(context.request.headers.one(FieldName::ContentType), "application/x-www-form-urlencoded") {
+        return Err(refused("It was not sent as a form.", Reason::ConsentMalformed));
+    }
     read(context, &body).map_err(|error| match error {
         FormError::Csrf => refused("It does not belong to a page that was shown in this browser.", Reason::ConsentCsrf),
         FormError::Expired => refused("The page was open for too long.", Reason::ConsentExpired),

@@ -13,7 +13,7 @@ use crate::browser::Browser;
 use crate::fixture::{API, Fixture, MCP, REDIRECT, forwarded, provider_id, replied, tokens_of};
 
 /// A client with a code that it has not redeemed.
-fn with_code() -> (Fixture, String, String) {
+pub(crate) fn with_code() -> (Fixture, String, String) {
     let fixture = Fixture::new();
     let client = fixture.register();
     let code = fixture.code(&Browser::default(), &client, "alice");
@@ -83,13 +83,12 @@ fn a_request_that_is_malformed_does_not_use_the_code_up() {
         (("grant_type", "password"), "unsupported_grant_type"),
         (("grant_type", ""), "invalid_request"),
         (("client_id", ""), "invalid_request"),
-        (("redirect_uri", ""), "invalid_request"),
         (("code_verifier", ""), "invalid_grant"),
         (("code_verifier", "short"), "invalid_grant"),
         (("resource", "mcp"), "invalid_target"),
         (("code", "not-one-of-ours"), "invalid_grant"),
         (("client_secret", "guess"), "invalid_client"),
-        (("client_secret", ""), "invalid_client"),
+        (("client_assertion", "a"), "invalid_client"),
         (("client_id", "stranger"), "invalid_client"),
     ] {
         assert_eq!(fixture.redeem(&client, &code, &[changed]).error(), error, "{changed:?}");

@@ -175,6 +175,8 @@ reasons! {
     Deny ConsentForged = "consent_forged",
     /// The consent page was open for more than 10 minutes.
     Deny ConsentExpired = "consent_expired",
+    /// The consent form was not sent as a form.
+    Deny ConsentContentType = "consent_content_type",
     /// The consent form cannot be read.
     Deny ConsentMalformed = "consent_malformed",
     /// The consent form lacks a field of the gateway's page, or has it twice.

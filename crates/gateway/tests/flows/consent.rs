@@ -193,8 +193,8 @@ fn an_answer_that_is_neither_yes_nor_no_is_refused() {
     {
         is_refused(&fixture.answer_form(&browser, &form, decision, &[]), reason);
     }
-    let headers = [("cookie", browser.cookie().unwrap())];
-    let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let cookie = browser.cookie().unwrap();
+    let headers = [("cookie", cookie.as_str()), ("content-type", "application/x-www-form-urlencoded")];
     let pairs = [
         ("transaction", form.transaction.as_str()),
         ("csrf", &form.csrf),
@@ -205,6 +205,28 @@ fn an_answer_that_is_neither_yes_nor_no_is_refused() {
     is_refused(&fixture.send(Method::Post, "/oauth/consent", &headers), "consent_incomplete");
     fixture.ports.set_body("");
     is_refused(&fixture.send(Method::Post, "/oauth/consent", &headers), "consent_incomplete");
+}
+
+#[test]
+fn what_is_not_sent_as_a_form_is_refused() {
+    let (fixture, browser, form) = shown();
+    let fields = [("transaction", form.transaction.as_str()), ("csrf", &form.csrf), ("decision", "approve")];
+    let cookie = browser.cookie().unwrap();
+    let form_type = ("content-type", "application/x-www-form-urlencoded");
+    for types in [
+        &[][..],
+        &[("content-type", "text/plain")],
+        &[("content-type", "multipart/form-data; boundary=a")],
+        &[("content-type", "application/json")],
+        &[("content-type", "")],
+        &[form_type, ("content-type", "text/plain")],
+    ] {
+        let headers = [&[("cookie", cookie.as_str())], types].concat();
+        fixture.ports.set_body(params::encode(&fields));
+        is_refused(&fixture.send(Method::Post, "/oauth/consent", &headers), "consent_content_type");
+    }
+    let sent = fixture.send(Method::Post, "/oauth/consent", &[("cookie", &cookie), form_type]);
+    assert_eq!(sent.reason, "login_started");
 }
 
 #[test]

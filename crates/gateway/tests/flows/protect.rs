@@ -190,7 +190,7 @@ fn a_session_that_ended_is_forgotten_at_once() {
 #[test]
 fn without_a_token_the_client_learns_where_to_get_one() {
     let fixture = Fixture::new();
-    for headers in [&[][..], &[("authorization", "Basic YTpi")]] {
+    for headers in [&[][..], &[("authorization", "Basic YTpi")], &[("authorization", "Bearer")]] {
         let reply = fixture.send(Method::Get, "/mcp", headers);
         assert_eq!((reply.status(), reply.reason), (401, "no_token"));
         assert_eq!(reply.header("www-authenticate"), Some(format!("Bearer {METADATA}, scope=\"openid\"").as_str()));
@@ -205,7 +205,7 @@ fn credentials_that_two_readers_could_read_differently_are_refused() {
     for headers in [
         &[("authorization", bearer.as_str()), ("authorization", bearer.as_str())][..],
         &[("authorization", bearer.as_str()), ("Authorization", "Basic YTpi")],
-        &[("authorization", "Bearer")],
+        &[("authorization", bearer.as_str()), ("authorization", "")],
         &[("authorization", "Bearer a, Bearer b")],
         &[("authorization", "Bearer  a")],
     ] {

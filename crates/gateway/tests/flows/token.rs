@@ -15,7 +15,7 @@ use crate::browser::Browser;
 use crate::fixture::{API, Fixture, MCP, NOW, REDIRECT, document, forwarded, provider_id, replied, tokens_of};
 
 /// A client with a code that it has not redeemed.
-fn with_code() -> (Fixture, String, String) {
+pub(crate) fn with_code() -> (Fixture, String, String) {
     let fixture = Fixture::new();
     let client = fixture.register();
     let code = fixture.code(&Browser::default(), &client, "alice");
@@ -85,13 +85,12 @@ fn a_request_that_is_malformed_does_not_use_the_code_up() {
         (("grant_type", "password"), "unsupported_grant_type", "unsupported_grant_type"),
         (("grant_type", ""), "invalid_request", "token_request_lacks_parameter"),
         (("client_id", ""), "invalid_request", "token_request_lacks_parameter"),
-        (("redirect_uri", ""), "invalid_request", "token_request_lacks_parameter"),
         (("code_verifier", ""), "invalid_grant", "token_request_verifier"),
         (("code_verifier", "short"), "invalid_grant", "token_request_verifier"),
         (("resource", "mcp"), "invalid_target", "token_request_resource"),
         (("code", "not-one-of-ours"), "invalid_grant", "code_forged"),
         (("client_secret", "guess"), "invalid_client", "client_authenticated"),
-        (("client_secret", ""), "invalid_client", "client_authenticated"),
+        (("client_assertion", "a"), "invalid_client", "client_authenticated"),
         (("client_id", "stranger"), "invalid_client", "unknown_client"),
     ] {
         let reply = fixture.redeem(&client, &code, &[changed]);

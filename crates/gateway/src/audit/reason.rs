@@ -56,6 +56,10 @@ reasons! {
     Serve ClientRegistered = "client_registered",
     /// The token endpoint issued tokens.
     Serve TokensIssued = "tokens_issued",
+    /// A client revoked a token; its session was ended.
+    Serve TokenRevoked = "token_revoked",
+    /// A client revoked what is no valid token here, or is one of a session that has ended.
+    Serve NothingRevoked = "nothing_revoked",
 
     /// The path could be read in two ways, so a backend might read another one.
     Deny AmbiguousPath = "ambiguous_path",
@@ -211,6 +215,17 @@ reasons! {
     Deny RefreshOtherResource = "refresh_other_resource",
     /// A scope is asked for that was not granted at login.
     Deny RefreshWiderScope = "refresh_wider_scope",
+
+    /// The body of the revocation request is larger than 16 KiB.
+    Deny RevocationTooLarge = "revocation_too_large",
+    /// The revocation request cannot be read, or lacks a parameter.
+    Deny MalformedRevocation = "malformed_revocation",
+    /// The client that revokes is not known, or its registration has expired.
+    Deny RevocationUnknownClient = "revocation_unknown_client",
+    /// The client authenticated to revoke, and is registered as a public one.
+    Deny RevocationClientAuthenticated = "revocation_client_authenticated",
+    /// The token to revoke is another client's.
+    Deny RevocationOtherClient = "revocation_other_client",
 
     /// The client metadata of a registration is not acceptable.
     Deny InvalidRegistration = "invalid_registration",

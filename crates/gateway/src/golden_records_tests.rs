@@ -24,6 +24,7 @@ use crate::clients::registered::{Client, client_key};
 use crate::config::{ProviderId, Sealer};
 use crate::endpoints::consent::Transaction;
 use crate::ports::{Entropy, NoEntropy};
+use crate::sessions::ended::{EndedSessions, Writer, list_key};
 use crate::sessions::keys::{session_key, upstream_key};
 use crate::sessions::next_prompt::NextPrompt;
 use crate::sessions::remembered_consent::Consent;
@@ -115,6 +116,7 @@ fn written() -> Vec<Golden> {
         record("client", client_key("client"), client()),
         record("consent", consent, Consent { given_at: 1_800_000_004 }),
         record("next-prompt", consent, NextPrompt { prompt: "login".to_owned() }),
+        record("ended-sessions", list_key(Writer::Gateway), ended_sessions()),
         record("used-login", Key { kind: Kind::Pending, id: [1; 32] }, UsedLogin),
         login_cookie("login-cookie-of-a-shown-page", None),
         login_cookie("login-cookie", Some(pending_login())),
@@ -191,6 +193,12 @@ fn upstream_tokens() -> Upstream {
         name: Some("name".to_owned()),
         email: Some("name@example".to_owned()),
     }
+}
+
+fn ended_sessions() -> EndedSessions {
+    let mut ended = EndedSessions { overflowed_at: Some(1_800_000_005_000), ..EndedSessions::default() };
+    ended.add(&[SessionId::new([5; 16]), SessionId::new([6; 16])], 1_800_000_006_000);
+    ended
 }
 
 fn client() -> Client {

@@ -56,6 +56,10 @@ reasons! {
     Serve ClientRegistered = "client_registered",
     /// The token endpoint issued tokens.
     Serve TokensIssued = "tokens_issued",
+    /// A client revoked a token; its session was ended.
+    Serve TokenRevoked = "token_revoked",
+    /// A client revoked what is no valid token here, or is one of a session that has ended.
+    Serve NothingRevoked = "nothing_revoked",
 
     /// The path could be read in two ways, so a backend might read another one.
     Deny AmbiguousPath = "ambiguous_path",
@@ -245,6 +249,8 @@ reasons! {
     Deny TokenRequestRepeatedResource = "token_request_repeated_resource",
     /// The token request lacks a parameter that its grant needs.
     Deny TokenRequestLacksParameter = "token_request_lacks_parameter",
+    /// A token request names one client in its header and another in its body.
+    Deny TokenRequestSeveralClients = "token_request_several_clients",
     /// The `grant_type` is neither `authorization_code` nor `refresh_token`.
     Deny UnsupportedGrantType = "unsupported_grant_type",
     /// The `code_verifier` is absent or cannot match any challenge (RFC 7636 §4.6).
@@ -289,6 +295,21 @@ reasons! {
     Deny RefreshOtherResource = "refresh_other_resource",
     /// A scope is asked for that was not granted at login.
     Deny RefreshWiderScope = "refresh_wider_scope",
+
+    /// The body of the revocation request is larger than 16 KiB.
+    Deny RevocationTooLarge = "revocation_too_large",
+    /// The revocation request cannot be read, or lacks a parameter.
+    Deny MalformedRevocation = "malformed_revocation",
+    /// The revocation request names no client.
+    Deny RevocationUnnamedClient = "revocation_unnamed_client",
+    /// The revocation request names one client in its header and another in its body.
+    Deny RevocationSeveralClients = "revocation_several_clients",
+    /// The client that revokes is not known, or its registration has expired.
+    Deny RevocationUnknownClient = "revocation_unknown_client",
+    /// The client authenticated to revoke, and is registered as a public one.
+    Deny RevocationClientAuthenticated = "revocation_client_authenticated",
+    /// The token to revoke is another client's.
+    Deny RevocationOtherClient = "revocation_other_client",
 
     /// The body of a registration is not `application/json`.
     Deny RegistrationContentType = "registration_content_type",

@@ -20,7 +20,7 @@ pub async fn recheck<P: Ports>(gateway: Rc<Gateway>, entry: Rc<CachedToken>, por
     let Some(resource) = gateway.config().resources.get(entry.facts.resource) else { return };
     match session_lives(&gateway, resource, &entry.facts, &ports).await {
         Ok(true) => entry.session_found(ports.now()),
-        Ok(false) => gateway.forget_session(entry.facts.session),
+        Ok(false) => gateway.forget_sessions(&[entry.facts.session]),
         Err(_) => entry.store_was_away(ports.now()),
     }
 }

@@ -21,6 +21,7 @@ mod provider;
 mod refresh;
 mod registration;
 mod remembered_consent;
+mod revoke;
 mod rotation;
 mod sealed;
 mod store_outage;

@@ -181,9 +181,9 @@ fn the_fast_path_ends_with_the_token() {
 fn a_session_that_ended_is_forgotten_at_once() {
     let (fixture, token) = with_token();
     forwarded(fixture.call("/mcp", &token));
-    fixture.gateway.forget_session(SessionId::new([9; 16]));
+    fixture.gateway.forget_sessions(&[SessionId::new([9; 16])]);
     assert!(fast(&fixture, "/mcp", &token).is_some(), "another session's end changes nothing");
-    fixture.gateway.forget_session(session(&token));
+    fixture.gateway.forget_sessions(&[session(&token)]);
     assert!(fast(&fixture, "/mcp", &token).is_none());
 }
 

@@ -1,4 +1,4 @@
-//! Registration is open to strangers: it stores nothing, and nobody is refused for what others do.
+//! Registration is open to strangers: it stores nothing, and no client is refused for what others do.
 
 use std::rc::Rc;
 
@@ -192,7 +192,7 @@ fn an_id_that_this_gateway_did_not_make_is_unknown() {
     for id in [
         foreign.as_str(),
         &changed,
-        &good[..good.len() - 4],
+        good.split_at(good.len() - 4).0,
         "pcci.1.",
         "pcci.1.AAAA",
         "",

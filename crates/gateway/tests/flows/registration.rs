@@ -217,9 +217,7 @@ fn a_deleted_client_is_refused_although_its_id_still_opens() {
     let (client, tokens) = fixture.logged_in();
     let browser = Browser::default();
     let code = fixture.code(&browser, &client, "bob");
-    let deleted = deleted_now(&fixture, &client);
-    let records = Records::new(&fixture.gateway.config().sealer, &fixture.ports);
-    block_on(records.save(&client_key(&client), &deleted, Ttl::Forever)).unwrap();
+    let deleted = delete(&fixture, &client);
 
     let page = fixture.visit(&browser, &Fixture::authorization(&client, &[]));
     assert_eq!((page.status(), page.reason), (400, "unknown_client"));
@@ -300,6 +298,14 @@ fn a_registration_that_does_not_fit_into_a_client_id_is_refused_and_told_the_bou
             assert!(description.contains("redirect_uris") && description.contains("1024"), "{description}");
         }
     }
+}
+
+/// An operator deletes a client.
+pub(crate) fn delete(fixture: &Fixture, client: &str) -> Client {
+    let deleted = deleted_now(fixture, client);
+    let records = Records::new(&fixture.gateway.config().sealer, &fixture.ports);
+    block_on(records.save(&client_key(client), &deleted, Ttl::Forever)).unwrap();
+    deleted
 }
 
 /// The record of a client that an operator deletes.

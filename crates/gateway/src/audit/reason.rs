@@ -109,7 +109,7 @@ reasons! {
     Deny MalformedRequest = "malformed_request",
     /// The authorization request names no client.
     Deny NoClientNamed = "no_client_named",
-    /// The client is not registered, or its registration has expired.
+    /// The `client_id` is not one of this gateway, or an operator deleted the client.
     Deny UnknownClient = "unknown_client",
     /// The redirect URI is not one that the client registered.
     Deny WrongRedirectUri = "wrong_redirect_uri",
@@ -216,7 +216,10 @@ reasons! {
     Deny InvalidRegistration = "invalid_registration",
     /// The body of a registration is larger than 64 KiB.
     Deny RegistrationTooLarge = "registration_too_large",
-    /// A limit of `registration` was reached.
+    /// A registration does not fit into the `client_id` that carries it.
+    Deny RegistrationTooLong = "registration_too_long",
+    /// One address made more registrations in a minute than
+    /// `clients.dynamicRegistration.ratePerMinute` allows.
     Deny RegistrationRate = "registration_rate",
     /// Registration is turned off.
     Deny RegistrationOff = "registration_off",

@@ -195,7 +195,7 @@ mod tests {
     use super::*;
     use crate::crypto::derive::SALT;
 
-    const PURPOSES: [Purpose; 7] = [
+    const PURPOSES: [Purpose; 8] = [
         Purpose::Record,
         Purpose::Consent,
         Purpose::Csrf,
@@ -203,6 +203,7 @@ mod tests {
         Purpose::AuthorizationCode,
         Purpose::RefreshToken,
         Purpose::RefreshSuccessor,
+        Purpose::ClientId,
     ];
 
     fn ring(secrets: &[u8]) -> KeyRing {

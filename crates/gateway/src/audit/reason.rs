@@ -128,7 +128,7 @@ reasons! {
     Deny RepeatedClientId = "repeated_client_id",
     /// The authorization request has two `redirect_uri`.
     Deny RepeatedRedirectUri = "repeated_redirect_uri",
-    /// The client is not registered, or its registration has expired.
+    /// The `client_id` is not one of this gateway, or an operator deleted the client.
     Deny UnknownClient = "unknown_client",
     /// The redirect URI is not one that the client registered.
     Deny WrongRedirectUri = "wrong_redirect_uri",
@@ -208,7 +208,7 @@ reasons! {
     Deny CallbackWithoutCode = "callback_without_code",
     /// More logins came from this address than `loginsPerMinute` allows.
     Deny LoginRate = "login_rate",
-    /// The client's registration ended while the user logged in.
+    /// An operator deleted the client while the user logged in.
     Deny ClientGone = "client_gone",
     /// The identity provider sent the browser back with `access_denied`.
     Deny ProviderDenied = "provider_denied",
@@ -331,11 +331,12 @@ reasons! {
     Deny RegistrationResponseTypes = "registration_response_types",
     /// The `scope` of a registration is not a list of scopes.
     Deny RegistrationMalformedScope = "registration_malformed_scope",
-    /// A scope of a registration is not supported.
-    Deny RegistrationUnknownScope = "registration_unknown_scope",
     /// The body of a registration is larger than 64 KiB.
     Deny RegistrationTooLarge = "registration_too_large",
-    /// A limit of `registration` was reached.
+    /// A registration does not fit into the `client_id` that carries it.
+    Deny RegistrationTooLong = "registration_too_long",
+    /// One address made more registrations in a minute than
+    /// `clients.dynamicRegistration.ratePerMinute` allows.
     Deny RegistrationRate = "registration_rate",
     /// Registration is turned off.
     Deny RegistrationOff = "registration_off",

@@ -208,7 +208,7 @@ reasons! {
     Deny CallbackWithoutCode = "callback_without_code",
     /// More logins came from this address than `loginsPerMinute` allows.
     Deny LoginRate = "login_rate",
-    /// The client's registration ended while the user logged in.
+    /// An operator deleted the client while the user logged in.
     Deny ClientGone = "client_gone",
     /// The identity provider sent the browser back with `access_denied`.
     Deny ProviderDenied = "provider_denied",

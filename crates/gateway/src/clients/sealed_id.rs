@@ -3,7 +3,7 @@
 //! Registration is open to strangers, so what it stored a stranger could pile up, and a bound on
 //! that would turn away the clients of others. The `client_id` is the sealed registration instead:
 //! it costs the gateway nothing, and no restart, full store or day that passes forgets it
-//! (decision 21).
+//! (decision 19).
 
 use minicbor::{Decode, Encode};
 use portcullis_protocol::credentials::SealedClientId;

@@ -1,4 +1,4 @@
-//! Registration is open to strangers: it stores nothing, and no client is refused for what others do.
+//! Registration is open to strangers: it stores nothing, and no client is refused for others.
 
 use std::rc::Rc;
 

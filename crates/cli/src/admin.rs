@@ -17,7 +17,6 @@ mod stats;
 mod users;
 
 use std::path::PathBuf;
-use std::rc::Rc;
 
 use clap::{ArgGroup, Args, Subcommand};
 use portcullis_gateway::config::Sealer;
@@ -220,7 +219,7 @@ impl Admin {
 /// Returns what opens the gateway's records; `None` if the configuration names no secrets.
 fn sealer(config: &AdminConfig, space: &Space) -> Result<Option<Sealer>, AdminError> {
     let issuer = config.issuer.as_deref().unwrap_or_default();
-    Ok(ring(config)?.map(|ring| Sealer::new(Rc::new(ring), issuer, Some(space))))
+    Ok(ring(config)?.map(|ring| Sealer::new(&ring, issuer, Some(space))))
 }
 
 /// Derives the keys from the gateway's secrets; `None` if the configuration names none.

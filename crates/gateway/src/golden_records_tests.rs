@@ -8,7 +8,6 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
 
 use minicbor::Encode;
 use portcullis_protocol::base64url;
@@ -248,7 +247,7 @@ fn seed() -> Seed {
 
 fn sealer() -> Sealer {
     let ring = KeyRing::new(vec![Secret::new(b"a gateway secret of at least 32 bytes".to_vec())]).unwrap();
-    Sealer::new(Rc::new(ring), "https://gateway.example", Some(&Space::new("prod", "gateway").unwrap()))
+    Sealer::new(&ring, "https://gateway.example", Some(&Space::new("prod", "gateway").unwrap()))
 }
 
 fn encoded<T: Encode<()>>(value: &T) -> Vec<u8> {

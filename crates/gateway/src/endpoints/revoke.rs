@@ -18,7 +18,7 @@ use crate::context::RequestContext;
 use crate::decision::Resolved;
 use crate::error::DependencyError;
 use crate::ports::Ports;
-use crate::responses::{Cors, cors, refusal, uncached};
+use crate::responses::{Cors, client_refusal, cors, uncached};
 use crate::routing::endpoint_table::Endpoint;
 use crate::sessions::access_token;
 use crate::sessions::end::end_session;
@@ -30,7 +30,7 @@ use crate::sessions::state::Session;
 /// What is no valid token here is answered like one that was revoked (§2.2): there is nothing that
 /// the client could do about it.
 pub async fn revoke<P: Ports>(context: &RequestContext<'_, P>) -> Resolved {
-    answer(context).await.unwrap_or_else(|error| refusal(error.reply()))
+    answer(context).await.unwrap_or_else(|error| client_refusal(context.request, error.reply()))
 }
 
 /// Why nothing is revoked.
@@ -56,7 +56,14 @@ impl RevokeError {
                 let error = OAuthError::new(ErrorCode::InvalidRequest, "the body is larger than 16 KiB");
                 (error.with_status(413), Reason::RevocationTooLarge)
             }
-            Self::Request(error) => (OAuthError::new(error.code(), error.to_string()), Reason::MalformedRevocation),
+            Self::Request(error) => (OAuthError::new(error.code(), error.to_string()), reason_of_request(*error)),
+            Self::Client(ClientAuthenticationError::Unnamed) => {
+                (OAuthError::new(ErrorCode::InvalidRequest, "client_id is missing"), Reason::RevocationUnnamedClient)
+            }
+            Self::Client(ClientAuthenticationError::Ambiguous) => (
+                OAuthError::new(ErrorCode::InvalidRequest, "the request names more than one client"),
+                Reason::RevocationAmbiguousClient,
+            ),
             Self::Client(ClientAuthenticationError::UnexpectedCredentials) => (
                 OAuthError::new(ErrorCode::InvalidClient, "this client is public: it must not authenticate"),
                 Reason::RevocationClientAuthenticated,
@@ -74,11 +81,21 @@ impl RevokeError {
     }
 }
 
+fn reason_of_request(error: RevocationRequestError) -> Reason {
+    match error {
+        RevocationRequestError::ContentType => Reason::RevocationContentType,
+        RevocationRequestError::QueryParameters => Reason::RevocationInUrl,
+        RevocationRequestError::Body(_) => Reason::MalformedRevocation,
+        RevocationRequestError::Repeated => Reason::RevocationRepeatedParameter,
+        RevocationRequestError::NoToken => Reason::RevocationWithoutToken,
+    }
+}
+
 async fn answer<P: Ports>(context: &RequestContext<'_, P>) -> Result<Resolved, RevokeError> {
     let body = context.ports.body(Endpoint::Revoke.entry().body_bytes).await.map_err(|_| RevokeError::BodyTooLarge)?;
     let content_type = context.request.headers.one(FieldName::ContentType);
     let request = RevocationRequest::parse(content_type, &body, context.path.query())?;
-    let client = authenticate(context, request.client_id, request.client_secret_sent).await?;
+    let client = authenticate(context, request.client).await?;
     let revoked = find(context, &client, request.token.expose()).await?;
     if let Some((id, _)) = &revoked {
         end_session(context.gateway, *id, context.ports).await?;

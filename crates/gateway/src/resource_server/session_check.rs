@@ -47,8 +47,8 @@ pub(super) fn lives(record: &[u8], resource: &Resource, facts: &TokenFacts) -> O
     let session = SessionBinding::read(record)?;
     Some(
         session.is_active
-            && session.client_id == &*facts.client
+            && session.client_id == facts.client.as_bytes()
             && UserId::parse(&facts.subject) == Some(session.user_id)
-            && session.resource == resource.uri.as_str(),
+            && session.resource == resource.uri.as_str().as_bytes(),
     )
 }

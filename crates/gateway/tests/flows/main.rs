@@ -3,6 +3,7 @@
 #![cfg(test)]
 #![cfg(not(target_arch = "wasm32"))]
 
+mod absent_values;
 mod browser;
 mod callback;
 mod client_authentication;

@@ -249,6 +249,8 @@ reasons! {
     Deny TokenRequestRepeatedResource = "token_request_repeated_resource",
     /// The token request lacks a parameter that its grant needs.
     Deny TokenRequestLacksParameter = "token_request_lacks_parameter",
+    /// A token request names one client in its header and another in its body.
+    Deny TokenRequestSeveralClients = "token_request_several_clients",
     /// The `grant_type` is neither `authorization_code` nor `refresh_token`.
     Deny UnsupportedGrantType = "unsupported_grant_type",
     /// The `code_verifier` is absent or cannot match any challenge (RFC 7636 §4.6).
@@ -308,8 +310,8 @@ reasons! {
     Deny RevocationWithoutToken = "revocation_without_token",
     /// The revocation request names no client.
     Deny RevocationUnnamedClient = "revocation_unnamed_client",
-    /// The revocation request names more than one client.
-    Deny RevocationAmbiguousClient = "revocation_ambiguous_client",
+    /// The revocation request names one client in its header and another in its body.
+    Deny RevocationSeveralClients = "revocation_several_clients",
     /// The client that revokes is not known, or its registration has expired.
     Deny RevocationUnknownClient = "revocation_unknown_client",
     /// The client authenticated to revoke, and is registered as a public one.

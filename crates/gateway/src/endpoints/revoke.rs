@@ -62,7 +62,7 @@ impl RevokeError {
             }
             Self::Client(ClientAuthenticationError::Ambiguous) => (
                 OAuthError::new(ErrorCode::InvalidRequest, "the request names more than one client"),
-                Reason::RevocationAmbiguousClient,
+                Reason::RevocationSeveralClients,
             ),
             Self::Client(ClientAuthenticationError::UnexpectedCredentials) => (
                 OAuthError::new(ErrorCode::InvalidClient, "this client is public: it must not authenticate"),

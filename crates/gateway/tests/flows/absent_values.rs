@@ -106,6 +106,7 @@ fn a_client_that_authenticates_in_a_header_is_told_how_it_may_name_itself() {
     ] {
         let reply = post(&fixture, &named, headers);
         assert_eq!((reply.status(), reply.error().as_str()), (400, "invalid_request"), "{headers:?}");
+        assert_eq!(reply.reason, "token_request_several_clients", "{headers:?}");
     }
     tokens_of(&post(&fixture, &grant, &[("authorization", &own)]));
 }

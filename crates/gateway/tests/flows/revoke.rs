@@ -159,7 +159,7 @@ fn a_request_that_cannot_be_read_revokes_nothing() {
     fixture.ports.set_body(form.as_str());
     let named = [("content-type", FORM), ("authorization", "Basic b3RoZXI6")];
     let reply = fixture.send(Method::Post, "/oauth/revoke", &named);
-    assert_eq!((reply.status(), reply.reason), (400, "revocation_ambiguous_client"));
+    assert_eq!((reply.status(), reply.reason), (400, "revocation_several_clients"));
     let reply = send("/oauth/revoke", FORM, &format!("{form}&x={}", "a".repeat(16 * 1024)));
     assert_eq!((reply.status(), reply.reason), (413, "revocation_too_large"));
     let reply = fixture.send(Method::Get, "/oauth/revoke", &[]);

@@ -25,8 +25,8 @@ pub(crate) fn with_code() -> (Fixture, String, String) {
 #[test]
 fn a_code_that_is_used_again_revokes_what_was_issued_from_it() {
     let (fixture, client, code) = with_code();
-    let records = fixture.store.inner.live();
     let tokens = tokens_of(&fixture.redeem(&client, &code, &[]));
+    let records = fixture.store.inner.live();
     forwarded(fixture.call("/mcp", &tokens.access));
     let replay = fixture.redeem(&client, &code, &[]);
     assert_eq!((replay.status(), replay.error().as_str(), replay.reason), (400, "invalid_grant", "code_replayed"));

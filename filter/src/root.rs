@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
+use log::Level;
+use portcullis_gateway::audit::AuditOutcome;
 use portcullis_gateway::decision::RefreshOutcome;
 use portcullis_gateway::ports::UpstreamTokenRef;
 use portcullis_gateway::resource_server::session_check;
@@ -192,11 +194,23 @@ impl Root {
         }
     }
 
+    /// Adds what was counted to Envoy's metrics, and logs what an operator has to know of.
     fn flush_counters(&mut self, worker: &Worker) {
-        if let WorkerStore::Memory(memory) = &worker.store {
-            let unreadable = memory.unreadable();
-            worker.counters.add("store", "unreadable_cells", unreadable.saturating_sub(self.unreadable));
-            self.unreadable = unreadable;
+        match &worker.store {
+            WorkerStore::Memory(memory) => {
+                let unreadable = memory.unreadable();
+                worker.counters.add("store", "unreadable_cells", unreadable.saturating_sub(self.unreadable));
+                self.unreadable = unreadable;
+            }
+            WorkerStore::Bridge(bridge) => {
+                for line in bridge.take_failures() {
+                    worker.log_lines.write_line(Level::Warn, line);
+                }
+            }
+        }
+        for reason in worker.counters.pending(AuditOutcome::Fail.as_str()) {
+            let line = format!("requests could not be decided: `{reason}`");
+            worker.log_lines.write_line(Level::Warn, line);
         }
         worker.counters.flush();
     }

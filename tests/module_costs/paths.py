@@ -37,8 +37,8 @@ CEILINGS = {
     "host calls, pass": 1,
     "host calls, cold": 6,
     "host calls, fast": 4,
-    "pages after configure": 19,
-    "pages after the run": 19,
+    "pages after configure": 20,
+    "pages after the run": 20,
     "bytes of the module": 1_092_000,
 }
 

@@ -4,14 +4,18 @@
 //! Everything is generic and single-threaded: a wasm VM has one thread, so nothing here asks for
 //! `Send`.
 
-use crate::config::ProviderId;
+use std::fmt::Display;
+
 use portcullis_protocol::credentials::SessionId;
 use portcullis_protocol::jose::alg::Alg;
 use portcullis_protocol::jose::keys::{PublicKey, SigningKey};
 use portcullis_storage_api::{Bucket, Key, Owner, StoreError, Swap, Taken, Ttl, Version, Versioned};
 
+use crate::audit::Reason;
+use crate::config::ProviderId;
+
 /// Everything a handler may use, for one request or one root task.
-pub trait Ports: Fetch + Body + Clock + Pause + Entropy + Crypto + Workers + Tally {
+pub trait Ports: Fetch + Body + Clock + Pause + Entropy + Crypto + Workers + Tally + ProviderReports {
     /// The store behind it.
     type Store: Store;
 
@@ -227,6 +231,29 @@ impl Oddity {
             Self::RolledBack => "rolled_back",
         }
     }
+}
+
+/// Reports about the identity providers to the operator, in the log and in the metrics.
+pub trait ProviderReports {
+    /// Reports that a provider can be used: it answered as it should.
+    fn provider_answered(&self, provider: &str);
+
+    /// Reports a call to a provider that brought nothing.
+    fn provider_failed(&self, failure: ProviderFailure<'_>);
+}
+
+/// A call to a provider that brought nothing. It holds no secret, and nothing that a client sent.
+pub struct ProviderFailure<'a> {
+    /// The provider's name in the configuration.
+    pub provider: &'a str,
+    /// The URL that was called, without its query.
+    pub url: &'a str,
+    /// The reason in the audit trail and in the metrics.
+    pub reason: Reason,
+    /// The cause as text for the log.
+    pub cause: &'a dyn Display,
+    /// Whether the provider can be used for no user.
+    pub is_down: bool,
 }
 
 /// The upstream tokens of one session at one provider.

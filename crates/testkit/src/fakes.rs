@@ -20,7 +20,7 @@ pub use self::stores::{FakeCells, FakeStore};
 use crate::signatures::{Sign as _, Verify as _};
 use portcullis_gateway::ports::{
     Body, BodyTooLarge, CallError, CallReply, CallRequest, Clock, Crypto, Entropy, Fetch, NoEntropy, Oddity, Pause,
-    Ports, Store, Tally, UpstreamTokenRef, Workers,
+    Ports, ProviderFailure, ProviderReports, Store, Tally, UpstreamTokenRef, Workers,
 };
 
 /// Runs a future that has nothing to wait for.
@@ -56,6 +56,7 @@ struct Script {
     ended: RefCell<Vec<SessionId>>,
     pauses: Cell<u32>,
     oddities: RefCell<Vec<Oddity>>,
+    reports: RefCell<Vec<String>>,
 }
 
 struct Expected {
@@ -137,6 +138,12 @@ impl<S> FakePorts<S> {
         self.script.pauses.get()
     }
 
+    /// What was reported of providers since the last time of asking.
+    #[must_use]
+    pub fn take_reports(&self) -> Vec<String> {
+        self.script.reports.take()
+    }
+
     /// What was counted since the last time of asking.
     #[must_use]
     pub fn take_oddities(&self) -> Vec<Oddity> {
@@ -213,6 +220,17 @@ impl<S> Pause for FakePorts<S> {
 impl<S> Tally for FakePorts<S> {
     fn count(&self, what: Oddity) {
         self.script.oddities.borrow_mut().push(what);
+    }
+}
+
+impl<S> ProviderReports for FakePorts<S> {
+    fn provider_answered(&self, provider: &str) {
+        self.script.reports.borrow_mut().push(format!("{provider} answered"));
+    }
+
+    fn provider_failed(&self, failure: ProviderFailure<'_>) {
+        let ProviderFailure { provider, url, reason, cause, .. } = failure;
+        self.script.reports.borrow_mut().push(format!("{provider} {url} {}: {cause}", reason.as_str()));
     }
 }
 

@@ -2,10 +2,11 @@
 
 use std::rc::Rc;
 
+use log::Level;
 use portcullis_gateway::ports::UpstreamTokenRef;
 use portcullis_gateway::ports::{
     Body, BodyTooLarge, CallError, CallReply, CallRequest, Clock, Crypto, Entropy, Fetch, NoEntropy, Oddity, Pause,
-    Ports, Tally, Workers,
+    Ports, ProviderFailure, ProviderReports, Tally, Workers,
 };
 use portcullis_gateway::runtime::Inbox;
 use portcullis_protocol::credentials::SessionId;
@@ -73,6 +74,21 @@ impl Tally for TaskPorts {
     }
 }
 
+impl ProviderReports for TaskPorts {
+    fn provider_answered(&self, provider: &str) {
+        host::set_gauge(&provider_up(provider), 1);
+    }
+
+    fn provider_failed(&self, failure: ProviderFailure<'_>) {
+        let ProviderFailure { provider, url, reason, cause, is_down } = failure;
+        self.worker.counters.count("provider", reason.as_str());
+        if is_down {
+            host::set_gauge(&provider_up(provider), 0);
+        }
+        self.worker.log_lines.write_line(Level::Warn, format!("provider `{provider}`: {url}: {cause}"));
+    }
+}
+
 impl Entropy for TaskPorts {
     fn random<const N: usize>(&self) -> Result<[u8; N], NoEntropy> {
         self.calls.random()
@@ -101,4 +117,9 @@ impl Workers for TaskPorts {
         }
         self.worker.queue.notify_peers(Message::Ended(session), host::now());
     }
+}
+
+/// The name of the gauge that is 1 while a provider can be used, and 0 while it cannot.
+fn provider_up(provider: &str) -> String {
+    format!("portcullis.provider_up.{provider}")
 }

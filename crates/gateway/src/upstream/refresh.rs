@@ -116,9 +116,17 @@ async fn refresh_locked<P: Ports>(
             Ok(RefreshOutcome::LoginRequired)
         }
         Err(ProviderError::Refused) => Ok(RefreshOutcome::LoginRequired),
-        Err(ProviderError::Unreachable) => Ok(not_renewed(gateway, token, access, ports.now())),
+        Err(ProviderError::Unreachable(_)) => Ok(not_renewed(gateway, token, access, ports.now())),
         Err(
-            ProviderError::NotUnderstood(_) | ProviderError::Misconfigured(_) | ProviderError::NoCommonAuthentication,
+            ProviderError::ClientRefused
+            | ProviderError::NoCommonAuthentication
+            | ProviderError::EndpointWithoutCluster
+            | ProviderError::WrongIssuer
+            | ProviderError::NotJson
+            | ProviderError::InvalidDocuments(_)
+            | ProviderError::InvalidAnswer(_)
+            | ProviderError::OtherLogin
+            | ProviderError::InvalidIdToken(_),
         ) => {
             let now = ports.now();
             match loaded.record.refused_since {

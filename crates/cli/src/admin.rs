@@ -15,7 +15,6 @@ mod sessions;
 mod stats;
 
 use std::path::PathBuf;
-use std::rc::Rc;
 
 use clap::{ArgGroup, Args, Subcommand};
 use portcullis_gateway::config::Sealer;
@@ -78,7 +77,8 @@ enum Command {
         #[arg(long, value_name = "NAMESPACE/NAME")]
         into: Option<String>,
     },
-    /// Delete everything of one gateway, or one kind of it.
+    /// Delete everything of one gateway, or one kind of it. Clients that were deleted one by one
+    /// are forgotten as such.
     #[command(group(ArgGroup::new("how").args(["dry_run", "yes"]).required(true)))]
     Purge {
         /// Only this kind, such as session or client.
@@ -102,7 +102,7 @@ enum Clients {
         /// Its client_id, or the 64 hex digits of its record's name.
         id: String,
     },
-    /// Delete one.
+    /// Delete one for good: it is refused from then on, and has to register again.
     Delete {
         /// Its client_id, or the 64 hex digits of its record's name.
         id: String,
@@ -149,7 +149,9 @@ impl Admin {
             Command::Clients(Clients::Show { id }) => {
                 clients::show(&mut connection, sealer.as_ref(), id, &mut output).await?
             }
-            Command::Clients(Clients::Delete { id }) => clients::delete(&mut connection, id, &mut output).await?,
+            Command::Clients(Clients::Delete { id }) => {
+                clients::delete(&mut connection, sealer.as_ref(), id, &mut output).await?
+            }
             Command::Sessions(Sessions::List { user }) => {
                 sessions::list(&mut connection, sealer.as_ref(), user.as_deref(), &mut output).await?;
             }
@@ -184,7 +186,7 @@ impl Admin {
 /// Returns what opens the gateway's records; `None` if the configuration names no secrets.
 fn sealer(config: &AdminConfig, space: &Space) -> Result<Option<Sealer>, AdminError> {
     let issuer = config.issuer.as_deref().unwrap_or_default();
-    Ok(ring(config)?.map(|ring| Sealer::new(Rc::new(ring), issuer, Some(space))))
+    Ok(ring(config)?.map(|ring| Sealer::new(&ring, issuer, Some(space))))
 }
 
 /// Derives the keys from the gateway's secrets; `None` if the configuration names none.

@@ -3,5 +3,6 @@
 pub mod documents;
 pub mod gateway;
 pub mod provider_state;
+mod recently_ended;
 pub mod secrets_poll;
 pub mod token_cache;

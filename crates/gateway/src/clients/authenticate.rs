@@ -1,14 +1,13 @@
 //! Client authentication at the token endpoint (OAuth 2.1 §2.4).
 
-use portcullis_protocol::http::message::FieldName;
-use portcullis_storage_api::Key;
+use portcullis_protocol::http::message::{FieldName, Request};
+use portcullis_protocol::oauth::client_authentication::{BasicCredentials, BodyCredentials};
 use thiserror::Error;
 
-use crate::clients::registered::{Client, client_key, renew_client};
+use crate::clients::registered::{self, Registered};
 use crate::context::RequestContext;
 use crate::error::DependencyError;
 use crate::ports::Ports;
-use crate::store::records::SealedRecord;
 
 /// A client that has authenticated by the method of its kind. Only [`authenticate`] makes one, and
 /// no tokens are issued without one.
@@ -18,24 +17,31 @@ pub struct AuthenticatedClient {
 }
 
 enum Kind {
-    Registered { key: Key, record: SealedRecord },
+    Registered(Registered),
 }
 
 /// Why a client is not authenticated.
 #[derive(Debug, Error)]
 pub enum ClientAuthenticationError {
+    /// The request does not say who it is.
+    #[error("client_id is missing")]
+    Unnamed,
+    /// The request says twice, and differently, who it is (RFC 6749 §2.3).
+    #[error("the request names more than one client")]
+    Ambiguous,
     /// It sent credentials, and no client has any.
     #[error("this client is public: it must not authenticate")]
     UnexpectedCredentials,
-    /// There is no such client.
-    #[error("the client is not known, or its registration expired")]
+    /// There is no such client, or it was deleted.
+    #[error("the client is not known here, or was deleted; it has to register again")]
     Unknown,
     /// Nothing is known about the client.
     #[error(transparent)]
     Dependency(#[from] DependencyError),
 }
 
-/// Authenticates the client that a request to the token endpoint names.
+/// Authenticates the client that a request names, in its body or by an `Authorization` field
+/// without a password.
 ///
 /// Registered clients are public: their method is `none`, so the client has to be known and must
 /// not send credentials. Its grants are bound to it by PKCE and by rotation.
@@ -44,17 +50,35 @@ pub enum ClientAuthenticationError {
 /// [`ClientAuthenticationError`].
 pub async fn authenticate<P: Ports>(
     context: &RequestContext<'_, P>,
-    client_id: String,
-    client_secret_sent: bool,
+    sent: BodyCredentials,
 ) -> Result<AuthenticatedClient, ClientAuthenticationError> {
-    if context.request.headers.has(FieldName::Authorization) || client_secret_sent {
-        return Err(ClientAuthenticationError::UnexpectedCredentials);
-    }
-    let key = client_key(&client_id);
-    match context.records().find::<Client>(&key).await? {
-        Some(record) => Ok(AuthenticatedClient { id: client_id, kind: Kind::Registered { key, record } }),
+    let client_id = claimed_id(context.request, sent)?;
+    match registered::find(context, &client_id).await? {
+        Some(registered) => Ok(AuthenticatedClient { id: client_id, kind: Kind::Registered(registered) }),
         None => Err(ClientAuthenticationError::Unknown),
     }
+}
+
+/// The client that a request claims to be of, without any credentials.
+fn claimed_id(request: &Request, sent: BodyCredentials) -> Result<String, ClientAuthenticationError> {
+    let mut fields = request.headers.all(FieldName::Authorization);
+    let (field, another) = (fields.next(), fields.next());
+    if another.is_some() {
+        return Err(ClientAuthenticationError::Ambiguous);
+    }
+    // An empty field says nothing, as an empty parameter.
+    let named = match field.filter(|value| !value.trim_ascii().is_empty()).map(BasicCredentials::read) {
+        None => sent.client_id,
+        Some(Some(BasicCredentials { client_id, has_password: false })) => match sent.client_id {
+            Some(other) if other != client_id => return Err(ClientAuthenticationError::Ambiguous),
+            Some(_) | None => Some(client_id),
+        },
+        Some(_) => return Err(ClientAuthenticationError::UnexpectedCredentials),
+    };
+    if sent.authenticates {
+        return Err(ClientAuthenticationError::UnexpectedCredentials);
+    }
+    named.filter(|id| !id.is_empty()).ok_or(ClientAuthenticationError::Unnamed)
 }
 
 impl AuthenticatedClient {
@@ -67,7 +91,7 @@ impl AuthenticatedClient {
     /// Notes that the client is in use: it got tokens.
     pub(crate) async fn renew<P: Ports>(self, context: &RequestContext<'_, P>) {
         match self.kind {
-            Kind::Registered { key, record } => renew_client(context.gateway, &key, record, context.ports).await,
+            Kind::Registered(registered) => registered.renew(context).await,
         }
     }
 }

@@ -34,8 +34,8 @@ pub struct Config {
     pub scopes_supported: ScopeSet,
     /// Where logins are kept.
     pub storage: Storage,
-    /// Dynamic registration, where it is on.
-    pub registration: Option<RegistrationPolicy>,
+    /// Dynamic registration.
+    pub registration: RegistrationPolicy,
     /// The consent page.
     pub consent: ConsentPolicy,
     /// Logins a minute that one address may finish.
@@ -161,7 +161,7 @@ impl Compiler<'_> {
             Storage::Bridge(bridge) => Some(&bridge.space),
         };
         Some(Config {
-            sealer: Sealer::new(Rc::clone(&key_ring), &issuer.url, space),
+            sealer: Sealer::new(&key_ring, &issuer.url, space),
             issuer,
             signing_keys: signing_keys?,
             key_ring,

@@ -11,6 +11,7 @@ mod error;
 use minicbor::{Decode, Encode};
 use portcullis_protocol::base64url;
 use portcullis_protocol::crypto::key_ring::{KeyId, Purpose};
+use portcullis_protocol::http::media_type::is_media_type;
 use portcullis_protocol::http::message::{FieldName, Request};
 use portcullis_protocol::oauth::params::{Limits, Params};
 use portcullis_protocol::oauth::redirect::CheckedRedirectUri;
@@ -90,6 +91,10 @@ async fn answer<P: Ports>(context: &RequestContext<'_, P>) -> Result<Decision, C
     }
     let most = Endpoint::Consent.entry().body_bytes;
     let body = context.ports.body(most).await.map_err(|_| ConsentError::TooLarge)?;
+    // A page of another site can send text without a preflight, and no form of ours is text.
+    if !is_media_type(context.request.headers.one(FieldName::ContentType), FORM_TYPE) {
+        return Err(ConsentError::ContentType);
+    }
     let Transaction { seed, request, .. } = approved(context, &body)?;
     Ok(start_login::start(context, seed, request, None)?)
 }
@@ -150,3 +155,6 @@ fn is_same_origin(request: &Request, origin: &str) -> bool {
     };
     same(FieldName::Origin, origin) && same(FieldName::SecFetchSite, "same-origin")
 }
+
+/// The media type of a form (HTML §4.10.21.6).
+const FORM_TYPE: &str = "application/x-www-form-urlencoded";

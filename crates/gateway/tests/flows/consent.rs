@@ -122,7 +122,8 @@ fn the_longest_request_that_is_shown_a_page_has_a_form_that_is_accepted() {
         "resource": format!("{MCP}/{}", "r".repeat(500)), "match": { "prefix": "/mcp" }, "scopes": scopes,
     }]);
     let fixture = Fixture::configured(&document);
-    let redirect = format!("{REDIRECT}?{}", "r".repeat(2048 - REDIRECT.len() - 1));
+    // The longest that a client_id has room for.
+    let redirect = format!("{REDIRECT}?{}", "r".repeat(700 - REDIRECT.len() - 1));
     let registered = fixture.register_with(&json!({ "redirect_uris": [&redirect] }));
     let client = registered.json()["client_id"].as_str().unwrap().to_owned();
     let ask = |browser: &Browser, quotes: usize| {
@@ -193,8 +194,8 @@ fn an_answer_that_is_neither_yes_nor_no_is_refused() {
     {
         is_refused(&fixture.answer_form(&browser, &form, decision, &[]), reason);
     }
-    let headers = [("cookie", browser.cookie().unwrap())];
-    let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let cookie = browser.cookie().unwrap();
+    let headers = [("cookie", cookie.as_str()), ("content-type", "application/x-www-form-urlencoded")];
     let pairs = [
         ("transaction", form.transaction.as_str()),
         ("csrf", &form.csrf),
@@ -205,6 +206,28 @@ fn an_answer_that_is_neither_yes_nor_no_is_refused() {
     is_refused(&fixture.send(Method::Post, "/oauth/consent", &headers), "consent_incomplete");
     fixture.ports.set_body("");
     is_refused(&fixture.send(Method::Post, "/oauth/consent", &headers), "consent_incomplete");
+}
+
+#[test]
+fn what_is_not_sent_as_a_form_is_refused() {
+    let (fixture, browser, form) = shown();
+    let fields = [("transaction", form.transaction.as_str()), ("csrf", &form.csrf), ("decision", "approve")];
+    let cookie = browser.cookie().unwrap();
+    let form_type = ("content-type", "application/x-www-form-urlencoded");
+    for types in [
+        &[][..],
+        &[("content-type", "text/plain")],
+        &[("content-type", "multipart/form-data; boundary=a")],
+        &[("content-type", "application/json")],
+        &[("content-type", "")],
+        &[form_type, ("content-type", "text/plain")],
+    ] {
+        let headers = [&[("cookie", cookie.as_str())], types].concat();
+        fixture.ports.set_body(params::encode(&fields));
+        is_refused(&fixture.send(Method::Post, "/oauth/consent", &headers), "consent_content_type");
+    }
+    let sent = fixture.send(Method::Post, "/oauth/consent", &[("cookie", &cookie), form_type]);
+    assert_eq!(sent.reason, "login_started");
 }
 
 #[test]

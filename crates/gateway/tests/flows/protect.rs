@@ -181,16 +181,16 @@ fn the_fast_path_ends_with_the_token() {
 fn a_session_that_ended_is_forgotten_at_once() {
     let (fixture, token) = with_token();
     forwarded(fixture.call("/mcp", &token));
-    fixture.gateway.forget_session(SessionId::new([9; 16]));
+    fixture.gateway.forget_sessions(&[SessionId::new([9; 16])]);
     assert!(fast(&fixture, "/mcp", &token).is_some(), "another session's end changes nothing");
-    fixture.gateway.forget_session(session(&token));
+    fixture.gateway.forget_sessions(&[session(&token)]);
     assert!(fast(&fixture, "/mcp", &token).is_none());
 }
 
 #[test]
 fn without_a_token_the_client_learns_where_to_get_one() {
     let fixture = Fixture::new();
-    for headers in [&[][..], &[("authorization", "Basic YTpi")]] {
+    for headers in [&[][..], &[("authorization", "Basic YTpi")], &[("authorization", "Bearer")]] {
         let reply = fixture.send(Method::Get, "/mcp", headers);
         assert_eq!((reply.status(), reply.reason), (401, "no_token"));
         assert_eq!(reply.header("www-authenticate"), Some(format!("Bearer {METADATA}, scope=\"openid\"").as_str()));
@@ -205,7 +205,7 @@ fn credentials_that_two_readers_could_read_differently_are_refused() {
     for headers in [
         &[("authorization", bearer.as_str()), ("authorization", bearer.as_str())][..],
         &[("authorization", bearer.as_str()), ("Authorization", "Basic YTpi")],
-        &[("authorization", "Bearer")],
+        &[("authorization", bearer.as_str()), ("authorization", "")],
         &[("authorization", "Bearer a, Bearer b")],
         &[("authorization", "Bearer  a")],
     ] {

@@ -3,6 +3,7 @@
 
 use portcullis_gateway::clients::registered::client_key;
 use portcullis_gateway::ports::Store as _;
+use portcullis_storage_api::Ttl;
 use portcullis_testkit::fakes::block_on;
 use serde_json::json;
 
@@ -47,7 +48,8 @@ fn another_user_at_the_provider_gets_the_page_and_no_code() {
 fn a_client_that_is_gone_when_another_user_logs_in_is_not_asked_about() {
     let (fixture, browser, client) = second_time();
     let (_, asked) = fixture.visit(&browser, &Fixture::authorization(&client, &[])).redirect();
-    block_on(fixture.store.inner.delete(&client_key(&client))).unwrap();
+    // A record that does not open stands for a deletion.
+    block_on(fixture.store.inner.put(&client_key(&client), b"deleted".to_vec(), Ttl::Seconds(60))).unwrap();
     let reply = fixture.return_from_provider(&browser, &asked, "mallory");
     assert_eq!((reply.status(), reply.reason), (400, "client_gone"));
     assert!(reply.header("location").is_none());

@@ -1,6 +1,8 @@
 //! The token endpoint: what a client must prove, and what happens to a login when one does not.
 
+use portcullis_gateway::clients::registered::client_key;
 use portcullis_gateway::decision::Decision;
+use portcullis_gateway::ports::Store as _;
 use portcullis_gateway::resource_server::fast_path;
 use portcullis_gateway::sessions::keys::{session_key, upstream_key};
 use portcullis_gateway::sessions::state::Session;
@@ -15,7 +17,7 @@ use crate::browser::Browser;
 use crate::fixture::{API, Fixture, MCP, NOW, REDIRECT, document, forwarded, provider_id, replied, tokens_of};
 
 /// A client with a code that it has not redeemed.
-fn with_code() -> (Fixture, String, String) {
+pub(crate) fn with_code() -> (Fixture, String, String) {
     let fixture = Fixture::new();
     let client = fixture.register();
     let code = fixture.code(&Browser::default(), &client, "alice");
@@ -31,7 +33,8 @@ fn a_code_that_is_used_again_revokes_what_was_issued_from_it() {
     let replay = fixture.redeem(&client, &code, &[]);
     assert_eq!((replay.status(), replay.error().as_str(), replay.reason), (400, "invalid_grant", "code_replayed"));
     assert_eq!(fixture.ports.take_ended().len(), 1);
-    assert_eq!(fixture.store.inner.live(), records - 2, "the session and its upstream tokens are gone");
+    let client_record = 1;
+    assert_eq!(fixture.store.inner.live(), records + client_record - 2, "the session and its upstream tokens are gone");
     let authorization = format!("Bearer {}", tokens.access);
     assert!(fast_path::fast(&fixture.gateway, fixture.now(), b"/mcp", authorization.as_bytes(), None, false).is_none());
     assert_eq!(replied(fixture.call("/mcp", &tokens.access)).status(), 401);
@@ -85,13 +88,12 @@ fn a_request_that_is_malformed_does_not_use_the_code_up() {
         (("grant_type", "password"), "unsupported_grant_type", "unsupported_grant_type"),
         (("grant_type", ""), "invalid_request", "token_request_lacks_parameter"),
         (("client_id", ""), "invalid_request", "token_request_lacks_parameter"),
-        (("redirect_uri", ""), "invalid_request", "token_request_lacks_parameter"),
         (("code_verifier", ""), "invalid_grant", "token_request_verifier"),
         (("code_verifier", "short"), "invalid_grant", "token_request_verifier"),
         (("resource", "mcp"), "invalid_target", "token_request_resource"),
         (("code", "not-one-of-ours"), "invalid_grant", "code_forged"),
         (("client_secret", "guess"), "invalid_client", "client_authenticated"),
-        (("client_secret", ""), "invalid_client", "client_authenticated"),
+        (("client_assertion", "a"), "invalid_client", "client_authenticated"),
         (("client_id", "stranger"), "invalid_client", "unknown_client"),
     ] {
         let reply = fixture.redeem(&client, &code, &[changed]);
@@ -243,17 +245,21 @@ fn upstream_tokens_are_kept_as_long_as_the_login_is_refreshed() {
 }
 
 #[test]
-fn a_client_in_use_is_remembered_and_one_that_never_was_is_forgotten_after_a_day() {
+fn a_client_in_use_keeps_its_record_and_one_that_never_was_has_none() {
     let fixture = Fixture::new();
     let idle = fixture.register();
     let (client, tokens) = fixture.logged_in();
+    let has_record = |client: &str| block_on(fixture.store.inner.get(&client_key(client))).unwrap().is_some();
     fixture.advance(24 * 3600);
-    assert_eq!(fixture.visit(&Browser::default(), &Fixture::authorization(&idle, &[])).reason, "unknown_client");
+    assert_eq!(fixture.visit(&Browser::default(), &Fixture::authorization(&idle, &[])).reason, "consent_shown");
     let mut tokens = tokens_of(&fixture.refresh(&client, &tokens.refresh, &[]));
     for _ in 0..6 {
         fixture.advance(6 * 24 * 3600);
         tokens = tokens_of(&fixture.refresh(&client, &tokens.refresh, &[]));
     }
+    assert_eq!((has_record(&client), has_record(&idle)), (true, false));
+    fixture.advance(31 * 24 * 3600);
+    assert!(!has_record(&client), "30 days after its last tokens");
 }
 
 /// Whether the provider's tokens of a code's login are stored.

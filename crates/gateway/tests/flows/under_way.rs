@@ -161,7 +161,7 @@ fn large_logins_push_older_ones_out_by_their_size() {
 #[test]
 fn what_no_browser_can_carry_is_told_to_the_client() {
     let fixture = Fixture::new();
-    let redirect = format!("https://client.example/callback?x={}", "x".repeat(2_000));
+    let redirect = format!("https://client.example/callback?x={}", "x".repeat(630));
     let metadata = json!({ "redirect_uris": [redirect] });
     let client = fixture.register_with(&metadata).json()["client_id"].as_str().unwrap().to_owned();
     let long = [("redirect_uri", redirect.as_str()), ("state", &"s".repeat(4_096))];
@@ -234,6 +234,7 @@ fn a_cookie_or_form_of_another_gateway_with_the_same_secret_counts_for_nothing()
     assert_eq!((reply.status(), reply.reason), (400, "callback_unknown_login"));
     let fields = [("transaction", form.transaction.as_str()), ("csrf", &form.csrf), ("decision", "approve")];
     other.ports.set_body(portcullis_protocol::oauth::params::encode(&fields));
-    let reply = other.send(Method::Post, "/other/oauth/consent", &[("cookie", &cookie)]);
+    let form = ("content-type", "application/x-www-form-urlencoded");
+    let reply = other.send(Method::Post, "/other/oauth/consent", &[("cookie", &cookie), form]);
     assert_eq!((reply.status(), reply.reason), (403, "consent_forged"));
 }

@@ -27,6 +27,8 @@ pub enum Purpose {
     RefreshToken,
     /// The random part of a successor of a refresh token.
     RefreshSuccessor,
+    /// The registration that a `client_id` carries.
+    ClientId,
 }
 
 /// The public name of one key of the ring: four bytes of HKDF output, which reveal nothing about
@@ -70,6 +72,7 @@ pub(super) struct DerivedKeys {
     authorization_code: PurposeKeys,
     refresh_token: PurposeKeys,
     refresh_successor: PurposeKeys,
+    client_id: PurposeKeys,
 }
 
 /// The keys of one purpose.
@@ -92,8 +95,23 @@ impl DerivedKeys {
                 derive::<64>(&hkdf, &[b"mac", b"/", label(purpose)]).expose().into(),
             ),
         };
+        Self::of_each(KeyId(id), keys)
+    }
+
+    /// Returns the same keys, but those that seal derived again for `context`.
+    pub(super) fn sealing_for(&self, context: &[u8; 32]) -> Self {
+        let keys = |purpose| {
+            let keys = self.keys(purpose);
+            #[expect(clippy::expect_used, reason = "a key of HKDF-SHA256 has 32 bytes or more")]
+            let hkdf = Hkdf::<Sha256>::from_prk(keys.seal.expose()).expect("the key is long enough");
+            PurposeKeys { seal: derive(&hkdf, &[b"seal for", b"/", context]), mac: keys.mac.clone() }
+        };
+        Self::of_each(self.id, keys)
+    }
+
+    fn of_each(id: KeyId, keys: impl Fn(Purpose) -> PurposeKeys) -> Self {
         Self {
-            id: KeyId(id),
+            id,
             record: keys(Purpose::Record),
             consent: keys(Purpose::Consent),
             csrf: keys(Purpose::Csrf),
@@ -101,6 +119,7 @@ impl DerivedKeys {
             authorization_code: keys(Purpose::AuthorizationCode),
             refresh_token: keys(Purpose::RefreshToken),
             refresh_successor: keys(Purpose::RefreshSuccessor),
+            client_id: keys(Purpose::ClientId),
         }
     }
 
@@ -113,6 +132,7 @@ impl DerivedKeys {
             Purpose::AuthorizationCode => &self.authorization_code,
             Purpose::RefreshToken => &self.refresh_token,
             Purpose::RefreshSuccessor => &self.refresh_successor,
+            Purpose::ClientId => &self.client_id,
         }
     }
 
@@ -162,6 +182,7 @@ const fn label(purpose: Purpose) -> &'static [u8] {
         Purpose::AuthorizationCode => b"authorization code",
         Purpose::RefreshToken => b"refresh token",
         Purpose::RefreshSuccessor => b"refresh successor",
+        Purpose::ClientId => b"client id",
     }
 }
 

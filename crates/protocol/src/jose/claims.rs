@@ -61,7 +61,7 @@ impl SignedClaims<'_> {
         let claims = Claims::of(&self.claims);
         let expected = Expected { typ: Typ::AccessToken, ..*expected };
         let Registered { subject, expires_at, .. } = registered::check(self.typ, &claims, &expected, now)?;
-        let client_id = registered::short_string(claims.client_id, "client_id")?;
+        let client_id = registered::client_id(claims.client_id)?;
         let token_id = registered::short_string(claims.jti, "jti")?;
         let session = registered::short_string(claims.sid, "sid")?;
         let session = SessionId::parse(session).ok_or(ClaimError::Malformed("sid"))?;

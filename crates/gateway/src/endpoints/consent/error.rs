@@ -18,6 +18,8 @@ pub(super) enum ConsentError {
     CrossSite,
     #[error("the form is too large")]
     TooLarge,
+    #[error("the answer was not sent as a form")]
+    ContentType,
     #[error("the form cannot be read")]
     Malformed(#[from] ParamsError),
     #[error("the form lacks a field, or has it twice")]
@@ -50,6 +52,7 @@ impl ConsentError {
             Self::TooLarge => {
                 error_page(config, 413, "This answer is too large", CHANGED, HINT, Reason::ConsentTooLarge)
             }
+            Self::ContentType => page("It was not sent as a form.", Reason::ConsentContentType),
             Self::Malformed(_) => page(CHANGED, Reason::ConsentMalformed),
             Self::Incomplete => page(CHANGED, Reason::ConsentIncomplete),
             Self::UnknownDecision => page(CHANGED, Reason::ConsentUnknownDecision),

@@ -29,7 +29,7 @@ pub(super) async fn grant<P: Ports>(
     let attempt = Redemption {
         code: &code,
         client_id: client.id(),
-        redirect_uri: &grant.redirect_uri,
+        redirect_uri: grant.redirect_uri.as_deref(),
         verifier: &grant.code_verifier,
         resource: grant.resource.as_ref(),
     };

@@ -64,6 +64,12 @@ impl TokenError {
             Self::Dependency(error) | Self::Client(ClientAuthenticationError::Dependency(error)) => {
                 return error.reply();
             }
+            Self::Client(ClientAuthenticationError::Unnamed) => {
+                (InvalidRequest, "client_id is missing", Reason::TokenRequestLacksParameter)
+            }
+            Self::Client(ClientAuthenticationError::Ambiguous) => {
+                (InvalidRequest, "the request names more than one client", Reason::TokenRequestSeveralClients)
+            }
             Self::Client(ClientAuthenticationError::UnexpectedCredentials) => {
                 (InvalidClient, "this client is public: it must not authenticate", Reason::ClientAuthenticated)
             }

@@ -6,6 +6,7 @@ use serde_json::Value;
 use super::error::ClaimError;
 use super::expected::{Expected, Typ};
 use crate::bytes;
+use crate::credentials::MAX_CLIENT_ID_BYTES;
 use crate::json::{MemberValue, ObjectMembers};
 
 /// The claims that some rule is about; `None` if absent.
@@ -104,6 +105,15 @@ pub(super) fn short_string<'a>(claim: Option<&'a MemberValue<'_>>, name: &'stati
     // A text has no more characters than bytes.
     if text.is_empty() || (text.len() > MAX_CHARACTERS && text.chars().nth(MAX_CHARACTERS).is_some()) {
         return Err(ClaimError::Malformed(name));
+    }
+    Ok(text)
+}
+
+/// Returns `client_id`, as long as the gateway makes one at most.
+pub(super) fn client_id<'a>(claim: Option<&'a MemberValue<'_>>) -> Result<&'a str, ClaimError> {
+    let text = string(claim, "client_id")?;
+    if text.is_empty() || text.len() > MAX_CLIENT_ID_BYTES {
+        return Err(ClaimError::Malformed("client_id"));
     }
     Ok(text)
 }

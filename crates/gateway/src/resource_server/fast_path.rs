@@ -22,7 +22,7 @@ pub fn fast(
 ) -> Option<Forward> {
     let cached = gateway.cached(authorization)?;
     // Anything out of the ordinary, also an ordinary refusal, is the slow path's to say.
-    let is_known = cached.was_let_through_to(target);
+    let is_known = cached.is_known_target(target);
     let index = if is_known {
         cached.facts.resource
     } else {

@@ -111,7 +111,7 @@ impl CachedToken {
     }
 
     /// Whether the token was let through to exactly this target before.
-    pub(crate) fn was_let_through_to(&self, target: &[u8]) -> bool {
+    pub(crate) fn is_known_target(&self, target: &[u8]) -> bool {
         bytes::eq(&self.last_target.borrow(), target)
     }
 
@@ -348,7 +348,7 @@ mod tests {
         for (length, remembered) in [(1, true), (MAX_TARGET, true), (MAX_TARGET + 1, false)] {
             let target = vec![b'/'; length];
             entry.let_through_to(&target);
-            assert_eq!(entry.was_let_through_to(&target), remembered, "{length}");
+            assert_eq!(entry.is_known_target(&target), remembered, "{length}");
         }
     }
 

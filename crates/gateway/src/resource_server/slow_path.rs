@@ -23,7 +23,7 @@ use crate::resource_server::verify::verify;
 use crate::sessions::end::end_session;
 use crate::sessions::keys::session_keys;
 use crate::sessions::state::Session;
-use crate::state::token_cache::{CachedToken, TokenFacts};
+use crate::state::token_cache::{CachedToken, TokenGrant};
 use crate::upstream::tokens::Upstream;
 
 /// Decides a call.
@@ -74,14 +74,14 @@ struct Call<'a, P> {
 
 enum Granted {
     Now {
-        facts: TokenFacts,
+        facts: TokenGrant,
         upstream: Option<UpstreamAccess>,
         /// When the store had answered.
         now: u64,
     },
     /// By what was proven before.
     Before(Rc<CachedToken>),
-    AfterRefresh(TokenFacts, UpstreamTokenRef),
+    AfterRefresh(TokenGrant, UpstreamTokenRef),
 }
 
 impl<P: Ports> Call<'_, P> {
@@ -136,7 +136,7 @@ impl<P: Ports> Call<'_, P> {
 
     /// What the store has to say: that the session lives, and the upstream token where the resource
     /// injects one. Both are asked for at once.
-    async fn stored(&self, facts: &TokenFacts) -> Result<Option<(UpstreamTokenRef, UpstreamAccess)>, Refusal> {
+    async fn stored(&self, facts: &TokenGrant) -> Result<Option<(UpstreamTokenRef, UpstreamAccess)>, Refusal> {
         let Some(injection) = &self.resource.injection else {
             let lives = session_lives(self.context.gateway, self.resource, facts, self.context.ports).await?;
             return if lives { Ok(None) } else { Err(Refusal::SessionEnded) };
@@ -179,7 +179,7 @@ impl<P: Ports> Call<'_, P> {
         Granted::Before(Rc::clone(known))
     }
 
-    fn remember(&self, facts: TokenFacts, upstream: Option<UpstreamAccess>, now: u64) {
+    fn remember(&self, facts: TokenGrant, upstream: Option<UpstreamAccess>, now: u64) {
         if let Some(authorization) = self.authorization {
             self.context.gateway.remember(authorization, CachedToken::new(facts, upstream, now));
         }
@@ -190,7 +190,7 @@ impl<P: Ports> Call<'_, P> {
 /// meanwhile, and only the slow path can look it up again.
 fn after_refresh(
     resource: Option<&Resource>,
-    facts: &TokenFacts,
+    facts: &TokenGrant,
     cookie: Option<&[u8]>,
     response: ResponsePlan,
     outcome: &RefreshOutcome,

@@ -31,7 +31,7 @@ const RETRY_SECONDS: u64 = 5;
 
 /// What verification proved about a token.
 #[derive(Clone)]
-pub struct TokenFacts {
+pub struct TokenGrant {
     /// The user.
     pub subject: Rc<str>,
     /// The client.
@@ -49,7 +49,7 @@ pub struct TokenFacts {
 /// A verified token with what is injected for it.
 pub struct CachedToken {
     /// What is known of it.
-    pub facts: TokenFacts,
+    pub facts: TokenGrant,
     /// The upstream token, where the resource injects one.
     upstream: RefCell<Option<UpstreamAccess>>,
     /// From when on its session is to be looked up in the background, in Unix seconds.
@@ -64,7 +64,7 @@ pub struct CachedToken {
 impl CachedToken {
     /// A token verified at `now`.
     #[must_use]
-    pub fn new(facts: TokenFacts, upstream: Option<UpstreamAccess>, now: u64) -> Self {
+    pub fn new(facts: TokenGrant, upstream: Option<UpstreamAccess>, now: u64) -> Self {
         let entry = Self {
             facts,
             upstream: RefCell::new(upstream),
@@ -277,7 +277,7 @@ mod tests {
     }
 
     fn entry(byte: u8) -> CachedToken {
-        let facts = TokenFacts {
+        let facts = TokenGrant {
             subject: Rc::from("user"),
             client: Rc::from("client"),
             audit: Rendered::new(Audit::new(Reason::ValidToken)),

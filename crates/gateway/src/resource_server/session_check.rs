@@ -19,9 +19,9 @@ use crate::store::records::Records;
 pub async fn recheck<P: Ports>(gateway: Rc<Gateway>, entry: Rc<CachedToken>, ports: P) {
     let Some(resource) = gateway.config().resources.get(entry.facts.resource) else { return };
     match session_lives(&gateway, resource, &entry.facts, &ports).await {
-        Ok(true) => entry.session_found(ports.now()),
+        Ok(true) => entry.mark_session_seen(ports.now()),
         Ok(false) => gateway.forget_sessions(&[entry.facts.session]),
-        Err(_) => entry.store_was_away(ports.now()),
+        Err(_) => entry.mark_store_unavailable(ports.now()),
     }
 }
 

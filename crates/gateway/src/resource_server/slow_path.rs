@@ -115,7 +115,7 @@ impl<P: Ports> Call<'_, P> {
             // working; one that it has not seen has to wait.
             Err(Refusal::Dependency(cause)) => {
                 let known = known.ok_or(Refusal::Dependency(cause))?;
-                known.store_was_away(now);
+                known.mark_store_unavailable(now);
                 return Ok(self.by_what_is_known(&known, now));
             }
             // The session must not be refreshed any more, or the client would never log in again.

@@ -72,7 +72,7 @@ impl CachedToken {
             look_up_at: Cell::default(),
             last_target: RefCell::default(),
         };
-        entry.session_found(now);
+        entry.mark_session_seen(now);
         entry
     }
 
@@ -82,14 +82,14 @@ impl CachedToken {
     }
 
     /// The session was found at `now`.
-    pub(crate) fn session_found(&self, now: u64) {
+    pub(crate) fn mark_session_seen(&self, now: u64) {
         self.recheck_at.set(now.saturating_add(RECHECK_SECONDS));
         self.look_up_at.set(now.saturating_add(LOOK_UP_SECONDS));
     }
 
     /// The store could not be asked at `now`: nothing may be concluded, and it is asked again in a
     /// while.
-    pub(crate) fn store_was_away(&self, now: u64) {
+    pub(crate) fn mark_store_unavailable(&self, now: u64) {
         self.recheck_at.set(now.saturating_add(RETRY_SECONDS));
         // Longer than the retry takes, so that a token in use need not wait for it.
         let served_until = now.saturating_add(RETRY_SECONDS.saturating_mul(3));

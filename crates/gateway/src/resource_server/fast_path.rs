@@ -32,7 +32,7 @@ pub fn fast(
         }
         routes::protected(gateway.config(), &path)?
     };
-    let usable = cached.is_served(now) && decide(&cached.facts, index, now).is_ok();
+    let usable = cached.is_fresh(now) && decide(&cached.facts, index, now).is_ok();
     let upstream = cached.upstream();
     let fresh = upstream.as_ref().is_none_or(|upstream| now < upstream.refresh_at && now < upstream.stale_at);
     if !usable || !fresh {

@@ -100,7 +100,7 @@ impl<P: Ports> Call<'_, P> {
         // asked.
         let now = self.context.now();
         let known = self.known(now);
-        if let Some(known) = known.as_ref().filter(|known| known.is_served(now)) {
+        if let Some(known) = known.as_ref().filter(|known| known.is_fresh(now)) {
             // Only its upstream token is due. Many requests find that at once: none of them asks
             // the store.
             return Ok(self.by_what_is_known(known, now));

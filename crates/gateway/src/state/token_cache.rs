@@ -97,7 +97,7 @@ impl CachedToken {
     }
 
     /// Whether it may be served at `now` without asking the store.
-    pub(crate) fn is_served(&self, now: u64) -> bool {
+    pub(crate) fn is_fresh(&self, now: u64) -> bool {
         now < self.look_up_at.get()
     }
 

@@ -44,7 +44,7 @@ pub fn fast(
     let resource = gateway.config().resources.get(index)?;
     let forward = forward(resource, &cached.facts, upstream.as_ref(), cookie, plan_response(has_origin));
     drop(upstream);
-    if cached.is_due(now) {
+    if cached.take_recheck_due(now) {
         gateway.ask_for_recheck(cached);
     }
     Some(forward)

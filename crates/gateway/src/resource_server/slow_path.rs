@@ -173,7 +173,7 @@ impl<P: Ports> Call<'_, P> {
                 self.context.ports.refresh_upstream(token);
             }
         }
-        if known.is_due(now) {
+        if known.take_recheck_due(now) {
             self.context.gateway.ask_for_recheck(Rc::clone(known));
         }
         Granted::Before(Rc::clone(known))

@@ -15,7 +15,7 @@ use crate::audit::Reason;
 use crate::config::ProviderId;
 
 /// Everything a handler may use, for one request or one root task.
-pub trait Ports: Fetch + Body + Clock + Pause + Entropy + Crypto + Workers + Tally + ProviderReports {
+pub trait Ports: Fetch + Body + Clock + Pause + Entropy + Crypto + Workers + Metrics + ProviderReports {
     /// The store behind it.
     type Store: Store;
 
@@ -207,14 +207,14 @@ pub trait Crypto {
 }
 
 /// Counting what an operator should hear of.
-pub trait Tally {
+pub trait Metrics {
     /// Counts one.
-    fn count(&self, what: Oddity);
+    fn count(&self, what: StoreAnomaly);
 }
 
 /// Something that does not happen while all is well.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Oddity {
+pub enum StoreAnomaly {
     /// A stored record does not open: it was sealed under a secret that is gone, moved here from
     /// another name, or changed.
     Unopenable,
@@ -222,7 +222,7 @@ pub enum Oddity {
     RolledBack,
 }
 
-impl Oddity {
+impl StoreAnomaly {
     /// Its word in the metrics.
     #[must_use]
     pub fn word(self) -> &'static str {

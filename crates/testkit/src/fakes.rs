@@ -19,8 +19,8 @@ pub use self::faulty_store::{Failing, FaultyStore};
 pub use self::stores::{FakeCells, FakeStore};
 use crate::signatures::{Sign as _, Verify as _};
 use portcullis_gateway::ports::{
-    Body, BodyTooLarge, CallError, CallReply, CallRequest, Clock, Crypto, Entropy, Fetch, NoEntropy, Oddity, Pause,
-    Ports, ProviderFailure, ProviderReports, Store, Tally, UpstreamTokenRef, Workers,
+    Body, BodyTooLarge, CallError, CallReply, CallRequest, Clock, Crypto, Entropy, Fetch, NoEntropy, StoreAnomaly, Pause,
+    Ports, ProviderFailure, ProviderReports, Store, Metrics, UpstreamTokenRef, Workers,
 };
 
 /// Runs a future that has nothing to wait for.
@@ -55,7 +55,7 @@ struct Script {
     refreshes: RefCell<Vec<SessionId>>,
     ended: RefCell<Vec<SessionId>>,
     pauses: Cell<u32>,
-    oddities: RefCell<Vec<Oddity>>,
+    anomalies: RefCell<Vec<StoreAnomaly>>,
     reports: RefCell<Vec<String>>,
 }
 
@@ -146,8 +146,8 @@ impl<S> FakePorts<S> {
 
     /// What was counted since the last time of asking.
     #[must_use]
-    pub fn take_oddities(&self) -> Vec<Oddity> {
-        self.script.oddities.take()
+    pub fn take_anomalies(&self) -> Vec<StoreAnomaly> {
+        self.script.anomalies.take()
     }
 
     /// The sessions whose refresh was asked for since the last time of asking.
@@ -217,9 +217,9 @@ impl<S> Pause for FakePorts<S> {
     }
 }
 
-impl<S> Tally for FakePorts<S> {
-    fn count(&self, what: Oddity) {
-        self.script.oddities.borrow_mut().push(what);
+impl<S> Metrics for FakePorts<S> {
+    fn count(&self, what: StoreAnomaly) {
+        self.script.anomalies.borrow_mut().push(what);
     }
 }
 

@@ -5,8 +5,8 @@ use std::rc::Rc;
 use log::Level;
 use portcullis_gateway::ports::UpstreamTokenRef;
 use portcullis_gateway::ports::{
-    Body, BodyTooLarge, CallError, CallReply, CallRequest, Clock, Crypto, Entropy, Fetch, NoEntropy, Oddity, Pause,
-    Ports, ProviderFailure, ProviderReports, Tally, Workers,
+    Body, BodyTooLarge, CallError, CallReply, CallRequest, Clock, Crypto, Entropy, Fetch, NoEntropy, StoreAnomaly, Pause,
+    Ports, ProviderFailure, ProviderReports, Metrics, Workers,
 };
 use portcullis_gateway::runtime::Inbox;
 use portcullis_protocol::credentials::SessionId;
@@ -68,8 +68,8 @@ impl Pause for TaskPorts {
     }
 }
 
-impl Tally for TaskPorts {
-    fn count(&self, what: Oddity) {
+impl Metrics for TaskPorts {
+    fn count(&self, what: StoreAnomaly) {
         self.worker.counters.count("store", what.word());
     }
 }

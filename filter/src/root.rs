@@ -157,7 +157,7 @@ impl Root {
 
     fn refreshed(&mut self, worker: &Worker, token: UpstreamTokenRef, outcome: &RefreshOutcome) {
         worker.counters.count("upstream_refresh", word(outcome));
-        if let RefreshOutcome::Elsewhere = outcome {
+        if let RefreshOutcome::InProgressElsewhere = outcome {
             if worker.pending.has(token) {
                 self.retries.insert(token, host::now().saturating_add(RETRY_SECONDS));
             }
@@ -328,7 +328,7 @@ fn word(outcome: &RefreshOutcome) -> &'static str {
         RefreshOutcome::Ready(_) => "ready",
         RefreshOutcome::LoginRequired => "login_required",
         RefreshOutcome::Unavailable => "unavailable",
-        RefreshOutcome::Elsewhere => "elsewhere",
+        RefreshOutcome::InProgressElsewhere => "elsewhere",
     }
 }
 

@@ -200,7 +200,7 @@ fn after_refresh(
             return Resolved::Continue(forward(resource, facts, Some(upstream), cookie, response));
         }
         (RefreshOutcome::LoginRequired, _) => Refusal::LoginRequired,
-        (RefreshOutcome::Ready(_) | RefreshOutcome::Unavailable | RefreshOutcome::Elsewhere, _) => {
+        (RefreshOutcome::Ready(_) | RefreshOutcome::Unavailable | RefreshOutcome::InProgressElsewhere, _) => {
             Refusal::UpstreamUnavailable
         }
     };

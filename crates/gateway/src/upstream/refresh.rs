@@ -58,7 +58,7 @@ pub async fn refresh<P: Ports>(gateway: Rc<Gateway>, token: UpstreamTokenRef, po
         RefreshOutcome::Ready(upstream) => gateway.renew_upstream(token, upstream),
         RefreshOutcome::LoginRequired => {}
         RefreshOutcome::Unavailable => gateway.hold_back_refresh(token, ports.now()),
-        RefreshOutcome::Elsewhere => {}
+        RefreshOutcome::InProgressElsewhere => {}
     }
     outcome
 }
@@ -71,7 +71,7 @@ async fn refresh_once<P: Ports>(
     let lock = records::key(Kind::Lock, &[b"upstream", token.session.as_bytes(), token.provider.as_bytes()]);
     let owner = Owner(ports.random()?);
     if !ports.store().lock(&lock, owner, LOCK_SECONDS).await? {
-        return Ok(RefreshOutcome::Elsewhere);
+        return Ok(RefreshOutcome::InProgressElsewhere);
     }
     let outcome = refresh_locked(gateway, token, ports).await;
     // A lock that cannot be given back runs out by itself; the outcome of the refresh

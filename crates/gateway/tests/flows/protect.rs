@@ -371,7 +371,7 @@ fn an_expired_upstream_token_is_awaited_and_every_outcome_decides() {
 
     let reply = settled_reply(decide()(&RefreshOutcome::LoginRequired));
     assert_eq!((reply.status(), reply.reason), (401, "upstream_login_required"));
-    for outcome in [RefreshOutcome::Unavailable, RefreshOutcome::Elsewhere] {
+    for outcome in [RefreshOutcome::Unavailable, RefreshOutcome::InProgressElsewhere] {
         let reply = settled_reply(decide()(&outcome));
         assert_eq!((reply.status(), reply.reason), (503, "upstream_unavailable"));
         assert!(reply.header("retry-after").is_some() && reply.header("www-authenticate").is_none());

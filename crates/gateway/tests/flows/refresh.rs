@@ -57,7 +57,7 @@ pub(crate) fn word(outcome: &RefreshOutcome) -> &'static str {
         RefreshOutcome::Ready(_) => "ready",
         RefreshOutcome::LoginRequired => "login required",
         RefreshOutcome::Unavailable => "unavailable",
-        RefreshOutcome::Elsewhere => "elsewhere",
+        RefreshOutcome::InProgressElsewhere => "elsewhere",
     }
 }
 
@@ -78,7 +78,7 @@ fn records_that_an_operator_lists_say_whose_they_are() {
 fn value(outcome: &RefreshOutcome) -> String {
     match outcome {
         RefreshOutcome::Ready(access) => String::from_utf8(access.value.expose().clone()).unwrap(),
-        other @ (RefreshOutcome::LoginRequired | RefreshOutcome::Unavailable | RefreshOutcome::Elsewhere) => {
+        other @ (RefreshOutcome::LoginRequired | RefreshOutcome::Unavailable | RefreshOutcome::InProgressElsewhere) => {
             panic!("{}", word(other))
         }
     }

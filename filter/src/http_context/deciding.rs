@@ -6,7 +6,7 @@ use std::rc::Rc;
 use portcullis_gateway::decision::{Decision, RefreshOutcome, Resolved};
 use portcullis_gateway::dispatch;
 use portcullis_gateway::dispatch::admission::{Admission, Excess, MAX_OWN_HEADER_BYTES};
-use portcullis_gateway::runtime::{Inbox, Started, Task};
+use portcullis_gateway::runtime::{Inbox, Polled, Task};
 use portcullis_gateway::state::secrets_poll::Patience;
 use portcullis_protocol::http::message::Request;
 
@@ -50,8 +50,8 @@ impl Deciding {
         };
         let inbox = Inbox::keeping(body_bytes, body_ended);
         match Task::start(inbox.clone(), decide(self.worker.clone(), read_request(headers), inbox)) {
-            Started::Ready(decision) => self.proceed(decision),
-            Started::Waiting(task) => {
+            Polled::Ready(decision) => self.proceed(decision),
+            Polled::Pending(task) => {
                 self.task = Some(task);
                 None
             }

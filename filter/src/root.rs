@@ -16,7 +16,7 @@ use portcullis_gateway::ports::UpstreamTokenRef;
 use portcullis_gateway::resource_server::session_check;
 use portcullis_gateway::runtime::Inbox;
 use portcullis_gateway::sessions::ended;
-use portcullis_gateway::state::secrets_poll::Patience;
+use portcullis_gateway::state::secrets_poll::PollMode;
 use portcullis_gateway::upstream::{providers, refresh};
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::ContextType;
@@ -93,7 +93,7 @@ impl Root {
             return;
         }
         let inbox = Inbox::new(true);
-        let fetch = fetch_secrets::fetch(worker.clone(), Patience::Long, TaskCalls::new(inbox.clone()));
+        let fetch = fetch_secrets::fetch(worker.clone(), PollMode::LongPoll, TaskCalls::new(inbox.clone()));
         let fetch = async move {
             fetch.await;
             JobOutcome::SecretsFetched

@@ -7,7 +7,7 @@ use portcullis_gateway::decision::{Decision, RefreshOutcome, Resolved};
 use portcullis_gateway::dispatch;
 use portcullis_gateway::dispatch::admission::{Admission, Excess, MAX_OWN_HEADER_BYTES};
 use portcullis_gateway::runtime::{Inbox, Polled, Task};
-use portcullis_gateway::state::secrets_poll::Patience;
+use portcullis_gateway::state::secrets_poll::PollMode;
 use portcullis_protocol::http::message::Request;
 
 use super::request_head::{RequestHead, read_request};
@@ -179,7 +179,7 @@ impl Drop for Deciding {
 /// Decides a request that does not take the fast path, as soon as there is a gateway.
 async fn decide(worker: Rc<Worker>, request: Request, inbox: Inbox) -> Decision {
     if worker.config.needs_secrets() {
-        fetch_secrets::fetch(worker.clone(), Patience::None, TaskCalls::new(inbox.clone())).await;
+        fetch_secrets::fetch(worker.clone(), PollMode::Immediate, TaskCalls::new(inbox.clone())).await;
     }
     match worker.config.gateway() {
         Some(active) => {

@@ -15,7 +15,7 @@ use crate::audit::Reason;
 use crate::config::ProviderId;
 
 /// Everything a handler may use, for one request or one root task.
-pub trait Ports: Fetch + Body + Clock + Pause + Entropy + Crypto + Workers + Metrics + ProviderReports {
+pub trait Ports: Fetch + Body + Clock + Sleep + Entropy + Crypto + Workers + Metrics + ProviderReports {
     /// The store behind it.
     type Store: Store;
 
@@ -174,13 +174,21 @@ pub trait Clock {
     }
 }
 
-/// Letting time pass.
+/// Waiting for time to pass.
 #[expect(async_fn_in_trait, reason = "single-threaded by design: no caller needs Send")]
-pub trait Pause {
-    /// Waits for a moment, half a second at most. `false`, at once, where nothing would ever wake
-    /// the task: Envoy wakes a request only with the answer to a call of its own, and a root task
-    /// also with its tick.
-    async fn pause(&self) -> bool;
+pub trait Sleep {
+    /// Waits for half a second at most.
+    async fn sleep(&self) -> SleepResult;
+}
+
+/// The result of [`Sleep::sleep`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SleepResult {
+    /// Time has passed.
+    Woken,
+    /// Returned at once, as nothing would ever wake the task: Envoy wakes a request only with the
+    /// answer to a call of its own, and a root task also with its tick.
+    Unsupported,
 }
 
 /// Randomness fit for keys.

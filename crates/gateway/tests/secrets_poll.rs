@@ -5,7 +5,7 @@
 
 use portcullis_gateway::config::{Compiled, Config};
 use portcullis_gateway::ports::{CallError, CallReply, CallRequest, Clock, Entropy, Fetch, NoEntropy};
-use portcullis_gateway::state::secrets_poll::{PollOutcome, PollMode, SecretsPoll};
+use portcullis_gateway::state::secrets_poll::{PollMode, PollOutcome, SecretsPoll};
 use portcullis_storage_api::wire::{
     Refusal, RefusalCause, Revision, Secret as Served, SecretName, SecretValue, SecretsAnswer,
 };

@@ -11,7 +11,7 @@ use log::Level;
 use portcullis_gateway::audit::{Audit, Reason};
 use portcullis_gateway::decision::Resolved;
 use portcullis_gateway::responses;
-use portcullis_gateway::state::secrets_poll::{PollOutcome, PollMode};
+use portcullis_gateway::state::secrets_poll::{PollMode, PollOutcome};
 
 use crate::host::{self, TaskCalls};
 use crate::service::worker::Worker;

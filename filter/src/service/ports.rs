@@ -5,8 +5,8 @@ use std::rc::Rc;
 use log::Level;
 use portcullis_gateway::ports::UpstreamTokenRef;
 use portcullis_gateway::ports::{
-    Body, BodyTooLarge, CallError, CallReply, CallRequest, Clock, Crypto, Entropy, Fetch, NoEntropy, StoreAnomaly, Pause,
-    Ports, ProviderFailure, ProviderReports, Metrics, Workers,
+    Body, BodyTooLarge, CallError, CallReply, CallRequest, Clock, Crypto, Entropy, Fetch, Metrics, NoEntropy, Ports,
+    ProviderFailure, ProviderReports, Sleep, SleepResult, StoreAnomaly, Workers,
 };
 use portcullis_gateway::runtime::Inbox;
 use portcullis_protocol::credentials::SessionId;
@@ -62,9 +62,10 @@ impl Clock for TaskPorts {
     }
 }
 
-impl Pause for TaskPorts {
-    async fn pause(&self) -> bool {
-        self.calls.inbox().next_tick().await
+impl Sleep for TaskPorts {
+    async fn sleep(&self) -> SleepResult {
+        let is_woken = self.calls.inbox().next_tick().await;
+        if is_woken { SleepResult::Woken } else { SleepResult::Unsupported }
     }
 }
 

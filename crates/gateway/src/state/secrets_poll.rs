@@ -154,7 +154,9 @@ impl SecretsPoll {
         drop(Secret::new(reply.body));
         let answered = read.map_err(|refusal| match refusal {
             None => SecretFetchError::NoAnswer,
-            Some(refusal) => refusal.secret.map_or(SecretFetchError::Refused(refusal.error), SecretFetchError::NotServed),
+            Some(refusal) => {
+                refusal.secret.map_or(SecretFetchError::Refused(refusal.error), SecretFetchError::NotServed)
+            }
         })?;
         let fits = match &answered.secrets {
             Some(secrets) => secrets.iter().map(|secret| &secret.name).eq(self.draft.names()),

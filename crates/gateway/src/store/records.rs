@@ -12,7 +12,7 @@ use portcullis_storage_api::{Key, Kind, Swap, Ttl, Version, Versioned};
 
 use crate::config::Sealer;
 use crate::error::DependencyError;
-use crate::ports::{StoreAnomaly, Ports, Store};
+use crate::ports::{Ports, Store, StoreAnomaly};
 use crate::store::encoding;
 
 /// A type of stored record.

@@ -10,7 +10,7 @@ use portcullis_storage_api::{Key, Kind, Owner, StoreError, Ttl};
 
 use crate::decision::{RefreshOutcome, UpstreamAccess};
 use crate::error::DependencyError;
-use crate::ports::{Ports, Store, UpstreamTokenRef};
+use crate::ports::{Ports, SleepResult, Store, UpstreamTokenRef};
 use crate::sessions::end::end_session;
 use crate::sessions::keys::{session_key, upstream_key};
 use crate::sessions::lifetimes::upstream_life;
@@ -197,7 +197,9 @@ async fn store<P: Ports>(
     let mut failure = DependencyError::Store(StoreError::Unavailable);
     let until = records.ports().now().saturating_add(STORE_SECONDS);
     let mut attempts: u32 = 0;
-    while attempts < STORE_ATTEMPTS || (records.ports().now() < until && records.ports().pause().await) {
+    while attempts < STORE_ATTEMPTS
+        || (records.ports().now() < until && records.ports().sleep().await == SleepResult::Woken)
+    {
         attempts = attempts.saturating_add(1);
         match records.swap(&key, loaded.version, renewed, ttl).await {
             Ok(true) => return Ok(RefreshOutcome::Ready(renewed.access())),

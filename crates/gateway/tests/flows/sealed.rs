@@ -4,7 +4,7 @@
 use std::rc::Rc;
 
 use portcullis_gateway::clients::registered::client_key;
-use portcullis_gateway::ports::{StoreAnomaly, Store};
+use portcullis_gateway::ports::{Store, StoreAnomaly};
 use portcullis_gateway::sessions::keys::{session_key, upstream_key};
 use portcullis_gateway::state::gateway::Gateway;
 use portcullis_protocol::credentials::SessionId;

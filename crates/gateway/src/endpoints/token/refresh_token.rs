@@ -12,7 +12,7 @@ use crate::decision::Resolved;
 use crate::endpoints::token::error::TokenError;
 use crate::endpoints::token::issue::issue;
 use crate::error::DependencyError;
-use crate::ports::{StoreAnomaly, Ports};
+use crate::ports::{Ports, StoreAnomaly};
 use crate::sessions::end::end_session;
 use crate::sessions::keys::session_keys;
 use crate::sessions::lifetimes::session_life;

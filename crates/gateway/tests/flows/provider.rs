@@ -11,7 +11,7 @@ use portcullis_testkit::fakes::block_on;
 use serde_json::{Value, json};
 
 use crate::browser::Browser;
-use crate::fixture::{DISCOVERY, Fixture, IDP, code_of, discovery, document, error_of, settled_reply};
+use crate::fixture::{DISCOVERY, Fixture, IDP, code_of, discovery, document, error_of, resolved_reply};
 
 fn with(name: &str, value: &str) -> Value {
     let mut document = discovery();
@@ -174,7 +174,7 @@ fn logins_that_come_before_the_documents_wait_for_one_fetch() {
         let request = Fixture::request(Method::Post, "/oauth/consent", &[("cookie", &cookie), form]);
         match block_on(dispatch::handle(Rc::clone(&fixture.gateway), request, fixture.ports.clone())) {
             Decision::AwaitProvider { decide } => decide,
-            Decision::Resolved(settled) => panic!("{}", settled_reply(settled).reason),
+            Decision::Resolved(resolved) => panic!("{}", resolved_reply(resolved).reason),
             Decision::AwaitUpstream { .. } => panic!("waits for tokens"),
         }
     };
@@ -183,7 +183,7 @@ fn logins_that_come_before_the_documents_wait_for_one_fetch() {
     fixture.expect_documents();
     fixture.warm();
     for decide in waiting {
-        assert_eq!(settled_reply(decide()).reason, "login_started");
+        assert_eq!(resolved_reply(decide()).reason, "login_started");
     }
     assert_eq!((fixture.ports.take_sent().len(), fixture.ports.calls_left()), (2, 0));
 }

@@ -10,7 +10,7 @@ use portcullis_testkit::fakes::block_on;
 use serde_json::{Value, json};
 
 use crate::browser::{Browser, Reply};
-use crate::fixture::{API, Fixture, REDIRECT, forwarded, injected, replied, settled_reply, tokens_of, upstream_of};
+use crate::fixture::{API, Fixture, REDIRECT, forwarded, injected, replied, resolved_reply, tokens_of, upstream_of};
 
 fn come_back(reply: &Reply) {
     assert_eq!(reply.status(), 503, "{} {}", reply.reason, reply.text());
@@ -207,7 +207,7 @@ fn a_due_upstream_token_is_injected_while_it_is_valid_and_not_a_second_longer() 
     assert_eq!(awaited, upstream_of(session(&token)));
     let outcome = block_on(refresh::refresh(fixture.gateway.clone(), awaited, fixture.ports.clone()));
     assert!(matches!(outcome, RefreshOutcome::Unavailable));
-    come_back(&settled_reply(decide(&outcome)));
+    come_back(&resolved_reply(decide(&outcome)));
 }
 
 #[test]

@@ -314,6 +314,6 @@ fn is_about(id_token: &str, provider: &OidcProvider, subject: &str) -> bool {
 
 /// Whether a token can stand in a header as it is.
 fn is_header_text(text: &str) -> bool {
-    const MOST: usize = 16 * 1024;
-    !text.is_empty() && text.len() <= MOST && text.bytes().all(|byte| byte.is_ascii_graphic())
+    const MAX_BYTES: usize = 16 * 1024;
+    !text.is_empty() && text.len() <= MAX_BYTES && text.bytes().all(|byte| byte.is_ascii_graphic())
 }

@@ -136,7 +136,7 @@ fn a_session_that_other_workers_saw_end_is_over_while_the_store_is_away() {
 }
 
 #[test]
-fn a_session_that_ended_on_another_envoy_is_found_out_beside_the_requests() {
+fn a_session_that_ended_on_another_envoy_is_refused_after_its_next_background_lookup() {
     let fixture = Fixture::new();
     let token = api_token(&fixture);
     forwarded(fixture.call("/api", &token));

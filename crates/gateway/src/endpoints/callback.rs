@@ -27,8 +27,8 @@ use crate::sessions::state::{PendingCode, Session, State};
 use crate::sessions::{next_prompt, remembered_consent};
 use crate::store::records;
 use crate::upstream::identity::{Identity, TokenReply};
-use crate::upstream::providers;
 use crate::upstream::tokens::{self, Upstream};
+use crate::upstream::{life, providers};
 
 /// Answers `GET /oauth/callback`.
 ///
@@ -146,9 +146,15 @@ async fn open_session<P: Ports>(
     let life = config.lifespans.authorization_code;
     let upstream = Upstream {
         access_token: reply.access_token,
-        refresh_token: reply.refresh_token,
         obtained_at: now,
-        expires_at: reply.expires_in.map(|life| now.saturating_add(life)),
+        expires_at: life::expires_at(
+            reply.life,
+            reply.refresh_token.is_some(),
+            None,
+            provider.default_token_life(),
+            now,
+        ),
+        refresh_token: reply.refresh_token,
         subject: identity.subject,
         refused_since: None,
         session: *code.session.as_bytes(),

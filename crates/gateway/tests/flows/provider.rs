@@ -63,12 +63,12 @@ fn an_answer_that_is_no_document_is_refused() {
         (Err(CallError::NotSent), later),
         (Err(CallError::NoAnswer), later),
         (reply(503, "text/plain", "no healthy upstream"), later),
-        (reply(302, "application/json", &good), later),
+        (reply(302, "application/json", &good), never),
         (reply(404, "application/json", "{}"), later),
         (reply(200, "text/html", &good), never),
         (reply(200, "application/json", "[]"), never),
         (reply(200, "application/json", good.strip_suffix('}').unwrap()), never),
-        (reply(200, "application/json", &format!("{{\"padding\":\"{}\"}}", "x".repeat(64 * 1024))), never),
+        (reply(200, "application/json", &format!("{{\"padding\":\"{}\"}}", "x".repeat(256 * 1024))), never),
     ] {
         let fixture = Fixture::cold(&document());
         fixture.ports.expect_call("idp", DISCOVERY, answer);

@@ -56,6 +56,10 @@ reasons! {
     Serve ClientRegistered = "client_registered",
     /// The token endpoint issued tokens.
     Serve TokensIssued = "tokens_issued",
+    /// A client revoked a token; its session was ended.
+    Serve TokenRevoked = "token_revoked",
+    /// A client revoked what is no valid token here, or is one of a session that has ended.
+    Serve NothingRevoked = "nothing_revoked",
 
     /// The path could be read in two ways, so a backend might read another one.
     Deny AmbiguousPath = "ambiguous_path",
@@ -124,7 +128,7 @@ reasons! {
     Deny RepeatedClientId = "repeated_client_id",
     /// The authorization request has two `redirect_uri`.
     Deny RepeatedRedirectUri = "repeated_redirect_uri",
-    /// The client is not registered, or its registration has expired.
+    /// The `client_id` is not one of this gateway, or an operator deleted the client.
     Deny UnknownClient = "unknown_client",
     /// The redirect URI is not one that the client registered.
     Deny WrongRedirectUri = "wrong_redirect_uri",
@@ -204,7 +208,7 @@ reasons! {
     Deny CallbackWithoutCode = "callback_without_code",
     /// More logins came from this address than `loginsPerMinute` allows.
     Deny LoginRate = "login_rate",
-    /// The client's registration ended while the user logged in.
+    /// An operator deleted the client while the user logged in.
     Deny ClientGone = "client_gone",
     /// The identity provider sent the browser back with `access_denied`.
     Deny ProviderDenied = "provider_denied",
@@ -245,8 +249,7 @@ reasons! {
     Deny TokenRequestRepeatedResource = "token_request_repeated_resource",
     /// The token request lacks a parameter that its grant needs.
     Deny TokenRequestLacksParameter = "token_request_lacks_parameter",
-    /// The token request has several `Authorization` fields, or one that names another client than its
-    /// body.
+    /// A token request names one client in its header and another in its body.
     Deny TokenRequestSeveralClients = "token_request_several_clients",
     /// The `grant_type` is neither `authorization_code` nor `refresh_token`.
     Deny UnsupportedGrantType = "unsupported_grant_type",
@@ -293,6 +296,21 @@ reasons! {
     /// A scope is asked for that was not granted at login.
     Deny RefreshWiderScope = "refresh_wider_scope",
 
+    /// The body of the revocation request is larger than 16 KiB.
+    Deny RevocationTooLarge = "revocation_too_large",
+    /// The revocation request cannot be read, or lacks a parameter.
+    Deny MalformedRevocation = "malformed_revocation",
+    /// The revocation request names no client.
+    Deny RevocationUnnamedClient = "revocation_unnamed_client",
+    /// The revocation request names one client in its header and another in its body.
+    Deny RevocationSeveralClients = "revocation_several_clients",
+    /// The client that revokes is not known, or its registration has expired.
+    Deny RevocationUnknownClient = "revocation_unknown_client",
+    /// The client authenticated to revoke, and is registered as a public one.
+    Deny RevocationClientAuthenticated = "revocation_client_authenticated",
+    /// The token to revoke is another client's.
+    Deny RevocationOtherClient = "revocation_other_client",
+
     /// The body of a registration is not `application/json`.
     Deny RegistrationContentType = "registration_content_type",
     /// The body of a registration is not one JSON object.
@@ -313,11 +331,12 @@ reasons! {
     Deny RegistrationResponseTypes = "registration_response_types",
     /// The `scope` of a registration is not a list of scopes.
     Deny RegistrationMalformedScope = "registration_malformed_scope",
-    /// A scope of a registration is not supported.
-    Deny RegistrationUnknownScope = "registration_unknown_scope",
     /// The body of a registration is larger than 64 KiB.
     Deny RegistrationTooLarge = "registration_too_large",
-    /// A limit of `registration` was reached.
+    /// A registration does not fit into the `client_id` that carries it.
+    Deny RegistrationTooLong = "registration_too_long",
+    /// One address made more registrations in a minute than
+    /// `clients.dynamicRegistration.ratePerMinute` allows.
     Deny RegistrationRate = "registration_rate",
     /// Registration is turned off.
     Deny RegistrationOff = "registration_off",

@@ -57,10 +57,9 @@ impl RevokeError {
                 (error.with_status(413), Reason::RevocationTooLarge)
             }
             Self::Request(error) => (OAuthError::new(error.code(), error.to_string()), Reason::MalformedRevocation),
-            Self::Client(ClientAuthenticationError::Unnamed) => (
-                OAuthError::new(ErrorCode::InvalidRequest, "client_id is missing"),
-                Reason::RevocationUnnamedClient,
-            ),
+            Self::Client(ClientAuthenticationError::Unnamed) => {
+                (OAuthError::new(ErrorCode::InvalidRequest, "client_id is missing"), Reason::RevocationUnnamedClient)
+            }
             Self::Client(ClientAuthenticationError::Ambiguous) => (
                 OAuthError::new(ErrorCode::InvalidRequest, "the request names more than one client"),
                 Reason::RevocationSeveralClients,

@@ -12,7 +12,7 @@ use portcullis_storage_api::{Key, Kind, Swap, Ttl, Version, Versioned};
 
 use crate::config::Sealer;
 use crate::error::DependencyError;
-use crate::ports::{Oddity, Ports, Store};
+use crate::ports::{Ports, Store, StoreAnomaly};
 use crate::store::encoding;
 
 /// A type of stored record.
@@ -159,7 +159,7 @@ impl<'a, P: Ports> Records<'a, P> {
     ) -> Option<T> {
         let taken = opened::<R>(self.sealer, key, sealed).and_then(|record| read(record.expose()));
         if taken.is_none() {
-            self.ports.count(Oddity::Unopenable);
+            self.ports.count(StoreAnomaly::Unopenable);
         }
         taken
     }

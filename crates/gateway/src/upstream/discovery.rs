@@ -9,9 +9,9 @@ use portcullis_protocol::json::foreign::{ForeignObject, ForeignValue};
 use portcullis_protocol::url::web_url::WebUrl;
 
 use crate::config::OidcProvider;
-use crate::ports::{CallReply, Ports};
+use crate::ports::Ports;
 use crate::upstream::client_authentication::Method;
-use crate::upstream::endpoint::{Document, Fault, Target, is_json};
+use crate::upstream::endpoint::{Document, Target};
 use crate::upstream::provider_error::ProviderError;
 
 /// What the provider's discovery document says (OIDC Discovery §3).
@@ -30,31 +30,45 @@ pub(crate) struct Known {
     pub(crate) fetched_at: u64,
 }
 
-/// Fetches both. What cannot be used is an error, so that it replaces nothing that can.
-pub(crate) async fn fetch_documents<P: Ports>(provider: &OidcProvider, ports: &P) -> Result<Known, ProviderError> {
+/// Fetches the discovery document and the keys. What cannot be used is an error, so that it
+/// replaces nothing that can.
+///
+/// # Errors
+/// The URL of the document that failed, and why.
+pub(crate) async fn fetch_documents<P: Ports>(
+    provider: &OidcProvider,
+    ports: &P,
+) -> Result<Known, (String, ProviderError)> {
     let document = Target {
         cluster: provider.clusters.get(&provider.authority).cloned().unwrap_or_default(),
         authority: provider.authority.clone(),
         path: provider.discovery_path.clone(),
     };
-    let document = document.read(Document::Discovery, ports).await?;
-    let discovery = Rc::new(read_discovery(provider, &Document::Discovery.members(&document, &MEMBERS)?)?);
-    let keys = Rc::new(read_keys(&discovery.jwks.read(Document::KeySet, ports).await?)?);
-    Ok(Known { discovery, keys, fetched_at: ports.now() })
+    let discovery =
+        fetch_discovery(provider, &document, ports).await.map_err(|error| (document.url(provider), error))?;
+    let keys = fetch_keys(&discovery.jwks, ports).await.map_err(|error| (discovery.jwks.url(provider), error))?;
+    Ok(Known { discovery: Rc::new(discovery), keys: Rc::new(keys), fetched_at: ports.now() })
 }
 
-fn read_keys(reply: &CallReply) -> Result<JwkSet, ProviderError> {
-    if !is_json(reply) {
-        return Err(Document::KeySet.fault(Fault::ContentType));
-    }
+async fn fetch_discovery<P: Ports>(
+    provider: &OidcProvider,
+    document: &Target,
+    ports: &P,
+) -> Result<Discovery, ProviderError> {
+    let reply = document.read(ports).await?;
+    read_discovery(provider, &Document::Discovery.members(&reply, &MEMBERS)?)
+}
+
+async fn fetch_keys<P: Ports>(keys: &Target, ports: &P) -> Result<JwkSet, ProviderError> {
+    let reply = keys.read(ports).await?;
     let keys = JwkSet::parse(&reply.body).map_err(|error| match error {
-        JwkSetError::Json(error) => Document::KeySet.unreadable(reply, error),
-        JwkSetError::NotASet => ProviderError::NotUnderstood("the key set has no array `keys`"),
-        JwkSetError::TooManyKeys => ProviderError::NotUnderstood("the key set has more than 64 keys"),
+        JwkSetError::Json(error) => Document::KeySet.unreadable(&reply, error),
+        JwkSetError::NotASet => ProviderError::InvalidDocuments("the key set has no array `keys`"),
+        JwkSetError::TooManyKeys => ProviderError::InvalidDocuments("the key set has more than 64 keys"),
     })?;
     if keys.is_empty() {
         let reason = "the key set has no key that can be used: RSA of 2048 bits or more, P-256, P-384 or Ed25519";
-        return Err(ProviderError::NotUnderstood(reason));
+        return Err(ProviderError::InvalidDocuments(reason));
     }
     Ok(keys)
 }
@@ -63,35 +77,24 @@ fn read_discovery(provider: &OidcProvider, document: &ForeignObject<'_>) -> Resu
     // A document of another issuer would let it speak for this one (OIDC Discovery §4.3).
     match document.text("issuer") {
         Some(issuer) if issuer == provider.issuer => {}
-        Some(issuer) if issuer.trim_end_matches('/') == provider.issuer.trim_end_matches('/') => {
-            let reason = "the discovery document's `issuer` and `issuerUrl` differ in a slash at the end; write it as \
-                          the provider does";
-            return Err(ProviderError::NotUnderstood(reason));
-        }
-        Some(_) => {
-            let reason = "the discovery document's `issuer` is another one than `issuerUrl`";
-            return Err(ProviderError::NotUnderstood(reason));
-        }
-        None => return Err(ProviderError::NotUnderstood("the discovery document has no `issuer`")),
+        Some(_) => return Err(ProviderError::WrongIssuer),
+        None => return Err(ProviderError::InvalidDocuments("the discovery document has no `issuer`")),
     }
     let url = |name: &'static str, absent: &'static str| {
-        let text = document.text(name).ok_or(ProviderError::NotUnderstood(absent))?;
+        let text = document.text(name).ok_or(ProviderError::InvalidDocuments(absent))?;
         WebUrl::parse(&text)
             .ok()
             .filter(|url| url.is_https() || provider.plain_http)
-            .ok_or(ProviderError::NotUnderstood("an endpoint in the discovery document is not an https URL"))
+            .ok_or(ProviderError::InvalidDocuments("an endpoint in the discovery document is not an https URL"))
     };
-    let target = |url: WebUrl| {
-        let reason = "an endpoint of the provider lies at a host without a cluster; name it in `clusters`";
-        Target::at(provider, &url).ok_or(ProviderError::Misconfigured(reason))
-    };
+    let target = |url: WebUrl| Target::at(provider, &url).ok_or(ProviderError::EndpointWithoutCluster);
     let authorization = url("authorization_endpoint", "the discovery document has no `authorization_endpoint`")?;
     let token = target(url("token_endpoint", "the discovery document has no `token_endpoint`")?)?;
     let jwks = target(url("jwks_uri", "the discovery document has no `jwks_uri`")?)?;
     let algorithms = texts(document, "id_token_signing_alg_values_supported");
     if !algorithms.is_empty() && !algorithms.iter().any(|name| Alg::from_foreign_name(name).is_some()) {
         let reason = "the provider signs ID tokens with none of RS256, RS384, RS512, ES256, ES384 and EdDSA";
-        return Err(ProviderError::NotUnderstood(reason));
+        return Err(ProviderError::InvalidDocuments(reason));
     }
     let methods = texts(document, "token_endpoint_auth_methods_supported");
     Ok(Discovery {

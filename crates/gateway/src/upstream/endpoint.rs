@@ -6,7 +6,8 @@ use portcullis_protocol::url::web_url::WebUrl;
 
 use crate::config::OidcProvider;
 use crate::ports::{CallReply, CallRequest, Ports};
-use crate::upstream::provider_error::ProviderError;
+use crate::upstream::outage::outage;
+use crate::upstream::provider_error::{Outage, ProviderError};
 
 /// How long one call to the provider may take, in milliseconds.
 pub(super) const CALL_TIMEOUT_MS: u64 = 5_000;
@@ -37,7 +38,7 @@ impl Target {
     }
 
     /// Reads a JSON document.
-    pub(super) async fn read<P: Ports>(&self, document: Document, ports: &P) -> Result<CallReply, ProviderError> {
+    pub(super) async fn read<P: Ports>(&self, ports: &P) -> Result<CallReply, ProviderError> {
         let call = CallRequest {
             cluster: self.cluster.clone(),
             method: "GET",
@@ -50,12 +51,19 @@ impl Target {
             body: Vec::new(),
             timeout_ms: CALL_TIMEOUT_MS,
         };
-        let reply = ports.fetch(call).await.map_err(|_| ProviderError::Unreachable)?;
+        let reply = ports.fetch(call).await.map_err(Outage::from)?;
         match reply.status {
-            200 => Ok(reply),
-            300..=399 => Err(document.fault(Fault::Redirect)),
-            _ => Err(ProviderError::Unreachable),
+            200 if is_json(&reply) => Ok(reply),
+            200 => Err(ProviderError::NotJson),
+            _ => Err(outage(&reply).into()),
         }
+    }
+
+    /// Returns the URL for the log, without its query.
+    pub(super) fn url(&self, provider: &OidcProvider) -> String {
+        let scheme = if provider.plain_http { "http" } else { "https" };
+        let path = self.path.split('?').next().unwrap_or_default();
+        format!("{scheme}://{}{path}", self.authority)
     }
 }
 
@@ -72,11 +80,7 @@ pub(super) enum Document {
 
 /// Why such an answer cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fault {
-    /// It leads to another address, which is not followed.
-    Redirect,
-    /// Its content type is another than JSON.
-    ContentType,
+enum Fault {
     /// It has no body.
     Empty,
     /// It is compressed, though it was asked for as it is.
@@ -93,15 +97,12 @@ impl Document {
     /// Returns the members with these names.
     ///
     /// # Errors
-    /// [`ProviderError::NotUnderstood`] with a [`Fault`].
+    /// [`ProviderError::InvalidDocuments`] or [`ProviderError::InvalidAnswer`], with a [`Fault`].
     pub(super) fn members<'a>(
         self,
         reply: &'a CallReply,
         names: &[&'a str],
     ) -> Result<ForeignObject<'a>, ProviderError> {
-        if !is_json(reply) {
-            return Err(self.fault(Fault::ContentType));
-        }
         ForeignObject::parse(&reply.body, names, MAX_ANSWER_BYTES).map_err(|error| self.unreadable(reply, error))
     }
 
@@ -117,13 +118,11 @@ impl Document {
         })
     }
 
-    pub(super) fn fault(self, fault: Fault) -> ProviderError {
+    fn fault(self, fault: Fault) -> ProviderError {
         /// The words for each fault of one kind of answer.
         macro_rules! words {
             ($answer:literal) => {
                 match fault {
-                    Fault::Redirect => concat!($answer, " is a redirect, which is not followed"),
-                    Fault::ContentType => concat!($answer, " has a content type other than JSON"),
                     Fault::Empty => concat!($answer, " is empty"),
                     Fault::Compressed => concat!($answer, " is compressed, though `identity` was asked for"),
                     Fault::TooLarge => concat!($answer, " is longer than 256 KiB"),
@@ -132,11 +131,11 @@ impl Document {
                 }
             };
         }
-        ProviderError::NotUnderstood(match self {
-            Self::Discovery => words!("the discovery document"),
-            Self::KeySet => words!("the key set"),
-            Self::TokenAnswer => words!("the token endpoint's answer"),
-        })
+        match self {
+            Self::Discovery => ProviderError::InvalidDocuments(words!("the discovery document")),
+            Self::KeySet => ProviderError::InvalidDocuments(words!("the key set")),
+            Self::TokenAnswer => ProviderError::InvalidAnswer(words!("the token endpoint's answer")),
+        }
     }
 }
 

@@ -21,7 +21,7 @@ use crate::state::provider_state::ProviderState;
 use crate::upstream::discovery::{Discovery, Known, fetch_documents};
 use crate::upstream::endpoint::{CALL_TIMEOUT_MS, UNCOMPRESSED};
 use crate::upstream::identity::{Identity, TokenReply};
-use crate::upstream::provider_error::ProviderError;
+use crate::upstream::provider_error::{Outage, ProviderError};
 use crate::upstream::token_reply;
 
 /// How far the provider's clock may be from ours, in seconds.
@@ -30,6 +30,7 @@ const LEEWAY: u64 = 60;
 /// An OpenID Connect provider of a gateway.
 pub(super) struct Oidc<'a> {
     pub(super) gateway: &'a Gateway,
+    pub(super) name: &'a str,
     pub(super) id: ProviderId,
     pub(super) settings: &'a OidcProvider,
 }
@@ -88,10 +89,17 @@ impl Oidc<'_> {
             ("code_verifier", verifier.expose()),
         ];
         let reply = self.token_request(&form, ports).await?;
-        let absent = "the provider gave no ID token; it gives one for the scope `openid`";
-        let id_token = reply.id_token.as_ref().ok_or(ProviderError::NotUnderstood(absent))?;
-        let identity = self.verify_id_token(id_token.expose(), &seed.nonce(), ports).await?;
-        Ok((reply, identity))
+        let keys = self.keys(ports).await?;
+        let identity = self.verify_id_token(&reply, &keys, &seed.nonce(), ports).await;
+        match identity {
+            Ok(identity) => Ok((reply, identity)),
+            Err(error) => {
+                if let ProviderError::InvalidIdToken(_) = error {
+                    ports.provider_failed(error.failure(self.name, &self.settings.issuer));
+                }
+                Err(error)
+            }
+        }
     }
 
     /// Exchanges a refresh token (RFC 6749 §6). An ID token in the answer must be about the same
@@ -119,18 +127,20 @@ impl Oidc<'_> {
     /// known makes the keys be fetched again, at most once in a while.
     async fn verify_id_token<P: Ports>(
         &self,
-        id_token: &str,
+        reply: &TokenReply,
+        keys: &JwkSet,
         nonce: &str,
         ports: &P,
     ) -> Result<Identity, ProviderError> {
-        let refused = |error: IdTokenError| ProviderError::NotUnderstood(error.reason());
-        let token = IdToken::parse(id_token).map_err(refused)?;
+        let absent = "the provider gave no ID token; it gives one for the scope `openid`";
+        let id_token = reply.id_token.as_ref().ok_or(ProviderError::InvalidIdToken(absent))?;
+        let token = IdToken::parse(id_token.expose()).map_err(refused)?;
         let subject_claim = self.settings.subject_claim.as_str();
         let names = [subject_claim, "name", "email"];
         let verify = |keys: &JwkSet| {
             token.verify(keys, &names, |key, alg, message, signature| ports.verify(key, alg, message, signature))
         };
-        let signed = match verify(self.keys(ports).await?.as_ref()) {
+        let signed = match verify(keys) {
             Err(IdTokenError::UnknownKey) if self.state(|state| state.may_ask_again(ports.now())) => {
                 verify(&self.learn(ports).await?.keys)
             }
@@ -144,7 +154,7 @@ impl Oidc<'_> {
         };
         let verified = signed.and_then(|signed| signed.accept(&expected, ports.now())).map_err(refused)?;
         let unnamed = "the ID token's `subjectClaim` is absent, or not a string of 1 to 255 bytes";
-        let subject = verified.name(subject_claim).ok_or(ProviderError::NotUnderstood(unnamed))?;
+        let subject = verified.name(subject_claim).ok_or(ProviderError::InvalidIdToken(unnamed))?;
         Ok(Identity { subject, name: verified.name("name"), email: verified.name("email") })
     }
 
@@ -179,16 +189,37 @@ impl Oidc<'_> {
             return Err(error);
         }
         self.state(|state| state.asked_at = Some(now));
-        let fetched = fetch_documents(self.settings, ports).await;
-        self.state(|state| match &fetched {
-            Ok(known) => (state.known, state.failed) = (Some(known.clone()), None),
-            Err(error) => state.failed = Some((ports.now(), error.clone())),
-        });
-        fetched
+        match fetch_documents(self.settings, ports).await {
+            Ok(known) => {
+                ports.provider_answered(self.name);
+                self.state(|state| (state.known, state.failed) = (Some(known.clone()), None));
+                Ok(known)
+            }
+            Err((url, error)) => {
+                ports.provider_failed(error.failure(self.name, &url));
+                self.state(|state| state.failed = Some((ports.now(), error.clone())));
+                Err(error)
+            }
+        }
     }
 
+    /// Asks the token endpoint, and reports how that ended to the operator.
     async fn token_request<P: Ports>(&self, form: &[(&str, &str)], ports: &P) -> Result<TokenReply, ProviderError> {
         let discovery = self.discovery(ports).await?;
+        let answered = self.ask_for_tokens(&discovery, form, ports).await;
+        match &answered {
+            Ok(_) | Err(ProviderError::GrantEnded { .. }) => ports.provider_answered(self.name),
+            Err(error) => ports.provider_failed(error.failure(self.name, &discovery.token.url(self.settings))),
+        }
+        answered
+    }
+
+    async fn ask_for_tokens<P: Ports>(
+        &self,
+        discovery: &Discovery,
+        form: &[(&str, &str)],
+        ports: &P,
+    ) -> Result<TokenReply, ProviderError> {
         let mut form = form.to_vec();
         let mut headers = vec![
             ("content-type", "application/x-www-form-urlencoded".to_owned()),
@@ -205,8 +236,16 @@ impl Oidc<'_> {
             body: params::encode(&form).into_bytes(),
             timeout_ms: CALL_TIMEOUT_MS,
         };
-        let reply = ports.fetch(call).await.map_err(|_| ProviderError::Unreachable)?;
+        let reply = ports.fetch(call).await.map_err(Outage::from)?;
         token_reply::read(&reply)
+    }
+}
+
+fn refused(error: IdTokenError) -> ProviderError {
+    if error == IdTokenError::WrongNonce {
+        ProviderError::OtherLogin
+    } else {
+        ProviderError::InvalidIdToken(error.reason())
     }
 }
 

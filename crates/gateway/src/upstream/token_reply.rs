@@ -6,9 +6,10 @@ use portcullis_protocol::crypto::secret::Secret;
 use portcullis_protocol::json::foreign::{ForeignObject, ForeignValue};
 
 use crate::ports::CallReply;
-use crate::upstream::endpoint::{Document, MAX_ANSWER_BYTES};
+use crate::upstream::endpoint::{Document, MAX_ANSWER_BYTES, is_json};
 use crate::upstream::identity::{TokenReply, ToldLife};
-use crate::upstream::provider_error::ProviderError;
+use crate::upstream::outage::outage;
+use crate::upstream::provider_error::{Outage, ProviderError};
 use crate::upstream::refusal::refusal;
 
 /// Reads the answer, whatever its status.
@@ -19,26 +20,31 @@ pub(super) fn read(reply: &CallReply) -> Result<TokenReply, ProviderError> {
     // Some providers refuse with status 200, and some send an `error` that is empty.
     let code = error_code(&reply.body);
     if reply.status != 200 || code.is_some() {
-        return Err(refusal(reply.status, code.as_deref()));
+        let refused = refusal(reply.status, code.as_deref());
+        let may_be_envoys = refused == ProviderError::Unreachable(Outage::Status(reply.status));
+        return Err(if may_be_envoys { outage(reply).into() } else { refused });
+    }
+    if !is_json(reply) {
+        return Err(ProviderError::NotJson);
     }
     let answer = Document::TokenAnswer.members(reply, &MEMBERS)?;
     match answer.get("token_type").map(ForeignValue::text) {
         Some(Some(kind)) if kind.eq_ignore_ascii_case("bearer") => {}
-        None => return Err(ProviderError::NotUnderstood("the token endpoint's answer has no `token_type`")),
-        Some(_) => return Err(ProviderError::NotUnderstood("the provider's access token is not a bearer token")),
+        None => return Err(ProviderError::InvalidAnswer("the token endpoint's answer has no `token_type`")),
+        Some(_) => return Err(ProviderError::InvalidAnswer("the provider's access token is not a bearer token")),
     }
     let access_token =
-        answer.text("access_token").ok_or(ProviderError::NotUnderstood("the provider gave no access token"))?;
+        answer.text("access_token").ok_or(ProviderError::InvalidAnswer("the provider gave no access token"))?;
     if access_token.is_empty() || !access_token.bytes().all(|byte| byte.is_ascii_graphic()) {
         let reason = "the provider's access token cannot stand in a header: it is empty or has other characters than \
                       printable ASCII";
-        return Err(ProviderError::NotUnderstood(reason));
+        return Err(ProviderError::InvalidAnswer(reason));
     }
     let refresh_token = answer.text("refresh_token").filter(|token| is_form_text(token));
     let bytes = refresh_token.as_ref().map_or(0, |token| token.len()).saturating_add(access_token.len());
     if bytes > MAX_TOKEN_BYTES {
         let reason = "the provider's tokens are larger than a session can keep: 15 KiB for access and refresh token";
-        return Err(ProviderError::NotUnderstood(reason));
+        return Err(ProviderError::InvalidAnswer(reason));
     }
     Ok(TokenReply {
         access_token: Secret::new(access_token.into_owned()),
@@ -137,6 +143,6 @@ mod tests {
     fn both_tokens_fit_into_a_record() {
         let with = |bytes: usize| answer(&format!(",\"refresh_token\":\"{}\"", "r".repeat(bytes)));
         assert!(with(MAX_TOKEN_BYTES - 1).is_ok());
-        assert!(matches!(with(MAX_TOKEN_BYTES), Err(ProviderError::NotUnderstood(_))));
+        assert!(matches!(with(MAX_TOKEN_BYTES), Err(ProviderError::InvalidAnswer(_))));
     }
 }

@@ -240,8 +240,8 @@ fn upstream_tokens_are_kept_as_long_as_the_login_is_refreshed() {
         fixture.advance(seconds);
         tokens = tokens_of(&fixture.refresh(&client, &tokens.refresh, &[]));
     }
-    let verdict = fixture.call("/mcp", &tokens.access);
-    assert!(matches!(verdict, Decision::AwaitUpstream { .. }), "they are there, and only have to be renewed");
+    let decision = fixture.call("/mcp", &tokens.access);
+    assert!(matches!(decision, Decision::AwaitUpstream { .. }), "they are there, and only have to be renewed");
 }
 
 #[test]

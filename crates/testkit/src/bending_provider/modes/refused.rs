@@ -7,12 +7,12 @@ use super::{Expected, Mode};
 pub(super) const MODES: &[Mode] = &[
     Mode {
         name: "another issuer's discovery document",
-        expected: Expected::Refused("is another one than `issuerUrl`"),
+        expected: Expected::Refused("names another issuer"),
         bend: |shape| shape.discovery.json.set("issuer", "https://evil.example"),
     },
     Mode {
         name: "an issuer with a slash more",
-        expected: Expected::Refused("differ in a slash"),
+        expected: Expected::Refused("names another issuer"),
         bend: |shape| {
             let issuer = shape.claims.text("iss");
             shape.discovery.json.set("issuer", format!("{issuer}/"));
@@ -49,8 +49,8 @@ pub(super) const MODES: &[Mode] = &[
         bend: |shape| shape.discovery.json.set("authorization_endpoint", "javascript:alert(1)"),
     },
     Mode {
-        name: "an endpoint at a host without a cluster",
-        expected: Expected::Refused("without a cluster"),
+        name: "an endpoint at a host at a host without a cluster",
+        expected: Expected::Refused("at a host without a cluster"),
         bend: |shape| shape.discovery.json.set("token_endpoint", "https://evil.example/token"),
     },
     Mode {
@@ -65,12 +65,12 @@ pub(super) const MODES: &[Mode] = &[
     },
     Mode {
         name: "a page in place of the discovery document",
-        expected: Expected::Refused("discovery document has a content type other than JSON"),
+        expected: Expected::Refused("the answer is not JSON"),
         bend: |shape| shape.discovery.send(200, "text/html", "<!doctype html>"),
     },
     Mode {
         name: "a redirect in place of the discovery document",
-        expected: Expected::Refused("discovery document is a redirect"),
+        expected: Expected::Refused("it answered with status 302"),
         bend: |shape| shape.discovery.send(302, "", ""),
     },
     Mode {
@@ -110,7 +110,7 @@ pub(super) const MODES: &[Mode] = &[
     },
     Mode {
         name: "a key set as text",
-        expected: Expected::Refused("key set has a content type other than JSON"),
+        expected: Expected::Refused("the answer is not JSON"),
         bend: |shape| shape.keys.content_type = "text/plain",
     },
     Mode {
@@ -264,7 +264,7 @@ pub(super) const MODES: &[Mode] = &[
     },
     Mode {
         name: "an ID token of another login",
-        expected: Expected::Refused("`nonce` is not that"),
+        expected: Expected::Refused("the code is of another login"),
         bend: |shape| shape.claims.set("nonce", "another"),
     },
     Mode {
@@ -324,7 +324,7 @@ pub(super) const MODES: &[Mode] = &[
     },
     Mode {
         name: "a page in place of tokens",
-        expected: Expected::Refused("answer has a content type other than JSON"),
+        expected: Expected::Refused("the answer is not JSON"),
         bend: |shape| shape.tokens.send(200, "text/html", "<!doctype html>"),
     },
     Mode {

@@ -33,7 +33,7 @@ pub enum ClientAuthenticationError {
     #[error("this client is public: it must not authenticate")]
     UnexpectedCredentials,
     /// There is no such client, or it was deleted.
-    #[error("the client is not known here, or was deleted; it has to register again")]
+    #[error("the client is not known here, or was deleted; register again")]
     Unknown,
     /// Nothing is known about the client.
     #[error(transparent)]

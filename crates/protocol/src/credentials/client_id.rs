@@ -5,8 +5,8 @@
 
 use crate::base64url;
 
-/// A sealed registration in the form of a `client_id`. What is inside is read with the key;
-/// nothing is known of it before.
+/// A sealed registration in the form of a `client_id`. Only the gateway's key opens it; until then
+/// it proves nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SealedClientId(Vec<u8>);
 

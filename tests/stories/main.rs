@@ -1,6 +1,7 @@
 //! The stories: what clients, backends, providers and operators see of Portcullis in a real Envoy.
 //! A module a subject.
 
+mod bending_provider;
 mod chaos;
 mod client_authentication;
 mod discovery;

@@ -47,6 +47,7 @@ pub struct FakePorts<S = FakeStore> {
 #[derive(Default)]
 struct Script {
     expected: RefCell<VecDeque<Expected>>,
+    server: RefCell<Option<Rc<Server>>>,
     sent: RefCell<Vec<CallRequest>>,
     body: RefCell<Vec<u8>>,
     seed: Cell<u64>,
@@ -58,6 +59,9 @@ struct Script {
     anomalies: RefCell<Vec<StoreAnomaly>>,
     reports: RefCell<Vec<String>>,
 }
+
+/// Answers calls that were not announced.
+type Server = dyn Fn(&CallRequest) -> Result<CallReply, CallError>;
 
 struct Expected {
     cluster: String,
@@ -96,6 +100,11 @@ impl<S> FakePorts<S> {
     /// Announces the next call and answers it with JSON.
     pub fn expect_json(&self, cluster: &str, path: &str, status: u16, body: &str) {
         self.expect_call(cluster, path, Ok(json_reply(status, body)));
+    }
+
+    /// Answers every call that is not announced from now on.
+    pub fn serve_calls(&self, server: impl Fn(&CallRequest) -> Result<CallReply, CallError> + 'static) {
+        self.script.server.replace(Some(Rc::new(server)));
     }
 
     /// The calls made since the last time of asking, in order.
@@ -184,6 +193,12 @@ impl<S> Fetch for FakePorts<S> {
     #[expect(clippy::panic, reason = "an unexpected call must fail the test")]
     async fn fetch(&self, call: CallRequest) -> Result<CallReply, CallError> {
         let Some(expected) = self.script.expected.borrow_mut().pop_front() else {
+            let server = self.script.server.borrow().clone();
+            if let Some(server) = server {
+                let reply = server(&call);
+                self.script.sent.borrow_mut().push(call);
+                return reply;
+            }
             panic!("unexpected call: {} {} {}", call.cluster, call.method, call.path);
         };
         assert_eq!((&*call.cluster, &*call.path), (&*expected.cluster, &*expected.path), "another call was expected");

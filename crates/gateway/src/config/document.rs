@@ -272,6 +272,10 @@ pub struct OidcConfig {
     /// The ID token claim that names the user for good.
     #[serde(default = "default_subject_claim")]
     pub subject_claim: String,
+    /// How long an access token is used, and then refreshed, of which the provider does not say how
+    /// long it lives (`expires_in`): 1m to 30d.
+    #[serde(default = "default_token_lifespan")]
+    pub default_token_lifespan: String,
     /// Further parameters of the authorization request, such as `prompt` or `access_type`.
     #[serde(default)]
     pub additional_authorization_params: BTreeMap<String, String>,
@@ -405,6 +409,10 @@ fn default_provider_scopes() -> Vec<String> {
 
 fn default_resource_scopes() -> Vec<String> {
     vec!["openid".to_owned()]
+}
+
+fn default_token_lifespan() -> String {
+    "1h".to_owned()
 }
 
 fn default_subject_claim() -> String {

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use portcullis_protocol::credentials::SessionId;
-use portcullis_protocol::jose::claims::{self, Expected, Typ, VerifiedToken};
+use portcullis_protocol::jose::claims::{self, Expected, VerifiedToken};
 use portcullis_protocol::jose::jws::{Jws, KnownHeader};
 use portcullis_protocol::jose::keys::JwkSet;
 
@@ -79,7 +79,6 @@ impl TokenOrigin {
                 expected: Expected {
                     issuer: &context.config().issuer.url,
                     audience: resource.uri.as_str(),
-                    typ: Typ::AccessToken,
                     start_leeway: CLOCK_LEEWAY,
                     expiry_leeway: 0,
                 },

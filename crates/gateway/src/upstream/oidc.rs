@@ -8,12 +8,9 @@
 use std::rc::Rc;
 
 use portcullis_protocol::crypto::secret::Secret;
-use portcullis_protocol::jose::claims::{self, ClaimError, Expected, SignatureError, Typ, VerifiedIdToken};
-use portcullis_protocol::jose::jws::Jws;
+use portcullis_protocol::jose::id_token::{ExpectedIdToken, IdToken, IdTokenError};
 use portcullis_protocol::jose::keys::JwkSet;
-use portcullis_protocol::json::{self, Limits};
 use portcullis_protocol::oauth::params;
-use serde_json::{Map, Value};
 
 use crate::browser::pending_login::Seed;
 use crate::config::{OidcProvider, ProviderId};
@@ -22,11 +19,10 @@ use crate::routing::endpoint_table::Endpoint;
 use crate::state::gateway::Gateway;
 use crate::state::provider_state::ProviderState;
 use crate::upstream::discovery::{Discovery, Known, fetch_documents};
-use crate::upstream::endpoint::{CALL_TIMEOUT_MS, is_json, read_object};
+use crate::upstream::endpoint::{CALL_TIMEOUT_MS, UNCOMPRESSED};
 use crate::upstream::identity::{Identity, TokenReply};
-use crate::upstream::outage::outage;
 use crate::upstream::provider_error::{Outage, ProviderError};
-use crate::upstream::refusal::refusal;
+use crate::upstream::token_reply;
 
 /// How far the provider's clock may be from ours, in seconds.
 const LEEWAY: u64 = 60;
@@ -94,12 +90,7 @@ impl Oidc<'_> {
         ];
         let reply = self.token_request(&form, ports).await?;
         let keys = self.keys(ports).await?;
-        let verified = self.verify_id_token(&reply, &keys, &seed.nonce(), ports).await;
-        let identity = verified.and_then(|verified| {
-            let subject = text_claim(&verified, &self.settings.subject_claim)
-                .ok_or(ProviderError::InvalidIdToken("it does not name the user"))?;
-            Ok(Identity { subject, name: text_claim(&verified, "name"), email: text_claim(&verified, "email") })
-        });
+        let identity = self.verify_id_token(&reply, &keys, &seed.nonce(), ports).await;
         match identity {
             Ok(identity) => Ok((reply, identity)),
             Err(error) => {
@@ -132,43 +123,39 @@ impl Oidc<'_> {
         Ok(reply)
     }
 
-    /// Verifies an ID token (OIDC Core §3.1.3.7). A key id that is not known makes the keys be
-    /// fetched again, at most once in a while.
+    /// Verifies an ID token (OIDC Core §3.1.3.7), and returns whom it names. A key id that is not
+    /// known makes the keys be fetched again, at most once in a while.
     async fn verify_id_token<P: Ports>(
         &self,
         reply: &TokenReply,
         keys: &JwkSet,
         nonce: &str,
         ports: &P,
-    ) -> Result<VerifiedIdToken, ProviderError> {
-        let id_token = reply.id_token.as_ref().ok_or(ProviderError::InvalidIdToken("there is none"))?;
-        let jws =
-            Jws::parse(id_token.expose()).map_err(|error| ProviderError::InvalidIdToken(error.public_reason()))?;
+    ) -> Result<Identity, ProviderError> {
+        let absent = "the provider gave no ID token; it gives one for the scope `openid`";
+        let id_token = reply.id_token.as_ref().ok_or(ProviderError::InvalidIdToken(absent))?;
+        let token = IdToken::parse(id_token.expose()).map_err(refused)?;
+        let subject_claim = self.settings.subject_claim.as_str();
+        let names = [subject_claim, "name", "email"];
         let verify = |keys: &JwkSet| {
-            claims::verify(&jws, keys, |key, alg, message, signature| ports.verify(key, alg, message, signature))
+            token.verify(keys, &names, |key, alg, message, signature| ports.verify(key, alg, message, signature))
         };
         let signed = match verify(keys) {
-            Err(SignatureError::UnknownKey) if self.state(|state| state.may_ask_again(ports.now())) => {
+            Err(IdTokenError::UnknownKey) if self.state(|state| state.may_ask_again(ports.now())) => {
                 verify(&self.learn(ports).await?.keys)
             }
             other => other,
         };
-        let signed = signed.map_err(|error| ProviderError::InvalidIdToken(error.public_reason()))?;
-        let expected = Expected {
+        let expected = ExpectedIdToken {
             issuer: &self.settings.issuer,
-            audience: &self.settings.client_id,
-            typ: Typ::IdToken,
-            start_leeway: LEEWAY,
-            expiry_leeway: LEEWAY,
+            client_id: &self.settings.client_id,
+            nonce,
+            leeway: LEEWAY,
         };
-        let verified = signed.id_token(&expected, nonce, ports.now());
-        verified.map_err(|error| {
-            if error == ClaimError::WrongNonce {
-                ProviderError::OtherLogin
-            } else {
-                ProviderError::InvalidIdToken(error.public_reason())
-            }
-        })
+        let verified = signed.and_then(|signed| signed.accept(&expected, ports.now())).map_err(refused)?;
+        let unnamed = "the ID token's `subjectClaim` is absent, or not a string of 1 to 255 bytes";
+        let subject = verified.name(subject_claim).ok_or(ProviderError::InvalidIdToken(unnamed))?;
+        Ok(Identity { subject, name: verified.name("name"), email: verified.name("email") })
     }
 
     /// Our redirect URI at the provider.
@@ -237,6 +224,7 @@ impl Oidc<'_> {
         let mut headers = vec![
             ("content-type", "application/x-www-form-urlencoded".to_owned()),
             ("accept", "application/json".to_owned()),
+            (UNCOMPRESSED.0, UNCOMPRESSED.1.to_owned()),
         ];
         discovery.authentication.add(self.settings, &mut form, &mut headers);
         let call = CallRequest {
@@ -249,71 +237,20 @@ impl Oidc<'_> {
             timeout_ms: CALL_TIMEOUT_MS,
         };
         let reply = ports.fetch(call).await.map_err(Outage::from)?;
-        let code = error_code(&reply.body);
-        match (reply.status, &code) {
-            (200, None) if !is_json(&reply) => Err(ProviderError::NotJson),
-            (200, None) => read_token_reply(&read_object(&reply).map_err(ProviderError::InvalidAnswer)?),
-            // Some providers refuse with status 200.
-            (status, code) => {
-                let refused = refusal(status, code.as_deref());
-                let may_be_envoys = refused == ProviderError::Unreachable(Outage::Status(status));
-                Err(if may_be_envoys { outage(&reply).into() } else { refused })
-            }
-        }
+        token_reply::read(&reply)
     }
 }
 
-fn read_token_reply(reply: &Map<String, Value>) -> Result<TokenReply, ProviderError> {
-    let secret = |name: &str| {
-        reply
-            .get(name)
-            .and_then(Value::as_str)
-            .filter(|text| is_header_text(text))
-            .map(|text| Secret::new(text.to_owned()))
-    };
-    let bearer = reply.get("token_type").and_then(Value::as_str).is_some_and(|t| t.eq_ignore_ascii_case("bearer"));
-    if !bearer {
-        return Err(ProviderError::InvalidAnswer("the token is not a bearer token"));
+fn refused(error: IdTokenError) -> ProviderError {
+    if error == IdTokenError::WrongNonce {
+        ProviderError::OtherLogin
+    } else {
+        ProviderError::InvalidIdToken(error.reason())
     }
-    // Some providers write the number as a string.
-    let life = reply.get("expires_in");
-    let expires_in = life.and_then(Value::as_u64).or_else(|| life.and_then(Value::as_str)?.parse().ok());
-    Ok(TokenReply {
-        access_token: secret("access_token").ok_or(ProviderError::InvalidAnswer("there is no access token"))?,
-        refresh_token: secret("refresh_token"),
-        expires_in,
-        id_token: secret("id_token"),
-    })
 }
 
-/// The `error` of an answer, whatever type it claims to have: it is only looked up in a table.
-fn error_code(body: &[u8]) -> Option<String> {
-    let object = json::parse_object(body, Limits::DOCUMENT).ok()?;
-    object.get("error").and_then(Value::as_str).filter(|code| !code.is_empty()).map(str::to_owned)
-}
-
-/// Returns a claim that is a string of 1 to 255 bytes without control characters, never anything
-/// that has to be converted into one.
-fn text_claim(id_token: &VerifiedIdToken, claim: &str) -> Option<String> {
-    const MAX_BYTES: usize = 255;
-    let value = id_token.claims().get(claim).and_then(serde_json::Value::as_str);
-    value
-        .filter(|text| !text.is_empty() && text.len() <= MAX_BYTES && !text.chars().any(char::is_control))
-        .map(str::to_owned)
-}
-
-/// Whether an ID token that came straight from the token endpoint is about this user. Its sender is
-/// authenticated by the connection, which stands in for the signature (OIDC Core §3.1.3.7, item 6),
-/// so a key server that is unavailable at that moment cannot cost the user the rotated tokens.
+/// Whether an ID token that came with a refresh is about this user.
 fn is_about(id_token: &str, provider: &OidcProvider, subject: &str) -> bool {
-    let Ok(jws) = Jws::parse(id_token) else { return false };
-    let Ok(claims) = json::parse_object(jws.payload_bytes(), Limits::TOKEN) else { return false };
-    let claim = |name: &str| claims.get(name).and_then(Value::as_str);
-    claim("iss") == Some(&provider.issuer) && claim(&provider.subject_claim) == Some(subject)
-}
-
-/// Whether a token can stand in a header as it is.
-fn is_header_text(text: &str) -> bool {
-    const MAX_BYTES: usize = 16 * 1024;
-    !text.is_empty() && text.len() <= MAX_BYTES && text.bytes().all(|byte| byte.is_ascii_graphic())
+    IdToken::parse(id_token)
+        .is_ok_and(|token| token.is_about(&provider.issuer, &provider.client_id, &provider.subject_claim, subject))
 }

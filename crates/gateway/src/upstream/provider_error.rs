@@ -33,7 +33,7 @@ pub enum ProviderError {
     #[error("the discovery document names an endpoint at a host without a cluster: add it to `clusters`")]
     EndpointWithoutCluster,
     /// Its documents are another issuer's (OIDC Discovery §4.3).
-    #[error("the discovery document names another issuer: check `issuerUrl`")]
+    #[error("the discovery document names another issuer: `issuerUrl` must be the same, to the last slash")]
     WrongIssuer,
     /// It answered something else than JSON, as a login page or a proxy does.
     #[error("the answer is not JSON")]
@@ -48,7 +48,7 @@ pub enum ProviderError {
     #[error("the code is of another login")]
     OtherLogin,
     /// Its ID token is refused.
-    #[error("the ID token is refused: {0}")]
+    #[error("{0}")]
     InvalidIdToken(&'static str),
 }
 

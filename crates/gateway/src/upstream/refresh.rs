@@ -19,6 +19,7 @@ use crate::sessions::state::Session;
 use crate::state::gateway::Gateway;
 use crate::store::records::{self, Records, VersionedRecord};
 use crate::upstream::identity::TokenReply;
+use crate::upstream::life;
 use crate::upstream::provider_error::ProviderError;
 use crate::upstream::providers;
 use crate::upstream::tokens::Upstream;
@@ -104,7 +105,7 @@ async fn refresh_locked<P: Ports>(
     };
     match providers::refresh(gateway, provider, refresh_token, &loaded.record.subject, ports).await {
         Ok(reply) => {
-            let renewed = renewed(&loaded.record, reply, ports.now());
+            let renewed = renewed(&loaded.record, reply, provider.default_token_life(), ports.now());
             store(&records, gateway, token, loaded, &renewed).await
         }
         Err(ProviderError::GrantEnded { prompt }) => {
@@ -168,12 +169,14 @@ async fn note_refused<P: Ports>(
 }
 
 /// The record after a refresh. What the provider does not send again stays as it was (RFC 6749 §6).
-fn renewed(record: &Upstream, reply: TokenReply, now: u64) -> Upstream {
+fn renewed(record: &Upstream, reply: TokenReply, default_life: u64, now: u64) -> Upstream {
+    let last = record.expires_at.map(|end| end.saturating_sub(record.obtained_at));
+    let refresh_token = reply.refresh_token.or_else(|| record.refresh_token.clone());
     Upstream {
         access_token: reply.access_token,
-        refresh_token: reply.refresh_token.or_else(|| record.refresh_token.clone()),
         obtained_at: now,
-        expires_at: reply.expires_in.map(|life| now.saturating_add(life)),
+        expires_at: life::expires_at(reply.life, refresh_token.is_some(), last, default_life, now),
+        refresh_token,
         subject: record.subject.clone(),
         refused_since: None,
         session: record.session,

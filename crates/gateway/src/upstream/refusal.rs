@@ -24,6 +24,7 @@ pub(super) fn refusal(status: u16, code: Option<&str>) -> ProviderError {
     match status {
         408 | 425 | 429 | 500.. => ProviderError::Unreachable(Outage::Status(status)),
         200 | 400..=499 => refusal_by_code(status, code.unwrap_or_default()),
+        300..=399 => ProviderError::InvalidAnswer("the token endpoint's answer is a redirect, which is not followed"),
         _ => ProviderError::InvalidAnswer("the token endpoint answered with neither a token nor an error"),
     }
 }

@@ -42,20 +42,21 @@ fn reported(fixture: &Fixture, url: &str, expected: (&str, &str), case: &str) {
 #[test]
 fn a_document_that_would_lead_elsewhere_is_refused_and_nothing_there_is_called() {
     let (issuer, cluster) = ("provider_wrong_issuer", "provider_endpoint_without_cluster");
+    let invalid = "provider_invalid_documents";
     for (document, reason) in [
         (with("issuer", "https://other.example"), issuer),
         (with("issuer", "https://idp.example/"), issuer),
         (with("token_endpoint", "https://evil.example/token"), cluster),
         (with("token_endpoint", "https://idp.example:8443/token"), cluster),
-        (with("token_endpoint", "http://idp.example/token"), cluster),
-        (with("token_endpoint", "https://idp.example@evil.example/token"), cluster),
-        (with("token_endpoint", "/token"), cluster),
+        (with("token_endpoint", "http://idp.example/token"), invalid),
+        (with("token_endpoint", "https://idp.example@evil.example/token"), invalid),
+        (with("token_endpoint", "/token"), invalid),
         (with("jwks_uri", "https://evil.example/keys"), cluster),
-        (with("jwks_uri", "http://idp.example/keys"), cluster),
-        (with("jwks_uri", "file:///etc/keys"), cluster),
-        (with("authorization_endpoint", "http://idp.example/authorize"), "provider_invalid_documents"),
-        (with("authorization_endpoint", "javascript:alert(1)"), "provider_invalid_documents"),
-        (json!({}), issuer),
+        (with("jwks_uri", "http://idp.example/keys"), invalid),
+        (with("jwks_uri", "file:///etc/keys"), invalid),
+        (with("authorization_endpoint", "http://idp.example/authorize"), invalid),
+        (with("authorization_endpoint", "javascript:alert(1)"), invalid),
+        (json!({}), invalid),
     ] {
         let fixture = Fixture::cold(&crate::fixture::document());
         fixture.ports.expect_json("idp", DISCOVERY, 200, &document.to_string());
@@ -86,7 +87,7 @@ fn an_answer_that_is_no_document_is_refused() {
         (reply(200, "application/json", "[]"), never, "provider_invalid_documents"),
         (reply(200, "application/json", good.strip_suffix('}').unwrap()), never, "provider_invalid_documents"),
         (
-            reply(200, "application/json", &format!("{{\"padding\":\"{}\"}}", "x".repeat(64 * 1024))),
+            reply(200, "application/json", &format!("{{\"padding\":\"{}\"}}", "x".repeat(256 * 1024))),
             never,
             "provider_invalid_documents",
         ),

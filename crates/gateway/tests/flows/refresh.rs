@@ -114,7 +114,7 @@ fn what_the_provider_does_not_send_again_stays() {
     assert_eq!(value(&refresh(&fixture, session)), "Bearer upstream-access-2");
     let record = stored(&fixture, session).unwrap();
     assert!(record.refresh_token.unwrap().ct_eq(b"upstream-refresh-1"));
-    assert_eq!((record.expires_at, record.obtained_at), (None, fixture.now()));
+    assert_eq!((record.expires_at, record.obtained_at), (Some(fixture.now() + 3_600), fixture.now()), "and the life");
 }
 
 #[test]

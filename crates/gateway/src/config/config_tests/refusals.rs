@@ -153,10 +153,19 @@ fn a_duration_outside_its_range_is_refused() {
         ("/tokenLifespans/accessToken", "1m", "24h"),
         ("/tokenLifespans/refreshToken", "1h", "30d"),
         ("/tokenLifespans/authorizationCode", "30s", "10m"),
+        ("/upstreamProviders/0/oidcConfig/defaultTokenLifespan", "1m", "30d"),
     ] {
         for text in [least, most] {
             assert_eq!(problems(&with(full(), pointer, json!(text))), [""; 0], "{pointer} {text}");
         }
+    }
+}
+
+#[test]
+fn the_life_of_a_token_of_which_nothing_is_told_has_a_range() {
+    for text in ["59s", "30d1s", "0s", "10"] {
+        let problem = problem_of(with(full(), "/upstreamProviders/0/oidcConfig/defaultTokenLifespan", json!(text)));
+        assert!(problem.starts_with("upstreamProviders[0].oidcConfig.defaultTokenLifespan: "), "{text}: {problem}");
     }
 }
 

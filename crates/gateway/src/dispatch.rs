@@ -67,7 +67,7 @@ async fn answer<P: Ports>(context: &RequestContext<'_, P>, endpoint: Endpoint, r
             return answer_preflight(request, methods).into();
         }
         Some(_) | None if entry.methods.contains(request.method) => {}
-        Some(_) | None => return method_not_allowed(entry.allow()).into(),
+        Some(_) | None => return method_not_allowed(entry).into(),
     }
     match endpoint {
         Endpoint::AuthorizationServerMetadata => metadata::authorization_server(context).into(),

@@ -5,6 +5,7 @@ use portcullis_protocol::oauth::error::{ErrorCode, OAuthError};
 
 use crate::audit::{Audit, AuditOutcome, Reason};
 use crate::decision::{AddedHeaders, Resolved};
+use crate::routing::endpoint_table::{Entry, Reader};
 
 /// How long a client should wait before it tries again when a dependency is unavailable, in
 /// seconds.
@@ -65,26 +66,30 @@ pub fn preflight(request: &Request, methods: &'static str) -> Response {
         .header("vary", "Origin, Access-Control-Request-Headers")
 }
 
-/// A 405 that names what is allowed (RFC 9110 §15.5.6).
+/// A 405 that names what is allowed (RFC 9110 §15.5.6). A script of another origin has no business
+/// where a person is shown pages.
 #[must_use]
-pub fn method_not_allowed(allow: &'static str) -> Resolved {
-    let body = OAuthError::new(ErrorCode::InvalidRequest, "this method is not allowed here").to_json();
-    let response = cors(uncached(Response::json(405, body).header("allow", allow)), Cors::Read);
-    Resolved::Respond(response, Audit::new(Reason::MethodNotAllowed))
+pub(crate) fn method_not_allowed(entry: &Entry) -> Resolved {
+    let error = OAuthError::new(ErrorCode::InvalidRequest, "this method is not allowed here").with_status(405);
+    let response = match entry.reader {
+        Reader::Program => oauth_error(&error),
+        Reader::Person => uncached(Response::json(error.status(), error.to_json())),
+    };
+    Resolved::Respond(response.header("allow", entry.allow()), Audit::new(Reason::MethodNotAllowed))
 }
 
 /// Returns a 404 of the gateway itself.
 #[must_use]
 pub fn not_found(description: &'static str, reason: Reason) -> Resolved {
-    let body = OAuthError::new(ErrorCode::InvalidRequest, description).to_json();
-    Resolved::Respond(uncached(Response::json(404, body)), Audit::new(reason))
+    let error = OAuthError::new(ErrorCode::InvalidRequest, description).with_status(404);
+    Resolved::Respond(oauth_error(&error), Audit::new(reason))
 }
 
 /// Returns a 400 of the gateway itself.
 #[must_use]
 pub fn bad_request(description: &'static str, reason: Reason) -> Resolved {
-    let body = OAuthError::new(ErrorCode::InvalidRequest, description).to_json();
-    Resolved::Respond(uncached(Response::json(400, body)), Audit::new(reason))
+    let error = OAuthError::new(ErrorCode::InvalidRequest, description).with_status(400);
+    Resolved::Respond(oauth_error(&error), Audit::new(reason))
 }
 
 /// An OAuth error as an endpoint's JSON answer (RFC 6749 §5.2).

@@ -201,6 +201,33 @@ fn what_is_below_our_paths_and_is_no_endpoint_is_not_found() {
     ] {
         let (response, reason) = audited(&gateway, request(Method::Get, target, &[]));
         assert_eq!((response.status(), reason), (404, expected), "{target}");
+        assert_eq!(response.header_value("access-control-allow-origin"), Some("*"), "{target}");
+    }
+}
+
+#[test]
+fn a_script_of_another_origin_can_read_every_refusal_but_those_of_pages() {
+    let gateway = at_root();
+    for (method, target, status, readable) in [
+        (Method::Get, "/%zz", 400, true),
+        (Method::Get, "/MCP", 400, true),
+        (Method::Get, "/oauth/other", 404, true),
+        (Method::Get, "/other", 404, true),
+        (Method::Get, "/mcp", 401, true),
+        (Method::Get, "/oauth/token", 405, true),
+        (Method::Get, "/oauth/register", 405, true),
+        (Method::Post, "/oauth/token", 400, true),
+        (Method::Post, "/oauth/register", 400, true),
+        (Method::Get, "/oauth/authorize", 400, false),
+        (Method::Post, "/oauth/authorize", 405, false),
+        (Method::Get, "/oauth/consent", 405, false),
+        (Method::Post, "/oauth/consent", 403, false),
+        (Method::Get, "/oauth/callback", 400, false),
+    ] {
+        let (response, _) = audited(&gateway, request(method, target, &[("origin", "https://app.example")]));
+        assert_eq!(response.status(), status, "{method:?} {target}");
+        let allowed = response.header_value("access-control-allow-origin");
+        assert_eq!(allowed, readable.then_some("*"), "{method:?} {target}");
     }
 }
 

@@ -45,6 +45,8 @@ pub struct Config {
     /// What is protected, in the document's order; the first is the one that the root metadata
     /// document describes.
     pub resources: Vec<Resource>,
+    /// The resource of requests that name none, by its place.
+    pub default_resource: Option<usize>,
     /// What other paths get.
     pub default: DefaultAction,
     /// Whether the endpoints are also at the root, where nothing else is configured.
@@ -155,6 +157,7 @@ impl Compiler<'_> {
         let providers = self.providers(&document.upstream_providers, development);
         let scopes = scopes_supported.as_ref().filter(|_| !self.is_unsure_of("scopesSupported"));
         let resources = self.resources(document, issuer.as_ref(), scopes);
+        let default_resource = self.default_resource(document, resources.as_deref());
         let (issuer, key_ring, storage) = (issuer?, Rc::new(key_ring?), storage?);
         let space = match &storage {
             Storage::Memory { .. } => None,
@@ -173,6 +176,7 @@ impl Compiler<'_> {
             logins_per_minute: logins_per_minute?,
             providers: providers?,
             resources: resources?,
+            default_resource: default_resource?,
             default: document.default,
             default_endpoints: document.default_endpoints,
             trusted_proxies: document.trusted_proxies,

@@ -84,6 +84,7 @@ fn full() -> Value {
                 "inject": { "type": "none" },
             },
         ],
+        "defaultResource": "https://GATEWAY.example/mcp",
         "default": "pass",
         "defaultEndpoints": false,
         "trustedProxies": 2,
@@ -188,6 +189,7 @@ fn the_least_that_is_needed_gets_the_defaults() {
     assert!(resource.injection.is_none());
     assert_eq!(resource.metadata_url, "https://gateway.example/.well-known/oauth-protected-resource/mcp");
     assert_eq!((config.default, config.default_endpoints), (DefaultAction::Deny, true));
+    assert_eq!(config.default_resource, None);
     assert_eq!(config.trusted_proxies, 0);
 }
 
@@ -234,6 +236,7 @@ fn everything_that_is_written_is_taken() {
     assert_eq!(&*mcp.injection.as_ref().unwrap().header, "x-upstream-token");
     assert!(api.injection.is_none() && api.scopes.is_empty());
     assert_eq!((config.default, config.default_endpoints), (DefaultAction::Pass, false));
+    assert_eq!(config.default_resource, Some(0));
     assert_eq!(config.trusted_proxies, 2);
 }
 

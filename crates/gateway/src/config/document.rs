@@ -48,6 +48,11 @@ pub struct Document {
     pub upstream_providers: Vec<UpstreamProvider>,
     /// What is protected. The longest matching prefix decides.
     pub resources: Vec<Resource>,
+    /// The URI of the resource that an authorization request without `resource` is about, where it
+    /// is not clear from its scopes: clients that know no metadata send none. Absent: such a
+    /// request is refused, unless there is only one resource.
+    #[cfg_attr(feature = "schema", schemars(default))]
+    pub default_resource: Option<String>,
     /// The treatment of a path that no resource matches.
     #[cfg_attr(feature = "schema", schemars(default))]
     pub default: DefaultAction,
@@ -205,7 +210,8 @@ pub struct Logins {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Consent {
     /// How long a given consent is remembered for the same user, client, redirect, scopes and
-    /// resource; `0s` asks every time.
+    /// resource; `0s` asks every time, as clients on the user's machine always do, which other
+    /// programs can pretend to be.
     pub remember: String,
     /// The name shown on the page: your organization or service.
     pub title: String,
@@ -370,6 +376,7 @@ impl Document {
         let logins = sections.or_default("logins");
         let upstream_providers = sections.list("upstreamProviders");
         let resources = sections.list("resources");
+        let default_resource = sections.or_default("defaultResource");
         let default = sections.or_default("default");
         let default_endpoints = sections.optional("defaultEndpoints", default_endpoints);
         let trusted_proxies = sections.or_default("trustedProxies");
@@ -387,6 +394,7 @@ impl Document {
             logins: logins?,
             upstream_providers: upstream_providers?,
             resources: resources?,
+            default_resource: default_resource?,
             default: default?,
             default_endpoints: default_endpoints?,
             trusted_proxies: trusted_proxies?,

@@ -82,6 +82,24 @@ impl Compiler<'_> {
         Some(resources)
     }
 
+    /// The place of the resource that requests without one are about.
+    pub(super) fn default_resource(
+        &mut self,
+        document: &Document,
+        resources: Option<&[Resource]>,
+    ) -> Option<Option<usize>> {
+        let Some(written) = &document.default_resource else { return Some(None) };
+        let uri = match ResourceUri::parse(written) {
+            Ok(uri) => uri,
+            Err(error) => return self.problem("defaultResource", error.to_string()),
+        };
+        // Without resources there are problems enough.
+        match resources?.iter().position(|resource| resource.uri == uri) {
+            Some(place) => Some(Some(place)),
+            None => self.problem("defaultResource", "is not the URI of one of `resources`"),
+        }
+    }
+
     fn resource(
         &mut self,
         path: &str,

@@ -6,7 +6,6 @@ mod error;
 use portcullis_protocol::oauth::authorize::{AuthorizationRequest, ClientReference, Prompt, state_for_errors};
 use portcullis_protocol::oauth::params::{Limits, Params};
 use portcullis_protocol::oauth::redirect::{CheckedRedirectUri, RedirectUri, match_registered};
-use portcullis_protocol::oauth::resource::ResourceUri;
 use portcullis_protocol::oauth::scope::ScopeSet;
 
 use self::error::{AuthorizeError, RequestError};
@@ -37,11 +36,11 @@ async fn answer<P: Ports>(context: &RequestContext<'_, P>) -> Result<Decision, A
     // From here on errors go to the client.
     let refused = |cause: RequestError| AuthorizeError::Request {
         cause,
-        redirect_uri: redirect_uri.as_str().to_owned(),
+        redirect_uri: redirect_uri.clone(),
         state: state_for_errors(&params).map(str::to_owned),
     };
     let asked = AuthorizationRequest::parse(&params).map_err(|error| refused(error.into()))?;
-    let resource = chosen_resource(config, asked.resource.as_ref()).map_err(refused)?;
+    let resource = chosen_resource(config, &asked).map_err(refused)?;
     let scope = ScopeSet::grant(asked.scope, &askable(config, &client, resource), &resource.scopes)
         .map_err(|_| refused(RequestError::UnsupportedScope))?;
     let mut authorization = Authorization {
@@ -95,15 +94,28 @@ fn askable(config: &Config, client: &ResolvedClient, resource: &Resource) -> Sco
     }
 }
 
-/// The configured resource that is asked for; the only one, when none is named (RFC 8707 §2).
-fn chosen_resource<'a>(config: &'a Config, asked: Option<&ResourceUri>) -> Result<&'a Resource, RequestError> {
-    match (asked, config.resources.as_slice()) {
-        (Some(asked), resources) => {
-            resources.iter().find(|resource| resource.uri == *asked).ok_or(RequestError::UnknownResource)
-        }
-        (None, [only]) => Ok(only),
-        (None, _) => Err(RequestError::NoResource),
+/// The configured resource that is asked for. Where none is named (RFC 8707 §2), it is the only
+/// one, else the one that the scopes tell, else the default.
+fn chosen_resource<'a>(config: &'a Config, asked: &AuthorizationRequest) -> Result<&'a Resource, RequestError> {
+    let resources = config.resources.as_slice();
+    if let Some(named) = &asked.resource {
+        return resources.iter().find(|resource| resource.uri == *named).ok_or(RequestError::UnknownResource);
     }
+    let default = || config.default_resource.and_then(|place| resources.get(place));
+    match resources {
+        [only] => Some(only),
+        several => asked.scope.as_ref().and_then(|scope| told_by_scope(several, scope)).or_else(default),
+    }
+    .ok_or(RequestError::NoResource)
+}
+
+/// The one resource that has all the scopes which are asked for; those that no resource has, such
+/// as `offline_access`, tell nothing.
+fn told_by_scope<'a>(resources: &'a [Resource], scope: &ScopeSet) -> Option<&'a Resource> {
+    let of_some = resources.iter().fold(ScopeSet::default(), |all, resource| all.union(&resource.scopes));
+    let telling = scope.intersection(&of_some);
+    let mut having = resources.iter().filter(|resource| !telling.is_empty() && telling.is_subset_of(&resource.scopes));
+    having.next().filter(|_| having.next().is_none())
 }
 
 /// What of the client's `prompt` is the provider's to do. Consent is ours.

@@ -4,12 +4,13 @@
 use portcullis_protocol::http::message::Response;
 use portcullis_protocol::oauth::error::ErrorCode;
 use portcullis_protocol::oauth::params;
+use portcullis_protocol::oauth::redirect::CheckedRedirectUri;
 
 use crate::audit::{Audit, Reason};
 use crate::browser::pending_login::Authorization;
 use crate::config::Config;
 use crate::decision::Resolved;
-use crate::endpoints::pages::ErrorPage;
+use crate::endpoints::pages::{ErrorPage, ReturnPage};
 use crate::error::DependencyError;
 use crate::responses::uncached;
 use crate::upstream::provider_error::{Outage, ProviderError};
@@ -40,6 +41,35 @@ pub fn error_redirect(
 ) -> Resolved {
     let parameters = [("error", code.as_str()), ("error_description", description)];
     Resolved::Respond(redirect(config, to, &parameters), Audit::new(reason))
+}
+
+/// Answers an error of a request that no user was asked about yet.
+///
+/// Anyone can register a client whose redirect URI is a site of theirs, and link to a request that
+/// fails: a redirect at once would make this an open redirector (RFC 9700 §4.11.2). So a web site
+/// gets the error by a link that the user may follow. A program on the user's machine, which waits
+/// for it, gets it at once: no page can be behind its redirect URI.
+#[must_use]
+pub fn error_before_consent(
+    config: &Config,
+    redirect_uri: &CheckedRedirectUri,
+    state: Option<&str>,
+    code: ErrorCode,
+    description: &str,
+    reason: Reason,
+) -> Resolved {
+    let to = ReturnAddress { redirect_uri: redirect_uri.as_str(), state };
+    if !redirect_uri.is_web_site() {
+        return error_redirect(config, to, code, description, reason);
+    }
+    let parameters = [("error", code.as_str()), ("error_description", description)];
+    let page = ReturnPage {
+        title: &config.consent.title,
+        description,
+        host: redirect_uri.host_for_display(),
+        link: &answer_url(config, to, &parameters),
+    };
+    Resolved::Respond(page.response(400), Audit::new(reason))
 }
 
 /// Redirects to the client what kept the provider from logging the user in. The operator reads more
@@ -73,14 +103,19 @@ pub fn provider_failed(config: &Config, asked: &Authorization, error: &ProviderE
     error_redirect(config, asked.into(), code, description, error.reason())
 }
 
-/// A redirect to the client. `iss` and `state` are always ours to add; what the registered URI's
-/// query says of them is dropped.
+/// A redirect to the client.
 #[must_use]
 pub fn redirect(config: &Config, to: ReturnAddress<'_>, parameters: &[(&str, &str)]) -> Response {
+    private(Response::see_other(&answer_url(config, to, parameters)))
+}
+
+/// Returns the URL of an answer to the client. `iss` and `state` are always ours to add; what the
+/// registered URI's query says of them is dropped.
+fn answer_url(config: &Config, to: ReturnAddress<'_>, parameters: &[(&str, &str)]) -> String {
     let mut query = parameters.to_vec();
     query.extend(to.state.map(|state| ("state", state)));
     query.push(("iss", &config.issuer.url));
-    private(Response::see_other(&params::append_query(to.redirect_uri, &query)))
+    params::append_query(to.redirect_uri, &query)
 }
 
 /// A page for a person, where nothing may be redirected.

@@ -90,6 +90,29 @@ impl ErrorPage<'_> {
     }
 }
 
+/// An error that the user may take back to the client: its request cannot be served, and the user
+/// was not asked about it.
+#[derive(Debug, Template)]
+#[template(path = "return.html")]
+pub struct ReturnPage<'a> {
+    /// The configured name of this service.
+    pub title: &'a str,
+    /// What is wrong with the request: text of ours, as in [`ErrorPage::message`].
+    pub description: &'a str,
+    /// The host of the link.
+    pub host: &'a str,
+    /// The client's redirect URI, a web site, with the error.
+    pub link: &'a str,
+}
+
+impl ReturnPage<'_> {
+    /// The page as an answer with the given status.
+    #[must_use]
+    pub fn response(&self, status: u16) -> Response {
+        page(status, self.render())
+    }
+}
+
 /// Says what a well-known scope lets the client do (OpenID Connect Core §5.4, §11); any other is
 /// shown by its name alone.
 fn scope_meaning(scope: &str) -> Option<&'static str> {

@@ -1,7 +1,12 @@
 //! Consents that are remembered, so that the page is not shown again for the same request.
+//!
+//! Only a client that gets its answer at a web site can be recognized by it. Any program can name
+//! the `client_id` of another one and listen on loopback, or take its private-use scheme; to such a
+//! client the page is shown at each login (RFC 8252 §8.6).
 
 use minicbor::{Decode, Encode};
 use portcullis_protocol::credentials::UserId;
+use portcullis_protocol::oauth::redirect::RedirectUri;
 use portcullis_storage_api::{Key, Kind, Ttl};
 
 use crate::browser::pending_login::Authorization;
@@ -34,7 +39,7 @@ pub async fn is_remembered<P: Ports>(
     authorization: &Authorization,
     ports: &P,
 ) -> Result<bool, DependencyError> {
-    if config.consent.remember == 0 {
+    if !is_kept(config, authorization) {
         return Ok(false);
     }
     let records = Records::new(&config.sealer, ports);
@@ -51,12 +56,18 @@ pub async fn remember<P: Ports>(
     authorization: &Authorization,
     ports: &P,
 ) -> Result<(), DependencyError> {
-    if config.consent.remember == 0 {
+    if !is_kept(config, authorization) {
         return Ok(());
     }
     let records = Records::new(&config.sealer, ports);
     let key = consent_key(user_id, authorization);
     records.save(&key, &Consent { given_at: ports.now() }, Ttl::Seconds(config.consent.remember)).await
+}
+
+/// Returns `true` if a consent to this is remembered.
+fn is_kept(config: &Config, authorization: &Authorization) -> bool {
+    let leads_to_web_site = || RedirectUri::register(&authorization.redirect_uri).is_ok_and(|uri| uri.is_web_site());
+    config.consent.remember > 0 && leads_to_web_site()
 }
 
 /// A consent's name holds all that it was given for: another client, redirect, scope or resource is

@@ -7,7 +7,7 @@ use portcullis_protocol::oauth::params;
 use serde_json::json;
 
 use crate::browser::{Browser, Reply};
-use crate::fixture::{Fixture, REDIRECT, VERIFIER, code_of, error_of, forwarded, replied, tokens_of};
+use crate::fixture::{Fixture, REDIRECT, VERIFIER, code_of, forwarded, replied, tokens_of};
 use crate::token::with_code;
 
 const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
@@ -141,7 +141,7 @@ fn a_repeated_parameter_is_refused_even_when_it_is_empty() {
     for repeated in ["state=&state=", "scope=&scope=openid", "prompt=&prompt=", "x=&x="] {
         let target = format!("{}&{repeated}", Fixture::authorization(&client, &[("state", ""), ("scope", "")]));
         let reply = fixture.visit(&Browser::default(), &target);
-        assert_eq!(reply.redirect().1["error"], "invalid_request", "{repeated}");
+        assert_eq!(reply.link().1["error"], "invalid_request", "{repeated}");
     }
 }
 
@@ -159,7 +159,8 @@ fn an_empty_parameter_of_an_authorization_request_is_absent() {
     }
     for empty in ["response_type", "code_challenge", "code_challenge_method"] {
         let target = format!("{}&{empty}=", Fixture::authorization(&client, &[(empty, "")]));
-        let error = error_of(&fixture.visit(&Browser::default(), &target));
+        let (_, query) = fixture.visit(&Browser::default(), &target).link();
+        let error = &query["error"];
         assert!(["invalid_request", "unsupported_response_type"].contains(&error.as_str()), "{empty} {error}");
     }
 }

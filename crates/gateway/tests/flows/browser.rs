@@ -94,6 +94,18 @@ impl Reply {
         (url.to_string(), query)
     }
 
+    /// Where the only link of an error page leads, without the query, and the query's parameters.
+    pub(crate) fn link(&self) -> (String, BTreeMap<String, String>) {
+        assert_eq!((self.status(), self.header("location")), (400, None), "{} {}", self.reason, self.text());
+        let (_, rest) = self.text().split_once("<a href=\"").unwrap();
+        let (link, rest) = rest.split_once('"').unwrap();
+        assert!(!rest.contains("<a "), "{}", self.text());
+        let mut url = Url::parse(&link.replace("&#39;", "'").replace("&#38;", "&")).unwrap();
+        let query = url.query_pairs().into_owned().collect();
+        url.set_query(None);
+        (url.to_string(), query)
+    }
+
     /// The value of a hidden field of the page's form.
     pub(crate) fn field(&self, name: &str) -> String {
         assert_eq!(self.status(), 200, "{} {}", self.reason, self.text());

@@ -143,7 +143,7 @@ fn the_longest_request_that_is_shown_a_page_has_a_form_that_is_accepted() {
     assert_eq!((reply.status(), reply.reason), (303, "login_started"));
 
     let refused = ask(&browser, shown + 1);
-    let (base, query) = refused.redirect();
+    let (base, query) = refused.link();
     assert_eq!((base.as_str(), refused.reason), (REDIRECT, "authorization_too_long"));
     assert_eq!((query["error"].as_str(), query["state"].len()), ("invalid_request", shown + 1));
 }

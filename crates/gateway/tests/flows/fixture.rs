@@ -437,7 +437,11 @@ pub(crate) fn tokens_of(reply: &Reply) -> Tokens {
 
 /// The error that a redirect brings to the client.
 pub(crate) fn error_of(reply: &Reply) -> String {
-    let (base, query) = reply.redirect();
+    error_in(reply.redirect())
+}
+
+/// The error in an answer to the client.
+pub(crate) fn error_in((base, query): (String, BTreeMap<String, String>)) -> String {
     assert_eq!((base.as_str(), query["state"].as_str(), query["iss"].as_str()), (REDIRECT, "client-state", ISSUER));
     assert!(!query.contains_key("code"), "{query:?}");
     query["error"].clone()

@@ -3,10 +3,11 @@
 use portcullis_protocol::jose::jws::Jws;
 use portcullis_protocol::oauth::params::Params;
 use portcullis_protocol::oauth::pkce::CodeVerifier;
+use serde_json::json;
 
 use crate::browser::Browser;
 use crate::fixture::{
-    API, BROWSER_COOKIE, Fixture, IDP, ISSUER, MCP, NOW, REDIRECT, code_of, document, error_of, forwarded, injected,
+    API, BROWSER_COOKIE, Fixture, IDP, ISSUER, MCP, NOW, REDIRECT, code_of, document, error_in, forwarded, injected,
     replied, tokens_of,
 };
 
@@ -116,7 +117,7 @@ fn until_client_and_redirect_are_proven_an_error_stays_on_a_page() {
 }
 
 #[test]
-fn once_they_are_proven_an_error_goes_to_the_client() {
+fn once_they_are_proven_the_user_may_take_an_error_to_a_web_site() {
     let fixture = Fixture::new();
     let client = fixture.register();
     let browser = Browser::default();
@@ -140,7 +141,7 @@ fn once_they_are_proven_an_error_goes_to_the_client() {
         (("prompt", "none login"), "invalid_request", "contradictory_prompt"),
     ] {
         let reply = fixture.visit(&browser, &Fixture::authorization(&client, &[changed]));
-        assert_eq!((error_of(&reply).as_str(), reply.reason), (error, reason), "{changed:?}");
+        assert_eq!((error_in(reply.link()).as_str(), reply.reason), (error, reason), "{changed:?}");
     }
     let good = Fixture::authorization(&client, &[]);
     for (more, error, reason) in [
@@ -148,15 +149,80 @@ fn once_they_are_proven_an_error_goes_to_the_client() {
         ("scope=openid".to_owned(), "invalid_request", "repeated_parameter"),
     ] {
         let reply = fixture.visit(&browser, &format!("{good}&{more}"));
-        assert_eq!((error_of(&reply).as_str(), reply.reason), (error, reason), "{more}");
+        assert_eq!((error_in(reply.link()).as_str(), reply.reason), (error, reason), "{more}");
     }
     // A state that must not be returned is not.
     let reply = fixture.visit(&browser, &Fixture::authorization(&client, &[("state", "a\r\nb")]));
-    let (_, query) = reply.redirect();
+    let (_, query) = reply.link();
     assert_eq!(
         (query["error"].as_str(), query.get("state"), reply.reason),
         ("invalid_request", None, "malformed_state")
     );
+}
+
+#[test]
+fn once_they_are_proven_an_error_goes_at_once_to_a_program_on_the_users_machine() {
+    let fixture = Fixture::new();
+    for redirect in ["http://127.0.0.1:8/cb", "http://localhost:9/cb", "cursor://x/cb", "com.example.app:/cb"] {
+        let registered = fixture.register_with(&json!({ "redirect_uris": [redirect] })).json();
+        let client = registered["client_id"].as_str().unwrap();
+        for (changed, error) in [
+            (("prompt", "none"), "interaction_required"),
+            (("scope", "openid admin"), "invalid_scope"),
+            (("resource", "https://evil.example/"), "invalid_target"),
+            (("code_challenge", ""), "invalid_request"),
+        ] {
+            let target = Fixture::authorization(client, &[("redirect_uri", redirect), changed]);
+            let (base, query) = fixture.visit(&Browser::default(), &target).redirect();
+            assert_eq!((base.as_str(), query["error"].as_str()), (redirect, error), "{changed:?}");
+            assert_eq!((query["state"].as_str(), query["iss"].as_str()), ("client-state", ISSUER));
+        }
+    }
+}
+
+#[test]
+fn what_a_client_wrote_stays_text_on_the_page_with_its_error() {
+    let fixture = Fixture::new();
+    let redirect = "https://client.example/cb?x='onclick=alert(1)//";
+    let metadata = json!({ "redirect_uris": [redirect], "client_name": "<script>" });
+    let client = fixture.register_with(&metadata).json()["client_id"].as_str().unwrap().to_owned();
+    let state = "\"><script>alert(1)</script>";
+    let changed = [("redirect_uri", redirect), ("state", state), ("prompt", "none")];
+    let page = fixture.visit(&Browser::default(), &Fixture::authorization(&client, &changed));
+    assert!(!page.text().contains("<script") && !page.text().contains("'onclick"), "{}", page.text());
+    assert_eq!(page.link().1["state"], state);
+    assert_eq!((page.header("x-frame-options"), page.header("cache-control")), (Some("DENY"), Some("no-store")));
+    assert!(page.text().contains("client.example"));
+}
+
+#[test]
+fn a_resource_that_is_not_named_is_told_by_the_scopes_or_is_the_default() {
+    let both = document();
+    let mut with_default = document();
+    with_default["defaultResource"] = json!(MCP);
+    with_default["scopesSupported"] = json!(["openid", "tools", "offline_access"]);
+    for (document, scope, resource) in [
+        (&both, "tools", Some(API)),
+        (&both, "openid tools", Some(API)),
+        (&both, "openid", None),
+        (&both, "", None),
+        (&with_default, "openid tools offline_access", Some(API)),
+        (&with_default, "openid", Some(MCP)),
+        (&with_default, "offline_access", Some(MCP)),
+        (&with_default, "", Some(MCP)),
+    ] {
+        let fixture = Fixture::configured(document);
+        let client = fixture.register();
+        let target = Fixture::authorization(&client, &[("resource", ""), ("scope", scope)]);
+        let page = fixture.visit(&Browser::default(), &target);
+        match resource {
+            Some(resource) => {
+                assert_eq!(page.reason, "consent_shown", "{scope}");
+                assert!(page.text().contains(resource), "{scope}: {}", page.text());
+            }
+            None => assert_eq!((error_in(page.link()).as_str(), page.reason), ("invalid_target", "no_resource_named")),
+        }
+    }
 }
 
 #[test]

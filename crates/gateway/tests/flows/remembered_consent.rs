@@ -72,6 +72,28 @@ fn whatever_else_is_asked_for_shows_the_page() {
 }
 
 #[test]
+fn a_client_that_any_program_can_pretend_to_be_shows_the_page_each_time() {
+    for redirect in
+        ["http://127.0.0.1:8/cb", "http://localhost/cb", "https://[::1]/cb", "cursor://x/cb", "com.example.app:/cb"]
+    {
+        let fixture = Fixture::new();
+        let browser = Browser::default();
+        let registered = fixture.register_with(&json!({ "redirect_uris": [redirect] })).json();
+        let client = registered["client_id"].as_str().unwrap();
+        let target = Fixture::authorization(client, &[("redirect_uri", redirect)]);
+        for _ in 0..2 {
+            let page = fixture.visit(&browser, &target);
+            assert_eq!(page.reason, "consent_shown", "{redirect}");
+            let form = crate::fixture::Form { transaction: page.field("transaction"), csrf: page.field("csrf") };
+            let asked = fixture.approve(&browser, &form);
+            let before = fixture.store.inner.live();
+            assert_eq!(fixture.return_from_provider(&browser, &asked, "alice").reason, "logged_in");
+            assert!(fixture.store.inner.live() <= before + 4, "no consent is stored");
+        }
+    }
+}
+
+#[test]
 fn another_browser_is_asked() {
     let (fixture, _, client) = second_time();
     assert_eq!(fixture.visit(&Browser::default(), &Fixture::authorization(&client, &[])).reason, "consent_shown");

@@ -166,7 +166,7 @@ fn what_no_browser_can_carry_is_told_to_the_client() {
     let client = fixture.register_with(&metadata).json()["client_id"].as_str().unwrap().to_owned();
     let long = [("redirect_uri", redirect.as_str()), ("state", &"s".repeat(4_096))];
     let reply = fixture.visit(&Browser::default(), &Fixture::authorization(&client, &long));
-    assert_eq!((reply.reason, reply.redirect().1["error"].as_str()), ("authorization_too_long", "invalid_request"));
+    assert_eq!((reply.reason, reply.link().1["error"].as_str()), ("authorization_too_long", "invalid_request"));
     let fits = [("redirect_uri", redirect.as_str()), ("state", "s")];
     fixture.consent_page(&Browser::default(), &client, &fits);
 }

@@ -69,6 +69,14 @@ impl RedirectUri {
         &self.text
     }
 
+    /// Returns `true` if it leads to a web site, whose owner alone gets what is sent there. Any
+    /// program can listen on loopback or take a private-use scheme, so such a URI says nothing
+    /// about the app (RFC 8252 §8.6).
+    #[must_use]
+    pub fn is_web_site(&self) -> bool {
+        self.parts.scheme == "https" && !self.parts.is_loopback()
+    }
+
     /// Returns `true` if both URIs are `http` to the same loopback host and differ at most in the
     /// port. No system can promise a native app a port in advance; all else is compared as written,
     /// also the case of scheme and host (RFC 8252 §7.3, RFC 9700 §2.1).
@@ -129,12 +137,10 @@ impl CheckedRedirectUri {
         self.is_web() && self.0.parts.is_loopback()
     }
 
-    /// Returns `true` if it leads to a web site, whose owner alone gets what is sent there. Any
-    /// program can listen on loopback or take a private-use scheme, so such a URI says nothing
-    /// about the app (RFC 8252 §8.6).
+    /// As [`RedirectUri::is_web_site`].
     #[must_use]
     pub fn is_web_site(&self) -> bool {
-        self.is_web() && !self.0.parts.is_loopback()
+        self.0.is_web_site()
     }
 
     fn is_web(&self) -> bool {

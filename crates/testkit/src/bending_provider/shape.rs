@@ -62,7 +62,7 @@ pub struct Reply {
 }
 
 impl Shape {
-    /// What a provider says that no one could misread.
+    /// Returns the shape of a provider that no reader could misread.
     pub(super) fn new(issuer: &str, client_id: &str, [key, edwards_key]: [&SigningKey; 2], now: u64) -> Self {
         let keys = json!({ "keys": [key.public().to_jwk(), edwards_key.public().to_jwk()] });
         Self {

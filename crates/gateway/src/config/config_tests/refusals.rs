@@ -69,6 +69,7 @@ fn a_value_of_another_type_is_refused_where_it_stands() {
         ("/resources/0/resource", "resources[0].resource"),
         ("/resources/1/scopes", "resources[1].scopes"),
         ("/default", "default"),
+        ("/defaultResource", "defaultResource"),
         ("/defaultEndpoints", "defaultEndpoints"),
         ("/trustedProxies", "trustedProxies"),
         ("/development", "development"),
@@ -87,6 +88,13 @@ fn the_former_kind_of_a_resource_is_refused_with_the_fields_that_there_are() {
             problem_at("/resources/0/kind", json!(kind)),
             "resources[0].kind: is not a known field; known here: resource, match, scopes, inject"
         );
+    }
+}
+
+#[test]
+fn the_default_resource_is_one_that_there_is() {
+    for other in ["https://gateway.example/other", "https://gateway.example/api/x", "/api", ""] {
+        assert_eq!(path(&problem_at("/defaultResource", json!(other))), "defaultResource", "{other}");
     }
 }
 

@@ -3,12 +3,13 @@
 use portcullis_protocol::oauth::authorize::{AuthorizeError as ParameterError, ClientReferenceError};
 use portcullis_protocol::oauth::error::ErrorCode;
 use portcullis_protocol::oauth::params::ParamsError;
+use portcullis_protocol::oauth::redirect::CheckedRedirectUri;
 use thiserror::Error;
 
 use crate::audit::Reason;
 use crate::config::Config;
 use crate::decision::Resolved;
-use crate::endpoints::browser_error::{ReturnAddress, error_page, error_redirect, unavailable_page};
+use crate::endpoints::browser_error::{error_before_consent, error_page, unavailable_page};
 use crate::error::DependencyError;
 
 /// Why no login starts. Until client and redirect URI are proven, an error stays here: redirecting
@@ -25,7 +26,7 @@ pub(super) enum AuthorizeError {
     WrongRedirectUri,
     /// The redirect URI is proven, so the error goes to the client.
     #[error("{cause}")]
-    Request { cause: RequestError, redirect_uri: String, state: Option<String> },
+    Request { cause: RequestError, redirect_uri: CheckedRedirectUri, state: Option<String> },
     #[error(transparent)]
     Dependency(#[from] DependencyError),
 }
@@ -63,8 +64,8 @@ impl AuthorizeError {
                 Reason::WrongRedirectUri,
             ),
             Self::Request { cause, redirect_uri, state } => {
-                let to = ReturnAddress { redirect_uri, state: state.as_deref() };
-                error_redirect(config, to, cause.code(), &cause.to_string(), cause.reason())
+                let description = cause.to_string();
+                error_before_consent(config, redirect_uri, state.as_deref(), cause.code(), &description, cause.reason())
             }
             Self::Dependency(error) => unavailable_page(config, *error),
         }

@@ -18,7 +18,7 @@ use std::rc::Rc;
 use portcullis_gateway::decision::Resolved;
 use portcullis_gateway::dispatch::admission::{Admission, Excess};
 
-use crate::apply::StreamOutcome;
+use crate::stream_outcome::StreamOutcome;
 
 /// The paused streams of a worker, by their context.
 #[derive(Default)]

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use portcullis_gateway::decision::{RefreshOutcome, Resolved};
 use portcullis_gateway::ports::UpstreamTokenRef;
 
-use crate::apply::StreamOutcome;
+use crate::stream_outcome::StreamOutcome;
 
 /// The paused streams that wait for a job of the root, and those of them that are resolved, whose
 /// decisions are still to be applied; both by the stream's context.

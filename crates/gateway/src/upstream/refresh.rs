@@ -16,7 +16,7 @@ use crate::sessions::keys::{session_key, upstream_key};
 use crate::sessions::lifetimes::upstream_life;
 use crate::sessions::next_prompt;
 use crate::sessions::state::Session;
-use crate::state::gateway::Gateway;
+use crate::state::gateway::{Gateway, RENEWAL_SECONDS};
 use crate::store::records::{self, Records, VersionedRecord};
 use crate::upstream::identity::TokenReply;
 use crate::upstream::life;
@@ -40,13 +40,31 @@ const STORE_SECONDS: u64 = 20;
 /// new login is the only thing that can help.
 const REFUSED_SECONDS: u64 = 3_600;
 
-/// Renews upstream tokens when they are due, at most once among all workers, and stores
-/// what the provider gave before anyone uses it.
-pub async fn refresh<P: Ports>(gateway: Rc<Gateway>, token: UpstreamTokenRef, ports: P) -> RefreshOutcome {
+/// Why upstream tokens are to be renewed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// They are about to expire, or have.
+    Due,
+    /// A backend answered 401 to a request that was sent at this time, in Unix seconds. Tokens that
+    /// were obtained later are not the ones that it meant.
+    Rejected {
+        /// When the request was sent.
+        sent_at: u64,
+    },
+}
+
+/// Renews upstream tokens when they are due or no longer accepted, at most once among all workers,
+/// and stores what the provider gave before anyone uses it.
+pub async fn refresh<P: Ports>(
+    gateway: Rc<Gateway>,
+    token: UpstreamTokenRef,
+    cause: Cause,
+    ports: P,
+) -> RefreshOutcome {
     if gateway.refresh_is_held_back(token, ports.now()) {
         return RefreshOutcome::Unavailable;
     }
-    let outcome = match refresh_once(&gateway, token, &ports).await {
+    let outcome = match refresh_once(&gateway, token, cause, &ports).await {
         // Calls say that a login is needed, so the session must not be refreshed any more.
         Ok(RefreshOutcome::LoginRequired) => match end_session(&gateway, token.session, &ports).await {
             Ok(()) => RefreshOutcome::LoginRequired,
@@ -67,6 +85,7 @@ pub async fn refresh<P: Ports>(gateway: Rc<Gateway>, token: UpstreamTokenRef, po
 async fn refresh_once<P: Ports>(
     gateway: &Rc<Gateway>,
     token: UpstreamTokenRef,
+    cause: Cause,
     ports: &P,
 ) -> Result<RefreshOutcome, DependencyError> {
     let lock = records::key(Kind::Lock, &[b"upstream", token.session.as_bytes(), token.provider.as_bytes()]);
@@ -74,7 +93,7 @@ async fn refresh_once<P: Ports>(
     if !ports.store().lock(&lock, owner, LOCK_SECONDS).await? {
         return Ok(RefreshOutcome::InProgressElsewhere);
     }
-    let outcome = refresh_locked(gateway, token, ports).await;
+    let outcome = refresh_locked(gateway, token, cause, ports).await;
     // A lock that cannot be given back runs out by itself; the outcome of the refresh
     // does not change.
     let _given_back = ports.store().unlock(&lock, owner).await;
@@ -86,15 +105,24 @@ async fn refresh_once<P: Ports>(
 async fn refresh_locked<P: Ports>(
     gateway: &Rc<Gateway>,
     token: UpstreamTokenRef,
+    cause: Cause,
     ports: &P,
 ) -> Result<RefreshOutcome, DependencyError> {
     let config = gateway.config();
     let records = Records::new(&config.sealer, ports);
     let Some(provider) = config.providers.get(token.provider) else { return Ok(RefreshOutcome::LoginRequired) };
     let key = upstream_key(&session_key(token.session), provider.id);
-    let Some(loaded) = records.load::<Upstream>(&key).await? else {
+    let Some(mut loaded) = records.load::<Upstream>(&key).await? else {
         return Ok(RefreshOutcome::LoginRequired);
     };
+    if is_rejected(&loaded.record, token, cause, ports).await? {
+        let Some(expired) = expire(&records, &key, loaded, gateway).await? else {
+            return Ok(RefreshOutcome::Elsewhere);
+        };
+        gateway.renew_upstream(token, &expired.record.access());
+        ports.upstream_replaced(token.session);
+        loaded = expired;
+    }
     let now = ports.now();
     let access = loaded.record.access();
     if now < access.refresh_at && now < access.stale_at {
@@ -140,6 +168,36 @@ async fn refresh_locked<P: Ports>(
             Ok(not_renewed(gateway, token, access, now))
         }
     }
+}
+
+/// Returns `true` if a backend rejected these tokens, and no backend's 401 led to a renewal in the
+/// last [`RENEWAL_SECONDS`], whichever gateway it was at.
+async fn is_rejected<P: Ports>(
+    record: &Upstream,
+    token: UpstreamTokenRef,
+    cause: Cause,
+    ports: &P,
+) -> Result<bool, DependencyError> {
+    let Cause::Rejected { sent_at } = cause else { return Ok(false) };
+    if record.obtained_at > sent_at {
+        return Ok(false);
+    }
+    let once = records::key(Kind::Lock, &[b"rejected", token.session.as_bytes(), token.provider.as_bytes()]);
+    Ok(ports.store().lock(&once, Owner(ports.random()?), RENEWAL_SECONDS).await?)
+}
+
+/// Stores that an access token is of no use any more, so that no worker injects it while it is
+/// renewed; `None` if another worker changed the tokens meanwhile.
+async fn expire<P: Ports>(
+    records: &Records<'_, P>,
+    key: &Key,
+    loaded: VersionedRecord<Upstream>,
+    gateway: &Gateway,
+) -> Result<Option<VersionedRecord<Upstream>>, DependencyError> {
+    let record = Upstream { expires_at: Some(records.ports().now()), ..loaded.record };
+    let is_swapped = records.swap(key, loaded.version, &record, Ttl::Seconds(upstream_life(gateway.config()))).await?;
+    // The version that it has now is not known.
+    if is_swapped { records.load::<Upstream>(key).await } else { Ok(None) }
 }
 
 /// The outcome where the provider renewed nothing, but may do so later.
@@ -205,7 +263,10 @@ async fn store<P: Ports>(
     {
         attempts = attempts.saturating_add(1);
         match records.swap(&key, loaded.version, renewed, ttl).await {
-            Ok(true) => return Ok(RefreshOutcome::Ready(renewed.access())),
+            Ok(true) => {
+                records.ports().upstream_replaced(token.session);
+                return Ok(RefreshOutcome::Ready(renewed.access()));
+            }
             Ok(false) => match records.load::<Upstream>(&key).await {
                 // A later refresh than ours: what it got supersedes what we got.
                 Ok(Some(current)) if current.record.obtained_at > renewed.obtained_at => {

@@ -25,8 +25,15 @@ use crate::upstream::providers;
 use crate::upstream::tokens::Upstream;
 
 /// How long one refresh may hold its lock, in seconds: longer than it may take, also when the store
-/// is unavailable meanwhile.
-const LOCK_SECONDS: u64 = 40;
+/// is unavailable now and then. It is the sum of [`BEGIN_SECONDS`], of the 15 s that the provider's
+/// documents, tokens and keys may take, of [`STORE_SECONDS`], and of what a last try may take. A
+/// refresh that outlived its lock would run beside another, and a provider that rotates refresh
+/// tokens would take one of them for a thief.
+const LOCK_SECONDS: u64 = 60;
+
+/// How long after its lock was asked for a refresh may ask the provider, in seconds; later it is
+/// left to the next.
+const BEGIN_SECONDS: u64 = 8;
 
 /// How often rotated tokens are offered to a store at once, before time is let pass.
 const STORE_ATTEMPTS: u32 = 3;
@@ -90,10 +97,11 @@ async fn refresh_once<P: Ports>(
 ) -> Result<RefreshOutcome, DependencyError> {
     let lock = records::key(Kind::Lock, &[b"upstream", token.session.as_bytes(), token.provider.as_bytes()]);
     let owner = Owner(ports.random()?);
+    let began = ports.now();
     if !ports.store().lock(&lock, owner, LOCK_SECONDS).await? {
         return Ok(RefreshOutcome::InProgressElsewhere);
     }
-    let outcome = refresh_locked(gateway, token, cause, ports).await;
+    let outcome = refresh_locked(gateway, token, cause, began, ports).await;
     // A lock that cannot be given back runs out by itself; the outcome of the refresh
     // does not change.
     let _given_back = ports.store().unlock(&lock, owner).await;
@@ -106,6 +114,7 @@ async fn refresh_locked<P: Ports>(
     gateway: &Rc<Gateway>,
     token: UpstreamTokenRef,
     cause: Cause,
+    began: u64,
     ports: &P,
 ) -> Result<RefreshOutcome, DependencyError> {
     let config = gateway.config();
@@ -131,6 +140,9 @@ async fn refresh_locked<P: Ports>(
     let Some(refresh_token) = &loaded.record.refresh_token else {
         return Ok(if now < access.stale_at { RefreshOutcome::Ready(access) } else { RefreshOutcome::LoginRequired });
     };
+    if now.saturating_sub(began) > BEGIN_SECONDS {
+        return Ok(not_renewed(gateway, token, access, now));
+    }
     match providers::refresh(gateway, provider, refresh_token, &loaded.record.subject, ports).await {
         Ok(reply) => {
             let renewed = renewed(&loaded.record, reply, provider.default_token_life(), ports.now());

@@ -130,6 +130,23 @@ fn the_challenge_is_the_gateways_and_asks_once_for_a_renewal() {
     assert!(backend_refusal::of(&fixture.gateway, &Grant { resource: 2, ..grant }, NOW).is_none());
 }
 
+#[test]
+fn a_refresh_that_could_outlive_its_lock_does_not_ask_the_provider() {
+    for (seconds, outcome) in [(8, "ready"), (9, "unavailable")] {
+        let fixture = Fixture::new();
+        let (_, tokens) = fixture.logged_in();
+        let _ = fixture.ports.take_sent();
+        let clock = fixture.ports.clock().clone();
+        // The store takes its time before it writes that the token was rejected.
+        fixture.store.race(move |_, _| clock.advance(seconds));
+        if outcome == "ready" {
+            fixture.expect_token_answer(200, &renewed());
+        }
+        assert_eq!(word(&reject(&fixture, session(&tokens), fixture.now())), outcome, "{seconds} s");
+        assert_eq!(fixture.ports.take_sent().len(), usize::from(outcome == "ready"));
+    }
+}
+
 /// A backend answered 401 to a request that was sent at this time.
 fn reject(fixture: &Fixture, session: SessionId, sent_at: u64) -> RefreshOutcome {
     let cause = Cause::Rejected { sent_at };

@@ -267,7 +267,8 @@ impl Root {
         let waited_for = worker.pending.upstream_tokens();
         self.retries.retain(|token, _| waited_for.contains(token));
         for token in waited_for {
-            if self.retries.get(&token).is_none_or(|due| *due <= now) {
+            // A time that is further away is from before the clock was set back.
+            if self.retries.get(&token).is_none_or(|due| !(1..=RETRY_SECONDS).contains(&due.saturating_sub(now))) {
                 self.refresh_upstream(worker, token, Cause::Due);
             }
         }

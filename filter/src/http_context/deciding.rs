@@ -14,8 +14,8 @@ use super::request_head::{RequestHead, read_request};
 use crate::apply::apply_to;
 use crate::host::{self, HeaderMap, TaskCalls};
 use crate::service::fetch_secrets;
-use crate::service::paused_streams::{BodyWait, Full};
-use crate::service::pending_streams::{Awaited, PendingStream};
+use crate::service::paused_streams::{BodyWait, Full, MAX_BODY_SECONDS};
+use crate::service::pending_streams::{Awaited, MAX_WAIT_SECONDS, PendingStream};
 use crate::service::ports::TaskPorts;
 use crate::service::worker::Worker;
 use crate::stream_outcome::{Applied, StreamOutcome};
@@ -198,8 +198,3 @@ fn admission(worker: &Worker, target: &[u8]) -> Admission {
         None => Admission::without_gateway(),
     }
 }
-
-/// How long a request waits for its session's upstream tokens, or for the provider's documents.
-const MAX_WAIT_SECONDS: u64 = 10;
-/// How long a request waits for a body, which has 16 KiB at most, or 64 KiB at registration.
-const MAX_BODY_SECONDS: u64 = 20;

@@ -1,59 +1,32 @@
 //! The one place where a decision becomes an effect on a request.
 
-use std::cell::Cell;
-
 use portcullis_gateway::audit::{Audit, Reason};
-use portcullis_gateway::decision::{Credentials, Forward, Resolved, ResponsePlan};
+use portcullis_gateway::browser::cookies;
+use portcullis_gateway::decision::{AddedHeaders, Credentials, Forward, Resolved, ResponsePlan};
+use portcullis_gateway::resource_server::backend_refusal;
 use portcullis_protocol::http::message::Response;
 use proxy_wasm::types::Status;
 
 use crate::counters::Counters;
 use crate::host;
+use crate::service::open_streams::Place;
+use crate::service::worker::Worker;
+use crate::stream_outcome::{Applied, Forwarded, StreamOutcome};
+use crate::workers::message::Message;
 
-/// An applied decision.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Applied {
-    /// The request goes on, and this is planned for its response.
-    Forwarded(ResponsePlan),
-    /// The request was answered here.
-    Responded,
+/// Applies a decision to a stream, as [`apply`] does, and keeps the outcome.
+pub(crate) fn apply_to(outcome: &StreamOutcome, decision: &Resolved, id: u32, worker: &Worker) -> Applied {
+    let applied = apply(decision, id, worker, outcome.has_proxy_authorization());
+    outcome.set(applied);
+    applied
 }
 
-/// The outcome of a stream, shared with what may decide it in its place: a job of the root, or the
-/// bound on paused streams.
-#[derive(Debug)]
-pub(crate) struct StreamOutcome {
-    /// `None` as long as nothing is decided and the request must not go on.
-    applied: Cell<Option<Applied>>,
-    /// Whether the request has a `Proxy-Authorization` header. Checked because a host call to
-    /// remove an absent header is not free.
-    has_proxy_authorization: bool,
-}
-
-impl StreamOutcome {
-    pub(crate) fn new(has_proxy_authorization: bool) -> Self {
-        Self { applied: Cell::new(None), has_proxy_authorization }
-    }
-
-    /// Returns what was applied; `None` while the request is undecided.
-    pub(crate) fn applied(&self) -> Option<Applied> {
-        self.applied.get()
-    }
-
-    /// Applies a decision to the stream, as [`apply`] does, and keeps what was applied.
-    pub(crate) fn apply(&self, decision: &Resolved, counters: &Counters) -> Applied {
-        let applied = apply(decision, counters, self.has_proxy_authorization);
-        self.applied.set(Some(applied));
-        applied
-    }
-}
-
-/// Applies a decision to the stream that is the host's current context.
+/// Applies a decision to the stream `id`, which is the host's current context.
 ///
 /// INVARIANT: the stream is in its headers callback or paused; at any other time the host refuses
 /// to change headers, and the SDK panics. The caller returns the action, or resumes the request if
 /// it is in no callback of the request.
-pub(crate) fn apply(decision: &Resolved, counters: &Counters, has_proxy_authorization: bool) -> Applied {
+pub(crate) fn apply(decision: &Resolved, id: u32, worker: &Worker, has_proxy_authorization: bool) -> Applied {
     match decision {
         Resolved::Continue(forward) => {
             let protected = !matches!(forward.credentials, Credentials::Unchanged);
@@ -63,17 +36,18 @@ pub(crate) fn apply(decision: &Resolved, counters: &Counters, has_proxy_authoriz
                 // The SDK panics where the host refuses; were it to return instead, the request
                 // must not go on with the client's token.
                 let audit = Audit::new(Reason::Internal);
-                return apply(&Resolved::Respond(Response::new(503), audit), counters, has_proxy_authorization);
+                return apply(&Resolved::Respond(Response::new(503), audit), id, worker, has_proxy_authorization);
             }
-            count(forward.audit.audit(), counters);
+            count(forward.audit.audit(), &worker.counters);
             // Requests that only pass have no audit trail: every value of filter state costs.
             if protected {
                 host::set_filter_state(AUDIT, forward.audit.json());
             }
-            Applied::Forwarded(forward.response)
+            let place = forward.grant.map(|grant| worker.open.enter(id, grant, host::now()));
+            Applied::Forwarded(Forwarded { response: forward.response, place })
         }
         Resolved::Respond(response, audit) => {
-            count(audit, counters);
+            count(audit, &worker.counters);
             host::set_filter_state(AUDIT, &audit.to_json());
             host::reply(response);
             Applied::Responded
@@ -83,14 +57,56 @@ pub(crate) fn apply(decision: &Resolved, counters: &Counters, has_proxy_authoriz
 
 /// Applies what was planned for the response of the stream that is the host's current context. Only
 /// in the response headers callback.
-pub(crate) fn apply_plan(plan: ResponsePlan) {
-    match plan {
-        ResponsePlan::PassThrough => {}
-        ResponsePlan::AddHeaders(added) => {
-            if host::response_header(added.unless).is_none() {
-                added.fields.iter().for_each(|(name, value)| host::add_response_header(name, value));
-            }
+pub(crate) fn apply_plan(forwarded: Forwarded, worker: &Worker) {
+    if let ResponsePlan::Protected(added) = forwarded.response {
+        let status = host::response_header(":status").unwrap_or_default();
+        if !status.starts_with(b"2") {
+            replace_challenge(&status, forwarded.place, worker);
         }
+        if let Some(added) = added {
+            add(added);
+        }
+    }
+    // Most responses set none.
+    if host::response_header(SET_COOKIE).is_some() {
+        drop_own_cookies();
+    }
+}
+
+/// Replaces the backend's challenge by the gateway's, which only a 401 has.
+fn replace_challenge(status: &[u8], place: Option<Place>, worker: &Worker) {
+    host::remove_response_header(WWW_AUTHENTICATE);
+    if status != b"401" {
+        return;
+    }
+    let Some((stream, active)) = place.and_then(|place| worker.open.at(place)).zip(worker.config.gateway()) else {
+        return;
+    };
+    let Some(refusal) = backend_refusal::of(&active.gateway, &stream.grant, host::now()) else { return };
+    host::add_response_header(WWW_AUTHENTICATE, refusal.challenge.as_bytes());
+    worker.counters.count("backend", "refused");
+    if let Some(token) = refusal.rejected {
+        worker.queue.notify_root(Message::Rejected { token, sent_at: stream.opened_at });
+    }
+}
+
+fn add(added: &AddedHeaders) {
+    if host::response_header(added.unless).is_none() {
+        added.fields.iter().for_each(|(name, value)| host::add_response_header(name, value.as_bytes()));
+    }
+}
+
+/// Leaves out what the backend sets in the name of a cookie of the gateway. Where the headers are
+/// more than can be read, it sets none.
+fn drop_own_cookies() {
+    let cookies = host::response_header_values(SET_COOKIE.as_bytes());
+    let is_kept = |cookie: &&Vec<u8>| !cookies::sets_own(cookie);
+    if cookies.as_ref().is_some_and(|cookies| cookies.iter().all(|cookie| is_kept(&cookie))) {
+        return;
+    }
+    host::remove_response_header(SET_COOKIE);
+    for cookie in cookies.unwrap_or_default().iter().filter(is_kept) {
+        host::add_response_header(SET_COOKIE, cookie);
     }
 }
 
@@ -123,4 +139,6 @@ fn count(audit: &Audit, counters: &Counters) {
 /// `wasm.`: one value, since every value that is set costs.
 const AUDIT: &str = "portcullis";
 const AUTHORIZATION: &str = "authorization";
+const SET_COOKIE: &str = "set-cookie";
+const WWW_AUTHENTICATE: &str = "www-authenticate";
 const PROXY_AUTHORIZATION: &str = "proxy-authorization";

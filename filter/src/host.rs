@@ -16,6 +16,7 @@ mod plugin;
 mod properties;
 mod protobuf;
 mod request;
+mod response;
 mod shared_cells;
 mod shared_data;
 mod task_calls;
@@ -27,8 +28,10 @@ pub(crate) use metrics::{count, counter, set_gauge};
 pub(crate) use plugin::{configuration, set_effective_context, set_tick_period, variable};
 pub(crate) use properties::{connection, peer, set_filter_state};
 pub(crate) use request::{
-    add_response_header, continue_request, remove_request_header, reply, request_body, request_headers,
-    response_header, set_request_header,
+    continue_request, remove_request_header, reply, request_body, request_headers, set_request_header,
+};
+pub(crate) use response::{
+    add_response_header, close_stream, remove_response_header, response_header, response_header_values,
 };
 pub(crate) use shared_cells::{HostClock, SharedCells};
 pub(crate) use shared_data::{dequeue, enqueue, register_queue, replace_shared, set_shared, shared};

@@ -7,16 +7,17 @@ mod request_head;
 use std::rc::Rc;
 
 use portcullis_gateway::audit::{Audit, Reason};
-use portcullis_gateway::decision::{Forward, Resolved, ResponsePlan};
+use portcullis_gateway::decision::{Forward, Resolved};
 use portcullis_gateway::resource_server::fast_path;
 use portcullis_gateway::responses::{self, Cors};
 use portcullis_protocol::http::message::Response;
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
-use crate::apply::{Applied, apply, apply_plan};
+use crate::apply::{apply, apply_plan};
 use crate::host;
 use crate::service::worker::Worker;
+use crate::stream_outcome::{Applied, Forwarded};
 use deciding::Deciding;
 use request_head::RequestHead;
 
@@ -34,8 +35,8 @@ enum State {
     Announced,
     /// It waits for its body, for a call, or for a job of the root.
     Deciding(Box<Deciding>),
-    /// It went on, and this is planned for its response.
-    Forwarded(ResponsePlan),
+    /// It went on.
+    Forwarded(Forwarded),
     /// It was answered here, or by Envoy itself.
     Responded,
 }
@@ -43,7 +44,7 @@ enum State {
 impl From<Applied> for State {
     fn from(applied: Applied) -> Self {
         match applied {
-            Applied::Forwarded(plan) => Self::Forwarded(plan),
+            Applied::Forwarded(forwarded) => Self::Forwarded(forwarded),
             Applied::Responded => Self::Responded,
         }
     }
@@ -118,7 +119,11 @@ impl HttpContext for RequestStream {
         host::begin_callback();
         self.advance(|_| None);
         match self.state {
-            State::Forwarded(plan) => apply_plan(plan),
+            State::Forwarded(forwarded) => {
+                if let Some(worker) = &self.worker {
+                    apply_plan(forwarded, worker);
+                }
+            }
             State::Responded => {}
             // Envoy answered by itself, say that the body was too large: there is nothing left to
             // decide.
@@ -128,17 +133,27 @@ impl HttpContext for RequestStream {
     }
 }
 
+impl Drop for RequestStream {
+    fn drop(&mut self) {
+        // A job of the root may have let it through since the last callback.
+        self.advance(|_| None);
+        if let (State::Forwarded(Forwarded { place: Some(place), .. }), Some(worker)) = (&self.state, &self.worker) {
+            worker.open.leave(*place);
+        }
+    }
+}
+
 /// Decides a request by its headers, or starts to.
 fn on_headers(worker: &Rc<Worker>, id: u32, count: usize, end: bool) -> State {
     if count > host::MAX_HEADERS {
         let response = responses::cors(Response::new(431), Cors::Read);
         let refusal = Resolved::Respond(response, Audit::new(Reason::TooManyHeaders));
-        return apply(&refusal, &worker.counters, false).into();
+        return apply(&refusal, id, worker, false).into();
     }
     let headers = host::request_headers();
     let head = RequestHead::of(&headers);
     if let Some(forward) = try_fast_path(worker, &head) {
-        return apply(&Resolved::Continue(forward), &worker.counters, head.has_proxy_authorization).into();
+        return apply(&Resolved::Continue(forward), id, worker, head.has_proxy_authorization).into();
     }
     worker.counters.count("path", "slow");
     let mut deciding = Deciding::new(id, worker, &head);

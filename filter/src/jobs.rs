@@ -6,6 +6,9 @@ use std::future::Future;
 use portcullis_gateway::decision::RefreshOutcome;
 use portcullis_gateway::ports::{CallError, CallReply, UpstreamTokenRef};
 use portcullis_gateway::runtime::{Inbox, Polled, Task};
+use portcullis_protocol::credentials::SessionId;
+
+use crate::service::open_streams::Checked;
 
 /// A job that is under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +23,8 @@ pub(crate) enum Job {
     RecheckSession,
     /// Reads which sessions have ended in other Envoys.
     ReadEnded,
+    /// Looks up the session of open streams.
+    CheckStreams,
 }
 
 /// The result of a job.
@@ -34,6 +39,8 @@ pub(crate) enum JobOutcome {
     SessionRechecked,
     /// Of [`Job::ReadEnded`].
     EndedRead,
+    /// Of [`Job::CheckStreams`].
+    StreamsChecked(SessionId, Checked),
 }
 
 /// The jobs under way in one root context. They are polled only in the root's own callbacks.
@@ -102,7 +109,7 @@ impl Job {
         match self {
             Self::RefreshUpstream(_) => 256,
             Self::FetchProvider | Self::FetchSecrets | Self::ReadEnded => 1,
-            Self::RecheckSession => 64,
+            Self::RecheckSession | Self::CheckStreams => 64,
         }
     }
 
@@ -116,7 +123,6 @@ mod tests {
     use std::future::{pending, ready};
 
     use portcullis_gateway::config::ProviderId;
-    use portcullis_protocol::credentials::SessionId;
 
     use super::*;
 

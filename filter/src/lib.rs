@@ -14,6 +14,7 @@ mod jobs;
 mod log_lines;
 mod root;
 mod service;
+mod stream_outcome;
 mod version;
 mod workers;
 

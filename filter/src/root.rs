@@ -17,18 +17,21 @@ use portcullis_gateway::resource_server::session_check;
 use portcullis_gateway::runtime::Inbox;
 use portcullis_gateway::sessions::ended;
 use portcullis_gateway::state::secrets_poll::PollMode;
-use portcullis_gateway::upstream::{providers, refresh};
+use portcullis_gateway::upstream::providers;
+use portcullis_gateway::upstream::refresh::{self, Cause};
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::ContextType;
 
-use crate::apply::Applied;
+use crate::apply::apply_to;
 use crate::host::{self, TaskCalls};
 use crate::http_context::RequestStream;
 use crate::jobs::{Job, JobOutcome, Jobs};
 use crate::service::fetch_secrets;
+use crate::service::open_streams::Checked;
 use crate::service::ports::TaskPorts;
 use crate::service::store::WorkerStore;
 use crate::service::worker::Worker;
+use crate::stream_outcome::Applied;
 use crate::version;
 use crate::workers::message::Message;
 
@@ -51,7 +54,7 @@ impl Root {
     }
 
     /// Refreshes upstream tokens, unless that is under way here.
-    fn refresh_upstream(&mut self, worker: &Rc<Worker>, token: UpstreamTokenRef) {
+    fn refresh_upstream(&mut self, worker: &Rc<Worker>, token: UpstreamTokenRef, cause: Cause) {
         let job = Job::RefreshUpstream(token);
         if self.jobs.has(job) || self.jobs.room(job) == 0 {
             return;
@@ -60,7 +63,7 @@ impl Root {
         let inbox = Inbox::ticking();
         let ports = TaskPorts::new(worker.clone(), &active, inbox.clone());
         let refresh = async move {
-            let outcome = refresh::refresh(active.gateway, token, ports).await;
+            let outcome = refresh::refresh(active.gateway, token, cause, ports).await;
             JobOutcome::Refreshed(token, outcome)
         };
         self.start(worker, job, inbox, refresh);
@@ -142,6 +145,25 @@ impl Root {
         self.start(worker, Job::ReadEnded, inbox, read);
     }
 
+    /// Looks up the sessions of open streams.
+    fn check_streams(&mut self, worker: &Rc<Worker>, now: u64) {
+        let Some(active) = worker.config.gateway() else { return };
+        for session in worker.open.take_due(self.jobs.room(Job::CheckStreams), now) {
+            let inbox = Inbox::new(true);
+            let ports = TaskPorts::new(worker.clone(), &active, inbox.clone());
+            let look_up = session_check::refreshed_until(active.gateway.clone(), session, ports);
+            let check = async move {
+                let checked = match look_up.await {
+                    Ok(Some(until)) => Checked::Until(until),
+                    Ok(None) => Checked::Ended,
+                    Err(_) => Checked::Unknown,
+                };
+                JobOutcome::StreamsChecked(session, checked)
+            };
+            self.start(worker, Job::CheckStreams, inbox, check);
+        }
+    }
+
     fn start(&mut self, worker: &Worker, job: Job, inbox: Inbox, future: impl Future<Output = JobOutcome> + 'static) {
         if let Some(outcome) = self.jobs.start(job, inbox, future) {
             self.finish(worker, &outcome);
@@ -156,7 +178,20 @@ impl Root {
                 worker.pending.resolve_provider();
                 notify_resolved(worker);
             }
-            JobOutcome::SecretsFetched | JobOutcome::SessionRechecked | JobOutcome::EndedRead => {}
+            JobOutcome::StreamsChecked(session, checked) => {
+                worker.open.checked(*session, *checked, host::now());
+                if let (Checked::Ended, Some(active)) = (checked, worker.config.gateway()) {
+                    active.gateway.forget_sessions(&[*session]);
+                }
+                notify_resolved(worker);
+            }
+            JobOutcome::EndedRead => {
+                if let Some(active) = worker.config.gateway() {
+                    worker.open.end_sessions(|session| active.gateway.has_ended(session));
+                    notify_resolved(worker);
+                }
+            }
+            JobOutcome::SecretsFetched | JobOutcome::SessionRechecked => {}
         }
     }
 
@@ -174,21 +209,29 @@ impl Root {
         worker.queue.notify_peers(Message::Refreshed(token), host::now());
     }
 
-    /// Applies the decisions of paused streams that are resolved or evicted; once in a callback.
-    /// Each has to be the host's current context while it is changed.
+    /// Applies the decisions of paused streams that are resolved or evicted, and closes the open
+    /// ones that are over; once in a callback. Each has to be the host's current context while it
+    /// is changed.
     ///
     /// The host sends the responses after the callback, each from within the one before, so sending
     /// all at once would exhaust the stack: what is left over gets a callback of its own.
     fn apply_resolved(&self, worker: &Worker) {
         let resolved = worker.pending.take_resolved(MAX_APPLIED);
         let evicted = worker.paused.take_evicted(MAX_APPLIED.saturating_sub(resolved.len()));
+        let applied = resolved.len().saturating_add(evicted.len());
         for (stream, outcome, decision) in resolved.into_iter().chain(evicted) {
             worker.paused.leave(stream);
             if !host::set_effective_context(stream) {
                 continue;
             }
-            if let Applied::Forwarded(_) = outcome.apply(&decision, &worker.counters) {
+            if let Applied::Forwarded(_) = apply_to(&outcome, &decision, stream, worker) {
                 host::continue_request();
+            }
+        }
+        for stream in worker.open.take_over(MAX_APPLIED.saturating_sub(applied)) {
+            if host::set_effective_context(stream) {
+                worker.counters.count("streams", "ended");
+                host::close_stream();
             }
         }
         // It is the context whose callback this is, so it is there.
@@ -198,15 +241,22 @@ impl Root {
 
     fn receive(&mut self, worker: &Rc<Worker>, message: Message) {
         match message {
-            Message::Refresh(token) => self.refresh_upstream(worker, token),
-            Message::Refreshed(token) if worker.pending.has(token) => self.refresh_upstream(worker, token),
+            Message::Refresh(token) => self.refresh_upstream(worker, token, Cause::Due),
+            Message::Rejected { token, sent_at } => self.refresh_upstream(worker, token, Cause::Rejected { sent_at }),
+            Message::Refreshed(token) if worker.pending.has(token) => self.refresh_upstream(worker, token, Cause::Due),
             Message::FetchProvider => self.fetch_provider(worker, host::now()),
             // Decisions are applied once the messages are read.
             Message::Refreshed(_) | Message::ApplyResolved => {}
+            Message::Replaced(session) => {
+                if let Some(active) = worker.config.gateway() {
+                    active.gateway.forget_upstream(session);
+                }
+            }
             Message::Ended(session) => {
                 if let Some(active) = worker.config.gateway() {
                     active.gateway.forget_sessions(&[session]);
                 }
+                worker.open.end_sessions(|other| other == session);
             }
         }
     }
@@ -217,8 +267,9 @@ impl Root {
         let waited_for = worker.pending.upstream_tokens();
         self.retries.retain(|token, _| waited_for.contains(token));
         for token in waited_for {
-            if self.retries.get(&token).is_none_or(|due| *due <= now) {
-                self.refresh_upstream(worker, token);
+            // A time that is further away is from before the clock was set back.
+            if self.retries.get(&token).is_none_or(|due| !(1..=RETRY_SECONDS).contains(&due.saturating_sub(now))) {
+                self.refresh_upstream(worker, token, Cause::Due);
             }
         }
     }
@@ -280,6 +331,7 @@ impl RootContext for Root {
         let now = host::now();
         worker.pending.resolve_overdue(now, &RefreshOutcome::Unavailable);
         worker.paused.evict_overdue(now);
+        self.check_streams(&worker, now);
         self.apply_resolved(&worker);
         self.fetch_secrets(&worker);
         for outcome in self.jobs.on_tick() {
@@ -320,10 +372,10 @@ impl Drop for Root {
     }
 }
 
-/// Has the root apply the decisions of streams that are resolved or evicted, if there are any, in a
-/// callback of its own.
+/// Has the root apply the decisions of streams that are resolved or evicted, and close those that
+/// are over, if there are any, in a callback of its own.
 fn notify_resolved(worker: &Worker) {
-    if worker.pending.has_resolved() || worker.paused.has_evicted() {
+    if worker.pending.has_resolved() || worker.paused.has_evicted() || worker.open.has_over() {
         worker.queue.notify_root(Message::ApplyResolved);
     }
 }

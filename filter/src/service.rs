@@ -2,6 +2,7 @@
 
 pub(crate) mod active_config;
 pub(crate) mod fetch_secrets;
+pub(crate) mod open_streams;
 pub(crate) mod paused_streams;
 pub(crate) mod pending_streams;
 pub(crate) mod ports;

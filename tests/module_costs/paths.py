@@ -20,7 +20,7 @@ from provider import CLIENT, CLUSTER, ISSUER, Provider, base64url
 # Lower a ceiling to some 5 % above the printed figure when its path gets cheaper.
 CEILINGS = {
     "configure": 17_130_000,
-    "pass": 3_800,
+    "pass": 4_150,
     "metadata": 31_250,
     "refused: no token": 40_300,
     "refused: malformed": 54_700,
@@ -31,15 +31,15 @@ CEILINGS = {
     "callback": 646_000,
     "token": 315_000,
     "login": 1_620_000,
-    "cold": 161_900,
-    "fast": 6_900,
+    "cold": 164_500,
+    "fast": 8_100,
     "refresh": 296_000,
-    "host calls, pass": 1,
-    "host calls, cold": 6,
-    "host calls, fast": 4,
+    "host calls, pass": 2,
+    "host calls, cold": 8,
+    "host calls, fast": 6,
     "pages after configure": 20,
     "pages after the run": 20,
-    "bytes of the module": 1_080_000,
+    "bytes of the module": 1_105_000,
 }
 
 

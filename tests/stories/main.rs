@@ -1,6 +1,7 @@
 //! The stories: what clients, backends, providers and operators see of Portcullis in a real Envoy.
 //! A module a subject.
 
+mod backend_refusals;
 mod bending_provider;
 mod chaos;
 mod client_authentication;
@@ -15,11 +16,13 @@ mod login_load;
 mod machine;
 mod mcp_clients;
 mod module;
+mod open_streams;
 mod path_readings;
 mod privacy;
 mod registrations;
 mod revocation;
 mod rolling_upgrade;
+mod scripted_backend;
 mod secrets;
 mod store;
 mod support;

@@ -2,13 +2,13 @@
 //! applies the decision in one place, and without a decision a request does not go on.
 //!
 //! What happens to the backend's response is planned with the request, since only the handler knows
-//! why the request goes on. A plan is data: what the filter does with a response follows from it,
-//! and a response without a plan passes unread. What would read bodies, to filter a list or to
-//! answer a challenge, is one more variant of [`ResponsePlan`], and the only one for which the
-//! filter would ask the host for the response's body.
+//! why the request goes on. A plan is data: what the filter does with a response follows from it.
+//! What would read bodies, to filter a list say, is one more variant of [`ResponsePlan`], and the
+//! only one for which the filter would ask the host for the response's body.
 
 use std::rc::Rc;
 
+use portcullis_protocol::credentials::SessionId;
 use portcullis_protocol::crypto::secret::Secret;
 use portcullis_protocol::http::message::Response;
 
@@ -80,6 +80,20 @@ pub struct Forward {
     pub audit: Rc<Rendered>,
     /// What happens to the backend's response.
     pub response: ResponsePlan,
+    /// By what it goes on, and therefore how long its stream may be open; `None` for a path that
+    /// the configuration leaves unprotected.
+    pub grant: Option<Grant>,
+}
+
+/// The login and the token by which a request to a protected resource goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Grant {
+    /// The session of the token.
+    pub session: SessionId,
+    /// The resource, by its place in the configuration.
+    pub resource: usize,
+    /// When the token expires, in Unix seconds.
+    pub expires_at: u64,
 }
 
 /// What the backend gets in place of the client's credentials.
@@ -101,15 +115,19 @@ pub struct Injection {
     pub value: Rc<Secret<Vec<u8>>>,
 }
 
-/// What happens to the backend's response to a request that goes on.
+/// What happens to the headers of the backend's response to a request that goes on.
+///
+/// Whatever the plan, the backend sets no cookie in the gateway's names
+/// ([`crate::browser::cookies::sets_own`]).
 ///
 /// It is copied into the state of each request, so whatever it holds is static or small.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ResponsePlan {
-    /// Nothing: it is not even read.
+    /// Nothing more.
     PassThrough,
-    /// It gets these header fields.
-    AddHeaders(&'static AddedHeaders),
+    /// The challenge of a protected resource is the gateway's
+    /// ([`crate::resource_server::backend_refusal`]), and the response gets these fields.
+    Protected(Option<&'static AddedHeaders>),
 }
 
 /// Header fields that a response gets, all or none.

@@ -278,6 +278,10 @@ pub trait Workers {
     /// Asks the root task to refresh upstream tokens; the caller does not wait.
     fn refresh_upstream(&self, token: UpstreamTokenRef);
 
+    /// Notifies the other workers that upstream tokens of a session were replaced, so that none
+    /// goes on injecting the old ones from a cache: a provider may have revoked them.
+    fn upstream_replaced(&self, session: SessionId);
+
     /// Notifies every worker that a session has ended, so that none goes on serving its tokens from
     /// a cache.
     fn session_ended(&self, session: SessionId);

@@ -8,6 +8,7 @@ mod decide;
 mod refusal;
 mod verify;
 
+pub mod backend_refusal;
 pub mod fast_path;
 pub mod session_check;
 pub mod slow_path;

@@ -2,6 +2,7 @@
 
 pub mod documents;
 pub mod gateway;
+pub(crate) mod holds;
 pub mod provider_state;
 mod recently_ended;
 pub mod secrets_poll;

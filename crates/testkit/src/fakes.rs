@@ -55,6 +55,7 @@ struct Script {
     host_signs: Cell<bool>,
     refreshes: RefCell<Vec<SessionId>>,
     ended: RefCell<Vec<SessionId>>,
+    replaced: RefCell<Vec<SessionId>>,
     sleeps: Cell<u32>,
     anomalies: RefCell<Vec<StoreAnomaly>>,
     reports: RefCell<Vec<String>>,
@@ -163,6 +164,12 @@ impl<S> FakePorts<S> {
     #[must_use]
     pub fn take_refreshes(&self) -> Vec<SessionId> {
         self.script.refreshes.take()
+    }
+
+    /// The sessions announced as having new upstream tokens since the last time of asking.
+    #[must_use]
+    pub fn take_replaced(&self) -> Vec<SessionId> {
+        self.script.replaced.take()
     }
 
     /// The sessions announced as ended since the last time of asking.
@@ -276,6 +283,10 @@ impl<S> Crypto for FakePorts<S> {
 impl<S> Workers for FakePorts<S> {
     fn refresh_upstream(&self, token: UpstreamTokenRef) {
         self.script.refreshes.borrow_mut().push(token.session);
+    }
+
+    fn upstream_replaced(&self, session: SessionId) {
+        self.script.replaced.borrow_mut().push(session);
     }
 
     fn session_ended(&self, session: SessionId) {

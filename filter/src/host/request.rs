@@ -45,16 +45,6 @@ pub(crate) fn continue_request() {
     let _ = hostcalls::resume_http_request();
 }
 
-/// Returns a header of the response. Only for the response headers callback.
-pub(crate) fn response_header(name: &str) -> Option<Vec<u8>> {
-    hostcalls::get_map_value_bytes(MapType::HttpResponseHeaders, name).ok()?
-}
-
-/// Adds a header to the response. Only for the response headers callback.
-pub(crate) fn add_response_header(name: &str, value: &str) {
-    let _ = hostcalls::add_map_value_bytes(MapType::HttpResponseHeaders, name, value.as_bytes());
-}
-
 /// The host drops every header of a reply that has more than 1024 of them, the security headers
 /// first noticed missing.
 const MAX_REPLY_HEADERS: usize = 100;

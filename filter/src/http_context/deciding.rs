@@ -11,13 +11,14 @@ use portcullis_gateway::state::secrets_poll::PollMode;
 use portcullis_protocol::http::message::Request;
 
 use super::request_head::{RequestHead, read_request};
-use crate::apply::{Applied, StreamOutcome};
+use crate::apply::apply_to;
 use crate::host::{self, HeaderMap, TaskCalls};
 use crate::service::fetch_secrets;
-use crate::service::paused_streams::{BodyWait, Full};
-use crate::service::pending_streams::{Awaited, PendingStream};
+use crate::service::paused_streams::{BodyWait, Full, MAX_BODY_SECONDS};
+use crate::service::pending_streams::{Awaited, MAX_WAIT_SECONDS, PendingStream};
 use crate::service::ports::TaskPorts;
 use crate::service::worker::Worker;
+use crate::stream_outcome::{Applied, StreamOutcome};
 use crate::workers::message::Message;
 
 /// A request that is being decided. Methods that may decide it return what was applied then.
@@ -157,7 +158,7 @@ impl Deciding {
     /// Applies a decision, after which nothing is left to wait for.
     fn apply(&mut self, decision: &Resolved) -> Applied {
         self.abandon();
-        self.outcome.apply(decision, &self.worker.counters)
+        apply_to(&self.outcome, decision, self.id, &self.worker)
     }
 
     /// Abandons the decision.
@@ -197,8 +198,3 @@ fn admission(worker: &Worker, target: &[u8]) -> Admission {
         None => Admission::without_gateway(),
     }
 }
-
-/// How long a request waits for its session's upstream tokens, or for the provider's documents.
-const MAX_WAIT_SECONDS: u64 = 10;
-/// How long a request waits for a body, which has 16 KiB at most, or 64 KiB at registration.
-const MAX_BODY_SECONDS: u64 = 20;

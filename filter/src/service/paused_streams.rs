@@ -18,7 +18,7 @@ use std::rc::Rc;
 use portcullis_gateway::decision::Resolved;
 use portcullis_gateway::dispatch::admission::{Admission, Excess};
 
-use crate::apply::StreamOutcome;
+use crate::stream_outcome::StreamOutcome;
 
 /// The paused streams of a worker, by their context.
 #[derive(Default)]
@@ -101,12 +101,13 @@ impl PausedStreams {
         self.0.borrow_mut().remove(id);
     }
 
-    /// Evicts the streams whose bodies did not come in time.
+    /// Evicts the streams whose bodies did not come in time. A deadline that is further away than
+    /// any is set is from before the clock was set back, and over.
     pub(crate) fn evict_overdue(&self, now: u64) {
         let mut paused = self.0.borrow_mut();
         let is_overdue = |(_, id): &&(u64, u32)| {
             let body = paused.streams.get(id).and_then(|entry| entry.body.as_ref());
-            body.is_some_and(|body| body.deadline <= now)
+            body.is_some_and(|body| !(1..=MAX_BODY_SECONDS).contains(&body.deadline.saturating_sub(now)))
         };
         let overdue: Vec<u32> = paused.waiting.iter().filter(is_overdue).map(|(_, id)| *id).collect();
         for id in overdue {
@@ -217,6 +218,9 @@ const MAX_BYTES: usize = 32 * 1024 * 1024;
 /// What of it is only for streams that are the only ones of their connection to wait for a body,
 /// and for those that wait for no body, in bytes.
 const RESERVED_BYTES: usize = 12 * 1024 * 1024;
+
+/// How long a request waits for a body, which has 16 KiB at most, or 64 KiB at registration.
+pub(crate) const MAX_BODY_SECONDS: u64 = 20;
 
 #[cfg(test)]
 #[path = "paused_streams_tests.rs"]

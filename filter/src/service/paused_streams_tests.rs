@@ -109,6 +109,16 @@ fn a_stream_whose_body_has_come_or_that_waits_for_no_body_is_not_evicted() {
 }
 
 #[test]
+fn a_clock_that_is_set_back_does_not_prolong_a_wait() {
+    for (now, evicted_now) in [(9, true), (10, false), (29, false), (30, true)] {
+        let streams = PausedStreams::default();
+        evicts(streams.enter(0, HEADERS, waiting(1, 30)));
+        streams.evict_overdue(now);
+        assert_eq!(!evicted(&streams).is_empty(), evicted_now, "{now}");
+    }
+}
+
+#[test]
 fn a_body_that_ends_before_the_eviction_is_carried_out_saves_its_stream() {
     let (streams, next) = full(u64::from);
     assert!(evicts(streams.enter(next, HEADERS, waiting(0, 30))));

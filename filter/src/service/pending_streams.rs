@@ -7,7 +7,7 @@ use std::rc::Rc;
 use portcullis_gateway::decision::{RefreshOutcome, Resolved};
 use portcullis_gateway::ports::UpstreamTokenRef;
 
-use crate::apply::StreamOutcome;
+use crate::stream_outcome::StreamOutcome;
 
 /// The paused streams that wait for a job of the root, and those of them that are resolved, whose
 /// decisions are still to be applied; both by the stream's context.
@@ -63,9 +63,10 @@ impl PendingStreams {
         self.resolve(|stream| stream.awaited == Awaited::Provider, &RefreshOutcome::Unavailable);
     }
 
-    /// Resolves all whose deadline has passed.
+    /// Resolves all whose deadline has passed, or is further away than any is set: then the clock was
+    /// set back.
     pub(crate) fn resolve_overdue(&self, now: u64, outcome: &RefreshOutcome) {
-        self.resolve(|stream| stream.deadline <= now, outcome);
+        self.resolve(|stream| !(1..=MAX_WAIT_SECONDS).contains(&stream.deadline.saturating_sub(now)), outcome);
     }
 
     /// Removes and returns up to `most` that are resolved, each with its decision.
@@ -104,3 +105,6 @@ impl PendingStreams {
         self.resolved.borrow_mut().extend(resolved.map(|(id, stream)| (id, (stream, outcome.clone()))));
     }
 }
+
+/// How long a stream waits at most, in seconds.
+pub(crate) const MAX_WAIT_SECONDS: u64 = 10;

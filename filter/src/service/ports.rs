@@ -111,12 +111,18 @@ impl Workers for TaskPorts {
         self.worker.queue.notify_root(Message::Refresh(token));
     }
 
+    fn upstream_replaced(&self, session: SessionId) {
+        self.worker.queue.notify_peers(Message::Replaced(session), host::now());
+    }
+
     fn session_ended(&self, session: SessionId) {
         // This worker forgets it at once: the next request may already be here.
         if let Some(active) = self.worker.config.gateway() {
             active.gateway.forget_sessions(&[session]);
         }
         self.worker.queue.notify_peers(Message::Ended(session), host::now());
+        // Its own root closes the session's streams here.
+        self.worker.queue.notify_root(Message::Ended(session));
     }
 }
 

@@ -12,6 +12,7 @@ use crate::counters::Counters;
 use crate::host::{self, HostClock, SharedCells, random};
 use crate::log_lines::LogLines;
 use crate::service::active_config::ActiveConfig;
+use crate::service::open_streams::OpenStreams;
 use crate::service::paused_streams::PausedStreams;
 use crate::service::pending_streams::PendingStreams;
 use crate::service::store::WorkerStore;
@@ -27,6 +28,7 @@ pub(crate) struct Worker {
     pub(crate) log_lines: LogLines,
     pub(crate) pending: PendingStreams,
     pub(crate) paused: PausedStreams,
+    pub(crate) open: OpenStreams,
 }
 
 impl Worker {
@@ -70,6 +72,7 @@ impl Worker {
             log_lines: LogLines::default(),
             pending: PendingStreams::default(),
             paused: PausedStreams::default(),
+            open: OpenStreams::default(),
         })
     }
 }

@@ -9,14 +9,23 @@ use portcullis_protocol::credentials::SessionId;
 pub(crate) enum Message {
     /// To the worker's own root: refresh these upstream tokens.
     Refresh(UpstreamTokenRef),
+    /// To the worker's own root: a backend has answered 401 to these upstream tokens.
+    Rejected {
+        /// The tokens.
+        token: UpstreamTokenRef,
+        /// When the request was sent, in Unix seconds.
+        sent_at: u64,
+    },
     /// To the worker's own root: fetch the provider's documents, for which streams wait.
     FetchProvider,
     /// To the worker's own root: apply more of the decisions of streams that are resolved or
-    /// evicted.
+    /// evicted, and close more of those that are over.
     ApplyResolved,
     /// To the peers: these upstream tokens have been refreshed, or will not be.
     Refreshed(UpstreamTokenRef),
-    /// To the peers: this session has ended.
+    /// To the peers: this session's upstream tokens are others now.
+    Replaced(SessionId),
+    /// To every worker: this session has ended.
     Ended(SessionId),
 }
 
@@ -27,7 +36,11 @@ impl Message {
             Self::FetchProvider => vec![b'p'],
             Self::Refresh(token) => [&b"r"[..], token.session.as_bytes(), token.provider.as_bytes()].concat(),
             Self::Refreshed(token) => [&b"d"[..], token.session.as_bytes(), token.provider.as_bytes()].concat(),
+            Self::Replaced(session) => [&b"n"[..], session.as_bytes()].concat(),
             Self::Ended(session) => [&b"e"[..], session.as_bytes()].concat(),
+            Self::Rejected { token, sent_at } => {
+                [&b"x"[..], token.session.as_bytes(), &sent_at.to_le_bytes(), token.provider.as_bytes()].concat()
+            }
         }
     }
 
@@ -39,16 +52,21 @@ impl Message {
             _ => {}
         }
         let (word, names) = bytes.split_first()?;
-        let (session, provider) = names.split_first_chunk::<16>()?;
+        let (session, rest) = names.split_first_chunk::<16>()?;
         let session = SessionId::new(*session);
-        let token = || {
+        let token = |provider: &[u8]| {
             let provider = ProviderId::from_bytes(provider.try_into().ok()?);
             Some(UpstreamTokenRef { session, provider })
         };
         match word {
-            b'r' => token().map(Self::Refresh),
-            b'd' => token().map(Self::Refreshed),
-            b'e' if provider.is_empty() => Some(Self::Ended(session)),
+            b'r' => token(rest).map(Self::Refresh),
+            b'd' => token(rest).map(Self::Refreshed),
+            b'x' => {
+                let (sent_at, provider) = rest.split_first_chunk()?;
+                Some(Self::Rejected { token: token(provider)?, sent_at: u64::from_le_bytes(*sent_at) })
+            }
+            b'n' if rest.is_empty() => Some(Self::Replaced(session)),
+            b'e' if rest.is_empty() => Some(Self::Ended(session)),
             _ => None,
         }
     }
@@ -62,14 +80,31 @@ mod tests {
     fn a_message_is_read_as_sent() {
         let session = SessionId::new([7; 16]);
         let token = UpstreamTokenRef { session, provider: ProviderId::of("idp", "https://idp.example") };
-        for message in [Message::Refresh(token), Message::Refreshed(token), Message::Ended(session)] {
+        for message in [
+            Message::Refresh(token),
+            Message::Rejected { token, sent_at: u64::MAX - 1 },
+            Message::Refreshed(token),
+            Message::Replaced(session),
+            Message::Ended(session),
+        ] {
             assert_eq!(Message::parse(&message.bytes()), Some(message));
         }
     }
 
     #[test]
     fn bytes_that_are_no_message_are_none() {
-        for bytes in [&b""[..], b"r", b"rshort", &[b'x'; 17], &[b'r'; 17], &[b'r'; 34], &[b'e'; 33]] {
+        for bytes in [
+            &b""[..],
+            b"r",
+            b"rshort",
+            &[b'x'; 17],
+            &[b'r'; 17],
+            &[b'r'; 34],
+            &[b'e'; 33],
+            &[b'n'; 33],
+            &[b'x'; 24],
+            &[b'x'; 33],
+        ] {
             assert_eq!(Message::parse(bytes), None);
         }
     }

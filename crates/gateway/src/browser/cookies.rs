@@ -208,6 +208,22 @@ pub fn without_own(header: &[u8]) -> Option<Vec<u8>> {
     })
 }
 
+/// Returns `true` if the value of a `Set-Cookie` field would set one of the gateway's cookies. Only
+/// the gateway does: a backend that did could end logins, or have a browser finish the login of
+/// another.
+///
+/// A browser ignores white space before a name, and sends a cookie without a name as its value
+/// alone (RFC 6265bis §5.6), which then looks like one with a name.
+#[must_use]
+pub fn sets_own(set_cookie: &[u8]) -> bool {
+    let is_before_name = |byte: &u8| byte.is_ascii_whitespace() || byte.is_ascii_control() || *byte == b'=';
+    let start = set_cookie.iter().position(|byte| !is_before_name(byte)).unwrap_or(set_cookie.len());
+    let name = set_cookie.get(start..).unwrap_or_default();
+    [SECURE_PREFIX, LOOPBACK_PREFIX]
+        .iter()
+        .any(|prefix| name.get(..prefix.len()).is_some_and(|name| name.eq_ignore_ascii_case(prefix.as_bytes())))
+}
+
 fn browser_name(issuer: &Issuer) -> String {
     [prefix(issuer), "browser"].concat()
 }
@@ -243,6 +259,25 @@ fn pairs(request: &Request) -> impl Iterator<Item = (&str, &str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_backend_sets_cookies_but_not_in_the_gateways_names() {
+        for own in [
+            &b"__Host-portcullis-browser=x; Path=/; Secure"[..],
+            b"portcullis-login-abc=",
+            b"  \tportcullis-x=1",
+            b"=portcullis-browser=x",
+            b" = __Host-portcullis-browser=x",
+            b"__host-Portcullis-browser=x",
+            b"__Host-portcullis-",
+        ] {
+            assert!(sets_own(own), "{own:?}");
+        }
+        for other in [&b"a=1; __Host-portcullis-browser=x"[..], b"", b"=", b"xportcullis-a=1", b"portcullis=1", b"\xff"]
+        {
+            assert!(!sets_own(other), "{other:?}");
+        }
+    }
 
     #[test]
     fn own_cookies_are_taken_out_of_the_header_and_others_stay() {

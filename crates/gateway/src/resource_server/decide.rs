@@ -6,7 +6,7 @@ use portcullis_protocol::jose::claims::ClaimError;
 
 use crate::browser::cookies;
 use crate::config::Resource;
-use crate::decision::{Credentials, Forward, Injection, ResponsePlan, UpstreamAccess};
+use crate::decision::{Credentials, Forward, Grant, Injection, ResponsePlan, UpstreamAccess};
 use crate::resource_server::refusal::Refusal;
 use crate::responses::CORS_OF_RESOURCE;
 use crate::state::token_cache::TokenGrant;
@@ -35,13 +35,19 @@ pub(super) fn forward(
         }
         (Some(_) | None, _) => Credentials::Removed,
     };
-    Forward { credentials, cookie: cookie.and_then(cookies::without_own), audit: Rc::clone(&facts.audit), response }
+    Forward {
+        credentials,
+        cookie: cookie.and_then(cookies::without_own),
+        audit: Rc::clone(&facts.audit),
+        response,
+        grant: Some(Grant { session: facts.session, resource: facts.resource, expires_at: facts.expires_at }),
+    }
 }
 
 /// Plans the response of a protected resource. Only a request on behalf of a page, which has an
 /// `Origin`, has a script that reads it.
 pub(super) fn plan_response(has_origin: bool) -> ResponsePlan {
-    if has_origin { ResponsePlan::AddHeaders(&CORS_OF_RESOURCE) } else { ResponsePlan::PassThrough }
+    ResponsePlan::Protected(has_origin.then_some(&CORS_OF_RESOURCE))
 }
 
 #[cfg(test)]

@@ -71,5 +71,6 @@ pub(crate) fn passed(gateway: &Gateway, cookie: Option<&[u8]>) -> Forward {
         cookie: cookie.and_then(cookies::without_own),
         audit: gateway.not_protected(),
         response: ResponsePlan::PassThrough,
+        grant: None,
     }
 }

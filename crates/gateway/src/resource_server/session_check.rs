@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use portcullis_protocol::credentials::UserId;
+use portcullis_protocol::credentials::{SessionId, UserId};
 
 use crate::config::Resource;
 use crate::error::DependencyError;
@@ -23,6 +23,28 @@ pub async fn recheck<P: Ports>(gateway: Rc<Gateway>, entry: Rc<CachedToken>, por
         Ok(false) => gateway.forget_sessions(&[entry.facts.session]),
         Err(_) => entry.mark_store_unavailable(ports.now()),
     }
+}
+
+/// Returns until when the last refresh of a session lets the session's streams be open, in Unix
+/// seconds: as long as the access token lives that it gave. It is 0 where the session was never
+/// refreshed, and `None` where it has ended.
+///
+/// A stream may thus be open until this, or until its own token expires, whichever is later.
+///
+/// # Errors
+/// [`DependencyError::Store`].
+pub async fn refreshed_until<P: Ports>(
+    gateway: Rc<Gateway>,
+    session: SessionId,
+    ports: P,
+) -> Result<Option<u64>, DependencyError> {
+    let records = Records::new(&gateway.config().sealer, &ports);
+    let found = records.load::<Session>(&session_key(session)).await?;
+    let until = found.as_ref().and_then(|found| found.record.generation()).map(|generation| {
+        let refreshed_at = generation.previous.as_ref().map(|previous| previous.replaced_at);
+        refreshed_at.map_or(0, |at| at.saturating_add(gateway.config().lifespans.access_token))
+    });
+    Ok(until)
 }
 
 /// Whether the session behind a token is still there: this is how a revoked login ends before its

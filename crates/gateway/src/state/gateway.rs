@@ -17,6 +17,7 @@ use crate::config::{Config, ProviderId};
 use crate::decision::UpstreamAccess;
 use crate::ports::UpstreamTokenRef;
 use crate::state::documents::Documents;
+use crate::state::holds::Holds;
 use crate::state::provider_state::ProviderState;
 use crate::state::recently_ended::RecentlyEnded;
 use crate::state::token_cache::{CachedToken, TokenCache};
@@ -28,8 +29,8 @@ const CACHED_BYTES: usize = 8 * 1024 * 1024;
 /// trouble is not called once for every request.
 const REFRESH_HOLD_SECONDS: u64 = 2;
 
-/// How many failed refreshes are remembered.
-const HELD_BACK: usize = 4096;
+/// How long after a backend's 401 led to a renewal of upstream tokens another does not, in seconds.
+pub const RENEWAL_SECONDS: u64 = 30;
 
 /// How many sessions wait to be looked up again; more are asked for again later.
 const MAX_RECHECKS: usize = 4096;
@@ -43,7 +44,8 @@ pub struct Gateway {
     not_protected: Rc<Rendered>,
     tokens: RefCell<TokenCache<FixedState>>,
     providers: RefCell<HashMap<ProviderId, ProviderState, FixedState>>,
-    held_back: RefCell<HashMap<UpstreamTokenRef, u64, FixedState>>,
+    held_back: Holds,
+    rejected: Holds,
     rechecks: RefCell<Vec<Rc<CachedToken>>>,
     ended: RefCell<RecentlyEnded>,
     ended_lists: [SeenList; 2],
@@ -71,7 +73,8 @@ impl Gateway {
             not_protected: Rendered::new(Audit::new(Reason::NotProtected)),
             tokens: RefCell::new(TokenCache::new(CACHED_BYTES, hasher.clone())),
             providers: RefCell::new(HashMap::with_hasher(hasher.clone())),
-            held_back: RefCell::new(HashMap::with_hasher(hasher)),
+            held_back: Holds::new(REFRESH_HOLD_SECONDS, hasher.clone()),
+            rejected: Holds::new(RENEWAL_SECONDS, hasher),
             rechecks: RefCell::default(),
             ended: RefCell::default(),
             ended_lists: Default::default(),
@@ -158,6 +161,18 @@ impl Gateway {
         self.ended.borrow_mut().add(sessions);
     }
 
+    /// Returns `true` if a session is one of those that ended last.
+    #[must_use]
+    pub fn has_ended(&self, session: SessionId) -> bool {
+        self.ended.borrow().contains(session)
+    }
+
+    /// Forgets what is injected for a session, whose upstream tokens were replaced, and with it the
+    /// session's tokens: each is verified again.
+    pub fn forget_upstream(&self, session: SessionId) {
+        self.tokens.borrow_mut().forget_sessions(&[session]);
+    }
+
     /// Forgets every token: each is verified again, and its session looked up.
     pub fn forget_tokens(&self) {
         self.tokens.borrow_mut().clear();
@@ -188,17 +203,20 @@ impl Gateway {
 
     /// Whether a refresh of these tokens failed a moment ago.
     pub(crate) fn refresh_is_held_back(&self, token: UpstreamTokenRef, now: u64) -> bool {
-        self.held_back.borrow().get(&token).is_some_and(|until| now < *until)
+        self.held_back.has(token, now)
     }
 
     /// Keeps the next refresh of these tokens back for a moment.
     pub(crate) fn hold_back_refresh(&self, token: UpstreamTokenRef, now: u64) {
-        let mut held_back = self.held_back.borrow_mut();
-        if held_back.len() >= HELD_BACK {
-            held_back.retain(|_, until| now < *until);
+        self.held_back.hold(token, now);
+    }
+
+    /// Notes that a backend answered 401 to these tokens; `true` once in [`RENEWAL_SECONDS`].
+    pub(crate) fn note_rejected(&self, token: UpstreamTokenRef, now: u64) -> bool {
+        let is_first = !self.rejected.has(token, now);
+        if is_first {
+            self.rejected.hold(token, now);
         }
-        if held_back.len() < HELD_BACK {
-            held_back.insert(token, now.saturating_add(REFRESH_HOLD_SECONDS));
-        }
+        is_first
     }
 }

@@ -93,17 +93,18 @@ impl CachedToken {
         self.recheck_at.set(now.saturating_add(RETRY_SECONDS));
         // Longer than the retry takes, so that a token in use need not wait for it.
         let served_until = now.saturating_add(RETRY_SECONDS.saturating_mul(3));
-        self.look_up_at.set(self.look_up_at.get().max(served_until));
+        let before = if self.is_fresh(now) { self.look_up_at.get() } else { 0 };
+        self.look_up_at.set(before.max(served_until));
     }
 
     /// Whether it may be served at `now` without asking the store.
     pub(crate) fn is_fresh(&self, now: u64) -> bool {
-        now < self.look_up_at.get()
+        is_ahead(self.look_up_at.get(), now, LOOK_UP_SECONDS)
     }
 
     /// Whether its session is to be looked up in the background; `true` once in a while.
     pub(crate) fn take_recheck_due(&self, now: u64) -> bool {
-        let due = now >= self.recheck_at.get();
+        let due = !is_ahead(self.recheck_at.get(), now, RECHECK_SECONDS);
         if due {
             self.recheck_at.set(now.saturating_add(RETRY_SECONDS));
         }
@@ -131,6 +132,12 @@ impl CachedToken {
             .into_iter()
             .fold(ENTRY_BYTES, usize::saturating_add)
     }
+}
+
+/// Returns `true` if a time is ahead of `now`, and by no more than `seconds`. One that is further
+/// ahead was set before the clock was set back, and is over.
+fn is_ahead(at: u64, now: u64, seconds: u64) -> bool {
+    at.checked_sub(now).is_some_and(|left| left > 0 && left <= seconds)
 }
 
 /// How many bytes of a value are hashed: characters that stand for 12 bytes of a signature. The
@@ -350,6 +357,18 @@ mod tests {
             entry.let_through_to(&target);
             assert_eq!(entry.is_known_target(&target), remembered, "{length}");
         }
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_puts_no_lookup_off() {
+        let entry = entry(1);
+        entry.mark_session_seen(10_000);
+        assert!(entry.is_fresh(10_000) && entry.is_fresh(10_059) && !entry.take_recheck_due(10_029));
+        assert!(!entry.is_fresh(10_060) && entry.take_recheck_due(10_030));
+        entry.mark_session_seen(10_000);
+        assert!(!entry.is_fresh(6_400) && entry.take_recheck_due(6_400));
+        entry.mark_store_unavailable(6_400);
+        assert!(entry.is_fresh(6_414) && !entry.is_fresh(6_415) && entry.take_recheck_due(6_405));
     }
 
     #[test]

@@ -16,7 +16,7 @@ use crate::sessions::keys::{session_key, upstream_key};
 use crate::sessions::lifetimes::upstream_life;
 use crate::sessions::next_prompt;
 use crate::sessions::state::Session;
-use crate::state::gateway::Gateway;
+use crate::state::gateway::{Gateway, RENEWAL_SECONDS};
 use crate::store::records::{self, Records, VersionedRecord};
 use crate::upstream::identity::TokenReply;
 use crate::upstream::life;
@@ -25,8 +25,15 @@ use crate::upstream::providers;
 use crate::upstream::tokens::Upstream;
 
 /// How long one refresh may hold its lock, in seconds: longer than it may take, also when the store
-/// is unavailable meanwhile.
-const LOCK_SECONDS: u64 = 40;
+/// is unavailable now and then. It is the sum of [`BEGIN_SECONDS`], of the 15 s that the provider's
+/// documents, tokens and keys may take, of [`STORE_SECONDS`], and of what a last try may take. A
+/// refresh that outlived its lock would run beside another, and a provider that rotates refresh
+/// tokens would take one of them for a thief.
+const LOCK_SECONDS: u64 = 60;
+
+/// How long after its lock was asked for a refresh may ask the provider, in seconds; later it is
+/// left to the next.
+const BEGIN_SECONDS: u64 = 8;
 
 /// How often rotated tokens are offered to a store at once, before time is let pass.
 const STORE_ATTEMPTS: u32 = 3;
@@ -40,13 +47,31 @@ const STORE_SECONDS: u64 = 20;
 /// new login is the only thing that can help.
 const REFUSED_SECONDS: u64 = 3_600;
 
-/// Renews upstream tokens when they are due, at most once among all workers, and stores
-/// what the provider gave before anyone uses it.
-pub async fn refresh<P: Ports>(gateway: Rc<Gateway>, token: UpstreamTokenRef, ports: P) -> RefreshOutcome {
+/// Why upstream tokens are to be renewed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// They are about to expire, or have.
+    Due,
+    /// A backend answered 401 to a request that was sent at this time, in Unix seconds. Tokens that
+    /// were obtained later are not the ones that it meant.
+    Rejected {
+        /// When the request was sent.
+        sent_at: u64,
+    },
+}
+
+/// Renews upstream tokens when they are due or no longer accepted, at most once among all workers,
+/// and stores what the provider gave before anyone uses it.
+pub async fn refresh<P: Ports>(
+    gateway: Rc<Gateway>,
+    token: UpstreamTokenRef,
+    cause: Cause,
+    ports: P,
+) -> RefreshOutcome {
     if gateway.refresh_is_held_back(token, ports.now()) {
         return RefreshOutcome::Unavailable;
     }
-    let outcome = match refresh_once(&gateway, token, &ports).await {
+    let outcome = match refresh_once(&gateway, token, cause, &ports).await {
         // Calls say that a login is needed, so the session must not be refreshed any more.
         Ok(RefreshOutcome::LoginRequired) => match end_session(&gateway, token.session, &ports).await {
             Ok(()) => RefreshOutcome::LoginRequired,
@@ -67,14 +92,16 @@ pub async fn refresh<P: Ports>(gateway: Rc<Gateway>, token: UpstreamTokenRef, po
 async fn refresh_once<P: Ports>(
     gateway: &Rc<Gateway>,
     token: UpstreamTokenRef,
+    cause: Cause,
     ports: &P,
 ) -> Result<RefreshOutcome, DependencyError> {
     let lock = records::key(Kind::Lock, &[b"upstream", token.session.as_bytes(), token.provider.as_bytes()]);
     let owner = Owner(ports.random()?);
+    let began = ports.now();
     if !ports.store().lock(&lock, owner, LOCK_SECONDS).await? {
         return Ok(RefreshOutcome::InProgressElsewhere);
     }
-    let outcome = refresh_locked(gateway, token, ports).await;
+    let outcome = refresh_locked(gateway, token, cause, began, ports).await;
     // A lock that cannot be given back runs out by itself; the outcome of the refresh
     // does not change.
     let _given_back = ports.store().unlock(&lock, owner).await;
@@ -86,15 +113,25 @@ async fn refresh_once<P: Ports>(
 async fn refresh_locked<P: Ports>(
     gateway: &Rc<Gateway>,
     token: UpstreamTokenRef,
+    cause: Cause,
+    began: u64,
     ports: &P,
 ) -> Result<RefreshOutcome, DependencyError> {
     let config = gateway.config();
     let records = Records::new(&config.sealer, ports);
     let Some(provider) = config.providers.get(token.provider) else { return Ok(RefreshOutcome::LoginRequired) };
     let key = upstream_key(&session_key(token.session), provider.id);
-    let Some(loaded) = records.load::<Upstream>(&key).await? else {
+    let Some(mut loaded) = records.load::<Upstream>(&key).await? else {
         return Ok(RefreshOutcome::LoginRequired);
     };
+    if is_rejected(&loaded.record, token, cause, ports).await? {
+        let Some(expired) = expire(&records, &key, loaded, gateway).await? else {
+            return Ok(RefreshOutcome::Elsewhere);
+        };
+        gateway.renew_upstream(token, &expired.record.access());
+        ports.upstream_replaced(token.session);
+        loaded = expired;
+    }
     let now = ports.now();
     let access = loaded.record.access();
     if now < access.refresh_at && now < access.stale_at {
@@ -103,6 +140,9 @@ async fn refresh_locked<P: Ports>(
     let Some(refresh_token) = &loaded.record.refresh_token else {
         return Ok(if now < access.stale_at { RefreshOutcome::Ready(access) } else { RefreshOutcome::LoginRequired });
     };
+    if now.saturating_sub(began) > BEGIN_SECONDS {
+        return Ok(not_renewed(gateway, token, access, now));
+    }
     match providers::refresh(gateway, provider, refresh_token, &loaded.record.subject, ports).await {
         Ok(reply) => {
             let renewed = renewed(&loaded.record, reply, provider.default_token_life(), ports.now());
@@ -140,6 +180,36 @@ async fn refresh_locked<P: Ports>(
             Ok(not_renewed(gateway, token, access, now))
         }
     }
+}
+
+/// Returns `true` if a backend rejected these tokens, and no backend's 401 led to a renewal in the
+/// last [`RENEWAL_SECONDS`], whichever gateway it was at.
+async fn is_rejected<P: Ports>(
+    record: &Upstream,
+    token: UpstreamTokenRef,
+    cause: Cause,
+    ports: &P,
+) -> Result<bool, DependencyError> {
+    let Cause::Rejected { sent_at } = cause else { return Ok(false) };
+    if record.obtained_at > sent_at {
+        return Ok(false);
+    }
+    let once = records::key(Kind::Lock, &[b"rejected", token.session.as_bytes(), token.provider.as_bytes()]);
+    Ok(ports.store().lock(&once, Owner(ports.random()?), RENEWAL_SECONDS).await?)
+}
+
+/// Stores that an access token is of no use any more, so that no worker injects it while it is
+/// renewed; `None` if another worker changed the tokens meanwhile.
+async fn expire<P: Ports>(
+    records: &Records<'_, P>,
+    key: &Key,
+    loaded: VersionedRecord<Upstream>,
+    gateway: &Gateway,
+) -> Result<Option<VersionedRecord<Upstream>>, DependencyError> {
+    let record = Upstream { expires_at: Some(records.ports().now()), ..loaded.record };
+    let is_swapped = records.swap(key, loaded.version, &record, Ttl::Seconds(upstream_life(gateway.config()))).await?;
+    // The version that it has now is not known.
+    if is_swapped { records.load::<Upstream>(key).await } else { Ok(None) }
 }
 
 /// The outcome where the provider renewed nothing, but may do so later.
@@ -205,7 +275,10 @@ async fn store<P: Ports>(
     {
         attempts = attempts.saturating_add(1);
         match records.swap(&key, loaded.version, renewed, ttl).await {
-            Ok(true) => return Ok(RefreshOutcome::Ready(renewed.access())),
+            Ok(true) => {
+                records.ports().upstream_replaced(token.session);
+                return Ok(RefreshOutcome::Ready(renewed.access()));
+            }
             Ok(false) => match records.load::<Upstream>(&key).await {
                 // A later refresh than ours: what it got supersedes what we got.
                 Ok(Some(current)) if current.record.obtained_at > renewed.obtained_at => {

@@ -2,7 +2,7 @@
 
 use portcullis_gateway::decision::RefreshOutcome;
 use portcullis_gateway::ports::CallRequest;
-use portcullis_gateway::upstream::refresh;
+use portcullis_gateway::upstream::refresh::{self, Cause};
 use portcullis_protocol::credentials::SessionId;
 use portcullis_protocol::jose::jws::Jws;
 use portcullis_protocol::oauth::params::{Limits, Params};
@@ -92,8 +92,12 @@ fn the_method_is_the_configured_one_or_what_the_provider_takes_or_basic() {
         let access = tokens_of(&fixture.redeem(&client, &code, &[])).access;
         fixture.advance(3_599);
         fixture.expect_token_answer(200, &Fixture::token_answer(&fixture.sign(&fixture.claims("alice", "-"))));
-        let outcome =
-            block_on(refresh::refresh(fixture.gateway.clone(), upstream_of(session(&access)), fixture.ports.clone()));
+        let outcome = block_on(refresh::refresh(
+            fixture.gateway.clone(),
+            upstream_of(session(&access)),
+            Cause::Due,
+            fixture.ports.clone(),
+        ));
         assert!(matches!(outcome, RefreshOutcome::Ready(_)), "{case}");
         let sent = fixture.ports.take_sent();
         assert_sent(sent.last().unwrap(), &expected, &case);

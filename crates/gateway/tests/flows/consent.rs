@@ -104,6 +104,9 @@ fn an_answer_from_another_site_is_refused_before_it_is_read() {
         ("sec-fetch-site", "cross-site"),
         ("sec-fetch-site", "same-site"),
         ("sec-fetch-site", "none"),
+        ("sec-fetch-mode", "cors"),
+        ("sec-fetch-mode", "same-origin"),
+        ("sec-fetch-mode", ""),
     ] {
         is_refused(&fixture.answer_form(&browser, &form, "approve", &[header]), "consent_cross_site");
     }

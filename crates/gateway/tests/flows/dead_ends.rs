@@ -147,7 +147,7 @@ fn an_hour_of_refusals_is_counted_from_the_first_of_them_without_a_success_betwe
 }
 
 /// A login at a provider that gives no refresh token.
-fn logged_in_without_a_refresh_token(fixture: &Fixture, changed: &[(&str, &str)]) -> (String, Tokens) {
+pub(crate) fn logged_in_without_a_refresh_token(fixture: &Fixture, changed: &[(&str, &str)]) -> (String, Tokens) {
     let (browser, client) = (Browser::default(), fixture.register());
     let form = fixture.consent_page(&browser, &client, changed);
     let asked = fixture.approve(&browser, &form);

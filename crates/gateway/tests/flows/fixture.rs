@@ -311,7 +311,7 @@ impl Fixture {
 
     /// Consents, and gives what the provider is asked.
     pub(crate) fn approve(&self, browser: &Browser, form: &Form) -> BTreeMap<String, String> {
-        let headers = [("origin", ISSUER), ("sec-fetch-site", "same-origin")];
+        let headers = [("origin", ISSUER), ("sec-fetch-site", "same-origin"), ("sec-fetch-mode", "navigate")];
         let (base, query) = self.answer_form(browser, form, "approve", &headers).redirect();
         assert_eq!(base, format!("{IDP}/authorize"));
         query

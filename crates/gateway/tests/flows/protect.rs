@@ -2,7 +2,7 @@
 
 use portcullis_gateway::decision::{Credentials, Decision, Forward, RefreshOutcome, Resolved, ResponsePlan};
 use portcullis_gateway::resource_server::fast_path;
-use portcullis_gateway::upstream::refresh;
+use portcullis_gateway::upstream::refresh::{self, Cause};
 use portcullis_protocol::base64url;
 use portcullis_protocol::credentials::{AuthorizationCode, SessionId};
 use portcullis_protocol::http::message::Method;
@@ -56,7 +56,7 @@ fn forged(fixture: &Fixture, token: &str, typ: &str, change: impl FnOnce(&mut Va
 
 /// What the root task does about a session's upstream tokens.
 fn refresh(fixture: &Fixture, token: &str) -> RefreshOutcome {
-    block_on(refresh::refresh(fixture.gateway.clone(), upstream_of(session(token)), fixture.ports.clone()))
+    block_on(refresh::refresh(fixture.gateway.clone(), upstream_of(session(token)), Cause::Due, fixture.ports.clone()))
 }
 
 /// The provider's answer to a refresh.
@@ -85,7 +85,7 @@ fn the_fast_path_gives_what_the_slow_path_gave() {
     assert_eq!(injected(&slow), injected(&hit));
     assert_eq!(slow.audit, hit.audit);
     assert_eq!((slow.cookie, hit.cookie), (None, None));
-    assert_eq!((slow.response, hit.response), (ResponsePlan::PassThrough, ResponsePlan::PassThrough));
+    assert_eq!((slow.response, hit.response), (ResponsePlan::Protected(None), ResponsePlan::Protected(None)));
 }
 
 #[test]
@@ -97,7 +97,7 @@ fn only_the_response_to_a_page_is_planned_to_be_readable_by_scripts() {
     let fast = || fast_path::fast(&fixture.gateway, fixture.now(), b"/mcp", bearer.as_bytes(), None, true).unwrap();
     assert_cors(forwarded(call()).response);
     assert_cors(fast().response);
-    assert_eq!(forwarded(fixture.call("/mcp", &token)).response, ResponsePlan::PassThrough);
+    assert_eq!(forwarded(fixture.call("/mcp", &token)).response, ResponsePlan::Protected(None));
 
     fixture.advance(3595);
     let waiting = [call(), fixture.call("/mcp", &token)].map(|decision| awaited(decision, session(&token)));
@@ -105,13 +105,13 @@ fn only_the_response_to_a_page_is_planned_to_be_readable_by_scripts() {
     let outcome = refresh(&fixture, &token);
     let [of_page, of_program] = waiting.map(|decide| resolved_forward(decide(&outcome)).response);
     assert_cors(of_page);
-    assert_eq!(of_program, ResponsePlan::PassThrough);
+    assert_eq!(of_program, ResponsePlan::Protected(None));
     // Each request has its own plan, whatever the VM remembers of the one before.
     assert_cors(forwarded(call()).response);
 }
 
 fn assert_cors(plan: ResponsePlan) {
-    let ResponsePlan::AddHeaders(added) = plan else { panic!("{plan:?}") };
+    let ResponsePlan::Protected(Some(added)) = plan else { panic!("{plan:?}") };
     assert_eq!(added.unless, "access-control-allow-origin", "a resource's own CORS headers stand");
     let exposed = "WWW-Authenticate, Mcp-Session-Id, MCP-Protocol-Version";
     let expected = [("access-control-allow-origin", "*"), ("access-control-expose-headers", exposed)];

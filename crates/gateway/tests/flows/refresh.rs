@@ -8,7 +8,7 @@ use portcullis_gateway::ports::{CallError, CallReply, Store};
 use portcullis_gateway::sessions::keys::{session_key, upstream_key};
 use portcullis_gateway::sessions::state::Session;
 use portcullis_gateway::store::records::{self, Records};
-use portcullis_gateway::upstream::refresh;
+use portcullis_gateway::upstream::refresh::{self, Cause};
 use portcullis_gateway::upstream::tokens::Upstream;
 use portcullis_protocol::credentials::SessionId;
 use portcullis_protocol::crypto::secret::Secret;
@@ -35,7 +35,7 @@ pub(crate) fn session(tokens: &Tokens) -> SessionId {
 }
 
 pub(crate) fn refresh(fixture: &Fixture, session: SessionId) -> RefreshOutcome {
-    block_on(refresh::refresh(fixture.gateway.clone(), upstream_of(session), fixture.ports.clone()))
+    block_on(refresh::refresh(fixture.gateway.clone(), upstream_of(session), Cause::Due, fixture.ports.clone()))
 }
 
 pub(crate) fn renewed() -> Value {

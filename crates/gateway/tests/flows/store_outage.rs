@@ -3,7 +3,7 @@
 
 use portcullis_gateway::decision::{Decision, Forward, RefreshOutcome};
 use portcullis_gateway::resource_server::{fast_path, session_check};
-use portcullis_gateway::upstream::refresh;
+use portcullis_gateway::upstream::refresh::{self, Cause};
 use portcullis_protocol::credentials::SessionId;
 use portcullis_protocol::jose::jws::Jws;
 use portcullis_testkit::fakes::block_on;
@@ -205,7 +205,7 @@ fn a_due_upstream_token_is_injected_while_it_is_valid_and_not_a_second_longer() 
     fixture.advance(1);
     let Decision::AwaitUpstream { token: awaited, decide } = fixture.call("/mcp", &token) else { panic!("decided") };
     assert_eq!(awaited, upstream_of(session(&token)));
-    let outcome = block_on(refresh::refresh(fixture.gateway.clone(), awaited, fixture.ports.clone()));
+    let outcome = block_on(refresh::refresh(fixture.gateway.clone(), awaited, Cause::Due, fixture.ports.clone()));
     assert!(matches!(outcome, RefreshOutcome::Unavailable));
     come_back(&resolved_reply(decide(&outcome)));
 }
@@ -224,7 +224,12 @@ fn a_thousand_calls_whose_upstream_token_ran_out_ask_the_store_nothing() {
     assert_eq!(fixture.store.verbs(), verbs);
     let renewed = json!({ "access_token": "upstream-access-2", "token_type": "Bearer", "expires_in": 3600 });
     fixture.expect_token_answer(200, &renewed);
-    block_on(refresh::refresh(fixture.gateway.clone(), upstream_of(session(&tokens.access)), fixture.ports.clone()));
+    block_on(refresh::refresh(
+        fixture.gateway.clone(),
+        upstream_of(session(&tokens.access)),
+        Cause::Due,
+        fixture.ports.clone(),
+    ));
     let forward = fast(&fixture, "/mcp", &tokens.access).unwrap();
     assert_eq!(injected(&forward).1, "Bearer upstream-access-2");
 }

@@ -64,6 +64,8 @@ pub enum FieldName {
     Cookie,
     /// `origin`
     Origin,
+    /// `sec-fetch-mode`
+    SecFetchMode,
     /// `sec-fetch-site`
     SecFetchSite,
     /// `x-forwarded-for`
@@ -72,13 +74,14 @@ pub enum FieldName {
 
 impl FieldName {
     /// Every field.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::AccessControlRequestHeaders,
         Self::AccessControlRequestMethod,
         Self::Authorization,
         Self::ContentType,
         Self::Cookie,
         Self::Origin,
+        Self::SecFetchMode,
         Self::SecFetchSite,
         Self::XForwardedFor,
     ];
@@ -93,6 +96,7 @@ impl FieldName {
             Self::ContentType => "content-type",
             Self::Cookie => "cookie",
             Self::Origin => "origin",
+            Self::SecFetchMode => "sec-fetch-mode",
             Self::SecFetchSite => "sec-fetch-site",
             Self::XForwardedFor => "x-forwarded-for",
         }

@@ -33,6 +33,13 @@ pub(super) fn readings(path: &[u8]) -> BTreeSet<Vec<u8>> {
     readings
 }
 
+/// Returns the readings of three backends: nginx, which decodes and then folds; a servlet container,
+/// which drops parameters before both; and RFC 3986 to the letter (§5.2.4, §2.4), which keeps empty
+/// segments.
+pub(super) fn references(path: &[u8]) -> [Vec<u8>; 3] {
+    [resolve(&decode(path)), resolve(&decode(&drop_parameters(path))), decode(&remove_dot_segments(path))]
+}
+
 /// Returns `true` if a backend with this reading serves it by a prefix in lower case.
 pub(super) fn serves(read: &[u8], prefix: &str) -> bool {
     let rest = read.strip_prefix(prefix.as_bytes());
@@ -90,6 +97,19 @@ fn resolve(path: &[u8]) -> Vec<u8> {
         }
     }
     [b"/".to_vec(), resolved.join(&b'/')].concat()
+}
+
+/// RFC 3986 §5.2.4: slashes are not merged.
+fn remove_dot_segments(path: &[u8]) -> Vec<u8> {
+    let mut kept: Vec<&[u8]> = Vec::new();
+    for segment in path.split(|byte| *byte == b'/').skip(1) {
+        match segment {
+            b"." => {}
+            b".." => drop(kept.pop()),
+            other => kept.push(other),
+        }
+    }
+    [b"/".to_vec(), kept.join(&b'/')].concat()
 }
 
 /// Windows, Express: ignores case.

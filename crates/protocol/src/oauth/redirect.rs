@@ -133,6 +133,13 @@ impl CheckedRedirectUri {
         self.is_web() && self.0.parts.is_loopback()
     }
 
+    /// Returns `true` if it leads to a server that its host and TLS name: `https` to a host that is
+    /// not loopback.
+    #[must_use]
+    pub fn is_remote(&self) -> bool {
+        self.0.parts.scheme == "https" && !self.0.parts.is_loopback()
+    }
+
     fn is_web(&self) -> bool {
         matches!(self.0.parts.scheme.as_str(), "http" | "https")
     }

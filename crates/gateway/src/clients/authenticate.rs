@@ -1,9 +1,11 @@
 //! Client authentication at the token endpoint (OAuth 2.1 §2.4).
 
 use portcullis_protocol::http::message::FieldName;
+use portcullis_protocol::oauth::client_id_url::ClientIdUrl;
 use portcullis_storage_api::Key;
 use thiserror::Error;
 
+use crate::clients::metadata_document;
 use crate::clients::registered::{Client, client_key, renew_client};
 use crate::context::RequestContext;
 use crate::error::DependencyError;
@@ -18,7 +20,12 @@ pub struct AuthenticatedClient {
 }
 
 enum Kind {
-    Registered { key: Key, record: SealedRecord },
+    Registered {
+        key: Key,
+        record: SealedRecord,
+    },
+    /// Described by the document at its id.
+    Document,
 }
 
 /// Why a client is not authenticated.
@@ -30,6 +37,9 @@ pub enum ClientAuthenticationError {
     /// There is no such client.
     #[error("the client is not known, or its registration expired")]
     Unknown,
+    /// The client id is a URL, and no client of this kind, or at this URL, is served.
+    #[error("clients with this URL as their id are not accepted here")]
+    DocumentNotAccepted,
     /// Nothing is known about the client.
     #[error(transparent)]
     Dependency(#[from] DependencyError),
@@ -38,7 +48,8 @@ pub enum ClientAuthenticationError {
 /// Authenticates the client that a request to the token endpoint names.
 ///
 /// Registered clients are public: their method is `none`, so the client has to be known and must
-/// not send credentials. Its grants are bound to it by PKCE and by rotation.
+/// not send credentials. Its grants are bound to it by PKCE and by rotation. So are those of clients
+/// with a metadata document, which is not read again ([`metadata_document`]).
 ///
 /// # Errors
 /// [`ClientAuthenticationError`].
@@ -49,6 +60,11 @@ pub async fn authenticate<P: Ports>(
 ) -> Result<AuthenticatedClient, ClientAuthenticationError> {
     if context.request.headers.has(FieldName::Authorization) || client_secret_sent {
         return Err(ClientAuthenticationError::UnexpectedCredentials);
+    }
+    if ClientIdUrl::is_meant(&client_id) {
+        metadata_document::admit(context.config(), &client_id)
+            .map_err(|_| ClientAuthenticationError::DocumentNotAccepted)?;
+        return Ok(AuthenticatedClient { id: client_id, kind: Kind::Document });
     }
     let key = client_key(&client_id);
     match context.records().find::<Client>(&key).await? {
@@ -68,6 +84,7 @@ impl AuthenticatedClient {
     pub(crate) async fn renew<P: Ports>(self, context: &RequestContext<'_, P>) {
         match self.kind {
             Kind::Registered { key, record } => renew_client(context.gateway, &key, record, context.ports).await,
+            Kind::Document => {}
         }
     }
 }

@@ -12,14 +12,14 @@ use portcullis_storage_api::{Bucket, Kind, Taken, Ttl};
 use crate::audit::{Audit, Reason};
 use crate::browser::cookies::{self, Browser};
 use crate::browser::pending_login::{self, Authorization, LOGIN_LIFE, PendingLogin, Seed, USED_LIFE, UsedLogin};
-use crate::clients::resolve::resolve;
+use crate::clients::resolve::{ResolveError, registered, resolve};
 use crate::config::Config;
 use crate::context::RequestContext;
 use crate::decision::Resolved;
 use crate::endpoints::browser_error::{self, Failure, error_page, provider_failed, refuse};
 use crate::endpoints::client_address::client_address;
-use crate::endpoints::consent;
 use crate::endpoints::pages::ErrorPage;
+use crate::endpoints::{client_refused, consent};
 use crate::error::DependencyError;
 use crate::ports::{Ports, Store};
 use crate::sessions::keys::session_keys;
@@ -153,7 +153,10 @@ async fn open_session<P: Ports>(
     let config = context.config();
     let provider = config.providers.login();
     let records = context.records();
-    let client = resolve(context, &asked.client_id).await?;
+    let refreshable = match asked.refreshable {
+        Some(refreshable) => refreshable,
+        None => registered(context, &asked.client_id).await?.is_some_and(|client| client.may_refresh()),
+    };
     let code = AuthorizationCode { session: SessionId::new(context.ports.random()?), nonce: context.ports.random()? };
     let now = context.now();
     let life = config.lifespans.authorization_code;
@@ -174,7 +177,7 @@ async fn open_session<P: Ports>(
         user_id: user,
         scope: asked.scope.clone(),
         resource: asked.resource.clone(),
-        refreshable: client.is_some_and(|client| client.may_refresh()),
+        refreshable,
         upstream_ends_at: tokens::end_of(&upstream),
         state: State::Code(PendingCode {
             nonce: code.nonce,
@@ -215,12 +218,18 @@ fn give_code<P: Ports>(
 }
 
 async fn ask_again<P: Ports>(context: &RequestContext<'_, P>, asked: Authorization) -> Result<Resolved, Failure> {
-    let client = resolve(context, &asked.client_id).await?;
+    let fetches_for = || Some(client_address(context.request, context.config().trusted_proxies));
+    let client = resolve(context, &asked.client_id, fetches_for).await.map_err(|error| match error {
+        ResolveError::Unknown => unknown_login(context.config(), Reason::ClientGone),
+        error @ (ResolveError::Document(_) | ResolveError::Dependency(_)) => {
+            client_refused::failure(context.config(), error)
+        }
+    })?;
     let redirect_uri =
         RedirectUri::register(&asked.redirect_uri).ok().and_then(|uri| match_registered(&[uri], &asked.redirect_uri));
-    match (client, redirect_uri) {
-        (Some(client), Some(redirect_uri)) => Ok(consent::page(context, &client, &redirect_uri, asked)?),
-        _ => Err(unknown_login(context.config(), Reason::ClientGone)),
+    match redirect_uri {
+        Some(redirect_uri) => Ok(consent::page(context, &client, &redirect_uri, asked)?),
+        None => Err(unknown_login(context.config(), Reason::ClientGone)),
     }
 }
 

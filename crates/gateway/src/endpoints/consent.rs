@@ -22,7 +22,7 @@ use crate::config::{Config, Sealer};
 use crate::context::RequestContext;
 use crate::decision::{Decision, Resolved};
 use crate::endpoints::browser_error::{error_page, refuse, unavailable_page};
-use crate::endpoints::pages::ConsentPage;
+use crate::endpoints::pages::{ConsentPage, DocumentAddress};
 use crate::endpoints::start_login;
 use crate::error::DependencyError;
 use crate::ports::Ports;
@@ -64,6 +64,7 @@ pub fn page<P: Ports>(
         title: &config.consent.title,
         logo: config.consent.logo.as_deref(),
         client_name: client.name().unwrap_or_default(),
+        document: client.document_url().map(|url| DocumentAddress { host: url.host(), url: url.as_str() }),
         redirect_host: redirect_uri.host_for_display(),
         redirect_uri: redirect_uri.as_str(),
         loopback: redirect_uri.is_loopback(),

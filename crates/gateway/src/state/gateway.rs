@@ -15,6 +15,7 @@ use crate::audit::{Audit, Reason, Rendered};
 use crate::config::{Config, ProviderId};
 use crate::decision::UpstreamAccess;
 use crate::ports::UpstreamTokenRef;
+use crate::state::client_documents::ClientDocuments;
 use crate::state::documents::Documents;
 use crate::state::provider_state::ProviderState;
 use crate::state::token_cache::{CachedToken, TokenCache};
@@ -43,6 +44,7 @@ pub struct Gateway {
     providers: RefCell<HashMap<ProviderId, ProviderState, FixedState>>,
     held_back: RefCell<HashMap<UpstreamTokenRef, u64, FixedState>>,
     rechecks: RefCell<Vec<Rc<CachedToken>>>,
+    client_documents: ClientDocuments,
 }
 
 impl Gateway {
@@ -60,6 +62,7 @@ impl Gateway {
             providers: RefCell::new(HashMap::with_hasher(hasher.clone())),
             held_back: RefCell::new(HashMap::with_hasher(hasher)),
             rechecks: RefCell::default(),
+            client_documents: ClientDocuments::default(),
             config,
         }
     }
@@ -74,6 +77,11 @@ impl Gateway {
     #[must_use]
     pub fn documents(&self) -> &Documents {
         &self.documents
+    }
+
+    /// The metadata documents of clients that are kept.
+    pub(crate) fn client_documents(&self) -> &ClientDocuments {
+        &self.client_documents
     }
 
     /// The audit value of a path that no rule covers.

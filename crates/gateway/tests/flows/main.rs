@@ -6,6 +6,8 @@
 mod browser;
 mod callback;
 mod client_authentication;
+mod client_document_refusals;
+mod client_documents;
 mod clocks;
 mod consent;
 mod costs;

@@ -70,6 +70,11 @@ impl TokenError {
             Self::Client(ClientAuthenticationError::Unknown) => {
                 (InvalidClient, "the client is not known, or its registration expired", Reason::UnknownClient)
             }
+            Self::Client(ClientAuthenticationError::DocumentNotAccepted) => (
+                InvalidClient,
+                "clients with this URL as their id are not accepted here",
+                Reason::ClientDocumentNotAccepted,
+            ),
             Self::CodeForged => (InvalidGrant, "the code is not one of this server", Reason::CodeForged),
             Self::CodeExpired | Self::Code(RedeemError::Expired) => {
                 (InvalidGrant, "the code has expired or was used before", Reason::CodeExpired)

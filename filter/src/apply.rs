@@ -60,8 +60,9 @@ pub(crate) fn apply(decision: &Resolved, counters: &Counters, has_proxy_authoriz
             // The headers must be final before the request goes on: afterwards the host has no map
             // to change.
             if edit(forward, protected && has_proxy_authorization).is_err() {
-                // If the client's token cannot be removed, the request does not go on.
-                let audit = Audit::new(Reason::HeadersNotChanged);
+                // The SDK panics where the host refuses; were it to return instead, the request
+                // must not go on with the client's token.
+                let audit = Audit::new(Reason::Internal);
                 return apply(&Resolved::Respond(Response::new(503), audit), counters, has_proxy_authorization);
             }
             count(forward.audit.audit(), counters);

@@ -18,6 +18,8 @@ pub(crate) enum Job {
     FetchSecrets,
     /// Looks up the session behind a token that is being served, so that no request waits for it.
     RecheckSession,
+    /// Reads which sessions have ended in other Envoys.
+    ReadEnded,
 }
 
 /// The result of a job.
@@ -30,6 +32,8 @@ pub(crate) enum JobOutcome {
     SecretsFetched,
     /// Of [`Job::RecheckSession`].
     SessionRechecked,
+    /// Of [`Job::ReadEnded`].
+    EndedRead,
 }
 
 /// The jobs under way in one root context. They are polled only in the root's own callbacks.
@@ -97,7 +101,7 @@ impl Job {
     fn limit(self) -> usize {
         match self {
             Self::RefreshUpstream(_) => 256,
-            Self::FetchProvider | Self::FetchSecrets => 1,
+            Self::FetchProvider | Self::FetchSecrets | Self::ReadEnded => 1,
             Self::RecheckSession => 64,
         }
     }

@@ -13,6 +13,7 @@ use portcullis_gateway::decision::RefreshOutcome;
 use portcullis_gateway::ports::UpstreamTokenRef;
 use portcullis_gateway::resource_server::session_check;
 use portcullis_gateway::runtime::Inbox;
+use portcullis_gateway::sessions::ended;
 use portcullis_gateway::state::secrets_poll::Patience;
 use portcullis_gateway::upstream::{providers, refresh};
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
@@ -36,13 +37,15 @@ pub(crate) struct Root {
     jobs: Jobs,
     /// When to retry a refresh that is in progress in another worker, in Unix seconds by tokens.
     retries: BTreeMap<UpstreamTokenRef, u64>,
+    /// When the list of ended sessions is read next, in Unix milliseconds.
+    ended_due: u64,
     /// How many of the store's unreadable cells have been counted.
     unreadable: u64,
 }
 
 impl Root {
     pub(crate) fn new(id: u32) -> Self {
-        Self { id, worker: None, jobs: Jobs::default(), retries: BTreeMap::new(), unreadable: 0 }
+        Self { id, worker: None, jobs: Jobs::default(), retries: BTreeMap::new(), ended_due: 0, unreadable: 0 }
     }
 
     /// Refreshes upstream tokens, unless that is under way here.
@@ -111,6 +114,27 @@ impl Root {
         }
     }
 
+    /// Reads which sessions have ended in other Envoys, every two seconds while tokens are served.
+    fn read_ended(&mut self, worker: &Rc<Worker>) {
+        let Some(active) = worker.config.gateway() else { return };
+        let now_ms = host::now_ms();
+        let is_due = now_ms >= self.ended_due || self.ended_due > now_ms.saturating_add(ENDED_MS);
+        if !is_due || !ended::has_readers(&active.gateway) || !active.gateway.knows_tokens() {
+            return;
+        }
+        if self.jobs.room(Job::ReadEnded) == 0 {
+            return;
+        }
+        self.ended_due = now_ms.saturating_add(ENDED_MS);
+        let inbox = Inbox::new(true);
+        let ports = TaskPorts::new(worker.clone(), &active, inbox.clone());
+        let read = async move {
+            ended::read(&active.gateway, &ports).await;
+            JobOutcome::EndedRead
+        };
+        self.start(worker, Job::ReadEnded, inbox, read);
+    }
+
     fn start(&mut self, worker: &Worker, job: Job, inbox: Inbox, future: impl Future<Output = JobOutcome> + 'static) {
         if let Some(outcome) = self.jobs.start(job, inbox, future) {
             self.finish(worker, &outcome);
@@ -125,7 +149,7 @@ impl Root {
                 worker.pending.resolve_provider();
                 notify_resolved(worker);
             }
-            JobOutcome::SecretsFetched | JobOutcome::SessionRechecked => {}
+            JobOutcome::SecretsFetched | JobOutcome::SessionRechecked | JobOutcome::EndedRead => {}
         }
     }
 
@@ -174,7 +198,7 @@ impl Root {
             Message::Refreshed(_) | Message::ApplyResolved => {}
             Message::Ended(session) => {
                 if let Some(active) = worker.config.gateway() {
-                    active.gateway.forget_session(session);
+                    active.gateway.forget_sessions(&[session]);
                 }
             }
         }
@@ -243,6 +267,7 @@ impl RootContext for Root {
             self.finish(&worker, &outcome);
         }
         self.retry(&worker, now);
+        self.read_ended(&worker);
         self.recheck_sessions(&worker);
         self.fetch_provider(&worker, now);
         worker.queue.renew(now);
@@ -295,5 +320,7 @@ fn word(outcome: &RefreshOutcome) -> &'static str {
 
 const TICK: Duration = Duration::from_millis(500);
 const RETRY_SECONDS: u64 = 1;
+/// How often the list of ended sessions is read, in milliseconds.
+const ENDED_MS: u64 = 2_000;
 /// The most decisions that are applied in one callback.
 const MAX_APPLIED: usize = 32;

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use clap::{Parser, ValueEnum};
 use portcullis_redis_bridge::config::Config;
 use portcullis_redis_bridge::version::{COMMIT, VERSION};
-use portcullis_redis_bridge::{check, run};
+use portcullis_redis_bridge::{StartError, check, run};
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -51,7 +51,7 @@ fn main() -> ExitCode {
     };
     let ended = runtime.block_on(async {
         if arguments.check {
-            let found = check(&config).await.map_err(|error| error.to_string())?;
+            let found = check(&config).await.map_err(|problems| lines(&problems))?;
             print(&mut std::io::stdout(), &format!("the configuration is valid, and redis answers: {found}"));
             return Ok(());
         }
@@ -99,6 +99,11 @@ fn start_log(form: Option<LogForm>) {
         LogForm::Json => log.json().flatten_event(true).init(),
         LogForm::Text => log.init(),
     }
+}
+
+/// Each problem in a line of its own.
+fn lines(problems: &[StartError]) -> String {
+    problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
 fn failed(error: &str) -> ExitCode {

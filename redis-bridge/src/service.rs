@@ -23,12 +23,41 @@ use crate::self_test::try_every_verb;
 use crate::start_error::StartError;
 use crate::version::{COMMIT, VERSION};
 
-/// Connects to Redis and tries every verb. Returns the durability of writes.
+/// Listens for a moment where the bridge would, connects to Redis and tries every verb. Returns the
+/// durability of writes, and the addresses that are in use: by this bridge, if it is running.
 ///
 /// # Errors
-/// [`StartError::Redis`] with the reason, also for a missing grant, or a missing replica with
+/// Every reason for which a start would fail or nothing would be served: a socket's folder that is
+/// missing, an address that is not this machine's, a missing grant, or a missing replica with
 /// `durability: replicated`.
-pub async fn check(config: &Config) -> Result<String, StartError> {
+pub async fn check(config: &Config) -> Result<String, Vec<StartError>> {
+    let mut found = Vec::new();
+    let mut problems = Vec::new();
+    let mut note = |error: StartError| {
+        if error.is_in_use() {
+            found.push(format!("{error} (as it should be if this bridge is running)"))
+        } else {
+            problems.push(error)
+        }
+    };
+    match Listener::bind(&config.listen).await {
+        Ok(listener) => listener.close(),
+        Err(error) => note(error),
+    }
+    if let Some(address) = config.metrics
+        && let Err(error) = TcpListener::bind(address).await
+    {
+        note(StartError::Metrics(error));
+    }
+    match check_redis(config).await {
+        Ok(durability) => found.insert(0, durability),
+        Err(error) => problems.push(error),
+    }
+    if problems.is_empty() { Ok(found.join("; ")) } else { Err(problems) }
+}
+
+/// Connects to Redis and tries every verb. Returns the durability of writes.
+async fn check_redis(config: &Config) -> Result<String, StartError> {
     let topology = Topology::start(config, &Arc::default());
     topology.wait_until_probed().await;
     let operations = Operations::new(Names::new(&config.key_prefix), topology, Arc::default());

@@ -16,6 +16,7 @@ mod mcp_clients;
 mod module;
 mod path_readings;
 mod privacy;
+mod revocation;
 mod rolling_upgrade;
 mod secrets;
 mod store;

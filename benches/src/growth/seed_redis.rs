@@ -6,7 +6,6 @@
 
 use std::io::{BufReader, Read as _, Write as _};
 use std::net::TcpStream;
-use std::rc::Rc;
 
 use portcullis_gateway::config::{ProviderId, Sealer};
 use portcullis_gateway::ports::Store as _;
@@ -49,7 +48,7 @@ impl Seeder {
         ask(&mut stream, &[b"AUTH", user.as_bytes(), password.as_bytes()])?;
         let ring = KeyRing::new(vec![Secret::new(SECRET.as_bytes().to_vec())]).map_err(|error| format!("{error:?}"))?;
         let space = Space::new("bench", "gateway").map_err(|_| "no storage space")?;
-        let sealer = Sealer::new(Rc::new(ring), issuer, Some(&space));
+        let sealer = Sealer::new(&ring, issuer, Some(&space));
         let (session, session_length): (Session, usize) = read(&mut stream, &sealer, &session_key(login))?;
         let provider = *session.providers.first().ok_or("the session has no provider")?;
         let (upstream, upstream_length) = read(&mut stream, &sealer, &upstream_key(&session_key(login), provider))?;

@@ -15,7 +15,6 @@ mod sessions;
 mod stats;
 
 use std::path::PathBuf;
-use std::rc::Rc;
 
 use clap::{ArgGroup, Args, Subcommand};
 use portcullis_gateway::config::Sealer;
@@ -184,7 +183,7 @@ impl Admin {
 /// Returns what opens the gateway's records; `None` if the configuration names no secrets.
 fn sealer(config: &AdminConfig, space: &Space) -> Result<Option<Sealer>, AdminError> {
     let issuer = config.issuer.as_deref().unwrap_or_default();
-    Ok(ring(config)?.map(|ring| Sealer::new(Rc::new(ring), issuer, Some(space))))
+    Ok(ring(config)?.map(|ring| Sealer::new(&ring, issuer, Some(space))))
 }
 
 /// Derives the keys from the gateway's secrets; `None` if the configuration names none.

@@ -12,7 +12,7 @@ use crate::browser::cookies;
 use crate::config::DefaultAction;
 use crate::context::RequestContext;
 use crate::decision::{Decision, Resolved};
-use crate::endpoints::{authorize, callback, consent, metadata, register, token};
+use crate::endpoints::{authorize, callback, consent, metadata, register, revoke, token};
 use crate::ports::Ports;
 use crate::resource_server::fast_path::passed;
 use crate::resource_server::slow_path;
@@ -77,6 +77,7 @@ async fn answer<P: Ports>(context: &RequestContext<'_, P>, endpoint: Endpoint, r
         Endpoint::Consent => consent::consent(context).await,
         Endpoint::Callback => callback::callback(context).await.into(),
         Endpoint::Token => token::token(context).await.into(),
+        Endpoint::Revoke => revoke::revoke(context).await.into(),
         Endpoint::Register => register::register(context).await.into(),
     }
 }

@@ -9,5 +9,6 @@ pub mod consent;
 pub mod metadata;
 pub mod pages;
 pub mod register;
+pub mod revoke;
 pub mod start_login;
 pub mod token;

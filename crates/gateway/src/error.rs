@@ -40,7 +40,9 @@ impl DependencyError {
     #[must_use]
     pub fn reason(&self) -> Reason {
         match self {
-            Self::Store(_) => Reason::StoreUnavailable,
+            Self::Store(StoreError::Unavailable) => Reason::StoreUnavailable,
+            Self::Store(StoreError::Full) => Reason::StoreFull,
+            Self::Store(StoreError::TooLarge) => Reason::RecordTooLarge,
             Self::Entropy => Reason::EntropyUnavailable,
             Self::Signer => Reason::SignerUnavailable,
             Self::Contention => Reason::Contention,
@@ -52,5 +54,27 @@ impl DependencyError {
 impl From<NoEntropy> for DependencyError {
     fn from(_: NoEntropy) -> Self {
         Self::Entropy
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audit::AuditOutcome;
+
+    #[test]
+    fn each_failure_has_a_reason_of_its_own_and_none_is_the_clients_fault() {
+        for (error, reason) in [
+            (DependencyError::Store(StoreError::Unavailable), "store_unavailable"),
+            (DependencyError::Store(StoreError::Full), "store_full"),
+            (DependencyError::Store(StoreError::TooLarge), "record_too_large"),
+            (DependencyError::Entropy, "entropy_unavailable"),
+            (DependencyError::Signer, "signer_unavailable"),
+            (DependencyError::Contention, "contention"),
+            (DependencyError::Internal, "internal_error"),
+        ] {
+            assert_eq!((error.reason().as_str(), error.reason().outcome()), (reason, AuditOutcome::Fail));
+            assert_eq!(error.reply().0.code(), ErrorCode::TemporarilyUnavailable);
+        }
     }
 }

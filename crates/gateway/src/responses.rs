@@ -100,6 +100,22 @@ pub fn refusal((error, reason): (OAuthError, Reason)) -> Resolved {
     Resolved::Respond(response, Audit::new(reason))
 }
 
+/// As [`refusal`], with the challenge that a client gets which tried to authenticate in a header
+/// (RFC 6749 §5.2).
+#[must_use]
+pub fn client_refusal(request: &Request, (error, reason): (OAuthError, Reason)) -> Resolved {
+    let is_challenged = error.status() == 401 && request.headers.has(FieldName::Authorization);
+    match refusal((error, reason)) {
+        Resolved::Respond(response, audit) if is_challenged => {
+            Resolved::Respond(response.header("www-authenticate", BASIC_CHALLENGE), audit)
+        }
+        resolved @ (Resolved::Respond(..) | Resolved::Continue(_)) => resolved,
+    }
+}
+
+/// The scheme in which a client may name itself (RFC 7617 §2).
+const BASIC_CHALLENGE: &str = r#"Basic realm="portcullis", charset="UTF-8""#;
+
 /// Returns a 503 with `Retry-After`.
 #[must_use]
 pub fn try_later(description: &'static str) -> Response {

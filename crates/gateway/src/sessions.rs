@@ -3,6 +3,7 @@
 pub mod access_token;
 pub mod binding;
 pub mod end;
+pub mod ended;
 pub mod keys;
 pub mod lifetimes;
 pub mod next_prompt;

@@ -4,5 +4,6 @@ pub mod client_documents;
 pub mod documents;
 pub mod gateway;
 pub mod provider_state;
+mod recently_ended;
 pub mod secrets_poll;
 pub mod token_cache;

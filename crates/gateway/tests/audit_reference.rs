@@ -2,8 +2,11 @@
 //!
 //! `make docs` (this test with `UPDATE=1`) writes it; otherwise a stale file fails.
 
+#![cfg(test)]
+
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use portcullis_gateway::audit::{AuditOutcome, Reason};
 
@@ -12,12 +15,43 @@ fn the_reference_of_the_audit_trail_is_up_to_date() {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../docs/operate/audit.md");
     let page = page();
     if std::env::var_os("UPDATE").is_some() {
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(&path, &page).unwrap();
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, &page).unwrap();
     }
-    let found = std::fs::read_to_string(&path).unwrap_or_default();
+    let found = fs::read_to_string(&path).unwrap_or_default();
     assert!(found == page, "docs/operate/audit.md is stale; run `make docs`");
 }
+
+/// A reason that no test expects may be given for anything, or never. It is expected where a test
+/// names its word, in quotes or as part of a metric's name.
+#[test]
+fn every_reason_is_named_by_a_test() {
+    let mut tests = String::new();
+    read_tests(&PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../.."), false, &mut tests);
+    let is_named = |word: &str| [format!("\"{word}\""), format!(".{word}\"")].iter().any(|text| tests.contains(text));
+    let unnamed: Vec<_> = Reason::ALL.iter().map(|reason| reason.as_str()).filter(|word| !is_named(word)).collect();
+    assert!(unnamed.is_empty(), "these reasons are in no test: {unnamed:?}");
+}
+
+/// Appends the Rust and Python files of folders that are called `tests`, files whose name ends
+/// in `_tests`, and the tests at the end of a file.
+fn read_tests(folder: &Path, in_tests: bool, tests: &mut String) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        let is_code = name.ends_with(".rs") || name.ends_with(".py");
+        if path.is_dir() && !NO_SOURCE.contains(&name.as_str()) {
+            read_tests(&path, in_tests || name == "tests", tests);
+        } else if path.is_file() && is_code {
+            let text = fs::read_to_string(&path).unwrap();
+            let whole = in_tests || name.ends_with("_tests.rs");
+            let begins = if whole { Some(0) } else { text.find("#[cfg(test)]\nmod tests {") };
+            tests.push_str(begins.and_then(|begins| text.get(begins..)).unwrap_or_default());
+        }
+    }
+}
+
+const NO_SOURCE: [&str; 5] = [".git", ".venv", "corpus", "node_modules", "target"];
 
 fn page() -> String {
     let mut page = String::from(INTRODUCTION);

@@ -72,8 +72,13 @@ fn answer(gateway: &Rc<Gateway>, request: Request) -> Resolved {
 }
 
 fn response(gateway: &Rc<Gateway>, request: Request) -> Response {
+    audited(gateway, request).0
+}
+
+/// The response with its reason in the audit trail.
+fn audited(gateway: &Rc<Gateway>, request: Request) -> (Response, &'static str) {
     match answer(gateway, request) {
-        Resolved::Respond(response, _) => response,
+        Resolved::Respond(response, audit) => (response, audit.reason.as_str()),
         Resolved::Continue(_) => panic!("sent on"),
     }
 }
@@ -92,8 +97,8 @@ fn a_path_that_may_be_a_resources_is_refused_whatever_else_is_configured() {
     ] {
         for target in ["/MCP", "/%6dcp/x", "/mcp;v=1", "/mcp%3bv/x", "/mcp./x", "/mcp%20", "/mcp%3fx", "/%ef%bd%8dcp"] {
             assert_eq!(led(&gateway, target), Route::Ambiguous, "{target}");
-            let response = response(&gateway, request(Method::Get, target, &[("authorization", "Bearer x")]));
-            assert_eq!(response.status(), 400, "{target}");
+            let (response, reason) = audited(&gateway, request(Method::Get, target, &[("authorization", "Bearer x")]));
+            assert_eq!((response.status(), reason), (400, "ambiguous_resource"), "{target}");
             assert!(fast_path::pass(&gateway, target.as_bytes(), None).is_none(), "{target}");
         }
     }
@@ -138,8 +143,8 @@ fn a_path_that_could_be_read_in_two_ways_is_refused_even_where_nothing_is_protec
             "*",
             "/a#b",
         ] {
-            let response = response(&gateway, request(Method::Get, target, &[]));
-            assert_eq!(response.status(), 400, "{target}");
+            let (response, reason) = audited(&gateway, request(Method::Get, target, &[]));
+            assert_eq!((response.status(), reason), (400, "ambiguous_path"), "{target}");
         }
     }
 }
@@ -182,7 +187,21 @@ fn our_endpoints_answer_under_our_host_names_only() {
         assert_eq!(served(foreign), 404, "{foreign}");
     }
     let request = Request { authority: b"gw.example\xff".to_vec(), ..request(Method::Get, "/oauth/authorize", &[]) };
-    assert_eq!(response(&gateway, request).status(), 404);
+    let (response, reason) = audited(&gateway, request);
+    assert_eq!((response.status(), reason), (404, "foreign_host"));
+}
+
+#[test]
+fn what_is_below_our_paths_and_is_no_endpoint_is_not_found() {
+    let gateway = at_root();
+    for (target, expected) in [
+        ("/oauth/other", "no_endpoint"),
+        ("/.well-known/oauth-protected-resource/other", "no_endpoint"),
+        ("/other", "not_found"),
+    ] {
+        let (response, reason) = audited(&gateway, request(Method::Get, target, &[]));
+        assert_eq!((response.status(), reason), (404, expected), "{target}");
+    }
 }
 
 #[test]
@@ -216,8 +235,9 @@ fn other_methods_are_refused_and_the_answer_names_those_allowed() {
         ("/.well-known/oauth-protected-resource/mcp", Method::Other, "GET, HEAD, OPTIONS"),
         ("/.well-known/oauth-authorization-server", Method::Options, "GET, HEAD, OPTIONS"),
     ] {
-        let response = response(&gateway, request(method, target, &[]));
+        let (response, reason) = audited(&gateway, request(method, target, &[]));
         assert_eq!((response.status(), response.header_value("allow")), (405, Some(allow)), "{method:?} {target}");
+        assert_eq!(reason, "method_not_allowed");
     }
 }
 
@@ -235,8 +255,8 @@ fn a_preflight_is_answered_without_a_token() {
         ("/.well-known/oauth-authorization-server", "GET"),
         ("/mcp", "GET, HEAD, POST, PUT, PATCH, DELETE"),
     ] {
-        let response = response(&gateway, request(Method::Options, target, &asked));
-        assert_eq!(response.status(), 204, "{target}");
+        let (response, reason) = audited(&gateway, request(Method::Options, target, &asked));
+        assert_eq!((response.status(), reason), (204, "preflight"), "{target}");
         assert_eq!(response.header_value("access-control-allow-origin"), Some("*"));
         assert_eq!(response.header_value("access-control-allow-methods"), Some(methods));
         assert_eq!(response.header_value("access-control-allow-headers"), Some("authorization, mcp-session-id"));

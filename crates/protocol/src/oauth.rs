@@ -14,5 +14,6 @@ pub mod pkce;
 pub mod redirect;
 pub mod register;
 pub mod resource;
+pub mod revoke;
 pub mod scope;
 pub mod token;

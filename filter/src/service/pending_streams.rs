@@ -90,11 +90,12 @@ impl PendingStreams {
     /// Returns all upstream tokens that a stream waits for.
     pub(crate) fn upstream_tokens(&self) -> BTreeSet<UpstreamTokenRef> {
         let waiting = self.waiting.borrow();
-        let awaited = waiting.values().filter_map(|stream| match stream.awaited {
+        let mut tokens = BTreeSet::new();
+        tokens.extend(waiting.values().filter_map(|stream| match stream.awaited {
             Awaited::Upstream(token) => Some(token),
             Awaited::Provider => None,
-        });
-        awaited.collect()
+        }));
+        tokens
     }
 
     fn resolve(&self, which: impl Fn(&PendingStream) -> bool, outcome: &RefreshOutcome) {

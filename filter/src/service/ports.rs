@@ -97,7 +97,7 @@ impl Workers for TaskPorts {
     fn session_ended(&self, session: SessionId) {
         // This worker forgets it at once: the next request may already be here.
         if let Some(active) = self.worker.config.gateway() {
-            active.gateway.forget_session(session);
+            active.gateway.forget_sessions(&[session]);
         }
         self.worker.queue.notify_peers(Message::Ended(session), host::now());
     }

@@ -214,7 +214,10 @@ async fn bind(listen: &UnixListen) -> Result<UnixListener, StartError> {
 /// an error.
 async fn remove_leftover(path: &Path) -> Result<(), StartError> {
     let Ok(found) = std::fs::symlink_metadata(path) else { return Ok(()) };
-    if !found.file_type().is_socket() || UnixStream::connect(path).await.is_ok() {
+    if !found.file_type().is_socket() {
+        return Err(StartError::NoSocket);
+    }
+    if UnixStream::connect(path).await.is_ok() {
         return Err(StartError::InUse);
     }
     std::fs::remove_file(path).map_err(StartError::Socket)

@@ -4,13 +4,14 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use portcullis_storage_api::wire::{Get, GetAnswer, MAX_REQUEST_BYTES, RefusalCause, Verb};
 use portcullis_storage_api::{Key, Kind};
 
 use crate::client::{Client, space};
-use portcullis_testbed::bridge::Bridge;
+use portcullis_testbed::bridge::{Bridge, check_at};
 use portcullis_testbed::redis::{LEAST_ACL, RedisServer, cli, standalone, until};
 
 #[tokio::test]
@@ -161,4 +162,28 @@ fn a_killed_bridges_socket_is_taken_over_and_a_living_ones_is_not() {
 
 fn key() -> Key {
     Key { kind: Kind::Session, id: [3; 32] }
+}
+
+#[test]
+fn a_check_says_where_the_bridge_could_not_listen_and_what_is_in_use() {
+    let server = RedisServer::start(LEAST_ACL, &[]);
+    let redis = standalone(server.port);
+    let (content, said) =
+        check_at(Path::new("/nowhere/bridge.sock"), &redis, "metrics: { listen: \"192.0.2.1:9464\" }");
+    assert!(!content, "{said}");
+    for problem in ["cannot listen on `listen`: No such file", "cannot listen on `metrics.listen`: Cannot assign"] {
+        assert!(said.contains(problem), "{problem} is missing in {said}");
+    }
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let (content, said) = check_at(file.path(), &redis, "");
+    assert!(!content && said.contains("a file which is no socket"), "{said}");
+    assert!(file.path().exists());
+    // A bridge that is running is checked in its own place.
+    let bridge = Bridge::start(&redis, "");
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let metrics = format!("metrics: {{ listen: \"{}\" }}", taken.local_addr().unwrap());
+    let (content, said) = check_at(&bridge.socket, &redis, &metrics);
+    assert!(content && said.contains("another process listens on the socket"), "{said}");
+    assert!(said.contains("cannot listen on `metrics.listen`: Address already in use"), "{said}");
+    assert!(bridge.socket.exists() && bridge.observe("/readyz").starts_with("HTTP/1.1 200"));
 }

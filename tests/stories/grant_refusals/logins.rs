@@ -159,10 +159,10 @@ async fn consent_counts_only_from_the_page_it_was_asked_on() {
     };
     let changed = changed(form.value("transaction").expect("a transaction"));
     let key_of_csrf = csrf.split('.').next().expect("a key id");
-    let not_shown = "It does not belong to a page that was shown in this browser.";
+    let not_shown = "This form was opened in another browser, or your cookies were cleared.";
     for (what, form, message) in [
-        ("no token", without("csrf"), not_shown),
-        ("an empty token", with("csrf", ""), not_shown),
+        ("no token", without("csrf"), "The form was changed."),
+        ("an empty token", with("csrf", ""), "The form was changed."),
         ("a made up token", with("csrf", "x.y"), not_shown),
         ("a token without a MAC", with("csrf", &format!("{key_of_csrf}.")), not_shown),
         ("another browser's token", with("csrf", others.value("csrf").expect("a token")), not_shown),

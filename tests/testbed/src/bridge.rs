@@ -109,9 +109,20 @@ impl Bridge {
 #[must_use]
 pub fn check(redis: &str, more: &str) -> (bool, String) {
     let folder = TempDir::new().expect("a folder");
+    let socket = folder.path().join("bridge.sock");
+    check_at(&socket, redis, more)
+}
+
+/// As [`check`], for a socket at this path.
+///
+/// # Panics
+/// When it cannot be run.
+#[must_use]
+pub fn check_at(socket: &Path, redis: &str, more: &str) -> (bool, String) {
+    let folder = TempDir::new().expect("a folder");
     let path = folder.path().join("bridge.yaml");
-    fs::write(&path, format!("listen: {{ unix: /nowhere/bridge.sock }}\nredis: {{ {redis} }}\n{more}\n"))
-        .expect("written");
+    let listen = format!("listen: {{ unix: {} }}", socket.display());
+    fs::write(&path, format!("{listen}\nredis: {{ {redis} }}\n{more}\n")).expect("written");
     let mut command = Command::new(paths::bridge());
     arrange(&mut command, &path);
     let done = command.arg("--check").output().expect("the bridge runs");

@@ -9,7 +9,6 @@ mod refusals;
 mod removals;
 
 use std::process::Command;
-use std::rc::Rc;
 
 use portcullis_gateway::clients::registered::Client as Registered;
 use portcullis_gateway::clients::registered::client_key;
@@ -157,7 +156,7 @@ impl Scene {
 
 fn sealer(secret: &str) -> Sealer {
     let ring = KeyRing::new(vec![Secret::new(secret.as_bytes().to_vec())]).unwrap();
-    Sealer::new(Rc::new(ring), ISSUER, Some(&Space::new("prod", "gateway").unwrap()))
+    Sealer::new(&ring, ISSUER, Some(&Space::new("prod", "gateway").unwrap()))
 }
 
 fn space() -> Space {

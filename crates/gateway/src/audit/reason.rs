@@ -56,6 +56,10 @@ reasons! {
     Serve ClientRegistered = "client_registered",
     /// The token endpoint issued tokens.
     Serve TokensIssued = "tokens_issued",
+    /// A client revoked a token; its session was ended.
+    Serve TokenRevoked = "token_revoked",
+    /// A client revoked what is no valid token here, or is one of a session that has ended.
+    Serve NothingRevoked = "nothing_revoked",
 
     /// The path could be read in two ways, so a backend might read another one.
     Deny AmbiguousPath = "ambiguous_path",
@@ -80,14 +84,25 @@ reasons! {
     Deny MalformedCredentials = "malformed_credentials",
     /// The access token was sent in the URL.
     Deny TokenInUrl = "token_in_url",
-    /// The bearer token is not a signed JWT, or its header cannot be accepted.
+    /// The bearer token is not a signed JWT: an opaque one, such as another server's.
     Deny TokenMalformed = "token_malformed",
+    /// The header of the token cannot be read.
+    Deny TokenMalformedHeader = "token_malformed_header",
+    /// The `alg` of the token is not one that the gateway accepts (RFC 8725 §3.1).
+    Deny TokenUnsupportedAlgorithm = "token_unsupported_algorithm",
+    /// The header of the token has a member that must not be there: an extension (`crit`), or a key
+    /// that the token brings (`jwk`, `jku`, `x5u`, `x5c`).
+    Deny TokenForbiddenHeader = "token_forbidden_header",
     /// The token's `kid` is of no configured key: another server's token, or the key was removed.
     Deny TokenUnknownKey = "token_unknown_key",
     /// The token's signature is not its key's.
     Deny TokenBadSignature = "token_bad_signature",
-    /// The token is signed, and its claims cannot be read or lack a required one.
-    Deny TokenBadClaims = "token_bad_claims",
+    /// The token is signed, and what is signed is not a JSON object.
+    Deny TokenNotClaims = "token_not_claims",
+    /// The token is signed, and lacks a claim that access tokens have.
+    Deny TokenLacksClaim = "token_lacks_claim",
+    /// The token is signed, and a claim has another type or range than it has in access tokens.
+    Deny TokenMalformedClaim = "token_malformed_claim",
     /// The token has expired.
     Deny TokenExpired = "token_expired",
     /// The token is not valid yet: the clocks of two gateways differ by more than 30 seconds.
@@ -105,10 +120,14 @@ reasons! {
     /// The login at the identity provider has ended, so the client has to authorize again.
     Deny UpstreamLoginRequired = "upstream_login_required",
 
-    /// The parameters of the authorization request cannot be read, or name the client twice.
+    /// The parameters of the authorization request cannot be read.
     Deny MalformedRequest = "malformed_request",
     /// The authorization request names no client.
     Deny NoClientNamed = "no_client_named",
+    /// The authorization request has two `client_id`.
+    Deny RepeatedClientId = "repeated_client_id",
+    /// The authorization request has two `redirect_uri`.
+    Deny RepeatedRedirectUri = "repeated_redirect_uri",
     /// The client is not registered, or its registration has expired.
     Deny UnknownClient = "unknown_client",
     /// The client id is a URL, and client-id metadata documents are turned off.
@@ -133,10 +152,34 @@ reasons! {
     Deny InvalidClientDocument = "invalid_client_document",
     /// The redirect URI is not one that the client registered.
     Deny WrongRedirectUri = "wrong_redirect_uri",
-    /// A parameter of the authorization request is missing or not supported.
-    Deny InvalidAuthorizationRequest = "invalid_authorization_request",
+    /// The authorization request has a parameter twice (RFC 6749 §3.1).
+    Deny RepeatedParameter = "repeated_parameter",
+    /// The authorization request has two `resource`: one token is for one resource.
+    Deny RepeatedResource = "repeated_resource",
+    /// The authorization request has a `request` (RFC 9101).
+    Deny RequestObject = "request_object",
+    /// The authorization request has a `request_uri` (RFC 9101), which is never fetched.
+    Deny RequestUri = "request_uri",
+    /// The `response_type` is not `code`.
+    Deny UnsupportedResponseType = "unsupported_response_type",
+    /// The `response_mode` is not `query`.
+    Deny UnsupportedResponseMode = "unsupported_response_mode",
+    /// The client's `state` is longer than 4096 bytes or has control characters.
+    Deny MalformedState = "malformed_state",
+    /// The client sent no PKCE challenge with the method `S256`.
+    Deny InvalidCodeChallenge = "invalid_code_challenge",
+    /// The `scope` of the authorization request is not a list of scopes.
+    Deny MalformedScope = "malformed_scope",
+    /// The `resource` of the authorization request is not a resource's URI (RFC 8707 §2).
+    Deny MalformedResource = "malformed_resource",
+    /// `prompt` is `none` together with another value.
+    Deny ContradictoryPrompt = "contradictory_prompt",
+    /// `prompt` is `none`, and the gateway never authorizes without a page.
+    Deny PromptNone = "prompt_none",
     /// The `resource` parameter names no configured resource.
     Deny InvalidTarget = "invalid_target",
+    /// The authorization request names no `resource`, and several are configured.
+    Deny NoResourceNamed = "no_resource_named",
     /// A requested scope is not supported.
     Deny InvalidScope = "invalid_scope",
     /// `state` and `redirect_uri` are too long for the login's cookie.
@@ -148,19 +191,33 @@ reasons! {
     Deny ConsentCrossSite = "consent_cross_site",
     /// The consent form is larger than any that the gateway shows.
     Deny ConsentTooLarge = "consent_too_large",
-    /// The consent form was not shown in this browser, or its cookies are gone.
+    /// The consent form's CSRF token is not of this form and this browser.
     Deny ConsentCsrf = "consent_csrf",
+    /// The consent form was not shown in this browser, or its cookie is gone.
+    Deny ConsentOtherBrowser = "consent_other_browser",
+    /// The consent form's transaction was not sealed by this gateway.
+    Deny ConsentForged = "consent_forged",
     /// The consent page was open for more than 10 minutes.
     Deny ConsentExpired = "consent_expired",
-    /// The consent form was changed.
+    /// The consent form was not sent as a form.
+    Deny ConsentContentType = "consent_content_type",
+    /// The consent form cannot be read.
     Deny ConsentMalformed = "consent_malformed",
+    /// The consent form lacks a field of the gateway's page, or has it twice.
+    Deny ConsentIncomplete = "consent_incomplete",
+    /// The consent form's decision is neither `approve` nor `deny`.
+    Deny ConsentUnknownDecision = "consent_unknown_decision",
 
     /// The parameters of the callback cannot be read.
     Deny MalformedCallback = "malformed_callback",
+    /// The callback has a parameter twice.
+    Deny CallbackRepeatedParameter = "callback_repeated_parameter",
     /// The callback has no `state`.
     Deny CallbackWithoutState = "callback_without_state",
     /// The callback's login was not started in this browser, or its cookie is gone.
     Deny CallbackUnknownLogin = "callback_unknown_login",
+    /// The callback's login has a consent page that was not answered.
+    Deny CallbackWithoutConsent = "callback_without_consent",
     /// The user took longer than 10 minutes to log in at the identity provider.
     Deny CallbackExpired = "callback_expired",
     /// The callback's login was finished before.
@@ -173,11 +230,16 @@ reasons! {
     Deny LoginRate = "login_rate",
     /// The client's registration ended while the user logged in.
     Deny ClientGone = "client_gone",
-    /// The identity provider answered `access_denied`.
+    /// The identity provider sent the browser back with `access_denied`.
     Deny ProviderDenied = "provider_denied",
-    /// The identity provider answered `temporarily_unavailable`.
+    /// The identity provider sent the browser back with `temporarily_unavailable`.
     Deny ProviderUnavailable = "provider_unavailable",
-    /// The identity provider answered another error than these two.
+    /// The identity provider sent the browser back with `server_error`.
+    Deny ProviderServerError = "provider_server_error",
+    /// The identity provider sent the browser back with an error about the gateway's request, such
+    /// as `invalid_scope` or `unauthorized_client`: check `scopes` and the client there.
+    Deny ProviderRefusedAuthorization = "provider_refused_authorization",
+    /// The identity provider sent the browser back with an error that has no reason of its own.
     Deny ProviderRefused = "provider_refused",
     /// The identity provider cannot be reached, or answers with an outage.
     Deny ProviderUnreachable = "provider_unreachable",
@@ -195,15 +257,37 @@ reasons! {
 
     /// The body of the token request is larger than 16 KiB.
     Deny BodyTooLarge = "body_too_large",
-    /// The token request cannot be read, lacks a parameter, or is for another grant.
+    /// The body of the token request is not `application/x-www-form-urlencoded`.
+    Deny TokenRequestContentType = "token_request_content_type",
+    /// The token request has parameters in its URL (RFC 6749 §3.2).
+    Deny TokenRequestInUrl = "token_request_in_url",
+    /// The parameters of the token request cannot be read.
     Deny MalformedTokenRequest = "malformed_token_request",
+    /// The token request has a parameter twice (RFC 6749 §3.2).
+    Deny TokenRequestRepeatedParameter = "token_request_repeated_parameter",
+    /// The token request has two `resource`: one token is for one resource.
+    Deny TokenRequestRepeatedResource = "token_request_repeated_resource",
+    /// The token request lacks a parameter that its grant needs.
+    Deny TokenRequestLacksParameter = "token_request_lacks_parameter",
+    /// A token request names one client in its header and another in its body.
+    Deny TokenRequestSeveralClients = "token_request_several_clients",
+    /// The `grant_type` is neither `authorization_code` nor `refresh_token`.
+    Deny UnsupportedGrantType = "unsupported_grant_type",
+    /// The `code_verifier` is absent or cannot match any challenge (RFC 7636 §4.6).
+    Deny TokenRequestVerifier = "token_request_verifier",
+    /// The `scope` of the token request is not a list of scopes.
+    Deny TokenRequestScope = "token_request_scope",
+    /// The `resource` of the token request is not a resource's URI (RFC 8707 §2).
+    Deny TokenRequestResource = "token_request_resource",
     /// The client authenticated, and is registered as a public one.
     Deny ClientAuthenticated = "client_authenticated",
     /// The client id of a token request is a URL that is not, or no longer, accepted.
     Deny ClientDocumentNotAccepted = "client_document_not_accepted",
     /// The authorization code was not issued by this gateway.
     Deny CodeForged = "code_forged",
-    /// The authorization code has expired, or its session has ended.
+    /// The authorization code's session is not in the store: it expired or was ended.
+    Deny CodeWithoutSession = "code_without_session",
+    /// The authorization code has expired, and its session is still in the store.
     Deny CodeExpired = "code_expired",
     /// The authorization code was used before; its session was ended.
     Deny CodeReplayed = "code_replayed",
@@ -234,8 +318,45 @@ reasons! {
     /// A scope is asked for that was not granted at login.
     Deny RefreshWiderScope = "refresh_wider_scope",
 
-    /// The client metadata of a registration is not acceptable.
-    Deny InvalidRegistration = "invalid_registration",
+    /// The body of the revocation request is larger than 16 KiB.
+    Deny RevocationTooLarge = "revocation_too_large",
+    /// The revocation request cannot be read, or lacks a parameter.
+    Deny MalformedRevocation = "malformed_revocation",
+    /// The revocation request names no client.
+    Deny RevocationUnnamedClient = "revocation_unnamed_client",
+    /// The revocation request names one client in its header and another in its body.
+    Deny RevocationSeveralClients = "revocation_several_clients",
+    /// The client that revokes is not known, or its registration has expired.
+    Deny RevocationUnknownClient = "revocation_unknown_client",
+    /// The client id of a revocation is a URL that is not, or no longer, accepted.
+    Deny RevocationDocumentNotAccepted = "revocation_document_not_accepted",
+    /// The client authenticated to revoke, and is registered as a public one.
+    Deny RevocationClientAuthenticated = "revocation_client_authenticated",
+    /// The token to revoke is another client's.
+    Deny RevocationOtherClient = "revocation_other_client",
+
+    /// The body of a registration is not `application/json`.
+    Deny RegistrationContentType = "registration_content_type",
+    /// The body of a registration is not one JSON object.
+    Deny RegistrationNotJson = "registration_not_json",
+    /// The `redirect_uris` of a registration are not an array of 1 to 10 texts.
+    Deny RegistrationRedirectUris = "registration_redirect_uris",
+    /// A redirect URI of a registration is of a kind that is refused.
+    Deny RegistrationRedirectUri = "registration_redirect_uri",
+    /// A field of a registration has the wrong JSON type.
+    Deny RegistrationFieldType = "registration_field_type",
+    /// A field of a registration is too long or has a character that is refused.
+    Deny RegistrationFieldValue = "registration_field_value",
+    /// The `token_endpoint_auth_method` of a registration cannot be replaced by `none`.
+    Deny RegistrationAuthMethod = "registration_auth_method",
+    /// The `grant_types` of a registration lack `authorization_code`.
+    Deny RegistrationGrantTypes = "registration_grant_types",
+    /// The `response_types` of a registration lack `code`.
+    Deny RegistrationResponseTypes = "registration_response_types",
+    /// The `scope` of a registration is not a list of scopes.
+    Deny RegistrationMalformedScope = "registration_malformed_scope",
+    /// A scope of a registration is not supported.
+    Deny RegistrationUnknownScope = "registration_unknown_scope",
     /// The body of a registration is larger than 64 KiB.
     Deny RegistrationTooLarge = "registration_too_large",
     /// A limit of `registration` was reached.
@@ -245,6 +366,10 @@ reasons! {
 
     /// The store does not answer.
     Fail StoreUnavailable = "store_unavailable",
+    /// The store has no room for a record.
+    Fail StoreFull = "store_full",
+    /// A record is larger than the store takes.
+    Fail RecordTooLarge = "record_too_large",
     /// Other requests changed the same session eight times in a row.
     Fail Contention = "contention",
     /// The bridge has no `fetch` section, or Envoy no such cluster: no metadata document is fetched.
@@ -261,8 +386,6 @@ reasons! {
     Fail BodyWaitEvicted = "body_wait_evicted",
     /// The request has more headers than the filter reads.
     Fail TooManyHeaders = "too_many_headers",
-    /// Envoy did not change the headers of a request, so it was not sent on.
-    Fail HeadersNotChanged = "headers_not_changed",
     /// The bridge's secrets are not there yet, or were refused.
     Fail NotReady = "not_ready",
     /// A step failed that cannot: please report it.

@@ -173,7 +173,7 @@ fn bound_to(state: &str) -> [&[u8]; 2] {
 }
 
 /// A checked authorization request.
-#[derive(Clone, Encode, Decode)]
+#[derive(Debug, Clone, Encode, Decode)]
 #[cbor(map)]
 pub struct Authorization {
     /// The client.

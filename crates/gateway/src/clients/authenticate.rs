@@ -1,6 +1,7 @@
 //! Client authentication at the token endpoint (OAuth 2.1 §2.4).
 
-use portcullis_protocol::http::message::FieldName;
+use portcullis_protocol::http::message::{FieldName, Request};
+use portcullis_protocol::oauth::client_authentication::{BasicCredentials, BodyCredentials};
 use portcullis_protocol::oauth::client_id_url::ClientIdUrl;
 use portcullis_storage_api::Key;
 use thiserror::Error;
@@ -31,6 +32,12 @@ enum Kind {
 /// Why a client is not authenticated.
 #[derive(Debug, Error)]
 pub enum ClientAuthenticationError {
+    /// The request does not say who it is.
+    #[error("client_id is missing")]
+    Unnamed,
+    /// The request says twice, and differently, who it is (RFC 6749 §2.3).
+    #[error("the request names more than one client")]
+    Ambiguous,
     /// It sent credentials, and no client has any.
     #[error("this client is public: it must not authenticate")]
     UnexpectedCredentials,
@@ -45,7 +52,8 @@ pub enum ClientAuthenticationError {
     Dependency(#[from] DependencyError),
 }
 
-/// Authenticates the client that a request to the token endpoint names.
+/// Authenticates the client that a request names, in its body or by an `Authorization` field
+/// without a password.
 ///
 /// Registered clients are public: their method is `none`, so the client has to be known and must
 /// not send credentials. Its grants are bound to it by PKCE and by rotation. So are those of clients
@@ -55,12 +63,9 @@ pub enum ClientAuthenticationError {
 /// [`ClientAuthenticationError`].
 pub async fn authenticate<P: Ports>(
     context: &RequestContext<'_, P>,
-    client_id: String,
-    client_secret_sent: bool,
+    sent: BodyCredentials,
 ) -> Result<AuthenticatedClient, ClientAuthenticationError> {
-    if context.request.headers.has(FieldName::Authorization) || client_secret_sent {
-        return Err(ClientAuthenticationError::UnexpectedCredentials);
-    }
+    let client_id = claimed_id(context.request, sent)?;
     if ClientIdUrl::is_meant(&client_id) {
         metadata_document::admit(context.config(), &client_id)
             .map_err(|_| ClientAuthenticationError::DocumentNotAccepted)?;
@@ -71,6 +76,28 @@ pub async fn authenticate<P: Ports>(
         Some(record) => Ok(AuthenticatedClient { id: client_id, kind: Kind::Registered { key, record } }),
         None => Err(ClientAuthenticationError::Unknown),
     }
+}
+
+/// The client that a request claims to be of, without any credentials.
+fn claimed_id(request: &Request, sent: BodyCredentials) -> Result<String, ClientAuthenticationError> {
+    let mut fields = request.headers.all(FieldName::Authorization);
+    let (field, another) = (fields.next(), fields.next());
+    if another.is_some() {
+        return Err(ClientAuthenticationError::Ambiguous);
+    }
+    // An empty field says nothing, as an empty parameter.
+    let named = match field.filter(|value| !value.trim_ascii().is_empty()).map(BasicCredentials::read) {
+        None => sent.client_id,
+        Some(Some(BasicCredentials { client_id, has_password: false })) => match sent.client_id {
+            Some(other) if other != client_id => return Err(ClientAuthenticationError::Ambiguous),
+            Some(_) | None => Some(client_id),
+        },
+        Some(_) => return Err(ClientAuthenticationError::UnexpectedCredentials),
+    };
+    if sent.authenticates {
+        return Err(ClientAuthenticationError::UnexpectedCredentials);
+    }
+    named.filter(|id| !id.is_empty()).ok_or(ClientAuthenticationError::Unnamed)
 }
 
 impl AuthenticatedClient {

@@ -165,7 +165,7 @@ impl Compiler<'_> {
             Storage::Bridge(bridge) => Some(&bridge.space),
         };
         Some(Config {
-            sealer: Sealer::new(Rc::clone(&key_ring), &issuer.url, space),
+            sealer: Sealer::new(&key_ring, &issuer.url, space),
             issuer,
             signing_keys: signing_keys?,
             key_ring,

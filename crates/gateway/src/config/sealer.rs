@@ -11,20 +11,19 @@ use portcullis_storage_api::wire::Space;
 /// them.
 #[derive(Clone)]
 pub struct Sealer {
+    /// Its sealing keys are those of this gateway alone.
     ring: Rc<KeyRing>,
-    /// A digest of the issuer and the storage space.
-    gateway: [u8; 32],
 }
 
 impl Sealer {
     /// Returns the sealer of the gateway with this issuer. `space` is where the bridge keeps its
     /// records; `None` for the memory store, which one gateway has to itself.
     #[must_use]
-    pub fn new(ring: Rc<KeyRing>, issuer: &str, space: Option<&Space>) -> Self {
+    pub fn new(ring: &KeyRing, issuer: &str, space: Option<&Space>) -> Self {
         let space = space.map_or(["memory", ""], |space| [space.namespace(), space.name()]);
         let [namespace, name] = space.map(str::as_bytes);
         let gateway = *digest_parts(&[b"gateway", issuer.as_bytes(), namespace, name]).as_bytes();
-        Self { ring, gateway }
+        Self { ring: Rc::new(ring.sealing_for(&gateway)) }
     }
 
     /// Seals a value under the newest secret. It opens with the same purpose and the same
@@ -32,14 +31,14 @@ impl Sealer {
     /// of one purpose read alike.
     #[must_use]
     pub fn seal(&self, nonce: [u8; 24], purpose: Purpose, bound_to: &[&[u8]], draft: Draft) -> Vec<u8> {
-        self.with_associated_data(bound_to, |data| self.ring.seal_draft(nonce, purpose, data, draft))
+        with_associated_data(bound_to, |data| self.ring.seal_draft(nonce, purpose, data, draft))
     }
 
     /// Opens a value in place; `None` unless [`Sealer::seal`] made it for the same gateway, purpose
     /// and `bound_to`, under a secret that is still configured.
     #[must_use]
     pub fn open(&self, purpose: Purpose, bound_to: &[&[u8]], sealed: Vec<u8>) -> Option<Opened> {
-        self.with_associated_data(bound_to, |data| self.ring.open_in_place(purpose, data, sealed).ok())
+        with_associated_data(bound_to, |data| self.ring.open_in_place(purpose, data, sealed).ok())
     }
 
     /// Returns `true` if a value names the newest secret. It may be forged all the same.
@@ -47,32 +46,31 @@ impl Sealer {
     pub fn is_by_newest(&self, sealed: &[u8]) -> bool {
         self.ring.is_by_newest(sealed)
     }
+}
 
-    /// Calls `with` with the associated data. That of a record needs no allocation (perf: decision
-    /// 17).
-    fn with_associated_data<T>(&self, bound_to: &[&[u8]], with: impl FnOnce(&[u8]) -> T) -> T {
-        let mut stack = [0; STACK_BYTES];
-        let mut heap;
-        let length = bound_to.iter().fold(self.gateway.len(), |sum, part| sum.saturating_add(part.len()));
-        let data = match stack.get_mut(..length) {
-            Some(data) => data,
-            None => {
-                heap = vec![0; length];
-                heap.as_mut_slice()
-            }
-        };
-        let mut rest = &mut *data;
-        for part in std::iter::once(self.gateway.as_slice()).chain(bound_to.iter().copied()) {
-            let Some((place, after)) = std::mem::take(&mut rest).split_at_mut_checked(part.len()) else { break };
-            place.copy_from_slice(part);
-            rest = after;
+/// Calls `with` with the parts, joined. Those of a record need no allocation (perf: decision 17).
+fn with_associated_data<T>(parts: &[&[u8]], with: impl FnOnce(&[u8]) -> T) -> T {
+    let mut stack = [0; STACK_BYTES];
+    let mut heap;
+    let length = parts.iter().fold(0_usize, |sum, part| sum.saturating_add(part.len()));
+    let data = match stack.get_mut(..length) {
+        Some(data) => data,
+        None => {
+            heap = vec![0; length];
+            heap.as_mut_slice()
         }
-        with(data)
+    };
+    let mut rest = &mut *data;
+    for part in parts {
+        let Some((place, after)) = std::mem::take(&mut rest).split_at_mut_checked(part.len()) else { break };
+        place.copy_from_slice(part);
+        rest = after;
     }
+    with(data)
 }
 
 /// Room for the associated data of a record.
-const STACK_BYTES: usize = 96;
+const STACK_BYTES: usize = 64;
 
 #[cfg(test)]
 mod tests {
@@ -85,7 +83,7 @@ mod tests {
     fn sealer(secrets: &[u8], issuer: &str, space: Option<(&str, &str)>) -> Sealer {
         let ring = KeyRing::new(secrets.iter().map(|byte| Secret::new(vec![*byte; 32])).collect()).unwrap();
         let space = space.map(|(namespace, name)| Space::new(namespace, name).unwrap());
-        Sealer::new(Rc::new(ring), issuer, space.as_ref())
+        Sealer::new(&ring, issuer, space.as_ref())
     }
 
     fn draft() -> Draft {

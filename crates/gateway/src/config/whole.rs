@@ -22,7 +22,8 @@ pub(super) fn read<T: DeserializeOwned>(path: &str, value: Value, problems: &mut
 
 /// Makes a value of a type whose field is absent, which was reported already.
 pub(super) fn stand_in<T: DeserializeOwned>(problems: &mut Vec<Problem>) -> Option<T> {
-    let tried = BTreeMap::from([(Place::new(), Tried { removed: true, ..Tried::default() })]);
+    let mut tried = BTreeMap::new();
+    tried.insert(Place::new(), Tried { removed: true, ..Tried::default() });
     Reader { value: Value::Null, path: "", problems, tried }.read()
 }
 

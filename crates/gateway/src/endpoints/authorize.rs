@@ -1,80 +1,51 @@
 //! The authorization endpoint (OAuth 2.1 §4.1.1): from the client's request to the consent page, or
 //! straight on to the login where the same user has consented to the same thing before.
 
-use portcullis_protocol::oauth::authorize::{
-    AuthorizationRequest, ClientReference, ClientReferenceError, Prompt, state_for_errors,
-};
-use portcullis_protocol::oauth::error::ErrorCode;
+mod error;
+
+use portcullis_protocol::oauth::authorize::{AuthorizationRequest, ClientReference, Prompt, state_for_errors};
 use portcullis_protocol::oauth::params::{Limits, Params};
 use portcullis_protocol::oauth::redirect::{CheckedRedirectUri, RedirectUri, match_registered};
 use portcullis_protocol::oauth::resource::ResourceUri;
 use portcullis_protocol::oauth::scope::ScopeSet;
 
-use crate::audit::{Audit, Reason};
+use self::error::{AuthorizeError, RequestError};
 use crate::browser::cookies::Browser;
 use crate::browser::pending_login::{Authorization, PendingLogin, Seed};
 use crate::clients::resolve::{ResolvedClient, resolve};
 use crate::config::{Config, Resource};
 use crate::context::RequestContext;
-use crate::decision::{Decision, Resolved};
-use crate::endpoints::browser_error::{self, Failure, error_page};
+use crate::decision::Decision;
 use crate::endpoints::client_address::client_address;
-use crate::endpoints::{client_refused, consent, start_login};
+use crate::endpoints::{consent, start_login};
 use crate::error::DependencyError;
 use crate::ports::Ports;
 use crate::sessions::{next_prompt, remembered_consent};
 
 /// Answers `GET /oauth/authorize`. Nothing is stored.
 pub async fn authorize<P: Ports>(context: &RequestContext<'_, P>) -> Decision {
-    answer(context).await.unwrap_or_else(|failure| failure.settle(context.config()).into())
+    answer(context).await.unwrap_or_else(|error| error.reply(context.config()).into())
 }
 
-async fn answer<P: Ports>(context: &RequestContext<'_, P>) -> Result<Decision, Failure> {
+async fn answer<P: Ports>(context: &RequestContext<'_, P>) -> Result<Decision, AuthorizeError> {
     let config = context.config();
-    let page = |message: &str, reason| Failure::refused(bad_request_page(config, message, reason));
-
-    // Until client and redirect URI are proven, an error stays here: redirecting it would make this
-    // an open redirector (RFC 9700 §4.11).
-    let params = Params::parse(context.path.query().unwrap_or_default(), Limits::OAUTH)
-        .map_err(|_| page("The request cannot be read.", Reason::MalformedRequest))?;
-    let reference = ClientReference::parse(&params).map_err(|error| {
-        let reason = match error {
-            ClientReferenceError::MissingClientId => Reason::NoClientNamed,
-            ClientReferenceError::RepeatedClientId | ClientReferenceError::RepeatedRedirectUri => {
-                Reason::MalformedRequest
-            }
-        };
-        page("The request names no client, or names it twice.", reason)
-    })?;
+    let params = Params::parse(context.path.query().unwrap_or_default(), Limits::OAUTH)?;
+    let reference = ClientReference::parse(&params)?;
     let fetches_for = || is_complete(config, &params, &reference).then(|| address_of(context));
-    let client = resolve(context, &reference.client_id, fetches_for)
-        .await
-        .map_err(|error| client_refused::failure(config, error))?;
-    let redirect_uri = proven_redirect(&client, reference.redirect_uri.as_deref()).ok_or_else(|| {
-        page("The application asked to be answered at an address that it has not registered.", Reason::WrongRedirectUri)
-    })?;
+    let client = resolve(context, &reference.client_id, fetches_for).await?;
+    let redirect_uri =
+        proven_redirect(&client, reference.redirect_uri.as_deref()).ok_or(AuthorizeError::WrongRedirectUri)?;
 
     // From here on errors go to the client.
-    let refused = |code: ErrorCode, description: &str, reason| {
-        let answer = browser_error::redirect(
-            config,
-            redirect_uri.as_str(),
-            state_for_errors(&params),
-            &[("error", code.as_str()), ("error_description", description)],
-        );
-        Failure::refused(Resolved::Respond(answer, Audit::new(reason)))
+    let refused = |cause: RequestError| AuthorizeError::Request {
+        cause,
+        redirect_uri: redirect_uri.as_str().to_owned(),
+        state: state_for_errors(&params).map(str::to_owned),
     };
-    let asked = AuthorizationRequest::parse(&params)
-        .map_err(|error| refused(error.code(), &error.to_string(), Reason::InvalidAuthorizationRequest))?;
-    let resource = chosen_resource(config, asked.resource.as_ref()).ok_or_else(|| {
-        refused(
-            ErrorCode::InvalidTarget,
-            "the resource parameter must name a resource of this server",
-            Reason::InvalidTarget,
-        )
-    })?;
+    let asked = AuthorizationRequest::parse(&params).map_err(|error| refused(error.into()))?;
+    let resource = chosen_resource(config, asked.resource.as_ref()).map_err(refused)?;
     let scope = ScopeSet::grant(asked.scope, &config.scopes_supported, &resource.scopes)
-        .map_err(|_| refused(ErrorCode::InvalidScope, "a requested scope is not supported", Reason::InvalidScope))?;
+        .map_err(|_| refused(RequestError::UnsupportedScope))?;
     let mut authorization = Authorization {
         client_id: reference.client_id,
         redirect_uri: redirect_uri.as_str().to_owned(),
@@ -90,8 +61,7 @@ async fn answer<P: Ports>(context: &RequestContext<'_, P>) -> Result<Decision, F
         authorization.prompt = next_prompt::due(context.gateway, browser.user_id, context.ports).await?;
     }
     if !PendingLogin::can_carry(&authorization) {
-        let description = "state and redirect_uri are too long for a login";
-        return Err(refused(ErrorCode::InvalidRequest, description, Reason::AuthorizationTooLong));
+        return Err(refused(RequestError::TooLong));
     }
 
     // A remembered consent stands in for the page; who logs in must then be the one who gave it
@@ -116,7 +86,7 @@ fn address_of<P: Ports>(context: &RequestContext<'_, P>) -> String {
 fn is_complete(config: &Config, params: &Params, reference: &ClientReference) -> bool {
     let can_be_registered = |uri: &str| RedirectUri::register(uri).is_ok();
     AuthorizationRequest::parse(params).is_ok_and(|asked| {
-        chosen_resource(config, asked.resource.as_ref()).is_some_and(|resource| {
+        chosen_resource(config, asked.resource.as_ref()).is_ok_and(|resource| {
             reference.redirect_uri.as_deref().is_none_or(can_be_registered)
                 && ScopeSet::grant(asked.scope, &config.scopes_supported, &resource.scopes).is_ok()
         })
@@ -136,11 +106,13 @@ fn proven_redirect(client: &ResolvedClient, requested: Option<&str>) -> Option<C
 }
 
 /// The configured resource that is asked for; the only one, when none is named (RFC 8707 §2).
-fn chosen_resource<'a>(config: &'a Config, asked: Option<&ResourceUri>) -> Option<&'a Resource> {
+fn chosen_resource<'a>(config: &'a Config, asked: Option<&ResourceUri>) -> Result<&'a Resource, RequestError> {
     match (asked, config.resources.as_slice()) {
-        (Some(asked), resources) => resources.iter().find(|resource| resource.uri == *asked),
-        (None, [only]) => Some(only),
-        (None, _) => None,
+        (Some(asked), resources) => {
+            resources.iter().find(|resource| resource.uri == *asked).ok_or(RequestError::UnknownResource)
+        }
+        (None, [only]) => Ok(only),
+        (None, _) => Err(RequestError::NoResource),
     }
 }
 
@@ -151,9 +123,4 @@ fn provider_prompt(prompt: Prompt) -> Option<&'static str> {
         Prompt { select_account: true, .. } => Some("select_account"),
         Prompt { .. } => None,
     }
-}
-
-fn bad_request_page(config: &Config, message: &str, reason: Reason) -> Resolved {
-    let hint = "Go back to the application and connect again. If that does not help, remove the connection there and add it again.";
-    error_page(config, 400, "This login cannot be started", message, hint, reason)
 }

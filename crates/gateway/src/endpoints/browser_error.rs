@@ -1,5 +1,5 @@
-//! The way from a checked and consented authorization request to the identity provider, and the
-//! errors that go back to the client by redirect.
+//! The answers with an error of the endpoints that a browser visits: a page, or a redirect to the
+//! client.
 
 use portcullis_protocol::http::message::Response;
 use portcullis_protocol::oauth::error::ErrorCode;
@@ -14,50 +14,32 @@ use crate::error::DependencyError;
 use crate::responses::uncached;
 use crate::upstream::provider_error::ProviderError;
 
-/// Why an endpoint that a browser visits stops half way.
-pub enum Failure {
-    /// The request is refused, with this answer.
-    Refused(Box<Resolved>),
-    /// Something that it needs failed.
-    Dependency(DependencyError),
+/// Where a client gets its answer: a redirect URI that was proven to be its own, and its state.
+#[derive(Clone, Copy)]
+pub struct ReturnAddress<'a> {
+    /// The redirect URI.
+    pub redirect_uri: &'a str,
+    /// The client's state, returned as it came.
+    pub state: Option<&'a str>,
 }
 
-impl Failure {
-    /// A refusal with its answer.
-    #[must_use]
-    pub fn refused(answer: Resolved) -> Self {
-        Self::Refused(Box::new(answer))
-    }
-
-    /// The answer.
-    #[must_use]
-    pub fn settle(self, config: &Config) -> Resolved {
-        match self {
-            Self::Refused(answer) => *answer,
-            Self::Dependency(error) => unavailable_page(config, error),
-        }
+impl<'a> From<&'a Authorization> for ReturnAddress<'a> {
+    fn from(request: &'a Authorization) -> Self {
+        Self { redirect_uri: &request.redirect_uri, state: request.state.as_deref() }
     }
 }
 
-impl From<DependencyError> for Failure {
-    fn from(error: DependencyError) -> Self {
-        Self::Dependency(error)
-    }
-}
-
-/// Redirects an error to the client, whose redirect URI has been proven (RFC 6749 §4.1.2.1, RFC
-/// 9207 §2).
+/// Redirects an error to the client (RFC 6749 §4.1.2.1, RFC 9207 §2).
 #[must_use]
-pub fn refuse(
+pub fn error_redirect(
     config: &Config,
-    request: &Authorization,
+    to: ReturnAddress<'_>,
     code: ErrorCode,
     description: &str,
     reason: Reason,
 ) -> Resolved {
     let parameters = [("error", code.as_str()), ("error_description", description)];
-    let response = redirect(config, &request.redirect_uri, request.state.as_deref(), &parameters);
-    Resolved::Respond(response, Audit::new(reason))
+    Resolved::Respond(redirect(config, to, &parameters), Audit::new(reason))
 }
 
 /// Redirects to the client what kept the provider from logging the user in.
@@ -85,17 +67,17 @@ pub fn provider_failed(config: &Config, asked: &Authorization, error: &ProviderE
             (ErrorCode::ServerError, "the identity provider's answer is not valid", Reason::ProviderNotUnderstood)
         }
     };
-    refuse(config, asked, code, description, reason)
+    error_redirect(config, asked.into(), code, description, reason)
 }
 
 /// A redirect to the client. `iss` and `state` are always ours to add; what the registered URI's
 /// query says of them is dropped.
 #[must_use]
-pub fn redirect(config: &Config, redirect_uri: &str, state: Option<&str>, parameters: &[(&str, &str)]) -> Response {
+pub fn redirect(config: &Config, to: ReturnAddress<'_>, parameters: &[(&str, &str)]) -> Response {
     let mut query = parameters.to_vec();
-    query.extend(state.map(|state| ("state", state)));
+    query.extend(to.state.map(|state| ("state", state)));
     query.push(("iss", &config.issuer.url));
-    private(Response::see_other(&params::append_query(redirect_uri, &query)))
+    private(Response::see_other(&params::append_query(to.redirect_uri, &query)))
 }
 
 /// A page for a person, where nothing may be redirected.

@@ -1,25 +1,25 @@
 //! The provider's answer (OAuth 2.1 §4.1.2, OIDC Core §3.1.2.5): from its code to a logged-in user
 //! and our own code.
 
+mod error;
+
 use std::rc::Rc;
 
 use portcullis_protocol::credentials::{AuthorizationCode, SessionId, UserId};
-use portcullis_protocol::oauth::error::ErrorCode;
 use portcullis_protocol::oauth::params::{Limits, Params};
 use portcullis_protocol::oauth::redirect::{RedirectUri, match_registered};
 use portcullis_storage_api::{Bucket, Kind, Taken, Ttl};
 
+use self::error::{AuthorizationAnswer, CallbackError, LoginError};
 use crate::audit::{Audit, Reason};
 use crate::browser::cookies::{self, Browser};
 use crate::browser::pending_login::{self, Authorization, LOGIN_LIFE, PendingLogin, Seed, USED_LIFE, UsedLogin};
-use crate::clients::resolve::{ResolveError, registered, resolve};
-use crate::config::Config;
+use crate::clients::resolve::{registered, resolve};
 use crate::context::RequestContext;
 use crate::decision::Resolved;
-use crate::endpoints::browser_error::{self, Failure, error_page, provider_failed, refuse};
+use crate::endpoints::browser_error;
 use crate::endpoints::client_address::client_address;
-use crate::endpoints::pages::ErrorPage;
-use crate::endpoints::{client_refused, consent};
+use crate::endpoints::consent;
 use crate::error::DependencyError;
 use crate::ports::{Ports, Store};
 use crate::sessions::keys::session_keys;
@@ -36,20 +36,19 @@ use crate::upstream::tokens::{self, Upstream};
 /// URL leads nowhere. A browser that hangs up half way has to start again; nothing is left half
 /// done that anyone could use.
 pub async fn callback<P: Ports>(context: &RequestContext<'_, P>) -> Resolved {
-    answer(context).await.unwrap_or_else(|failure| failure.settle(context.config()))
+    answer(context).await.unwrap_or_else(|error| error.reply(context.config()))
 }
 
-async fn answer<P: Ports>(context: &RequestContext<'_, P>) -> Result<Resolved, Failure> {
+async fn answer<P: Ports>(context: &RequestContext<'_, P>) -> Result<Resolved, CallbackError> {
     let config = context.config();
-    let params = Params::parse(context.path.query().unwrap_or_default(), Limits::OAUTH)
-        .ok()
-        .filter(|params| params.repeated().is_none())
-        .ok_or_else(|| refused(config, "The identity provider's answer cannot be read.", Reason::MalformedCallback))?;
-    let state =
-        params.one("state").ok().flatten().ok_or_else(|| unknown_login(config, Reason::CallbackWithoutState))?;
+    let params = Params::parse(context.path.query().unwrap_or_default(), Limits::OAUTH)?;
+    if params.repeated().is_some() {
+        return Err(CallbackError::RepeatedParameter);
+    }
+    let state = params.one("state").ok().flatten().ok_or(CallbackError::NoState)?;
     let (seed, login) = use_up(context, state).await?;
-    let settled = complete(context, &params, &seed, login).await?;
-    Ok(match settled {
+    let resolved = complete(context, &params, &seed, login).await.unwrap_or_else(|error| error.reply(config));
+    Ok(match resolved {
         Resolved::Respond(response, audit) => {
             let ended = cookies::end_login(context.request, &config.issuer, state);
             let response = ended.iter().fold(response, |response, cookie| response.header("set-cookie", cookie));
@@ -64,13 +63,12 @@ async fn answer<P: Ports>(context: &RequestContext<'_, P>) -> Result<Resolved, F
 ///
 /// A login is free to start, so what it costs here (a record, a call to the provider) is limited by
 /// address first.
-async fn use_up<P: Ports>(context: &RequestContext<'_, P>, state: &str) -> Result<(Seed, PendingLogin), Failure> {
+async fn use_up<P: Ports>(context: &RequestContext<'_, P>, state: &str) -> Result<(Seed, PendingLogin), CallbackError> {
     let config = context.config();
-    let Some((seed, Some(login))) = pending_login::carried(context.request, config, state) else {
-        return Err(unknown_login(config, Reason::CallbackUnknownLogin));
-    };
+    let (seed, login) = pending_login::carried(context.request, config, state).ok_or(CallbackError::UnknownLogin)?;
+    let login = login.ok_or(CallbackError::NoConsent)?;
     if context.now() >= login.expires_at {
-        return Err(refused(config, "This login took too long.", Reason::CallbackExpired));
+        return Err(CallbackError::Expired);
     }
     let address = client_address(context.request, config.trusted_proxies);
     let bucket = records::key(Kind::RateLimit, &[b"login", b"address", address.as_bytes()]);
@@ -78,13 +76,13 @@ async fn use_up<P: Ports>(context: &RequestContext<'_, P>, state: &str) -> Resul
     if let Taken::Empty { retry_after } =
         context.ports.store().take_token(&bucket, limit).await.map_err(DependencyError::from)?
     {
-        return Err(too_many(config, retry_after));
+        return Err(CallbackError::TooMany { retry_after });
     }
     let key = records::key(Kind::Pending, &[state.as_bytes()]);
     if context.records().create(&key, &UsedLogin, Ttl::Seconds(USED_LIFE)).await? {
         Ok((seed, login))
     } else {
-        Err(refused(config, "This login was used already.", Reason::CallbackStateReused))
+        Err(CallbackError::Reused)
     }
 }
 
@@ -94,44 +92,15 @@ async fn complete<P: Ports>(
     params: &Params,
     seed: &Seed,
     login: PendingLogin,
-) -> Result<Resolved, Failure> {
+) -> Result<Resolved, CallbackError> {
     let config = context.config();
-    let (asked, provider) = (&login.request, config.providers.login());
-    let parameter = |name: &str| params.one(name).ok().flatten();
-
-    // RFC 9207 §2.4: an answer that names another issuer is another provider's.
-    if parameter("iss").is_some_and(|iss| iss != provider.issuer()) {
-        return Ok(refuse(
-            config,
-            asked,
-            ErrorCode::ServerError,
-            "the login did not complete",
-            Reason::CallbackOtherIssuer,
-        ));
-    }
-    if let Some(error) = parameter("error") {
-        // The provider's own words stay out of what we pass on (RFC 6749 §10.14).
-        let (code, reason) = match error {
-            "access_denied" => (ErrorCode::AccessDenied, Reason::ProviderDenied),
-            "temporarily_unavailable" => (ErrorCode::TemporarilyUnavailable, Reason::ProviderUnavailable),
-            _ => (ErrorCode::AccessDenied, Reason::ProviderRefused),
-        };
-        return Ok(refuse(config, asked, code, "the identity provider did not log the user in", reason));
-    }
-    let Some(code) = parameter("code") else {
-        return Ok(refuse(
-            config,
-            asked,
-            ErrorCode::ServerError,
-            "the login did not complete",
-            Reason::CallbackWithoutCode,
-        ));
-    };
-    let (reply, identity) = match providers::log_in(context.gateway, provider, seed, code, context.ports).await {
+    let provider = config.providers.login();
+    let (reply, identity) = match logged_in(context, params, seed).await {
         Ok(login) => login,
-        Err(error) => return Ok(provider_failed(config, asked, &error)),
+        Err(cause) => return Err(CallbackError::Login { cause, request: Box::new(login.request) }),
     };
-    let user = UserId::derive(config.providers.login().issuer(), &identity.subject);
+    let asked = &login.request;
+    let user = UserId::derive(provider.issuer(), &identity.subject);
     if login.consented_by.is_some_and(|consented_by| consented_by != user) {
         // The consent that was remembered is another user's: this user has not been asked.
         return ask_again(context, login.request).await;
@@ -139,7 +108,25 @@ async fn complete<P: Ports>(
     remembered_consent::remember(config, user, asked, context.ports).await?;
     next_prompt::forget(context.gateway, user, asked, context.ports).await?;
     let code = open_session(context, asked, user, identity, reply).await?;
-    give_code(context, asked, user, &code)
+    Ok(give_code(context, asked, user, &code)?)
+}
+
+/// Returns who logged in, with the provider's tokens.
+async fn logged_in<P: Ports>(
+    context: &RequestContext<'_, P>,
+    params: &Params,
+    seed: &Seed,
+) -> Result<(TokenReply, Identity), LoginError> {
+    let provider = context.config().providers.login();
+    let parameter = |name: &str| params.one(name).ok().flatten();
+    if parameter("iss").is_some_and(|iss| iss != provider.issuer()) {
+        return Err(LoginError::OtherIssuer);
+    }
+    if let Some(error) = parameter("error") {
+        return Err(LoginError::Answered(AuthorizationAnswer::of(error)));
+    }
+    let code = parameter("code").ok_or(LoginError::NoCode)?;
+    providers::log_in(context.gateway, provider, seed, code, context.ports).await.map_err(LoginError::Provider)
 }
 
 /// Stores the session with its upstream tokens and gives the code that opens it.
@@ -200,7 +187,7 @@ fn give_code<P: Ports>(
     asked: &Authorization,
     user: UserId,
     code: &AuthorizationCode,
-) -> Result<Resolved, Failure> {
+) -> Result<Resolved, DependencyError> {
     let config = context.config();
     let audit = Audit {
         subject: Some(Rc::from(user.to_string())),
@@ -213,47 +200,19 @@ fn give_code<P: Ports>(
     let cookie = browser.set_cookie(config, life, context.ports)?;
     let code = code.issue(&config.key_ring);
     let parameters = [("code", code.expose().as_str())];
-    let response = browser_error::redirect(config, &asked.redirect_uri, asked.state.as_deref(), &parameters);
+    let response = browser_error::redirect(config, asked.into(), &parameters);
     Ok(Resolved::Respond(response.header("set-cookie", &cookie), audit))
 }
 
-async fn ask_again<P: Ports>(context: &RequestContext<'_, P>, asked: Authorization) -> Result<Resolved, Failure> {
+async fn ask_again<P: Ports>(context: &RequestContext<'_, P>, asked: Authorization) -> Result<Resolved, CallbackError> {
     let fetches_for = || Some(client_address(context.request, context.config().trusted_proxies));
-    let client = resolve(context, &asked.client_id, fetches_for).await.map_err(|error| match error {
-        ResolveError::Unknown => unknown_login(context.config(), Reason::ClientGone),
-        error @ (ResolveError::Document(_) | ResolveError::Dependency(_)) => {
-            client_refused::failure(context.config(), error)
-        }
-    })?;
-    let redirect_uri =
-        RedirectUri::register(&asked.redirect_uri).ok().and_then(|uri| match_registered(&[uri], &asked.redirect_uri));
-    match redirect_uri {
-        Some(redirect_uri) => Ok(consent::page(context, &client, &redirect_uri, asked)?),
-        None => Err(unknown_login(context.config(), Reason::ClientGone)),
-    }
-}
-
-fn unknown_login(config: &Config, reason: Reason) -> Failure {
-    let message = "It is not known in this browser: it was started in another one, was used already or took too long, or \
-                   cookies are turned off.";
-    refused(config, message, reason)
-}
-
-/// Nothing is used up yet: the same address of the callback works as soon as the limit allows.
-fn too_many(config: &Config, retry_after: u32) -> Failure {
-    let page = ErrorPage {
-        title: &config.consent.title,
-        heading: "Too many logins at the moment",
-        message: "More logins came from your network than are allowed at once.",
-        hint: "Wait a moment, then reload this page.",
-    };
-    let response = page.response(429).header("retry-after", &retry_after.to_string());
-    Failure::refused(Resolved::Respond(response, Audit::new(Reason::LoginRate)))
-}
-
-fn refused(config: &Config, message: &str, reason: Reason) -> Failure {
-    let hint = "Go back to the application and connect again.";
-    Failure::refused(error_page(config, 400, "This login cannot be completed", message, hint, reason))
+    let client = resolve(context, &asked.client_id, fetches_for).await?;
+    // It was proven to be the client's when the login began, so it can be read.
+    let redirect_uri = RedirectUri::register(&asked.redirect_uri)
+        .ok()
+        .and_then(|uri| match_registered(&[uri], &asked.redirect_uri))
+        .ok_or(DependencyError::Internal)?;
+    Ok(consent::page(context, &client, &redirect_uri, asked)?)
 }
 
 /// How much longer than their session's code the upstream tokens last, in seconds, so that a code

@@ -1,62 +1,61 @@
 //! The page for a person whose application is not known here.
 
-use std::borrow::Cow;
-
 use crate::audit::{Audit, Reason};
 use crate::clients::document_fetch::FetchError;
 use crate::clients::metadata_document::DocumentClientError;
 use crate::clients::resolve::ResolveError;
 use crate::config::Config;
 use crate::decision::Resolved;
-use crate::endpoints::browser_error::{Failure, error_page};
+use crate::endpoints::browser_error::{error_page, unavailable_page};
 use crate::endpoints::pages::ErrorPage;
 
 /// Returns the page: without a client there is no redirect URI that could be trusted with an error
 /// (RFC 6749 §4.1.2.1).
 #[must_use]
-pub(super) fn failure(config: &Config, error: ResolveError) -> Failure {
-    let (message, reason): (Cow<'_, str>, _) = match error {
-        ResolveError::Dependency(error) => return error.into(),
+pub(super) fn page(config: &Config, error: &ResolveError) -> Resolved {
+    let page = |message: &str, reason| error_page(config, 400, HEADING, message, HINT, reason);
+    match error {
         ResolveError::Unknown => {
-            ("The application is not known here. Its registration may have expired.".into(), Reason::UnknownClient)
+            page("The application is not known here. Its registration may have expired.", Reason::UnknownClient)
         }
+        ResolveError::Dependency(error) => unavailable_page(config, *error),
         ResolveError::Document(error) => match error {
-            DocumentClientError::TooMany { retry_after } => return too_many(config, retry_after),
-            DocumentClientError::TurnedOff => (
-                "The application names itself by a URL, and such applications are not accepted here.".into(),
+            DocumentClientError::Dependency(error) => unavailable_page(config, *error),
+            DocumentClientError::TooMany { retry_after } => too_many(config, *retry_after),
+            DocumentClientError::TurnedOff => page(
+                "The application names itself by a URL, and such applications are not accepted here.",
                 Reason::ClientDocumentsOff,
             ),
-            DocumentClientError::Url(error) => (
-                format!("The application names itself by a URL that it cannot have: {error}.").into(),
-                Reason::ClientIdUrl,
-            ),
-            DocumentClientError::NotAllowed => {
-                ("Applications of this host are not accepted here.".into(), Reason::ClientDocumentNotAllowed)
+            DocumentClientError::Url(error) => {
+                let message = format!("The application names itself by a URL that it cannot have: {error}.");
+                page(&message, Reason::ClientIdUrl)
             }
-            DocumentClientError::NotAsked => (
-                "The application's request is not complete, or asks for something that there is not.".into(),
+            DocumentClientError::NotAllowed => {
+                page("Applications of this host are not accepted here.", Reason::ClientDocumentNotAllowed)
+            }
+            DocumentClientError::NotAsked => page(
+                "The application's request is not complete, or asks for something that there is not.",
                 Reason::ClientDocumentNotAsked,
             ),
-            DocumentClientError::Fetch(error) => {
-                let reason = match error {
-                    FetchError::NotConfigured => Reason::ClientDocumentsNotFetched,
-                    FetchError::Address => Reason::ClientDocumentAddress,
-                    FetchError::Unavailable => Reason::ClientDocumentUnavailable,
-                    FetchError::Answer => Reason::ClientDocumentAnswer,
-                };
-                (NOT_FETCHED.into(), reason)
+            DocumentClientError::Fetch(error) => page(NOT_FETCHED, reason_of_fetch(*error)),
+            DocumentClientError::Document(error) => {
+                let message = format!("The description at the application's URL cannot be used: {error}.");
+                page(&message, Reason::InvalidClientDocument)
             }
-            DocumentClientError::Document(error) => (
-                format!("The description at the application's URL cannot be used: {error}.").into(),
-                Reason::InvalidClientDocument,
-            ),
-            DocumentClientError::Dependency(error) => return error.into(),
         },
-    };
-    Failure::refused(error_page(config, 400, HEADING, &message, HINT, reason))
+    }
 }
 
-fn too_many(config: &Config, retry_after: u32) -> Failure {
+fn reason_of_fetch(error: FetchError) -> Reason {
+    match error {
+        FetchError::NotConfigured => Reason::ClientDocumentsNotFetched,
+        FetchError::Address => Reason::ClientDocumentAddress,
+        FetchError::Unavailable => Reason::ClientDocumentUnavailable,
+        FetchError::Answer => Reason::ClientDocumentAnswer,
+    }
+}
+
+fn too_many(config: &Config, retry_after: u32) -> Resolved {
     let page = ErrorPage {
         title: &config.consent.title,
         heading: HEADING,
@@ -64,11 +63,11 @@ fn too_many(config: &Config, retry_after: u32) -> Failure {
         hint: "Wait a moment, then reload this page.",
     };
     let response = page.response(429).header("retry-after", &retry_after.to_string());
-    Failure::refused(Resolved::Respond(response, Audit::new(Reason::ClientDocumentRate)))
+    Resolved::Respond(response, Audit::new(Reason::ClientDocumentRate))
 }
 
-const HEADING: &str = "This login cannot be started";
-const HINT: &str = "Go back to the application and connect again. If that does not help, remove the connection there and \
+pub(super) const HEADING: &str = "This login cannot be started";
+pub(super) const HINT: &str = "Go back to the application and connect again. If that does not help, remove the connection there and \
                     add it again.";
 /// One text, whatever the cause: a page that told a refused connection from a private address would
 /// map the network behind the gateway for a stranger. The audit trail has the cause.

@@ -6,14 +6,17 @@
 //! answered; its CSRF token is bound to that request and to the browser it was shown in. Only an
 //! approval puts the login that the callback asks for into the browser's cookie.
 
+mod error;
+
 use minicbor::{Decode, Encode};
 use portcullis_protocol::base64url;
 use portcullis_protocol::crypto::key_ring::{KeyId, Purpose};
+use portcullis_protocol::http::media_type::is_media_type;
 use portcullis_protocol::http::message::{FieldName, Request};
-use portcullis_protocol::oauth::error::ErrorCode;
 use portcullis_protocol::oauth::params::{Limits, Params};
 use portcullis_protocol::oauth::redirect::CheckedRedirectUri;
 
+use self::error::ConsentError;
 use crate::audit::{Audit, Reason};
 use crate::browser::cookies::FORM_LIFE;
 use crate::browser::pending_login::{self, Authorization, Seed};
@@ -21,7 +24,6 @@ use crate::clients::resolve::ResolvedClient;
 use crate::config::{Config, Sealer};
 use crate::context::RequestContext;
 use crate::decision::{Decision, Resolved};
-use crate::endpoints::browser_error::{error_page, refuse, unavailable_page};
 use crate::endpoints::pages::{ConsentPage, DocumentAddress};
 use crate::endpoints::start_login;
 use crate::error::DependencyError;
@@ -81,74 +83,44 @@ pub fn page<P: Ports>(
 
 /// Answers `POST /oauth/consent`.
 pub async fn consent<P: Ports>(context: &RequestContext<'_, P>) -> Decision {
-    match answer(context).await {
-        Ok(Answer { transaction, approved: true }) => {
-            let Transaction { seed, request: authorization, .. } = transaction;
-            let started = start_login::start(context, seed, authorization, None);
-            started.unwrap_or_else(|error| unavailable_page(context.config(), error).into())
-        }
-        Ok(Answer { transaction, approved: false }) => {
-            let description = "the user did not consent";
-            let code = ErrorCode::AccessDenied;
-            refuse(context.config(), &transaction.request, code, description, Reason::ConsentDenied).into()
-        }
-        Err(refused) => refused.into(),
-    }
+    answer(context).await.unwrap_or_else(|error| error.reply(context.config()).into())
 }
 
-/// The user's answer; the refusal where it does not count.
-async fn answer<P: Ports>(context: &RequestContext<'_, P>) -> Result<Answer, Resolved> {
+async fn answer<P: Ports>(context: &RequestContext<'_, P>) -> Result<Decision, ConsentError> {
+    if !is_same_origin(context.request, &context.config().issuer.origin) {
+        return Err(ConsentError::CrossSite);
+    }
+    let most = Endpoint::Consent.entry().body_bytes;
+    let body = context.ports.body(most).await.map_err(|_| ConsentError::TooLarge)?;
+    // A page of another site can send text without a preflight, and no form of ours is text.
+    if !is_media_type(context.request.headers.one(FieldName::ContentType), FORM_TYPE) {
+        return Err(ConsentError::ContentType);
+    }
+    let Transaction { seed, request, .. } = approved(context, &body)?;
+    Ok(start_login::start(context, seed, request, None)?)
+}
+
+/// Returns what the user approved, by a form that is proven genuine.
+fn approved<P: Ports>(context: &RequestContext<'_, P>, body: &[u8]) -> Result<Transaction, ConsentError> {
     let config = context.config();
-    let refused = |message: &str, reason| {
-        let hint = "Go back to the application and connect again.";
-        error_page(config, 403, "This answer cannot be accepted", message, hint, reason)
-    };
-    if !is_same_origin(context.request, &config.issuer.origin) {
-        return Err(refused("It was sent from another site.", Reason::ConsentCrossSite));
-    }
-    let body = context.ports.body(Endpoint::Consent.entry().body_bytes).await.map_err(|_| {
-        error_page(config, 413, "This answer is too large", "The form was changed.", "", Reason::ConsentTooLarge)
-    })?;
-    read(context, &body).map_err(|error| match error {
-        FormError::Csrf => refused("It does not belong to a page that was shown in this browser.", Reason::ConsentCsrf),
-        FormError::Expired => refused("The page was open for too long.", Reason::ConsentExpired),
-        FormError::Malformed => refused("The form was changed.", Reason::ConsentMalformed),
-    })
-}
-
-/// A form that was proven genuine.
-struct Answer {
-    transaction: Transaction,
-    approved: bool,
-}
-
-enum FormError {
-    Malformed,
-    Csrf,
-    Expired,
-}
-
-fn read<P: Ports>(context: &RequestContext<'_, P>, body: &[u8]) -> Result<Answer, FormError> {
-    let params = Params::parse(body, Limits::OAUTH).map_err(|_| FormError::Malformed)?;
-    let field = |name: &str| params.one(name).ok().flatten();
-    let sealed = field("transaction").ok_or(FormError::Malformed)?;
-    let csrf = field("csrf").ok_or(FormError::Csrf)?;
-    let opened = base64url::decode(sealed).ok().and_then(|sealed| Transaction::open(sealed, &context.config().sealer));
-    let transaction = opened.ok_or(FormError::Csrf)?;
+    let params = Params::parse(body, Limits::OAUTH)?;
+    let field = |name: &str| params.one(name).ok().flatten().ok_or(ConsentError::Incomplete);
+    let (sealed, csrf) = (field("transaction")?, field("csrf")?);
+    let opened = base64url::decode(sealed).ok().and_then(|sealed| Transaction::open(sealed, &config.sealer));
+    let transaction = opened.ok_or(ConsentError::Forged)?;
     let (shown, _) =
-        pending_login::carried(context.request, context.config(), &transaction.seed.state()).ok_or(FormError::Csrf)?;
-    if !is_csrf_token(context.config(), csrf, &shown, sealed) {
-        return Err(FormError::Csrf);
+        pending_login::carried(context.request, config, &transaction.seed.state()).ok_or(ConsentError::OtherBrowser)?;
+    if !is_csrf_token(config, csrf, &shown, sealed) {
+        return Err(ConsentError::Csrf);
     }
     if context.now() >= transaction.shown_at.saturating_add(FORM_LIFE) {
-        return Err(FormError::Expired);
+        return Err(ConsentError::Expired);
     }
-    let approved = match field("decision") {
-        Some("approve") => true,
-        Some("deny") => false,
-        Some(_) | None => return Err(FormError::Malformed),
-    };
-    Ok(Answer { transaction, approved })
+    match field("decision")? {
+        "approve" => Ok(transaction),
+        "deny" => Err(ConsentError::Denied(Box::new(transaction.request))),
+        _ => Err(ConsentError::UnknownDecision),
+    }
 }
 
 impl Transaction {
@@ -184,3 +156,6 @@ fn is_same_origin(request: &Request, origin: &str) -> bool {
     };
     same(FieldName::Origin, origin) && same(FieldName::SecFetchSite, "same-origin")
 }
+
+/// The media type of a form (HTML §4.10.21.6).
+const FORM_TYPE: &str = "application/x-www-form-urlencoded";

@@ -75,9 +75,25 @@ impl RegisterError {
                 let error = OAuthError::new(ErrorCode::TemporarilyUnavailable, description);
                 (error.with_status(429), Reason::RegistrationRate)
             }
-            Self::Metadata(error) => (OAuthError::new(error.code(), error.to_string()), Reason::InvalidRegistration),
+            Self::Metadata(error) => (OAuthError::new(error.code(), error.to_string()), reason_of_metadata(error)),
             Self::Dependency(error) => error.reply(),
         }
+    }
+}
+
+fn reason_of_metadata(error: &RegistrationError) -> Reason {
+    match error {
+        RegistrationError::ContentType => Reason::RegistrationContentType,
+        RegistrationError::Json(_) => Reason::RegistrationNotJson,
+        RegistrationError::RedirectUris => Reason::RegistrationRedirectUris,
+        RegistrationError::RedirectUri(_) => Reason::RegistrationRedirectUri,
+        RegistrationError::Type(_) => Reason::RegistrationFieldType,
+        RegistrationError::Value(_) => Reason::RegistrationFieldValue,
+        RegistrationError::AuthMethod => Reason::RegistrationAuthMethod,
+        RegistrationError::GrantTypes => Reason::RegistrationGrantTypes,
+        RegistrationError::ResponseTypes => Reason::RegistrationResponseTypes,
+        RegistrationError::Scope(_) => Reason::RegistrationMalformedScope,
+        RegistrationError::UnknownScope => Reason::RegistrationUnknownScope,
     }
 }
 

@@ -13,7 +13,7 @@ use crate::context::RequestContext;
 use crate::decision::Resolved;
 use crate::endpoints::token::error::TokenError;
 use crate::ports::Ports;
-use crate::responses::refusal;
+use crate::responses::client_refusal;
 use crate::routing::endpoint_table::Endpoint;
 
 /// Answers `POST /oauth/token`.
@@ -22,14 +22,14 @@ use crate::routing::endpoint_table::Endpoint;
 /// answer. An answer that is lost on the way costs the client its code (it starts again), but no
 /// refresh token: that gives the same successor again as long as that has not been used.
 pub async fn token<P: Ports>(context: &RequestContext<'_, P>) -> Resolved {
-    answer(context).await.unwrap_or_else(|error| refusal(error.reply()))
+    answer(context).await.unwrap_or_else(|error| client_refusal(context.request, error.reply()))
 }
 
 async fn answer<P: Ports>(context: &RequestContext<'_, P>) -> Result<Resolved, TokenError> {
     let body = context.ports.body(Endpoint::Token.entry().body_bytes).await.map_err(|_| TokenError::BodyTooLarge)?;
     let content_type = context.request.headers.one(FieldName::ContentType);
     let request = TokenRequest::parse(content_type, &body, context.path.query())?;
-    let client = authenticate(context, request.client_id, request.client_secret_sent).await?;
+    let client = authenticate(context, request.client).await?;
     // A new grant has its variant, its file, and its arm here.
     let tokens = match request.grant {
         Grant::AuthorizationCode(grant) => authorization_code::grant(context, &client, &grant).await?,

@@ -62,7 +62,7 @@ impl Refusal {
                 "the Authorization header must be one bearer token",
                 Reason::MalformedCredentials,
             ),
-            Self::Malformed(error) => (INVALID, error.public_reason(), Reason::TokenMalformed),
+            Self::Malformed(error) => (INVALID, error.public_reason(), of_form(*error)),
             Self::Signature(error) => (INVALID, error.public_reason(), of_signature(*error)),
             Self::Claims(error) => (INVALID, error.public_reason(), of_claims(*error)),
             Self::SessionEnded => (INVALID, "the session of this token has ended", Reason::SessionEnded),
@@ -111,11 +111,20 @@ impl Refusal {
     }
 }
 
+fn of_form(error: JwsError) -> Reason {
+    match error {
+        JwsError::TooLong | JwsError::NotCompact | JwsError::NotBase64url => Reason::TokenMalformed,
+        JwsError::Header(_) | JwsError::MissingAlg | JwsError::MalformedMember(_) => Reason::TokenMalformedHeader,
+        JwsError::UnsupportedAlg => Reason::TokenUnsupportedAlgorithm,
+        JwsError::RefusedMember(_) => Reason::TokenForbiddenHeader,
+    }
+}
+
 fn of_signature(error: SignatureError) -> Reason {
     match error {
         SignatureError::UnknownKey => Reason::TokenUnknownKey,
         SignatureError::BadSignature => Reason::TokenBadSignature,
-        SignatureError::NotClaims(_) => Reason::TokenBadClaims,
+        SignatureError::NotClaims(_) => Reason::TokenNotClaims,
     }
 }
 
@@ -126,10 +135,9 @@ fn of_claims(error: ClaimError) -> Reason {
         ClaimError::WrongIssuer => Reason::TokenWrongIssuer,
         ClaimError::WrongAudience => Reason::TokenWrongAudience,
         ClaimError::WrongType => Reason::TokenWrongType,
-        // The nonce and the authorized party are an ID token's.
-        ClaimError::WrongNonce
-        | ClaimError::WrongAuthorizedParty
-        | ClaimError::Missing(_)
-        | ClaimError::Malformed(_) => Reason::TokenBadClaims,
+        ClaimError::Missing(_) => Reason::TokenLacksClaim,
+        ClaimError::Malformed(_) => Reason::TokenMalformedClaim,
+        // The nonce and the authorized party are an ID token's, and not looked at here.
+        ClaimError::WrongNonce | ClaimError::WrongAuthorizedParty => Reason::Internal,
     }
 }

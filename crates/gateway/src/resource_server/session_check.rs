@@ -20,7 +20,7 @@ pub async fn recheck<P: Ports>(gateway: Rc<Gateway>, entry: Rc<CachedToken>, por
     let Some(resource) = gateway.config().resources.get(entry.facts.resource) else { return };
     match session_lives(&gateway, resource, &entry.facts, &ports).await {
         Ok(true) => entry.session_found(ports.now()),
-        Ok(false) => gateway.forget_session(entry.facts.session),
+        Ok(false) => gateway.forget_sessions(&[entry.facts.session]),
         Err(_) => entry.store_was_away(ports.now()),
     }
 }
@@ -47,8 +47,8 @@ pub(super) fn lives(record: &[u8], resource: &Resource, facts: &TokenFacts) -> O
     let session = SessionBinding::read(record)?;
     Some(
         session.is_active
-            && session.client_id == &*facts.client
+            && session.client_id == facts.client.as_bytes()
             && UserId::parse(&facts.subject) == Some(session.user_id)
-            && session.resource == resource.uri.as_str(),
+            && session.resource == resource.uri.as_str().as_bytes(),
     )
 }

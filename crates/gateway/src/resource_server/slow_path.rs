@@ -93,7 +93,7 @@ impl<P: Ports> Call<'_, P> {
         }
         let bearer = match Bearer::from_headers(self.context.request.headers.all(FieldName::Authorization)) {
             Ok(Some(bearer)) => bearer,
-            Ok(None) | Err(BearerError::OtherScheme) => return Err(Refusal::NoToken),
+            Ok(None) | Err(BearerError::OtherScheme | BearerError::Empty) => return Err(Refusal::NoToken),
             Err(_) => return Err(Refusal::MalformedCredentials),
         };
         // The clock is a call to the host: it is read once, and once more after the store was

@@ -13,6 +13,7 @@ use crate::context::RequestContext;
 use crate::ports::Ports;
 use crate::resource_server::decide::decide;
 use crate::resource_server::refusal::Refusal;
+use crate::sessions::access_token::CLOCK_LEEWAY;
 use crate::state::token_cache::TokenFacts;
 
 /// Checks whether a token by itself allows this call, and returns what it says.
@@ -87,7 +88,3 @@ impl TokenOrigin {
         }
     }
 }
-
-/// How far the clock of another gateway that issued a token may be ahead of ours, in seconds. Its
-/// end is not put off: a gateway whose clock is behind only accepts it for as much longer.
-const CLOCK_LEEWAY: u64 = 30;

@@ -98,6 +98,14 @@ endpoints! {
         body_bytes: Limits::OAUTH.bytes,
     }
 
+    /// The revocation endpoint (RFC 7009 §2).
+    Revoke {
+        path: Some("/oauth/revoke"),
+        methods: Methods::Post,
+        preflight: Some("POST"),
+        body_bytes: Limits::OAUTH.bytes,
+    }
+
     /// Dynamic client registration (RFC 7591 §3), limited by address.
     Register {
         path: Some("/oauth/register"),

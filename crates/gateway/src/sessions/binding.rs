@@ -7,12 +7,12 @@ use crate::store::encoding::Fields;
 /// The binding that a call with one of a session's tokens has to match: fields of a
 /// [`Session`](crate::sessions::state::Session).
 pub(crate) struct SessionBinding<'a> {
-    /// As in the session.
-    pub(crate) client_id: &'a str,
+    /// As in the session, as bytes: they are only compared.
+    pub(crate) client_id: &'a [u8],
     /// As in the session.
     pub(crate) user_id: UserId,
-    /// As in the session.
-    pub(crate) resource: &'a str,
+    /// As in the session, as bytes: they are only compared.
+    pub(crate) resource: &'a [u8],
     /// `true` once the session's code was redeemed.
     pub(crate) is_active: bool,
 }

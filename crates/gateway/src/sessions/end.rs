@@ -1,5 +1,5 @@
 //! The end of a session, wherever it is decided: a replay, a refusal of the provider, a grant that
-//! cannot serve any more.
+//! cannot serve any more, a client that revokes a token.
 //!
 //! A session that cannot be served must not be refreshed either. A client that gets a 401 for a
 //! call, and has to log in again, first tries its refresh token; as long as that works it never
@@ -10,23 +10,27 @@ use portcullis_protocol::credentials::SessionId;
 
 use crate::error::DependencyError;
 use crate::ports::Ports;
+use crate::sessions::ended;
 use crate::sessions::keys::{session_key, upstream_key};
 use crate::state::gateway::Gateway;
 use crate::store::records::Records;
 
-/// Ends a session: its tokens stop working here at once, and in every worker as soon as the word
-/// arrives.
+/// Ends a session: its tokens stop working here at once, in the other workers of this Envoy as soon
+/// as the message arrives, and in other Envoys when they read the list of ended sessions.
+///
+/// The upstream tokens go first: as long as the session is there, ending it can be tried again.
 ///
 /// # Errors
 /// [`DependencyError::Store`]: then it may not have ended, and the caller must not say that it has.
 pub async fn end_session<P: Ports>(gateway: &Gateway, session: SessionId, ports: &P) -> Result<(), DependencyError> {
     let records = Records::new(&gateway.config().sealer, ports);
     let key = session_key(session);
-    records.delete(&key).await?;
     for provider in gateway.config().providers.iter() {
         records.delete(&upstream_key(&key, provider.id)).await?;
     }
-    gateway.forget_session(session);
+    records.delete(&key).await?;
+    gateway.forget_sessions(&[session]);
     ports.session_ended(session);
+    ended::announce(gateway, session, ports).await;
     Ok(())
 }

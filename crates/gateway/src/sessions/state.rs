@@ -129,8 +129,8 @@ pub struct Redemption<'a> {
     pub code: &'a AuthorizationCode,
     /// Who presents it.
     pub client_id: &'a str,
-    /// The redirect URI of the authorization request.
-    pub redirect_uri: &'a str,
+    /// The redirect URI of the authorization request, when the client names it again.
+    pub redirect_uri: Option<&'a str>,
     /// The PKCE verifier.
     pub verifier: &'a CodeVerifier,
     /// The resource, when the client names it again.
@@ -186,7 +186,7 @@ impl Session {
         if self.client_id != attempt.client_id {
             return Err(RedeemError::OtherClient);
         }
-        if code.redirect_uri != attempt.redirect_uri {
+        if attempt.redirect_uri.is_some_and(|redirect_uri| redirect_uri != code.redirect_uri) {
             return Err(RedeemError::OtherRedirect);
         }
         let met = CodeChallenge::parse(&code.challenge).is_ok_and(|challenge| challenge.matches(attempt.verifier));

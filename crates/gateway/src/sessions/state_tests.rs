@@ -65,7 +65,7 @@ fn redeem(
     let mut attempt = Redemption {
         code: &good_code,
         client_id: "client",
-        redirect_uri: REDIRECT,
+        redirect_uri: Some(REDIRECT),
         verifier: &good_verifier,
         resource: None,
     };
@@ -134,7 +134,7 @@ fn whatever_does_not_fit_refuses_the_code_by_its_cause() {
     assert_eq!(refusal(|attempt, other| attempt.code = &other.code), Some(RedeemError::Replayed));
     assert_eq!(refusal(|attempt, _| attempt.client_id = "other"), Some(RedeemError::OtherClient));
     assert_eq!(
-        refusal(|attempt, _| attempt.redirect_uri = "https://client.example/callback/"),
+        refusal(|attempt, _| attempt.redirect_uri = Some("https://client.example/callback/")),
         Some(RedeemError::OtherRedirect)
     );
     assert_eq!(refusal(|attempt, other| attempt.verifier = &other.verifier), Some(RedeemError::WrongVerifier));
@@ -270,7 +270,8 @@ fn what_a_call_reads_of_a_session_is_what_the_session_says() {
     for (session, is_active) in [(waiting(), false), (active(3, 2), true)] {
         let bytes = minicbor::to_vec(&session).unwrap();
         let read = SessionBinding::read(&bytes).unwrap();
-        assert_eq!((read.client_id, read.user_id, read.resource), ("client", user(), RESOURCE));
+        let bound = (read.client_id, read.user_id, read.resource);
+        assert_eq!(bound, (b"client".as_slice(), user(), RESOURCE.as_bytes()));
         assert_eq!((read.is_active, session.generation().is_some()), (is_active, is_active));
     }
 }

@@ -1,7 +1,7 @@
 //! One configured gateway as a VM holds it: the configuration, what is rendered from it once, and
 //! what this VM remembers from one request to the next.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use foldhash::quality::FixedState;
@@ -10,6 +10,7 @@ use portcullis_protocol::credentials::SessionId;
 use portcullis_protocol::jose::jws::KnownHeader;
 use portcullis_protocol::jose::keys::JwkSet;
 use portcullis_protocol::oauth::access_token;
+use portcullis_storage_api::Version;
 
 use crate::audit::{Audit, Reason, Rendered};
 use crate::config::{Config, ProviderId};
@@ -18,6 +19,7 @@ use crate::ports::UpstreamTokenRef;
 use crate::state::client_documents::ClientDocuments;
 use crate::state::documents::Documents;
 use crate::state::provider_state::ProviderState;
+use crate::state::recently_ended::RecentlyEnded;
 use crate::state::token_cache::{CachedToken, TokenCache};
 
 /// The memory that a VM's verified tokens may take, in bytes: some three to four thousand of them.
@@ -44,7 +46,18 @@ pub struct Gateway {
     providers: RefCell<HashMap<ProviderId, ProviderState, FixedState>>,
     held_back: RefCell<HashMap<UpstreamTokenRef, u64, FixedState>>,
     rechecks: RefCell<Vec<Rc<CachedToken>>>,
+    ended: RefCell<RecentlyEnded>,
+    ended_lists: [SeenList; 2],
     client_documents: ClientDocuments,
+}
+
+/// What was last read of a list of ended sessions.
+#[derive(Default)]
+pub(crate) struct SeenList {
+    /// Its version.
+    pub(crate) version: Cell<Option<Version>>,
+    /// When it last had no room, in Unix milliseconds.
+    pub(crate) overflowed_at: Cell<u64>,
 }
 
 impl Gateway {
@@ -63,6 +76,8 @@ impl Gateway {
             held_back: RefCell::new(HashMap::with_hasher(hasher)),
             rechecks: RefCell::default(),
             client_documents: ClientDocuments::default(),
+            ended: RefCell::default(),
+            ended_lists: Default::default(),
             config,
         }
     }
@@ -105,9 +120,18 @@ impl Gateway {
         self.tokens.borrow_mut().find(authorization)
     }
 
-    /// Remembers what was proven about a token.
+    /// Remembers what was proven about a token, unless its session has ended meanwhile: the lookup
+    /// that found it may have been answered before.
     pub(crate) fn remember(&self, authorization: &[u8], entry: CachedToken) {
-        self.tokens.borrow_mut().insert(authorization, entry);
+        if !self.ended.borrow().contains(entry.facts.session) {
+            self.tokens.borrow_mut().insert(authorization, entry);
+        }
+    }
+
+    /// Whether any token is remembered.
+    #[must_use]
+    pub fn knows_tokens(&self) -> bool {
+        !self.tokens.borrow().is_empty()
     }
 
     /// Sets the renewed upstream token in the remembered tokens of a session.
@@ -136,9 +160,20 @@ impl Gateway {
         rechecks.split_off(rest)
     }
 
-    /// Forgets every token of a session that has ended.
-    pub fn forget_session(&self, session: SessionId) {
-        self.tokens.borrow_mut().forget_session(session);
+    /// Forgets every token of sessions that have ended.
+    pub fn forget_sessions(&self, sessions: &[SessionId]) {
+        self.tokens.borrow_mut().forget_sessions(sessions);
+        self.ended.borrow_mut().add(sessions);
+    }
+
+    /// Forgets every token: each is verified again, and its session looked up.
+    pub fn forget_tokens(&self) {
+        self.tokens.borrow_mut().clear();
+    }
+
+    /// What was last read of the lists of ended sessions, in the order in which they are read.
+    pub(crate) fn ended_lists(&self) -> &[SeenList; 2] {
+        &self.ended_lists
     }
 
     /// Reads or changes what is known of a provider of the configuration.

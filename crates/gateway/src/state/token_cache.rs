@@ -189,12 +189,19 @@ impl<S: BuildHasher> TokenCache<S> {
         self.put(Slot { hash, bytes, authorization: authorization.into(), entry: Rc::new(entry) });
     }
 
-    /// Drops every token of a session.
-    pub fn forget_session(&mut self, session: SessionId) {
-        let lives = |slot: &mut Slot| slot.entry.facts.session != session;
+    /// Drops every token of these sessions.
+    pub fn forget_sessions(&mut self, sessions: &[SessionId]) {
+        let lives = |slot: &mut Slot| !sessions.contains(&slot.entry.facts.session);
         self.young.retain(lives);
         self.old.retain(lives);
         self.young_bytes = self.young.iter().map(|slot| slot.bytes).sum();
+    }
+
+    /// Drops every token.
+    pub fn clear(&mut self) {
+        self.young.clear();
+        self.old.clear();
+        self.young_bytes = 0;
     }
 
     /// Replaces the upstream token of a session's tokens for resources that inject it.
@@ -351,8 +358,10 @@ mod tests {
         for n in 0..4_u8 {
             cache.insert(&[n], entry(n % 2));
         }
-        cache.forget_session(session(1));
+        cache.forget_sessions(&[session(1), session(7)]);
         assert!(cache.find(&[1]).is_none() && cache.find(&[3]).is_none());
         assert!(cache.find(&[2]).is_some());
+        cache.clear();
+        assert!(cache.is_empty() && cache.find(&[2]).is_none());
     }
 }

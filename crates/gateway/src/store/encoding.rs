@@ -79,10 +79,10 @@ impl<'b> Fields<'b> {
         (self.next()? == number).then_some(self)
     }
 
-    /// Reads a text; `None` for anything else.
-    pub(crate) fn text(&mut self) -> Option<&'b str> {
+    /// Reads the bytes of a text, which are not checked to be UTF-8; `None` for anything else.
+    pub(crate) fn text(&mut self) -> Option<&'b [u8]> {
         let length = self.argument(TEXT)?;
-        std::str::from_utf8(self.take(length)?).ok()
+        self.take(length)
     }
 
     /// Reads a byte string; `None` for anything else.

@@ -240,7 +240,7 @@ fn fields_are_read_in_place_and_must_ascend() {
     let bytes = map(&fields());
     let mut fields = Fields::of(&bytes).unwrap();
     assert_eq!(fields.next().unwrap(), 2);
-    assert_eq!(fields.text().unwrap(), "name");
+    assert_eq!(fields.text().unwrap(), b"name");
     assert_eq!(fields.next().unwrap(), 4);
     assert_eq!(fields.uint().unwrap(), 70_000);
     assert_eq!(fields.next().unwrap(), 6);

@@ -1,5 +1,3 @@
-use std::rc::Rc;
-
 use portcullis_protocol::crypto::key_ring::KeyRing;
 use portcullis_protocol::crypto::secret::Secret;
 use portcullis_storage_api::wire::Space;
@@ -36,7 +34,7 @@ impl Record for Other {
 fn sealer(secrets: &[u8], issuer: &str, space: Option<&str>) -> Sealer {
     let ring = KeyRing::new(secrets.iter().map(|byte| Secret::new(vec![*byte; 32])).collect()).unwrap();
     let space = space.map(|name| Space::new("prod", name).unwrap());
-    Sealer::new(Rc::new(ring), issuer, space.as_ref())
+    Sealer::new(&ring, issuer, space.as_ref())
 }
 
 fn usual() -> Sealer {

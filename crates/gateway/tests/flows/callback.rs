@@ -29,8 +29,8 @@ fn a_state_that_is_absent_unknown_or_repeated_leads_nowhere() {
         ("/oauth/callback".to_owned(), "callback_without_state"),
         (target(&[("code", "idp-code")]), "callback_without_state"),
         (target(&[("code", "idp-code"), ("state", "unknown")]), "callback_unknown_login"),
-        (target(&[("code", "idp-code"), ("state", state), ("state", state)]), "malformed_callback"),
-        (target(&[("code", "a"), ("code", "b"), ("state", state)]), "malformed_callback"),
+        (target(&[("code", "idp-code"), ("state", state), ("state", state)]), "callback_repeated_parameter"),
+        (target(&[("code", "a"), ("code", "b"), ("state", state)]), "callback_repeated_parameter"),
         (format!("/oauth/callback?state={state}&code=%ff"), "malformed_callback"),
     ] {
         let reply = fixture.visit(&browser, &target);
@@ -67,6 +67,18 @@ fn another_browser_can_neither_finish_a_login_nor_use_it_up() {
 }
 
 #[test]
+fn a_login_that_the_user_has_not_consented_to_goes_nowhere() {
+    let fixture = Fixture::new();
+    let (browser, client) = (Browser::default(), fixture.register());
+    let form = fixture.consent_page(&browser, &client, &[]);
+    let before = browser.clone();
+    let asked = fixture.approve(&browser, &form);
+    let reply = fixture.visit(&before, &Fixture::callback(&asked));
+    assert_eq!((reply.status(), reply.reason), (400, "callback_without_consent"));
+    code_of(&fixture.return_from_provider(&browser, &asked, "alice"));
+}
+
+#[test]
 fn a_login_that_took_too_long_is_over() {
     let (fixture, browser, asked) = started();
     fixture.advance(600);
@@ -80,6 +92,9 @@ fn what_the_provider_refuses_is_told_in_our_own_words() {
         (&[("error", "access_denied")][..], "access_denied", "provider_denied"),
         (&[("error", "temporarily_unavailable")], "temporarily_unavailable", "provider_unavailable"),
         (&[("error", "consent_required"), ("error_description", "<b>evil")], "access_denied", "provider_refused"),
+        (&[("error", "server_error")], "access_denied", "provider_server_error"),
+        (&[("error", "invalid_scope")], "access_denied", "provider_refused_authorization"),
+        (&[("error", "unauthorized_client")], "access_denied", "provider_refused_authorization"),
         (&[("iss", "https://other.example"), ("code", "c")], "server_error", "callback_other_issuer"),
         (&[("iss", "https://idp.example/"), ("code", "c")], "server_error", "callback_other_issuer"),
         (&[], "server_error", "callback_without_code"),

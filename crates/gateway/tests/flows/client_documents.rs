@@ -155,8 +155,18 @@ fn a_login_ends_where_its_client_is_no_longer_accepted() {
         let narrowed = fixture.with_clock_at(&configuration(&changes), NOW);
         let reply = narrowed.refresh(CLIENT, &tokens.refresh, &[]);
         assert_eq!((reply.status(), reply.reason), (401, "client_document_not_accepted"), "{changes}");
+        let reply = revoke(&narrowed, &tokens.refresh);
+        assert_eq!((reply.status(), reply.reason), (401, "revocation_document_not_accepted"), "{changes}");
     }
-    tokens_of(&fixture.refresh(CLIENT, &tokens.refresh, &[]));
+    let tokens = tokens_of(&fixture.refresh(CLIENT, &tokens.refresh, &[]));
+    // Its own revocation reads no document either.
+    assert_eq!(revoke(&fixture, &tokens.refresh).status(), 200);
+    assert_eq!(fixture.refresh(CLIENT, &tokens.refresh, &[]).error(), "invalid_grant");
+    assert_eq!(fetched(&fixture), 1);
+}
+
+fn revoke(fixture: &Fixture, token: &str) -> Reply {
+    fixture.post("/oauth/revoke", &[("token", token), ("client_id", CLIENT)])
 }
 
 /// Server-side request forgery, as far as the URL shows it: no row makes a call or leaves a record.

@@ -43,7 +43,7 @@ fn a_program_that_states_no_origin_is_held_to_the_token_alone() {
 fn an_answer_without_the_browsers_cookie_is_refused() {
     let (fixture, browser, form) = shown();
     browser.lose(LOGIN_COOKIE);
-    is_refused(&fixture.answer_form(&browser, &form, "approve", &[]), "consent_csrf");
+    is_refused(&fixture.answer_form(&browser, &form, "approve", &[]), "consent_other_browser");
 }
 
 #[test]
@@ -52,7 +52,7 @@ fn an_answer_from_another_browser_is_refused() {
     let other = Browser::default();
     let client = fixture.register();
     fixture.consent_page(&other, &client, &[]);
-    is_refused(&fixture.answer_form(&other, &form, "approve", &[]), "consent_csrf");
+    is_refused(&fixture.answer_form(&other, &form, "approve", &[]), "consent_other_browser");
 }
 
 #[test]
@@ -61,19 +61,34 @@ fn a_token_that_is_absent_foreign_or_changed_is_refused() {
     let client = fixture.register();
     let other = fixture.consent_page(&browser, &client, &[]);
     let key_id = form.csrf.split('.').next().unwrap();
-    for csrf in ["", "x", key_id, &format!("{key_id}."), &format!("00000000.{}", "A".repeat(43)), &other.csrf] {
+    for csrf in ["x", key_id, &format!("{key_id}."), &format!("00000000.{}", "A".repeat(43)), &other.csrf] {
         let forged = Form { csrf: csrf.to_owned(), ..form.clone() };
         is_refused(&fixture.answer_form(&browser, &forged, "approve", &[]), "consent_csrf");
     }
+    let without = Form { csrf: String::new(), ..form.clone() };
+    is_refused(&fixture.answer_form(&browser, &without, "approve", &[]), "consent_incomplete");
     let swapped = Form { transaction: other.transaction, ..form };
     is_refused(&fixture.answer_form(&browser, &swapped, "approve", &[]), "consent_csrf");
+}
+
+#[test]
+fn a_form_that_was_changed_is_refused_by_what_was_changed() {
+    let (fixture, browser, form) = shown();
+    let forged = Form { transaction: "A".repeat(400), ..form.clone() };
+    is_refused(&fixture.answer_form(&browser, &forged, "approve", &[]), "consent_forged");
+    is_refused(&fixture.answer_form(&browser, &form, "maybe", &[]), "consent_unknown_decision");
+    let cookie = browser.cookie().unwrap();
+    fixture.ports.set_body(b"transaction=%zz".to_vec());
+    let headers = [("content-type", "application/x-www-form-urlencoded"), ("cookie", cookie.as_str())];
+    is_refused(&fixture.send(Method::Post, "/oauth/consent", &headers), "consent_malformed");
+    fixture.approve(&browser, &form);
 }
 
 #[test]
 fn two_cookies_of_one_name_count_as_none() {
     let (fixture, browser, form) = shown();
     let second = format!("{}={}", browser.names()[0], "A".repeat(43));
-    is_refused(&fixture.answer_form(&browser, &form, "approve", &[("cookie", &second)]), "consent_csrf");
+    is_refused(&fixture.answer_form(&browser, &form, "approve", &[("cookie", &second)]), "consent_other_browser");
     assert_eq!(fixture.answer_form(&browser, &form, "approve", &[("cookie", "a=1")]).status(), 303);
 }
 
@@ -165,7 +180,7 @@ fn a_denial_goes_to_the_client_and_starts_nothing() {
     let (fixture, browser, form) = shown();
     let records = fixture.store.inner.live();
     let reply = fixture.answer_form(&browser, &form, "deny", &[("origin", ISSUER)]);
-    assert_eq!(error_of(&reply), "access_denied");
+    assert_eq!((error_of(&reply).as_str(), reply.reason), ("access_denied", "consent_denied"));
     assert!(reply.header("set-cookie").is_none());
     assert_eq!(fixture.store.inner.live(), records);
 }
@@ -173,11 +188,13 @@ fn a_denial_goes_to_the_client_and_starts_nothing() {
 #[test]
 fn an_answer_that_is_neither_yes_nor_no_is_refused() {
     let (fixture, browser, form) = shown();
-    for decision in ["", "yes", "Approve"] {
-        is_refused(&fixture.answer_form(&browser, &form, decision, &[]), "consent_malformed");
+    for (decision, reason) in
+        [("", "consent_incomplete"), ("yes", "consent_unknown_decision"), ("Approve", "consent_unknown_decision")]
+    {
+        is_refused(&fixture.answer_form(&browser, &form, decision, &[]), reason);
     }
-    let headers = [("cookie", browser.cookie().unwrap())];
-    let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let cookie = browser.cookie().unwrap();
+    let headers = [("cookie", cookie.as_str()), ("content-type", "application/x-www-form-urlencoded")];
     let pairs = [
         ("transaction", form.transaction.as_str()),
         ("csrf", &form.csrf),
@@ -185,9 +202,31 @@ fn an_answer_that_is_neither_yes_nor_no_is_refused() {
         ("decision", "approve"),
     ];
     fixture.ports.set_body(params::encode(&pairs));
-    is_refused(&fixture.send(Method::Post, "/oauth/consent", &headers), "consent_malformed");
+    is_refused(&fixture.send(Method::Post, "/oauth/consent", &headers), "consent_incomplete");
     fixture.ports.set_body("");
-    is_refused(&fixture.send(Method::Post, "/oauth/consent", &headers), "consent_malformed");
+    is_refused(&fixture.send(Method::Post, "/oauth/consent", &headers), "consent_incomplete");
+}
+
+#[test]
+fn what_is_not_sent_as_a_form_is_refused() {
+    let (fixture, browser, form) = shown();
+    let fields = [("transaction", form.transaction.as_str()), ("csrf", &form.csrf), ("decision", "approve")];
+    let cookie = browser.cookie().unwrap();
+    let form_type = ("content-type", "application/x-www-form-urlencoded");
+    for types in [
+        &[][..],
+        &[("content-type", "text/plain")],
+        &[("content-type", "multipart/form-data; boundary=a")],
+        &[("content-type", "application/json")],
+        &[("content-type", "")],
+        &[form_type, ("content-type", "text/plain")],
+    ] {
+        let headers = [&[("cookie", cookie.as_str())], types].concat();
+        fixture.ports.set_body(params::encode(&fields));
+        is_refused(&fixture.send(Method::Post, "/oauth/consent", &headers), "consent_content_type");
+    }
+    let sent = fixture.send(Method::Post, "/oauth/consent", &[("cookie", &cookie), form_type]);
+    assert_eq!(sent.reason, "login_started");
 }
 
 #[test]

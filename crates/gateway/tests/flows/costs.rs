@@ -14,7 +14,7 @@ use serde_json::json;
 
 use crate::browser::Browser;
 use crate::fixture::{forwarded, replied, tokens_of};
-use crate::protect::{fast, session, with_token};
+use crate::protect::{fast, with_token};
 
 /// The paths, and the most instructions that one passage may take. Signatures are left to the host,
 /// as in Envoy, and are not counted; the provider's part of a login is. A change that makes a path
@@ -58,9 +58,8 @@ fn work() {
     fixture.ports.leave_signatures_to_the_host();
     let fast = || drop(black_box(fast(&fixture, "/mcp?a=1", &token).expect("a token seen before")));
     let refused = |token: &str| assert_eq!(replied(fixture.call("/mcp?a=1", token)).status(), 401);
-    let session = session(&token);
     let cold = || {
-        fixture.gateway.forget_session(session);
+        fixture.gateway.forget_tokens();
         drop(black_box(forwarded(fixture.call("/mcp?a=1", &token))));
     };
     let client = fixture.register();

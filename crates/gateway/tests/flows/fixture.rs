@@ -423,7 +423,7 @@ pub(crate) fn injected(forward: &Forward) -> (String, String) {
 /// The code that a redirect brings to the client.
 pub(crate) fn code_of(reply: &Reply) -> String {
     let (base, query) = reply.redirect();
-    assert_eq!(base, REDIRECT);
+    assert_eq!((base.as_str(), reply.reason), (REDIRECT, "logged_in"));
     assert_eq!((query["state"].as_str(), query["iss"].as_str()), ("client-state", ISSUER));
     query.get("code").unwrap_or_else(|| panic!("{query:?}")).clone()
 }

@@ -100,8 +100,8 @@ fn until_client_and_redirect_are_proven_an_error_stays_on_a_page() {
     for (target, reason) in [
         ("/oauth/authorize".to_owned(), "no_client_named"),
         (Fixture::authorization("", &[]), "no_client_named"),
-        (format!("{good}&client_id={client}"), "malformed_request"),
-        (format!("{good}&redirect_uri=https%3A%2F%2Fevil.example"), "malformed_request"),
+        (format!("{good}&client_id={client}"), "repeated_client_id"),
+        (format!("{good}&redirect_uri=https%3A%2F%2Fevil.example"), "repeated_redirect_uri"),
         ("/oauth/authorize?client_id=%ff".to_owned(), "malformed_request"),
         (Fixture::authorization("stranger", &[]), "unknown_client"),
         (Fixture::authorization(&client, &[("redirect_uri", "https://evil.example/callback")]), "wrong_redirect_uri"),
@@ -120,29 +120,43 @@ fn once_they_are_proven_an_error_goes_to_the_client() {
     let fixture = Fixture::new();
     let client = fixture.register();
     let browser = Browser::default();
-    for (changed, error) in [
-        (("response_type", "token"), "unsupported_response_type"),
-        (("response_type", ""), "unsupported_response_type"),
-        (("response_mode", "fragment"), "invalid_request"),
-        (("code_challenge", ""), "invalid_request"),
-        (("code_challenge", "short"), "invalid_request"),
-        (("code_challenge_method", "plain"), "invalid_request"),
-        (("code_challenge_method", ""), "invalid_request"),
-        (("request", "x"), "request_not_supported"),
-        (("request_uri", "https://evil.example"), "request_uri_not_supported"),
-        (("scope", "openid admin"), "invalid_scope"),
-        (("scope", "a  b"), "invalid_scope"),
-        (("resource", "https://gw.example/other"), "invalid_target"),
-        (("resource", "https://evil.example/mcp"), "invalid_target"),
-        (("resource", "mcp"), "invalid_target"),
-        (("resource", ""), "invalid_target"),
-        (("prompt", "none"), "interaction_required"),
+    for (changed, error, reason) in [
+        (("response_type", "token"), "unsupported_response_type", "unsupported_response_type"),
+        (("response_type", ""), "unsupported_response_type", "unsupported_response_type"),
+        (("response_mode", "fragment"), "invalid_request", "unsupported_response_mode"),
+        (("code_challenge", ""), "invalid_request", "invalid_code_challenge"),
+        (("code_challenge", "short"), "invalid_request", "invalid_code_challenge"),
+        (("code_challenge_method", "plain"), "invalid_request", "invalid_code_challenge"),
+        (("code_challenge_method", ""), "invalid_request", "invalid_code_challenge"),
+        (("request", "x"), "request_not_supported", "request_object"),
+        (("request_uri", "https://evil.example"), "request_uri_not_supported", "request_uri"),
+        (("scope", "openid admin"), "invalid_scope", "invalid_scope"),
+        (("scope", "a  b"), "invalid_scope", "malformed_scope"),
+        (("resource", "https://gw.example/other"), "invalid_target", "invalid_target"),
+        (("resource", "https://evil.example/mcp"), "invalid_target", "invalid_target"),
+        (("resource", "mcp"), "invalid_target", "malformed_resource"),
+        (("resource", ""), "invalid_target", "no_resource_named"),
+        (("prompt", "none"), "interaction_required", "prompt_none"),
+        (("prompt", "none login"), "invalid_request", "contradictory_prompt"),
     ] {
         let reply = fixture.visit(&browser, &Fixture::authorization(&client, &[changed]));
-        assert_eq!(error_of(&reply), error, "{changed:?}");
+        assert_eq!((error_of(&reply).as_str(), reply.reason), (error, reason), "{changed:?}");
     }
-    let twice = format!("{}&resource={API}", Fixture::authorization(&client, &[]));
-    assert_eq!(error_of(&fixture.visit(&browser, &twice)), "invalid_target");
+    let good = Fixture::authorization(&client, &[]);
+    for (more, error, reason) in [
+        (format!("resource={API}"), "invalid_target", "repeated_resource"),
+        ("scope=openid".to_owned(), "invalid_request", "repeated_parameter"),
+    ] {
+        let reply = fixture.visit(&browser, &format!("{good}&{more}"));
+        assert_eq!((error_of(&reply).as_str(), reply.reason), (error, reason), "{more}");
+    }
+    // A state that must not be returned is not.
+    let reply = fixture.visit(&browser, &Fixture::authorization(&client, &[("state", "a\r\nb")]));
+    let (_, query) = reply.redirect();
+    assert_eq!(
+        (query["error"].as_str(), query.get("state"), reply.reason),
+        ("invalid_request", None, "malformed_state")
+    );
 }
 
 #[test]

@@ -3,6 +3,7 @@
 #![cfg(test)]
 #![cfg(not(target_arch = "wasm32"))]
 
+mod absent_values;
 mod browser;
 mod callback;
 mod client_authentication;
@@ -22,6 +23,7 @@ mod provider;
 mod refresh;
 mod registration;
 mod remembered_consent;
+mod revoke;
 mod rotation;
 mod sealed;
 mod store_outage;

@@ -16,6 +16,7 @@ fn fails_at_every_verb(fixture: &Fixture, step: impl Fn() -> Reply) -> u32 {
             return passing;
         }
         is_unavailable(&reply, passing);
+        assert_eq!(reply.reason, "store_unavailable", "after {passing} verbs");
     }
     panic!("more verbs than any step makes");
 }
@@ -168,7 +169,9 @@ fn without_randomness_nothing_secret_is_made() {
     let records = fixture.store.inner.live();
     is_unavailable(&fixture.visit(&Browser::default(), &other), 0);
     is_unavailable(&fixture.answer_form(&browser, &form, "approve", &[]), 0);
-    is_unavailable(&fixture.refresh(&login, &tokens.refresh, &[]), 0);
+    let refresh = fixture.refresh(&login, &tokens.refresh, &[]);
+    is_unavailable(&refresh, 0);
+    assert_eq!(refresh.reason, "entropy_unavailable");
     assert_eq!(fixture.store.inner.live(), records);
     forwarded(fixture.call("/mcp", &tokens.access));
 }

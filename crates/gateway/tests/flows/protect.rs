@@ -3,6 +3,7 @@
 use portcullis_gateway::decision::{Credentials, Decision, Forward, RefreshOutcome, Resolved, ResponsePlan};
 use portcullis_gateway::resource_server::fast_path;
 use portcullis_gateway::upstream::refresh;
+use portcullis_protocol::base64url;
 use portcullis_protocol::credentials::{AuthorizationCode, SessionId};
 use portcullis_protocol::http::message::Method;
 use portcullis_protocol::jose::jws::{self, Header, Jws};
@@ -180,16 +181,16 @@ fn the_fast_path_ends_with_the_token() {
 fn a_session_that_ended_is_forgotten_at_once() {
     let (fixture, token) = with_token();
     forwarded(fixture.call("/mcp", &token));
-    fixture.gateway.forget_session(SessionId::new([9; 16]));
+    fixture.gateway.forget_sessions(&[SessionId::new([9; 16])]);
     assert!(fast(&fixture, "/mcp", &token).is_some(), "another session's end changes nothing");
-    fixture.gateway.forget_session(session(&token));
+    fixture.gateway.forget_sessions(&[session(&token)]);
     assert!(fast(&fixture, "/mcp", &token).is_none());
 }
 
 #[test]
 fn without_a_token_the_client_learns_where_to_get_one() {
     let fixture = Fixture::new();
-    for headers in [&[][..], &[("authorization", "Basic YTpi")]] {
+    for headers in [&[][..], &[("authorization", "Basic YTpi")], &[("authorization", "Bearer")]] {
         let reply = fixture.send(Method::Get, "/mcp", headers);
         assert_eq!((reply.status(), reply.reason), (401, "no_token"));
         assert_eq!(reply.header("www-authenticate"), Some(format!("Bearer {METADATA}, scope=\"openid\"").as_str()));
@@ -204,16 +205,18 @@ fn credentials_that_two_readers_could_read_differently_are_refused() {
     for headers in [
         &[("authorization", bearer.as_str()), ("authorization", bearer.as_str())][..],
         &[("authorization", bearer.as_str()), ("Authorization", "Basic YTpi")],
-        &[("authorization", "Bearer")],
+        &[("authorization", bearer.as_str()), ("authorization", "")],
         &[("authorization", "Bearer a, Bearer b")],
         &[("authorization", "Bearer  a")],
     ] {
         let reply = fixture.send(Method::Get, "/mcp", headers);
         assert_eq!((reply.status(), reply.error().as_str()), (400, "invalid_request"), "{headers:?}");
+        assert_eq!(reply.reason, "malformed_credentials", "{headers:?}");
     }
     for target in ["/mcp?access_token=x", "/mcp?a=1&%61ccess_token="] {
         let reply = fixture.send(Method::Get, target, &[("authorization", &bearer)]);
-        assert_eq!((reply.status(), reply.error().as_str()), (400, "invalid_request"), "{target}");
+        let answered = (reply.status(), reply.error(), reply.reason);
+        assert_eq!(answered, (400, "invalid_request".to_owned(), "token_in_url"), "{target}");
     }
     forwarded(fixture.call("/mcp", &token));
 }
@@ -222,22 +225,41 @@ fn credentials_that_two_readers_could_read_differently_are_refused() {
 fn a_token_that_is_not_ours_for_this_resource_and_session_is_refused() {
     let (fixture, token) = with_token();
     let (head, _) = token.rsplit_once('.').unwrap();
+    let (_, rest) = token.split_once('.').unwrap();
+    let headed = |header: &str| format!("{}.{rest}", base64url::encode(header.as_bytes()));
     let mut tokens = vec![
-        "x".to_owned(),
-        format!("{head}.{}", "A".repeat(86)),
-        fixture.sign(&claims(&token)),
-        forged(&fixture, &token, "JWT", |_| {}),
-        forged(&fixture, &token, "at+jwt", |claims| claims["aud"] = json!(API)),
-        forged(&fixture, &token, "at+jwt", |claims| claims["iss"] = json!("https://other.example")),
-        forged(&fixture, &token, "at+jwt", |claims| claims["exp"] = json!(NOW)),
-        forged(&fixture, &token, "at+jwt", |claims| claims["sub"] = json!("another-user")),
-        forged(&fixture, &token, "at+jwt", |claims| claims["client_id"] = json!("another-client")),
-        forged(&fixture, &token, "at+jwt", |claims| claims["sid"] = json!(SessionId::new([9; 16]).to_string())),
-        forged(&fixture, &token, "at+jwt", |claims| claims["sid"] = json!("x")),
+        ("x".to_owned(), "token_malformed"),
+        (headed("{}"), "token_malformed_header"),
+        (headed(r#"{"alg":"none"}"#), "token_unsupported_algorithm"),
+        (headed(r#"{"alg":"ES256","crit":["x"]}"#), "token_forbidden_header"),
+        (format!("{head}.{}", "A".repeat(86)), "token_bad_signature"),
+        (fixture.sign(&claims(&token)), "token_unknown_key"),
+        (forged(&fixture, &token, "JWT", |_| {}), "token_wrong_type"),
+        (forged(&fixture, &token, "at+jwt", |claims| *claims = json!([])), "token_not_claims"),
+        (forged(&fixture, &token, "at+jwt", |claims| claims["aud"] = json!(API)), "token_wrong_audience"),
+        (
+            forged(&fixture, &token, "at+jwt", |claims| claims["iss"] = json!("https://other.example")),
+            "token_wrong_issuer",
+        ),
+        (forged(&fixture, &token, "at+jwt", |claims| claims["exp"] = json!(NOW)), "token_expired"),
+        (forged(&fixture, &token, "at+jwt", |claims| claims["exp"] = json!("x")), "token_malformed_claim"),
+        (forged(&fixture, &token, "at+jwt", |claims| claims["exp"] = json!(null)), "token_malformed_claim"),
+        (
+            forged(&fixture, &token, "at+jwt", |claims| drop(claims.as_object_mut().unwrap().remove("exp"))),
+            "token_lacks_claim",
+        ),
+        (forged(&fixture, &token, "at+jwt", |claims| claims["sub"] = json!("another-user")), "session_ended"),
+        (forged(&fixture, &token, "at+jwt", |claims| claims["client_id"] = json!("another-client")), "session_ended"),
+        (
+            forged(&fixture, &token, "at+jwt", |claims| claims["sid"] = json!(SessionId::new([9; 16]).to_string())),
+            "session_ended",
+        ),
+        (forged(&fixture, &token, "at+jwt", |claims| claims["sid"] = json!("x")), "token_malformed_claim"),
     ];
-    for token in tokens.drain(..) {
+    for (token, reason) in tokens.drain(..) {
         let reply = replied(fixture.call("/mcp", &token));
-        assert_eq!((reply.status(), reply.error().as_str()), (401, "invalid_token"), "{token}");
+        let answered = (reply.status(), reply.error(), reply.reason);
+        assert_eq!(answered, (401, "invalid_token".to_owned(), reason), "{token}");
         let challenge = reply.header("www-authenticate").unwrap();
         assert!(challenge.contains(METADATA) && challenge.contains("error=\"invalid_token\""), "{challenge}");
         assert!(fast(&fixture, "/mcp", &token).is_none(), "and nothing of it is remembered");
@@ -274,6 +296,7 @@ fn a_token_without_a_needed_scope_is_told_which_ones_are_needed() {
     let (_, tokens) = fixture.logged_in_with(&[("resource", API), ("scope", "openid")]);
     let reply = replied(fixture.call("/api", &tokens.access));
     assert_eq!((reply.status(), reply.error().as_str()), (403, "insufficient_scope"));
+    assert_eq!(reply.reason, "insufficient_scope");
     let challenge = reply.header("www-authenticate").unwrap();
     assert!(challenge.contains("scope=\"openid tools\"") && challenge.contains("error=\"insufficient_scope\""));
     assert!(challenge.contains("oauth-protected-resource/api\""), "{challenge}");

@@ -149,7 +149,8 @@ fn logins_that_come_before_the_documents_wait_for_one_fetch() {
     fixture.ports.set_body(params::encode(&fields));
     let cookie = browser.cookie().unwrap();
     let post = || {
-        let request = Fixture::request(Method::Post, "/oauth/consent", &[("cookie", &cookie)]);
+        let form = ("content-type", "application/x-www-form-urlencoded");
+        let request = Fixture::request(Method::Post, "/oauth/consent", &[("cookie", &cookie), form]);
         match block_on(dispatch::handle(Rc::clone(&fixture.gateway), request, fixture.ports.clone())) {
             Decision::AwaitProvider { decide } => decide,
             Decision::Resolved(settled) => panic!("{}", settled_reply(settled).reason),

@@ -1,7 +1,7 @@
 //! Registration is open to strangers, so it is bounded before anything of it is looked at.
 
 use portcullis_protocol::http::message::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::browser::Reply;
 use crate::fixture::{Fixture, REDIRECT, document, replied};
@@ -45,24 +45,34 @@ fn a_client_is_told_what_it_got_and_never_a_secret() {
 fn a_registration_that_may_not_be_is_refused_by_its_cause() {
     let fixture = Fixture::new();
     let before = fixture.store.inner.live();
-    for (metadata, error) in [
-        (json!({}), "invalid_redirect_uri"),
-        (json!({ "redirect_uris": ["http://client.example/callback"] }), "invalid_redirect_uri"),
-        (json!({ "redirect_uris": ["javascript:alert(1)"] }), "invalid_redirect_uri"),
-        (json!({ "redirect_uris": [REDIRECT], "grant_types": ["password"] }), "invalid_client_metadata"),
-        (json!({ "redirect_uris": [REDIRECT], "scope": "admin" }), "invalid_client_metadata"),
+    let with = |name: &str, value: Value| json!({ "redirect_uris": [REDIRECT], name: value });
+    let table = [
+        (json!({}), "invalid_redirect_uri", "registration_redirect_uris"),
+        (with("redirect_uris", json!(["http://client.example/"])), "invalid_redirect_uri", "registration_redirect_uri"),
+        (with("redirect_uris", json!(["javascript:alert(1)"])), "invalid_redirect_uri", "registration_redirect_uri"),
+        (with("grant_types", json!(["password"])), "invalid_client_metadata", "registration_grant_types"),
+        (with("response_types", json!(["token"])), "invalid_client_metadata", "registration_response_types"),
+        (with("scope", json!("admin")), "invalid_client_metadata", "registration_unknown_scope"),
+        (with("scope", json!("a\"b")), "invalid_client_metadata", "registration_malformed_scope"),
+        (with("client_name", json!(1)), "invalid_client_metadata", "registration_field_type"),
+        (with("client_name", json!("n".repeat(257))), "invalid_client_metadata", "registration_field_value"),
         (
-            json!({ "redirect_uris": [REDIRECT], "token_endpoint_auth_method": "private_key_jwt" }),
+            with("token_endpoint_auth_method", json!("private_key_jwt")),
             "invalid_client_metadata",
+            "registration_auth_method",
         ),
-        (json!([]), "invalid_client_metadata"),
-    ] {
+        (json!([]), "invalid_client_metadata", "registration_not_json"),
+    ];
+    for (metadata, error, reason) in table {
+        fixture.advance(60);
         let reply = fixture.register_with(&metadata);
-        assert_eq!((reply.status(), reply.error().as_str()), (400, error), "{metadata}");
+        assert_eq!((reply.status(), reply.error().as_str(), reply.reason), (400, error, reason), "{metadata}");
     }
+    let text = fixture.send(Method::Post, "/oauth/register", &[("content-type", "text/plain")]);
+    assert_eq!((text.status(), text.reason), (400, "registration_content_type"));
     assert_eq!(fixture.store.inner.live(), before + 4, "the limits, and no client");
     let large = fixture.register_with(&json!({ "redirect_uris": [REDIRECT], "client_uri": "x".repeat(64 * 1024) }));
-    assert_eq!(large.status(), 413);
+    assert_eq!((large.status(), large.reason), (413, "registration_too_large"));
 }
 
 #[test]
@@ -125,7 +135,8 @@ fn registration_can_be_closed() {
     let mut document = document();
     document["clients"] = json!({ "dynamicRegistration": { "enabled": false } });
     let fixture = Fixture::configured(&document);
-    assert_eq!(register_from(&fixture, "192.0.2.1:1").status(), 404);
+    let refused = register_from(&fixture, "192.0.2.1:1");
+    assert_eq!((refused.status(), refused.reason), (404, "registration_off"));
     let metadata = fixture.send(Method::Get, "/.well-known/oauth-authorization-server", &[]).json();
     assert!(metadata.get("registration_endpoint").is_none());
 }

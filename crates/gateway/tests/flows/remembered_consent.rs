@@ -1,6 +1,9 @@
 //! A consent that is remembered spares the same user the same question, and no other user any
 //! question.
 
+use portcullis_gateway::clients::registered::client_key;
+use portcullis_gateway::ports::Store as _;
+use portcullis_testkit::fakes::block_on;
 use serde_json::json;
 
 use crate::browser::Browser;
@@ -38,6 +41,16 @@ fn another_user_at_the_provider_gets_the_page_and_no_code() {
     let form = crate::fixture::Form { transaction: page.field("transaction"), csrf: page.field("csrf") };
     let asked = fixture.approve(&browser, &form);
     code_of(&fixture.return_from_provider(&browser, &asked, "bob"));
+}
+
+#[test]
+fn a_client_that_is_gone_when_another_user_logs_in_is_not_asked_about() {
+    let (fixture, browser, client) = second_time();
+    let (_, asked) = fixture.visit(&browser, &Fixture::authorization(&client, &[])).redirect();
+    block_on(fixture.store.inner.delete(&client_key(&client))).unwrap();
+    let reply = fixture.return_from_provider(&browser, &asked, "mallory");
+    assert_eq!((reply.status(), reply.reason), (400, "client_gone"));
+    assert!(reply.header("location").is_none());
 }
 
 #[test]

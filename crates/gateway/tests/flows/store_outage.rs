@@ -130,7 +130,7 @@ fn a_session_that_other_workers_saw_end_is_over_while_the_store_is_away() {
     let token = api_token(&fixture);
     forwarded(fixture.call("/api", &token));
     fixture.store.set_unreachable(true);
-    fixture.gateway.forget_session(session(&token));
+    fixture.gateway.forget_sessions(&[session(&token)]);
     assert!(fast(&fixture, "/api", &token).is_none());
     come_back(&replied(fixture.call("/api", &token)));
 }

@@ -3,17 +3,19 @@
 use portcullis_gateway::decision::Decision;
 use portcullis_gateway::resource_server::fast_path;
 use portcullis_gateway::sessions::keys::{session_key, upstream_key};
+use portcullis_gateway::sessions::state::Session;
 use portcullis_gateway::store::records::Records;
 use portcullis_gateway::upstream::tokens::Upstream;
-use portcullis_protocol::credentials::AuthorizationCode;
+use portcullis_protocol::credentials::{AuthorizationCode, RefreshToken};
 use portcullis_protocol::http::message::Method;
+use portcullis_storage_api::Ttl;
 use portcullis_testkit::fakes::block_on;
 
 use crate::browser::Browser;
-use crate::fixture::{API, Fixture, MCP, REDIRECT, forwarded, provider_id, replied, tokens_of};
+use crate::fixture::{API, Fixture, MCP, NOW, REDIRECT, document, forwarded, provider_id, replied, tokens_of};
 
 /// A client with a code that it has not redeemed.
-fn with_code() -> (Fixture, String, String) {
+pub(crate) fn with_code() -> (Fixture, String, String) {
     let fixture = Fixture::new();
     let client = fixture.register();
     let code = fixture.code(&Browser::default(), &client, "alice");
@@ -79,25 +81,35 @@ fn the_resource_may_be_named_again() {
 #[test]
 fn a_request_that_is_malformed_does_not_use_the_code_up() {
     let (fixture, client, code) = with_code();
-    for (changed, error) in [
-        (("grant_type", "password"), "unsupported_grant_type"),
-        (("grant_type", ""), "invalid_request"),
-        (("client_id", ""), "invalid_request"),
-        (("redirect_uri", ""), "invalid_request"),
-        (("code_verifier", ""), "invalid_grant"),
-        (("code_verifier", "short"), "invalid_grant"),
-        (("resource", "mcp"), "invalid_target"),
-        (("code", "not-one-of-ours"), "invalid_grant"),
-        (("client_secret", "guess"), "invalid_client"),
-        (("client_secret", ""), "invalid_client"),
-        (("client_id", "stranger"), "invalid_client"),
+    for (changed, error, reason) in [
+        (("grant_type", "password"), "unsupported_grant_type", "unsupported_grant_type"),
+        (("grant_type", ""), "invalid_request", "token_request_lacks_parameter"),
+        (("client_id", ""), "invalid_request", "token_request_lacks_parameter"),
+        (("code_verifier", ""), "invalid_grant", "token_request_verifier"),
+        (("code_verifier", "short"), "invalid_grant", "token_request_verifier"),
+        (("resource", "mcp"), "invalid_target", "token_request_resource"),
+        (("code", "not-one-of-ours"), "invalid_grant", "code_forged"),
+        (("client_secret", "guess"), "invalid_client", "client_authenticated"),
+        (("client_assertion", "a"), "invalid_client", "client_authenticated"),
+        (("client_id", "stranger"), "invalid_client", "unknown_client"),
     ] {
-        assert_eq!(fixture.redeem(&client, &code, &[changed]).error(), error, "{changed:?}");
+        let reply = fixture.redeem(&client, &code, &[changed]);
+        assert_eq!((reply.error().as_str(), reply.reason), (error, reason), "{changed:?}");
     }
+    let resources = [("grant_type", "authorization_code"), ("resource", MCP), ("resource", API)];
+    let two_resources = fixture.post("/oauth/token", &resources);
+    assert_eq!(
+        (two_resources.error().as_str(), two_resources.reason),
+        ("invalid_target", "token_request_repeated_resource")
+    );
+    fixture.ports.set_body(b"grant_type=%zz".to_vec());
+    let form = [("content-type", "application/x-www-form-urlencoded")];
+    let unread = fixture.send(Method::Post, "/oauth/token", &form);
+    assert_eq!((unread.error().as_str(), unread.reason), ("invalid_request", "malformed_token_request"));
     let other_type = fixture.send(Method::Post, "/oauth/token", &[("content-type", "application/json")]);
-    assert_eq!(other_type.error(), "invalid_request");
+    assert_eq!((other_type.error().as_str(), other_type.reason), ("invalid_request", "token_request_content_type"));
     let with_query = fixture.post(&format!("/oauth/token?code={code}"), &[("grant_type", "authorization_code")]);
-    assert_eq!(with_query.error(), "invalid_request");
+    assert_eq!((with_query.error().as_str(), with_query.reason), ("invalid_request", "token_request_in_url"));
     tokens_of(&fixture.redeem(&client, &code, &[]));
 }
 
@@ -125,7 +137,8 @@ fn a_body_over_16_kib_is_refused() {
 fn a_code_expires() {
     let (fixture, client, code) = with_code();
     fixture.advance(600);
-    assert_eq!(fixture.redeem(&client, &code, &[]).error(), "invalid_grant");
+    let late = fixture.redeem(&client, &code, &[]);
+    assert_eq!((late.error().as_str(), late.reason), ("invalid_grant", "code_without_session"));
 }
 
 #[test]
@@ -133,15 +146,16 @@ fn a_refresh_that_asks_for_too_much_changes_nothing() {
     let fixture = Fixture::new();
     let (client, tokens) = fixture.logged_in();
     let other = fixture.register();
-    for (client, more, error) in [
-        (&other, &[][..], "invalid_grant"),
-        (&client, &[("scope", "openid tools")], "invalid_scope"),
-        (&client, &[("scope", "a  b")], "invalid_scope"),
-        (&client, &[("resource", API)], "invalid_target"),
-        (&client, &[("client_secret", "guess")], "invalid_client"),
-        (&client, &[("client_id", "twice")], "invalid_request"),
+    for (client, more, error, reason) in [
+        (&other, &[][..], "invalid_grant", "refresh_other_client"),
+        (&client, &[("scope", "openid tools")], "invalid_scope", "refresh_wider_scope"),
+        (&client, &[("scope", "a  b")], "invalid_scope", "token_request_scope"),
+        (&client, &[("resource", API)], "invalid_target", "refresh_other_resource"),
+        (&client, &[("client_secret", "guess")], "invalid_client", "client_authenticated"),
+        (&client, &[("client_id", "twice")], "invalid_request", "token_request_repeated_parameter"),
     ] {
-        assert_eq!(fixture.refresh(client, &tokens.refresh, more).error(), error, "{more:?}");
+        let reply = fixture.refresh(client, &tokens.refresh, more);
+        assert_eq!((reply.error().as_str(), reply.reason), (error, reason), "{more:?}");
     }
     assert_eq!(fixture.ports.take_ended(), []);
     tokens_of(&fixture.refresh(&client, &tokens.refresh, &[]));
@@ -180,6 +194,28 @@ fn a_client_that_wants_no_refresh_tokens_gets_none() {
     let reply = fixture.redeem(&client, &code, &[]);
     assert_eq!(reply.status(), 200);
     assert!(reply.json().get("refresh_token").is_none());
+}
+
+#[test]
+fn a_client_without_refresh_tokens_cannot_use_one_that_was_issued_before_a_change() {
+    let fixture = Fixture::new();
+    let (client, tokens) = fixture.logged_in();
+    let session = RefreshToken::parse(&tokens.refresh, &fixture.gateway.config().key_ring).unwrap().session;
+    let records = Records::new(&fixture.gateway.config().sealer, &fixture.ports);
+    let key = session_key(session);
+    let found = block_on(records.load::<Session>(&key)).unwrap().unwrap();
+    let narrowed = Session { refreshable: false, ..found.record };
+    block_on(records.save(&key, &narrowed, Ttl::Seconds(60))).unwrap();
+    let reply = fixture.refresh(&client, &tokens.refresh, &[]);
+    assert_eq!((reply.error().as_str(), reply.reason), ("invalid_grant", "refresh_not_granted"));
+}
+
+#[test]
+fn a_code_that_a_slow_store_still_has_expires_by_the_gateways_clock() {
+    let (fixture, client, code) = with_code();
+    let ahead = fixture.with_clock_at(&document(), NOW + 600);
+    let late = ahead.redeem(&client, &code, &[]);
+    assert_eq!((late.error().as_str(), late.reason), ("invalid_grant", "code_expired"));
 }
 
 #[test]

@@ -69,7 +69,7 @@ fn a_form_starts_no_second_login_once_the_first_was_used() {
         }
         fixture.advance(599);
         let again = fixture.answer_form(&browser, &form, "approve", &[]);
-        assert_eq!((again.status(), again.reason), (403, "consent_csrf"), "its cookie is gone");
+        assert_eq!((again.status(), again.reason), (403, "consent_other_browser"), "its cookie is gone");
         assert_eq!(fixture.approve(&keeps_cookies, &form), asked);
         // As late as the cookie is good for.
         fixture.advance(599);
@@ -234,6 +234,7 @@ fn a_cookie_or_form_of_another_gateway_with_the_same_secret_counts_for_nothing()
     assert_eq!((reply.status(), reply.reason), (400, "callback_unknown_login"));
     let fields = [("transaction", form.transaction.as_str()), ("csrf", &form.csrf), ("decision", "approve")];
     other.ports.set_body(portcullis_protocol::oauth::params::encode(&fields));
-    let reply = other.send(Method::Post, "/other/oauth/consent", &[("cookie", &cookie)]);
-    assert_eq!((reply.status(), reply.reason), (403, "consent_csrf"));
+    let form = ("content-type", "application/x-www-form-urlencoded");
+    let reply = other.send(Method::Post, "/other/oauth/consent", &[("cookie", &cookie), form]);
+    assert_eq!((reply.status(), reply.reason), (403, "consent_forged"));
 }

@@ -92,8 +92,23 @@ impl DerivedKeys {
                 derive::<64>(&hkdf, &[b"mac", b"/", label(purpose)]).expose().into(),
             ),
         };
+        Self::of_each(KeyId(id), keys)
+    }
+
+    /// Returns the same keys, but those that seal derived again for `context`.
+    pub(super) fn sealing_for(&self, context: &[u8; 32]) -> Self {
+        let keys = |purpose| {
+            let keys = self.keys(purpose);
+            #[expect(clippy::expect_used, reason = "a key of HKDF-SHA256 has 32 bytes or more")]
+            let hkdf = Hkdf::<Sha256>::from_prk(keys.seal.expose()).expect("the key is long enough");
+            PurposeKeys { seal: derive(&hkdf, &[b"seal for", b"/", context]), mac: keys.mac.clone() }
+        };
+        Self::of_each(self.id, keys)
+    }
+
+    fn of_each(id: KeyId, keys: impl Fn(Purpose) -> PurposeKeys) -> Self {
         Self {
-            id: KeyId(id),
+            id,
             record: keys(Purpose::Record),
             consent: keys(Purpose::Consent),
             csrf: keys(Purpose::Csrf),

@@ -73,6 +73,14 @@ impl KeyRing {
         Ok(Self { newest, older: keys.collect() })
     }
 
+    /// Returns the ring whose sealing keys are derived from this one's and `context`, by HKDF-SHA256:
+    /// what it seals opens in a ring of the same secrets and context only. Ids and MACs are the same.
+    #[must_use]
+    pub fn sealing_for(&self, context: &[u8; 32]) -> Self {
+        let derive = |keys: &DerivedKeys| keys.sealing_for(context);
+        Self { newest: derive(&self.newest), older: self.older.iter().map(derive).collect() }
+    }
+
     /// Returns the id of the newest key, which seals and authenticates.
     #[must_use]
     pub const fn current(&self) -> KeyId {
@@ -214,6 +222,22 @@ mod tests {
         for purpose in PURPOSES.into_iter().filter(|purpose| *purpose != Purpose::Record) {
             assert_eq!(ring.open(purpose, b"key:1", &sealed()), Err(OpenError::Forged), "{purpose:?}");
         }
+    }
+
+    #[test]
+    fn a_sealed_value_opens_in_the_same_context_only() {
+        let (own, other) = (ring(&[2, 1]).sealing_for(&[3; 32]), ring(&[1]).sealing_for(&[4; 32]));
+        let sealed_in = ring(&[1]).sealing_for(&[3; 32]).seal([7; 24], Purpose::Record, b"key:1", b"plain");
+        assert_eq!(own.open(Purpose::Record, b"key:1", &sealed_in).as_deref(), Ok(&b"plain"[..]));
+        for stranger in [&other, &ring(&[1])] {
+            assert_eq!(stranger.open(Purpose::Record, b"key:1", &sealed_in), Err(OpenError::Forged));
+        }
+        assert_eq!(own.open(Purpose::Record, b"key:1", &sealed()), Err(OpenError::Forged));
+        for purpose in PURPOSES.into_iter().filter(|purpose| *purpose != Purpose::Record) {
+            assert_eq!(own.open(purpose, b"key:1", &sealed_in), Err(OpenError::Forged), "{purpose:?}");
+        }
+        assert_eq!(own.current(), ring(&[2]).current());
+        assert_eq!(own.mac(Purpose::Consent, &[b"a"]), ring(&[2]).mac(Purpose::Consent, &[b"a"]));
     }
 
     #[test]

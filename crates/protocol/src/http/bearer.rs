@@ -15,7 +15,7 @@ pub enum BearerError {
     Repeated,
     /// A scheme other than Bearer.
     OtherScheme,
-    /// The scheme without a token.
+    /// The scheme without a token, or nothing at all: the same as no field.
     Empty,
     /// A comma: several credentials in one field.
     List,
@@ -93,9 +93,12 @@ fn is_token(text: &[u8]) -> bool {
 /// Returns why a value is not a bearer token.
 fn fault(value: &[u8]) -> BearerError {
     let Ok(value) = std::str::from_utf8(value) else { return BearerError::Malformed };
+    if value.trim_ascii().is_empty() {
+        return BearerError::Empty;
+    }
     let (scheme, token) = value.split_once(' ').unwrap_or((value, ""));
     match scheme.eq_ignore_ascii_case("Bearer") {
-        true if token.is_empty() => BearerError::Empty,
+        true if token.trim_ascii().is_empty() => BearerError::Empty,
         true if token.contains(',') => BearerError::List,
         false if is_scheme(scheme) => BearerError::OtherScheme,
         _ => BearerError::Malformed,
@@ -131,9 +134,11 @@ mod tests {
     #[test]
     fn everything_else_is_refused_by_cause() {
         for (value, cause) in [
-            ("", BearerError::Malformed),
+            ("", BearerError::Empty),
+            (" ", BearerError::Empty),
             ("Bearer", BearerError::Empty),
             ("Bearer ", BearerError::Empty),
+            ("Bearer  ", BearerError::Empty),
             ("Bearer  a", BearerError::Malformed),
             ("Bearer a ", BearerError::Malformed),
             (" Bearer a", BearerError::Malformed),
@@ -166,6 +171,8 @@ mod tests {
     fn two_headers_are_refused_even_when_equal() {
         assert_eq!(read(&["Bearer a", "Bearer a"]), Err(BearerError::Repeated));
         assert_eq!(read(&["Bearer a", "Basic b"]), Err(BearerError::Repeated));
+        assert_eq!(read(&["", "Bearer a"]), Err(BearerError::Repeated));
+        assert_eq!(read(&["Bearer a", ""]), Err(BearerError::Repeated));
     }
 
     #[test]

@@ -55,7 +55,8 @@ impl Params {
         if encoded.len() > limits.bytes {
             return Err(ParamsError::TooLong);
         }
-        let mut pairs = Vec::new();
+        let mut pairs: Vec<(String, Zeroizing<String>)> = Vec::new();
+        let mut repeated: Vec<String> = Vec::new();
         for pair in encoded.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty()) {
             if pairs.len() >= limits.parameters {
                 return Err(ParamsError::TooMany);
@@ -63,14 +64,11 @@ impl Params {
             let mut halves = pair.splitn(2, |byte| *byte == b'=');
             let name = decode(halves.next().unwrap_or_default())?;
             let value = Zeroizing::new(decode(halves.next().unwrap_or_default())?);
+            if pairs.iter().any(|(earlier, _)| *earlier == name) && !repeated.contains(&name) {
+                repeated.push(name.clone());
+            }
             pairs.push((name, value));
         }
-        let mut names: Vec<&str> = pairs.iter().map(|(name, _)| name.as_str()).collect();
-        names.sort_unstable();
-        let mut repeated: Vec<&str> =
-            names.iter().zip(names.iter().skip(1)).filter(|(one, next)| one == next).map(|(one, _)| *one).collect();
-        repeated.dedup();
-        let repeated = repeated.into_iter().map(str::to_owned).collect();
         Ok(Self { pairs, repeated })
     }
 

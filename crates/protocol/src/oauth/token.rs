@@ -1,5 +1,6 @@
 //! The token request and its response (OAuth 2.1 §4.1.3 and §4.3, RFC 6749 §5.1, RFC 8707 §2.2).
 
+use super::client_authentication::BodyCredentials;
 use super::error::{ErrorCode, OAuthError};
 use super::params::{Limits, Params, ParamsError};
 use super::pkce::CodeVerifier;
@@ -13,10 +14,8 @@ use std::fmt;
 /// A well-formed token request. Nothing of it is verified.
 #[derive(Debug, Clone)]
 pub struct TokenRequest {
-    /// The `client_id` as sent.
-    pub client_id: String,
-    /// `true` if a `client_secret` was sent, which no public client has.
-    pub client_secret_sent: bool,
+    /// What the body says of the client.
+    pub client: BodyCredentials,
     /// What the tokens are asked for with.
     pub grant: Grant,
 }
@@ -35,8 +34,9 @@ pub enum Grant {
 pub struct AuthorizationCodeGrant {
     /// The authorization code.
     pub code: Secret<String>,
-    /// The redirect URI of the authorization request.
-    pub redirect_uri: String,
+    /// The redirect URI of the authorization request, if the client repeats it. OAuth 2.1 has no
+    /// such parameter, since PKCE binds the code (OAuth 2.1 §10.2); where it is sent, it counts.
+    pub redirect_uri: Option<String>,
     /// The PKCE verifier.
     pub code_verifier: CodeVerifier,
     /// The resource if the client repeats it.
@@ -125,28 +125,25 @@ impl TokenRequest {
         let one = |name| params.one(name).map_err(|_| TokenRequestError::Repeated);
         let required = |name| one(name)?.ok_or(TokenRequestError::Missing(name));
         let resource = || one("resource")?.map(ResourceUri::parse).transpose().map_err(TokenRequestError::Resource);
-        let client_secret_sent = params.has("client_secret");
-        let request = |client_id: &str, grant| Self { client_id: client_id.to_owned(), client_secret_sent, grant };
+        let client = BodyCredentials::read(&params).map_err(|_| TokenRequestError::Repeated)?;
         match required("grant_type")? {
             AUTHORIZATION_CODE => {
-                let (code, client_id) = (required("code")?, required("client_id")?);
                 let grant = AuthorizationCodeGrant {
-                    code: Secret::new(code.to_owned()),
-                    redirect_uri: required("redirect_uri")?.to_owned(),
+                    code: Secret::new(required("code")?.to_owned()),
+                    redirect_uri: one("redirect_uri")?.map(str::to_owned),
                     code_verifier: CodeVerifier::parse(one("code_verifier")?.unwrap_or_default())
                         .map_err(|_| TokenRequestError::Verifier)?,
                     resource: resource()?,
                 };
-                Ok(request(client_id, Grant::AuthorizationCode(grant)))
+                Ok(Self { client, grant: Grant::AuthorizationCode(grant) })
             }
             REFRESH_TOKEN => {
-                let (refresh_token, client_id) = (required("refresh_token")?, required("client_id")?);
                 let grant = RefreshTokenGrant {
-                    refresh_token: Secret::new(refresh_token.to_owned()),
+                    refresh_token: Secret::new(required("refresh_token")?.to_owned()),
                     scope: one("scope")?.map(ScopeSet::parse).transpose().map_err(TokenRequestError::Scope)?,
                     resource: resource()?,
                 };
-                Ok(request(client_id, Grant::RefreshToken(grant)))
+                Ok(Self { client, grant: Grant::RefreshToken(grant) })
             }
             _ => Err(TokenRequestError::UnsupportedGrantType),
         }
@@ -256,6 +253,25 @@ mod tests {
         format!("grant_type=authorization_code&code=c&client_id=i&redirect_uri=https://a/cb&code_verifier={VERIFIER}")
     }
 
+    fn named(authenticates: bool) -> BodyCredentials {
+        BodyCredentials { client_id: Some("i".to_owned()), authenticates }
+    }
+
+    #[test]
+    fn a_redirect_uri_and_a_client_id_in_the_body_are_optional() {
+        for empty in ["", "&redirect_uri=&client_id="] {
+            let body = format!("grant_type=authorization_code&code=c&code_verifier={VERIFIER}{empty}");
+            let request = parse(&body).unwrap();
+            assert_eq!(request.client, BodyCredentials { client_id: None, authenticates: false });
+            let Grant::AuthorizationCode(grant) = request.grant else { panic!("another grant") };
+            assert_eq!(grant.redirect_uri, None);
+        }
+        for repeated in ["redirect_uri=&redirect_uri=", "client_secret=&client_secret="] {
+            let error = parse(&format!("{}&{repeated}", code_request())).unwrap_err();
+            assert_eq!(error, TokenRequestError::Repeated, "{repeated}");
+        }
+    }
+
     #[test]
     fn a_code_request_is_read() {
         let request = parse(&format!("{}&resource=https://H/mcp", code_request())).unwrap();
@@ -264,9 +280,8 @@ mod tests {
         else {
             panic!("another grant");
         };
-        assert_eq!((code.expose().as_str(), request.client_id.as_str()), ("c", "i"));
-        assert!(!request.client_secret_sent);
-        assert_eq!((redirect_uri.as_str(), code_verifier.expose()), ("https://a/cb", VERIFIER));
+        assert_eq!((code.expose().as_str(), request.client), ("c", named(false)));
+        assert_eq!((redirect_uri.as_deref(), code_verifier.expose()), (Some("https://a/cb"), VERIFIER));
         assert_eq!(resource.unwrap().as_str(), "https://h/mcp");
     }
 
@@ -276,9 +291,12 @@ mod tests {
         let Grant::RefreshToken(RefreshTokenGrant { refresh_token, scope, resource }) = request.grant else {
             panic!("another grant");
         };
-        assert_eq!((refresh_token.expose().as_str(), request.client_id.as_str()), ("r", "i"));
+        assert_eq!((refresh_token.expose().as_str(), request.client), ("r", named(false)));
         assert_eq!((scope.unwrap().to_string().as_str(), resource), ("read", None));
-        assert!(request.client_secret_sent);
+        for sent in ["client_secret=s", "client_assertion=a"] {
+            let request = parse(&format!("grant_type=refresh_token&refresh_token=r&client_id=i&{sent}")).unwrap();
+            assert_eq!(request.client, named(true), "{sent}");
+        }
     }
 
     #[test]
@@ -305,7 +323,7 @@ mod tests {
 
     #[test]
     fn each_missing_parameter_is_named() {
-        for name in ["grant_type", "code", "client_id", "redirect_uri"] {
+        for name in ["grant_type", "code"] {
             let body: Vec<String> = code_request()
                 .split('&')
                 .filter(|pair| !pair.starts_with(&format!("{name}=")))

@@ -29,7 +29,7 @@ pub(super) async fn grant<P: Ports>(
     let attempt = Redemption {
         code: &code,
         client_id: client.id(),
-        redirect_uri: &grant.redirect_uri,
+        redirect_uri: grant.redirect_uri.as_deref(),
         verifier: &grant.code_verifier,
         resource: grant.resource.as_ref(),
     };
@@ -46,7 +46,7 @@ async fn redeem<P: Ports>(context: &RequestContext<'_, P>, attempt: &Redemption<
     let life = Ttl::Seconds(session_life(context.config()));
     for _ in 0..ATTEMPTS {
         let (Some(VersionedRecord { record, version }), upstream) = load_session(&records, &keys).await? else {
-            return Err(TokenError::CodeExpired);
+            return Err(TokenError::CodeWithoutSession);
         };
         match record.redeem(attempt, context.now(), nonce) {
             Ok(active) => {

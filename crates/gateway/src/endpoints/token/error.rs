@@ -22,7 +22,7 @@ pub(super) enum TokenError {
     CodeForged,
     /// There is no session of this code.
     #[error("the code has expired or was used before")]
-    CodeExpired,
+    CodeWithoutSession,
     /// The session's rules refuse the code, and the session was ended.
     #[error("the code is refused: {0:?}")]
     Code(RedeemError),
@@ -59,10 +59,16 @@ impl TokenError {
                 return (error, Reason::BodyTooLarge);
             }
             Self::Request(error) => {
-                return (OAuthError::new(error.code(), error.to_string()), Reason::MalformedTokenRequest);
+                return (OAuthError::new(error.code(), error.to_string()), reason_of_request(*error));
             }
             Self::Dependency(error) | Self::Client(ClientAuthenticationError::Dependency(error)) => {
                 return error.reply();
+            }
+            Self::Client(ClientAuthenticationError::Unnamed) => {
+                (InvalidRequest, "client_id is missing", Reason::TokenRequestLacksParameter)
+            }
+            Self::Client(ClientAuthenticationError::Ambiguous) => {
+                (InvalidRequest, "the request names more than one client", Reason::TokenRequestSeveralClients)
             }
             Self::Client(ClientAuthenticationError::UnexpectedCredentials) => {
                 (InvalidClient, "this client is public: it must not authenticate", Reason::ClientAuthenticated)
@@ -76,7 +82,10 @@ impl TokenError {
                 Reason::ClientDocumentNotAccepted,
             ),
             Self::CodeForged => (InvalidGrant, "the code is not one of this server", Reason::CodeForged),
-            Self::CodeExpired | Self::Code(RedeemError::Expired) => {
+            Self::CodeWithoutSession => {
+                (InvalidGrant, "the code has expired or was used before", Reason::CodeWithoutSession)
+            }
+            Self::Code(RedeemError::Expired) => {
                 (InvalidGrant, "the code has expired or was used before", Reason::CodeExpired)
             }
             Self::Code(RedeemError::Replayed) => (
@@ -119,5 +128,20 @@ impl TokenError {
             Self::WiderScope => (InvalidScope, "a scope was not granted at login", Reason::RefreshWiderScope),
         };
         (OAuthError::new(code, description), reason)
+    }
+}
+
+fn reason_of_request(error: TokenRequestError) -> Reason {
+    match error {
+        TokenRequestError::ContentType => Reason::TokenRequestContentType,
+        TokenRequestError::QueryParameters => Reason::TokenRequestInUrl,
+        TokenRequestError::Body(_) => Reason::MalformedTokenRequest,
+        TokenRequestError::Repeated => Reason::TokenRequestRepeatedParameter,
+        TokenRequestError::RepeatedResource => Reason::TokenRequestRepeatedResource,
+        TokenRequestError::Missing(_) => Reason::TokenRequestLacksParameter,
+        TokenRequestError::UnsupportedGrantType => Reason::UnsupportedGrantType,
+        TokenRequestError::Verifier => Reason::TokenRequestVerifier,
+        TokenRequestError::Scope(_) => Reason::TokenRequestScope,
+        TokenRequestError::Resource(_) => Reason::TokenRequestResource,
     }
 }

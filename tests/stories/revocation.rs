@@ -1,0 +1,82 @@
+//! Revocation (RFC 7009): a login that its client gives up is over in every worker and every Envoy
+//! within seconds, and nothing is looked up for it with each call.
+
+use std::time::{Duration, Instant};
+
+use portcullis_testbed::browser::Browser;
+use portcullis_testbed::http::{Request, Response};
+use portcullis_testbed::oauth_client::{OAuthClient, Tokens};
+use portcullis_testbed::testbed::{Store, Testbed};
+
+use crate::machine;
+use crate::support::{assert_serves, client, log_in, until};
+
+#[tokio::test]
+async fn a_login_that_is_revoked_at_one_envoy_is_over_at_the_other_within_five_seconds() {
+    let bed = machine::testbed().store(Store::Standalone).replicas(2).start().await;
+    let client = client(&bed).await;
+    for of_access in [true, false] {
+        bed.lead_to(0);
+        let revoked = client.log_in(&mut Browser::new("alice")).await;
+        let kept = client.log_in(&mut Browser::new("bob")).await;
+        bed.lead_to(1);
+        for tokens in [&revoked, &kept] {
+            assert_serves(&bed, &tokens.access_token).await;
+        }
+        bed.lead_to(0);
+        let token = if of_access { &revoked.access_token } else { &revoked.refresh_token };
+        assert_revoked(&revoke(&client, token).await);
+        assert_over(&bed, &client, &revoked).await;
+        bed.lead_to(1);
+        let since = Instant::now();
+        until("the other Envoy refuses the token", async || call(&bed, &revoked).await == 401).await;
+        assert!(since.elapsed() < Duration::from_secs(5), "after {:?}", since.elapsed());
+        assert_over(&bed, &client, &revoked).await;
+        assert_serves(&bed, &kept.access_token).await;
+    }
+    bed.assert_healthy().await;
+}
+
+#[tokio::test]
+async fn a_login_that_is_revoked_is_over_on_every_worker() {
+    let bed = machine::testbed().store(Store::Memory).workers(2).start().await;
+    let (client, tokens) = log_in(&bed, "alice").await;
+    // On connections of their own, so that both workers know the token.
+    for _ in 0..20 {
+        assert_eq!(call(&bed, &tokens).await, 200);
+    }
+    assert_revoked(&revoke(&client, &tokens.refresh_token).await);
+    until("both workers refuse the token", async || {
+        for _ in 0..10 {
+            if call(&bed, &tokens).await != 401 {
+                return false;
+            }
+        }
+        true
+    })
+    .await;
+    assert_over(&bed, &client, &tokens).await;
+    assert_revoked(&revoke(&client, &tokens.refresh_token).await);
+    bed.assert_healthy().await;
+}
+
+async fn revoke(client: &OAuthClient, token: &str) -> Response {
+    let form = [("token", token), ("token_type_hint", "refresh_token"), ("client_id", &client.client_id)];
+    Request::post(&client.endpoint("revocation_endpoint")).form(&form).send().await
+}
+
+fn assert_revoked(reply: &Response) {
+    assert_eq!((reply.status, reply.body.len()), (200, 0), "{reply:?}");
+    assert_eq!(reply.header("cache-control"), Some("no-store"));
+}
+
+/// Holds when calls and refreshes with these tokens are refused.
+async fn assert_over(bed: &Testbed, client: &OAuthClient, tokens: &Tokens) {
+    assert_eq!(call(bed, tokens).await, 401);
+    let refreshed = client.refresh_request(&tokens.refresh_token).send().await;
+    assert_eq!((refreshed.status, refreshed.json()["error"].as_str()), (400, Some("invalid_grant")), "{refreshed:?}");
+}
+
+async fn call(bed: &Testbed, tokens: &Tokens) -> u16 {
+    bed.get("/api/x").bearer(&tokens.access_token).send().await.status
+}

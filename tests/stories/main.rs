@@ -3,6 +3,7 @@
 
 mod chaos;
 mod client_authentication;
+mod client_documents;
 mod discovery;
 mod envoy_configs;
 mod grant_refusals;

@@ -101,8 +101,8 @@ fn max_age(headers: &HeaderMap) -> Option<u64> {
     least.or_else(|| until_expiry(headers)).map(|seconds| seconds.saturating_sub(age))
 }
 
-/// Returns how long it is from the date of the response to its expiry. A value that is no date, such
-/// as `0`, is in the past (RFC 9111 §5.3).
+/// Returns how long it is from the date of the response to its expiry. A value that is no date,
+/// such as `0`, is in the past (RFC 9111 §5.3).
 fn until_expiry(headers: &HeaderMap) -> Option<u64> {
     let date = |name: HeaderName| httpdate::parse_http_date(headers.get(name)?.to_str().ok()?).ok();
     headers.get(EXPIRES)?;

@@ -65,7 +65,7 @@ mod tests {
         };
         let (one, two, other, ()) = tokio::join!(ask("a"), ask("a"), ask("b"), open);
         assert_eq!((one, two, other), (0, 0, 1));
-        // What is asked for later is fetched again.
+        // A later request fetches again.
         assert_eq!(ask("a").await, 2);
         drop(flights.join("c"));
         assert_eq!(flights.0.lock().unwrap().len(), 1);

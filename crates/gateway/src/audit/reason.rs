@@ -372,7 +372,8 @@ reasons! {
     Fail RecordTooLarge = "record_too_large",
     /// Other requests changed the same session eight times in a row.
     Fail Contention = "contention",
-    /// The bridge has no `fetch` section, or Envoy no such cluster: no metadata document is fetched.
+    /// The bridge has no `fetch` section, or Envoy no such cluster: no metadata document is
+    /// fetched.
     Fail ClientDocumentsNotFetched = "client_documents_not_fetched",
     /// The system's random generator failed.
     Fail EntropyUnavailable = "entropy_unavailable",

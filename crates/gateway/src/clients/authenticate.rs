@@ -56,8 +56,8 @@ pub enum ClientAuthenticationError {
 /// without a password.
 ///
 /// Registered clients are public: their method is `none`, so the client has to be known and must
-/// not send credentials. Its grants are bound to it by PKCE and by rotation. So are those of clients
-/// with a metadata document, which is not read again ([`metadata_document`]).
+/// not send credentials. Its grants are bound to it by PKCE and by rotation. So are those of
+/// clients with a metadata document, which is not read again ([`metadata_document`]).
 ///
 /// # Errors
 /// [`ClientAuthenticationError`].

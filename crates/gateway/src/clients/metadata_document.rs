@@ -6,7 +6,7 @@
 //! address and for all. What follows from a login (its code, its refresh tokens) is bound to the
 //! `client_id` as text, by PKCE and by rotation, and a public client has nothing to prove besides.
 //! So the token endpoint does not read the document: a login goes on while the document cannot be
-//! fetched, and nobody makes the gateway fetch anything there.
+//! fetched, and no request there makes the gateway fetch anything.
 
 use std::rc::Rc;
 
@@ -88,8 +88,8 @@ pub(super) fn admit<'a>(
     if policy.allows(&id) { Ok((id, policy)) } else { Err(DocumentClientError::NotAllowed) }
 }
 
-/// Returns the client of this id, by a document that is kept, or else by one that is fetched for the
-/// address that `fetches_for` returns.
+/// Returns the client of this id, by a document that is kept, or else by one that is fetched for
+/// the address that `fetches_for` returns.
 ///
 /// # Errors
 /// [`DocumentClientError`].

@@ -32,9 +32,9 @@ pub enum ResolveError {
     Dependency(#[from] DependencyError),
 }
 
-/// Returns the client of this `client_id`. Where its document has to be fetched, `fetches_for` returns
-/// the address that this counts under, or `None`, and then nothing is fetched: a request that will be
-/// refused whatever the client is must make no call.
+/// Returns the client of this `client_id`. Where its document has to be fetched, `fetches_for`
+/// returns the address that this counts under, or `None`, and then nothing is fetched: a request
+/// that will be refused whatever the client is must make no call.
 ///
 /// # Errors
 /// [`ResolveError`].
@@ -50,8 +50,8 @@ pub async fn resolve<P: Ports>(
     registered(context, client_id).await?.ok_or(ResolveError::Unknown)
 }
 
-/// Returns the client that registered itself under this `client_id`; `None` if it is unknown, or its
-/// registration expired.
+/// Returns the client that registered itself under this `client_id`; `None` if it is unknown, or
+/// its registration expired.
 ///
 /// # Errors
 /// [`DependencyError::Store`].
@@ -101,8 +101,8 @@ impl ResolvedClient {
     }
 
     /// Returns `true` if a consent that is remembered may stand in for the page. Everyone knows the
-    /// id of a client with a document, so any program of the user's machine can ask in its name, and
-    /// is answered where the redirect leads to that machine.
+    /// id of a client with a document, so any program of the user's machine can ask in its name,
+    /// and is answered where the redirect leads to that machine.
     #[must_use]
     pub fn may_skip_consent(&self, redirect_uri: &CheckedRedirectUri) -> bool {
         match self {

@@ -59,8 +59,8 @@ impl Compiler<'_> {
             let what = format!("must be between {MIN_DOCUMENT_BYTES} and {MAX_DOCUMENT_BYTES}");
             self.problem::<()>(&path("maxBytes"), what);
         }
-        let max_age = self.duration(&path("maxAge"), &written.max_age, 1, LONGEST_AGE);
-        let min_age = self.duration(&path("minAge"), &written.min_age, 0, max_age.unwrap_or(LONGEST_AGE));
+        let max_age = self.duration(&path("maxAge"), &written.max_age, 1, MAX_AGE_SECONDS);
+        let min_age = self.duration(&path("minAge"), &written.min_age, 0, max_age.unwrap_or(MAX_AGE_SECONDS));
         for (field, rate) in
             [("ratePerMinute", written.rate_per_minute), ("globalRatePerMinute", written.global_rate_per_minute)]
         {
@@ -135,5 +135,5 @@ impl Compiler<'_> {
 
 /// How long a document is kept whose server says nothing of it, in seconds.
 const UNSAID_AGE: u64 = 300;
-const LONGEST_AGE: u64 = 24 * 60 * 60;
+const MAX_AGE_SECONDS: u64 = 24 * 60 * 60;
 const MIN_DOCUMENT_BYTES: usize = 1024;

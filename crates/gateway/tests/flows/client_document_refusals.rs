@@ -1,5 +1,5 @@
-//! Clients whose id is the URL of a document, where they are refused: what the gateway is not made to
-//! fetch, and which documents describe no client.
+//! Clients whose id is the URL of a document, where they are refused: what the gateway is not made
+//! to fetch, and which documents describe no client.
 
 use portcullis_gateway::ports::{CallError, CallReply};
 use portcullis_protocol::base64url;

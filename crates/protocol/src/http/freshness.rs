@@ -24,9 +24,9 @@ impl Freshness {
         }
     }
 
-    /// Returns how long the answer may be kept from `now` on, in seconds; `now`, in Unix seconds, is
-    /// asked for only where it is needed. What contradicts itself, or is malformed, may not be kept;
-    /// `None` if nothing is said.
+    /// Returns how long the answer may be kept from `now` on, in seconds; `now`, in Unix seconds,
+    /// is asked for only where it is needed. What contradicts itself, or is malformed, may not be
+    /// kept; `None` if nothing is said.
     #[must_use]
     pub fn max_age(&self, now: impl FnOnce() -> u64) -> Option<u64> {
         let until_expiry = || Some(self.expires?.saturating_sub(self.date.unwrap_or_else(now)));

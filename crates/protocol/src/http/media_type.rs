@@ -11,8 +11,8 @@ pub fn is_media_type(content_type: Option<&[u8]>, media_type: &str) -> bool {
     named.trim_ascii().eq_ignore_ascii_case(media_type.as_bytes())
 }
 
-/// Returns `true` for `application/json` (RFC 8259 §11) and for every type of `application` with the
-/// suffix `+json` (RFC 6839 §3.1).
+/// Returns `true` for `application/json` (RFC 8259 §11) and for every type of `application` with
+/// the suffix `+json` (RFC 6839 §3.1).
 #[must_use]
 pub fn is_json(content_type: Option<&str>) -> bool {
     let essence = content_type.and_then(|value| value.split(';').next()).unwrap_or_default().trim();

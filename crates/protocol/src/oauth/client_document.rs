@@ -180,7 +180,8 @@ fn client_name(document: &Map<String, Value>) -> Option<String> {
     visible_name(&name)
 }
 
-/// An array of strings: `Some(None)` where it is absent or `null`, `None` where it is anything else.
+/// An array of strings: `Some(None)` where it is absent or `null`, `None` where it is anything
+/// else.
 fn texts<'a>(document: &'a Map<String, Value>, field: &str) -> Option<Option<Vec<&'a str>>> {
     match document.get(field) {
         None | Some(Value::Null) => Some(None),
@@ -189,7 +190,7 @@ fn texts<'a>(document: &'a Map<String, Value>, field: &str) -> Option<Option<Vec
 }
 
 const MAX_REDIRECT_URIS: usize = 64;
-/// What a text takes besides its bytes.
+/// The memory that a text takes besides its bytes.
 const PER_TEXT_BYTES: usize = 32;
 
 #[cfg(test)]

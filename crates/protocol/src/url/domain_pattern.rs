@@ -14,8 +14,8 @@ pub enum DomainPattern {
 }
 
 impl DomainPattern {
-    /// Parses `*`, `name` or `*.name`, in lower case and in ASCII form. Returns `None` for any other
-    /// text, also for an IP address.
+    /// Parses `*`, `name` or `*.name`, in lower case and in ASCII form. Returns `None` for any
+    /// other text, also for an IP address.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         match text.strip_prefix('*') {

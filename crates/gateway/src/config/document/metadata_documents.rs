@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Client-id metadata documents (draft-ietf-oauth-client-id-metadata-document): a client whose id is
-/// an https URL is described by the JSON document there. The bridge fetches it, which needs `fetch`
-/// in its configuration; with `storage` of type `memory` Envoy does, through `cluster`.
+/// Client-id metadata documents (draft-ietf-oauth-client-id-metadata-document): a client whose id
+/// is an https URL is described by the JSON document there. The bridge fetches it, which needs
+/// `fetch` in its configuration; with `storage` of type `memory` Envoy does, through `cluster`.
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -27,8 +27,8 @@ pub struct MetadataDocuments {
     pub max_bytes: u32,
     /// How long a document is kept at least, if its server lets it be kept at all: 0s to `maxAge`.
     pub min_age: String,
-    /// How long a document is kept at most, whatever its server says, and so how soon a change of it
-    /// takes effect: up to 24h. Where the server says nothing, it is 5 minutes.
+    /// How long a document is kept at most, whatever its server says, and so how soon a change of
+    /// it takes effect: up to 24h. Where the server says nothing, it is 5 minutes.
     pub max_age: String,
     /// Documents a minute that are fetched for one address. One that is kept is not fetched.
     pub rate_per_minute: u32,

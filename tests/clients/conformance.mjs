@@ -4,7 +4,8 @@
 //
 // Runs both scenarios, in one run because the second uses what the first found. The second needs a
 // client that is already known and a person with a browser: this script registers the one, unless
-// it is named, and stands in for the other. Prints one line of JSON a scenario; exits non-zero when one failed.
+// it is named, and stands in for the other. Prints one line of JSON a scenario; exits non-zero when
+// one failed.
 
 import { spawn } from "node:child_process";
 import { readFileSync, readdirSync } from "node:fs";

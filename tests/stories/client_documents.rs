@@ -1,6 +1,6 @@
 //! Clients with a client-id metadata document: the official clients and the conformance suite, with
-//! a document on a loopback https server that the bridge is told to trust, and what neither the
-//! bridge nor the gateway fetches.
+//! a document on a loopback https server that the bridge is configured to trust, and what neither
+//! the bridge nor the gateway fetches.
 
 use std::path::Path;
 
@@ -33,7 +33,7 @@ impl Documents {
             "fetch: {{ caCert: \"{}\", allowedPorts: [443, {port}], allowAddresses: [\"127.0.0.0/8\", \"::1/128\"] }}",
             authority.display()
         );
-        let documents = json!({ "enabled": true, "allowedDomains": ["*", "localhost"], "allowedPorts": [443, port] });
+        let documents = json!({ "enabled": true, "allowedDomains": ["*", "localhost"], "allowedPorts": [443, port], "ratePerMinute": 100 });
         let bed = machine::testbed()
             .workers(2)
             .redis(&standalone(redis.port), &fetch)

@@ -34,7 +34,7 @@ fn they_are_off_unless_they_are_turned_on() {
 fn the_bridge_fetches_them_from_every_public_name_unless_told_otherwise() {
     let policy = policy(&at_bridge(&json!({ "enabled": true })));
     assert_eq!((policy.cluster.as_deref(), policy.max_bytes), (None, 10_240));
-    assert_eq!((policy.per_address, policy.global), (10, 60));
+    assert_eq!((policy.per_address, policy.global), (30, 300));
     assert!(allows(&policy, "https://client.example/a") && !allows(&policy, "https://client.example:8443/a"));
     assert!(!allows(&policy, "https://localhost/a") && !allows(&policy, "https://a.internal/a"));
     let ages = [(None, 300), (Some(0), 0), (Some(1), 60), (Some(61), 61), (Some(3_601), 3_600)];

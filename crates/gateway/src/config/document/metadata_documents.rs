@@ -30,9 +30,10 @@ pub struct MetadataDocuments {
     /// How long a document is kept at most, whatever its server says, and so how soon a change of
     /// it takes effect: up to 24h. Where the server says nothing, it is 5 minutes.
     pub max_age: String,
-    /// Documents a minute that are fetched for one address. One that is kept is not fetched.
+    /// Requests a minute from one address for which a document is fetched: ten tabs of one browser
+    /// are ten. One whose document is kept does not count.
     pub rate_per_minute: u32,
-    /// Documents a minute that are fetched for all addresses together.
+    /// The same from all addresses together. The bridge has limits of its own (`fetch.perMinute`).
     pub global_rate_per_minute: u32,
 }
 
@@ -46,8 +47,8 @@ impl Default for MetadataDocuments {
             max_bytes: 10_240,
             min_age: "1m".into(),
             max_age: "1h".into(),
-            rate_per_minute: 10,
-            global_rate_per_minute: 60,
+            rate_per_minute: 30,
+            global_rate_per_minute: 300,
         }
     }
 }

@@ -8,3 +8,4 @@ pub mod document_fetch;
 pub mod metadata_document;
 pub mod registered;
 pub mod resolve;
+pub mod sealed_id;

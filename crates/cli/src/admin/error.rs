@@ -23,6 +23,14 @@ pub(crate) enum AdminError {
     },
     /// There is no such record.
     NotFound,
+    /// The record that was named does not open.
+    DoesNotOpen,
+    /// The client was deleted before.
+    DeletedBefore,
+    /// A record cannot be sealed.
+    Seal(String),
+    /// No login is of the user, client or session that was asked for.
+    NoLogin,
     /// Some sessions did not open, so that they may be any user's.
     Unopened {
         /// How many.
@@ -50,6 +58,10 @@ impl AdminError {
             Self::Redis(_)
             | Self::NotGranted { .. }
             | Self::NotFound
+            | Self::DoesNotOpen
+            | Self::DeletedBefore
+            | Self::Seal(_)
+            | Self::NoLogin
             | Self::Unopened { .. }
             | Self::File { .. }
             | Self::Backup(_)
@@ -67,9 +79,16 @@ impl fmt::Display for AdminError {
                 write!(f, "redis does not let this user call {command}: grant it +{command} ({})", plain(said))
             }
             Self::NotFound => f.write_str("there is no such record"),
+            Self::DoesNotOpen => f.write_str(
+                "the record does not open: is a gateway secret missing in admin.gatewaySecrets, or is admin.issuer \
+                 another than the gateway's?",
+            ),
+            Self::DeletedBefore => f.write_str("the client was deleted before"),
+            Self::Seal(why) => write!(f, "the record cannot be sealed: {why}"),
+            Self::NoLogin => f.write_str("no login was found"),
             Self::Unopened { count } => write!(
                 f,
-                "{count} sessions did not open and may be this user's too: is a gateway secret missing in \
+                "{count} sessions did not open and may be meant too: is a gateway secret missing in \
                  admin.gatewaySecrets?"
             ),
             Self::File { path, error } => write!(f, "{}: {error}", path.display()),

@@ -3,15 +3,13 @@
 use portcullis_protocol::http::message::{FieldName, Request};
 use portcullis_protocol::oauth::client_authentication::{BasicCredentials, BodyCredentials};
 use portcullis_protocol::oauth::client_id_url::ClientIdUrl;
-use portcullis_storage_api::Key;
 use thiserror::Error;
 
 use crate::clients::metadata_document;
-use crate::clients::registered::{Client, client_key, renew_client};
+use crate::clients::registered::{self, Registered};
 use crate::context::RequestContext;
 use crate::error::DependencyError;
 use crate::ports::Ports;
-use crate::store::records::SealedRecord;
 
 /// A client that has authenticated by the method of its kind. Only [`authenticate`] makes one, and
 /// no tokens are issued without one.
@@ -21,10 +19,7 @@ pub struct AuthenticatedClient {
 }
 
 enum Kind {
-    Registered {
-        key: Key,
-        record: SealedRecord,
-    },
+    Registered(Registered),
     /// Described by the document at its id.
     Document,
 }
@@ -41,8 +36,8 @@ pub enum ClientAuthenticationError {
     /// It sent credentials, and no client has any.
     #[error("this client is public: it must not authenticate")]
     UnexpectedCredentials,
-    /// There is no such client.
-    #[error("the client is not known, or its registration expired")]
+    /// There is no such client, or it was deleted.
+    #[error("the client is not known here, or was deleted; register again")]
     Unknown,
     /// The client id is a URL, and no client of this kind, or at this URL, is served.
     #[error("clients with this URL as their id are not accepted here")]
@@ -71,9 +66,8 @@ pub async fn authenticate<P: Ports>(
             .map_err(|_| ClientAuthenticationError::DocumentNotAccepted)?;
         return Ok(AuthenticatedClient { id: client_id, kind: Kind::Document });
     }
-    let key = client_key(&client_id);
-    match context.records().find::<Client>(&key).await? {
-        Some(record) => Ok(AuthenticatedClient { id: client_id, kind: Kind::Registered { key, record } }),
+    match registered::find(context, &client_id).await? {
+        Some(registered) => Ok(AuthenticatedClient { id: client_id, kind: Kind::Registered(registered) }),
         None => Err(ClientAuthenticationError::Unknown),
     }
 }
@@ -110,7 +104,7 @@ impl AuthenticatedClient {
     /// Notes that the client is in use: it got tokens.
     pub(crate) async fn renew<P: Ports>(self, context: &RequestContext<'_, P>) {
         match self.kind {
-            Kind::Registered { key, record } => renew_client(context.gateway, &key, record, context.ports).await,
+            Kind::Registered(registered) => registered.renew(context).await,
             Kind::Document => {}
         }
     }

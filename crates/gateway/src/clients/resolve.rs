@@ -2,10 +2,11 @@
 
 use portcullis_protocol::oauth::client_id_url::ClientIdUrl;
 use portcullis_protocol::oauth::redirect::CheckedRedirectUri;
+use portcullis_protocol::oauth::scope::ScopeSet;
 use thiserror::Error;
 
 use crate::clients::metadata_document::{self, DocumentClient, DocumentClientError};
-use crate::clients::registered::{Client, client_key};
+use crate::clients::registered::{self, Client};
 use crate::context::RequestContext;
 use crate::error::DependencyError;
 use crate::ports::Ports;
@@ -21,8 +22,8 @@ pub enum ResolvedClient {
 /// Why a `client_id` names no client.
 #[derive(Debug, Error)]
 pub enum ResolveError {
-    /// There is no such client, or its registration expired.
-    #[error("the client is not known, or its registration expired")]
+    /// There is no such client, or it was deleted.
+    #[error("the client is not known here, or was deleted; register again")]
     Unknown,
     /// It is a URL, and there is no client at it.
     #[error(transparent)]
@@ -51,7 +52,7 @@ pub async fn resolve<P: Ports>(
 }
 
 /// Returns the client that registered itself under this `client_id`; `None` if it is unknown, or
-/// its registration expired.
+/// was deleted.
 ///
 /// # Errors
 /// [`DependencyError::Store`].
@@ -59,8 +60,8 @@ pub async fn registered<P: Ports>(
     context: &RequestContext<'_, P>,
     client_id: &str,
 ) -> Result<Option<ResolvedClient>, DependencyError> {
-    let registered = context.records().load::<Client>(&client_key(client_id)).await?;
-    Ok(registered.map(|registered| ResolvedClient::Registered(registered.record)))
+    let registered = registered::find(context, client_id).await?;
+    Ok(registered.map(|registered| ResolvedClient::Registered(registered.client)))
 }
 
 impl ResolvedClient {
@@ -107,7 +108,18 @@ impl ResolvedClient {
     pub fn may_skip_consent(&self, redirect_uri: &CheckedRedirectUri) -> bool {
         match self {
             Self::Registered(_) => true,
-            Self::Document(_) => redirect_uri.is_remote(),
+            Self::Document(_) => redirect_uri.is_web_site(),
+        }
+    }
+
+    /// Returns the scopes that its metadata names; `None` if it names none, and may ask for all.
+    #[must_use]
+    pub fn scope(&self) -> Option<ScopeSet> {
+        match self {
+            // It was written from a set. One that does not read as such allows nothing.
+            Self::Registered(client) => client.scope.as_deref().map(|scope| ScopeSet::parse(scope).unwrap_or_default()),
+            // One document is written for many servers, whose scopes differ.
+            Self::Document(_) => None,
         }
     }
 }

@@ -35,8 +35,8 @@ pub struct Config {
     pub scopes_supported: ScopeSet,
     /// Where logins are kept.
     pub storage: Storage,
-    /// Dynamic registration, where it is on.
-    pub registration: Option<RegistrationPolicy>,
+    /// Dynamic registration.
+    pub registration: RegistrationPolicy,
     /// Client-id metadata documents, where they are on.
     pub client_documents: Option<ClientDocumentPolicy>,
     /// The consent page.

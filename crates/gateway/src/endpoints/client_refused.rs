@@ -16,7 +16,7 @@ pub(super) fn page(config: &Config, error: &ResolveError) -> Resolved {
     let page = |message: &str, reason| error_page(config, 400, HEADING, message, HINT, reason);
     match error {
         ResolveError::Unknown => {
-            page("The application is not known here. Its registration may have expired.", Reason::UnknownClient)
+            page("The application is not known here, or was removed by an operator.", Reason::UnknownClient)
         }
         ResolveError::Dependency(error) => unavailable_page(config, *error),
         ResolveError::Document(error) => match error {

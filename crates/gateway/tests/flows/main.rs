@@ -4,6 +4,7 @@
 #![cfg(not(target_arch = "wasm32"))]
 
 mod absent_values;
+mod bending_provider;
 mod browser;
 mod callback;
 mod client_authentication;
@@ -26,6 +27,7 @@ mod remembered_consent;
 mod revoke;
 mod rotation;
 mod sealed;
+mod session_states;
 mod store_outage;
 mod token;
 mod under_way;

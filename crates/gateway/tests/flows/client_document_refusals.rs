@@ -174,7 +174,7 @@ fn a_document_that_breaks_a_rule_is_refused_with_what_is_wrong_and_not_kept() {
         (json!({ "token_endpoint_auth_method": "client_secret_post" }), "based on a shared secret"),
         (json!({ "token_endpoint_auth_method": "private_key_jwt" }), "not supported here; it must be none"),
         (json!({ "redirect_uris": [] }), "redirect_uris"),
-        (json!({ "redirect_uris": ["http://client.example/"] }), "uses http for a host that is not loopback"),
+        (json!({ "redirect_uris": ["http://client.example/"] }), "http is for localhost, 127.0.0.1 and [::1] only"),
         (json!({ "grant_types": ["client_credentials"] }), "must include authorization_code"),
         (json!({ "response_types": ["token"] }), "must include code"),
     ] {

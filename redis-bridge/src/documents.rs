@@ -7,6 +7,7 @@
 mod budget;
 mod exchange;
 mod public;
+mod single_flight;
 mod target;
 
 use std::net::SocketAddr;
@@ -26,6 +27,7 @@ use crate::config::Fetch;
 use crate::metrics::Metrics;
 use budget::Budget;
 use public::is_public;
+use single_flight::SingleFlight;
 use target::Target;
 
 /// Resolves the addresses of a host.
@@ -41,6 +43,7 @@ pub(crate) struct Fetcher<R = SystemResolver> {
     tls: TlsConnector,
     budget: Budget,
     slots: Semaphore,
+    under_way: SingleFlight<Result<Result<Document, FetchFailure>, RefusalCause>>,
     metrics: Arc<Metrics>,
 }
 
@@ -59,22 +62,30 @@ impl<R: Resolve> Fetcher<R> {
         tls.resumption = Resumption::disabled();
         let budget = Budget::new(rules.per_host_per_minute, rules.per_minute);
         let (tls, slots) = (TlsConnector::from(Arc::new(tls)), Semaphore::new(MAX_FETCHES));
-        Ok(Self { rules, resolver, tls, budget, slots, metrics })
+        Ok(Self { rules, resolver, tls, budget, slots, under_way: SingleFlight::default(), metrics })
     }
 
-    /// Fetches one document. A failed fetch is an answer, too.
+    /// Fetches one document, or waits for the fetch of it that is under way. A failed fetch is an
+    /// answer, too.
     ///
     /// # Errors
     /// [`RefusalCause::Overloaded`] if [`MAX_FETCHES`] are under way.
     pub(crate) async fn answer(&self, request: &FetchDocument) -> Result<FetchDocumentAnswer, RefusalCause> {
-        let _slot = self.slots.try_acquire().map_err(|_| RefusalCause::Overloaded)?;
         let fetched = match Target::new(&request.url, &self.rules) {
-            Ok(target) => self.fetch(&target).await,
-            Err(failure) => Err(failure),
+            Ok(target) => self.under_way.run(&request.url, self.fetch_in_slot(&target)).await?,
+            Err(failure) => {
+                self.metrics.fetch(failure.name());
+                Err(failure)
+            }
         };
-        let answer = fetched.map_or_else(FetchDocumentAnswer::Failure, FetchDocumentAnswer::Document);
-        self.metrics.fetch(outcome(&answer));
-        Ok(answer)
+        Ok(fetched.map_or_else(FetchDocumentAnswer::Failure, FetchDocumentAnswer::Document))
+    }
+
+    async fn fetch_in_slot(&self, target: &Target) -> Result<Result<Document, FetchFailure>, RefusalCause> {
+        let _slot = self.slots.try_acquire().map_err(|_| RefusalCause::Overloaded)?;
+        let fetched = self.fetch(target).await;
+        self.metrics.fetch(fetched.as_ref().map_or_else(|failure| failure.name(), |_| "ok"));
+        Ok(fetched)
     }
 
     async fn fetch(&self, target: &Target) -> Result<Document, FetchFailure> {
@@ -148,13 +159,6 @@ impl Resolve for SystemResolver {
             Ok(Ok(addresses)) if !addresses.is_empty() => Ok(addresses),
             Ok(Ok(_) | Err(_)) | Err(_) => Err(FetchFailure::Resolve),
         }
-    }
-}
-
-fn outcome(answer: &FetchDocumentAnswer) -> &'static str {
-    match answer {
-        FetchDocumentAnswer::Document(_) => "ok",
-        FetchDocumentAnswer::Failure(failure) => failure.name(),
     }
 }
 

@@ -1,13 +1,14 @@
 // The official TypeScript client against the gateway: logs in, calls a tool, refreshes.
 //
-//   node client.mjs http://127.0.0.1:8080/mcp [user]
+//   node client.mjs http://127.0.0.1:8080/mcp [user [document]]
 //
+// With the URL of a document that describes it, it does not register.
 // Prints one line of JSON a step, and exits non-zero at the first that fails.
 
 import { TypeScriptClient, step } from "./typescript.mjs";
 
-const [server, user = "alice"] = process.argv.slice(2);
-const client = new TypeScriptClient(server, user);
+const [server, user = "alice", document] = process.argv.slice(2);
+const client = new TypeScriptClient(server, user, document);
 await client.connect();
 await client.echo("hello from TypeScript");
 

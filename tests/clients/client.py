@@ -1,9 +1,10 @@
 """The official Python client against the gateway, as a program would use it, without a person.
 
-    python client.py http://127.0.0.1:8080/mcp [user [store]]
+    python client.py http://127.0.0.1:8080/mcp [user [store [document]]]
 
 Prints one line of JSON a step, and exits non-zero at the first that fails. With a store, a file, it keeps its tokens there;
-when it finds some, it makes one call with them and opens no browser.
+when it finds some, it makes one call with them and opens no browser. With the URL of a document that describes it, it does
+not register.
 """
 
 import asyncio
@@ -86,7 +87,7 @@ async def echo(client: Client, message: str) -> None:
     assert message in result.content[0].text, "the echo does not hold the message"
 
 
-async def main(server: str, user: str = "bob", store: str | None = None) -> None:
+async def main(server: str, user: str = "bob", store: str | None = None, document: str | None = None) -> None:
     held = Held(pathlib.Path(store) if store else None)
     returns = held.tokens is not None
     sent: dict[str, str] = {}
@@ -111,6 +112,7 @@ async def main(server: str, user: str = "bob", store: str | None = None) -> None
         storage=held,
         redirect_handler=open_browser,
         callback_handler=take_callback,
+        client_metadata_url=document,
     )
     # The library does not keep how long a token lives; a program that does tells it, as fastmcp.
     provider.context.token_expiry_time = held.expires_at

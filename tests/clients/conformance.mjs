@@ -1,10 +1,11 @@
 // The official conformance suite for authorization servers against the gateway.
 //
-//   node conformance.mjs <issuer> <resource> <results folder>
+//   node conformance.mjs <issuer> <resource> <results folder> [client id]
 //
 // Runs both scenarios, in one run because the second uses what the first found. The second needs a
-// client that is already registered and a person with a browser: this script registers the one and
-// stands in for the other. Prints one line of JSON a scenario; exits non-zero when one failed.
+// client that is already known and a person with a browser: this script registers the one, unless
+// it is named, and stands in for the other. Prints one line of JSON a scenario; exits non-zero when
+// one failed.
 
 import { spawn } from "node:child_process";
 import { readFileSync, readdirSync } from "node:fs";
@@ -13,7 +14,7 @@ import { fileURLToPath } from "node:url";
 
 import { logIn } from "./browser.mjs";
 
-const [issuer, resource, results] = process.argv.slice(2);
+const [issuer, resource, results, clientId] = process.argv.slice(2);
 const inConformance = (path) => fileURLToPath(new URL(`../conformance/${path}`, import.meta.url));
 const suite = inConformance("node_modules/@modelcontextprotocol/conformance/dist/index.js");
 // The suite wants a newer Node than the project does, so its package brings one.
@@ -21,7 +22,7 @@ const node = inConformance("node_modules/node/bin/node");
 
 const port = await freePort();
 const redirectUri = `http://127.0.0.1:${port}/callback`;
-const client = await register();
+const client = clientId ? { client_id: clientId } : await register();
 const output = await run();
 for (const scenario of ["authorization-server-metadata-endpoint", "authorization-code-grant"]) report(scenario);
 

@@ -39,11 +39,12 @@ export class TypeScriptClient {
   #client;
   #transport;
 
-  constructor(server, user) {
+  constructor(server, user, document) {
     const held = this.held;
     this.#server = server;
     this.#provider = {
       redirectUrl: redirectUri,
+      ...(document && { clientMetadataUrl: document }),
       clientMetadata: {
         client_name: "TypeScript client",
         redirect_uris: [redirectUri],

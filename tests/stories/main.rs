@@ -5,6 +5,7 @@ mod backend_refusals;
 mod bending_provider;
 mod chaos;
 mod client_authentication;
+mod client_documents;
 mod discovery;
 mod envoy_configs;
 mod grant_refusals;

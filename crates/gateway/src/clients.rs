@@ -4,6 +4,8 @@
 //! [`authenticate::AuthenticatedClient`] is; the endpoints know neither.
 
 pub mod authenticate;
+pub mod document_fetch;
+pub mod metadata_document;
 pub mod registered;
 pub mod resolve;
 pub mod sealed_id;

@@ -5,6 +5,7 @@
 //! them all. While Envoy refuses a document, the configuration before it keeps serving.
 
 mod bridge;
+mod client_documents;
 mod compile;
 mod compiler;
 pub mod document;
@@ -21,6 +22,7 @@ mod storage;
 mod whole;
 
 pub use self::bridge::BridgeSettings;
+pub use self::client_documents::ClientDocumentPolicy;
 pub use self::compile::{Compiled, Config, Draft};
 pub use self::compiler::Environment;
 pub use self::document::{ClientAuthentication, DefaultAction};

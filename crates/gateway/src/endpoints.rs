@@ -4,6 +4,7 @@ pub mod authorize;
 pub mod browser_error;
 pub mod callback;
 pub mod client_address;
+mod client_refused;
 pub mod consent;
 pub mod metadata;
 pub mod pages;

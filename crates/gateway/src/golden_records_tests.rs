@@ -248,6 +248,7 @@ fn authorization() -> Authorization {
         scope: scope(),
         resource: RESOURCE.to_owned(),
         prompt: Some("login".to_owned()),
+        refreshable: Some(true),
     }
 }
 

@@ -134,6 +134,9 @@ pub struct CallReply {
     pub status: u16,
     /// The content type, when it was sent once and is ASCII.
     pub content_type: Option<String>,
+    /// How long it may be kept, in seconds, by its header fields (RFC 9111 §4.2); `None` if they
+    /// say nothing, and for an answer of the bridge.
+    pub max_age: Option<u64>,
     /// Whether it carries the bridge's marker, which nothing else sends.
     pub from_bridge: bool,
     /// The body.

@@ -1,5 +1,6 @@
 //! What one VM remembers between requests.
 
+pub mod client_documents;
 pub mod documents;
 pub mod gateway;
 pub(crate) mod holds;

@@ -183,7 +183,7 @@ impl<S> FakePorts<S> {
 #[must_use]
 pub fn json_reply(status: u16, body: &str) -> CallReply {
     let content_type = Some("application/json".to_owned());
-    CallReply { status, content_type, from_bridge: false, body: body.as_bytes().to_vec() }
+    CallReply { status, content_type, from_bridge: false, max_age: None, body: body.as_bytes().to_vec() }
 }
 
 impl<S: Store> Ports for FakePorts<S> {

@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use portcullis_gateway::ports::{CallError, CallReply, CallRequest};
+use portcullis_protocol::http::freshness::Freshness;
 use portcullis_storage_api::wire::{MARKER_HEADER, MARKER_VALUE};
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{BufferType, MapType};
 
 use super::buffer::buffer;
+use super::clock::now;
 use super::header_map::{HeaderMap, MAX_HEADERS, headers};
 
 /// Sends a request to a cluster; returns the id that its answer will carry.
@@ -45,8 +47,15 @@ pub(crate) fn call_reply(header_count: usize, body_bytes: usize) -> Result<CallR
     let status = one(&headers, ":status").and_then(|status| status.parse().ok()).ok_or(CallError::NoAnswer)?;
     let content_type = one(&headers, "content-type").filter(|value| value.is_ascii()).map(str::to_owned);
     let from_bridge = one(&headers, MARKER_HEADER) == Some(MARKER_VALUE);
+    let max_age = if from_bridge { None } else { max_age(&headers) };
     let body = buffer(BufferType::HttpCallResponseBody, 0, body_bytes);
-    Ok(CallReply { status, content_type, from_bridge, body })
+    Ok(CallReply { status, content_type, max_age, from_bridge, body })
+}
+
+fn max_age(headers: &HeaderMap) -> Option<u64> {
+    let mut freshness = Freshness::default();
+    headers.iter().for_each(|(name, value)| freshness.read(name, value));
+    freshness.max_age(now)
 }
 
 /// Returns the value of a header that was sent once and is text.

@@ -1,10 +1,13 @@
 //! One request and its response on an open connection.
 
+use std::time::SystemTime;
+
 use http_body_util::{BodyExt as _, Empty, LengthLimitError, Limited};
 use hyper::body::{Body as _, Bytes, Incoming};
 use hyper::client::conn::http1;
 use hyper::header::{
-    ACCEPT, ACCEPT_ENCODING, AGE, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, HOST, USER_AGENT,
+    ACCEPT, ACCEPT_ENCODING, AGE, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, DATE, EXPIRES, HOST,
+    HeaderName, USER_AGENT,
 };
 use hyper::{HeaderMap, Request, Response};
 use hyper_util::rt::TokioIo;
@@ -78,8 +81,8 @@ fn content_type(headers: &HeaderMap) -> Option<String> {
     (is_json && subtype.bytes().all(letters) && essence.len() <= MAX_CONTENT_TYPE_BYTES).then_some(essence)
 }
 
-/// Returns how long the response may be cached from now, in seconds (RFC 9111 §4.2). A
-/// contradictory or malformed header means 0.
+/// Returns how long the response may be cached from now, in seconds: by `cache-control`, or else by
+/// `expires` (RFC 9111 §4.2). A contradictory or malformed header means 0.
 fn max_age(headers: &HeaderMap) -> Option<u64> {
     let mut least = None;
     for line in headers.get_all(CACHE_CONTROL) {
@@ -87,14 +90,25 @@ fn max_age(headers: &HeaderMap) -> Option<u64> {
             let (name, value) = directive.split_once('=').unwrap_or((directive, ""));
             let seconds = match name.trim().to_ascii_lowercase().as_str() {
                 "no-store" | "no-cache" | "private" => 0,
-                "max-age" => value.trim().parse().unwrap_or(0),
+                "max-age" | "s-maxage" => value.trim().trim_matches('"').parse().unwrap_or(0),
                 _ => continue,
             };
             least = Some(least.map_or(seconds, |known: u64| known.min(seconds)));
         }
     }
-    let age = headers.get(AGE).and_then(|age| age.to_str().ok()?.trim().parse().ok()).unwrap_or(0);
-    least.map(|seconds| seconds.saturating_sub(age))
+    let age =
+        headers.get(AGE).map_or(0, |age| age.to_str().ok().and_then(|age| age.trim().parse().ok()).unwrap_or(u64::MAX));
+    least.or_else(|| until_expiry(headers)).map(|seconds| seconds.saturating_sub(age))
+}
+
+/// Returns how long it is from the date of the response to its expiry. A value that is no date,
+/// such as `0`, is in the past (RFC 9111 §5.3).
+fn until_expiry(headers: &HeaderMap) -> Option<u64> {
+    let date = |name: HeaderName| httpdate::parse_http_date(headers.get(name)?.to_str().ok()?).ok();
+    headers.get(EXPIRES)?;
+    let life =
+        date(EXPIRES).and_then(|expires| expires.duration_since(date(DATE).unwrap_or_else(SystemTime::now)).ok());
+    Some(life.map_or(0, |life| life.as_secs()))
 }
 
 /// hyper requires at least 8 KiB.

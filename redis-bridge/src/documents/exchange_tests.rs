@@ -153,7 +153,26 @@ fn how_long_it_may_be_kept_is_what_the_strictest_word_says() {
     assert_eq!(of(&["max-age=3600", "max-age=60"], None), Some(60));
     assert_eq!(of(&["max-age=3600"], Some("3000")), Some(600));
     assert_eq!(of(&["max-age=60"], Some("3000")), Some(0));
+    assert_eq!(of(&["max-age=60"], Some("x")), Some(0));
+    assert_eq!(of(&["max-age=3600, s-maxage=\"60\""], None), Some(60));
     for line in ["no-store", "max-age=60, no-cache", "private, max-age=60", "max-age", "max-age=x", "max-age=-1"] {
         assert_eq!(of(&[line], None), Some(0), "{line}");
     }
+}
+
+#[test]
+fn a_date_counts_where_no_directive_does() {
+    let of = |fields: &[(HeaderName, &'static str)]| {
+        let pairs = fields.iter().map(|(name, value)| (name.clone(), HeaderValue::from_static(value)));
+        max_age(&pairs.collect())
+    };
+    let date = (DATE, "Sun, 06 Nov 1994 08:49:37 GMT");
+    let expires = (EXPIRES, "Sun, 06 Nov 1994 08:59:37 GMT");
+    assert_eq!(of(std::slice::from_ref(&date)), None);
+    assert_eq!(of(&[date.clone(), expires.clone()]), Some(600));
+    assert_eq!(of(&[date.clone(), expires.clone(), (AGE, "100")]), Some(500));
+    assert_eq!(of(std::slice::from_ref(&expires)), Some(0));
+    assert_eq!(of(&[date.clone(), (EXPIRES, "0")]), Some(0));
+    assert_eq!(of(&[date.clone(), expires.clone(), (CACHE_CONTROL, "max-age=60")]), Some(60));
+    assert_eq!(of(&[date, expires, (CACHE_CONTROL, "no-store")]), Some(0));
 }

@@ -74,7 +74,8 @@ async fn serve(mut stream: impl AsyncRead + AsyncWrite + Unpin, port: u16, heard
     let mut head = vec![0; 4_096];
     let length = stream.read(&mut head).await.unwrap_or(0);
     let head = String::from_utf8_lossy(&head[..length]).into_owned();
-    let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
+    let target = head.split(' ').nth(1).unwrap_or_default();
+    let path = target.split('?').next().unwrap_or_default().to_owned();
     heard.lock().unwrap().push(head);
     let json = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n";
     let sized = |size: usize| format!("{json}content-length: {size}\r\n\r\n{}", "x".repeat(size));
@@ -89,6 +90,10 @@ async fn serve(mut stream: impl AsyncRead + AsyncWrite + Unpin, port: u16, heard
         "/large" => sized(MAX_DOCUMENT_BYTES + 1),
         "/endless" | "/drip" => format!("{json}transfer-encoding: chunked\r\n\r\n"),
         "/silent" => String::new(),
+        "/slow" => {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            sized(2)
+        }
         _ => format!("{json}cache-control: max-age=60\r\nset-cookie: a=b\r\ncontent-length: 2\r\n\r\n{{}}"),
     };
     let _ = stream.write_all(answer.as_bytes()).await;
@@ -215,7 +220,7 @@ async fn servers_that_stall_are_given_up_and_hold_nothing_else_up() {
     let (_server, bridge) = start(&allowing(&site, Some(folder.path().join("ca.crt"))));
     let started = Instant::now();
     let stalled = (0..16).map(|number| {
-        let url = site.url(if number % 2 == 0 { "/silent" } else { "/drip" });
+        let url = site.url(&format!("/{}?{number}", if number % 2 == 0 { "silent" } else { "drip" }));
         let client = Client::new(&bridge.socket, false);
         async move { fetch(&client, &url).await }
     });
@@ -233,6 +238,21 @@ async fn servers_that_stall_are_given_up_and_hold_nothing_else_up() {
     let took = started.elapsed();
     assert!(took >= Duration::from_secs(5) && took < Duration::from_secs(15), "{took:?}");
     assert!(fetch(&client, &site.url("/")).await.is_ok(), "the places were not given back");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn those_that_ask_at_once_share_one_fetch() {
+    let folder = certificates();
+    let site = Website::start(Some((folder.path(), "good"))).await;
+    let (_server, bridge) = start(&allowing(&site, Some(folder.path().join("ca.crt"))));
+    let clients: Vec<_> = (0..40).map(|_| Client::new(&bridge.socket, false)).collect();
+    let url = site.url("/slow");
+    let answers = join_all(clients.iter().map(|client| fetch(client, &url))).await;
+    assert!(answers.iter().all(Result::is_ok), "{answers:?}");
+    assert_eq!(site.heard().len(), 1);
+    assert_eq!(bridge.metric("portcullis_bridge_fetches_total{outcome=\"ok\"}"), 1);
+    assert!(fetch(&clients[0], &url).await.is_ok());
+    assert_eq!(site.heard().len(), 2, "an answer is not kept");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -26,6 +26,7 @@ impl Fetch for Host {
         Ok(CallReply {
             status: answer.status().as_u16(),
             content_type: header("content-type"),
+            max_age: None,
             from_bridge: header(MARKER_HEADER).as_deref() == Some(MARKER_VALUE),
             body: answer.into_body(),
         })

@@ -23,6 +23,7 @@ pub mod bridge_client;
 pub mod browser;
 pub mod chaos;
 pub mod delay_proxy;
+pub mod document_server;
 pub mod envoy;
 pub mod http;
 pub mod nginx;

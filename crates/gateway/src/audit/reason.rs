@@ -130,6 +130,26 @@ reasons! {
     Deny RepeatedRedirectUri = "repeated_redirect_uri",
     /// The `client_id` is not one of this gateway, or an operator deleted the client.
     Deny UnknownClient = "unknown_client",
+    /// The client id is a URL, and client-id metadata documents are turned off.
+    Deny ClientDocumentsOff = "client_documents_off",
+    /// The client id is a URL that none may be: not https, without a path, an IP address, another
+    /// spelling.
+    Deny ClientIdUrl = "client_id_url",
+    /// `clients.metadataDocuments` allows no client of this host, or of this port.
+    Deny ClientDocumentNotAllowed = "client_document_not_allowed",
+    /// The client's metadata document was not fetched, for a request that is refused anyway.
+    Deny ClientDocumentNotAsked = "client_document_not_asked",
+    /// A limit of fetches in `clients.metadataDocuments` was reached.
+    Deny ClientDocumentRate = "client_document_rate",
+    /// The address of the client's metadata document is not public, or not allowed by the bridge.
+    Deny ClientDocumentAddress = "client_document_address",
+    /// The client's metadata document could not be fetched: no answer, or another status than 200.
+    /// The bridge's log has the cause.
+    Deny ClientDocumentUnavailable = "client_document_unavailable",
+    /// The answer with the client's metadata document is a redirect, not JSON, or too large.
+    Deny ClientDocumentAnswer = "client_document_answer",
+    /// The client's metadata document names another client, or breaks another rule.
+    Deny InvalidClientDocument = "invalid_client_document",
     /// The redirect URI is not one that the client registered.
     Deny WrongRedirectUri = "wrong_redirect_uri",
     /// The authorization request has a parameter twice (RFC 6749 §3.1).
@@ -252,6 +272,8 @@ reasons! {
     Deny TokenRequestResource = "token_request_resource",
     /// The client authenticated, and is registered as a public one.
     Deny ClientAuthenticated = "client_authenticated",
+    /// The client id of a token request is a URL that is not, or no longer, accepted.
+    Deny ClientDocumentNotAccepted = "client_document_not_accepted",
     /// The authorization code was not issued by this gateway.
     Deny CodeForged = "code_forged",
     /// The authorization code's session is not in the store: it expired or was ended.
@@ -305,6 +327,8 @@ reasons! {
     Deny RevocationSeveralClients = "revocation_several_clients",
     /// The client that revokes is not known, or its registration has expired.
     Deny RevocationUnknownClient = "revocation_unknown_client",
+    /// The client id of a revocation is a URL that is not, or no longer, accepted.
+    Deny RevocationDocumentNotAccepted = "revocation_document_not_accepted",
     /// The client authenticated to revoke, and is registered as a public one.
     Deny RevocationClientAuthenticated = "revocation_client_authenticated",
     /// The token to revoke is another client's.
@@ -348,6 +372,9 @@ reasons! {
     Fail RecordTooLarge = "record_too_large",
     /// Other requests changed the same session eight times in a row.
     Fail Contention = "contention",
+    /// The bridge has no `fetch` section, or Envoy no such cluster: no metadata document is
+    /// fetched.
+    Fail ClientDocumentsNotFetched = "client_documents_not_fetched",
     /// The system's random generator failed.
     Fail EntropyUnavailable = "entropy_unavailable",
     /// Envoy did not sign a token.

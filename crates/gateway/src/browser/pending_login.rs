@@ -198,6 +198,10 @@ pub struct Authorization {
     /// wants it.
     #[n(7)]
     pub prompt: Option<String>,
+    /// Whether the client may have refresh tokens, by the metadata document that describes it and
+    /// that is not read again for this login; absent for other kinds of client.
+    #[n(8)]
+    pub refreshable: Option<bool>,
 }
 
 /// That a pending login was used. It says nothing more: only its name counts.

@@ -2,8 +2,10 @@
 
 use portcullis_protocol::http::message::{FieldName, Request};
 use portcullis_protocol::oauth::client_authentication::{BasicCredentials, BodyCredentials};
+use portcullis_protocol::oauth::client_id_url::ClientIdUrl;
 use thiserror::Error;
 
+use crate::clients::metadata_document;
 use crate::clients::registered::{self, Registered};
 use crate::context::RequestContext;
 use crate::error::DependencyError;
@@ -18,6 +20,8 @@ pub struct AuthenticatedClient {
 
 enum Kind {
     Registered(Registered),
+    /// Described by the document at its id.
+    Document,
 }
 
 /// Why a client is not authenticated.
@@ -35,6 +39,9 @@ pub enum ClientAuthenticationError {
     /// There is no such client, or it was deleted.
     #[error("the client is not known here, or was deleted; register again")]
     Unknown,
+    /// The client id is a URL, and no client of this kind, or at this URL, is served.
+    #[error("clients with this URL as their id are not accepted here")]
+    DocumentNotAccepted,
     /// Nothing is known about the client.
     #[error(transparent)]
     Dependency(#[from] DependencyError),
@@ -44,7 +51,8 @@ pub enum ClientAuthenticationError {
 /// without a password.
 ///
 /// Registered clients are public: their method is `none`, so the client has to be known and must
-/// not send credentials. Its grants are bound to it by PKCE and by rotation.
+/// not send credentials. Its grants are bound to it by PKCE and by rotation. So are those of
+/// clients with a metadata document, which is not read again ([`metadata_document`]).
 ///
 /// # Errors
 /// [`ClientAuthenticationError`].
@@ -53,6 +61,11 @@ pub async fn authenticate<P: Ports>(
     sent: BodyCredentials,
 ) -> Result<AuthenticatedClient, ClientAuthenticationError> {
     let client_id = claimed_id(context.request, sent)?;
+    if ClientIdUrl::is_meant(&client_id) {
+        metadata_document::admit(context.config(), &client_id)
+            .map_err(|_| ClientAuthenticationError::DocumentNotAccepted)?;
+        return Ok(AuthenticatedClient { id: client_id, kind: Kind::Document });
+    }
     match registered::find(context, &client_id).await? {
         Some(registered) => Ok(AuthenticatedClient { id: client_id, kind: Kind::Registered(registered) }),
         None => Err(ClientAuthenticationError::Unknown),
@@ -92,6 +105,7 @@ impl AuthenticatedClient {
     pub(crate) async fn renew<P: Ports>(self, context: &RequestContext<'_, P>) {
         match self.kind {
             Kind::Registered(registered) => registered.renew(context).await,
+            Kind::Document => {}
         }
     }
 }

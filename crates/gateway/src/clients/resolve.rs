@@ -1,7 +1,11 @@
 //! From a `client_id` to the client that it names.
 
+use portcullis_protocol::oauth::client_id_url::ClientIdUrl;
+use portcullis_protocol::oauth::redirect::CheckedRedirectUri;
 use portcullis_protocol::oauth::scope::ScopeSet;
+use thiserror::Error;
 
+use crate::clients::metadata_document::{self, DocumentClient, DocumentClientError};
 use crate::clients::registered::{self, Client};
 use crate::context::RequestContext;
 use crate::error::DependencyError;
@@ -11,13 +15,48 @@ use crate::ports::Ports;
 pub enum ResolvedClient {
     /// It registered itself.
     Registered(Client),
+    /// The document at its id describes it.
+    Document(DocumentClient),
 }
 
-/// Returns the client of this `client_id`; `None` if it is unknown, or was deleted.
+/// Why a `client_id` names no client.
+#[derive(Debug, Error)]
+pub enum ResolveError {
+    /// There is no such client, or it was deleted.
+    #[error("the client is not known here, or was deleted; register again")]
+    Unknown,
+    /// It is a URL, and there is no client at it.
+    #[error(transparent)]
+    Document(#[from] DocumentClientError),
+    /// Nothing is known about the client.
+    #[error(transparent)]
+    Dependency(#[from] DependencyError),
+}
+
+/// Returns the client of this `client_id`. Where its document has to be fetched, `fetches_for`
+/// returns the address that this counts under, or `None`, and then nothing is fetched: a request
+/// that will be refused whatever the client is must make no call.
+///
+/// # Errors
+/// [`ResolveError`].
+pub async fn resolve<P: Ports>(
+    context: &RequestContext<'_, P>,
+    client_id: &str,
+    fetches_for: impl FnOnce() -> Option<String>,
+) -> Result<ResolvedClient, ResolveError> {
+    if ClientIdUrl::is_meant(client_id) {
+        let client = metadata_document::resolve(context, client_id, fetches_for).await?;
+        return Ok(ResolvedClient::Document(client));
+    }
+    registered(context, client_id).await?.ok_or(ResolveError::Unknown)
+}
+
+/// Returns the client that registered itself under this `client_id`; `None` if it is unknown, or
+/// was deleted.
 ///
 /// # Errors
 /// [`DependencyError::Store`].
-pub async fn resolve<P: Ports>(
+pub async fn registered<P: Ports>(
     context: &RequestContext<'_, P>,
     client_id: &str,
 ) -> Result<Option<ResolvedClient>, DependencyError> {
@@ -31,6 +70,16 @@ impl ResolvedClient {
     pub fn name(&self) -> Option<&str> {
         match self {
             Self::Registered(client) => client.name.as_deref(),
+            Self::Document(client) => client.document().client_name(),
+        }
+    }
+
+    /// Returns the URL of the document that describes it, if one does.
+    #[must_use]
+    pub fn document_url(&self) -> Option<&ClientIdUrl> {
+        match self {
+            Self::Registered(_) => None,
+            Self::Document(client) => Some(client.id()),
         }
     }
 
@@ -39,6 +88,7 @@ impl ResolvedClient {
     pub fn redirect_uris(&self) -> &[String] {
         match self {
             Self::Registered(client) => &client.redirect_uris,
+            Self::Document(client) => client.document().redirect_uris(),
         }
     }
 
@@ -47,6 +97,18 @@ impl ResolvedClient {
     pub fn may_refresh(&self) -> bool {
         match self {
             Self::Registered(client) => client.refresh,
+            Self::Document(client) => client.document().has_refresh(),
+        }
+    }
+
+    /// Returns `true` if a consent that is remembered may stand in for the page. Everyone knows the
+    /// id of a client with a document, so any program of the user's machine can ask in its name,
+    /// and is answered where the redirect leads to that machine.
+    #[must_use]
+    pub fn may_skip_consent(&self, redirect_uri: &CheckedRedirectUri) -> bool {
+        match self {
+            Self::Registered(_) => true,
+            Self::Document(_) => redirect_uri.is_web_site(),
         }
     }
 
@@ -56,6 +118,8 @@ impl ResolvedClient {
         match self {
             // It was written from a set. One that does not read as such allows nothing.
             Self::Registered(client) => client.scope.as_deref().map(|scope| ScopeSet::parse(scope).unwrap_or_default()),
+            // One document is written for many servers, whose scopes differ.
+            Self::Document(_) => None,
         }
     }
 }

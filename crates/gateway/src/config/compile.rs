@@ -8,6 +8,7 @@ use portcullis_protocol::oauth::scope::ScopeSet;
 use portcullis_storage_api::wire::{self, MAX_SECRETS, SecretName};
 
 use super::bridge::BridgeSettings;
+use super::client_documents::ClientDocumentPolicy;
 use super::compiler::{Compiler, Environment};
 use super::document::{DefaultAction, Document};
 use super::issuer::Issuer;
@@ -36,6 +37,8 @@ pub struct Config {
     pub storage: Storage,
     /// Dynamic registration.
     pub registration: RegistrationPolicy,
+    /// Client-id metadata documents, where they are on.
+    pub client_documents: Option<ClientDocumentPolicy>,
     /// The consent page.
     pub consent: ConsentPolicy,
     /// Logins a minute that one address may finish.
@@ -152,6 +155,7 @@ impl Compiler<'_> {
         let scopes_supported = self.scopes("scopesSupported", &document.scopes_supported);
         let storage = self.storage(&document.storage);
         let registration = self.registration(&document.clients.dynamic_registration);
+        let client_documents = self.client_documents(&document.clients.metadata_documents);
         let consent = self.consent(&document.consent);
         let logins_per_minute = self.logins_per_minute(document);
         let providers = self.providers(&document.upstream_providers, development);
@@ -172,6 +176,7 @@ impl Compiler<'_> {
             scopes_supported: scopes_supported?,
             storage,
             registration: registration?,
+            client_documents: client_documents?,
             consent: consent?,
             logins_per_minute: logins_per_minute?,
             providers: providers?,

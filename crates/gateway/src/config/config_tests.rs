@@ -1,5 +1,7 @@
 #[path = "config_tests/bridged.rs"]
 mod bridged;
+#[path = "config_tests/client_documents.rs"]
+mod client_documents;
 #[path = "config_tests/refusals.rs"]
 mod refusals;
 #[path = "config_tests/secrets.rs"]
@@ -50,9 +52,14 @@ fn full() -> Value {
         "tokenLifespans": { "accessToken": "15m", "refreshToken": "30d", "authorizationCode": "1m30s" },
         "scopesSupported": ["openid", "tools", "read"],
         "storage": { "type": "memory", "maxBytes": 1_048_576 },
-        "clients": { "dynamicRegistration": {
-            "enabled": true, "lifetime": "90d", "ratePerMinute": 7,
-        } },
+        "clients": {
+            "dynamicRegistration": { "enabled": true, "lifetime": "90d", "ratePerMinute": 7 },
+            // What turns it on depends on the store.
+            "metadataDocuments": {
+                "allowedDomains": ["client.example"], "allowedPorts": [8443], "cluster": "client-documents",
+                "maxBytes": 5_120, "minAge": "2m", "maxAge": "2h", "ratePerMinute": 12, "globalRatePerMinute": 13,
+            },
+        },
         "logins": { "ratePerMinute": 11 },
         "consent": { "remember": "0s", "title": "Example", "logo": "data:image/png;base64,AAAA" },
         "upstreamProviders": [{

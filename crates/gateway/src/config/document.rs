@@ -3,6 +3,8 @@
 //!
 //! `docs/config.md` and `docs/config.schema.json` are generated from these types.
 
+mod metadata_documents;
+
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -10,6 +12,8 @@ use serde::{Deserialize, Serialize};
 
 use super::problem::Problem;
 use super::sections::Sections;
+
+pub use self::metadata_documents::MetadataDocuments;
 
 /// The plugin configuration of the filter: one JSON document.
 #[derive(Debug)]
@@ -167,6 +171,8 @@ impl Default for Storage {
 pub struct Clients {
     /// Dynamic client registration (RFC 7591) of public clients.
     pub dynamic_registration: DynamicRegistration,
+    /// Clients whose id is the URL of a document that describes them.
+    pub metadata_documents: MetadataDocuments,
 }
 
 /// Dynamic client registration (RFC 7591).

@@ -15,6 +15,7 @@ use crate::clients::resolve::{ResolvedClient, resolve};
 use crate::config::{Config, Resource};
 use crate::context::RequestContext;
 use crate::decision::Decision;
+use crate::endpoints::client_address::client_address;
 use crate::endpoints::{consent, start_login};
 use crate::error::DependencyError;
 use crate::ports::Ports;
@@ -29,7 +30,8 @@ async fn answer<P: Ports>(context: &RequestContext<'_, P>) -> Result<Decision, A
     let config = context.config();
     let params = Params::parse(context.path.query().unwrap_or_default(), Limits::OAUTH)?;
     let reference = ClientReference::parse(&params)?;
-    let client = resolve(context, &reference.client_id).await?.ok_or(AuthorizeError::UnknownClient)?;
+    let fetches_for = || is_complete(config, &params, &reference).then(|| address_of(context));
+    let client = resolve(context, &reference.client_id, fetches_for).await?;
     let redirect_uri =
         proven_redirect(&client, reference.redirect_uri.as_deref()).ok_or(AuthorizeError::WrongRedirectUri)?;
 
@@ -51,6 +53,7 @@ async fn answer<P: Ports>(context: &RequestContext<'_, P>) -> Result<Decision, A
         scope,
         resource: resource.uri.as_str().to_owned(),
         prompt: provider_prompt(asked.prompt).map(str::to_owned),
+        refreshable: client.document_url().map(|_| client.may_refresh()),
     };
     let browser = Browser::of(context.request, config);
     if let Some(browser) = browser.as_ref().filter(|_| authorization.prompt.is_none()) {
@@ -63,6 +66,7 @@ async fn answer<P: Ports>(context: &RequestContext<'_, P>) -> Result<Decision, A
     // A remembered consent stands in for the page; who logs in must then be the one who gave it
     // (see callback.rs).
     if !asked.prompt.consent
+        && client.may_skip_consent(&redirect_uri)
         && let Some(browser) = browser
         && remembered_consent::is_remembered(config, browser.user_id, &authorization, context.ports).await?
     {
@@ -70,6 +74,22 @@ async fn answer<P: Ports>(context: &RequestContext<'_, P>) -> Result<Decision, A
         return Ok(start_login::start(context, seed, authorization, Some(browser.user_id))?);
     }
     Ok(consent::page(context, &client, &redirect_uri, authorization)?.into())
+}
+
+/// The address that what a request costs is counted under.
+fn address_of<P: Ports>(context: &RequestContext<'_, P>) -> String {
+    client_address(context.request, context.config().trusted_proxies)
+}
+
+/// Whether a request is right in all that does not depend on who the client is.
+fn is_complete(config: &Config, params: &Params, reference: &ClientReference) -> bool {
+    let can_be_registered = |uri: &str| RedirectUri::register(uri).is_ok();
+    AuthorizationRequest::parse(params).is_ok_and(|asked| {
+        chosen_resource(config, &asked).is_ok_and(|resource| {
+            reference.redirect_uri.as_deref().is_none_or(can_be_registered)
+                && ScopeSet::grant(asked.scope, &config.scopes_supported, &resource.scopes).is_ok()
+        })
+    })
 }
 
 /// The redirect URI, exactly as registered but for a loopback port (OAuth 2.1 §2.3.1, §4.1.1). It

@@ -14,7 +14,7 @@ use self::error::{AuthorizationAnswer, CallbackError, LoginError};
 use crate::audit::{Audit, Reason};
 use crate::browser::cookies::{self, Browser};
 use crate::browser::pending_login::{self, Authorization, LOGIN_LIFE, PendingLogin, Seed, USED_LIFE, UsedLogin};
-use crate::clients::resolve::resolve;
+use crate::clients::resolve::{registered, resolve};
 use crate::context::RequestContext;
 use crate::decision::Resolved;
 use crate::endpoints::browser_error;
@@ -140,7 +140,10 @@ async fn open_session<P: Ports>(
     let config = context.config();
     let provider = config.providers.login();
     let records = context.records();
-    let client = resolve(context, &asked.client_id).await?;
+    let refreshable = match asked.refreshable {
+        Some(refreshable) => refreshable,
+        None => registered(context, &asked.client_id).await?.is_some_and(|client| client.may_refresh()),
+    };
     let code = AuthorizationCode { session: SessionId::new(context.ports.random()?), nonce: context.ports.random()? };
     let refresh_token = match reply.refresh_token {
         Some(refresh_token) => Some(refresh_token),
@@ -165,7 +168,7 @@ async fn open_session<P: Ports>(
         user_id: user,
         scope: asked.scope.clone(),
         resource: asked.resource.clone(),
-        refreshable: client.is_some_and(|client| client.may_refresh()),
+        refreshable,
         upstream_ends_at: tokens::end_of(&upstream),
         state: State::Code(PendingCode {
             nonce: code.nonce,
@@ -206,7 +209,8 @@ fn give_code<P: Ports>(
 }
 
 async fn ask_again<P: Ports>(context: &RequestContext<'_, P>, asked: Authorization) -> Result<Resolved, CallbackError> {
-    let client = resolve(context, &asked.client_id).await?.ok_or(CallbackError::ClientGone)?;
+    let fetches_for = || Some(client_address(context.request, context.config().trusted_proxies));
+    let client = resolve(context, &asked.client_id, fetches_for).await?;
     // It was proven to be the client's when the login began, so it can be read.
     let redirect_uri = RedirectUri::register(&asked.redirect_uri)
         .ok()

@@ -24,7 +24,7 @@ use crate::clients::resolve::ResolvedClient;
 use crate::config::{Config, Sealer};
 use crate::context::RequestContext;
 use crate::decision::{Decision, Resolved};
-use crate::endpoints::pages::ConsentPage;
+use crate::endpoints::pages::{ConsentPage, DocumentAddress};
 use crate::endpoints::start_login;
 use crate::error::DependencyError;
 use crate::ports::Ports;
@@ -66,6 +66,7 @@ pub fn page<P: Ports>(
         title: &config.consent.title,
         logo: config.consent.logo.as_deref(),
         client_name: client.name().unwrap_or_default(),
+        document: client.document_url().map(|url| DocumentAddress { host: url.host(), url: url.as_str() }),
         redirect_host: redirect_uri.host_for_display(),
         redirect_uri: redirect_uri.as_str(),
         loopback: redirect_uri.is_loopback(),

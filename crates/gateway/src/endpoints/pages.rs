@@ -25,6 +25,9 @@ pub struct ConsentPage<'a> {
     /// The name the client gave itself (RFC 7591 §2); blank when it gave none. Shown as the
     /// client's own claim.
     pub client_name: &'a str,
+    /// Where the app's description is from, for an app whose id is a URL. The host vouches for the
+    /// description, and for nothing that it says of others.
+    pub document: Option<DocumentAddress<'a>>,
     /// Where the answer goes: the host of the redirect URI. Unlike the name it cannot be made up,
     /// for an app receives nothing at a host that is not its own; but see
     /// [`ConsentPage::redirect_uri`].
@@ -47,6 +50,15 @@ pub struct ConsentPage<'a> {
     pub transaction: &'a str,
     /// The token that ties the answer to this page and browser, sent back as `csrf`.
     pub csrf: &'a str,
+}
+
+/// The address of a client-id metadata document.
+#[derive(Debug, Clone, Copy)]
+pub struct DocumentAddress<'a> {
+    /// Its host, in ASCII form.
+    pub host: &'a str,
+    /// Its URL, which is the client's id.
+    pub url: &'a str,
 }
 
 impl ConsentPage<'_> {
@@ -175,6 +187,7 @@ mod tests {
             title: "Example MCP",
             logo: Some("data:image/png;base64,AAAA"),
             client_name: "Desk Assistant",
+            document: None,
             redirect_host: "app.example",
             redirect_uri: "https://app.example/callback",
             loopback: false,

@@ -75,6 +75,10 @@ impl RevokeError {
                 ),
                 Reason::RevocationUnknownClient,
             ),
+            Self::Client(ClientAuthenticationError::DocumentNotAccepted) => (
+                OAuthError::new(ErrorCode::InvalidClient, "clients with this URL as their id are not accepted here"),
+                Reason::RevocationDocumentNotAccepted,
+            ),
             Self::OtherClient => (
                 OAuthError::new(ErrorCode::InvalidGrant, "the token belongs to another client"),
                 Reason::RevocationOtherClient,

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::task::Poll;
 
 fn reply(status: u16) -> Result<CallReply, CallError> {
-    Ok(CallReply { status, content_type: None, from_bridge: false, body: Vec::new() })
+    Ok(CallReply { status, content_type: None, from_bridge: false, max_age: None, body: Vec::new() })
 }
 
 fn waiting<T>(started: Polled<T>) -> Task<T> {

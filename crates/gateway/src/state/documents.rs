@@ -65,6 +65,7 @@ fn authorization_server(config: &Config) -> Vec<u8> {
         token_endpoint: &Endpoint::Token.below(issuer),
         revocation_endpoint: &Endpoint::Revoke.below(issuer),
         registration_endpoint: config.registration.enabled.then_some(registration.as_str()),
+        client_documents: config.client_documents.is_some(),
         jwks_uri: &Endpoint::Keys.below(issuer),
         scopes_supported: &config.scopes_supported,
         signing_algs: &algorithms,

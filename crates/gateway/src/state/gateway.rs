@@ -16,6 +16,7 @@ use crate::audit::{Audit, Reason, Rendered};
 use crate::config::{Config, ProviderId};
 use crate::decision::UpstreamAccess;
 use crate::ports::UpstreamTokenRef;
+use crate::state::client_documents::ClientDocuments;
 use crate::state::documents::Documents;
 use crate::state::holds::Holds;
 use crate::state::provider_state::ProviderState;
@@ -49,6 +50,7 @@ pub struct Gateway {
     rechecks: RefCell<Vec<Rc<CachedToken>>>,
     ended: RefCell<RecentlyEnded>,
     ended_lists: [SeenList; 2],
+    client_documents: ClientDocuments,
 }
 
 /// What was last read of a list of ended sessions.
@@ -76,6 +78,7 @@ impl Gateway {
             held_back: Holds::new(REFRESH_HOLD_SECONDS, hasher.clone()),
             rejected: Holds::new(RENEWAL_SECONDS, hasher),
             rechecks: RefCell::default(),
+            client_documents: ClientDocuments::default(),
             ended: RefCell::default(),
             ended_lists: Default::default(),
             config,
@@ -92,6 +95,11 @@ impl Gateway {
     #[must_use]
     pub fn documents(&self) -> &Documents {
         &self.documents
+    }
+
+    /// The metadata documents of clients that are kept.
+    pub(crate) fn client_documents(&self) -> &ClientDocuments {
+        &self.client_documents
     }
 
     /// The audit value of a path that no rule covers.

@@ -34,7 +34,7 @@ mod tests {
     use super::*;
 
     fn of(status: u16, body: &str) -> Outage {
-        outage(&CallReply { status, content_type: None, from_bridge: false, body: body.into() })
+        outage(&CallReply { status, content_type: None, max_age: None, from_bridge: false, body: body.into() })
     }
 
     #[test]

@@ -97,7 +97,7 @@ mod tests {
     fn answer(more: &str) -> Result<TokenReply, ProviderError> {
         let body = format!(r#"{{"access_token":"a","token_type":"Bearer"{more}}}"#);
         let content_type = Some("application/json".to_owned());
-        read(&CallReply { status: 200, content_type, from_bridge: false, body: body.into_bytes() })
+        read(&CallReply { status: 200, content_type, max_age: None, from_bridge: false, body: body.into_bytes() })
     }
 
     #[test]

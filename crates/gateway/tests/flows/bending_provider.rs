@@ -45,7 +45,7 @@ fn asked(call: &CallRequest) -> Request<'_> {
 
 fn reply(reply: Reply) -> CallReply {
     let content_type = reply.header("content-type").map(str::to_owned);
-    CallReply { status: reply.status, content_type, from_bridge: false, body: reply.body }
+    CallReply { status: reply.status, content_type, max_age: None, from_bridge: false, body: reply.body }
 }
 
 /// Where the provider sends a browser that comes with this query.

@@ -107,6 +107,7 @@ fn what_is_wrong_with_the_gateway_and_not_with_the_grant_ends_a_session_after_an
         status: 200,
         content_type: Some("text/html".to_owned()),
         from_bridge: false,
+        max_age: None,
         body: b"<html>maintenance</html>".to_vec(),
     };
     let refuse = |fixture: &Fixture, kind: &str| match kind {

@@ -9,6 +9,8 @@ mod bending_provider;
 mod browser;
 mod callback;
 mod client_authentication;
+mod client_document_refusals;
+mod client_documents;
 mod clocks;
 mod consent;
 mod costs;

@@ -69,7 +69,7 @@ fn an_answer_that_is_no_document_is_refused() {
     let good = discovery().to_string();
     let reply = |status, content_type: &str, body: &str| {
         let content_type = Some(content_type.to_owned());
-        Ok(CallReply { status, content_type, from_bridge: false, body: body.as_bytes().to_vec() })
+        Ok(CallReply { status, content_type, from_bridge: false, max_age: None, body: body.as_bytes().to_vec() })
     };
     let (later, never) = ("temporarily_unavailable", "server_error");
     let tls = "upstream connect error or disconnect/reset before headers. reset reason: remote connection failure, \

@@ -202,6 +202,7 @@ fn an_answer_that_no_provider_should_give_is_refused_and_changes_nothing() {
         status: 200,
         content_type: Some(content_type.to_owned()),
         from_bridge: false,
+        max_age: None,
         body: body.as_bytes().to_vec(),
     };
     let good = renewed().to_string();

@@ -23,6 +23,8 @@ pub struct AuthorizationServer<'a> {
     pub token_endpoint: &'a str,
     /// The absolute URL of the registration endpoint; `None` if clients cannot register themselves.
     pub registration_endpoint: Option<&'a str>,
+    /// Whether a client id may be the URL of the client's metadata document.
+    pub client_documents: bool,
     /// The absolute URL of the revocation endpoint (RFC 7009).
     pub revocation_endpoint: &'a str,
     /// The absolute URL of the JWK set.
@@ -46,6 +48,7 @@ pub fn authorization_server(server: &AuthorizationServer<'_>) -> Vec<u8> {
         authorization_endpoint: server.authorization_endpoint,
         token_endpoint: server.token_endpoint,
         registration_endpoint: server.registration_endpoint,
+        client_id_metadata_document_supported: server.client_documents,
         revocation_endpoint: server.revocation_endpoint,
         jwks_uri: server.jwks_uri,
         scopes_supported: server.scopes_supported.iter().collect(),
@@ -87,6 +90,8 @@ struct ServerDocument<'a> {
     token_endpoint: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     registration_endpoint: Option<&'a str>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    client_id_metadata_document_supported: bool,
     revocation_endpoint: &'a str,
     jwks_uri: &'a str,
     scopes_supported: Vec<&'a str>,
@@ -117,12 +122,13 @@ struct ResourceDocument<'a> {
 mod tests {
     use super::*;
 
-    fn document(registration_endpoint: Option<&str>) -> serde_json::Value {
+    fn document(registration_endpoint: Option<&str>, client_documents: bool) -> serde_json::Value {
         let document = authorization_server(&AuthorizationServer {
             issuer: "https://as",
             authorization_endpoint: "https://as/oauth/authorize",
             token_endpoint: "https://as/oauth/token",
             registration_endpoint,
+            client_documents,
             revocation_endpoint: "https://as/oauth/revoke",
             jwks_uri: "https://as/.well-known/jwks.json",
             scopes_supported: &ScopeSet::parse("read offline_access").unwrap(),
@@ -138,6 +144,7 @@ mod tests {
             "authorization_endpoint": "https://as/oauth/authorize",
             "token_endpoint": "https://as/oauth/token",
             "registration_endpoint": "https://as/oauth/register",
+            "client_id_metadata_document_supported": true,
             "revocation_endpoint": "https://as/oauth/revoke",
             "jwks_uri": "https://as/.well-known/jwks.json",
             "scopes_supported": ["read", "offline_access"],
@@ -151,12 +158,14 @@ mod tests {
             "subject_types_supported": ["public"],
             "id_token_signing_alg_values_supported": ["ES256"],
         });
-        assert_eq!(document(Some("https://as/oauth/register")), expected);
+        assert_eq!(document(Some("https://as/oauth/register"), true), expected);
     }
 
     #[test]
-    fn registration_is_not_mentioned_if_it_is_disabled() {
-        assert_eq!(document(None).get("registration_endpoint"), None);
+    fn what_is_turned_off_is_not_mentioned() {
+        let document = document(None, false);
+        assert_eq!(document.get("registration_endpoint"), None);
+        assert_eq!(document.get("client_id_metadata_document_supported"), None);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Dynamic registration of public clients (RFC 7591).
 
 use super::authorize::RESPONSE_TYPES;
+use super::client_name::{MAX_NAME_CHARACTERS, visible_name};
 use super::error::{ErrorCode, OAuthError};
 use super::metadata::CLIENT_AUTH_METHOD;
 use super::redirect::{RedirectError, RedirectUri};
@@ -251,12 +252,10 @@ fn redirect_uris(metadata: &Map<String, Value>) -> Result<Vec<RedirectUri>, Regi
 
 fn client_name(metadata: &Map<String, Value>) -> Result<Option<String>, RegistrationError> {
     let Some(name) = text(metadata, "client_name")? else { return Ok(None) };
-    if name.chars().count() > MAX_TEXT_CHARACTERS {
+    if name.chars().count() > MAX_NAME_CHARACTERS {
         return Err(RegistrationError::Value("client_name"));
     }
-    let visible: String = name.chars().filter(|c| !is_invisible(*c)).collect();
-    let visible = visible.trim();
-    Ok((!visible.is_empty()).then(|| visible.to_owned()))
+    Ok(visible_name(name))
 }
 
 fn software_id(metadata: &Map<String, Value>) -> Result<Option<String>, RegistrationError> {
@@ -318,17 +317,6 @@ fn texts<'a>(metadata: &'a Map<String, Value>, field: &'static str) -> Result<Op
     }
 }
 
-/// Characters that change how a name is shown without being seen: controls, bidirectional marks and
-/// overrides, zero width, fillers, variation selectors, tags.
-fn is_invisible(c: char) -> bool {
-    c.is_control()
-        || matches!(c,
-            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}'
-            | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
-            | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}'
-            | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
-}
-
 #[derive(Serialize)]
 struct Body<'a> {
     client_id: &'a str,
@@ -347,6 +335,7 @@ struct Body<'a> {
 }
 
 const MAX_REDIRECT_URIS: usize = 10;
+/// Of a software id.
 const MAX_TEXT_CHARACTERS: usize = 256;
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Absolute URLs of issuers, endpoints and resources.
 
 use std::fmt;
+use std::net::Ipv4Addr;
 
 use crate::url::uri::{UriError, UriParts};
 
@@ -60,6 +61,24 @@ impl WebUrl {
     #[must_use]
     pub fn is_loopback(&self) -> bool {
         self.parts.is_loopback()
+    }
+
+    /// Returns the host; an IPv6 address is in brackets.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        self.parts.host.as_deref().unwrap_or_default()
+    }
+
+    /// Returns `true` if the host is an IP address.
+    #[must_use]
+    pub fn has_ip_address(&self) -> bool {
+        self.host().starts_with('[') || self.host().parse::<Ipv4Addr>().is_ok()
+    }
+
+    /// Returns the port, also where it is the default of the scheme.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.parts.port.unwrap_or(if self.is_https() { 443 } else { 80 })
     }
 
     /// Returns `host`, or `host:port` if the port is not the default of the scheme.

@@ -74,7 +74,7 @@ impl fmt::Debug for DocumentBody {
 }
 
 impl Text for DocumentBody {
-    const FORM: &'static str = "at most 8 KiB in base64url without padding";
+    const FORM: &'static str = "at most 10 KiB in base64url without padding";
 
     fn to_text(&self) -> String {
         URL_SAFE_NO_PAD.encode(&self.0)
@@ -179,7 +179,7 @@ fn content_type<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D:
 pub const MAX_URL_BYTES: usize = 2 * 1024;
 
 /// The maximum of bytes in a document.
-pub const MAX_DOCUMENT_BYTES: usize = 8 * 1024;
+pub const MAX_DOCUMENT_BYTES: usize = 10 * 1024;
 
 /// The maximum of bytes in a media type.
 pub const MAX_CONTENT_TYPE_BYTES: usize = 128;

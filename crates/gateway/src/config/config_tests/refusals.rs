@@ -43,6 +43,7 @@ fn an_unknown_field_is_refused_at_every_level() {
         ("/storage/strange", "storage.strange"),
         ("/clients/strange", "clients.strange"),
         ("/clients/dynamicRegistration/strange", "clients.dynamicRegistration.strange"),
+        ("/clients/metadataDocuments/strange", "clients.metadataDocuments.strange"),
         ("/clients/dynamicRegistration/max", "clients.dynamicRegistration.max"),
         ("/consent/strange", "consent.strange"),
         ("/logins/strange", "logins.strange"),

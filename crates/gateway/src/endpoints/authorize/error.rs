@@ -7,9 +7,11 @@ use portcullis_protocol::oauth::redirect::CheckedRedirectUri;
 use thiserror::Error;
 
 use crate::audit::Reason;
+use crate::clients::resolve::ResolveError;
 use crate::config::Config;
 use crate::decision::Resolved;
 use crate::endpoints::browser_error::{error_before_consent, error_page, unavailable_page};
+use crate::endpoints::client_refused::{self, HEADING, HINT};
 use crate::error::DependencyError;
 
 /// Why no login starts. Until client and redirect URI are proven, an error stays here: redirecting
@@ -20,8 +22,8 @@ pub(super) enum AuthorizeError {
     Query(#[from] ParamsError),
     #[error(transparent)]
     Reference(#[from] ClientReferenceError),
-    #[error("the client is not known here, or was deleted; register again")]
-    UnknownClient,
+    #[error(transparent)]
+    Client(#[from] ResolveError),
     #[error("the redirect URI is not one that the client registered")]
     WrongRedirectUri,
     /// The redirect URI is proven, so the error goes to the client.
@@ -56,9 +58,7 @@ impl AuthorizeError {
             Self::Reference(error) => {
                 page("The request names no client, or names it twice.", reason_of_reference(*error))
             }
-            Self::UnknownClient => {
-                page("The application is not known here, or was removed by an operator.", Reason::UnknownClient)
-            }
+            Self::Client(error) => client_refused::page(config, error),
             Self::WrongRedirectUri => page(
                 "The application asked to be answered at an address that it has not registered.",
                 Reason::WrongRedirectUri,
@@ -117,6 +117,3 @@ fn reason_of_parameter(error: ParameterError) -> Reason {
         ParameterError::PromptNone => Reason::PromptNone,
     }
 }
-
-const HEADING: &str = "This login cannot be started";
-const HINT: &str = "Go back to the application and connect again. If that does not help, remove the connection there and add it again.";

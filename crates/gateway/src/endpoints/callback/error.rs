@@ -6,9 +6,11 @@ use thiserror::Error;
 
 use crate::audit::{Audit, Reason};
 use crate::browser::pending_login::Authorization;
+use crate::clients::resolve::ResolveError;
 use crate::config::Config;
 use crate::decision::Resolved;
 use crate::endpoints::browser_error::{error_page, error_redirect, provider_failed, unavailable_page};
+use crate::endpoints::client_refused;
 use crate::endpoints::pages::ErrorPage;
 use crate::error::DependencyError;
 use crate::upstream::provider_error::ProviderError;
@@ -37,8 +39,9 @@ pub(super) enum CallbackError {
     },
     #[error("the login was used before")]
     Reused,
-    #[error("the client's registration has ended")]
-    ClientGone,
+    /// Its registration has ended, or its document is no longer one, while the user logged in.
+    #[error(transparent)]
+    Client(#[from] ResolveError),
     /// The login is this browser's, so the error goes to the client.
     #[error("{cause}")]
     Login { cause: LoginError, request: Box<Authorization> },
@@ -97,10 +100,13 @@ impl CallbackError {
             Self::NoState => page(UNKNOWN, Reason::CallbackWithoutState),
             Self::UnknownLogin => page(UNKNOWN, Reason::CallbackUnknownLogin),
             Self::NoConsent => page(UNKNOWN, Reason::CallbackWithoutConsent),
-            Self::ClientGone => page(
+            Self::Client(ResolveError::Unknown) => page(
                 "The application is not known here any more: its registration ended meanwhile.",
                 Reason::ClientGone,
             ),
+            Self::Client(error @ (ResolveError::Document(_) | ResolveError::Dependency(_))) => {
+                client_refused::page(config, error)
+            }
             Self::Expired => page("This login took too long.", Reason::CallbackExpired),
             Self::Reused => page("This login was used already.", Reason::CallbackStateReused),
             Self::TooMany { retry_after } => too_many(config, *retry_after),

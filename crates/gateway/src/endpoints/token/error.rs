@@ -76,6 +76,11 @@ impl TokenError {
             Self::Client(ClientAuthenticationError::Unknown) => {
                 (InvalidClient, "the client is not known here, or was deleted; register again", Reason::UnknownClient)
             }
+            Self::Client(ClientAuthenticationError::DocumentNotAccepted) => (
+                InvalidClient,
+                "clients with this URL as their id are not accepted here",
+                Reason::ClientDocumentNotAccepted,
+            ),
             Self::CodeForged => (InvalidGrant, "the code is not one of this server", Reason::CodeForged),
             Self::CodeWithoutSession => {
                 (InvalidGrant, "the code has expired or was used before", Reason::CodeWithoutSession)

@@ -3,6 +3,7 @@
 mod client_authentication;
 mod endpoint;
 mod oidc;
+mod outage;
 mod refusal;
 
 pub mod discovery;

@@ -49,8 +49,8 @@ pub struct Document {
     /// What is protected. The longest matching prefix decides.
     pub resources: Vec<Resource>,
     /// The URI of the resource that an authorization request without `resource` is about, where it
-    /// is not clear from its scopes: clients that know no metadata send none. Absent: such a request
-    /// is refused, unless there is only one resource.
+    /// is not clear from its scopes: clients that know no metadata send none. Absent: such a
+    /// request is refused, unless there is only one resource.
     #[cfg_attr(feature = "schema", schemars(default))]
     pub default_resource: Option<String>,
     /// The treatment of a path that no resource matches.

@@ -94,10 +94,10 @@ impl Compiler<'_> {
 }
 
 fn is_image_data_uri(text: &str) -> bool {
-    const MOST: usize = 32 * 1024;
+    const MAX_BYTES: usize = 32 * 1024;
     let Some(rest) = text.strip_prefix("data:image/") else { return false };
     let Some((kind, data)) = rest.split_once(";base64,") else { return false };
-    text.len() <= MOST
+    text.len() <= MAX_BYTES
         && matches!(kind, "png" | "svg+xml" | "jpeg" | "webp" | "gif")
         && data.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'='))
 }

@@ -94,8 +94,8 @@ fn askable(config: &Config, client: &ResolvedClient, resource: &Resource) -> Sco
     }
 }
 
-/// The configured resource that is asked for. Where none is named (RFC 8707 §2), it is the only one,
-/// else the one that the scopes tell, else the default.
+/// The configured resource that is asked for. Where none is named (RFC 8707 §2), it is the only
+/// one, else the one that the scopes tell, else the default.
 fn chosen_resource<'a>(config: &'a Config, asked: &AuthorizationRequest) -> Result<&'a Resource, RequestError> {
     let resources = config.resources.as_slice();
     if let Some(named) = &asked.resource {

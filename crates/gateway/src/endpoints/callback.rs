@@ -24,7 +24,7 @@ use crate::error::DependencyError;
 use crate::ports::{Ports, Store};
 use crate::sessions::keys::session_keys;
 use crate::sessions::state::{PendingCode, Session, State};
-use crate::sessions::{next_prompt, remembered_consent};
+use crate::sessions::{last_grant, next_prompt, remembered_consent};
 use crate::store::records;
 use crate::upstream::identity::{Identity, TokenReply};
 use crate::upstream::providers;
@@ -142,11 +142,15 @@ async fn open_session<P: Ports>(
     let records = context.records();
     let client = resolve(context, &asked.client_id).await?;
     let code = AuthorizationCode { session: SessionId::new(context.ports.random()?), nonce: context.ports.random()? };
+    let refresh_token = match reply.refresh_token {
+        Some(refresh_token) => Some(refresh_token),
+        None => last_grant::refresh_token(&records, user, &asked.client_id, provider.id, &identity.subject).await?,
+    };
     let now = context.now();
     let life = config.lifespans.authorization_code;
     let upstream = Upstream {
         access_token: reply.access_token,
-        refresh_token: reply.refresh_token,
+        refresh_token,
         obtained_at: now,
         expires_at: reply.expires_in.map(|life| now.saturating_add(life)),
         subject: identity.subject,

@@ -1,7 +1,7 @@
 //! What this VM knows of the identity provider.
 
 use crate::upstream::discovery::Known;
-use crate::upstream::provider_error::ProviderError;
+use crate::upstream::provider_error::{Outage, ProviderError};
 
 /// How long the provider's documents are used before they are fetched again, in seconds.
 const DOCUMENTS_LIFE: u64 = 3_600;
@@ -52,7 +52,7 @@ impl ProviderState {
 
     /// What is known of the provider, or why nothing is.
     pub(crate) fn known(&self) -> Result<&Known, ProviderError> {
-        let why = || self.failed.as_ref().map_or(ProviderError::Unreachable, |(_, error)| error.clone());
+        let why = || self.failed.as_ref().map_or(Outage::Timeout.into(), |(_, error)| error.clone());
         self.known.as_ref().ok_or_else(why)
     }
 }

@@ -28,33 +28,54 @@ pub(crate) struct Known {
     pub(crate) fetched_at: u64,
 }
 
-pub(crate) async fn fetch_documents<P: Ports>(provider: &OidcProvider, ports: &P) -> Result<Known, ProviderError> {
+/// Fetches the discovery document and the keys.
+///
+/// # Errors
+/// The URL of the document that failed, and why.
+pub(crate) async fn fetch_documents<P: Ports>(
+    provider: &OidcProvider,
+    ports: &P,
+) -> Result<Known, (String, ProviderError)> {
     let document = Target {
         cluster: provider.clusters.get(&provider.authority).cloned().unwrap_or_default(),
         authority: provider.authority.clone(),
         path: provider.discovery_path.clone(),
     };
-    let discovery = Rc::new(read_discovery(provider, &read_object(&document.read(ports).await?)?)?);
-    let keys = discovery.jwks.read(ports).await?;
-    let keys = JwkSet::parse(&keys.body).map_err(|_| ProviderError::NotUnderstood("the key set is not one"))?;
-    Ok(Known { discovery, keys: Rc::new(keys), fetched_at: ports.now() })
+    let discovery =
+        fetch_discovery(provider, &document, ports).await.map_err(|error| (document.url(provider), error))?;
+    let keys = fetch_keys(&discovery.jwks, ports).await.map_err(|error| (discovery.jwks.url(provider), error))?;
+    Ok(Known { discovery: Rc::new(discovery), keys: Rc::new(keys), fetched_at: ports.now() })
+}
+
+async fn fetch_discovery<P: Ports>(
+    provider: &OidcProvider,
+    document: &Target,
+    ports: &P,
+) -> Result<Discovery, ProviderError> {
+    let document = read_object(&document.read(ports).await?);
+    read_discovery(provider, &document.map_err(ProviderError::InvalidDocuments)?)
+}
+
+async fn fetch_keys<P: Ports>(keys: &Target, ports: &P) -> Result<JwkSet, ProviderError> {
+    let keys = keys.read(ports).await?;
+    JwkSet::parse(&keys.body).map_err(|_| ProviderError::InvalidDocuments("the key set is not one"))
 }
 
 fn read_discovery(provider: &OidcProvider, document: &Map<String, Value>) -> Result<Discovery, ProviderError> {
     let text = |name: &'static str| document.get(name).and_then(Value::as_str);
     // A document of another issuer would let it speak for this one (OIDC Discovery §4.3).
     if text("issuer") != Some(&provider.issuer) {
-        return Err(ProviderError::NotUnderstood("the discovery document names another issuer"));
+        return Err(ProviderError::WrongIssuer);
     }
     let authorization_endpoint = text("authorization_endpoint")
         .and_then(|endpoint| WebUrl::parse(endpoint).ok())
         .filter(|url| url.is_https() || provider.plain_http)
-        .ok_or(ProviderError::NotUnderstood("the discovery document has no https authorization_endpoint"))?;
+        .ok_or(ProviderError::InvalidDocuments("the discovery document has no https authorization_endpoint"))?;
     let target = |name: &'static str| {
         text(name)
             .and_then(|endpoint| WebUrl::parse(endpoint).ok())
             .and_then(|url| Target::at(provider, &url))
-            .ok_or(ProviderError::Misconfigured("an endpoint of the provider lies at a host without a cluster"))
+            .ok_or(ProviderError::EndpointWithoutCluster)
     };
     Ok(Discovery {
         authorization_endpoint: authorization_endpoint.to_string(),

@@ -6,7 +6,8 @@ use serde_json::{Map, Value};
 
 use crate::config::OidcProvider;
 use crate::ports::{CallReply, CallRequest, Ports};
-use crate::upstream::provider_error::ProviderError;
+use crate::upstream::outage::outage;
+use crate::upstream::provider_error::{Outage, ProviderError};
 
 /// How long one call to the provider may take, in milliseconds.
 pub(super) const CALL_TIMEOUT_MS: u64 = 5_000;
@@ -41,25 +42,29 @@ impl Target {
             body: Vec::new(),
             timeout_ms: CALL_TIMEOUT_MS,
         };
-        let reply = ports.fetch(call).await.map_err(|_| ProviderError::Unreachable)?;
+        let reply = ports.fetch(call).await.map_err(Outage::from)?;
         match reply.status {
             200 if is_json(&reply) => Ok(reply),
-            200 => Err(ProviderError::NotUnderstood("the provider answered something that is not JSON")),
-            _ => Err(ProviderError::Unreachable),
+            200 => Err(ProviderError::NotJson),
+            _ => Err(outage(&reply).into()),
         }
     }
-}
 
-/// The JSON object in an answer.
-pub(super) fn read_object(reply: &CallReply) -> Result<Map<String, Value>, ProviderError> {
-    if !is_json(reply) {
-        return Err(ProviderError::NotUnderstood("the provider answered something that is not JSON"));
+    /// Returns the URL for the log, without its query.
+    pub(super) fn url(&self, provider: &OidcProvider) -> String {
+        let scheme = if provider.plain_http { "http" } else { "https" };
+        let path = self.path.split('?').next().unwrap_or_default();
+        format!("{scheme}://{}{path}", self.authority)
     }
-    json::parse_object(&reply.body, Limits::DOCUMENT)
-        .map_err(|_| ProviderError::NotUnderstood("the provider's JSON cannot be read"))
 }
 
-fn is_json(reply: &CallReply) -> bool {
+/// Returns the JSON object in an answer, or why there is none.
+pub(super) fn read_object(reply: &CallReply) -> Result<Map<String, Value>, &'static str> {
+    json::parse_object(&reply.body, Limits::DOCUMENT).map_err(|_| "the JSON cannot be read")
+}
+
+/// Returns `true` if an answer says that it is JSON.
+pub(super) fn is_json(reply: &CallReply) -> bool {
     let essence = reply.content_type.as_deref().and_then(|text| text.split(';').next()).unwrap_or_default().trim();
     ["application/json", "application/jwk-set+json"].iter().any(|json| essence.eq_ignore_ascii_case(json))
 }

@@ -8,7 +8,7 @@
 use std::rc::Rc;
 
 use portcullis_protocol::crypto::secret::Secret;
-use portcullis_protocol::jose::claims::{self, Expected, SignatureError, Typ, VerifiedIdToken};
+use portcullis_protocol::jose::claims::{self, ClaimError, Expected, SignatureError, Typ, VerifiedIdToken};
 use portcullis_protocol::jose::jws::Jws;
 use portcullis_protocol::jose::keys::JwkSet;
 use portcullis_protocol::json::{self, Limits};
@@ -22,9 +22,10 @@ use crate::routing::endpoint_table::Endpoint;
 use crate::state::gateway::Gateway;
 use crate::state::provider_state::ProviderState;
 use crate::upstream::discovery::{Discovery, Known, fetch_documents};
-use crate::upstream::endpoint::{CALL_TIMEOUT_MS, read_object};
+use crate::upstream::endpoint::{CALL_TIMEOUT_MS, is_json, read_object};
 use crate::upstream::identity::{Identity, TokenReply};
-use crate::upstream::provider_error::ProviderError;
+use crate::upstream::outage::outage;
+use crate::upstream::provider_error::{Outage, ProviderError};
 use crate::upstream::refusal::refusal;
 
 /// How far the provider's clock may be from ours, in seconds.
@@ -33,6 +34,7 @@ const LEEWAY: u64 = 60;
 /// An OpenID Connect provider of a gateway.
 pub(super) struct Oidc<'a> {
     pub(super) gateway: &'a Gateway,
+    pub(super) name: &'a str,
     pub(super) id: ProviderId,
     pub(super) settings: &'a OidcProvider,
 }
@@ -91,12 +93,22 @@ impl Oidc<'_> {
             ("code_verifier", verifier.expose()),
         ];
         let reply = self.token_request(&form, ports).await?;
-        let id_token = reply.id_token.as_ref().ok_or(ProviderError::NotUnderstood("the provider gave no ID token"))?;
-        let verified = self.verify_id_token(id_token.expose(), &seed.nonce(), ports).await?;
-        let subject = text_claim(&verified, &self.settings.subject_claim)
-            .ok_or(ProviderError::NotUnderstood("the ID token does not name the user"))?;
-        let (name, email) = (text_claim(&verified, "name"), text_claim(&verified, "email"));
-        Ok((reply, Identity { subject, name, email }))
+        let keys = self.keys(ports).await?;
+        let verified = self.verify_id_token(&reply, &keys, &seed.nonce(), ports).await;
+        let identity = verified.and_then(|verified| {
+            let subject = text_claim(&verified, &self.settings.subject_claim)
+                .ok_or(ProviderError::InvalidIdToken("it does not name the user"))?;
+            Ok(Identity { subject, name: text_claim(&verified, "name"), email: text_claim(&verified, "email") })
+        });
+        match identity {
+            Ok(identity) => Ok((reply, identity)),
+            Err(error) => {
+                if let ProviderError::InvalidIdToken(_) = error {
+                    ports.provider_failed(error.failure(self.name, &self.settings.issuer));
+                }
+                Err(error)
+            }
+        }
     }
 
     /// Exchanges a refresh token (RFC 6749 §6). An ID token in the answer must be about the same
@@ -124,21 +136,24 @@ impl Oidc<'_> {
     /// fetched again, at most once in a while.
     async fn verify_id_token<P: Ports>(
         &self,
-        id_token: &str,
+        reply: &TokenReply,
+        keys: &JwkSet,
         nonce: &str,
         ports: &P,
     ) -> Result<VerifiedIdToken, ProviderError> {
-        let jws = Jws::parse(id_token).map_err(|error| ProviderError::NotUnderstood(error.public_reason()))?;
+        let id_token = reply.id_token.as_ref().ok_or(ProviderError::InvalidIdToken("there is none"))?;
+        let jws =
+            Jws::parse(id_token.expose()).map_err(|error| ProviderError::InvalidIdToken(error.public_reason()))?;
         let verify = |keys: &JwkSet| {
             claims::verify(&jws, keys, |key, alg, message, signature| ports.verify(key, alg, message, signature))
         };
-        let signed = match verify(self.keys(ports).await?.as_ref()) {
+        let signed = match verify(keys) {
             Err(SignatureError::UnknownKey) if self.state(|state| state.may_ask_again(ports.now())) => {
                 verify(&self.learn(ports).await?.keys)
             }
             other => other,
         };
-        let signed = signed.map_err(|_| ProviderError::NotUnderstood("the ID token's signature does not verify"))?;
+        let signed = signed.map_err(|error| ProviderError::InvalidIdToken(error.public_reason()))?;
         let expected = Expected {
             issuer: &self.settings.issuer,
             audience: &self.settings.client_id,
@@ -147,7 +162,13 @@ impl Oidc<'_> {
             expiry_leeway: LEEWAY,
         };
         let verified = signed.id_token(&expected, nonce, ports.now());
-        verified.map_err(|error| ProviderError::NotUnderstood(error.public_reason()))
+        verified.map_err(|error| {
+            if error == ClaimError::WrongNonce {
+                ProviderError::OtherLogin
+            } else {
+                ProviderError::InvalidIdToken(error.public_reason())
+            }
+        })
     }
 
     /// Our redirect URI at the provider.
@@ -181,16 +202,37 @@ impl Oidc<'_> {
             return Err(error);
         }
         self.state(|state| state.asked_at = Some(now));
-        let fetched = fetch_documents(self.settings, ports).await;
-        self.state(|state| match &fetched {
-            Ok(known) => (state.known, state.failed) = (Some(known.clone()), None),
-            Err(error) => state.failed = Some((ports.now(), error.clone())),
-        });
-        fetched
+        match fetch_documents(self.settings, ports).await {
+            Ok(known) => {
+                ports.provider_answered(self.name);
+                self.state(|state| (state.known, state.failed) = (Some(known.clone()), None));
+                Ok(known)
+            }
+            Err((url, error)) => {
+                ports.provider_failed(error.failure(self.name, &url));
+                self.state(|state| state.failed = Some((ports.now(), error.clone())));
+                Err(error)
+            }
+        }
     }
 
+    /// Asks the token endpoint, and reports how that ended to the operator.
     async fn token_request<P: Ports>(&self, form: &[(&str, &str)], ports: &P) -> Result<TokenReply, ProviderError> {
         let discovery = self.discovery(ports).await?;
+        let answered = self.ask_for_tokens(&discovery, form, ports).await;
+        match &answered {
+            Ok(_) | Err(ProviderError::GrantEnded { .. }) => ports.provider_answered(self.name),
+            Err(error) => ports.provider_failed(error.failure(self.name, &discovery.token.url(self.settings))),
+        }
+        answered
+    }
+
+    async fn ask_for_tokens<P: Ports>(
+        &self,
+        discovery: &Discovery,
+        form: &[(&str, &str)],
+        ports: &P,
+    ) -> Result<TokenReply, ProviderError> {
         let mut form = form.to_vec();
         let mut headers = vec![
             ("content-type", "application/x-www-form-urlencoded".to_owned()),
@@ -206,14 +248,17 @@ impl Oidc<'_> {
             body: params::encode(&form).into_bytes(),
             timeout_ms: CALL_TIMEOUT_MS,
         };
-        let reply = ports.fetch(call).await.map_err(|_| ProviderError::Unreachable)?;
-        match reply.status {
+        let reply = ports.fetch(call).await.map_err(Outage::from)?;
+        let code = error_code(&reply.body);
+        match (reply.status, &code) {
+            (200, None) if !is_json(&reply) => Err(ProviderError::NotJson),
+            (200, None) => read_token_reply(&read_object(&reply).map_err(ProviderError::InvalidAnswer)?),
             // Some providers refuse with status 200.
-            200 => match error_code(&reply.body) {
-                None => read_token_reply(&read_object(&reply)?),
-                code @ Some(_) => Err(refusal(200, code.as_deref())),
-            },
-            status => Err(refusal(status, error_code(&reply.body).as_deref())),
+            (status, code) => {
+                let refused = refusal(status, code.as_deref());
+                let may_be_envoys = refused == ProviderError::Unreachable(Outage::Status(status));
+                Err(if may_be_envoys { outage(&reply).into() } else { refused })
+            }
         }
     }
 }
@@ -228,14 +273,13 @@ fn read_token_reply(reply: &Map<String, Value>) -> Result<TokenReply, ProviderEr
     };
     let bearer = reply.get("token_type").and_then(Value::as_str).is_some_and(|t| t.eq_ignore_ascii_case("bearer"));
     if !bearer {
-        return Err(ProviderError::NotUnderstood("the provider's token is not a bearer token"));
+        return Err(ProviderError::InvalidAnswer("the token is not a bearer token"));
     }
     // Some providers write the number as a string.
     let life = reply.get("expires_in");
     let expires_in = life.and_then(Value::as_u64).or_else(|| life.and_then(Value::as_str)?.parse().ok());
     Ok(TokenReply {
-        access_token: secret("access_token")
-            .ok_or(ProviderError::NotUnderstood("the provider gave no access token"))?,
+        access_token: secret("access_token").ok_or(ProviderError::InvalidAnswer("there is no access token"))?,
         refresh_token: secret("refresh_token"),
         expires_in,
         id_token: secret("id_token"),
@@ -270,6 +314,6 @@ fn is_about(id_token: &str, provider: &OidcProvider, subject: &str) -> bool {
 
 /// Whether a token can stand in a header as it is.
 fn is_header_text(text: &str) -> bool {
-    const MOST: usize = 16 * 1024;
-    !text.is_empty() && text.len() <= MOST && text.bytes().all(|byte| byte.is_ascii_graphic())
+    const MAX_BYTES: usize = 16 * 1024;
+    !text.is_empty() && text.len() <= MAX_BYTES && text.bytes().all(|byte| byte.is_ascii_graphic())
 }

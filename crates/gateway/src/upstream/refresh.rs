@@ -10,7 +10,7 @@ use portcullis_storage_api::{Key, Kind, Owner, StoreError, Ttl};
 
 use crate::decision::{RefreshOutcome, UpstreamAccess};
 use crate::error::DependencyError;
-use crate::ports::{Ports, Store, UpstreamTokenRef};
+use crate::ports::{Ports, SleepResult, Store, UpstreamTokenRef};
 use crate::sessions::end::end_session;
 use crate::sessions::keys::{session_key, upstream_key};
 use crate::sessions::lifetimes::upstream_life;
@@ -58,7 +58,7 @@ pub async fn refresh<P: Ports>(gateway: Rc<Gateway>, token: UpstreamTokenRef, po
         RefreshOutcome::Ready(upstream) => gateway.renew_upstream(token, upstream),
         RefreshOutcome::LoginRequired => {}
         RefreshOutcome::Unavailable => gateway.hold_back_refresh(token, ports.now()),
-        RefreshOutcome::Elsewhere => {}
+        RefreshOutcome::InProgressElsewhere => {}
     }
     outcome
 }
@@ -71,7 +71,7 @@ async fn refresh_once<P: Ports>(
     let lock = records::key(Kind::Lock, &[b"upstream", token.session.as_bytes(), token.provider.as_bytes()]);
     let owner = Owner(ports.random()?);
     if !ports.store().lock(&lock, owner, LOCK_SECONDS).await? {
-        return Ok(RefreshOutcome::Elsewhere);
+        return Ok(RefreshOutcome::InProgressElsewhere);
     }
     let outcome = refresh_locked(gateway, token, ports).await;
     // A lock that cannot be given back runs out by itself; the outcome of the refresh
@@ -116,9 +116,17 @@ async fn refresh_locked<P: Ports>(
             Ok(RefreshOutcome::LoginRequired)
         }
         Err(ProviderError::Refused) => Ok(RefreshOutcome::LoginRequired),
-        Err(ProviderError::Unreachable) => Ok(not_renewed(gateway, token, access, ports.now())),
+        Err(ProviderError::Unreachable(_)) => Ok(not_renewed(gateway, token, access, ports.now())),
         Err(
-            ProviderError::NotUnderstood(_) | ProviderError::Misconfigured(_) | ProviderError::NoCommonAuthentication,
+            ProviderError::ClientRefused
+            | ProviderError::NoCommonAuthentication
+            | ProviderError::EndpointWithoutCluster
+            | ProviderError::WrongIssuer
+            | ProviderError::NotJson
+            | ProviderError::InvalidDocuments(_)
+            | ProviderError::InvalidAnswer(_)
+            | ProviderError::OtherLogin
+            | ProviderError::InvalidIdToken(_),
         ) => {
             let now = ports.now();
             match loaded.record.refused_since {
@@ -189,7 +197,9 @@ async fn store<P: Ports>(
     let mut failure = DependencyError::Store(StoreError::Unavailable);
     let until = records.ports().now().saturating_add(STORE_SECONDS);
     let mut attempts: u32 = 0;
-    while attempts < STORE_ATTEMPTS || (records.ports().now() < until && records.ports().pause().await) {
+    while attempts < STORE_ATTEMPTS
+        || (records.ports().now() < until && records.ports().sleep().await == SleepResult::Woken)
+    {
         attempts = attempts.saturating_add(1);
         match records.swap(&key, loaded.version, renewed, ttl).await {
             Ok(true) => return Ok(RefreshOutcome::Ready(renewed.access())),

@@ -12,7 +12,7 @@ use crate::decision::Resolved;
 use crate::endpoints::token::error::TokenError;
 use crate::endpoints::token::issue::issue;
 use crate::error::DependencyError;
-use crate::ports::{Oddity, Ports};
+use crate::ports::{Ports, StoreAnomaly};
 use crate::sessions::end::end_session;
 use crate::sessions::keys::session_keys;
 use crate::sessions::lifetimes::session_life;
@@ -42,11 +42,11 @@ pub(super) async fn grant<P: Ports>(
             Ok(next) => next,
             Err(error) => return Err(refused_refresh(context, token.session, error).await?),
         };
-        if needs_upstream(context.config(), &record) && (upstream.is_none() || record.upstream_is_over(now)) {
+        let has_upstream = extend_upstream(context.gateway, &records, &keys, upstream).await?;
+        if needs_upstream(context.config(), &record) && (!has_upstream || record.upstream_is_over(now)) {
             end_session(context.gateway, token.session, context.ports).await?;
             return Err(TokenError::UpstreamEnded);
         }
-        extend_upstream(context.gateway, &records, &keys, upstream).await?;
         // INVARIANT: all that can fail comes before the write. The client gets what
         // was stored.
         let tokens = issue(context, client, token.session, &next, &scope)?;
@@ -100,7 +100,7 @@ async fn refused_refresh<P: Ports>(
         RotateError::NotRefreshable => Ok(TokenError::NotRefreshable),
         RotateError::RolledBack => {
             // As if it were not there, for every older token too.
-            context.ports.count(Oddity::RolledBack);
+            context.ports.count(StoreAnomaly::RolledBack);
             end_session(context.gateway, session, context.ports).await?;
             Ok(TokenError::SessionRolledBack)
         }

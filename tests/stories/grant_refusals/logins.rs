@@ -232,9 +232,12 @@ async fn a_user_who_says_no_is_sent_back_without_seeing_the_provider() {
 }
 
 #[tokio::test]
-async fn a_remembered_consent_is_for_one_client_and_one_user() {
+async fn a_remembered_consent_is_for_one_client_at_a_web_site_and_one_user() {
     let bed = testbed().await;
-    let (client, authorization) = start(bed).await;
+    let mut client = OAuthClient::discover(&bed.api_resource()).await;
+    client.redirect_uri = "https://app.example/callback".to_owned();
+    let client = client.register().await;
+    let authorization = client.authorization();
     let mut browser = Browser::new("alice");
     browser.log_in(&authorization.url(), &client.redirect_uri).await;
     let shows_consent = async |browser: &mut Browser, request: &Authorization| {
@@ -246,11 +249,14 @@ async fn a_remembered_consent_is_for_one_client_and_one_user() {
     assert!(shows_consent(&mut browser, &client.authorization().with("prompt", "consent")).await);
     assert!(shows_consent(&mut browser, &client.authorization().with("scope", "openid email")).await, "more scopes");
     assert!(shows_consent(&mut browser, &client.authorization().with("resource", &bed.resource())).await);
-    let other_port = client.authorization().with("redirect_uri", "http://127.0.0.1:53683/callback");
-    let asked = browser.open(&other_port.url(), "http://127.0.0.1:53683/callback").await.page();
-    assert_eq!(asked.url.path(), "/oauth/authorize", "another redirect URI");
-    let (_, other_client) = start(bed).await;
-    assert!(shows_consent(&mut browser, &other_client).await, "another client");
+    // Any program can listen on the ports of this machine.
+    let (native, first) = start(bed).await;
+    for request in [first, native.authorization()] {
+        let asked = browser.open(&request.url(), &native.redirect_uri).await.page();
+        assert_eq!(asked.url.path(), "/oauth/authorize", "another client, each time");
+        let form = asked.form();
+        browser.submit(&asked, &form, &native.redirect_uri).await;
+    }
     bed.assert_healthy().await;
 }
 

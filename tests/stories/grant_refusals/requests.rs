@@ -123,7 +123,12 @@ async fn what_is_wrong_with_an_authorization_request_is_told_to_the_registered_r
         ("any scope", with("scope", "*"), "invalid_scope", "a requested scope is not supported"),
         ("foreign resource", with("resource", "https://evil.example/"), "invalid_target", target),
         ("the gateway", with("resource", &slashed), "invalid_target", target),
-        ("no resource of two", without("resource"), "invalid_target", target),
+        (
+            "no resource of two",
+            without("resource"),
+            "invalid_target",
+            "the resource parameter must name one of this server's resources",
+        ),
         ("a long state", with("state", &long), "invalid_request", "state is too long or has control characters"),
         (
             "a state with a line",

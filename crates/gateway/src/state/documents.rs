@@ -57,8 +57,6 @@ impl Documents {
 fn authorization_server(config: &Config) -> Vec<u8> {
     let issuer = &config.issuer.url;
     let registration = Endpoint::Register.below(issuer);
-    let mut algorithms: Vec<_> = config.signing_keys.iter().map(|key| key.alg().name()).collect();
-    algorithms.dedup();
     metadata::authorization_server(&AuthorizationServer {
         issuer,
         authorization_endpoint: &Endpoint::Authorize.below(issuer),
@@ -67,7 +65,6 @@ fn authorization_server(config: &Config) -> Vec<u8> {
         registration_endpoint: config.registration.is_some().then_some(registration.as_str()),
         jwks_uri: &Endpoint::Keys.below(issuer),
         scopes_supported: &config.scopes_supported,
-        signing_algs: &algorithms,
     })
 }
 

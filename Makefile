@@ -76,9 +76,9 @@ costs: module $(PYTHON_READY) ## the regression guard: what each path takes in i
 # STORE=standalone or STORE=sentinel runs every story on that store; those that are about stores run
 # on each anyway.
 stories: tools $(CONFORMANCE_READY) ## the stories in a real Envoy; STORY=name for one module (such as hostile_http::floods), STORE=memory|standalone|sentinel
-	@$(MAKE) --no-print-directory module bridge $(if $(filter-out rolling_upgrade%,$(STORY)),,other-release)
+	@$(MAKE) --no-print-directory module bridge cli $(if $(filter-out rolling_upgrade%,$(STORY)),,other-release)
 	@cargo build -q -p portcullis-testbed --bins
-	@[ -z "$(STORY)" ] || cargo test -q -p portcullis-stories $(STORY):: -- --list | grep -q ': test$$' || \
+	@[ -z "$(STORY)" ] || cargo test -q -p portcullis-stories $(STORY):: -- --list | grep ': test$$' > /dev/null || \
 		{ echo "STORY=$(STORY): tests/stories has no such module" >&2; exit 1; }
 	@[ -n "$(STORY)" ] || cargo test -p portcullis-testbed
 	STORE=$(STORE) cargo test -p portcullis-stories $(if $(STORY),$(STORY)::)

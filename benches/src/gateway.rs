@@ -114,9 +114,7 @@ impl Gateway {
             "scopesSupported": ["openid", "profile", "email", "offline_access"],
             "storage": self.storage,
             // No limit that a measurement would reach.
-            "clients": { "dynamicRegistration": {
-                "enabled": true, "ratePerMinute": 1_000_000, "globalRatePerMinute": 1_000_000, "max": 1_000_000,
-            } },
+            "clients": { "dynamicRegistration": { "enabled": true, "ratePerMinute": 1_000_000 } },
             "consent": { "title": "Portcullis measurements" },
             "upstreamProviders": [{
                 "name": "idp",

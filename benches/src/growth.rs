@@ -57,7 +57,7 @@ pub const PARTS: [Part; 6] = [
     Part {
         name: "clients",
         title: "A login as clients become more, µs of Envoy",
-        across: "registered clients in the memory store",
+        across: "clients that registered",
         sizes: &[10, 1_000, 100_000],
         run: clients::run,
     },

@@ -37,6 +37,13 @@ impl Counters {
         }
     }
 
+    /// Returns what was counted in a group since the last flush.
+    pub(crate) fn pending(&self, group: &str) -> Vec<&'static str> {
+        let counters = self.0.borrow();
+        let counted = counters.iter().filter(|counter| counter.group == group && counter.pending > 0);
+        counted.map(|counter| counter.what).collect()
+    }
+
     /// Adds everything that was counted since the last flush to the host's metrics.
     pub(crate) fn flush(&self) {
         for counter in self.0.borrow_mut().iter_mut().filter(|counter| counter.pending > 0) {

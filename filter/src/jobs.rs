@@ -5,7 +5,7 @@ use std::future::Future;
 
 use portcullis_gateway::decision::RefreshOutcome;
 use portcullis_gateway::ports::{CallError, CallReply, UpstreamTokenRef};
-use portcullis_gateway::runtime::{Inbox, Started, Task};
+use portcullis_gateway::runtime::{Inbox, Polled, Task};
 
 /// A job that is under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,8 +60,8 @@ impl Jobs {
         future: impl Future<Output = JobOutcome> + 'static,
     ) -> Option<JobOutcome> {
         match Task::start(inbox, future) {
-            Started::Ready(outcome) => Some(outcome),
-            Started::Waiting(task) => {
+            Polled::Ready(outcome) => Some(outcome),
+            Polled::Pending(task) => {
                 self.0.push((job, task));
                 None
             }

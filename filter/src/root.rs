@@ -9,12 +9,14 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
+use log::Level;
+use portcullis_gateway::audit::AuditOutcome;
 use portcullis_gateway::decision::RefreshOutcome;
 use portcullis_gateway::ports::UpstreamTokenRef;
 use portcullis_gateway::resource_server::session_check;
 use portcullis_gateway::runtime::Inbox;
 use portcullis_gateway::sessions::ended;
-use portcullis_gateway::state::secrets_poll::Patience;
+use portcullis_gateway::state::secrets_poll::PollMode;
 use portcullis_gateway::upstream::{providers, refresh};
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::ContextType;
@@ -67,8 +69,13 @@ impl Root {
     /// Fetches the provider's documents if they are due.
     fn fetch_provider(&mut self, worker: &Rc<Worker>, now: u64) {
         let Some(active) = worker.config.gateway() else { return };
-        // A VM that serves no requests, as the main thread's, needs no provider.
-        if self.jobs.room(Job::FetchProvider) == 0 || !worker.queue.is_registered() {
+        if self.jobs.room(Job::FetchProvider) == 0 {
+            return;
+        }
+        // A VM that serves no requests, as the main thread's, needs no provider. It probes those
+        // that it has not reached all the same: what is wrong with one is logged when the
+        // configuration is put in service, not at the first login.
+        if !worker.queue.is_registered() && !active.gateway.provider_probe_due(now) {
             return;
         }
         if !active.gateway.provider_refresh_due(now) {
@@ -91,7 +98,7 @@ impl Root {
             return;
         }
         let inbox = Inbox::new(true);
-        let fetch = fetch_secrets::fetch(worker.clone(), Patience::Long, TaskCalls::new(inbox.clone()));
+        let fetch = fetch_secrets::fetch(worker.clone(), PollMode::LongPoll, TaskCalls::new(inbox.clone()));
         let fetch = async move {
             fetch.await;
             JobOutcome::SecretsFetched
@@ -155,7 +162,7 @@ impl Root {
 
     fn refreshed(&mut self, worker: &Worker, token: UpstreamTokenRef, outcome: &RefreshOutcome) {
         worker.counters.count("upstream_refresh", word(outcome));
-        if let RefreshOutcome::Elsewhere = outcome {
+        if let RefreshOutcome::InProgressElsewhere = outcome {
             if worker.pending.has(token) {
                 self.retries.insert(token, host::now().saturating_add(RETRY_SECONDS));
             }
@@ -216,11 +223,23 @@ impl Root {
         }
     }
 
+    /// Adds what was counted to Envoy's metrics, and logs what an operator has to know of.
     fn flush_counters(&mut self, worker: &Worker) {
-        if let WorkerStore::Memory(memory) = &worker.store {
-            let unreadable = memory.unreadable();
-            worker.counters.add("store", "unreadable_cells", unreadable.saturating_sub(self.unreadable));
-            self.unreadable = unreadable;
+        match &worker.store {
+            WorkerStore::Memory(memory) => {
+                let unreadable = memory.unreadable();
+                worker.counters.add("store", "unreadable_cells", unreadable.saturating_sub(self.unreadable));
+                self.unreadable = unreadable;
+            }
+            WorkerStore::Bridge(bridge) => {
+                for line in bridge.take_failures() {
+                    worker.log_lines.write_line(Level::Warn, line);
+                }
+            }
+        }
+        for reason in worker.counters.pending(AuditOutcome::Fail.as_str()) {
+            let line = format!("requests could not be decided: `{reason}`");
+            worker.log_lines.write_line(Level::Warn, line);
         }
         worker.counters.flush();
     }
@@ -314,7 +333,7 @@ fn word(outcome: &RefreshOutcome) -> &'static str {
         RefreshOutcome::Ready(_) => "ready",
         RefreshOutcome::LoginRequired => "login_required",
         RefreshOutcome::Unavailable => "unavailable",
-        RefreshOutcome::Elsewhere => "elsewhere",
+        RefreshOutcome::InProgressElsewhere => "elsewhere",
     }
 }
 

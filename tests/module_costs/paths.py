@@ -37,9 +37,9 @@ CEILINGS = {
     "host calls, pass": 1,
     "host calls, cold": 6,
     "host calls, fast": 4,
-    "pages after configure": 19,
-    "pages after the run": 19,
-    "bytes of the module": 1_068_000,
+    "pages after configure": 20,
+    "pages after the run": 20,
+    "bytes of the module": 1_080_000,
 }
 
 

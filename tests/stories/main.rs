@@ -1,6 +1,7 @@
 //! The stories: what clients, backends, providers and operators see of Portcullis in a real Envoy.
 //! A module a subject.
 
+mod bending_provider;
 mod chaos;
 mod client_authentication;
 mod discovery;
@@ -16,6 +17,7 @@ mod mcp_clients;
 mod module;
 mod path_readings;
 mod privacy;
+mod registrations;
 mod revocation;
 mod rolling_upgrade;
 mod secrets;

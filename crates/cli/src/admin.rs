@@ -83,7 +83,8 @@ enum Command {
         #[arg(long, value_name = "NAMESPACE/NAME")]
         into: Option<String>,
     },
-    /// Delete everything of one gateway, or one kind of it.
+    /// Delete everything of one gateway, or one kind of it. Clients that were deleted one by one
+    /// are forgotten as such.
     #[command(group(ArgGroup::new("how").args(["dry_run", "yes"]).required(true)))]
     Purge {
         /// Only this kind, such as session or client.
@@ -107,7 +108,7 @@ enum Clients {
         /// Its client_id, or the 64 hex digits of its record's name.
         id: String,
     },
-    /// Delete one.
+    /// Delete one for good: it is refused from then on, and has to register again.
     Delete {
         /// Its client_id, or the 64 hex digits of its record's name.
         id: String,
@@ -176,7 +177,9 @@ impl Admin {
             Command::Clients(Clients::Show { id }) => {
                 clients::show(&mut connection, sealer.as_ref(), id, &mut output).await?
             }
-            Command::Clients(Clients::Delete { id }) => clients::delete(&mut connection, id, &mut output).await?,
+            Command::Clients(Clients::Delete { id }) => {
+                clients::delete(&mut connection, sealer.as_ref(), id, &mut output).await?
+            }
             Command::Sessions(Sessions::List { selection }) => {
                 sessions::list(&mut connection, sealer.as_ref(), selection, &mut output).await?;
             }

@@ -6,3 +6,4 @@
 pub mod authenticate;
 pub mod registered;
 pub mod resolve;
+pub mod sealed_id;

@@ -58,7 +58,7 @@ pub enum RefreshOutcome {
     /// The provider or the store did not answer; it may work later.
     Unavailable,
     /// Another worker is at it.
-    Elsewhere,
+    InProgressElsewhere,
 }
 
 /// A final decision.

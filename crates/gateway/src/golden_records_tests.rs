@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use minicbor::Encode;
 use portcullis_protocol::base64url;
-use portcullis_protocol::credentials::{SessionId, UserId};
+use portcullis_protocol::credentials::{SealedClientId, SessionId, UserId};
 use portcullis_protocol::crypto::key_ring::KeyRing;
 use portcullis_protocol::crypto::secret::Secret;
 use portcullis_protocol::oauth::scope::GrantedScope;
@@ -21,6 +21,7 @@ use portcullis_storage_api::{Key, Kind};
 use crate::browser::cookies::Browser;
 use crate::browser::pending_login::{self, Authorization, PendingLogin, Seed, UsedLogin};
 use crate::clients::registered::{Client, client_key};
+use crate::clients::sealed_id::CarriedRegistration;
 use crate::config::{ProviderId, Sealer};
 use crate::endpoints::consent::Transaction;
 use crate::ports::{Entropy, NoEntropy};
@@ -124,6 +125,7 @@ fn written() -> Vec<Golden> {
         login_cookie("login-cookie", Some(pending_login())),
         browser_cookie(),
         consent_form(),
+        client_id(),
     ]
 }
 
@@ -210,6 +212,26 @@ fn client() -> Client {
         redirect_uris: vec![REDIRECT.to_owned(), "http://127.0.0.1/".to_owned()],
         refresh: true,
         registered_at: 1_800_000_000,
+        scope: Some("openid".to_owned()),
+        deleted_at: Some(1_800_000_006),
+    }
+}
+
+fn client_id() -> Golden {
+    let carried = CarriedRegistration {
+        redirect_uris: vec![REDIRECT.to_owned()],
+        name: Some("name".to_owned()),
+        refresh: true,
+        registered_at: 1_800_000_000,
+        scope: Some("openid".to_owned()),
+    };
+    Golden {
+        name: "client-id",
+        sealed: SealedClientId::parse(&carried.seal(&sealer(), NONCE).unwrap()).unwrap().into_sealed(),
+        encoded: encoded(&carried),
+        reread: Box::new(|sealed| {
+            CarriedRegistration::open(SealedClientId::new(sealed.to_vec())?, &sealer()).map(|read| encoded(&read))
+        }),
     }
 }
 

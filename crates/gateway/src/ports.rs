@@ -4,14 +4,18 @@
 //! Everything is generic and single-threaded: a wasm VM has one thread, so nothing here asks for
 //! `Send`.
 
-use crate::config::ProviderId;
+use std::fmt::Display;
+
 use portcullis_protocol::credentials::SessionId;
 use portcullis_protocol::jose::alg::Alg;
 use portcullis_protocol::jose::keys::{PublicKey, SigningKey};
 use portcullis_storage_api::{Bucket, Key, Owner, StoreError, Swap, Taken, Ttl, Version, Versioned};
 
+use crate::audit::Reason;
+use crate::config::ProviderId;
+
 /// Everything a handler may use, for one request or one root task.
-pub trait Ports: Fetch + Body + Clock + Pause + Entropy + Crypto + Workers + Tally {
+pub trait Ports: Fetch + Body + Clock + Sleep + Entropy + Crypto + Workers + Metrics + ProviderReports {
     /// The store behind it.
     type Store: Store;
 
@@ -170,13 +174,21 @@ pub trait Clock {
     }
 }
 
-/// Letting time pass.
+/// Waiting for time to pass.
 #[expect(async_fn_in_trait, reason = "single-threaded by design: no caller needs Send")]
-pub trait Pause {
-    /// Waits for a moment, half a second at most. `false`, at once, where nothing would ever wake
-    /// the task: Envoy wakes a request only with the answer to a call of its own, and a root task
-    /// also with its tick.
-    async fn pause(&self) -> bool;
+pub trait Sleep {
+    /// Waits for half a second at most.
+    async fn sleep(&self) -> SleepResult;
+}
+
+/// The result of [`Sleep::sleep`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SleepResult {
+    /// Time has passed.
+    Woken,
+    /// Returned at once, as nothing would ever wake the task: Envoy wakes a request only with the
+    /// answer to a call of its own, and a root task also with its tick.
+    Unsupported,
 }
 
 /// Randomness fit for keys.
@@ -203,14 +215,14 @@ pub trait Crypto {
 }
 
 /// Counting what an operator should hear of.
-pub trait Tally {
+pub trait Metrics {
     /// Counts one.
-    fn count(&self, what: Oddity);
+    fn count(&self, what: StoreAnomaly);
 }
 
 /// Something that does not happen while all is well.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Oddity {
+pub enum StoreAnomaly {
     /// A stored record does not open: it was sealed under a secret that is gone, moved here from
     /// another name, or changed.
     Unopenable,
@@ -218,7 +230,7 @@ pub enum Oddity {
     RolledBack,
 }
 
-impl Oddity {
+impl StoreAnomaly {
     /// Its word in the metrics.
     #[must_use]
     pub fn word(self) -> &'static str {
@@ -227,6 +239,29 @@ impl Oddity {
             Self::RolledBack => "rolled_back",
         }
     }
+}
+
+/// Reports about the identity providers to the operator, in the log and in the metrics.
+pub trait ProviderReports {
+    /// Reports that a provider can be used: it answered as it should.
+    fn provider_answered(&self, provider: &str);
+
+    /// Reports a call to a provider that brought nothing.
+    fn provider_failed(&self, failure: ProviderFailure<'_>);
+}
+
+/// A call to a provider that brought nothing. It holds no secret, and nothing that a client sent.
+pub struct ProviderFailure<'a> {
+    /// The provider's name in the configuration.
+    pub provider: &'a str,
+    /// The URL that was called, without its query.
+    pub url: &'a str,
+    /// The reason in the audit trail and in the metrics.
+    pub reason: Reason,
+    /// The cause as text for the log.
+    pub cause: &'a dyn Display,
+    /// Whether the provider can be used for no user.
+    pub is_down: bool,
 }
 
 /// The upstream tokens of one session at one provider.

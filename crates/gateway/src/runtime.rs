@@ -13,7 +13,7 @@ pub mod log_limit;
 mod task;
 
 pub use self::inbox::{BODY_HELD_BYTES, Inbox};
-pub use self::task::{Started, Task};
+pub use self::task::{Polled, Task};
 
 #[cfg(test)]
 #[path = "runtime/runtime_tests.rs"]

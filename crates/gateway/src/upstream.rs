@@ -3,10 +3,13 @@
 mod client_authentication;
 mod endpoint;
 mod oidc;
+mod outage;
 mod refusal;
+mod token_reply;
 
 pub mod discovery;
 pub mod identity;
+pub mod life;
 pub mod provider_error;
 pub mod providers;
 pub mod refresh;

@@ -88,4 +88,9 @@ For each request to a protected resource or to the gateway itself the filter set
 Each request also counts in the metric `portcullis.<decision>.<reason>`. A client learns less than
 the reason says: every token that cannot be used is `invalid_token` to it. This page is generated;
 `make docs` writes it.
+
+What is wrong with an identity provider or with the store is in Envoy's log, each cause once in half
+a minute: the provider's name, the URL and the cause, never a secret. Such calls also count in
+`portcullis.provider.<reason>`, and the gauge `portcullis.provider_up.<name>` is 1 while the last
+call to the provider brought what it should.
 ";

@@ -55,6 +55,7 @@ impl Entropy for Wire {
 /// A store, and the ports to look at.
 struct Scene {
     store: BridgeStore<Wire>,
+    bridge: Rc<Bridge>,
     wire: Wire,
 }
 
@@ -70,10 +71,11 @@ type Answers = Vec<Result<CallReply, CallError>>;
 
 fn store_taking(takes_ms: u64, answers: Answers) -> Scene {
     let space = Space::new("prod", "gateway").unwrap();
-    let bridge = Bridge::new(BridgeSettings { cluster: "redis-bridge".to_owned(), space, timeout_ms: 3_000 });
+    let settings = BridgeSettings { cluster: "redis-bridge".to_owned(), space, timeout_ms: 3_000 };
+    let bridge = Rc::new(Bridge::new(settings));
     let answers = Rc::new(RefCell::new(answers.into()));
     let wire = Wire { ports: FakePorts::new(NOW), answers, takes_ms, sent: Rc::default() };
-    Scene { store: BridgeStore::new(wire.clone(), Rc::new(bridge)), wire }
+    Scene { store: BridgeStore::new(wire.clone(), bridge.clone()), bridge, wire }
 }
 
 fn store(answers: Answers) -> Scene {
@@ -122,6 +124,31 @@ fn a_call_goes_to_the_configured_cluster_and_says_whose_record_it_is_about() {
     );
     let body: Get = serde_json::from_slice(&call.body).unwrap();
     assert_eq!((body.space.namespace(), body.space.name(), body.key), ("prod", "gateway", KEY));
+}
+
+#[test]
+fn each_cause_of_a_failure_is_told_once_until_it_is_taken() {
+    let html = CallReply { content_type: Some("text/html".to_owned()), ..json_reply(200, "<html>") };
+    let scene = store(vec![
+        Err(CallError::NotSent),
+        Err(CallError::NotSent),
+        refusal(RefusalCause::Forbidden),
+        Ok(html.clone()),
+        Ok(html),
+        answer(&json!({ "record": null })),
+    ]);
+    for _ in 0..4 {
+        assert!(scene.get_once().is_err());
+    }
+    let told = [
+        "store: redis-bridge at cluster `redis-bridge`: Envoy has no such cluster",
+        "store: redis-bridge at cluster `redis-bridge`: it refuses: its `callers` do not give this Envoy the space",
+        "store: redis-bridge at cluster `redis-bridge`: no response: it is not running, is too slow, or something else \
+         answers",
+    ];
+    assert_eq!(scene.bridge.take_failures(), told);
+    assert_eq!(scene.get_once(), Ok(None));
+    assert!(scene.bridge.take_failures().is_empty(), "each is listed once");
 }
 
 #[test]

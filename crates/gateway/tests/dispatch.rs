@@ -66,7 +66,7 @@ fn request(method: Method, target: &str, headers: &[(&str, &str)]) -> Request {
 
 fn answer(gateway: &Rc<Gateway>, request: Request) -> Resolved {
     match block_on(handle(Rc::clone(gateway), request, FakePorts::new(NOW))) {
-        Decision::Resolved(settled) => settled,
+        Decision::Resolved(resolved) => resolved,
         Decision::AwaitUpstream { .. } | Decision::AwaitProvider { .. } => panic!("waits for a root task"),
     }
 }

@@ -5,7 +5,7 @@
 
 use portcullis_gateway::config::{Compiled, Config};
 use portcullis_gateway::ports::{CallError, CallReply, CallRequest, Clock, Entropy, Fetch, NoEntropy};
-use portcullis_gateway::state::secrets_poll::{Outcome, Patience, SecretWatch};
+use portcullis_gateway::state::secrets_poll::{PollMode, PollOutcome, SecretsPoll};
 use portcullis_storage_api::wire::{
     Refusal, RefusalCause, Revision, Secret as Served, SecretName, SecretValue, SecretsAnswer,
 };
@@ -16,7 +16,7 @@ const KEY: &str = include_str!("../../protocol/testdata/keys/p256.pkcs8.pem");
 const OTHER_KEY: &str = include_str!("../../protocol/testdata/keys/ed25519.pkcs8.pem");
 const SECRET: &str = "a-secret-of-the-bridge-with-32-bytes-at-least";
 
-fn watch() -> SecretWatch {
+fn watch() -> SecretsPoll {
     let document = json!({
         "issuer": "https://gateway.example",
         "signingKeys": [{ "bridge": "signing-keys" }],
@@ -30,7 +30,7 @@ fn watch() -> SecretWatch {
         "resources": [{ "resource": "https://gateway.example/mcp", "match": { "prefix": "/mcp" } }],
     });
     match Config::compile(document.to_string().as_bytes(), &|_| None) {
-        Ok(Compiled::Awaiting(draft)) => SecretWatch::new(*draft),
+        Ok(Compiled::Awaiting(draft)) => SecretsPoll::new(*draft),
         Ok(Compiled::Ready(_)) => panic!("needs nothing of the bridge"),
         Err(problems) => panic!("{problems:?}"),
     }
@@ -64,26 +64,26 @@ fn refusal(cause: RefusalCause, secret: Option<&str>) -> CallReply {
     reply(cause.status(), &serde_json::to_string(&refusal).unwrap())
 }
 
-fn ask(watch: &SecretWatch, ports: &FakePorts, reply: Result<CallReply, CallError>) -> Outcome {
+fn ask(watch: &SecretsPoll, ports: &FakePorts, reply: Result<CallReply, CallError>) -> PollOutcome {
     ports.expect_call("redis-bridge", "/v1/secrets", reply);
-    served(watch, block_on(watch.ask(ports, &|_| None, Patience::Long)))
+    served(watch, block_on(watch.ask(ports, &|_| None, PollMode::LongPoll)))
 }
 
 /// Serves what an outcome brings, as every host does that can.
-fn served(watch: &SecretWatch, outcome: Outcome) -> Outcome {
-    if let Outcome::Changed { revision, .. } = &outcome {
+fn served(watch: &SecretsPoll, outcome: PollOutcome) -> PollOutcome {
+    if let PollOutcome::Changed { revision, .. } = &outcome {
         watch.serves(*revision);
     }
     outcome
 }
 
-/// An outcome in a word: the algorithm that signs from now on, the first problem, the trouble.
-fn told(outcome: &Outcome) -> String {
+/// An outcome in a word: the algorithm that signs from now on, the first problem, the error.
+fn told(outcome: &PollOutcome) -> String {
     match outcome {
-        Outcome::Same => "same".to_owned(),
-        Outcome::Changed { config, .. } => config.signing_keys[0].alg().name().to_owned(),
-        Outcome::Refused(problems) => problems[0].to_string(),
-        Outcome::Unavailable { trouble, new } => format!("{trouble}{}", if *new { "" } else { " (again)" }),
+        PollOutcome::Same => "same".to_owned(),
+        PollOutcome::Changed { config, .. } => config.signing_keys[0].alg().name().to_owned(),
+        PollOutcome::Refused(problems) => problems[0].to_string(),
+        PollOutcome::Unavailable { error, new } => format!("{error}{}", if *new { "" } else { " (again)" }),
     }
 }
 
@@ -94,7 +94,7 @@ fn sent(ports: &FakePorts) -> (Value, u64) {
 }
 
 #[test]
-fn unknown_secrets_are_asked_for_at_once_and_known_ones_with_patience() {
+fn unknown_secrets_are_asked_for_at_once_and_known_ones_by_a_long_poll() {
     let (watch, ports) = (watch(), FakePorts::new(1_800_000_000));
     assert_eq!(told(&ask(&watch, &ports, Ok(keys(1, KEY)))), "ES256");
     let names = ["signing-keys", "gateway-secrets"];
@@ -104,7 +104,7 @@ fn unknown_secrets_are_asked_for_at_once_and_known_ones_with_patience() {
     let question = json!({ "names": names, "known": "01".repeat(32), "timeoutMilliseconds": 20_000 });
     assert_eq!(sent(&ports), (question, 23_000));
     ports.expect_call("redis-bridge", "/v1/secrets", Ok(unchanged(1)));
-    assert_eq!(told(&block_on(watch.ask(&ports, &|_| None, Patience::None))), "same");
+    assert_eq!(told(&block_on(watch.ask(&ports, &|_| None, PollMode::Immediate))), "same");
     assert_eq!(sent(&ports).1, 3_000);
 }
 
@@ -121,7 +121,7 @@ fn what_the_host_could_not_serve_is_not_taken_for_what_is_served() {
     let (watch, ports) = (watch(), FakePorts::new(1_800_000_000));
     ask(&watch, &ports, Ok(keys(1, KEY)));
     ports.expect_call("redis-bridge", "/v1/secrets", Ok(keys(2, OTHER_KEY)));
-    assert_eq!(told(&block_on(watch.ask(&ports, &|_| None, Patience::Long))), "EdDSA");
+    assert_eq!(told(&block_on(watch.ask(&ports, &|_| None, PollMode::LongPoll))), "EdDSA");
     assert_eq!(told(&ask(&watch, &ports, Ok(keys(2, OTHER_KEY)))), "same");
     // What is still served was put back, and then the other once more.
     assert_eq!(told(&ask(&watch, &ports, Ok(keys(1, KEY)))), "same");
@@ -134,7 +134,7 @@ fn an_answer_that_was_overtaken_changes_nothing() {
     ask(&watch, &ports, Ok(keys(1, KEY)));
     // While the bridge waits for a change of the first contents, a request is given the second.
     let waiting = Overtaken { watch: &watch, ports: &ports };
-    assert_eq!(told(&block_on(watch.ask(&waiting, &|_| None, Patience::Long))), "same");
+    assert_eq!(told(&block_on(watch.ask(&waiting, &|_| None, PollMode::LongPoll))), "same");
     let _ = ports.take_sent();
     assert_eq!(told(&ask(&watch, &ports, Ok(unchanged(2)))), "same");
     assert_eq!(sent(&ports).0["known"], "02".repeat(32));
@@ -142,14 +142,14 @@ fn an_answer_that_was_overtaken_changes_nothing() {
 
 /// Ports over which another question is answered before one's own.
 struct Overtaken<'a> {
-    watch: &'a SecretWatch,
+    watch: &'a SecretsPoll,
     ports: &'a FakePorts,
 }
 
 impl Fetch for Overtaken<'_> {
     async fn fetch(&self, _: CallRequest) -> Result<CallReply, CallError> {
         self.ports.expect_call("redis-bridge", "/v1/secrets", Ok(keys(2, OTHER_KEY)));
-        let other = served(self.watch, self.watch.ask(self.ports, &|_| None, Patience::None).await);
+        let other = served(self.watch, self.watch.ask(self.ports, &|_| None, PollMode::Immediate).await);
         assert_eq!(told(&other), "EdDSA");
         Ok(unchanged(1))
     }
@@ -221,7 +221,7 @@ fn an_answer_to_another_question_is_none() {
     ] {
         assert_eq!(
             told(&ask(&watch, &ports, Ok(strange))).trim_end_matches(" (again)"),
-            "the bridge answered what it was not asked"
+            "unexpected response from redis-bridge"
         );
     }
     // The same without the bridge's marker.

@@ -7,7 +7,7 @@ use portcullis_protocol::credentials::{RefreshToken, SessionId};
 use portcullis_protocol::crypto::key_ring::{KeyRing, Purpose};
 use portcullis_protocol::crypto::secret::Secret;
 use portcullis_protocol::http::path::RoutePath;
-use portcullis_protocol::jose::claims::{self, Expected, Typ};
+use portcullis_protocol::jose::claims::{self, Expected};
 use portcullis_protocol::jose::jws::{self, Header, Jws};
 use portcullis_protocol::jose::keys::{JwkSet, SigningKey};
 use portcullis_protocol::oauth::params::{Limits, Params};
@@ -47,7 +47,6 @@ fn an_access_token_of_every_kind_of_key_verifies_with_the_published_key_alone() 
         let expected = Expected {
             issuer: "https://gw.example",
             audience: "https://gw.example/mcp",
-            typ: Typ::AccessToken,
             start_leeway: 0,
             expiry_leeway: 0,
         };

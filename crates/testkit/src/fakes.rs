@@ -19,8 +19,8 @@ pub use self::faulty_store::{Failing, FaultyStore};
 pub use self::stores::{FakeCells, FakeStore};
 use crate::signatures::{Sign as _, Verify as _};
 use portcullis_gateway::ports::{
-    Body, BodyTooLarge, CallError, CallReply, CallRequest, Clock, Crypto, Entropy, Fetch, NoEntropy, Oddity, Pause,
-    Ports, Store, Tally, UpstreamTokenRef, Workers,
+    Body, BodyTooLarge, CallError, CallReply, CallRequest, Clock, Crypto, Entropy, Fetch, Metrics, NoEntropy, Ports,
+    ProviderFailure, ProviderReports, Sleep, SleepResult, Store, StoreAnomaly, UpstreamTokenRef, Workers,
 };
 
 /// Runs a future that has nothing to wait for.
@@ -47,6 +47,7 @@ pub struct FakePorts<S = FakeStore> {
 #[derive(Default)]
 struct Script {
     expected: RefCell<VecDeque<Expected>>,
+    server: RefCell<Option<Rc<Server>>>,
     sent: RefCell<Vec<CallRequest>>,
     body: RefCell<Vec<u8>>,
     seed: Cell<u64>,
@@ -54,9 +55,13 @@ struct Script {
     host_signs: Cell<bool>,
     refreshes: RefCell<Vec<SessionId>>,
     ended: RefCell<Vec<SessionId>>,
-    pauses: Cell<u32>,
-    oddities: RefCell<Vec<Oddity>>,
+    sleeps: Cell<u32>,
+    anomalies: RefCell<Vec<StoreAnomaly>>,
+    reports: RefCell<Vec<String>>,
 }
+
+/// Answers calls that were not announced.
+type Server = dyn Fn(&CallRequest) -> Result<CallReply, CallError>;
 
 struct Expected {
     cluster: String,
@@ -97,6 +102,11 @@ impl<S> FakePorts<S> {
         self.expect_call(cluster, path, Ok(json_reply(status, body)));
     }
 
+    /// Answers every call that is not announced from now on.
+    pub fn serve_calls(&self, server: impl Fn(&CallRequest) -> Result<CallReply, CallError> + 'static) {
+        self.script.server.replace(Some(Rc::new(server)));
+    }
+
     /// The calls made since the last time of asking, in order.
     #[must_use]
     pub fn take_sent(&self) -> Vec<CallRequest> {
@@ -125,22 +135,28 @@ impl<S> FakePorts<S> {
         self.script.host_signs.set(true);
     }
 
-    /// Lets the next `pauses` pauses pass, half a second each, as in a root task; otherwise there
+    /// Lets the next `count` sleeps pass, half a second each, as in a root task; otherwise there
     /// are none, as in a request.
-    pub fn allow_pauses(&self, count: u32) {
-        self.script.pauses.set(count);
+    pub fn allow_sleeps(&self, count: u32) {
+        self.script.sleeps.set(count);
     }
 
-    /// How many pauses are left.
+    /// How many sleeps are left.
     #[must_use]
-    pub fn pauses_left(&self) -> u32 {
-        self.script.pauses.get()
+    pub fn sleeps_left(&self) -> u32 {
+        self.script.sleeps.get()
+    }
+
+    /// What was reported of providers since the last time of asking.
+    #[must_use]
+    pub fn take_reports(&self) -> Vec<String> {
+        self.script.reports.take()
     }
 
     /// What was counted since the last time of asking.
     #[must_use]
-    pub fn take_oddities(&self) -> Vec<Oddity> {
-        self.script.oddities.take()
+    pub fn take_anomalies(&self) -> Vec<StoreAnomaly> {
+        self.script.anomalies.take()
     }
 
     /// The sessions whose refresh was asked for since the last time of asking.
@@ -177,6 +193,12 @@ impl<S> Fetch for FakePorts<S> {
     #[expect(clippy::panic, reason = "an unexpected call must fail the test")]
     async fn fetch(&self, call: CallRequest) -> Result<CallReply, CallError> {
         let Some(expected) = self.script.expected.borrow_mut().pop_front() else {
+            let server = self.script.server.borrow().clone();
+            if let Some(server) = server {
+                let reply = server(&call);
+                self.script.sent.borrow_mut().push(call);
+                return reply;
+            }
             panic!("unexpected call: {} {} {}", call.cluster, call.method, call.path);
         };
         assert_eq!((&*call.cluster, &*call.path), (&*expected.cluster, &*expected.path), "another call was expected");
@@ -199,20 +221,30 @@ impl<S> Clock for FakePorts<S> {
     }
 }
 
-impl<S> Pause for FakePorts<S> {
-    async fn pause(&self) -> bool {
-        let left = self.script.pauses.get();
-        self.script.pauses.set(left.saturating_sub(1));
-        if left > 0 {
-            self.clock.advance_ms(500);
-        }
-        left > 0
+impl<S> Sleep for FakePorts<S> {
+    async fn sleep(&self) -> SleepResult {
+        let left = self.script.sleeps.get();
+        let Some(fewer) = left.checked_sub(1) else { return SleepResult::Unsupported };
+        self.script.sleeps.set(fewer);
+        self.clock.advance_ms(500);
+        SleepResult::Woken
     }
 }
 
-impl<S> Tally for FakePorts<S> {
-    fn count(&self, what: Oddity) {
-        self.script.oddities.borrow_mut().push(what);
+impl<S> Metrics for FakePorts<S> {
+    fn count(&self, what: StoreAnomaly) {
+        self.script.anomalies.borrow_mut().push(what);
+    }
+}
+
+impl<S> ProviderReports for FakePorts<S> {
+    fn provider_answered(&self, provider: &str) {
+        self.script.reports.borrow_mut().push(format!("{provider} answered"));
+    }
+
+    fn provider_failed(&self, failure: ProviderFailure<'_>) {
+        let ProviderFailure { provider, url, reason, cause, .. } = failure;
+        self.script.reports.borrow_mut().push(format!("{provider} {url} {}: {cause}", reason.as_str()));
     }
 }
 

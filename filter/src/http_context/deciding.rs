@@ -6,8 +6,8 @@ use std::rc::Rc;
 use portcullis_gateway::decision::{Decision, RefreshOutcome, Resolved};
 use portcullis_gateway::dispatch;
 use portcullis_gateway::dispatch::admission::{Admission, Excess, MAX_OWN_HEADER_BYTES};
-use portcullis_gateway::runtime::{Inbox, Started, Task};
-use portcullis_gateway::state::secrets_poll::Patience;
+use portcullis_gateway::runtime::{Inbox, Polled, Task};
+use portcullis_gateway::state::secrets_poll::PollMode;
 use portcullis_protocol::http::message::Request;
 
 use super::request_head::{RequestHead, read_request};
@@ -50,8 +50,8 @@ impl Deciding {
         };
         let inbox = Inbox::keeping(body_bytes, body_ended);
         match Task::start(inbox.clone(), decide(self.worker.clone(), read_request(headers), inbox)) {
-            Started::Ready(decision) => self.proceed(decision),
-            Started::Waiting(task) => {
+            Polled::Ready(decision) => self.proceed(decision),
+            Polled::Pending(task) => {
                 self.task = Some(task);
                 None
             }
@@ -179,7 +179,7 @@ impl Drop for Deciding {
 /// Decides a request that does not take the fast path, as soon as there is a gateway.
 async fn decide(worker: Rc<Worker>, request: Request, inbox: Inbox) -> Decision {
     if worker.config.needs_secrets() {
-        fetch_secrets::fetch(worker.clone(), Patience::None, TaskCalls::new(inbox.clone())).await;
+        fetch_secrets::fetch(worker.clone(), PollMode::Immediate, TaskCalls::new(inbox.clone())).await;
     }
     match worker.config.gateway() {
         Some(active) => {

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use portcullis_gateway::config::Config;
 use portcullis_gateway::state::gateway::Gateway;
-use portcullis_gateway::state::secrets_poll::SecretWatch;
+use portcullis_gateway::state::secrets_poll::SecretsPoll;
 
 use crate::host;
 use crate::host::crypto::{HostCrypto, SelfCheckError};
@@ -39,7 +39,7 @@ impl ActiveGateway {
 pub(crate) struct ActiveConfig {
     gateway: RefCell<Option<ActiveGateway>>,
     /// `Some` if the configuration names secrets of the bridge.
-    watch: Option<SecretWatch>,
+    watch: Option<SecretsPoll>,
     /// Whether the secrets were fetched since this VM serves requests.
     followed: Cell<bool>,
     /// Keys the hash tables of each gateway.
@@ -58,7 +58,7 @@ impl ActiveConfig {
     }
 
     /// A configuration that is active as soon as its secrets have been fetched.
-    pub(crate) fn watched(watch: SecretWatch, seed: u64) -> Self {
+    pub(crate) fn watched(watch: SecretsPoll, seed: u64) -> Self {
         Self { gateway: RefCell::default(), watch: Some(watch), followed: Cell::new(false), seed }
     }
 
@@ -78,7 +78,7 @@ impl ActiveConfig {
     }
 
     /// Returns the poll of the bridge's secrets, if the configuration names any.
-    pub(crate) fn watch(&self) -> Option<&SecretWatch> {
+    pub(crate) fn watch(&self) -> Option<&SecretsPoll> {
         self.watch.as_ref()
     }
 

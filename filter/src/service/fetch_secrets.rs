@@ -11,17 +11,17 @@ use log::Level;
 use portcullis_gateway::audit::{Audit, Reason};
 use portcullis_gateway::decision::Resolved;
 use portcullis_gateway::responses;
-use portcullis_gateway::state::secrets_poll::{Outcome, Patience};
+use portcullis_gateway::state::secrets_poll::{PollMode, PollOutcome};
 
 use crate::host::{self, TaskCalls};
 use crate::service::worker::Worker;
 
 /// Fetches the secrets once, and puts the configuration that they complete in service.
-pub(crate) async fn fetch(worker: Rc<Worker>, patience: Patience, calls: TaskCalls) {
+pub(crate) async fn fetch(worker: Rc<Worker>, mode: PollMode, calls: TaskCalls) {
     let Some(watch) = worker.config.watch() else { return };
-    match watch.ask(&calls, &host::variable, patience).await {
-        Outcome::Same => {}
-        Outcome::Changed { config, revision } => match worker.config.replace(*config) {
+    match watch.ask(&calls, &host::variable, mode).await {
+        PollOutcome::Same => {}
+        PollOutcome::Changed { config, revision } => match worker.config.replace(*config) {
             Ok(active) => {
                 worker.counters.count("secrets", "applied");
                 log::info!("the secrets of the bridge are in service; tokens are signed by {}", active.kid());
@@ -32,14 +32,14 @@ pub(crate) async fn fetch(worker: Rc<Worker>, patience: Patience, calls: TaskCal
                 refused(&worker, &[error.to_string()]);
             }
         },
-        Outcome::Refused(problems) => {
+        PollOutcome::Refused(problems) => {
             worker.counters.count("secrets", "refused");
             refused(&worker, &problems.iter().map(ToString::to_string).collect::<Vec<_>>());
         }
-        Outcome::Unavailable { trouble, new } => {
+        PollOutcome::Unavailable { error, new } => {
             worker.counters.count("secrets", "unavailable");
             if new {
-                let line = format!("the secrets of the bridge could not be fetched: {trouble}");
+                let line = format!("the secrets of the bridge could not be fetched: {error}");
                 worker.log_lines.write(Level::Warn, "secrets_unavailable", &[line]);
             }
         }

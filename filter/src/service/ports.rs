@@ -2,10 +2,11 @@
 
 use std::rc::Rc;
 
+use log::Level;
 use portcullis_gateway::ports::UpstreamTokenRef;
 use portcullis_gateway::ports::{
-    Body, BodyTooLarge, CallError, CallReply, CallRequest, Clock, Crypto, Entropy, Fetch, NoEntropy, Oddity, Pause,
-    Ports, Tally, Workers,
+    Body, BodyTooLarge, CallError, CallReply, CallRequest, Clock, Crypto, Entropy, Fetch, Metrics, NoEntropy, Ports,
+    ProviderFailure, ProviderReports, Sleep, SleepResult, StoreAnomaly, Workers,
 };
 use portcullis_gateway::runtime::Inbox;
 use portcullis_protocol::credentials::SessionId;
@@ -61,15 +62,31 @@ impl Clock for TaskPorts {
     }
 }
 
-impl Pause for TaskPorts {
-    async fn pause(&self) -> bool {
-        self.calls.inbox().next_tick().await
+impl Sleep for TaskPorts {
+    async fn sleep(&self) -> SleepResult {
+        let is_woken = self.calls.inbox().next_tick().await;
+        if is_woken { SleepResult::Woken } else { SleepResult::Unsupported }
     }
 }
 
-impl Tally for TaskPorts {
-    fn count(&self, what: Oddity) {
+impl Metrics for TaskPorts {
+    fn count(&self, what: StoreAnomaly) {
         self.worker.counters.count("store", what.word());
+    }
+}
+
+impl ProviderReports for TaskPorts {
+    fn provider_answered(&self, provider: &str) {
+        host::set_gauge(&provider_up(provider), 1);
+    }
+
+    fn provider_failed(&self, failure: ProviderFailure<'_>) {
+        let ProviderFailure { provider, url, reason, cause, is_down } = failure;
+        self.worker.counters.count("provider", reason.as_str());
+        if is_down {
+            host::set_gauge(&provider_up(provider), 0);
+        }
+        self.worker.log_lines.write_line(Level::Warn, format!("provider `{provider}`: {url}: {cause}"));
     }
 }
 
@@ -101,4 +118,9 @@ impl Workers for TaskPorts {
         }
         self.worker.queue.notify_peers(Message::Ended(session), host::now());
     }
+}
+
+/// The name of the gauge that is 1 while a provider can be used, and 0 while it cannot.
+fn provider_up(provider: &str) -> String {
+    format!("portcullis.provider_up.{provider}")
 }

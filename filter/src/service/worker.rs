@@ -4,7 +4,7 @@
 use std::rc::Rc;
 
 use portcullis_gateway::config::{BridgeSettings, Compiled, Config, Storage};
-use portcullis_gateway::state::secrets_poll::SecretWatch;
+use portcullis_gateway::state::secrets_poll::SecretsPoll;
 use portcullis_gateway::store::bridge::Bridge;
 use portcullis_gateway::store::memory::MemoryStore;
 
@@ -59,7 +59,7 @@ impl Worker {
                 (store, ActiveConfig::fixed(*config, seed).map_err(|error| vec![error.to_string()])?)
             }
             Compiled::Awaiting(draft) => {
-                (bridge(draft.bridge()), ActiveConfig::watched(SecretWatch::new(*draft), seed))
+                (bridge(draft.bridge()), ActiveConfig::watched(SecretsPoll::new(*draft), seed))
             }
         };
         Ok(Self {

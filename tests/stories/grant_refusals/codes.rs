@@ -106,7 +106,7 @@ async fn a_request_that_cannot_be_the_clients_own_leaves_the_code_as_it_is() {
             right.clone().with("client_id", "no-such-client"),
             401,
             "invalid_client",
-            "the client is not known, or its registration expired",
+            "the client is not known here, or was deleted; register again",
         ),
     ] {
         assert_error(&request.send().await, status, error, description, what);

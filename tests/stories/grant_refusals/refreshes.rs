@@ -114,7 +114,7 @@ async fn a_refresh_that_asks_for_what_is_not_its_own_is_refused_and_changes_noth
             right.clone().with("client_id", "no-such-client"),
             401,
             "invalid_client",
-            "the client is not known, or its registration expired",
+            "the client is not known here, or was deleted; register again",
         ),
     ];
     for (what, request, status, error, description) in cases {

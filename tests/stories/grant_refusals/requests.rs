@@ -213,7 +213,7 @@ async fn a_state_that_looks_like_an_attack_comes_back_as_the_text_it_is() {
 async fn nobody_is_sent_anywhere_for_a_client_that_is_not_known() {
     let bed = testbed().await;
     let right = client(bed).await.authorization();
-    let unknown = "The application is not known here. Its registration may have expired.";
+    let unknown = "The application is not known here, or was removed by an operator.";
     let unnamed = "The request names no client, or names it twice.";
     for (what, request, message) in [
         ("unknown", right.clone().with("client_id", "no-such-client"), unknown),

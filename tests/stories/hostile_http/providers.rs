@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use portcullis_testbed::browser::Browser;
 use portcullis_testbed::oauth_client::Callback;
+use portcullis_testbed::testbed::Testbed;
 use serde_json::json;
 
 use crate::machine;
@@ -47,10 +48,38 @@ async fn a_login_during_a_provider_in_trouble_ends_in_an_error_for_the_client_an
             assert_serves(&bed, &tokens.access_token).await;
         }
     }
+    assert_eq!(provider_up(&bed).await, 1, "a refused code is about the user");
+    bed.set_idp(json!({ "token": { "mode": "drop" } })).await;
+    let authorization = client.authorization();
+    Browser::new("bob").log_in(&authorization.url(), &client.redirect_uri).await;
+    assert_eq!(provider_up(&bed).await, 0);
     bed.set_idp(json!({ "token": null })).await;
     let tokens = client.log_in(&mut Browser::new("bob")).await;
     assert_serves(&bed, &tokens.access_token).await;
+    assert_eq!(provider_up(&bed).await, 1);
+
+    // The operator reads each cause once a worker, with the place, and no secret.
+    let log = bed.envoy_log();
+    let place = format!("provider `idp`: {}/token: ", bed.idp());
+    for cause in [
+        "no connection",
+        "it answered with status 500",
+        "it answered with status 503",
+        "no answer in time",
+        "the answer is not JSON",
+        "the JSON cannot be read",
+        "the provider does not accept the gateway",
+    ] {
+        let lines = log.lines().filter(|line| line.contains(&place) && line.contains(cause)).count();
+        assert!((1..=4).contains(&lines), "{cause}: {lines} lines");
+    }
+    assert!(!log.contains(bed.idp_secret()) && !log.contains(&tokens.access_token));
     bed.assert_healthy().await;
+}
+
+async fn provider_up(bed: &Testbed) -> u64 {
+    let stats = bed.stats("wasmcustom.portcullis.provider_up").await;
+    *stats.get("wasmcustom.portcullis.provider_up.idp").expect("the gauge")
 }
 
 #[tokio::test]
@@ -58,6 +87,7 @@ async fn keys_that_the_provider_changes_are_fetched_again() {
     let bed = machine::testbed().start().await;
     let client = client(&bed).await;
     client.log_in(&mut Browser::new("alice")).await;
+    let before = bed.idp_requests().await;
     bed.set_idp(json!({ "rotateKeys": true })).await;
     // The gateway asks again at most once in ten seconds, so that no client can make it ask for
     // ever; until then a login ends in an error.
@@ -79,6 +109,6 @@ async fn keys_that_the_provider_changes_are_fetched_again() {
     })
     .await;
     let asked = bed.idp_requests().await;
-    assert!((2..=3).contains(&asked.jwks), "{asked:?}");
+    assert!((1..=2).contains(&(asked.jwks - before.jwks)), "{before:?} {asked:?}");
     bed.assert_healthy().await;
 }

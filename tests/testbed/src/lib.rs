@@ -17,6 +17,7 @@
 //! # }
 //! ```
 
+pub mod bending_server;
 pub mod bridge;
 pub mod bridge_client;
 pub mod browser;

@@ -23,6 +23,12 @@ pub(crate) enum AdminError {
     },
     /// There is no such record.
     NotFound,
+    /// The record that was named does not open.
+    DoesNotOpen,
+    /// The client was deleted before.
+    DeletedBefore,
+    /// A record cannot be sealed.
+    Seal(String),
     /// No login is of the user, client or session that was asked for.
     NoLogin,
     /// Some sessions did not open, so that they may be any user's.
@@ -52,6 +58,9 @@ impl AdminError {
             Self::Redis(_)
             | Self::NotGranted { .. }
             | Self::NotFound
+            | Self::DoesNotOpen
+            | Self::DeletedBefore
+            | Self::Seal(_)
             | Self::NoLogin
             | Self::Unopened { .. }
             | Self::File { .. }
@@ -70,6 +79,12 @@ impl fmt::Display for AdminError {
                 write!(f, "redis does not let this user call {command}: grant it +{command} ({})", plain(said))
             }
             Self::NotFound => f.write_str("there is no such record"),
+            Self::DoesNotOpen => f.write_str(
+                "the record does not open: is a gateway secret missing in admin.gatewaySecrets, or is admin.issuer \
+                 another than the gateway's?",
+            ),
+            Self::DeletedBefore => f.write_str("the client was deleted before"),
+            Self::Seal(why) => write!(f, "the record cannot be sealed: {why}"),
             Self::NoLogin => f.write_str("no login was found"),
             Self::Unopened { count } => write!(
                 f,

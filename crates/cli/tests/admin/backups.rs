@@ -93,8 +93,15 @@ async fn a_living_record_is_written_over_only_where_that_is_asked_for() {
 async fn what_would_be_over_by_now_is_not_brought_back() {
     let scene = Scene::start();
     register(&scene.bridge, "client-a", "Long").await;
-    let short =
-        Registered { id: "client-s".into(), name: None, redirect_uris: Vec::new(), refresh: false, registered_at: 1 };
+    let short = Registered {
+        id: "client-s".into(),
+        name: None,
+        redirect_uris: Vec::new(),
+        refresh: false,
+        registered_at: 1,
+        scope: None,
+        deleted_at: None,
+    };
     save(&scene.bridge, SECRET, &client_key("client-s"), &short, Ttl::Seconds(3)).await;
     let file = scene.operator.file("backup");
     assert_eq!(scene.operator.json(&["backup", &file]).document()["records"], 2);

@@ -12,6 +12,7 @@ use std::process::Command;
 
 use portcullis_gateway::clients::registered::Client as Registered;
 use portcullis_gateway::clients::registered::client_key;
+use portcullis_gateway::clients::sealed_id::CarriedRegistration;
 use portcullis_gateway::config::{ProviderId, Sealer};
 use portcullis_gateway::ports::{Ports as _, Store as _};
 use portcullis_gateway::sessions::keys::{session_key, upstream_key};
@@ -182,8 +183,22 @@ async fn register(bridge: &Bridge, id: &str, name: &str) {
         redirect_uris: vec![format!("http://127.0.0.1/{name}")],
         refresh: true,
         registered_at: 1_700_000_000,
+        scope: None,
+        deleted_at: None,
     };
     save(bridge, SECRET, &client_key(id), &client, Ttl::Seconds(3_600)).await;
+}
+
+/// The id of a client that registered and has no record.
+fn client_id(name: &str, secret: &str, number: u8) -> String {
+    let carried = CarriedRegistration {
+        redirect_uris: vec!["https://app.example/cb".to_owned()],
+        name: Some(name.to_owned()),
+        refresh: true,
+        registered_at: 1_700_000_000,
+        scope: None,
+    };
+    carried.seal(&sealer(secret), [number; 24]).unwrap()
 }
 
 async fn login(bridge: &Bridge, secret: &str, number: u8, user: &str) {

@@ -7,25 +7,66 @@ use portcullis_gateway::upstream::tokens::Upstream;
 use portcullis_protocol::credentials::SessionId;
 use serde_json::{Value, json};
 
-use super::{OTHER_SECRET, Operator, Scene, cli, client_key, is_stored, keys, login, standalone, stored, user_id};
+use super::{
+    OTHER_SECRET, Operator, SECRET, Scene, USER, cli, client_id, client_key, is_stored, keys, login, standalone,
+    stored, user_id,
+};
 
 #[tokio::test]
-async fn a_client_is_deleted_once() {
+async fn a_client_is_deleted_once_and_for_good() {
     let scene = Scene::filled().await;
-    let deleted = scene.operator.json(&["clients", "delete", "client-a"]);
-    assert_eq!(deleted.document()["deleted"].as_str().unwrap().len(), 64);
-    assert!(scene.load::<Registered>(&client_key("client-a")).await.is_none());
-    assert!(scene.load::<Registered>(&client_key("client-b")).await.is_some());
-    for command in ["delete", "show"] {
-        let again = scene.operator.run(&["clients", command, "client-a"]);
-        assert_eq!((again.code, again.out.as_str()), (1, ""));
-        assert!(again.err.contains("no such record"), "{}", again.err);
-    }
-    // By the digest too, which is all that is known without the secret.
+    let deleted = scene.operator.json(&["clients", "delete", "client-a"]).document();
+    assert_eq!((deleted["deleted"].as_str().unwrap().len(), &deleted["client_id"]), (64, &Value::from("client-a")));
+    let record = scene.load::<Registered>(&client_key("client-a")).await.unwrap();
+    assert!(record.deleted_at.is_some_and(|at| at > 1_700_000_000));
+    assert!(scene.load::<Registered>(&client_key("client-b")).await.unwrap().deleted_at.is_none());
+    let again = scene.operator.run(&["clients", "delete", "client-a"]);
+    assert_eq!((again.code, again.out.as_str()), (1, ""));
+    assert!(again.err.contains("deleted before"), "{}", again.err);
+    let shown = scene.operator.json(&["clients", "show", "client-a"]).document();
+    assert_eq!((&shown["deleted_at"], &shown["expires_in_seconds"]), (&json!(record.deleted_at), &Value::Null));
+    let listed = scene.operator.json(&["clients", "list"]).rows();
+    assert_eq!(listed.iter().filter(|row| row["deleted_at"].is_u64()).count(), 1);
+    // By the digest too, which is all that a list without the secret shows.
     let operator = Operator::without_the_secret(&standalone(scene.server.port));
     let rows = operator.json(&["clients", "list"]).rows();
-    operator.json(&["clients", "delete", rows[0]["record"].as_str().unwrap()]).document();
-    assert!(scene.load::<Registered>(&client_key("client-b")).await.is_none());
+    let digests: Vec<&str> = rows.iter().map(|row| row["record"].as_str().unwrap()).collect();
+    let other = digests.into_iter().find(|digest| *digest != deleted["deleted"]).unwrap();
+    scene.operator.json(&["clients", "delete", other]).document();
+    assert!(scene.load::<Registered>(&client_key("client-b")).await.unwrap().deleted_at.is_some());
+}
+
+#[tokio::test]
+async fn a_deletion_needs_the_secret_that_seals_it() {
+    let scene = Scene::filled().await;
+    let done = Operator::without_the_secret(&standalone(scene.server.port)).run(&["clients", "delete", "client-a"]);
+    assert_eq!(done.code, 2);
+    assert!(done.err.contains("admin.gatewaySecrets"), "{}", done.err);
+    let admin = "gatewaySecrets: [{ env: OTHER }], issuer: https://gateway.example, namespace: prod, name: gateway";
+    let mut other = Operator::configured(&standalone(scene.server.port), USER, admin);
+    other.environment.push(("OTHER", OTHER_SECRET.to_owned()));
+    let done = other.run(&["clients", "delete", "client-a"]);
+    assert_eq!((done.code, done.out.as_str()), (1, ""));
+    assert!(done.err.contains("does not open"), "{}", done.err);
+    assert!(scene.load::<Registered>(&client_key("client-a")).await.unwrap().deleted_at.is_none());
+}
+
+#[tokio::test]
+async fn a_client_without_a_record_is_shown_and_deleted_by_its_id() {
+    let scene = Scene::filled().await;
+    let id = client_id("Newcomer", SECRET, 7);
+    let shown = scene.operator.json(&["clients", "show", &id]).document();
+    assert_eq!((&shown["name"], &shown["record"]), (&Value::from("Newcomer"), &Value::Null));
+    for unknown in [client_id("Newcomer", OTHER_SECRET, 7), "client-z".to_owned()] {
+        for command in ["show", "delete"] {
+            let done = scene.operator.run(&["clients", command, &unknown]);
+            assert_eq!((done.code, done.out.as_str()), (1, ""));
+            assert!(done.err.contains("no such record"), "{}", done.err);
+        }
+    }
+    scene.operator.json(&["clients", "delete", &id]).document();
+    let record = scene.load::<Registered>(&client_key(&id)).await.unwrap();
+    assert_eq!((record.name.as_deref(), record.deleted_at.is_some()), (Some("Newcomer"), true));
 }
 
 #[tokio::test]

@@ -88,7 +88,6 @@ const ROWS: &[Row] = &[
     Row {
         edit: (r#""ratePerMinute": 10"#, r#""ratePerMinute": 0"#),
         problems: &[
-            r#"23:67: clients.dynamicRegistration.globalRatePerMinute: must be at least 1; use "enabled": false to close it"#,
             r#"23:86: clients.dynamicRegistration.ratePerMinute: must be at least 1; use "enabled": false to close it"#,
         ],
     },

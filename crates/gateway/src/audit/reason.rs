@@ -128,7 +128,7 @@ reasons! {
     Deny RepeatedClientId = "repeated_client_id",
     /// The authorization request has two `redirect_uri`.
     Deny RepeatedRedirectUri = "repeated_redirect_uri",
-    /// The client is not registered, or its registration has expired.
+    /// The `client_id` is not one of this gateway, or an operator deleted the client.
     Deny UnknownClient = "unknown_client",
     /// The redirect URI is not one that the client registered.
     Deny WrongRedirectUri = "wrong_redirect_uri",
@@ -206,34 +206,25 @@ reasons! {
     Deny CallbackOtherIssuer = "callback_other_issuer",
     /// The callback has neither a code nor an error.
     Deny CallbackWithoutCode = "callback_without_code",
+    /// The code in the callback is another login's: the nonce of its ID token differs.
+    Deny CallbackOtherLogin = "callback_other_login",
     /// More logins came from this address than `loginsPerMinute` allows.
     Deny LoginRate = "login_rate",
-    /// The client's registration ended while the user logged in.
+    /// An operator deleted the client while the user logged in.
     Deny ClientGone = "client_gone",
     /// The identity provider sent the browser back with `access_denied`.
     Deny ProviderDenied = "provider_denied",
     /// The identity provider sent the browser back with `temporarily_unavailable`.
     Deny ProviderUnavailable = "provider_unavailable",
     /// The identity provider sent the browser back with `server_error`.
-    Deny ProviderServerError = "provider_server_error",
+    Deny ProviderFailure = "provider_failure",
     /// The identity provider sent the browser back with an error about the gateway's request, such
     /// as `invalid_scope` or `unauthorized_client`: check `scopes` and the client there.
     Deny ProviderRefusedAuthorization = "provider_refused_authorization",
     /// The identity provider sent the browser back with an error that has no reason of its own.
     Deny ProviderRefused = "provider_refused",
-    /// The identity provider cannot be reached, or answers with an outage.
-    Deny ProviderUnreachable = "provider_unreachable",
     /// The identity provider does not accept its own authorization code.
     Deny ProviderRefusedCode = "provider_refused_code",
-    /// The identity provider refuses the token request as such.
-    Deny ProviderRefusedRequest = "provider_refused_request",
-    /// The identity provider takes no client authentication that the gateway has.
-    Deny ProviderClientAuthentication = "provider_client_authentication",
-    /// The identity provider does not accept the gateway's client id or secret, or an endpoint of
-    /// it has no cluster.
-    Deny ProviderMisconfigured = "provider_misconfigured",
-    /// The identity provider's answer or ID token is not valid.
-    Deny ProviderNotUnderstood = "provider_not_understood",
 
     /// The body of the token request is larger than 16 KiB.
     Deny BodyTooLarge = "body_too_large",
@@ -339,11 +330,12 @@ reasons! {
     Deny RegistrationResponseTypes = "registration_response_types",
     /// The `scope` of a registration is not a list of scopes.
     Deny RegistrationMalformedScope = "registration_malformed_scope",
-    /// A scope of a registration is not supported.
-    Deny RegistrationUnknownScope = "registration_unknown_scope",
     /// The body of a registration is larger than 64 KiB.
     Deny RegistrationTooLarge = "registration_too_large",
-    /// A limit of `registration` was reached.
+    /// A registration does not fit into the `client_id` that carries it.
+    Deny RegistrationTooLong = "registration_too_long",
+    /// One address made more registrations in a minute than
+    /// `clients.dynamicRegistration.ratePerMinute` allows.
     Deny RegistrationRate = "registration_rate",
     /// Registration is turned off.
     Deny RegistrationOff = "registration_off",
@@ -362,6 +354,38 @@ reasons! {
     Fail SignerUnavailable = "signer_unavailable",
     /// The identity provider did not renew the upstream token in time.
     Fail UpstreamUnavailable = "upstream_unavailable",
+    /// There was no connection to the identity provider, or it broke.
+    Fail ProviderUnreachable = "provider_unreachable",
+    /// The identity provider did not answer within 5 seconds.
+    Fail ProviderTimeout = "provider_timeout",
+    /// The identity provider answered with a status that brings nothing: 5xx, or any but 200 for a
+    /// document.
+    Fail ProviderStatus = "provider_status",
+    /// The identity provider answered that it is temporarily unavailable.
+    Fail ProviderBusy = "provider_busy",
+    /// Envoy has no cluster of the name that the provider's configuration gives.
+    Fail ProviderWithoutCluster = "provider_without_cluster",
+    /// Envoy does not trust the identity provider's certificate, or the TLS handshake fails in
+    /// another way.
+    Fail ProviderTls = "provider_tls",
+    /// The discovery document names an endpoint at a host that is not in the provider's `clusters`.
+    Fail ProviderEndpointWithoutCluster = "provider_endpoint_without_cluster",
+    /// The discovery document names another issuer than `issuerUrl`.
+    Fail ProviderWrongIssuer = "provider_wrong_issuer",
+    /// The identity provider answered something else than JSON, such as HTML.
+    Fail ProviderNotJson = "provider_not_json",
+    /// The identity provider's discovery document or keys cannot be used.
+    Fail ProviderInvalidDocuments = "provider_invalid_documents",
+    /// The identity provider's token endpoint answered something that cannot be used.
+    Fail ProviderInvalidAnswer = "provider_invalid_answer",
+    /// The identity provider's ID token is missing, or is not valid for this login.
+    Fail ProviderInvalidIdToken = "provider_invalid_id_token",
+    /// The identity provider does not accept the gateway's client id or secret.
+    Fail ProviderRefusedClient = "provider_refused_client",
+    /// The identity provider refuses the token request as such.
+    Fail ProviderRefusedRequest = "provider_refused_request",
+    /// The identity provider takes no client authentication that the gateway has.
+    Fail ProviderClientAuthentication = "provider_client_authentication",
     /// The worker holds as many paused requests as it may.
     Fail TooManyWaiting = "too_many_waiting",
     /// The worker needed the memory that a request held which waited for its body.

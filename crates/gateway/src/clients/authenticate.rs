@@ -2,14 +2,12 @@
 
 use portcullis_protocol::http::message::{FieldName, Request};
 use portcullis_protocol::oauth::client_authentication::{BasicCredentials, BodyCredentials};
-use portcullis_storage_api::Key;
 use thiserror::Error;
 
-use crate::clients::registered::{Client, client_key, renew_client};
+use crate::clients::registered::{self, Registered};
 use crate::context::RequestContext;
 use crate::error::DependencyError;
 use crate::ports::Ports;
-use crate::store::records::SealedRecord;
 
 /// A client that has authenticated by the method of its kind. Only [`authenticate`] makes one, and
 /// no tokens are issued without one.
@@ -19,7 +17,7 @@ pub struct AuthenticatedClient {
 }
 
 enum Kind {
-    Registered { key: Key, record: SealedRecord },
+    Registered(Registered),
 }
 
 /// Why a client is not authenticated.
@@ -34,8 +32,8 @@ pub enum ClientAuthenticationError {
     /// It sent credentials, and no client has any.
     #[error("this client is public: it must not authenticate")]
     UnexpectedCredentials,
-    /// There is no such client.
-    #[error("the client is not known, or its registration expired")]
+    /// There is no such client, or it was deleted.
+    #[error("the client is not known here, or was deleted; register again")]
     Unknown,
     /// Nothing is known about the client.
     #[error(transparent)]
@@ -55,9 +53,8 @@ pub async fn authenticate<P: Ports>(
     sent: BodyCredentials,
 ) -> Result<AuthenticatedClient, ClientAuthenticationError> {
     let client_id = claimed_id(context.request, sent)?;
-    let key = client_key(&client_id);
-    match context.records().find::<Client>(&key).await? {
-        Some(record) => Ok(AuthenticatedClient { id: client_id, kind: Kind::Registered { key, record } }),
+    match registered::find(context, &client_id).await? {
+        Some(registered) => Ok(AuthenticatedClient { id: client_id, kind: Kind::Registered(registered) }),
         None => Err(ClientAuthenticationError::Unknown),
     }
 }
@@ -94,7 +91,7 @@ impl AuthenticatedClient {
     /// Notes that the client is in use: it got tokens.
     pub(crate) async fn renew<P: Ports>(self, context: &RequestContext<'_, P>) {
         match self.kind {
-            Kind::Registered { key, record } => renew_client(context.gateway, &key, record, context.ports).await,
+            Kind::Registered(registered) => registered.renew(context).await,
         }
     }
 }

@@ -1,6 +1,8 @@
 //! From a `client_id` to the client that it names.
 
-use crate::clients::registered::{Client, client_key};
+use portcullis_protocol::oauth::scope::ScopeSet;
+
+use crate::clients::registered::{self, Client};
 use crate::context::RequestContext;
 use crate::error::DependencyError;
 use crate::ports::Ports;
@@ -11,7 +13,7 @@ pub enum ResolvedClient {
     Registered(Client),
 }
 
-/// Returns the client of this `client_id`; `None` if it is unknown, or its registration expired.
+/// Returns the client of this `client_id`; `None` if it is unknown, or was deleted.
 ///
 /// # Errors
 /// [`DependencyError::Store`].
@@ -19,8 +21,8 @@ pub async fn resolve<P: Ports>(
     context: &RequestContext<'_, P>,
     client_id: &str,
 ) -> Result<Option<ResolvedClient>, DependencyError> {
-    let registered = context.records().load::<Client>(&client_key(client_id)).await?;
-    Ok(registered.map(|registered| ResolvedClient::Registered(registered.record)))
+    let registered = registered::find(context, client_id).await?;
+    Ok(registered.map(|registered| ResolvedClient::Registered(registered.client)))
 }
 
 impl ResolvedClient {
@@ -45,6 +47,15 @@ impl ResolvedClient {
     pub fn may_refresh(&self) -> bool {
         match self {
             Self::Registered(client) => client.refresh,
+        }
+    }
+
+    /// Returns the scopes that its metadata names; `None` if it names none, and may ask for all.
+    #[must_use]
+    pub fn scope(&self) -> Option<ScopeSet> {
+        match self {
+            // It was written from a set. One that does not read as such allows nothing.
+            Self::Registered(client) => client.scope.as_deref().map(|scope| ScopeSet::parse(scope).unwrap_or_default()),
         }
     }
 }

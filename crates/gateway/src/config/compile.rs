@@ -34,8 +34,8 @@ pub struct Config {
     pub scopes_supported: ScopeSet,
     /// Where logins are kept.
     pub storage: Storage,
-    /// Dynamic registration, where it is on.
-    pub registration: Option<RegistrationPolicy>,
+    /// Dynamic registration.
+    pub registration: RegistrationPolicy,
     /// The consent page.
     pub consent: ConsentPolicy,
     /// Logins a minute that one address may finish.

@@ -51,8 +51,7 @@ fn full() -> Value {
         "scopesSupported": ["openid", "tools", "read"],
         "storage": { "type": "memory", "maxBytes": 1_048_576 },
         "clients": { "dynamicRegistration": {
-            "enabled": true, "lifetime": "90d", "ratePerMinute": 7, "globalRatePerMinute": 8, "max": 9,
-            "maxPerAddress": 10,
+            "enabled": true, "lifetime": "90d", "ratePerMinute": 7,
         } },
         "logins": { "ratePerMinute": 11 },
         "consent": { "remember": "0s", "title": "Example", "logo": "data:image/png;base64,AAAA" },
@@ -174,9 +173,9 @@ fn the_least_that_is_needed_gets_the_defaults() {
     assert_eq!((access_token, refresh_token, authorization_code), (3600, 168 * 3600, 600));
     assert_eq!(config.scopes_supported.to_string(), "offline_access");
     assert_eq!(config.storage, Storage::Memory { max_bytes: 64 * 1024 * 1024 });
-    let policy = config.registration.unwrap();
-    assert_eq!((policy.lifetime, policy.per_address, policy.global, policy.per_day), (720 * 3600, 60, 600, 10_000));
-    assert_eq!((policy.per_address_and_day, config.logins_per_minute), (1_000, 300));
+    let policy = config.registration;
+    assert_eq!((policy.enabled, policy.lifetime, policy.per_address), (true, 720 * 3600, 60));
+    assert_eq!(config.logins_per_minute, 300);
     assert_eq!((config.consent.remember, config.consent.title.as_str()), (720 * 3600, "Portcullis"));
     assert!(config.consent.logo.is_none());
     assert_eq!(oidc(&config).scope, "openid offline_access");
@@ -213,9 +212,9 @@ fn everything_that_is_written_is_taken() {
     assert_eq!((access_token, refresh_token, authorization_code), (900, 30 * 86_400, 90));
     assert_eq!(config.scopes_supported.to_string(), "openid tools read");
     assert_eq!(config.storage, Storage::Memory { max_bytes: 1_048_576 });
-    let policy = config.registration.unwrap();
-    assert_eq!((policy.lifetime, policy.per_address, policy.global, policy.per_day), (90 * 86_400, 7, 8, 9));
-    assert_eq!((policy.per_address_and_day, config.logins_per_minute), (10, 11));
+    let policy = config.registration;
+    assert_eq!((policy.enabled, policy.lifetime, policy.per_address), (true, 90 * 86_400, 7));
+    assert_eq!(config.logins_per_minute, 11);
     assert_eq!((config.consent.remember, config.consent.title.as_str()), (0, "Example"));
     assert_eq!(config.consent.logo.as_deref(), Some("data:image/png;base64,AAAA"));
     let provider = oidc(&config);
@@ -241,7 +240,7 @@ fn everything_that_is_written_is_taken() {
 #[test]
 fn registration_can_be_turned_off() {
     let document = with(minimal(), "/clients", json!({ "dynamicRegistration": { "enabled": false } }));
-    assert!(compile(&document).ok().unwrap().registration.is_none());
+    assert!(!compile(&document).ok().unwrap().registration.enabled);
 }
 
 #[test]

@@ -170,33 +170,21 @@ pub struct Clients {
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct DynamicRegistration {
-    /// Whether strangers may register clients at all.
+    /// Whether strangers may register clients. Where not, only clients that have a record are
+    /// served: those that got tokens within `lifetime`.
     pub enabled: bool,
-    /// How long a client is remembered after its last successful token request. One that never got
-    /// a token is forgotten after a day.
+    /// How long a client has a record after its last successful token request, 1m to 365d: what
+    /// `portcullis admin clients` lists. Its registration is in its `client_id` and does not end
+    /// with the record.
     pub lifetime: String,
-    /// Registrations a minute that one address may make.
+    /// Registrations a minute that one address may make. Nothing is stored for a registration, so
+    /// this bounds calls only, and no address is refused for what others do.
     pub rate_per_minute: u32,
-    /// Registrations a minute from all addresses together; absent: ten times `ratePerMinute`.
-    pub global_rate_per_minute: Option<u32>,
-    /// Registrations a day from all addresses together, which bounds how many unused clients are
-    /// ever stored.
-    pub max: u32,
-    /// Registrations a day from one address, so that one alone cannot use up `max`. Absent: a tenth
-    /// of `max`, and at least `ratePerMinute`.
-    pub max_per_address: Option<u32>,
 }
 
 impl Default for DynamicRegistration {
     fn default() -> Self {
-        Self {
-            enabled: true,
-            lifetime: "720h".into(),
-            rate_per_minute: 60,
-            global_rate_per_minute: None,
-            max: 10_000,
-            max_per_address: None,
-        }
+        Self { enabled: true, lifetime: "720h".into(), rate_per_minute: 60 }
     }
 }
 
@@ -285,6 +273,10 @@ pub struct OidcConfig {
     /// The ID token claim that names the user for good.
     #[serde(default = "default_subject_claim")]
     pub subject_claim: String,
+    /// How long an access token is used, and then refreshed, of which the provider does not say how
+    /// long it lives (`expires_in`): 1m to 30d.
+    #[serde(default = "default_token_lifespan")]
+    pub default_token_lifespan: String,
     /// Further parameters of the authorization request, such as `prompt` or `access_type`.
     #[serde(default)]
     pub additional_authorization_params: BTreeMap<String, String>,
@@ -414,6 +406,10 @@ fn default_scopes() -> Vec<String> {
 
 fn default_provider_scopes() -> Vec<String> {
     ["openid", "offline_access"].map(String::from).to_vec()
+}
+
+fn default_token_lifespan() -> String {
+    "1h".to_owned()
 }
 
 fn default_subject_claim() -> String {

@@ -19,16 +19,12 @@ pub struct Lifespans {
 /// What registration allows.
 #[derive(Debug, Clone, Copy)]
 pub struct RegistrationPolicy {
-    /// Seconds that a client is remembered after a successful token request.
+    /// Whether clients may register.
+    pub enabled: bool,
+    /// Seconds that a client has a record after a successful token request.
     pub lifetime: u64,
     /// Registrations a minute from one address.
     pub per_address: u32,
-    /// Registrations a minute from everywhere.
-    pub global: u32,
-    /// Registrations a day from one address.
-    pub per_address_and_day: u32,
-    /// Registrations a day from everywhere.
-    pub per_day: u32,
 }
 
 /// The consent page's settings.
@@ -59,38 +55,17 @@ impl Compiler<'_> {
         })
     }
 
-    pub(super) fn registration(
-        &mut self,
-        written: &document::DynamicRegistration,
-    ) -> Option<Option<RegistrationPolicy>> {
+    pub(super) fn registration(&mut self, written: &document::DynamicRegistration) -> Option<RegistrationPolicy> {
         const PATH: &str = "clients.dynamicRegistration";
         let lifetime = self.duration(&format!("{PATH}.lifetime"), &written.lifetime, 60, 365 * 24 * 3600);
-        let global = written
-            .global_rate_per_minute
-            .unwrap_or(written.rate_per_minute.saturating_mul(10).min(MAX_BUCKET_CAPACITY));
-        let tenth = written.max.checked_div(10).unwrap_or(0);
-        let per_address_and_day =
-            written.max_per_address.unwrap_or(tenth.max(written.rate_per_minute).clamp(1, MAX_BUCKET_CAPACITY));
-        for (name, value) in [
-            ("ratePerMinute", written.rate_per_minute),
-            ("globalRatePerMinute", global),
-            ("max", written.max),
-            ("maxPerAddress", per_address_and_day),
-        ] {
-            if value == 0 {
-                self.problem::<()>(&format!("{PATH}.{name}"), "must be at least 1; use \"enabled\": false to close it");
-            } else if value > MAX_BUCKET_CAPACITY {
-                self.problem::<()>(&format!("{PATH}.{name}"), format!("must be at most {MAX_BUCKET_CAPACITY}"));
-            }
+        let per_address = written.rate_per_minute;
+        if per_address == 0 {
+            let what = "must be at least 1; use \"enabled\": false to close it";
+            self.problem::<()>(&format!("{PATH}.ratePerMinute"), what);
+        } else if per_address > MAX_BUCKET_CAPACITY {
+            self.problem::<()>(&format!("{PATH}.ratePerMinute"), format!("must be at most {MAX_BUCKET_CAPACITY}"));
         }
-        let policy = RegistrationPolicy {
-            lifetime: lifetime?,
-            per_address: written.rate_per_minute,
-            global,
-            per_address_and_day,
-            per_day: written.max,
-        };
-        Some(written.enabled.then_some(policy))
+        Some(RegistrationPolicy { enabled: written.enabled, lifetime: lifetime?, per_address })
     }
 
     pub(super) fn logins_per_minute(&mut self, document: &Document) -> Option<u32> {
@@ -119,10 +94,10 @@ impl Compiler<'_> {
 }
 
 fn is_image_data_uri(text: &str) -> bool {
-    const MOST: usize = 32 * 1024;
+    const MAX_BYTES: usize = 32 * 1024;
     let Some(rest) = text.strip_prefix("data:image/") else { return false };
     let Some((kind, data)) = rest.split_once(";base64,") else { return false };
-    text.len() <= MOST
+    text.len() <= MAX_BYTES
         && matches!(kind, "png" | "svg+xml" | "jpeg" | "webp" | "gif")
         && data.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'='))
 }

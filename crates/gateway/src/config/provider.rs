@@ -60,6 +60,14 @@ impl Provider {
             ProviderKind::Oidc(oidc) => &oidc.issuer,
         }
     }
+
+    /// Returns the life of an access token of which it says nothing, in seconds.
+    #[must_use]
+    pub const fn default_token_life(&self) -> u64 {
+        match &self.kind {
+            ProviderKind::Oidc(oidc) => oidc.default_token_life,
+        }
+    }
 }
 
 /// An OpenID Connect provider.
@@ -83,6 +91,8 @@ pub struct OidcProvider {
     pub scope: String,
     /// The claim that names the user.
     pub subject_claim: String,
+    /// The life of an access token of which it says nothing, in seconds.
+    pub default_token_life: u64,
     /// Further parameters of the authorization request.
     pub extra_parameters: Vec<(String, String)>,
     /// Whether its endpoints may be plain http: only when the issuer itself is, on loopback in
@@ -163,7 +173,9 @@ impl Compiler<'_> {
             None => Some(None),
         };
         self.check_oidc_fields(path, written);
-        let (issuer, client_secret) = (issuer?, client_secret?);
+        let default_token_life =
+            self.duration(&format!("{path}.defaultTokenLifespan"), &written.default_token_lifespan, 60, 30 * 24 * 3600);
+        let (issuer, client_secret, default_token_life) = (issuer?, client_secret?, default_token_life?);
         let authority = issuer.authority();
         let mut clusters = BTreeMap::new();
         clusters.extend(written.clusters.iter().map(|(host, cluster)| (host.to_ascii_lowercase(), cluster.clone())));
@@ -178,6 +190,7 @@ impl Compiler<'_> {
             client_authentication: written.client_authentication,
             scope: written.scopes.join(" "),
             subject_claim: written.subject_claim.clone(),
+            default_token_life,
             extra_parameters: written.additional_authorization_params.clone().into_iter().collect(),
             plain_http: !issuer.is_https(),
         })

@@ -42,7 +42,7 @@ async fn answer<P: Ports>(context: &RequestContext<'_, P>) -> Result<Decision, A
     };
     let asked = AuthorizationRequest::parse(&params).map_err(|error| refused(error.into()))?;
     let resource = chosen_resource(config, asked.resource.as_ref()).map_err(refused)?;
-    let scope = ScopeSet::grant(asked.scope, &config.scopes_supported, &resource.scopes)
+    let scope = ScopeSet::grant(asked.scope, &askable(config, &client, resource), &resource.scopes)
         .map_err(|_| refused(RequestError::UnsupportedScope))?;
     let mut authorization = Authorization {
         client_id: reference.client_id,
@@ -82,6 +82,16 @@ fn proven_redirect(client: &ResolvedClient, requested: Option<&str>) -> Option<C
         (Some(requested), _) => match_registered(&registered, requested),
         (None, [only]) => match_registered(&registered, only),
         (None, _) => None,
+    }
+}
+
+/// Returns the scopes that a client may ask for: those of its registration and those that the
+/// resource needs. The challenges and metadata of the resource tell clients to ask for the latter,
+/// maybe long after they registered.
+fn askable(config: &Config, client: &ResolvedClient, resource: &Resource) -> ScopeSet {
+    match client.scope() {
+        Some(named) => named.union(&resource.scopes).intersection(&config.scopes_supported),
+        None => config.scopes_supported.clone(),
     }
 }
 

@@ -12,7 +12,7 @@ use crate::decision::Resolved;
 use crate::endpoints::pages::ErrorPage;
 use crate::error::DependencyError;
 use crate::responses::uncached;
-use crate::upstream::provider_error::ProviderError;
+use crate::upstream::provider_error::{Outage, ProviderError};
 
 /// Where a client gets its answer: a redirect URI that was proven to be its own, and its state.
 #[derive(Clone, Copy)]
@@ -42,32 +42,35 @@ pub fn error_redirect(
     Resolved::Respond(redirect(config, to, &parameters), Audit::new(reason))
 }
 
-/// Redirects to the client what kept the provider from logging the user in.
+/// Redirects to the client what kept the provider from logging the user in. The operator reads more
+/// in the log.
 #[must_use]
 pub fn provider_failed(config: &Config, asked: &Authorization, error: &ProviderError) -> Resolved {
-    let (code, description, reason) = match error {
-        ProviderError::Unreachable => {
-            (ErrorCode::TemporarilyUnavailable, "the identity provider cannot be reached", Reason::ProviderUnreachable)
+    let (code, description) = match error {
+        ProviderError::Unreachable(
+            Outage::NoConnection | Outage::Timeout | Outage::Busy | Outage::Status(408 | 425 | 429 | 500..),
+        ) => (ErrorCode::TemporarilyUnavailable, "the identity provider cannot be reached"),
+        // Waiting does not help.
+        ProviderError::Unreachable(Outage::NoCluster | Outage::Tls | Outage::Status(_)) => {
+            (ErrorCode::ServerError, "the gateway is not set up to reach the identity provider")
         }
-        ProviderError::GrantEnded { .. } => {
-            (ErrorCode::AccessDenied, "the identity provider did not accept the login", Reason::ProviderRefusedCode)
+        ProviderError::GrantEnded { .. } => (ErrorCode::AccessDenied, "the identity provider did not accept the login"),
+        ProviderError::Refused | ProviderError::ClientRefused => {
+            (ErrorCode::ServerError, "the identity provider refused the gateway")
         }
-        ProviderError::Refused => {
-            (ErrorCode::ServerError, "the identity provider refused the gateway", Reason::ProviderRefusedRequest)
+        ProviderError::NoCommonAuthentication => {
+            (ErrorCode::ServerError, "the identity provider takes neither client_secret_basic nor client_secret_post")
         }
-        ProviderError::NoCommonAuthentication => (
-            ErrorCode::ServerError,
-            "the identity provider takes neither client_secret_basic nor client_secret_post",
-            Reason::ProviderClientAuthentication,
-        ),
-        ProviderError::Misconfigured(_) => {
-            (ErrorCode::ServerError, "the identity provider refused the gateway", Reason::ProviderMisconfigured)
+        ProviderError::EndpointWithoutCluster | ProviderError::WrongIssuer => {
+            (ErrorCode::ServerError, "the gateway is not set up for the identity provider")
         }
-        ProviderError::NotUnderstood(_) => {
-            (ErrorCode::ServerError, "the identity provider's answer is not valid", Reason::ProviderNotUnderstood)
-        }
+        ProviderError::NotJson
+        | ProviderError::InvalidDocuments(_)
+        | ProviderError::InvalidAnswer(_)
+        | ProviderError::OtherLogin
+        | ProviderError::InvalidIdToken(_) => (ErrorCode::ServerError, "the identity provider's answer is not valid"),
     };
-    error_redirect(config, asked.into(), code, description, reason)
+    error_redirect(config, asked.into(), code, description, error.reason())
 }
 
 /// A redirect to the client. `iss` and `state` are always ours to add; what the registered URI's

@@ -27,8 +27,8 @@ use crate::sessions::state::{PendingCode, Session, State};
 use crate::sessions::{last_grant, next_prompt, remembered_consent};
 use crate::store::records;
 use crate::upstream::identity::{Identity, TokenReply};
-use crate::upstream::providers;
 use crate::upstream::tokens::{self, Upstream};
+use crate::upstream::{life, providers};
 
 /// Answers `GET /oauth/callback`.
 ///
@@ -150,9 +150,9 @@ async fn open_session<P: Ports>(
     let life = config.lifespans.authorization_code;
     let upstream = Upstream {
         access_token: reply.access_token,
-        refresh_token,
         obtained_at: now,
-        expires_at: reply.expires_in.map(|life| now.saturating_add(life)),
+        expires_at: life::expires_at(reply.life, refresh_token.is_some(), None, provider.default_token_life(), now),
+        refresh_token,
         subject: identity.subject,
         refused_since: None,
         session: *code.session.as_bytes(),

@@ -1,15 +1,15 @@
-//! Dynamic client registration (RFC 7591) of public clients.
+//! Dynamic client registration (RFC 7591) of public clients. Nothing is stored: a registration is
+//! in the `client_id` that answers it.
 
-use portcullis_protocol::credentials::ClientId;
+use portcullis_protocol::credentials::MAX_CLIENT_ID_BYTES;
 use portcullis_protocol::http::message::{FieldName, Response};
 use portcullis_protocol::oauth::error::{ErrorCode, OAuthError};
 use portcullis_protocol::oauth::register::{Registration, RegistrationError};
-use portcullis_storage_api::{Bucket, Kind, StoreError, Taken, Ttl};
+use portcullis_storage_api::{Bucket, Kind, StoreError, Taken};
 use thiserror::Error;
 
 use crate::audit::{Audit, Reason};
-use crate::clients::registered::{Client, client_key};
-use crate::config::RegistrationPolicy;
+use crate::clients::sealed_id::{CarriedRegistration, SealError};
 use crate::context::RequestContext;
 use crate::decision::Resolved;
 use crate::endpoints::client_address::client_address;
@@ -19,11 +19,7 @@ use crate::responses::{Cors, cors, not_found, oauth_error, refusal, uncached};
 use crate::routing::endpoint_table::Endpoint;
 use crate::store::records;
 
-/// How long a client that has not got a token yet is remembered, in seconds: registrations cost a
-/// stranger nothing, so they must not pile up.
-const UNUSED_LIFE: u64 = 24 * 60 * 60;
-
-/// Answers `POST /oauth/register`. The limits are drawn from before anything of the body is looked
+/// Answers `POST /oauth/register`. The limit is drawn from before anything of the body is looked
 /// at, and after it has come: a call to the store outlives the request that made it, so one whose
 /// body never ends must not make any.
 pub async fn register<P: Ports>(context: &RequestContext<'_, P>) -> Resolved {
@@ -36,7 +32,10 @@ pub async fn register<P: Ports>(context: &RequestContext<'_, P>) -> Resolved {
             let response = oauth_error(&error).header("retry-after", &retry_after.to_string());
             Resolved::Respond(response, Audit::new(reason))
         }
-        RegisterError::TooLarge | RegisterError::Metadata(_) | RegisterError::Dependency(_) => refusal(error.reply()),
+        RegisterError::TooLarge
+        | RegisterError::TooMuch
+        | RegisterError::Metadata(_)
+        | RegisterError::Dependency(_) => refusal(error.reply()),
     })
 }
 
@@ -47,6 +46,9 @@ enum RegisterError {
     TurnedOff,
     #[error("the body is larger than 64 KiB")]
     TooLarge,
+    /// The registration does not fit into a `client_id`.
+    #[error("the registration does not fit into a client_id")]
+    TooMuch,
     #[error("too many registrations")]
     TooMany {
         /// In how many seconds the limit allows another.
@@ -70,6 +72,14 @@ impl RegisterError {
                 let error = OAuthError::new(ErrorCode::InvalidClientMetadata, "the body is larger than 64 KiB");
                 (error.with_status(413), Reason::RegistrationTooLarge)
             }
+            Self::TooMuch => {
+                let description = format!(
+                    "redirect_uris, client_name and scope are too long together: the client_id carries them and has at \
+                     most {MAX_CLIENT_ID_BYTES} characters, which is room for some 700 bytes; register fewer or \
+                     shorter redirect_uris"
+                );
+                (OAuthError::new(ErrorCode::InvalidClientMetadata, description), Reason::RegistrationTooLong)
+            }
             Self::TooMany { .. } => {
                 let description = "too many registrations; try again later";
                 let error = OAuthError::new(ErrorCode::TemporarilyUnavailable, description);
@@ -86,14 +96,13 @@ fn reason_of_metadata(error: &RegistrationError) -> Reason {
         RegistrationError::ContentType => Reason::RegistrationContentType,
         RegistrationError::Json(_) => Reason::RegistrationNotJson,
         RegistrationError::RedirectUris => Reason::RegistrationRedirectUris,
-        RegistrationError::RedirectUri(_) => Reason::RegistrationRedirectUri,
+        RegistrationError::RedirectUri { .. } => Reason::RegistrationRedirectUri,
         RegistrationError::Type(_) => Reason::RegistrationFieldType,
         RegistrationError::Value(_) => Reason::RegistrationFieldValue,
         RegistrationError::AuthMethod => Reason::RegistrationAuthMethod,
         RegistrationError::GrantTypes => Reason::RegistrationGrantTypes,
         RegistrationError::ResponseTypes => Reason::RegistrationResponseTypes,
         RegistrationError::Scope(_) => Reason::RegistrationMalformedScope,
-        RegistrationError::UnknownScope => Reason::RegistrationUnknownScope,
     }
 }
 
@@ -105,48 +114,40 @@ impl From<StoreError> for RegisterError {
 
 async fn answer<P: Ports>(context: &RequestContext<'_, P>) -> Result<Resolved, RegisterError> {
     let config = context.config();
-    let policy = config.registration.ok_or(RegisterError::TurnedOff)?;
+    if !config.registration.enabled {
+        return Err(RegisterError::TurnedOff);
+    }
     let body = context.ports.body(Endpoint::Register.entry().body_bytes).await.map_err(|_| RegisterError::TooLarge)?;
-    draw_from_limits(context, policy).await?;
+    draw_from_limit(context).await?;
     let content_type = context.request.headers.one(FieldName::ContentType);
     let registration = Registration::parse(content_type, &body, &config.scopes_supported)?;
-    let client_id = ClientId::new(context.ports.random().map_err(DependencyError::from)?).to_string();
     let now = context.now();
-    let client = Client {
-        id: client_id.clone(),
-        name: registration.client_name().map(str::to_owned),
+    let carried = CarriedRegistration {
         redirect_uris: registration.redirect_uris().iter().map(|uri| uri.as_str().to_owned()).collect(),
+        name: registration.client_name().map(str::to_owned),
         refresh: registration.has_refresh(),
         registered_at: now,
+        scope: registration.named_scope().map(ToString::to_string),
     };
-    let life = Ttl::Seconds(policy.lifetime.min(UNUSED_LIFE));
-    context.records().save(&client_key(&client_id), &client, life).await?;
+    let nonce = context.ports.random().map_err(DependencyError::from)?;
+    let client_id = carried.seal(&config.sealer, nonce).map_err(|error| match error {
+        SealError::TooLong => RegisterError::TooMuch,
+        SealError::NotEncodable => RegisterError::Dependency(DependencyError::Internal),
+    })?;
     let response = uncached(Response::json(201, registration.response_json(&client_id, now)));
     let audit = Audit { client: Some(client_id.into()), ..Audit::new(Reason::ClientRegistered) };
     Ok(Resolved::Respond(cors(response, Cors::Read), audit))
 }
 
-/// One address is limited first, so that a stranger's flood is refused before it draws on what
-/// all clients share.
-async fn draw_from_limits<P: Ports>(
-    context: &RequestContext<'_, P>,
-    policy: RegistrationPolicy,
-) -> Result<(), RegisterError> {
-    const MINUTE: u32 = 60;
-    const DAY: u32 = 24 * 60 * MINUTE;
-    let address = client_address(context.request, context.config().trusted_proxies);
-    let limits: [(&[&[u8]], u32, u32); 4] = [
-        (&[b"register", b"address", address.as_bytes()], policy.per_address, MINUTE),
-        (&[b"register", b"address and day", address.as_bytes()], policy.per_address_and_day, DAY),
-        (&[b"register", b"minute"], policy.global, MINUTE),
-        (&[b"register", b"day"], policy.per_day, DAY),
-    ];
-    for (name, capacity, period_seconds) in limits {
-        let key = records::key(Kind::RateLimit, name);
-        match context.ports.store().take_token(&key, Bucket { capacity, period_seconds }).await? {
-            Taken::Granted => {}
-            Taken::Empty { retry_after } => return Err(RegisterError::TooMany { retry_after }),
-        }
+/// Bounds what one address can make the gateway do. There is no limit that addresses share: what
+/// strangers do together must not turn anyone away, and they leave nothing behind.
+async fn draw_from_limit<P: Ports>(context: &RequestContext<'_, P>) -> Result<(), RegisterError> {
+    let config = context.config();
+    let address = client_address(context.request, config.trusted_proxies);
+    let key = records::key(Kind::RateLimit, &[b"register", b"address", address.as_bytes()]);
+    let limit = Bucket { capacity: config.registration.per_address, period_seconds: 60 };
+    match context.ports.store().take_token(&key, limit).await? {
+        Taken::Granted => Ok(()),
+        Taken::Empty { retry_after } => Err(RegisterError::TooMany { retry_after }),
     }
-    Ok(())
 }

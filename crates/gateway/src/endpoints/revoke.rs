@@ -69,7 +69,10 @@ impl RevokeError {
                 Reason::RevocationClientAuthenticated,
             ),
             Self::Client(ClientAuthenticationError::Unknown) => (
-                OAuthError::new(ErrorCode::InvalidClient, "the client is not known, or its registration expired"),
+                OAuthError::new(
+                    ErrorCode::InvalidClient,
+                    "the client is not known here, or was deleted; register again",
+                ),
                 Reason::RevocationUnknownClient,
             ),
             Self::OtherClient => (

@@ -9,10 +9,10 @@ use crate::config::Resource;
 use crate::decision::{Credentials, Forward, Injection, ResponsePlan, UpstreamAccess};
 use crate::resource_server::refusal::Refusal;
 use crate::responses::CORS_OF_RESOURCE;
-use crate::state::token_cache::TokenFacts;
+use crate::state::token_cache::TokenGrant;
 
 /// The rule for a call with a verified token, wherever the facts come from.
-pub(super) fn decide(facts: &TokenFacts, resource: usize, now: u64) -> Result<(), Refusal> {
+pub(super) fn decide(facts: &TokenGrant, resource: usize, now: u64) -> Result<(), Refusal> {
     if facts.resource != resource {
         return Err(ClaimError::WrongAudience.into());
     }
@@ -24,7 +24,7 @@ pub(super) fn decide(facts: &TokenFacts, resource: usize, now: u64) -> Result<()
 
 pub(super) fn forward(
     resource: &Resource,
-    facts: &TokenFacts,
+    facts: &TokenGrant,
     upstream: Option<&UpstreamAccess>,
     cookie: Option<&[u8]>,
     response: ResponsePlan,

@@ -7,8 +7,8 @@ use crate::audit::{Audit, AuditOutcome, Reason, Rendered};
 use crate::decision::Resolved;
 use crate::error::DependencyError;
 
-fn facts() -> TokenFacts {
-    TokenFacts {
+fn facts() -> TokenGrant {
+    TokenGrant {
         subject: Rc::from("user"),
         client: Rc::from("client"),
         audit: Rendered::new(Audit::new(Reason::ValidToken)),

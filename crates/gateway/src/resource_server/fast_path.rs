@@ -22,7 +22,7 @@ pub fn fast(
 ) -> Option<Forward> {
     let cached = gateway.cached(authorization)?;
     // Anything out of the ordinary, also an ordinary refusal, is the slow path's to say.
-    let is_known = cached.was_let_through_to(target);
+    let is_known = cached.is_known_target(target);
     let index = if is_known {
         cached.facts.resource
     } else {
@@ -32,7 +32,7 @@ pub fn fast(
         }
         routes::protected(gateway.config(), &path)?
     };
-    let usable = cached.is_served(now) && decide(&cached.facts, index, now).is_ok();
+    let usable = cached.is_fresh(now) && decide(&cached.facts, index, now).is_ok();
     let upstream = cached.upstream();
     let fresh = upstream.as_ref().is_none_or(|upstream| now < upstream.refresh_at && now < upstream.stale_at);
     if !usable || !fresh {
@@ -44,7 +44,7 @@ pub fn fast(
     let resource = gateway.config().resources.get(index)?;
     let forward = forward(resource, &cached.facts, upstream.as_ref(), cookie, plan_response(has_origin));
     drop(upstream);
-    if cached.is_due(now) {
+    if cached.take_recheck_due(now) {
         gateway.ask_for_recheck(cached);
     }
     Some(forward)

@@ -137,7 +137,5 @@ fn of_claims(error: ClaimError) -> Reason {
         ClaimError::WrongType => Reason::TokenWrongType,
         ClaimError::Missing(_) => Reason::TokenLacksClaim,
         ClaimError::Malformed(_) => Reason::TokenMalformedClaim,
-        // The nonce and the authorized party are an ID token's, and not looked at here.
-        ClaimError::WrongNonce | ClaimError::WrongAuthorizedParty => Reason::Internal,
     }
 }

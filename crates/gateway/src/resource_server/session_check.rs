@@ -11,7 +11,7 @@ use crate::sessions::binding::SessionBinding;
 use crate::sessions::keys::session_key;
 use crate::sessions::state::Session;
 use crate::state::gateway::Gateway;
-use crate::state::token_cache::{CachedToken, TokenFacts};
+use crate::state::token_cache::{CachedToken, TokenGrant};
 use crate::store::records::Records;
 
 /// Looks up the session behind a token that this VM goes on serving meanwhile. One that has ended
@@ -19,9 +19,9 @@ use crate::store::records::Records;
 pub async fn recheck<P: Ports>(gateway: Rc<Gateway>, entry: Rc<CachedToken>, ports: P) {
     let Some(resource) = gateway.config().resources.get(entry.facts.resource) else { return };
     match session_lives(&gateway, resource, &entry.facts, &ports).await {
-        Ok(true) => entry.session_found(ports.now()),
+        Ok(true) => entry.mark_session_seen(ports.now()),
         Ok(false) => gateway.forget_sessions(&[entry.facts.session]),
-        Err(_) => entry.store_was_away(ports.now()),
+        Err(_) => entry.mark_store_unavailable(ports.now()),
     }
 }
 
@@ -30,7 +30,7 @@ pub async fn recheck<P: Ports>(gateway: Rc<Gateway>, entry: Rc<CachedToken>, por
 pub(super) async fn session_lives<P: Ports>(
     gateway: &Gateway,
     resource: &Resource,
-    facts: &TokenFacts,
+    facts: &TokenGrant,
     ports: &P,
 ) -> Result<bool, DependencyError> {
     let key = session_key(facts.session);
@@ -43,7 +43,7 @@ pub(super) async fn session_lives<P: Ports>(
 
 /// Whether a session's record, read in place, stands behind a token; `None` when it is not such a
 /// record.
-pub(super) fn lives(record: &[u8], resource: &Resource, facts: &TokenFacts) -> Option<bool> {
+pub(super) fn lives(record: &[u8], resource: &Resource, facts: &TokenGrant) -> Option<bool> {
     let session = SessionBinding::read(record)?;
     Some(
         session.is_active

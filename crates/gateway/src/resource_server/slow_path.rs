@@ -23,7 +23,7 @@ use crate::resource_server::verify::verify;
 use crate::sessions::end::end_session;
 use crate::sessions::keys::session_keys;
 use crate::sessions::state::Session;
-use crate::state::token_cache::{CachedToken, TokenFacts};
+use crate::state::token_cache::{CachedToken, TokenGrant};
 use crate::upstream::tokens::Upstream;
 
 /// Decides a call.
@@ -74,14 +74,14 @@ struct Call<'a, P> {
 
 enum Granted {
     Now {
-        facts: TokenFacts,
+        facts: TokenGrant,
         upstream: Option<UpstreamAccess>,
         /// When the store had answered.
         now: u64,
     },
     /// By what was proven before.
     Before(Rc<CachedToken>),
-    AfterRefresh(TokenFacts, UpstreamTokenRef),
+    AfterRefresh(TokenGrant, UpstreamTokenRef),
 }
 
 impl<P: Ports> Call<'_, P> {
@@ -100,7 +100,7 @@ impl<P: Ports> Call<'_, P> {
         // asked.
         let now = self.context.now();
         let known = self.known(now);
-        if let Some(known) = known.as_ref().filter(|known| known.is_served(now)) {
+        if let Some(known) = known.as_ref().filter(|known| known.is_fresh(now)) {
             // Only its upstream token is due. Many requests find that at once: none of them asks
             // the store.
             return Ok(self.by_what_is_known(known, now));
@@ -115,7 +115,7 @@ impl<P: Ports> Call<'_, P> {
             // working; one that it has not seen has to wait.
             Err(Refusal::Dependency(cause)) => {
                 let known = known.ok_or(Refusal::Dependency(cause))?;
-                known.store_was_away(now);
+                known.mark_store_unavailable(now);
                 return Ok(self.by_what_is_known(&known, now));
             }
             // The session must not be refreshed any more, or the client would never log in again.
@@ -136,7 +136,7 @@ impl<P: Ports> Call<'_, P> {
 
     /// What the store has to say: that the session lives, and the upstream token where the resource
     /// injects one. Both are asked for at once.
-    async fn stored(&self, facts: &TokenFacts) -> Result<Option<(UpstreamTokenRef, UpstreamAccess)>, Refusal> {
+    async fn stored(&self, facts: &TokenGrant) -> Result<Option<(UpstreamTokenRef, UpstreamAccess)>, Refusal> {
         let Some(injection) = &self.resource.injection else {
             let lives = session_lives(self.context.gateway, self.resource, facts, self.context.ports).await?;
             return if lives { Ok(None) } else { Err(Refusal::SessionEnded) };
@@ -173,13 +173,13 @@ impl<P: Ports> Call<'_, P> {
                 self.context.ports.refresh_upstream(token);
             }
         }
-        if known.is_due(now) {
+        if known.take_recheck_due(now) {
             self.context.gateway.ask_for_recheck(Rc::clone(known));
         }
         Granted::Before(Rc::clone(known))
     }
 
-    fn remember(&self, facts: TokenFacts, upstream: Option<UpstreamAccess>, now: u64) {
+    fn remember(&self, facts: TokenGrant, upstream: Option<UpstreamAccess>, now: u64) {
         if let Some(authorization) = self.authorization {
             self.context.gateway.remember(authorization, CachedToken::new(facts, upstream, now));
         }
@@ -190,7 +190,7 @@ impl<P: Ports> Call<'_, P> {
 /// meanwhile, and only the slow path can look it up again.
 fn after_refresh(
     resource: Option<&Resource>,
-    facts: &TokenFacts,
+    facts: &TokenGrant,
     cookie: Option<&[u8]>,
     response: ResponsePlan,
     outcome: &RefreshOutcome,
@@ -200,7 +200,7 @@ fn after_refresh(
             return Resolved::Continue(forward(resource, facts, Some(upstream), cookie, response));
         }
         (RefreshOutcome::LoginRequired, _) => Refusal::LoginRequired,
-        (RefreshOutcome::Ready(_) | RefreshOutcome::Unavailable | RefreshOutcome::Elsewhere, _) => {
+        (RefreshOutcome::Ready(_) | RefreshOutcome::Unavailable | RefreshOutcome::InProgressElsewhere, _) => {
             Refusal::UpstreamUnavailable
         }
     };

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use portcullis_protocol::credentials::SessionId;
-use portcullis_protocol::jose::claims::{self, Expected, Typ, VerifiedToken};
+use portcullis_protocol::jose::claims::{self, Expected, VerifiedToken};
 use portcullis_protocol::jose::jws::{Jws, KnownHeader};
 use portcullis_protocol::jose::keys::JwkSet;
 
@@ -14,7 +14,7 @@ use crate::ports::Ports;
 use crate::resource_server::decide::decide;
 use crate::resource_server::refusal::Refusal;
 use crate::sessions::access_token::CLOCK_LEEWAY;
-use crate::state::token_cache::TokenFacts;
+use crate::state::token_cache::TokenGrant;
 
 /// Checks whether a token by itself allows this call, and returns what it says.
 pub(super) fn verify<P: Ports>(
@@ -23,7 +23,7 @@ pub(super) fn verify<P: Ports>(
     resource: &Resource,
     bearer: &str,
     now: u64,
-) -> Result<TokenFacts, Refusal> {
+) -> Result<TokenGrant, Refusal> {
     let rules = TokenOrigin::Own.rules(context, resource);
     let jws = Jws::parse_among(bearer, rules.headers)?;
     let signed = claims::verify(&jws, rules.keys, |key, alg, message, signature| {
@@ -31,7 +31,7 @@ pub(super) fn verify<P: Ports>(
     })?;
     let token = signed.access_token(&rules.expected, now)?;
     let (subject, client) = (Rc::from(token.subject()), Rc::from(token.client_id()));
-    let facts = TokenFacts {
+    let facts = TokenGrant {
         audit: Rendered::new(Audit {
             subject: Some(Rc::clone(&subject)),
             client: Some(Rc::clone(&client)),
@@ -79,7 +79,6 @@ impl TokenOrigin {
                 expected: Expected {
                     issuer: &context.config().issuer.url,
                     audience: resource.uri.as_str(),
-                    typ: Typ::AccessToken,
                     start_leeway: CLOCK_LEEWAY,
                     expiry_leeway: 0,
                 },

@@ -3,28 +3,24 @@
 
 use std::collections::VecDeque;
 
-/// How many lines of one cause are written at once, before the rest are counted only.
-pub const MAX_LINES: u32 = 3;
-
-/// The period that [`MAX_LINES`] are for, in seconds.
-pub const PERIOD_SECONDS: u64 = 60;
+/// How long a cause is not logged again, in seconds.
+pub const PERIOD_SECONDS: u64 = 30;
 
 /// The most causes that are distinguished at a time. A further one takes the place of the one that
-/// began its period first, so that memory stays bounded whatever the causes are made of.
+/// was logged first, so that memory stays bounded whatever the causes are made of.
 pub const MAX_CAUSES: usize = 64;
 
-/// What has been logged lately, by cause. `C` is best an enum or a `&'static str`: a cause that
-/// holds what a client sent would let the client write as many lines as it likes.
+/// What has been logged lately, by cause. A cause must not hold what a client sent: it would let
+/// the client write as many lines as it likes.
 pub struct LogLimit<C> {
-    /// In the order in which their periods began.
-    causes: VecDeque<Lines<C>>,
+    /// In the order in which they were logged.
+    causes: VecDeque<Logged<C>>,
 }
 
-/// The lines of one cause in its present period.
-struct Lines<C> {
+/// A cause since it was last logged.
+struct Logged<C> {
     cause: C,
-    began_at: u64,
-    written: u32,
+    at: u64,
     suppressed: u64,
 }
 
@@ -50,29 +46,19 @@ impl<C: PartialEq> LogLimit<C> {
     /// Decides about a line of this cause at `now`, in seconds of a clock that is best monotonic. A
     /// clock that was set back begins a new period.
     pub fn line(&mut self, cause: C, now: u64) -> LogLine {
-        let place = self.causes.iter().position(|lines| lines.cause == cause);
-        if let Some(lines) = place.and_then(|place| self.causes.get_mut(place))
-            && now.checked_sub(lines.began_at).is_some_and(|since| since < PERIOD_SECONDS)
+        let place = self.causes.iter().position(|logged| logged.cause == cause);
+        if let Some(logged) = place.and_then(|place| self.causes.get_mut(place))
+            && now.checked_sub(logged.at).is_some_and(|since| since < PERIOD_SECONDS)
         {
-            return lines.next();
+            logged.suppressed = logged.suppressed.saturating_add(1);
+            return LogLine::Suppress;
         }
         let before = place.and_then(|place| self.causes.remove(place));
         if self.causes.len() >= MAX_CAUSES {
             self.causes.pop_front();
         }
-        self.causes.push_back(Lines { cause, began_at: now, written: 1, suppressed: 0 });
+        self.causes.push_back(Logged { cause, at: now, suppressed: 0 });
         LogLine::Write { suppressed: before.map_or(0, |before| before.suppressed) }
-    }
-}
-
-impl<C> Lines<C> {
-    fn next(&mut self) -> LogLine {
-        if self.written >= MAX_LINES {
-            self.suppressed = self.suppressed.saturating_add(1);
-            return LogLine::Suppress;
-        }
-        self.written = self.written.saturating_add(1);
-        LogLine::Write { suppressed: 0 }
     }
 }
 
@@ -83,22 +69,20 @@ mod tests {
     const FIRST: LogLine = LogLine::Write { suppressed: 0 };
 
     #[test]
-    fn some_lines_of_a_cause_are_written_and_the_next_period_says_how_many_were_not() {
+    fn a_cause_is_logged_once_a_period_and_the_next_line_says_how_often_it_was_not() {
         let mut limit = LogLimit::default();
-        for _ in 0..MAX_LINES {
-            assert_eq!(limit.line("store", 100), FIRST);
-        }
-        for now in [100, 130, 100 + PERIOD_SECONDS - 1] {
+        assert_eq!(limit.line("store", 100), FIRST);
+        for now in [100, 115, 100 + PERIOD_SECONDS - 1] {
             assert_eq!(limit.line("store", now), LogLine::Suppress);
         }
         assert_eq!(limit.line("store", 100 + PERIOD_SECONDS), LogLine::Write { suppressed: 3 });
-        assert_eq!(limit.line("store", 100 + PERIOD_SECONDS), FIRST);
+        assert_eq!(limit.line("store", 101 + PERIOD_SECONDS), LogLine::Suppress);
     }
 
     #[test]
     fn causes_do_not_count_against_each_other() {
         let mut limit = LogLimit::default();
-        while limit.line("store", 100) == FIRST {}
+        assert_eq!(limit.line("store", 100), FIRST);
         assert_eq!(limit.line("secrets", 100), FIRST);
         assert_eq!(limit.line("store", 100), LogLine::Suppress);
     }
@@ -106,7 +90,8 @@ mod tests {
     #[test]
     fn a_clock_that_was_set_back_silences_nothing() {
         let mut limit = LogLimit::default();
-        while limit.line("store", 1_000) == FIRST {}
+        assert_eq!(limit.line("store", 1_000), FIRST);
+        assert_eq!(limit.line("store", 1_001), LogLine::Suppress);
         assert_eq!(limit.line("store", 10), LogLine::Write { suppressed: 1 });
     }
 
@@ -117,6 +102,6 @@ mod tests {
             assert_eq!(limit.line(cause, 100), FIRST);
         }
         assert_eq!(limit.causes.len(), MAX_CAUSES);
-        assert_eq!(limit.causes.front().map(|lines| lines.cause), Some(9_936));
+        assert_eq!(limit.causes.front().map(|logged| logged.cause), Some(9_936));
     }
 }

@@ -8,17 +8,17 @@ fn reply(status: u16) -> Result<CallReply, CallError> {
     Ok(CallReply { status, content_type: None, from_bridge: false, body: Vec::new() })
 }
 
-fn waiting<T>(started: Started<T>) -> Task<T> {
+fn waiting<T>(started: Polled<T>) -> Task<T> {
     match started {
-        Started::Ready(_) => panic!("settled without an event"),
-        Started::Waiting(task) => task,
+        Polled::Ready(_) => panic!("settled without an event"),
+        Polled::Pending(task) => task,
     }
 }
 
-fn ready<T>(started: Started<T>) -> T {
+fn ready<T>(started: Polled<T>) -> T {
     match started {
-        Started::Ready(value) => value,
-        Started::Waiting(_) => panic!("still waits"),
+        Polled::Ready(value) => value,
+        Polled::Pending(_) => panic!("still waits"),
     }
 }
 
@@ -29,7 +29,7 @@ fn calling(id: u32) -> (Inbox, Task<Result<u16, CallError>>) {
     (inbox, waiting(task))
 }
 
-fn reading(limit: usize, body_ended: bool) -> Started<Result<Vec<u8>, BodyTooLarge>> {
+fn reading(limit: usize, body_ended: bool) -> Polled<Result<Vec<u8>, BodyTooLarge>> {
     let inbox = Inbox::new(body_ended);
     Task::start(inbox.clone(), async move { inbox.body(limit).await })
 }

@@ -14,21 +14,21 @@ pub struct Task<T> {
 }
 
 /// The result of the first poll of a future.
-pub enum Started<T> {
+pub enum Polled<T> {
     /// It needed no event.
     Ready(T),
     /// It waits.
-    Waiting(Task<T>),
+    Pending(Task<T>),
 }
 
 impl<T> Task<T> {
     /// Polls a future for the first time. `inbox` is the one that the future's own calls and body
     /// reads go through.
-    pub fn start(inbox: Inbox, future: impl Future<Output = T> + 'static) -> Started<T> {
+    pub fn start(inbox: Inbox, future: impl Future<Output = T> + 'static) -> Polled<T> {
         let mut task = Self { future: Some(Box::pin(future)), inbox };
         match task.poll() {
-            Some(value) => Started::Ready(value),
-            None => Started::Waiting(task),
+            Some(value) => Polled::Ready(value),
+            None => Polled::Pending(task),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use portcullis_protocol::credentials::{SessionId, TokenId};
 use portcullis_protocol::crypto::secret::Secret;
-use portcullis_protocol::jose::claims::{self, Expected, Typ};
+use portcullis_protocol::jose::claims::{self, Expected};
 use portcullis_protocol::jose::jws::{self, Jws};
 use portcullis_protocol::oauth::access_token::header;
 use portcullis_protocol::oauth::scope::GrantedScope;
@@ -52,7 +52,6 @@ pub(crate) fn owner<P: Ports>(gateway: &Gateway, token: &str, now: u64, ports: &
         let expected = Expected {
             issuer: &config.issuer.url,
             audience: resource.uri.as_str(),
-            typ: Typ::AccessToken,
             start_leeway: CLOCK_LEEWAY,
             expiry_leeway: 0,
         };

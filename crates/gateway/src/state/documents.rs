@@ -62,7 +62,7 @@ fn authorization_server(config: &Config) -> Vec<u8> {
         authorization_endpoint: &Endpoint::Authorize.below(issuer),
         token_endpoint: &Endpoint::Token.below(issuer),
         revocation_endpoint: &Endpoint::Revoke.below(issuer),
-        registration_endpoint: config.registration.is_some().then_some(registration.as_str()),
+        registration_endpoint: config.registration.enabled.then_some(registration.as_str()),
         jwks_uri: &Endpoint::Keys.below(issuer),
         scopes_supported: &config.scopes_supported,
     })

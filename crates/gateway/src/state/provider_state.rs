@@ -1,7 +1,7 @@
 //! What this VM knows of the identity provider.
 
 use crate::upstream::discovery::Known;
-use crate::upstream::provider_error::ProviderError;
+use crate::upstream::provider_error::{Outage, ProviderError};
 
 /// How long the provider's documents are used before they are fetched again, in seconds.
 const DOCUMENTS_LIFE: u64 = 3_600;
@@ -12,6 +12,10 @@ const RETRY_SECONDS: u64 = 10;
 
 /// How long after a failure documents that are not known are not asked for again, in seconds.
 const FAILURE_SECONDS: u64 = 2;
+
+/// How soon a provider that was not reached is probed again where no login waits for it, in
+/// seconds.
+const PROBE_SECONDS: u64 = 30;
 
 /// What this VM knows of the provider.
 #[derive(Default)]
@@ -33,6 +37,12 @@ impl ProviderState {
         }
     }
 
+    /// Whether a VM that has no login to serve asks for the documents at `now`, in Unix seconds.
+    #[must_use]
+    pub fn is_probe_due(&self, now: u64) -> bool {
+        self.known.is_none() && !is_within(self.asked_at, now, PROBE_SECONDS)
+    }
+
     /// Whether a login at `now`, in Unix seconds, has to wait for the documents: they are not
     /// known, and have not just failed to come.
     #[must_use]
@@ -52,7 +62,7 @@ impl ProviderState {
 
     /// What is known of the provider, or why nothing is.
     pub(crate) fn known(&self) -> Result<&Known, ProviderError> {
-        let why = || self.failed.as_ref().map_or(ProviderError::Unreachable, |(_, error)| error.clone());
+        let why = || self.failed.as_ref().map_or(Outage::Timeout.into(), |(_, error)| error.clone());
         self.known.as_ref().ok_or_else(why)
     }
 }

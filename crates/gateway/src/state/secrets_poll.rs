@@ -13,13 +13,13 @@ use crate::ports::{CallError, Clock, Entropy, Fetch};
 use crate::store::bridge::{answer, request};
 
 /// A document whose secrets the bridge has, and what is known of them. One for each worker.
-pub struct SecretWatch {
+pub struct SecretsPoll {
     draft: Draft,
     /// What was last looked at, whether it could be served or not.
     known: Cell<Option<Revision>>,
     /// What is served.
     serving: Cell<Option<Revision>>,
-    trouble: RefCell<Option<Trouble>>,
+    error: RefCell<Option<SecretFetchError>>,
     failures: Cell<u32>,
     /// Before this time, in milliseconds since 1970, the bridge is not asked again.
     due_ms: Cell<u64>,
@@ -27,22 +27,22 @@ pub struct SecretWatch {
 
 /// How long the bridge may wait for a change before it answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Patience {
+pub enum PollMode {
     /// Not at all.
-    None,
+    Immediate,
     /// As long as Envoy lets a call last. Secrets that are not known yet come at once all the same.
-    Long,
+    LongPoll,
 }
 
 /// The result of one poll.
-pub enum Outcome {
+pub enum PollOutcome {
     /// The secrets are those that were known.
     Same,
     /// They are to be served from now on, if the host can work with them.
     Changed {
         /// What they make.
         config: Box<Config>,
-        /// What to tell [`SecretWatch::serves`] once they are served.
+        /// What to tell [`SecretsPoll::serves`] once they are served.
         revision: Revision,
     },
     /// They make no configuration; nothing changes until they do.
@@ -50,7 +50,7 @@ pub enum Outcome {
     /// They did not come; nothing changes.
     Unavailable {
         /// Why.
-        trouble: Trouble,
+        error: SecretFetchError,
         /// Whether it is another reason than the last time, so that it is logged once.
         new: bool,
     },
@@ -58,25 +58,25 @@ pub enum Outcome {
 
 /// Why the bridge gave no secrets.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Trouble {
+pub enum SecretFetchError {
     /// Envoy has no such cluster.
     NoCluster,
     /// Nothing came back that is certainly the bridge's.
     NoAnswer,
-    /// The bridge answered something else than it was asked.
-    Strange,
+    /// The bridge answered something else than was asked for.
+    UnexpectedResponse,
     /// The bridge does not serve this secret.
     NotServed(SecretName),
     /// The bridge refused for another reason.
     Refused(RefusalCause),
 }
 
-impl fmt::Display for Trouble {
+impl fmt::Display for SecretFetchError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoCluster => f.write_str("Envoy has no such cluster"),
             Self::NoAnswer => f.write_str("the bridge cannot be reached"),
-            Self::Strange => f.write_str("the bridge answered what it was not asked"),
+            Self::UnexpectedResponse => f.write_str("unexpected response from redis-bridge"),
             Self::NotServed(name) => write!(f, "the bridge does not serve the secret {name}; its log says why"),
             Self::Refused(RefusalCause::NotConfigured) => f.write_str("the bridge has no secretsDir"),
             Self::Refused(cause) => write!(f, "the bridge refused: {cause:?}"),
@@ -84,7 +84,7 @@ impl fmt::Display for Trouble {
     }
 }
 
-impl SecretWatch {
+impl SecretsPoll {
     /// Of the secrets that a document names, none of which is known yet.
     #[must_use]
     pub fn new(draft: Draft) -> Self {
@@ -92,7 +92,7 @@ impl SecretWatch {
             draft,
             known: Cell::new(None),
             serving: Cell::new(None),
-            trouble: RefCell::default(),
+            error: RefCell::default(),
             failures: Cell::new(0),
             due_ms: Cell::new(0),
         }
@@ -110,22 +110,22 @@ impl SecretWatch {
         &self,
         ports: &P,
         env: Environment<'_>,
-        patience: Patience,
-    ) -> Outcome {
-        match self.fetch(ports, patience).await {
+        mode: PollMode,
+    ) -> PollOutcome {
+        match self.fetch(ports, mode).await {
             Ok(answer) => {
                 self.failures.set(0);
                 self.due_ms.set(0);
-                self.trouble.replace(None);
+                self.error.replace(None);
                 self.take(answer, env)
             }
-            Err(trouble) => {
+            Err(error) => {
                 let failures = self.failures.get();
                 self.failures.set(failures.saturating_add(1));
                 let random = ports.random().map_or(0, u64::from_le_bytes);
                 self.due_ms.set(ports.now_ms().saturating_add(pause(failures, random)));
-                let new = self.trouble.replace(Some(trouble.clone())).as_ref() != Some(&trouble);
-                Outcome::Unavailable { trouble, new }
+                let new = self.error.replace(Some(error.clone())).as_ref() != Some(&error);
+                PollOutcome::Unavailable { error, new }
             }
         }
     }
@@ -135,48 +135,50 @@ impl SecretWatch {
         self.serving.set(Some(revision));
     }
 
-    async fn fetch<P: Fetch>(&self, ports: &P, patience: Patience) -> Result<SecretsAnswer, Trouble> {
+    async fn fetch<P: Fetch>(&self, ports: &P, mode: PollMode) -> Result<SecretsAnswer, SecretFetchError> {
         let known = self.known.get();
-        let wait = match patience {
-            Patience::Long if known.is_some() => WAIT_MS,
-            Patience::Long | Patience::None => 0,
+        let wait = match mode {
+            PollMode::LongPoll if known.is_some() => WAIT_MS,
+            PollMode::LongPoll | PollMode::Immediate => 0,
         };
         let question = Secrets { names: self.draft.names().to_vec(), known, timeout_milliseconds: wait };
         // The request's types have no form that cannot be written.
-        let body = serde_json::to_vec(&question).map_err(|_| Trouble::Strange)?;
+        let body = serde_json::to_vec(&question).map_err(|_| SecretFetchError::UnexpectedResponse)?;
         let bridge = self.draft.bridge();
         let call = request(bridge, Verb::Secrets, body, bridge.timeout_ms.saturating_add(u64::from(wait)));
         let reply = ports.fetch(call).await.map_err(|error| match error {
-            CallError::NotSent => Trouble::NoCluster,
-            CallError::NoAnswer => Trouble::NoAnswer,
+            CallError::NotSent => SecretFetchError::NoCluster,
+            CallError::NoAnswer => SecretFetchError::NoAnswer,
         })?;
         let read: Result<SecretsAnswer, _> = answer(&reply);
         drop(Secret::new(reply.body));
         let answered = read.map_err(|refusal| match refusal {
-            None => Trouble::NoAnswer,
-            Some(refusal) => refusal.secret.map_or(Trouble::Refused(refusal.error), Trouble::NotServed),
+            None => SecretFetchError::NoAnswer,
+            Some(refusal) => {
+                refusal.secret.map_or(SecretFetchError::Refused(refusal.error), SecretFetchError::NotServed)
+            }
         })?;
         let fits = match &answered.secrets {
             Some(secrets) => secrets.iter().map(|secret| &secret.name).eq(self.draft.names()),
             None => known == Some(answered.revision),
         };
-        if fits { Ok(answered) } else { Err(Trouble::Strange) }
+        if fits { Ok(answered) } else { Err(SecretFetchError::UnexpectedResponse) }
     }
 
-    fn take(&self, answer: SecretsAnswer, env: Environment<'_>) -> Outcome {
+    fn take(&self, answer: SecretsAnswer, env: Environment<'_>) -> PollOutcome {
         let SecretsAnswer { revision, secrets } = answer;
         // Without contents it is the revision that was known when this was asked. Another question
         // may have been answered since: what came then is newer.
-        let Some(secrets) = secrets else { return Outcome::Same };
+        let Some(secrets) = secrets else { return PollOutcome::Same };
         let before = self.known.replace(Some(revision));
         // The other question may have brought the same; and what was refused may have been put
         // back.
         if before == Some(revision) || self.serving.get() == Some(revision) {
-            return Outcome::Same;
+            return PollOutcome::Same;
         }
         match self.draft.compile(env, &secrets) {
-            Ok(config) => Outcome::Changed { config: Box::new(config), revision },
-            Err(problems) => Outcome::Refused(problems),
+            Ok(config) => PollOutcome::Changed { config: Box::new(config), revision },
+            Err(problems) => PollOutcome::Refused(problems),
         }
     }
 }

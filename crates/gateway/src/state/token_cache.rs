@@ -31,7 +31,7 @@ const RETRY_SECONDS: u64 = 5;
 
 /// What verification proved about a token.
 #[derive(Clone)]
-pub struct TokenFacts {
+pub struct TokenGrant {
     /// The user.
     pub subject: Rc<str>,
     /// The client.
@@ -49,7 +49,7 @@ pub struct TokenFacts {
 /// A verified token with what is injected for it.
 pub struct CachedToken {
     /// What is known of it.
-    pub facts: TokenFacts,
+    pub facts: TokenGrant,
     /// The upstream token, where the resource injects one.
     upstream: RefCell<Option<UpstreamAccess>>,
     /// From when on its session is to be looked up in the background, in Unix seconds.
@@ -64,7 +64,7 @@ pub struct CachedToken {
 impl CachedToken {
     /// A token verified at `now`.
     #[must_use]
-    pub fn new(facts: TokenFacts, upstream: Option<UpstreamAccess>, now: u64) -> Self {
+    pub fn new(facts: TokenGrant, upstream: Option<UpstreamAccess>, now: u64) -> Self {
         let entry = Self {
             facts,
             upstream: RefCell::new(upstream),
@@ -72,7 +72,7 @@ impl CachedToken {
             look_up_at: Cell::default(),
             last_target: RefCell::default(),
         };
-        entry.session_found(now);
+        entry.mark_session_seen(now);
         entry
     }
 
@@ -82,14 +82,14 @@ impl CachedToken {
     }
 
     /// The session was found at `now`.
-    pub(crate) fn session_found(&self, now: u64) {
+    pub(crate) fn mark_session_seen(&self, now: u64) {
         self.recheck_at.set(now.saturating_add(RECHECK_SECONDS));
         self.look_up_at.set(now.saturating_add(LOOK_UP_SECONDS));
     }
 
     /// The store could not be asked at `now`: nothing may be concluded, and it is asked again in a
     /// while.
-    pub(crate) fn store_was_away(&self, now: u64) {
+    pub(crate) fn mark_store_unavailable(&self, now: u64) {
         self.recheck_at.set(now.saturating_add(RETRY_SECONDS));
         // Longer than the retry takes, so that a token in use need not wait for it.
         let served_until = now.saturating_add(RETRY_SECONDS.saturating_mul(3));
@@ -97,12 +97,12 @@ impl CachedToken {
     }
 
     /// Whether it may be served at `now` without asking the store.
-    pub(crate) fn is_served(&self, now: u64) -> bool {
+    pub(crate) fn is_fresh(&self, now: u64) -> bool {
         now < self.look_up_at.get()
     }
 
     /// Whether its session is to be looked up in the background; `true` once in a while.
-    pub(crate) fn is_due(&self, now: u64) -> bool {
+    pub(crate) fn take_recheck_due(&self, now: u64) -> bool {
         let due = now >= self.recheck_at.get();
         if due {
             self.recheck_at.set(now.saturating_add(RETRY_SECONDS));
@@ -111,7 +111,7 @@ impl CachedToken {
     }
 
     /// Whether the token was let through to exactly this target before.
-    pub(crate) fn was_let_through_to(&self, target: &[u8]) -> bool {
+    pub(crate) fn is_known_target(&self, target: &[u8]) -> bool {
         bytes::eq(&self.last_target.borrow(), target)
     }
 
@@ -147,14 +147,14 @@ const MAX_TARGET: usize = 256;
 /// A map from an `Authorization` value to what was proven about its token, bounded by the memory
 /// that it takes.
 ///
-/// Two generations: a full young one becomes the old one, and the old one is dropped. A hit in the
-/// old generation moves the entry to the young one, so tokens in use stay.
+/// Two generations: a full current one becomes the previous one, which is dropped. A hit in the
+/// previous generation moves the entry to the current one, so tokens in use stay.
 pub struct TokenCache<S> {
-    young: HashTable<Slot>,
-    old: HashTable<Slot>,
+    current: HashTable<Slot>,
+    previous: HashTable<Slot>,
     hasher: S,
-    /// The memory of the young generation, in bytes.
-    young_bytes: usize,
+    /// The memory of the current generation, in bytes.
+    current_bytes: usize,
     generation_bytes: usize,
 }
 
@@ -163,16 +163,16 @@ impl<S: BuildHasher> TokenCache<S> {
     #[must_use]
     pub fn new(capacity: usize, hasher: S) -> Self {
         let generation_bytes = capacity.div_ceil(2);
-        Self { young: HashTable::new(), old: HashTable::new(), hasher, young_bytes: 0, generation_bytes }
+        Self { current: HashTable::new(), previous: HashTable::new(), hasher, current_bytes: 0, generation_bytes }
     }
 
     /// The entry for exactly this `Authorization` value.
     pub fn find(&mut self, authorization: &[u8]) -> Option<Rc<CachedToken>> {
         let hash = self.hash(authorization);
-        if let Some(slot) = self.young.find(hash, |slot| slot.is_of(authorization)) {
+        if let Some(slot) = self.current.find(hash, |slot| slot.is_of(authorization)) {
             return Some(Rc::clone(&slot.entry));
         }
-        let slot = take(&mut self.old, hash, authorization)?;
+        let slot = take(&mut self.previous, hash, authorization)?;
         let entry = Rc::clone(&slot.entry);
         self.put(slot);
         Some(entry)
@@ -181,9 +181,9 @@ impl<S: BuildHasher> TokenCache<S> {
     /// Keeps an entry, replacing what was known under the same value.
     pub fn insert(&mut self, authorization: &[u8], entry: CachedToken) {
         let hash = self.hash(authorization);
-        drop(take(&mut self.old, hash, authorization));
-        if let Some(former) = take(&mut self.young, hash, authorization) {
-            self.young_bytes = self.young_bytes.saturating_sub(former.bytes);
+        drop(take(&mut self.previous, hash, authorization));
+        if let Some(former) = take(&mut self.current, hash, authorization) {
+            self.current_bytes = self.current_bytes.saturating_sub(former.bytes);
         }
         let bytes = authorization.len().saturating_add(entry.size());
         self.put(Slot { hash, bytes, authorization: authorization.into(), entry: Rc::new(entry) });
@@ -192,21 +192,21 @@ impl<S: BuildHasher> TokenCache<S> {
     /// Drops every token of these sessions.
     pub fn forget_sessions(&mut self, sessions: &[SessionId]) {
         let lives = |slot: &mut Slot| !sessions.contains(&slot.entry.facts.session);
-        self.young.retain(lives);
-        self.old.retain(lives);
-        self.young_bytes = self.young.iter().map(|slot| slot.bytes).sum();
+        self.current.retain(lives);
+        self.previous.retain(lives);
+        self.current_bytes = self.current.iter().map(|slot| slot.bytes).sum();
     }
 
     /// Drops every token.
     pub fn clear(&mut self) {
-        self.young.clear();
-        self.old.clear();
-        self.young_bytes = 0;
+        self.current.clear();
+        self.previous.clear();
+        self.current_bytes = 0;
     }
 
     /// Replaces the upstream token of a session's tokens for resources that inject it.
     pub fn renew_upstream(&mut self, session: SessionId, injects: impl Fn(usize) -> bool, renewed: &UpstreamAccess) {
-        let entries = self.young.iter().chain(self.old.iter()).map(|slot| &slot.entry);
+        let entries = self.current.iter().chain(self.previous.iter()).map(|slot| &slot.entry);
         for entry in entries.filter(|entry| entry.facts.session == session && injects(entry.facts.resource)) {
             if let Some(upstream) = &mut *entry.upstream.borrow_mut() {
                 *upstream = renewed.clone();
@@ -217,7 +217,7 @@ impl<S: BuildHasher> TokenCache<S> {
     /// How many entries there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.young.len().saturating_add(self.old.len())
+        self.current.len().saturating_add(self.previous.len())
     }
 
     /// Whether there are none.
@@ -237,12 +237,12 @@ impl<S: BuildHasher> TokenCache<S> {
 
     /// Adds what is in neither generation.
     fn put(&mut self, slot: Slot) {
-        if self.young_bytes.saturating_add(slot.bytes) > self.generation_bytes {
-            self.old = std::mem::take(&mut self.young);
-            self.young_bytes = 0;
+        if self.current_bytes.saturating_add(slot.bytes) > self.generation_bytes {
+            self.previous = std::mem::take(&mut self.current);
+            self.current_bytes = 0;
         }
-        self.young_bytes = self.young_bytes.saturating_add(slot.bytes);
-        self.young.insert_unique(slot.hash, slot, |slot| slot.hash);
+        self.current_bytes = self.current_bytes.saturating_add(slot.bytes);
+        self.current.insert_unique(slot.hash, slot, |slot| slot.hash);
     }
 }
 
@@ -277,7 +277,7 @@ mod tests {
     }
 
     fn entry(byte: u8) -> CachedToken {
-        let facts = TokenFacts {
+        let facts = TokenGrant {
             subject: Rc::from("user"),
             client: Rc::from("client"),
             audit: Rendered::new(Audit::new(Reason::ValidToken)),
@@ -348,7 +348,7 @@ mod tests {
         for (length, remembered) in [(1, true), (MAX_TARGET, true), (MAX_TARGET + 1, false)] {
             let target = vec![b'/'; length];
             entry.let_through_to(&target);
-            assert_eq!(entry.was_let_through_to(&target), remembered, "{length}");
+            assert_eq!(entry.is_known_target(&target), remembered, "{length}");
         }
     }
 

@@ -11,7 +11,9 @@
 
 mod breaker;
 mod durability;
+mod error;
 
+use std::cell::RefCell;
 use std::rc::Rc;
 
 use portcullis_storage_api::wire::{
@@ -23,6 +25,7 @@ use serde::de::DeserializeOwned;
 
 use self::breaker::Breaker;
 use self::durability::is_durable;
+use self::error::BridgeError;
 use crate::config::BridgeSettings;
 use crate::ports::{CallError, CallReply, CallRequest, Clock, Entropy, Fetch, Store, VALUE_BYTES};
 
@@ -36,45 +39,30 @@ pub struct BridgeStore<P> {
 pub struct Bridge {
     settings: BridgeSettings,
     breaker: Breaker,
+    /// The causes of failures since they were last taken, each once.
+    failures: RefCell<Vec<BridgeError>>,
 }
 
 impl Bridge {
     /// A bridge of which nothing is known yet.
     #[must_use]
     pub fn new(settings: BridgeSettings) -> Self {
-        Self { settings, breaker: Breaker::default() }
+        Self { settings, breaker: Breaker::default(), failures: RefCell::default() }
     }
-}
 
-/// Why a try gave no answer to the verb.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fault {
-    /// The call was not made: the last ones failed, and this one would have to wait for the same.
-    HeldBack,
-    /// The call could not be made: Envoy has no such cluster.
-    NotSent,
-    /// Nothing came back that is certainly the bridge's.
-    NoWord,
-    /// The bridge refused.
-    Refused(RefusalCause),
-}
-
-impl From<Fault> for StoreError {
-    fn from(fault: Fault) -> Self {
-        match fault {
-            Fault::HeldBack | Fault::NotSent | Fault::NoWord => Self::Unavailable,
-            Fault::Refused(cause) => cause.into(),
-        }
+    /// Takes the causes of failures since the last time, each once, as lines for the log.
+    #[must_use]
+    pub fn take_failures(&self) -> Vec<String> {
+        let cluster = &self.settings.cluster;
+        let line = |error: BridgeError| format!("store: redis-bridge at cluster `{cluster}`: {error}");
+        self.failures.take().into_iter().map(line).collect()
     }
-}
 
-impl Fault {
-    /// Whether it says that the store is unavailable, rather than what the store thinks of the
-    /// request.
-    fn is_absence(self) -> bool {
-        match self {
-            Self::HeldBack | Self::NotSent | Self::NoWord | Self::Refused(RefusalCause::Unavailable) => true,
-            Self::Refused(_) => false,
+    fn note(&self, error: BridgeError) {
+        let mut failures = self.failures.borrow_mut();
+        // Calls that are not made say nothing new.
+        if error != BridgeError::CircuitOpen && !failures.contains(&error) {
+            failures.push(error);
         }
     }
 }
@@ -99,23 +87,26 @@ impl<P: Fetch + Clock + Entropy> BridgeStore<P> {
         let started = self.ports.now_ms();
         let mut tries: u32 = 0;
         loop {
-            let fault = match self.attempt::<C>(&body).await {
+            let error = match self.attempt::<C>(&body).await {
                 Ok(answer) => return Ok(answer),
-                Err(fault) => fault,
+                Err(error) => error,
             };
             tries = tries.saturating_add(1);
             let quick = self.ports.now_ms().saturating_sub(started) < QUICK_MS;
-            if tries >= most_tries(fault, quick) {
-                return Err(fault.into());
+            if tries >= most_tries(error, quick) {
+                return Err(error.into());
             }
         }
     }
 
-    async fn attempt<C: Call>(&self, body: &[u8]) -> Result<C::Answer, Fault> {
-        let pass = self.bridge.breaker.pass(self.ports.now_ms()).ok_or(Fault::HeldBack)?;
+    async fn attempt<C: Call>(&self, body: &[u8]) -> Result<C::Answer, BridgeError> {
+        let pass = self.bridge.breaker.pass(self.ports.now_ms()).ok_or(BridgeError::CircuitOpen)?;
         let answer = self.ask::<C>(body).await;
+        if let Err(error) = &answer {
+            self.bridge.note(*error);
+        }
         match answer {
-            Err(fault) if fault.is_absence() => {
+            Err(error) if error.is_absence() => {
                 let random = self.ports.random().map_or(0, u64::from_le_bytes);
                 pass.failed(self.ports.now_ms(), random);
             }
@@ -124,13 +115,13 @@ impl<P: Fetch + Clock + Entropy> BridgeStore<P> {
         answer
     }
 
-    async fn ask<C: Call>(&self, body: &[u8]) -> Result<C::Answer, Fault> {
+    async fn ask<C: Call>(&self, body: &[u8]) -> Result<C::Answer, BridgeError> {
         let settings = &self.bridge.settings;
         let call = request(settings, C::VERB, body.to_vec(), settings.timeout_ms);
         match self.ports.fetch(call).await {
             Ok(reply) => understood(&reply),
-            Err(CallError::NotSent) => Err(Fault::NotSent),
-            Err(CallError::NoAnswer) => Err(Fault::NoWord),
+            Err(CallError::NotSent) => Err(BridgeError::NotSent),
+            Err(CallError::NoAnswer) => Err(BridgeError::NoResponse),
         }
     }
 
@@ -234,14 +225,14 @@ impl<P: Fetch + Clock + Entropy> Store for BridgeStore<P> {
 
 /// How often a change or a question is put to the bridge that fails in this way; `quick` when it
 /// failed at once.
-fn most_tries(fault: Fault, quick: bool) -> u32 {
-    match fault {
-        Fault::NoWord | Fault::Refused(RefusalCause::Unavailable) if quick => 2,
-        Fault::Refused(RefusalCause::Overloaded) if quick => 3,
+fn most_tries(error: BridgeError, quick: bool) -> u32 {
+    match error {
+        BridgeError::NoResponse | BridgeError::Refused(RefusalCause::Unavailable) if quick => 2,
+        BridgeError::Refused(RefusalCause::Overloaded) if quick => 3,
         // The write is done: only its confirmation is missing, and the bridge waits for that again
         // in each try.
-        Fault::Refused(RefusalCause::NotDurable) => 4,
-        Fault::HeldBack | Fault::NotSent | Fault::NoWord | Fault::Refused(_) => 1,
+        BridgeError::Refused(RefusalCause::NotDurable) => 4,
+        BridgeError::CircuitOpen | BridgeError::NotSent | BridgeError::NoResponse | BridgeError::Refused(_) => 1,
     }
 }
 
@@ -271,8 +262,9 @@ pub(crate) fn answer<A: DeserializeOwned>(reply: &CallReply) -> Result<A, Option
     Err(Some(refusal).filter(|refusal| refusal.error.status() == reply.status))
 }
 
-fn understood<A: DeserializeOwned>(reply: &CallReply) -> Result<A, Fault> {
-    answer(reply).map_err(|refusal| refusal.map_or(Fault::NoWord, |refusal| Fault::Refused(refusal.error)))
+fn understood<A: DeserializeOwned>(reply: &CallReply) -> Result<A, BridgeError> {
+    answer(reply)
+        .map_err(|refusal| refusal.map_or(BridgeError::NoResponse, |refusal| BridgeError::Refused(refusal.error)))
 }
 
 /// A value that every store would take.

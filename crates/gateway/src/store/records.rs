@@ -12,7 +12,7 @@ use portcullis_storage_api::{Key, Kind, Swap, Ttl, Version, Versioned};
 
 use crate::config::Sealer;
 use crate::error::DependencyError;
-use crate::ports::{Oddity, Ports, Store};
+use crate::ports::{Ports, Store, StoreAnomaly};
 use crate::store::encoding;
 
 /// A type of stored record.
@@ -39,9 +39,6 @@ pub struct VersionedRecord<R> {
     /// Its version.
     pub version: Version,
 }
-
-/// A record that opened, as it is stored.
-pub struct SealedRecord(Vec<u8>);
 
 /// Typed, sealed access to the store.
 pub struct Records<'a, P> {
@@ -74,33 +71,6 @@ impl<'a, P: Ports> Records<'a, P> {
     /// A record that was read together with others, as [`Records::load`] gives it.
     pub(crate) fn loaded<R: Record>(&self, key: &Key, stored: Versioned) -> Option<VersionedRecord<R>> {
         self.open(key, stored.value).map(|record| VersionedRecord { record, version: stored.version })
-    }
-
-    /// As [`Records::load`], but leaves the record unread and gives what is stored, for
-    /// [`Records::renew`].
-    ///
-    /// # Errors
-    /// [`DependencyError::Store`].
-    pub async fn find<R: Record>(&self, key: &Key) -> Result<Option<SealedRecord>, DependencyError> {
-        let Some(stored) = self.ports.store().get(key).await? else { return Ok(None) };
-        let sealed = stored.value.clone();
-        Ok(self.read::<R, _>(key, stored.value, |_| Some(SealedRecord(sealed))))
-    }
-
-    /// Starts the life of a record again, whatever was there meanwhile.
-    ///
-    /// # Errors
-    /// [`DependencyError`].
-    pub async fn renew<R: Record>(
-        &self,
-        key: &Key,
-        SealedRecord(sealed): SealedRecord,
-        ttl: Ttl,
-    ) -> Result<(), DependencyError> {
-        match self.by_newest::<R>(key, sealed)? {
-            Some(value) => Ok(self.ports.store().put(key, value, ttl).await?),
-            None => Ok(()),
-        }
     }
 
     /// Starts the life of a record again that was just read. Nothing happens when it was changed
@@ -188,7 +158,7 @@ impl<'a, P: Ports> Records<'a, P> {
     ) -> Option<T> {
         let taken = opened::<R>(self.sealer, key, sealed).and_then(|record| read(record.expose()));
         if taken.is_none() {
-            self.ports.count(Oddity::Unopenable);
+            self.ports.count(StoreAnomaly::Unopenable);
         }
         taken
     }

@@ -1,7 +1,8 @@
 //! Which client authentication the gateway uses at the provider's token endpoint.
 
+use std::borrow::Cow;
+
 use portcullis_protocol::oauth::client_authentication::basic;
-use serde_json::{Map, Value};
 
 use crate::config::{ClientAuthentication, OidcProvider};
 use crate::upstream::provider_error::ProviderError;
@@ -18,28 +19,24 @@ pub(super) enum Method {
 }
 
 impl Method {
-    /// The method of the configuration; by default the one that the discovery document asks for,
+    /// The method of the configuration; by default the one that the discovery document lists,
     /// and `client_secret_basic` where it takes several or does not say (OIDC Discovery §3).
     ///
-    /// A member that is no list of names says nothing: what is sent then is what OpenID Connect
-    /// takes by default.
+    /// An empty list says nothing: what is sent then is what OpenID Connect takes by default.
     ///
     /// # Errors
     /// [`ProviderError::NoCommonAuthentication`].
-    pub(super) fn choose(provider: &OidcProvider, document: &Map<String, Value>) -> Result<Self, ProviderError> {
+    pub(super) fn choose(provider: &OidcProvider, listed: &[Cow<'_, str>]) -> Result<Self, ProviderError> {
         let setting = match (&provider.client_secret, provider.client_authentication) {
             (None, _) => return Ok(Self::None),
             (Some(_), setting) => setting,
         };
-        let listed = document.get("token_endpoint_auth_methods_supported").and_then(Value::as_array);
-        let listed: Vec<&str> = listed.into_iter().flatten().filter_map(Value::as_str).collect();
+        let takes = |method: &str| listed.iter().any(|listed| listed == method);
         match setting {
             ClientAuthentication::Basic => Ok(Self::Basic),
             ClientAuthentication::Post => Ok(Self::Post),
-            ClientAuthentication::Auto if listed.is_empty() || listed.contains(&"client_secret_basic") => {
-                Ok(Self::Basic)
-            }
-            ClientAuthentication::Auto if listed.contains(&"client_secret_post") => Ok(Self::Post),
+            ClientAuthentication::Auto if listed.is_empty() || takes("client_secret_basic") => Ok(Self::Basic),
+            ClientAuthentication::Auto if takes("client_secret_post") => Ok(Self::Post),
             ClientAuthentication::Auto => Err(ProviderError::NoCommonAuthentication),
         }
     }

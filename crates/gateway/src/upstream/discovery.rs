@@ -1,15 +1,17 @@
 //! The provider's discovery document (OIDC Discovery §3) and its keys.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 
-use portcullis_protocol::jose::keys::JwkSet;
+use portcullis_protocol::jose::alg::Alg;
+use portcullis_protocol::jose::keys::{JwkSet, JwkSetError};
+use portcullis_protocol::json::foreign::{ForeignObject, ForeignValue};
 use portcullis_protocol::url::web_url::WebUrl;
-use serde_json::{Map, Value};
 
 use crate::config::OidcProvider;
 use crate::ports::Ports;
 use crate::upstream::client_authentication::Method;
-use crate::upstream::endpoint::{Target, read_object};
+use crate::upstream::endpoint::{Document, Target};
 use crate::upstream::provider_error::ProviderError;
 
 /// What the provider's discovery document says (OIDC Discovery §3).
@@ -28,38 +30,93 @@ pub(crate) struct Known {
     pub(crate) fetched_at: u64,
 }
 
-pub(crate) async fn fetch_documents<P: Ports>(provider: &OidcProvider, ports: &P) -> Result<Known, ProviderError> {
+/// Fetches the discovery document and the keys. What cannot be used is an error, so that it
+/// replaces nothing that can.
+///
+/// # Errors
+/// The URL of the document that failed, and why.
+pub(crate) async fn fetch_documents<P: Ports>(
+    provider: &OidcProvider,
+    ports: &P,
+) -> Result<Known, (String, ProviderError)> {
     let document = Target {
         cluster: provider.clusters.get(&provider.authority).cloned().unwrap_or_default(),
         authority: provider.authority.clone(),
         path: provider.discovery_path.clone(),
     };
-    let discovery = Rc::new(read_discovery(provider, &read_object(&document.read(ports).await?)?)?);
-    let keys = discovery.jwks.read(ports).await?;
-    let keys = JwkSet::parse(&keys.body).map_err(|_| ProviderError::NotUnderstood("the key set is not one"))?;
-    Ok(Known { discovery, keys: Rc::new(keys), fetched_at: ports.now() })
+    let discovery =
+        fetch_discovery(provider, &document, ports).await.map_err(|error| (document.url(provider), error))?;
+    let keys = fetch_keys(&discovery.jwks, ports).await.map_err(|error| (discovery.jwks.url(provider), error))?;
+    Ok(Known { discovery: Rc::new(discovery), keys: Rc::new(keys), fetched_at: ports.now() })
 }
 
-fn read_discovery(provider: &OidcProvider, document: &Map<String, Value>) -> Result<Discovery, ProviderError> {
-    let text = |name: &'static str| document.get(name).and_then(Value::as_str);
-    // A document of another issuer would let it speak for this one (OIDC Discovery §4.3).
-    if text("issuer") != Some(&provider.issuer) {
-        return Err(ProviderError::NotUnderstood("the discovery document names another issuer"));
+async fn fetch_discovery<P: Ports>(
+    provider: &OidcProvider,
+    document: &Target,
+    ports: &P,
+) -> Result<Discovery, ProviderError> {
+    let reply = document.read(ports).await?;
+    read_discovery(provider, &Document::Discovery.members(&reply, &MEMBERS)?)
+}
+
+async fn fetch_keys<P: Ports>(keys: &Target, ports: &P) -> Result<JwkSet, ProviderError> {
+    let reply = keys.read(ports).await?;
+    let keys = JwkSet::parse(&reply.body).map_err(|error| match error {
+        JwkSetError::Json(error) => Document::KeySet.unreadable(&reply, error),
+        JwkSetError::NotASet => ProviderError::InvalidDocuments("the key set has no array `keys`"),
+        JwkSetError::TooManyKeys => ProviderError::InvalidDocuments("the key set has more than 64 keys"),
+    })?;
+    if keys.is_empty() {
+        let reason = "the key set has no key that can be used: RSA of 2048 bits or more, P-256, P-384 or Ed25519";
+        return Err(ProviderError::InvalidDocuments(reason));
     }
-    let authorization_endpoint = text("authorization_endpoint")
-        .and_then(|endpoint| WebUrl::parse(endpoint).ok())
-        .filter(|url| url.is_https() || provider.plain_http)
-        .ok_or(ProviderError::NotUnderstood("the discovery document has no https authorization_endpoint"))?;
-    let target = |name: &'static str| {
-        text(name)
-            .and_then(|endpoint| WebUrl::parse(endpoint).ok())
-            .and_then(|url| Target::at(provider, &url))
-            .ok_or(ProviderError::Misconfigured("an endpoint of the provider lies at a host without a cluster"))
+    Ok(keys)
+}
+
+fn read_discovery(provider: &OidcProvider, document: &ForeignObject<'_>) -> Result<Discovery, ProviderError> {
+    // A document of another issuer would let it speak for this one (OIDC Discovery §4.3).
+    match document.text("issuer") {
+        Some(issuer) if issuer == provider.issuer => {}
+        Some(_) => return Err(ProviderError::WrongIssuer),
+        None => return Err(ProviderError::InvalidDocuments("the discovery document has no `issuer`")),
+    }
+    let url = |name: &'static str, absent: &'static str| {
+        let text = document.text(name).ok_or(ProviderError::InvalidDocuments(absent))?;
+        WebUrl::parse(&text)
+            .ok()
+            .filter(|url| url.is_https() || provider.plain_http)
+            .ok_or(ProviderError::InvalidDocuments("an endpoint in the discovery document is not an https URL"))
     };
+    let target = |url: WebUrl| Target::at(provider, &url).ok_or(ProviderError::EndpointWithoutCluster);
+    let authorization = url("authorization_endpoint", "the discovery document has no `authorization_endpoint`")?;
+    let token = target(url("token_endpoint", "the discovery document has no `token_endpoint`")?)?;
+    let jwks = target(url("jwks_uri", "the discovery document has no `jwks_uri`")?)?;
+    let algorithms = texts(document, "id_token_signing_alg_values_supported");
+    if !algorithms.is_empty() && !algorithms.iter().any(|name| Alg::from_foreign_name(name).is_some()) {
+        let reason = "the provider signs ID tokens with none of RS256, RS384, RS512, ES256, ES384 and EdDSA";
+        return Err(ProviderError::InvalidDocuments(reason));
+    }
+    let methods = texts(document, "token_endpoint_auth_methods_supported");
     Ok(Discovery {
-        authorization_endpoint: authorization_endpoint.to_string(),
-        authentication: Method::choose(provider, document)?,
-        token: target("token_endpoint")?,
-        jwks: target("jwks_uri")?,
+        authorization_endpoint: authorization.to_string(),
+        authentication: Method::choose(provider, &methods)?,
+        token,
+        jwks,
     })
 }
+
+/// The strings of an array; a member that is none says nothing.
+fn texts<'a>(document: &ForeignObject<'a>, name: &str) -> Vec<Cow<'a, str>> {
+    let items = document.get(name).and_then(ForeignValue::items);
+    items.into_iter().flatten().filter_map(ForeignValue::text).collect()
+}
+
+/// The members that are read of the document.
+const MEMBERS: [&str; 6] = [
+    "issuer",
+    "authorization_endpoint",
+    "token_endpoint",
+    "jwks_uri",
+    "id_token_signing_alg_values_supported",
+    "token_endpoint_auth_methods_supported",
+];

@@ -8,10 +8,21 @@ pub struct TokenReply {
     pub access_token: Secret<String>,
     /// The refresh token, if it gave one.
     pub refresh_token: Option<Secret<String>>,
-    /// The access token's life in seconds, if it said.
-    pub expires_in: Option<u64>,
+    /// The access token's life.
+    pub life: ToldLife,
     /// The ID token, if it gave one.
     pub id_token: Option<Secret<String>>,
+}
+
+/// The life of an access token, as the provider told it (`expires_in`, RFC 6749 §5.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ToldLife {
+    /// This number of seconds: at least 1, at most a year.
+    Seconds(u64),
+    /// Zero or less.
+    Over,
+    /// Nothing that can be read as a number.
+    Untold,
 }
 
 /// The user who logged in, as the provider says.

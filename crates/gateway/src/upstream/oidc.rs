@@ -8,12 +8,9 @@
 use std::rc::Rc;
 
 use portcullis_protocol::crypto::secret::Secret;
-use portcullis_protocol::jose::claims::{self, Expected, SignatureError, Typ, VerifiedIdToken};
-use portcullis_protocol::jose::jws::Jws;
+use portcullis_protocol::jose::id_token::{ExpectedIdToken, IdToken, IdTokenError};
 use portcullis_protocol::jose::keys::JwkSet;
-use portcullis_protocol::json::{self, Limits};
 use portcullis_protocol::oauth::params;
-use serde_json::{Map, Value};
 
 use crate::browser::pending_login::Seed;
 use crate::config::{OidcProvider, ProviderId};
@@ -22,10 +19,10 @@ use crate::routing::endpoint_table::Endpoint;
 use crate::state::gateway::Gateway;
 use crate::state::provider_state::ProviderState;
 use crate::upstream::discovery::{Discovery, Known, fetch_documents};
-use crate::upstream::endpoint::{CALL_TIMEOUT_MS, read_object};
+use crate::upstream::endpoint::{CALL_TIMEOUT_MS, UNCOMPRESSED};
 use crate::upstream::identity::{Identity, TokenReply};
-use crate::upstream::provider_error::ProviderError;
-use crate::upstream::refusal::refusal;
+use crate::upstream::provider_error::{Outage, ProviderError};
+use crate::upstream::token_reply;
 
 /// How far the provider's clock may be from ours, in seconds.
 const LEEWAY: u64 = 60;
@@ -33,6 +30,7 @@ const LEEWAY: u64 = 60;
 /// An OpenID Connect provider of a gateway.
 pub(super) struct Oidc<'a> {
     pub(super) gateway: &'a Gateway,
+    pub(super) name: &'a str,
     pub(super) id: ProviderId,
     pub(super) settings: &'a OidcProvider,
 }
@@ -91,12 +89,17 @@ impl Oidc<'_> {
             ("code_verifier", verifier.expose()),
         ];
         let reply = self.token_request(&form, ports).await?;
-        let id_token = reply.id_token.as_ref().ok_or(ProviderError::NotUnderstood("the provider gave no ID token"))?;
-        let verified = self.verify_id_token(id_token.expose(), &seed.nonce(), ports).await?;
-        let subject = text_claim(&verified, &self.settings.subject_claim)
-            .ok_or(ProviderError::NotUnderstood("the ID token does not name the user"))?;
-        let (name, email) = (text_claim(&verified, "name"), text_claim(&verified, "email"));
-        Ok((reply, Identity { subject, name, email }))
+        let keys = self.keys(ports).await?;
+        let identity = self.verify_id_token(&reply, &keys, &seed.nonce(), ports).await;
+        match identity {
+            Ok(identity) => Ok((reply, identity)),
+            Err(error) => {
+                if let ProviderError::InvalidIdToken(_) = error {
+                    ports.provider_failed(error.failure(self.name, &self.settings.issuer));
+                }
+                Err(error)
+            }
+        }
     }
 
     /// Exchanges a refresh token (RFC 6749 §6). An ID token in the answer must be about the same
@@ -120,34 +123,39 @@ impl Oidc<'_> {
         Ok(reply)
     }
 
-    /// Verifies an ID token (OIDC Core §3.1.3.7). A key id that is not known makes the keys be
-    /// fetched again, at most once in a while.
+    /// Verifies an ID token (OIDC Core §3.1.3.7), and returns whom it names. A key id that is not
+    /// known makes the keys be fetched again, at most once in a while.
     async fn verify_id_token<P: Ports>(
         &self,
-        id_token: &str,
+        reply: &TokenReply,
+        keys: &JwkSet,
         nonce: &str,
         ports: &P,
-    ) -> Result<VerifiedIdToken, ProviderError> {
-        let jws = Jws::parse(id_token).map_err(|error| ProviderError::NotUnderstood(error.public_reason()))?;
+    ) -> Result<Identity, ProviderError> {
+        let absent = "the provider gave no ID token; it gives one for the scope `openid`";
+        let id_token = reply.id_token.as_ref().ok_or(ProviderError::InvalidIdToken(absent))?;
+        let token = IdToken::parse(id_token.expose()).map_err(refused)?;
+        let subject_claim = self.settings.subject_claim.as_str();
+        let names = [subject_claim, "name", "email"];
         let verify = |keys: &JwkSet| {
-            claims::verify(&jws, keys, |key, alg, message, signature| ports.verify(key, alg, message, signature))
+            token.verify(keys, &names, |key, alg, message, signature| ports.verify(key, alg, message, signature))
         };
-        let signed = match verify(self.keys(ports).await?.as_ref()) {
-            Err(SignatureError::UnknownKey) if self.state(|state| state.may_ask_again(ports.now())) => {
+        let signed = match verify(keys) {
+            Err(IdTokenError::UnknownKey) if self.state(|state| state.may_ask_again(ports.now())) => {
                 verify(&self.learn(ports).await?.keys)
             }
             other => other,
         };
-        let signed = signed.map_err(|_| ProviderError::NotUnderstood("the ID token's signature does not verify"))?;
-        let expected = Expected {
+        let expected = ExpectedIdToken {
             issuer: &self.settings.issuer,
-            audience: &self.settings.client_id,
-            typ: Typ::IdToken,
-            start_leeway: LEEWAY,
-            expiry_leeway: LEEWAY,
+            client_id: &self.settings.client_id,
+            nonce,
+            leeway: LEEWAY,
         };
-        let verified = signed.id_token(&expected, nonce, ports.now());
-        verified.map_err(|error| ProviderError::NotUnderstood(error.public_reason()))
+        let verified = signed.and_then(|signed| signed.accept(&expected, ports.now())).map_err(refused)?;
+        let unnamed = "the ID token's `subjectClaim` is absent, or not a string of 1 to 255 bytes";
+        let subject = verified.name(subject_claim).ok_or(ProviderError::InvalidIdToken(unnamed))?;
+        Ok(Identity { subject, name: verified.name("name"), email: verified.name("email") })
     }
 
     /// Our redirect URI at the provider.
@@ -181,20 +189,42 @@ impl Oidc<'_> {
             return Err(error);
         }
         self.state(|state| state.asked_at = Some(now));
-        let fetched = fetch_documents(self.settings, ports).await;
-        self.state(|state| match &fetched {
-            Ok(known) => (state.known, state.failed) = (Some(known.clone()), None),
-            Err(error) => state.failed = Some((ports.now(), error.clone())),
-        });
-        fetched
+        match fetch_documents(self.settings, ports).await {
+            Ok(known) => {
+                ports.provider_answered(self.name);
+                self.state(|state| (state.known, state.failed) = (Some(known.clone()), None));
+                Ok(known)
+            }
+            Err((url, error)) => {
+                ports.provider_failed(error.failure(self.name, &url));
+                self.state(|state| state.failed = Some((ports.now(), error.clone())));
+                Err(error)
+            }
+        }
     }
 
+    /// Asks the token endpoint, and reports how that ended to the operator.
     async fn token_request<P: Ports>(&self, form: &[(&str, &str)], ports: &P) -> Result<TokenReply, ProviderError> {
         let discovery = self.discovery(ports).await?;
+        let answered = self.ask_for_tokens(&discovery, form, ports).await;
+        match &answered {
+            Ok(_) | Err(ProviderError::GrantEnded { .. }) => ports.provider_answered(self.name),
+            Err(error) => ports.provider_failed(error.failure(self.name, &discovery.token.url(self.settings))),
+        }
+        answered
+    }
+
+    async fn ask_for_tokens<P: Ports>(
+        &self,
+        discovery: &Discovery,
+        form: &[(&str, &str)],
+        ports: &P,
+    ) -> Result<TokenReply, ProviderError> {
         let mut form = form.to_vec();
         let mut headers = vec![
             ("content-type", "application/x-www-form-urlencoded".to_owned()),
             ("accept", "application/json".to_owned()),
+            (UNCOMPRESSED.0, UNCOMPRESSED.1.to_owned()),
         ];
         discovery.authentication.add(self.settings, &mut form, &mut headers);
         let call = CallRequest {
@@ -206,70 +236,21 @@ impl Oidc<'_> {
             body: params::encode(&form).into_bytes(),
             timeout_ms: CALL_TIMEOUT_MS,
         };
-        let reply = ports.fetch(call).await.map_err(|_| ProviderError::Unreachable)?;
-        match reply.status {
-            // Some providers refuse with status 200.
-            200 => match error_code(&reply.body) {
-                None => read_token_reply(&read_object(&reply)?),
-                code @ Some(_) => Err(refusal(200, code.as_deref())),
-            },
-            status => Err(refusal(status, error_code(&reply.body).as_deref())),
-        }
+        let reply = ports.fetch(call).await.map_err(Outage::from)?;
+        token_reply::read(&reply)
     }
 }
 
-fn read_token_reply(reply: &Map<String, Value>) -> Result<TokenReply, ProviderError> {
-    let secret = |name: &str| {
-        reply
-            .get(name)
-            .and_then(Value::as_str)
-            .filter(|text| is_header_text(text))
-            .map(|text| Secret::new(text.to_owned()))
-    };
-    let bearer = reply.get("token_type").and_then(Value::as_str).is_some_and(|t| t.eq_ignore_ascii_case("bearer"));
-    if !bearer {
-        return Err(ProviderError::NotUnderstood("the provider's token is not a bearer token"));
+fn refused(error: IdTokenError) -> ProviderError {
+    if error == IdTokenError::WrongNonce {
+        ProviderError::OtherLogin
+    } else {
+        ProviderError::InvalidIdToken(error.reason())
     }
-    // Some providers write the number as a string.
-    let life = reply.get("expires_in");
-    let expires_in = life.and_then(Value::as_u64).or_else(|| life.and_then(Value::as_str)?.parse().ok());
-    Ok(TokenReply {
-        access_token: secret("access_token")
-            .ok_or(ProviderError::NotUnderstood("the provider gave no access token"))?,
-        refresh_token: secret("refresh_token"),
-        expires_in,
-        id_token: secret("id_token"),
-    })
 }
 
-/// The `error` of an answer, whatever type it claims to have: it is only looked up in a table.
-fn error_code(body: &[u8]) -> Option<String> {
-    let object = json::parse_object(body, Limits::DOCUMENT).ok()?;
-    object.get("error").and_then(Value::as_str).filter(|code| !code.is_empty()).map(str::to_owned)
-}
-
-/// Returns a claim that is a string of 1 to 255 bytes without control characters, never anything
-/// that has to be converted into one.
-fn text_claim(id_token: &VerifiedIdToken, claim: &str) -> Option<String> {
-    const MAX_BYTES: usize = 255;
-    let value = id_token.claims().get(claim).and_then(serde_json::Value::as_str);
-    value
-        .filter(|text| !text.is_empty() && text.len() <= MAX_BYTES && !text.chars().any(char::is_control))
-        .map(str::to_owned)
-}
-
-/// Whether an ID token that came straight from the token endpoint is about this user. Its sender is
-/// authenticated by the connection, which stands in for the signature (OIDC Core §3.1.3.7, item 6),
-/// so a key server that is unavailable at that moment cannot cost the user the rotated tokens.
+/// Whether an ID token that came with a refresh is about this user.
 fn is_about(id_token: &str, provider: &OidcProvider, subject: &str) -> bool {
-    let Ok(jws) = Jws::parse(id_token) else { return false };
-    let Ok(claims) = json::parse_object(jws.payload_bytes(), Limits::TOKEN) else { return false };
-    let claim = |name: &str| claims.get(name).and_then(Value::as_str);
-    claim("iss") == Some(&provider.issuer) && claim(&provider.subject_claim) == Some(subject)
-}
-
-/// Whether a token can stand in a header as it is.
-fn is_header_text(text: &str) -> bool {
-    const MOST: usize = 16 * 1024;
-    !text.is_empty() && text.len() <= MOST && text.bytes().all(|byte| byte.is_ascii_graphic())
+    IdToken::parse(id_token)
+        .is_ok_and(|token| token.is_about(&provider.issuer, &provider.client_id, &provider.subject_claim, subject))
 }

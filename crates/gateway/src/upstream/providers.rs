@@ -16,7 +16,9 @@ use crate::upstream::provider_error::ProviderError;
 pub async fn warm<P: Ports>(gateway: Rc<Gateway>, ports: P) {
     for provider in gateway.config().providers.iter() {
         match &provider.kind {
-            ProviderKind::Oidc(settings) => Oidc { gateway: &gateway, id: provider.id, settings }.warm(&ports).await,
+            ProviderKind::Oidc(settings) => {
+                Oidc { gateway: &gateway, name: &provider.name, id: provider.id, settings }.warm(&ports).await
+            }
         }
     }
 }
@@ -32,7 +34,9 @@ pub fn authorization_url(
     prompt: Option<&str>,
 ) -> Result<String, ProviderError> {
     match &provider.kind {
-        ProviderKind::Oidc(settings) => Oidc { gateway, id: provider.id, settings }.authorization_url(seed, prompt),
+        ProviderKind::Oidc(settings) => {
+            Oidc { gateway, name: &provider.name, id: provider.id, settings }.authorization_url(seed, prompt)
+        }
     }
 }
 
@@ -48,7 +52,9 @@ pub async fn log_in<P: Ports>(
     ports: &P,
 ) -> Result<(TokenReply, Identity), ProviderError> {
     match &provider.kind {
-        ProviderKind::Oidc(settings) => Oidc { gateway, id: provider.id, settings }.log_in(seed, code, ports).await,
+        ProviderKind::Oidc(settings) => {
+            Oidc { gateway, name: &provider.name, id: provider.id, settings }.log_in(seed, code, ports).await
+        }
     }
 }
 
@@ -65,7 +71,9 @@ pub async fn refresh<P: Ports>(
 ) -> Result<TokenReply, ProviderError> {
     match &provider.kind {
         ProviderKind::Oidc(settings) => {
-            Oidc { gateway, id: provider.id, settings }.refresh(refresh_token, subject, ports).await
+            Oidc { gateway, name: &provider.name, id: provider.id, settings }
+                .refresh(refresh_token, subject, ports)
+                .await
         }
     }
 }

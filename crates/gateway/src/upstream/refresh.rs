@@ -10,7 +10,7 @@ use portcullis_storage_api::{Key, Kind, Owner, StoreError, Ttl};
 
 use crate::decision::{RefreshOutcome, UpstreamAccess};
 use crate::error::DependencyError;
-use crate::ports::{Ports, Store, UpstreamTokenRef};
+use crate::ports::{Ports, SleepResult, Store, UpstreamTokenRef};
 use crate::sessions::end::end_session;
 use crate::sessions::keys::{session_key, upstream_key};
 use crate::sessions::lifetimes::upstream_life;
@@ -19,6 +19,7 @@ use crate::sessions::state::Session;
 use crate::state::gateway::Gateway;
 use crate::store::records::{self, Records, VersionedRecord};
 use crate::upstream::identity::TokenReply;
+use crate::upstream::life;
 use crate::upstream::provider_error::ProviderError;
 use crate::upstream::providers;
 use crate::upstream::tokens::Upstream;
@@ -58,7 +59,7 @@ pub async fn refresh<P: Ports>(gateway: Rc<Gateway>, token: UpstreamTokenRef, po
         RefreshOutcome::Ready(upstream) => gateway.renew_upstream(token, upstream),
         RefreshOutcome::LoginRequired => {}
         RefreshOutcome::Unavailable => gateway.hold_back_refresh(token, ports.now()),
-        RefreshOutcome::Elsewhere => {}
+        RefreshOutcome::InProgressElsewhere => {}
     }
     outcome
 }
@@ -71,7 +72,7 @@ async fn refresh_once<P: Ports>(
     let lock = records::key(Kind::Lock, &[b"upstream", token.session.as_bytes(), token.provider.as_bytes()]);
     let owner = Owner(ports.random()?);
     if !ports.store().lock(&lock, owner, LOCK_SECONDS).await? {
-        return Ok(RefreshOutcome::Elsewhere);
+        return Ok(RefreshOutcome::InProgressElsewhere);
     }
     let outcome = refresh_locked(gateway, token, ports).await;
     // A lock that cannot be given back runs out by itself; the outcome of the refresh
@@ -104,7 +105,7 @@ async fn refresh_locked<P: Ports>(
     };
     match providers::refresh(gateway, provider, refresh_token, &loaded.record.subject, ports).await {
         Ok(reply) => {
-            let renewed = renewed(&loaded.record, reply, ports.now());
+            let renewed = renewed(&loaded.record, reply, provider.default_token_life(), ports.now());
             store(&records, gateway, token, loaded, &renewed).await
         }
         Err(ProviderError::GrantEnded { prompt }) => {
@@ -116,9 +117,17 @@ async fn refresh_locked<P: Ports>(
             Ok(RefreshOutcome::LoginRequired)
         }
         Err(ProviderError::Refused) => Ok(RefreshOutcome::LoginRequired),
-        Err(ProviderError::Unreachable) => Ok(not_renewed(gateway, token, access, ports.now())),
+        Err(ProviderError::Unreachable(_)) => Ok(not_renewed(gateway, token, access, ports.now())),
         Err(
-            ProviderError::NotUnderstood(_) | ProviderError::Misconfigured(_) | ProviderError::NoCommonAuthentication,
+            ProviderError::ClientRefused
+            | ProviderError::NoCommonAuthentication
+            | ProviderError::EndpointWithoutCluster
+            | ProviderError::WrongIssuer
+            | ProviderError::NotJson
+            | ProviderError::InvalidDocuments(_)
+            | ProviderError::InvalidAnswer(_)
+            | ProviderError::OtherLogin
+            | ProviderError::InvalidIdToken(_),
         ) => {
             let now = ports.now();
             match loaded.record.refused_since {
@@ -160,12 +169,14 @@ async fn note_refused<P: Ports>(
 }
 
 /// The record after a refresh. What the provider does not send again stays as it was (RFC 6749 §6).
-fn renewed(record: &Upstream, reply: TokenReply, now: u64) -> Upstream {
+fn renewed(record: &Upstream, reply: TokenReply, default_life: u64, now: u64) -> Upstream {
+    let last = record.expires_at.map(|end| end.saturating_sub(record.obtained_at));
+    let refresh_token = reply.refresh_token.or_else(|| record.refresh_token.clone());
     Upstream {
         access_token: reply.access_token,
-        refresh_token: reply.refresh_token.or_else(|| record.refresh_token.clone()),
         obtained_at: now,
-        expires_at: reply.expires_in.map(|life| now.saturating_add(life)),
+        expires_at: life::expires_at(reply.life, refresh_token.is_some(), last, default_life, now),
+        refresh_token,
         subject: record.subject.clone(),
         refused_since: None,
         session: record.session,
@@ -189,7 +200,9 @@ async fn store<P: Ports>(
     let mut failure = DependencyError::Store(StoreError::Unavailable);
     let until = records.ports().now().saturating_add(STORE_SECONDS);
     let mut attempts: u32 = 0;
-    while attempts < STORE_ATTEMPTS || (records.ports().now() < until && records.ports().pause().await) {
+    while attempts < STORE_ATTEMPTS
+        || (records.ports().now() < until && records.ports().sleep().await == SleepResult::Woken)
+    {
         attempts = attempts.saturating_add(1);
         match records.swap(&key, loaded.version, renewed, ttl).await {
             Ok(true) => return Ok(RefreshOutcome::Ready(renewed.access())),

@@ -16,27 +16,28 @@
 //! | | any other, or none | a refusal of the request | ends the session: it would be refused each time |
 //! | any other | any | not an answer of a token endpoint | is tried again for an hour |
 
-use crate::upstream::provider_error::ProviderError;
+use crate::upstream::provider_error::{Outage, ProviderError};
 
 /// The meaning of a token endpoint's answer that brings no token. `status` is its status, `code`
 /// its `error`.
 pub(super) fn refusal(status: u16, code: Option<&str>) -> ProviderError {
     match status {
-        408 | 425 | 429 | 500.. => ProviderError::Unreachable,
+        408 | 425 | 429 | 500.. => ProviderError::Unreachable(Outage::Status(status)),
         200 | 400..=499 => refusal_by_code(status, code.unwrap_or_default()),
-        _ => ProviderError::NotUnderstood("the provider's token endpoint answered with neither a token nor an error"),
+        300..=399 => ProviderError::InvalidAnswer("the token endpoint's answer is a redirect, which is not followed"),
+        _ => ProviderError::InvalidAnswer("the token endpoint answered with neither a token nor an error"),
     }
 }
 
 fn refusal_by_code(status: u16, code: &str) -> ProviderError {
     if OUTAGES.contains(&code) {
-        return ProviderError::Unreachable;
+        return ProviderError::Unreachable(Outage::Busy);
     }
     if let Some((_, prompt)) = GRANT_ENDED.iter().find(|(ended, _)| *ended == code) {
         return ProviderError::GrantEnded { prompt: *prompt };
     }
     if OURS.contains(&code) || status == 401 {
-        return ProviderError::Misconfigured("the provider does not accept the gateway's client id or secret");
+        return ProviderError::ClientRefused;
     }
     ProviderError::Refused
 }
@@ -72,11 +73,18 @@ mod tests {
     /// A word for what a refusal is about.
     fn about(status: u16, code: Option<&str>) -> &'static str {
         match refusal(status, code) {
-            ProviderError::Unreachable => "outage",
-            ProviderError::Misconfigured(_) | ProviderError::NoCommonAuthentication => "ours",
-            ProviderError::NotUnderstood(_) => "no answer",
+            ProviderError::Unreachable(_) => "outage",
+            ProviderError::ClientRefused => "ours",
+            ProviderError::InvalidAnswer(_) => "no answer",
             ProviderError::Refused => "refused",
             ProviderError::GrantEnded { prompt } => prompt.unwrap_or("ended"),
+            ProviderError::NoCommonAuthentication
+            | ProviderError::EndpointWithoutCluster
+            | ProviderError::WrongIssuer
+            | ProviderError::NotJson
+            | ProviderError::InvalidDocuments(_)
+            | ProviderError::OtherLogin
+            | ProviderError::InvalidIdToken(_) => "no refusal",
         }
     }
 

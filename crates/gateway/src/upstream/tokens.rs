@@ -84,6 +84,8 @@ pub fn end_of(record: &Upstream) -> Option<u64> {
 }
 
 fn access(value: Secret<Vec<u8>>, obtained_at: u64, expires_at: Option<u64>, refreshable: bool) -> UpstreamAccess {
+    // A record of a release that took a provider's silence for an endless life.
+    let expires_at = expires_at.or_else(|| refreshable.then(|| obtained_at.saturating_add(UNTOLD_LIFE_SECONDS)));
     let (refresh_at, stale_at) = times(obtained_at, expires_at);
     let refresh_at = if refreshable { refresh_at } else { u64::MAX };
     UpstreamAccess { value: Rc::new(value), refresh_at, stale_at }
@@ -132,6 +134,9 @@ fn header_value(token: &[u8]) -> Secret<Vec<u8>> {
     Secret::new(value)
 }
 
+/// The life of a token that can be renewed and of which nothing was told, in seconds.
+const UNTOLD_LIFE_SECONDS: u64 = 3_600;
+
 /// What stands before an access token in its header (RFC 6750 §2.1).
 const SCHEME: &[u8] = b"Bearer ";
 
@@ -165,6 +170,13 @@ mod tests {
             assert_eq!(read.value.expose(), whole.value.expose());
             assert_eq!((read.refresh_at, read.stale_at), (whole.refresh_at, whole.stale_at));
         }
+    }
+
+    #[test]
+    fn what_can_be_renewed_has_an_end_and_what_cannot_may_have_none() {
+        let times = |record: Upstream| (record.access().refresh_at, record.access().stale_at);
+        assert_eq!(times(record(Some("r"), None)), (1_000 + 3_540, 1_000 + 3_595));
+        assert_eq!(times(record(None, None)), (u64::MAX, u64::MAX));
     }
 
     #[test]

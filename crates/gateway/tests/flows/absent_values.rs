@@ -1,5 +1,5 @@
-//! OAuth's rules for absent and empty values, at every endpoint that has parameters: an empty one is
-//! absent, a repeated one is refused (RFC 6749 §3.1, §3.2).
+//! OAuth's rules for absent and empty values, at every endpoint that has parameters: an empty one
+//! is absent, and a repeated one is refused (RFC 6749 §3.1, §3.2).
 
 use portcullis_protocol::base64url;
 use portcullis_protocol::http::message::Method;

@@ -92,7 +92,7 @@ fn what_the_provider_refuses_is_told_in_our_own_words() {
         (&[("error", "access_denied")][..], "access_denied", "provider_denied"),
         (&[("error", "temporarily_unavailable")], "temporarily_unavailable", "provider_unavailable"),
         (&[("error", "consent_required"), ("error_description", "<b>evil")], "access_denied", "provider_refused"),
-        (&[("error", "server_error")], "access_denied", "provider_server_error"),
+        (&[("error", "server_error")], "access_denied", "provider_failure"),
         (&[("error", "invalid_scope")], "access_denied", "provider_refused_authorization"),
         (&[("error", "unauthorized_client")], "access_denied", "provider_refused_authorization"),
         (&[("iss", "https://other.example"), ("code", "c")], "server_error", "callback_other_issuer"),
@@ -143,7 +143,8 @@ fn an_id_token_of_another_login_client_issuer_or_time_is_refused() {
         claims[claim] = value(&fixture);
         fixture.expect_token_answer(200, &Fixture::token_answer(&fixture.sign(&claims)));
         let reply = fixture.visit(&browser, &Fixture::callback(&asked));
-        assert_eq!((error_of(&reply).as_str(), reply.reason), ("server_error", "provider_not_understood"), "{claims}");
+        let reason = if claims["nonce"] == "another" { "callback_other_login" } else { "provider_invalid_id_token" };
+        assert_eq!((error_of(&reply).as_str(), reply.reason), ("server_error", reason), "{claims}");
     }
 }
 
@@ -162,15 +163,16 @@ fn an_id_token_that_the_provider_did_not_sign_is_refused() {
 fn a_provider_that_refuses_the_code_or_fails_is_told_apart() {
     for (status, body, error, reason) in [
         (400, json!({ "error": "invalid_grant" }), "access_denied", "provider_refused_code"),
-        (401, json!({ "error": "invalid_client" }), "server_error", "provider_misconfigured"),
+        (401, json!({ "error": "invalid_client" }), "server_error", "provider_refused_client"),
         (400, json!({ "error": "invalid_request" }), "server_error", "provider_refused_request"),
         (200, json!({ "error": "bad_verification_code" }), "server_error", "provider_refused_request"),
         (400, json!({ "error": "login_required" }), "access_denied", "provider_refused_code"),
-        (500, json!({ "error": "invalid_grant" }), "temporarily_unavailable", "provider_unreachable"),
-        (503, json!({}), "temporarily_unavailable", "provider_unreachable"),
-        (429, json!({}), "temporarily_unavailable", "provider_unreachable"),
-        (200, json!({}), "server_error", "provider_not_understood"),
-        (200, json!({ "access_token": "a", "token_type": "Bearer" }), "server_error", "provider_not_understood"),
+        (500, json!({ "error": "invalid_grant" }), "temporarily_unavailable", "provider_status"),
+        (503, json!({}), "temporarily_unavailable", "provider_status"),
+        (429, json!({}), "temporarily_unavailable", "provider_status"),
+        (400, json!({ "error": "temporarily_unavailable" }), "temporarily_unavailable", "provider_busy"),
+        (200, json!({}), "server_error", "provider_invalid_answer"),
+        (200, json!({ "access_token": "a", "token_type": "Bearer" }), "server_error", "provider_invalid_id_token"),
     ] {
         let (fixture, browser, asked) = started();
         fixture.expect_token_answer(status, &body);

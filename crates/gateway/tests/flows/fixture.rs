@@ -224,7 +224,7 @@ impl Fixture {
                 self.warm();
                 decide().into()
             }
-            verdict @ (Decision::Resolved(_) | Decision::AwaitUpstream { .. }) => verdict,
+            decision @ (Decision::Resolved(_) | Decision::AwaitUpstream { .. }) => decision,
         }
     }
 
@@ -383,29 +383,29 @@ impl Fixture {
     }
 }
 
-pub(crate) fn replied(verdict: Decision) -> Reply {
-    match verdict {
-        Decision::Resolved(settled) => settled_reply(settled),
+pub(crate) fn replied(decision: Decision) -> Reply {
+    match decision {
+        Decision::Resolved(resolved) => resolved_reply(resolved),
         Decision::AwaitUpstream { .. } | Decision::AwaitProvider { .. } => panic!("waits for a root task"),
     }
 }
 
-pub(crate) fn settled_reply(settled: Resolved) -> Reply {
-    match settled {
+pub(crate) fn resolved_reply(resolved: Resolved) -> Reply {
+    match resolved {
         Resolved::Respond(response, audit) => Reply { response, reason: audit.reason.as_str() },
         Resolved::Continue(_) => panic!("sent on"),
     }
 }
 
-pub(crate) fn forwarded(verdict: Decision) -> Forward {
-    match verdict {
-        Decision::Resolved(settled) => settled_forward(settled),
+pub(crate) fn forwarded(decision: Decision) -> Forward {
+    match decision {
+        Decision::Resolved(resolved) => resolved_forward(resolved),
         Decision::AwaitUpstream { .. } | Decision::AwaitProvider { .. } => panic!("waits for a root task"),
     }
 }
 
-pub(crate) fn settled_forward(settled: Resolved) -> Forward {
-    match settled {
+pub(crate) fn resolved_forward(resolved: Resolved) -> Forward {
+    match resolved {
         Resolved::Continue(forward) => forward,
         Resolved::Respond(response, audit) => panic!("{} {}", response.status(), audit.reason.as_str()),
     }

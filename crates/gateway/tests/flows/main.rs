@@ -4,6 +4,7 @@
 #![cfg(not(target_arch = "wasm32"))]
 
 mod absent_values;
+mod bending_provider;
 mod browser;
 mod callback;
 mod client_authentication;

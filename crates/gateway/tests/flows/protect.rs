@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::browser::Browser;
 use crate::fixture::{
-    API, BROWSER_COOKIE, Fixture, MCP, NOW, document, forwarded, injected, replied, settled_forward, settled_reply,
+    API, BROWSER_COOKIE, Fixture, MCP, NOW, document, forwarded, injected, replied, resolved_forward, resolved_reply,
     upstream_of,
 };
 
@@ -65,14 +65,14 @@ fn renewed() -> Value {
 }
 
 /// Waits for the upstream tokens of this session; gives the decision to be made.
-fn awaited(verdict: Decision, expected: SessionId) -> Box<dyn FnOnce(&RefreshOutcome) -> Resolved> {
-    match verdict {
+fn awaited(decision: Decision, expected: SessionId) -> Box<dyn FnOnce(&RefreshOutcome) -> Resolved> {
+    match decision {
         Decision::AwaitUpstream { token, decide } => {
             assert_eq!(token, upstream_of(expected));
             decide
         }
         Decision::AwaitProvider { .. } => panic!("waits for the provider"),
-        Decision::Resolved(settled) => panic!("{}", settled_reply(settled).reason),
+        Decision::Resolved(resolved) => panic!("{}", resolved_reply(resolved).reason),
     }
 }
 
@@ -103,7 +103,7 @@ fn only_the_response_to_a_page_is_planned_to_be_readable_by_scripts() {
     let waiting = [call(), fixture.call("/mcp", &token)].map(|decision| awaited(decision, session(&token)));
     fixture.expect_token_answer(200, &renewed());
     let outcome = refresh(&fixture, &token);
-    let [of_page, of_program] = waiting.map(|decide| settled_forward(decide(&outcome)).response);
+    let [of_page, of_program] = waiting.map(|decide| resolved_forward(decide(&outcome)).response);
     assert_cors(of_page);
     assert_eq!(of_program, ResponsePlan::PassThrough);
     // Each request has its own plan, whatever the VM remembers of the one before.
@@ -369,10 +369,10 @@ fn an_expired_upstream_token_is_awaited_and_every_outcome_decides() {
     fixture.advance(3595);
     let decide = || awaited(fixture.call("/mcp", &token), session(&token));
 
-    let reply = settled_reply(decide()(&RefreshOutcome::LoginRequired));
+    let reply = resolved_reply(decide()(&RefreshOutcome::LoginRequired));
     assert_eq!((reply.status(), reply.reason), (401, "upstream_login_required"));
-    for outcome in [RefreshOutcome::Unavailable, RefreshOutcome::Elsewhere] {
-        let reply = settled_reply(decide()(&outcome));
+    for outcome in [RefreshOutcome::Unavailable, RefreshOutcome::InProgressElsewhere] {
+        let reply = resolved_reply(decide()(&outcome));
         assert_eq!((reply.status(), reply.reason), (503, "upstream_unavailable"));
         assert!(reply.header("retry-after").is_some() && reply.header("www-authenticate").is_none());
     }
@@ -380,7 +380,7 @@ fn an_expired_upstream_token_is_awaited_and_every_outcome_decides() {
     let waiting = decide();
     fixture.expect_token_answer(200, &renewed());
     let outcome = refresh(&fixture, &token);
-    let forward = settled_forward(waiting(&outcome));
+    let forward = resolved_forward(waiting(&outcome));
     assert_eq!(injected(&forward).1, "Bearer upstream-access-2");
     assert_eq!(injected(&forwarded(fixture.call("/mcp", &token))).1, "Bearer upstream-access-2");
     assert_eq!(injected(&fast(&fixture, "/mcp", &token).unwrap()).1, "Bearer upstream-access-2", "and is remembered");

@@ -11,7 +11,7 @@ use portcullis_testkit::fakes::block_on;
 use serde_json::{Value, json};
 
 use crate::browser::Browser;
-use crate::fixture::{DISCOVERY, Fixture, IDP, code_of, discovery, document, error_of, settled_reply};
+use crate::fixture::{DISCOVERY, Fixture, IDP, code_of, discovery, document, error_of, resolved_reply};
 
 fn with(name: &str, value: &str) -> Value {
     let mut document = discovery();
@@ -19,35 +19,48 @@ fn with(name: &str, value: &str) -> Value {
     document
 }
 
-/// A login as the first thing that needs the provider; returns the error that the client gets.
-fn refused_login(fixture: &Fixture) -> String {
+/// A login as the first thing that needs the provider; returns the error that the client gets, and
+/// the reason in the audit trail.
+fn refused_login(fixture: &Fixture) -> (String, &'static str) {
     let (browser, client) = (Browser::default(), fixture.register());
     let form = fixture.consent_page(&browser, &client, &[]);
     let reply = fixture.answer_form(&browser, &form, "approve", &[]);
     assert_eq!(fixture.ports.calls_left(), 0);
-    error_of(&reply)
+    (error_of(&reply), reply.reason)
+}
+
+/// The same as what is reported to the operator of it.
+fn reported(fixture: &Fixture, url: &str, expected: (&str, &str), case: &str) {
+    let (error, reason) = refused_login(fixture);
+    assert_eq!((error.as_str(), reason), expected, "{case}");
+    let reports = fixture.ports.take_reports();
+    let named = format!("idp {IDP}{url} {reason}: ");
+    assert!(reports.len() == 1 && reports[0].starts_with(&named), "{case}: {reports:?}");
+    assert!(!reports[0].contains("client secret") && !reports[0].contains("evil"), "{reports:?}");
 }
 
 #[test]
 fn a_document_that_would_lead_elsewhere_is_refused_and_nothing_there_is_called() {
-    for document in [
-        with("issuer", "https://other.example"),
-        with("issuer", "https://idp.example/"),
-        with("token_endpoint", "https://evil.example/token"),
-        with("token_endpoint", "https://idp.example:8443/token"),
-        with("token_endpoint", "http://idp.example/token"),
-        with("token_endpoint", "https://idp.example@evil.example/token"),
-        with("token_endpoint", "/token"),
-        with("jwks_uri", "https://evil.example/keys"),
-        with("jwks_uri", "http://idp.example/keys"),
-        with("jwks_uri", "file:///etc/keys"),
-        with("authorization_endpoint", "http://idp.example/authorize"),
-        with("authorization_endpoint", "javascript:alert(1)"),
-        json!({}),
+    let (issuer, cluster) = ("provider_wrong_issuer", "provider_endpoint_without_cluster");
+    let invalid = "provider_invalid_documents";
+    for (document, reason) in [
+        (with("issuer", "https://other.example"), issuer),
+        (with("issuer", "https://idp.example/"), issuer),
+        (with("token_endpoint", "https://evil.example/token"), cluster),
+        (with("token_endpoint", "https://idp.example:8443/token"), cluster),
+        (with("token_endpoint", "http://idp.example/token"), invalid),
+        (with("token_endpoint", "https://idp.example@evil.example/token"), invalid),
+        (with("token_endpoint", "/token"), invalid),
+        (with("jwks_uri", "https://evil.example/keys"), cluster),
+        (with("jwks_uri", "http://idp.example/keys"), invalid),
+        (with("jwks_uri", "file:///etc/keys"), invalid),
+        (with("authorization_endpoint", "http://idp.example/authorize"), invalid),
+        (with("authorization_endpoint", "javascript:alert(1)"), invalid),
+        (json!({}), invalid),
     ] {
         let fixture = Fixture::cold(&crate::fixture::document());
         fixture.ports.expect_json("idp", DISCOVERY, 200, &document.to_string());
-        assert_eq!(refused_login(&fixture), "server_error", "{document}");
+        reported(&fixture, DISCOVERY, ("server_error", reason), &document.to_string());
     }
 }
 
@@ -59,20 +72,29 @@ fn an_answer_that_is_no_document_is_refused() {
         Ok(CallReply { status, content_type, from_bridge: false, body: body.as_bytes().to_vec() })
     };
     let (later, never) = ("temporarily_unavailable", "server_error");
-    for (answer, error) in [
-        (Err(CallError::NotSent), later),
-        (Err(CallError::NoAnswer), later),
-        (reply(503, "text/plain", "no healthy upstream"), later),
-        (reply(302, "application/json", &good), later),
-        (reply(404, "application/json", "{}"), later),
-        (reply(200, "text/html", &good), never),
-        (reply(200, "application/json", "[]"), never),
-        (reply(200, "application/json", good.strip_suffix('}').unwrap()), never),
-        (reply(200, "application/json", &format!("{{\"padding\":\"{}\"}}", "x".repeat(64 * 1024))), never),
+    let tls = "upstream connect error or disconnect/reset before headers. reset reason: remote connection failure, \
+               transport failure reason: TLS_error:|268435581:SSL routines:OPENSSL_internal:CERTIFICATE_VERIFY_FAILED";
+    for (answer, error, reason) in [
+        (Err(CallError::NotSent), never, "provider_without_cluster"),
+        (Err(CallError::NoAnswer), later, "provider_unreachable"),
+        (reply(503, "text/plain", "no healthy upstream"), later, "provider_unreachable"),
+        (reply(503, "text/plain", tls), never, "provider_tls"),
+        (reply(504, "text/plain", "upstream request timeout"), later, "provider_timeout"),
+        (reply(500, "application/json", "{}"), later, "provider_status"),
+        (reply(302, "application/json", &good), never, "provider_status"),
+        (reply(404, "application/json", "{}"), never, "provider_status"),
+        (reply(200, "text/html", &good), never, "provider_not_json"),
+        (reply(200, "application/json", "[]"), never, "provider_invalid_documents"),
+        (reply(200, "application/json", good.strip_suffix('}').unwrap()), never, "provider_invalid_documents"),
+        (
+            reply(200, "application/json", &format!("{{\"padding\":\"{}\"}}", "x".repeat(256 * 1024))),
+            never,
+            "provider_invalid_documents",
+        ),
     ] {
         let fixture = Fixture::cold(&document());
         fixture.ports.expect_call("idp", DISCOVERY, answer);
-        assert_eq!(refused_login(&fixture), error);
+        reported(&fixture, DISCOVERY, (error, reason), reason);
     }
 }
 
@@ -82,7 +104,7 @@ fn keys_that_are_none_are_refused() {
         let fixture = Fixture::cold(&document());
         fixture.ports.expect_json("idp", DISCOVERY, 200, &discovery().to_string());
         fixture.ports.expect_json("idp", "/keys", 200, keys);
-        assert_eq!(refused_login(&fixture), "server_error", "{keys}");
+        reported(&fixture, "/keys", ("server_error", "provider_invalid_documents"), keys);
     }
 }
 
@@ -108,6 +130,21 @@ fn the_documents_are_fetched_ahead_of_logins_and_again_after_an_hour() {
     fixture.expect_documents();
     fixture.warm();
     assert_eq!(fixture.ports.calls_left(), 0);
+}
+
+#[test]
+fn a_provider_that_was_never_reached_is_probed_every_half_minute_without_a_login() {
+    let fixture = Fixture::cold(&document());
+    assert!(fixture.gateway.provider_probe_due(fixture.now()), "at once");
+    fixture.ports.expect_json("idp", DISCOVERY, 500, "{}");
+    fixture.warm();
+    assert!(!fixture.gateway.provider_probe_due(fixture.now() + 29));
+    fixture.advance(30);
+    assert!(fixture.gateway.provider_probe_due(fixture.now()));
+    fixture.expect_documents();
+    fixture.warm();
+    assert!(!fixture.gateway.provider_probe_due(fixture.now() + 7_200), "it was reached");
+    assert_eq!(fixture.ports.take_reports().last().map(String::as_str), Some("idp answered"));
 }
 
 #[test]
@@ -153,7 +190,7 @@ fn logins_that_come_before_the_documents_wait_for_one_fetch() {
         let request = Fixture::request(Method::Post, "/oauth/consent", &[("cookie", &cookie), form]);
         match block_on(dispatch::handle(Rc::clone(&fixture.gateway), request, fixture.ports.clone())) {
             Decision::AwaitProvider { decide } => decide,
-            Decision::Resolved(settled) => panic!("{}", settled_reply(settled).reason),
+            Decision::Resolved(resolved) => panic!("{}", resolved_reply(resolved).reason),
             Decision::AwaitUpstream { .. } => panic!("waits for tokens"),
         }
     };
@@ -162,7 +199,7 @@ fn logins_that_come_before_the_documents_wait_for_one_fetch() {
     fixture.expect_documents();
     fixture.warm();
     for decide in waiting {
-        assert_eq!(settled_reply(decide()).reason, "login_started");
+        assert_eq!(resolved_reply(decide()).reason, "login_started");
     }
     assert_eq!((fixture.ports.take_sent().len(), fixture.ports.calls_left()), (2, 0));
 }
@@ -171,7 +208,7 @@ fn logins_that_come_before_the_documents_wait_for_one_fetch() {
 fn a_clock_that_is_set_back_keeps_no_login_from_the_provider() {
     let fixture = Fixture::cold(&document());
     fixture.ports.expect_json("idp", DISCOVERY, 503, "{}");
-    assert_eq!(refused_login(&fixture), "temporarily_unavailable");
+    assert_eq!(refused_login(&fixture), ("temporarily_unavailable".to_owned(), "provider_status"));
     fixture.ports.clock().set_back(3_600);
     fixture.expect_documents();
     fixture.start(&Browser::default(), &fixture.register());

@@ -57,7 +57,7 @@ pub(crate) fn word(outcome: &RefreshOutcome) -> &'static str {
         RefreshOutcome::Ready(_) => "ready",
         RefreshOutcome::LoginRequired => "login required",
         RefreshOutcome::Unavailable => "unavailable",
-        RefreshOutcome::Elsewhere => "elsewhere",
+        RefreshOutcome::InProgressElsewhere => "elsewhere",
     }
 }
 
@@ -78,7 +78,7 @@ fn records_that_an_operator_lists_say_whose_they_are() {
 fn value(outcome: &RefreshOutcome) -> String {
     match outcome {
         RefreshOutcome::Ready(access) => String::from_utf8(access.value.expose().clone()).unwrap(),
-        other @ (RefreshOutcome::LoginRequired | RefreshOutcome::Unavailable | RefreshOutcome::Elsewhere) => {
+        other @ (RefreshOutcome::LoginRequired | RefreshOutcome::Unavailable | RefreshOutcome::InProgressElsewhere) => {
             panic!("{}", word(other))
         }
     }
@@ -114,7 +114,7 @@ fn what_the_provider_does_not_send_again_stays() {
     assert_eq!(value(&refresh(&fixture, session)), "Bearer upstream-access-2");
     let record = stored(&fixture, session).unwrap();
     assert!(record.refresh_token.unwrap().ct_eq(b"upstream-refresh-1"));
-    assert_eq!((record.expires_at, record.obtained_at), (None, fixture.now()));
+    assert_eq!((record.expires_at, record.obtained_at), (Some(fixture.now() + 3_600), fixture.now()), "and the life");
 }
 
 #[test]
@@ -305,18 +305,18 @@ fn a_write_that_fails_is_tried_again_before_rotated_tokens_are_lost() {
 fn where_time_can_pass_rotated_tokens_outlast_a_failover() {
     let (fixture, session) = expired();
     fixture.expect_token_answer(200, &renewed());
-    fixture.ports.allow_pauses(100);
+    fixture.ports.allow_sleeps(100);
     fixture.store.fail_often_after(2, 30);
     assert_eq!(value(&refresh(&fixture, session)), "Bearer upstream-access-2");
-    assert_eq!(fixture.ports.pauses_left(), 72, "three tries at once, then one each half a second");
+    assert_eq!(fixture.ports.sleeps_left(), 72, "three tries at once, then one each half a second");
     assert!(stored(&fixture, session).unwrap().access_token.ct_eq(b"upstream-access-2"));
 
     let (fixture, session) = expired();
     fixture.expect_token_answer(200, &renewed());
-    fixture.ports.allow_pauses(100);
+    fixture.ports.allow_sleeps(100);
     fixture.store.fail_often_after(2, 1_000);
     assert_eq!(word(&refresh(&fixture, session)), "unavailable");
-    assert_eq!(fixture.ports.pauses_left(), 60, "but not for ever: the lock runs out");
+    assert_eq!(fixture.ports.sleeps_left(), 60, "but not for ever: the lock runs out");
 }
 
 #[test]

@@ -1,13 +1,11 @@
 //! A consent that is remembered spares the same user the same question, and no other user any
 //! question.
 
-use portcullis_gateway::clients::registered::client_key;
-use portcullis_gateway::ports::Store as _;
-use portcullis_testkit::fakes::block_on;
 use serde_json::json;
 
 use crate::browser::Browser;
 use crate::fixture::{API, Fixture, REDIRECT, code_of, document, error_of, tokens_of};
+use crate::registration::delete;
 
 /// A browser in which alice has logged in to a client before.
 fn second_time() -> (Fixture, Browser, String) {
@@ -47,7 +45,7 @@ fn another_user_at_the_provider_gets_the_page_and_no_code() {
 fn a_client_that_is_gone_when_another_user_logs_in_is_not_asked_about() {
     let (fixture, browser, client) = second_time();
     let (_, asked) = fixture.visit(&browser, &Fixture::authorization(&client, &[])).redirect();
-    block_on(fixture.store.inner.delete(&client_key(&client))).unwrap();
+    delete(&fixture, &client);
     let reply = fixture.return_from_provider(&browser, &asked, "mallory");
     assert_eq!((reply.status(), reply.reason), (400, "client_gone"));
     assert!(reply.header("location").is_none());

@@ -4,7 +4,7 @@
 use std::rc::Rc;
 
 use portcullis_gateway::clients::registered::client_key;
-use portcullis_gateway::ports::{Oddity, Store};
+use portcullis_gateway::ports::{Store, StoreAnomaly};
 use portcullis_gateway::sessions::keys::{session_key, upstream_key};
 use portcullis_gateway::state::gateway::Gateway;
 use portcullis_protocol::credentials::SessionId;
@@ -56,7 +56,7 @@ fn a_secret_is_replaced_in_two_steps_and_nobody_notices() {
     assert_eq!(injected(&forwarded(fixture.call("/mcp", &tokens.access))).1, "Bearer upstream-access-1");
     let tokens = tokens_of(&fixture.refresh(&client, &tokens.refresh, &[]));
     forwarded(fixture.call("/mcp", &tokens.access));
-    assert_eq!(fixture.ports.take_oddities(), []);
+    assert_eq!(fixture.ports.take_anomalies(), []);
 }
 
 #[test]
@@ -80,10 +80,10 @@ fn a_changed_record_that_lives_on_is_still_not_believed() {
     put(&fixture, &key, changed);
     let tokens = tokens_of(&fixture.refresh(&client, &tokens.refresh, &[]));
     assert_eq!(replied(fixture.call("/mcp", &tokens.access)).reason, "upstream_login_required");
-    assert_eq!(fixture.ports.take_oddities(), [Oddity::Unopenable]);
+    assert_eq!(fixture.ports.take_anomalies(), [StoreAnomaly::Unopenable]);
     put(&fixture, &client_key(&client), b"junk".to_vec());
     assert_eq!(fixture.refresh(&client, &tokens.refresh, &[]).reason, "unknown_client");
-    assert_eq!(fixture.ports.take_oddities(), [Oddity::Unopenable]);
+    assert_eq!(fixture.ports.take_anomalies(), [StoreAnomaly::Unopenable]);
 }
 
 #[test]
@@ -92,7 +92,7 @@ fn a_secret_that_is_gone_takes_its_records_with_it_and_they_are_counted() {
     let (_, tokens) = fixture.logged_in();
     with_secrets(&mut fixture, &[NEW]);
     assert_eq!(replied(fixture.call("/mcp", &tokens.access)).reason, "session_ended");
-    assert_eq!(fixture.ports.take_oddities(), [Oddity::Unopenable]);
+    assert_eq!(fixture.ports.take_anomalies(), [StoreAnomaly::Unopenable]);
 }
 
 #[test]
@@ -106,10 +106,10 @@ fn a_record_moved_to_another_name_is_absent_there() {
         stored(&fixture, &upstream_key(&session_key(alice), provider_id())),
     );
     assert_eq!(replied(fixture.call("/mcp", &mallory.1)).reason, "upstream_login_required");
-    assert_eq!(fixture.ports.take_oddities(), [Oddity::Unopenable]);
+    assert_eq!(fixture.ports.take_anomalies(), [StoreAnomaly::Unopenable]);
     put(&fixture, &session_key(mallory.0), stored(&fixture, &session_key(alice)));
     assert_eq!(replied(fixture.call("/mcp", &mallory.1)).reason, "session_ended");
-    assert_eq!(fixture.ports.take_oddities(), [Oddity::Unopenable]);
+    assert_eq!(fixture.ports.take_anomalies(), [StoreAnomaly::Unopenable]);
 }
 
 #[test]
@@ -124,13 +124,13 @@ fn a_record_with_any_bit_changed_is_absent() {
         put(&fixture, &key, changed);
         let reply = fixture.refresh(&client, &tokens.refresh, &[]);
         assert_eq!(reply.reason, "refresh_session_ended", "byte {place}");
-        assert_eq!(fixture.ports.take_oddities(), [Oddity::Unopenable]);
+        assert_eq!(fixture.ports.take_anomalies(), [StoreAnomaly::Unopenable]);
     }
     for strange in [&b""[..], b"x", &good[..good.len() - 1], &[good.as_slice(), b"x"].concat()] {
         put(&fixture, &key, strange.to_vec());
         assert_eq!(fixture.refresh(&client, &tokens.refresh, &[]).reason, "refresh_session_ended");
     }
-    assert_eq!(fixture.ports.take_oddities(), [Oddity::Unopenable; 4]);
+    assert_eq!(fixture.ports.take_anomalies(), [StoreAnomaly::Unopenable; 4]);
     put(&fixture, &key, good);
     tokens_of(&fixture.refresh(&client, &tokens.refresh, &[]));
 }
@@ -146,7 +146,7 @@ fn a_session_that_was_put_back_is_absent_for_new_and_old_tokens_alike() {
     let reply = fixture.refresh(&client, &second.refresh, &[]);
     assert_eq!((reply.status(), reply.error().as_str()), (400, "invalid_grant"));
     assert_eq!(reply.reason, "refresh_session_rolled_back");
-    assert_eq!(fixture.ports.take_oddities(), [Oddity::RolledBack]);
+    assert_eq!(fixture.ports.take_anomalies(), [StoreAnomaly::RolledBack]);
     assert_eq!(fixture.refresh(&client, &first.refresh, &[]).reason, "refresh_session_ended");
     assert_eq!(replied(fixture.call("/mcp", &second.access)).reason, "session_ended");
     assert_eq!(fixture.ports.take_ended(), [session(&first.access)]);

@@ -10,7 +10,7 @@ use portcullis_testkit::fakes::block_on;
 use serde_json::{Value, json};
 
 use crate::browser::Browser;
-use crate::fixture::{Fixture, Tokens, code_of, document, provider_id, settled_reply, tokens_of, upstream_of};
+use crate::fixture::{Fixture, Tokens, code_of, document, provider_id, resolved_reply, tokens_of, upstream_of};
 use crate::refresh::{renewed, session, stored};
 
 /// A row of the table.
@@ -218,7 +218,7 @@ fn called(fixture: &Fixture, token: &str) -> u16 {
     }
     match resolved {
         Resolved::Continue(_) => 200,
-        refused @ Resolved::Respond(..) => settled_reply(refused).status(),
+        refused @ Resolved::Respond(..) => resolved_reply(refused).status(),
     }
 }
 

@@ -10,7 +10,7 @@ use portcullis_testkit::fakes::block_on;
 use serde_json::{Value, json};
 
 use crate::browser::{Browser, Reply};
-use crate::fixture::{API, Fixture, REDIRECT, forwarded, injected, replied, settled_reply, tokens_of, upstream_of};
+use crate::fixture::{API, Fixture, REDIRECT, forwarded, injected, replied, resolved_reply, tokens_of, upstream_of};
 
 fn come_back(reply: &Reply) {
     assert_eq!(reply.status(), 503, "{} {}", reply.reason, reply.text());
@@ -136,7 +136,7 @@ fn a_session_that_other_workers_saw_end_is_over_while_the_store_is_away() {
 }
 
 #[test]
-fn a_session_that_ended_on_another_envoy_is_found_out_beside_the_requests() {
+fn a_session_that_ended_on_another_envoy_is_refused_after_its_next_background_lookup() {
     let fixture = Fixture::new();
     let token = api_token(&fixture);
     forwarded(fixture.call("/api", &token));
@@ -207,7 +207,7 @@ fn a_due_upstream_token_is_injected_while_it_is_valid_and_not_a_second_longer() 
     assert_eq!(awaited, upstream_of(session(&token)));
     let outcome = block_on(refresh::refresh(fixture.gateway.clone(), awaited, fixture.ports.clone()));
     assert!(matches!(outcome, RefreshOutcome::Unavailable));
-    come_back(&settled_reply(decide(&outcome)));
+    come_back(&resolved_reply(decide(&outcome)));
 }
 
 #[test]

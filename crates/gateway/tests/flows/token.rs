@@ -1,6 +1,8 @@
 //! The token endpoint: what a client must prove, and what happens to a login when one does not.
 
+use portcullis_gateway::clients::registered::client_key;
 use portcullis_gateway::decision::Decision;
+use portcullis_gateway::ports::Store as _;
 use portcullis_gateway::resource_server::fast_path;
 use portcullis_gateway::sessions::keys::{session_key, upstream_key};
 use portcullis_gateway::sessions::state::Session;
@@ -237,22 +239,26 @@ fn upstream_tokens_are_kept_as_long_as_the_login_is_refreshed() {
         fixture.advance(seconds);
         tokens = tokens_of(&fixture.refresh(&client, &tokens.refresh, &[]));
     }
-    let verdict = fixture.call("/mcp", &tokens.access);
-    assert!(matches!(verdict, Decision::AwaitUpstream { .. }), "they are there, and only have to be renewed");
+    let decision = fixture.call("/mcp", &tokens.access);
+    assert!(matches!(decision, Decision::AwaitUpstream { .. }), "they are there, and only have to be renewed");
 }
 
 #[test]
-fn a_client_in_use_is_remembered_and_one_that_never_was_is_forgotten_after_a_day() {
+fn a_client_in_use_keeps_its_record_and_one_that_never_was_has_none() {
     let fixture = Fixture::new();
     let idle = fixture.register();
     let (client, tokens) = fixture.logged_in();
+    let has_record = |client: &str| block_on(fixture.store.inner.get(&client_key(client))).unwrap().is_some();
     fixture.advance(24 * 3600);
-    assert_eq!(fixture.visit(&Browser::default(), &Fixture::authorization(&idle, &[])).reason, "unknown_client");
+    assert_eq!(fixture.visit(&Browser::default(), &Fixture::authorization(&idle, &[])).reason, "consent_shown");
     let mut tokens = tokens_of(&fixture.refresh(&client, &tokens.refresh, &[]));
     for _ in 0..6 {
         fixture.advance(6 * 24 * 3600);
         tokens = tokens_of(&fixture.refresh(&client, &tokens.refresh, &[]));
     }
+    assert_eq!((has_record(&client), has_record(&idle)), (true, false));
+    fixture.advance(31 * 24 * 3600);
+    assert!(!has_record(&client), "30 days after its last tokens");
 }
 
 /// Whether the provider's tokens of a code's login are stored.

@@ -161,7 +161,7 @@ fn large_logins_push_older_ones_out_by_their_size() {
 #[test]
 fn what_no_browser_can_carry_is_told_to_the_client() {
     let fixture = Fixture::new();
-    let redirect = format!("https://client.example/callback?x={}", "x".repeat(2_000));
+    let redirect = format!("https://client.example/callback?x={}", "x".repeat(630));
     let metadata = json!({ "redirect_uris": [redirect] });
     let client = fixture.register_with(&metadata).json()["client_id"].as_str().unwrap().to_owned();
     let long = [("redirect_uri", redirect.as_str()), ("state", &"s".repeat(4_096))];

@@ -55,11 +55,6 @@ random_id! {
 }
 
 random_id! {
-    /// A client that registered itself (`client_id`, RFC 7591 §3.2.1).
-    ClientId
-}
-
-random_id! {
     /// One access token (`jti`, RFC 9068 §2.2).
     TokenId
 }

@@ -27,6 +27,8 @@ pub enum Purpose {
     RefreshToken,
     /// The random part of a successor of a refresh token.
     RefreshSuccessor,
+    /// The registration that a `client_id` carries.
+    ClientId,
 }
 
 /// The public name of one key of the ring: four bytes of HKDF output, which reveal nothing about
@@ -70,6 +72,7 @@ pub(super) struct DerivedKeys {
     authorization_code: PurposeKeys,
     refresh_token: PurposeKeys,
     refresh_successor: PurposeKeys,
+    client_id: PurposeKeys,
 }
 
 /// The keys of one purpose.
@@ -116,6 +119,7 @@ impl DerivedKeys {
             authorization_code: keys(Purpose::AuthorizationCode),
             refresh_token: keys(Purpose::RefreshToken),
             refresh_successor: keys(Purpose::RefreshSuccessor),
+            client_id: keys(Purpose::ClientId),
         }
     }
 
@@ -128,6 +132,7 @@ impl DerivedKeys {
             Purpose::AuthorizationCode => &self.authorization_code,
             Purpose::RefreshToken => &self.refresh_token,
             Purpose::RefreshSuccessor => &self.refresh_successor,
+            Purpose::ClientId => &self.client_id,
         }
     }
 
@@ -177,6 +182,7 @@ const fn label(purpose: Purpose) -> &'static [u8] {
         Purpose::AuthorizationCode => b"authorization code",
         Purpose::RefreshToken => b"refresh token",
         Purpose::RefreshSuccessor => b"refresh successor",
+        Purpose::ClientId => b"client id",
     }
 }
 

@@ -73,8 +73,9 @@ impl KeyRing {
         Ok(Self { newest, older: keys.collect() })
     }
 
-    /// Returns the ring whose sealing keys are derived from this one's and `context`, by HKDF-SHA256:
-    /// what it seals opens in a ring of the same secrets and context only. Ids and MACs are the same.
+    /// Returns the ring whose sealing keys are derived from this one's and `context`, by
+    /// HKDF-SHA256: what it seals opens in a ring of the same secrets and context only. Ids and
+    /// MACs are the same.
     #[must_use]
     pub fn sealing_for(&self, context: &[u8; 32]) -> Self {
         let derive = |keys: &DerivedKeys| keys.sealing_for(context);
@@ -195,7 +196,7 @@ mod tests {
     use super::*;
     use crate::crypto::derive::SALT;
 
-    const PURPOSES: [Purpose; 7] = [
+    const PURPOSES: [Purpose; 8] = [
         Purpose::Record,
         Purpose::Consent,
         Purpose::Csrf,
@@ -203,6 +204,7 @@ mod tests {
         Purpose::AuthorizationCode,
         Purpose::RefreshToken,
         Purpose::RefreshSuccessor,
+        Purpose::ClientId,
     ];
 
     fn ring(secrets: &[u8]) -> KeyRing {

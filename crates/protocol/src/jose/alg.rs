@@ -33,6 +33,13 @@ impl Alg {
         Self::ALL.into_iter().find(|alg| alg.name() == name)
     }
 
+    /// As [`Alg::from_name`], and also by the name that a provider may use for the same: `Ed25519`
+    /// (RFC 9864 §2.2).
+    #[must_use]
+    pub fn from_foreign_name(name: &str) -> Option<Self> {
+        if name == "Ed25519" { Some(Self::EdDsa) } else { Self::from_name(name) }
+    }
+
     /// Returns the JOSE name, the value of `alg` in a header.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -61,6 +68,17 @@ mod tests {
     fn every_algorithm_is_found_by_its_own_name() {
         for alg in Alg::ALL {
             assert_eq!(Alg::from_name(alg.name()), Some(alg));
+        }
+    }
+
+    #[test]
+    fn a_provider_may_name_the_curve_of_eddsa() {
+        assert_eq!(Alg::from_foreign_name("Ed25519"), Some(Alg::EdDsa));
+        for alg in Alg::ALL {
+            assert_eq!(Alg::from_foreign_name(alg.name()), Some(alg));
+        }
+        for name in ["none", "HS256", "PS256", "Ed448", "ed25519"] {
+            assert_eq!(Alg::from_foreign_name(name), None, "{name}");
         }
     }
 

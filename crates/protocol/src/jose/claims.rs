@@ -1,25 +1,22 @@
-//! From a signed text to a verified token: signature, then registered claims, then the rules of its
-//! type (RFC 7519 §4.1, RFC 9068 §4, OpenID Connect Core §3.1.3.7).
+//! From a signed text to one of our own access tokens: signature, then registered claims, then the
+//! rules of its type (RFC 7519 §4.1, RFC 9068 §4).
 //!
 //! INVARIANT: each step needs the proof of the one before. [`verify`] is the only way to
-//! [`SignedClaims`], and they are the only way to a [`VerifiedToken`] or a [`VerifiedIdToken`].
+//! [`SignedClaims`], and they are the only way to a [`VerifiedToken`].
 
 mod error;
 mod expected;
 mod registered;
 
-use serde_json::{Map, Value};
-use subtle::ConstantTimeEq as _;
-
 pub use error::{ClaimError, SignatureError};
-pub use expected::{Expected, Typ};
+pub use expected::Expected;
 use registered::{Claims, Registered};
 
 use super::alg::Alg;
 use super::jws::Jws;
 use super::keys::{JwkSet, PublicKey};
 use crate::credentials::SessionId;
-use crate::json::{Limits, MemberValue, ObjectMembers};
+use crate::json::{Limits, ObjectMembers};
 
 /// Claims whose signature was verified with a key of the issuer. Only [`verify`] makes them.
 #[derive(Debug, Clone)]
@@ -52,45 +49,19 @@ pub fn verify<'a>(
 
 impl SignedClaims<'_> {
     /// Accepts the claims as one of our access tokens at `now` (Unix seconds): the registered
-    /// claims and `client_id`, `jti` (RFC 9068 §2.2), `sid` and `scope`. `expected.typ` is ignored:
-    /// only an access token passes.
+    /// claims and `client_id`, `jti` (RFC 9068 §2.2), `sid` and `scope`.
     ///
     /// # Errors
     /// Returns [`ClaimError`] for the first rule that the claims break.
     pub fn access_token(&self, expected: &Expected<'_>, now: u64) -> Result<VerifiedToken<'_>, ClaimError> {
         let claims = Claims::of(&self.claims);
-        let expected = Expected { typ: Typ::AccessToken, ..*expected };
-        let Registered { subject, expires_at, .. } = registered::check(self.typ, &claims, &expected, now)?;
-        let client_id = registered::short_string(claims.client_id, "client_id")?;
+        let Registered { subject, expires_at } = registered::check(self.typ, &claims, expected, now)?;
+        let client_id = registered::client_id(claims.client_id)?;
         let token_id = registered::short_string(claims.jti, "jti")?;
         let session = registered::short_string(claims.sid, "sid")?;
         let session = SessionId::parse(session).ok_or(ClaimError::Malformed("sid"))?;
         let scope = registered::scope(claims.scope)?;
         Ok(VerifiedToken { subject, client_id, token_id, session, scope, expires_at })
-    }
-
-    /// Accepts the claims as the ID token of a login at `now` (Unix seconds). `expected.audience`
-    /// is our client id at the provider, `nonce` the one of the request. `expected.typ` is ignored:
-    /// only an ID token passes.
-    ///
-    /// # Errors
-    /// Returns [`ClaimError`] for the first rule that the claims break.
-    pub fn id_token(self, expected: &Expected<'_>, nonce: &str, now: u64) -> Result<VerifiedIdToken, ClaimError> {
-        let claims = Claims::of(&self.claims);
-        let expected = Expected { typ: Typ::IdToken, ..*expected };
-        let Registered { subject, audiences, .. } = registered::check(self.typ, &claims, &expected, now)?;
-        let answered = registered::string(claims.nonce, "nonce")?;
-        if !bool::from(answered.as_bytes().ct_eq(nonce.as_bytes())) {
-            return Err(ClaimError::WrongNonce);
-        }
-        match claims.azp {
-            Some(MemberValue::String(party)) if party == expected.audience => {}
-            Some(MemberValue::String(_)) => return Err(ClaimError::WrongAuthorizedParty),
-            Some(MemberValue::UInt(_) | MemberValue::Other(_)) => return Err(ClaimError::Malformed("azp")),
-            None if audiences > 1 => return Err(ClaimError::Missing("azp")),
-            None => {}
-        }
-        Ok(VerifiedIdToken { subject: subject.to_owned(), claims: self.claims.into_map() })
     }
 }
 
@@ -139,27 +110,6 @@ impl<'a> VerifiedToken<'a> {
     #[must_use]
     pub const fn token_id(&self) -> &'a str {
         self.token_id
-    }
-}
-
-/// The ID token of a login: signed by the provider, current, for our client and for our request.
-#[derive(Debug, Clone)]
-pub struct VerifiedIdToken {
-    subject: String,
-    claims: Map<String, Value>,
-}
-
-impl VerifiedIdToken {
-    /// Returns the subject at the provider: `sub`.
-    #[must_use]
-    pub fn subject(&self) -> &str {
-        &self.subject
-    }
-
-    /// Returns every claim, such as `email` or `name`, as the provider sent it.
-    #[must_use]
-    pub const fn claims(&self) -> &Map<String, Value> {
-        &self.claims
     }
 }
 

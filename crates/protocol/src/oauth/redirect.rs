@@ -38,7 +38,7 @@ pub enum RedirectError {
     BadPath,
     /// Plain `http` to a host that is not loopback (RFC 8252 §8.3).
     PlainHttp,
-    /// A scheme that a browser or system handles itself, such as `javascript`.
+    /// A scheme that a browser or system acts on itself, such as `javascript` or `ms-msdt`.
     ForbiddenScheme,
 }
 
@@ -54,11 +54,7 @@ impl RedirectUri {
             "https" => {}
             "http" if parts.is_loopback() => {}
             "http" => return Err(RedirectError::PlainHttp),
-            // A scheme that begins with `http` or `ws` looks like the real one to a user or a
-            // prefix check.
-            scheme if scheme.starts_with("http") || FORBIDDEN_SCHEMES.contains(&scheme) => {
-                return Err(RedirectError::ForbiddenScheme);
-            }
+            scheme if is_taken(scheme) => return Err(RedirectError::ForbiddenScheme),
             // `scheme:text` without a slash is data for the handler of the scheme, not a location
             // (`urn:…:oob` is one).
             _ if parts.host.is_none() && !parts.path.starts_with('/') => return Err(RedirectError::NotAbsolute),
@@ -133,6 +129,14 @@ impl CheckedRedirectUri {
         self.is_web() && self.0.parts.is_loopback()
     }
 
+    /// Returns `true` if it leads to a web site, whose owner alone gets what is sent there. Any
+    /// program can listen on loopback or take a private-use scheme, so such a URI says nothing
+    /// about the app (RFC 8252 §8.6).
+    #[must_use]
+    pub fn is_web_site(&self) -> bool {
+        self.is_web() && !self.0.parts.is_loopback()
+    }
+
     fn is_web(&self) -> bool {
         matches!(self.0.parts.scheme.as_str(), "http" | "https")
     }
@@ -156,49 +160,132 @@ impl From<UriError> for RedirectError {
 impl fmt::Display for RedirectError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::TooLong => "a redirect URI is longer than 2048 characters",
-            Self::BadCharacter => "a redirect URI has a character that a URI cannot have",
-            Self::Fragment => "a redirect URI has a fragment",
-            Self::NotAbsolute => "a redirect URI is not absolute",
-            Self::UserInfo => "a redirect URI has user information",
-            Self::BadHost => "a redirect URI has an invalid host",
-            Self::BadPort => "a redirect URI has an invalid port",
-            Self::BadPath => "a redirect URI has an ambiguous path",
-            Self::PlainHttp => "a redirect URI uses http for a host that is not loopback",
-            Self::ForbiddenScheme => "a redirect URI has a forbidden scheme",
+            Self::TooLong => "a redirect URI has at most 2048 characters",
+            Self::BadCharacter => "it has a character that a URI cannot have; percent-encode it",
+            Self::Fragment => "a redirect URI has no fragment; leave out `#` and what follows",
+            Self::NotAbsolute => "a redirect URI is absolute; begin it with a scheme and `//` or `/`",
+            Self::UserInfo => "a redirect URI has no user information; leave out what precedes `@`",
+            Self::BadHost => "its host is not valid; write it as browsers do, without wildcards",
+            Self::BadPort => "its port is not a number from 1 to 65535",
+            Self::BadPath => "its path has dot segments or escapes that servers read differently; write it plainly",
+            Self::PlainHttp => "http is for localhost, 127.0.0.1 and [::1] only; use https",
+            Self::ForbiddenScheme => {
+                "browsers and systems act on this scheme themselves; use https, or a scheme of the app's own"
+            }
         })
     }
 }
 
 impl std::error::Error for RedirectError {}
 
-/// Schemes that run code, show given content, open files or start other programs, or that no client
-/// can be reached at.
-const FORBIDDEN_SCHEMES: [&str; 24] = [
-    "about",
-    "blob",
+/// Returns `true` for a scheme that no app can call its own, because something else acts on it: a
+/// redirect there would run, open or fetch what the client wrote.
+fn is_taken(scheme: &str) -> bool {
+    TAKEN_BEGINNINGS.iter().any(|beginning| scheme.starts_with(beginning))
+        || TAKEN_SCHEMES.iter().any(|taken| taken.contains(&scheme))
+}
+
+/// What schemes begin with that belong to one owner, or that look like the real one to a user or a
+/// prefix check.
+const TAKEN_BEGINNINGS: [&str; 11] = [
+    "http",
+    // Parts of Windows, several of which ran commands that a link gave them (`ms-msdt`,
+    // `ms-officecmd`, `ms-word`, `ms-appinstaller`).
+    "ms-",
+    "microsoft-",
+    "windows",
+    // Parts of macOS and iOS: settings, manuals, scripts.
+    "x-apple",
+    "com.apple.",
+    // Parts of browsers, and what they make of other URLs.
     "chrome",
-    "chrome-extension",
-    "content",
-    "data",
-    "file",
-    "filesystem",
-    "ftp",
-    "ftps",
+    "moz-",
+    "view-",
+    // Android starts whatever app and component the URL names.
     "intent",
-    "jar",
-    "javascript",
-    "livescript",
-    "mailto",
-    "moz-extension",
-    "res",
-    "sms",
-    "tel",
-    "urn",
-    "vbscript",
-    "view-source",
-    "ws",
-    "wss",
+    "android-",
+];
+
+const TAKEN_SCHEMES: [&[&str]; 7] = [
+    // Run code or show what is in the URL, inside the browser.
+    &["javascript", "vbscript", "livescript", "mocha", "data", "about", "blob", "filesystem", "mhtml", "wyciwyg"],
+    // Open files, archives and resources of the machine.
+    &["file", "content", "jar", "zip", "res", "resource", "cid", "mid", "its", "mk", "shell", "vnd.ms.radio"],
+    // Start programs of the system with what is in the URL.
+    &[
+        "search",
+        "search-ms",
+        "hcp",
+        "help",
+        "x-man-page",
+        "x-help-action",
+        "applescript",
+        "prefs",
+        "app-prefs",
+        "jnlp",
+        "jnlps",
+        "msteams-installer",
+        "onenote-cmd",
+        "calculator",
+        "read",
+        "callto",
+        "tel",
+        "sms",
+        "smsto",
+        "mms",
+        "mmsto",
+        "sip",
+        "sips",
+        "facetime",
+        "facetime-audio",
+        "mailto",
+        "webcal",
+        "webcals",
+        "market",
+        "itms",
+        "itms-apps",
+        "itms-services",
+        "macappstore",
+        "macappstores",
+        "apt",
+        "snap",
+        "steam",
+        "magnet",
+    ],
+    // Open a session on another machine.
+    &[
+        "telnet", "tn3270", "rlogin", "ssh", "vnc", "rdp", "ica", "smb", "cifs", "nfs", "afp", "dav", "davs", "ldap",
+        "ldaps",
+    ],
+    // Fetch from any host, as http does, but without its rules.
+    &[
+        "ftp", "ftps", "sftp", "tftp", "gopher", "gophers", "finger", "dict", "news", "nntp", "snews", "wais", "rtsp",
+        "rtmp", "mmsh", "feed", "feeds", "itpc", "pcast", "podcast", "git", "svn", "rsync", "ipfs", "ipns", "ws",
+        "wss",
+    ],
+    // Open any URL in a browser: an open redirect by another name.
+    &[
+        "googlechrome",
+        "googlechromes",
+        "firefox",
+        "firefox-focus",
+        "firefox-private",
+        "opera",
+        "opera-http",
+        "opera-https",
+        "brave",
+        "safari",
+        "safari-http",
+        "safari-https",
+        "x-safari-http",
+        "x-safari-https",
+        "touch-http",
+        "touch-https",
+        "ddgquicklink",
+        "x-web-search",
+    ],
+    // Lead nowhere.
+    &["urn", "tag", "uuid", "oid", "doi", "info", "null"],
 ];
 
 #[cfg(test)]

@@ -27,6 +27,9 @@ fn web_loopback_and_private_scheme_uris_may_be_registered() {
         "vscode-insiders://x/y",
         "windsurf://x",
         "com.example.app:/oauth2redirect",
+        "claude://oauth/callback",
+        "jetbrains://idea/callback",
+        "msteams://oauth/callback",
     ] {
         assert_eq!(RedirectUri::register(uri).map(|kept| kept.as_str().to_owned()), Ok(uri.to_owned()));
     }
@@ -109,6 +112,21 @@ fn a_hostile_uri_is_not_registered() {
         ("httpx://a.example/cb", RedirectError::ForbiddenScheme),
         ("http+unix://a/cb", RedirectError::ForbiddenScheme),
         ("urn:ietf:wg:oauth:2.0:oob", RedirectError::ForbiddenScheme),
+        ("ms-msdt:/id PCWDiagnostic", RedirectError::BadCharacter),
+        ("ms-msdt:/id", RedirectError::ForbiddenScheme),
+        ("MS-MSDT:/id", RedirectError::ForbiddenScheme),
+        ("ms-word:ofe|u|x", RedirectError::BadCharacter),
+        ("ms-anything-new://x/y", RedirectError::ForbiddenScheme),
+        ("microsoft-edge:https://a.example/", RedirectError::ForbiddenScheme),
+        ("search-ms:query=x", RedirectError::ForbiddenScheme),
+        ("gopher://a.example/", RedirectError::ForbiddenScheme),
+        ("ldap://a.example/x", RedirectError::ForbiddenScheme),
+        ("ssh://a.example/x", RedirectError::ForbiddenScheme),
+        ("x-apple.systempreferences:/x", RedirectError::ForbiddenScheme),
+        ("googlechrome://a.example/", RedirectError::ForbiddenScheme),
+        ("chrome-extension://x/y", RedirectError::ForbiddenScheme),
+        ("intent://a.example/x", RedirectError::ForbiddenScheme),
+        ("jnlp://a.example/x", RedirectError::ForbiddenScheme),
     ] {
         assert_eq!(RedirectUri::register(uri).map(|_| ()), Err(cause), "{uri}");
     }

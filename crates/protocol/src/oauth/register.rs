@@ -22,6 +22,7 @@ pub struct Registration {
     application_type: Option<ApplicationType>,
     refresh: bool,
     scope: ScopeSet,
+    names_scope: bool,
 }
 
 /// The kind of application (OpenID Connect Registration §2).
@@ -43,7 +44,12 @@ pub enum RegistrationError {
     /// `redirect_uris` is not an array of 1 to 10 strings.
     RedirectUris,
     /// A redirect URI may not be registered.
-    RedirectUri(RedirectError),
+    RedirectUri {
+        /// Its place in `redirect_uris`, from 0.
+        index: usize,
+        /// Why not.
+        error: RedirectError,
+    },
     /// The field of this name has the wrong type.
     Type(&'static str),
     /// The field of this name is too long or has a forbidden character.
@@ -56,13 +62,12 @@ pub enum RegistrationError {
     ResponseTypes,
     /// The scope is malformed.
     Scope(ScopeError),
-    /// A scope is not supported.
-    UnknownScope,
 }
 
 impl Registration {
-    /// Parses a registration: its `content-type` and its body of at most 64 KiB. A client that
-    /// names no scope gets all of `supported_scopes`.
+    /// Parses a registration: its `content-type` and its body of at most 64 KiB. Scopes that are
+    /// not among `supported_scopes` are dropped, as grants are that are not offered: a client lists
+    /// what it knows. One that names no supported scope gets all of them.
     ///
     /// # Errors
     /// Returns a [`RegistrationError`] for the first check that fails.
@@ -77,13 +82,15 @@ impl Registration {
         let metadata = json::parse_object(body, Limits::DOCUMENT).map_err(RegistrationError::Json)?;
         check_auth_method(&metadata)?;
         check_response_types(&metadata)?;
+        let named_scope = named_scope(&metadata, supported_scopes)?;
         Ok(Self {
             redirect_uris: redirect_uris(&metadata)?,
             client_name: client_name(&metadata)?,
             software_id: software_id(&metadata)?,
             application_type: application_type(&metadata)?,
             refresh: wants_refresh(&metadata)?,
-            scope: scope(&metadata, supported_scopes)?,
+            names_scope: named_scope.is_some(),
+            scope: named_scope.unwrap_or_else(|| supported_scopes.clone()),
         })
     }
 
@@ -122,6 +129,13 @@ impl Registration {
     #[must_use]
     pub fn scope(&self) -> &ScopeSet {
         &self.scope
+    }
+
+    /// Returns the same where the registration names less than all that is offered; `None` where
+    /// the client may request whatever is.
+    #[must_use]
+    pub fn named_scope(&self) -> Option<&ScopeSet> {
+        self.names_scope.then_some(&self.scope)
     }
 
     /// Returns the response body (RFC 7591 §3.2.1): the values in effect, without fields that are
@@ -166,7 +180,7 @@ impl RegistrationError {
     #[must_use]
     pub fn code(&self) -> ErrorCode {
         match self {
-            Self::RedirectUris | Self::RedirectUri(_) => ErrorCode::InvalidRedirectUri,
+            Self::RedirectUris | Self::RedirectUri { .. } => ErrorCode::InvalidRedirectUri,
             Self::ContentType
             | Self::Json(_)
             | Self::Type(_)
@@ -174,8 +188,7 @@ impl RegistrationError {
             | Self::AuthMethod
             | Self::GrantTypes
             | Self::ResponseTypes
-            | Self::Scope(_)
-            | Self::UnknownScope => ErrorCode::InvalidClientMetadata,
+            | Self::Scope(_) => ErrorCode::InvalidClientMetadata,
         }
     }
 }
@@ -194,14 +207,13 @@ impl fmt::Display for RegistrationError {
             Self::Json(JsonError::TooLarge) => f.write_str("the body is too large"),
             Self::Json(_) => f.write_str("the body must be one JSON object without repeated members"),
             Self::RedirectUris => f.write_str("redirect_uris must be an array of 1 to 10 strings"),
-            Self::RedirectUri(error) => error.fmt(f),
+            Self::RedirectUri { index, error } => write!(f, "redirect_uris[{index}]: {error}"),
             Self::Type(field) => write!(f, "{field} has the wrong type"),
             Self::Value(field) => write!(f, "{field} is too long or has characters that are not allowed"),
             Self::AuthMethod => f.write_str("token_endpoint_auth_method must be none"),
             Self::GrantTypes => f.write_str("grant_types must include authorization_code"),
             Self::ResponseTypes => f.write_str("response_types must be code"),
-            Self::Scope(error) => error.fmt(f),
-            Self::UnknownScope => f.write_str("scope names a scope that is not offered"),
+            Self::Scope(error) => write!(f, "scope: {error}"),
         }
     }
 }
@@ -232,8 +244,9 @@ fn redirect_uris(metadata: &Map<String, Value>) -> Result<Vec<RedirectUri>, Regi
     if !(1..=MAX_REDIRECT_URIS).contains(&uris.len()) {
         return Err(RegistrationError::RedirectUris);
     }
-    let registered: Result<Vec<_>, _> = uris.into_iter().map(RedirectUri::register).collect();
-    registered.map_err(RegistrationError::RedirectUri)
+    let register =
+        |(index, uri)| RedirectUri::register(uri).map_err(|error| RegistrationError::RedirectUri { index, error });
+    uris.into_iter().enumerate().map(register).collect()
 }
 
 fn client_name(metadata: &Map<String, Value>) -> Result<Option<String>, RegistrationError> {
@@ -272,19 +285,17 @@ fn wants_refresh(metadata: &Map<String, Value>) -> Result<bool, RegistrationErro
     }
 }
 
-fn scope(metadata: &Map<String, Value>, supported: &ScopeSet) -> Result<ScopeSet, RegistrationError> {
-    let asked = match metadata.get("scope") {
-        None | Some(Value::Null) => ScopeSet::default(),
+/// The supported scopes that the client names; `None` if it names none of them, or all.
+fn named_scope(metadata: &Map<String, Value>, supported: &ScopeSet) -> Result<Option<ScopeSet>, RegistrationError> {
+    let named = match metadata.get("scope") {
+        None | Some(Value::Null) => return Ok(None),
         Some(Value::String(names)) => ScopeSet::parse(names).map_err(RegistrationError::Scope)?,
         Some(_) => {
             let names = texts(metadata, "scope")?.unwrap_or_default();
             ScopeSet::from_names(names).map_err(RegistrationError::Scope)?
         }
     };
-    if asked.is_empty() {
-        return Ok(supported.clone());
-    }
-    if asked.is_subset_of(supported) { Ok(asked) } else { Err(RegistrationError::UnknownScope) }
+    Ok(Some(named.intersection(supported)).filter(|named| !named.is_empty() && !supported.is_subset_of(named)))
 }
 
 /// A string field; `null` counts as absent because some clients write out what they leave unset.

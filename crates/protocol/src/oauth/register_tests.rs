@@ -100,8 +100,9 @@ fn one_to_ten_redirect_uris_are_accepted() {
 #[test]
 fn one_bad_redirect_uri_refuses_the_registration() {
     let error = parse(r#"{"redirect_uris":["https://a.example/","http://a.example/"]}"#).unwrap_err();
-    assert_eq!(error, RegistrationError::RedirectUri(RedirectError::PlainHttp));
+    assert_eq!(error, RegistrationError::RedirectUri { index: 1, error: RedirectError::PlainHttp });
     assert_eq!(error.code(), ErrorCode::InvalidRedirectUri);
+    assert_eq!(error.to_string(), "redirect_uris[1]: http is for localhost, 127.0.0.1 and [::1] only; use https");
 }
 
 #[test]
@@ -151,20 +152,31 @@ fn grants_and_response_types_are_those_of_the_code_flow() {
 }
 
 #[test]
-fn scopes_come_as_text_or_list_and_must_be_offered() {
+fn scopes_come_as_text_or_list_and_what_is_not_offered_is_dropped() {
     let scope = |json: &str| with(&format!(r#""scope":{json}"#)).map(|r| r.scope().to_string());
     assert_eq!(scope(r#""read openid read""#), Ok("read openid".into()));
     assert_eq!(scope(r#"["read","openid"]"#), Ok("read openid".into()));
-    for all in ["null", r#""""#, "[]"] {
+    assert_eq!(scope(r#""read admin""#), Ok("read".into()));
+    assert_eq!(scope(r#"["admin","openid","*"]"#), Ok("openid".into()));
+    for all in ["null", r#""""#, "[]", r#"["admin"]"#, r#""*""#] {
         assert_eq!(scope(all), Ok("openid read offline_access".into()), "{all}");
-    }
-    for unknown in [r#""read admin""#, r#"["admin"]"#, r#""*""#] {
-        assert_eq!(scope(unknown), Err(RegistrationError::UnknownScope), "{unknown}");
     }
     for malformed in [r#""a\nb""#, r#"["a b"]"#] {
         assert_eq!(scope(malformed), Err(RegistrationError::Scope(ScopeError::BadName)), "{malformed}");
     }
     assert_eq!(scope("1"), Err(RegistrationError::Type("scope")));
+}
+
+#[test]
+fn only_a_scope_that_is_less_than_what_is_offered_binds() {
+    let named = |json: &str| {
+        let registration = with(&format!(r#""scope":{json}"#)).unwrap();
+        registration.named_scope().map(ToString::to_string)
+    };
+    assert_eq!(named(r#""read admin""#), Some("read".into()));
+    for all in ["null", r#""admin""#, r#""offline_access read openid""#, r#""offline_access read openid admin""#] {
+        assert_eq!(named(all), None, "{all}");
+    }
 }
 
 #[test]

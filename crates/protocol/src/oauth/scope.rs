@@ -98,6 +98,18 @@ impl ScopeSet {
         self.first_outside(other).is_none()
     }
 
+    /// Returns the names that are also in the other set.
+    #[must_use]
+    pub fn intersection(&self, other: &Self) -> Self {
+        Self(self.0.iter().filter(|name| other.contains(name)).cloned().collect())
+    }
+
+    /// Returns the names of both sets.
+    #[must_use]
+    pub fn union(&self, other: &Self) -> Self {
+        Self(self.0.iter().chain(other.0.iter().filter(|name| !self.contains(name))).cloned().collect())
+    }
+
     /// Grants the requested scopes if all of them are allowed. Without a request grants those of
     /// `default` that are allowed (RFC 6749 §3.3).
     ///

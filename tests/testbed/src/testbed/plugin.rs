@@ -13,7 +13,7 @@ pub(super) fn default_plugin(gateway: &str, idp: &str) -> Value {
         "tokenLifespans": { "accessToken": "1h", "refreshToken": "168h", "authorizationCode": "1m" },
         "scopesSupported": ["openid", "profile", "email", "offline_access"],
         "storage": { "type": "memory" },
-        "clients": { "dynamicRegistration": { "enabled": true, "ratePerMinute": 6000, "max": 100_000 } },
+        "clients": { "dynamicRegistration": { "enabled": true, "ratePerMinute": 6000 } },
         "consent": { "title": "Portcullis testbed" },
         "upstreamProviders": [{
             "name": "idp",

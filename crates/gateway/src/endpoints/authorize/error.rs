@@ -19,7 +19,7 @@ pub(super) enum AuthorizeError {
     Query(#[from] ParamsError),
     #[error(transparent)]
     Reference(#[from] ClientReferenceError),
-    #[error("the client is not known, or its registration expired")]
+    #[error("the client is not known here, or was deleted; register again")]
     UnknownClient,
     #[error("the redirect URI is not one that the client registered")]
     WrongRedirectUri,
@@ -56,7 +56,7 @@ impl AuthorizeError {
                 page("The request names no client, or names it twice.", reason_of_reference(*error))
             }
             Self::UnknownClient => {
-                page("The application is not known here. Its registration may have expired.", Reason::UnknownClient)
+                page("The application is not known here, or was removed by an operator.", Reason::UnknownClient)
             }
             Self::WrongRedirectUri => page(
                 "The application asked to be answered at an address that it has not registered.",

@@ -121,7 +121,7 @@ impl LoginError {
                     AuthorizationAnswer::Unavailable => {
                         (ErrorCode::TemporarilyUnavailable, Reason::ProviderUnavailable)
                     }
-                    AuthorizationAnswer::ServerError => (ErrorCode::AccessDenied, Reason::ProviderServerError),
+                    AuthorizationAnswer::ServerError => (ErrorCode::AccessDenied, Reason::ProviderFailure),
                     AuthorizationAnswer::RequestRefused => {
                         (ErrorCode::AccessDenied, Reason::ProviderRefusedAuthorization)
                     }

@@ -74,7 +74,7 @@ impl TokenError {
                 (InvalidClient, "this client is public: it must not authenticate", Reason::ClientAuthenticated)
             }
             Self::Client(ClientAuthenticationError::Unknown) => {
-                (InvalidClient, "the client is not known, or its registration expired", Reason::UnknownClient)
+                (InvalidClient, "the client is not known here, or was deleted; register again", Reason::UnknownClient)
             }
             Self::CodeForged => (InvalidGrant, "the code is not one of this server", Reason::CodeForged),
             Self::CodeWithoutSession => {

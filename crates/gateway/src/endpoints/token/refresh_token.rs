@@ -12,7 +12,7 @@ use crate::decision::Resolved;
 use crate::endpoints::token::error::TokenError;
 use crate::endpoints::token::issue::issue;
 use crate::error::DependencyError;
-use crate::ports::{Oddity, Ports};
+use crate::ports::{Ports, StoreAnomaly};
 use crate::sessions::end::end_session;
 use crate::sessions::keys::session_keys;
 use crate::sessions::lifetimes::session_life;
@@ -100,7 +100,7 @@ async fn refused_refresh<P: Ports>(
         RotateError::NotRefreshable => Ok(TokenError::NotRefreshable),
         RotateError::RolledBack => {
             // As if it were not there, for every older token too.
-            context.ports.count(Oddity::RolledBack);
+            context.ports.count(StoreAnomaly::RolledBack);
             end_session(context.gateway, session, context.ports).await?;
             Ok(TokenError::SessionRolledBack)
         }

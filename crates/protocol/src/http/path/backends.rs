@@ -21,7 +21,8 @@ pub(super) fn readings(path: &[u8]) -> BTreeSet<Vec<u8>> {
         &[keep, to_lower_case],
         &[resolve],
     ];
-    // Sets are filled one by one: collecting into one sorts, which would be a fortieth of the module.
+    // Sets are filled one by one: collecting into one sorts, which would be a fortieth of the
+    // module.
     let mut readings = BTreeSet::new();
     readings.insert(path.to_vec());
     for steps in stages {

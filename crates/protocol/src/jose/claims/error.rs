@@ -48,10 +48,6 @@ pub enum ClaimError {
     WrongAudience,
     /// `typ` is another type of token.
     WrongType,
-    /// `nonce` is not that of the request.
-    WrongNonce,
-    /// `azp` is another client.
-    WrongAuthorizedParty,
     /// The required claim of this name is absent.
     Missing(&'static str),
     /// The claim of this name has the wrong JSON type, or a value out of range.
@@ -68,8 +64,6 @@ impl ClaimError {
             Self::WrongIssuer => "the token issuer is not accepted",
             Self::WrongAudience => "the token is not for this resource",
             Self::WrongType => "the token is of another type",
-            Self::WrongNonce => "the token nonce does not match",
-            Self::WrongAuthorizedParty => "the token was issued to another client",
             Self::Missing(_) => "the token lacks a required claim",
             Self::Malformed(_) => "a token claim is malformed",
         }

@@ -4,8 +4,9 @@
 use serde_json::Value;
 
 use super::error::ClaimError;
-use super::expected::{Expected, Typ};
+use super::expected::Expected;
 use crate::bytes;
+use crate::credentials::MAX_CLIENT_ID_BYTES;
 use crate::json::{MemberValue, ObjectMembers};
 
 /// The claims that some rule is about; `None` if absent.
@@ -21,8 +22,6 @@ pub(super) struct Claims<'a> {
     pub(super) sid: Option<&'a MemberValue<'a>>,
     pub(super) client_id: Option<&'a MemberValue<'a>>,
     pub(super) scope: Option<&'a MemberValue<'a>>,
-    pub(super) nonce: Option<&'a MemberValue<'a>>,
-    pub(super) azp: Option<&'a MemberValue<'a>>,
 }
 
 impl<'a> Claims<'a> {
@@ -41,8 +40,6 @@ impl<'a> Claims<'a> {
                 "sid" => &mut claims.sid,
                 "client_id" => &mut claims.client_id,
                 "scope" => &mut claims.scope,
-                "nonce" => &mut claims.nonce,
-                "azp" => &mut claims.azp,
                 _ => continue,
             };
             *place = Some(member);
@@ -57,8 +54,6 @@ pub(super) struct Registered<'a> {
     pub(super) subject: &'a str,
     /// `exp`, in Unix seconds.
     pub(super) expires_at: u64,
-    /// The number of values of `aud`: 1 to 16.
-    pub(super) audiences: usize,
 }
 
 /// Checks type, issuer, audience, times and subject at `now`.
@@ -68,13 +63,13 @@ pub(super) fn check<'a>(
     expected: &Expected<'_>,
     now: u64,
 ) -> Result<Registered<'a>, ClaimError> {
-    if !is_of_type(typ, expected.typ) {
+    if !typ.is_some_and(is_access_token) {
         return Err(ClaimError::WrongType);
     }
     if !bytes::eq(string(claims.iss, "iss")?.as_bytes(), expected.issuer.as_bytes()) {
         return Err(ClaimError::WrongIssuer);
     }
-    let audiences = audiences(claims.aud, expected.audience)?;
+    check_audience(claims.aud, expected.audience)?;
     let expires_at = time(claims.exp, "exp")?.ok_or(ClaimError::Missing("exp"))?;
     let issued_at = time(claims.iat, "iat")?.ok_or(ClaimError::Missing("iat"))?;
     let not_before = time(claims.nbf, "nbf")?;
@@ -85,7 +80,7 @@ pub(super) fn check<'a>(
     if issued_at > latest_start || not_before.is_some_and(|start| start > latest_start) {
         return Err(ClaimError::NotYetValid);
     }
-    Ok(Registered { subject: short_string(claims.sub, "sub")?, expires_at, audiences })
+    Ok(Registered { subject: short_string(claims.sub, "sub")?, expires_at })
 }
 
 /// Returns a required claim that is a string.
@@ -108,6 +103,15 @@ pub(super) fn short_string<'a>(claim: Option<&'a MemberValue<'_>>, name: &'stati
     Ok(text)
 }
 
+/// Returns `client_id`, as long as the gateway makes one at most.
+pub(super) fn client_id<'a>(claim: Option<&'a MemberValue<'_>>) -> Result<&'a str, ClaimError> {
+    let text = string(claim, "client_id")?;
+    if text.is_empty() || text.len() > MAX_CLIENT_ID_BYTES {
+        return Err(ClaimError::Malformed("client_id"));
+    }
+    Ok(text)
+}
+
 /// Returns `scope` as in RFC 6749 §3.3, or the empty string for a token without any scope.
 pub(super) fn scope<'a>(claim: Option<&'a MemberValue<'_>>) -> Result<&'a str, ClaimError> {
     let scope = string(claim, "scope")?;
@@ -117,31 +121,25 @@ pub(super) fn scope<'a>(claim: Option<&'a MemberValue<'_>>) -> Result<&'a str, C
     if is_list { Ok(scope) } else { Err(ClaimError::Malformed("scope")) }
 }
 
-fn is_of_type(typ: Option<&str>, expected: Typ) -> bool {
-    match (expected, typ) {
-        (Typ::AccessToken, Some(typ)) => {
-            typ.eq_ignore_ascii_case("at+jwt") || typ.eq_ignore_ascii_case("application/at+jwt")
-        }
-        (Typ::IdToken, Some(typ)) => typ.eq_ignore_ascii_case("JWT"),
-        (Typ::AccessToken, None) => false,
-        (Typ::IdToken, None) => true,
-    }
+/// RFC 9068 §4, compared without case. Another type is another kind of token (RFC 8725 §3.11).
+fn is_access_token(typ: &str) -> bool {
+    typ.eq_ignore_ascii_case("at+jwt") || typ.eq_ignore_ascii_case("application/at+jwt")
 }
 
-/// Returns the number of audiences, one string or an array of strings (RFC 7519 §4.1.3), if ours is
-/// among them.
-fn audiences(claim: Option<&MemberValue<'_>>, ours: &str) -> Result<usize, ClaimError> {
-    let (is_among, audiences) = match claim {
+/// Accepts audiences, one string or an array of 1 to 16 strings (RFC 7519 §4.1.3), if ours is among
+/// them.
+fn check_audience(claim: Option<&MemberValue<'_>>, ours: &str) -> Result<(), ClaimError> {
+    let is_among = match claim {
         None => return Err(ClaimError::Missing("aud")),
-        Some(MemberValue::String(one)) => (bytes::eq(one.as_bytes(), ours.as_bytes()), 1),
+        Some(MemberValue::String(one)) => bytes::eq(one.as_bytes(), ours.as_bytes()),
         Some(MemberValue::Other(Value::Array(several)))
             if (1..=MAX_AUDIENCES).contains(&several.len()) && several.iter().all(Value::is_string) =>
         {
-            (several.iter().any(|one| one == ours), several.len())
+            several.iter().any(|one| one == ours)
         }
         Some(MemberValue::UInt(_) | MemberValue::Other(_)) => return Err(ClaimError::Malformed("aud")),
     };
-    if is_among { Ok(audiences) } else { Err(ClaimError::WrongAudience) }
+    if is_among { Ok(()) } else { Err(ClaimError::WrongAudience) }
 }
 
 /// Returns a NumericDate. RFC 7519 §2 allows fractions; no issuer needs them, and an integer has

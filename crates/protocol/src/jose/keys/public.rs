@@ -98,7 +98,7 @@ impl PublicKey {
         };
         let only = match optional(jwk, "alg")? {
             None => None,
-            Some(name) => match Alg::from_name(name) {
+            Some(name) => match Alg::from_foreign_name(name) {
                 Some(alg) if fits(material.family(), alg) => Some(alg),
                 _ => return Ok(None),
             },

@@ -1,11 +1,10 @@
 //! Sets of public keys (RFC 7517 §5), and the choice of the key for a token.
 
-use serde_json::Value;
-
 use crate::bytes;
 use crate::jose::alg::Alg;
 use crate::jose::keys::public::PublicKey;
-use crate::json::{JsonError, Limits, parse_object};
+use crate::json::JsonError;
+use crate::json::foreign::{ForeignObject, ForeignValue};
 
 /// The usable signature keys of one issuer.
 #[derive(Debug, Clone, Default)]
@@ -14,11 +13,11 @@ pub struct JwkSet(Vec<PublicKey>);
 /// Why a document is not a key set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum JwkSetError {
-    /// It is not a strict JSON object, or is too large.
+    /// It is not a JSON object, is longer than 256 KiB, or has two members `keys`.
     Json(JsonError),
-    /// It has no member `keys` that is an array of objects.
+    /// It has no member `keys` that is an array.
     NotASet,
-    /// It has more than 64 keys.
+    /// It has more than 64 usable keys, or more than 1024 entries.
     TooManyKeys,
 }
 
@@ -29,29 +28,39 @@ impl JwkSet {
         Self(keys)
     }
 
-    /// Parses a key set of at most 64 keys and 64 KiB.
+    /// Parses a provider's key set of at most 256 KiB, with at most 64 usable keys.
     ///
-    /// Keys that are unsupported, broken or weak are left out (RFC 7517 §5). Of keys that share a
-    /// `kid` none is kept, since the choice would be arbitrary. The result may be empty.
+    /// Entries that are unsupported, broken or weak, or repeat a member that is needed, are left
+    /// out (RFC 7517 §5). The result may be empty.
     ///
     /// # Errors
     /// Returns [`JwkSetError`] if the document as a whole is refused.
     pub fn parse(document: &[u8]) -> Result<Self, JwkSetError> {
-        let document = parse_object(document, Limits::DOCUMENT).map_err(JwkSetError::Json)?;
-        let jwks = document.get("keys").and_then(Value::as_array).ok_or(JwkSetError::NotASet)?;
-        if jwks.len() > MAX_KEYS {
+        let document = ForeignObject::parse(document, &["keys"], MAX_BYTES).map_err(JwkSetError::Json)?;
+        let entries = document.get("keys").and_then(ForeignValue::items).ok_or(JwkSetError::NotASet)?;
+        if entries.len() > MAX_ENTRIES {
             return Err(JwkSetError::TooManyKeys);
         }
-        let mut keys = Vec::with_capacity(jwks.len());
-        for jwk in jwks {
-            let jwk = jwk.as_object().ok_or(JwkSetError::NotASet)?;
-            if let Ok(Some(key)) = PublicKey::from_jwk(jwk) {
-                keys.push(key);
+        let mut keys: Vec<PublicKey> = Vec::new();
+        for entry in entries {
+            let jwk = entry.object(&JWK_MEMBERS).ok().and_then(|jwk| jwk.to_map());
+            let Some(Ok(Some(key))) = jwk.as_ref().map(PublicKey::from_jwk) else { continue };
+            // One key that is listed twice leaves the choice clear.
+            if keys.iter().any(|known| known.kid() == key.kid() && known.spki_der() == key.spki_der()) {
+                continue;
             }
+            if keys.len() == MAX_KEYS {
+                return Err(JwkSetError::TooManyKeys);
+            }
+            keys.push(key);
         }
-        let named = |kid: &str| keys.iter().filter(|key| key.kid() == Some(kid)).count();
-        let unique: Vec<bool> = keys.iter().map(|key| key.kid().is_none_or(|kid| named(kid) == 1)).collect();
-        Ok(Self(keys.into_iter().zip(unique).filter_map(|(key, unique)| unique.then_some(key)).collect()))
+        Ok(Self(keys))
+    }
+
+    /// Returns `true` if no key of the set can be used.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// Returns every key of the set.
@@ -60,19 +69,26 @@ impl JwkSet {
         &self.0
     }
 
-    /// Returns the key that may verify a token with this `kid` and algorithm: the key of that
-    /// `kid`, or without a `kid` the only key that accepts the algorithm. An unknown `kid` has no
-    /// candidates, so it costs no signature check.
+    /// Returns the keys that may verify a token with this `kid` and algorithm: those of that `kid`,
+    /// of which there is one in all but odd sets (RFC 7517 §4.5), or without a `kid` the only key
+    /// that accepts the algorithm (OpenID Connect Core §10.1). An unknown `kid` has no candidates,
+    /// so it costs no signature check.
     pub fn candidates<'a>(&'a self, kid: Option<&'a str>, alg: Alg) -> impl Iterator<Item = &'a PublicKey> {
         let is_named = move |key: &PublicKey| match (kid, key.kid()) {
             (None, _) => true,
             (Some(wanted), Some(kid)) => bytes::eq(kid.as_bytes(), wanted.as_bytes()),
             (Some(_), None) => false,
         };
-        let mut fitting = self.0.iter().filter(move |key| key.accepts(alg) && is_named(key));
-        let first = fitting.next();
-        first.filter(|_| fitting.next().is_none()).into_iter()
+        let fitting = move || self.0.iter().filter(move |key| key.accepts(alg) && is_named(key));
+        let is_clear = kid.is_some() || fitting().nth(1).is_none();
+        fitting().filter(move |_| is_clear)
     }
 }
 
+/// The longest key set, in bytes.
+const MAX_BYTES: usize = 256 * 1024;
 const MAX_KEYS: usize = 64;
+/// Entries that no key is made of cost no more than their bytes.
+const MAX_ENTRIES: usize = 1024;
+/// The members that are read of a JWK.
+const JWK_MEMBERS: [&str; 10] = ["kty", "crv", "x", "y", "n", "e", "kid", "use", "alg", "key_ops"];

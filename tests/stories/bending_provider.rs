@@ -1,0 +1,106 @@
+//! Logins at a provider whose answers are bent, in a real Envoy: the main modes of the testkit's
+//! table, of which every one is tried in the gateway's flows.
+
+use std::time::Duration;
+
+use portcullis_testbed::bending_server::BendingServer;
+use portcullis_testbed::browser::Browser;
+use portcullis_testbed::oauth_client::Callback;
+use portcullis_testbed::testbed::{IdpOptions, Testbed};
+use serde_json::json;
+
+use crate::machine;
+use crate::support::{assert_serves, client, log_in, until};
+
+#[tokio::test]
+async fn answers_as_the_rfcs_allow_them_are_understood_and_others_are_named() {
+    let provider = BendingServer::start("portcullis", SECRET).unwrap();
+    let bed = started(&provider).await;
+    let client = client(&bed).await;
+    for mode in [
+        "as the RFCs write it",
+        "a header with keys and where to find them",
+        "a header without a type",
+        "an ID token signed with EdDSA",
+        "claims that no reader needs",
+        "300 groups in an ID token of 40 KB",
+        "an ID token of 130 KB",
+        "times with a fraction",
+        "several audiences and the party among them",
+        "a token answer with members that no reader needs",
+        "a token answer of 100 KB",
+        "a life with a fraction",
+        "a life in a string",
+        "no life",
+        "an error that is null",
+    ] {
+        provider.bend(mode);
+        let tokens = client.log_in(&mut Browser::new("alice")).await;
+        assert_serves(&bed, &tokens.access_token).await;
+    }
+    for mode in [
+        "an ID token signed with PS256",
+        "an ID token that is not signed",
+        "an ID token with an extension that must be understood",
+        "an access token in place of an ID token",
+        "an ID token of another issuer",
+        "an ID token with another signature",
+        "an ID token that names two users",
+        "an encrypted ID token",
+        "a compressed token answer",
+        "a page in place of tokens",
+        "an access token for DPoP",
+    ] {
+        provider.bend(mode);
+        let authorization = client.authorization();
+        let back = Browser::new("alice").log_in(&authorization.url(), &client.redirect_uri).await;
+        let callback = Callback::read(&back);
+        assert_eq!((callback.error.as_deref(), callback.code), (Some("server_error"), None), "{mode}");
+    }
+    bed.assert_healthy().await;
+}
+
+#[tokio::test]
+async fn odd_documents_are_read_and_a_token_that_never_says_how_long_it_lives_is_renewed() {
+    let provider = BendingServer::start("portcullis", SECRET).unwrap();
+    provider.bend("a key set with keys of every unknown kind");
+    let bed = started(&provider).await;
+    // It is due at once, and again some seconds later.
+    provider.bend("a life of zero");
+    let (_, tokens) = log_in(&bed, "alice").await;
+    let injected = async || {
+        assert_serves(&bed, &tokens.access_token).await;
+        bed.recorded().await.last().and_then(|request| request.bearer()).unwrap_or_default()
+    };
+    assert_eq!(injected().await, "access-alice-1");
+    until("the upstream token was renewed", async || {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        injected().await == "access-alice-2"
+    })
+    .await;
+    for _ in 0..20 {
+        assert_eq!(injected().await, "access-alice-2", "it is not renewed at each call");
+    }
+    bed.assert_healthy().await;
+}
+
+async fn started(provider: &BendingServer) -> Testbed {
+    let idp = IdpOptions { client_secret: Some(SECRET), ..IdpOptions::default() };
+    let settings = json!({ "name": "bent", "type": "oidc", "oidcConfig": {
+        "issuerUrl": provider.issuer(), "cluster": "bent", "clientId": "portcullis",
+        "clientSecret": { "env": "IDP_SECRET" }, "scopes": ["openid", "offline_access"],
+    } });
+    let inject = json!({ "type": "upstreamInject", "providerName": "bent" });
+    let resource = |path: &str| {
+        json!({ "resource": format!("{{gateway}}{path}"), "match": { "prefix": path }, "scopes": ["openid"],
+                "inject": inject })
+    };
+    machine::testbed()
+        .idp(idp)
+        .cluster("bent", provider.port())
+        .config(json!({ "upstreamProviders": [settings], "resources": [resource("/mcp"), resource("/api")] }))
+        .start()
+        .await
+}
+
+const SECRET: &str = "a secret of the bent provider";

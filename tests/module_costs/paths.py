@@ -195,6 +195,7 @@ CONFIGURATION = {
     "issuer": GATEWAY,
     "signingKeys": [{"env": "SIGNING_KEY"}],
     "secrets": [{"env": "SECRET"}],
+    "scopesSupported": ["openid"],
     "upstreamProviders": [{
         "name": "idp",
         "type": "oidc",
@@ -208,6 +209,7 @@ CONFIGURATION = {
     "resources": [{
         "resource": f"{GATEWAY}/mcp",
         "match": {"prefix": "/mcp"},
+        "scopes": ["openid"],
         "inject": {"type": "upstreamInject", "providerName": "idp"},
     }],
     "default": "pass",

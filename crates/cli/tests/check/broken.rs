@@ -150,11 +150,11 @@ const ROWS: &[Row] = &[
         ],
     },
     Row {
-        edit: (r#""scopes": ["profile"]"#, r#""scopes": "profile""#),
+        edit: (r#""scopes": ["offline_access"]"#, r#""scopes": "offline_access""#),
         problems: &["39:43: resources[0].scopes: must be a list"],
     },
     Row {
-        edit: (r#""scopes": ["profile"]"#, r#""kind": "mcp""#),
+        edit: (r#""scopes": ["offline_access"]"#, r#""kind": "mcp""#),
         problems: &["39:41: resources[0].kind: is not a known field; known here: resource, match, scopes, inject"],
     },
     Row {
@@ -182,7 +182,7 @@ const ROWS: &[Row] = &[
         problems: &["44:29: configuration: not JSON: key must be a string"],
     },
     Row {
-        edit: (r#""scopes": ["profile"],"#, r#""scopes": ["profile"]"#),
+        edit: (r#""scopes": ["offline_access"],"#, r#""scopes": ["offline_access"]"#),
         problems: &["40:33: configuration: not JSON: expected `,` or `}`"],
     },
     Row {

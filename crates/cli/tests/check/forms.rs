@@ -11,7 +11,7 @@ const JSON: &str = r#"{
   "secrets": [{ "env": "GATEWAY_SECRET" }],
   "upstreamProviders": [{ "name": "idp", "type": "oidc",
     "oidcConfig": { "issuerUrl": "https://idp.example.com", "cluster": "idp", "clientId": "x" } }],
-  "resources": [{ "resource": "https://mcp.example.com/mcp", "match": { "prefix": "/files" }, "scopes": ["openid"] }]
+  "resources": [{ "resource": "https://mcp.example.com/mcp", "match": { "prefix": "/files" }, "scopes": ["offline_access"] }]
 }
 "#;
 
@@ -26,7 +26,7 @@ upstreamProviders:
 resources:
   - resource: https://mcp.example.com/mcp
     match: { prefix: /files }
-    scopes: [openid]
+    scopes: [offline_access]
 "#;
 
 fn indented(text: &str, by: usize) -> String {
@@ -108,9 +108,9 @@ fn a_place_is_the_files_in_every_form() {
 fn text_that_is_folded_is_followed_too() {
     let folded = indented(&JSON.replace("\n", "\n\n"), 6);
     let filter = "\"@type\": x/envoy.extensions.filters.http.wasm.v3.Wasm\nconfig:\n  configuration:\n    \"@type\": x/google.protobuf.StringValue\n";
-    let file = format!("{filter}    value: >\n{folded}").replace("[\"openid\"] }", "\"openid\" }");
+    let file = format!("{filter}    value: >\n{folded}").replace("[\"offline_access\"] }", "\"offline_access\" }");
     let done = checked(&file, &[]);
-    let expected = format!("FILE:{}: resources[0].scopes: ", place_of(&file, "\"openid\""));
+    let expected = format!("FILE:{}: resources[0].scopes: ", place_of(&file, "\"offline_access\""));
     assert!(done.out.starts_with(&expected), "{}\nand not {expected}", done.out);
 }
 
@@ -118,7 +118,7 @@ fn text_that_is_folded_is_followed_too() {
 fn each_of_several_configurations_is_checked() {
     let done = checked(&in_config_map(), &[]);
     assert_eq!((done.code, done.out.as_str()), (0, "FILE: ok, 2 configurations\n"));
-    let broken = in_config_map().replace("\"scopes\": [\"openid\"]", "\"scopes\": \"openid\"");
+    let broken = in_config_map().replace("\"scopes\": [\"offline_access\"]", "\"scopes\": \"offline_access\"");
     assert_eq!(checked(&broken, &[]).out.lines().count(), 2);
 }
 

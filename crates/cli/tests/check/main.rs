@@ -118,8 +118,10 @@ fn the_exit_code_tells_problems_from_files_that_cannot_be_read() {
 
 #[test]
 fn problems_are_told_as_json_too() {
-    let done =
-        checked(&GOOD.replacen("\"scopes\": [\"profile\"]", "\"scopes\": \"profile\"", 1), &["--format", "json"]);
+    let done = checked(
+        &GOOD.replacen("\"scopes\": [\"offline_access\"]", "\"scopes\": \"offline_access\"", 1),
+        &["--format", "json"],
+    );
     let document: Value = serde_json::from_str(&done.out).unwrap();
     let problem = &document["files"][0]["problems"][0];
     assert_eq!((&problem["line"], &problem["column"]), (&Value::from(39), &Value::from(43)));

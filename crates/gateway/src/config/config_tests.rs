@@ -179,7 +179,7 @@ fn the_least_that_is_needed_gets_the_defaults() {
     assert_eq!((config.issuer.path.as_str(), config.issuer.https), ("", true));
     let Lifespans { access_token, refresh_token, authorization_code } = config.lifespans;
     assert_eq!((access_token, refresh_token, authorization_code), (3600, 168 * 3600, 600));
-    assert_eq!(config.scopes_supported.to_string(), "openid profile email offline_access");
+    assert_eq!(config.scopes_supported.to_string(), "offline_access");
     assert_eq!(config.storage, Storage::Memory { max_bytes: 64 * 1024 * 1024 });
     let policy = config.registration;
     assert_eq!((policy.enabled, policy.lifetime, policy.per_address), (true, 720 * 3600, 60));
@@ -192,7 +192,7 @@ fn the_least_that_is_needed_gets_the_defaults() {
     assert!(!oidc(&config).plain_http);
     let [resource] = config.resources.as_slice() else { panic!("one resource") };
     assert_eq!(oidc(&config).client_authentication, ClientAuthentication::Auto);
-    assert_eq!((resource.prefix.as_str(), resource.scope_text.as_str()), ("/mcp", "openid"));
+    assert_eq!((resource.prefix.as_str(), resource.scope_text.as_str()), ("/mcp", ""));
     assert!(resource.injection.is_none());
     assert_eq!(resource.metadata_url, "https://gateway.example/.well-known/oauth-protected-resource/mcp");
     assert_eq!((config.default, config.default_endpoints), (DefaultAction::Deny, true));

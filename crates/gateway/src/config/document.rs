@@ -33,7 +33,8 @@ pub struct Document {
     /// How long tokens live.
     #[cfg_attr(feature = "schema", schemars(default))]
     pub token_lifespans: TokenLifespans,
-    /// The scopes a client may ask for.
+    /// The scopes a client may ask for. `openid` promises an ID token to OpenID Connect clients,
+    /// and none is issued.
     #[cfg_attr(feature = "schema", schemars(default = "default_scopes"))]
     pub scopes_supported: Vec<String>,
     /// Where logins are kept.
@@ -318,7 +319,7 @@ pub struct Resource {
     /// Which requests belong to it.
     pub r#match: Match,
     /// The scopes a token must have to be let through.
-    #[serde(default = "default_resource_scopes")]
+    #[serde(default)]
     pub scopes: Vec<String>,
     /// What the backend gets in place of the client's token.
     #[serde(default)]
@@ -414,15 +415,11 @@ fn default_endpoints() -> bool {
 }
 
 fn default_scopes() -> Vec<String> {
-    ["openid", "profile", "email", "offline_access"].map(String::from).to_vec()
+    vec!["offline_access".to_owned()]
 }
 
 fn default_provider_scopes() -> Vec<String> {
     ["openid", "offline_access"].map(String::from).to_vec()
-}
-
-fn default_resource_scopes() -> Vec<String> {
-    vec!["openid".to_owned()]
 }
 
 fn default_token_lifespan() -> String {

@@ -57,8 +57,6 @@ impl Documents {
 fn authorization_server(config: &Config) -> Vec<u8> {
     let issuer = &config.issuer.url;
     let registration = Endpoint::Register.below(issuer);
-    let mut algorithms: Vec<_> = config.signing_keys.iter().map(|key| key.alg().name()).collect();
-    algorithms.dedup();
     metadata::authorization_server(&AuthorizationServer {
         issuer,
         authorization_endpoint: &Endpoint::Authorize.below(issuer),
@@ -68,7 +66,6 @@ fn authorization_server(config: &Config) -> Vec<u8> {
         client_documents: config.client_documents.is_some(),
         jwks_uri: &Endpoint::Keys.below(issuer),
         scopes_supported: &config.scopes_supported,
-        signing_algs: &algorithms,
     })
 }
 

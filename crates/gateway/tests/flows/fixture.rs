@@ -91,6 +91,7 @@ pub(crate) fn document() -> Value {
             {
                 "resource": MCP,
                 "match": { "prefix": "/mcp" },
+                "scopes": ["openid"],
                 "inject": { "type": "upstreamInject", "providerName": "idp" },
             },
             { "resource": API, "match": { "prefix": "/api" }, "scopes": ["openid", "tools"] },

@@ -1,5 +1,6 @@
 //! The way of a login that goes well, and authorization requests that go nowhere.
 
+use portcullis_protocol::http::message::Method;
 use portcullis_protocol::jose::jws::Jws;
 use portcullis_protocol::oauth::params::Params;
 use portcullis_protocol::oauth::pkce::CodeVerifier;
@@ -248,4 +249,32 @@ fn what_the_client_wants_of_the_provider_is_passed_on() {
     let asked = fixture.start(&Browser::default(), &client);
     assert!(!asked.contains_key("prompt"), "{asked:?}");
     assert!(asked.values().all(|value| !value.contains(IDP)));
+}
+
+#[test]
+fn without_configured_scopes_a_login_has_none_and_openid_is_not_promised() {
+    let mut document = document();
+    document.as_object_mut().unwrap().remove("scopesSupported");
+    document["resources"].as_array_mut().unwrap().truncate(1);
+    document["resources"][0].as_object_mut().unwrap().remove("scopes");
+    let fixture = Fixture::configured(&document);
+    let (_, tokens) = fixture.logged_in_with(&[("scope", "")]);
+    forwarded(fixture.call("/mcp", &tokens.access));
+    let (client, tokens) = fixture.logged_in_with(&[("scope", "offline_access")]);
+    let refreshed = fixture.refresh(&client, &tokens.refresh, &[]);
+    assert_eq!(refreshed.json()["scope"], "offline_access");
+
+    // To a client that asks for it, it is any other scope that is not there.
+    let asked = fixture.visit(&Browser::default(), &Fixture::authorization(&client, &[("scope", "openid")]));
+    assert_eq!(error_of(&asked), "invalid_scope");
+
+    for path in ["/.well-known/oauth-authorization-server", "/.well-known/openid-configuration"] {
+        let metadata = fixture.send(Method::Get, path, &[]).json();
+        assert_eq!(metadata["scopes_supported"], json!(["offline_access"]), "{path}");
+        for name in ["subject_types_supported", "id_token_signing_alg_values_supported", "userinfo_endpoint"] {
+            assert_eq!(metadata.get(name), None, "{path}");
+        }
+    }
+    let refused = fixture.send(Method::Get, "/mcp", &[]);
+    assert!(!refused.header("www-authenticate").unwrap().contains("scope"));
 }

@@ -1,5 +1,4 @@
-//! Metadata documents: the authorization server (RFC 8414, OpenID Connect Discovery) and its
-//! protected resources (RFC 9728).
+//! Metadata documents: the authorization server (RFC 8414) and its protected resources (RFC 9728).
 //!
 //! Lists come from the code that enforces them, so that a document cannot advertise what a handler
 //! refuses.
@@ -31,16 +30,14 @@ pub struct AuthorizationServer<'a> {
     pub jwks_uri: &'a str,
     /// The scopes that a client may request.
     pub scopes_supported: &'a ScopeSet,
-    /// The algorithms of the published keys, for OpenID Connect Discovery.
-    pub signing_algs: &'a [&'a str],
 }
 
 /// The only client authentication method: none, as all clients are public.
 pub const CLIENT_AUTH_METHOD: &str = "none";
 
 /// Returns the document of the authorization server. It serves as RFC 8414 metadata and under the
-/// OpenID name: clients look for it under both and compare, and RFC 8414 §2 allows the members that
-/// only OpenID Connect defines.
+/// OpenID name, where some clients look first, and has no member of OpenID Connect: the gateway
+/// issues no ID tokens (decision 20).
 #[must_use]
 pub fn authorization_server(server: &AuthorizationServer<'_>) -> Vec<u8> {
     let document = ServerDocument {
@@ -59,8 +56,6 @@ pub fn authorization_server(server: &AuthorizationServer<'_>) -> Vec<u8> {
         revocation_endpoint_auth_methods_supported: [CLIENT_AUTH_METHOD],
         code_challenge_methods_supported: pkce::METHODS,
         authorization_response_iss_parameter_supported: true,
-        subject_types_supported: ["public"],
-        id_token_signing_alg_values_supported: server.signing_algs,
     };
     // Writing to memory cannot fail; every client would reject an empty document.
     serde_json::to_vec(&document).unwrap_or_default()
@@ -102,8 +97,6 @@ struct ServerDocument<'a> {
     revocation_endpoint_auth_methods_supported: [&'static str; 1],
     code_challenge_methods_supported: [&'static str; 1],
     authorization_response_iss_parameter_supported: bool,
-    subject_types_supported: [&'static str; 1],
-    id_token_signing_alg_values_supported: &'a [&'a str],
 }
 
 /// Empty lists are omitted (RFC 9728 §3.2).
@@ -132,7 +125,6 @@ mod tests {
             revocation_endpoint: "https://as/oauth/revoke",
             jwks_uri: "https://as/.well-known/jwks.json",
             scopes_supported: &ScopeSet::parse("read offline_access").unwrap(),
-            signing_algs: &["ES256"],
         });
         serde_json::from_slice(&document).unwrap()
     }
@@ -155,8 +147,6 @@ mod tests {
             "revocation_endpoint_auth_methods_supported": ["none"],
             "code_challenge_methods_supported": ["S256"],
             "authorization_response_iss_parameter_supported": true,
-            "subject_types_supported": ["public"],
-            "id_token_signing_alg_values_supported": ["ES256"],
         });
         assert_eq!(document(Some("https://as/oauth/register"), true), expected);
     }

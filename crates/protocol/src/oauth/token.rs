@@ -174,7 +174,7 @@ impl TokenResponse {
             access_token: self.access_token.expose(),
             token_type: "Bearer",
             expires_in: self.expires_in,
-            scope: self.scope.to_string(),
+            scope: Some(self.scope.to_string()).filter(|scope| !scope.is_empty()),
             refresh_token: self.refresh_token.as_ref().map(|token| token.expose().as_str()),
         };
         // Room for both tokens from the start: a buffer that grows leaves copies of them behind.
@@ -233,7 +233,8 @@ struct Body<'a> {
     access_token: &'a str,
     token_type: &'static str,
     expires_in: u64,
-    scope: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scope: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     refresh_token: Option<&'a str>,
 }
@@ -396,6 +397,10 @@ mod tests {
             response.to_json(),
             br#"{"access_token":"a","token_type":"Bearer","expires_in":3600,"scope":"read write"}"#
         );
+        // RFC 6749 §3.3 has no scope without a name.
+        let none = ScopeSet::grant(None, &scope, &ScopeSet::default()).unwrap();
+        let without = TokenResponse { scope: none, ..response.clone() };
+        assert_eq!(without.to_json(), br#"{"access_token":"a","token_type":"Bearer","expires_in":3600}"#);
         response.refresh_token = Some(Secret::new("r".into()));
         assert!(response.to_json().ends_with(br#","refresh_token":"r"}"#));
     }

@@ -2,7 +2,8 @@
 //! and in ways that must be refused. It keeps nothing and does no I/O: codes and refresh tokens
 //! carry what it has to know, and its caller brings the time.
 //!
-//! Flows call [`BendingProvider::answer`] for each scripted call; the testbed serves it on a socket.
+//! Flows call [`BendingProvider::answer`] for each scripted call; the testbed serves it on a
+//! socket.
 
 mod modes;
 mod shape;

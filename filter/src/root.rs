@@ -69,8 +69,13 @@ impl Root {
     /// Fetches the provider's documents if they are due.
     fn fetch_provider(&mut self, worker: &Rc<Worker>, now: u64) {
         let Some(active) = worker.config.gateway() else { return };
-        // A VM that serves no requests, as the main thread's, needs no provider.
-        if self.jobs.room(Job::FetchProvider) == 0 || !worker.queue.is_registered() {
+        if self.jobs.room(Job::FetchProvider) == 0 {
+            return;
+        }
+        // A VM that serves no requests, as the main thread's, needs no provider. It probes those
+        // that it has not reached all the same: what is wrong with one is logged when the
+        // configuration is put in service, not at the first login.
+        if !worker.queue.is_registered() && !active.gateway.provider_probe_due(now) {
             return;
         }
         if !active.gateway.provider_refresh_due(now) {

@@ -8,11 +8,13 @@ mod backup_file;
 mod clients;
 mod connection;
 mod error;
+mod logins;
 mod output;
 mod purge;
 mod restore;
 mod sessions;
 mod stats;
+mod users;
 
 use std::path::PathBuf;
 
@@ -26,6 +28,7 @@ use portcullis_storage_api::wire::Space;
 
 use connection::Connection;
 use error::AdminError;
+use logins::Selection;
 use output::Output;
 use restore::RestoreOptions;
 
@@ -56,6 +59,9 @@ enum Command {
     /// The logins.
     #[command(subcommand)]
     Sessions(Sessions),
+    /// The users who are logged in.
+    #[command(subcommand)]
+    Users(Users),
     /// Count the records of each kind.
     Stats,
     /// Write all lasting records to a file. Values stay sealed.
@@ -113,15 +119,37 @@ enum Clients {
 enum Sessions {
     /// List them.
     List {
-        /// Only those of this user: the `sub` of the gateway's tokens, or the subject or e-mail
-        /// address at the provider.
-        #[arg(long)]
-        user: Option<String>,
+        #[command(flatten)]
+        selection: Selection,
     },
-    /// End all sessions of a user.
+    /// End some, or all.
+    #[command(group(
+        ArgGroup::new("which")
+            .args(["user", "subject", "email", "session", "client", "all"])
+            .multiple(true)
+            .required(true)
+    ))]
+    Revoke {
+        #[command(flatten)]
+        selection: Selection,
+        /// Tell how many there are, and end none.
+        #[arg(long)]
+        dry_run: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum Users {
+    /// List them.
+    List,
+    /// Show one.
+    Show {
+        /// The `sub` of the gateway's tokens, or the subject or e-mail address at the provider.
+        user: String,
+    },
+    /// End all sessions of one.
     Revoke {
         /// The `sub` of the gateway's tokens, or the subject or e-mail address at the provider.
-        #[arg(long)]
         user: String,
         /// Tell how many there are, and end none.
         #[arg(long)]
@@ -152,11 +180,19 @@ impl Admin {
             Command::Clients(Clients::Delete { id }) => {
                 clients::delete(&mut connection, sealer.as_ref(), id, &mut output).await?
             }
-            Command::Sessions(Sessions::List { user }) => {
-                sessions::list(&mut connection, sealer.as_ref(), user.as_deref(), &mut output).await?;
+            Command::Sessions(Sessions::List { selection }) => {
+                sessions::list(&mut connection, sealer.as_ref(), selection, &mut output).await?;
             }
-            Command::Sessions(Sessions::Revoke { user, dry_run }) => {
-                sessions::revoke(&mut connection, sealer.as_ref(), user, *dry_run, &mut output).await?;
+            Command::Sessions(Sessions::Revoke { selection, dry_run }) => {
+                sessions::revoke(&mut connection, sealer.as_ref(), selection, *dry_run, &mut output).await?;
+            }
+            Command::Users(Users::List) => users::list(&mut connection, sealer.as_ref(), &mut output).await?,
+            Command::Users(Users::Show { user }) => {
+                users::show(&mut connection, sealer.as_ref(), user, &mut output).await?;
+            }
+            Command::Users(Users::Revoke { user, dry_run }) => {
+                let selection = Selection::of_user(user);
+                sessions::revoke(&mut connection, sealer.as_ref(), &selection, *dry_run, &mut output).await?;
             }
             Command::Stats => stats::stats(&mut connection, &mut output).await?,
             Command::Backup { file } => backup::backup(&mut connection, file, &mut output).await?,

@@ -27,6 +27,7 @@ use crate::endpoints::consent::Transaction;
 use crate::ports::{Entropy, NoEntropy};
 use crate::sessions::ended::{EndedSessions, Writer, list_key};
 use crate::sessions::keys::{session_key, upstream_key};
+use crate::sessions::last_grant::LastGrant;
 use crate::sessions::next_prompt::NextPrompt;
 use crate::sessions::remembered_consent::Consent;
 use crate::sessions::state::{Generation, PendingCode, Predecessor, Session, State};
@@ -118,6 +119,7 @@ fn written() -> Vec<Golden> {
         record("consent", consent, Consent { given_at: 1_800_000_004 }),
         record("next-prompt", consent, NextPrompt { prompt: "login".to_owned() }),
         record("ended-sessions", list_key(Writer::Gateway), ended_sessions()),
+        record("last-grant", consent, LastGrant { session: [5; 16] }),
         record("used-login", Key { kind: Kind::Pending, id: [1; 32] }, UsedLogin),
         login_cookie("login-cookie-of-a-shown-page", None),
         login_cookie("login-cookie", Some(pending_login())),

@@ -29,6 +29,8 @@ pub(crate) enum AdminError {
     DeletedBefore,
     /// A record cannot be sealed.
     Seal(String),
+    /// No login is of the user, client or session that was asked for.
+    NoLogin,
     /// Some sessions did not open, so that they may be any user's.
     Unopened {
         /// How many.
@@ -59,6 +61,7 @@ impl AdminError {
             | Self::DoesNotOpen
             | Self::DeletedBefore
             | Self::Seal(_)
+            | Self::NoLogin
             | Self::Unopened { .. }
             | Self::File { .. }
             | Self::Backup(_)
@@ -82,9 +85,10 @@ impl fmt::Display for AdminError {
             ),
             Self::DeletedBefore => f.write_str("the client was deleted before"),
             Self::Seal(why) => write!(f, "the record cannot be sealed: {why}"),
+            Self::NoLogin => f.write_str("no login was found"),
             Self::Unopened { count } => write!(
                 f,
-                "{count} sessions did not open and may be this user's too: is a gateway secret missing in \
+                "{count} sessions did not open and may be meant too: is a gateway secret missing in \
                  admin.gatewaySecrets?"
             ),
             Self::File { path, error } => write!(f, "{}: {error}", path.display()),

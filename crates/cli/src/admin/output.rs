@@ -123,6 +123,12 @@ impl<W: Write> Progress<W> {
         self.add_at(records, Instant::now());
     }
 
+    /// Sets how many records were read.
+    pub(crate) fn set(&mut self, records: usize) {
+        self.count = 0;
+        self.add(records);
+    }
+
     fn add_at(&mut self, records: usize, now: Instant) {
         self.count = self.count.saturating_add(u64::try_from(records).unwrap_or(u64::MAX));
         if self.wanted && now >= self.next {

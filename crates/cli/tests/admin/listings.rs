@@ -79,6 +79,26 @@ async fn sessions_are_listed_for_all_and_for_one_user() {
 }
 
 #[tokio::test]
+async fn users_are_listed_with_their_logins_and_shown_by_any_of_their_names() {
+    let scene = Scene::filled().await;
+    let rows = scene.operator.json(&["users", "list"]).rows();
+    assert_eq!(rows.len(), 2);
+    let bob = rows.iter().find(|row| row["subject"] == "bob").unwrap();
+    let id = user_id("bob").to_string();
+    assert_eq!((&bob["user"], &bob["email"]), (&Value::from(id.as_str()), &Value::from("bob@example.com")));
+    assert_eq!((&bob["sessions"], &bob["clients"]), (&Value::from(1), &Value::from(1)));
+    assert!(rows.iter().any(|row| row["subject"] == "alice" && row["sessions"] == 2));
+    for named in [id.as_str(), "bob", "Bob@example.com"] {
+        let shown = scene.operator.json(&["users", "show", named]).document();
+        assert_eq!((&shown["user"], &shown["name"]), (&bob["user"], &Value::from("bob of Example")), "{named}");
+        assert_eq!(shown["clients"], serde_json::json!(["client-a"]));
+        assert!((7_100..=7_200).contains(&shown["last_session_expires_in_seconds"].as_u64().unwrap()));
+    }
+    let table = scene.operator.run(&["users", "list"]).out;
+    assert!(table.starts_with("USER ") && table.lines().count() == 3 && !table.contains("upstream-of"), "{table}");
+}
+
+#[tokio::test]
 async fn after_a_rotation_both_secrets_open() {
     let scene = Scene::filled().await;
     login(&scene.bridge, OTHER_SECRET, 9, "alice").await;

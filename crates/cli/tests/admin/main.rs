@@ -283,7 +283,7 @@ async fn behind_sentinels_the_master_is_found_and_what_a_replica_has_is_told() {
     assert_eq!(operator.json(&["backup", &file]).document()["kinds"]["session"], 1);
     // Without the grant nothing is claimed.
     cli(group.master(), &["ACL", "SETUSER", "portcullis-admin", "-wait"]);
-    let untold = operator.json(&["sessions", "revoke", "--user", "alice"]).document();
+    let untold = operator.json(&["sessions", "revoke", "--all"]).document();
     assert!(untold.get("on_a_replica").is_none());
     cli(group.master(), &["ACL", "SETUSER", "portcullis-admin", "+wait"]);
     cli(group.master(), &["FLUSHALL"]);

@@ -34,7 +34,13 @@ fn another_prefix_than_the_users_is_refused_in_words() {
 fn a_user_is_asked_for_only_with_the_gateways_secret() {
     let server = RedisServer::start(&acl(), &[]);
     let operator = Operator::without_the_secret(&standalone(server.port));
-    for command in [&["sessions", "list", "--user", "a"][..], &["sessions", "revoke", "--user", "a"]] {
+    for command in [
+        &["sessions", "list", "--user", "a"][..],
+        &["sessions", "revoke", "--user", "a"],
+        &["sessions", "revoke", "--all"],
+        &["users", "list"],
+        &["users", "show", "a"],
+    ] {
         let done = operator.run(command);
         assert_eq!((done.code, done.out.as_str()), (2, ""));
         assert!(done.err.contains("set admin.gatewaySecrets"), "{}", done.err);
@@ -50,6 +56,10 @@ fn what_is_asked_for_wrongly_ends_with_two_and_reaches_no_redis() {
         &["purge", "--yes", "--dry-run"],
         &["purge", "--kind", "everything", "--yes"],
         &["sessions", "revoke"],
+        &["sessions", "revoke", "--dry-run"],
+        &["sessions", "revoke", "--all", "--user", "a"],
+        &["sessions", "revoke", "--session", "not an id"],
+        &["users", "show"],
         &["clients"],
         &["clients", "show"],
         &["flush"],

@@ -289,8 +289,16 @@ reasons! {
 
     /// The body of the revocation request is larger than 16 KiB.
     Deny RevocationTooLarge = "revocation_too_large",
-    /// The revocation request cannot be read, or lacks a parameter.
+    /// The body of the revocation request is not `application/x-www-form-urlencoded`.
+    Deny RevocationContentType = "revocation_content_type",
+    /// The revocation request has parameters in its URL.
+    Deny RevocationInUrl = "revocation_in_url",
+    /// The body of the revocation request cannot be read.
     Deny MalformedRevocation = "malformed_revocation",
+    /// A parameter of the revocation request is repeated.
+    Deny RevocationRepeatedParameter = "revocation_repeated_parameter",
+    /// The revocation request has no token.
+    Deny RevocationWithoutToken = "revocation_without_token",
     /// The revocation request names no client.
     Deny RevocationUnnamedClient = "revocation_unnamed_client",
     /// The revocation request names one client in its header and another in its body.

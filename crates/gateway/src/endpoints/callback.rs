@@ -24,7 +24,7 @@ use crate::error::DependencyError;
 use crate::ports::{Ports, Store};
 use crate::sessions::keys::session_keys;
 use crate::sessions::state::{PendingCode, Session, State};
-use crate::sessions::{next_prompt, remembered_consent};
+use crate::sessions::{last_grant, next_prompt, remembered_consent};
 use crate::store::records;
 use crate::upstream::identity::{Identity, TokenReply};
 use crate::upstream::tokens::{self, Upstream};
@@ -142,19 +142,17 @@ async fn open_session<P: Ports>(
     let records = context.records();
     let client = resolve(context, &asked.client_id).await?;
     let code = AuthorizationCode { session: SessionId::new(context.ports.random()?), nonce: context.ports.random()? };
+    let refresh_token = match reply.refresh_token {
+        Some(refresh_token) => Some(refresh_token),
+        None => last_grant::refresh_token(&records, user, &asked.client_id, provider.id, &identity.subject).await?,
+    };
     let now = context.now();
     let life = config.lifespans.authorization_code;
     let upstream = Upstream {
         access_token: reply.access_token,
         obtained_at: now,
-        expires_at: life::expires_at(
-            reply.life,
-            reply.refresh_token.is_some(),
-            None,
-            provider.default_token_life(),
-            now,
-        ),
-        refresh_token: reply.refresh_token,
+        expires_at: life::expires_at(reply.life, refresh_token.is_some(), None, provider.default_token_life(), now),
+        refresh_token,
         subject: identity.subject,
         refused_since: None,
         session: *code.session.as_bytes(),

@@ -56,7 +56,7 @@ impl RevokeError {
                 let error = OAuthError::new(ErrorCode::InvalidRequest, "the body is larger than 16 KiB");
                 (error.with_status(413), Reason::RevocationTooLarge)
             }
-            Self::Request(error) => (OAuthError::new(error.code(), error.to_string()), Reason::MalformedRevocation),
+            Self::Request(error) => (OAuthError::new(error.code(), error.to_string()), reason_of_request(*error)),
             Self::Client(ClientAuthenticationError::Unnamed) => {
                 (OAuthError::new(ErrorCode::InvalidRequest, "client_id is missing"), Reason::RevocationUnnamedClient)
             }
@@ -81,6 +81,16 @@ impl RevokeError {
             ),
             Self::Dependency(error) | Self::Client(ClientAuthenticationError::Dependency(error)) => error.reply(),
         }
+    }
+}
+
+fn reason_of_request(error: RevocationRequestError) -> Reason {
+    match error {
+        RevocationRequestError::ContentType => Reason::RevocationContentType,
+        RevocationRequestError::QueryParameters => Reason::RevocationInUrl,
+        RevocationRequestError::Body(_) => Reason::MalformedRevocation,
+        RevocationRequestError::Repeated => Reason::RevocationRepeatedParameter,
+        RevocationRequestError::NoToken => Reason::RevocationWithoutToken,
     }
 }
 

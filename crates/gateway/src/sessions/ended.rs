@@ -43,10 +43,15 @@ impl EndedSessions {
         let added = sessions.iter().map(|session| entry(*session, now));
         let entries: Vec<[u8; ENTRY_BYTES]> = kept.copied().chain(added).collect();
         if entries.len() > MAX_ENTRIES {
-            *self = Self { entries: Vec::new(), overflowed_at: Some(now_ms) };
+            self.overflow(now_ms);
         } else {
             self.entries = entries.concat();
         }
+    }
+
+    /// Has every reader forget every token, in place of the sessions on the list.
+    pub fn overflow(&mut self, now_ms: u64) {
+        *self = Self { entries: Vec::new(), overflowed_at: Some(now_ms) };
     }
 
     /// The sessions that ended.

@@ -22,14 +22,15 @@ pub(crate) async fn load_session<P: Ports>(
     Ok((session.and_then(|session| records.loaded(&keys[0], session)), upstream))
 }
 
-/// Keeps upstream tokens, as they were just read, as long as their session. A refresh at the
-/// provider that changes them at the same time stores newer ones with a new life.
+/// Keeps upstream tokens, as they were just read, as long as their session; returns `false` if
+/// there are none, or none that a gateway secret opens. A refresh at the provider that changes them
+/// at the same time stores newer ones with a new life.
 pub(crate) async fn extend_upstream<P: Ports>(
     gateway: &Gateway,
     records: &Records<'_, P>,
     keys: &[Key; 2],
     upstream: Option<Versioned>,
-) -> Result<(), DependencyError> {
-    let Some(upstream) = upstream else { return Ok(()) };
+) -> Result<bool, DependencyError> {
+    let Some(upstream) = upstream else { return Ok(false) };
     records.extend::<Upstream>(&keys[1], upstream, Ttl::Seconds(upstream_life(gateway.config()))).await
 }

@@ -179,6 +179,13 @@ impl Gateway {
         self.config.providers.iter().any(|provider| self.provider_state(provider.id, |state| state.is_due(now)))
     }
 
+    /// Whether a provider has not been reached since the configuration is in service, and is to be
+    /// probed at `now`, in Unix seconds.
+    #[must_use]
+    pub fn provider_probe_due(&self, now: u64) -> bool {
+        self.config.providers.iter().any(|provider| self.provider_state(provider.id, |state| state.is_probe_due(now)))
+    }
+
     /// Whether a refresh of these tokens failed a moment ago.
     pub(crate) fn refresh_is_held_back(&self, token: UpstreamTokenRef, now: u64) -> bool {
         self.held_back.borrow().get(&token).is_some_and(|until| now < *until)

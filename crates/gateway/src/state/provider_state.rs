@@ -13,6 +13,10 @@ const RETRY_SECONDS: u64 = 10;
 /// How long after a failure documents that are not known are not asked for again, in seconds.
 const FAILURE_SECONDS: u64 = 2;
 
+/// How soon a provider that was not reached is probed again where no login waits for it, in
+/// seconds.
+const PROBE_SECONDS: u64 = 30;
+
 /// What this VM knows of the provider.
 #[derive(Default)]
 pub struct ProviderState {
@@ -31,6 +35,12 @@ impl ProviderState {
             Some(known) => !is_within(Some(known.fetched_at), now, DOCUMENTS_LIFE) && self.may_ask_again(now),
             None => self.is_unknown(now),
         }
+    }
+
+    /// Whether a VM that has no login to serve asks for the documents at `now`, in Unix seconds.
+    #[must_use]
+    pub fn is_probe_due(&self, now: u64) -> bool {
+        self.known.is_none() && !is_within(self.asked_at, now, PROBE_SECONDS)
     }
 
     /// Whether a login at `now`, in Unix seconds, has to wait for the documents: they are not

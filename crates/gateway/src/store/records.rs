@@ -74,7 +74,7 @@ impl<'a, P: Ports> Records<'a, P> {
     }
 
     /// Starts the life of a record again that was just read. Nothing happens when it was changed
-    /// since.
+    /// since. Returns `false` if it was sealed by an older secret that is gone.
     ///
     /// # Errors
     /// [`DependencyError`].
@@ -83,11 +83,10 @@ impl<'a, P: Ports> Records<'a, P> {
         key: &Key,
         stored: Versioned,
         ttl: Ttl,
-    ) -> Result<(), DependencyError> {
-        if let Some(value) = self.by_newest::<R>(key, stored.value)? {
-            let _conflict = self.ports.store().compare_and_swap(key, stored.version, value, ttl).await?;
-        }
-        Ok(())
+    ) -> Result<bool, DependencyError> {
+        let Some(value) = self.by_newest::<R>(key, stored.value)? else { return Ok(false) };
+        let _conflict = self.ports.store().compare_and_swap(key, stored.version, value, ttl).await?;
+        Ok(true)
     }
 
     /// Returns the bytes to write when only the TTL changes: unchanged if sealed with the newest

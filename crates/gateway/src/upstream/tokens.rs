@@ -69,6 +69,12 @@ impl Upstream {
     }
 }
 
+/// Whether the tokens of a record, as it was sealed, can be renewed; `None` when it is no such
+/// record.
+pub(crate) fn is_renewable(record: &[u8]) -> Option<bool> {
+    UpstreamFields::read(record).map(|read| read.has_refresh_token)
+}
+
 /// When the tokens of a record are over for good, in Unix seconds; `None` where they can be renewed
 /// or have no end.
 #[must_use]

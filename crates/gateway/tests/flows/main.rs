@@ -25,6 +25,7 @@ mod remembered_consent;
 mod revoke;
 mod rotation;
 mod sealed;
+mod session_states;
 mod store_outage;
 mod token;
 mod under_way;

@@ -133,6 +133,21 @@ fn the_documents_are_fetched_ahead_of_logins_and_again_after_an_hour() {
 }
 
 #[test]
+fn a_provider_that_was_never_reached_is_probed_every_half_minute_without_a_login() {
+    let fixture = Fixture::cold(&document());
+    assert!(fixture.gateway.provider_probe_due(fixture.now()), "at once");
+    fixture.ports.expect_json("idp", DISCOVERY, 500, "{}");
+    fixture.warm();
+    assert!(!fixture.gateway.provider_probe_due(fixture.now() + 29));
+    fixture.advance(30);
+    assert!(fixture.gateway.provider_probe_due(fixture.now()));
+    fixture.expect_documents();
+    fixture.warm();
+    assert!(!fixture.gateway.provider_probe_due(fixture.now() + 7_200), "it was reached");
+    assert_eq!(fixture.ports.take_reports().last().map(String::as_str), Some("idp answered"));
+}
+
+#[test]
 fn what_was_known_stays_in_use_while_the_provider_is_away() {
     let fixture = Fixture::new();
     fixture.advance(3600);

@@ -13,7 +13,7 @@ use std::fmt;
 /// must not keep a token from being found (RFC 7009 §2.1).
 #[derive(Debug, Clone)]
 pub struct RevocationRequest {
-    /// What names or authenticates the client in the body.
+    /// The client's name and credentials, as sent.
     pub client: BodyCredentials,
     /// The token to revoke, of whichever type.
     pub token: Secret<String>,
@@ -30,8 +30,8 @@ pub enum RevocationRequestError {
     Body(ParamsError),
     /// A parameter is repeated (RFC 6749 §3.2).
     Repeated,
-    /// The required parameter of this name is absent.
-    Missing(&'static str),
+    /// `token` is absent.
+    NoToken,
 }
 
 impl RevocationRequest {
@@ -55,12 +55,10 @@ impl RevocationRequest {
         if params.repeated().is_some() {
             return Err(RevocationRequestError::Repeated);
         }
-        let one = |name| params.one(name).map_err(|_| RevocationRequestError::Repeated);
-        let required = |name| one(name)?.ok_or(RevocationRequestError::Missing(name));
-        Ok(Self {
-            token: Secret::new(required("token")?.to_owned()),
-            client: BodyCredentials::read(&params).map_err(|_| RevocationRequestError::Repeated)?,
-        })
+        let client = BodyCredentials::read(&params).map_err(|_| RevocationRequestError::Repeated)?;
+        let token = params.one("token").map_err(|_| RevocationRequestError::Repeated)?;
+        let token = token.ok_or(RevocationRequestError::NoToken)?;
+        Ok(Self { client, token: Secret::new(token.to_owned()) })
     }
 }
 
@@ -79,7 +77,7 @@ impl fmt::Display for RevocationRequestError {
             Self::QueryParameters => f.write_str("parameters belong in the body"),
             Self::Body(error) => error.fmt(f),
             Self::Repeated => f.write_str("a parameter is repeated"),
-            Self::Missing(name) => write!(f, "{name} is missing"),
+            Self::NoToken => f.write_str("token is missing"),
         }
     }
 }
@@ -100,16 +98,23 @@ mod tests {
     fn a_request_is_read_whatever_its_hint_says() {
         for hint in ["", "&token_type_hint=", "&token_type_hint=access_token", "&token_type_hint=device_code"] {
             let request = parse(&format!("token=t%2B1&client_id=i{hint}")).unwrap();
-            let client = BodyCredentials { client_id: Some("i".to_owned()), authenticates: false };
-            assert_eq!((request.token.expose().as_str(), request.client), ("t+1", client));
+            assert_eq!(request.token.expose(), "t+1");
+            assert_eq!(request.client, BodyCredentials { client_id: Some("i".to_owned()), authenticates: false });
         }
     }
 
     #[test]
-    fn a_request_that_lacks_a_parameter_or_repeats_one_is_refused() {
+    fn a_secret_is_noticed_unless_it_is_empty() {
+        assert!(parse("token=t&client_id=i&client_secret=s").unwrap().client.authenticates);
+        assert!(!parse("token=t&client_id=i&client_secret=").unwrap().client.authenticates);
+        assert_eq!(parse("token=t").unwrap().client.client_id, None);
+    }
+
+    #[test]
+    fn a_request_without_a_token_or_with_a_repeated_parameter_is_refused() {
         for (body, error) in [
-            ("client_id=i", RevocationRequestError::Missing("token")),
-            ("token=&client_id=i", RevocationRequestError::Missing("token")),
+            ("client_id=i", RevocationRequestError::NoToken),
+            ("token=&client_id=i", RevocationRequestError::NoToken),
             ("token=t&token=u&client_id=i", RevocationRequestError::Repeated),
             ("token=t&client_id=i&client_id=j", RevocationRequestError::Repeated),
             ("token=t&client_id=i&x=1&x=2", RevocationRequestError::Repeated),

@@ -13,10 +13,12 @@ use crate::error::DependencyError;
 use crate::ports::Ports;
 use crate::sessions::end::end_session;
 use crate::sessions::keys::session_keys;
+use crate::sessions::last_grant;
 use crate::sessions::lifetimes::session_life;
 use crate::sessions::state::{Redemption, Session};
 use crate::sessions::stored::{ATTEMPTS, extend_upstream, load_session};
 use crate::store::records::VersionedRecord;
+use crate::upstream::tokens::{self, Upstream};
 
 /// Issues tokens for a code, which is used up.
 pub(super) async fn grant<P: Ports>(
@@ -41,7 +43,8 @@ pub(super) async fn grant<P: Ports>(
 async fn redeem<P: Ports>(context: &RequestContext<'_, P>, attempt: &Redemption<'_>) -> Result<Session, TokenError> {
     let records = context.records();
     let id = attempt.code.session;
-    let keys = session_keys(id, context.config().providers.login().id);
+    let provider = context.config().providers.login().id;
+    let keys = session_keys(id, provider);
     let nonce = context.ports.random().map_err(DependencyError::from)?;
     let life = Ttl::Seconds(session_life(context.config()));
     for _ in 0..ATTEMPTS {
@@ -53,8 +56,16 @@ async fn redeem<P: Ports>(context: &RequestContext<'_, P>, attempt: &Redemption<
                 // Until now the upstream tokens last as long as the code. They are extended first:
                 // were that to fail after the code is used up, the login would end with the code's
                 // life.
+                let sealed = upstream.as_ref().map(|upstream| upstream.value.clone());
+                let is_renewable =
+                    sealed.and_then(|sealed| records.read::<Upstream, _>(&keys[1], sealed, tokens::is_renewable));
                 extend_upstream(context.gateway, &records, &keys, upstream).await?;
                 if records.swap(&keys[0], version, &active, life).await? {
+                    if is_renewable == Some(true) {
+                        // The code is used up, so its answer does not wait for what only helps a
+                        // later login.
+                        let _best_effort = last_grant::note(&records, id, &active, provider).await;
+                    }
                     return Ok(active);
                 }
                 // Another request redeemed it first; the next round sees that and ends the session.

@@ -42,11 +42,11 @@ pub(super) async fn grant<P: Ports>(
             Ok(next) => next,
             Err(error) => return Err(refused_refresh(context, token.session, error).await?),
         };
-        if needs_upstream(context.config(), &record) && (upstream.is_none() || record.upstream_is_over(now)) {
+        let has_upstream = extend_upstream(context.gateway, &records, &keys, upstream).await?;
+        if needs_upstream(context.config(), &record) && (!has_upstream || record.upstream_is_over(now)) {
             end_session(context.gateway, token.session, context.ports).await?;
             return Err(TokenError::UpstreamEnded);
         }
-        extend_upstream(context.gateway, &records, &keys, upstream).await?;
         // INVARIANT: all that can fail comes before the write. The client gets what
         // was stored.
         let tokens = issue(context, client, token.session, &next, &scope)?;

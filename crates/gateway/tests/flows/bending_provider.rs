@@ -122,8 +122,8 @@ fn every_mode_that_the_rfcs_allow_works_from_login_to_refresh() {
     }
 }
 
-/// The number of the access token after this number of refreshes: a refresh token that stays is
-/// counted by the provider as the same.
+/// The number of the access token that a refresh brings: a refresh token that stays is counted by
+/// the provider as the same.
 fn renewed(mode: &Mode, number: u32) -> u32 {
     if mode.name.contains("refresh token") { 2 } else { number }
 }

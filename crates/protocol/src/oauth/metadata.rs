@@ -37,7 +37,7 @@ pub const CLIENT_AUTH_METHOD: &str = "none";
 
 /// Returns the document of the authorization server. It serves as RFC 8414 metadata and under the
 /// OpenID name, where some clients look first, and has no member of OpenID Connect: the gateway
-/// issues no ID tokens (decision 20).
+/// issues no ID tokens (decision 22).
 #[must_use]
 pub fn authorization_server(server: &AuthorizationServer<'_>) -> Vec<u8> {
     let document = ServerDocument {

@@ -62,7 +62,7 @@ pub struct Reply {
 }
 
 impl Shape {
-    /// Returns the shape of a provider that no reader could misread.
+    /// Makes the answers that no reader could misread.
     pub(super) fn new(issuer: &str, client_id: &str, [key, edwards_key]: [&SigningKey; 2], now: u64) -> Self {
         let keys = json!({ "keys": [key.public().to_jwk(), edwards_key.public().to_jwk()] });
         Self {
@@ -141,10 +141,7 @@ impl Document {
 
 impl Json {
     fn new(members: Value) -> Self {
-        let members = match members {
-            Value::Object(members) => members,
-            _ => Map::new(),
-        };
+        let members = if let Value::Object(members) = members { members } else { Map::new() };
         Self { members, more: String::new(), before: "", instead: None }
     }
 

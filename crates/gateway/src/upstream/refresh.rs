@@ -126,7 +126,7 @@ async fn refresh_locked<P: Ports>(
     };
     if is_rejected(&loaded.record, token, cause, ports).await? {
         let Some(expired) = expire(&records, &key, loaded, gateway).await? else {
-            return Ok(RefreshOutcome::Elsewhere);
+            return Ok(RefreshOutcome::InProgressElsewhere);
         };
         gateway.renew_upstream(token, &expired.record.access());
         ports.upstream_replaced(token.session);

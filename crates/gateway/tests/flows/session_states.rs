@@ -4,7 +4,7 @@
 use portcullis_gateway::decision::{Decision, Resolved};
 use portcullis_gateway::ports::Store;
 use portcullis_gateway::sessions::keys::{session_key, upstream_key};
-use portcullis_gateway::upstream::refresh;
+use portcullis_gateway::upstream::refresh::{self, Cause};
 use portcullis_storage_api::{Key, Ttl};
 use portcullis_testkit::fakes::block_on;
 use serde_json::{Value, json};
@@ -208,13 +208,13 @@ fn called(fixture: &Fixture, token: &str) -> u16 {
     let resolved = match fixture.call("/mcp", token) {
         Decision::Resolved(resolved) => resolved,
         Decision::AwaitUpstream { token, decide } => {
-            decide(&block_on(refresh::refresh(fixture.gateway.clone(), token, fixture.ports.clone())))
+            decide(&block_on(refresh::refresh(fixture.gateway.clone(), token, Cause::Due, fixture.ports.clone())))
         }
         Decision::AwaitProvider { .. } => panic!("waits for the provider's documents"),
     };
     for session in fixture.ports.take_refreshes() {
         let token = upstream_of(session);
-        block_on(refresh::refresh(fixture.gateway.clone(), token, fixture.ports.clone()));
+        block_on(refresh::refresh(fixture.gateway.clone(), token, Cause::Due, fixture.ports.clone()));
     }
     match resolved {
         Resolved::Continue(_) => 200,

@@ -266,7 +266,7 @@ fn without_configured_scopes_a_login_has_none_and_openid_is_not_promised() {
 
     // To a client that asks for it, it is any other scope that is not there.
     let asked = fixture.visit(&Browser::default(), &Fixture::authorization(&client, &[("scope", "openid")]));
-    assert_eq!(error_of(&asked), "invalid_scope");
+    assert_eq!(error_in(asked.link()), "invalid_scope");
 
     for path in ["/.well-known/oauth-authorization-server", "/.well-known/openid-configuration"] {
         let metadata = fixture.send(Method::Get, path, &[]).json();

@@ -85,14 +85,13 @@ async fn a_stream_ends_with_its_access_token_unless_the_login_is_refreshed() {
         let (client, tokens) = log_in(&bed, "bob").await;
         let start = Instant::now();
         let port = bed.envoy_ports()[0];
-        let ends = async |tokens: &Tokens| {
-            let stream = open(&bed, port, "quiet", tokens).await;
-            tokio::spawn(async move {
-                read_to_end(stream).await;
-                start.elapsed().as_secs()
-            })
-        };
-        let (first, second) = (ends(&unrefreshed).await, ends(&tokens).await);
+        let [first, second] = [open(&bed, port, "quiet", &unrefreshed).await, open(&bed, port, "quiet", &tokens).await]
+            .map(|stream| {
+                tokio::spawn(async move {
+                    read_to_end(stream).await;
+                    start.elapsed().as_secs()
+                })
+            });
         tokio::time::sleep(Duration::from_secs(5)).await;
         let renewed = client.refresh(&tokens.refresh_token).await;
         let first = first.await.expect("no panic");

@@ -63,8 +63,8 @@ impl PendingStreams {
         self.resolve(|stream| stream.awaited == Awaited::Provider, &RefreshOutcome::Unavailable);
     }
 
-    /// Resolves all whose deadline has passed, or is further away than any is set: then the clock was
-    /// set back.
+    /// Resolves all whose deadline has passed, or is further away than any is set: then the clock
+    /// was set back.
     pub(crate) fn resolve_overdue(&self, now: u64, outcome: &RefreshOutcome) {
         self.resolve(|stream| !(1..=MAX_WAIT_SECONDS).contains(&stream.deadline.saturating_sub(now)), outcome);
     }

@@ -27,8 +27,8 @@ use crate::upstream::tokens::Upstream;
 /// How long one refresh may hold its lock, in seconds: longer than it may take, also when the store
 /// is unavailable now and then. It is the sum of [`BEGIN_SECONDS`], of the 15 s that the provider's
 /// documents, tokens and keys may take, of [`STORE_SECONDS`], and of what a last try may take. A
-/// refresh that outlived its lock would run beside another, and a provider that rotates refresh
-/// tokens would take one of them for a thief.
+/// refresh that outlived its lock would run at the same time as another, and a provider that
+/// rotates refresh tokens would take one of them for a thief.
 const LOCK_SECONDS: u64 = 60;
 
 /// How long after its lock was asked for a refresh may ask the provider, in seconds; later it is

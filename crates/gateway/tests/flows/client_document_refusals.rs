@@ -9,7 +9,7 @@ use portcullis_testkit::fakes::json_reply;
 use serde_json::{Value, json};
 
 use crate::client_documents::{CLIENT, CLUSTER, PATH, ask, bridged, configuration, expect, fetched, fixture, metadata};
-use crate::fixture::{API, Fixture, REDIRECT, VERIFIER, error_of, replied};
+use crate::fixture::{API, Fixture, REDIRECT, VERIFIER, error_in, replied};
 
 #[test]
 fn where_it_is_off_a_url_is_refused_and_nothing_fetched() {
@@ -138,7 +138,7 @@ fn a_request_that_is_refused_whatever_the_client_is_fetches_nothing() {
     expect(&fixture, &metadata(&json!({})), None);
     assert_eq!(ask(&fixture, CLIENT, &[]).reason, "consent_shown");
     let told = ask(&fixture, CLIENT, &[("scope", "administration")]);
-    assert_eq!(error_of(&told), "invalid_scope");
+    assert_eq!(error_in(told.link()), "invalid_scope");
 }
 
 #[test]

@@ -33,9 +33,9 @@ pub(super) fn readings(path: &[u8]) -> BTreeSet<Vec<u8>> {
     readings
 }
 
-/// Returns the readings of three backends: nginx, which decodes and then folds; a servlet container,
-/// which drops parameters before both; and RFC 3986 to the letter (§5.2.4, §2.4), which keeps empty
-/// segments.
+/// Returns the readings of three backends: nginx, which decodes and then folds; a servlet
+/// container, which drops parameters before both; and RFC 3986 to the letter (§5.2.4, §2.4), which
+/// keeps empty segments.
 pub(super) fn references(path: &[u8]) -> [Vec<u8>; 3] {
     [resolve(&decode(path)), resolve(&decode(&drop_parameters(path))), decode(&remove_dot_segments(path))]
 }

@@ -11,6 +11,7 @@ pub mod floors;
 pub mod imports;
 pub mod modules;
 pub mod prose;
+pub mod reports;
 pub mod tokens;
 pub mod words;
 pub mod workspace;

@@ -12,20 +12,9 @@ use crate::host;
 pub(crate) struct LogLines(RefCell<LogLimit<String>>);
 
 impl LogLines {
-    /// Logs an event of this cause, which may take several lines, unless the cause was logged
-    /// lately. The next one that is logged says how many were not.
-    pub(crate) fn write(&self, level: Level, cause: &str, lines: &[String]) {
-        let LogLine::Write { suppressed } = self.0.borrow_mut().line(cause.to_owned(), host::now()) else { return };
-        for line in lines {
-            log::log!(level, "{line}");
-        }
-        if suppressed > 0 {
-            log::log!(level, "{cause}: {suppressed} earlier events were not logged");
-        }
-    }
-
-    /// Logs a line that is a cause of its own: it holds nothing that a client sent.
-    pub(crate) fn write_line(&self, level: Level, line: String) {
+    /// Logs a line, unless the same was logged lately. It holds nothing that a client sent. The
+    /// next one that is logged says how many were not.
+    pub(crate) fn write(&self, level: Level, line: String) {
         let LogLine::Write { suppressed } = self.0.borrow_mut().line(line.clone(), host::now()) else { return };
         match suppressed {
             0 => log::log!(level, "{line}"),

@@ -284,13 +284,13 @@ impl Root {
             }
             WorkerStore::Bridge(bridge) => {
                 for line in bridge.take_failures() {
-                    worker.log_lines.write_line(Level::Warn, line);
+                    worker.log_lines.write(Level::Warn, line);
                 }
             }
         }
         for reason in worker.counters.pending(AuditOutcome::Fail.as_str()) {
             let line = format!("requests could not be decided: `{reason}`");
-            worker.log_lines.write_line(Level::Warn, line);
+            worker.log_lines.write(Level::Warn, line);
         }
         worker.counters.flush();
     }

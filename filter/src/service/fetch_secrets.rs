@@ -40,7 +40,7 @@ pub(crate) async fn fetch(worker: Rc<Worker>, mode: PollMode, calls: TaskCalls) 
             worker.counters.count("secrets", "unavailable");
             if new {
                 let line = format!("the secrets of the bridge could not be fetched: {error}");
-                worker.log_lines.write(Level::Warn, "secrets_unavailable", &[line]);
+                worker.log_lines.write(Level::Warn, line);
             }
         }
     }
@@ -50,8 +50,9 @@ pub(crate) async fn fetch(worker: Rc<Worker>, mode: PollMode, calls: TaskCalls) 
 }
 
 fn refused(worker: &Worker, problems: &[String]) {
-    let line = |problem: &String| format!("the secrets of the bridge are not put in service: {problem}");
-    worker.log_lines.write(Level::Error, "secrets_refused", &problems.iter().map(line).collect::<Vec<_>>());
+    for problem in problems {
+        worker.log_lines.write(Level::Error, format!("the secrets of the bridge are not put in service: {problem}"));
+    }
 }
 
 /// Returns the response while there are no secrets. It says nothing about the client's credentials.

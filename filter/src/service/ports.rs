@@ -86,7 +86,7 @@ impl ProviderReports for TaskPorts {
         if is_down {
             host::set_gauge(&provider_up(provider), 0);
         }
-        self.worker.log_lines.write_line(Level::Warn, format!("provider `{provider}`: {url}: {cause}"));
+        self.worker.log_lines.write(Level::Warn, format!("provider `{provider}`: {url}: {cause}"));
     }
 }
 

@@ -149,14 +149,15 @@ fn is_csrf_token(config: &Config, token: &str, shown: &Seed, transaction: &str) 
 }
 
 /// Whether a form came from a page of ours, sent by its button and not by a script. Browsers state
-/// the origin of every POST; a program that states none is held to the CSRF token alone.
+/// the origin of every POST, and those that state the site state the mode, too; a program that
+/// states neither is held to the CSRF token alone.
 fn is_same_origin(request: &Request, origin: &str) -> bool {
     let same = |name: FieldName, expected: &str| {
         !request.headers.has(name) || request.headers.one(name) == Some(expected.as_bytes())
     };
     same(FieldName::Origin, origin)
         && same(FieldName::SecFetchSite, "same-origin")
-        && same(FieldName::SecFetchMode, "navigate")
+        && (!request.headers.has(FieldName::SecFetchSite) || same(FieldName::SecFetchMode, "navigate"))
 }
 
 /// The media type of a form (HTML §4.10.21.6).

@@ -63,7 +63,7 @@ fn error_code(body: &[u8]) -> Option<String> {
 /// RFC 6749 §5.1 has a number; some providers write it as a string. What is neither says nothing.
 fn told_life(answer: &ForeignObject<'_>) -> ToldLife {
     let Some(value) = answer.get("expires_in") else { return ToldLife::Untold };
-    let written = |text: Cow<'_, str>| text.trim().parse::<f64>().ok();
+    let written = |text: Cow<'_, str>| serde_json::from_str::<f64>(text.trim()).ok();
     let Some(seconds) = value.number().or_else(|| value.text().and_then(written)).filter(|seconds| !seconds.is_nan())
     else {
         return ToldLife::Untold;

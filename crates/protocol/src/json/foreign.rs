@@ -66,8 +66,12 @@ impl<'a> ForeignObject<'a> {
     /// Returns the needed members as a map; `None` if one of them cannot be represented.
     #[must_use]
     pub fn to_map(&self) -> Option<Map<String, Value>> {
-        let values = self.0.iter().filter(|(_, value)| value.0 != "null");
-        values.map(|(name, value)| Some(((*name).to_owned(), serde_json::from_str(value.0).ok()?))).collect()
+        // Filled one by one: collecting into a map sorts, which is much code.
+        let mut map = Map::new();
+        for (name, value) in self.0.iter().filter(|(_, value)| value.0 != "null") {
+            map.insert((*name).to_owned(), serde_json::from_str(value.0).ok()?);
+        }
+        Some(map)
     }
 }
 
@@ -88,7 +92,13 @@ impl<'a> ForeignValue<'a> {
     #[must_use]
     pub fn number(self) -> Option<f64> {
         let first = self.0.bytes().next()?;
-        if first == b'-' || first.is_ascii_digit() { self.0.parse().ok() } else { None }
+        let too_large = match first {
+            b'-' => f64::NEG_INFINITY,
+            b'0'..=b'9' => f64::INFINITY,
+            _ => return None,
+        };
+        // It is a JSON number, of which only one that is too large cannot be read.
+        Some(serde_json::from_str(self.0).unwrap_or(too_large))
     }
 
     /// Returns the items of an array.

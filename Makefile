@@ -9,6 +9,7 @@ ARTIFACTS := $(TARGET)/release-artifacts
 # Must equal the version of wasm-bindgen in Cargo.lock.
 WASM_BINDGEN := 0.2.130
 CARGO_DENY := 0.20.2
+CARGO_MUTANTS := 27.1.0
 
 PYTHON_READY := .venv/installed
 NODE_READY := tests/node_modules/.package-lock.json
@@ -21,7 +22,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run check test lint unit wasm costs stories module bridge cli chaos bench peers testbed audit docs release clean tools system other-release
+.PHONY: help run check test lint unit wasm costs stories module bridge cli chaos bench peers testbed audit mutants docs release clean tools system other-release
 
 help: ## list the verbs
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -125,6 +126,12 @@ audit: $(TOOLS)/bin/cargo-deny ## licences, sources, duplicates, and advisories 
 		echo "NOT CHECKED: advisories, because their database cannot be reached from here (see $(TARGET)/advisories.log)." >&2; \
 	fi
 
+# Everything takes hours: a build and the tests of two crates for each rule.
+mutants: $(TOOLS)/bin/cargo-mutants ## remove the rules of protocol and gateway one by one, and list those that no test misses; FILE=path for one file
+	@mkdir -p $(TARGET)
+	$(TOOLS)/bin/cargo-mutants mutants --output $(TARGET) --test-package portcullis-protocol,portcullis-gateway \
+		$(if $(FILE),--file $(FILE),-p portcullis-protocol -p portcullis-gateway)
+
 docs: system ## write docs/config.md, its schema and docs/operate/audit.md from the types; the API documentation to target/doc
 	UPDATE=1 cargo test -q -p portcullis-gateway --test config_reference --test audit_reference
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
@@ -179,6 +186,11 @@ $(CONFORMANCE_READY): tests/conformance/package-lock.json | system
 $(TOOLS)/bin/wasm-bindgen-test-runner: Makefile | system
 	@echo "Installing wasm-bindgen-cli $(WASM_BINDGEN); this takes some minutes once" >&2
 	@cargo install --quiet --root $(TOOLS) --target-dir $(TARGET)/tools-build --version $(WASM_BINDGEN) wasm-bindgen-cli
+	@touch $@
+
+$(TOOLS)/bin/cargo-mutants: Makefile | system
+	@echo "Installing cargo-mutants $(CARGO_MUTANTS); this takes some minutes once" >&2
+	@cargo install --quiet --locked --root $(TOOLS) --target-dir $(TARGET)/tools-build --version $(CARGO_MUTANTS) cargo-mutants
 	@touch $@
 
 $(TOOLS)/bin/cargo-deny: Makefile | system

@@ -75,7 +75,8 @@ edit crates/gateway/src/sessions/state.rs 's/self\.upstream_ends_at/None::<u64>/
 replace_value crates/gateway/src/endpoints/callback.rs upstream_ends_at
 
 replace_field crates/gateway/src/clients/registered.rs registered_at
-replace_value crates/gateway/src/endpoints/register.rs registered_at
+edit crates/gateway/src/clients/registered.rs \
+    's/registered_at, scope, deleted_at: None/note: Some("another release".to_owned()), scope, deleted_at: None/'
 
 replace_field crates/gateway/src/upstream/tokens.rs email
 replace_value crates/gateway/src/endpoints/callback.rs email

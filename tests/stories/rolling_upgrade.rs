@@ -102,7 +102,10 @@ struct User {
 impl User {
     /// Registers a client, consents and logs in, all at the release that answers now.
     async fn log_in(bed: &Testbed, name: &str) -> Self {
-        let client = client(bed).await;
+        // Consents are remembered for clients that are web sites.
+        let mut client = OAuthClient::discover(&bed.api_resource()).await;
+        client.redirect_uri = "https://app.example/callback".to_owned();
+        let client = client.register().await;
         let mut browser = Browser::new(name);
         let tokens = client.log_in(&mut browser).await;
         assert!(was_asked(&browser, 0), "a new client's user was not asked");

@@ -119,7 +119,7 @@ async fn an_address_that_registers_too_often_is_told_when_to_come_back_and_other
 }
 
 #[tokio::test]
-async fn a_flood_of_registrations_refuses_nobody_else_and_stores_no_client() {
+async fn a_flood_of_registrations_refuses_no_other_address_and_stores_no_client() {
     let limits = json!({ "trustedProxies": 1, "clients": { "dynamicRegistration": { "ratePerMinute": 20 } } });
     let bed = machine::testbed().store(Store::Standalone).config(limits).start().await;
     let good = json!({ "redirect_uris": ["https://app.example/cb"] });

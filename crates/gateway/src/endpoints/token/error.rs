@@ -1,6 +1,8 @@
 //! Why a token request is refused.
 
 use portcullis_protocol::oauth::error::{ErrorCode, OAuthError};
+use portcullis_protocol::oauth::form::FormError;
+use portcullis_protocol::oauth::params::Repetition;
 use portcullis_protocol::oauth::token::TokenRequestError;
 use thiserror::Error;
 
@@ -59,7 +61,7 @@ impl TokenError {
                 return (error, Reason::BodyTooLarge);
             }
             Self::Request(error) => {
-                return (OAuthError::new(error.code(), error.to_string()), reason_of_request(*error));
+                return ((*error).into(), reason_of_request(*error));
             }
             Self::Dependency(error) | Self::Client(ClientAuthenticationError::Dependency(error)) => {
                 return error.reply();
@@ -133,11 +135,11 @@ impl TokenError {
 
 fn reason_of_request(error: TokenRequestError) -> Reason {
     match error {
-        TokenRequestError::ContentType => Reason::TokenRequestContentType,
-        TokenRequestError::QueryParameters => Reason::TokenRequestInUrl,
-        TokenRequestError::Body(_) => Reason::MalformedTokenRequest,
-        TokenRequestError::Repeated => Reason::TokenRequestRepeatedParameter,
-        TokenRequestError::RepeatedResource => Reason::TokenRequestRepeatedResource,
+        TokenRequestError::Form(FormError::ContentType) => Reason::TokenRequestContentType,
+        TokenRequestError::Form(FormError::QueryParameters) => Reason::TokenRequestInUrl,
+        TokenRequestError::Form(FormError::Body(_)) => Reason::MalformedTokenRequest,
+        TokenRequestError::Form(FormError::Repeated(Repetition::Other)) => Reason::TokenRequestRepeatedParameter,
+        TokenRequestError::Form(FormError::Repeated(Repetition::Resource)) => Reason::TokenRequestRepeatedResource,
         TokenRequestError::Missing(_) => Reason::TokenRequestLacksParameter,
         TokenRequestError::UnsupportedGrantType => Reason::UnsupportedGrantType,
         TokenRequestError::Verifier => Reason::TokenRequestVerifier,

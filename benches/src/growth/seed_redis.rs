@@ -90,7 +90,8 @@ impl Seeder {
         let saved = block_on(Records::new(&self.sealer, ports).save(key, record, Ttl::Forever));
         saved.map_err(|error| format!("{error:?}"))?;
         let store = portcullis_gateway::ports::Ports::store(ports);
-        let value = block_on(store.take(key)).ok().flatten().ok_or("a record that was saved is gone")?;
+        let value = block_on(store.get(key)).ok().flatten().ok_or("a record that was saved is gone")?.value;
+        block_on(store.delete(key)).map_err(|error| error.to_string())?;
         // The bridge puts a version before each value.
         Ok([&[0; VERSION], value.as_slice()].concat())
     }

@@ -10,6 +10,7 @@ use std::rc::Rc;
 use portcullis_protocol::crypto::secret::Secret;
 use portcullis_protocol::jose::id_token::{ExpectedIdToken, IdToken, IdTokenError};
 use portcullis_protocol::jose::keys::JwkSet;
+use portcullis_protocol::oauth::form::FORM_TYPE;
 use portcullis_protocol::oauth::params;
 
 use crate::browser::pending_login::Seed;
@@ -222,7 +223,7 @@ impl Oidc<'_> {
     ) -> Result<TokenReply, ProviderError> {
         let mut form = form.to_vec();
         let mut headers = vec![
-            ("content-type", "application/x-www-form-urlencoded".to_owned()),
+            ("content-type", FORM_TYPE.to_owned()),
             ("accept", "application/json".to_owned()),
             (UNCOMPRESSED.0, UNCOMPRESSED.1.to_owned()),
         ];

@@ -18,6 +18,7 @@ mod machine;
 mod mcp_clients;
 mod module;
 mod open_streams;
+mod operator;
 mod path_readings;
 mod privacy;
 mod registrations;

@@ -238,7 +238,7 @@ reasons! {
     Deny CallbackOtherLogin = "callback_other_login",
     /// More logins came from this address than `loginsPerMinute` allows.
     Deny LoginRate = "login_rate",
-    /// An operator deleted the client while the user logged in.
+    /// An operator deleted the client, or closed registration, while the user logged in.
     Deny ClientGone = "client_gone",
     /// The identity provider sent the browser back with `access_denied`.
     Deny ProviderDenied = "provider_denied",

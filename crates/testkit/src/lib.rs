@@ -5,6 +5,8 @@
 //! they are compiled as another copy of their crate; its integration tests can.
 
 pub mod bending_provider;
+#[cfg(feature = "gateway")]
 pub mod fakes;
 pub mod signatures;
+#[cfg(feature = "gateway")]
 pub mod store_contract;

@@ -6,6 +6,8 @@
 
 pub mod bending_provider;
 pub mod example_keys;
+#[cfg(feature = "gateway")]
 pub mod fakes;
 pub mod signatures;
+#[cfg(feature = "gateway")]
 pub mod store_contract;

@@ -141,6 +141,9 @@ fn a_token_of_40_kb_is_read_and_one_over_the_bound_is_not() {
     accepts(&text);
     let long = token(&header(), &with("x", json!("x".repeat(200 * 1024))));
     assert_eq!(IdToken::parse(&long).unwrap_err(), IdTokenError::TooLong);
+    for (length, refusal) in [(256 * 1024, IdTokenError::NotCompact), (256 * 1024 + 1, IdTokenError::TooLong)] {
+        assert_eq!(IdToken::parse(&"A".repeat(length)).unwrap_err(), refusal, "{length}");
+    }
 }
 
 #[test]

@@ -20,7 +20,7 @@ use crate::text;
 
 /// Measures the two requests of a login that look a client up. The clients that log in are spread
 /// over all that are there.
-pub fn run(plan: &Plan<'_>) -> Result<(), String> {
+pub(super) fn run(plan: &Plan<'_>) -> Result<(), String> {
     let dir = tempfile::Builder::new().prefix("portcullis-bench-").tempdir().map_err(text)?;
     report("starting Envoy and a provider that answers at once …");
     let provider = Provider::start()?;

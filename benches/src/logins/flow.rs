@@ -8,7 +8,7 @@ use url::Url;
 use crate::load::Answer;
 
 /// A login, somewhere on its way.
-pub struct Flow<'a> {
+pub(crate) struct Flow<'a> {
     client: &'a OAuthClient,
     authorization: Authorization,
     /// The browser's cookies by name.
@@ -22,7 +22,7 @@ pub struct Flow<'a> {
 impl<'a> Flow<'a> {
     /// A login that has not begun.
     #[must_use]
-    pub fn new(client: &'a OAuthClient) -> Self {
+    pub(crate) fn new(client: &'a OAuthClient) -> Self {
         Self { client, authorization: client.authorization(), cookies: Vec::new(), refresh_token: None, answer: None }
     }
 
@@ -30,7 +30,7 @@ impl<'a> Flow<'a> {
     ///
     /// # Errors
     /// When that is no address.
-    pub fn authorize(&mut self) -> Result<Vec<u8>, String> {
+    pub(crate) fn authorize(&mut self) -> Result<Vec<u8>, String> {
         Ok(self.request("GET", &address(&self.authorization.url())?, "", ""))
     }
 
@@ -38,7 +38,7 @@ impl<'a> Flow<'a> {
     ///
     /// # Errors
     /// When what is shown is no consent page.
-    pub fn consent(&mut self) -> Result<Vec<u8>, String> {
+    pub(crate) fn consent(&mut self) -> Result<Vec<u8>, String> {
         let page = self.answered(200)?;
         let page = String::from_utf8_lossy(&page.body).into_owned();
         let field = |name: &str| {
@@ -60,7 +60,7 @@ impl<'a> Flow<'a> {
     ///
     /// # Errors
     /// When the browser was not sent to the provider.
-    pub fn call_back(&mut self) -> Result<Vec<u8>, String> {
+    pub(crate) fn call_back(&mut self) -> Result<Vec<u8>, String> {
         let asked = self.sent_to()?;
         let query =
             |name: &str| asked.query_pairs().find(|(held, _)| held == name).map(|(_, value)| value.into_owned());
@@ -77,7 +77,7 @@ impl<'a> Flow<'a> {
     ///
     /// # Errors
     /// When it was sent none.
-    pub fn redeem(&mut self) -> Result<Vec<u8>, String> {
+    pub(crate) fn redeem(&mut self) -> Result<Vec<u8>, String> {
         let back = self.sent_to()?;
         let code = back.query_pairs().find(|(name, _)| name == "code").map(|(_, code)| code.into_owned());
         let code = code.ok_or_else(|| format!("no code in {back}"))?;
@@ -90,7 +90,7 @@ impl<'a> Flow<'a> {
     ///
     /// # Errors
     /// When it has none.
-    pub fn refresh(&mut self) -> Result<Vec<u8>, String> {
+    pub(crate) fn refresh(&mut self) -> Result<Vec<u8>, String> {
         let token = self.refresh_token.as_deref().ok_or("no refresh token")?;
         self.token_request(&self.client.refresh_request(token).parameters.0)
     }
@@ -99,7 +99,7 @@ impl<'a> Flow<'a> {
     ///
     /// # Errors
     /// When it is a refusal.
-    pub fn keep(&mut self, answer: Answer) -> Result<(), String> {
+    pub(crate) fn keep(&mut self, answer: Answer) -> Result<(), String> {
         if answer.status >= 400 {
             return Err(format!("{}\n{}", answer.head, String::from_utf8_lossy(&answer.body)));
         }
@@ -121,7 +121,7 @@ impl<'a> Flow<'a> {
     ///
     /// # Errors
     /// When that was no token response.
-    pub fn access_token(&self) -> Result<String, String> {
+    pub(crate) fn access_token(&self) -> Result<String, String> {
         let tokens: Value = serde_json::from_slice(&self.answered(200)?.body).unwrap_or_default();
         tokens["access_token"].as_str().map(str::to_owned).ok_or_else(|| "no access token".to_owned())
     }
@@ -162,5 +162,5 @@ fn address(text: &str) -> Result<Url, String> {
 }
 
 /// The steps of a login, in order.
-pub const STEPS: [&str; 4] = ["authorize", "consent", "callback", "token"];
+pub(crate) const STEPS: [&str; 4] = ["authorize", "consent", "callback", "token"];
 const FORM: &str = "content-type: application/x-www-form-urlencoded\r\n";

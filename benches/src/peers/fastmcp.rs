@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use portcullis_testbed::browser::Browser;
-use portcullis_testbed::http::Request;
+use portcullis_testbed::http::{Request, Sockets};
 use portcullis_testbed::oauth_client::OAuthClient;
 use portcullis_testbed::paths;
 use portcullis_testbed::process::Process;
@@ -65,6 +65,7 @@ impl Server {
 async fn log_in(base: &str) -> String {
     let metadata = Request::get(&format!("{base}/.well-known/oauth-authorization-server"));
     let client = OAuthClient {
+        transport: Sockets,
         resource: format!("{base}/mcp"),
         resource_metadata: Value::Null,
         server_metadata: metadata.timeout(Duration::from_secs(20)).send().await.json(),

@@ -1,5 +1,12 @@
 //! The stories: what clients, backends, providers and operators see of Portcullis in a real Envoy.
 //! A module a subject.
+#![cfg(test)]
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::string_slice,
+    clippy::print_stdout,
+    reason = "a story fails loudly, and prints what it measured"
+)]
 
 mod backend_refusals;
 mod bending_provider;

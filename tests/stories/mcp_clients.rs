@@ -122,7 +122,7 @@ async fn check_client(bed: &Testbed, program: &Path, script: &Path, user: &str) 
 }
 
 /// Runs a client and reads the steps it printed.
-pub async fn run(program: &Path, script: &Path, arguments: &[&str]) -> Vec<Value> {
+pub(crate) async fn run(program: &Path, script: &Path, arguments: &[&str]) -> Vec<Value> {
     let mut command = Command::new(program);
     command.arg(script).args(arguments).stdin(Stdio::null());
     let output = tokio::task::spawn_blocking(move || command.output()).await.expect("it ran").expect("it started");

@@ -34,6 +34,7 @@ has redis-server || wanted="$wanted redis-server"
 has redis-sentinel || wanted="$wanted redis-sentinel"
 has valgrind || wanted="$wanted valgrind"
 has openssl || wanted="$wanted openssl"
+has chromium-headless-shell || has chromium || has google-chrome || wanted="$wanted chromium-headless-shell"
 has nginx || [ -x /usr/sbin/nginx ] || wanted="$wanted nginx-light"
 
 if [ -n "$wanted" ]; then

@@ -11,6 +11,7 @@
 mod backend_refusals;
 mod bending_provider;
 mod chaos;
+mod chromium;
 mod client_authentication;
 mod client_documents;
 mod discovery;

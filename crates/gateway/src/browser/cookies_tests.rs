@@ -95,14 +95,14 @@ fn a_login_is_kept_in_pieces_that_browsers_take_and_put_together_again() {
 }
 
 #[test]
-fn a_ninth_login_ends_the_oldest_and_an_eighth_ends_none() {
+fn a_seventeenth_login_ends_the_oldest_and_a_sixteenth_ends_none() {
     let ended = |count| {
         let set = keep_login(&carrying(&[&logins_of(count, 1)]), &issuer(true), STATE, "v", 600);
         kept(&set).iter().filter(|(.., life)| *life == "0").map(|(name, ..)| (*name).to_owned()).collect::<Vec<_>>()
     };
-    assert!(ended(7).is_empty());
-    assert_eq!(ended(8), ["__Host-portcullis-login-login-00000"]);
-    assert_eq!(ended(9), ["__Host-portcullis-login-login-00000", "__Host-portcullis-login-login-00001"]);
+    assert!(ended(15).is_empty());
+    assert_eq!(ended(16), ["__Host-portcullis-login-login-00000"]);
+    assert_eq!(ended(17), ["__Host-portcullis-login-login-00000", "__Host-portcullis-login-login-00001"]);
 }
 
 #[test]
@@ -118,7 +118,7 @@ fn logins_of_8_kib_together_stay_and_a_byte_more_ends_the_oldest() {
 #[test]
 fn a_login_that_is_kept_again_replaces_itself_and_ends_no_other() {
     let own = "__Host-portcullis-login-state-of-43=old";
-    let request = carrying(&[&format!("{own}; {}", logins_of(7, 1))]);
+    let request = carrying(&[&format!("{own}; {}", logins_of(15, 1))]);
     let set = keep_login(&request, &issuer(true), STATE, "new", 600);
     assert_eq!(kept(&set), [("__Host-portcullis-login-state-of-43", "new", "600")]);
 }

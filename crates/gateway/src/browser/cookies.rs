@@ -21,8 +21,9 @@ use crate::store::encoding::{self, user_id};
 /// How long a form may be looked at before it is sent, in seconds.
 pub const FORM_LIFE: u64 = 600;
 
-/// The most logins under way in one browser. A further one ends the oldest.
-pub const MAX_LOGINS: usize = 8;
+/// The most logins under way in one browser, such as the tabs that a client opens for all of its
+/// servers at once. A further one ends the oldest.
+pub const MAX_LOGINS: usize = 16;
 
 /// The most bytes that the cookies of all logins under way in one browser have together. They are
 /// sent with each request, and servers on the way refuse header fields that are much larger.

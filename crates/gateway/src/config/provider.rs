@@ -48,7 +48,7 @@ pub struct Provider {
 /// The protocol of a provider, with its settings.
 pub enum ProviderKind {
     /// OpenID Connect.
-    Oidc(OidcProvider),
+    Oidc(Box<OidcProvider>),
     /// OAuth 2.0 without discovery.
     OAuth2(Box<OAuth2Provider>),
 }
@@ -158,7 +158,7 @@ impl Compiler<'_> {
         }
         match written.kind {
             ProviderType::Oidc => match &written.oidc_config {
-                Some(config) => self.oidc(&oidc, config, development).map(ProviderKind::Oidc),
+                Some(config) => self.oidc(&oidc, config, development).map(Box::new).map(ProviderKind::Oidc),
                 None => self.problem(&oidc, "is required"),
             },
             ProviderType::OAuth2 => match &written.oauth2_config {

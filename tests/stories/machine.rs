@@ -15,6 +15,12 @@ pub(crate) fn testbed() -> Builder {
     Testbed::builder()
 }
 
+/// Returns the builder of a testbed for a story that does next to nothing for a minute or so. It
+/// takes no share: no story waits for it, and one that has the machine alone hardly notices it.
+pub fn waiting_testbed() -> Builder {
+    Testbed::builder()
+}
+
 /// Waits until no story has the machine alone. Does nothing in a story that holds it already.
 pub(crate) fn share() {
     HOLD.with_borrow_mut(|hold| {

@@ -11,6 +11,7 @@
 mod backend_refusals;
 mod bending_provider;
 mod chaos;
+mod chromium;
 mod client_authentication;
 mod client_documents;
 mod discovery;
@@ -24,7 +25,9 @@ mod login_load;
 mod machine;
 mod mcp_clients;
 mod module;
+mod oauth2_provider;
 mod open_streams;
+mod operator;
 mod path_readings;
 mod privacy;
 mod registrations;

@@ -105,6 +105,15 @@ pub(crate) async fn assert_serves(bed: &Testbed, token: &str) {
     assert_eq!(reply.status, 200, "{reply:?}");
 }
 
+/// Holds when the access log has this request, a URL at the gateway, with this reason in the audit
+/// trail.
+pub async fn assert_audited(bed: &Testbed, url: &str, reason: &str) {
+    let path = url.strip_prefix(&bed.gateway()).expect("a URL at the gateway");
+    let entry = bed.access_entry(|entry| entry["path"] == path).await;
+    // Quoted, because one reason may be the beginning of another.
+    assert!(entry["audit"].to_string().replace('\\', "").contains(&format!("\"{reason}\"")), "{reason}: {entry}");
+}
+
 /// A number that no other test of this process has, for paths and names.
 pub(crate) fn unique() -> u64 {
     use std::sync::atomic::{AtomicU64, Ordering};

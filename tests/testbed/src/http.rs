@@ -2,7 +2,7 @@
 //!
 //! Written here because the stories must send what a polite client refuses to send (bytes that are
 //! no UTF-8, repeated fields, names in odd case) and must see exactly what arrived. One connection
-//! a request; no redirect is followed.
+//! a request (but see [`crate::kept_connection`]); no redirect is followed.
 
 use std::io;
 use std::time::Duration;
@@ -142,13 +142,23 @@ impl Request {
     }
 
     async fn open_unbounded(self) -> io::Result<OpenResponse> {
-        let host = self.url.host_str().unwrap_or_default();
-        let port = self.url.port_or_known_default().unwrap_or(80);
-        let mut stream = TcpStream::connect((host, port)).await?;
+        let stream = self.connect().await?;
+        self.exchange(stream).await
+    }
+
+    pub(crate) async fn connect(&self) -> io::Result<BufReader<TcpStream>> {
+        let stream = TcpStream::connect(self.authority()).await?;
         stream.set_nodelay(true)?;
-        let bytes = self.to_bytes(host, port);
-        stream.write_all(&bytes).await?;
-        let mut reader = BufReader::new(stream);
+        Ok(BufReader::new(stream))
+    }
+
+    fn authority(&self) -> (&str, u16) {
+        (self.url.host_str().unwrap_or_default(), self.url.port_or_known_default().unwrap_or(80))
+    }
+
+    pub(crate) async fn exchange(self, mut reader: BufReader<TcpStream>) -> io::Result<OpenResponse> {
+        let (host, port) = self.authority();
+        reader.get_mut().write_all(&self.to_bytes(host, port)).await?;
         let is_head = self.method == "HEAD";
         loop {
             let head = read_head(&mut reader).await?.ok_or_else(|| broken("closed before an answer"))?;
@@ -230,7 +240,7 @@ pub struct OpenResponse {
     /// The fields in order, names in lower case.
     pub headers: Vec<(String, String)>,
     body: Body,
-    reader: BufReader<TcpStream>,
+    pub(crate) reader: BufReader<TcpStream>,
 }
 
 impl OpenResponse {

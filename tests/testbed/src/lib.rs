@@ -36,6 +36,7 @@ pub mod delay_proxy;
 pub mod document_server;
 pub mod envoy;
 pub mod http;
+pub mod kept_connection;
 pub mod misplaced_secrets;
 pub mod nginx;
 pub mod oauth_client;

@@ -238,7 +238,7 @@ reasons! {
     Deny CallbackOtherLogin = "callback_other_login",
     /// More logins came from this address than `loginsPerMinute` allows.
     Deny LoginRate = "login_rate",
-    /// An operator deleted the client while the user logged in.
+    /// An operator deleted the client, or closed registration, while the user logged in.
     Deny ClientGone = "client_gone",
     /// The identity provider sent the browser back with `access_denied`.
     Deny ProviderDenied = "provider_denied",
@@ -424,6 +424,8 @@ reasons! {
     Fail ProviderInvalidAnswer = "provider_invalid_answer",
     /// The identity provider's ID token is missing, or is not valid for this login.
     Fail ProviderInvalidIdToken = "provider_invalid_id_token",
+    /// The identity provider does not say who logged in, or by nothing that names an account.
+    Fail ProviderInvalidUserInfo = "provider_invalid_user_info",
     /// The identity provider does not accept the gateway's client id or secret.
     Fail ProviderRefusedClient = "provider_refused_client",
     /// The identity provider refuses the token request as such.

@@ -39,7 +39,7 @@ pub(super) enum CallbackError {
     },
     #[error("the login was used before")]
     Reused,
-    /// Its registration has ended, or its document is no longer one, while the user logged in.
+    /// It was deleted, or its URL is no longer accepted, since the login began.
     #[error(transparent)]
     Client(#[from] ResolveError),
     /// The login is this browser's, so the error goes to the client.
@@ -108,13 +108,7 @@ impl CallbackError {
             Self::NoState => page(UNKNOWN, Reason::CallbackWithoutState),
             Self::UnknownLogin => page(UNKNOWN, Reason::CallbackUnknownLogin),
             Self::NoConsent => page(UNKNOWN, Reason::CallbackWithoutConsent),
-            Self::Client(ResolveError::Unknown) => page(
-                "The application is not known here any more: its registration ended meanwhile.",
-                Reason::ClientGone,
-            ),
-            Self::Client(error @ (ResolveError::Document(_) | ResolveError::Dependency(_))) => {
-                client_refused::page(config, error)
-            }
+            Self::Client(error) => client_refused::during_login(config, error),
             Self::Expired => page("This login took too long.", Reason::CallbackExpired),
             Self::Reused => page("This login was used already.", Reason::CallbackStateReused),
             Self::TooMany { retry_after } => too_many(config, *retry_after),

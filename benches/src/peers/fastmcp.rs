@@ -65,7 +65,7 @@ impl Server {
 async fn log_in(base: &str) -> String {
     let metadata = Request::get(&format!("{base}/.well-known/oauth-authorization-server"));
     let client = OAuthClient {
-        transport: Sockets,
+        surroundings: Sockets,
         resource: format!("{base}/mcp"),
         resource_metadata: Value::Null,
         server_metadata: metadata.timeout(Duration::from_secs(20)).send().await.json(),

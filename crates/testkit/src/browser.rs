@@ -1,4 +1,4 @@
-//! A browser without a window: keeps cookies, follows redirects as far as its transport reaches,
+//! A browser without a window: keeps cookies, follows redirects as far as it reaches,
 //! reads and posts forms, and remembers every hop.
 //!
 //! It does no I/O by itself: a [`Navigation`] tells one request after another and takes their
@@ -17,7 +17,7 @@
 
 use url::Url;
 
-use crate::http::{Request, Response, Transport};
+use crate::http::{Request, Response, Surroundings, Transport};
 
 mod cookies;
 mod html;
@@ -28,7 +28,7 @@ pub use html::Form;
 /// A browser with one user in front of it.
 #[derive(Clone)]
 pub struct Browser<T> {
-    transport: T,
+    surroundings: T,
     user: String,
     /// The cookies it holds; a story may look at them and change them.
     pub jar: Jar,
@@ -132,7 +132,7 @@ impl Page {
     }
 }
 
-impl<T: Transport> Browser<T> {
+impl<T: Surroundings> Browser<T> {
     /// Opens a browser for a user who will sign in under this name.
     #[must_use]
     pub fn new(user: &str) -> Self
@@ -142,42 +142,10 @@ impl<T: Transport> Browser<T> {
         Self::over(T::default(), user)
     }
 
-    /// As [`Browser::new`], over this transport.
+    /// As [`Browser::new`], in these surroundings.
     #[must_use]
-    pub fn over(transport: T, user: &str) -> Self {
-        Self { transport, user: user.to_owned(), jar: Jar::default(), hops: Vec::new() }
-    }
-
-    /// Goes to an address as if it were typed, and follows redirects until a page, or until one
-    /// leads to `stop_at` or out of reach.
-    pub async fn open(&mut self, url: &str, stop_at: &str) -> Arrival {
-        self.follow(Navigation::to(url, stop_at)).await
-    }
-
-    /// Sends a page's form, as filled in.
-    ///
-    /// # Panics
-    /// When the page's `form-action` forbids it, or a redirect that follows.
-    pub async fn submit(&mut self, page: &Page, form: &Form, stop_at: &str) -> Arrival {
-        self.follow(Navigation::of(page, form, stop_at)).await
-    }
-
-    /// Goes through a login: signs in where a page asks for a name, approves where it asks for
-    /// consent, until it is sent to `redirect_uri`. Gives back that address with its parameters.
-    ///
-    /// # Panics
-    /// When it ends at a page without a form.
-    pub async fn log_in(&mut self, url: &str, redirect_uri: &str) -> Url {
-        let mut arrival = self.open(url, redirect_uri).await;
-        for _ in 0..MAX_PAGES {
-            let page = match arrival {
-                Arrival::Left(url) => return url,
-                Arrival::Page(page) => page,
-            };
-            let form = self.fill_in(page.form());
-            arrival = self.submit(&page, &form, redirect_uri).await;
-        }
-        panic!("still not back at {redirect_uri} after {MAX_PAGES} pages")
+    pub fn over(surroundings: T, user: &str) -> Self {
+        Self { surroundings, user: user.to_owned(), jar: Jar::default(), hops: Vec::new() }
     }
 
     /// Fills a form in as the user would: the name into the first text field, and the approving
@@ -201,7 +169,7 @@ impl<T: Transport> Browser<T> {
     pub fn next(&self, navigation: &Navigation) -> Next {
         let Navigation { method, url, body, start, .. } = navigation;
         check_form_action(start.as_ref(), url);
-        if !self.transport.reaches(url) || is_at(url, &navigation.stop_at) {
+        if !self.surroundings.reaches(url) || is_at(url, &navigation.stop_at) {
             return Next::Left(url.clone());
         }
         let mut request = Request::new(method, url.clone())
@@ -243,6 +211,40 @@ impl<T: Transport> Browser<T> {
         }
         None
     }
+}
+
+impl<T: Transport> Browser<T> {
+    /// Goes to an address as if it were typed, and follows redirects until a page, or until one
+    /// leads to `stop_at` or out of reach.
+    pub async fn open(&mut self, url: &str, stop_at: &str) -> Arrival {
+        self.follow(Navigation::to(url, stop_at)).await
+    }
+
+    /// Sends a page's form, as filled in.
+    ///
+    /// # Panics
+    /// When the page's `form-action` forbids it, or a redirect that follows.
+    pub async fn submit(&mut self, page: &Page, form: &Form, stop_at: &str) -> Arrival {
+        self.follow(Navigation::of(page, form, stop_at)).await
+    }
+
+    /// Goes through a login: signs in where a page asks for a name, approves where it asks for
+    /// consent, until it is sent to `redirect_uri`. Gives back that address with its parameters.
+    ///
+    /// # Panics
+    /// When it ends at a page without a form.
+    pub async fn log_in(&mut self, url: &str, redirect_uri: &str) -> Url {
+        let mut arrival = self.open(url, redirect_uri).await;
+        for _ in 0..MAX_PAGES {
+            let page = match arrival {
+                Arrival::Left(url) => return url,
+                Arrival::Page(page) => page,
+            };
+            let form = self.fill_in(page.form());
+            arrival = self.submit(&page, &form, redirect_uri).await;
+        }
+        panic!("still not back at {redirect_uri} after {MAX_PAGES} pages")
+    }
 
     async fn follow(&mut self, mut navigation: Navigation) -> Arrival {
         loop {
@@ -250,7 +252,7 @@ impl<T: Transport> Browser<T> {
                 Next::Answer(request) => request,
                 Next::Left(url) => return Arrival::Left(url),
             };
-            let response = self.transport.exchange(request).await;
+            let response = self.surroundings.exchange(request).await;
             if let Some(page) = self.take(&mut navigation, response) {
                 return Arrival::Page(page);
             }

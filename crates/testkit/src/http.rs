@@ -1,5 +1,4 @@
-//! Requests and responses as values, and what carries them: a socket in the testbed, the handlers
-//! themselves in flows.
+//! Requests and responses as values, and what carries them.
 
 #![expect(clippy::panic, reason = "an address or an answer that cannot be read fails loudly")]
 
@@ -10,20 +9,24 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 use url::Url;
 
-/// Carries requests to a gateway, and to whatever else it reaches.
-#[expect(async_fn_in_trait, reason = "each caller knows which transport it uses, and so whether it is Send")]
-pub trait Transport {
-    /// Sends a request and returns the whole answer, without following a redirect.
-    ///
-    /// # Panics
-    /// If there is no answer.
-    async fn exchange(&self, request: Request) -> Response;
-
+/// The surroundings of a client and a browser, which need no more than this to make requests and to
+/// take their answers.
+pub trait Surroundings {
     /// Returns `true` if requests to this address can be sent.
     fn reaches(&self, url: &Url) -> bool;
 
     /// Returns random bytes, for states and PKCE verifiers.
     fn random(&self) -> [u8; 32];
+}
+
+/// Carries requests.
+#[expect(async_fn_in_trait, reason = "each caller knows which transport it uses, and so whether it is Send")]
+pub trait Transport: Surroundings {
+    /// Sends a request and returns the whole answer, without following a redirect.
+    ///
+    /// # Panics
+    /// If there is no answer.
+    async fn exchange(&self, request: Request) -> Response;
 }
 
 /// A request.

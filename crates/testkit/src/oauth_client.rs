@@ -19,13 +19,13 @@ use sha2::{Digest as _, Sha256};
 use url::Url;
 
 use crate::browser::Browser;
-use crate::http::{Request, Response, Transport};
+use crate::http::{Request, Response, Surroundings, Transport};
 
 /// A client of one resource.
 #[derive(Clone, Debug)]
 pub struct OAuthClient<T> {
-    /// What carries its requests.
-    pub transport: T,
+    /// What is around it.
+    pub surroundings: T,
     /// The resource it wants to reach, as its metadata names it.
     pub resource: String,
     /// The protected resource's metadata (RFC 9728).
@@ -40,6 +40,93 @@ pub struct OAuthClient<T> {
     pub redirect_uri: String,
     /// The scopes it asks for.
     pub scope: String,
+}
+
+impl<T: Surroundings + Clone> OAuthClient<T> {
+    /// What [`OAuthClient::register`] sends.
+    #[must_use]
+    pub fn registration(&self) -> Value {
+        json!({
+            "client_name": "Stories",
+            "redirect_uris": [self.redirect_uri],
+            "grant_types": ["authorization_code", "refresh_token"],
+            "response_types": ["code"],
+            "token_endpoint_auth_method": "none",
+        })
+    }
+
+    /// A request to register as given.
+    #[must_use]
+    pub fn registration_request(&self, metadata: &Value) -> Request {
+        Request::post(&self.endpoint("registration_endpoint")).json(metadata)
+    }
+
+    /// The request that a user's browser is sent with, with PKCE, state and resource; change it as
+    /// needed.
+    #[must_use]
+    pub fn authorization(&self) -> Authorization<T> {
+        let verifier = self.random();
+        let challenge = URL_SAFE_NO_PAD.encode(Sha256::digest(verifier.as_bytes()));
+        let state = self.random();
+        let parameters = Parameters::new(&[
+            ("response_type", "code"),
+            ("client_id", &self.client_id),
+            ("redirect_uri", &self.redirect_uri),
+            ("scope", &self.scope),
+            ("state", &state),
+            ("code_challenge", &challenge),
+            ("code_challenge_method", "S256"),
+            ("resource", &self.resource),
+        ]);
+        let surroundings = self.surroundings.clone();
+        Authorization { surroundings, endpoint: self.endpoint("authorization_endpoint"), parameters, verifier, state }
+    }
+
+    /// A request for tokens in return for a code.
+    #[must_use]
+    pub fn redeem_request(&self, code: &str, verifier: &str) -> TokenRequest<T> {
+        self.token_request(&[
+            ("grant_type", "authorization_code"),
+            ("code", code),
+            ("redirect_uri", &self.redirect_uri),
+            ("code_verifier", verifier),
+            ("resource", &self.resource),
+        ])
+    }
+
+    /// A request for new tokens in return for a refresh token.
+    #[must_use]
+    pub fn refresh_request(&self, refresh_token: &str) -> TokenRequest<T> {
+        self.token_request(&[
+            ("grant_type", "refresh_token"),
+            ("refresh_token", refresh_token),
+            ("resource", &self.resource),
+        ])
+    }
+
+    /// An endpoint's address out of the server's metadata.
+    ///
+    /// # Panics
+    /// When the metadata does not name it.
+    #[must_use]
+    pub fn endpoint(&self, name: &str) -> String {
+        word(&self.server_metadata, name)
+    }
+
+    fn token_request(&self, parameters: &[(&str, &str)]) -> TokenRequest<T> {
+        let mut parameters = Parameters::new(parameters);
+        if self.client_secret.is_none() {
+            parameters.set("client_id", &self.client_id);
+        }
+        let basic = self.client_secret.as_ref().map(|secret| (self.client_id.clone(), secret.clone()));
+        let surroundings = self.surroundings.clone();
+        TokenRequest { surroundings, endpoint: self.endpoint("token_endpoint"), parameters, basic }
+    }
+
+    /// Returns 43 letters that cannot be guessed: also a fitting PKCE verifier (RFC 7636 §4.1).
+    fn random(&self) -> String {
+        URL_SAFE_NO_PAD.encode(self.surroundings.random())
+    }
 }
 
 impl<T: Transport + Clone> OAuthClient<T> {
@@ -61,7 +148,7 @@ impl<T: Transport + Clone> OAuthClient<T> {
         let issuer = resource_metadata["authorization_servers"][0].as_str().unwrap_or_default();
         let server_metadata = read(&transport, &format!("{issuer}/.well-known/oauth-authorization-server")).await;
         Self {
-            transport,
+            surroundings: transport,
             resource: word(&resource_metadata, "resource"),
             resource_metadata,
             server_metadata,
@@ -85,65 +172,14 @@ impl<T: Transport + Clone> OAuthClient<T> {
         self
     }
 
-    /// What [`OAuthClient::register`] sends.
-    #[must_use]
-    pub fn registration(&self) -> Value {
-        json!({
-            "client_name": "Stories",
-            "redirect_uris": [self.redirect_uri],
-            "grant_types": ["authorization_code", "refresh_token"],
-            "response_types": ["code"],
-            "token_endpoint_auth_method": "none",
-        })
-    }
-
-    /// A request to register as given.
-    #[must_use]
-    pub fn registration_request(&self, metadata: &Value) -> Request {
-        Request::post(&self.endpoint("registration_endpoint")).json(metadata)
-    }
-
     /// Sends a registration as given.
     pub async fn register_with(&self, metadata: &Value) -> Response {
-        self.transport.exchange(self.registration_request(metadata)).await
-    }
-
-    /// The request that a user's browser is sent with, with PKCE, state and resource; change it as
-    /// needed.
-    #[must_use]
-    pub fn authorization(&self) -> Authorization<T> {
-        let verifier = self.random();
-        let challenge = URL_SAFE_NO_PAD.encode(Sha256::digest(verifier.as_bytes()));
-        let state = self.random();
-        let parameters = Parameters::new(&[
-            ("response_type", "code"),
-            ("client_id", &self.client_id),
-            ("redirect_uri", &self.redirect_uri),
-            ("scope", &self.scope),
-            ("state", &state),
-            ("code_challenge", &challenge),
-            ("code_challenge_method", "S256"),
-            ("resource", &self.resource),
-        ]);
-        let transport = self.transport.clone();
-        Authorization { transport, endpoint: self.endpoint("authorization_endpoint"), parameters, verifier, state }
+        self.surroundings.exchange(self.registration_request(metadata)).await
     }
 
     /// Lets a user log in and approve; gives back what the client was sent.
     pub async fn authorize(&self, browser: &mut Browser<T>, authorization: &Authorization<T>) -> Callback {
         Callback::read(&browser.log_in(&authorization.url(), &self.redirect_uri).await)
-    }
-
-    /// A request for tokens in return for a code.
-    #[must_use]
-    pub fn redeem_request(&self, code: &str, verifier: &str) -> TokenRequest<T> {
-        self.token_request(&[
-            ("grant_type", "authorization_code"),
-            ("code", code),
-            ("redirect_uri", &self.redirect_uri),
-            ("code_verifier", verifier),
-            ("resource", &self.resource),
-        ])
     }
 
     /// Redeems a code.
@@ -152,16 +188,6 @@ impl<T: Transport + Clone> OAuthClient<T> {
     /// When it is refused.
     pub async fn redeem(&self, code: &str, verifier: &str) -> Tokens {
         Tokens::read(&self.redeem_request(code, verifier).send().await)
-    }
-
-    /// A request for new tokens in return for a refresh token.
-    #[must_use]
-    pub fn refresh_request(&self, refresh_token: &str) -> TokenRequest<T> {
-        self.token_request(&[
-            ("grant_type", "refresh_token"),
-            ("refresh_token", refresh_token),
-            ("resource", &self.resource),
-        ])
     }
 
     /// Refreshes.
@@ -182,36 +208,12 @@ impl<T: Transport + Clone> OAuthClient<T> {
         assert_eq!(callback.state.as_deref(), Some(authorization.state.as_str()), "{callback:?}");
         self.redeem(callback.code(), &authorization.verifier).await
     }
-
-    /// An endpoint's address out of the server's metadata.
-    ///
-    /// # Panics
-    /// When the metadata does not name it.
-    #[must_use]
-    pub fn endpoint(&self, name: &str) -> String {
-        word(&self.server_metadata, name)
-    }
-
-    fn token_request(&self, parameters: &[(&str, &str)]) -> TokenRequest<T> {
-        let mut parameters = Parameters::new(parameters);
-        if self.client_secret.is_none() {
-            parameters.set("client_id", &self.client_id);
-        }
-        let basic = self.client_secret.as_ref().map(|secret| (self.client_id.clone(), secret.clone()));
-        let transport = self.transport.clone();
-        TokenRequest { transport, endpoint: self.endpoint("token_endpoint"), parameters, basic }
-    }
-
-    /// Returns 43 letters that cannot be guessed: also a fitting PKCE verifier (RFC 7636 §4.1).
-    fn random(&self) -> String {
-        URL_SAFE_NO_PAD.encode(self.transport.random())
-    }
 }
 
 /// An authorization request.
 #[derive(Clone, Debug)]
 pub struct Authorization<T> {
-    transport: T,
+    surroundings: T,
     /// The endpoint.
     pub endpoint: String,
     /// What it asks.
@@ -222,7 +224,7 @@ pub struct Authorization<T> {
     pub state: String,
 }
 
-impl<T: Transport> Authorization<T> {
+impl<T> Authorization<T> {
     /// The address to send a browser to.
     #[must_use]
     pub fn url(&self) -> String {
@@ -242,17 +244,19 @@ impl<T: Transport> Authorization<T> {
         self.parameters.remove(name);
         self
     }
+}
 
+impl<T: Transport> Authorization<T> {
     /// Asks without a browser and without following redirects.
     pub async fn send(&self) -> Response {
-        self.transport.exchange(Request::get(&self.url())).await
+        self.surroundings.exchange(Request::get(&self.url())).await
     }
 }
 
 /// A request to the token endpoint.
 #[derive(Clone, Debug)]
 pub struct TokenRequest<T> {
-    transport: T,
+    surroundings: T,
     /// The endpoint.
     pub endpoint: String,
     /// What it asks.
@@ -261,7 +265,7 @@ pub struct TokenRequest<T> {
     pub basic: Option<(String, String)>,
 }
 
-impl<T: Transport> TokenRequest<T> {
+impl<T> TokenRequest<T> {
     /// Sets a parameter.
     #[must_use]
     pub fn with(mut self, name: &str, value: &str) -> Self {
@@ -283,11 +287,6 @@ impl<T: Transport> TokenRequest<T> {
         self
     }
 
-    /// Sends it.
-    pub async fn send(&self) -> Response {
-        self.transport.exchange(self.request()).await
-    }
-
     /// Returns it as a request.
     #[must_use]
     pub fn request(&self) -> Request {
@@ -296,6 +295,13 @@ impl<T: Transport> TokenRequest<T> {
             Some((id, secret)) => request.basic(id, secret),
             None => request,
         }
+    }
+}
+
+impl<T: Transport> TokenRequest<T> {
+    /// Sends it.
+    pub async fn send(&self) -> Response {
+        self.surroundings.exchange(self.request()).await
     }
 }
 

@@ -11,7 +11,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jwt_simple::prelude::HS256Key;
 pub use portcullis_testkit::http::Response;
-use portcullis_testkit::http::{self as testkit, Transport};
+use portcullis_testkit::http::{self as testkit, Surroundings, Transport};
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
@@ -221,7 +221,9 @@ impl Transport for Sockets {
     async fn exchange(&self, request: testkit::Request) -> Response {
         Request::from(request).send().await
     }
+}
 
+impl Surroundings for Sockets {
     fn reaches(&self, url: &Url) -> bool {
         url.scheme() == "http" && matches!(url.host_str(), Some("127.0.0.1" | "localhost" | "[::1]"))
     }

@@ -1,22 +1,24 @@
-//! A user's browser: its cookies, and what it reads off a page.
+//! A user's browser before the gateway's handlers, and what it reads off a page.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use portcullis_protocol::http::message::Response;
+use portcullis_testkit::browser::{Form, Jar, Page};
+use portcullis_testkit::http;
 use url::Url;
+
+use crate::client::ISSUER;
 
 /// The cookies of one browser, the oldest first. A clone is the same user's other tab at this
 /// moment, not a shared jar.
 #[derive(Clone, Default)]
-pub(crate) struct Browser(RefCell<Vec<(String, String)>>);
+pub(crate) struct Browser(RefCell<Jar>);
 
 impl Browser {
     /// The `Cookie` header it would send.
     pub(crate) fn cookie(&self) -> Option<String> {
-        let cookies = self.0.borrow();
-        let pairs: Vec<_> = cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        (!pairs.is_empty()).then(|| pairs.join("; "))
+        self.0.borrow().header(&gateway())
     }
 
     /// Keeps what an answer sets.
@@ -27,33 +29,25 @@ impl Browser {
             let (name, value) = cookie.split(';').next().unwrap().split_once('=').unwrap();
             assert!(name.starts_with("__Host-"), "{cookie}");
             assert!(name.len().saturating_add(value.len()) <= 4096, "no browser keeps more: {cookie}");
-            let mut cookies = self.0.borrow_mut();
-            // One that is set again keeps its place (RFC 6265 §5.3, step 11.3).
-            let place = cookies.iter().position(|(held, _)| held == name);
-            match (place, cookie.contains("; Max-Age=0;")) {
-                (Some(place), true) => drop(cookies.remove(place)),
-                (Some(place), false) => cookies[place].1 = value.to_owned(),
-                (None, true) => {}
-                (None, false) => cookies.push((name.to_owned(), value.to_owned())),
-            }
+            self.0.borrow_mut().set(cookie, &gateway());
         }
     }
 
     /// Takes the cookies away whose names begin so.
     pub(crate) fn lose(&self, prefix: &str) {
         let before = self.names().len();
-        self.0.borrow_mut().retain(|(name, _)| !name.starts_with(prefix));
+        self.0.borrow_mut().cookies.retain(|cookie| !cookie.name.starts_with(prefix));
         assert!(self.names().len() < before, "no cookie begins with {prefix}");
     }
 
     /// Gets the cookies of another tab that was opened at the same time.
     pub(crate) fn take_over(&self, tab: &Self) {
-        self.0.borrow_mut().extend(tab.0.borrow().iter().cloned());
+        self.0.borrow_mut().cookies.extend(tab.0.borrow().cookies.iter().cloned());
     }
 
     /// The names of its cookies.
     pub(crate) fn names(&self) -> Vec<String> {
-        self.0.borrow().iter().map(|(name, _)| name.clone()).collect()
+        self.0.borrow().cookies.iter().map(|cookie| cookie.name.clone()).collect()
     }
 }
 
@@ -109,8 +103,25 @@ impl Reply {
     /// The value of a hidden field of the page's form.
     pub(crate) fn field(&self, name: &str) -> String {
         assert_eq!(self.status(), 200, "{} {}", self.reason, self.text());
-        let before = format!("name=\"{name}\" value=\"");
-        let (_, rest) = self.text().split_once(&before).unwrap();
-        rest.split('"').next().unwrap().to_owned()
+        self.form().value(name).unwrap_or_else(|| panic!("no field {name}: {}", self.text())).to_owned()
     }
+
+    /// The form of the page.
+    pub(crate) fn form(&self) -> Form {
+        Page { url: gateway(), response: self.read() }.form()
+    }
+
+    /// The answer as a client reads it.
+    pub(crate) fn read(&self) -> http::Response {
+        let headers = self.response.headers().iter();
+        http::Response {
+            status: self.status(),
+            headers: headers.map(|(name, value)| ((*name).to_owned(), value.clone())).collect(),
+            body: self.response.body_bytes().to_vec(),
+        }
+    }
+}
+
+fn gateway() -> Url {
+    Url::parse(ISSUER).unwrap()
 }

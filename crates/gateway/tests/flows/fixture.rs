@@ -17,20 +17,18 @@ use portcullis_protocol::http::message::{Method, Request};
 use portcullis_protocol::jose::jws::{self, Header};
 use portcullis_protocol::jose::keys::SigningKey;
 use portcullis_protocol::oauth::params;
-use portcullis_protocol::oauth::pkce::CodeVerifier;
 use portcullis_testkit::example_keys::{ED25519, P256, P384};
 use portcullis_testkit::fakes::{FakePorts, FakeStore, FaultyStore, FixedClock, block_on};
+use portcullis_testkit::oauth_client::{Authorization, TokenRequest};
 use portcullis_testkit::signatures::Sign as _;
 use serde_json::{Value, json};
 
 use crate::browser::{Browser, Reply};
+pub(crate) use crate::client::{ISSUER, MCP, REDIRECT, VERIFIER};
+use crate::client::{InProcess, oauth_client};
 
 pub(crate) const NOW: u64 = 1_800_000_000;
-pub(crate) const ISSUER: &str = "https://gw.example";
-pub(crate) const MCP: &str = "https://gw.example/mcp";
 pub(crate) const API: &str = "https://gw.example/api";
-pub(crate) const REDIRECT: &str = "https://client.example/callback";
-pub(crate) const VERIFIER: &str = "a-verifier-of-forty-three-characters-or-more";
 pub(crate) const IDP: &str = "https://idp.example";
 pub(crate) const DISCOVERY: &str = "/.well-known/openid-configuration";
 pub(crate) const BROWSER_COOKIE: &str = "__Host-portcullis-browser";
@@ -266,27 +264,23 @@ impl Fixture {
     /// The target of a good authorization request with some parameters replaced, or left out when
     /// empty.
     pub(crate) fn authorization(client: &str, changed: &[(&str, &str)]) -> String {
-        let challenge = CodeVerifier::parse(VERIFIER).unwrap().challenge().to_string();
-        let mut parameters = BTreeMap::from([
-            ("client_id", client),
-            ("redirect_uri", REDIRECT),
-            ("response_type", "code"),
-            ("code_challenge", &challenge),
-            ("code_challenge_method", "S256"),
-            ("state", "client-state"),
-            ("scope", "openid"),
-            ("resource", MCP),
-        ]);
-        parameters.extend(changed.iter().copied());
-        let parameters: Vec<_> = parameters.into_iter().filter(|(_, value)| !value.is_empty()).collect();
-        format!("/oauth/authorize?{}", params::encode(&parameters))
+        let request = oauth_client(client).authorization().with("state", "client-state");
+        assert_eq!(request.verifier, VERIFIER);
+        let change = |request: Authorization<InProcess>, (name, value): &(&str, &str)| match *value {
+            "" => request.without(name),
+            value => request.with(name, value),
+        };
+        let url = changed.iter().fold(request, change).url();
+        url.strip_prefix(ISSUER).unwrap().to_owned()
     }
 
     /// Asks for authorization and gets the consent page.
     pub(crate) fn consent_page(&self, browser: &Browser, client: &str, changed: &[(&str, &str)]) -> Form {
         let page = self.visit(browser, &Self::authorization(client, changed));
         assert_eq!(page.reason, "consent_shown", "{}", page.text());
-        Form { transaction: page.field("transaction"), csrf: page.field("csrf") }
+        let form = page.form();
+        let field = |name: &str| form.value(name).unwrap_or_else(|| panic!("no {name}: {}", page.text())).to_owned();
+        Form { transaction: field("transaction"), csrf: field("csrf") }
     }
 
     /// Answers the consent page as a browser does, with further headers.
@@ -345,21 +339,20 @@ impl Fixture {
     }
 
     pub(crate) fn redeem(&self, client: &str, code: &str, changed: &[(&str, &str)]) -> Reply {
-        let mut form = BTreeMap::from([
-            ("grant_type", "authorization_code"),
-            ("code", code),
-            ("client_id", client),
-            ("redirect_uri", REDIRECT),
-            ("code_verifier", VERIFIER),
-        ]);
-        form.extend(changed.iter().copied());
-        self.post("/oauth/token", &form.into_iter().collect::<Vec<_>>())
+        let request = oauth_client(client).redeem_request(code, VERIFIER).without("resource");
+        self.ask_for_tokens(changed.iter().fold(request, |request, (name, value)| request.with(name, value)))
     }
 
     pub(crate) fn refresh(&self, client: &str, refresh_token: &str, more: &[(&str, &str)]) -> Reply {
-        let mut form = vec![("grant_type", "refresh_token"), ("refresh_token", refresh_token), ("client_id", client)];
-        form.extend_from_slice(more);
-        self.post("/oauth/token", &form)
+        let request = oauth_client(client).refresh_request(refresh_token).without("resource");
+        self.ask_for_tokens(more.iter().fold(request, |request, (name, value)| request.repeating(name, value)))
+    }
+
+    fn ask_for_tokens(&self, request: TokenRequest<InProcess>) -> Reply {
+        let request = request.request();
+        let headers: Vec<_> = request.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        self.ports.set_body(request.body);
+        self.send(Method::Post, request.url.path(), &headers)
     }
 
     /// A new client of a new browser, with tokens for the MCP server.
@@ -428,10 +421,9 @@ pub(crate) fn code_of(reply: &Reply) -> String {
 }
 
 pub(crate) fn tokens_of(reply: &Reply) -> Tokens {
-    assert_eq!(reply.status(), 200, "{}", reply.text());
-    let body = reply.json();
-    let text = |name: &str| body[name].as_str().unwrap().to_owned();
-    Tokens { access: text("access_token"), refresh: text("refresh_token") }
+    let tokens = portcullis_testkit::oauth_client::Tokens::read(&reply.read());
+    assert!(!tokens.refresh_token.is_empty(), "{}", reply.text());
+    Tokens { access: tokens.access_token, refresh: tokens.refresh_token }
 }
 
 /// The error that a redirect brings to the client.

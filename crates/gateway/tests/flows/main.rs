@@ -8,6 +8,7 @@ mod backend_refusal;
 mod bending_provider;
 mod browser;
 mod callback;
+mod client;
 mod client_authentication;
 mod client_document_refusals;
 mod client_documents;

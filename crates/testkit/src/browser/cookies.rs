@@ -43,9 +43,16 @@ impl Jar {
         let host = from.host_str().unwrap_or_default().to_owned();
         let is_over = attribute("max-age").is_some_and(|age| age.parse::<i64>().is_ok_and(|age| age <= 0))
             || attribute("expires").is_some_and(|when| when.contains("1970"));
-        self.cookies.retain(|held| (held.name.as_str(), &held.host, &held.path) != (name, &host, &path));
-        if !is_over {
-            self.cookies.push(Cookie { name: name.to_owned(), value: value.to_owned(), host, path, attributes });
+        // One that is set again keeps its place (RFC 6265 §5.3, step 11.3).
+        let is_same = |held: &Cookie| (held.name.as_str(), &held.host, &held.path) == (name, &host, &path);
+        let place = self.cookies.iter().position(is_same);
+        let cookie = Cookie { name: name.to_owned(), value: value.to_owned(), host, path, attributes };
+        match (place.and_then(|place| self.cookies.get_mut(place)), is_over) {
+            (Some(held), false) => *held = cookie,
+            (None, false) => self.cookies.push(cookie),
+            (_, true) => self
+                .cookies
+                .retain(|held| (&held.name, &held.host, &held.path) != (&cookie.name, &cookie.host, &cookie.path)),
         }
     }
 
@@ -95,6 +102,15 @@ mod tests {
         assert_eq!(jar.header(&url("http://127.0.0.1:2/oauth/consent")).as_deref(), Some("a=1"));
         assert_eq!(jar.header(&url("http://127.0.0.1:1/oauthx")), None);
         assert_eq!(jar.header(&url("http://localhost:1/oauth")), None);
+    }
+
+    #[test]
+    fn a_cookie_that_is_set_again_keeps_its_place() {
+        let mut jar = Jar::default();
+        for field in ["a=1; Path=/", "b=2; Path=/", "a=3; Path=/"] {
+            jar.set(field, &url("http://127.0.0.1/"));
+        }
+        assert_eq!(jar.header(&url("http://127.0.0.1/")).as_deref(), Some("a=3; b=2"));
     }
 
     #[test]

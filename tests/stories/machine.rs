@@ -10,7 +10,7 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use portcullis_testbed::testbed::{Builder, Testbed};
 
 /// Returns the builder of a testbed for a story that shares the machine.
-pub fn testbed() -> Builder {
+pub(crate) fn testbed() -> Builder {
     share();
     Testbed::builder()
 }
@@ -22,14 +22,14 @@ pub fn waiting_testbed() -> Builder {
 }
 
 /// Waits until no story has the machine alone. Does nothing in a story that holds it already.
-pub fn share() {
+pub(crate) fn share() {
     HOLD.with_borrow_mut(|hold| {
         hold.get_or_insert_with(|| Hold::Shared { _guard: MACHINE.read().unwrap_or_else(PoisonError::into_inner) });
     });
 }
 
 /// Waits until no other story uses the machine, and has it alone until this story's thread ends.
-pub fn take_alone() {
+pub(crate) fn take_alone() {
     HOLD.with_borrow_mut(|hold| {
         // With one test thread, every story runs in the same.
         *hold = None;

@@ -59,12 +59,6 @@ pub trait Store {
     /// Any [`StoreError`].
     async fn put_new(&self, key: &Key, value: Vec<u8>, ttl: Ttl) -> Result<bool, StoreError>;
 
-    /// Reads and deletes in one step: of several callers one gets the record.
-    ///
-    /// # Errors
-    /// [`StoreError::Unavailable`].
-    async fn take(&self, key: &Key) -> Result<Option<Vec<u8>>, StoreError>;
-
     /// Writes only if the record still has this version.
     ///
     /// # Errors

@@ -18,6 +18,7 @@ use portcullis_protocol::oauth::pkce::CodeVerifier;
 pub use modes::{Expected, Mode, all as modes, mode};
 pub use shape::{Document, Json, Reply, Shape};
 
+use crate::example_keys::{ED25519, P256};
 use crate::signatures::Sign as _;
 
 /// The provider's side of one client.
@@ -53,8 +54,8 @@ impl BendingProvider {
             issuer: issuer.to_owned(),
             client_id: client_id.to_owned(),
             client_secret: client_secret.to_owned(),
-            key: SigningKey::from_pem(include_str!("../../protocol/testdata/keys/p256.pkcs8.pem")).unwrap(),
-            edwards_key: SigningKey::from_pem(include_str!("../../protocol/testdata/keys/ed25519.pkcs8.pem")).unwrap(),
+            key: SigningKey::from_pem(P256).unwrap(),
+            edwards_key: SigningKey::from_pem(ED25519).unwrap(),
         }
     }
 

@@ -289,7 +289,7 @@ fn a_check_finds_every_missing_grant() {
         ("GET", "put_new"),
         ("SET", "put_new"),
         ("MGET", "get_many"),
-        ("DEL", "take"),
+        ("DEL", "delete"),
         ("SADD", "add_member"),
         ("SMEMBERS", "add_member"),
         ("SREM", "remove_member"),

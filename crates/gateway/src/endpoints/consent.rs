@@ -13,6 +13,7 @@ use portcullis_protocol::base64url;
 use portcullis_protocol::crypto::key_ring::{KeyId, Purpose};
 use portcullis_protocol::http::media_type::is_media_type;
 use portcullis_protocol::http::message::{FieldName, Request};
+use portcullis_protocol::oauth::form::FORM_TYPE;
 use portcullis_protocol::oauth::params::{Limits, Params};
 use portcullis_protocol::oauth::redirect::CheckedRedirectUri;
 
@@ -176,6 +177,3 @@ fn is_same_origin(request: &Request, origin: &str) -> bool {
         && same(FieldName::SecFetchSite, "same-origin")
         && (!request.headers.has(FieldName::SecFetchSite) || same(FieldName::SecFetchMode, "navigate"))
 }
-
-/// The media type of a form (HTML §4.10.21.6).
-const FORM_TYPE: &str = "application/x-www-form-urlencoded";

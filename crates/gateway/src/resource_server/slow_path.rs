@@ -18,11 +18,10 @@ use crate::error::DependencyError;
 use crate::ports::{Ports, Store, UpstreamTokenRef};
 use crate::resource_server::decide::{decide, forward, plan_response};
 use crate::resource_server::refusal::Refusal;
-use crate::resource_server::session_check::{lives, session_lives};
+use crate::resource_server::session_check::{check_session, look_up_session};
 use crate::resource_server::verify::verify;
 use crate::sessions::end::end_session;
 use crate::sessions::keys::session_keys;
-use crate::sessions::state::Session;
 use crate::state::token_cache::{CachedToken, TokenGrant};
 use crate::upstream::tokens::Upstream;
 
@@ -138,19 +137,14 @@ impl<P: Ports> Call<'_, P> {
     /// injects one. Both are asked for at once.
     async fn stored(&self, facts: &TokenGrant) -> Result<Option<(UpstreamTokenRef, UpstreamAccess)>, Refusal> {
         let Some(injection) = &self.resource.injection else {
-            let lives = session_lives(self.context.gateway, self.resource, facts, self.context.ports).await?;
-            return if lives { Ok(None) } else { Err(Refusal::SessionEnded) };
+            look_up_session(self.context.gateway, self.resource, facts, self.context.ports).await?;
+            return Ok(None);
         };
         let records = self.context.records();
         let keys = session_keys(facts.session, injection.provider);
         let found = self.context.ports.store().get_both(&keys).await.map_err(DependencyError::from)?;
         let ([session_key, upstream_key], [session, upstream]) = (keys, found);
-        let lives = session.and_then(|session| {
-            records.read::<Session, _>(&session_key, session.value, |record| lives(record, self.resource, facts))
-        });
-        if lives != Some(true) {
-            return Err(Refusal::SessionEnded);
-        }
+        check_session(&records, &session_key, session, self.resource, facts)?;
         let upstream = upstream
             .and_then(|upstream| records.read::<Upstream, _>(&upstream_key, upstream.value, Upstream::access_in));
         let token = UpstreamTokenRef { session: facts.session, provider: injection.provider };

@@ -17,8 +17,8 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use portcullis_storage_api::wire::{
-    Call, CompareAndSwap, Delete, Get, GetMany, IdempotencyKey, Lock, Mutation, Put, Refusal, RefusalCause, Take,
-    TakeTokens, Unlock, Value, Verb, verbs,
+    Call, CompareAndSwap, Delete, Get, GetMany, IdempotencyKey, Lock, Mutation, Put, Refusal, RefusalCause, TakeTokens,
+    Unlock, Value, Verb, verbs,
 };
 use portcullis_storage_api::{Bucket, Key, Owner, StoreError, Swap, Taken, Ttl, Version, Versioned};
 use serde::de::DeserializeOwned;
@@ -169,13 +169,6 @@ impl<P: Fetch + Clock + Entropy> Store for BridgeStore<P> {
         let request = self.put_request(Verb::PutNew, key, value, ttl)?;
         let answer = self.call::<verbs::PutNew>(&request).await?;
         Ok(answer.version.is_some())
-    }
-
-    async fn take(&self, key: &Key) -> Result<Option<Vec<u8>>, StoreError> {
-        let space = self.bridge.settings.space.clone();
-        let request = Take { space, key: *key, mutation: self.mutation(Verb::Take, key)? };
-        let answer = self.call::<verbs::Take>(&request).await?;
-        Ok(answer.record.map(|record| record.value.into_bytes()))
     }
 
     async fn compare_and_swap(

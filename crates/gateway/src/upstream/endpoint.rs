@@ -37,8 +37,8 @@ impl Target {
         Some(Self { cluster, authority, path: url.request_target() })
     }
 
-    /// Reads a JSON document.
-    pub(super) async fn read<P: Ports>(&self, ports: &P) -> Result<CallReply, ProviderError> {
+    /// Reads a JSON document, which is this one.
+    pub(super) async fn read<P: Ports>(&self, document: Document, ports: &P) -> Result<CallReply, ProviderError> {
         let call = CallRequest {
             cluster: self.cluster.clone(),
             method: "GET",
@@ -54,7 +54,7 @@ impl Target {
         let reply = ports.fetch(call).await.map_err(Outage::from)?;
         match reply.status {
             200 if is_json(&reply) => Ok(reply),
-            200 => Err(ProviderError::NotJson),
+            200 => Err(document.not_json()),
             _ => Err(outage(&reply).into()),
         }
     }
@@ -115,6 +115,15 @@ impl Document {
             JsonError::TooLarge => Fault::TooLarge,
             JsonError::DuplicateMember => Fault::Repeated,
             JsonError::TooDeep | JsonError::NotUtf8 | JsonError::NotAnObject | JsonError::Syntax => Fault::NotAnObject,
+        })
+    }
+
+    /// Returns the error of an answer that does not call itself JSON.
+    pub(super) fn not_json(self) -> ProviderError {
+        ProviderError::NotJson(match self {
+            Self::Discovery => "the discovery document is not JSON by its content type",
+            Self::KeySet => "the key set is not JSON by its content type",
+            Self::TokenAnswer => "the token endpoint's answer is not JSON by its content type",
         })
     }
 

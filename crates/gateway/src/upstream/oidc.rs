@@ -10,6 +10,7 @@ use std::rc::Rc;
 use portcullis_protocol::crypto::secret::Secret;
 use portcullis_protocol::jose::id_token::{ExpectedIdToken, IdToken, IdTokenError};
 use portcullis_protocol::jose::keys::JwkSet;
+use portcullis_protocol::oauth::form::FORM_TYPE;
 use portcullis_protocol::oauth::params;
 
 use crate::browser::pending_login::Seed;
@@ -94,7 +95,7 @@ impl Oidc<'_> {
         match identity {
             Ok(identity) => Ok((reply, identity)),
             Err(error) => {
-                if let ProviderError::InvalidIdToken(_) = error {
+                if matches!(error, ProviderError::InvalidIdToken(_) | ProviderError::OtherLogin) {
                     ports.provider_failed(error.failure(self.name, &self.settings.issuer));
                 }
                 Err(error)
@@ -115,9 +116,10 @@ impl Oidc<'_> {
     ) -> Result<TokenReply, ProviderError> {
         let form = [("grant_type", "refresh_token"), ("refresh_token", refresh_token.expose().as_str())];
         let reply = self.token_request(&form, ports).await?;
-        if let Some(id_token) = &reply.id_token
-            && !is_about(id_token.expose(), self.settings, subject)
-        {
+        let told = reply.id_token.as_ref().map(|id_token| about(id_token.expose(), self.settings, subject));
+        if let Some(Err(error)) = told {
+            let error = ProviderError::InvalidIdToken(error.reason());
+            ports.provider_failed(error.failure(self.name, &self.settings.issuer));
             return Err(ProviderError::GrantEnded { prompt: None });
         }
         Ok(reply)
@@ -222,7 +224,7 @@ impl Oidc<'_> {
     ) -> Result<TokenReply, ProviderError> {
         let mut form = form.to_vec();
         let mut headers = vec![
-            ("content-type", "application/x-www-form-urlencoded".to_owned()),
+            ("content-type", FORM_TYPE.to_owned()),
             ("accept", "application/json".to_owned()),
             (UNCOMPRESSED.0, UNCOMPRESSED.1.to_owned()),
         ];
@@ -249,8 +251,7 @@ fn refused(error: IdTokenError) -> ProviderError {
     }
 }
 
-/// Whether an ID token that came with a refresh is about this user.
-fn is_about(id_token: &str, provider: &OidcProvider, subject: &str) -> bool {
-    IdToken::parse(id_token)
-        .is_ok_and(|token| token.is_about(&provider.issuer, &provider.client_id, &provider.subject_claim, subject))
+/// Succeeds if an ID token that came with a refresh is about this user.
+fn about(id_token: &str, provider: &OidcProvider, subject: &str) -> Result<(), IdTokenError> {
+    IdToken::parse(id_token)?.about(&provider.issuer, &provider.client_id, &provider.subject_claim, subject)
 }

@@ -183,9 +183,9 @@ async fn refresh_locked<P: Ports>(
         Err(
             ProviderError::ClientRefused
             | ProviderError::NoCommonAuthentication
-            | ProviderError::EndpointWithoutCluster
-            | ProviderError::WrongIssuer
-            | ProviderError::NotJson
+            | ProviderError::EndpointWithoutCluster(_)
+            | ProviderError::WrongIssuer(_)
+            | ProviderError::NotJson(_)
             | ProviderError::InvalidDocuments(_)
             | ProviderError::InvalidAnswer(_)
             | ProviderError::OtherLogin

@@ -25,7 +25,7 @@ pub(super) fn read(reply: &CallReply) -> Result<TokenReply, ProviderError> {
         return Err(if may_be_envoys { outage(reply).into() } else { refused });
     }
     if !is_json(reply) {
-        return Err(ProviderError::NotJson);
+        return Err(Document::TokenAnswer.not_json());
     }
     let answer = Document::TokenAnswer.members(reply, &MEMBERS)?;
     match answer.get("token_type").map(ForeignValue::text) {

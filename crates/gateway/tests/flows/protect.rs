@@ -248,8 +248,11 @@ fn a_token_that_is_not_ours_for_this_resource_and_session_is_refused() {
             forged(&fixture, &token, "at+jwt", |claims| drop(claims.as_object_mut().unwrap().remove("exp"))),
             "token_lacks_claim",
         ),
-        (forged(&fixture, &token, "at+jwt", |claims| claims["sub"] = json!("another-user")), "session_ended"),
-        (forged(&fixture, &token, "at+jwt", |claims| claims["client_id"] = json!("another-client")), "session_ended"),
+        (forged(&fixture, &token, "at+jwt", |claims| claims["sub"] = json!("another-user")), "session_of_another"),
+        (
+            forged(&fixture, &token, "at+jwt", |claims| claims["client_id"] = json!("another-client")),
+            "session_of_another",
+        ),
         (
             forged(&fixture, &token, "at+jwt", |claims| claims["sid"] = json!(SessionId::new([9; 16]).to_string())),
             "session_ended",

@@ -90,17 +90,26 @@ impl<'a> IdToken<'a> {
         Ok(SignedIdToken(self.claims(names)?))
     }
 
-    /// Returns `true` if the token says that it is this issuer's, for this client and about this
-    /// user, whom the claim `subject_claim` names.
+    /// Succeeds if the token says that it is this issuer's, for this client and about this user, whom
+    /// the claim `subject_claim` names.
     ///
     /// For a token that came straight from the token endpoint: its sender is authenticated by the
     /// connection, which stands in for the signature (OpenID Connect Core §3.1.3.7, item 6, and
     /// §12.2).
-    #[must_use]
-    pub fn is_about(&self, issuer: &str, client_id: &str, subject_claim: &str, subject: &str) -> bool {
-        let Ok(claims) = self.claims(&[subject_claim]) else { return false };
-        let is = |name: &str, expected: &str| claims.text(name).is_some_and(|text| text == expected);
-        is("iss", issuer) && is(subject_claim, subject) && audiences(&claims, client_id).is_ok()
+    ///
+    /// # Errors
+    /// Returns an [`IdTokenError`] for the first rule that the claims break.
+    pub fn about(&self, issuer: &str, client_id: &str, subject_claim: &str, subject: &str) -> Result<(), IdTokenError> {
+        let claims = self.claims(&[subject_claim])?;
+        if string(&claims, "iss")? != issuer {
+            return Err(IdTokenError::WrongIssuer);
+        }
+        audiences(&claims, client_id)?;
+        if claims.text(subject_claim).is_some_and(|named| named == subject) {
+            Ok(())
+        } else {
+            Err(IdTokenError::WrongSubject)
+        }
     }
 
     fn claims<'b>(&'b self, names: &[&'b str]) -> Result<ForeignObject<'b>, IdTokenError> {
@@ -137,13 +146,16 @@ impl<'a> SignedIdToken<'a> {
             return Err(IdTokenError::Expired);
         }
         let latest_start = now.saturating_add(expected.leeway);
-        if issued_at > latest_start || time(&claims, "nbf")?.is_some_and(|start| start > latest_start) {
+        if issued_at > latest_start {
+            return Err(IdTokenError::IssuedLater);
+        }
+        if time(&claims, "nbf")?.is_some_and(|start| start > latest_start) {
             return Err(IdTokenError::NotYetValid);
         }
         if !bool::from(string(&claims, "nonce")?.as_bytes().ct_eq(expected.nonce.as_bytes())) {
             return Err(IdTokenError::WrongNonce);
         }
-        if !string(&claims, "sub").is_ok_and(|subject| is_name(&subject)) {
+        if !is_name(&string(&claims, "sub")?) {
             return Err(IdTokenError::Malformed("sub"));
         }
         Ok(VerifiedIdToken(claims))

@@ -155,10 +155,6 @@ impl Store for FaultyStore {
         self.change(self.inner.put_new(key, value, ttl)).await
     }
 
-    async fn take(&self, key: &Key) -> Result<Option<Vec<u8>>, StoreError> {
-        self.change(self.inner.take(key)).await
-    }
-
     async fn compare_and_swap(
         &self,
         key: &Key,

@@ -48,9 +48,8 @@ async fn redeem<P: Ports>(context: &RequestContext<'_, P>, attempt: &Redemption<
     let nonce = context.ports.random().map_err(DependencyError::from)?;
     let life = Ttl::Seconds(session_life(context.config()));
     for _ in 0..ATTEMPTS {
-        let (Some(VersionedRecord { record, version }), upstream) = load_session(&records, &keys).await? else {
-            return Err(TokenError::CodeWithoutSession);
-        };
+        let (session, upstream) = load_session(&records, &keys).await?;
+        let VersionedRecord { record, version } = session.map_err(TokenError::CodeWithoutSession)?;
         match record.redeem(attempt, context.now(), nonce) {
             Ok(active) => {
                 // Until now the upstream tokens last as long as the code. They are extended first:

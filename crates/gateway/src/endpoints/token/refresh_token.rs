@@ -34,9 +34,8 @@ pub(super) async fn grant<P: Ports>(
     let successor = token.successor(&context.config().key_ring);
     let life = Ttl::Seconds(session_life(context.config()));
     for _ in 0..ATTEMPTS {
-        let (Some(VersionedRecord { record, version }), upstream) = load_session(&records, &keys).await? else {
-            return Err(TokenError::SessionEnded);
-        };
+        let (session, upstream) = load_session(&records, &keys).await?;
+        let VersionedRecord { record, version } = session.map_err(TokenError::RefreshWithoutSession)?;
         let (scope, now) = (narrowed(&record, client, grant)?, context.now());
         let next = match record.rotate(token, &successor, now) {
             Ok(next) => next,

@@ -17,7 +17,7 @@ pub(crate) fn testbed() -> Builder {
 
 /// Returns the builder of a testbed for a story that does next to nothing for a minute or so. It
 /// takes no share: no story waits for it, and one that has the machine alone hardly notices it.
-pub fn waiting_testbed() -> Builder {
+pub(crate) fn waiting_testbed() -> Builder {
     Testbed::builder()
 }
 

@@ -118,7 +118,7 @@ async fn the_conformance_suite_for_authorization_servers_passes() {
     bed.assert_healthy().await;
 }
 
-pub async fn testbed() -> &'static Testbed {
+pub(crate) async fn testbed() -> &'static Testbed {
     static BED: OnceCell<Testbed> = OnceCell::const_new();
     machine::share();
     BED.get_or_init(|| Testbed::builder().workers(2).tap_mcp().start()).await

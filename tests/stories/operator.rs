@@ -8,19 +8,19 @@ use portcullis_testbed::testbed::Testbed;
 use serde_json::Value;
 
 /// Runs a command that succeeds, and returns the document that it writes.
-pub fn admin(bed: &Testbed, arguments: &[&str]) -> Value {
+pub(crate) fn admin(bed: &Testbed, arguments: &[&str]) -> Value {
     serde_json::from_str(&lines(bed, arguments)).expect("a document")
 }
 
 /// Runs a command that succeeds, and returns all that it writes.
-pub fn lines(bed: &Testbed, arguments: &[&str]) -> String {
+pub(crate) fn lines(bed: &Testbed, arguments: &[&str]) -> String {
     let done = run(bed, arguments);
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     String::from_utf8(done.stdout).expect("text")
 }
 
 /// Runs a command against the one Redis server of a testbed.
-pub fn run(bed: &Testbed, arguments: &[&str]) -> Output {
+pub(crate) fn run(bed: &Testbed, arguments: &[&str]) -> Output {
     let port = bed.redis().servers().first().expect("one server").port;
     cli(port, &["ACL", "SETUSER", "operator", "on", ">PASSWORD", "~*", "+@all"]);
     let folder = tempfile::tempdir().expect("a folder");

@@ -107,7 +107,7 @@ pub(crate) async fn assert_serves(bed: &Testbed, token: &str) {
 
 /// Holds when the access log has this request, a URL at the gateway, with this reason in the audit
 /// trail.
-pub async fn assert_audited(bed: &Testbed, url: &str, reason: &str) {
+pub(crate) async fn assert_audited(bed: &Testbed, url: &str, reason: &str) {
     let path = url.strip_prefix(&bed.gateway()).expect("a URL at the gateway");
     let entry = bed.access_entry(|entry| entry["path"] == path).await;
     // Quoted, because one reason may be the beginning of another.

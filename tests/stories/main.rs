@@ -25,6 +25,7 @@ mod login_load;
 mod machine;
 mod mcp_clients;
 mod module;
+mod oauth2_provider;
 mod open_streams;
 mod operator;
 mod path_readings;

@@ -8,10 +8,8 @@
 pub mod bending_provider;
 pub mod browser;
 pub mod example_keys;
-#[cfg(feature = "gateway")]
 pub mod fakes;
 pub mod http;
 pub mod oauth_client;
 pub mod signatures;
-#[cfg(feature = "gateway")]
 pub mod store_contract;

@@ -98,7 +98,8 @@ pub fn provider_failed(config: &Config, asked: &Authorization, error: &ProviderE
         | ProviderError::InvalidDocuments(_)
         | ProviderError::InvalidAnswer(_)
         | ProviderError::OtherLogin
-        | ProviderError::InvalidIdToken(_) => (ErrorCode::ServerError, "the identity provider's answer is not valid"),
+        | ProviderError::InvalidIdToken(_)
+        | ProviderError::InvalidUserInfo(_) => (ErrorCode::ServerError, "the identity provider's answer is not valid"),
     };
     error_redirect(config, asked.into(), code, description, error.reason())
 }

@@ -50,13 +50,14 @@ pub(crate) async fn fetch_documents<P: Ports>(
     ports: &P,
 ) -> Result<Known, (String, ProviderError)> {
     let document = Target {
-        cluster: provider.clusters.get(&provider.authority).cloned().unwrap_or_default(),
+        cluster: provider.client.clusters.get(&provider.authority).cloned().unwrap_or_default(),
         authority: provider.authority.clone(),
         path: provider.discovery_path.clone(),
     };
     let discovery =
-        fetch_discovery(provider, &document, ports).await.map_err(|error| (document.url(provider), error))?;
-    let keys = fetch_keys(&discovery.jwks, ports).await.map_err(|error| (discovery.jwks.url(provider), error))?;
+        fetch_discovery(provider, &document, ports).await.map_err(|error| (document.url(&provider.client), error))?;
+    let keys =
+        fetch_keys(&discovery.jwks, ports).await.map_err(|error| (discovery.jwks.url(&provider.client), error))?;
     Ok(Known { discovery: Rc::new(discovery), keys: Rc::new(keys), fetched_at: ports.now() })
 }
 
@@ -92,11 +93,11 @@ fn read_discovery(provider: &OidcProvider, document: &ForeignObject<'_>) -> Resu
     }
     let url = |name: &str, [absent, not_https]: [&'static str; 2]| {
         let text = document.text(name).ok_or(ProviderError::InvalidDocuments(absent))?;
-        let url = WebUrl::parse(&text).ok().filter(|url| url.is_https() || provider.plain_http);
+        let url = WebUrl::parse(&text).ok().filter(|url| url.is_https() || provider.client.plain_http);
         url.ok_or(ProviderError::InvalidDocuments(not_https))
     };
     let target = |name: &'static str, words: [&'static str; 2]| {
-        Target::at(provider, &url(name, words)?).ok_or(ProviderError::EndpointWithoutCluster(name))
+        Target::at(&provider.client, &url(name, words)?).ok_or(ProviderError::EndpointWithoutCluster(name))
     };
     let authorization = url("authorization_endpoint", endpoint_words!("authorization_endpoint"))?;
     let token = target("token_endpoint", endpoint_words!("token_endpoint"))?;
@@ -109,7 +110,7 @@ fn read_discovery(provider: &OidcProvider, document: &ForeignObject<'_>) -> Resu
     let methods = texts(document, "token_endpoint_auth_methods_supported");
     Ok(Discovery {
         authorization_endpoint: authorization.to_string(),
-        authentication: Method::choose(provider, &methods)?,
+        authentication: Method::choose(&provider.client, &methods)?,
         token,
         jwks,
     })

@@ -50,6 +50,9 @@ pub enum ProviderError {
     /// Its ID token is refused.
     #[error("{0}")]
     InvalidIdToken(&'static str),
+    /// It does not say who logged in.
+    #[error("{0}")]
+    InvalidUserInfo(&'static str),
 }
 
 /// Why a provider is out of reach.
@@ -97,6 +100,7 @@ impl ProviderError {
             Self::InvalidAnswer(_) => Reason::ProviderInvalidAnswer,
             Self::OtherLogin => Reason::CallbackOtherLogin,
             Self::InvalidIdToken(_) => Reason::ProviderInvalidIdToken,
+            Self::InvalidUserInfo(_) => Reason::ProviderInvalidUserInfo,
         }
     }
 
@@ -116,7 +120,11 @@ impl ProviderError {
             | Self::NotJson(_)
             | Self::InvalidDocuments(_)
             | Self::InvalidAnswer(_) => true,
-            Self::GrantEnded { .. } | Self::Refused | Self::OtherLogin | Self::InvalidIdToken(_) => false,
+            Self::GrantEnded { .. }
+            | Self::Refused
+            | Self::OtherLogin
+            | Self::InvalidIdToken(_)
+            | Self::InvalidUserInfo(_) => false,
         }
     }
 }

@@ -84,7 +84,8 @@ mod tests {
             | ProviderError::NotJson(_)
             | ProviderError::InvalidDocuments(_)
             | ProviderError::OtherLogin
-            | ProviderError::InvalidIdToken(_) => "no refusal",
+            | ProviderError::InvalidIdToken(_)
+            | ProviderError::InvalidUserInfo(_) => "no refusal",
         }
     }
 

@@ -49,7 +49,7 @@ pub async fn refreshed_until<P: Ports>(
 
 /// Whether the session behind a token is still there: this is how a revoked login ends before its
 /// tokens expire.
-pub(super) async fn session_lives<P: Ports>(
+async fn session_lives<P: Ports>(
     gateway: &Gateway,
     resource: &Resource,
     facts: &TokenGrant,

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+from foreign import varint
 from host import BAD_ARGUMENT, NOT_FOUND, PARSE_FAILURE, UNKNOWN, Host, Stream, Trapped
 from login import GATEWAY, Login, answered, request
 from provider import CLIENT, CLUSTER, ISSUER, Provider, base64url
@@ -124,7 +125,7 @@ def refuse(module: Path) -> None:
     # Headers that the filter does not read could hold anything.
     crowded = host.send(request("GET", "/mcp", [("x-many", str(number)) for number in range(1001)]))
     answered(crowded, "431")
-    if b"\x06reason\x12\x12\x1a\x10too_many_headers" not in crowded.filter_state["portcullis"]:
+    if entry("reason", "too_many_headers") not in crowded.filter_state["portcullis"]:
         raise RuntimeError(f"another reason: {crowded.filter_state}")
     for wanted in ("proxy_call_foreign_function", "proxy_get_shared_data", "proxy_replace_header_map_value",
                    "proxy_set_property", "proxy_get_current_time_nanoseconds"):
@@ -174,6 +175,12 @@ def trap(host: Host, passage: Callable[[], object]) -> None:
 def call(host: Host, token: str = "") -> Stream:
     """A call to the protected resource."""
     return host.send(request("GET", "/mcp?a=1", [("authorization", f"Bearer {token}")] if token else []))
+
+
+def entry(name: str, value: str) -> bytes:
+    """A field of the audit trail, as it is encoded (`google.protobuf.Struct`)."""
+    text = b"\x1a" + varint(len(value)) + value.encode()
+    return b"\x0a" + varint(len(name)) + name.encode() + b"\x12" + varint(len(text)) + text
 
 
 def sent_on(stream: Stream, token: str = "") -> None:

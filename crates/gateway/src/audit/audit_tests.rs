@@ -23,8 +23,8 @@ fn written(mut published: &[u8]) -> Vec<(String, String)> {
             (usize::from(bytes[1] & 0x7f) | usize::from(bytes[2]) << 7, 3)
         };
         assert_eq!(bytes[0], tag);
-        let taken = bytes[head..head + length].to_vec();
-        *bytes = &bytes[head + length..];
+        let taken = bytes[head..][..length].to_vec();
+        *bytes = &bytes[head..][length..];
         taken
     };
     let mut fields = Vec::new();

@@ -392,7 +392,7 @@ pub(crate) fn replied(decision: Decision) -> Reply {
 
 pub(crate) fn resolved_reply(resolved: Resolved) -> Reply {
     match resolved {
-        Resolved::Respond(response, audit) => Reply { response, reason: audit.reason().as_str() },
+        Resolved::Respond(response, audit) => Reply { response, reason: audit.reason().as_str(), audit },
         Resolved::Continue(_) => panic!("sent on"),
     }
 }

@@ -2,7 +2,7 @@
 
 use portcullis_storage_api::wire::{
     AwaitChange, CompareAndSwap, Delete, Get, GetMany, IdempotencyKey, Lock, Member, MemberWrite, Members, Mutation,
-    Put, RefusalCause, Space, Take, TakeTokens, Unlock, Value, Verb,
+    Put, RefusalCause, Space, TakeTokens, Unlock, Value, Verb,
 };
 use portcullis_storage_api::{Bucket, Key, Kind, Owner, Ttl, Version};
 
@@ -35,7 +35,6 @@ pub(crate) async fn try_every_verb(operations: &Operations) -> Result<(), (Verb,
     operations.compare_and_swap(swap).await.map_err(|cause| (Verb::CompareAndSwap, cause))?;
     let await_change = AwaitChange { space: space.clone(), key, version: Some(version), timeout_milliseconds: 0 };
     operations.await_change(await_change).await.map_err(|cause| (Verb::AwaitChange, cause))?;
-    operations.take(Take { space: space.clone(), key, mutation }).await.map_err(|cause| (Verb::Take, cause))?;
     operations.put(put).await.map_err(|cause| (Verb::Put, cause))?;
     operations.delete(Delete { space: space.clone(), key, mutation }).await.map_err(|cause| (Verb::Delete, cause))?;
 

@@ -1,15 +1,11 @@
 //! Clients that registered themselves: nothing forgets them but an operator.
 
-use std::process::Command;
-
 use portcullis_testbed::browser::Browser;
 use portcullis_testbed::oauth_client::OAuthClient;
-use portcullis_testbed::paths;
-use portcullis_testbed::redis::{CREDENTIALS, cli, standalone};
 use portcullis_testbed::testbed::{Store, Testbed};
-use serde_json::Value;
 
 use crate::machine;
+use crate::operator::{admin, lines};
 use crate::support::{assert_page, assert_serves, client, log_in};
 
 #[tokio::test]
@@ -36,12 +32,19 @@ async fn a_client_that_an_operator_deletes_is_refused_from_then_on() {
     let (other, _) = log_in(&bed, "bob").await;
     let newcomer = client(&bed).await;
     assert_eq!(listed(&bed), 2, "clients that only registered have no record");
+    // A user is at the provider for it meanwhile.
+    let mut browser = Browser::new("carol");
+    let back = browser.log_in(&newcomer.authorization().url(), &format!("{}/oauth/callback", bed.gateway())).await;
+    let asked = bed.idp_requests().await.token;
     for client in [&deleted, &newcomer] {
         let done = admin(&bed, &["clients", "delete", &client.client_id]);
         assert_eq!(done["client_id"], client.client_id.as_str(), "{done}");
         let page = client.authorization().send().await;
         assert_page(&page, 400, "The application is not known here", "a deleted client");
     }
+    let page = browser.open(back.as_str(), &newcomer.redirect_uri).await.page();
+    assert_page(&page.response, 400, "it was removed while you logged in", "the callback of a deleted client");
+    assert_eq!(bed.idp_requests().await.token, asked, "its code was not used");
     let reply = deleted.refresh_request(&tokens.refresh_token).send().await;
     assert_eq!((reply.status, reply.json()["error"].as_str()), (401, Some("invalid_client")), "{reply:?}");
     let again = OAuthClient::discover(&bed.api_resource()).await.register().await;
@@ -53,38 +56,5 @@ async fn a_client_that_an_operator_deletes_is_refused_from_then_on() {
 
 /// How many clients the operator is shown.
 fn listed(bed: &Testbed) -> usize {
-    run(bed, &["clients", "list"]).lines().count()
-}
-
-/// The document that a command of the operator writes.
-fn admin(bed: &Testbed, arguments: &[&str]) -> Value {
-    serde_json::from_str(&run(bed, arguments)).expect("a document")
-}
-
-/// Runs `portcullis admin` with the gateway's own secret.
-fn run(bed: &Testbed, arguments: &[&str]) -> String {
-    let port = bed.redis().servers().first().expect("one server").port;
-    cli(port, &["ACL", "SETUSER", "operator", "on", ">PASSWORD", "~*", "+@all"]);
-    let folder = tempfile::tempdir().expect("a folder");
-    let file = folder.path().join("bridge.yaml");
-    let user = "aclUserConfig: { username: { env: ADMIN_USERNAME }, password: { env: ADMIN_PASSWORD } }";
-    let admin = format!(
-        "{user}, gatewaySecrets: [{{ env: GATEWAY_SECRET }}], issuer: \"{}\", namespace: prod, name: gateway",
-        bed.gateway()
-    );
-    let text = format!("listen: {{ unix: /nowhere }}\nredis: {{ {} }}\nadmin: {{ {admin} }}\n", standalone(port));
-    std::fs::write(&file, text).expect("a file");
-    let done = Command::new(paths::program("portcullis"))
-        .args(["admin", "--config"])
-        .arg(&file)
-        .args(arguments)
-        .arg("--json")
-        .env_clear()
-        .envs(CREDENTIALS)
-        .envs([("ADMIN_USERNAME", "operator"), ("ADMIN_PASSWORD", "PASSWORD")])
-        .env("GATEWAY_SECRET", bed.gateway_secret())
-        .output()
-        .expect("the operator's program runs");
-    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
-    String::from_utf8(done.stdout).expect("text")
+    lines(bed, &["clients", "list"]).lines().count()
 }

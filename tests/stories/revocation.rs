@@ -1,14 +1,16 @@
-//! Revocation (RFC 7009): a login that its client gives up is over in every worker and every Envoy
-//! within seconds, and nothing is looked up for it with each call.
+//! Revocation, by a client (RFC 7009) or by an operator: the login is over in every worker and every
+//! Envoy within seconds, and nothing is looked up for it with each call.
 
 use std::time::{Duration, Instant};
 
 use portcullis_testbed::browser::Browser;
-use portcullis_testbed::http::{Request, Response};
+use portcullis_testbed::http::{OpenResponse, Request, Response};
 use portcullis_testbed::oauth_client::{OAuthClient, Tokens};
 use portcullis_testbed::testbed::{Store, Testbed};
 
 use crate::machine;
+use crate::operator::{self, admin};
+use crate::scripted_backend::ScriptedBackend;
 use crate::support::{assert_serves, client, log_in, until};
 
 #[tokio::test]
@@ -58,6 +60,65 @@ async fn a_login_that_is_revoked_is_over_on_every_worker() {
     assert_over(&bed, &client, &tokens).await;
     assert_revoked(&revoke(&client, &tokens.refresh_token).await);
     bed.assert_healthy().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_operator_ends_the_calls_refreshes_and_streams_of_one_user_and_no_other() {
+    let backend = ScriptedBackend::start().await;
+    let builder = machine::testbed().cluster("scripted", backend.port()).route("/api/scripted", "scripted");
+    let bed = builder.store(Store::Standalone).workers(2).start().await;
+    let (_, kept) = log_in(&bed, "bob").await;
+    let mut his_stream = open_stream(&bed, &kept).await;
+    for command in [
+        &["sessions", "revoke", "--email", "alice@example.test"][..],
+        &["sessions", "revoke", "--subject", "alice"],
+        &["sessions", "revoke", "--user", "alice@example.test"],
+        &["users", "revoke", "alice"],
+        &["users", "revoke", "alice@example.test"],
+    ] {
+        let (client, tokens) = log_in(&bed, "alice").await;
+        let mut stream = open_stream(&bed, &tokens).await;
+        // On connections of their own, so that both workers know the token.
+        for _ in 0..10 {
+            assert_eq!(call(&bed, &tokens).await, 200);
+        }
+        let done = admin(&bed, command);
+        assert_eq!(done["ended"], 1, "{command:?}: {done}");
+        let since = Instant::now();
+        let cut_off = async {
+            while let Ok(Some(_)) = stream.next().await {}
+            since.elapsed()
+        };
+        let refused = async {
+            until("both workers refuse the token", async || {
+                for _ in 0..10 {
+                    if call(&bed, &tokens).await != 401 {
+                        return false;
+                    }
+                }
+                true
+            })
+            .await;
+            since.elapsed()
+        };
+        let (refused, cut_off) = tokio::join!(refused, cut_off);
+        println!("{command:?}: calls refused after {refused:?}, stream cut off after {cut_off:?}");
+        assert!(refused < Duration::from_secs(5) && cut_off < Duration::from_secs(10), "{refused:?} {cut_off:?}");
+        assert_over(&bed, &client, &tokens).await;
+        assert_serves(&bed, &kept.access_token).await;
+        let again = operator::run(&bed, command);
+        assert_eq!(again.status.code(), Some(1), "{command:?}: there is nothing left to end");
+    }
+    assert!(his_stream.next().await.expect("goes on").is_some());
+    bed.assert_healthy().await;
+}
+
+/// Opens an event stream that goes on for as long as the gateway lets it.
+async fn open_stream(bed: &Testbed, tokens: &Tokens) -> OpenResponse {
+    let request = bed.get("/api/scripted/busy").bearer(&tokens.access_token).timeout(Duration::from_secs(60));
+    let stream = request.open().await.expect("an answer");
+    assert_eq!((stream.status, stream.header("content-type")), (200, Some("text/event-stream")));
+    stream
 }
 
 async fn revoke(client: &OAuthClient, token: &str) -> Response {

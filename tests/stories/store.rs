@@ -31,7 +31,7 @@ async fn envoys_shared_data_keeps_the_stores_contract() {
     }
     assert_ne!(ask(&bed, "no_such_case/0").await, json!({ "failure": null }));
     race_for_sums(&bed).await;
-    race_for_single_records(&bed).await;
+    race_for_new_records(&bed).await;
     bed.assert_healthy().await;
 }
 
@@ -50,11 +50,11 @@ async fn race_for_sums(bed: &Testbed) {
     }
 }
 
-/// Many write the same new records and take the same single ones; each has one winner.
-async fn race_for_single_records(bed: &Testbed) {
+/// Many write the same new records; each has one winner.
+async fn race_for_new_records(bed: &Testbed) {
     let answers = together(bed, "contend/500?salt=3").await;
-    let sum = |what: &str| answers.iter().map(|answer| answer[what].as_u64().expect("a number")).sum::<u64>();
-    assert_eq!((sum("written"), sum("taken")), (500, 500), "{answers:?}");
+    let written: u64 = answers.iter().map(|answer| answer["written"].as_u64().expect("a number")).sum();
+    assert_eq!(written, 500, "{answers:?}");
 }
 
 /// Makes a request many times at once, on connections of their own, so that both workers serve

@@ -25,7 +25,7 @@ use crate::gateway::SECRET;
 use crate::text;
 
 /// A connection to Redis, and a login whose records are copied.
-pub struct Seeder {
+pub(super) struct Seeder {
     stream: BufReader<TcpStream>,
     sealer: Sealer,
     session: Session,
@@ -40,7 +40,7 @@ impl Seeder {
     ///
     /// # Errors
     /// When they are not there.
-    pub fn connect(port: u16, issuer: &str, login: SessionId) -> Result<Self, String> {
+    pub(super) fn connect(port: u16, issuer: &str, login: SessionId) -> Result<Self, String> {
         let stream = TcpStream::connect(("127.0.0.1", port)).map_err(text)?;
         stream.set_nodelay(true).map_err(text)?;
         let mut stream = BufReader::new(stream);
@@ -59,7 +59,7 @@ impl Seeder {
     ///
     /// # Errors
     /// What Redis said.
-    pub fn seed(&mut self, sessions: usize, real: usize) -> Result<Vec<SessionId>, String> {
+    pub(super) fn seed(&mut self, sessions: usize, real: usize) -> Result<Vec<SessionId>, String> {
         let real = real.min(sessions);
         let ports = FakePorts::new(0);
         let called: Vec<SessionId> = (0..real).map(|number| SessionId::new(name(number))).collect();
@@ -90,7 +90,8 @@ impl Seeder {
         let saved = block_on(Records::new(&self.sealer, ports).save(key, record, Ttl::Forever));
         saved.map_err(|error| format!("{error:?}"))?;
         let store = portcullis_gateway::ports::Ports::store(ports);
-        let value = block_on(store.take(key)).ok().flatten().ok_or("a record that was saved is gone")?;
+        let value = block_on(store.get(key)).ok().flatten().ok_or("a record that was saved is gone")?.value;
+        block_on(store.delete(key)).map_err(|error| error.to_string())?;
         // The bridge puts a version before each value.
         Ok([&[0; VERSION], value.as_slice()].concat())
     }

@@ -120,7 +120,7 @@ fn a_call_goes_to_the_configured_cluster_and_says_whose_record_it_is_about() {
     assert_eq!((call.cluster.as_str(), call.method, call.path.as_str()), ("redis-bridge", "POST", "/v1/get"));
     assert_eq!(
         (call.timeout_ms, call.headers.as_slice()),
-        (3_000, &[("content-type", "application/json".to_owned())][..])
+        (3_000, &[("content-type".into(), "application/json".to_owned())][..])
     );
     let body: Get = serde_json::from_slice(&call.body).unwrap();
     assert_eq!((body.space.namespace(), body.space.name(), body.key), ("prod", "gateway", KEY));
@@ -304,7 +304,7 @@ fn without_randomness_nothing_is_changed() {
     let store = store(vec![]);
     store.wire.ports.break_entropy();
     assert_eq!(store.put_once(), Err(StoreError::Unavailable));
-    assert_eq!(block_on(store.take(&KEY)), Err(StoreError::Unavailable));
+    assert_eq!(block_on(store.delete(&KEY)), Err(StoreError::Unavailable));
     assert_eq!(store.sent(), Vec::<Json>::new());
 }
 
@@ -312,7 +312,6 @@ fn without_randomness_nothing_is_changed() {
 fn a_change_asks_for_a_replica_where_losing_it_would_do_harm() {
     let of = |kind| Key { kind, id: [1; 32] };
     let durable = |verb: &str, kind: Kind| {
-        let record = answer(&json!({ "record": null }));
         let key = of(kind);
         let store = match verb {
             "put" => {
@@ -323,11 +322,6 @@ fn a_change_asks_for_a_replica_where_losing_it_would_do_harm() {
             "put_new" => {
                 let store = store(vec![written()]);
                 block_on(store.put_new(&key, Vec::new(), Ttl::Forever)).unwrap();
-                store
-            }
-            "take" => {
-                let store = store(vec![record]);
-                block_on(store.take(&key)).unwrap();
                 store
             }
             "delete" => {
@@ -354,12 +348,12 @@ fn a_change_asks_for_a_replica_where_losing_it_would_do_harm() {
         };
         store.sent()[0]["mutation"]["durable"].as_bool().unwrap()
     };
-    for kind in [Kind::Session, Kind::Upstream, Kind::User, Kind::Client] {
-        for verb in ["put", "take", "delete", "swap"] {
+    for kind in [Kind::Session, Kind::Upstream, Kind::Client] {
+        for verb in ["put", "delete", "swap"] {
             assert!(durable(verb, kind), "{verb} {kind:?}");
         }
     }
-    assert!(durable("put_new", Kind::Pending) && !durable("take", Kind::Pending));
+    assert!(durable("put_new", Kind::Pending) && !durable("delete", Kind::Pending));
     assert!(durable("lock", Kind::Lock) && !durable("unlock", Kind::Lock));
     assert!(!durable("put", Kind::Consent));
 }

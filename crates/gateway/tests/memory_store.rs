@@ -133,7 +133,7 @@ fn nothing_is_answered_from_what_was_read_before() {
     assert_eq!(swap, Swap::Conflict);
     assert!(live(&one, &session).is_some());
     block_on(other.delete(&session)).unwrap();
-    assert_eq!(block_on(one.take(&session)).unwrap(), None);
+    assert!(block_on(one.put_new(&session, b"y".to_vec(), Ttl::Forever)).unwrap());
     let lock = key(Kind::Lock, 1);
     assert_eq!(live(&one, &lock), None);
     assert!(block_on(other.lock(&lock, Owner([1; 16]), 40)).unwrap());
@@ -146,7 +146,8 @@ fn a_host_that_refuses_makes_every_verb_unavailable() {
     let session = key(Kind::Session, 1);
     cells.set_broken(true);
     assert_eq!(block_on(store.get(&session)), Err(StoreError::Unavailable));
-    assert_eq!(block_on(store.take(&session)), Err(StoreError::Unavailable));
+    assert_eq!(block_on(store.put_new(&session, Vec::new(), Ttl::Forever)), Err(StoreError::Unavailable));
+    assert_eq!(block_on(store.delete(&session)), Err(StoreError::Unavailable));
     assert_eq!(block_on(store.put(&session, Vec::new(), Ttl::Forever)), Err(StoreError::Unavailable));
 }
 
@@ -256,7 +257,6 @@ enum Step {
     Get,
     Put(Vec<u8>, u64),
     PutNew(Vec<u8>, u64),
-    Take,
     Swap(bool, Vec<u8>),
     Delete,
     Pass(u64),
@@ -268,7 +268,6 @@ fn steps(longest: usize) -> impl Strategy<Value = Vec<(u8, Step)>> {
         Just(Step::Get),
         (value(), 1..20_u64).prop_map(|(value, ttl)| Step::Put(value, ttl)),
         (value(), 1..20_u64).prop_map(|(value, ttl)| Step::PutNew(value, ttl)),
-        Just(Step::Take),
         (any::<bool>(), value()).prop_map(|(right, value)| Step::Swap(right, value)),
         Just(Step::Delete),
         (0..10_u64).prop_map(Step::Pass),
@@ -305,10 +304,6 @@ proptest! {
                     let wrote = block_on(store.put_new(&key, value.clone(), Ttl::Seconds(ttl))).unwrap();
                     prop_assert_eq!(wrote, !model.contains_key(&key));
                     model.entry(key).or_insert((value, now.saturating_add(ttl)));
-                }
-                Step::Take => {
-                    let taken = block_on(store.take(&key)).unwrap();
-                    prop_assert_eq!(taken, model.remove(&key).map(|(value, _)| value));
                 }
                 Step::Swap(right, value) => {
                     let version = block_on(workers[turn % 2].get(&key)).unwrap().map_or(Version(0), |found| found.version);

@@ -8,6 +8,7 @@ pub mod client_document;
 pub mod client_id_url;
 mod client_name;
 pub mod error;
+pub mod form;
 pub mod metadata;
 pub mod params;
 pub mod pkce;

@@ -18,8 +18,6 @@ pub enum Kind {
     Client = 2,
     /// A consent that a user asked to have remembered.
     Consent = 3,
-    /// A user, named by the provider's issuer and subject.
-    User = 4,
     /// The upstream provider's tokens of one session.
     Upstream = 5,
     /// A rate-limit bucket.
@@ -30,16 +28,8 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 8] = [
-        Self::Pending,
-        Self::Session,
-        Self::Client,
-        Self::Consent,
-        Self::User,
-        Self::Upstream,
-        Self::RateLimit,
-        Self::Lock,
-    ];
+    pub const ALL: [Self; 7] =
+        [Self::Pending, Self::Session, Self::Client, Self::Consent, Self::Upstream, Self::RateLimit, Self::Lock];
 
     /// Returns the part of a stored name.
     #[must_use]
@@ -49,7 +39,6 @@ impl Kind {
             Self::Session => "session",
             Self::Client => "client",
             Self::Consent => "consent",
-            Self::User => "user",
             Self::Upstream => "upstream",
             Self::RateLimit => "ratelimit",
             Self::Lock => "lock",
@@ -65,7 +54,7 @@ impl Kind {
     pub fn is_expendable(self) -> bool {
         match self {
             Self::Pending | Self::RateLimit | Self::Client | Self::Consent => true,
-            Self::Session | Self::User | Self::Upstream | Self::Lock => false,
+            Self::Session | Self::Upstream | Self::Lock => false,
         }
     }
 }

@@ -35,7 +35,7 @@ pub use locks::{Lock, LockAnswer, MAX_LOCK_SECONDS, Unlock, UnlockAnswer};
 pub use mutation::{IdempotencyKey, Mutation, REPLAY_SECONDS};
 pub use records::{
     AwaitChange, AwaitChangeAnswer, CompareAndSwap, Delete, DeleteAnswer, Get, GetAnswer, GetMany, GetManyAnswer,
-    MAX_KEYS, MAX_WAIT_MILLISECONDS, Put, PutAnswer, Record, Take, TakeAnswer, WriteAnswer,
+    MAX_KEYS, MAX_WAIT_MILLISECONDS, Put, PutAnswer, Record, WriteAnswer,
 };
 pub use refusal::{Refusal, RefusalCause};
 pub use secrets::{

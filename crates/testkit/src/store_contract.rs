@@ -31,13 +31,12 @@ pub struct Failure(pub String);
 pub const PAUSE_SECONDS: u64 = 2;
 
 /// Every case.
-pub const CASES: [Case; 19] = [
+pub const CASES: [Case; 18] = [
     Case { name: "a_record_is_read_as_written", phases: 1 },
     Case { name: "a_record_can_be_empty_or_any_bytes", phases: 1 },
     Case { name: "two_records_are_read_in_the_order_asked", phases: 1 },
     Case { name: "a_put_overwrites", phases: 1 },
     Case { name: "put_new_writes_once", phases: 1 },
-    Case { name: "a_record_is_taken_once", phases: 1 },
     Case { name: "a_swap_needs_the_current_version", phases: 1 },
     Case { name: "a_swap_needs_a_record", phases: 1 },
     Case { name: "a_version_is_never_given_again", phases: 1 },
@@ -65,7 +64,6 @@ pub async fn run<S: Store>(store: &S, salt: u64, name: &str, phase: u32) -> Resu
         ("two_records_are_read_in_the_order_asked", 0) => read_both(store, case).await,
         ("a_put_overwrites", 0) => overwrite(store, case).await,
         ("put_new_writes_once", 0) => put_new_once(store, case).await,
-        ("a_record_is_taken_once", 0) => take_once(store, case).await,
         ("a_swap_needs_the_current_version", 0) => swap_version(store, case).await,
         ("a_swap_needs_a_record", 0) => swap_absent(store, case).await,
         ("a_version_is_never_given_again", 0) => versions_differ(store, case).await,
@@ -115,26 +113,20 @@ pub async fn sum<S: Store>(store: &S, salt: u64) -> Result<u64, Failure> {
     Ok(value.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes)))
 }
 
-/// One worker's part of two more races, to be run once by each: gives how many of `contests` new
-/// records it was the one to write, and how many of them it was the one to take.
+/// One worker's part of another race, to be run once by each. Returns how many of `contests` new
+/// records it was the one to write.
 ///
 /// # Errors
 /// A [`Failure`] when the store refuses.
-pub async fn contend<S: Store>(store: &S, salt: u64, contests: u32) -> Result<(u32, u32), Failure> {
-    let (mut written, mut taken): (u32, u32) = (0, 0);
+pub async fn contend<S: Store>(store: &S, salt: u64, contests: u32) -> Result<u32, Failure> {
+    let mut written: u32 = 0;
     for contest in 0..contests {
-        let new = Names { salt }.key(Kind::Client, contest.saturating_add(1_000));
+        let new = Names { salt }.key(Kind::Pending, contest.saturating_add(1_000));
         let won = store.put_new(&new, Vec::new(), LONG).await?;
         written = written.saturating_add(u32::from(won));
         YieldOnce::default().await;
-        let single = Names { salt }.key(Kind::Pending, contest.saturating_add(1_000));
-        if won {
-            store.put(&single, Vec::new(), LONG).await?;
-        }
-        YieldOnce::default().await;
-        taken = taken.saturating_add(u32::from(store.take(&single).await?.is_some()));
     }
-    Ok((written, taken))
+    Ok(written)
 }
 
 async fn add_one<S: Store>(store: &S, counter: &Key) -> Result<bool, Failure> {
@@ -189,21 +181,12 @@ async fn overwrite<S: Store>(store: &S, case: Names) -> Result<(), Failure> {
 }
 
 async fn put_new_once<S: Store>(store: &S, case: Names) -> Result<(), Failure> {
-    let key = case.key(Kind::User, 30);
+    let key = case.key(Kind::Pending, 30);
     same(store.put_new(&key, b"first".to_vec(), LONG).await?, true, "the first put_new")?;
     same(store.put_new(&key, b"second".to_vec(), LONG).await?, false, "the second put_new")?;
     value_is(store, &key, Some(b"first"), "after both").await?;
     store.delete(&key).await?;
     same(store.put_new(&key, b"third".to_vec(), LONG).await?, true, "put_new after a delete")
-}
-
-async fn take_once<S: Store>(store: &S, case: Names) -> Result<(), Failure> {
-    let key = case.key(Kind::Pending, 40);
-    same(store.take(&key).await?, None, "taking nothing")?;
-    store.put(&key, b"once".to_vec(), LONG).await?;
-    same(store.take(&key).await?, Some(b"once".to_vec()), "the first take")?;
-    same(store.take(&key).await?, None, "the second take")?;
-    value_is(store, &key, None, "after the take").await
 }
 
 async fn swap_version<S: Store>(store: &S, case: Names) -> Result<(), Failure> {
@@ -234,16 +217,12 @@ async fn swap_absent<S: Store>(store: &S, case: Names) -> Result<(), Failure> {
 async fn versions_differ<S: Store>(store: &S, case: Names) -> Result<(), Failure> {
     let key = case.key(Kind::Session, 70);
     let mut seen = Vec::new();
-    for round in 0..4 {
+    for _ in 0..4 {
         store.put(&key, b"same".to_vec(), LONG).await?;
         let now = version(store, &key).await?;
         check(!seen.contains(&now), "a version was given twice")?;
         seen.push(now);
-        if round % 2 == 0 {
-            store.delete(&key).await?;
-        } else {
-            store.take(&key).await?;
-        }
+        store.delete(&key).await?;
     }
     store.put(&key, b"same".to_vec(), LONG).await?;
     for old in seen {
@@ -264,7 +243,7 @@ async fn delete_twice<S: Store>(store: &S, case: Names) -> Result<(), Failure> {
 }
 
 async fn kinds_differ<S: Store>(store: &S, case: Names) -> Result<(), Failure> {
-    let kinds = [Kind::Pending, Kind::Session, Kind::Client, Kind::Consent, Kind::User, Kind::Upstream];
+    let kinds = [Kind::Pending, Kind::Session, Kind::Client, Kind::Consent, Kind::Upstream];
     for kind in kinds {
         store.put(&case.key(kind, 90), kind.name().as_bytes().to_vec(), LONG).await?;
     }
@@ -321,7 +300,7 @@ async fn bucket_drains<S: Store>(store: &S, case: Names) -> Result<(), Failure> 
 }
 
 async fn expiry_before<S: Store>(store: &S, case: Names) -> Result<(), Failure> {
-    for number in 140..145 {
+    for number in 140..144 {
         store.put(&case.key(Kind::Session, number), b"short".to_vec(), SHORT).await?;
     }
     store.put(&case.key(Kind::Session, 145), b"long".to_vec(), LONG).await?;
@@ -330,14 +309,13 @@ async fn expiry_before<S: Store>(store: &S, case: Names) -> Result<(), Failure> 
 
 async fn expiry_after<S: Store>(store: &S, case: Names) -> Result<(), Failure> {
     value_is(store, &case.key(Kind::Session, 140), None, "get").await?;
-    same(store.take(&case.key(Kind::Session, 141)).await?, None, "take")?;
-    same(store.put_new(&case.key(Kind::Session, 142), Vec::new(), LONG).await?, true, "put_new")?;
+    same(store.put_new(&case.key(Kind::Session, 141), Vec::new(), LONG).await?, true, "put_new")?;
     for guess in [0, 1, 2] {
-        let expired = case.key(Kind::Session, 143);
+        let expired = case.key(Kind::Session, 142);
         let swap = store.compare_and_swap(&expired, Version(guess), b"x".to_vec(), LONG).await?;
         same(swap, Swap::Conflict, "compare_and_swap")?;
     }
-    store.delete(&case.key(Kind::Session, 144)).await?;
+    store.delete(&case.key(Kind::Session, 143)).await?;
     value_is(store, &case.key(Kind::Session, 145), Some(b"long"), "a long life").await?;
     value_is(store, &case.key(Kind::Session, 146), Some(b"for ever"), "a life without an end").await
 }

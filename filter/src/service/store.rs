@@ -67,13 +67,6 @@ impl Store for TaskStore {
         }
     }
 
-    async fn take(&self, key: &Key) -> Result<Option<Vec<u8>>, StoreError> {
-        match self {
-            Self::Memory(memory) => memory.take(key).await,
-            Self::Bridge(bridge) => bridge.take(key).await,
-        }
-    }
-
     async fn compare_and_swap(
         &self,
         key: &Key,

@@ -118,8 +118,8 @@ mod tests {
         let record = format!("thv:auth:{{prod:gateway}}:session:{}", "ab".repeat(32));
         assert_eq!(names.record(&space, &key), record);
         assert_eq!(names.set(&space, &key), format!("{record}:members"));
-        let memory = names.replay(&space, &key, Verb::Take, IdempotencyKey([1; 16]));
-        assert_eq!(memory, format!("{record}:take:{}", "01".repeat(16)));
+        let memory = names.replay(&space, &key, Verb::Delete, IdempotencyKey([1; 16]));
+        assert_eq!(memory, format!("{record}:delete:{}", "01".repeat(16)));
     }
 
     #[test]

@@ -6,8 +6,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use portcullis_storage_api::wire::{
     AwaitChange, AwaitChangeAnswer, CompareAndSwap, Delete, DeleteAnswer, Durability, Get, GetAnswer, GetMany,
     GetManyAnswer, HealthAnswer, Lock, LockAnswer, MAX_MEMBERS, Member, MemberAnswer, MemberWrite, Members,
-    MembersAnswer, Mutation, Put, PutAnswer, REPLAY_SECONDS, Record, RefusalCause, Space, Take, TakeAnswer, TakeTokens,
-    TakeTokensAnswer, Unlock, UnlockAnswer, Value, WriteAnswer, verbs,
+    MembersAnswer, Mutation, Put, PutAnswer, REPLAY_SECONDS, Record, RefusalCause, Space, TakeTokens, TakeTokensAnswer,
+    Unlock, UnlockAnswer, Value, WriteAnswer, verbs,
 };
 use portcullis_storage_api::{Key, Ttl, Version};
 use tokio::time::Instant;
@@ -71,11 +71,6 @@ impl Operations {
         let args = vec![new_version()?, request.value.into_bytes(), milliseconds(request.ttl)];
         let answer = self.change::<verbs::PutNew>(&request.space, &request.key, request.mutation, args).await?;
         Ok(WriteAnswer { version: version(&answer) })
-    }
-
-    pub(crate) async fn take(&self, request: Take) -> Result<TakeAnswer, RefusalCause> {
-        let answer = self.change::<verbs::Take>(&request.space, &request.key, request.mutation, Vec::new()).await?;
-        Ok(TakeAnswer { record: if answer.is_empty() { None } else { self.record(&answer) } })
     }
 
     pub(crate) async fn compare_and_swap(&self, request: CompareAndSwap) -> Result<WriteAnswer, RefusalCause> {

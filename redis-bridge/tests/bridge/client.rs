@@ -10,8 +10,8 @@ use hyper_util::rt::TokioIo;
 use portcullis_gateway::ports::{Store, VALUE_BYTES};
 use portcullis_storage_api::wire::{
     CompareAndSwap, Delete, DeleteAnswer, Get, GetAnswer, IdempotencyKey, Lock, LockAnswer, MARKER_HEADER,
-    MARKER_VALUE, Mutation, Put, PutAnswer, Refusal, RefusalCause, Space, Take, TakeAnswer, TakeTokens,
-    TakeTokensAnswer, Unlock, UnlockAnswer, Value, Verb, WriteAnswer,
+    MARKER_VALUE, Mutation, Put, PutAnswer, Refusal, RefusalCause, Space, TakeTokens, TakeTokensAnswer, Unlock,
+    UnlockAnswer, Value, Verb, WriteAnswer,
 };
 use portcullis_storage_api::{Bucket, Key, Owner, StoreError, Swap, Taken, Ttl, Version, Versioned};
 use serde::Serialize;
@@ -108,12 +108,6 @@ impl Store for Client {
         let request = Put { space: space(), key: *key, value: value(bytes)?, ttl, mutation: self.mutation() };
         let answer: WriteAnswer = self.call(Verb::PutNew, &request).await?;
         Ok(answer.version.is_some())
-    }
-
-    async fn take(&self, key: &Key) -> Result<Option<Vec<u8>>, StoreError> {
-        let request = Take { space: space(), key: *key, mutation: self.mutation() };
-        let answer: TakeAnswer = self.call(Verb::Take, &request).await?;
-        Ok(answer.record.map(|record| record.value.into_bytes()))
     }
 
     async fn compare_and_swap(

@@ -161,7 +161,7 @@ pub(crate) fn requests() -> Vec<(Verb, Json)> {
         }
         put
     };
-    let take = || json!({"space": space, "key": record, "mutation": mutation()});
+    let delete = || json!({"space": space, "key": record, "mutation": mutation()});
     let member = || {
         let member = "05".repeat(32);
         json!({"space": space, "key": record, "member": member, "ttl": 60, "mutation": mutation()})
@@ -171,9 +171,8 @@ pub(crate) fn requests() -> Vec<(Verb, Json)> {
         (Verb::GetMany, json!({"space": space, "keys": [record]})),
         (Verb::Put, put(Json::Null)),
         (Verb::PutNew, put(Json::Null)),
-        (Verb::Take, take()),
         (Verb::CompareAndSwap, put(json!("0123456789abcdef"))),
-        (Verb::Delete, take()),
+        (Verb::Delete, delete()),
         (Verb::AddMember, member()),
         (Verb::RemoveMember, member()),
         (Verb::Members, json!({"space": space, "key": record})),

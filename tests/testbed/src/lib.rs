@@ -17,6 +17,16 @@
 //! # }
 //! ```
 
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::arithmetic_side_effects,
+    reason = "the testbed serves tests: what cannot go on fails loudly"
+)]
+#![allow(clippy::print_stderr, reason = "a failing test shows logs and where its files are")]
+
 pub mod bending_server;
 pub mod bridge;
 pub mod bridge_client;
@@ -26,6 +36,8 @@ pub mod delay_proxy;
 pub mod document_server;
 pub mod envoy;
 pub mod http;
+pub mod kept_connection;
+pub mod misplaced_secrets;
 pub mod nginx;
 pub mod oauth_client;
 pub mod paths;

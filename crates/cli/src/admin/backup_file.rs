@@ -20,7 +20,7 @@ use crate::admin::error::AdminError;
 /// Whether records of this kind are kept: locks and buckets mean nothing later.
 pub(crate) fn lasts(kind: Kind) -> bool {
     match kind {
-        Kind::Pending | Kind::Session | Kind::Client | Kind::Consent | Kind::User | Kind::Upstream => true,
+        Kind::Pending | Kind::Session | Kind::Client | Kind::Consent | Kind::Upstream => true,
         Kind::RateLimit | Kind::Lock => false,
     }
 }

@@ -113,8 +113,16 @@ reasons! {
     Deny TokenWrongAudience = "token_wrong_audience",
     /// The token is signed by this gateway, and is not an access token.
     Deny TokenWrongType = "token_wrong_type",
-    /// The session of the token has ended, or its record cannot be opened.
+    /// The session of the token has ended.
     Deny SessionEnded = "session_ended",
+    /// The record of the token's session does not open: it was sealed under a secret that is gone,
+    /// or was changed or moved.
+    Deny SessionUnreadable = "session_unreadable",
+    /// The code of the token's session is not redeemed yet: the store was rolled back.
+    Deny SessionRolledBack = "session_rolled_back",
+    /// The token has another user, client or resource than its session: its key signed it, and not
+    /// this gateway.
+    Deny SessionOfAnother = "session_of_another",
     /// The token lacks a scope that the resource needs.
     Deny InsufficientScope = "insufficient_scope",
     /// The login at the identity provider has ended, so the client has to authorize again.
@@ -230,7 +238,7 @@ reasons! {
     Deny CallbackOtherLogin = "callback_other_login",
     /// More logins came from this address than `loginsPerMinute` allows.
     Deny LoginRate = "login_rate",
-    /// An operator deleted the client while the user logged in.
+    /// An operator deleted the client, or closed registration, while the user logged in.
     Deny ClientGone = "client_gone",
     /// The identity provider sent the browser back with `access_denied`.
     Deny ProviderDenied = "provider_denied",
@@ -241,8 +249,11 @@ reasons! {
     /// The identity provider sent the browser back with an error about the gateway's request, such
     /// as `invalid_scope` or `unauthorized_client`: check `scopes` and the client there.
     Deny ProviderRefusedAuthorization = "provider_refused_authorization",
-    /// The identity provider sent the browser back with an error that has no reason of its own.
-    Deny ProviderRefused = "provider_refused",
+    /// The identity provider sent the browser back with an error about what the user has to do
+    /// there, such as `login_required` or `consent_required`.
+    Deny ProviderNeedsUser = "provider_needs_user",
+    /// The identity provider sent the browser back with an error that the gateway does not know.
+    Deny ProviderUnknownError = "provider_unknown_error",
     /// The identity provider does not accept its own authorization code.
     Deny ProviderRefusedCode = "provider_refused_code",
 
@@ -278,6 +289,9 @@ reasons! {
     Deny CodeForged = "code_forged",
     /// The authorization code's session is not in the store: it expired or was ended.
     Deny CodeWithoutSession = "code_without_session",
+    /// The record of the authorization code's session does not open: it was sealed under a secret
+    /// that is gone, or was changed or moved.
+    Deny CodeSessionUnreadable = "code_session_unreadable",
     /// The authorization code has expired, and its session is still in the store.
     Deny CodeExpired = "code_expired",
     /// The authorization code was used before; its session was ended.
@@ -294,8 +308,11 @@ reasons! {
     Deny RefreshTokenForged = "refresh_token_forged",
     /// The refresh token was used before; its session was ended.
     Deny RefreshTokenReplayed = "refresh_token_replayed",
-    /// The session of the refresh token has ended, or its record cannot be opened.
+    /// The session of the refresh token has ended.
     Deny RefreshSessionEnded = "refresh_session_ended",
+    /// The record of the refresh token's session does not open: it was sealed under a secret that
+    /// is gone, or was changed or moved.
+    Deny RefreshSessionUnreadable = "refresh_session_unreadable",
     /// The session's record is older than the refresh token: the store was rolled back.
     Deny RefreshSessionRolledBack = "refresh_session_rolled_back",
     /// The login at the identity provider has ended, so the session was ended.
@@ -407,6 +424,8 @@ reasons! {
     Fail ProviderInvalidAnswer = "provider_invalid_answer",
     /// The identity provider's ID token is missing, or is not valid for this login.
     Fail ProviderInvalidIdToken = "provider_invalid_id_token",
+    /// The identity provider does not say who logged in, or by nothing that names an account.
+    Fail ProviderInvalidUserInfo = "provider_invalid_user_info",
     /// The identity provider does not accept the gateway's client id or secret.
     Fail ProviderRefusedClient = "provider_refused_client",
     /// The identity provider refuses the token request as such.

@@ -7,6 +7,7 @@ use thiserror::Error;
 
 use crate::clients::metadata_document::{self, DocumentClient, DocumentClientError};
 use crate::clients::registered::{self, Client};
+use crate::config::Config;
 use crate::context::RequestContext;
 use crate::error::DependencyError;
 use crate::ports::Ports;
@@ -48,20 +49,42 @@ pub async fn resolve<P: Ports>(
         let client = metadata_document::resolve(context, client_id, fetches_for).await?;
         return Ok(ResolvedClient::Document(client));
     }
-    registered(context, client_id).await?.ok_or(ResolveError::Unknown)
+    Ok(ResolvedClient::Registered(registration(context, client_id).await?))
 }
 
-/// Returns the client that registered itself under this `client_id`; `None` if it is unknown, or
-/// was deleted.
+/// Checks a client whose login is under way again: since the step before, an operator may have
+/// deleted it, or its URL may be one that is not accepted any more. Returns the registration;
+/// `None` for a client with a document, which was read when the login began and is not fetched
+/// again.
+///
+/// INVARIANT: each step of a login that brings its client anything, or sends the browser to its
+/// redirect URI, begins with this, with [`resolve`], or with
+/// [`authenticate`](super::authenticate::authenticate).
 ///
 /// # Errors
-/// [`DependencyError::Store`].
-pub async fn registered<P: Ports>(
+/// [`ResolveError`].
+pub async fn recheck<P: Ports>(
     context: &RequestContext<'_, P>,
     client_id: &str,
-) -> Result<Option<ResolvedClient>, DependencyError> {
+) -> Result<Option<Client>, ResolveError> {
+    recheck_without_store(context.config(), client_id)?;
+    if ClientIdUrl::is_meant(client_id) { Ok(None) } else { registration(context, client_id).await.map(Some) }
+}
+
+/// Checks what of [`recheck`] can be known without the store: a client that names itself by a URL.
+///
+/// # Errors
+/// [`ResolveError::Document`].
+pub fn recheck_without_store(config: &Config, client_id: &str) -> Result<(), ResolveError> {
+    if ClientIdUrl::is_meant(client_id) {
+        metadata_document::admit(config, client_id)?;
+    }
+    Ok(())
+}
+
+async fn registration<P: Ports>(context: &RequestContext<'_, P>, client_id: &str) -> Result<Client, ResolveError> {
     let registered = registered::find(context, client_id).await?;
-    Ok(registered.map(|registered| ResolvedClient::Registered(registered.client)))
+    registered.map(|registered| registered.client).ok_or(ResolveError::Unknown)
 }
 
 impl ResolvedClient {

@@ -12,7 +12,8 @@ use self::error::{AuthorizationAnswer, CallbackError, LoginError};
 use crate::audit::{Audit, AuditField, Reason};
 use crate::browser::cookies::{self, Browser};
 use crate::browser::pending_login::{self, Authorization, LOGIN_LIFE, PendingLogin, Seed, USED_LIFE, UsedLogin};
-use crate::clients::resolve::{registered, resolve};
+use crate::clients::registered::Client;
+use crate::clients::resolve::{ResolvedClient, recheck, resolve};
 use crate::context::RequestContext;
 use crate::decision::Resolved;
 use crate::endpoints::browser_error;
@@ -44,8 +45,9 @@ async fn answer<P: Ports>(context: &RequestContext<'_, P>) -> Result<Resolved, C
         return Err(CallbackError::RepeatedParameter);
     }
     let state = params.one("state").ok().flatten().ok_or(CallbackError::NoState)?;
-    let (seed, login) = use_up(context, state).await?;
-    let resolved = complete(context, &params, &seed, login).await.unwrap_or_else(|error| error.reply(config));
+    let (seed, login, registration) = use_up(context, state).await?;
+    let completed = complete(context, &params, &seed, login, registration).await;
+    let resolved = completed.unwrap_or_else(|error| error.reply(config));
     Ok(match resolved {
         Resolved::Respond(response, audit) => {
             let ended = cookies::end_login(context.request, &config.issuer, state);
@@ -56,12 +58,16 @@ async fn answer<P: Ports>(context: &RequestContext<'_, P>) -> Result<Resolved, C
     })
 }
 
-/// Uses up the login that a state names: the browser must carry it with the user's consent, and of
-/// all requests for it only the first goes on.
+/// Uses up the login that a state names: the browser must carry it with the user's consent, its
+/// client must still be known, and of all requests for it only the first goes on. Returns it with
+/// the client's registration, which a client with a document has not.
 ///
 /// A login is free to start, so what it costs here (a record, a call to the provider) is limited by
 /// address first.
-async fn use_up<P: Ports>(context: &RequestContext<'_, P>, state: &str) -> Result<(Seed, PendingLogin), CallbackError> {
+async fn use_up<P: Ports>(
+    context: &RequestContext<'_, P>,
+    state: &str,
+) -> Result<(Seed, PendingLogin, Option<Client>), CallbackError> {
     let config = context.config();
     let (seed, login) = pending_login::carried(context.request, config, state).ok_or(CallbackError::UnknownLogin)?;
     let login = login.ok_or(CallbackError::NoConsent)?;
@@ -76,9 +82,10 @@ async fn use_up<P: Ports>(context: &RequestContext<'_, P>, state: &str) -> Resul
     {
         return Err(CallbackError::TooMany { retry_after });
     }
+    let registration = recheck(context, &login.request.client_id).await?;
     let key = records::key(Kind::Pending, &[state.as_bytes()]);
     if context.records().create(&key, &UsedLogin, Ttl::Seconds(USED_LIFE)).await? {
-        Ok((seed, login))
+        Ok((seed, login, registration))
     } else {
         Err(CallbackError::Reused)
     }
@@ -90,6 +97,7 @@ async fn complete<P: Ports>(
     params: &Params,
     seed: &Seed,
     login: PendingLogin,
+    registration: Option<Client>,
 ) -> Result<Resolved, CallbackError> {
     let config = context.config();
     let provider = config.providers.login();
@@ -98,17 +106,18 @@ async fn complete<P: Ports>(
         Err(cause) => return Err(CallbackError::Login { cause, request: Box::new(login.request) }),
     };
     let asked = &login.request;
-    let user = UserId::derive(provider.issuer(), &identity.subject);
+    let user = UserId::derive(provider.account_space(), &identity.subject);
     if login.consented_by.is_some_and(|consented_by| consented_by != user) {
         // The consent that was remembered is another user's: this user has not been asked.
-        return ask_again(context, login.request).await;
+        return ask_again(context, registration, login.request).await;
     }
     remembered_consent::remember(config, user, asked, context.ports).await?;
     next_prompt::forget(context.gateway, user, asked, context.ports).await?;
     let mut known = asked.audited().with(AuditField::User, &user.to_string());
     known.add(AuditField::Subject, &identity.subject);
     known.add_known(AuditField::Email, identity.email.as_deref().filter(|_| config.audits_email));
-    let code = open_session(context, asked, user, identity, reply).await?;
+    let refreshable = asked.refreshable.or(registration.map(|client| client.refresh)).unwrap_or(false);
+    let code = open_session(context, asked, refreshable, user, identity, reply).await?;
     known.add(AuditField::Session, &code.session.to_string());
     Ok(give_code(context, asked, user, &code, known.decided(Reason::LoggedIn))?)
 }
@@ -121,7 +130,7 @@ async fn logged_in<P: Ports>(
 ) -> Result<(TokenReply, Identity), LoginError> {
     let provider = context.config().providers.login();
     let parameter = |name: &str| params.one(name).ok().flatten();
-    if parameter("iss").is_some_and(|iss| iss != provider.issuer()) {
+    if parameter("iss").zip(provider.issuer()).is_some_and(|(iss, issuer)| iss != issuer) {
         return Err(LoginError::OtherIssuer);
     }
     if let Some(error) = parameter("error") {
@@ -135,6 +144,7 @@ async fn logged_in<P: Ports>(
 async fn open_session<P: Ports>(
     context: &RequestContext<'_, P>,
     asked: &Authorization,
+    refreshable: bool,
     user: UserId,
     identity: Identity,
     reply: TokenReply,
@@ -142,10 +152,6 @@ async fn open_session<P: Ports>(
     let config = context.config();
     let provider = config.providers.login();
     let records = context.records();
-    let refreshable = match asked.refreshable {
-        Some(refreshable) => refreshable,
-        None => registered(context, &asked.client_id).await?.is_some_and(|client| client.may_refresh()),
-    };
     let code = AuthorizationCode { session: SessionId::new(context.ports.random()?), nonce: context.ports.random()? };
     let refresh_token = match reply.refresh_token {
         Some(refresh_token) => Some(refresh_token),
@@ -156,7 +162,13 @@ async fn open_session<P: Ports>(
     let upstream = Upstream {
         access_token: reply.access_token,
         obtained_at: now,
-        expires_at: life::expires_at(reply.life, refresh_token.is_some(), None, provider.default_token_life(), now),
+        expires_at: life::expires_at(
+            reply.life,
+            refresh_token.is_some(),
+            None,
+            provider.client().default_token_life,
+            now,
+        ),
         refresh_token,
         subject: identity.subject,
         refused_since: None,
@@ -206,9 +218,16 @@ fn give_code<P: Ports>(
     Ok(Resolved::Respond(response.header("set-cookie", &cookie), audit))
 }
 
-async fn ask_again<P: Ports>(context: &RequestContext<'_, P>, asked: Authorization) -> Result<Resolved, CallbackError> {
+async fn ask_again<P: Ports>(
+    context: &RequestContext<'_, P>,
+    registration: Option<Client>,
+    asked: Authorization,
+) -> Result<Resolved, CallbackError> {
     let fetches_for = || Some(client_address(context.request, context.config().trusted_proxies));
-    let client = resolve(context, &asked.client_id, fetches_for).await?;
+    let client = match registration {
+        Some(client) => ResolvedClient::Registered(client),
+        None => resolve(context, &asked.client_id, fetches_for).await?,
+    };
     // It was proven to be the client's when the login began, so it can be read.
     let redirect_uri = RedirectUri::register(&asked.redirect_uri)
         .ok()

@@ -46,6 +46,18 @@ pub(super) fn page(config: &Config, error: &ResolveError) -> Resolved {
     }
 }
 
+/// Returns the page where the client was known when the login began, and is not any more.
+#[must_use]
+pub(super) fn during_login(config: &Config, error: &ResolveError) -> Resolved {
+    match error {
+        ResolveError::Unknown => {
+            let message = "The application is not known here any more: it was removed while you logged in.";
+            error_page(config, 400, "This login cannot be completed", message, HINT, Reason::ClientGone)
+        }
+        error @ (ResolveError::Document(_) | ResolveError::Dependency(_)) => page(config, error),
+    }
+}
+
 fn reason_of_fetch(error: FetchError) -> Reason {
     match error {
         FetchError::NotConfigured => Reason::ClientDocumentsNotFetched,

@@ -13,6 +13,7 @@ use portcullis_protocol::base64url;
 use portcullis_protocol::crypto::key_ring::{KeyId, Purpose};
 use portcullis_protocol::http::media_type::is_media_type;
 use portcullis_protocol::http::message::{FieldName, Request};
+use portcullis_protocol::oauth::form::FORM_TYPE;
 use portcullis_protocol::oauth::params::{Limits, Params};
 use portcullis_protocol::oauth::redirect::CheckedRedirectUri;
 
@@ -20,7 +21,7 @@ use self::error::ConsentError;
 use crate::audit::Reason;
 use crate::browser::cookies::FORM_LIFE;
 use crate::browser::pending_login::{self, Authorization, Seed};
-use crate::clients::resolve::ResolvedClient;
+use crate::clients::resolve::{ResolvedClient, recheck, recheck_without_store};
 use crate::config::{Config, Sealer};
 use crate::context::RequestContext;
 use crate::decision::{Decision, Resolved};
@@ -96,12 +97,29 @@ async fn answer<P: Ports>(context: &RequestContext<'_, P>) -> Result<Decision, C
     if !is_media_type(context.request.headers.one(FieldName::ContentType), FORM_TYPE) {
         return Err(ConsentError::ContentType);
     }
-    let Transaction { seed, request, .. } = approved(context, &body)?;
-    Ok(start_login::start(context, seed, request, None)?)
+    let (Transaction { seed, request, .. }, answer) = answered(context, &body)?;
+    match answer {
+        // A form can be sent any number of times, so an approval asks the store nothing. It brings
+        // the client nothing either: the callback looks a registration up.
+        Answer::Approved => {
+            recheck_without_store(context.config(), &request.client_id)?;
+            Ok(start_login::start(context, seed, request, None)?)
+        }
+        Answer::Denied => {
+            recheck(context, &request.client_id).await?;
+            Err(ConsentError::Denied(Box::new(request)))
+        }
+    }
 }
 
-/// Returns what the user approved, by a form that is proven genuine.
-fn approved<P: Ports>(context: &RequestContext<'_, P>, body: &[u8]) -> Result<Transaction, ConsentError> {
+/// What the user answered.
+enum Answer {
+    Approved,
+    Denied,
+}
+
+/// Returns what the user was asked and answered, by a form that is proven genuine.
+fn answered<P: Ports>(context: &RequestContext<'_, P>, body: &[u8]) -> Result<(Transaction, Answer), ConsentError> {
     let config = context.config();
     let params = Params::parse(body, Limits::OAUTH)?;
     let field = |name: &str| params.one(name).ok().flatten().ok_or(ConsentError::Incomplete);
@@ -117,8 +135,8 @@ fn approved<P: Ports>(context: &RequestContext<'_, P>, body: &[u8]) -> Result<Tr
         return Err(ConsentError::Expired);
     }
     match field("decision")? {
-        "approve" => Ok(transaction),
-        "deny" => Err(ConsentError::Denied(Box::new(transaction.request))),
+        "approve" => Ok((transaction, Answer::Approved)),
+        "deny" => Ok((transaction, Answer::Denied)),
         _ => Err(ConsentError::UnknownDecision),
     }
 }
@@ -159,6 +177,3 @@ fn is_same_origin(request: &Request, origin: &str) -> bool {
         && same(FieldName::SecFetchSite, "same-origin")
         && (!request.headers.has(FieldName::SecFetchSite) || same(FieldName::SecFetchMode, "navigate"))
 }
-
-/// The media type of a form (HTML §4.10.21.6).
-const FORM_TYPE: &str = "application/x-www-form-urlencoded";

@@ -7,6 +7,7 @@
 use portcullis_protocol::credentials::{RefreshToken, SessionId};
 use portcullis_protocol::http::message::{FieldName, Response};
 use portcullis_protocol::oauth::error::{ErrorCode, OAuthError};
+use portcullis_protocol::oauth::form::FormError;
 use portcullis_protocol::oauth::revoke::{RevocationRequest, RevocationRequestError};
 use thiserror::Error;
 
@@ -89,10 +90,10 @@ impl RevokeError {
 
 fn reason_of_request(error: RevocationRequestError) -> Reason {
     match error {
-        RevocationRequestError::ContentType => Reason::RevocationContentType,
-        RevocationRequestError::QueryParameters => Reason::RevocationInUrl,
-        RevocationRequestError::Body(_) => Reason::MalformedRevocation,
-        RevocationRequestError::Repeated => Reason::RevocationRepeatedParameter,
+        RevocationRequestError::Form(FormError::ContentType) => Reason::RevocationContentType,
+        RevocationRequestError::Form(FormError::QueryParameters) => Reason::RevocationInUrl,
+        RevocationRequestError::Form(FormError::Body(_)) => Reason::MalformedRevocation,
+        RevocationRequestError::Form(FormError::Repeated(_)) => Reason::RevocationRepeatedParameter,
         RevocationRequestError::NoToken => Reason::RevocationWithoutToken,
     }
 }

@@ -32,6 +32,17 @@ pub(super) enum Refusal {
     Claims(#[from] ClaimError),
     #[error("the session of this token has ended")]
     SessionEnded,
+    /// Its record does not open: it was sealed under a secret that is gone, or was changed or
+    /// moved.
+    #[error("the record of this token's session cannot be opened")]
+    SessionUnreadable,
+    /// The session's code is not redeemed, which it was when the token was issued.
+    #[error("the session of this token was rolled back")]
+    SessionRolledBack,
+    /// The token has another user, client or resource than its session: its key signed it, and not
+    /// this gateway.
+    #[error("the token is not of its session")]
+    SessionOfAnother,
     #[error("the token lacks a scope that is needed here")]
     InsufficientScope,
     /// The session behind the token has no upstream token any more.
@@ -63,7 +74,10 @@ impl Refusal {
             Self::Malformed(error) => (INVALID, error.public_reason(), of_form(*error)),
             Self::Signature(error) => (INVALID, error.public_reason(), of_signature(*error)),
             Self::Claims(error) => (INVALID, error.public_reason(), of_claims(*error)),
-            Self::SessionEnded => (INVALID, "the session of this token has ended", Reason::SessionEnded),
+            Self::SessionEnded => (INVALID, SESSION_ENDED, Reason::SessionEnded),
+            Self::SessionUnreadable => (INVALID, SESSION_ENDED, Reason::SessionUnreadable),
+            Self::SessionRolledBack => (INVALID, SESSION_ENDED, Reason::SessionRolledBack),
+            Self::SessionOfAnother => (INVALID, SESSION_ENDED, Reason::SessionOfAnother),
             Self::InsufficientScope => (
                 Some(ErrorCode::InsufficientScope),
                 "the token lacks a scope that is needed here",
@@ -137,3 +151,6 @@ fn of_claims(error: ClaimError) -> Reason {
         ClaimError::Malformed(_) => Reason::TokenMalformedClaim,
     }
 }
+
+/// What a client learns of a session that it cannot use: the cause is the operator's matter.
+const SESSION_ENDED: &str = "the session of this token has ended";

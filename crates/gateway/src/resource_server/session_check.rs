@@ -3,10 +3,12 @@
 use std::rc::Rc;
 
 use portcullis_protocol::credentials::{SessionId, UserId};
+use portcullis_storage_api::{Key, Versioned};
 
 use crate::config::Resource;
 use crate::error::DependencyError;
 use crate::ports::{Ports, Store};
+use crate::resource_server::refusal::Refusal;
 use crate::sessions::binding::SessionBinding;
 use crate::sessions::keys::session_key;
 use crate::sessions::state::Session;
@@ -18,10 +20,10 @@ use crate::store::records::Records;
 /// is forgotten; where the store does not answer, nothing changes.
 pub async fn recheck<P: Ports>(gateway: Rc<Gateway>, entry: Rc<CachedToken>, ports: P) {
     let Some(resource) = gateway.config().resources.get(entry.facts.resource) else { return };
-    match session_lives(&gateway, resource, &entry.facts, &ports).await {
-        Ok(true) => entry.mark_session_seen(ports.now()),
-        Ok(false) => gateway.forget_sessions(&[entry.facts.session]),
-        Err(_) => entry.mark_store_unavailable(ports.now()),
+    match look_up_session(&gateway, resource, &entry.facts, &ports).await {
+        Ok(()) => entry.mark_session_seen(ports.now()),
+        Err(Refusal::Dependency(_)) => entry.mark_store_unavailable(ports.now()),
+        Err(_ended) => gateway.forget_sessions(&[entry.facts.session]),
     }
 }
 
@@ -47,30 +49,44 @@ pub async fn refreshed_until<P: Ports>(
     Ok(until)
 }
 
-/// Whether the session behind a token is still there: this is how a revoked login ends before its
-/// tokens expire.
-async fn session_lives<P: Ports>(
+/// Looks up the session behind a token: this is how a revoked login ends before its tokens expire.
+///
+/// # Errors
+/// As [`check_session`], and [`Refusal::Dependency`] if the store does not answer.
+async fn look_up_session<P: Ports>(
     gateway: &Gateway,
     resource: &Resource,
     facts: &TokenGrant,
     ports: &P,
-) -> Result<bool, DependencyError> {
+) -> Result<(), Refusal> {
     let key = session_key(facts.session);
-    let found = ports.store().get(&key).await?;
-    let records = Records::new(&gateway.config().sealer, ports);
-    let lives =
-        found.and_then(|found| records.read::<Session, _>(&key, found.value, |record| lives(record, resource, facts)));
-    Ok(lives == Some(true))
+    let found = ports.store().get(&key).await.map_err(DependencyError::from)?;
+    check_session(&Records::new(&gateway.config().sealer, ports), &key, found, resource, facts)
 }
 
-/// Whether a session's record, read in place, stands behind a token; `None` when it is not such a
-/// record.
-pub(super) fn lives(record: &[u8], resource: &Resource, facts: &TokenGrant) -> Option<bool> {
-    let session = SessionBinding::read(record)?;
-    Some(
-        session.is_active
-            && session.client_id == facts.client.as_bytes()
-            && UserId::parse(&facts.subject) == Some(session.user_id)
-            && session.resource == resource.uri.as_str().as_bytes(),
-    )
+/// Checks that a session, as it is stored, stands behind a token.
+///
+/// # Errors
+/// A [`Refusal`] about the session.
+pub(super) fn check_session<P: Ports>(
+    records: &Records<'_, P>,
+    key: &Key,
+    stored: Option<Versioned>,
+    resource: &Resource,
+    facts: &TokenGrant,
+) -> Result<(), Refusal> {
+    let stored = stored.ok_or(Refusal::SessionEnded)?;
+    let check = |record: &[u8]| Some(check_binding(&SessionBinding::read(record)?, resource, facts));
+    records.read::<Session, _>(key, stored.value, check).unwrap_or(Err(Refusal::SessionUnreadable))
+}
+
+fn check_binding(session: &SessionBinding<'_>, resource: &Resource, facts: &TokenGrant) -> Result<(), Refusal> {
+    let is_of_token = session.client_id == facts.client.as_bytes()
+        && UserId::parse(&facts.subject) == Some(session.user_id)
+        && session.resource == resource.uri.as_str().as_bytes();
+    match (is_of_token, session.is_active) {
+        (true, true) => Ok(()),
+        (true, false) => Err(Refusal::SessionRolledBack),
+        (false, _) => Err(Refusal::SessionOfAnother),
+    }
 }

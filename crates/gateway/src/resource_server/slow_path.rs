@@ -19,11 +19,10 @@ use crate::error::DependencyError;
 use crate::ports::{Ports, Store, UpstreamTokenRef};
 use crate::resource_server::decide::{decide, forward, plan_response};
 use crate::resource_server::refusal::Refusal;
-use crate::resource_server::session_check::lives;
+use crate::resource_server::session_check::check_session;
 use crate::resource_server::verify::verify;
 use crate::sessions::end::end_session;
 use crate::sessions::keys::session_keys;
-use crate::sessions::state::Session;
 use crate::state::token_cache::{CachedToken, TokenGrant};
 use crate::upstream::tokens::{Upstream, UpstreamFields};
 
@@ -154,12 +153,7 @@ impl<P: Ports> Call<'_, P> {
         let keys = session_keys(facts.session, provider);
         let found = self.context.ports.store().get_both(&keys).await.map_err(DependencyError::from)?;
         let ([session_key, upstream_key], [session, upstream]) = (keys, found);
-        let lives = session.and_then(|session| {
-            records.read::<Session, _>(&session_key, session.value, |record| lives(record, self.resource, facts))
-        });
-        if lives != Some(true) {
-            return Err(Refusal::SessionEnded);
-        }
+        check_session(&records, &session_key, session, self.resource, facts)?;
         let upstream = upstream.and_then(|upstream| {
             records.read::<Upstream, _>(&upstream_key, upstream.value, |record| {
                 let upstream = UpstreamFields::read(record)?;

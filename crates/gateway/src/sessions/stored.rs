@@ -13,13 +13,24 @@ use crate::upstream::tokens::Upstream;
 /// How often a change is tried again that lost a race against another request with the same token.
 pub(crate) const ATTEMPTS: u32 = 8;
 
+/// Why there is no session to go on with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NoSession {
+    /// The store has no record of it: it ended or expired.
+    Ended,
+    /// Its record does not open: it was sealed under a secret that is gone, or was changed or
+    /// moved.
+    Unreadable,
+}
+
 /// Reads a session, and its upstream tokens as they are stored; both at once.
 pub(crate) async fn load_session<P: Ports>(
     records: &Records<'_, P>,
     keys: &[Key; 2],
-) -> Result<(Option<VersionedRecord<Session>>, Option<Versioned>), DependencyError> {
+) -> Result<(Result<VersionedRecord<Session>, NoSession>, Option<Versioned>), DependencyError> {
     let [session, upstream] = records.ports().store().get_both(keys).await?;
-    Ok((session.and_then(|session| records.loaded(&keys[0], session)), upstream))
+    let session = session.ok_or(NoSession::Ended);
+    Ok((session.and_then(|session| records.loaded(&keys[0], session).ok_or(NoSession::Unreadable)), upstream))
 }
 
 /// Keeps upstream tokens, as they were just read, as long as their session; returns `false` if

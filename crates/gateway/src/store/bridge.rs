@@ -17,8 +17,8 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use portcullis_storage_api::wire::{
-    Call, CompareAndSwap, Delete, Get, GetMany, IdempotencyKey, Lock, Mutation, Put, Refusal, RefusalCause, Take,
-    TakeTokens, Unlock, Value, Verb, verbs,
+    Call, CompareAndSwap, Delete, Get, GetMany, IdempotencyKey, Lock, Mutation, Put, Refusal, RefusalCause, TakeTokens,
+    Unlock, Value, Verb, verbs,
 };
 use portcullis_storage_api::{Bucket, Key, Owner, StoreError, Swap, Taken, Ttl, Version, Versioned};
 use serde::de::DeserializeOwned;
@@ -171,13 +171,6 @@ impl<P: Fetch + Clock + Entropy> Store for BridgeStore<P> {
         Ok(answer.version.is_some())
     }
 
-    async fn take(&self, key: &Key) -> Result<Option<Vec<u8>>, StoreError> {
-        let space = self.bridge.settings.space.clone();
-        let request = Take { space, key: *key, mutation: self.mutation(Verb::Take, key)? };
-        let answer = self.call::<verbs::Take>(&request).await?;
-        Ok(answer.record.map(|record| record.value.into_bytes()))
-    }
-
     async fn compare_and_swap(
         &self,
         key: &Key,
@@ -223,15 +216,21 @@ impl<P: Fetch + Clock + Entropy> Store for BridgeStore<P> {
     }
 }
 
-/// How often a change or a question is put to the bridge that fails in this way; `quick` when it
-/// failed at once.
+/// Returns how long one change may take, in seconds: [`MAX_TRIES`] tries, each of which the bridge
+/// answers in its last moment.
+pub(crate) fn longest_change_seconds(settings: &BridgeSettings) -> u64 {
+    settings.timeout_ms.saturating_mul(MAX_TRIES.into()).div_ceil(1000)
+}
+
+/// How often a change or a question is put to the bridge that fails in this way, at most
+/// [`MAX_TRIES`] times; `quick` when it failed at once.
 fn most_tries(error: BridgeError, quick: bool) -> u32 {
     match error {
         BridgeError::NoResponse | BridgeError::Refused(RefusalCause::Unavailable) if quick => 2,
         BridgeError::Refused(RefusalCause::Overloaded) if quick => 3,
         // The write is done: only its confirmation is missing, and the bridge waits for that again
         // in each try.
-        BridgeError::Refused(RefusalCause::NotDurable) => 4,
+        BridgeError::Refused(RefusalCause::NotDurable) => MAX_TRIES,
         BridgeError::CircuitOpen | BridgeError::NotSent | BridgeError::NoResponse | BridgeError::Refused(_) => 1,
     }
 }
@@ -243,7 +242,7 @@ pub(crate) fn request(bridge: &BridgeSettings, verb: Verb, body: Vec<u8>, timeou
         method: "POST",
         authority: AUTHORITY.to_owned(),
         path: verb.path().to_owned(),
-        headers: vec![("content-type", JSON.to_owned())],
+        headers: vec![("content-type".into(), JSON.to_owned())],
         body,
         timeout_ms,
     }
@@ -277,5 +276,34 @@ fn accepted(value: Vec<u8>) -> Result<Value, StoreError> {
 
 const AUTHORITY: &str = "redis-bridge";
 const JSON: &str = "application/json";
+/// The most tries of one change or question.
+const MAX_TRIES: u32 = 4;
 /// A first try that failed within this many milliseconds is followed by another.
 const QUICK_MS: u64 = 1_000;
+
+#[cfg(test)]
+mod tests {
+    use portcullis_storage_api::wire::{REPLAY_SECONDS, Space};
+
+    use super::*;
+
+    #[test]
+    fn the_bridge_remembers_an_answer_for_longer_than_the_longest_change_takes() {
+        let space = Space::new("prod", "gateway").unwrap();
+        // The longest timeout that a configuration may have.
+        let settings = BridgeSettings { cluster: "redis-bridge".to_owned(), space, timeout_ms: 10_000 };
+        assert_eq!(longest_change_seconds(&settings), 40);
+        assert!(longest_change_seconds(&settings) < REPLAY_SECONDS);
+    }
+
+    #[test]
+    fn no_failure_is_followed_by_more_tries_than_the_longest_change_has() {
+        let refusals = [RefusalCause::Unavailable, RefusalCause::Overloaded, RefusalCause::NotDurable];
+        let errors = [BridgeError::CircuitOpen, BridgeError::NotSent, BridgeError::NoResponse];
+        for error in errors.into_iter().chain(refusals.map(BridgeError::Refused)) {
+            for quick in [true, false] {
+                assert!((1..=MAX_TRIES).contains(&most_tries(error, quick)), "{error:?}");
+            }
+        }
+    }
+}

@@ -180,13 +180,6 @@ impl<C: Cells, K: Clock> Store for MemoryStore<C, K> {
         })
     }
 
-    async fn take(&self, key: &Key) -> Result<Option<Vec<u8>>, StoreError> {
-        self.change(key, |current, _| match current {
-            Some(record) => (Some(record.value.to_vec()), Change::Remove),
-            None => (None, Change::Nothing),
-        })
-    }
-
     async fn compare_and_swap(
         &self,
         key: &Key,
@@ -405,7 +398,6 @@ fn tag(kind: Kind) -> u8 {
         Kind::Session => 2,
         Kind::Client => 3,
         Kind::Consent => 4,
-        Kind::User => 5,
         Kind::Upstream => 6,
         Kind::RateLimit => 7,
         Kind::Lock => 8,

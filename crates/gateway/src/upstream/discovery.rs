@@ -14,6 +14,16 @@ use crate::upstream::client_authentication::Method;
 use crate::upstream::endpoint::{Document, Target};
 use crate::upstream::provider_error::ProviderError;
 
+/// The words for an endpoint that is absent, and for one that is no https URL.
+macro_rules! endpoint_words {
+    ($name:literal) => {
+        [
+            concat!("the discovery document has no `", $name, "`"),
+            concat!("the discovery document's `", $name, "` is not an https URL"),
+        ]
+    };
+}
+
 /// What the provider's discovery document says (OIDC Discovery §3).
 pub struct Discovery {
     /// Where browsers log in.
@@ -40,13 +50,14 @@ pub(crate) async fn fetch_documents<P: Ports>(
     ports: &P,
 ) -> Result<Known, (String, ProviderError)> {
     let document = Target {
-        cluster: provider.clusters.get(&provider.authority).cloned().unwrap_or_default(),
+        cluster: provider.client.clusters.get(&provider.authority).cloned().unwrap_or_default(),
         authority: provider.authority.clone(),
         path: provider.discovery_path.clone(),
     };
     let discovery =
-        fetch_discovery(provider, &document, ports).await.map_err(|error| (document.url(provider), error))?;
-    let keys = fetch_keys(&discovery.jwks, ports).await.map_err(|error| (discovery.jwks.url(provider), error))?;
+        fetch_discovery(provider, &document, ports).await.map_err(|error| (document.url(&provider.client), error))?;
+    let keys =
+        fetch_keys(&discovery.jwks, ports).await.map_err(|error| (discovery.jwks.url(&provider.client), error))?;
     Ok(Known { discovery: Rc::new(discovery), keys: Rc::new(keys), fetched_at: ports.now() })
 }
 
@@ -55,12 +66,12 @@ async fn fetch_discovery<P: Ports>(
     document: &Target,
     ports: &P,
 ) -> Result<Discovery, ProviderError> {
-    let reply = document.read(ports).await?;
+    let reply = document.read(Document::Discovery, ports).await?;
     read_discovery(provider, &Document::Discovery.members(&reply, &MEMBERS)?)
 }
 
 async fn fetch_keys<P: Ports>(keys: &Target, ports: &P) -> Result<JwkSet, ProviderError> {
-    let reply = keys.read(ports).await?;
+    let reply = keys.read(Document::KeySet, ports).await?;
     let keys = JwkSet::parse(&reply.body).map_err(|error| match error {
         JwkSetError::Json(error) => Document::KeySet.unreadable(&reply, error),
         JwkSetError::NotASet => ProviderError::InvalidDocuments("the key set has no array `keys`"),
@@ -77,20 +88,20 @@ fn read_discovery(provider: &OidcProvider, document: &ForeignObject<'_>) -> Resu
     // A document of another issuer would let it speak for this one (OIDC Discovery §4.3).
     match document.text("issuer") {
         Some(issuer) if issuer == provider.issuer => {}
-        Some(_) => return Err(ProviderError::WrongIssuer),
+        Some(issuer) => return Err(ProviderError::WrongIssuer(other_issuer(&issuer, &provider.issuer))),
         None => return Err(ProviderError::InvalidDocuments("the discovery document has no `issuer`")),
     }
-    let url = |name: &'static str, absent: &'static str| {
+    let url = |name: &str, [absent, not_https]: [&'static str; 2]| {
         let text = document.text(name).ok_or(ProviderError::InvalidDocuments(absent))?;
-        WebUrl::parse(&text)
-            .ok()
-            .filter(|url| url.is_https() || provider.plain_http)
-            .ok_or(ProviderError::InvalidDocuments("an endpoint in the discovery document is not an https URL"))
+        let url = WebUrl::parse(&text).ok().filter(|url| url.is_https() || provider.client.plain_http);
+        url.ok_or(ProviderError::InvalidDocuments(not_https))
     };
-    let target = |url: WebUrl| Target::at(provider, &url).ok_or(ProviderError::EndpointWithoutCluster);
-    let authorization = url("authorization_endpoint", "the discovery document has no `authorization_endpoint`")?;
-    let token = target(url("token_endpoint", "the discovery document has no `token_endpoint`")?)?;
-    let jwks = target(url("jwks_uri", "the discovery document has no `jwks_uri`")?)?;
+    let target = |name: &'static str, words: [&'static str; 2]| {
+        Target::at(&provider.client, &url(name, words)?).ok_or(ProviderError::EndpointWithoutCluster(name))
+    };
+    let authorization = url("authorization_endpoint", endpoint_words!("authorization_endpoint"))?;
+    let token = target("token_endpoint", endpoint_words!("token_endpoint"))?;
+    let jwks = target("jwks_uri", endpoint_words!("jwks_uri"))?;
     let algorithms = texts(document, "id_token_signing_alg_values_supported");
     if !algorithms.is_empty() && !algorithms.iter().any(|name| Alg::from_foreign_name(name).is_some()) {
         let reason = "the provider signs ID tokens with none of RS256, RS384, RS512, ES256, ES384 and EdDSA";
@@ -99,10 +110,20 @@ fn read_discovery(provider: &OidcProvider, document: &ForeignObject<'_>) -> Resu
     let methods = texts(document, "token_endpoint_auth_methods_supported");
     Ok(Discovery {
         authorization_endpoint: authorization.to_string(),
-        authentication: Method::choose(provider, &methods)?,
+        authentication: Method::choose(&provider.client, &methods)?,
         token,
         jwks,
     })
+}
+
+/// How the issuer of a discovery document differs from the configured one.
+fn other_issuer(named: &str, configured: &str) -> &'static str {
+    let without_slash = |issuer: &str| issuer.strip_suffix('/').unwrap_or(issuer).to_owned();
+    if without_slash(named) == without_slash(configured) {
+        "the discovery document's `issuer` and `issuerUrl` differ in a slash at their end: write it as the provider does"
+    } else {
+        "the discovery document's `issuer` is another one than `issuerUrl`"
+    }
 }
 
 /// The strings of an array; a member that is none says nothing.

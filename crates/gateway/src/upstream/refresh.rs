@@ -8,6 +8,7 @@ use std::rc::Rc;
 
 use portcullis_storage_api::{Key, Kind, Owner, StoreError, Ttl};
 
+use crate::config::Storage;
 use crate::decision::{RefreshOutcome, UpstreamAccess};
 use crate::error::DependencyError;
 use crate::ports::{Ports, SleepResult, Store, UpstreamTokenRef};
@@ -17,30 +18,51 @@ use crate::sessions::lifetimes::upstream_life;
 use crate::sessions::next_prompt;
 use crate::sessions::state::Session;
 use crate::state::gateway::{Gateway, RENEWAL_SECONDS};
+use crate::store::bridge::longest_change_seconds;
 use crate::store::records::{self, Records, VersionedRecord};
+use crate::upstream::endpoint::CALL_TIMEOUT_MS;
 use crate::upstream::identity::TokenReply;
 use crate::upstream::life;
 use crate::upstream::provider_error::ProviderError;
 use crate::upstream::providers;
 use crate::upstream::tokens::Upstream;
 
-/// How long one refresh may hold its lock, in seconds: longer than it may take, also when the store
-/// is unavailable now and then. It is the sum of [`BEGIN_SECONDS`], of the 15 s that the provider's
-/// documents, tokens and keys may take, of [`STORE_SECONDS`], and of what a last try may take. A
-/// refresh that outlived its lock would run at the same time as another, and a provider that
-/// rotates refresh tokens would take one of them for a thief.
-const LOCK_SECONDS: u64 = 60;
+/// How long one refresh may hold its lock, in seconds: longer than it may take, whatever the store
+/// and the provider do. A refresh that outlived its lock would run at the same time as another, and
+/// a provider that rotates refresh tokens would take one of them for a thief.
+///
+/// INVARIANT: it covers all of the way from the question for the lock to the end of the last try to
+/// store what the provider gave. What is added to that way is added here.
+fn lock_seconds(storage: &Storage) -> u64 {
+    let last_try = match storage {
+        Storage::Memory { .. } => 0,
+        Storage::Bridge(bridge) => longest_change_seconds(bridge),
+    };
+    BEGIN_SECONDS
+        .saturating_add(PROVIDER_SECONDS)
+        .saturating_add(STORE_SECONDS)
+        .saturating_add(last_try)
+        .saturating_add(SPARE_SECONDS)
+}
 
 /// How long after its lock was asked for a refresh may ask the provider, in seconds; later it is
 /// left to the next.
 const BEGIN_SECONDS: u64 = 8;
 
+/// How long the provider may take for a refresh, in seconds: for its discovery document, its keys
+/// and the tokens.
+const PROVIDER_SECONDS: u64 = 3 * CALL_TIMEOUT_MS.div_ceil(1000);
+
 /// How often rotated tokens are offered to a store at once, before time is let pass.
 const STORE_ATTEMPTS: u32 = 3;
 
-/// How long rotated tokens are offered to a store that is unavailable, in seconds: longer than a
-/// failover takes.
+/// How long after the provider's answer another try to store rotated tokens may begin, in seconds:
+/// longer than a failover takes.
 const STORE_SECONDS: u64 = 20;
+
+/// What a refresh may take besides, in seconds: times are compared in whole seconds, and a busy
+/// worker wakes its tasks late.
+const SPARE_SECONDS: u64 = 5;
 
 /// How long the provider may refuse to renew tokens for a reason that is not the user's grant (our
 /// client id or secret, an answer that makes no sense), in seconds. After that a session ends: a
@@ -98,7 +120,7 @@ async fn refresh_once<P: Ports>(
     let lock = records::key(Kind::Lock, &[b"upstream", token.session.as_bytes(), token.provider.as_bytes()]);
     let owner = Owner(ports.random()?);
     let began = ports.now();
-    if !ports.store().lock(&lock, owner, LOCK_SECONDS).await? {
+    if !ports.store().lock(&lock, owner, lock_seconds(&gateway.config().storage)).await? {
         return Ok(RefreshOutcome::InProgressElsewhere);
     }
     let outcome = refresh_locked(gateway, token, cause, began, ports).await;
@@ -145,7 +167,7 @@ async fn refresh_locked<P: Ports>(
     }
     match providers::refresh(gateway, provider, refresh_token, &loaded.record.subject, ports).await {
         Ok(reply) => {
-            let renewed = renewed(&loaded.record, reply, provider.default_token_life(), ports.now());
+            let renewed = renewed(&loaded.record, reply, provider.client().default_token_life, ports.now());
             store(&records, gateway, token, loaded, &renewed).await
         }
         Err(ProviderError::GrantEnded { prompt }) => {
@@ -161,13 +183,14 @@ async fn refresh_locked<P: Ports>(
         Err(
             ProviderError::ClientRefused
             | ProviderError::NoCommonAuthentication
-            | ProviderError::EndpointWithoutCluster
-            | ProviderError::WrongIssuer
-            | ProviderError::NotJson
+            | ProviderError::EndpointWithoutCluster(_)
+            | ProviderError::WrongIssuer(_)
+            | ProviderError::NotJson(_)
             | ProviderError::InvalidDocuments(_)
             | ProviderError::InvalidAnswer(_)
             | ProviderError::OtherLogin
-            | ProviderError::InvalidIdToken(_),
+            | ProviderError::InvalidIdToken(_)
+            | ProviderError::InvalidUserInfo(_),
         ) => {
             let now = ports.now();
             match loaded.record.refused_since {
@@ -269,11 +292,9 @@ async fn store<P: Ports>(
     let key = upstream_key(&session_key(token.session), token.provider);
     let ttl = Ttl::Seconds(upstream_life(gateway.config()));
     let mut failure = DependencyError::Store(StoreError::Unavailable);
-    let until = records.ports().now().saturating_add(STORE_SECONDS);
+    let began = records.ports().now();
     let mut attempts: u32 = 0;
-    while attempts < STORE_ATTEMPTS
-        || (records.ports().now() < until && records.ports().sleep().await == SleepResult::Woken)
-    {
+    while attempts == 0 || may_try_again(attempts, began, records.ports()).await {
         attempts = attempts.saturating_add(1);
         match records.swap(&key, loaded.version, renewed, ttl).await {
             Ok(true) => {
@@ -293,4 +314,11 @@ async fn store<P: Ports>(
         }
     }
     Err(failure)
+}
+
+/// Waits until rotated tokens may be offered to the store again. Returns `false` if they may not: a
+/// try that began later might outlive the lock. A clock that was set back ends the tries too.
+async fn may_try_again<P: Ports>(attempts: u32, began: u64, ports: &P) -> bool {
+    let is_in_time = || ports.now().checked_sub(began).is_some_and(|passed| passed < STORE_SECONDS);
+    is_in_time() && (attempts < STORE_ATTEMPTS || (ports.sleep().await == SleepResult::Woken && is_in_time()))
 }

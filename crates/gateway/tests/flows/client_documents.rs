@@ -81,7 +81,11 @@ fn a_login_fetches_the_document_once_and_its_page_shows_whose_it_is() {
     let sent = fixture.ports.take_sent();
     let [call] = sent.as_slice() else { panic!("{} calls", sent.len()) };
     assert_eq!((call.method, call.authority.as_str(), call.body.len()), ("GET", "client.example", 0));
-    assert!(call.headers.iter().all(|(name, _)| ["accept", "accept-encoding"].contains(name)), "{:?}", call.headers);
+    assert!(
+        call.headers.iter().all(|(name, _)| ["accept", "accept-encoding"].contains(&&**name)),
+        "{:?}",
+        call.headers
+    );
     for shown in [
         "<strong class=\"host\"><bdi dir=\"ltr\">client.example</bdi></strong>",
         &format!("<bdi dir=\"ltr\">{CLIENT}</bdi>"),
@@ -163,6 +167,37 @@ fn a_login_ends_where_its_client_is_no_longer_accepted() {
     assert_eq!(revoke(&fixture, &tokens.refresh).status(), 200);
     assert_eq!(fixture.refresh(CLIENT, &tokens.refresh, &[]).error(), "invalid_grant");
     assert_eq!(fetched(&fixture), 1);
+}
+
+#[test]
+fn a_login_under_way_ends_where_its_client_is_no_longer_accepted() {
+    let fixture = fixture();
+    let browser = Browser::default();
+    expect(&fixture, &metadata(&json!({})), None);
+    let form = fixture.consent_page(&browser, CLIENT, &[]);
+    let asked = fixture.start(&browser, CLIENT);
+    let mut off = configuration(&json!({}));
+    off["clients"]["metadataDocuments"]["enabled"] = json!(false);
+    for (configuration, reason) in [
+        (configuration(&json!({ "allowedDomains": ["other.example"] })), "client_document_not_allowed"),
+        (configuration(&json!({ "allowedPorts": [8443] })), "client_document_not_allowed"),
+        (off, "client_documents_off"),
+    ] {
+        let narrowed = fixture.with_clock_at(&configuration, NOW);
+        narrowed.expect_documents();
+        narrowed.warm();
+        assert_eq!(narrowed.ports.take_sent().len(), 2, "what the provider says about itself");
+        for reply in [
+            narrowed.answer_form(&browser, &form, "approve", &[]),
+            narrowed.answer_form(&browser, &form, "deny", &[]),
+            narrowed.visit(&browser, &Fixture::callback(&asked)),
+        ] {
+            assert_eq!((reply.status(), reply.reason), (400, reason), "{configuration}");
+            assert!(reply.header("location").is_none(), "nothing goes to its redirect URI");
+        }
+        assert_eq!(narrowed.ports.take_sent().len(), 0, "neither the provider nor the document is asked for");
+    }
+    code_of(&fixture.return_from_provider(&browser, &asked, "alice"));
 }
 
 fn revoke(fixture: &Fixture, token: &str) -> Reply {

@@ -18,6 +18,7 @@ use portcullis_protocol::jose::jws::{self, Header};
 use portcullis_protocol::jose::keys::SigningKey;
 use portcullis_protocol::oauth::params;
 use portcullis_protocol::oauth::pkce::CodeVerifier;
+use portcullis_testkit::example_keys::{ED25519, P256, P384};
 use portcullis_testkit::fakes::{FakePorts, FakeStore, FaultyStore, FixedClock, block_on};
 use portcullis_testkit::signatures::Sign as _;
 use serde_json::{Value, json};
@@ -45,9 +46,6 @@ pub(crate) fn upstream_of(session: SessionId) -> UpstreamTokenRef {
 
 /// What the names of the cookies of logins begin with.
 pub(crate) const LOGIN_COOKIE: &str = "__Host-portcullis-login-";
-const OWN_KEY: &str = include_str!("../../../protocol/testdata/keys/p256.pkcs8.pem");
-const IDP_KEY: &str = include_str!("../../../protocol/testdata/keys/ed25519.pkcs8.pem");
-const ROTATED_IDP_KEY: &str = include_str!("../../../protocol/testdata/keys/p384.pkcs8.pem");
 
 pub(crate) struct Fixture {
     pub(crate) gateway: Rc<Gateway>,
@@ -74,7 +72,7 @@ pub(crate) struct Tokens {
 pub(crate) fn document() -> Value {
     json!({
         "issuer": ISSUER,
-        "signingKeys": [{ "inline": OWN_KEY }],
+        "signingKeys": [{ "inline": P256 }],
         "secrets": [{ "inline": "a-development-secret-of-32-bytes-at-least" }],
         "scopesSupported": ["openid", "tools"],
         "upstreamProviders": [{
@@ -141,7 +139,7 @@ impl Fixture {
             gateway: Rc::new(Gateway::new(compiled(document), 7)),
             ports: FakePorts::over(store.clone(), clock),
             store,
-            idp_key: RefCell::new(SigningKey::from_pem(IDP_KEY).unwrap()),
+            idp_key: RefCell::new(SigningKey::from_pem(ED25519).unwrap()),
         }
     }
 
@@ -152,7 +150,7 @@ impl Fixture {
             gateway: Rc::new(Gateway::new(compiled(document), 8)),
             ports: FakePorts::over(self.store.clone(), FixedClock::new(now)),
             store: self.store.clone(),
-            idp_key: RefCell::new(SigningKey::from_pem(IDP_KEY).unwrap()),
+            idp_key: RefCell::new(SigningKey::from_pem(ED25519).unwrap()),
         }
     }
 
@@ -168,7 +166,7 @@ impl Fixture {
 
     /// The provider signs with a new key from now on.
     pub(crate) fn rotate_idp_key(&self) {
-        self.idp_key.replace(SigningKey::from_pem(ROTATED_IDP_KEY).unwrap());
+        self.idp_key.replace(SigningKey::from_pem(P384).unwrap());
     }
 
     pub(crate) fn expect_documents(&self) {

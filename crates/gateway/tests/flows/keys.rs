@@ -7,13 +7,14 @@ use portcullis_gateway::state::gateway::Gateway;
 use portcullis_protocol::http::message::Method;
 use portcullis_protocol::jose::jws::Jws;
 use portcullis_protocol::jose::keys::SigningKey;
+use portcullis_testkit::example_keys::{P256, P384};
 use serde_json::{Value, json};
 
 use crate::fixture::{Fixture, compiled, document, forwarded, replied, tokens_of};
 
-/// What every fixture begins with.
-const OLD: &str = include_str!("../../../protocol/testdata/keys/p256.pkcs8.pem");
-const NEW: &str = include_str!("../../../protocol/testdata/keys/p384.pkcs8.pem");
+/// The key that every fixture begins with.
+const OLD: &str = P256;
+const NEW: &str = P384;
 
 /// A fixture whose gateway has these signing keys.
 fn with_keys(fixture: &mut Fixture, keys: &[&str]) {

@@ -2,7 +2,7 @@
 //! verdict on credentials.
 
 use crate::browser::{Browser, Reply};
-use crate::fixture::{Fixture, code_of, forwarded, replied, tokens_of};
+use crate::fixture::{Fixture, code_of, error_of, forwarded, replied, tokens_of};
 use portcullis_gateway::resource_server::fast_path;
 use portcullis_testkit::fakes::Failing;
 
@@ -54,6 +54,16 @@ fn a_consent_needs_no_store() {
 }
 
 #[test]
+fn a_refusal_of_consent_fails_with_the_store_and_may_be_sent_again() {
+    let fixture = Fixture::new();
+    let (browser, client) = (Browser::default(), fixture.register());
+    let form = fixture.consent_page(&browser, &client, &[]);
+    let verbs = fails_at_every_verb(&fixture, || fixture.answer_form(&browser, &form, "deny", &[]));
+    assert_eq!(verbs, 1, "the client");
+    assert_eq!(error_of(&fixture.answer_form(&browser, &form, "deny", &[])), "access_denied");
+}
+
+#[test]
 fn a_callback_fails_at_every_step() {
     let fixture = Fixture::new();
     let client = fixture.register();
@@ -62,8 +72,8 @@ fn a_callback_fails_at_every_step() {
         let browser = Browser::default();
         let asked = fixture.start(&browser, &client);
         let id_token = fixture.sign(&fixture.claims("alice", &asked["nonce"]));
-        // The first two verbs come before the provider is asked.
-        if passing >= 2 {
+        // The first three verbs come before the provider is asked.
+        if passing >= 3 {
             fixture.expect_token_answer(200, &Fixture::token_answer(&id_token));
         }
         fixture.store.fail_after(passing);
@@ -75,7 +85,7 @@ fn a_callback_fails_at_every_step() {
         }
         is_unavailable(&reply, passing);
     }
-    // Draw from the limit and use the login up, remember the consent, read the client, store tokens
+    // Draw from the limit, read the client and use the login up, remember the consent, store tokens
     // and session.
     assert_eq!(verbs, 6);
 }

@@ -1,10 +1,13 @@
 //! The renewal of upstream tokens: at most one at a time, stored before it is used, and never
 //! guessed at.
 
+use std::cell::Cell;
+use std::rc::Rc;
+
 use portcullis_gateway::clients::registered::Client;
 use portcullis_gateway::clients::registered::client_key;
 use portcullis_gateway::decision::RefreshOutcome;
-use portcullis_gateway::ports::{CallError, CallReply, Store};
+use portcullis_gateway::ports::{CallError, CallReply, Clock as _, Store};
 use portcullis_gateway::sessions::keys::{session_key, upstream_key};
 use portcullis_gateway::sessions::state::Session;
 use portcullis_gateway::store::records::{self, Records};
@@ -18,7 +21,7 @@ use portcullis_storage_api::{Kind, Owner, Ttl};
 use portcullis_testkit::fakes::block_on;
 use serde_json::{Value, json};
 
-use crate::fixture::{Fixture, Tokens, provider_id, upstream_of};
+use crate::fixture::{Fixture, Tokens, document, provider_id, upstream_of};
 
 /// A login whose upstream token has just expired.
 pub(crate) fn expired() -> (Fixture, SessionId) {
@@ -318,6 +321,67 @@ fn where_time_can_pass_rotated_tokens_outlast_a_failover() {
     fixture.store.fail_often_after(2, 1_000);
     assert_eq!(word(&refresh(&fixture, session)), "unavailable");
     assert_eq!(fixture.ports.sleeps_left(), 60, "but not for ever: the lock runs out");
+}
+
+#[test]
+fn no_refresh_outlives_its_lock_however_long_the_store_and_the_provider_take() {
+    for timeout in [1, 3, 10] {
+        let mut document = document();
+        document["storage"] = json!({
+            "type": "bridge", "cluster": "redis-bridge", "namespace": "prod", "name": "gateway",
+            "timeout": format!("{timeout}s"),
+        });
+        let fixture = Fixture::configured(&document);
+        let (_, tokens) = fixture.logged_in();
+        let session = session(&tokens);
+        fixture.advance(3600);
+        fixture.expect_token_answer(200, &renewed());
+        fixture.ports.allow_sleeps(100);
+        fixture.store.fail_often_after(2, 1_000);
+        // The lock and the record take as long as they may; then no try is confirmed, each at once
+        // until the last one, which is answered four times in the last moment.
+        let (clock, began) = (fixture.ports.clock().clone(), fixture.now());
+        let last_try_ends = Rc::new(Cell::new(0));
+        let ended = Rc::clone(&last_try_ends);
+        fixture.store.set_pace(move || match clock.now() - began {
+            0..8 => clock.advance(4),
+            27 if ended.get() == 0 => {
+                clock.advance(4 * timeout);
+                ended.set(clock.now());
+            }
+            _ => {}
+        });
+        assert_eq!(word(&refresh(&fixture, session)), "unavailable");
+        assert_eq!(last_try_ends.get(), began + 27 + 4 * timeout, "{timeout}");
+        assert_eq!(fixture.now(), last_try_ends.get(), "no try follows");
+
+        // The lock could not be given back either. It is held for longer than the provider, which
+        // answered at once here, may take as well.
+        fixture.store.call_off();
+        fixture.store.set_pace(|| {});
+        fixture.advance(15);
+        assert_eq!(word(&refresh(&fixture, session)), "elsewhere", "{timeout}");
+        fixture.advance(10);
+        fixture.expect_token_answer(200, &renewed());
+        assert_eq!(word(&refresh(&fixture, session)), "ready", "{timeout}");
+    }
+}
+
+#[test]
+fn a_clock_that_is_set_back_does_not_have_rotated_tokens_offered_behind_the_end_of_the_lock() {
+    let (fixture, session) = expired();
+    fixture.expect_token_answer(200, &renewed());
+    fixture.ports.allow_sleeps(100);
+    fixture.store.fail_often_after(2, 1_000);
+    let (clock, verbs) = (fixture.ports.clock().clone(), Cell::new(0));
+    fixture.store.set_pace(move || {
+        verbs.set(verbs.get() + 1);
+        if verbs.get() == 10 {
+            clock.set_back(3_600);
+        }
+    });
+    assert_eq!(word(&refresh(&fixture, session)), "unavailable");
+    assert!(fixture.ports.sleeps_left() > 90, "{}", fixture.ports.sleeps_left());
 }
 
 #[test]

@@ -14,7 +14,7 @@ use portcullis_testkit::fakes::block_on;
 use serde_json::{Value, json};
 
 use crate::browser::{Browser, Reply};
-use crate::fixture::{API, Fixture, MCP, NOW, REDIRECT, compiled, document, replied, tokens_of};
+use crate::fixture::{API, Fixture, MCP, NOW, REDIRECT, code_of, compiled, document, replied, tokens_of};
 
 /// A gateway that allows two registrations a minute from one address.
 fn limited() -> Fixture {
@@ -221,11 +221,44 @@ fn a_deleted_client_is_refused_although_its_id_still_opens() {
 
     let page = fixture.visit(&browser, &Fixture::authorization(&client, &[]));
     assert_eq!((page.status(), page.reason), (400, "unknown_client"));
-    for reply in [fixture.refresh(&client, &tokens.refresh, &[]), fixture.redeem(&client, &code, &[])] {
+    let revocation = [("token", tokens.refresh.as_str()), ("client_id", client.as_str())];
+    for reply in [
+        fixture.refresh(&client, &tokens.refresh, &[]),
+        fixture.redeem(&client, &code, &[]),
+        fixture.post("/oauth/revoke", &revocation),
+    ] {
         assert_eq!((reply.status(), reply.error().as_str()), (401, "invalid_client"));
     }
     fixture.advance(400 * 24 * 3_600);
     assert_eq!(record(&fixture, &client), Some(deleted), "nothing above undid the deletion");
+}
+
+#[test]
+fn a_client_that_is_deleted_during_a_login_gets_nothing_of_it() {
+    let fixture = Fixture::new();
+    let (browser, client) = (Browser::default(), fixture.register());
+    let form = fixture.consent_page(&browser, &client, &[]);
+    let asked = fixture.start(&browser, &client);
+    assert_eq!(fixture.ports.take_sent().len(), 0);
+    let deleted = delete(&fixture, &client);
+    let records = fixture.store.inner.live();
+    let denied = format!("/oauth/callback?state={}&error=access_denied", asked["state"]);
+    let approved = fixture.approve(&browser, &form);
+    for reply in [
+        fixture.answer_form(&browser, &form, "deny", &[]),
+        fixture.visit(&browser, &Fixture::callback(&approved)),
+        fixture.visit(&browser, &Fixture::callback(&asked)),
+        fixture.visit(&browser, &denied),
+    ] {
+        assert_eq!((reply.status(), reply.reason), (400, "client_gone"));
+        assert!(reply.header("location").is_none(), "nothing goes to its redirect URI");
+        assert!(reply.text().contains("it was removed while you logged in"), "{}", reply.text());
+    }
+    assert_eq!(fixture.ports.take_sent().len(), 0, "the provider is not asked");
+    assert_eq!(fixture.store.inner.live(), records + 1, "the limit of the address");
+    assert_eq!(record(&fixture, &client), Some(deleted));
+    // The same user logs in with the client as it registers again.
+    code_of(&fixture.return_from_provider(&browser, &fixture.start(&browser, &fixture.register()), "alice"));
 }
 
 #[test]
@@ -261,6 +294,32 @@ fn where_registration_is_closed_only_clients_with_a_record_are_served() {
     tokens_of(&fixture.refresh(&client, &tokens.refresh, &[]));
     assert_eq!(fixture.visit(&Browser::default(), &Fixture::authorization(&client, &[])).reason, "consent_shown");
     assert_eq!(fixture.visit(&Browser::default(), &Fixture::authorization(&stranger, &[])).reason, "unknown_client");
+}
+
+#[test]
+fn a_login_that_was_under_way_when_registration_was_closed_goes_on_for_clients_with_a_record_alone() {
+    let mut fixture = Fixture::new();
+    let stranger = fixture.register();
+    let (client, _) = fixture.logged_in();
+    let logins = [stranger, client].map(|client| {
+        let browser = Browser::default();
+        let form = fixture.consent_page(&browser, &client, &[]);
+        let asked = fixture.start(&browser, &client);
+        (browser, form, asked)
+    });
+    let mut closed = document();
+    closed["clients"] = json!({ "dynamicRegistration": { "enabled": false } });
+    fixture.gateway = Rc::new(Gateway::new(compiled(&closed), 7));
+    fixture.expect_documents();
+    fixture.warm();
+    let [(browser, form, asked), (known, known_form, known_asked)] = logins;
+    for reply in
+        [fixture.answer_form(&browser, &form, "deny", &[]), fixture.visit(&browser, &Fixture::callback(&asked))]
+    {
+        assert_eq!((reply.status(), reply.reason), (400, "client_gone"));
+    }
+    fixture.approve(&known, &known_form);
+    code_of(&fixture.return_from_provider(&known, &known_asked, "alice"));
 }
 
 #[test]

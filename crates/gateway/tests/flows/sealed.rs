@@ -7,12 +7,13 @@ use portcullis_gateway::clients::registered::client_key;
 use portcullis_gateway::ports::{Store, StoreAnomaly};
 use portcullis_gateway::sessions::keys::{session_key, upstream_key};
 use portcullis_gateway::state::gateway::Gateway;
-use portcullis_protocol::credentials::SessionId;
+use portcullis_protocol::credentials::{AuthorizationCode, SessionId};
 use portcullis_protocol::jose::jws::Jws;
 use portcullis_storage_api::{Key, Ttl};
 use portcullis_testkit::fakes::block_on;
 use serde_json::{Value, json};
 
+use crate::browser::Browser;
 use crate::fixture::{Fixture, compiled, document, forwarded, injected, provider_id, replied, tokens_of};
 
 const OLD: &str = "a-development-secret-of-32-bytes-at-least";
@@ -91,7 +92,7 @@ fn a_secret_that_is_gone_takes_its_records_with_it_and_they_are_counted() {
     let mut fixture = Fixture::new();
     let (_, tokens) = fixture.logged_in();
     with_secrets(&mut fixture, &[NEW]);
-    assert_eq!(replied(fixture.call("/mcp", &tokens.access)).reason, "session_ended");
+    assert_eq!(replied(fixture.call("/mcp", &tokens.access)).reason, "session_unreadable");
     assert_eq!(fixture.ports.take_anomalies(), [StoreAnomaly::Unopenable]);
 }
 
@@ -108,7 +109,7 @@ fn a_record_moved_to_another_name_is_absent_there() {
     assert_eq!(replied(fixture.call("/mcp", &mallory.1)).reason, "upstream_login_required");
     assert_eq!(fixture.ports.take_anomalies(), [StoreAnomaly::Unopenable]);
     put(&fixture, &session_key(mallory.0), stored(&fixture, &session_key(alice)));
-    assert_eq!(replied(fixture.call("/mcp", &mallory.1)).reason, "session_ended");
+    assert_eq!(replied(fixture.call("/mcp", &mallory.1)).reason, "session_unreadable");
     assert_eq!(fixture.ports.take_anomalies(), [StoreAnomaly::Unopenable]);
 }
 
@@ -123,12 +124,12 @@ fn a_record_with_any_bit_changed_is_absent() {
         changed[place] ^= 1;
         put(&fixture, &key, changed);
         let reply = fixture.refresh(&client, &tokens.refresh, &[]);
-        assert_eq!(reply.reason, "refresh_session_ended", "byte {place}");
+        assert_eq!(reply.reason, "refresh_session_unreadable", "byte {place}");
         assert_eq!(fixture.ports.take_anomalies(), [StoreAnomaly::Unopenable]);
     }
     for strange in [&b""[..], b"x", &good[..good.len() - 1], &[good.as_slice(), b"x"].concat()] {
         put(&fixture, &key, strange.to_vec());
-        assert_eq!(fixture.refresh(&client, &tokens.refresh, &[]).reason, "refresh_session_ended");
+        assert_eq!(fixture.refresh(&client, &tokens.refresh, &[]).reason, "refresh_session_unreadable");
     }
     assert_eq!(fixture.ports.take_anomalies(), [StoreAnomaly::Unopenable; 4]);
     put(&fixture, &key, good);
@@ -150,4 +151,24 @@ fn a_session_that_was_put_back_is_absent_for_new_and_old_tokens_alike() {
     assert_eq!(fixture.refresh(&client, &first.refresh, &[]).reason, "refresh_session_ended");
     assert_eq!(replied(fixture.call("/mcp", &second.access)).reason, "session_ended");
     assert_eq!(fixture.ports.take_ended(), [session(&first.access)]);
+}
+
+#[test]
+fn a_code_and_its_token_name_a_session_that_is_unreadable_or_was_put_back() {
+    let fixture = Fixture::new();
+    let (browser, client) = (Browser::default(), fixture.register());
+    let code = fixture.code(&browser, &client, "alice");
+    let session = AuthorizationCode::parse(&code, &fixture.gateway.config().key_ring).unwrap().session;
+    let key = session_key(session);
+    let unredeemed = stored(&fixture, &key);
+    put(&fixture, &key, b"junk".to_vec());
+    let reply = fixture.redeem(&client, &code, &[]);
+    assert_eq!((reply.status(), reply.error().as_str()), (400, "invalid_grant"));
+    assert_eq!(reply.reason, "code_session_unreadable");
+    assert_eq!(fixture.ports.take_anomalies(), [StoreAnomaly::Unopenable]);
+    put(&fixture, &key, unredeemed.clone());
+    let tokens = tokens_of(&fixture.redeem(&client, &code, &[]));
+    put(&fixture, &key, unredeemed);
+    let call = replied(fixture.call("/mcp", &tokens.access));
+    assert_eq!((call.status(), call.error().as_str(), call.reason), (401, "invalid_token", "session_rolled_back"));
 }

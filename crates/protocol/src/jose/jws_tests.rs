@@ -150,7 +150,23 @@ fn every_part_must_be_canonical_base64url() {
 fn the_length_is_bounded_before_anything_else() {
     let head = format!("{}.e30.", base64url::encode(br#"{"alg":"ES256"}"#));
     let of_length = |length: usize| format!("{head}{}", "A".repeat(length - head.len()));
-    assert_eq!(refusal(&of_length(MAX_JWS_BYTES + 1)), JwsError::TooLong);
-    assert_ne!(Jws::parse(&of_length(MAX_JWS_BYTES)).err(), Some(JwsError::TooLong));
-    assert_eq!(refusal(&".".repeat(MAX_JWS_BYTES)), JwsError::NotCompact);
+    assert_eq!(refusal(&of_length(16 * 1024 + 1)), JwsError::TooLong);
+    assert_ne!(Jws::parse(&of_length(16 * 1024)).err(), Some(JwsError::TooLong));
+    assert_eq!(refusal(&".".repeat(16 * 1024)), JwsError::NotCompact);
+}
+
+#[test]
+fn a_refusal_says_its_kind_and_nothing_of_the_token() {
+    for (error, text) in [
+        (JwsError::TooLong, "the token is too long"),
+        (JwsError::NotCompact, "the token is not a compact JWS"),
+        (JwsError::NotBase64url, "the token is not a compact JWS"),
+        (JwsError::Header(JsonError::TooDeep), "the token header is malformed"),
+        (JwsError::MissingAlg, "the token header is malformed"),
+        (JwsError::MalformedMember("kid"), "the token header is malformed"),
+        (JwsError::UnsupportedAlg, "the token algorithm is not supported"),
+        (JwsError::RefusedMember("jku"), "the token header has a member that is not allowed"),
+    ] {
+        assert_eq!((error.public_reason(), error.to_string().as_str()), (text, text), "{error:?}");
+    }
 }

@@ -2,7 +2,7 @@
 //! verified, an error must not be sent to the redirect URI (RFC 9700 §4.11).
 
 use super::error::{ErrorCode, OAuthError};
-use super::params::Params;
+use super::params::{Params, Repetition};
 use super::pkce::{CodeChallenge, PkceError};
 use super::resource::{ResourceError, ResourceUri};
 use super::scope::{ScopeError, ScopeSet};
@@ -111,11 +111,10 @@ impl AuthorizationRequest {
     /// # Errors
     /// Returns an [`AuthorizeError`] for the first check that fails.
     pub fn parse(params: &Params) -> Result<Self, AuthorizeError> {
-        if params.is_repeated("resource") {
-            return Err(AuthorizeError::RepeatedResource);
-        }
-        if params.repeated().is_some() {
-            return Err(AuthorizeError::Repeated);
+        match params.repetition() {
+            Some(Repetition::Resource) => return Err(AuthorizeError::RepeatedResource),
+            Some(Repetition::Other) => return Err(AuthorizeError::Repeated),
+            None => {}
         }
         let one = |name| params.one(name).map_err(|_| AuthorizeError::Repeated);
         if one("request")?.is_some() {

@@ -44,6 +44,15 @@ pub enum ParamsError {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Repeated(pub String);
 
+/// Which parameter of a request is repeated (RFC 6749 §3.1 and §3.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Repetition {
+    /// `resource`, which RFC 8707 §2 allows: here one token is for one resource.
+    Resource,
+    /// Another parameter, known or not.
+    Other,
+}
+
 impl Params {
     /// Decodes a query (without its `?`) or a form body.
     ///
@@ -92,10 +101,13 @@ impl Params {
         self.repeated.first().map(String::as_str)
     }
 
-    /// Returns `true` if the parameter is repeated.
+    /// Returns which parameter is repeated: `resource` before any other, since its error has a code
+    /// of its own.
     #[must_use]
-    pub fn is_repeated(&self, name: &str) -> bool {
-        self.repeated.iter().any(|repeated| repeated == name)
+    pub fn repetition(&self) -> Option<Repetition> {
+        let is_resource = self.repeated.iter().any(|repeated| repeated == "resource");
+        let other = self.repeated().map(|_| Repetition::Other);
+        if is_resource { Some(Repetition::Resource) } else { other }
     }
 
     /// Returns `true` if the parameter is present, also with an empty value.
@@ -173,6 +185,15 @@ impl fmt::Display for ParamsError {
 
 impl std::error::Error for ParamsError {}
 
+impl fmt::Display for Repetition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Resource => "resource is repeated",
+            Self::Other => "a parameter is repeated",
+        })
+    }
+}
+
 fn decode(encoded: &[u8]) -> Result<String, ParamsError> {
     if !encoded.iter().all(u8::is_ascii_graphic) {
         return Err(ParamsError::BadEncoding);
@@ -225,7 +246,7 @@ mod tests {
     fn a_repeated_parameter_is_found_in_every_spelling() {
         let params = parse("z=1&client_id=a&x=1&%63lient_id=");
         assert_eq!(params.repeated(), Some("client_id"));
-        assert!(params.is_repeated("client_id") && !params.is_repeated("z"));
+        assert_eq!(params.repetition(), Some(Repetition::Other));
         assert_eq!(params.one("client_id"), Err(Repeated("client_id".into())));
         assert_eq!(params.one("z"), Ok(Some("1")));
     }

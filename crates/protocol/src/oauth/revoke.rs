@@ -2,9 +2,9 @@
 
 use super::client_authentication::BodyCredentials;
 use super::error::ErrorCode;
-use super::params::{Limits, Params, ParamsError};
+use super::form::{self, FormError};
+use super::params::Repetition;
 use crate::crypto::secret::Secret;
-use crate::http::media_type::is_media_type;
 use std::fmt;
 
 /// A well-formed revocation request. Nothing of it is verified.
@@ -22,14 +22,8 @@ pub struct RevocationRequest {
 /// Why a revocation request is refused before any lookup.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RevocationRequestError {
-    /// The body is not `application/x-www-form-urlencoded`.
-    ContentType,
-    /// The URL has a query: tokens must not reach access logs.
-    QueryParameters,
-    /// The body cannot be parsed.
-    Body(ParamsError),
-    /// A parameter is repeated (RFC 6749 §3.2).
-    Repeated,
+    /// The form is refused as such.
+    Form(FormError),
     /// `token` is absent.
     NoToken,
 }
@@ -45,18 +39,10 @@ impl RevocationRequest {
         body: &[u8],
         query: Option<&[u8]>,
     ) -> Result<Self, RevocationRequestError> {
-        if query.is_some_and(|query| !query.is_empty()) {
-            return Err(RevocationRequestError::QueryParameters);
-        }
-        if !is_media_type(content_type, "application/x-www-form-urlencoded") {
-            return Err(RevocationRequestError::ContentType);
-        }
-        let params = Params::parse(body, Limits::OAUTH).map_err(RevocationRequestError::Body)?;
-        if params.repeated().is_some() {
-            return Err(RevocationRequestError::Repeated);
-        }
-        let client = BodyCredentials::read(&params).map_err(|_| RevocationRequestError::Repeated)?;
-        let token = params.one("token").map_err(|_| RevocationRequestError::Repeated)?;
+        let params = form::read(content_type, body, query).map_err(RevocationRequestError::Form)?;
+        let repeated = |_| RevocationRequestError::Form(FormError::Repeated(Repetition::Other));
+        let client = BodyCredentials::read(&params).map_err(repeated)?;
+        let token = params.one("token").map_err(repeated)?;
         let token = token.ok_or(RevocationRequestError::NoToken)?;
         Ok(Self { client, token: Secret::new(token.to_owned()) })
     }
@@ -73,10 +59,7 @@ impl RevocationRequestError {
 impl fmt::Display for RevocationRequestError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::ContentType => f.write_str("the content type must be application/x-www-form-urlencoded"),
-            Self::QueryParameters => f.write_str("parameters belong in the body"),
-            Self::Body(error) => error.fmt(f),
-            Self::Repeated => f.write_str("a parameter is repeated"),
+            Self::Form(error) => error.fmt(f),
             Self::NoToken => f.write_str("token is missing"),
         }
     }
@@ -87,8 +70,11 @@ impl std::error::Error for RevocationRequestError {}
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::oauth::form::FORM_TYPE;
+    use crate::oauth::params::ParamsError;
 
-    const FORM: &[u8] = b"application/x-www-form-urlencoded";
+    const FORM: &[u8] = FORM_TYPE.as_bytes();
+    const REPEATED: RevocationRequestError = RevocationRequestError::Form(FormError::Repeated(Repetition::Other));
 
     fn parse(body: &str) -> Result<RevocationRequest, RevocationRequestError> {
         RevocationRequest::parse(Some(FORM), body.as_bytes(), None)
@@ -115,10 +101,10 @@ mod tests {
         for (body, error) in [
             ("client_id=i", RevocationRequestError::NoToken),
             ("token=&client_id=i", RevocationRequestError::NoToken),
-            ("token=t&token=u&client_id=i", RevocationRequestError::Repeated),
-            ("token=t&client_id=i&client_id=j", RevocationRequestError::Repeated),
-            ("token=t&client_id=i&x=1&x=2", RevocationRequestError::Repeated),
-            ("token=%&client_id=i", RevocationRequestError::Body(ParamsError::BadEncoding)),
+            ("token=t&token=u&client_id=i", REPEATED),
+            ("token=t&client_id=i&client_id=j", REPEATED),
+            ("token=t&client_id=i&x=1&x=2", REPEATED),
+            ("token=%&client_id=i", RevocationRequestError::Form(FormError::Body(ParamsError::BadEncoding))),
         ] {
             assert_eq!(parse(body).unwrap_err(), error, "{body}");
             assert_eq!(error.code(), ErrorCode::InvalidRequest);
@@ -130,10 +116,10 @@ mod tests {
         let body = b"token=t&client_id=i";
         for content_type in [None, Some(&b"application/json"[..]), Some(b"text/plain")] {
             let refused = RevocationRequest::parse(content_type, body, None).unwrap_err();
-            assert_eq!(refused, RevocationRequestError::ContentType);
+            assert_eq!(refused, RevocationRequestError::Form(FormError::ContentType));
         }
         let refused = RevocationRequest::parse(Some(FORM), b"", Some(body)).unwrap_err();
-        assert_eq!(refused, RevocationRequestError::QueryParameters);
+        assert_eq!(refused, RevocationRequestError::Form(FormError::QueryParameters));
         assert!(RevocationRequest::parse(Some(FORM), body, Some(b"")).is_ok());
     }
 

@@ -2,12 +2,12 @@
 
 use super::client_authentication::BodyCredentials;
 use super::error::{ErrorCode, OAuthError};
-use super::params::{Limits, Params, ParamsError};
+use super::form::{self, FormError};
+use super::params::{ParamsError, Repetition};
 use super::pkce::CodeVerifier;
 use super::resource::{ResourceError, ResourceUri};
 use super::scope::{GrantedScope, ScopeError, ScopeSet};
 use crate::crypto::secret::Secret;
-use crate::http::media_type::is_media_type;
 use serde::Serialize;
 use std::fmt;
 
@@ -57,16 +57,8 @@ pub struct RefreshTokenGrant {
 /// Why a token request is refused before any lookup.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TokenRequestError {
-    /// The body is not `application/x-www-form-urlencoded`.
-    ContentType,
-    /// The URL has a query: codes and tokens must not reach access logs (RFC 6749 §3.2).
-    QueryParameters,
-    /// The body cannot be parsed.
-    Body(ParamsError),
-    /// A parameter is repeated (RFC 6749 §3.2).
-    Repeated,
-    /// `resource` is repeated: one token is for one resource.
-    RepeatedResource,
+    /// The form is refused as such.
+    Form(FormError),
     /// The required parameter of this name is absent.
     Missing(&'static str),
     /// The grant type is not supported.
@@ -109,23 +101,12 @@ impl TokenRequest {
     /// # Errors
     /// Returns a [`TokenRequestError`] for the first check that fails.
     pub fn parse(content_type: Option<&[u8]>, body: &[u8], query: Option<&[u8]>) -> Result<Self, TokenRequestError> {
-        if query.is_some_and(|query| !query.is_empty()) {
-            return Err(TokenRequestError::QueryParameters);
-        }
-        if !is_media_type(content_type, "application/x-www-form-urlencoded") {
-            return Err(TokenRequestError::ContentType);
-        }
-        let params = Params::parse(body, Limits::OAUTH).map_err(TokenRequestError::Body)?;
-        if params.is_repeated("resource") {
-            return Err(TokenRequestError::RepeatedResource);
-        }
-        if params.repeated().is_some() {
-            return Err(TokenRequestError::Repeated);
-        }
-        let one = |name| params.one(name).map_err(|_| TokenRequestError::Repeated);
+        let params = form::read(content_type, body, query).map_err(TokenRequestError::Form)?;
+        let repeated = |_| TokenRequestError::Form(FormError::Repeated(Repetition::Other));
+        let one = |name| params.one(name).map_err(repeated);
         let required = |name| one(name)?.ok_or(TokenRequestError::Missing(name));
         let resource = || one("resource")?.map(ResourceUri::parse).transpose().map_err(TokenRequestError::Resource);
-        let client = BodyCredentials::read(&params).map_err(|_| TokenRequestError::Repeated)?;
+        let client = BodyCredentials::read(&params).map_err(repeated)?;
         match required("grant_type")? {
             AUTHORIZATION_CODE => {
                 let grant = AuthorizationCodeGrant {
@@ -155,10 +136,8 @@ impl TokenRequestError {
     #[must_use]
     pub fn code(self) -> ErrorCode {
         match self {
-            Self::ContentType | Self::QueryParameters | Self::Body(_) | Self::Repeated | Self::Missing(_) => {
-                ErrorCode::InvalidRequest
-            }
-            Self::RepeatedResource | Self::Resource(_) => ErrorCode::InvalidTarget,
+            Self::Form(FormError::Repeated(Repetition::Resource)) | Self::Resource(_) => ErrorCode::InvalidTarget,
+            Self::Form(_) | Self::Missing(_) => ErrorCode::InvalidRequest,
             Self::UnsupportedGrantType => ErrorCode::UnsupportedGrantType,
             Self::Verifier => ErrorCode::InvalidGrant,
             Self::Scope(_) => ErrorCode::InvalidScope,
@@ -190,30 +169,15 @@ impl TokenResponse {
 impl From<TokenRequestError> for OAuthError {
     fn from(error: TokenRequestError) -> Self {
         let response = Self::new(error.code(), error.to_string());
-        match error {
-            TokenRequestError::Body(ParamsError::TooLong) => response.with_status(413),
-            TokenRequestError::Body(ParamsError::TooMany | ParamsError::BadEncoding | ParamsError::NotUtf8)
-            | TokenRequestError::ContentType
-            | TokenRequestError::QueryParameters
-            | TokenRequestError::Repeated
-            | TokenRequestError::RepeatedResource
-            | TokenRequestError::Missing(_)
-            | TokenRequestError::UnsupportedGrantType
-            | TokenRequestError::Verifier
-            | TokenRequestError::Scope(_)
-            | TokenRequestError::Resource(_) => response,
-        }
+        let is_too_long = error == TokenRequestError::Form(FormError::Body(ParamsError::TooLong));
+        if is_too_long { response.with_status(413) } else { response }
     }
 }
 
 impl fmt::Display for TokenRequestError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::ContentType => f.write_str("the content type must be application/x-www-form-urlencoded"),
-            Self::QueryParameters => f.write_str("parameters belong in the body"),
-            Self::Body(error) => error.fmt(f),
-            Self::Repeated => f.write_str("a parameter is repeated"),
-            Self::RepeatedResource => f.write_str("resource is repeated"),
+            Self::Form(error) => error.fmt(f),
             Self::Missing(name) => write!(f, "{name} is missing"),
             Self::UnsupportedGrantType => f.write_str("the grant type is not supported"),
             Self::Verifier => f.write_str("code_verifier is missing or malformed"),
@@ -242,8 +206,9 @@ struct Body<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::oauth::form::FORM_TYPE;
 
-    const FORM: &[u8] = b"application/x-www-form-urlencoded";
+    const FORM: &[u8] = FORM_TYPE.as_bytes();
     const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
 
     fn parse(body: &str) -> Result<TokenRequest, TokenRequestError> {
@@ -269,7 +234,7 @@ mod tests {
         }
         for repeated in ["redirect_uri=&redirect_uri=", "client_secret=&client_secret="] {
             let error = parse(&format!("{}&{repeated}", code_request())).unwrap_err();
-            assert_eq!(error, TokenRequestError::Repeated, "{repeated}");
+            assert_eq!(error, TokenRequestError::Form(FormError::Repeated(Repetition::Other)), "{repeated}");
         }
     }
 
@@ -310,7 +275,7 @@ mod tests {
             Some("application/x-www-form-urlencodedx"),
         ] {
             let refused = TokenRequest::parse(content_type.map(str::as_bytes), code_request().as_bytes(), None);
-            assert_eq!(refused.unwrap_err(), TokenRequestError::ContentType, "{content_type:?}");
+            assert_eq!(refused.unwrap_err(), TokenRequestError::Form(FormError::ContentType), "{content_type:?}");
         }
         let cased = Some(b"Application/X-WWW-Form-Urlencoded; charset=UTF-8".as_slice());
         assert!(TokenRequest::parse(cased, code_request().as_bytes(), Some(b"")).is_ok());
@@ -319,7 +284,7 @@ mod tests {
     #[test]
     fn parameters_in_the_url_are_refused() {
         let refused = TokenRequest::parse(Some(FORM), code_request().as_bytes(), Some(b"x"));
-        assert_eq!(refused.unwrap_err(), TokenRequestError::QueryParameters);
+        assert_eq!(refused.unwrap_err(), TokenRequestError::Form(FormError::QueryParameters));
     }
 
     #[test]

@@ -98,28 +98,6 @@ pub struct WriteAnswer {
     pub version: Option<Version>,
 }
 
-/// The request of `take`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Take {
-    /// The space.
-    pub space: Space,
-    /// The key.
-    #[serde(deserialize_with = "record")]
-    pub key: Key,
-    /// Idempotency and durability.
-    pub mutation: Mutation,
-}
-
-/// The answer to `take`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct TakeAnswer {
-    /// The deleted record; `null` if there was none.
-    #[serde(deserialize_with = "Option::deserialize")]
-    pub record: Option<Record>,
-}
-
 /// The request of `compare_and_swap`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

@@ -23,7 +23,6 @@ macro_rules! for_each_verb {
             { GetMany        get_many         GetMany        GetManyAnswer       space   command "Reads several records." }
             { Put            put              Put            PutAnswer           space   script  "Writes a record unconditionally." }
             { PutNew         put_new          Put            WriteAnswer         space   script  "Writes a record unless one exists." }
-            { Take           take             Take           TakeAnswer          space   script  "Reads and deletes a record in one step." }
             { CompareAndSwap compare_and_swap CompareAndSwap WriteAnswer         space   script  "Writes a record over the given version only." }
             { Delete         delete           Delete         DeleteAnswer        space   script  "Deletes a record." }
             { AddMember      add_member       MemberWrite    MemberAnswer        space   script  "Adds a member to a set." }

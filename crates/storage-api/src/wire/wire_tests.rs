@@ -31,7 +31,6 @@ golden!(
     put,
     Put { space: space(), key: key(Kind::Pending), value: value(), ttl: Ttl::Seconds(600), mutation: mutation(false) }
 );
-golden!(take, Take { space: space(), key: key(Kind::Pending), mutation: mutation(true) });
 golden!(
     compare_and_swap,
     CompareAndSwap {
@@ -43,18 +42,18 @@ golden!(
         mutation: mutation(true)
     }
 );
-golden!(delete, Delete { space: space(), key: key(Kind::User), mutation: mutation(true) });
+golden!(delete, Delete { space: space(), key: key(Kind::Client), mutation: mutation(true) });
 golden!(
     member_write,
     MemberWrite {
         space: space(),
-        key: key(Kind::User),
+        key: key(Kind::Client),
         member: Member([0xcd; 32]),
         ttl: Ttl::Seconds(3_600),
         mutation: mutation(false)
     }
 );
-golden!(members, Members { space: space(), key: key(Kind::User) });
+golden!(members, Members { space: space(), key: key(Kind::Client) });
 golden!(
     lock,
     Lock { space: space(), key: key(Kind::Lock), owner: Owner([7; 16]), ttl_seconds: 30, mutation: mutation(false) }
@@ -79,7 +78,6 @@ golden!(get_answer, GetAnswer { record: Some(record()) });
 golden!(get_many_answer, GetManyAnswer { records: vec![None, Some(record())] });
 golden!(put_answer, PutAnswer { version: Version(u64::MAX) });
 golden!(write_answer, WriteAnswer { version: None });
-golden!(take_answer, TakeAnswer { record: Some(record()) });
 golden!(delete_answer, DeleteAnswer { deleted: true });
 golden!(member_answer, MemberAnswer { changed: false });
 golden!(members_answer, MembersAnswer { members: vec![Member([1; 32]), Member([2; 32])] });
@@ -257,17 +255,17 @@ fn counts_and_times_are_bounded() {
 
 #[test]
 fn a_repeated_or_missing_field_is_refused() {
-    let take = include_str!("../../testdata/wire/take.json");
-    let twice = take.replacen('{', r#"{"space":"prod/gateway","#, 1);
-    assert!(serde_json::from_str::<Take>(&twice).is_err());
-    assert!(serde_json::from_str::<Take>(&take.replace(r#","durable":true"#, "")).is_err());
-    assert!(serde_json::from_str::<Take>(&take.replace(r#""durable":true"#, r#""durable":1"#)).is_err());
+    let delete = include_str!("../../testdata/wire/delete.json");
+    let twice = delete.replacen('{', r#"{"space":"prod/gateway","#, 1);
+    assert!(serde_json::from_str::<Delete>(&twice).is_err());
+    assert!(serde_json::from_str::<Delete>(&delete.replace(r#","durable":true"#, "")).is_err());
+    assert!(serde_json::from_str::<Delete>(&delete.replace(r#""durable":true"#, r#""durable":1"#)).is_err());
 }
 
 #[test]
 fn an_answer_without_its_record_is_no_word_that_there_is_none() {
     assert!(serde_json::from_str::<GetAnswer>("{}").is_err());
-    assert!(serde_json::from_str::<TakeAnswer>("{}").is_err());
+    assert!(serde_json::from_str::<GetManyAnswer>("{}").is_err());
     assert!(serde_json::from_str::<WriteAnswer>("{}").is_err());
     assert!(serde_json::from_str::<AwaitChangeAnswer>(r#"{"changed":true}"#).is_err());
     let revision = "0".repeat(64);

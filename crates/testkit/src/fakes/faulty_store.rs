@@ -9,6 +9,7 @@ use portcullis_storage_api::{Bucket, Key, Owner, StoreError, Swap, Taken, Ttl, V
 use super::stores::FakeStore;
 
 type Race = Box<dyn FnOnce(&FakeStore, &Key)>;
+type Pace = Box<dyn Fn()>;
 
 /// How a verb fails.
 #[derive(Clone, Copy, Default)]
@@ -33,6 +34,7 @@ pub struct FaultyStore {
     failing: Rc<Cell<Failing>>,
     unreachable: Rc<Cell<bool>>,
     before_swap: Rc<RefCell<Option<Race>>>,
+    pace: Rc<RefCell<Option<Pace>>>,
 }
 
 impl FaultyStore {
@@ -47,6 +49,7 @@ impl FaultyStore {
             failing: Rc::default(),
             unreachable: Rc::default(),
             before_swap: Rc::default(),
+            pace: Rc::default(),
         }
     }
 
@@ -88,24 +91,36 @@ impl FaultyStore {
         self.before_swap.replace(Some(Box::new(race)));
     }
 
+    /// Runs this behind each verb, so that time passes between what it does and its answer.
+    pub fn set_pace(&self, pace: impl Fn() + 'static) {
+        self.pace.replace(Some(Box::new(pace)));
+    }
+
+    fn let_time_pass(&self) {
+        if let Some(pace) = &*self.pace.borrow() {
+            pace();
+        }
+    }
+
     /// Reads, unless it is the read's turn to fail.
     async fn read<T>(&self, reading: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
-        match self.failure() {
+        let read = match self.failure() {
             Some(Failing::Before) => Err(StoreError::Unavailable),
             None | Some(Failing::AfterDoing) => reading.await,
-        }
+        };
+        self.let_time_pass();
+        read
     }
 
     /// Makes a change, unless it is its turn to fail.
     async fn change<T>(&self, doing: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
-        match self.failure() {
+        let done = match self.failure() {
             None => doing.await,
             Some(Failing::Before) => Err(StoreError::Unavailable),
-            Some(Failing::AfterDoing) => {
-                doing.await?;
-                Err(StoreError::Unavailable)
-            }
-        }
+            Some(Failing::AfterDoing) => doing.await.and(Err(StoreError::Unavailable)),
+        };
+        self.let_time_pass();
+        done
     }
 
     fn failure(&self) -> Option<Failing> {
@@ -138,10 +153,6 @@ impl Store for FaultyStore {
 
     async fn put_new(&self, key: &Key, value: Vec<u8>, ttl: Ttl) -> Result<bool, StoreError> {
         self.change(self.inner.put_new(key, value, ttl)).await
-    }
-
-    async fn take(&self, key: &Key) -> Result<Option<Vec<u8>>, StoreError> {
-        self.change(self.inner.take(key)).await
     }
 
     async fn compare_and_swap(

@@ -102,11 +102,6 @@ impl Store for FakeStore {
         Ok(absent)
     }
 
-    async fn take(&self, key: &Key) -> Result<Option<Vec<u8>>, StoreError> {
-        self.begin()?;
-        Ok(self.state.borrow_mut().records.remove(key).map(|record| record.value))
-    }
-
     async fn compare_and_swap(
         &self,
         key: &Key,

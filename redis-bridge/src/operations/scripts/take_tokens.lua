@@ -4,7 +4,8 @@
 -- granted; a bucket never waits longer than one period, so a bridge whose clock is ahead delays
 -- others by at most that. KEYS bucket, answer. ARGV TTL of the answer in ms, now, period in
 -- microseconds, capacity, tokens. Returns '0' if granted, else the microseconds until the tokens
--- are there.
+-- are there. A refusal takes nothing, so its answer is not kept: a stranger who is refused leaves
+-- nothing behind, and a retry is answered as the bucket is then.
 local seen = redis.call('GET', KEYS[2])
 if seen then
   redis.call('SET', KEYS[2], seen, 'PX', ARGV[1])
@@ -22,9 +23,9 @@ if tokens <= capacity then
   if wait <= 0 then
     redis.call('SET', KEYS[1], string.format('%.0f', later), 'PX', string.format('%.0f', math.ceil((later - now) / 1000)))
     answer = '0'
+    redis.call('SET', KEYS[2], answer, 'PX', ARGV[1])
   else
     answer = string.format('%.0f', wait)
   end
 end
-redis.call('SET', KEYS[2], answer, 'PX', ARGV[1])
 return answer

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use portcullis_storage_api::wire::{
     CompareAndSwap, Get, GetAnswer, GetMany, GetManyAnswer, IdempotencyKey, MAX_KEYS, Mutation, Put, PutAnswer, Space,
-    Take as TakeRequest, TakeAnswer, Value, Verb, WriteAnswer,
+    Value, Verb, WriteAnswer,
 };
 use portcullis_storage_api::{Key, Kind, Ttl};
 use serde::Serialize;
@@ -16,7 +16,7 @@ use serde::de::DeserializeOwned;
 use tokio::task::JoinSet;
 
 use super::attempts::Attempts;
-use super::history::{Contest, Outcome, Swap, Take, broken_contests, broken_swaps, lost_names};
+use super::history::{Contest, First, Outcome, Swap, broken_contests, broken_swaps, lost_names};
 use super::random::Random;
 use crate::bridge_client::{BridgeClient, CallError};
 
@@ -115,18 +115,26 @@ impl BridgeLoad {
         let origins = std::mem::replace(&mut *lock(&self.origins), last.clone());
         evidence.extend(broken_swaps(&swaps, &origins, &last));
         let acked = lock(&self.names).clone();
-        let mut found = BTreeSet::new();
-        for names in acked.chunks(MAX_KEYS) {
-            let keys = names.iter().map(|name| key(Kind::Session, NAME, *name)).collect();
-            let request = GetMany { space: space(), keys };
-            let (answer, _) = self.settled::<_, GetManyAnswer>(&mut client, Verb::GetMany, &request).await;
-            let records = answer.map(|answer| answer.records).unwrap_or_default();
-            found.extend(names.iter().zip(records).filter_map(|(name, record)| record.map(|_| *name)));
-        }
+        let found = self.found(&mut client, Kind::Session, NAME, &acked).await;
         evidence.extend(lost_names(&acked, &found));
         lock(&self.names).retain(|name| found.contains(name));
-        evidence.extend(broken_contests(&std::mem::take(&mut *lock(&self.contests))));
+        let contests = std::mem::take(&mut *lock(&self.contests));
+        let records: Vec<u64> = contests.iter().map(|contest| contest.record).collect();
+        evidence.extend(broken_contests(&contests, &self.found(&mut client, Kind::Pending, CONTESTED, &records).await));
         evidence
+    }
+
+    /// Returns those of these records that are stored.
+    async fn found(&self, client: &mut BridgeClient, kind: Kind, use_: u8, numbers: &[u64]) -> BTreeSet<u64> {
+        let mut found = BTreeSet::new();
+        for numbers in numbers.chunks(MAX_KEYS) {
+            let keys = numbers.iter().map(|number| key(kind, use_, *number)).collect();
+            let request = GetMany { space: space(), keys };
+            let (answer, _) = self.settled::<_, GetManyAnswer>(client, Verb::GetMany, &request).await;
+            let records = answer.map(|answer| answer.records).unwrap_or_default();
+            found.extend(numbers.iter().zip(records).filter_map(|(number, record)| record.map(|_| *number)));
+        }
+        found
     }
 
     /// Replaces the counters' values, each attempt on what it read.
@@ -180,7 +188,7 @@ impl BridgeLoad {
         }
     }
 
-    /// Writes a record and lets two rivals take it at once.
+    /// Lets two rivals be the first to write a record, at once: as a login is used up.
     async fn contest(self: Arc<Self>, number: usize, stop: Arc<AtomicBool>, mut random: Random) {
         let mut clients = [self.client(number), self.client(number + 1)];
         while !stop.load(Ordering::Relaxed) {
@@ -188,24 +196,20 @@ impl BridgeLoad {
             let record = self.id();
             let key = key(Kind::Pending, CONTESTED, record);
             let mut mutation = || Mutation { idempotency: IdempotencyKey(random.bytes()), durable: true };
-            let request = put(key, record, mutation());
-            let (answer, _) = self.settled::<_, PutAnswer>(&mut clients[0], Verb::Put, &request).await;
-            let put = if answer.is_some() { Outcome::Acked } else { Outcome::Unknown };
-            self.book(put);
-            let requests = [(); 2].map(|()| TakeRequest { space: space(), key, mutation: mutation() });
+            let requests = [(); 2].map(|()| put(key, record, mutation()));
             let [one, other] = &mut clients;
-            let (one, other) = tokio::join!(self.take(one, &requests[0]), self.take(other, &requests[1]));
-            lock(&self.contests).push(Contest { record, put, rivals: [one, other] });
+            let (one, other) = tokio::join!(self.first(one, &requests[0]), self.first(other, &requests[1]));
+            lock(&self.contests).push(Contest { record, rivals: [one, other] });
         }
     }
 
-    async fn take(&self, client: &mut BridgeClient, request: &TakeRequest) -> Take {
-        let (answer, _) = self.settled::<_, TakeAnswer>(client, Verb::Take, request).await;
+    async fn first(&self, client: &mut BridgeClient, request: &Put) -> First {
+        let (answer, _) = self.settled::<_, WriteAnswer>(client, Verb::PutNew, request).await;
         self.book(if answer.is_some() { Outcome::Acked } else { Outcome::Unknown });
         match answer {
-            Some(TakeAnswer { record: Some(_) }) => Take::Got,
-            Some(TakeAnswer { record: None }) => Take::Nothing,
-            None => Take::Unknown,
+            Some(WriteAnswer { version: Some(_) }) => First::Won,
+            Some(WriteAnswer { version: None }) => First::Lost,
+            None => First::Unknown,
         }
     }
 

@@ -27,24 +27,22 @@ pub struct Swap {
     pub outcome: Outcome,
 }
 
-/// One record of which two rivals each tried to take the only copy.
+/// One record that two rivals each tried to be the first to write.
 #[derive(Clone, Debug)]
 pub struct Contest {
     /// The record's name.
     pub record: u64,
-    /// Whether it was there to begin with.
-    pub put: Outcome,
     /// What each rival was told.
-    pub rivals: [Take; 2],
+    pub rivals: [First; 2],
 }
 
-/// The answer to a try to take a record.
+/// The answer to a try to be the first to write a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Take {
-    /// Here it is.
-    Got,
-    /// There is none.
-    Nothing,
+pub enum First {
+    /// It was, and the write is durable.
+    Won,
+    /// Another was.
+    Lost,
     /// No answer.
     Unknown,
 }
@@ -108,16 +106,20 @@ pub fn lost_names(acked: &[u64], found: &BTreeSet<u64>) -> Vec<String> {
     lost.map(|name| format!("an acknowledged name is lost: {name}")).collect()
 }
 
-/// Records that two rivals got, and records that were there and that no rival can have got.
+/// Records that two rivals were the first to write, that neither can have been the first to write,
+/// and that one was confirmed to have written and that are not `found`.
 #[must_use]
-pub fn broken_contests(contests: &[Contest]) -> Vec<String> {
+pub fn broken_contests(contests: &[Contest], found: &BTreeSet<u64>) -> Vec<String> {
     let mut evidence = Vec::new();
     for contest in contests {
-        let told = |take: Take| contest.rivals.iter().filter(|rival| **rival == take).count();
-        if told(Take::Got) > 1 {
-            evidence.push(format!("taken twice: {contest:?}"));
+        let told = |first: First| contest.rivals.iter().filter(|rival| **rival == first).count();
+        if told(First::Won) > 1 {
+            evidence.push(format!("written first twice: {contest:?}"));
         }
-        if contest.put == Outcome::Acked && told(Take::Nothing) == contest.rivals.len() {
+        if told(First::Lost) == contest.rivals.len() {
+            evidence.push(format!("a record that neither wrote was in the way: {contest:?}"));
+        }
+        if told(First::Won) > 0 && !found.contains(&contest.record) {
             evidence.push(format!("an acknowledged record is lost: {contest:?}"));
         }
     }
@@ -186,13 +188,17 @@ mod tests {
     }
 
     #[test]
-    fn a_double_take_and_a_vanished_record_are_found() {
-        let contest = |put, rivals| [Contest { record: 1, put, rivals }];
-        assert_eq!(broken_contests(&contest(Outcome::Acked, [Take::Got, Take::Nothing])), [""; 0]);
-        assert_eq!(broken_contests(&contest(Outcome::Acked, [Take::Unknown, Take::Nothing])), [""; 0]);
-        assert_eq!(broken_contests(&contest(Outcome::Unknown, [Take::Nothing, Take::Nothing])), [""; 0]);
-        assert_eq!(broken_contests(&contest(Outcome::Unknown, [Take::Got, Take::Got])).len(), 1);
-        assert_eq!(broken_contests(&contest(Outcome::Acked, [Take::Nothing, Take::Nothing])).len(), 1);
+    fn two_winners_no_winner_and_a_vanished_record_are_found() {
+        let broken = |rivals, found: &[u64]| {
+            broken_contests(&[Contest { record: 1, rivals }], &found.iter().copied().collect()).len()
+        };
+        assert_eq!(broken([First::Won, First::Lost], &[1]), 0);
+        assert_eq!(broken([First::Unknown, First::Lost], &[]), 0);
+        assert_eq!(broken([First::Unknown, First::Unknown], &[]), 0);
+        assert_eq!(broken([First::Won, First::Won], &[1]), 1);
+        assert_eq!(broken([First::Lost, First::Lost], &[1]), 1);
+        assert_eq!(broken([First::Won, First::Lost], &[2]), 1);
+        assert_eq!(broken([First::Won, First::Unknown], &[]), 1);
     }
 
     #[test]

@@ -39,7 +39,7 @@ pub(super) enum CallbackError {
     },
     #[error("the login was used before")]
     Reused,
-    /// Its registration has ended, or its document is no longer one, while the user logged in.
+    /// It was deleted, or its URL is no longer accepted, since the login began.
     #[error(transparent)]
     Client(#[from] ResolveError),
     /// The login is this browser's, so the error goes to the client.
@@ -64,8 +64,9 @@ pub(super) enum LoginError {
     Provider(ProviderError),
 }
 
-/// An `error` of the provider's authorization endpoint (RFC 6749 §4.1.2.1, OIDC Core §3.1.2.6), by
-/// what it says to us. Its own text is not passed on (RFC 6749 §10.14).
+/// An `error` of the provider's authorization endpoint (RFC 6749 §4.1.2.1, OIDC Core §3.1.2.6,
+/// OpenID Connect Core Error Code unmet_authentication_requirements), by what it says to us. Its
+/// own text is not passed on (RFC 6749 §10.14).
 #[derive(Debug, Clone, Copy)]
 pub(super) enum AuthorizationAnswer {
     Denied,
@@ -73,7 +74,9 @@ pub(super) enum AuthorizationAnswer {
     ServerError,
     /// It refuses the gateway's request as such.
     RequestRefused,
-    Other,
+    /// The user has something to do there, which it did not ask for.
+    NeedsUser,
+    Unknown,
 }
 
 impl AuthorizationAnswer {
@@ -85,7 +88,12 @@ impl AuthorizationAnswer {
             "invalid_request" | "invalid_scope" | "unauthorized_client" | "unsupported_response_type" => {
                 Self::RequestRefused
             }
-            _ => Self::Other,
+            "interaction_required"
+            | "login_required"
+            | "account_selection_required"
+            | "consent_required"
+            | "unmet_authentication_requirements" => Self::NeedsUser,
+            _ => Self::Unknown,
         }
     }
 }
@@ -100,13 +108,7 @@ impl CallbackError {
             Self::NoState => page(UNKNOWN, Reason::CallbackWithoutState),
             Self::UnknownLogin => page(UNKNOWN, Reason::CallbackUnknownLogin),
             Self::NoConsent => page(UNKNOWN, Reason::CallbackWithoutConsent),
-            Self::Client(ResolveError::Unknown) => page(
-                "The application is not known here any more: its registration ended meanwhile.",
-                Reason::ClientGone,
-            ),
-            Self::Client(error @ (ResolveError::Document(_) | ResolveError::Dependency(_))) => {
-                client_refused::page(config, error)
-            }
+            Self::Client(error) => client_refused::during_login(config, error),
             Self::Expired => page("This login took too long.", Reason::CallbackExpired),
             Self::Reused => page("This login was used already.", Reason::CallbackStateReused),
             Self::TooMany { retry_after } => too_many(config, *retry_after),
@@ -131,7 +133,8 @@ impl LoginError {
                     AuthorizationAnswer::RequestRefused => {
                         (ErrorCode::AccessDenied, Reason::ProviderRefusedAuthorization)
                     }
-                    AuthorizationAnswer::Other => (ErrorCode::AccessDenied, Reason::ProviderRefused),
+                    AuthorizationAnswer::NeedsUser => (ErrorCode::AccessDenied, Reason::ProviderNeedsUser),
+                    AuthorizationAnswer::Unknown => (ErrorCode::AccessDenied, Reason::ProviderUnknownError),
                 };
                 (code, "the identity provider did not log the user in", reason)
             }

@@ -6,9 +6,11 @@ use thiserror::Error;
 
 use crate::audit::Reason;
 use crate::browser::pending_login::Authorization;
+use crate::clients::resolve::ResolveError;
 use crate::config::Config;
 use crate::decision::Resolved;
 use crate::endpoints::browser_error::{error_page, error_redirect, unavailable_page};
+use crate::endpoints::client_refused;
 use crate::error::DependencyError;
 
 /// Why an answered consent form starts no login.
@@ -36,6 +38,9 @@ pub(super) enum ConsentError {
     Csrf,
     #[error("the form was open for too long")]
     Expired,
+    /// It was deleted, or its URL is no longer accepted, since the page was shown.
+    #[error(transparent)]
+    Client(#[from] ResolveError),
     /// The form is genuine, so the error goes to the client.
     #[error("the user did not consent")]
     Denied(Box<Authorization>),
@@ -60,6 +65,7 @@ impl ConsentError {
             Self::OtherBrowser => page(OTHER_BROWSER, Reason::ConsentOtherBrowser),
             Self::Csrf => page(OTHER_BROWSER, Reason::ConsentCsrf),
             Self::Expired => page("The page was open for too long.", Reason::ConsentExpired),
+            Self::Client(error) => client_refused::during_login(config, error),
             Self::Denied(request) => {
                 let description = "the user did not consent";
                 let to = request.as_ref().into();

@@ -55,9 +55,8 @@ async fn redeem<P: Ports>(
     let nonce = context.ports.random().map_err(DependencyError::from)?;
     let life = Ttl::Seconds(session_life(context.config()));
     for attempts in 0..ATTEMPTS {
-        let (Some(VersionedRecord { record, version }), upstream) = load_session(&records, &keys).await? else {
-            return Err(TokenError::CodeWithoutSession);
-        };
+        let (session, upstream) = load_session(&records, &keys).await?;
+        let VersionedRecord { record, version } = session.map_err(TokenError::CodeWithoutSession)?;
         if attempts == 0 {
             record.add_owner(known);
         }

@@ -1,6 +1,8 @@
 //! Why a token request is refused.
 
 use portcullis_protocol::oauth::error::{ErrorCode, OAuthError};
+use portcullis_protocol::oauth::form::FormError;
+use portcullis_protocol::oauth::params::Repetition;
 use portcullis_protocol::oauth::token::TokenRequestError;
 use thiserror::Error;
 
@@ -8,6 +10,7 @@ use crate::audit::Reason;
 use crate::clients::authenticate::ClientAuthenticationError;
 use crate::error::DependencyError;
 use crate::sessions::state::RedeemError;
+use crate::sessions::stored::NoSession;
 
 /// Why the token endpoint issues no tokens.
 #[derive(Debug, Error)]
@@ -20,9 +23,8 @@ pub(super) enum TokenError {
     Client(#[from] ClientAuthenticationError),
     #[error("the code is not one of this server")]
     CodeForged,
-    /// There is no session of this code.
-    #[error("the code has expired or was used before")]
-    CodeWithoutSession,
+    #[error("the code has no session: {0:?}")]
+    CodeWithoutSession(NoSession),
     /// The session's rules refuse the code, and the session was ended.
     #[error("the code is refused: {0:?}")]
     Code(RedeemError),
@@ -30,8 +32,8 @@ pub(super) enum TokenError {
     RefreshTokenForged,
     #[error("the refresh token was used before")]
     RefreshTokenReplayed,
-    #[error("the login has ended")]
-    SessionEnded,
+    #[error("the refresh token has no session: {0:?}")]
+    RefreshWithoutSession(NoSession),
     /// The session's record is older than the refresh token.
     #[error("the session was rolled back")]
     SessionRolledBack,
@@ -59,7 +61,7 @@ impl TokenError {
                 return (error, Reason::BodyTooLarge);
             }
             Self::Request(error) => {
-                return (OAuthError::new(error.code(), error.to_string()), reason_of_request(*error));
+                return ((*error).into(), reason_of_request(*error));
             }
             Self::Dependency(error) | Self::Client(ClientAuthenticationError::Dependency(error)) => {
                 return error.reply();
@@ -82,12 +84,11 @@ impl TokenError {
                 Reason::ClientDocumentNotAccepted,
             ),
             Self::CodeForged => (InvalidGrant, "the code is not one of this server", Reason::CodeForged),
-            Self::CodeWithoutSession => {
-                (InvalidGrant, "the code has expired or was used before", Reason::CodeWithoutSession)
+            Self::CodeWithoutSession(NoSession::Ended) => (InvalidGrant, CODE_IS_OVER, Reason::CodeWithoutSession),
+            Self::CodeWithoutSession(NoSession::Unreadable) => {
+                (InvalidGrant, CODE_IS_OVER, Reason::CodeSessionUnreadable)
             }
-            Self::Code(RedeemError::Expired) => {
-                (InvalidGrant, "the code has expired or was used before", Reason::CodeExpired)
-            }
+            Self::Code(RedeemError::Expired) => (InvalidGrant, CODE_IS_OVER, Reason::CodeExpired),
             Self::Code(RedeemError::Replayed) => (
                 InvalidGrant,
                 "the code was used before; everything issued from it has been revoked",
@@ -115,8 +116,13 @@ impl TokenError {
                 "the refresh token was used before; the login has been ended",
                 Reason::RefreshTokenReplayed,
             ),
-            Self::SessionEnded => (InvalidGrant, "the login has ended", Reason::RefreshSessionEnded),
-            Self::SessionRolledBack => (InvalidGrant, "the login has ended", Reason::RefreshSessionRolledBack),
+            Self::RefreshWithoutSession(NoSession::Ended) => {
+                (InvalidGrant, LOGIN_HAS_ENDED, Reason::RefreshSessionEnded)
+            }
+            Self::RefreshWithoutSession(NoSession::Unreadable) => {
+                (InvalidGrant, LOGIN_HAS_ENDED, Reason::RefreshSessionUnreadable)
+            }
+            Self::SessionRolledBack => (InvalidGrant, LOGIN_HAS_ENDED, Reason::RefreshSessionRolledBack),
             Self::UpstreamEnded => {
                 (InvalidGrant, "the login at the identity provider has ended", Reason::RefreshUpstreamEnded)
             }
@@ -133,11 +139,11 @@ impl TokenError {
 
 fn reason_of_request(error: TokenRequestError) -> Reason {
     match error {
-        TokenRequestError::ContentType => Reason::TokenRequestContentType,
-        TokenRequestError::QueryParameters => Reason::TokenRequestInUrl,
-        TokenRequestError::Body(_) => Reason::MalformedTokenRequest,
-        TokenRequestError::Repeated => Reason::TokenRequestRepeatedParameter,
-        TokenRequestError::RepeatedResource => Reason::TokenRequestRepeatedResource,
+        TokenRequestError::Form(FormError::ContentType) => Reason::TokenRequestContentType,
+        TokenRequestError::Form(FormError::QueryParameters) => Reason::TokenRequestInUrl,
+        TokenRequestError::Form(FormError::Body(_)) => Reason::MalformedTokenRequest,
+        TokenRequestError::Form(FormError::Repeated(Repetition::Other)) => Reason::TokenRequestRepeatedParameter,
+        TokenRequestError::Form(FormError::Repeated(Repetition::Resource)) => Reason::TokenRequestRepeatedResource,
         TokenRequestError::Missing(_) => Reason::TokenRequestLacksParameter,
         TokenRequestError::UnsupportedGrantType => Reason::UnsupportedGrantType,
         TokenRequestError::Verifier => Reason::TokenRequestVerifier,
@@ -145,3 +151,8 @@ fn reason_of_request(error: TokenRequestError) -> Reason {
         TokenRequestError::Resource(_) => Reason::TokenRequestResource,
     }
 }
+
+/// What a client learns of a code or a login that it cannot use: the cause is the operator's
+/// matter.
+const CODE_IS_OVER: &str = "the code has expired or was used before";
+const LOGIN_HAS_ENDED: &str = "the login has ended";

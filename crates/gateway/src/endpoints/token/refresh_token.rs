@@ -37,9 +37,8 @@ pub(super) async fn grant<P: Ports>(
     let life = Ttl::Seconds(session_life(context.config()));
     known.add(AuditField::Session, &token.session.to_string());
     for attempts in 0..ATTEMPTS {
-        let (Some(VersionedRecord { record, version }), upstream) = load_session(&records, &keys).await? else {
-            return Err(TokenError::SessionEnded);
-        };
+        let (session, upstream) = load_session(&records, &keys).await?;
+        let VersionedRecord { record, version } = session.map_err(TokenError::RefreshWithoutSession)?;
         if attempts == 0 {
             record.add_owner(known);
         }

@@ -3,6 +3,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::base64url;
 use crate::jose::keys::SigningKey;
+use crate::json::JsonError;
 
 const NOW: u64 = 1_800_000_000;
 const ISSUER: &str = "https://gateway.example";
@@ -193,4 +194,26 @@ fn the_claims_of_an_access_token_are_required_and_bounded() {
         assert_eq!(refusal(with("scope", scope.clone())), ClaimError::Malformed("scope"), "{scope}");
     }
     assert_eq!(access(with("scope", json!(""))).unwrap().scopes().count(), 0);
+}
+
+#[test]
+fn a_refusal_says_its_kind_and_nothing_of_the_token() {
+    for (error, text) in [
+        (SignatureError::UnknownKey, "the token was signed with an unknown key"),
+        (SignatureError::BadSignature, "the token signature is invalid"),
+        (SignatureError::NotClaims(JsonError::TooDeep), "the token claims are malformed"),
+    ] {
+        assert_eq!((error.public_reason(), error.to_string().as_str()), (text, text), "{error:?}");
+    }
+    for (error, text) in [
+        (ClaimError::Expired, "the token has expired"),
+        (ClaimError::NotYetValid, "the token is not valid yet"),
+        (ClaimError::WrongIssuer, "the token issuer is not accepted"),
+        (ClaimError::WrongAudience, "the token is not for this resource"),
+        (ClaimError::WrongType, "the token is of another type"),
+        (ClaimError::Missing("exp"), "the token lacks a required claim"),
+        (ClaimError::Malformed("aud"), "a token claim is malformed"),
+    ] {
+        assert_eq!((error.public_reason(), error.to_string().as_str()), (text, text), "{error:?}");
+    }
 }

@@ -3,17 +3,14 @@
 
 use p256::pkcs8::der::{Decode as _, asn1::OctetStringRef};
 use p256::pkcs8::{DecodePrivateKey as _, ObjectIdentifier, PrivateKeyInfoRef};
+use portcullis_testkit::example_keys::{ED25519, P256, P384, RSA};
 use rsa::pkcs1::RsaPrivateKey;
 use rsa::pkcs8::PrivateKeyInfo;
 
 use super::*;
 
-const P256: &str = include_str!("../../../testdata/keys/p256.pkcs8.pem");
 const P256_SEC1: &str = include_str!("../../../testdata/keys/p256.sec1.pem");
-const P384: &str = include_str!("../../../testdata/keys/p384.pkcs8.pem");
 const P384_SEC1: &str = include_str!("../../../testdata/keys/p384.sec1.pem");
-const ED25519: &str = include_str!("../../../testdata/keys/ed25519.pkcs8.pem");
-const RSA: &str = include_str!("../../../testdata/keys/rsa2048.pkcs8.pem");
 const RSA_PKCS1: &str = include_str!("../../../testdata/keys/rsa2048.pkcs1.pem");
 
 const RSA_ID: &[u8] = &[6, 9, 42, 134, 72, 134, 247, 13, 1, 1, 1, 5, 0];

@@ -1,36 +1,16 @@
+use portcullis_testkit::example_keys::{
+    ED25519, P256, P384, RFC7515_RSA, RFC8037_D, RFC8037_X, RSA, rfc7515_ec, rsa, with,
+};
 use serde_json::{Map, Value, json};
 
 use super::*;
 use crate::base64url;
 use crate::jose::alg::Alg;
 
-const P256: &str = include_str!("../../../testdata/keys/p256.pkcs8.pem");
-const P384: &str = include_str!("../../../testdata/keys/p384.pkcs8.pem");
-const RSA: &str = include_str!("../../../testdata/keys/rsa2048.pkcs8.pem");
-const ED25519: &str = include_str!("../../../testdata/keys/ed25519.pkcs8.pem");
 const PUBLIC: &str = include_str!("../../../testdata/keys/p256.public.pem");
 
-/// RFC 7515 A.2.1, the public half.
-const RFC7515_RSA: &str = "ofgWCuLjybRlzo0tZWJjNiuSfb4p4fAkd_wWJcyQoTbji9k0l8W26mPddxHmfHQp-Vaw-4qPCJrcS2mJPMEzP1Pt0Bm4d4QlL-yRT-SFd2lZS-pCgNMsD1W_YpRPEwOWvG6b32690r2jZ47soMZo9wGzjb_7OMg0LOL-bSf63kpaSHSXndS5z5rexMdbBYUsLA9e-KXBdQOS-UTo7WTBEMa2R2CapHg665xsmtdVMTBQY4uDZlxvb3qCo5ZwKh9kG4LT6_I5IhlJH7aGhyxXFvUK-DWNmoudF8NAco9_h9iaGNj8q2ethFkMLs91kzk2PAcDTW9gb54h4FRWyuXpoQ";
 /// RFC 7638 §3.1.
 const RFC7638_RSA: &str = "0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCiFV4n3oknjhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzKnqDKgw";
-/// RFC 8037 A.1.
-const RFC8037_D: &str = "nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A";
-const RFC8037_X: &str = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
-
-/// RFC 7515 A.3.1, the public half.
-fn rfc7515_ec() -> Value {
-    json!({
-        "kty": "EC",
-        "crv": "P-256",
-        "x": "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU",
-        "y": "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0",
-    })
-}
-
-fn rsa(n: &str) -> Value {
-    json!({ "kty": "RSA", "n": n, "e": "AQAB" })
-}
 
 fn read(jwk: &Value) -> Result<Option<PublicKey>, JwkError> {
     PublicKey::from_jwk(jwk.as_object().unwrap())
@@ -38,11 +18,6 @@ fn read(jwk: &Value) -> Result<Option<PublicKey>, JwkError> {
 
 fn key(jwk: &Value) -> PublicKey {
     read(jwk).unwrap().unwrap()
-}
-
-fn with(mut jwk: Value, name: &str, value: Value) -> Value {
-    jwk[name] = value;
-    jwk
 }
 
 fn signing(pem: &str) -> SigningKey {

@@ -11,12 +11,12 @@ use crate::counters::Counters;
 use crate::host;
 use crate::service::open_streams::Place;
 use crate::service::worker::Worker;
-use crate::stream_outcome::{Applied, Forwarded, StreamOutcome};
+use crate::stream_outcome::{Applied, AppliedTo, Forwarded, StreamOutcome};
 use crate::workers::message::Message;
 
 /// Applies a decision to a stream, as [`apply`] does, and keeps the outcome.
 pub(crate) fn apply_to(outcome: &StreamOutcome, decision: &Resolved, id: u32, worker: &Worker) -> Applied {
-    let applied = apply(decision, id, worker, outcome.has_proxy_authorization());
+    let applied = apply(decision, id, worker, &outcome.request());
     outcome.set(applied);
     applied
 }
@@ -26,29 +26,29 @@ pub(crate) fn apply_to(outcome: &StreamOutcome, decision: &Resolved, id: u32, wo
 /// INVARIANT: the stream is in its headers callback or paused; at any other time the host refuses
 /// to change headers, and the SDK panics. The caller returns the action, or resumes the request if
 /// it is in no callback of the request.
-pub(crate) fn apply(decision: &Resolved, id: u32, worker: &Worker, has_proxy_authorization: bool) -> Applied {
+pub(crate) fn apply(decision: &Resolved, id: u32, worker: &Worker, request: &AppliedTo<'_>) -> Applied {
     match decision {
         Resolved::Continue(forward) => {
             let protected = !matches!(forward.credentials, Credentials::Unchanged);
             // The headers must be final before the request goes on: afterwards the host has no map
             // to change.
-            if edit(forward, protected && has_proxy_authorization).is_err() {
+            if edit(forward, protected && request.has_proxy_authorization).is_err() {
                 // The SDK panics where the host refuses; were it to return instead, the request
                 // must not go on with the client's token.
                 let audit = Audit::new(Reason::Internal);
-                return apply(&Resolved::Respond(Response::new(503), audit), id, worker, has_proxy_authorization);
+                return apply(&Resolved::Respond(Response::new(503), audit), id, worker, request);
             }
-            count(forward.audit.audit(), &worker.counters);
+            count(&forward.audit, &worker.counters);
             // Requests that only pass have no audit trail: every value of filter state costs.
             if protected {
-                host::set_filter_state(AUDIT, forward.audit.json());
+                publish(&forward.audit, request);
             }
             let place = forward.grant.map(|grant| worker.open.enter(id, grant, host::now()));
             Applied::Forwarded(Forwarded { response: forward.response, place })
         }
         Resolved::Respond(response, audit) => {
             count(audit, &worker.counters);
-            host::set_filter_state(AUDIT, &audit.to_json());
+            publish(audit, request);
             host::reply(response);
             Applied::Responded
         }
@@ -132,12 +132,16 @@ fn edit(forward: &Forward, strips_proxy_authorization: bool) -> Result<(), Statu
 }
 
 fn count(audit: &Audit, counters: &Counters) {
-    counters.count(audit.reason.outcome().as_str(), audit.reason.as_str());
+    counters.count(audit.reason().outcome().as_str(), audit.reason().as_str());
+}
+
+fn publish(audit: &Audit, request: &AppliedTo<'_>) {
+    audit.publish(request.audited(), |fields| host::set_filter_state(AUDIT, fields));
 }
 
 /// The audit trail's name in filter state, where access logs and other filters find it below
 /// `wasm.`: one value, since every value that is set costs.
-const AUDIT: &str = "portcullis";
+pub(crate) const AUDIT: &str = "portcullis";
 const AUTHORIZATION: &str = "authorization";
 const SET_COOKIE: &str = "set-cookie";
 const WWW_AUTHENTICATE: &str = "www-authenticate";

@@ -26,7 +26,7 @@ pub(crate) use clock::{begin_callback, now, now_ms};
 pub(crate) use header_map::{HeaderMap, MAX_HEADERS};
 pub(crate) use metrics::{count, counter, set_gauge};
 pub(crate) use plugin::{configuration, set_effective_context, set_tick_period, variable};
-pub(crate) use properties::{connection, peer, set_filter_state};
+pub(crate) use properties::{connection, declare_struct, peer, set_filter_state};
 pub(crate) use request::{
     continue_request, remove_request_header, reply, request_body, request_headers, set_request_header,
 };

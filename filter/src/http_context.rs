@@ -17,7 +17,7 @@ use proxy_wasm::types::Action;
 use crate::apply::{apply, apply_plan};
 use crate::host;
 use crate::service::worker::Worker;
-use crate::stream_outcome::{Applied, Forwarded};
+use crate::stream_outcome::{Applied, AppliedTo, Forwarded};
 use deciding::Deciding;
 use request_head::RequestHead;
 
@@ -148,12 +148,12 @@ fn on_headers(worker: &Rc<Worker>, id: u32, count: usize, end: bool) -> State {
     if count > host::MAX_HEADERS {
         let response = responses::cors(Response::new(431), Cors::Read);
         let refusal = Resolved::Respond(response, Audit::new(Reason::TooManyHeaders));
-        return apply(&refusal, id, worker, false).into();
+        return apply(&refusal, id, worker, &AppliedTo::default()).into();
     }
     let headers = host::request_headers();
     let head = RequestHead::of(&headers);
     if let Some(forward) = try_fast_path(worker, &head) {
-        return apply(&Resolved::Continue(forward), id, worker, head.has_proxy_authorization).into();
+        return apply(&Resolved::Continue(forward), id, worker, &head.applied_to()).into();
     }
     worker.counters.count("path", "slow");
     let mut deciding = Deciding::new(id, worker, &head);

@@ -22,7 +22,7 @@ use portcullis_gateway::upstream::refresh::{self, Cause};
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::ContextType;
 
-use crate::apply::apply_to;
+use crate::apply::{AUDIT, apply_to};
 use crate::host::{self, TaskCalls};
 use crate::http_context::RequestStream;
 use crate::jobs::{Job, JobOutcome, Jobs};
@@ -310,6 +310,7 @@ impl RootContext for Root {
     fn on_configure(&mut self, size: usize) -> bool {
         host::begin_callback();
         version::announce();
+        host::declare_struct(AUDIT);
         match Worker::configure(&host::configuration(size), self.id) {
             Ok(worker) => {
                 self.worker = Some(Rc::new(worker));

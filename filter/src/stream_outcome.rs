@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 
+use portcullis_gateway::audit::RequestFields;
 use portcullis_gateway::decision::ResponsePlan;
 
 use crate::service::open_streams::Place;
@@ -24,20 +25,43 @@ pub(crate) struct Forwarded {
     pub(crate) place: Option<Place>,
 }
 
+impl<'a> AppliedTo<'a> {
+    /// Returns what the request adds to the audit trail.
+    pub(crate) fn audited(&self) -> RequestFields<'a> {
+        RequestFields::new(self.id, self.mcp_method)
+    }
+}
+
 /// The outcome of a stream, shared with what may decide it in its place: a job of the root, or the
 /// bound on paused streams.
 #[derive(Debug)]
 pub(crate) struct StreamOutcome {
     /// `None` as long as nothing is decided and the request must not go on.
     applied: Cell<Option<Applied>>,
+    has_proxy_authorization: bool,
+    /// What the request adds to the audit trail: [`RequestFields::values`].
+    audited: [Box<[u8]>; 2],
+}
+
+/// What is read of a request's headers when a decision is applied to it.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct AppliedTo<'a> {
     /// Whether the request has a `Proxy-Authorization` header. Checked because a host call to
     /// remove an absent header is not free.
-    has_proxy_authorization: bool,
+    pub(crate) has_proxy_authorization: bool,
+    /// Its `x-request-id`, for the audit trail; empty if it has none.
+    pub(crate) id: &'a [u8],
+    /// Its `Mcp-Method`, likewise.
+    pub(crate) mcp_method: &'a [u8],
 }
 
 impl StreamOutcome {
-    pub(crate) fn new(has_proxy_authorization: bool) -> Self {
-        Self { applied: Cell::new(None), has_proxy_authorization }
+    pub(crate) fn new(request: &AppliedTo<'_>) -> Self {
+        Self {
+            applied: Cell::new(None),
+            has_proxy_authorization: request.has_proxy_authorization,
+            audited: request.audited().values().map(Box::from),
+        }
     }
 
     /// Returns what was applied; `None` while the request is undecided.
@@ -50,7 +74,9 @@ impl StreamOutcome {
         self.applied.set(Some(applied));
     }
 
-    pub(crate) fn has_proxy_authorization(&self) -> bool {
-        self.has_proxy_authorization
+    /// Returns what is read of the request when a decision is applied.
+    pub(crate) fn request(&self) -> AppliedTo<'_> {
+        let [id, mcp_method] = &self.audited;
+        AppliedTo { has_proxy_authorization: self.has_proxy_authorization, id, mcp_method }
     }
 }

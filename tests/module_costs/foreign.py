@@ -1,6 +1,6 @@
-"""Envoy's own `sign` and `verify_signature`, which are no part of the module and burn no fuel.
+"""Envoy's own functions, which are no part of the module and burn no fuel.
 
-Their arguments are protocol buffers of byte strings only; signatures are the same in every run.
+The arguments of `sign` and `verify_signature` are protocol buffers of byte strings only; signatures are the same in every run.
 """
 
 from cryptography.exceptions import InvalidSignature
@@ -37,6 +37,13 @@ def verify_signature(arguments: bytes) -> bytes:
     return YES
 
 
+def declare_property(arguments: bytes) -> bytes:
+    """The type of a filter state, which the module declares once and this host need not know."""
+    if b"google.protobuf.Struct" not in arguments:
+        raise ValueError(f"another type: {arguments!r}")
+    return b""
+
+
 def byte_strings(message: bytes) -> dict[int, bytes]:
     """The fields of a message that has length-delimited ones only, by number."""
     fields, at = {}, 0
@@ -61,6 +68,6 @@ def varint(value: int) -> bytes:
     return bytes([*more, value])
 
 
-FOREIGN = {"sign": sign, "verify_signature": verify_signature}
+FOREIGN = {"declare_property": declare_property, "sign": sign, "verify_signature": verify_signature}
 HASHES = {b"sha256": hashes.SHA256(), b"sha384": hashes.SHA384(), b"sha512": hashes.SHA512()}
 YES = b"\x08\x01"

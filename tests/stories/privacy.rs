@@ -143,21 +143,29 @@ async fn a_header_that_the_gateway_sets_holds_nothing_that_the_client_put_there(
 }
 
 #[tokio::test]
-async fn the_access_log_says_who_asked_for_what_and_why_it_was_decided_so() {
-    let bed = machine::testbed().workers(2).start().await;
+async fn the_access_log_says_in_fields_of_their_own_who_asked_for_what_and_why_it_was_decided_so() {
+    let bed = machine::testbed().config(json!({ "audit": { "email": true } })).workers(2).start().await;
     let client = client(&bed).await;
     let tokens = client.log_in(&mut Browser::new("alice")).await;
-    let subject = tokens.claims()["sub"].as_str().expect("sub").to_owned();
-    let client_id = client.client_id.clone();
-    let resource = bed.api_resource();
+    let claim = |name: &str| tokens.claims()[name].as_str().expect("a claim").to_owned();
+    let (user, session, scopes) = (claim("sub"), claim("sid"), claim("scope"));
+    let (client_id, resource) = (client.client_id.clone(), bed.api_resource());
+    let login = json!({ "resource": resource, "client": client_id, "client_name": "Stories", "scopes": scopes });
+    let who = json!({ "user": user, "subject": "alice", "email": "alice@example.test", "session": session });
 
-    for round in 0..4 {
+    // Once by way of a new token, and then from memory. Envoy makes the request's id.
+    for (round, method) in ["tools/call", "", "tools/list", "no method"].into_iter().enumerate() {
         let path = format!("/api/audited-{round}");
-        assert_eq!(bed.get(&path).bearer(&tokens.access_token).send().await.status, 200);
+        let request = bed.get(&path).bearer(&tokens.access_token);
+        let request = if method.is_empty() { request } else { request.header("mcp-method", method) };
+        assert_eq!(request.send().await.status, 200);
         let entry = bed.access_entry(|entry| entry["path"] == *path).await;
-        assert_eq!(audit(&entry), [&subject, &client_id, &resource, "allow", "valid_token"], "{entry}");
+        assert_audited(&entry, "allow", "valid_token", &[&login, &who]);
+        let said = if method.contains('/') { json!(method) } else { Value::Null };
+        assert_eq!(entry["audit"]["mcp_method"], said, "{entry}");
         assert_eq!((&entry["status"], &entry["cluster"]), (&json!(200), &json!("recorder")));
     }
+    let asked = json!({ "resource": resource });
     let refusals: [(&str, Option<&str>, u64, &str); 4] = [
         ("/api/no-token", None, 401, "no_token"),
         ("/api/bad-token", Some("Bearer a.b.c"), 401, "token_malformed"),
@@ -172,24 +180,33 @@ async fn the_access_log_says_who_asked_for_what_and_why_it_was_decided_so() {
         };
         assert_eq!(u64::from(request.send().await.status), status);
         let entry = bed.access_entry(|entry| entry["path"] == *path).await;
-        assert_eq!(audit(&entry), ["", "", &resource, "deny", reason], "{entry}");
+        assert_audited(&entry, "deny", reason, &[&asked]);
     }
-    let elsewhere = "/nothing-here";
-    bed.get(elsewhere).send().await;
-    let entry = bed.access_entry(|entry| entry["path"] == elsewhere).await;
-    assert_eq!(audit(&entry), ["", "", "", "deny", "not_found"], "{entry}");
-    for (path, decision, reason) in [
-        ("/oauth/register", "serve", "client_registered"),
-        ("/oauth/consent", "serve", "login_started"),
-        ("/oauth/token", "serve", "tokens_issued"),
-        ("/.well-known/oauth-authorization-server", "serve", "metadata"),
+    bed.get("/nothing-here").send().await;
+    let entry = bed.access_entry(|entry| entry["path"] == "/nothing-here").await;
+    assert_audited(&entry, "deny", "not_found", &[]);
+
+    // The steps of a login, and its end.
+    let registered = json!({ "client": client_id, "client_name": "Stories" });
+    let owner = json!({ "user": user, "session": session });
+    // The names are gone with the session.
+    let of_token = json!({ "resource": resource, "client": client_id, "scopes": scopes });
+    let revocation = [("token", tokens.refresh_token.as_str()), ("client_id", &client_id)];
+    Request::post(&client.endpoint("revocation_endpoint")).form(&revocation).send().await;
+    assert_eq!(bed.get("/api/revoked").bearer(&tokens.access_token).send().await.status, 401);
+    for (decision, reason, known) in [
+        ("serve", "metadata", vec![]),
+        ("serve", "client_registered", vec![&registered]),
+        ("serve", "consent_shown", vec![&login]),
+        ("serve", "login_started", vec![&login]),
+        ("serve", "logged_in", vec![&login, &who]),
+        ("serve", "tokens_issued", vec![&login, &owner]),
+        ("serve", "token_revoked", vec![&login, &owner]),
+        ("deny", "session_ended", vec![&of_token, &owner]),
     ] {
-        let entry = bed.access_entry(|entry| entry["path"] == *path).await;
-        let [.., said, why] = audit(&entry);
-        assert_eq!((said.as_str(), why.as_str()), (decision, reason), "{entry}");
+        let entry = bed.access_entry(|entry| entry["audit"]["reason"] == reason).await;
+        assert_audited(&entry, decision, reason, &known);
     }
-    let issued = bed.access_entry(|entry| audit(entry)[4] == "tokens_issued").await;
-    assert_eq!(audit(&issued), [&subject, &client_id, &resource, "serve", "tokens_issued"]);
     bed.assert_healthy().await;
 }
 
@@ -210,7 +227,9 @@ async fn a_path_that_is_none_of_ours_passes_as_it_came_but_for_our_cookies() {
         assert_eq!((seen.path.as_str(), seen.header("authorization").as_deref()), (path, Some("Basic theirs")));
         assert_eq!(seen.headers("cookie"), kept);
         let entry = bed.access_entry(|entry| entry["path"] == *path).await;
-        assert_eq!((audit(&entry), &entry["cluster"]), (["", "", "", "", ""].map(str::to_owned), &json!("recorder")));
+        let audit = entry["audit"].as_object().expect("an object");
+        assert!(audit.values().all(Value::is_null), "{entry}");
+        assert_eq!(entry["cluster"], "recorder");
     }
     bed.forget_recorded().await;
     for (path, status) in [("/api/x", 401), ("/plain/..%2fapi/x", 400), ("/oauth/x", 404), ("/api%2fx", 400)] {
@@ -296,9 +315,14 @@ async fn access_log(bed: &Testbed) -> String {
     std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// Subject, client, resource, decision and reason; empty where the log has none.
-fn audit(entry: &Value) -> [String; 5] {
-    let said: Value = serde_json::from_str(entry["audit"].as_str().unwrap_or_default()).unwrap_or_default();
-    ["subject", "client", "resource", "decision", "reason"]
-        .map(|name| said[name].as_str().unwrap_or_default().to_owned())
+/// Asserts that an entry of the access log has exactly these fields of the audit trail, and besides
+/// the request's own.
+fn assert_audited(entry: &Value, decision: &str, reason: &str, known: &[&Value]) {
+    let mut said = entry["audit"].as_object().expect("an object").clone();
+    said.retain(|name, value| !value.is_null() && name != "mcp_method");
+    let id = said.remove("request_id");
+    assert!(id.as_ref().and_then(Value::as_str).is_some_and(|id| id.len() == 36), "{entry}");
+    let decided = json!({ "decision": decision, "reason": reason });
+    let expected = known.iter().copied().chain([&decided]).filter_map(Value::as_object).flatten();
+    assert_eq!(said, expected.map(|(name, value)| (name.clone(), value.clone())).collect(), "{entry}");
 }

@@ -1,155 +1,182 @@
 //! The audit trail: who asked for what and what was decided. No field can hold a token.
 
+pub mod field;
 pub mod outcome;
 pub mod reason;
+mod struct_value;
 
-use std::rc::Rc;
+use std::cell::{Cell, RefCell};
 
-use serde_json::Value;
-
+pub use self::field::AuditField;
 pub use self::outcome::AuditOutcome;
 pub use self::reason::Reason;
 
-/// One decision, published as filter state `wasm.portcullis` and counted in metrics.
+/// What is known about who asks for what, before it is decided.
 #[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditFields(Vec<u8>);
+
+impl Default for AuditFields {
+    /// Nothing is known yet.
+    fn default() -> Self {
+        Self(Vec::with_capacity(USUAL_BYTES))
+    }
+}
+
+impl AuditFields {
+    /// Adds a field, once.
+    pub fn add(&mut self, field: AuditField, value: &str) {
+        struct_value::append(&mut self.0, field.as_str(), value);
+    }
+
+    /// As [`AuditFields::add`].
+    #[must_use]
+    pub fn with(mut self, field: AuditField, value: &str) -> Self {
+        self.add(field, value);
+        self
+    }
+
+    /// Adds a field that may be unknown.
+    pub fn add_known(&mut self, field: AuditField, value: Option<&str>) {
+        if let Some(value) = value {
+            self.add(field, value);
+        }
+    }
+
+    /// The decision for this reason.
+    #[must_use]
+    pub fn decided(self, reason: Reason) -> Audit {
+        let mut encoded = self.0;
+        let fields = encoded.len();
+        struct_value::append_bytes(&mut encoded, AuditField::Decision.as_str(), reason.outcome().as_str().as_bytes());
+        struct_value::append_bytes(&mut encoded, AuditField::Reason.as_str(), reason.as_str().as_bytes());
+        let decided = encoded.len();
+        // What is cached takes no more than it needs.
+        encoded.reserve_exact(MAX_REQUEST_BYTES);
+        encoded.shrink_to(decided.saturating_add(MAX_REQUEST_BYTES));
+        Audit { reason, encoded: RefCell::new(encoded), fields, decided, ends_as_usual: Cell::new(false) }
+    }
+}
+
+/// One decision, published as filter state `wasm.portcullis` and counted in metrics. It is encoded
+/// once for all the requests that it is made about again: a `google.protobuf.Struct`, by which
+/// Envoy's access logs read its fields one by one.
+#[derive(Debug, Clone)]
 pub struct Audit {
-    /// The user's id in this gateway, when one was proven.
-    pub subject: Option<Rc<str>>,
-    /// The OAuth client's id, when one was proven.
-    pub client: Option<Rc<str>>,
-    /// The resource or endpoint that was asked for.
-    pub resource: Option<Rc<str>>,
-    /// Why it was decided so. What was decided follows from it.
-    pub reason: Reason,
+    reason: Reason,
+    /// The fields, the decision, and what was last appended of a request.
+    encoded: RefCell<Vec<u8>>,
+    /// The bytes of the fields alone.
+    fields: usize,
+    /// The bytes of what does not differ between requests.
+    decided: usize,
+    /// Whether what was last appended is an id of the usual size alone.
+    ends_as_usual: Cell<bool>,
 }
 
 impl Audit {
     /// A decision with nothing yet known about who asked.
     #[must_use]
     pub fn new(reason: Reason) -> Self {
-        Self { subject: None, client: None, resource: None, reason }
+        AuditFields::default().decided(reason)
     }
 
-    /// The text that is published: one JSON object of `decision`, `reason` and, where they are
-    /// known, `resource`, `client` and `subject`, in this order.
+    /// Why it was decided so. What was decided follows from it.
     #[must_use]
-    pub fn to_json(&self) -> String {
-        let mut text = String::with_capacity(TEXT_CAPACITY);
-        for part in [r#"{"decision":""#, self.reason.outcome().as_str(), r#"","reason":""#, self.reason.as_str(), "\""]
-        {
-            text.push_str(part);
-        }
-        for (name, value) in
-            [(r#","resource":"#, &self.resource), (r#","client":"#, &self.client), (r#","subject":"#, &self.subject)]
-        {
-            if let Some(value) = value {
-                text.push_str(name);
-                push_string(&mut text, value);
+    pub fn reason(&self) -> Reason {
+        self.reason
+    }
+
+    /// What is known about who asked, for another decision.
+    #[must_use]
+    pub fn fields(&self) -> AuditFields {
+        AuditFields(self.encoded.borrow().get(..self.fields).unwrap_or_default().to_vec())
+    }
+
+    /// Returns a field's value; `None` if nothing is known of it.
+    #[must_use]
+    pub fn get(&self, field: AuditField) -> Option<String> {
+        struct_value::get(self.encoded.borrow().get(..self.decided)?, field.as_str()).map(str::to_owned)
+    }
+
+    /// Publishes what there is to say about a request that is decided so.
+    pub fn publish(&self, request: RequestFields<'_>, publish: impl FnOnce(&[u8])) {
+        let mut encoded = self.encoded.borrow_mut();
+        // perf: nearly all requests have an id of Envoy's own and nothing else. After another such
+        // one its place is there.
+        match (encoded.last_chunk_mut(), request.usual_id()) {
+            (Some(place), Some(id)) if self.ends_as_usual.get() => *place = *id,
+            (_, usual) => {
+                self.ends_as_usual.set(usual.is_some());
+                encoded.truncate(self.decided);
+                request.append_to(&mut encoded);
             }
         }
-        text.push('}');
-        text
+        publish(&encoded);
+    }
+
+    /// The memory that it takes at most, in bytes.
+    pub(crate) fn size(&self) -> usize {
+        self.decided.saturating_add(MAX_REQUEST_BYTES)
     }
 }
 
-/// Appends a JSON string. Names that need an escape do not occur, but nothing else keeps them out.
-fn push_string(text: &mut String, value: &str) {
-    if is_plain(value.as_bytes()) {
-        text.push('"');
-        text.push_str(value);
-        text.push('"');
-    } else {
-        text.push_str(&Value::from(value).to_string());
+impl PartialEq for Audit {
+    fn eq(&self, other: &Self) -> bool {
+        let decided = |audit: &Self| audit.encoded.borrow().get(..audit.decided).map(<[u8]>::to_vec);
+        decided(self) == decided(other)
     }
 }
 
-/// Whether a JSON string may hold a text as it is. Eight bytes at a time: it is asked of every
-/// token that is new.
-fn is_plain(text: &[u8]) -> bool {
-    let (words, rest) = text.as_chunks::<8>();
-    words.iter().all(|word| are_plain(*word))
-        && match text.last_chunk() {
-            Some(end) => are_plain(*end),
-            None => rest.iter().all(|byte| are_plain([*byte; 8])),
+/// What a request's own headers say to the audit trail: empty where nothing is there that can be
+/// taken as it is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RequestFields<'a> {
+    id: &'a [u8],
+    mcp_method: &'a [u8],
+}
+
+impl<'a> RequestFields<'a> {
+    /// Takes the values of `x-request-id` and `Mcp-Method`, which anyone can have sent.
+    #[must_use]
+    pub fn new(id: &'a [u8], mcp_method: &'a [u8]) -> Self {
+        let taken = |value: &'a [u8], most| {
+            let is_taken = !value.is_empty() && value.len() <= most && struct_value::is_token(value);
+            if is_taken { value } else { Default::default() }
+        };
+        Self { id: taken(id, MAX_ID_BYTES), mcp_method: taken(mcp_method, MAX_METHOD_BYTES) }
+    }
+
+    /// The id, if it has the usual size and there is nothing else.
+    fn usual_id(&self) -> Option<&'a [u8; USUAL_ID_BYTES]> {
+        self.id.as_array().filter(|_| self.mcp_method.is_empty())
+    }
+
+    fn append_to(&self, encoded: &mut Vec<u8>) {
+        for (field, value) in [(AuditField::RequestId, self.id), (AuditField::McpMethod, self.mcp_method)] {
+            if !value.is_empty() {
+                struct_value::append_bytes(encoded, field.as_str(), value);
+            }
         }
-}
-
-fn are_plain(bytes: [u8; 8]) -> bool {
-    let each = |byte: u8| u64::from_ne_bytes([byte; 8]);
-    // The top bit of a byte that is less than the limit is set, and of others only where there is
-    // such a one.
-    let less = |bytes: u64, limit: u8| bytes.wrapping_sub(each(limit)) & !bytes & each(0x80);
-    let bytes = u64::from_ne_bytes(bytes);
-    less(bytes, 0x20) | less(bytes ^ each(b'"'), 1) | less(bytes ^ each(b'\\'), 1) == 0
-}
-
-/// Room for the text of a decision about a token, in bytes.
-const TEXT_CAPACITY: usize = 256;
-
-/// A decision with its text, rendered once for all the requests that it is made about again.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Rendered {
-    audit: Audit,
-    json: String,
-}
-
-impl Rendered {
-    /// Renders a decision.
-    #[must_use]
-    pub fn new(audit: Audit) -> Rc<Self> {
-        Rc::new(Self { json: audit.to_json(), audit })
     }
 
-    /// The decision.
+    /// The values, at most 128 and 64 bytes.
     #[must_use]
-    pub fn audit(&self) -> &Audit {
-        &self.audit
-    }
-
-    /// What [`Audit::to_json`] gave.
-    #[must_use]
-    pub fn json(&self) -> &str {
-        &self.json
+    pub fn values(&self) -> [&'a [u8]; 2] {
+        [self.id, self.mcp_method]
     }
 }
+
+/// Room for a decision about a token, in bytes.
+const USUAL_BYTES: usize = 1024;
+/// The longest request id, in bytes.
+const MAX_ID_BYTES: usize = 128;
+/// The size of the ids that Envoy makes, in bytes.
+const USUAL_ID_BYTES: usize = 36;
+/// The longest MCP method, in bytes.
+const MAX_METHOD_BYTES: usize = 64;
+/// What a request adds at most, in bytes, with names and lengths.
+const MAX_REQUEST_BYTES: usize = MAX_ID_BYTES + MAX_METHOD_BYTES + 48;
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_published_is_one_object_of_what_is_known() {
-        let denied = Audit::new(Reason::NoToken);
-        assert_eq!(denied.to_json(), r#"{"decision":"deny","reason":"no_token"}"#);
-        let allowed = Audit {
-            subject: Some("user".into()),
-            client: Some("client".into()),
-            resource: Some("https://gw.example/mcp".into()),
-            ..Audit::new(Reason::ValidToken)
-        };
-        let json = r#"{"decision":"allow","reason":"valid_token","resource":"https://gw.example/mcp","client":"client","subject":"user"}"#;
-        assert_eq!((allowed.to_json().as_str(), Rendered::new(allowed.clone()).json()), (json, json));
-    }
-
-    #[test]
-    fn every_text_is_read_as_it_was_wherever_a_character_stands() {
-        for character in (0..=0x100).filter_map(char::from_u32) {
-            for before in 0..18 {
-                for after in [0, 1, 9] {
-                    let name = [&"\u{7f}".repeat(before), character.to_string().as_str(), &"~".repeat(after)].concat();
-                    let mut text = String::new();
-                    push_string(&mut text, &name);
-                    assert_eq!(serde_json::from_str::<String>(&text).unwrap(), name);
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn no_text_can_end_its_own_string() {
-        let name = "a\",\"decision\":\"allow\\\n";
-        let audit = Audit { client: Some(name.into()), ..Audit::new(Reason::NoToken) };
-        let read: Value = serde_json::from_str(&audit.to_json()).unwrap();
-        assert_eq!((read["decision"].as_str(), read["client"].as_str()), (Some("deny"), Some(name)));
-    }
-}
+#[path = "audit/audit_tests.rs"]
+mod audit_tests;

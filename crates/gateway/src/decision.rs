@@ -12,7 +12,7 @@ use portcullis_protocol::credentials::SessionId;
 use portcullis_protocol::crypto::secret::Secret;
 use portcullis_protocol::http::message::Response;
 
-use crate::audit::{Audit, Rendered};
+use crate::audit::Audit;
 use crate::ports::UpstreamTokenRef;
 
 /// A handler's decision about a request.
@@ -77,7 +77,7 @@ pub struct Forward {
     /// header.
     pub cookie: Option<Vec<u8>>,
     /// What the audit trail says.
-    pub audit: Rc<Rendered>,
+    pub audit: Rc<Audit>,
     /// What happens to the backend's response.
     pub response: ResponsePlan,
     /// By what it goes on, and therefore how long its stream may be open; `None` for a path that

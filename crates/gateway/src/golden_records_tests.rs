@@ -196,6 +196,7 @@ fn upstream_tokens() -> Upstream {
         session: [5; 16],
         name: Some("name".to_owned()),
         email: Some("name@example".to_owned()),
+        client_name: Some("client name".to_owned()),
     }
 }
 
@@ -249,6 +250,7 @@ fn authorization() -> Authorization {
         resource: RESOURCE.to_owned(),
         prompt: Some("login".to_owned()),
         refreshable: Some(true),
+        client_name: Some("client name".to_owned()),
     }
 }
 

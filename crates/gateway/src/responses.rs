@@ -3,7 +3,7 @@
 use portcullis_protocol::http::message::{FieldName, Request, Response};
 use portcullis_protocol::oauth::error::{ErrorCode, OAuthError};
 
-use crate::audit::{Audit, AuditOutcome, Reason};
+use crate::audit::{Audit, AuditFields, AuditOutcome, Reason};
 use crate::decision::{AddedHeaders, Resolved};
 use crate::routing::endpoint_table::{Entry, Reader};
 
@@ -98,19 +98,20 @@ pub fn oauth_error(error: &OAuthError) -> Response {
     cors(uncached(Response::json(error.status(), error.to_json())), Cors::Read)
 }
 
-/// Returns the answer of a JSON endpoint that refuses a request, or cannot decide it.
+/// Returns the answer of a JSON endpoint that refuses a request, or cannot decide it. `known` is what
+/// is known about who asked.
 #[must_use]
-pub fn refusal((error, reason): (OAuthError, Reason)) -> Resolved {
+pub fn refusal((error, reason): (OAuthError, Reason), known: AuditFields) -> Resolved {
     let response = if reason.outcome() == AuditOutcome::Fail { temporary(&error) } else { oauth_error(&error) };
-    Resolved::Respond(response, Audit::new(reason))
+    Resolved::Respond(response, known.decided(reason))
 }
 
 /// As [`refusal`], with the challenge that a client gets which tried to authenticate in a header
 /// (RFC 6749 §5.2).
 #[must_use]
-pub fn client_refusal(request: &Request, (error, reason): (OAuthError, Reason)) -> Resolved {
+pub fn client_refusal(request: &Request, (error, reason): (OAuthError, Reason), known: AuditFields) -> Resolved {
     let is_challenged = error.status() == 401 && request.headers.has(FieldName::Authorization);
-    match refusal((error, reason)) {
+    match refusal((error, reason), known) {
         Resolved::Respond(response, audit) if is_challenged => {
             Resolved::Respond(response.header("www-authenticate", BASIC_CHALLENGE), audit)
         }

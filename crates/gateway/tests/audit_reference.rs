@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use portcullis_gateway::audit::{AuditOutcome, Reason};
+use portcullis_gateway::audit::{AuditField, AuditOutcome, Reason};
 
 #[test]
 fn the_reference_of_the_audit_trail_is_up_to_date() {
@@ -55,6 +55,10 @@ const NO_SOURCE: [&str; 5] = [".git", ".venv", "corpus", "node_modules", "target
 
 fn page() -> String {
     let mut page = String::from(INTRODUCTION);
+    for field in AuditField::ALL {
+        let _ = writeln!(page, "| `{}` | {} |", field.as_str(), field.meaning().trim());
+    }
+    page.push_str(READING);
     for (outcome, meaning) in OUTCOMES {
         let _ = write!(page, "\n## `{}`\n\n{meaning}\n\n| reason | meaning |\n|---|---|\n", outcome.as_str());
         for reason in Reason::ALL.iter().filter(|reason| reason.outcome() == outcome) {
@@ -75,15 +79,38 @@ const INTRODUCTION: &str = "\
 # The audit trail
 
 For each request to a protected resource or to the gateway itself the filter sets the filter state
-`wasm.portcullis` to one JSON object, for access logs and other filters:
+`wasm.portcullis`, for access logs and other filters. It has these fields; one of which nothing is
+known is absent:
 
-| member | value |
+| field | value |
 |---|---|
-| `decision` | `allow`, `deny`, `serve` or `fail`; it follows from the reason |
-| `reason` | one of the words below; no two causes share one |
-| `resource` | the resource that was asked for, where it is known |
-| `client` | the OAuth client, where it was proven |
-| `subject` | the user, where it was proven |
+";
+
+const READING: &str = "
+Every value is a text. What comes from outside is bounded: a value of more than 1,024 bytes is cut
+off and ends with `…`, and control characters are replaced, so that no value ends a line of a log.
+Names of clients and users are chosen by them: log these in a JSON format, which quotes them; in
+a format of plain text a name can look like the text that follows it.
+
+An access log reads a field with `%CEL(filter_state['wasm.portcullis'].reason)%`:
+
+```yaml
+log_format:
+  json_format:
+    reason: \"%CEL(filter_state['wasm.portcullis'].reason)%\"
+    user: \"%CEL(filter_state['wasm.portcullis'].user)%\"
+    session: \"%CEL(filter_state['wasm.portcullis'].session)%\"
+```
+
+Each field costs Envoy some 3 µs a request that is logged, so name those that you look at.
+`%FILTER_STATE(wasm.portcullis:TYPED)%` gives all of them as one JSON object, which costs as much as
+a dozen; `PLAIN` gives bytes that no log can use. The value is an encoded `google.protobuf.Struct`
+([decision 23](../decisions/0023-an-audit-trail-of-fields.md)). Envoy has the request's id without
+it: `%REQ(X-REQUEST-ID)%`.
+
+A request says what is proven about it: a token that is refused for its form, its signature or its
+claims names neither user nor client. A call after its login was ended still names user, client and session; the names at the identity
+provider are gone with the login.
 
 Each request also counts in the metric `portcullis.<decision>.<reason>`. A client learns less than
 the reason says: every token that cannot be used is `invalid_token` to it. This page is generated;

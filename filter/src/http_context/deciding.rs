@@ -33,7 +33,7 @@ pub(super) struct Deciding {
 
 impl Deciding {
     pub(super) fn new(id: u32, worker: &Rc<Worker>, head: &RequestHead<'_>) -> Self {
-        let outcome = Rc::new(StreamOutcome::new(head.has_proxy_authorization));
+        let outcome = Rc::new(StreamOutcome::new(&head.applied_to()));
         Self { id, worker: worker.clone(), task: None, outcome, body_bytes: 0 }
     }
 

@@ -8,6 +8,7 @@ use portcullis_gateway::routing::routes;
 use portcullis_protocol::http::message::{Headers, Method, Request};
 
 use crate::host::{self, HeaderMap};
+use crate::stream_outcome::AppliedTo;
 
 /// The headers that decide whether a request can take the fast path.
 #[derive(Default)]
@@ -21,12 +22,15 @@ pub(super) struct RequestHead<'a> {
     /// Whether a browser sent it on behalf of a page.
     pub(super) has_origin: bool,
     pub(super) has_proxy_authorization: bool,
+    id: &'a [u8],
+    /// Empty if there are several.
+    mcp_method: &'a [u8],
 }
 
 impl<'a> RequestHead<'a> {
     pub(super) fn of(headers: &'a HeaderMap) -> Self {
         let mut head = Self::default();
-        let mut is_ambiguous = false;
+        let (mut is_ambiguous, mut methods) = (false, None);
         for (name, value) in headers.iter() {
             match name {
                 b":path" => head.target = value,
@@ -34,6 +38,8 @@ impl<'a> RequestHead<'a> {
                 b"cookie" => head.cookie = Some(cookies::joined(head.cookie, value)),
                 b"origin" => head.has_origin = true,
                 b"proxy-authorization" => head.has_proxy_authorization = true,
+                b"x-request-id" => head.id = value,
+                b"mcp-method" => head.mcp_method = if methods.replace(value).is_some() { &[] } else { value },
                 _ => {}
             }
         }
@@ -41,6 +47,11 @@ impl<'a> RequestHead<'a> {
             head.authorization = None;
         }
         head
+    }
+
+    /// What is read of it when a decision is applied.
+    pub(super) fn applied_to(&self) -> AppliedTo<'a> {
+        AppliedTo { has_proxy_authorization: self.has_proxy_authorization, id: self.id, mcp_method: self.mcp_method }
     }
 }
 

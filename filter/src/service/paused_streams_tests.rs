@@ -1,14 +1,15 @@
 use super::*;
+use crate::stream_outcome::AppliedTo;
 
 /// A wait for a body on a connection, until `deadline`.
 fn waiting(connection: u64, deadline: u64) -> Option<BodyWait> {
-    let outcome = Rc::new(StreamOutcome::new(false));
+    let outcome = Rc::new(StreamOutcome::new(&AppliedTo::default()));
     Some(BodyWait { connection, deadline, admission: Admission::without_gateway(), outcome })
 }
 
 fn reason(settled: &Resolved) -> &'static str {
     match settled {
-        Resolved::Respond(_, audit) => audit.reason.as_str(),
+        Resolved::Respond(_, audit) => audit.reason().as_str(),
         Resolved::Continue(_) => panic!("sent on"),
     }
 }

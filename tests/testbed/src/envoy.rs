@@ -204,6 +204,8 @@ impl EnvoyLayout {
     }
 
     fn access_log(&self) -> Value {
+        let field = |name: &&str| ((*name).to_owned(), json!(format!("%CEL(filter_state['wasm.portcullis'].{name})%")));
+        let audit: serde_json::Map<_, _> = AUDIT_FIELDS.iter().map(field).collect();
         json!({
             "name": "envoy.access_loggers.file",
             "typed_config": {
@@ -215,12 +217,28 @@ impl EnvoyLayout {
                     "status": "%RESPONSE_CODE%",
                     "details": "%RESPONSE_CODE_DETAILS%",
                     "cluster": "%UPSTREAM_CLUSTER%",
-                    "audit": "%FILTER_STATE(wasm.portcullis:PLAIN)%",
+                    "audit": audit,
                 }},
             },
         })
     }
 }
+
+/// The fields of the audit trail (`docs/operate/audit.md`).
+const AUDIT_FIELDS: [&str; 12] = [
+    "decision",
+    "reason",
+    "resource",
+    "client",
+    "client_name",
+    "user",
+    "subject",
+    "email",
+    "session",
+    "scopes",
+    "mcp_method",
+    "request_id",
+];
 
 /// A cluster as the reference of the filter's `metadataDocuments.cluster` has it.
 fn forward_proxy(name: &str, authority: &Path) -> Value {

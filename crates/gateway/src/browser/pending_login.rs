@@ -18,6 +18,7 @@ use portcullis_protocol::oauth::pkce::CodeVerifier;
 use portcullis_protocol::oauth::scope::GrantedScope;
 use portcullis_storage_api::Kind;
 
+use crate::audit::{AuditField, AuditFields};
 use crate::browser::cookies::{self, FORM_LIFE};
 use crate::config::{Config, Sealer};
 use crate::error::DependencyError;
@@ -123,7 +124,8 @@ impl PendingLogin {
     #[must_use]
     pub fn can_carry(request: &Authorization) -> bool {
         let state = request.state.as_deref().unwrap_or_default();
-        let parts = [&request.redirect_uri, &request.client_id, &request.resource, &request.scope.to_string(), state];
+        let (scope, name) = (request.scope.to_string(), request.client_name.as_deref().unwrap_or_default());
+        let parts = [&request.redirect_uri, &request.client_id, &request.resource, &scope, state, name];
         parts.map(str::len).into_iter().fold(0, usize::saturating_add) <= Self::MAX_REQUEST_BYTES
     }
 }
@@ -202,6 +204,22 @@ pub struct Authorization {
     /// that is not read again for this login; absent for other kinds of client.
     #[n(8)]
     pub refreshable: Option<bool>,
+    /// The name that the client gave itself, for operators.
+    #[n(9)]
+    pub client_name: Option<String>,
+}
+
+impl Authorization {
+    /// What the audit trail says of it.
+    #[must_use]
+    pub fn audited(&self) -> AuditFields {
+        let mut known = AuditFields::default()
+            .with(AuditField::Resource, &self.resource)
+            .with(AuditField::Client, &self.client_id)
+            .with(AuditField::Scopes, &self.scope.to_string());
+        known.add_known(AuditField::ClientName, self.client_name.as_deref());
+        known
+    }
 }
 
 /// That a pending login was used. It says nothing more: only its name counts.

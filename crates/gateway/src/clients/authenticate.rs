@@ -101,6 +101,15 @@ impl AuthenticatedClient {
         &self.id
     }
 
+    /// Returns the name that it gave itself, where that is known: a document is not read again.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        match &self.kind {
+            Kind::Registered(registered) => registered.client.name.as_deref(),
+            Kind::Document => None,
+        }
+    }
+
     /// Notes that the client is in use: it got tokens.
     pub(crate) async fn renew<P: Ports>(self, context: &RequestContext<'_, P>) {
         match self.kind {

@@ -43,6 +43,8 @@ pub struct Config {
     pub consent: ConsentPolicy,
     /// Logins a minute that one address may finish.
     pub logins_per_minute: u32,
+    /// Whether the audit trail has e-mail addresses.
+    pub audits_email: bool,
     /// The identity providers.
     pub providers: Providers,
     /// What is protected, in the document's order; the first is the one that the root metadata
@@ -179,6 +181,7 @@ impl Compiler<'_> {
             client_documents: client_documents?,
             consent: consent?,
             logins_per_minute: logins_per_minute?,
+            audits_email: document.audit.email,
             providers: providers?,
             resources: resources?,
             default_resource: default_resource?,

@@ -53,6 +53,9 @@ pub struct Document {
     /// The logins of users.
     #[cfg_attr(feature = "schema", schemars(default))]
     pub logins: Logins,
+    /// The audit trail.
+    #[cfg_attr(feature = "schema", schemars(default))]
+    pub audit: AuditTrail,
     /// The identity provider that users log in at. Exactly one.
     pub upstream_providers: Vec<UpstreamProvider>,
     /// What is protected. The longest matching prefix decides.
@@ -185,6 +188,15 @@ pub struct Logins {
     pub rate_per_minute: Option<u32>,
 }
 
+/// The audit trail: what access logs can say about each request (`docs/operate/audit.md`).
+#[derive(Debug, Default, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct AuditTrail {
+    /// Whether it has the user's e-mail address, where the identity provider gives one.
+    pub email: bool,
+}
+
 /// The consent page.
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
@@ -278,6 +290,7 @@ impl Document {
         let clients = sections.or_default("clients");
         let consent = sections.or_default("consent");
         let logins = sections.or_default("logins");
+        let audit = sections.or_default("audit");
         let upstream_providers = sections.list("upstreamProviders");
         let resources = sections.list("resources");
         let default_resource = sections.or_default("defaultResource");
@@ -296,6 +309,7 @@ impl Document {
             clients: clients?,
             consent: consent?,
             logins: logins?,
+            audit: audit?,
             upstream_providers: upstream_providers?,
             resources: resources?,
             default_resource: default_resource?,

@@ -68,7 +68,7 @@ fn a_program_is_refused_in_json_that_scripts_of_any_origin_may_read() {
             (Excess::Evicted, 503, "temporarily_unavailable", "body_wait_evicted"),
         ] {
             let (response, audit) = refused(&admission, excess);
-            assert_eq!((response.status(), audit.reason.as_str()), (status, reason));
+            assert_eq!((response.status(), audit.reason().as_str()), (status, reason));
             let body: Value = serde_json::from_slice(response.body_bytes()).unwrap();
             assert_eq!(body["error"], error);
             assert_eq!(response.header_value("access-control-allow-origin"), Some("*"));

@@ -9,6 +9,7 @@ use portcullis_protocol::oauth::redirect::{CheckedRedirectUri, RedirectUri, matc
 use portcullis_protocol::oauth::scope::ScopeSet;
 
 use self::error::{AuthorizeError, RequestError};
+use crate::audit::{AuditField, AuditFields};
 use crate::browser::cookies::Browser;
 use crate::browser::pending_login::{Authorization, PendingLogin, Seed};
 use crate::clients::resolve::{ResolvedClient, resolve};
@@ -35,11 +36,14 @@ async fn answer<P: Ports>(context: &RequestContext<'_, P>) -> Result<Decision, A
     let redirect_uri =
         proven_redirect(&client, reference.redirect_uri.as_deref()).ok_or(AuthorizeError::WrongRedirectUri)?;
 
+    let mut known = AuditFields::default().with(AuditField::Client, &reference.client_id);
+    known.add_known(AuditField::ClientName, client.name());
     // From here on errors go to the client.
     let refused = |cause: RequestError| AuthorizeError::Request {
         cause,
         redirect_uri: redirect_uri.clone(),
         state: state_for_errors(&params).map(str::to_owned),
+        known: known.clone(),
     };
     let asked = AuthorizationRequest::parse(&params).map_err(|error| refused(error.into()))?;
     let resource = chosen_resource(config, &asked).map_err(refused)?;
@@ -54,6 +58,7 @@ async fn answer<P: Ports>(context: &RequestContext<'_, P>) -> Result<Decision, A
         resource: resource.uri.as_str().to_owned(),
         prompt: provider_prompt(asked.prompt).map(str::to_owned),
         refreshable: client.document_url().map(|_| client.may_refresh()),
+        client_name: client.name().map(str::to_owned),
     };
     let browser = Browser::of(context.request, config);
     if let Some(browser) = browser.as_ref().filter(|_| authorization.prompt.is_none()) {

@@ -37,10 +37,10 @@ pub fn error_redirect(
     to: ReturnAddress<'_>,
     code: ErrorCode,
     description: &str,
-    reason: Reason,
+    audit: Audit,
 ) -> Resolved {
     let parameters = [("error", code.as_str()), ("error_description", description)];
-    Resolved::Respond(redirect(config, to, &parameters), Audit::new(reason))
+    Resolved::Respond(redirect(config, to, &parameters), audit)
 }
 
 /// Answers an error of a request that no user was asked about yet.
@@ -56,11 +56,11 @@ pub fn error_before_consent(
     state: Option<&str>,
     code: ErrorCode,
     description: &str,
-    reason: Reason,
+    audit: Audit,
 ) -> Resolved {
     let to = ReturnAddress { redirect_uri: redirect_uri.as_str(), state };
     if !redirect_uri.is_web_site() {
-        return error_redirect(config, to, code, description, reason);
+        return error_redirect(config, to, code, description, audit);
     }
     let parameters = [("error", code.as_str()), ("error_description", description)];
     let page = ReturnPage {
@@ -69,7 +69,7 @@ pub fn error_before_consent(
         host: redirect_uri.host_for_display(),
         link: &answer_url(config, to, &parameters),
     };
-    Resolved::Respond(page.response(400), Audit::new(reason))
+    Resolved::Respond(page.response(400), audit)
 }
 
 /// Redirects to the client what kept the provider from logging the user in. The operator reads more
@@ -101,7 +101,7 @@ pub fn provider_failed(config: &Config, asked: &Authorization, error: &ProviderE
         | ProviderError::InvalidIdToken(_)
         | ProviderError::InvalidUserInfo(_) => (ErrorCode::ServerError, "the identity provider's answer is not valid"),
     };
-    error_redirect(config, asked.into(), code, description, error.reason())
+    error_redirect(config, asked.into(), code, description, asked.audited().decided(error.reason()))
 }
 
 /// A redirect to the client.

@@ -3,15 +3,13 @@
 
 mod error;
 
-use std::rc::Rc;
-
 use portcullis_protocol::credentials::{AuthorizationCode, SessionId, UserId};
 use portcullis_protocol::oauth::params::{Limits, Params};
 use portcullis_protocol::oauth::redirect::{RedirectUri, match_registered};
 use portcullis_storage_api::{Bucket, Kind, Taken, Ttl};
 
 use self::error::{AuthorizationAnswer, CallbackError, LoginError};
-use crate::audit::{Audit, Reason};
+use crate::audit::{Audit, AuditField, Reason};
 use crate::browser::cookies::{self, Browser};
 use crate::browser::pending_login::{self, Authorization, LOGIN_LIFE, PendingLogin, Seed, USED_LIFE, UsedLogin};
 use crate::clients::registered::Client;
@@ -115,9 +113,13 @@ async fn complete<P: Ports>(
     }
     remembered_consent::remember(config, user, asked, context.ports).await?;
     next_prompt::forget(context.gateway, user, asked, context.ports).await?;
+    let mut known = asked.audited().with(AuditField::User, &user.to_string());
+    known.add(AuditField::Subject, &identity.subject);
+    known.add_known(AuditField::Email, identity.email.as_deref().filter(|_| config.audits_email));
     let refreshable = asked.refreshable.or(registration.map(|client| client.refresh)).unwrap_or(false);
     let code = open_session(context, asked, refreshable, user, identity, reply).await?;
-    Ok(give_code(context, asked, user, &code)?)
+    known.add(AuditField::Session, &code.session.to_string());
+    Ok(give_code(context, asked, user, &code, known.decided(Reason::LoggedIn))?)
 }
 
 /// Returns who logged in, with the provider's tokens.
@@ -173,6 +175,7 @@ async fn open_session<P: Ports>(
         session: *code.session.as_bytes(),
         name: identity.name,
         email: identity.email,
+        client_name: asked.client_name.clone(),
     };
     let session = Session {
         providers: vec![provider.id],
@@ -203,14 +206,9 @@ fn give_code<P: Ports>(
     asked: &Authorization,
     user: UserId,
     code: &AuthorizationCode,
+    audit: Audit,
 ) -> Result<Resolved, DependencyError> {
     let config = context.config();
-    let audit = Audit {
-        subject: Some(Rc::from(user.to_string())),
-        client: Some(Rc::from(asked.client_id.as_str())),
-        resource: Some(Rc::from(asked.resource.as_str())),
-        ..Audit::new(Reason::LoggedIn)
-    };
     let browser = Browser { user_id: user };
     let life = config.consent.remember.max(LOGIN_LIFE);
     let cookie = browser.set_cookie(config, life, context.ports)?;

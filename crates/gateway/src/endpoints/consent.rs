@@ -18,7 +18,7 @@ use portcullis_protocol::oauth::params::{Limits, Params};
 use portcullis_protocol::oauth::redirect::CheckedRedirectUri;
 
 use self::error::ConsentError;
-use crate::audit::{Audit, Reason};
+use crate::audit::Reason;
 use crate::browser::cookies::FORM_LIFE;
 use crate::browser::pending_login::{self, Authorization, Seed};
 use crate::clients::resolve::{ResolvedClient, recheck, recheck_without_store};
@@ -79,7 +79,7 @@ pub fn page<P: Ports>(
         csrf: &csrf,
     };
     let response = set_cookies.iter().fold(page.response(), |page, cookie| page.header("set-cookie", cookie));
-    Ok(Resolved::Respond(response, Audit::new(Reason::ConsentShown)))
+    Ok(Resolved::Respond(response, transaction.request.audited().decided(Reason::ConsentShown)))
 }
 
 /// Answers `POST /oauth/consent`.

@@ -8,7 +8,7 @@ use portcullis_protocol::oauth::register::{Registration, RegistrationError};
 use portcullis_storage_api::{Bucket, Kind, StoreError, Taken};
 use thiserror::Error;
 
-use crate::audit::{Audit, Reason};
+use crate::audit::{Audit, AuditField, AuditFields, Reason};
 use crate::clients::sealed_id::{CarriedRegistration, SealError};
 use crate::context::RequestContext;
 use crate::decision::Resolved;
@@ -35,7 +35,7 @@ pub async fn register<P: Ports>(context: &RequestContext<'_, P>) -> Resolved {
         RegisterError::TooLarge
         | RegisterError::TooMuch
         | RegisterError::Metadata(_)
-        | RegisterError::Dependency(_) => refusal(error.reply()),
+        | RegisterError::Dependency(_) => refusal(error.reply(), AuditFields::default()),
     })
 }
 
@@ -135,8 +135,9 @@ async fn answer<P: Ports>(context: &RequestContext<'_, P>) -> Result<Resolved, R
         SealError::NotEncodable => RegisterError::Dependency(DependencyError::Internal),
     })?;
     let response = uncached(Response::json(201, registration.response_json(&client_id, now)));
-    let audit = Audit { client: Some(client_id.into()), ..Audit::new(Reason::ClientRegistered) };
-    Ok(Resolved::Respond(cors(response, Cors::Read), audit))
+    let mut known = AuditFields::default().with(AuditField::Client, &client_id);
+    known.add_known(AuditField::ClientName, carried.name.as_deref());
+    Ok(Resolved::Respond(cors(response, Cors::Read), known.decided(Reason::ClientRegistered)))
 }
 
 /// Bounds what one address can make the gateway do. There is no limit that addresses share: what

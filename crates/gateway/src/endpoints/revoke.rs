@@ -4,8 +4,6 @@
 //! only thing that can be taken back, and a client that revokes one of its tokens logs out (§2.1
 //! allows it for each type of token).
 
-use std::rc::Rc;
-
 use portcullis_protocol::credentials::{RefreshToken, SessionId};
 use portcullis_protocol::http::message::{FieldName, Response};
 use portcullis_protocol::oauth::error::{ErrorCode, OAuthError};
@@ -13,7 +11,7 @@ use portcullis_protocol::oauth::form::FormError;
 use portcullis_protocol::oauth::revoke::{RevocationRequest, RevocationRequestError};
 use thiserror::Error;
 
-use crate::audit::{Audit, Reason};
+use crate::audit::{Audit, AuditField, AuditFields, Reason};
 use crate::clients::authenticate::{AuthenticatedClient, ClientAuthenticationError, authenticate};
 use crate::context::RequestContext;
 use crate::decision::Resolved;
@@ -31,7 +29,8 @@ use crate::sessions::state::Session;
 /// What is no valid token here is answered like one that was revoked (§2.2): there is nothing that
 /// the client could do about it.
 pub async fn revoke<P: Ports>(context: &RequestContext<'_, P>) -> Resolved {
-    answer(context).await.unwrap_or_else(|error| client_refusal(context.request, error.reply()))
+    let mut known = AuditFields::default();
+    answer(context, &mut known).await.unwrap_or_else(|error| client_refusal(context.request, error.reply(), known))
 }
 
 /// Why nothing is revoked.
@@ -99,16 +98,21 @@ fn reason_of_request(error: RevocationRequestError) -> Reason {
     }
 }
 
-async fn answer<P: Ports>(context: &RequestContext<'_, P>) -> Result<Resolved, RevokeError> {
+/// Answers a request. What is proven about who asks is added to `known`.
+async fn answer<P: Ports>(context: &RequestContext<'_, P>, known: &mut AuditFields) -> Result<Resolved, RevokeError> {
     let body = context.ports.body(Endpoint::Revoke.entry().body_bytes).await.map_err(|_| RevokeError::BodyTooLarge)?;
     let content_type = context.request.headers.one(FieldName::ContentType);
     let request = RevocationRequest::parse(content_type, &body, context.path.query())?;
     let client = authenticate(context, request.client).await?;
+    known.add(AuditField::Client, client.id());
+    known.add_known(AuditField::ClientName, client.name());
     let revoked = find(context, &client, request.token.expose()).await?;
-    if let Some((id, _)) = &revoked {
-        end_session(context.gateway, *id, context.ports).await?;
-    }
-    Ok(done(&client, revoked.map(|(_, session)| session)))
+    let Some((id, session)) = revoked else { return Ok(done(known.clone().decided(Reason::NothingRevoked))) };
+    known.add(AuditField::Session, &id.to_string());
+    known.add(AuditField::Scopes, &session.scope.to_string());
+    session.add_owner(known);
+    end_session(context.gateway, id, context.ports).await?;
+    Ok(done(known.clone().decided(Reason::TokenRevoked)))
 }
 
 /// Finds the session of a token, which has to be this client's; `None` if the token is none of this
@@ -137,14 +141,7 @@ async fn find<P: Ports>(
 }
 
 /// The body says nothing: clients look at the status alone (§2.2).
-fn done(client: &AuthenticatedClient, session: Option<Session>) -> Resolved {
-    let reason = if session.is_some() { Reason::TokenRevoked } else { Reason::NothingRevoked };
-    let audit = Audit {
-        subject: session.as_ref().map(|session| Rc::from(session.user_id.to_string())),
-        client: Some(Rc::from(client.id())),
-        resource: session.map(|session| Rc::from(session.resource)),
-        ..Audit::new(reason)
-    };
+fn done(audit: Audit) -> Resolved {
     let response = uncached(Response::new(200)).header("pragma", "no-cache");
     Resolved::Respond(cors(response, Cors::Read), audit)
 }

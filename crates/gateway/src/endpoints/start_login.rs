@@ -5,7 +5,7 @@ use std::rc::Rc;
 use portcullis_protocol::credentials::UserId;
 use portcullis_protocol::http::message::Response;
 
-use crate::audit::{Audit, Reason};
+use crate::audit::Reason;
 use crate::browser::pending_login::{self, Authorization, LOGIN_LIFE, PendingLogin, Seed};
 use crate::context::RequestContext;
 use crate::decision::{Decision, Resolved};
@@ -45,7 +45,7 @@ fn to_provider(gateway: &Gateway, seed: &Seed, asked: &Authorization, cookies: &
         Ok(location) => {
             let response = private(Response::see_other(&location));
             let response = cookies.iter().fold(response, |response, cookie| response.header("set-cookie", cookie));
-            Resolved::Respond(response, Audit::new(Reason::LoginStarted))
+            Resolved::Respond(response, asked.audited().decided(Reason::LoginStarted))
         }
         Err(error) => provider_failed(gateway.config(), asked, &error),
     }

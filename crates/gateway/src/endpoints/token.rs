@@ -8,6 +8,7 @@ mod refresh_token;
 use portcullis_protocol::http::message::FieldName;
 use portcullis_protocol::oauth::token::{Grant, TokenRequest};
 
+use crate::audit::{AuditField, AuditFields};
 use crate::clients::authenticate::authenticate;
 use crate::context::RequestContext;
 use crate::decision::Resolved;
@@ -22,18 +23,22 @@ use crate::routing::endpoint_table::Endpoint;
 /// answer. An answer that is lost on the way costs the client its code (it starts again), but no
 /// refresh token: that gives the same successor again as long as that has not been used.
 pub async fn token<P: Ports>(context: &RequestContext<'_, P>) -> Resolved {
-    answer(context).await.unwrap_or_else(|error| client_refusal(context.request, error.reply()))
+    let mut known = AuditFields::default();
+    answer(context, &mut known).await.unwrap_or_else(|error| client_refusal(context.request, error.reply(), known))
 }
 
-async fn answer<P: Ports>(context: &RequestContext<'_, P>) -> Result<Resolved, TokenError> {
+/// Answers a request. What is proven about who asks is added to `known`.
+async fn answer<P: Ports>(context: &RequestContext<'_, P>, known: &mut AuditFields) -> Result<Resolved, TokenError> {
     let body = context.ports.body(Endpoint::Token.entry().body_bytes).await.map_err(|_| TokenError::BodyTooLarge)?;
     let content_type = context.request.headers.one(FieldName::ContentType);
     let request = TokenRequest::parse(content_type, &body, context.path.query())?;
     let client = authenticate(context, request.client).await?;
+    known.add(AuditField::Client, client.id());
+    known.add_known(AuditField::ClientName, client.name());
     // A new grant has its variant, its file, and its arm here.
     let tokens = match request.grant {
-        Grant::AuthorizationCode(grant) => authorization_code::grant(context, &client, &grant).await?,
-        Grant::RefreshToken(grant) => refresh_token::grant(context, &client, &grant).await?,
+        Grant::AuthorizationCode(grant) => authorization_code::grant(context, &client, &grant, known).await?,
+        Grant::RefreshToken(grant) => refresh_token::grant(context, &client, &grant, known).await?,
     };
     client.renew(context).await;
     Ok(tokens)

@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use portcullis_protocol::jose::claims::ClaimError;
 
+use crate::audit::Audit;
 use crate::browser::cookies;
 use crate::config::Resource;
 use crate::decision::{Credentials, Forward, Grant, Injection, ResponsePlan, UpstreamAccess};
@@ -25,6 +26,7 @@ pub(super) fn decide(facts: &TokenGrant, resource: usize, now: u64) -> Result<()
 pub(super) fn forward(
     resource: &Resource,
     facts: &TokenGrant,
+    audit: &Rc<Audit>,
     upstream: Option<&UpstreamAccess>,
     cookie: Option<&[u8]>,
     response: ResponsePlan,
@@ -38,7 +40,7 @@ pub(super) fn forward(
     Forward {
         credentials,
         cookie: cookie.and_then(cookies::without_own),
-        audit: Rc::clone(&facts.audit),
+        audit: Rc::clone(audit),
         response,
         grant: Some(Grant { session: facts.session, resource: facts.resource, expires_at: facts.expires_at }),
     }

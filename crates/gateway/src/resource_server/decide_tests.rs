@@ -3,7 +3,7 @@ use std::rc::Rc;
 use portcullis_protocol::credentials::SessionId;
 
 use super::*;
-use crate::audit::{Audit, AuditOutcome, Reason, Rendered};
+use crate::audit::{AuditField, AuditFields, AuditOutcome};
 use crate::decision::Resolved;
 use crate::error::DependencyError;
 
@@ -11,7 +11,6 @@ fn facts() -> TokenGrant {
     TokenGrant {
         subject: Rc::from("user"),
         client: Rc::from("client"),
-        audit: Rendered::new(Audit::new(Reason::ValidToken)),
         session: SessionId::new([1; 16]),
         resource: 1,
         expires_at: 100,
@@ -32,11 +31,16 @@ fn a_failure_of_ours_never_says_a_word_about_the_token() {
         (Refusal::Dependency(DependencyError::Signer), "signer_unavailable"),
         (Refusal::UpstreamUnavailable, "upstream_unavailable"),
     ] {
-        let Resolved::Respond(response, audit) = refusal.respond(None) else { panic!("sent on") };
+        let Resolved::Respond(response, audit) =
+            refusal.respond(None, AuditFields::default().with(AuditField::User, "user"))
+        else {
+            panic!("sent on")
+        };
         assert_eq!(
-            (response.status(), audit.reason.outcome(), audit.reason.as_str()),
+            (response.status(), audit.reason().outcome(), audit.reason().as_str()),
             (503, AuditOutcome::Fail, reason)
         );
+        assert_eq!(audit.get(AuditField::User).as_deref(), Some("user"));
         assert!(response.header_value("www-authenticate").is_none() && response.header_value("retry-after").is_some());
     }
 }

@@ -42,7 +42,7 @@ pub fn fast(
         cached.let_through_to(target);
     }
     let resource = gateway.config().resources.get(index)?;
-    let forward = forward(resource, &cached.facts, upstream.as_ref(), cookie, plan_response(has_origin));
+    let forward = forward(resource, &cached.facts, &cached.audit, upstream.as_ref(), cookie, plan_response(has_origin));
     drop(upstream);
     if cached.take_recheck_due(now) {
         gateway.ask_for_recheck(cached);

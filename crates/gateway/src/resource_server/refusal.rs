@@ -1,7 +1,5 @@
 //! Why a call is refused, and the answer that says so.
 
-use std::rc::Rc;
-
 use portcullis_protocol::http::message::Response;
 use portcullis_protocol::jose::claims::{ClaimError, SignatureError};
 use portcullis_protocol::jose::jws::JwsError;
@@ -9,7 +7,7 @@ use portcullis_protocol::oauth::challenge::Challenge;
 use portcullis_protocol::oauth::error::{ErrorCode, OAuthError};
 use thiserror::Error;
 
-use crate::audit::{Audit, AuditOutcome, Reason};
+use crate::audit::{AuditFields, AuditOutcome, Reason};
 use crate::config::Resource;
 use crate::decision::Resolved;
 use crate::error::DependencyError;
@@ -98,11 +96,11 @@ impl Refusal {
     }
 
     /// Returns the answer, with a challenge wherever a token would help (RFC 6750 §3, RFC 9728
-    /// §5.1).
-    pub(super) fn respond(&self, resource: Option<&Resource>) -> Resolved {
+    /// §5.1). `known` is what is known about who asked, and for which resource.
+    pub(super) fn respond(&self, resource: Option<&Resource>, known: AuditFields) -> Resolved {
         let (code, description, reason) = self.reply();
         let error = OAuthError::new(code.unwrap_or(ErrorCode::InvalidRequest), description);
-        let audit = Audit { resource: resource.map(|resource| Rc::clone(&resource.name)), ..Audit::new(reason) };
+        let audit = known.decided(reason);
         if reason.outcome() == AuditOutcome::Fail {
             return Resolved::Respond(temporary(&error), audit);
         }

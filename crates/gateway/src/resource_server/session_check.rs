@@ -53,7 +53,7 @@ pub async fn refreshed_until<P: Ports>(
 ///
 /// # Errors
 /// As [`check_session`], and [`Refusal::Dependency`] if the store does not answer.
-pub(super) async fn look_up_session<P: Ports>(
+async fn look_up_session<P: Ports>(
     gateway: &Gateway,
     resource: &Resource,
     facts: &TokenGrant,

@@ -10,6 +10,7 @@ use std::rc::Rc;
 use portcullis_protocol::http::bearer::{self, Bearer, BearerError};
 use portcullis_protocol::http::message::FieldName;
 
+use crate::audit::{Audit, AuditField, AuditFields, Reason};
 use crate::browser::cookies;
 use crate::config::Resource;
 use crate::context::RequestContext;
@@ -18,12 +19,12 @@ use crate::error::DependencyError;
 use crate::ports::{Ports, Store, UpstreamTokenRef};
 use crate::resource_server::decide::{decide, forward, plan_response};
 use crate::resource_server::refusal::Refusal;
-use crate::resource_server::session_check::{check_session, look_up_session};
+use crate::resource_server::session_check::check_session;
 use crate::resource_server::verify::verify;
 use crate::sessions::end::end_session;
 use crate::sessions::keys::session_keys;
 use crate::state::token_cache::{CachedToken, TokenGrant};
-use crate::upstream::tokens::Upstream;
+use crate::upstream::tokens::{Upstream, UpstreamFields};
 
 /// Decides a call.
 ///
@@ -31,34 +32,37 @@ use crate::upstream::tokens::Upstream;
 /// goes on without it.
 pub async fn protect<P: Ports>(context: &RequestContext<'_, P>, index: usize) -> Decision {
     let Some(resource) = context.config().resources.get(index) else {
-        return Refusal::Dependency(DependencyError::Internal).respond(None).into();
+        return Refusal::Dependency(DependencyError::Internal).respond(None, AuditFields::default()).into();
     };
     let authorization = context.request.headers.one(FieldName::Authorization);
     let response = plan_response(context.request.headers.has(FieldName::Origin));
     let call = Call { context, index, resource, authorization };
-    match call.decide().await {
+    let mut known = AuditFields::default().with(AuditField::Resource, &resource.name);
+    match call.decide(&mut known).await {
         Ok(Granted::Now { facts, upstream, now }) => {
             let cookie = cookies::sent(context.request);
-            let forward = forward(resource, &facts, upstream.as_ref(), cookie.as_deref(), response);
-            call.remember(facts, upstream, now);
+            let audit = Rc::new(known.decided(Reason::ValidToken));
+            let forward = forward(resource, &facts, &audit, upstream.as_ref(), cookie.as_deref(), response);
+            call.remember(facts, audit, upstream, now);
             Resolved::Continue(forward).into()
         }
         // Nothing new was proven, so nothing new is remembered.
         Ok(Granted::Before(known)) => {
             let cookie = cookies::sent(context.request);
-            let upstream = known.upstream();
-            Resolved::Continue(forward(resource, &known.facts, upstream.as_ref(), cookie.as_deref(), response)).into()
+            let (facts, upstream) = (&known.facts, known.upstream());
+            Resolved::Continue(forward(resource, facts, &known.audit, upstream.as_ref(), cookie.as_deref(), response))
+                .into()
         }
-        Ok(Granted::AfterRefresh(facts, token)) => {
+        Ok(Granted::AfterRefresh(facts, audit, token)) => {
             let cookie = cookies::sent(context.request).map(Cow::into_owned);
             let gateway = Rc::clone(context.gateway);
             let decide = Box::new(move |outcome: &RefreshOutcome| {
                 let resource = gateway.config().resources.get(index);
-                after_refresh(resource, &facts, cookie.as_deref(), response, outcome)
+                after_refresh(resource, &facts, &audit, cookie.as_deref(), response, outcome)
             });
             Decision::AwaitUpstream { token, decide }
         }
-        Err(refusal) => refusal.respond(Some(resource)).into(),
+        Err(refusal) => refusal.respond(Some(resource), known).into(),
     }
 }
 
@@ -80,11 +84,12 @@ enum Granted {
     },
     /// By what was proven before.
     Before(Rc<CachedToken>),
-    AfterRefresh(TokenGrant, UpstreamTokenRef),
+    AfterRefresh(TokenGrant, Rc<Audit>, UpstreamTokenRef),
 }
 
 impl<P: Ports> Call<'_, P> {
-    async fn decide(&self) -> Result<Granted, Refusal> {
+    /// Decides the call. What is proven about who asks is added to `known`.
+    async fn decide(&self, known: &mut AuditFields) -> Result<Granted, Refusal> {
         // A token in the query ends up in logs; it is refused even next to a
         // good header (RFC 9700 §4.3.2).
         if self.context.path.query().is_some_and(bearer::token_in_query) {
@@ -98,14 +103,14 @@ impl<P: Ports> Call<'_, P> {
         // The clock is a call to the host: it is read once, and once more after the store was
         // asked.
         let now = self.context.now();
-        let known = self.known(now);
-        if let Some(known) = known.as_ref().filter(|known| known.is_fresh(now)) {
+        let cached = self.cached(now);
+        if let Some(cached) = cached.as_ref().filter(|cached| cached.is_fresh(now)) {
             // Only its upstream token is due. Many requests find that at once: none of them asks
             // the store.
-            return Ok(self.by_what_is_known(known, now));
+            return Ok(self.by_what_is_known(cached, now));
         }
-        let facts = verify(self.context, self.index, self.resource, bearer, now)?;
-        let stored = self.stored(&facts).await;
+        let facts = verify(self.context, self.index, self.resource, bearer, now, known)?;
+        let stored = self.stored(&facts, known).await;
         let now = self.context.now();
         let (token, upstream) = match stored {
             Ok(Some(stored)) => stored,
@@ -113,9 +118,9 @@ impl<P: Ports> Call<'_, P> {
             // While the store is unavailable a token whose session this VM has found before goes on
             // working; one that it has not seen has to wait.
             Err(Refusal::Dependency(cause)) => {
-                let known = known.ok_or(Refusal::Dependency(cause))?;
-                known.mark_store_unavailable(now);
-                return Ok(self.by_what_is_known(&known, now));
+                let cached = cached.ok_or(Refusal::Dependency(cause))?;
+                cached.mark_store_unavailable(now);
+                return Ok(self.by_what_is_known(&cached, now));
             }
             // The session must not be refreshed any more, or the client would never log in again.
             Err(Refusal::LoginRequired) => {
@@ -125,7 +130,8 @@ impl<P: Ports> Call<'_, P> {
             Err(refusal) => return Err(refusal),
         };
         if now >= upstream.stale_at {
-            return Ok(Granted::AfterRefresh(facts, token));
+            let audit = Rc::new(std::mem::take(known).decided(Reason::ValidToken));
+            return Ok(Granted::AfterRefresh(facts, audit, token));
         }
         if now >= upstream.refresh_at {
             self.context.ports.refresh_upstream(token);
@@ -134,25 +140,34 @@ impl<P: Ports> Call<'_, P> {
     }
 
     /// What the store has to say: that the session lives, and the upstream token where the resource
-    /// injects one. Both are asked for at once.
-    async fn stored(&self, facts: &TokenGrant) -> Result<Option<(UpstreamTokenRef, UpstreamAccess)>, Refusal> {
-        let Some(injection) = &self.resource.injection else {
-            look_up_session(self.context.gateway, self.resource, facts, self.context.ports).await?;
-            return Ok(None);
-        };
-        let records = self.context.records();
-        let keys = session_keys(facts.session, injection.provider);
+    /// injects one. Both are asked for at once, since the user's names are in the latter's record;
+    /// they are added to `known`.
+    async fn stored(
+        &self,
+        facts: &TokenGrant,
+        known: &mut AuditFields,
+    ) -> Result<Option<(UpstreamTokenRef, UpstreamAccess)>, Refusal> {
+        let (config, records) = (self.context.config(), self.context.records());
+        let injected = self.resource.injection.as_ref().map(|injection| injection.provider);
+        let provider = injected.unwrap_or_else(|| config.providers.login().id);
+        let keys = session_keys(facts.session, provider);
         let found = self.context.ports.store().get_both(&keys).await.map_err(DependencyError::from)?;
         let ([session_key, upstream_key], [session, upstream]) = (keys, found);
         check_session(&records, &session_key, session, self.resource, facts)?;
-        let upstream = upstream
-            .and_then(|upstream| records.read::<Upstream, _>(&upstream_key, upstream.value, Upstream::access_in));
-        let token = UpstreamTokenRef { session: facts.session, provider: injection.provider };
+        let upstream = upstream.and_then(|upstream| {
+            records.read::<Upstream, _>(&upstream_key, upstream.value, |record| {
+                let upstream = UpstreamFields::read(record)?;
+                upstream.add_names(known, config.audits_email);
+                Some(upstream.access())
+            })
+        });
+        let Some(provider) = injected else { return Ok(None) };
+        let token = UpstreamTokenRef { session: facts.session, provider };
         upstream.map(|upstream| Some((token, upstream))).ok_or(Refusal::LoginRequired)
     }
 
     /// What this VM has proven about exactly this token, for this resource.
-    fn known(&self, now: u64) -> Option<Rc<CachedToken>> {
+    fn cached(&self, now: u64) -> Option<Rc<CachedToken>> {
         let known = self.context.gateway.cached(self.authorization?)?;
         decide(&known.facts, self.index, now).is_ok().then_some(known)
     }
@@ -161,7 +176,7 @@ impl<P: Ports> Call<'_, P> {
         if let (Some(upstream), Some(injection)) = (known.upstream().as_ref(), &self.resource.injection) {
             let token = UpstreamTokenRef { session: known.facts.session, provider: injection.provider };
             if now >= upstream.stale_at {
-                return Granted::AfterRefresh(known.facts.clone(), token);
+                return Granted::AfterRefresh(known.facts.clone(), Rc::clone(&known.audit), token);
             }
             if now >= upstream.refresh_at {
                 self.context.ports.refresh_upstream(token);
@@ -173,9 +188,9 @@ impl<P: Ports> Call<'_, P> {
         Granted::Before(Rc::clone(known))
     }
 
-    fn remember(&self, facts: TokenGrant, upstream: Option<UpstreamAccess>, now: u64) {
+    fn remember(&self, facts: TokenGrant, audit: Rc<Audit>, upstream: Option<UpstreamAccess>, now: u64) {
         if let Some(authorization) = self.authorization {
-            self.context.gateway.remember(authorization, CachedToken::new(facts, upstream, now));
+            self.context.gateway.remember(authorization, CachedToken::new(facts, audit, upstream, now));
         }
     }
 }
@@ -185,18 +200,19 @@ impl<P: Ports> Call<'_, P> {
 fn after_refresh(
     resource: Option<&Resource>,
     facts: &TokenGrant,
+    audit: &Rc<Audit>,
     cookie: Option<&[u8]>,
     response: ResponsePlan,
     outcome: &RefreshOutcome,
 ) -> Resolved {
     let refusal = match (outcome, resource) {
         (RefreshOutcome::Ready(upstream), Some(resource)) => {
-            return Resolved::Continue(forward(resource, facts, Some(upstream), cookie, response));
+            return Resolved::Continue(forward(resource, facts, audit, Some(upstream), cookie, response));
         }
         (RefreshOutcome::LoginRequired, _) => Refusal::LoginRequired,
         (RefreshOutcome::Ready(_) | RefreshOutcome::Unavailable | RefreshOutcome::InProgressElsewhere, _) => {
             Refusal::UpstreamUnavailable
         }
     };
-    refusal.respond(resource)
+    refusal.respond(resource, audit.fields())
 }

@@ -7,7 +7,7 @@ use portcullis_protocol::jose::claims::{self, Expected, VerifiedToken};
 use portcullis_protocol::jose::jws::{Jws, KnownHeader};
 use portcullis_protocol::jose::keys::JwkSet;
 
-use crate::audit::{Audit, Reason, Rendered};
+use crate::audit::{AuditField, AuditFields};
 use crate::config::Resource;
 use crate::context::RequestContext;
 use crate::ports::Ports;
@@ -16,13 +16,15 @@ use crate::resource_server::refusal::Refusal;
 use crate::sessions::access_token::CLOCK_LEEWAY;
 use crate::state::token_cache::TokenGrant;
 
-/// Checks whether a token by itself allows this call, and returns what it says.
+/// Checks whether a token by itself allows this call, and returns what it says. What is proven of it
+/// is added to `known`, also where the call is refused.
 pub(super) fn verify<P: Ports>(
     context: &RequestContext<'_, P>,
     index: usize,
     resource: &Resource,
     bearer: &str,
     now: u64,
+    known: &mut AuditFields,
 ) -> Result<TokenGrant, Refusal> {
     let rules = TokenOrigin::Own.rules(context, resource);
     let jws = Jws::parse_among(bearer, rules.headers)?;
@@ -30,17 +32,15 @@ pub(super) fn verify<P: Ports>(
         context.ports.verify(key, alg, message, signature)
     })?;
     let token = signed.access_token(&rules.expected, now)?;
-    let (subject, client) = (Rc::from(token.subject()), Rc::from(token.client_id()));
+    let session = (rules.session)(&token);
+    known.add(AuditField::Client, token.client_id());
+    known.add(AuditField::User, token.subject());
+    known.add(AuditField::Session, &session.to_string());
+    known.add(AuditField::Scopes, token.scope());
     let facts = TokenGrant {
-        audit: Rendered::new(Audit {
-            subject: Some(Rc::clone(&subject)),
-            client: Some(Rc::clone(&client)),
-            resource: Some(Rc::clone(&resource.name)),
-            ..Audit::new(Reason::ValidToken)
-        }),
-        subject,
-        client,
-        session: (rules.session)(&token),
+        subject: Rc::from(token.subject()),
+        client: Rc::from(token.client_id()),
+        session,
         resource: index,
         expires_at: token.expires_at(),
     };

@@ -13,6 +13,7 @@ use portcullis_protocol::oauth::resource::ResourceUri;
 use portcullis_protocol::oauth::scope::GrantedScope;
 use portcullis_storage_api::Kind;
 
+use crate::audit::{AuditField, AuditFields};
 use crate::config::ProviderId;
 use crate::store::encoding::{granted_scope, provider_ids, user_id};
 use crate::store::records::Record;
@@ -253,6 +254,12 @@ impl Session {
     #[must_use]
     pub fn upstream_is_over(&self, now: u64) -> bool {
         self.upstream_ends_at.is_some_and(|end| now >= end)
+    }
+
+    /// Adds whose it is and for which resource to what the audit trail says.
+    pub(crate) fn add_owner(&self, known: &mut AuditFields) {
+        known.add(AuditField::Resource, &self.resource);
+        known.add(AuditField::User, &self.user_id.to_string());
     }
 
     /// The generation whose refresh token is current, once the code was redeemed.

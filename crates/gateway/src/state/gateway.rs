@@ -12,7 +12,7 @@ use portcullis_protocol::jose::keys::JwkSet;
 use portcullis_protocol::oauth::access_token;
 use portcullis_storage_api::Version;
 
-use crate::audit::{Audit, Reason, Rendered};
+use crate::audit::{Audit, Reason};
 use crate::config::{Config, ProviderId};
 use crate::decision::UpstreamAccess;
 use crate::ports::UpstreamTokenRef;
@@ -42,7 +42,7 @@ pub struct Gateway {
     documents: Documents,
     own_keys: JwkSet,
     own_headers: Vec<KnownHeader>,
-    not_protected: Rc<Rendered>,
+    not_protected: Rc<Audit>,
     tokens: RefCell<TokenCache<FixedState>>,
     providers: RefCell<HashMap<ProviderId, ProviderState, FixedState>>,
     held_back: Holds,
@@ -72,7 +72,7 @@ impl Gateway {
             documents: Documents::render(&config),
             own_keys: JwkSet::new(config.signing_keys.iter().map(|key| key.public().clone()).collect()),
             own_headers: config.signing_keys.iter().filter_map(|key| access_token::header(key).known().ok()).collect(),
-            not_protected: Rendered::new(Audit::new(Reason::NotProtected)),
+            not_protected: Rc::new(Audit::new(Reason::NotProtected)),
             tokens: RefCell::new(TokenCache::new(CACHED_BYTES, hasher.clone())),
             providers: RefCell::new(HashMap::with_hasher(hasher.clone())),
             held_back: Holds::new(REFRESH_HOLD_SECONDS, hasher.clone()),
@@ -103,7 +103,7 @@ impl Gateway {
     }
 
     /// The audit value of a path that no rule covers.
-    pub(crate) fn not_protected(&self) -> Rc<Rendered> {
+    pub(crate) fn not_protected(&self) -> Rc<Audit> {
         Rc::clone(&self.not_protected)
     }
 

@@ -12,7 +12,7 @@ use hashbrown::HashTable;
 use portcullis_protocol::bytes;
 use portcullis_protocol::credentials::SessionId;
 
-use crate::audit::Rendered;
+use crate::audit::Audit;
 use crate::decision::UpstreamAccess;
 
 /// How long an entry is served before the session behind it is looked up again in the background,
@@ -36,8 +36,6 @@ pub struct TokenGrant {
     pub subject: Rc<str>,
     /// The client.
     pub client: Rc<str>,
-    /// What the audit trail says when it is let through.
-    pub audit: Rc<Rendered>,
     /// The session it was issued from.
     pub session: SessionId,
     /// The resource that it is for, by its place in the configuration.
@@ -50,6 +48,8 @@ pub struct TokenGrant {
 pub struct CachedToken {
     /// What is known of it.
     pub facts: TokenGrant,
+    /// What the audit trail says when it is let through.
+    pub audit: Rc<Audit>,
     /// The upstream token, where the resource injects one.
     upstream: RefCell<Option<UpstreamAccess>>,
     /// From when on its session is to be looked up in the background, in Unix seconds.
@@ -64,9 +64,10 @@ pub struct CachedToken {
 impl CachedToken {
     /// A token verified at `now`.
     #[must_use]
-    pub fn new(facts: TokenGrant, upstream: Option<UpstreamAccess>, now: u64) -> Self {
+    pub fn new(facts: TokenGrant, audit: Rc<Audit>, upstream: Option<UpstreamAccess>, now: u64) -> Self {
         let entry = Self {
             facts,
+            audit,
             upstream: RefCell::new(upstream),
             recheck_at: Cell::default(),
             look_up_at: Cell::default(),
@@ -128,7 +129,7 @@ impl CachedToken {
     fn size(&self) -> usize {
         let facts = &self.facts;
         let upstream = self.upstream.borrow().as_ref().map_or(0, |upstream| upstream.value.expose().len());
-        [facts.subject.len(), facts.client.len(), facts.audit.json().len(), upstream]
+        [facts.subject.len(), facts.client.len(), self.audit.size(), upstream]
             .into_iter()
             .fold(ENTRY_BYTES, usize::saturating_add)
     }
@@ -277,7 +278,7 @@ fn take(generation: &mut HashTable<Slot>, hash: u64, authorization: &[u8]) -> Op
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::audit::{Audit, Reason};
+    use crate::audit::Reason;
 
     fn session(byte: u8) -> SessionId {
         SessionId::new([byte; 16])
@@ -287,12 +288,11 @@ mod tests {
         let facts = TokenGrant {
             subject: Rc::from("user"),
             client: Rc::from("client"),
-            audit: Rendered::new(Audit::new(Reason::ValidToken)),
             session: session(byte),
             resource: 0,
             expires_at: 100,
         };
-        CachedToken::new(facts, None, 0)
+        CachedToken::new(facts, Rc::new(Audit::new(Reason::ValidToken)), None, 0)
     }
 
     /// A cache with room for `entries` of the entries above.

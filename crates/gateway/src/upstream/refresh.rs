@@ -275,6 +275,7 @@ fn renewed(record: &Upstream, reply: TokenReply, default_life: u64, now: u64) ->
         session: record.session,
         name: record.name.clone(),
         email: record.email.clone(),
+        client_name: record.client_name.clone(),
     }
 }
 

@@ -6,6 +6,7 @@ use minicbor::{Decode, Encode};
 use portcullis_protocol::crypto::secret::Secret;
 use portcullis_storage_api::Kind;
 
+use crate::audit::{AuditField, AuditFields};
 use crate::decision::UpstreamAccess;
 use crate::store::encoding::{Fields, optional_secret, secret};
 use crate::store::records::Record;
@@ -43,6 +44,9 @@ pub struct Upstream {
     /// The user's e-mail address there, whether or not it was verified, for operators.
     #[n(9)]
     pub email: Option<String>,
+    /// The name that the client of the login gave itself, for operators.
+    #[n(10)]
+    pub client_name: Option<String>,
 }
 
 impl Record for Upstream {
@@ -59,13 +63,6 @@ impl Upstream {
     pub fn access(&self) -> UpstreamAccess {
         let value = header_value(self.access_token.expose().as_bytes());
         access(value, self.obtained_at, self.expires_at, self.refresh_token.is_some())
-    }
-
-    /// As [`Upstream::access`], from the record as it was sealed, of which only what is injected is
-    /// copied; `None` when it is no such record.
-    pub(crate) fn access_in(record: &[u8]) -> Option<UpstreamAccess> {
-        let read = UpstreamFields::read(record)?;
-        Some(access(header_value(read.access_token), read.obtained_at, read.expires_at, read.has_refresh_token))
     }
 }
 
@@ -99,20 +96,24 @@ fn times(obtained_at: u64, expires_at: Option<u64>) -> (u64, u64) {
 }
 
 /// The fields of an [`Upstream`] record that a call needs, read in place.
-struct UpstreamFields<'a> {
+#[derive(Default)]
+pub(crate) struct UpstreamFields<'a> {
     access_token: &'a [u8],
     obtained_at: u64,
     expires_at: Option<u64>,
     has_refresh_token: bool,
+    subject: &'a [u8],
+    email: &'a [u8],
+    client_name: &'a [u8],
 }
 
 impl<'a> UpstreamFields<'a> {
-    /// Fields after the last one that is needed are not looked at: the record was sealed by a
+    /// Reads a record; `None` when it is none. Fields after the last one that is needed are not looked at: the record was sealed by a
     /// gateway that wrote them.
-    fn read(record: &'a [u8]) -> Option<Self> {
+    pub(crate) fn read(record: &'a [u8]) -> Option<Self> {
         let mut fields = Fields::of(record)?;
         let access_token = fields.required(1)?.bytes()?;
-        let mut read = Self { access_token, obtained_at: 0, expires_at: None, has_refresh_token: false };
+        let mut read = Self { access_token, ..Self::default() };
         loop {
             match fields.next()? {
                 2 => read.obtained_at = fields.uint()?,
@@ -121,8 +122,32 @@ impl<'a> UpstreamFields<'a> {
                     fields.bytes()?;
                     read.has_refresh_token = true;
                 }
+                5 => read.subject = fields.text()?,
+                6 => drop(fields.uint()?),
+                7 => drop(fields.bytes()?),
+                8 => drop(fields.text()?),
+                9 => read.email = fields.text()?,
+                10 => read.client_name = fields.text()?,
                 _ => return Some(read),
             }
+        }
+    }
+
+    /// As [`Upstream::access`]; only what is injected is copied.
+    pub(crate) fn access(&self) -> UpstreamAccess {
+        access(header_value(self.access_token), self.obtained_at, self.expires_at, self.has_refresh_token)
+    }
+
+    /// Adds the names by which an operator knows user and client.
+    pub(crate) fn add_names(&self, known: &mut AuditFields, with_email: bool) {
+        let email = if with_email { self.email } else { Default::default() };
+        for (field, value) in [
+            (AuditField::ClientName, self.client_name),
+            (AuditField::Subject, self.subject),
+            (AuditField::Email, email),
+        ] {
+            let value = std::str::from_utf8(value).ok().filter(|value| !value.is_empty());
+            known.add_known(field, value);
         }
     }
 }
@@ -143,6 +168,7 @@ const SCHEME: &[u8] = b"Bearer ";
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::audit::Reason;
 
     fn record(refresh_token: Option<&str>, expires_at: Option<u64>) -> Upstream {
         Upstream {
@@ -155,6 +181,7 @@ mod tests {
             session: [9; 16],
             name: None,
             email: None,
+            client_name: None,
         }
     }
 
@@ -165,7 +192,7 @@ mod tests {
         {
             let record = record(refresh_token, expires_at);
             let (whole, bytes) = (record.access(), minicbor::to_vec(&record).unwrap());
-            let read = Upstream::access_in(&bytes).unwrap();
+            let read = UpstreamFields::read(&bytes).unwrap().access();
             assert_eq!(read.value.expose(), b"Bearer a \"token\"");
             assert_eq!(read.value.expose(), whole.value.expose());
             assert_eq!((read.refresh_at, read.stale_at), (whole.refresh_at, whole.stale_at));
@@ -208,11 +235,25 @@ mod tests {
     fn a_record_that_is_cut_off_is_none() {
         let record = record(Some("r"), Some(1_300));
         let bytes = minicbor::to_vec(&record).unwrap();
-        // After the fields that are needed: the subject and the session's id, each with its number
-        // and head. The subject's number is read, to see that no needed field follows.
-        let needed = bytes.len() - 1 - record.subject.len() - 2 - record.session.len();
         for length in 0..=bytes.len() {
-            assert_eq!(Upstream::access_in(&bytes[..length]).is_some(), length >= needed, "{length}");
+            assert_eq!(UpstreamFields::read(&bytes[..length]).is_some(), length == bytes.len(), "{length}");
+        }
+    }
+
+    #[test]
+    fn the_names_of_a_record_are_told_and_the_email_address_only_where_it_may_be() {
+        let (name, email) = (Some("Alice".to_owned()), Some("alice@example.com".to_owned()));
+        let named = Upstream { name, email, client_name: Some("Client".to_owned()), ..record(Some("r"), None) };
+        for (record, with_email, expected) in [
+            (&named, true, [Some("Client"), Some("alice"), Some("alice@example.com")]),
+            (&named, false, [Some("Client"), Some("alice"), None]),
+            (&Upstream { refused_since: Some(7), ..record(None, Some(9)) }, true, [None, Some("alice"), None]),
+        ] {
+            let (bytes, mut known) = (minicbor::to_vec(record).unwrap(), AuditFields::default());
+            UpstreamFields::read(&bytes).unwrap().add_names(&mut known, with_email);
+            let audit = known.decided(Reason::ValidToken);
+            let told = [AuditField::ClientName, AuditField::Subject, AuditField::Email].map(|field| audit.get(field));
+            assert_eq!(told.each_ref().map(Option::as_deref), expected);
         }
     }
 }

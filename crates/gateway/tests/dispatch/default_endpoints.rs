@@ -68,7 +68,7 @@ fn the_default_endpoints_are_not_taken_from_other_hosts() {
     let passing = gateway(&[("https://gw.example/mcp", "/mcp")], "https://gw.example", "pass");
     for target in ["/authorize", "/token", "/register"] {
         let Resolved::Continue(forward) = answer(&passing, elsewhere(target)) else { panic!("{target}: answered") };
-        assert_eq!(forward.audit.audit().reason.as_str(), "not_protected");
+        assert_eq!(forward.audit.reason().as_str(), "not_protected");
         assert_eq!(response(&at_root(), elsewhere(target)).status(), 404, "{target}");
     }
     // A resource's host is ours, too.

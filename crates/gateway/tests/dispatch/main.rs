@@ -80,7 +80,7 @@ fn response(gateway: &Rc<Gateway>, request: Request) -> Response {
 /// The response with its reason in the audit trail.
 fn audited(gateway: &Rc<Gateway>, request: Request) -> (Response, &'static str) {
     match answer(gateway, request) {
-        Resolved::Respond(response, audit) => (response, audit.reason.as_str()),
+        Resolved::Respond(response, audit) => (response, audit.reason().as_str()),
         Resolved::Continue(_) => panic!("sent on"),
     }
 }
@@ -321,7 +321,7 @@ fn what_no_resource_matches_is_denied_unless_the_configuration_lets_it_pass() {
         panic!("answered");
     };
     assert!(matches!(forward.credentials, Credentials::Unchanged));
-    assert_eq!(forward.audit.audit().reason.as_str(), "not_protected");
+    assert_eq!(forward.audit.reason().as_str(), "not_protected");
     assert_eq!(forward.cookie, None);
     let cookies = [("cookie", "a=1; __Host-portcullis-browser=x"), ("cookie", "b=2")];
     let Resolved::Continue(forward) = answer(&passing, request(Method::Get, "/other", &cookies)) else {
@@ -390,7 +390,7 @@ fn nothing_is_passed_at_once_that_the_router_would_not_send_on_unprotected() {
         assert_eq!(at_once.is_some(), unprotected && !["/mcpx", "/deep/erx"].contains(&target), "{target}");
         if let Some(forward) = at_once {
             assert!(matches!(forward.credentials, Credentials::Unchanged));
-            assert_eq!(forward.audit.audit().reason.as_str(), "not_protected");
+            assert_eq!(forward.audit.reason().as_str(), "not_protected");
             assert_eq!(forward.response, ResponsePlan::PassThrough);
             assert_eq!(forward.cookie.as_deref(), Some(&b"a=1"[..]), "the gateway's cookies stay with the gateway");
             passed += 1;

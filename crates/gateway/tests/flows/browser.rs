@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
+use portcullis_gateway::audit::Audit;
 use portcullis_protocol::http::message::Response;
 use portcullis_testkit::browser::{Form, Jar, Page};
 use portcullis_testkit::http;
@@ -55,6 +56,7 @@ impl Browser {
 pub(crate) struct Reply {
     pub(crate) response: Response,
     pub(crate) reason: &'static str,
+    pub(crate) audit: Audit,
 }
 
 impl Reply {

@@ -383,7 +383,7 @@ pub(crate) fn replied(decision: Decision) -> Reply {
 
 pub(crate) fn resolved_reply(resolved: Resolved) -> Reply {
     match resolved {
-        Resolved::Respond(response, audit) => Reply { response, reason: audit.reason.as_str() },
+        Resolved::Respond(response, audit) => Reply { response, reason: audit.reason().as_str(), audit },
         Resolved::Continue(_) => panic!("sent on"),
     }
 }
@@ -398,7 +398,7 @@ pub(crate) fn forwarded(decision: Decision) -> Forward {
 pub(crate) fn resolved_forward(resolved: Resolved) -> Forward {
     match resolved {
         Resolved::Continue(forward) => forward,
-        Resolved::Respond(response, audit) => panic!("{} {}", response.status(), audit.reason.as_str()),
+        Resolved::Respond(response, audit) => panic!("{} {}", response.status(), audit.reason().as_str()),
     }
 }
 

@@ -95,6 +95,12 @@ impl<'a> VerifiedToken<'a> {
         self.session
     }
 
+    /// Returns the granted scopes as the token has them: `scope`.
+    #[must_use]
+    pub const fn scope(&self) -> &'a str {
+        self.scope
+    }
+
     /// Returns the granted scopes in the order of `scope`, duplicates included.
     pub fn scopes(&self) -> impl Iterator<Item = &'a str> {
         self.scope.split(' ').filter(|scope| !scope.is_empty())

@@ -6,7 +6,7 @@ use portcullis_protocol::oauth::params::ParamsError;
 use portcullis_protocol::oauth::redirect::CheckedRedirectUri;
 use thiserror::Error;
 
-use crate::audit::Reason;
+use crate::audit::{AuditFields, Reason};
 use crate::clients::resolve::ResolveError;
 use crate::config::Config;
 use crate::decision::Resolved;
@@ -28,7 +28,13 @@ pub(super) enum AuthorizeError {
     WrongRedirectUri,
     /// The redirect URI is proven, so the error goes to the client.
     #[error("{cause}")]
-    Request { cause: RequestError, redirect_uri: CheckedRedirectUri, state: Option<String> },
+    Request {
+        cause: RequestError,
+        redirect_uri: CheckedRedirectUri,
+        state: Option<String>,
+        /// The client, for the audit trail.
+        known: AuditFields,
+    },
     #[error(transparent)]
     Dependency(#[from] DependencyError),
 }
@@ -63,9 +69,9 @@ impl AuthorizeError {
                 "The application asked to be answered at an address that it has not registered.",
                 Reason::WrongRedirectUri,
             ),
-            Self::Request { cause, redirect_uri, state } => {
-                let description = cause.to_string();
-                error_before_consent(config, redirect_uri, state.as_deref(), cause.code(), &description, cause.reason())
+            Self::Request { cause, redirect_uri, state, known } => {
+                let (description, audit) = (cause.to_string(), known.clone().decided(cause.reason()));
+                error_before_consent(config, redirect_uri, state.as_deref(), cause.code(), &description, audit)
             }
             Self::Dependency(error) => unavailable_page(config, *error),
         }

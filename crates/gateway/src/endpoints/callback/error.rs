@@ -140,7 +140,7 @@ impl LoginError {
             }
             Self::Provider(error) => return provider_failed(config, request, error),
         };
-        error_redirect(config, request.into(), code, description, reason)
+        error_redirect(config, request.into(), code, description, request.audited().decided(reason))
     }
 }
 

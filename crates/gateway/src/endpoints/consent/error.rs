@@ -69,7 +69,8 @@ impl ConsentError {
             Self::Denied(request) => {
                 let description = "the user did not consent";
                 let to = request.as_ref().into();
-                error_redirect(config, to, ErrorCode::AccessDenied, description, Reason::ConsentDenied)
+                let audit = request.audited().decided(Reason::ConsentDenied);
+                error_redirect(config, to, ErrorCode::AccessDenied, description, audit)
             }
             Self::Dependency(error) => unavailable_page(config, *error),
         }

@@ -4,6 +4,7 @@ use portcullis_protocol::credentials::AuthorizationCode;
 use portcullis_protocol::oauth::token::AuthorizationCodeGrant;
 use portcullis_storage_api::Ttl;
 
+use crate::audit::{AuditField, AuditFields};
 use crate::clients::authenticate::AuthenticatedClient;
 use crate::context::RequestContext;
 use crate::decision::Resolved;
@@ -25,6 +26,7 @@ pub(super) async fn grant<P: Ports>(
     context: &RequestContext<'_, P>,
     client: &AuthenticatedClient,
     grant: &AuthorizationCodeGrant,
+    known: &mut AuditFields,
 ) -> Result<Resolved, TokenError> {
     let code = AuthorizationCode::parse(grant.code.expose(), &context.config().key_ring)
         .map_err(|_| TokenError::CodeForged)?;
@@ -35,21 +37,29 @@ pub(super) async fn grant<P: Ports>(
         verifier: &grant.code_verifier,
         resource: grant.resource.as_ref(),
     };
-    let session = redeem(context, &attempt).await?;
-    issue(context, client, code.session, &session, &session.scope)
+    known.add(AuditField::Session, &code.session.to_string());
+    let session = redeem(context, &attempt, known).await?;
+    issue(context, code.session, &session, &session.scope, known)
 }
 
 /// Redeems a code. Whatever does not fit ends the session and everything issued from it.
-async fn redeem<P: Ports>(context: &RequestContext<'_, P>, attempt: &Redemption<'_>) -> Result<Session, TokenError> {
+async fn redeem<P: Ports>(
+    context: &RequestContext<'_, P>,
+    attempt: &Redemption<'_>,
+    known: &mut AuditFields,
+) -> Result<Session, TokenError> {
     let records = context.records();
     let id = attempt.code.session;
     let provider = context.config().providers.login().id;
     let keys = session_keys(id, provider);
     let nonce = context.ports.random().map_err(DependencyError::from)?;
     let life = Ttl::Seconds(session_life(context.config()));
-    for _ in 0..ATTEMPTS {
+    for attempts in 0..ATTEMPTS {
         let (session, upstream) = load_session(&records, &keys).await?;
         let VersionedRecord { record, version } = session.map_err(TokenError::CodeWithoutSession)?;
+        if attempts == 0 {
+            record.add_owner(known);
+        }
         match record.redeem(attempt, context.now(), nonce) {
             Ok(active) => {
                 // Until now the upstream tokens last as long as the code. They are extended first:

@@ -1,14 +1,11 @@
 //! The answer with new tokens (OAuth 2.1 §3.2.3).
 
-use std::rc::Rc;
-
 use portcullis_protocol::credentials::{RefreshToken, SessionId};
 use portcullis_protocol::http::message::Response;
 use portcullis_protocol::oauth::scope::GrantedScope;
 use portcullis_protocol::oauth::token::TokenResponse;
 
-use crate::audit::{Audit, Reason};
-use crate::clients::authenticate::AuthenticatedClient;
+use crate::audit::{AuditField, AuditFields, Reason};
 use crate::context::RequestContext;
 use crate::decision::Resolved;
 use crate::endpoints::token::error::TokenError;
@@ -18,12 +15,13 @@ use crate::sessions::access_token::access_token;
 use crate::sessions::state::Session;
 
 /// Returns the answer with new tokens of a session, which the grant has shown to be this client's.
+/// `known` is what the audit trail says of the client and the session.
 pub(super) fn issue<P: Ports>(
     context: &RequestContext<'_, P>,
-    client: &AuthenticatedClient,
     id: SessionId,
     session: &Session,
     scope: &GrantedScope,
+    known: &AuditFields,
 ) -> Result<Resolved, TokenError> {
     let config = context.config();
     let refresh_token = session.generation().filter(|_| session.refreshable).map(|generation| {
@@ -35,12 +33,7 @@ pub(super) fn issue<P: Ports>(
         scope: scope.clone(),
         refresh_token,
     };
-    let audit = Audit {
-        subject: Some(Rc::from(session.user_id.to_string())),
-        client: Some(Rc::from(client.id())),
-        resource: Some(Rc::from(session.resource.as_str())),
-        ..Audit::new(Reason::TokensIssued)
-    };
+    let audit = known.clone().with(AuditField::Scopes, &scope.to_string()).decided(Reason::TokensIssued);
     let response = uncached(Response::json(200, response.to_json())).header("pragma", "no-cache");
     Ok(Resolved::Respond(cors(response, Cors::Read), audit))
 }

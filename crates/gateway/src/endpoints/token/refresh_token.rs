@@ -5,6 +5,7 @@ use portcullis_protocol::oauth::scope::GrantedScope;
 use portcullis_protocol::oauth::token::RefreshTokenGrant;
 use portcullis_storage_api::{Key, Ttl};
 
+use crate::audit::{AuditField, AuditFields};
 use crate::clients::authenticate::AuthenticatedClient;
 use crate::config::Config;
 use crate::context::RequestContext;
@@ -26,6 +27,7 @@ pub(super) async fn grant<P: Ports>(
     context: &RequestContext<'_, P>,
     client: &AuthenticatedClient,
     grant: &RefreshTokenGrant,
+    known: &mut AuditFields,
 ) -> Result<Resolved, TokenError> {
     let token = &RefreshToken::parse(grant.refresh_token.expose(), &context.config().key_ring)
         .map_err(|_| TokenError::RefreshTokenForged)?;
@@ -33,9 +35,13 @@ pub(super) async fn grant<P: Ports>(
     let keys = session_keys(token.session, context.config().providers.login().id);
     let successor = token.successor(&context.config().key_ring);
     let life = Ttl::Seconds(session_life(context.config()));
-    for _ in 0..ATTEMPTS {
+    known.add(AuditField::Session, &token.session.to_string());
+    for attempts in 0..ATTEMPTS {
         let (session, upstream) = load_session(&records, &keys).await?;
         let VersionedRecord { record, version } = session.map_err(TokenError::RefreshWithoutSession)?;
+        if attempts == 0 {
+            record.add_owner(known);
+        }
         let (scope, now) = (narrowed(&record, client, grant)?, context.now());
         let next = match record.rotate(token, &successor, now) {
             Ok(next) => next,
@@ -48,7 +54,7 @@ pub(super) async fn grant<P: Ports>(
         }
         // INVARIANT: all that can fail comes before the write. The client gets what
         // was stored.
-        let tokens = issue(context, client, token.session, &next, &scope)?;
+        let tokens = issue(context, token.session, &next, &scope, known)?;
         match records.swap(&keys[0], version, &next, life).await {
             Ok(true) => return Ok(tokens),
             // Another request with the same token was first; the next round gives its successor.

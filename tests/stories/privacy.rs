@@ -324,5 +324,6 @@ fn assert_audited(entry: &Value, decision: &str, reason: &str, known: &[&Value])
     assert!(id.as_ref().and_then(Value::as_str).is_some_and(|id| id.len() == 36), "{entry}");
     let decided = json!({ "decision": decision, "reason": reason });
     let expected = known.iter().copied().chain([&decided]).filter_map(Value::as_object).flatten();
-    assert_eq!(said, expected.map(|(name, value)| (name.clone(), value.clone())).collect(), "{entry}");
+    let expected: serde_json::Map<_, _> = expected.map(|(name, value)| (name.clone(), value.clone())).collect();
+    assert_eq!(said, expected, "{entry}");
 }

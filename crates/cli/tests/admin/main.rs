@@ -223,6 +223,7 @@ async fn login(bridge: &Bridge, secret: &str, number: u8, user: &str) {
         session: [number; 16],
         name: Some(format!("{user} of Example")),
         email: Some(format!("{user}@example.com")),
+        client_name: None,
     };
     let (session_key, upstream_key) = keys(number);
     save(bridge, secret, &upstream_key, &upstream, Ttl::Seconds(7_200)).await;

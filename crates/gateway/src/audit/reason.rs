@@ -253,7 +253,7 @@ reasons! {
     /// there, such as `login_required` or `consent_required`.
     Deny ProviderNeedsUser = "provider_needs_user",
     /// The identity provider sent the browser back with an error that the gateway does not know.
-    Deny ProviderUnknownError = "provider_unknown_error",
+    Deny ProviderUnknownRefusal = "provider_unknown_refusal",
     /// The identity provider does not accept its own authorization code.
     Deny ProviderRefusedCode = "provider_refused_code",
 

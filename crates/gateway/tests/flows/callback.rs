@@ -96,7 +96,7 @@ fn what_the_provider_refuses_is_told_in_our_own_words() {
         (&[("error", "interaction_required")], "access_denied", "provider_needs_user"),
         (&[("error", "account_selection_required")], "access_denied", "provider_needs_user"),
         (&[("error", "unmet_authentication_requirements")], "access_denied", "provider_needs_user"),
-        (&[("error", "AADSTS50105<b>evil")], "access_denied", "provider_unknown_error"),
+        (&[("error", "AADSTS50105<b>evil")], "access_denied", "provider_unknown_refusal"),
         (&[("error", "server_error")], "access_denied", "provider_failure"),
         (&[("error", "invalid_scope")], "access_denied", "provider_refused_authorization"),
         (&[("error", "unauthorized_client")], "access_denied", "provider_refused_authorization"),

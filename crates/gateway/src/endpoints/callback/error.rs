@@ -134,7 +134,7 @@ impl LoginError {
                         (ErrorCode::AccessDenied, Reason::ProviderRefusedAuthorization)
                     }
                     AuthorizationAnswer::NeedsUser => (ErrorCode::AccessDenied, Reason::ProviderNeedsUser),
-                    AuthorizationAnswer::Unknown => (ErrorCode::AccessDenied, Reason::ProviderUnknownError),
+                    AuthorizationAnswer::Unknown => (ErrorCode::AccessDenied, Reason::ProviderUnknownRefusal),
                 };
                 (code, "the identity provider did not log the user in", reason)
             }

@@ -18,7 +18,7 @@ pub struct AuditFields(Vec<u8>);
 impl Default for AuditFields {
     /// Nothing is known yet.
     fn default() -> Self {
-        Self(Vec::with_capacity(USUAL_BYTES))
+        Self(Vec::with_capacity(INITIAL_CAPACITY))
     }
 }
 
@@ -147,7 +147,7 @@ impl<'a> RequestFields<'a> {
     }
 
     /// The id, if it has the usual size and there is nothing else.
-    fn usual_id(&self) -> Option<&'a [u8; USUAL_ID_BYTES]> {
+    fn usual_id(&self) -> Option<&'a [u8; ENVOY_ID_BYTES]> {
         self.id.as_array().filter(|_| self.mcp_method.is_empty())
     }
 
@@ -167,11 +167,11 @@ impl<'a> RequestFields<'a> {
 }
 
 /// Room for a decision about a token, in bytes.
-const USUAL_BYTES: usize = 1024;
+const INITIAL_CAPACITY: usize = 1024;
 /// The longest request id, in bytes.
 const MAX_ID_BYTES: usize = 128;
 /// The size of the ids that Envoy makes, in bytes.
-const USUAL_ID_BYTES: usize = 36;
+const ENVOY_ID_BYTES: usize = 36;
 /// The longest MCP method, in bytes.
 const MAX_METHOD_BYTES: usize = 64;
 /// What a request adds at most, in bytes, with names and lengths.

@@ -98,8 +98,8 @@ pub fn oauth_error(error: &OAuthError) -> Response {
     cors(uncached(Response::json(error.status(), error.to_json())), Cors::Read)
 }
 
-/// Returns the answer of a JSON endpoint that refuses a request, or cannot decide it. `known` is what
-/// is known about who asked.
+/// Returns the answer of a JSON endpoint that refuses a request, or cannot decide it. `known` is
+/// what is known about who asked.
 #[must_use]
 pub fn refusal((error, reason): (OAuthError, Reason), known: AuditFields) -> Resolved {
     let response = if reason.outcome() == AuditOutcome::Fail { temporary(&error) } else { oauth_error(&error) };

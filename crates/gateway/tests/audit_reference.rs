@@ -109,8 +109,8 @@ a dozen; `PLAIN` gives bytes that no log can use. The value is an encoded `googl
 it: `%REQ(X-REQUEST-ID)%`.
 
 A request says what is proven about it: a token that is refused for its form, its signature or its
-claims names neither user nor client. A call after its login was ended still names user, client and session; the names at the identity
-provider are gone with the login.
+claims names neither user nor client. A call after its login was ended still names user, client and
+session; the names at the identity provider are gone with the login.
 
 Each request also counts in the metric `portcullis.<decision>.<reason>`. A client learns less than
 the reason says: every token that cannot be used is `invalid_token` to it. This page is generated;

@@ -57,17 +57,17 @@ fn what_is_published_is_what_is_known_the_decision_and_the_requests_own() {
         ("reason", "valid_token"),
     ]);
     for (id, method) in [
-        (USUAL_ID, ""),
+        (ENVOY_ID, ""),
         ("id-1", "tools/call"),
         ("", "ping"),
-        (USUAL_ID, ""),
+        (ENVOY_ID, ""),
         (ANOTHER_ID, ""),
         ("", ""),
         (ANOTHER_ID, ""),
         // As long as an id of the usual size alone.
         ("14-bytes-of-id", "ping"),
-        (USUAL_ID, ""),
-        (USUAL_ID, "ping"),
+        (ENVOY_ID, ""),
+        (ENVOY_ID, "ping"),
         (ANOTHER_ID, ""),
     ] {
         let own = pairs(&[("request_id", id), ("mcp_method", method)]);
@@ -119,5 +119,5 @@ fn a_requests_own_headers_are_left_out_unless_they_can_be_taken_as_they_are() {
     assert!(published(&audit, longest).len() <= audit.size());
 }
 
-const USUAL_ID: &str = "5f0c9b3e-8a75-4d0b-9d7b-1f6f0f7a2c11";
+const ENVOY_ID: &str = "5f0c9b3e-8a75-4d0b-9d7b-1f6f0f7a2c11";
 const ANOTHER_ID: &str = "00000000-8a75-9d0b-9d7b-1f6f0f7a2c12";

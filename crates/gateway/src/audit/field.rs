@@ -53,8 +53,8 @@ fields! {
     /// The MCP method, as the client's header `Mcp-Method` says. The gateway does not compare it
     /// with the body. Absent where the header is, or has a value that no method has.
     McpMethod = "mcp_method",
-    /// The header `x-request-id`, which Envoy makes unless it is told to keep the sender's. Absent
-    /// where it is longer than 128 bytes or not plain ASCII.
+    /// The header `x-request-id`, which Envoy makes unless it is configured to keep the sender's.
+    /// Absent where it is longer than 128 bytes or not plain ASCII.
     RequestId = "request_id",
 }
 

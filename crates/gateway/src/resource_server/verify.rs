@@ -16,8 +16,8 @@ use crate::resource_server::refusal::Refusal;
 use crate::sessions::access_token::CLOCK_LEEWAY;
 use crate::state::token_cache::TokenGrant;
 
-/// Checks whether a token by itself allows this call, and returns what it says. What is proven of it
-/// is added to `known`, also where the call is refused.
+/// Checks whether a token by itself allows this call, and returns what it says. What is proven of
+/// it is added to `known`, also where the call is refused.
 pub(super) fn verify<P: Ports>(
     context: &RequestContext<'_, P>,
     index: usize,

@@ -108,8 +108,8 @@ pub(crate) struct UpstreamFields<'a> {
 }
 
 impl<'a> UpstreamFields<'a> {
-    /// Reads a record; `None` when it is none. Fields after the last one that is needed are not looked at: the record was sealed by a
-    /// gateway that wrote them.
+    /// Reads a record; `None` when it is none. Fields after the last one that is needed are not
+    /// looked at: the record was sealed by a gateway that wrote them.
     pub(crate) fn read(record: &'a [u8]) -> Option<Self> {
         let mut fields = Fields::of(record)?;
         let access_token = fields.required(1)?.bytes()?;

@@ -27,7 +27,7 @@ fn a_call_says_who_asks_and_by_which_client_login_and_scopes() {
 }
 
 #[test]
-fn an_email_address_is_told_only_where_the_configuration_says_so() {
+fn an_email_address_is_there_only_where_the_configuration_says_so() {
     for (document, email) in [(document(), None), (with_email(false), None), (with_email(true), Some(EMAIL))] {
         let fixture = Fixture::configured(&document);
         let (browser, client) = (Browser::default(), fixture.register());
@@ -102,10 +102,10 @@ fn the_steps_of_a_login_say_which_client_asks_for_what() {
     assert_eq!((wrong.reason, named), ("invalid_scope", [Some(client), Some("Client".to_owned())]));
 }
 
-/// The configuration that says whether e-mail addresses are told.
-fn with_email(told: bool) -> Value {
+/// The configuration that says whether e-mail addresses are audited.
+fn with_email(audited: bool) -> Value {
     let mut document = document();
-    document["audit"] = json!({ "email": told });
+    document["audit"] = json!({ "email": audited });
     document
 }
 

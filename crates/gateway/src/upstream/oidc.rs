@@ -8,7 +8,8 @@
 use std::rc::Rc;
 
 use portcullis_protocol::crypto::secret::Secret;
-use portcullis_protocol::jose::id_token::{ExpectedIdToken, IdToken, IdTokenError};
+use portcullis_protocol::jose::foreign::ForeignTokenError;
+use portcullis_protocol::jose::id_token::{ExpectedIdToken, IdToken};
 use portcullis_protocol::jose::keys::JwkSet;
 use portcullis_protocol::oauth::form::FORM_TYPE;
 use portcullis_protocol::oauth::params;
@@ -142,7 +143,7 @@ impl Oidc<'_> {
             token.verify(keys, &names, |key, alg, message, signature| ports.verify(key, alg, message, signature))
         };
         let signed = match verify(keys) {
-            Err(IdTokenError::UnknownKey) if self.state(|state| state.may_ask_again(ports.now())) => {
+            Err(ForeignTokenError::UnknownKey) if self.state(|state| state.may_ask_again(ports.now())) => {
                 verify(&self.learn(ports).await?.keys)
             }
             other => other,
@@ -242,8 +243,8 @@ impl Oidc<'_> {
     }
 }
 
-fn refused(error: IdTokenError) -> ProviderError {
-    if error == IdTokenError::WrongNonce {
+fn refused(error: ForeignTokenError) -> ProviderError {
+    if error == ForeignTokenError::WrongNonce {
         ProviderError::OtherLogin
     } else {
         ProviderError::InvalidIdToken(error.reason())

@@ -11,6 +11,7 @@ mod compiler;
 pub mod document;
 mod duration;
 mod issuer;
+mod issuer_site;
 mod policies;
 mod problem;
 mod provider;
@@ -19,6 +20,7 @@ mod sealer;
 mod secrets;
 mod sections;
 mod storage;
+mod trusted_issuer;
 mod whole;
 
 pub use self::bridge::BridgeSettings;
@@ -27,12 +29,14 @@ pub use self::compile::{Compiled, Config, Draft};
 pub use self::compiler::Environment;
 pub use self::document::{ClientAuthentication, DefaultAction};
 pub use self::issuer::Issuer;
+pub use self::issuer_site::IssuerSite;
 pub use self::policies::{ConsentPolicy, Lifespans, RegistrationPolicy};
 pub use self::problem::Problem;
 pub use self::provider::{OidcProvider, Provider, ProviderId, ProviderKind, Providers};
 pub use self::resource::{Resource, UpstreamInjection};
 pub use self::sealer::Sealer;
 pub use self::storage::Storage;
+pub use self::trusted_issuer::{AcceptedIssuers, TrustedIssuer};
 
 #[cfg(test)]
 #[path = "config/config_tests.rs"]

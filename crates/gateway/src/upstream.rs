@@ -9,6 +9,7 @@ mod token_reply;
 
 pub mod discovery;
 pub mod identity;
+pub mod issuer_keys;
 pub mod life;
 pub mod provider_error;
 pub mod providers;

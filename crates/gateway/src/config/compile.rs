@@ -18,6 +18,7 @@ use super::provider::Providers;
 use super::resource::Resource;
 use super::sealer::Sealer;
 use super::storage::Storage;
+use super::trusted_issuer::TrustedIssuer;
 
 /// A configuration that can be served: everything parsed, checked and ready.
 pub struct Config {
@@ -45,6 +46,8 @@ pub struct Config {
     pub logins_per_minute: u32,
     /// The identity providers.
     pub providers: Providers,
+    /// The issuers whose tokens resources accept.
+    pub trusted_issuers: Vec<TrustedIssuer>,
     /// What is protected, in the document's order; the first is the one that the root metadata
     /// document describes.
     pub resources: Vec<Resource>,
@@ -159,6 +162,7 @@ impl Compiler<'_> {
         let consent = self.consent(&document.consent);
         let logins_per_minute = self.logins_per_minute(document);
         let providers = self.providers(&document.upstream_providers, development);
+        let trusted_issuers = self.trusted_issuers(document, issuer.as_ref(), development);
         let scopes = scopes_supported.as_ref().filter(|_| !self.is_unsure_of("scopesSupported"));
         let resources = self.resources(document, issuer.as_ref(), scopes);
         let default_resource = self.default_resource(document, resources.as_deref());
@@ -180,6 +184,7 @@ impl Compiler<'_> {
             consent: consent?,
             logins_per_minute: logins_per_minute?,
             providers: providers?,
+            trusted_issuers: trusted_issuers?,
             resources: resources?,
             default_resource: default_resource?,
             default: document.default,

@@ -8,6 +8,8 @@ mod refusals;
 mod secrets;
 #[path = "config_tests/several.rs"]
 mod several;
+#[path = "config_tests/trusted_issuers.rs"]
+mod trusted_issuers;
 
 use portcullis_storage_api::wire::Space;
 use serde_json::{Value, json};
@@ -77,6 +79,11 @@ fn full() -> Value {
                 "additionalAuthorizationParams": { "access_type": "offline" },
             },
         }],
+        "trustedIssuers": [{
+            "issuer": "https://kubernetes.default.svc", "jwksUrl": "https://10.0.0.1:6443/openid/v1/jwks",
+            "cluster": "kube-api", "audiences": ["portcullis"], "allowedSubjects": ["system:serviceaccount:apps:*"],
+            "algorithms": ["RS256"], "scopes": ["tools"], "leeway": "5s", "maxKeyAge": "2h",
+        }],
         "resources": [
             {
                 "resource": "https://GATEWAY.example/mcp/",
@@ -88,6 +95,7 @@ fn full() -> Value {
                 "resource": "https://gateway.example/api",
                 "match": { "prefix": "/api" },
                 "scopes": [],
+                "issuers": ["https://kubernetes.default.svc", "self"],
                 "inject": { "type": "none" },
             },
         ],
@@ -188,8 +196,8 @@ fn the_least_that_is_needed_gets_the_defaults() {
     assert!(config.consent.logo.is_none());
     assert_eq!(oidc(&config).scope, "openid offline_access");
     assert_eq!((oidc(&config).subject_claim.as_str(), oidc(&config).client_secret.is_none()), ("sub", true));
-    assert_eq!(oidc(&config).discovery_path, "/.well-known/openid-configuration");
-    assert!(!oidc(&config).plain_http);
+    assert_eq!(oidc(&config).site.discovery_path, "/.well-known/openid-configuration");
+    assert!(!oidc(&config).site.plain_http);
     let [resource] = config.resources.as_slice() else { panic!("one resource") };
     assert_eq!(oidc(&config).client_authentication, ClientAuthentication::Auto);
     assert_eq!((resource.prefix.as_str(), resource.scope_text.as_str()), ("/mcp", ""));
@@ -228,11 +236,12 @@ fn everything_that_is_written_is_taken() {
     assert_eq!(config.consent.logo.as_deref(), Some("data:image/png;base64,AAAA"));
     let provider = oidc(&config);
     assert_eq!(
-        (&*config.providers.login().name, provider.issuer.as_str()),
+        (&*config.providers.login().name, provider.site.issuer.as_str()),
         ("corp-idp", "https://idp.example/tenant/")
     );
-    assert_eq!(provider.discovery_path, "/tenant/.well-known/openid-configuration");
-    let clusters: Vec<_> = provider.clusters.iter().map(|(host, cluster)| (host.as_str(), cluster.as_str())).collect();
+    assert_eq!(provider.site.discovery_path, "/tenant/.well-known/openid-configuration");
+    let clusters: Vec<_> =
+        provider.site.clusters.iter().map(|(host, cluster)| (host.as_str(), cluster.as_str())).collect();
     assert_eq!(clusters, [("idp.example", "idp"), ("keys.idp.example:8443", "keys")]);
     assert!(provider.client_secret.as_ref().unwrap().ct_eq(b"a client secret"), "trimmed");
     assert_eq!((provider.scope.as_str(), provider.subject_claim.as_str()), ("openid mail", "oid"));
@@ -270,7 +279,7 @@ fn plain_http_is_for_loopback_in_development() {
     }
     let provider = with(minimal(), "/upstreamProviders/0/oidcConfig/issuerUrl", json!("http://127.0.0.1:9000"));
     let config = compile(&with(provider, "/development", json!(true))).ok().unwrap();
-    assert!(oidc(&config).plain_http);
+    assert!(oidc(&config).site.plain_http);
 }
 
 #[test]

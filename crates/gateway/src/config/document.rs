@@ -4,6 +4,8 @@
 //! `docs/config.md` and `docs/config.schema.json` are generated from these types.
 
 mod metadata_documents;
+mod resources;
+mod trusted_issuers;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,6 +16,8 @@ use super::problem::Problem;
 use super::sections::Sections;
 
 pub use self::metadata_documents::MetadataDocuments;
+pub use self::resources::{Inject, Match, Resource};
+pub use self::trusted_issuers::TrustedIssuer;
 
 /// The plugin configuration of the filter: one JSON document.
 #[derive(Debug)]
@@ -51,6 +55,10 @@ pub struct Document {
     pub logins: Logins,
     /// The identity provider that users log in at. Exactly one.
     pub upstream_providers: Vec<UpstreamProvider>,
+    /// Issuers whose access tokens resources accept, next to this gateway's own or in their place.
+    /// At most 32, each named in the `issuers` of the resources that trust it.
+    #[cfg_attr(feature = "schema", schemars(default))]
+    pub trusted_issuers: Vec<TrustedIssuer>,
     /// What is protected. The longest matching prefix decides.
     pub resources: Vec<Resource>,
     /// The URI of the resource that an authorization request without `resource` is about, where it
@@ -309,53 +317,6 @@ pub enum ClientAuthentication {
     Post,
 }
 
-/// One protected resource.
-#[derive(Debug, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct Resource {
-    /// The resource's URI as clients know it, and the audience of its tokens (RFC 8707).
-    pub resource: String,
-    /// Which requests belong to it.
-    pub r#match: Match,
-    /// The scopes a token must have to be let through.
-    #[serde(default)]
-    pub scopes: Vec<String>,
-    /// What the backend gets in place of the client's token.
-    #[serde(default)]
-    pub inject: Inject,
-}
-
-/// Which requests belong to a resource.
-#[derive(Debug, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct Match {
-    /// A path, matched by whole segments: `/mcp` matches `/mcp`, `/mcp/` and `/mcp/x`, not `/mcpx`.
-    /// In plain form: no escapes, no `;`, no segment that ends with a dot. A request that a backend
-    ///  could take for one below it and that is spelled in another way (`/MCP`, `/%6dcp`,
-    /// `/mcp;v=1`) gets 400.
-    pub prefix: String,
-}
-
-/// What the backend gets in place of the client's token, which is always removed.
-#[derive(Debug, Default, Deserialize, Serialize)]
-#[serde(tag = "type", rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub enum Inject {
-    /// Nothing.
-    #[default]
-    None,
-    /// The user's own access token of an upstream provider.
-    UpstreamInject {
-        /// The provider's name.
-        provider_name: String,
-        /// The header it is put into, as `Bearer <token>`.
-        #[serde(default = "default_injection_header")]
-        header: String,
-    },
-}
-
 /// The treatment of a path that no resource matches.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -382,6 +343,7 @@ impl Document {
         let consent = sections.or_default("consent");
         let logins = sections.or_default("logins");
         let upstream_providers = sections.list("upstreamProviders");
+        let trusted_issuers = sections.or_default("trustedIssuers");
         let resources = sections.list("resources");
         let default_resource = sections.or_default("defaultResource");
         let default = sections.or_default("default");
@@ -400,6 +362,7 @@ impl Document {
             consent: consent?,
             logins: logins?,
             upstream_providers: upstream_providers?,
+            trusted_issuers: trusted_issuers?,
             resources: resources?,
             default_resource: default_resource?,
             default: default?,
@@ -428,10 +391,6 @@ fn default_token_lifespan() -> String {
 
 fn default_subject_claim() -> String {
     "sub".to_owned()
-}
-
-fn default_injection_header() -> String {
-    "authorization".to_owned()
 }
 
 fn default_memory_bytes() -> u64 {

@@ -1,14 +1,13 @@
 //! The identity provider's section.
 
-use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use portcullis_protocol::crypto::digest::digest_parts;
 use portcullis_protocol::crypto::secret::Secret;
-use portcullis_protocol::url::web_url::WebUrl;
 
-use super::compiler::{Compiler, is_loopback_http};
+use super::compiler::Compiler;
 use super::document::{ClientAuthentication, OidcConfig, UpstreamProvider};
+use super::issuer_site::{IssuerSite, clusters};
 
 /// The identity providers, in the document's order. Never empty.
 pub struct Providers {
@@ -57,7 +56,7 @@ impl Provider {
     #[must_use]
     pub fn issuer(&self) -> &str {
         match &self.kind {
-            ProviderKind::Oidc(oidc) => &oidc.issuer,
+            ProviderKind::Oidc(oidc) => &oidc.site.issuer,
         }
     }
 
@@ -72,15 +71,8 @@ impl Provider {
 
 /// An OpenID Connect provider.
 pub struct OidcProvider {
-    /// The issuer identifier, exactly as configured and as its documents must state it.
-    pub issuer: String,
-    /// The path and query of its discovery document.
-    pub discovery_path: String,
-    /// Which cluster leads to which authority (`host` or `host:port`, lower case). Nothing else is
-    /// ever called.
-    pub clusters: BTreeMap<String, String>,
-    /// The issuer's own authority.
-    pub authority: String,
+    /// Where its documents are, and its name.
+    pub site: IssuerSite,
     /// Our client id there.
     pub client_id: String,
     /// Our client secret there.
@@ -95,9 +87,6 @@ pub struct OidcProvider {
     pub default_token_life: u64,
     /// Further parameters of the authorization request.
     pub extra_parameters: Vec<(String, String)>,
-    /// Whether its endpoints may be plain http: only when the issuer itself is, on loopback in
-    /// development.
-    pub plain_http: bool,
 }
 
 /// An id that tells the tokens of one provider from those of another among the records of a
@@ -162,12 +151,12 @@ impl Compiler<'_> {
             self.problem::<()>(&format!("{path}.name"), "must be a DNS label: a-z, 0-9 and '-', at most 63");
         }
         let oidc = self.oidc(&format!("{path}.oidcConfig"), &written.oidc_config, development)?;
-        let id = ProviderId::of(&written.name, &oidc.issuer);
+        let id = ProviderId::of(&written.name, &oidc.site.issuer);
         Some(Provider { name: Rc::from(written.name.as_str()), id, kind: ProviderKind::Oidc(oidc) })
     }
 
     fn oidc(&mut self, path: &str, written: &OidcConfig, development: bool) -> Option<OidcProvider> {
-        let issuer = self.provider_issuer(&format!("{path}.issuerUrl"), &written.issuer_url, development);
+        let issuer = self.other_issuer(&format!("{path}.issuerUrl"), &written.issuer_url, development);
         let client_secret = match &written.client_secret {
             Some(reference) => self.client_secret(&format!("{path}.clientSecret"), reference, development).map(Some),
             None => Some(None),
@@ -176,15 +165,9 @@ impl Compiler<'_> {
         let default_token_life =
             self.duration(&format!("{path}.defaultTokenLifespan"), &written.default_token_lifespan, 60, 30 * 24 * 3600);
         let (issuer, client_secret, default_token_life) = (issuer?, client_secret?, default_token_life?);
-        let authority = issuer.authority();
-        let mut clusters = BTreeMap::new();
-        clusters.extend(written.clusters.iter().map(|(host, cluster)| (host.to_ascii_lowercase(), cluster.clone())));
-        clusters.insert(authority.clone(), written.cluster.clone());
+        let clusters = clusters(&written.clusters, issuer.authority(), &written.cluster);
         Some(OidcProvider {
-            issuer: written.issuer_url.clone(),
-            discovery_path: format!("{}/.well-known/openid-configuration", issuer.path().trim_end_matches('/')),
-            clusters,
-            authority,
+            site: IssuerSite::new(&written.issuer_url, &issuer, clusters),
             client_id: written.client_id.clone(),
             client_secret,
             client_authentication: written.client_authentication,
@@ -192,16 +175,7 @@ impl Compiler<'_> {
             subject_claim: written.subject_claim.clone(),
             default_token_life,
             extra_parameters: written.additional_authorization_params.clone().into_iter().collect(),
-            plain_http: !issuer.is_https(),
         })
-    }
-
-    fn provider_issuer(&mut self, path: &str, text: &str, development: bool) -> Option<WebUrl> {
-        let url = self.web_url(path, text)?;
-        if url.is_https() || (development && is_loopback_http(&url)) {
-            return Some(url);
-        }
-        self.problem(path, "must be https; http is only for loopback with \"development\": true")
     }
 
     fn check_oidc_fields(&mut self, path: &str, oidc: &OidcConfig) {

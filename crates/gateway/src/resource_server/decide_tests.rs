@@ -6,13 +6,14 @@ use super::*;
 use crate::audit::{Audit, AuditOutcome, Reason, Rendered};
 use crate::decision::Resolved;
 use crate::error::DependencyError;
+use crate::state::token_cache::Basis;
 
 fn facts() -> TokenGrant {
     TokenGrant {
         subject: Rc::from("user"),
         client: Rc::from("client"),
         audit: Rendered::new(Audit::new(Reason::ValidToken)),
-        session: SessionId::new([1; 16]),
+        basis: Basis::Session(SessionId::new([1; 16])),
         resource: 1,
         expires_at: 100,
     }

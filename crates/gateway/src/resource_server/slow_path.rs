@@ -7,21 +7,24 @@
 use std::borrow::Cow;
 use std::rc::Rc;
 
+use portcullis_protocol::credentials::SessionId;
 use portcullis_protocol::http::bearer::{self, Bearer, BearerError};
 use portcullis_protocol::http::message::FieldName;
 
 use crate::browser::cookies;
 use crate::config::Resource;
 use crate::context::RequestContext;
-use crate::decision::{Decision, RefreshOutcome, Resolved, ResponsePlan, UpstreamAccess};
+use crate::decision::{CheckSignature, Decision, RefreshOutcome, Resolved, ResponsePlan, UpstreamAccess};
 use crate::error::DependencyError;
 use crate::ports::{Ports, Store, UpstreamTokenRef};
 use crate::resource_server::decide::{decide, forward, plan_response};
+use crate::resource_server::foreign::{Foreign, ForeignCall};
 use crate::resource_server::refusal::Refusal;
 use crate::resource_server::session_check::{check_session, look_up_session};
 use crate::resource_server::verify::verify;
 use crate::sessions::end::end_session;
 use crate::sessions::keys::session_keys;
+use crate::state::gateway::Gateway;
 use crate::state::token_cache::{CachedToken, TokenGrant};
 use crate::upstream::tokens::Upstream;
 
@@ -58,6 +61,15 @@ pub async fn protect<P: Ports>(context: &RequestContext<'_, P>, index: usize) ->
             });
             Decision::AwaitUpstream { token, decide }
         }
+        Ok(Granted::AfterKeys(issuer)) => {
+            let cookie = cookies::sent(context.request).map(Cow::into_owned);
+            let authorization = authorization.unwrap_or_default().to_vec();
+            let gateway = Rc::clone(context.gateway);
+            let decide = Box::new(move |check: &CheckSignature, now: u64| {
+                after_keys(&gateway, index, &authorization, cookie.as_deref(), response, check, now)
+            });
+            Decision::AwaitKeys { issuer, decide }
+        }
         Err(refusal) => refusal.respond(Some(resource)).into(),
     }
 }
@@ -81,6 +93,8 @@ enum Granted {
     /// By what was proven before.
     Before(Rc<CachedToken>),
     AfterRefresh(TokenGrant, UpstreamTokenRef),
+    /// With keys that are still to be fetched, of the trusted issuer at this place.
+    AfterKeys(usize),
 }
 
 impl<P: Ports> Call<'_, P> {
@@ -104,8 +118,13 @@ impl<P: Ports> Call<'_, P> {
             // the store.
             return Ok(self.by_what_is_known(known, now));
         }
-        let facts = verify(self.context, self.index, self.resource, bearer, now)?;
-        let stored = self.stored(&facts).await;
+        match self.foreign(bearer, now)? {
+            Foreign::Granted(facts) => return Ok(Granted::Now { facts, upstream: None, now }),
+            Foreign::AwaitKeys(issuer) => return Ok(Granted::AfterKeys(issuer)),
+            Foreign::Own => {}
+        }
+        let (session, facts) = verify(self.context, self.index, self.resource, bearer, now)?;
+        let stored = self.stored(session, &facts).await;
         let now = self.context.now();
         let (token, upstream) = match stored {
             Ok(Some(stored)) => stored,
@@ -119,7 +138,7 @@ impl<P: Ports> Call<'_, P> {
             }
             // The session must not be refreshed any more, or the client would never log in again.
             Err(Refusal::LoginRequired) => {
-                end_session(self.context.gateway, facts.session, self.context.ports).await?;
+                end_session(self.context.gateway, session, self.context.ports).await?;
                 return Err(Refusal::LoginRequired);
             }
             Err(refusal) => return Err(refusal),
@@ -133,21 +152,35 @@ impl<P: Ports> Call<'_, P> {
         Ok(Granted::Now { facts, upstream: Some(upstream), now })
     }
 
+    /// What is proven about a token that another issuer may have made.
+    fn foreign(&self, bearer: &str, now: u64) -> Result<Foreign, Refusal> {
+        let (gateway, index, resource) = (self.context.gateway, self.index, self.resource);
+        let call = ForeignCall { gateway, index, resource, bearer, now, has_waited: false };
+        if !call.is_possible() {
+            return Ok(Foreign::Own);
+        }
+        call.verify(|key, alg, message, signature| self.context.ports.verify(key, alg, message, signature))
+    }
+
     /// What the store has to say: that the session lives, and the upstream token where the resource
     /// injects one. Both are asked for at once.
-    async fn stored(&self, facts: &TokenGrant) -> Result<Option<(UpstreamTokenRef, UpstreamAccess)>, Refusal> {
+    async fn stored(
+        &self,
+        session: SessionId,
+        facts: &TokenGrant,
+    ) -> Result<Option<(UpstreamTokenRef, UpstreamAccess)>, Refusal> {
         let Some(injection) = &self.resource.injection else {
-            look_up_session(self.context.gateway, self.resource, facts, self.context.ports).await?;
+            look_up_session(self.context.gateway, self.resource, session, facts, self.context.ports).await?;
             return Ok(None);
         };
         let records = self.context.records();
-        let keys = session_keys(facts.session, injection.provider);
+        let keys = session_keys(session, injection.provider);
         let found = self.context.ports.store().get_both(&keys).await.map_err(DependencyError::from)?;
-        let ([session_key, upstream_key], [session, upstream]) = (keys, found);
-        check_session(&records, &session_key, session, self.resource, facts)?;
+        let ([session_key, upstream_key], [found, upstream]) = (keys, found);
+        check_session(&records, &session_key, found, self.resource, facts)?;
         let upstream = upstream
             .and_then(|upstream| records.read::<Upstream, _>(&upstream_key, upstream.value, Upstream::access_in));
-        let token = UpstreamTokenRef { session: facts.session, provider: injection.provider };
+        let token = UpstreamTokenRef { session, provider: injection.provider };
         upstream.map(|upstream| Some((token, upstream))).ok_or(Refusal::LoginRequired)
     }
 
@@ -158,8 +191,11 @@ impl<P: Ports> Call<'_, P> {
     }
 
     fn by_what_is_known(&self, known: &Rc<CachedToken>, now: u64) -> Granted {
-        if let (Some(upstream), Some(injection)) = (known.upstream().as_ref(), &self.resource.injection) {
-            let token = UpstreamTokenRef { session: known.facts.session, provider: injection.provider };
+        let session = known.facts.session();
+        if let (Some(upstream), Some(injection), Some(session)) =
+            (known.upstream().as_ref(), &self.resource.injection, session)
+        {
+            let token = UpstreamTokenRef { session, provider: injection.provider };
             if now >= upstream.stale_at {
                 return Granted::AfterRefresh(known.facts.clone(), token);
             }
@@ -177,6 +213,36 @@ impl<P: Ports> Call<'_, P> {
         if let Some(authorization) = self.authorization {
             self.context.gateway.remember(authorization, CachedToken::new(facts, upstream, now));
         }
+    }
+}
+
+/// The decision once the keys of an issuer were fetched, or could not be.
+fn after_keys(
+    gateway: &Rc<Gateway>,
+    index: usize,
+    authorization: &[u8],
+    cookie: Option<&[u8]>,
+    response: ResponsePlan,
+    check: &CheckSignature,
+    now: u64,
+) -> Resolved {
+    let resource = gateway.config().resources.get(index);
+    // It was read as one before it waited.
+    let bearer = Bearer::from_headers(std::iter::once(authorization)).ok().flatten();
+    let Some((resource, bearer)) = resource.zip(bearer) else {
+        return Refusal::Dependency(DependencyError::Internal).respond(resource);
+    };
+    let call = ForeignCall { gateway, index, resource, bearer, now, has_waited: true };
+    match call.verify(check) {
+        Ok(Foreign::Granted(facts)) => {
+            let forward = forward(resource, &facts, None, cookie, response);
+            gateway.remember(authorization, CachedToken::new(facts, None, now));
+            Resolved::Continue(forward)
+        }
+        Ok(Foreign::Own | Foreign::AwaitKeys(_)) => {
+            Refusal::Dependency(DependencyError::Internal).respond(Some(resource))
+        }
+        Err(refusal) => refusal.respond(Some(resource)),
     }
 }
 

@@ -14,7 +14,7 @@ use crate::ports::Ports;
 use crate::resource_server::decide::decide;
 use crate::resource_server::refusal::Refusal;
 use crate::sessions::access_token::CLOCK_LEEWAY;
-use crate::state::token_cache::TokenGrant;
+use crate::state::token_cache::{Basis, TokenGrant};
 
 /// Checks whether a token by itself allows this call, and returns what it says.
 pub(super) fn verify<P: Ports>(
@@ -23,13 +23,14 @@ pub(super) fn verify<P: Ports>(
     resource: &Resource,
     bearer: &str,
     now: u64,
-) -> Result<TokenGrant, Refusal> {
+) -> Result<(SessionId, TokenGrant), Refusal> {
     let rules = TokenOrigin::Own.rules(context, resource);
     let jws = Jws::parse_among(bearer, rules.headers)?;
     let signed = claims::verify(&jws, rules.keys, |key, alg, message, signature| {
         context.ports.verify(key, alg, message, signature)
     })?;
     let token = signed.access_token(&rules.expected, now)?;
+    let session = (rules.session)(&token);
     let (subject, client) = (Rc::from(token.subject()), Rc::from(token.client_id()));
     let facts = TokenGrant {
         audit: Rendered::new(Audit {
@@ -40,7 +41,7 @@ pub(super) fn verify<P: Ports>(
         }),
         subject,
         client,
-        session: (rules.session)(&token),
+        basis: Basis::Session(session),
         resource: index,
         expires_at: token.expires_at(),
     };
@@ -48,7 +49,7 @@ pub(super) fn verify<P: Ports>(
     if !resource.scopes.iter().all(|needed| token.scopes().any(|scope| scope == needed)) {
         return Err(Refusal::InsufficientScope);
     }
-    Ok(facts)
+    Ok((session, facts))
 }
 
 /// Who issued a token. All that is trusted in it follows from that, in [`TokenOrigin::rules`].

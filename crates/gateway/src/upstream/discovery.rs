@@ -1,4 +1,4 @@
-//! The provider's discovery document (OIDC Discovery §3) and its keys.
+//! The discovery documents of providers and trusted issuers (OIDC Discovery §3), and their keys.
 
 use std::borrow::Cow;
 use std::rc::Rc;
@@ -8,8 +8,9 @@ use portcullis_protocol::jose::keys::{JwkSet, JwkSetError};
 use portcullis_protocol::json::foreign::{ForeignObject, ForeignValue};
 use portcullis_protocol::url::web_url::WebUrl;
 
-use crate::config::OidcProvider;
+use crate::config::{IssuerSite, OidcProvider, TrustedIssuer};
 use crate::ports::Ports;
+use crate::state::document_state::Documents;
 use crate::upstream::client_authentication::Method;
 use crate::upstream::endpoint::{Document, Target};
 use crate::upstream::provider_error::ProviderError;
@@ -30,6 +31,38 @@ pub(crate) struct Known {
     pub(crate) fetched_at: u64,
 }
 
+impl Documents for Known {
+    const RETRY_SECONDS: u64 = 10;
+
+    fn fetched_at(&self) -> u64 {
+        self.fetched_at
+    }
+
+    fn life(&self) -> u64 {
+        MAX_LIFE_SECONDS
+    }
+}
+
+/// The keys of a trusted issuer.
+pub(crate) struct FetchedKeys {
+    pub(crate) keys: Rc<JwkSet>,
+    pub(crate) fetched_at: u64,
+    life: u64,
+}
+
+impl Documents for FetchedKeys {
+    /// A stranger who sends a token can cause a fetch, so there is one in this time.
+    const RETRY_SECONDS: u64 = 30;
+
+    fn fetched_at(&self) -> u64 {
+        self.fetched_at
+    }
+
+    fn life(&self) -> u64 {
+        self.life
+    }
+}
+
 /// Fetches the discovery document and the keys. What cannot be used is an error, so that it
 /// replaces nothing that can.
 ///
@@ -39,15 +72,40 @@ pub(crate) async fn fetch_documents<P: Ports>(
     provider: &OidcProvider,
     ports: &P,
 ) -> Result<Known, (String, ProviderError)> {
-    let document = Target {
-        cluster: provider.clusters.get(&provider.authority).cloned().unwrap_or_default(),
-        authority: provider.authority.clone(),
-        path: provider.discovery_path.clone(),
-    };
-    let discovery =
-        fetch_discovery(provider, &document, ports).await.map_err(|error| (document.url(provider), error))?;
-    let keys = fetch_keys(&discovery.jwks, ports).await.map_err(|error| (discovery.jwks.url(provider), error))?;
+    let document = Target::of_discovery(&provider.site);
+    let discovery = fetch_discovery(provider, &document, ports).await.map_err(|error| (document.url(), error))?;
+    let (keys, _) = fetch_keys(&discovery.jwks, ports).await.map_err(|error| (discovery.jwks.url(), error))?;
     Ok(Known { discovery: Rc::new(discovery), keys: Rc::new(keys), fetched_at: ports.now() })
+}
+
+/// Fetches the keys of a trusted issuer, from where the configuration or its discovery document
+/// says. What cannot be used is an error, so that it replaces nothing that can.
+///
+/// # Errors
+/// The URL of the document that failed, and why.
+pub(crate) async fn fetch_issuer_keys<P: Ports>(
+    issuer: &TrustedIssuer,
+    ports: &P,
+) -> Result<FetchedKeys, (String, ProviderError)> {
+    let target = match &issuer.jwks_url {
+        Some(url) => {
+            Target::at(&issuer.site, url).ok_or_else(|| (url.to_string(), ProviderError::EndpointWithoutCluster))?
+        }
+        None => {
+            let document = Target::of_discovery(&issuer.site);
+            fetch_jwks_uri(&issuer.site, &document, ports).await.map_err(|error| (document.url(), error))?
+        }
+    };
+    let (keys, max_age) = fetch_keys(&target, ports).await.map_err(|error| (target.url(), error))?;
+    let life = max_age.map_or(MAX_LIFE_SECONDS, |age| age.clamp(MIN_LIFE_SECONDS, MAX_LIFE_SECONDS));
+    Ok(FetchedKeys { keys: Rc::new(keys), fetched_at: ports.now(), life })
+}
+
+async fn fetch_jwks_uri<P: Ports>(site: &IssuerSite, document: &Target, ports: &P) -> Result<Target, ProviderError> {
+    let reply = document.read(ports).await?;
+    let members = Document::Discovery.members(&reply, &["issuer", "jwks_uri"])?;
+    check_issuer(site, &members)?;
+    jwks_target(site, &members)
 }
 
 async fn fetch_discovery<P: Ports>(
@@ -59,7 +117,8 @@ async fn fetch_discovery<P: Ports>(
     read_discovery(provider, &Document::Discovery.members(&reply, &MEMBERS)?)
 }
 
-async fn fetch_keys<P: Ports>(keys: &Target, ports: &P) -> Result<JwkSet, ProviderError> {
+/// Returns the keys, and for how many seconds they may be kept, if the answer says.
+async fn fetch_keys<P: Ports>(keys: &Target, ports: &P) -> Result<(JwkSet, Option<u64>), ProviderError> {
     let reply = keys.read(ports).await?;
     let keys = JwkSet::parse(&reply.body).map_err(|error| match error {
         JwkSetError::Json(error) => Document::KeySet.unreadable(&reply, error),
@@ -70,27 +129,17 @@ async fn fetch_keys<P: Ports>(keys: &Target, ports: &P) -> Result<JwkSet, Provid
         let reason = "the key set has no key that can be used: RSA of 2048 bits or more, P-256, P-384 or Ed25519";
         return Err(ProviderError::InvalidDocuments(reason));
     }
-    Ok(keys)
+    Ok((keys, reply.max_age))
 }
 
 fn read_discovery(provider: &OidcProvider, document: &ForeignObject<'_>) -> Result<Discovery, ProviderError> {
-    // A document of another issuer would let it speak for this one (OIDC Discovery §4.3).
-    match document.text("issuer") {
-        Some(issuer) if issuer == provider.issuer => {}
-        Some(_) => return Err(ProviderError::WrongIssuer),
-        None => return Err(ProviderError::InvalidDocuments("the discovery document has no `issuer`")),
-    }
-    let url = |name: &'static str, absent: &'static str| {
-        let text = document.text(name).ok_or(ProviderError::InvalidDocuments(absent))?;
-        WebUrl::parse(&text)
-            .ok()
-            .filter(|url| url.is_https() || provider.plain_http)
-            .ok_or(ProviderError::InvalidDocuments("an endpoint in the discovery document is not an https URL"))
-    };
-    let target = |url: WebUrl| Target::at(provider, &url).ok_or(ProviderError::EndpointWithoutCluster);
-    let authorization = url("authorization_endpoint", "the discovery document has no `authorization_endpoint`")?;
-    let token = target(url("token_endpoint", "the discovery document has no `token_endpoint`")?)?;
-    let jwks = target(url("jwks_uri", "the discovery document has no `jwks_uri`")?)?;
+    let site = &provider.site;
+    check_issuer(site, document)?;
+    let absent = "the discovery document has no `authorization_endpoint`";
+    let authorization = endpoint(site, document, "authorization_endpoint", absent)?;
+    let token = endpoint(site, document, "token_endpoint", "the discovery document has no `token_endpoint`")?;
+    let token = Target::at(site, &token).ok_or(ProviderError::EndpointWithoutCluster)?;
+    let jwks = jwks_target(site, document)?;
     let algorithms = texts(document, "id_token_signing_alg_values_supported");
     if !algorithms.is_empty() && !algorithms.iter().any(|name| Alg::from_foreign_name(name).is_some()) {
         let reason = "the provider signs ID tokens with none of RS256, RS384, RS512, ES256, ES384 and EdDSA";
@@ -103,6 +152,33 @@ fn read_discovery(provider: &OidcProvider, document: &ForeignObject<'_>) -> Resu
         token,
         jwks,
     })
+}
+
+/// A document of another issuer would let it speak for this one (OIDC Discovery §4.3).
+fn check_issuer(site: &IssuerSite, document: &ForeignObject<'_>) -> Result<(), ProviderError> {
+    match document.text("issuer") {
+        Some(issuer) if issuer == site.issuer => Ok(()),
+        Some(_) => Err(ProviderError::WrongIssuer),
+        None => Err(ProviderError::InvalidDocuments("the discovery document has no `issuer`")),
+    }
+}
+
+fn jwks_target(site: &IssuerSite, document: &ForeignObject<'_>) -> Result<Target, ProviderError> {
+    let url = endpoint(site, document, "jwks_uri", "the discovery document has no `jwks_uri`")?;
+    Target::at(site, &url).ok_or(ProviderError::EndpointWithoutCluster)
+}
+
+fn endpoint(
+    site: &IssuerSite,
+    document: &ForeignObject<'_>,
+    name: &str,
+    absent: &'static str,
+) -> Result<WebUrl, ProviderError> {
+    let text = document.text(name).ok_or(ProviderError::InvalidDocuments(absent))?;
+    WebUrl::parse(&text)
+        .ok()
+        .filter(|url| url.is_https() || site.plain_http)
+        .ok_or(ProviderError::InvalidDocuments("an endpoint in the discovery document is not an https URL"))
 }
 
 /// The strings of an array; a member that is none says nothing.
@@ -120,3 +196,8 @@ const MEMBERS: [&str; 6] = [
     "id_token_signing_alg_values_supported",
     "token_endpoint_auth_methods_supported",
 ];
+
+/// How long documents are used at most before they are fetched again, in seconds.
+const MAX_LIFE_SECONDS: u64 = 3_600;
+/// How long the keys of a trusted issuer are used at least, in seconds, whatever their server says.
+const MIN_LIFE_SECONDS: u64 = 300;

@@ -4,7 +4,7 @@ use portcullis_protocol::json::JsonError;
 use portcullis_protocol::json::foreign::ForeignObject;
 use portcullis_protocol::url::web_url::WebUrl;
 
-use crate::config::OidcProvider;
+use crate::config::IssuerSite;
 use crate::ports::{CallReply, CallRequest, Ports};
 use crate::upstream::outage::outage;
 use crate::upstream::provider_error::{Outage, ProviderError};
@@ -23,18 +23,26 @@ pub(super) struct Target {
     pub(super) cluster: String,
     pub(super) authority: String,
     pub(super) path: String,
+    pub(super) plain_http: bool,
 }
 
 impl Target {
     /// The endpoint at a URL, if its authority has a cluster: a document must not be able to send
     /// us elsewhere.
-    pub(super) fn at(provider: &OidcProvider, url: &WebUrl) -> Option<Self> {
-        if !url.is_https() && !provider.plain_http {
-            return None;
-        }
+    pub(super) fn at(site: &IssuerSite, url: &WebUrl) -> Option<Self> {
         let authority = url.authority();
-        let cluster = provider.clusters.get(&authority)?.clone();
-        Some(Self { cluster, authority, path: url.request_target() })
+        let cluster = site.clusters.get(&authority)?.clone();
+        Some(Self { cluster, authority, path: url.request_target(), plain_http: !url.is_https() })
+    }
+
+    /// The discovery document of an issuer.
+    pub(super) fn of_discovery(site: &IssuerSite) -> Self {
+        Self {
+            cluster: site.clusters.get(&site.authority).cloned().unwrap_or_default(),
+            authority: site.authority.clone(),
+            path: site.discovery_path.clone(),
+            plain_http: site.plain_http,
+        }
     }
 
     /// Reads a JSON document.
@@ -60,8 +68,8 @@ impl Target {
     }
 
     /// Returns the URL for the log, without its query.
-    pub(super) fn url(&self, provider: &OidcProvider) -> String {
-        let scheme = if provider.plain_http { "http" } else { "https" };
+    pub(super) fn url(&self) -> String {
+        let scheme = if self.plain_http { "http" } else { "https" };
         let path = self.path.split('?').next().unwrap_or_default();
         format!("{scheme}://{}{path}", self.authority)
     }

@@ -18,8 +18,8 @@ use crate::browser::pending_login::Seed;
 use crate::config::{OidcProvider, ProviderId};
 use crate::ports::{CallRequest, Ports};
 use crate::routing::endpoint_table::Endpoint;
+use crate::state::document_state::DocumentState;
 use crate::state::gateway::Gateway;
-use crate::state::provider_state::ProviderState;
 use crate::upstream::discovery::{Discovery, Known, fetch_documents};
 use crate::upstream::endpoint::{CALL_TIMEOUT_MS, UNCOMPRESSED};
 use crate::upstream::identity::{Identity, TokenReply};
@@ -97,7 +97,7 @@ impl Oidc<'_> {
             Ok(identity) => Ok((reply, identity)),
             Err(error) => {
                 if let ProviderError::InvalidIdToken(_) = error {
-                    ports.provider_failed(error.failure(self.name, &self.settings.issuer));
+                    ports.provider_failed(error.failure(self.name, &self.settings.site.issuer));
                 }
                 Err(error)
             }
@@ -149,7 +149,7 @@ impl Oidc<'_> {
             other => other,
         };
         let expected = ExpectedIdToken {
-            issuer: &self.settings.issuer,
+            issuer: &self.settings.site.issuer,
             client_id: &self.settings.client_id,
             nonce,
             leeway: LEEWAY,
@@ -165,7 +165,7 @@ impl Oidc<'_> {
         Endpoint::Callback.below(&self.gateway.config().issuer.url)
     }
 
-    fn state<T>(&self, access: impl FnOnce(&mut ProviderState) -> T) -> T {
+    fn state<T>(&self, access: impl FnOnce(&mut DocumentState<Known>) -> T) -> T {
         self.gateway.provider_state(self.id, access)
     }
 
@@ -211,7 +211,7 @@ impl Oidc<'_> {
         let answered = self.ask_for_tokens(&discovery, form, ports).await;
         match &answered {
             Ok(_) | Err(ProviderError::GrantEnded { .. }) => ports.provider_answered(self.name),
-            Err(error) => ports.provider_failed(error.failure(self.name, &discovery.token.url(self.settings))),
+            Err(error) => ports.provider_failed(error.failure(self.name, &discovery.token.url())),
         }
         answered
     }
@@ -254,5 +254,5 @@ fn refused(error: ForeignTokenError) -> ProviderError {
 /// Whether an ID token that came with a refresh is about this user.
 fn is_about(id_token: &str, provider: &OidcProvider, subject: &str) -> bool {
     IdToken::parse(id_token)
-        .is_ok_and(|token| token.is_about(&provider.issuer, &provider.client_id, &provider.subject_claim, subject))
+        .is_ok_and(|token| token.is_about(&provider.site.issuer, &provider.client_id, &provider.subject_claim, subject))
 }

@@ -33,7 +33,7 @@ pub enum ProviderError {
     #[error("the discovery document names an endpoint at a host without a cluster: add it to `clusters`")]
     EndpointWithoutCluster,
     /// Its documents are another issuer's (OIDC Discovery §4.3).
-    #[error("the discovery document names another issuer: `issuerUrl` must be the same, to the last slash")]
+    #[error("the discovery document names another issuer: the configured one must be the same, to the last slash")]
     WrongIssuer,
     /// It answered something else than JSON, as a login page or a proxy does.
     #[error("the answer is not JSON")]

@@ -23,7 +23,7 @@ const OTHER_SECRET: &str = "another-environment-secret-of-32-bytes";
 
 /// The settings of the one provider.
 fn oidc(config: &Config) -> &OidcProvider {
-    let ProviderKind::Oidc(settings) = &config.providers.login().kind;
+    let ProviderKind::Oidc(settings) = &config.providers.login().unwrap().kind;
     settings
 }
 
@@ -236,7 +236,7 @@ fn everything_that_is_written_is_taken() {
     assert_eq!(config.consent.logo.as_deref(), Some("data:image/png;base64,AAAA"));
     let provider = oidc(&config);
     assert_eq!(
-        (&*config.providers.login().name, provider.site.issuer.as_str()),
+        (&*config.providers.login().unwrap().name, provider.site.issuer.as_str()),
         ("corp-idp", "https://idp.example/tenant/")
     );
     assert_eq!(provider.site.discovery_path, "/tenant/.well-known/openid-configuration");

@@ -25,14 +25,19 @@ pub use self::trusted_issuers::TrustedIssuer;
 #[cfg_attr(feature = "schema", schemars(rename_all = "camelCase", deny_unknown_fields))]
 pub struct Document {
     /// The gateway's public origin and the `iss` of its tokens: https (in development also http on
-    /// loopback), without a trailing slash, query or fragment.
-    pub issuer: String,
+    /// loopback), without a trailing slash, query or fragment. It is left out together with
+    /// `signingKeys`, `secrets` and `upstreamProviders` where only tokens of `trustedIssuers` are
+    /// accepted: then the gateway is no authorization server, issues nothing and stores nothing.
+    #[cfg_attr(feature = "schema", schemars(default))]
+    pub issuer: Option<String>,
     /// Keys that sign access tokens, as PEM: EC P-256 or P-384, RSA of 2048 bits or more, Ed25519.
     /// The first signs, all verify and are published. Envoy itself signs, with all but Ed25519.
+    #[cfg_attr(feature = "schema", schemars(default))]
     pub signing_keys: Vec<SecretRef>,
     /// Gateway secrets of at least 32 bytes. The first seals stored records and authenticates codes
     /// and refresh tokens; all are accepted, so that a secret can be replaced without logging
     /// anyone out.
+    #[cfg_attr(feature = "schema", schemars(default))]
     pub secrets: Vec<SecretRef>,
     /// How long tokens live.
     #[cfg_attr(feature = "schema", schemars(default))]
@@ -54,6 +59,7 @@ pub struct Document {
     #[cfg_attr(feature = "schema", schemars(default))]
     pub logins: Logins,
     /// The identity provider that users log in at. Exactly one.
+    #[cfg_attr(feature = "schema", schemars(default))]
     pub upstream_providers: Vec<UpstreamProvider>,
     /// Issuers whose access tokens resources accept, next to this gateway's own or in their place.
     /// At most 32, each named in the `issuers` of the resources that trust it.
@@ -333,16 +339,25 @@ impl Document {
     /// Reads the document section by section, so that one mistake does not hide another.
     pub(super) fn parse(bytes: &[u8], problems: &mut Vec<Problem>) -> Option<Self> {
         let mut sections = Sections::of(bytes, problems)?;
-        let issuer = sections.required("issuer");
-        let signing_keys = sections.list("signingKeys");
-        let secrets = sections.list("secrets");
+        // Without any of these it is no authorization server, if there are tokens to accept.
+        let has_server = SERVER.iter().any(|name| sections.has(name)) || !sections.has("trustedIssuers");
+        if !has_server {
+            sections.reject(
+                &OF_SERVER,
+                "needs an authorization server: `issuer`, `signingKeys`, `secrets` and `upstreamProviders`",
+            );
+        }
+        let issuer = if has_server { sections.required("issuer").map(Some) } else { Some(None) };
+        let mut list = |name| if has_server { sections.list(name) } else { Some(Vec::new()) };
+        let signing_keys = list("signingKeys");
+        let secrets = list("secrets");
         let token_lifespans = sections.or_default("tokenLifespans");
         let scopes_supported = sections.optional("scopesSupported", default_scopes);
         let storage = sections.or_default("storage");
         let clients = sections.or_default("clients");
         let consent = sections.or_default("consent");
         let logins = sections.or_default("logins");
-        let upstream_providers = sections.list("upstreamProviders");
+        let upstream_providers = if has_server { sections.list("upstreamProviders") } else { Some(Vec::new()) };
         let trusted_issuers = sections.or_default("trustedIssuers");
         let resources = sections.list("resources");
         let default_resource = sections.or_default("defaultResource");
@@ -372,6 +387,22 @@ impl Document {
         })
     }
 }
+
+/// The sections without which there is no authorization server.
+const SERVER: [&str; 4] = ["issuer", "signingKeys", "secrets", "upstreamProviders"];
+
+/// The sections that say something of an authorization server alone.
+const OF_SERVER: [&str; 9] = [
+    "tokenLifespans",
+    "scopesSupported",
+    "storage",
+    "clients",
+    "consent",
+    "logins",
+    "defaultResource",
+    "defaultEndpoints",
+    "trustedProxies",
+];
 
 fn default_endpoints() -> bool {
     true

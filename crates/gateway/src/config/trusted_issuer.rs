@@ -97,7 +97,10 @@ impl Compiler<'_> {
             if written.iter().take(index).any(|other| other.issuer == issuer.issuer) {
                 self.problem::<()>(&path, "is another trusted issuer, too");
             }
-            let is_named = document.resources.iter().any(|resource| resource.issuers.contains(&issuer.issuer));
+            let is_named = document.resources.iter().any(|resource| match &resource.issuers {
+                Some(issuers) => issuers.contains(&issuer.issuer),
+                None => document.issuer.is_none(),
+            });
             if !is_named && !self.is_unsure_of("resources") {
                 self.problem::<()>(&path, "is in no resource's `issuers`");
             }
@@ -176,14 +179,19 @@ impl Compiler<'_> {
         }
     }
 
-    /// Which issuers a resource accepts. `own` is whether there are tokens of this gateway.
+    /// Which issuers a resource accepts.
     pub(super) fn accepted_issuers(
         &mut self,
         path: &str,
         written: &document::Resource,
         document: &Document,
     ) -> Option<AcceptedIssuers> {
-        if written.issuers.is_empty() {
+        let Some(issuers) = &written.issuers else {
+            let own = document.issuer.is_some();
+            let trusted = if own { Vec::new() } else { (0..document.trusted_issuers.len()).collect() };
+            return Some(AcceptedIssuers { own, trusted });
+        };
+        if issuers.is_empty() {
             return self.problem(path, "must have at least one entry: \"self\", or an issuer of `trustedIssuers`");
         }
         let mut accepted = AcceptedIssuers { own: false, trusted: Vec::new() };
@@ -193,9 +201,12 @@ impl Compiler<'_> {
             .enumerate()
             .map(|(place, issuer)| (issuer.issuer.as_str(), place))
             .collect();
-        for (index, name) in written.issuers.iter().enumerate() {
+        for (index, name) in issuers.iter().enumerate() {
             let path = format!("{path}[{index}]");
             match places.get(name.as_str()) {
+                _ if name == OWN && document.issuer.is_none() => {
+                    return self.problem(&path, "there are no tokens of this gateway: it has no `issuer`");
+                }
                 _ if name == OWN => accepted.own = true,
                 Some(place) if accepted.trusted.contains(place) => return self.problem(&path, "is listed twice"),
                 Some(place) => accepted.trusted.push(*place),

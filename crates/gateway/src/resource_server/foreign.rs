@@ -88,7 +88,7 @@ impl ForeignCall<'_> {
     fn issuer(&self, name: &str) -> Result<Option<(usize, &TrustedIssuer)>, Refusal> {
         let config = self.gateway.config();
         let accepted = &self.resource.issuers;
-        let is_own = config.issuer.url == name;
+        let is_own = config.is_server && config.issuer.url == name;
         if is_own && accepted.own {
             return Ok(None);
         }

@@ -72,7 +72,7 @@ fn log_in(fixture: &Fixture, client: &str) -> crate::browser::Reply {
 
 /// Why a login is refused, as the operator's log has it.
 fn refusal(fixture: &Fixture) -> ProviderError {
-    let provider = fixture.gateway.config().providers.login();
+    let provider = fixture.gateway.config().providers.login().unwrap();
     block_on(providers::warm(Rc::clone(&fixture.gateway), fixture.ports.clone()));
     let seed = Seed::new(&fixture.ports).unwrap();
     let url = match providers::authorization_url(&fixture.gateway, provider, &seed, None) {

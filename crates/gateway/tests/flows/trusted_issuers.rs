@@ -7,6 +7,7 @@ use portcullis_gateway::ports::Crypto as _;
 use portcullis_gateway::upstream::issuer_keys;
 use portcullis_protocol::base64url;
 use portcullis_protocol::credentials::UserId;
+use portcullis_protocol::http::message::Method;
 use portcullis_protocol::jose::keys::SigningKey;
 use portcullis_testkit::fakes::block_on;
 use portcullis_testkit::signatures::Sign as _;
@@ -348,4 +349,77 @@ fn nothing_is_stored_for_it_and_no_store_is_needed() {
     forwarded(fixture.call("/tools", &corp_token(NOW)));
     fixture.advance(70);
     forwarded(fixture.call("/tools", &corp_token(NOW)));
+}
+
+/// The document of a gateway that accepts tokens of trusted issuers, and issues none.
+fn without_a_server() -> Value {
+    let mut document = trusting();
+    let resources = json!([
+        { "resource": TOOLS, "match": { "prefix": "/tools" }, "scopes": ["tools"] },
+        { "resource": "https://gw.example/corp", "match": { "prefix": "/corp" }, "issuers": [CORP] },
+    ]);
+    let issuers = document["trustedIssuers"].take();
+    json!({ "trustedIssuers": issuers, "resources": resources })
+}
+
+#[test]
+fn a_gateway_without_a_server_accepts_the_tokens_of_trusted_issuers() {
+    let fixture = Fixture::cold(&without_a_server());
+    fixture.store.set_unreachable(true);
+    expect_corp(&fixture, &[("key-1", P256)]);
+    expect_cluster(&fixture, &[("key-1", ED25519)]);
+    for token in [corp_token(NOW), cluster_token(NOW)] {
+        forwarded(fixture.call("/tools", &token));
+        assert!(fast(&fixture, "/tools", &token).is_some());
+    }
+    forwarded(fixture.call("/corp", &corp_token(NOW)));
+    assert_eq!(fixture.ports.take_sent().len(), 3);
+    assert_eq!(refusal(&fixture, "/corp", &cluster_token(NOW)), (401, "token_issuer_not_of_resource"));
+    // An issuer of the gateway's address is none, and no key is the gateway's.
+    let mut claims = corp_claims(NOW);
+    claims["iss"] = json!(ISSUER);
+    let posing = signed("key-1", P256, Some("at+jwt"), &claims);
+    assert_eq!(refusal(&fixture, "/tools", &posing), (401, "token_untrusted_issuer"));
+    assert!(!fixture.gateway.provider_refresh_due(NOW) && !fixture.gateway.provider_probe_due(NOW));
+}
+
+#[test]
+fn a_gateway_without_a_server_has_no_endpoint_but_the_metadata_of_its_resources() {
+    let fixture = Fixture::cold(&without_a_server());
+    for path in [
+        "/oauth/authorize",
+        "/oauth/token",
+        "/oauth/register",
+        "/oauth/revoke",
+        "/oauth/callback",
+        "/oauth/consent",
+        "/authorize",
+        "/token",
+        "/register",
+        "/.well-known/oauth-authorization-server",
+        "/.well-known/jwks.json",
+        "/.well-known/openid-configuration",
+    ] {
+        for method in [Method::Get, Method::Post] {
+            let reply = fixture.send(method, path, &[]);
+            assert_eq!((reply.status(), reply.reason), (404, "not_found"), "{path}");
+        }
+    }
+    for (path, servers) in [("tools", json!([CORP, CLUSTER])), ("corp", json!([CORP]))] {
+        let reply = fixture.send(Method::Get, &format!("/.well-known/oauth-protected-resource/{path}"), &[]);
+        assert_eq!((reply.status(), &reply.json()["authorization_servers"]), (200, &servers));
+        let refused = fixture.send(Method::Post, &format!("/{path}"), &[]);
+        let challenge = refused.response.header_value("www-authenticate").unwrap();
+        let metadata = format!("resource_metadata=\"https://gw.example/.well-known/oauth-protected-resource/{path}\"");
+        assert!(challenge.contains(&metadata), "{challenge}");
+    }
+}
+
+#[test]
+fn a_client_that_can_log_in_here_is_told_of_this_server_alone() {
+    let fixture = fixture();
+    for (path, servers) in [("tools", json!([ISSUER])), ("corp", json!([CORP])), ("mcp", json!([ISSUER]))] {
+        let reply = fixture.send(Method::Get, &format!("/.well-known/oauth-protected-resource/{path}"), &[]);
+        assert_eq!(reply.json()["authorization_servers"], servers, "{path}");
+    }
 }

@@ -1,5 +1,6 @@
 //! The trusted issuers, and the resources that name them.
 
+use portcullis_protocol::crypto::key_ring::Purpose;
 use portcullis_protocol::jose::alg::Alg;
 
 use super::*;
@@ -150,3 +151,48 @@ fn plain_http_is_for_loopback_in_development_here_too() {
 }
 
 const DISCOVERY: &str = "/.well-known/openid-configuration";
+
+/// The least that a gateway needs which issues nothing.
+fn without_a_server() -> Value {
+    json!({
+        "trustedIssuers": [issuer()],
+        "resources": [{ "resource": "https://gateway.example/mcp", "match": { "prefix": "/mcp" }, "scopes": ["tools"] }],
+    })
+}
+
+#[test]
+fn a_gateway_may_accept_tokens_and_issue_none() {
+    let config = compiled(&without_a_server());
+    assert!(!config.is_server && config.signing_keys.is_empty() && config.providers.login().is_none());
+    assert_eq!(config.resources[0].issuers, AcceptedIssuers { own: false, trusted: vec![0] });
+    assert_eq!((config.issuer.url.as_str(), config.default_endpoints), ("https://gateway.example", false));
+    assert!(config.sealer.open(Purpose::Record, &[], vec![0; 100]).is_none());
+    assert!(compiled(&minimal()).is_server);
+}
+
+#[test]
+fn a_server_is_configured_whole_or_not_at_all() {
+    for name in ["issuer", "signingKeys", "secrets", "upstreamProviders"] {
+        let found = problems(&with(without_a_server(), &format!("/{name}"), minimal()[name].clone()));
+        let missing = |other: &&str| *other != name;
+        for other in ["issuer", "signingKeys", "secrets", "upstreamProviders"].iter().filter(|other| missing(other)) {
+            assert!(found.contains(&format!("{other}: is required")), "{name}: {found:?}");
+        }
+    }
+    let own = with(without_a_server(), "/resources/0/issuers", json!(["self", ISSUER]));
+    assert_eq!(problem_of(own), "resources[0].issuers[0]: there are no tokens of this gateway: it has no `issuer`");
+    for (name, value) in [
+        ("storage", json!({ "type": "memory" })),
+        ("tokenLifespans", json!({})),
+        ("clients", json!({})),
+        ("consent", json!({})),
+        ("logins", json!({})),
+        ("scopesSupported", json!(["tools"])),
+        ("defaultResource", json!("https://gateway.example/mcp")),
+        ("defaultEndpoints", json!(true)),
+        ("trustedProxies", json!(1)),
+    ] {
+        let problem = problem_of(with(without_a_server(), &format!("/{name}"), value));
+        assert!(problem.starts_with(&format!("{name}: needs an authorization server")), "{problem}");
+    }
+}

@@ -16,9 +16,10 @@ pub struct Resource {
     pub scopes: Vec<String>,
     /// Whose access tokens are accepted: `self` for this gateway's own, and the `issuer` of entries
     /// of `trustedIssuers`. Tokens of trusted issuers come without a login, so `inject` of type
-    /// `upstreamInject` goes with `self` alone.
-    #[serde(default = "default_issuers")]
-    pub issuers: Vec<String>,
+    /// `upstreamInject` goes with `self` alone. Absent: `self`, or every trusted issuer where the
+    /// gateway is no authorization server.
+    #[serde(default)]
+    pub issuers: Option<Vec<String>>,
     /// What the backend gets in place of the client's token.
     #[serde(default)]
     pub inject: Inject,
@@ -52,10 +53,6 @@ pub enum Inject {
         #[serde(default = "default_injection_header")]
         header: String,
     },
-}
-
-fn default_issuers() -> Vec<String> {
-    vec!["self".to_owned()]
 }
 
 fn default_injection_header() -> String {

@@ -62,7 +62,7 @@ impl ForeignCall<'_> {
         let claimed = token.claims()?;
         let Some((place, issuer)) = self.issuer(&claimed.issuer()?)? else { return Ok(Foreign::Own) };
         let (keys, may_wait) = match self.gateway.issuer_keys().usable(place, issuer, self.now) {
-            UsableKeys::Known { keys, may_ask_again } => (keys, may_ask_again && !self.has_waited),
+            UsableKeys::Known { keys, may_change } => (keys, may_change && !self.has_waited),
             UsableKeys::ToFetch if !self.has_waited => return Ok(Foreign::AwaitKeys(place)),
             UsableKeys::ToFetch | UsableKeys::NeverFetched => return Err(Refusal::IssuerKeysUnavailable),
             UsableKeys::Expired => return Err(Refusal::IssuerKeysExpired),

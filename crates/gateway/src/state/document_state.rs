@@ -28,13 +28,15 @@ pub struct DocumentState<T> {
     pub(crate) known: Option<T>,
     /// When the documents were last asked for, in Unix seconds.
     pub(crate) asked_at: Option<u64>,
+    /// Whether they are being fetched, so that what needs them is worth waiting for.
+    pub(crate) is_being_fetched: bool,
     /// When they last could not be got, in Unix seconds, and why.
     pub(crate) failed: Option<(u64, ProviderError)>,
 }
 
 impl<T> Default for DocumentState<T> {
     fn default() -> Self {
-        Self { known: None, asked_at: None, failed: None }
+        Self { known: None, asked_at: None, is_being_fetched: false, failed: None }
     }
 }
 

@@ -18,8 +18,8 @@ pub(crate) enum UsableKeys {
     Known {
         /// The keys.
         keys: Rc<JwkSet>,
-        /// Whether they may be fetched again for a key that is not among them.
-        may_ask_again: bool,
+        /// Whether a key that is not among them may come: they are being fetched again, or may be.
+        may_change: bool,
     },
     /// There are none, and they are to be fetched first.
     ToFetch,
@@ -46,11 +46,12 @@ impl IssuerKeys {
     /// Returns the keys of an issuer that may be used at `now`, in Unix seconds: no longer than the
     /// configuration allows after they were fetched, however good they were.
     pub(crate) fn usable(&self, place: usize, issuer: &TrustedIssuer, now: u64) -> UsableKeys {
+        let may_change = |state: &DocumentState<FetchedKeys>| state.is_being_fetched || state.may_ask_again(now);
         let found = self.state(place, |state| match &state.known {
             Some(known) if is_within(Some(known.fetched_at), now, issuer.max_key_age) => {
-                UsableKeys::Known { keys: Rc::clone(&known.keys), may_ask_again: state.may_ask_again(now) }
+                UsableKeys::Known { keys: Rc::clone(&known.keys), may_change: may_change(state) }
             }
-            Some(_) if state.may_ask_again(now) => UsableKeys::ToFetch,
+            Some(_) if may_change(state) => UsableKeys::ToFetch,
             Some(_) => UsableKeys::Expired,
             None if state.is_unknown(now) => UsableKeys::ToFetch,
             None => UsableKeys::NeverFetched,

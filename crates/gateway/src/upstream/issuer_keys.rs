@@ -15,14 +15,16 @@ pub async fn fetch<P: Ports>(gateway: Rc<Gateway>, place: usize, ports: P) {
     let asks = keys.state(place, |state| {
         let asks = state.is_unknown(now) || (state.known.is_some() && state.may_ask_again(now));
         if asks {
-            state.asked_at = Some(now);
+            (state.asked_at, state.is_being_fetched) = (Some(now), true);
         }
         asks
     });
     if asks != Some(true) {
         return;
     }
-    match fetch_issuer_keys(issuer, &ports).await {
+    let fetched = fetch_issuer_keys(issuer, &ports).await;
+    keys.state(place, |state| state.is_being_fetched = false);
+    match fetched {
         Ok(fetched) => {
             ports.provider_answered(&issuer.site.issuer);
             keys.state(place, |state| (state.known, state.failed) = (Some(fetched), None));

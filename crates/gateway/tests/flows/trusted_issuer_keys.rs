@@ -76,6 +76,25 @@ fn a_new_key_is_accepted_at_once_and_one_that_is_gone_within_a_minute_no_more() 
 }
 
 #[test]
+fn a_call_with_a_new_key_that_comes_while_the_keys_are_fetched_waits_for_them() {
+    let fixture = fixture();
+    fixture.advance(30);
+    let bearer = format!("Bearer {}", signed("key-2", P384, None, &corp_claims(fixture.now())));
+    let (gateway, ports) = (Rc::clone(&fixture.gateway), fixture.ports.clone());
+    fixture.ports.serve_calls(move |call| {
+        let request = Fixture::request(Method::Post, "/tools", &[("authorization", bearer.as_str())]);
+        let decision = block_on(dispatch::handle(Rc::clone(&gateway), request, ports.clone()));
+        assert!(matches!(decision, Decision::AwaitKeys { issuer: 0, .. }), "while {} is read", call.path);
+        let discovery = json!({ "issuer": CORP, "jwks_uri": "https://corp.example/keys" }).to_string();
+        Ok(json_reply(200, &if call.path == CORP_DISCOVERY { discovery } else { key_set(&[("key-2", P384)]) }))
+    });
+    fixture.fetch_keys(0);
+    assert_eq!(fixture.ports.take_sent().len(), 2);
+    let unknown = signed("key-3", P384, None, &corp_claims(fixture.now()));
+    assert_eq!(refusal(&fixture, "/tools", &unknown), (401, "token_unknown_issuer_key"));
+}
+
+#[test]
 fn a_token_whose_keys_are_the_same_is_served_without_being_verified_again() {
     let fixture = fixture();
     let token = cluster_token(NOW);

@@ -34,6 +34,7 @@ has redis-server || wanted="$wanted redis-server"
 has redis-sentinel || wanted="$wanted redis-sentinel"
 has valgrind || wanted="$wanted valgrind"
 has openssl || wanted="$wanted openssl"
+has chromium-headless-shell || has chromium || has google-chrome || wanted="$wanted chromium-headless-shell"
 has nginx || [ -x /usr/sbin/nginx ] || wanted="$wanted nginx-light"
 
 if [ -n "$wanted" ]; then
@@ -46,7 +47,7 @@ fi
 
 has cargo && has rustup || fail "missing: Rust. Install rustup (https://rustup.rs) and run again; the toolchain itself then comes by rust-toolchain.toml."
 node -e 'process.exit(Number(process.versions.node.split(".")[0]) >= 20 ? 0 : 1)' || fail "Node $(node --version) is too old: 20 or later is needed."
-python3 -c 'import sys; sys.exit(sys.version_info < (3, 10))' || fail "$(python3 --version) is too old: 3.10 or later is needed."
+python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || fail "$(python3 --version) is too old: 3.11 or later is needed."
 
 # Adds the toolchain, components and targets of rust-toolchain.toml where they are not there yet.
 if ! rustup target list --installed 2>/dev/null | grep -q wasm32-wasip1; then

@@ -7,7 +7,7 @@
 //! Reading order: here, then [`result`] (one measurement), [`caller`] (one connection),
 //! [`byte_relay`] (the least that a hop can cost), [`overload`], [`memory`].
 
-pub mod byte_relay;
+pub(crate) mod byte_relay;
 mod caller;
 mod memory;
 mod overload;
@@ -34,7 +34,7 @@ use crate::text;
 ///
 /// # Errors
 /// What could not be started, or a request that was not answered as it should be.
-pub fn run(rounds: usize, seconds: usize, folder: &Path) -> Result<(), String> {
+pub(crate) fn run(rounds: usize, seconds: usize, folder: &Path) -> Result<(), String> {
     report("starting Redis and the bridge …");
     let redis = RedisServer::start(LEAST_ACL, &[]);
     let bridge = Bridge::start(&standalone(redis.port), "");

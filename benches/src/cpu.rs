@@ -11,7 +11,7 @@ use portcullis_testbed::process::Process;
 ///
 /// # Errors
 /// When there is no such process.
-pub fn used_by_threads(pid: u32, prefix: &str) -> Result<Vec<Duration>, String> {
+pub(crate) fn used_by_threads(pid: u32, prefix: &str) -> Result<Vec<Duration>, String> {
     let threads = fs::read_dir(format!("/proc/{pid}/task")).map_err(|error| format!("process {pid}: {error}"))?;
     let used = |folder: &Path| {
         fs::read_to_string(folder.join("comm")).ok().filter(|name| name.starts_with(prefix))?;
@@ -27,7 +27,7 @@ pub fn used_by_threads(pid: u32, prefix: &str) -> Result<Vec<Duration>, String> 
 ///
 /// # Errors
 /// When there is no such process.
-pub fn used(pid: u32) -> Result<Duration, String> {
+pub(crate) fn used(pid: u32) -> Result<Duration, String> {
     let threads = fs::read_dir(format!("/proc/{pid}/task")).map_err(|error| format!("process {pid}: {error}"))?;
     let counts: Option<Vec<u64>> =
         threads.map(|thread| on_cpu(&fs::read_to_string(thread.ok()?.path().join("schedstat")).ok()?)).collect();
@@ -42,7 +42,7 @@ pub fn used(pid: u32) -> Result<Duration, String> {
 ///
 /// # Errors
 /// When there is no such process.
-pub fn used_in_all(pid: u32) -> Result<Duration, String> {
+pub(crate) fn used_in_all(pid: u32) -> Result<Duration, String> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).map_err(|error| format!("process {pid}: {error}"))?;
     ticks(&stat).map(|ticks| Duration::from_millis(ticks * 10)).ok_or_else(|| format!("cannot read {stat:?}"))
 }
@@ -51,7 +51,7 @@ pub fn used_in_all(pid: u32) -> Result<Duration, String> {
 ///
 /// # Errors
 /// When there is no such process.
-pub fn resident_mib(pid: u32) -> Result<f64, String> {
+pub(crate) fn resident_mib(pid: u32) -> Result<f64, String> {
     let status =
         fs::read_to_string(format!("/proc/{pid}/status")).map_err(|error| format!("process {pid}: {error}"))?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
@@ -63,7 +63,7 @@ pub fn resident_mib(pid: u32) -> Result<f64, String> {
 ///
 /// # Errors
 /// When it does not start.
-pub fn start_alone(
+pub(crate) fn start_alone(
     name: &'static str,
     program: &Path,
     arrange: impl FnOnce(&mut Command),
@@ -83,7 +83,7 @@ pub fn start_alone(
 /// Whether processes can be pinned here: there are two processors to tell apart, and `taskset`. The
 /// answer is the same after this process was pinned itself.
 #[must_use]
-pub fn can_pin() -> bool {
+pub(crate) fn can_pin() -> bool {
     let tries = |core: &str| {
         let mut command = Command::new("taskset");
         command.args(["-c", core, "true"]).stdout(Stdio::null()).stderr(Stdio::null());
@@ -96,7 +96,7 @@ pub fn can_pin() -> bool {
 ///
 /// # Errors
 /// What `taskset` said.
-pub fn pin_this_process() -> Result<(), String> {
+pub(crate) fn pin_this_process() -> Result<(), String> {
     let id = std::process::id().to_string();
     let output = Command::new("taskset").args(["-a", "-p", "-c", OTHER_CORE, &id]).output();
     let output = output.map_err(|error| format!("taskset: {error}"))?;
@@ -104,9 +104,9 @@ pub fn pin_this_process() -> Result<(), String> {
 }
 
 /// The processor for Envoy alone.
-pub const ENVOY_CORE: &str = "0";
+pub(crate) const ENVOY_CORE: &str = "0";
 /// Both, for an Envoy with more than one worker, and for a start.
-pub const BOTH_CORES: &str = "0,1";
+pub(crate) const BOTH_CORES: &str = "0,1";
 /// The processor for the load and everything else.
 const OTHER_CORE: &str = "1";
 

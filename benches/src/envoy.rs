@@ -18,7 +18,7 @@ use crate::gateway::Gateway;
 use crate::load;
 
 /// A listener: a port and what stands before its answer.
-pub struct Listener {
+pub(crate) struct Listener {
     /// The port on loopback.
     pub port: u16,
     /// The HTTP filter; `None` for nothing but the router.
@@ -28,7 +28,7 @@ pub struct Listener {
 }
 
 /// Where a cluster's only host listens.
-pub enum At {
+pub(crate) enum At {
     /// A port on loopback.
     Port(u16),
     /// A Unix socket.
@@ -36,7 +36,7 @@ pub enum At {
 }
 
 /// A running Envoy.
-pub struct Envoy {
+pub(crate) struct Envoy {
     process: Process,
     admin_file: PathBuf,
 }
@@ -46,7 +46,7 @@ impl Envoy {
     ///
     /// # Errors
     /// When it does not come up; with the end of its log.
-    pub fn start(
+    pub(crate) fn start(
         listeners: &[Listener],
         clusters: &[(String, At)],
         gateways: &[&Gateway],
@@ -59,7 +59,7 @@ impl Envoy {
     ///
     /// # Errors
     /// When it does not come up; with the end of its log.
-    pub fn start_with(
+    pub(crate) fn start_with(
         workers: usize,
         listeners: &[Listener],
         clusters: &[(String, At)],
@@ -86,7 +86,7 @@ impl Envoy {
     ///
     /// # Errors
     /// When it cannot be started.
-    pub fn launch(
+    pub(crate) fn launch(
         workers: usize,
         processors: &str,
         listeners: &[Listener],
@@ -137,7 +137,7 @@ impl Envoy {
 
     /// Its process id.
     #[must_use]
-    pub fn id(&self) -> u32 {
+    pub(crate) fn id(&self) -> u32 {
         self.process.id()
     }
 
@@ -145,7 +145,7 @@ impl Envoy {
     ///
     /// # Errors
     /// When the admin interface does not answer.
-    pub fn counter(&self, name: &str) -> Result<u64, String> {
+    pub(crate) fn counter(&self, name: &str) -> Result<u64, String> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| error.to_string())?;
         let listing = Request::get(&format!("http://127.0.0.1:{}/stats?filter=portcullis", self.admin()?));
@@ -156,20 +156,20 @@ impl Envoy {
 
     /// What went wrong, with the end of its log.
     #[must_use]
-    pub fn explain(&self, why: &str) -> String {
+    pub(crate) fn explain(&self, why: &str) -> String {
         format!("{why}\nEnvoy's log:\n{}", self.log_tail())
     }
 
     /// The end of its log.
     #[must_use]
-    pub fn log_tail(&self) -> String {
+    pub(crate) fn log_tail(&self) -> String {
         self.process.log_tail()
     }
 }
 
 /// A proxy-wasm filter from a file.
 #[must_use]
-pub fn wasm(vm: &str, module: &Path, configuration: &Value, host_env_keys: &[String]) -> Value {
+pub(crate) fn wasm(vm: &str, module: &Path, configuration: &Value, host_env_keys: &[String]) -> Value {
     json!({
         "name": WASM,
         "typed_config": {
@@ -196,19 +196,19 @@ pub fn wasm(vm: &str, module: &Path, configuration: &Value, host_env_keys: &[Str
 
 /// Our filter, as a gateway configures it.
 #[must_use]
-pub fn ours(gateway: &Gateway) -> Value {
+pub(crate) fn ours(gateway: &Gateway) -> Value {
     wasm(gateway.name, &paths::module(), &gateway.plugin(), &[gateway.key_variable()])
 }
 
 /// A listener with our filter, which answers by itself.
 #[must_use]
-pub fn listener_of(gateway: &Gateway) -> Listener {
+pub(crate) fn listener_of(gateway: &Gateway) -> Listener {
     Listener { port: gateway.port, filter: Some(ours(gateway)), back_end: None }
 }
 
 /// Envoy's own `jwt_authn` for a gateway's tokens.
 #[must_use]
-pub fn jwt_authn(gateway: &Gateway, cached: bool) -> Value {
+pub(crate) fn jwt_authn(gateway: &Gateway, cached: bool) -> Value {
     let mut provider = json!({
         "issuer": gateway.issuer(),
         "audiences": [gateway.resource()],
@@ -230,7 +230,7 @@ pub fn jwt_authn(gateway: &Gateway, cached: bool) -> Value {
 /// Envoy's own `ext_authz` over HTTP/1.1 to a cluster; where it injects, what the service gives as
 /// `Authorization` goes to the backend.
 #[must_use]
-pub fn ext_authz(cluster: &str, injects: bool) -> Value {
+pub(crate) fn ext_authz(cluster: &str, injects: bool) -> Value {
     let mut service = json!({
         "server_uri": { "uri": "http://127.0.0.1", "cluster": cluster, "timeout": "5s" },
     });
@@ -318,10 +318,10 @@ fn address(port: u16) -> Value {
 }
 
 /// How a path ends whose answer shows the credentials that passed the filter.
-pub const SHOWING: &str = "/shown";
+pub(crate) const SHOWING: &str = "/shown";
 /// Where a listener has no wasm filter, whatever stands before the rest.
-pub const UNFILTERED: &str = "/unfiltered";
+pub(crate) const UNFILTERED: &str = "/unfiltered";
 const WASM: &str = "envoy.filters.http.wasm";
 /// The header that shows them.
-pub const SHOWN: &str = "x-shown";
+pub(crate) const SHOWN: &str = "x-shown";
 const STARTUP: Duration = Duration::from_secs(60);

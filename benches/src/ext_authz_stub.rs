@@ -9,16 +9,16 @@ use std::io::{self, Read as _, Write as _};
 use std::net::TcpStream;
 
 /// The argument that makes this program the service.
-pub const ARGUMENT: &str = "ext-authz-stub";
+pub(crate) const ARGUMENT: &str = "ext-authz-stub";
 
 /// The beginning of the paths at which it gives a token.
-pub const GIVING: &str = "/giving";
+pub(crate) const GIVING: &str = "/giving";
 
 /// Answers the requests of one connection.
 ///
 /// # Errors
 /// When the connection breaks.
-pub fn answer(mut stream: TcpStream) -> io::Result<()> {
+pub(crate) fn answer(mut stream: TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let giving = format!("GET {GIVING}");
     let given =

@@ -20,7 +20,7 @@ use crate::provider::Provider;
 use crate::text;
 
 /// A gateway of ours: one plugin configuration in a VM of its own, with its own identity provider.
-pub struct Gateway {
+pub(crate) struct Gateway {
     /// What its VM, cluster and environment variable are called.
     pub name: &'static str,
     /// The port of its listener.
@@ -39,7 +39,7 @@ impl Gateway {
     ///
     /// # Errors
     /// When its identity provider does not start.
-    pub fn es256(port: u16, dir: &Path) -> Result<Self, String> {
+    pub(crate) fn es256(port: u16, dir: &Path) -> Result<Self, String> {
         Self::new("es256", port, ES256KeyPair::generate().to_pem().map_err(text)?, dir)
     }
 
@@ -47,7 +47,7 @@ impl Gateway {
     ///
     /// # Errors
     /// When its identity provider does not start.
-    pub fn rs256(port: u16, dir: &Path) -> Result<Self, String> {
+    pub(crate) fn rs256(port: u16, dir: &Path) -> Result<Self, String> {
         Self::new("rs256", port, RS256KeyPair::generate(2048).and_then(|key| key.to_pem()).map_err(text)?, dir)
     }
 
@@ -55,7 +55,7 @@ impl Gateway {
     ///
     /// # Errors
     /// When its key cannot be made.
-    pub fn with_provider(name: &'static str, port: u16, provider: &Provider) -> Result<Self, String> {
+    pub(crate) fn with_provider(name: &'static str, port: u16, provider: &Provider) -> Result<Self, String> {
         let pem = ES256KeyPair::generate().to_pem().map_err(text)?;
         Self::over(name, port, pem, (provider.port, None))
     }
@@ -78,31 +78,31 @@ impl Gateway {
 
     /// The issuer, at which clients log in.
     #[must_use]
-    pub fn issuer(&self) -> String {
+    pub(crate) fn issuer(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }
 
     /// The protected resource.
     #[must_use]
-    pub fn resource(&self) -> String {
+    pub(crate) fn resource(&self) -> String {
         format!("{}/api", self.issuer())
     }
 
     /// The keys that its tokens are verified with, as a JWK set.
     #[must_use]
-    pub fn jwks(&self) -> Value {
+    pub(crate) fn jwks(&self) -> Value {
         json!({ "keys": [self.key.public().to_jwk()] })
     }
 
     /// The variable of Envoy's environment that holds its signing key, and the key as PEM.
     #[must_use]
-    pub fn environment(&self) -> (String, &str) {
+    pub(crate) fn environment(&self) -> (String, &str) {
         (self.key_variable(), &self.pem)
     }
 
     /// The plugin configuration: one resource whose upstream token is injected.
     #[must_use]
-    pub fn plugin(&self) -> Value {
+    pub(crate) fn plugin(&self) -> Value {
         json!({
             "issuer": self.issuer(),
             // For http on loopback and the provider's fixed secret; no effect on the path that is
@@ -140,13 +140,13 @@ impl Gateway {
 
     /// The cluster of its identity provider.
     #[must_use]
-    pub fn idp_cluster(&self) -> String {
+    pub(crate) fn idp_cluster(&self) -> String {
         format!("idp_{}", self.name)
     }
 
     /// The variable with its signing key.
     #[must_use]
-    pub fn key_variable(&self) -> String {
+    pub(crate) fn key_variable(&self) -> String {
         format!("SIGNING_KEY_{}", self.name.to_ascii_uppercase())
     }
 
@@ -157,7 +157,7 @@ impl Gateway {
     ///
     /// # Errors
     /// When the runtime for it cannot be made.
-    pub fn log_in(&self) -> Result<Login<'_>, String> {
+    pub(crate) fn log_in(&self) -> Result<Login<'_>, String> {
         let runtime = runtime()?;
         let tokens = runtime.block_on(async {
             let client = OAuthClient::discover(&self.resource()).await.register().await;
@@ -171,13 +171,13 @@ impl Gateway {
     /// # Panics
     /// When it is no JWT.
     #[must_use]
-    pub fn login_with(&self, token: &str) -> Login<'_> {
+    pub(crate) fn login_with(&self, token: &str) -> Login<'_> {
         Login { gateway: self, claims: oauth_client::claims(token), token: token.to_owned() }
     }
 }
 
 /// One login.
-pub struct Login<'a> {
+pub(crate) struct Login<'a> {
     gateway: &'a Gateway,
     claims: Value,
     /// The access token that the gateway issued.
@@ -187,7 +187,7 @@ pub struct Login<'a> {
 impl Login<'_> {
     /// The port of its gateway.
     #[must_use]
-    pub fn port(&self) -> u16 {
+    pub(crate) fn port(&self) -> u16 {
         self.gateway.port
     }
 
@@ -197,7 +197,7 @@ impl Login<'_> {
     ///
     /// # Errors
     /// When they cannot be signed.
-    pub fn more_tokens(&self, count: usize) -> Result<Vec<String>, String> {
+    pub(crate) fn more_tokens(&self, count: usize) -> Result<Vec<String>, String> {
         let half = count / 2;
         std::thread::scope(|scope| {
             let other = scope.spawn(|| self.numbered_tokens(0..half));
@@ -212,7 +212,7 @@ impl Login<'_> {
     ///
     /// # Errors
     /// When it cannot be signed.
-    pub fn token_of(&self, session: SessionId, number: usize) -> Result<String, String> {
+    pub(crate) fn token_of(&self, session: SessionId, number: usize) -> Result<String, String> {
         let mut claims = self.claims.clone();
         claims["sid"] = json!(session.to_string());
         claims["jti"] = json!(self.numbered_id(number));
@@ -223,13 +223,13 @@ impl Login<'_> {
     ///
     /// # Errors
     /// When its token names none.
-    pub fn session(&self) -> Result<SessionId, String> {
+    pub(crate) fn session(&self) -> Result<SessionId, String> {
         self.claims["sid"].as_str().and_then(SessionId::parse).ok_or_else(|| format!("no sid in {}", self.claims))
     }
 
     /// A token like those of this login, but for the name of its key, which is unknown.
     #[must_use]
-    pub fn of_unknown_key(&self) -> String {
+    pub(crate) fn of_unknown_key(&self) -> String {
         let header = Header { alg: self.gateway.key.alg(), kid: "an-unknown-key", typ: "at+jwt" };
         jws::attach(&jws::encode(&header, &self.claims), &[7; 64])
     }
@@ -261,7 +261,7 @@ impl Login<'_> {
 ///
 /// # Errors
 /// When it cannot be made.
-pub fn runtime() -> Result<Runtime, String> {
+pub(crate) fn runtime() -> Result<Runtime, String> {
     tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(text)
 }
 
@@ -269,7 +269,7 @@ pub fn runtime() -> Result<Runtime, String> {
 ///
 /// # Errors
 /// When it does not start.
-pub fn start_provider(redirect_uri: &str, log: &Path) -> Result<(Process, u16), String> {
+pub(crate) fn start_provider(redirect_uri: &str, log: &Path) -> Result<(Process, u16), String> {
     let options = json!({
         "clientId": CLIENT,
         "clientSecret": IDP_SECRET,
@@ -289,8 +289,8 @@ pub fn start_provider(redirect_uri: &str, log: &Path) -> Result<(Process, u16), 
 }
 
 /// What the gateways seal with.
-pub const SECRET: &str = "for the measurements only, and for nothing else";
+pub(crate) const SECRET: &str = "for the measurements only, and for nothing else";
 /// The gateways' name at a provider.
-pub const CLIENT: &str = "portcullis";
+pub(crate) const CLIENT: &str = "portcullis";
 /// Their secret there.
-pub const IDP_SECRET: &str = "a secret between the measurements and their provider";
+pub(crate) const IDP_SECRET: &str = "a secret between the measurements and their provider";

@@ -27,7 +27,7 @@ use crate::scenarios::{Spread, report, round};
 use crate::text;
 
 /// One thing that grows.
-pub struct Part {
+pub(crate) struct Part {
     /// The word that asks for it alone.
     pub name: &'static str,
     title: &'static str,
@@ -39,7 +39,7 @@ pub struct Part {
 }
 
 /// All of them.
-pub const PARTS: [Part; 6] = [
+pub(crate) const PARTS: [Part; 6] = [
     Part {
         name: "sessions",
         title: "A call as sessions become more, µs of Envoy, bridge and Redis",
@@ -90,7 +90,7 @@ impl Part {
     ///
     /// # Errors
     /// What could not be started, or a request that was not answered as it should be.
-    pub fn run(&self, rounds: usize, folder: &Path) -> Result<(), String> {
+    pub(crate) fn run(&self, rounds: usize, folder: &Path) -> Result<(), String> {
         let wanted = env::var("SIZES").unwrap_or_default();
         let sizes = wanted.split(',').filter(|size| !size.is_empty()).map(str::parse).collect::<Result<Vec<_>, _>>();
         let sizes = sizes.map_err(|_| format!("SIZES={wanted} are no numbers"))?;

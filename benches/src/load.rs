@@ -9,13 +9,13 @@ use std::net::{Ipv4Addr, TcpStream};
 use std::time::{Duration, Instant};
 
 /// Open connections to one port.
-pub struct Load {
+pub(crate) struct Load {
     connections: Vec<Connection>,
 }
 
 /// The result of one load.
 #[derive(Clone, Copy, Debug)]
-pub struct Outcome {
+pub(crate) struct Outcome {
     /// Requests answered as expected.
     pub requests: u64,
     /// From the first request to the last answer.
@@ -27,7 +27,7 @@ impl Load {
     ///
     /// # Errors
     /// When nothing listens.
-    pub fn open(port: u16) -> Result<Self, String> {
+    pub(crate) fn open(port: u16) -> Result<Self, String> {
         Self::of(CONNECTIONS, port)
     }
 
@@ -35,7 +35,7 @@ impl Load {
     ///
     /// # Errors
     /// When nothing listens.
-    pub fn of(count: usize, port: u16) -> Result<Self, String> {
+    pub(crate) fn of(count: usize, port: u16) -> Result<Self, String> {
         let connections = (0..count).map(|_| Connection::open(port)).collect::<Result<_, _>>()?;
         Ok(Self { connections })
     }
@@ -44,7 +44,7 @@ impl Load {
     ///
     /// # Errors
     /// An answer with another status than the expected one, or a broken connection.
-    pub fn run<'a>(
+    pub(crate) fn run<'a>(
         &mut self,
         mut requests: impl Iterator<Item = &'a [u8]>,
         time: Duration,
@@ -90,7 +90,7 @@ impl Load {
     ///
     /// # Errors
     /// A broken connection.
-    pub fn exchange(&mut self, requests: &[Vec<u8>]) -> Result<Vec<Answer>, String> {
+    pub(crate) fn exchange(&mut self, requests: &[Vec<u8>]) -> Result<Vec<Answer>, String> {
         let pairs = self.connections.iter_mut().zip(requests).map(|(connection, request)| {
             connection.send(request)?;
             Ok(connection)
@@ -101,7 +101,7 @@ impl Load {
 }
 
 /// An answer.
-pub struct Answer {
+pub(crate) struct Answer {
     /// Its status.
     pub status: u16,
     /// All of its head.
@@ -113,12 +113,12 @@ pub struct Answer {
 impl Answer {
     /// A header's value; the name in lower case.
     #[must_use]
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers(name).next()
     }
 
     /// All of a header's values; the name in lower case.
-    pub fn headers(&self, name: &str) -> impl Iterator<Item = &str> {
+    pub(crate) fn headers(&self, name: &str) -> impl Iterator<Item = &str> {
         let lines = self.head.lines().skip(1).filter_map(|line| line.split_once(':'));
         lines.filter(move |(held, _)| held.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
     }
@@ -128,7 +128,7 @@ impl Answer {
 ///
 /// # Errors
 /// When there is no answer.
-pub fn ask(port: u16, request: &[u8]) -> Result<Answer, String> {
+pub(crate) fn ask(port: u16, request: &[u8]) -> Result<Answer, String> {
     let mut connection = Connection::open(port)?;
     connection.send(request)?;
     connection.receive()
@@ -187,7 +187,7 @@ fn complete(bytes: &[u8]) -> Option<Result<Answer, String>> {
 }
 
 /// How many requests are under way at once, as a rule.
-pub const CONNECTIONS: usize = 16;
+pub(crate) const CONNECTIONS: usize = 16;
 const MAX_ANSWER: usize = 64 * 1024;
 const PATIENCE: Duration = Duration::from_secs(10);
 

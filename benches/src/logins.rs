@@ -2,7 +2,7 @@
 //!
 //! Reading order: here, then [`flow`] (one login, step by step).
 
-pub mod flow;
+pub(crate) mod flow;
 
 use std::fs;
 use std::io::Write as _;
@@ -30,7 +30,7 @@ type Samples = Vec<(&'static str, Vec<f64>)>;
 ///
 /// # Errors
 /// What could not be started, or a step that was refused.
-pub fn run(rounds: usize, seconds: usize, folder: &Path) -> Result<(), String> {
+pub(crate) fn run(rounds: usize, seconds: usize, folder: &Path) -> Result<(), String> {
     let dir = tempfile::Builder::new().prefix("portcullis-bench-").tempdir().map_err(text)?;
     if cpu::can_pin() {
         cpu::pin_this_process()?;
@@ -113,7 +113,7 @@ fn log_in<'a>(
 ///
 /// # Errors
 /// The head of a refusal, or a broken connection.
-pub fn through<'a>(
+pub(crate) fn through<'a>(
     envoy: &Envoy,
     load: &mut Load,
     flows: &mut [Flow<'a>],
@@ -151,7 +151,7 @@ fn repeat(envoy: &Envoy, time: Duration, mut once: impl FnMut() -> Result<(), St
 
 /// The cost of each of this number, in microseconds.
 #[must_use]
-pub fn micros(spent: Duration, count: usize) -> f64 {
+pub(crate) fn micros(spent: Duration, count: usize) -> f64 {
     spent.as_secs_f64() * 1e6 / count as f64
 }
 

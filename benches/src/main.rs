@@ -8,6 +8,13 @@
 //! and the table), [`load`] (the requests), [`envoy`] (what stands on which port), [`gateway`]
 //! (logins and tokens).
 
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    reason = "a measurement that goes wrong fails loudly"
+)]
+
 mod bridge;
 mod cpu;
 mod envoy;

@@ -12,7 +12,7 @@ use portcullis_testbed::process::Process;
 ///
 /// # Errors
 /// When it cannot listen.
-pub fn serve(answer: fn(TcpStream) -> io::Result<()>) -> io::Result<()> {
+pub(crate) fn serve(answer: fn(TcpStream) -> io::Result<()>) -> io::Result<()> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     writeln!(io::stdout(), "{}", listener.local_addr()?.port())?;
     std::thread::spawn(move || {
@@ -28,7 +28,7 @@ pub fn serve(answer: fn(TcpStream) -> io::Result<()>) -> io::Result<()> {
 ///
 /// # Errors
 /// When it does not start.
-pub fn start(argument: &'static str, dir: &Path) -> Result<(Process, u16), String> {
+pub(crate) fn start(argument: &'static str, dir: &Path) -> Result<(Process, u16), String> {
     let program = std::env::current_exe().map_err(|error| error.to_string())?;
     let arrange = |command: &mut std::process::Command| {
         command.arg(argument).stdout(Stdio::piped());

@@ -4,7 +4,7 @@
 //! Reading order: here, then [`result`] (one way to a call), [`fastmcp`] and [`contextforge`] (how
 //! the peers are set up), [`back_end`].
 
-pub mod back_end;
+pub(crate) mod back_end;
 mod contextforge;
 mod fastmcp;
 mod result;
@@ -31,7 +31,7 @@ use crate::{cpu, own_service, target, text};
 ///
 /// # Errors
 /// What did not start, or a call that failed.
-pub fn run(rounds: usize, seconds: usize, folder: &Path) -> Result<(), String> {
+pub(crate) fn run(rounds: usize, seconds: usize, folder: &Path) -> Result<(), String> {
     let dir = tempfile::Builder::new().prefix("portcullis-peers-").tempdir().map_err(text)?;
     let pinned = cpu::can_pin();
     if pinned {

@@ -14,7 +14,7 @@ use crate::text;
 ///
 /// # Errors
 /// A document that cannot be read, or a file that cannot be written.
-pub fn draw(recorded: &Path, into: &Path) -> Result<(), String> {
+pub(crate) fn draw(recorded: &Path, into: &Path) -> Result<(), String> {
     fs::create_dir_all(into).map_err(text)?;
     let mut plots: Vec<(&str, Plot)> = vec![("ladder", ladder), ("start", memory)];
     plots.extend(PARTS.iter().map(|part| (part.name, growth as Plot)));

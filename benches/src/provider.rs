@@ -22,7 +22,7 @@ use crate::gateway::CLIENT;
 use crate::text;
 
 /// A provider that serves until this program ends.
-pub struct Provider {
+pub(crate) struct Provider {
     /// Where it listens.
     pub port: u16,
 }
@@ -32,7 +32,7 @@ impl Provider {
     ///
     /// # Errors
     /// When it cannot listen, or has no key.
-    pub fn start() -> Result<Self, String> {
+    pub(crate) fn start() -> Result<Self, String> {
         Self::with_key(&RS256KeyPair::generate(2048).and_then(|key| key.to_pem()).map_err(text)?)
     }
 
@@ -41,7 +41,7 @@ impl Provider {
     ///
     /// # Errors
     /// When it cannot listen, or has no key.
-    pub fn with_es256() -> Result<Self, String> {
+    pub(crate) fn with_es256() -> Result<Self, String> {
         Self::with_key(&ES256KeyPair::generate().to_pem().map_err(text)?)
     }
 

@@ -8,7 +8,7 @@ use crate::envoy::{SHOWING, SHOWN};
 use crate::load::{self, Load};
 
 /// One way to handle a request.
-pub struct Scenario {
+pub(crate) struct Scenario {
     /// Its name in `ladder.json`.
     pub key: &'static str,
     /// The way of a request, in words.
@@ -29,7 +29,7 @@ pub struct Scenario {
 }
 
 /// The tokens of a scenario's requests.
-pub enum Supply {
+pub(crate) enum Supply {
     /// The same one again and again.
     Again(String),
     /// Each of them in turn. There must be more than a worker remembers, so that it has forgotten
@@ -39,7 +39,7 @@ pub enum Supply {
 
 /// A scenario's treatment of credentials; checked before anything is measured.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Passes {
+pub(crate) enum Passes {
     /// Everything, unchanged.
     Everything,
     /// Everything, with the credentials replaced.
@@ -58,7 +58,7 @@ pub enum Passes {
 
 /// One measurement.
 #[derive(Clone, Copy, Debug)]
-pub struct Sample {
+pub(crate) struct Sample {
     /// Processor time a request, in microseconds.
     pub cpu_us: f64,
     /// Requests a second.
@@ -72,7 +72,7 @@ impl Scenario {
     ///
     /// # Errors
     /// What it did instead.
-    pub fn prove(&mut self) -> Result<(), String> {
+    pub(crate) fn prove(&mut self) -> Result<(), String> {
         let token = match &mut self.supply {
             Supply::Again(token) => token.clone(),
             Supply::InTurn(tokens) => {
@@ -121,7 +121,7 @@ impl Scenario {
     ///
     /// # Errors
     /// A request that did not pass.
-    pub fn measure(&mut self, load: &mut Load, time: Duration, most: usize) -> Result<Sample, String> {
+    pub(crate) fn measure(&mut self, load: &mut Load, time: Duration, most: usize) -> Result<Sample, String> {
         let path = format!("{}/things", self.under);
         let bearer = |token: &String| request(&path, Some(&format!("Bearer {token}")));
         let (requests, again): (Vec<Vec<u8>>, bool) = match &mut self.supply {
@@ -152,7 +152,7 @@ impl Scenario {
 
 /// The same request for every scenario.
 #[must_use]
-pub fn request(path: &str, authorization: Option<&str>) -> Vec<u8> {
+pub(crate) fn request(path: &str, authorization: Option<&str>) -> Vec<u8> {
     let authorization = authorization.map(|value| format!("authorization: {value}\r\n")).unwrap_or_default();
     format!(
         "GET {path} HTTP/1.1\r\nhost: gateway.example.com\r\nuser-agent: portcullis-benches\r\naccept: */*\r\n\
@@ -162,7 +162,7 @@ pub fn request(path: &str, authorization: Option<&str>) -> Vec<u8> {
 }
 
 /// The token with another letter in the middle of its signature.
-pub fn forge(token: &str) -> String {
+pub(crate) fn forge(token: &str) -> String {
     let signature = token.rfind('.').map_or(0, |dot| dot + 1);
     let at = signature + (token.len() - signature) / 2;
     let other = if token[at..].starts_with('A') { "B" } else { "A" };
@@ -170,9 +170,9 @@ pub fn forge(token: &str) -> String {
 }
 
 /// What the gateway protects.
-pub const OURS: &str = "/api";
+pub(crate) const OURS: &str = "/api";
 /// What lies outside every resource, and passes.
-pub const NOT_OURS: &str = "/elsewhere";
+pub(crate) const NOT_OURS: &str = "/elsewhere";
 
 #[cfg(test)]
 mod tests {

@@ -13,7 +13,7 @@ use crate::scenario::{Passes, Sample, Scenario, Supply};
 ///
 /// # Errors
 /// A request that did not pass.
-pub fn climb(scenarios: &mut [Scenario], rounds: usize, time: Duration) -> Result<(), String> {
+pub(crate) fn climb(scenarios: &mut [Scenario], rounds: usize, time: Duration) -> Result<(), String> {
     let mut loads = scenarios.iter().map(|scenario| Load::open(scenario.port)).collect::<Result<Vec<_>, _>>()?;
     for (scenario, load) in scenarios.iter_mut().zip(&mut loads) {
         scenario.measure(load, WARM_UP, MAX_TOKENS)?;
@@ -37,7 +37,7 @@ pub fn climb(scenarios: &mut [Scenario], rounds: usize, time: Duration) -> Resul
 
 /// The table, for people.
 #[must_use]
-pub fn table(scenarios: &[Scenario]) -> String {
+pub(crate) fn table(scenarios: &[Scenario]) -> String {
     let mut lines = vec![format!(
         "{:<18} {:>10} {:>19} {:>10} {:>9} {:>9}   {}",
         "scenario", "cpu µs", "min – max", "added µs", "× header", "req/s", "what a request passes"
@@ -60,7 +60,7 @@ pub fn table(scenarios: &[Scenario]) -> String {
 
 /// The same for programs: the medians of every scenario.
 #[must_use]
-pub fn document(scenarios: &[Scenario]) -> Value {
+pub(crate) fn document(scenarios: &[Scenario]) -> Value {
     let entry = |scenario: &Scenario| {
         let cpu = Spread::of(scenario.samples.iter().map(|sample| sample.cpu_us)).median;
         let rps = Spread::of(scenario.samples.iter().map(|sample| sample.rps)).median;
@@ -72,7 +72,7 @@ pub fn document(scenarios: &[Scenario]) -> Value {
 
 /// How many requests of the samples were of these scenarios.
 #[must_use]
-pub fn requests(scenarios: &[Scenario], which: impl Fn(&Scenario) -> bool) -> u64 {
+pub(crate) fn requests(scenarios: &[Scenario], which: impl Fn(&Scenario) -> bool) -> u64 {
     scenarios
         .iter()
         .filter(|scenario| which(scenario))
@@ -83,17 +83,17 @@ pub fn requests(scenarios: &[Scenario], which: impl Fn(&Scenario) -> bool) -> u6
 
 /// Whether a scenario sends our filter tokens that the worker does not know.
 #[must_use]
-pub fn is_cold(scenario: &Scenario) -> bool {
+pub(crate) fn is_cold(scenario: &Scenario) -> bool {
     matches!(scenario.supply, Supply::InTurn(_)) && scenario.passes == Passes::GoodTokensInjected
 }
 
 /// Says how far it has come.
-pub fn report(line: &str) {
+pub(crate) fn report(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 /// The least, the middle and the most of some values.
-pub struct Spread {
+pub(crate) struct Spread {
     /// The least.
     pub least: f64,
     /// The middle one.
@@ -104,7 +104,7 @@ pub struct Spread {
 
 impl Spread {
     /// Of at least one value.
-    pub fn of(values: impl Iterator<Item = f64>) -> Self {
+    pub(crate) fn of(values: impl Iterator<Item = f64>) -> Self {
         let mut values: Vec<f64> = values.collect();
         values.sort_by(f64::total_cmp);
         let at = |index: usize| values.get(index).copied().unwrap_or(f64::NAN);
@@ -124,7 +124,7 @@ fn added(scenarios: &[Scenario], key: &str) -> f64 {
 
 /// To two places.
 #[must_use]
-pub fn round(value: f64) -> f64 {
+pub(crate) fn round(value: f64) -> f64 {
     (value * 100.0).round() / 100.0
 }
 

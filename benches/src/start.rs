@@ -24,7 +24,7 @@ use crate::text;
 ///
 /// # Errors
 /// What could not be started, or a request that was refused.
-pub fn run(rounds: usize, requests: usize, folder: &Path) -> Result<(), String> {
+pub(crate) fn run(rounds: usize, requests: usize, folder: &Path) -> Result<(), String> {
     let dir = tempfile::Builder::new().prefix("portcullis-bench-").tempdir().map_err(text)?;
     if cpu::can_pin() {
         cpu::pin_this_process()?;

@@ -7,10 +7,11 @@ use portcullis_testbed::bending_server::BendingServer;
 use portcullis_testbed::browser::Browser;
 use portcullis_testbed::oauth_client::Callback;
 use portcullis_testbed::testbed::{IdpOptions, Testbed};
+use portcullis_testkit::bending_provider::{self, Expected};
 use serde_json::json;
 
 use crate::machine;
-use crate::support::{assert_serves, client, log_in, until};
+use crate::support::{assert_audited, assert_serves, client, log_in, until};
 
 #[tokio::test]
 async fn answers_as_the_rfcs_allow_them_are_understood_and_others_are_named() {
@@ -38,6 +39,8 @@ async fn answers_as_the_rfcs_allow_them_are_understood_and_others_are_named() {
         let tokens = client.log_in(&mut Browser::new("alice")).await;
         assert_serves(&bed, &tokens.access_token).await;
     }
+    assert_eq!(failures(&bed), Vec::<String>::new());
+    let mut logged = 0;
     for mode in [
         "an ID token signed with PS256",
         "an ID token that is not signed",
@@ -47,15 +50,29 @@ async fn answers_as_the_rfcs_allow_them_are_understood_and_others_are_named() {
         "an ID token with another signature",
         "an ID token that names two users",
         "an encrypted ID token",
+        "an ID token of another login",
         "a compressed token answer",
         "a page in place of tokens",
         "an access token for DPoP",
     ] {
         provider.bend(mode);
         let authorization = client.authorization();
-        let back = Browser::new("alice").log_in(&authorization.url(), &client.redirect_uri).await;
-        let callback = Callback::read(&back);
+        let mut browser = Browser::new("alice");
+        let callback = Callback::read(&browser.log_in(&authorization.url(), &client.redirect_uri).await);
         assert_eq!((callback.error.as_deref(), callback.code), (Some("server_error"), None), "{mode}");
+
+        // The operator reads a line that no mode before has caused, and the audit trail has the
+        // reason.
+        let Some(Expected::Refused(reason, words)) = bending_provider::mode(mode).map(|mode| mode.expected) else {
+            panic!("{mode} is refused")
+        };
+        logged += 1;
+        until(mode, async || failures(&bed).len() >= logged).await;
+        let lines = failures(&bed);
+        let [.., line] = lines.as_slice() else { panic!("{mode}: {lines:?}") };
+        assert!(lines.len() == logged && line.contains(words), "{mode}: {lines:?}");
+        let asked = browser.hops.last().expect("a callback").url.to_string();
+        assert_audited(&bed, &asked, reason.as_str()).await;
     }
     bed.assert_healthy().await;
 }
@@ -82,6 +99,12 @@ async fn odd_documents_are_read_and_a_token_that_never_says_how_long_it_lives_is
         assert_eq!(injected().await, "access-alice-2", "it is not renewed at each call");
     }
     bed.assert_healthy().await;
+}
+
+/// What the operator reads of the provider, without what Envoy writes before it.
+fn failures(bed: &Testbed) -> Vec<String> {
+    let log = bed.envoy_log();
+    log.lines().filter_map(|line| Some(line.split_once("provider `bent`: ")?.1.to_owned())).collect()
 }
 
 async fn started(provider: &BendingServer) -> Testbed {

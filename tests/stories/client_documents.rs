@@ -10,12 +10,12 @@ use portcullis_testbed::http::Request;
 use portcullis_testbed::oauth_client::{OAuthClient, claims};
 use portcullis_testbed::paths;
 use portcullis_testbed::redis::{RedisServer, acl_with_wait, standalone};
-use portcullis_testbed::testbed::Testbed;
+use portcullis_testbed::testbed::{Store, Testbed};
 use serde_json::json;
 
 use crate::machine;
 use crate::mcp_clients::run;
-use crate::support::{assert_page, until};
+use crate::support::{assert_audited, assert_page, assert_serves, until};
 
 /// A gateway with a bridge that fetches from `server`, the only one that is not public.
 struct Documents {
@@ -139,4 +139,64 @@ async fn a_login_goes_on_without_its_document_and_nothing_inside_is_fetched() {
     })
     .await;
     documents.bed.assert_healthy().await;
+}
+
+#[tokio::test]
+async fn without_a_bridge_envoy_fetches_documents_through_a_cluster_from_listed_hosts_alone() {
+    let (server, untrusted) = (DocumentServer::start(), DocumentServer::start());
+    let documents = json!({
+        "enabled": true, "cluster": "documents", "allowedDomains": ["localhost", "other.localhost"],
+        "allowedPorts": [443, server.port, untrusted.port], "ratePerMinute": 100,
+    });
+    let bed = machine::testbed()
+        .store(Store::Memory)
+        .forward_proxy("documents", server.authority())
+        .config(json!({ "clients": { "metadataDocuments": documents } }))
+        .start()
+        .await;
+    let fetches =
+        async || bed.stats("cluster.documents.upstream_rq_total").await["cluster.documents.upstream_rq_total"];
+    let mut client = OAuthClient::discover(&bed.api_resource()).await;
+    assert_eq!(client.server_metadata["client_id_metadata_document_supported"], true);
+    client.client_id = server.url("/client.json");
+    for user in ["alice", "bob"] {
+        let tokens = client.log_in(&mut Browser::new(user)).await;
+        assert_eq!(claims(&tokens.access_token)["client_id"], client.client_id);
+        assert_serves(&bed, &client.refresh(&tokens.refresh_token).await.access_token).await;
+    }
+    assert_eq!(fetches().await, 1, "the worker keeps it");
+
+    let refused = async |id: &str, reason: &str| {
+        let mut other = client.clone();
+        other.client_id = id.to_owned();
+        let url = other.authorization().url();
+        assert_page(&Request::get(&url).send().await, 400, "This login cannot be started", id);
+        assert_audited(&bed, &url, reason).await;
+    };
+    for (path, reason) in [
+        ("/moved.json", "client_document_answer"),
+        ("/gone.json", "client_document_unavailable"),
+        ("/other.json", "invalid_client_document"),
+    ] {
+        refused(&server.url(path), reason).await;
+    }
+    let asked = fetches().await;
+    // No request is sent where the certificate is of an authority that is not trusted, or of
+    // another host.
+    refused(&untrusted.url("/client.json"), "client_document_unavailable").await;
+    refused(&server.url("/client.json").replace("localhost", "other.localhost"), "client_document_unavailable").await;
+    for (id, reason) in [
+        ("https://127.0.0.1/client.json", "client_id_url"),
+        ("https://third.localhost/client.json", "client_document_not_allowed"),
+        ("https://localhost:22/client.json", "client_document_not_allowed"),
+    ] {
+        refused(id, reason).await;
+    }
+    assert_eq!(fetches().await, asked);
+    let failed = bed.stats("cluster.documents.ssl.fail_verify").await;
+    assert!(
+        failed["cluster.documents.ssl.fail_verify_error"] >= 1 && failed["cluster.documents.ssl.fail_verify_san"] >= 1,
+        "{failed:?}"
+    );
+    bed.assert_healthy().await;
 }

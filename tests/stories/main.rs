@@ -1,9 +1,17 @@
 //! The stories: what clients, backends, providers and operators see of Portcullis in a real Envoy.
 //! A module a subject.
+#![cfg(test)]
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::string_slice,
+    clippy::print_stdout,
+    reason = "a story fails loudly, and prints what it measured"
+)]
 
 mod backend_refusals;
 mod bending_provider;
 mod chaos;
+mod chromium;
 mod client_authentication;
 mod client_documents;
 mod discovery;
@@ -17,6 +25,7 @@ mod login_load;
 mod machine;
 mod mcp_clients;
 mod module;
+mod oauth2_provider;
 mod open_streams;
 mod operator;
 mod path_readings;

@@ -3,12 +3,12 @@
 //! that no step relies on reaching the same one.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use portcullis_testbed::oauth_client::claims;
 use portcullis_testbed::paths;
-use portcullis_testbed::testbed::{IdpOptions, Testbed};
+use portcullis_testbed::testbed::Testbed;
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
@@ -22,27 +22,31 @@ async fn the_typescript_client_logs_in_calls_a_tool_and_refreshes() {
 }
 
 #[tokio::test]
-async fn the_typescript_client_logs_in_again_by_itself_when_the_login_at_the_provider_is_over() {
+async fn the_official_clients_log_in_again_by_themselves_when_the_login_at_the_provider_is_over() {
     let error = |code: &str| json!({ "mode": "error", "status": 400, "error": code, "times": 1 });
-    for (end, refresh_tokens) in [
-        (json!({ "revokeRefreshTokens": true }), true),
-        (json!({}), false),
-        (json!({ "token": error("interaction_required") }), true),
-        (json!({ "token": error("invalid_request") }), true),
+    let typescript = (PathBuf::from("node"), paths::in_tests("clients/client_again.mjs"));
+    let python = (paths::python(), paths::in_tests("clients/client_again.py"));
+    let bed = machine::testbed().workers(2).start().await;
+    let control = format!("{}/_control/", bed.idp());
+    // Where nothing can be refreshed, the client has to get as far as its first call meanwhile.
+    for (end, life, clients) in [
+        (json!({ "revokeRefreshTokens": true }), 1, vec![&typescript, &python]),
+        (json!({ "refreshTokens": false }), 4, vec![&typescript]),
+        (json!({ "token": error("interaction_required") }), 1, vec![&typescript]),
+        (json!({ "token": error("invalid_request") }), 1, vec![&typescript]),
     ] {
-        let idp = IdpOptions { access_token_ttl: 1, ..IdpOptions::default() };
-        let bed = machine::testbed().workers(2).idp(idp).start().await;
-        bed.set_idp(json!({ "refreshTokens": refresh_tokens })).await;
-        let control = format!("{}/_control/", bed.idp());
         let mut change = end.clone();
         change["accessTokenTtl"] = json!(60);
-        let script = paths::in_tests("clients/client_again.mjs");
-        let steps = run(Path::new("node"), &script, &[&bed.resource(), &control, &change.to_string()]).await;
-        let names: Vec<&str> = steps.iter().filter_map(|step| step["step"].as_str()).collect();
-        let logins = names.iter().filter(|name| **name == "consent and login").count();
-        assert_eq!((logins, names.last()), (2, Some(&"done")), "{end}: {names:?}");
-        bed.assert_healthy().await;
+        for (program, script) in clients {
+            bed.set_idp(json!({ "accessTokenTtl": life, "refreshTokens": end["refreshTokens"] })).await;
+            let (change, life) = (change.to_string(), life.to_string());
+            let steps = run(program, script, &[&bed.resource(), &control, &change, &life]).await;
+            let names: Vec<&str> = steps.iter().filter_map(|step| step["step"].as_str()).collect();
+            let logins = names.iter().filter(|name| **name == "consent and login").count();
+            assert_eq!((logins, names.last()), (2, Some(&"done")), "{} {end}: {names:?}", script.display());
+        }
     }
+    bed.assert_healthy().await;
 }
 
 #[tokio::test]
@@ -78,6 +82,28 @@ async fn the_python_client_in_a_new_process_refreshes_what_it_has_stored_without
 }
 
 #[tokio::test]
+async fn fastmcp_in_a_new_process_refreshes_what_its_own_helper_has_stored_without_a_browser() {
+    let bed = testbed().await;
+    let store = tempfile::tempdir().expect("a folder");
+    let arguments = [&bed.resource(), "dave", store.path().to_str().expect("a path")];
+    let script = paths::in_tests("clients/fastmcp_client.py");
+    let first = run(&paths::python(), &script, &arguments).await;
+    assert!(first.iter().any(|step| step["step"] == "consent and login"), "{first:?}");
+    let again = run(&paths::python(), &script, &arguments).await;
+    let told: Vec<_> = again.iter().map(|step| (step["step"].as_str(), step["status"].as_u64())).collect();
+    let expected = ["connected", "tool call", "done"].map(|step| (Some(step), None));
+    assert_eq!((told[0], &told[1..]), ((Some("refreshed"), Some(200)), &expected[..]));
+    // It has asked for no metadata either.
+    assert_eq!(again[0]["path"], "/token");
+    let tokens = [&first, &again].map(|steps| steps.last().expect("steps")["access_token"].as_str().expect("a token"));
+    assert_ne!(tokens[0], tokens[1]);
+    for token in tokens {
+        assert_eq!(claims(token)["aud"], bed.resource());
+    }
+    bed.assert_healthy().await;
+}
+
+#[tokio::test]
 async fn the_conformance_suite_for_authorization_servers_passes() {
     let bed = testbed().await;
     let results = tempfile::tempdir().expect("a folder");
@@ -92,7 +118,7 @@ async fn the_conformance_suite_for_authorization_servers_passes() {
     bed.assert_healthy().await;
 }
 
-async fn testbed() -> &'static Testbed {
+pub async fn testbed() -> &'static Testbed {
     static BED: OnceCell<Testbed> = OnceCell::const_new();
     machine::share();
     BED.get_or_init(|| Testbed::builder().workers(2).tap_mcp().start()).await
@@ -122,7 +148,7 @@ async fn check_client(bed: &Testbed, program: &Path, script: &Path, user: &str) 
 }
 
 /// Runs a client and reads the steps it printed.
-pub async fn run(program: &Path, script: &Path, arguments: &[&str]) -> Vec<Value> {
+pub(crate) async fn run(program: &Path, script: &Path, arguments: &[&str]) -> Vec<Value> {
     let mut command = Command::new(program);
     command.arg(script).args(arguments).stdin(Stdio::null());
     let output = tokio::task::spawn_blocking(move || command.output()).await.expect("it ran").expect("it started");

@@ -9,7 +9,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
 /// A backend. It stops when it is dropped.
-pub struct ScriptedBackend {
+pub(crate) struct ScriptedBackend {
     port: u16,
     rejected: Arc<Mutex<Rejected>>,
     running: JoinHandle<()>,
@@ -27,7 +27,7 @@ struct Rejected {
 }
 
 impl ScriptedBackend {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
         let port = listener.local_addr().expect("an address").port();
         let rejected = Arc::<Mutex<Rejected>>::default();
@@ -40,29 +40,29 @@ impl ScriptedBackend {
         Self { port, rejected, running }
     }
 
-    pub fn port(&self) -> u16 {
+    pub(crate) fn port(&self) -> u16 {
         self.port
     }
 
     /// The `Authorization` of the last request.
-    pub fn last(&self) -> String {
+    pub(crate) fn last(&self) -> String {
         self.rejected.lock().expect("no panic").last.clone()
     }
 
     /// Rejects the token of the last request from now on.
-    pub fn reject_last(&self) {
+    pub(crate) fn reject_last(&self) {
         let mut rejected = self.rejected.lock().expect("no panic");
         let last = rejected.last.clone();
         rejected.values.insert(last);
     }
 
     /// Rejects every token, or no more than before.
-    pub fn reject_all(&self, all: bool) {
+    pub(crate) fn reject_all(&self, all: bool) {
         self.rejected.lock().expect("no panic").all = all;
     }
 
     /// Adds fields, each with its line end, to each answer.
-    pub fn add_fields(&self, fields: &str) {
+    pub(crate) fn add_fields(&self, fields: &str) {
         self.rejected.lock().expect("no panic").fields = fields.to_owned();
     }
 }

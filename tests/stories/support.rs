@@ -13,20 +13,20 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 /// Logs a user in to the HTTP resource, whose backend is the recorder.
-pub async fn log_in(bed: &Testbed, user: &str) -> (OAuthClient, Tokens) {
+pub(crate) async fn log_in(bed: &Testbed, user: &str) -> (OAuthClient, Tokens) {
     let client = client(bed).await;
     let tokens = client.log_in(&mut Browser::new(user)).await;
     (client, tokens)
 }
 
 /// A registered client of the HTTP resource.
-pub async fn client(bed: &Testbed) -> OAuthClient {
+pub(crate) async fn client(bed: &Testbed) -> OAuthClient {
     OAuthClient::discover(&bed.api_resource()).await.register().await
 }
 
 /// An RSA key in PEM whose modulus or private exponent has one bit changed: well-formed, and its
 /// halves do not fit.
-pub fn contradictory_rsa_key(part: RsaPart) -> String {
+pub(crate) fn contradictory_rsa_key(part: RsaPart) -> String {
     let pem = include_str!("../../crates/protocol/testdata/keys/rsa2048.pkcs1.pem");
     let body: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
     let mut der = STANDARD.decode(body).expect("base64");
@@ -41,13 +41,13 @@ pub fn contradictory_rsa_key(part: RsaPart) -> String {
 }
 
 /// The half of an RSA key that is changed.
-pub enum RsaPart {
+pub(crate) enum RsaPart {
     Modulus,
     PrivateExponent,
 }
 
 /// The challenge of the HTTP resource: the bare one, or with the error and its description.
-pub fn challenge(bed: &Testbed, error: Option<(&str, &str)>) -> String {
+pub(crate) fn challenge(bed: &Testbed, error: Option<(&str, &str)>) -> String {
     let bare = format!(
         r#"Bearer resource_metadata="{}/.well-known/oauth-protected-resource/api", scope="openid""#,
         bed.gateway()
@@ -60,7 +60,14 @@ pub fn challenge(bed: &Testbed, error: Option<(&str, &str)>) -> String {
 
 /// Holds when a call was refused with a challenge, in the header and in the body.
 #[track_caller]
-pub fn assert_challenged(bed: &Testbed, reply: &Response, status: u16, code: &str, description: &str, what: &str) {
+pub(crate) fn assert_challenged(
+    bed: &Testbed,
+    reply: &Response,
+    status: u16,
+    code: &str,
+    description: &str,
+    what: &str,
+) {
     assert_error(reply, status, code, description, what);
     let expected = challenge(bed, Some((code, description)));
     assert_eq!(reply.header("www-authenticate"), Some(expected.as_str()), "{what}");
@@ -68,7 +75,7 @@ pub fn assert_challenged(bed: &Testbed, reply: &Response, status: u16, code: &st
 
 /// Holds when an endpoint answered with this error (RFC 6749 §5.2), in words that no cache keeps.
 #[track_caller]
-pub fn assert_error(reply: &Response, status: u16, code: &str, description: &str, what: &str) {
+pub(crate) fn assert_error(reply: &Response, status: u16, code: &str, description: &str, what: &str) {
     assert_eq!(reply.status, status, "{what}: {reply:?}");
     let body = reply.json();
     assert_eq!((body["error"].as_str(), body["error_description"].as_str()), (Some(code), Some(description)), "{what}");
@@ -78,7 +85,7 @@ pub fn assert_error(reply: &Response, status: u16, code: &str, description: &str
 /// Holds when an endpoint showed an error page that says this, and did not send the browser
 /// anywhere.
 #[track_caller]
-pub fn assert_page(reply: &Response, status: u16, message: &str, what: &str) {
+pub(crate) fn assert_page(reply: &Response, status: u16, message: &str, what: &str) {
     assert_eq!(reply.status, status, "{what}: {reply:?}");
     assert!(reply.text().contains(message), "{what}: no {message:?} in {reply:?}");
     assert_eq!(reply.header("location"), None, "{what}");
@@ -87,44 +94,53 @@ pub fn assert_page(reply: &Response, status: u16, message: &str, what: &str) {
 }
 
 /// Holds when nothing with this in its path reached the backend.
-pub async fn assert_unseen(bed: &Testbed, path: &str) {
+pub(crate) async fn assert_unseen(bed: &Testbed, path: &str) {
     let seen: Vec<_> = bed.recorded().await.into_iter().filter(|request| request.path.contains(path)).collect();
     assert!(seen.is_empty(), "the backend saw {seen:?}");
 }
 
 /// Holds when calls still work: whatever went before, the next request is served.
-pub async fn assert_serves(bed: &Testbed, token: &str) {
+pub(crate) async fn assert_serves(bed: &Testbed, token: &str) {
     let reply = bed.get("/api/afterwards").bearer(token).send().await;
     assert_eq!(reply.status, 200, "{reply:?}");
 }
 
+/// Holds when the access log has this request, a URL at the gateway, with this reason in the audit
+/// trail.
+pub async fn assert_audited(bed: &Testbed, url: &str, reason: &str) {
+    let path = url.strip_prefix(&bed.gateway()).expect("a URL at the gateway");
+    let entry = bed.access_entry(|entry| entry["path"] == path).await;
+    // Quoted, because one reason may be the beginning of another.
+    assert!(entry["audit"].to_string().replace('\\', "").contains(&format!("\"{reason}\"")), "{reason}: {entry}");
+}
+
 /// A number that no other test of this process has, for paths and names.
-pub fn unique() -> u64 {
+pub(crate) fn unique() -> u64 {
     use std::sync::atomic::{AtomicU64, Ordering};
     static NEXT: AtomicU64 = AtomicU64::new(1);
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
 /// Opens a bare connection to the gateway.
-pub async fn connect(bed: &Testbed) -> TcpStream {
+pub(crate) async fn connect(bed: &Testbed) -> TcpStream {
     let stream = TcpStream::connect(authority(&bed.gateway())).await.expect("a connection");
     stream.set_nodelay(true).expect("an option");
     stream
 }
 
 /// Host and port of a base URL.
-pub fn authority(url: &str) -> &str {
+pub(crate) fn authority(url: &str) -> &str {
     url.trim_start_matches("http://")
 }
 
 /// Sends bytes and reads the answer. Reads while it writes, and what cannot be sent because the
 /// gateway has answered and closed is no failure.
-pub async fn exchange(bed: &Testbed, bytes: &[u8]) -> Raw {
+pub(crate) async fn exchange(bed: &Testbed, bytes: &[u8]) -> Raw {
     exchange_in_pieces(bed, &[bytes]).await
 }
 
 /// As [`exchange`], with each piece written by itself.
-pub async fn exchange_in_pieces(bed: &Testbed, pieces: &[&[u8]]) -> Raw {
+pub(crate) async fn exchange_in_pieces(bed: &Testbed, pieces: &[&[u8]]) -> Raw {
     let (mut receiving, mut sending) = connect(bed).await.into_split();
     let send = async {
         for piece in pieces {
@@ -145,7 +161,7 @@ pub async fn exchange_in_pieces(bed: &Testbed, pieces: &[&[u8]]) -> Raw {
 
 /// Reads `count` answers, or what comes until the other side closes: Envoy keeps a connection that
 /// it will close open for another second, for the client to close first.
-pub async fn read_answers(stream: &mut (impl AsyncRead + Unpin), count: usize, have_bodies: bool) -> Raw {
+pub(crate) async fn read_answers(stream: &mut (impl AsyncRead + Unpin), count: usize, have_bodies: bool) -> Raw {
     let mut bytes = Vec::new();
     let read = async {
         while complete_answers(&bytes, have_bodies) < count {
@@ -178,17 +194,17 @@ fn complete_answers(bytes: &[u8], have_bodies: bool) -> usize {
 
 /// An answer as it came.
 #[derive(Debug)]
-pub struct Raw(pub String);
+pub(crate) struct Raw(pub String);
 
 impl Raw {
     /// The status, or 0 when the connection was closed without an answer.
-    pub fn status(&self) -> u16 {
+    pub(crate) fn status(&self) -> u16 {
         self.0.get(9..12).and_then(|status| status.parse().ok()).unwrap_or_default()
     }
 }
 
 /// Asks until this holds.
-pub async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+pub(crate) async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let patience = Instant::now() + PATIENCE;
     while !holds().await {
         assert!(Instant::now() < patience, "still not so after {PATIENCE:?}: {what}");
@@ -197,7 +213,7 @@ pub async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
 }
 
 /// A preflight as a browser's script causes one.
-pub fn preflight(url: &str, method: &str) -> Request {
+pub(crate) fn preflight(url: &str, method: &str) -> Request {
     Request::new("OPTIONS", url)
         .header("origin", "https://app.example")
         .header("access-control-request-method", method)

@@ -13,13 +13,13 @@ use portcullis_testbed::process::Process;
 use portcullis_testbed::redis::until;
 
 /// With this argument, a socket's path and Redis's port, the benches' binary is the byte relay.
-pub const ARGUMENT: &str = "byte-relay";
+pub(crate) const ARGUMENT: &str = "byte-relay";
 
 /// Starts one that listens on the socket.
 ///
 /// # Errors
 /// When it cannot be started.
-pub fn start(socket: &Path, redis: u16, folder: &Path) -> Result<Process, String> {
+pub(crate) fn start(socket: &Path, redis: u16, folder: &Path) -> Result<Process, String> {
     let own = env::current_exe().map_err(|error| error.to_string())?;
     let arrange = |command: &mut std::process::Command| {
         command.arg(ARGUMENT).arg(socket).arg(redis.to_string());
@@ -33,7 +33,7 @@ pub fn start(socket: &Path, redis: u16, folder: &Path) -> Result<Process, String
 ///
 /// # Errors
 /// When it cannot listen.
-pub fn serve() -> io::Result<()> {
+pub(crate) fn serve() -> io::Result<()> {
     let mut arguments = env::args().skip(2);
     let (socket, port) = (arguments.next().unwrap_or_default(), arguments.next().unwrap_or_default());
     let port: u16 = port.parse().map_err(io::Error::other)?;

@@ -13,7 +13,7 @@ use crate::text;
 
 /// The request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verb {
+pub(super) enum Verb {
     /// A record that is there.
     Get,
     /// A swap that finds the version it names.
@@ -22,7 +22,7 @@ pub enum Verb {
 
 /// Where the requests go.
 #[derive(Clone, Debug)]
-pub enum Way {
+pub(super) enum Way {
     /// To Redis: the commands that the bridge would send.
     Direct {
         /// Its port.
@@ -43,7 +43,7 @@ pub enum Way {
 
 /// How one request ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ended {
+pub(super) enum Ended {
     /// Done.
     Done,
     /// Refused for now: 503.
@@ -51,7 +51,7 @@ pub enum Ended {
 }
 
 /// One connection with a record of its own.
-pub struct Caller {
+pub(super) struct Caller {
     stream: Stream,
     /// The script's digest, where Redis itself is spoken to.
     script: Option<String>,
@@ -73,7 +73,7 @@ impl Caller {
     ///
     /// # Errors
     /// When no server listens, or lets it in.
-    pub async fn connect(way: &Way, verb: Verb, number: usize) -> Result<Self, String> {
+    pub(super) async fn connect(way: &Way, verb: Verb, number: usize) -> Result<Self, String> {
         let (stream, script) = match way {
             Way::Direct { port, script } => {
                 let stream = TcpStream::connect(("127.0.0.1", *port)).await.map_err(text)?;
@@ -101,7 +101,7 @@ impl Caller {
     ///
     /// # Errors
     /// When it is not written.
-    pub async fn seed(&mut self) -> Result<(), String> {
+    pub(super) async fn seed(&mut self) -> Result<(), String> {
         let value = [self.version.as_slice(), &[b'v'; VALUE]].concat();
         let direct = self.script.is_some();
         let request = match direct {
@@ -129,7 +129,7 @@ impl Caller {
     ///
     /// # Errors
     /// When the connection breaks, or the answer is neither the one expected nor a 503.
-    pub async fn ask(&mut self) -> Result<Ended, String> {
+    pub(super) async fn ask(&mut self) -> Result<Ended, String> {
         self.sent += 1;
         let request = self.request();
         let (verb, direct) = (self.verb, self.script.is_some());
@@ -284,7 +284,7 @@ fn shown(answer: &[u8]) -> String {
 }
 
 /// The bytes of a record: about what a sealed session has.
-pub const VALUE: usize = 510;
+pub(super) const VALUE: usize = 510;
 const SPACE: &str = "bench/gateway";
 const LENGTH: &[u8] = b"\r\ncontent-length: ";
 const VERSION: &[u8] = b"\"version\":\"";

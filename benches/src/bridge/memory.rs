@@ -10,7 +10,7 @@ use crate::bridge::caller::{Caller, Verb, Way};
 ///
 /// # Errors
 /// What could not be started, or a request that was not answered.
-pub fn measure() -> Result<(f64, f64), String> {
+pub(super) fn measure() -> Result<(f64, f64), String> {
     let redis = RedisServer::start(LEAST_ACL, &[]);
     let bridge = Bridge::start(&standalone(redis.port), "");
     let way = Way::Bridge(bridge.socket.clone().into_boxed_path());
@@ -30,4 +30,4 @@ pub fn measure() -> Result<(f64, f64), String> {
 }
 
 /// How many connections are open.
-pub const CONNECTIONS: usize = 1_000;
+pub(super) const CONNECTIONS: usize = 1_000;

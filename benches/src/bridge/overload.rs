@@ -18,7 +18,7 @@ use crate::text;
 
 /// What came of it.
 #[derive(Debug)]
-pub struct Overload {
+pub(super) struct Overload {
     /// Operations a second that the bridge takes on at most.
     pub capacity: f64,
     /// Below capacity: what 99 of 100 answers stayed below, in microseconds.
@@ -38,7 +38,7 @@ pub struct Overload {
 ///
 /// # Errors
 /// What could not be started, or an answer that is neither done nor refused.
-pub fn measure(time: Duration) -> Result<Overload, String> {
+pub(super) fn measure(time: Duration) -> Result<Overload, String> {
     let redis = RedisServer::start(LEAST_ACL, &[]);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(text)?;
     let limits = format!("limits: {{ inFlight: {IN_FLIGHT}, queue: {QUEUE} }}");
@@ -111,7 +111,7 @@ async fn pace(mut caller: Caller, first: Instant, end: Instant) -> Result<Answer
 }
 
 /// How long every answer of Redis is held back.
-pub const WIRE: Duration = Duration::from_millis(10);
+pub(super) const WIRE: Duration = Duration::from_millis(10);
 const IN_FLIGHT: usize = 8;
 const QUEUE: usize = 4;
 /// How often each caller sends: longer than any answer should take, so that a caller is free when

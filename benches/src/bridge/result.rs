@@ -10,7 +10,7 @@ use crate::bridge::caller::{Caller, Ended, Verb, Way};
 use crate::cpu;
 
 /// One way to ask for one thing.
-pub struct BridgeResult {
+pub(super) struct BridgeResult {
     /// Its name in `bridge.json`.
     pub key: String,
     way: Way,
@@ -21,7 +21,7 @@ pub struct BridgeResult {
 }
 
 /// The processes under measurement.
-pub struct Servers {
+pub(super) struct Servers {
     /// Redis, and its port.
     pub redis: (u32, u16),
     /// The bridge.
@@ -32,7 +32,7 @@ pub struct Servers {
 
 /// One measurement.
 #[derive(Clone, Copy, Debug)]
-pub struct Sample {
+pub(super) struct Sample {
     /// The median time from a request to its answer, in microseconds.
     pub p50_us: f64,
     /// What 99 of 100 requests stayed below, in microseconds.
@@ -45,7 +45,7 @@ pub struct Sample {
 
 impl BridgeResult {
     /// Nothing is measured yet.
-    pub fn new(key: String, way: &Way, verb: Verb, connections: usize) -> Self {
+    pub(super) fn new(key: String, way: &Way, verb: Verb, connections: usize) -> Self {
         Self { key, way: way.clone(), verb, connections, samples: Vec::new() }
     }
 
@@ -53,7 +53,7 @@ impl BridgeResult {
     ///
     /// # Errors
     /// A request that was not done.
-    pub fn measure(&self, servers: &Servers, time: Duration) -> Result<Sample, String> {
+    pub(super) fn measure(&self, servers: &Servers, time: Duration) -> Result<Sample, String> {
         cli(servers.redis.1, &["FLUSHALL", "SYNC"]);
         let asked = match self.way {
             Way::Direct { .. } => servers.redis.0,
@@ -108,7 +108,7 @@ async fn ask_until(mut caller: Caller, end: Instant) -> Result<Vec<Duration>, St
 }
 
 /// In microseconds, of sorted times.
-pub fn quantile(times: &[Duration], share: f64) -> f64 {
+pub(super) fn quantile(times: &[Duration], share: f64) -> f64 {
     let at = (times.len() as f64 * share) as usize;
     times.get(at.min(times.len().saturating_sub(1))).map_or(f64::NAN, |time| time.as_secs_f64() * 1e6)
 }

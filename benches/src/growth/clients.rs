@@ -5,14 +5,13 @@ use std::time::Duration;
 use portcullis_testbed::oauth_client::OAuthClient;
 use portcullis_testbed::redis::free_port;
 use serde_json::Value;
-use url::Url;
 
 use super::{Plan, Point};
 use crate::cpu;
 use crate::envoy::{self, At, Envoy, Listener};
 use crate::gateway::{Gateway, runtime};
 use crate::load::{CONNECTIONS, Load};
-use crate::logins::flow::{Flow, STEPS};
+use crate::logins::flow::{Flow, STEPS, bytes};
 use crate::logins::{micros, through};
 use crate::provider::Provider;
 use crate::scenarios::report;
@@ -20,7 +19,7 @@ use crate::text;
 
 /// Measures the two requests of a login that look a client up. The clients that log in are spread
 /// over all that are there.
-pub fn run(plan: &Plan<'_>) -> Result<(), String> {
+pub(super) fn run(plan: &Plan<'_>) -> Result<(), String> {
     let dir = tempfile::Builder::new().prefix("portcullis-bench-").tempdir().map_err(text)?;
     report("starting Envoy and a provider that answers at once …");
     let provider = Provider::start()?;
@@ -60,11 +59,7 @@ fn register(
     load: &mut Load,
 ) -> Result<(Vec<OAuthClient>, f64), String> {
     let first = runtime()?.block_on(async { OAuthClient::discover(&gateway.resource()).await });
-    let endpoint = Url::parse(&first.endpoint("registration_endpoint")).map_err(text)?;
-    let body = first.registration().to_string();
-    let (host, path, length) = (endpoint.authority(), endpoint.path(), body.len());
-    let head = format!("POST {path} HTTP/1.1\r\nhost: {host}\r\ncontent-type: application/json\r\n");
-    let request = format!("{head}content-length: {length}\r\n\r\n{body}").into_bytes();
+    let request = bytes(&first.registration_request(&first.registration()));
     let every = (count / CHOSEN).max(1);
     let (mut clients, mut done, mut last) = (Vec::new(), 0, (0, cpu::used(envoy.id())?));
     while done < count {

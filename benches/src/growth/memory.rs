@@ -19,7 +19,7 @@ use crate::text;
 
 /// Measures calls with a token never seen, each of another session, and with the same token again.
 /// Those that hold as many sessions as fit stand at the number that fitted.
-pub fn run(plan: &Plan<'_>) -> Result<(), String> {
+pub(super) fn run(plan: &Plan<'_>) -> Result<(), String> {
     let dir = tempfile::Builder::new().prefix("portcullis-bench-").tempdir().map_err(text)?;
     report("starting Envoy and a provider that answers at once …");
     let provider = Provider::with_es256()?;

@@ -25,7 +25,7 @@ use crate::gateway::SECRET;
 use crate::text;
 
 /// A connection to Redis, and a login whose records are copied.
-pub struct Seeder {
+pub(super) struct Seeder {
     stream: BufReader<TcpStream>,
     sealer: Sealer,
     session: Session,
@@ -40,7 +40,7 @@ impl Seeder {
     ///
     /// # Errors
     /// When they are not there.
-    pub fn connect(port: u16, issuer: &str, login: SessionId) -> Result<Self, String> {
+    pub(super) fn connect(port: u16, issuer: &str, login: SessionId) -> Result<Self, String> {
         let stream = TcpStream::connect(("127.0.0.1", port)).map_err(text)?;
         stream.set_nodelay(true).map_err(text)?;
         let mut stream = BufReader::new(stream);
@@ -59,7 +59,7 @@ impl Seeder {
     ///
     /// # Errors
     /// What Redis said.
-    pub fn seed(&mut self, sessions: usize, real: usize) -> Result<Vec<SessionId>, String> {
+    pub(super) fn seed(&mut self, sessions: usize, real: usize) -> Result<Vec<SessionId>, String> {
         let real = real.min(sessions);
         let ports = FakePorts::new(0);
         let called: Vec<SessionId> = (0..real).map(|number| SessionId::new(name(number))).collect();

@@ -26,7 +26,7 @@ struct Stand {
 
 /// Measures calls with a token never seen, each of another session, over Envoy, the bridge and
 /// Redis together; and with the same token again, in Envoy alone.
-pub fn run(plan: &Plan<'_>) -> Result<(), String> {
+pub(super) fn run(plan: &Plan<'_>) -> Result<(), String> {
     let dir = tempfile::Builder::new().prefix("portcullis-bench-").tempdir().map_err(text)?;
     report("starting Envoy, and a Redis server and a bridge for each number of sessions …");
     let provider = Provider::start()?;

@@ -17,7 +17,7 @@ use crate::scenarios::{Spread, report};
 use crate::text;
 
 /// An Envoy for each number of workers.
-pub fn workers(plan: &Plan<'_>) -> Result<(), String> {
+pub(super) fn workers(plan: &Plan<'_>) -> Result<(), String> {
     let provider = Provider::start()?;
     let stands = plan.named().map(|(name, workers)| Stand::start(name, workers, &provider, None));
     let stands = stands.collect::<Result<Vec<_>, _>>()?;
@@ -37,7 +37,7 @@ pub fn workers(plan: &Plan<'_>) -> Result<(), String> {
 }
 
 /// One Envoy, and more and more connections.
-pub fn connections(plan: &Plan<'_>) -> Result<(), String> {
+pub(super) fn connections(plan: &Plan<'_>) -> Result<(), String> {
     let provider = Provider::start()?;
     let stand = Stand::start(super::NAMES[0], 1, &provider, None)?;
     let login = stand.log_in()?;
@@ -52,7 +52,7 @@ pub fn connections(plan: &Plan<'_>) -> Result<(), String> {
 
 /// One Envoy in front of a backend that reads bodies and answers nothing, and longer and longer
 /// bodies.
-pub fn bodies(plan: &Plan<'_>) -> Result<(), String> {
+pub(super) fn bodies(plan: &Plan<'_>) -> Result<(), String> {
     let dir = tempfile::Builder::new().prefix("portcullis-bench-").tempdir().map_err(text)?;
     let provider = Provider::start()?;
     let (_service, behind) = own_service::start(back_end::ARGUMENT, dir.path())?;

@@ -7,13 +7,13 @@ use std::net::TcpStream;
 use serde_json::{Value, json};
 
 /// The argument that makes this program the backend.
-pub const ARGUMENT: &str = "mcp-backend";
+pub(crate) const ARGUMENT: &str = "mcp-backend";
 
 /// Answers the requests of one connection.
 ///
 /// # Errors
 /// When the connection breaks.
-pub fn answer(mut stream: TcpStream) -> io::Result<()> {
+pub(crate) fn answer(mut stream: TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let mut buffer = vec![0; MAX_REQUEST];
     let mut filled = 0;
@@ -89,9 +89,9 @@ fn http(status: &str, body: &str) -> Vec<u8> {
 }
 
 /// Its only tool.
-pub const TOOL: &str = "echo";
+pub(crate) const TOOL: &str = "echo";
 /// The text that makes the tool answer with the credentials it was called with.
-pub const SHOW: &str = "which credentials came";
+pub(crate) const SHOW: &str = "which credentials came";
 const MAX_REQUEST: usize = 2 * 1024 * 1024;
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use crate::cpu;
 use crate::load::CONNECTIONS;
 
 /// A running gateway with one virtual server.
-pub struct Server {
+pub(super) struct Server {
     /// Its port.
     pub port: u16,
     /// The path of the virtual server.
@@ -32,7 +32,7 @@ impl Server {
     ///
     /// # Errors
     /// When it does not start, or refuses a step.
-    pub async fn start(sessions: bool, port: u16, back_end: u16, dir: &Path) -> Result<Self, String> {
+    pub(super) async fn start(sessions: bool, port: u16, back_end: u16, dir: &Path) -> Result<Self, String> {
         let name = if sessions { "contextforge-sessions" } else { "contextforge" };
         let arrange = |command: &mut std::process::Command| {
             command.args([
@@ -77,7 +77,7 @@ impl Server {
 
     /// Its process id.
     #[must_use]
-    pub fn id(&self) -> u32 {
+    pub(super) fn id(&self) -> u32 {
         self.process.id()
     }
 }
@@ -104,7 +104,7 @@ async fn asked(request: Request) -> Result<Response, String> {
 }
 
 /// What it sends to the backend: one token for all users, kept encrypted in its database.
-pub const UPSTREAM_TOKEN: &str = "a-token-of-the-backend-for-all-users";
+pub(super) const UPSTREAM_TOKEN: &str = "a-token-of-the-backend-for-all-users";
 const USER: &str = "admin@example.com";
 const PASSWORD: &str = "For-The-Measurements-0nly";
 /// Its defaults, but for what it wants to be told, a backend on loopback, and no limit of calls a

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use portcullis_testbed::browser::Browser;
-use portcullis_testbed::http::Request;
+use portcullis_testbed::http::{Request, Sockets};
 use portcullis_testbed::oauth_client::OAuthClient;
 use portcullis_testbed::paths;
 use portcullis_testbed::process::Process;
@@ -15,7 +15,7 @@ use crate::cpu;
 use crate::gateway::{self, CLIENT, IDP_SECRET};
 
 /// A running server.
-pub struct Server {
+pub(super) struct Server {
     /// Its port.
     pub port: u16,
     /// The client's access token; none when it runs open.
@@ -32,7 +32,7 @@ impl Server {
     ///
     /// # Errors
     /// When it does not start.
-    pub async fn start(mode: &str, port: u16, back_end: u16, dir: &Path) -> Result<Self, String> {
+    pub(super) async fn start(mode: &str, port: u16, back_end: u16, dir: &Path) -> Result<Self, String> {
         let base = format!("http://127.0.0.1:{port}");
         let (provider, provider_port) =
             gateway::start_provider(&format!("{base}/oauth/callback"), &dir.join(format!("idp-fastmcp-{mode}.log")))?;
@@ -57,7 +57,7 @@ impl Server {
 
     /// Its process id.
     #[must_use]
-    pub fn id(&self) -> u32 {
+    pub(super) fn id(&self) -> u32 {
         self.process.id()
     }
 }
@@ -65,6 +65,7 @@ impl Server {
 async fn log_in(base: &str) -> String {
     let metadata = Request::get(&format!("{base}/.well-known/oauth-authorization-server"));
     let client = OAuthClient {
+        transport: Sockets,
         resource: format!("{base}/mcp"),
         resource_metadata: Value::Null,
         server_metadata: metadata.timeout(Duration::from_secs(20)).send().await.json(),

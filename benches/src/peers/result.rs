@@ -11,7 +11,7 @@ use crate::load::Load;
 use crate::scenario::{self, Sample};
 
 /// One way to a tool call.
-pub struct PeerResult {
+pub(super) struct PeerResult {
     /// Its name in `peers.json`.
     pub key: &'static str,
     /// The way of a call, in words.
@@ -36,7 +36,7 @@ pub struct PeerResult {
 
 /// The credentials that reach the backend.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Injects {
+pub(super) enum Injects {
     /// Those of the client, or none.
     Nothing,
     /// A token of the identity provider, a JWT other than the client's.
@@ -53,7 +53,7 @@ impl PeerResult {
     ///
     /// # Errors
     /// What happened instead.
-    pub async fn prove(&self) -> Result<(), String> {
+    pub(super) async fn prove(&self) -> Result<(), String> {
         let shown = self.call(self.token.as_deref(), SHOW).await?;
         let own = self.token.as_ref().map(|token| format!("Bearer {token}")).unwrap_or_default();
         let text = serde_json::from_slice::<Value>(&shown.body).unwrap_or_default();
@@ -81,7 +81,7 @@ impl PeerResult {
     ///
     /// # Errors
     /// A call that failed.
-    pub fn measure(&self, load: &mut Load, time: Duration) -> Result<Sample, String> {
+    pub(super) fn measure(&self, load: &mut Load, time: Duration) -> Result<Sample, String> {
         let sessions = self.sessions.iter().map(|session| self.bytes(Some(session)));
         let requests: Vec<Vec<u8>> = if self.sessions.is_empty() { vec![self.bytes(None)] } else { sessions.collect() };
         let before = cpu::used_in_all(self.process)?;
@@ -131,10 +131,10 @@ fn call(tool: &str, text: &str) -> String {
 }
 
 /// What every call carries.
-pub const FIELDS: [(&str, &str); 3] = [
+pub(super) const FIELDS: [(&str, &str); 3] = [
     ("content-type", "application/json"),
     ("accept", "application/json, text/event-stream"),
     ("mcp-protocol-version", VERSION),
 ];
 /// The revision of MCP that all of them speak.
-pub const VERSION: &str = "2025-11-25";
+pub(super) const VERSION: &str = "2025-11-25";

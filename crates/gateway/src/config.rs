@@ -12,6 +12,8 @@ pub mod document;
 mod duration;
 mod issuer;
 mod issuer_site;
+mod oauth2_provider;
+mod oidc_provider;
 mod policies;
 mod problem;
 mod provider;
@@ -21,6 +23,7 @@ mod secrets;
 mod sections;
 mod storage;
 mod trusted_issuer;
+mod upstream_client;
 mod whole;
 
 pub use self::bridge::BridgeSettings;
@@ -30,13 +33,16 @@ pub use self::compiler::Environment;
 pub use self::document::{ClientAuthentication, DefaultAction};
 pub use self::issuer::Issuer;
 pub use self::issuer_site::IssuerSite;
+pub use self::oauth2_provider::{IdentityMembers, IdentitySource, JsonPath, OAuth2Provider, TokenMembers};
+pub use self::oidc_provider::OidcProvider;
 pub use self::policies::{ConsentPolicy, Lifespans, RegistrationPolicy};
 pub use self::problem::Problem;
-pub use self::provider::{OidcProvider, Provider, ProviderId, ProviderKind, Providers};
+pub use self::provider::{Provider, ProviderId, ProviderKind, Providers};
 pub use self::resource::{Resource, UpstreamInjection};
 pub use self::sealer::Sealer;
 pub use self::storage::Storage;
 pub use self::trusted_issuer::{AcceptedIssuers, TrustedIssuer};
+pub use self::upstream_client::UpstreamClient;
 
 #[cfg(test)]
 #[path = "config/config_tests.rs"]

@@ -4,6 +4,7 @@
 //! Everything is generic and single-threaded: a wasm VM has one thread, so nothing here asks for
 //! `Send`.
 
+use std::borrow::Cow;
 use std::fmt::Display;
 
 use portcullis_protocol::credentials::SessionId;
@@ -113,7 +114,7 @@ pub struct CallRequest {
     /// The path with its query.
     pub path: String,
     /// Further header fields.
-    pub headers: Vec<(&'static str, String)>,
+    pub headers: Vec<(Cow<'static, str>, String)>,
     /// The body; empty for none.
     pub body: Vec<u8>,
     /// How long to wait for the whole answer, in milliseconds; never 0, which Envoy reads as for

@@ -1,11 +1,15 @@
 //! The identity providers, and their tokens behind a session.
 
+mod authorization_request;
 mod client_authentication;
 mod endpoint;
+mod oauth2;
 mod oidc;
 mod outage;
 mod refusal;
+mod token_endpoint;
 mod token_reply;
+mod user_info;
 
 pub mod discovery;
 pub mod identity;

@@ -120,7 +120,7 @@ fn a_call_goes_to_the_configured_cluster_and_says_whose_record_it_is_about() {
     assert_eq!((call.cluster.as_str(), call.method, call.path.as_str()), ("redis-bridge", "POST", "/v1/get"));
     assert_eq!(
         (call.timeout_ms, call.headers.as_slice()),
-        (3_000, &[("content-type", "application/json".to_owned())][..])
+        (3_000, &[("content-type".into(), "application/json".to_owned())][..])
     );
     let body: Get = serde_json::from_slice(&call.body).unwrap();
     assert_eq!((body.space.namespace(), body.space.name(), body.key), ("prod", "gateway", KEY));

@@ -14,6 +14,7 @@ use portcullis_protocol::jose::keys::SigningKey;
 use portcullis_protocol::oauth::client_authentication::basic;
 use portcullis_protocol::oauth::params::{self, Limits, Params};
 use portcullis_protocol::oauth::pkce::CodeVerifier;
+use serde_json::json;
 
 pub use modes::{Expected, Mode, all as modes, mode};
 pub use shape::{Document, Json, Reply, Shape};
@@ -75,6 +76,7 @@ impl BendingProvider {
             }
             AUTHORIZATION_PATH => return self.authorize(query),
             TOKEN_PATH => self.tokens(mode, request, shape),
+            USER_PATH => user_info(request),
             _ => return Reply::error(404, "not_found"),
         };
         // What may be compressed is, unless the request forbids it.
@@ -94,8 +96,12 @@ impl BendingProvider {
             return Reply::error(400, "invalid_request");
         };
         let one = |name: &str| params.one(name).ok().flatten().unwrap_or_default();
+        let is_oidc = one("scope").split(' ').any(|scope| scope == "openid");
         let user = Some(one("login_hint")).filter(|user| !user.is_empty()).unwrap_or("alice");
-        if one("client_id") != self.client_id || one("nonce").is_empty() || one("code_challenge_method") != "S256" {
+        if one("client_id") != self.client_id
+            || (one("nonce").is_empty() && is_oidc)
+            || one("code_challenge_method") != "S256"
+        {
             return Reply::error(400, "invalid_request");
         }
         let code = [user, one("nonce"), one("code_challenge")].map(|part| base64url::encode(part.as_bytes())).join(".");
@@ -169,6 +175,17 @@ impl BendingProvider {
     }
 }
 
+/// Tells whose an access token is, as GitHub does it: the account by a number, and `login` as a name
+/// that can change.
+fn user_info(request: &Request<'_>) -> Reply {
+    let token = request.authorization.and_then(|value| value.strip_prefix("Bearer access-"));
+    let Some((user, _)) = token.and_then(|token| token.rsplit_once('-')) else {
+        return Reply::error(401, "invalid_token");
+    };
+    let id = user.bytes().fold(0_u64, |id, byte| id.wrapping_mul(256).wrapping_add(byte.into()));
+    Document::new(json!({ "login": user, "id": id, "name": null, "email": null })).into_reply()
+}
+
 /// Where the discovery document is, below the issuer.
 pub const DISCOVERY_PATH: &str = "/.well-known/openid-configuration";
 /// Where the keys are.
@@ -177,3 +194,5 @@ pub const KEYS_PATH: &str = "/keys";
 pub const AUTHORIZATION_PATH: &str = "/authorize";
 /// The token endpoint.
 pub const TOKEN_PATH: &str = "/token";
+/// Where it tells whose an access token is, below the issuer.
+pub const USER_PATH: &str = "/user";

@@ -20,7 +20,7 @@ pub(super) fn dispatch(call: &CallRequest) -> Result<u32, CallError> {
     let length = call.body.len().to_string();
     let mut headers =
         vec![(":method", call.method), (":path", call.path.as_str()), (":authority", call.authority.as_str())];
-    headers.extend(call.headers.iter().map(|(name, value)| (*name, value.as_str())));
+    headers.extend(call.headers.iter().map(|(name, value)| (&**name, value.as_str())));
     if !call.body.is_empty() {
         headers.push(("content-length", &length));
     }

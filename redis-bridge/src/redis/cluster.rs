@@ -56,10 +56,16 @@ pub(crate) struct Route {
 
 impl Cluster {
     /// Starts to watch the configured servers.
-    pub(crate) fn start(redis: &Redis, seeds: &[Endpoint], mode: DurabilityMode, metrics: &Arc<Metrics>) -> Self {
+    pub(crate) fn start(
+        redis: &Redis,
+        key_prefix: &str,
+        seeds: &[Endpoint],
+        mode: DurabilityMode,
+        metrics: &Arc<Metrics>,
+    ) -> Self {
         let cluster = Self {
             seeds: seeds.to_vec(),
-            dialer: Dialer::to_masters(redis),
+            dialer: Dialer::to_masters(redis, key_prefix),
             mode,
             metrics: Arc::clone(metrics),
             replica_seen: Arc::default(),

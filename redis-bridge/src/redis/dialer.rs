@@ -23,15 +23,24 @@ pub(crate) struct Dialer {
     tls: Option<Tls>,
     dial: Duration,
     answer: Duration,
+    /// A name that holds nothing, for the probe of a master.
+    unused_name: String,
     /// The last logged failure of each server, so that a repeated one is logged once.
     logged: Arc<Mutex<BTreeMap<Endpoint, String>>>,
 }
 
 impl Dialer {
-    /// Returns a dialer to masters.
-    pub(crate) fn to_masters(redis: &Redis) -> Self {
-        let (dial, answer) = (redis.dial, redis.answer);
-        Self { user: redis.user.clone(), db: redis.db, tls: redis.tls.clone(), dial, answer, logged: Arc::default() }
+    /// Returns a dialer to masters that hold records under this prefix.
+    pub(crate) fn to_masters(redis: &Redis, key_prefix: &str) -> Self {
+        Self {
+            user: redis.user.clone(),
+            db: redis.db,
+            tls: redis.tls.clone(),
+            dial: redis.dial,
+            answer: redis.answer,
+            unused_name: format!("{key_prefix}probe"),
+            logged: Arc::default(),
+        }
     }
 
     /// Returns a dialer to sentinels. Its timeouts are short, since all sentinels are asked in
@@ -44,8 +53,14 @@ impl Dialer {
             tls: redis.sentinel_tls.clone(),
             dial,
             answer,
+            unused_name: String::new(),
             logged: Arc::default(),
         }
+    }
+
+    /// Returns a name that no record has.
+    pub(crate) fn unused_name(&self) -> &str {
+        &self.unused_name
     }
 
     /// Returns `true` if the connections use TLS, where the host name must match the certificate.
@@ -153,6 +168,27 @@ pub(crate) async fn is_master(connection: &mut MultiplexedConnection) -> Result<
         redis::cmd("HELLO").arg(3).query_async(connection).await.map_err(|error| RedisError::from(&error))?;
     let Value::Map(fields) = answer else { return Err(RedisError::Unexpected) };
     Ok(fields.iter().any(|(name, value)| text(name) == Some("role") && text(value) == Some("master")))
+}
+
+/// Returns why the server refuses every write at the moment, if it does, by a `DEL` of a name that
+/// is not there: it changes nothing and is sent to no replica. A denied `DEL`, and one for the slot
+/// of another server, say nothing about writes.
+///
+/// # Errors
+/// [`RedisError::Unreachable`] or [`RedisError::TimedOut`].
+pub(crate) async fn write_refusal(
+    connection: &mut MultiplexedConnection,
+    unused_name: &str,
+) -> Result<Option<RedisError>, RedisError> {
+    let answer: redis::RedisResult<Value> = redis::cmd("DEL").arg(unused_name).query_async(connection).await;
+    let Err(error) = answer else { return Ok(None) };
+    let refusal = RedisError::from(&error);
+    if matches!(refusal, RedisError::Unreachable | RedisError::TimedOut) {
+        return Err(refusal);
+    }
+    // Only the slot of that name is without a server.
+    let is_of_one_slot = error.detail().is_some_and(|words| words.contains("not served"));
+    Ok(Some(refusal).filter(|refusal| refusal.is_of_every_write() && !is_of_one_slot))
 }
 
 /// Calls `WAIT numreplicas timeout` and returns the number of replicas that have acknowledged every

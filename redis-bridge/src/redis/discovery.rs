@@ -28,7 +28,8 @@ use crate::redis::sentinel_group::SentinelGroup;
 pub async fn connect_to_master(
     redis: &Redis,
 ) -> Result<(Endpoint, MultiplexedConnection), (Option<Endpoint>, RedisError)> {
-    MasterDiscovery::new(redis, DurabilityMode::Async, Default::default(), Default::default()).find().await
+    // It probes nothing, so it needs no prefix.
+    MasterDiscovery::new(redis, "", DurabilityMode::Async, Default::default(), Default::default()).find().await
 }
 
 /// Searches and watches one master for as long as the bridge runs.
@@ -65,7 +66,13 @@ enum MasterSource {
 
 impl MasterDiscovery {
     /// Creates the discovery of the configured master.
-    pub(crate) fn new(redis: &Redis, mode: DurabilityMode, metrics: Arc<Metrics>, refresh: Arc<Notify>) -> Self {
+    pub(crate) fn new(
+        redis: &Redis,
+        key_prefix: &str,
+        mode: DurabilityMode,
+        metrics: Arc<Metrics>,
+        refresh: Arc<Notify>,
+    ) -> Self {
         let source = match &redis.place {
             Place::Standalone(endpoint) => MasterSource::Fixed(vec![endpoint.clone()]),
             Place::Cluster(_) => MasterSource::Fixed(Vec::new()),
@@ -74,7 +81,7 @@ impl MasterDiscovery {
                 MasterSource::Sentinels(Box::new(group))
             }
         };
-        Self::with_source(source, Dialer::to_masters(redis), mode, metrics, refresh)
+        Self::with_source(source, Dialer::to_masters(redis, key_prefix), mode, metrics, refresh)
     }
 
     /// Creates the discovery of one server of a cluster. `replica_seen` is shared by all servers.
@@ -133,8 +140,8 @@ impl MasterDiscovery {
                 () = failover.notified() => continue,
                 () = &mut listening => {}
             }
-            let found = self.state.borrow().master.is_some();
-            let interval = if found { INTERVAL } else { RETRY_INTERVAL };
+            let is_useful = self.state.borrow().error.is_none();
+            let interval = if is_useful { INTERVAL } else { RETRY_INTERVAL };
             tokio::select! {
                 () = tokio::time::sleep(interval) => {}
                 // The pause bounds the rate, however many operations fail at once.
@@ -161,7 +168,7 @@ impl MasterDiscovery {
         for endpoint in candidates {
             if let Some(master) = current.as_ref().filter(|master| master.server.endpoint == endpoint) {
                 match self.verify_master(master).await {
-                    Ok(()) => return self.publish(Some(Arc::clone(master)), None),
+                    Ok(()) => return self.publish(Some(Arc::clone(master)), self.refusal(&endpoint)),
                     Err(error) => {
                         tracing::warn!(address = %endpoint, fault = error.name(), "redis master lost");
                         master.retire();
@@ -177,7 +184,7 @@ impl MasterDiscovery {
                         former.retire();
                     }
                     self.record_master(&endpoint);
-                    return self.publish(Some(Arc::new(master)), None);
+                    return self.publish(Some(Arc::new(master)), self.refusal(&endpoint));
                 }
                 Err(error) => {
                     self.metrics.redis_error(error);
@@ -190,11 +197,17 @@ impl MasterDiscovery {
             if no_candidates && self.verify_master(&master).await.is_ok() {
                 let address = &master.server.endpoint;
                 tracing::debug!(%address, "no redis sentinel answers; keeping the known master");
-                return self.publish(Some(master), None);
+                let refusal = self.refusal(address);
+                return self.publish(Some(Arc::clone(&master)), refusal);
             }
             master.retire();
         }
         self.publish(None, Some(last_error));
+    }
+
+    /// Returns why the master that was just probed is of no use although it answers.
+    fn refusal(&self, endpoint: &Endpoint) -> Option<String> {
+        self.probe.refusal().map(|refusal| format!("redis at {endpoint} refuses writes: {}", refusal.name()))
     }
 
     async fn find(&mut self) -> Result<(Endpoint, MultiplexedConnection), (Option<Endpoint>, RedisError)> {

@@ -9,7 +9,7 @@ use crate::redis::master::Master;
 pub(crate) struct MasterState {
     /// The connected master.
     pub(crate) master: Option<Arc<Master>>,
-    /// Why there is none.
+    /// Why there is none, or why it refuses every write.
     pub(crate) error: Option<String>,
     /// The condition that a durable write waits for.
     pub(crate) durability: WriteDurability,
@@ -29,9 +29,9 @@ pub(crate) enum WriteDurability {
 }
 
 impl MasterState {
-    /// Returns `true` if a master is connected and answers.
+    /// Returns `true` if a master is connected, answers, and takes writes.
     pub(crate) fn is_answering(&self) -> bool {
-        self.master.as_ref().is_some_and(|master| !master.is_silent())
+        self.master.as_ref().is_some_and(|master| !master.is_silent()) && self.error.is_none()
     }
 
     /// Returns why the master cannot be used.

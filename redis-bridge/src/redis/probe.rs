@@ -1,4 +1,5 @@
-//! The probe of one server, on a connection that never writes: its role, and its replicas in sync.
+//! The probe of one server, on a connection of its own: its role, whether it takes writes, and its
+//! replicas in sync.
 
 use std::time::Duration;
 
@@ -6,7 +7,7 @@ use redis::aio::MultiplexedConnection;
 use tokio::time::timeout;
 
 use crate::config::Endpoint;
-use crate::redis::dialer::{Dialer, is_master, wait_for_replicas};
+use crate::redis::dialer::{Dialer, is_master, wait_for_replicas, write_refusal};
 use crate::redis::redis_error::RedisError;
 
 /// The result of one probe.
@@ -27,6 +28,8 @@ pub(crate) struct Probe {
     connection: Option<MultiplexedConnection>,
     /// Whether the last `WAIT` was denied.
     wait_denied: bool,
+    /// Why the last probe's server refuses every write.
+    refusal: Option<RedisError>,
     /// Probes since `WAIT` was denied, modulo [`DENIED_INTERVAL`].
     probes_since_denied: u32,
 }
@@ -42,12 +45,17 @@ impl Probe {
     /// Creates a probe without a connection. With `accepts_replicas` a replica is a result, without
     /// it an error.
     pub(crate) fn new(dialer: Dialer, accepts_replicas: bool) -> Self {
-        Self { dialer, accepts_replicas, connection: None, wait_denied: false, probes_since_denied: 0 }
+        Self { dialer, accepts_replicas, connection: None, wait_denied: false, refusal: None, probes_since_denied: 0 }
     }
 
     /// Returns `true` if the last `WAIT` was denied by the ACL.
     pub(crate) fn is_wait_denied(&self) -> bool {
         self.wait_denied
+    }
+
+    /// Returns why the server of the last probe refuses every write, if it does.
+    pub(crate) fn refusal(&self) -> Option<RedisError> {
+        self.refusal
     }
 
     /// Returns `true` if the probe has a connection.
@@ -78,7 +86,8 @@ impl Probe {
     pub(crate) async fn run(&mut self, replicas: u64, wait_timeout: Duration) -> Result<ProbeResult, RedisError> {
         let wait = self.next_wait(replicas, wait_timeout);
         let connection = self.connection.as_mut().ok_or(RedisError::Unreachable)?;
-        let result = timeout(TIMEOUT, probe(connection, wait, self.accepts_replicas)).await;
+        let probing = probe(connection, self.dialer.unused_name(), wait, self.accepts_replicas);
+        let result = timeout(TIMEOUT, probing).await;
         self.record(result.map_err(|_| RedisError::TimedOut)?)
     }
 
@@ -108,12 +117,12 @@ impl Probe {
         self.record(result)
     }
 
-    async fn connect_and_probe(&mut self, endpoint: &Endpoint, wait: Option<Wait>) -> Result<ProbeResult, RedisError> {
+    async fn connect_and_probe(&mut self, endpoint: &Endpoint, wait: Option<Wait>) -> Result<Probed, RedisError> {
         let connection = match &mut self.connection {
             Some(connection) => connection,
             none => none.insert(self.dialer.connect(endpoint).await?),
         };
-        probe(connection, wait, self.accepts_replicas).await
+        probe(connection, self.dialer.unused_name(), wait, self.accepts_replicas).await
     }
 
     /// `WAIT` may be granted later, but the server logs each denial, so a denied one is repeated
@@ -124,28 +133,41 @@ impl Probe {
         (self.probes_since_denied == 0).then_some(Wait { replicas, timeout })
     }
 
-    fn record(&mut self, result: Result<ProbeResult, RedisError>) -> Result<ProbeResult, RedisError> {
-        if let Ok(result) = result {
-            self.wait_denied = result == ProbeResult::WaitDenied;
-        }
-        result
+    fn record(&mut self, probed: Result<Probed, RedisError>) -> Result<ProbeResult, RedisError> {
+        let Probed { result, refusal } = probed?;
+        (self.wait_denied, self.refusal) = (result == ProbeResult::WaitDenied, refusal);
+        Ok(result)
     }
+}
+
+/// What one probe found.
+struct Probed {
+    result: ProbeResult,
+    refusal: Option<RedisError>,
 }
 
 async fn probe(
     connection: &mut MultiplexedConnection,
+    unused_name: &str,
     wait: Option<Wait>,
     accepts_replicas: bool,
-) -> Result<ProbeResult, RedisError> {
+) -> Result<Probed, RedisError> {
     if !is_master(connection).await? {
-        return if accepts_replicas { Ok(ProbeResult::Replica) } else { Err(RedisError::NotMaster) };
+        let replica = Probed { result: ProbeResult::Replica, refusal: None };
+        return if accepts_replicas { Ok(replica) } else { Err(RedisError::NotMaster) };
     }
-    let Some(Wait { replicas, timeout }) = wait else { return Ok(ProbeResult::WaitDenied) };
-    match wait_for_replicas(connection, replicas, timeout).await {
-        Ok(count) => Ok(ProbeResult::Master { replicas: count }),
-        Err(RedisError::NotPermitted) => Ok(ProbeResult::WaitDenied),
-        Err(error) => Err(error),
-    }
+    let refusal = write_refusal(connection, unused_name).await?;
+    let result = match wait {
+        None => ProbeResult::WaitDenied,
+        Some(Wait { replicas, timeout }) => match wait_for_replicas(connection, replicas, timeout).await {
+            Ok(count) => ProbeResult::Master { replicas: count },
+            Err(RedisError::NotPermitted) => ProbeResult::WaitDenied,
+            // What refuses the write refuses this, too.
+            Err(_) if refusal.is_some() => ProbeResult::Master { replicas: 0 },
+            Err(error) => return Err(error),
+        },
+    };
+    Ok(Probed { result, refusal })
 }
 
 const TIMEOUT: Duration = Duration::from_secs(1);

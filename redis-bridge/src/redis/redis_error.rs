@@ -117,6 +117,29 @@ impl RedisError {
         }
     }
 
+    /// Returns `true` if the server refuses every write alike, until its state changes.
+    pub(crate) fn is_of_every_write(self) -> bool {
+        match self {
+            Self::Loading | Self::NoReplicas | Self::CannotPersist | Self::Busy | Self::ClusterDown => true,
+            Self::NoMaster
+            | Self::Retired
+            | Self::Unreachable
+            | Self::TimedOut
+            | Self::ReadOnly
+            | Self::NotMaster
+            | Self::MasterDown
+            | Self::OutOfMemory
+            | Self::NotPermitted
+            | Self::NoScript
+            | Self::WrongType
+            | Self::WrongPassword
+            | Self::TooManyClients
+            | Self::Moved
+            | Self::Moving
+            | Self::Unexpected => false,
+        }
+    }
+
     /// Returns `true` if the answer came from a replica. Nothing was written then.
     pub(crate) fn is_from_replica(self) -> bool {
         matches!(self, Self::ReadOnly | Self::NotMaster | Self::MasterDown)

@@ -43,11 +43,13 @@ impl Topology {
     pub(crate) fn start(config: &Config, metrics: &Arc<Metrics>) -> Self {
         let kind = match &config.redis.place {
             Place::Cluster(seeds) => {
-                Kind::Cluster(Box::new(Cluster::start(&config.redis, seeds, config.durability, metrics)))
+                let (redis, prefix) = (&config.redis, &config.key_prefix);
+                Kind::Cluster(Box::new(Cluster::start(redis, prefix, seeds, config.durability, metrics)))
             }
             Place::Standalone(_) | Place::Sentinel { .. } => {
                 let (refresh, metrics) = (Arc::<Notify>::default(), Arc::clone(metrics));
-                let discovery = MasterDiscovery::new(&config.redis, config.durability, metrics, Arc::clone(&refresh));
+                let (redis, prefix) = (&config.redis, &config.key_prefix);
+                let discovery = MasterDiscovery::new(redis, prefix, config.durability, metrics, Arc::clone(&refresh));
                 Kind::Single(RedisNode::start(discovery, refresh))
             }
         };

@@ -18,6 +18,7 @@ struct Script {
     get: String,
     evalsha: String,
     eval: String,
+    del: String,
 }
 
 /// Instead of an answer: the connection is closed.
@@ -37,6 +38,7 @@ impl Scripted {
             get: "_\r\n".to_owned(),
             evalsha: "$8\r\nversion1\r\n".to_owned(),
             eval: "$8\r\nversion2\r\n".to_owned(),
+            del: ":0\r\n".to_owned(),
         };
         let (script, asked) = (Arc::new(Mutex::new(script)), Arc::new(Mutex::new(Vec::new())));
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -74,6 +76,7 @@ fn serve(stream: TcpStream, script: &Mutex<Script>, asked: &Mutex<Vec<String>>) 
             "GET" => script.get,
             "EVALSHA" => script.evalsha,
             "EVAL" => script.eval,
+            "DEL" => script.del,
             _ => "-NOPERM this user has no permissions\r\n".to_owned(),
         };
         asked.lock().unwrap().push(command);
@@ -136,6 +139,35 @@ async fn each_refusal_of_redis_has_its_own_outcome() {
     server.change(|script| script.evalsha = "$8\r\nversion1\r\n".to_owned());
     let _: PutAnswer = client.call(Verb::Put, &put()).await.unwrap();
     assert_eq!(server.count("EVAL"), 0);
+}
+
+#[test]
+fn a_server_that_refuses_every_write_is_not_ready_and_one_that_refuses_the_question_is() {
+    let server = Scripted::start();
+    let bridge = Bridge::start(&server.redis(), "");
+    let is_ready = || bridge.observe("/readyz").starts_with("HTTP/1.1 200");
+    for (words, reason) in [
+        ("LOADING Redis is loading the dataset in memory", "loading"),
+        ("NOREPLICAS Not enough good replicas to write.", "noreplicas"),
+        ("MISCONF Redis is configured to save RDB snapshots", "misconf"),
+        ("BUSY Redis is busy running a script.", "busy"),
+        ("CLUSTERDOWN The cluster is down", "clusterdown"),
+    ] {
+        server.change(|script| script.del = format!("-{words}\r\n"));
+        until(words, || !is_ready());
+        let told = bridge.observe("/readyz");
+        assert!(told.contains(&format!("refuses writes: {reason}")), "{told}");
+        server.change(|script| script.del = ":0\r\n".to_owned());
+        until("it is ready again", is_ready);
+    }
+    for words in
+        ["NOPERM this user has no permissions", "CLUSTERDOWN Hash slot not served", "MOVED 1 127.0.0.1:1", "ERR new"]
+    {
+        server.change(|script| script.del = format!("-{words}\r\n"));
+        let before = server.count("DEL");
+        until("it was asked", || server.count("DEL") >= before + 2);
+        assert!(is_ready(), "{words}: {}", bridge.observe("/readyz"));
+    }
 }
 
 #[tokio::test]

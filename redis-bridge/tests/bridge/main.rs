@@ -17,6 +17,7 @@ mod filter_store;
 mod hostile;
 mod limits;
 mod mutual_tls;
+mod readiness;
 mod rights;
 mod secrets;
 mod socket;

@@ -121,7 +121,7 @@ async fn an_address_that_registers_too_often_is_told_when_to_come_back_and_other
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_registrations_a_second_from_one_address_refuse_no_other_for_a_minute_and_store_no_client() {
     let limits = json!({ "trustedProxies": 1, "clients": { "dynamicRegistration": { "ratePerMinute": 20 } } });
-    let bed = machine::testbed().store(Store::Standalone).config(limits).start().await;
+    let bed = machine::waiting_testbed().store(Store::Standalone).config(limits).start().await;
     let good = json!({ "redirect_uris": ["https://app.example/cb"] });
     let register = async |address: &str| {
         let reply = bed.post("/oauth/register").header("x-forwarded-for", address).json(&good).send().await;

@@ -66,7 +66,7 @@ async fn a_login_during_a_provider_in_trouble_ends_in_an_error_for_the_client_an
         "it answered with status 500",
         "it answered with status 503",
         "no answer in time",
-        "the answer is not JSON",
+        "the token endpoint's answer is not JSON",
         "the token endpoint's answer is not one JSON object",
         "the provider does not accept the gateway",
     ] {

@@ -1,6 +1,6 @@
 //! The Envoy configuration around the filter: one listener, the routes, the clusters.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
@@ -18,6 +18,8 @@ pub struct EnvoyLayout {
     pub clusters: Vec<(String, u16)>,
     /// Clusters by name, each one Unix socket.
     pub pipes: Vec<(String, PathBuf)>,
+    /// Clusters by name that reach every host by TLS, each with the authority that it trusts.
+    pub forward_proxies: Vec<(String, PathBuf)>,
     /// Path prefixes and the clusters behind them, first match first; `/` has every path.
     pub routes: Vec<(String, String)>,
     /// Where the access log goes.
@@ -122,7 +124,7 @@ impl EnvoyLayout {
         })
     }
 
-    fn filter(&self, module: &std::path::Path) -> Value {
+    fn filter(&self, module: &Path) -> Value {
         json!({
             "name": "envoy.filters.http.wasm",
             "typed_config": {
@@ -197,7 +199,8 @@ impl EnvoyLayout {
             });
             bridge
         });
-        ports.chain(pipes).collect()
+        let forward_proxies = self.forward_proxies.iter().map(|(name, authority)| forward_proxy(name, authority));
+        ports.chain(pipes).chain(forward_proxies).collect()
     }
 
     fn access_log(&self) -> Value {
@@ -217,6 +220,36 @@ impl EnvoyLayout {
             },
         })
     }
+}
+
+/// A cluster as the reference of the filter's `metadataDocuments.cluster` has it.
+fn forward_proxy(name: &str, authority: &Path) -> Value {
+    json!({
+        "name": name,
+        "connect_timeout": "2s",
+        "lb_policy": "CLUSTER_PROVIDED",
+        "cluster_type": {
+            "name": "envoy.clusters.dynamic_forward_proxy",
+            "typed_config": {
+                "@type": "type.googleapis.com/envoy.extensions.clusters.dynamic_forward_proxy.v3.ClusterConfig",
+                "dns_cache_config": { "name": name, "dns_lookup_family": "V4_ONLY" },
+            },
+        },
+        "transport_socket": {
+            "name": "envoy.transport_sockets.tls",
+            "typed_config": {
+                "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
+                "common_tls_context": { "validation_context": { "trusted_ca": { "filename": authority } } },
+            },
+        },
+        "typed_extension_protocol_options": {
+            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+                "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+                "upstream_http_protocol_options": { "auto_sni": true, "auto_san_validation": true },
+                "explicit_http_config": { "http_protocol_options": {} },
+            },
+        },
+    })
 }
 
 fn address(port: u16) -> Value {

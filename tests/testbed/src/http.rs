@@ -4,12 +4,14 @@
 //! no UTF-8, repeated fields, names in odd case) and must see exactly what arrived. One connection
 //! a request (but see [`crate::kept_connection`]); no redirect is followed.
 
-use std::fmt;
 use std::io;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use jwt_simple::prelude::HS256Key;
+pub use portcullis_testkit::http::Response;
+use portcullis_testkit::http::{self as testkit, Transport};
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
@@ -204,52 +206,28 @@ impl Request {
     }
 }
 
-/// A whole answer.
-#[derive(Clone)]
-pub struct Response {
-    /// The status code.
-    pub status: u16,
-    /// The fields in order, names in lower case.
-    pub headers: Vec<(String, String)>,
-    /// The body, without its framing.
-    pub body: Vec<u8>,
-}
-
-impl Response {
-    /// The first field of this name.
-    #[must_use]
-    pub fn header(&self, name: &str) -> Option<&str> {
-        find(&self.headers, name)
-    }
-
-    /// Every field of this name, in order.
-    pub fn headers<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
-        self.headers.iter().filter(move |(held, _)| held.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
-    }
-
-    /// The body as text, with replacement characters for what is no UTF-8.
-    #[must_use]
-    pub fn text(&self) -> String {
-        lossy(&self.body)
-    }
-
-    /// The body as JSON.
-    ///
-    /// # Panics
-    /// When it is none; the message shows the answer.
-    #[must_use]
-    pub fn json(&self) -> Value {
-        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("no JSON ({error}): {self:?}"))
+impl From<testkit::Request> for Request {
+    fn from(request: testkit::Request) -> Self {
+        let start = Self::new(request.method, request.url.as_str()).body(request.body);
+        request.headers.into_iter().fold(start, |request, (name, value)| request.header(name, value))
     }
 }
 
-impl fmt::Debug for Response {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(formatter, "{}", self.status)?;
-        for (name, value) in &self.headers {
-            writeln!(formatter, "{name}: {value}")?;
-        }
-        write!(formatter, "\n{}", self.text())
+/// Carries the requests of browsers and clients over sockets on loopback.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Sockets;
+
+impl Transport for Sockets {
+    async fn exchange(&self, request: testkit::Request) -> Response {
+        Request::from(request).send().await
+    }
+
+    fn reaches(&self, url: &Url) -> bool {
+        url.scheme() == "http" && matches!(url.host_str(), Some("127.0.0.1" | "localhost" | "[::1]"))
+    }
+
+    fn random(&self) -> [u8; 32] {
+        HS256Key::generate().to_bytes().try_into().expect("32 bytes")
     }
 }
 

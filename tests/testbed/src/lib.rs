@@ -17,6 +17,16 @@
 //! # }
 //! ```
 
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::arithmetic_side_effects,
+    reason = "the testbed serves tests: what cannot go on fails loudly"
+)]
+#![allow(clippy::print_stderr, reason = "a failing test shows logs and where its files are")]
+
 pub mod bending_server;
 pub mod bridge;
 pub mod bridge_client;

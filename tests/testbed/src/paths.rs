@@ -92,8 +92,26 @@ pub fn nginx() -> PathBuf {
     if debian.exists() { debian.to_path_buf() } else { PathBuf::from("nginx") }
 }
 
+/// A Chromium: `CHROMIUM`, else the first that is installed.
+///
+/// # Panics
+/// When none is.
+#[must_use]
+pub fn chromium() -> PathBuf {
+    if let Some(named) = env::var_os("CHROMIUM") {
+        return PathBuf::from(named);
+    }
+    let folders: Vec<PathBuf> = env::split_paths(&env::var_os("PATH").unwrap_or_default()).collect();
+    let mut programs = CHROMIUMS.iter().flat_map(|name| folders.iter().map(move |folder| folder.join(name)));
+    let found = programs.find(|program| program.is_file());
+    found.unwrap_or_else(|| panic!("no Chromium is installed: run `make tools`, or set CHROMIUM"))
+}
+
 /// The Python interpreter with the MCP client package.
 #[must_use]
 pub fn python() -> PathBuf {
     project().join(".venv/bin/python")
 }
+
+/// The names of Chromium and its like; `tests/provision.sh` installs the first where there is none.
+const CHROMIUMS: [&str; 3] = ["chromium-headless-shell", "chromium", "google-chrome"];

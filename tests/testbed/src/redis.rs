@@ -43,7 +43,8 @@ pub struct RedisServer {
     pub process: Process,
     /// Where it listens.
     pub port: u16,
-    _folder: TempDir,
+    folder: TempDir,
+    arguments: Vec<String>,
 }
 
 impl RedisServer {
@@ -56,16 +57,18 @@ impl RedisServer {
         let folder = TempDir::new().expect("a folder");
         fs::write(folder.path().join("users.acl"), format!("{acl}\n")).expect("written");
         let port = free_port();
-        let arrange = |command: &mut Command| {
-            command
-                .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
-                .args(["--repl-diskless-sync", "yes", "--repl-diskless-sync-delay", "0", "--aclfile", "users.acl"])
-                .args(arguments)
-                .current_dir(folder.path());
-        };
-        let process = start("redis-server", arrange, folder.path());
-        until("the server answers", || cli(port, &["PING"]) == "PONG");
-        Self { process, port, _folder: folder }
+        let arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+        let process = serve(port, &arguments, folder.path());
+        Self { process, port, folder, arguments }
+    }
+
+    /// Starts it again on its port after its process was killed, without what it held, and waits
+    /// until it answers.
+    ///
+    /// # Panics
+    /// When it does not.
+    pub fn restart(&mut self) {
+        self.process = serve(self.port, &self.arguments, self.folder.path());
     }
 
     /// Starts a replica and waits until it is in step.
@@ -354,6 +357,19 @@ pub fn free_port() -> u16 {
 fn until_in_step(master: u16, replica: u16) {
     let online = format!("port={replica},state=online");
     until("the replica is in step", || cli(master, &["INFO", "replication"]).contains(&online));
+}
+
+fn serve(port: u16, arguments: &[String], folder: &Path) -> Process {
+    let arrange = |command: &mut Command| {
+        command
+            .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
+            .args(["--repl-diskless-sync", "yes", "--repl-diskless-sync-delay", "0", "--aclfile", "users.acl"])
+            .args(arguments)
+            .current_dir(folder);
+    };
+    let process = start("redis-server", arrange, folder);
+    until("the server answers", || cli(port, &["PING"]) == "PONG");
+    process
 }
 
 fn start(name: &'static str, arrange: impl FnOnce(&mut Command), folder: &Path) -> Process {

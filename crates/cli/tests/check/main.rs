@@ -4,6 +4,7 @@
 mod bridge;
 mod broken;
 mod forms;
+mod provider_pages;
 mod secrets;
 
 use std::fs;

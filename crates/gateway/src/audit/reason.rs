@@ -440,6 +440,8 @@ reasons! {
     Fail ProviderInvalidAnswer = "provider_invalid_answer",
     /// The identity provider's ID token is missing, or is not valid for this login.
     Fail ProviderInvalidIdToken = "provider_invalid_id_token",
+    /// The identity provider does not say who logged in, or by nothing that names an account.
+    Fail ProviderInvalidUserInfo = "provider_invalid_user_info",
     /// The identity provider does not accept the gateway's client id or secret.
     Fail ProviderRefusedClient = "provider_refused_client",
     /// The identity provider refuses the token request as such.

@@ -21,8 +21,9 @@ use crate::store::encoding::{self, user_id};
 /// How long a form may be looked at before it is sent, in seconds.
 pub const FORM_LIFE: u64 = 600;
 
-/// The most logins under way in one browser. A further one ends the oldest.
-pub const MAX_LOGINS: usize = 8;
+/// The most logins under way in one browser, such as the tabs that a client opens for all of its
+/// servers at once. A further one ends the oldest.
+pub const MAX_LOGINS: usize = 16;
 
 /// The most bytes that the cookies of all logins under way in one browser have together. They are
 /// sent with each request, and servers on the way refuse header fields that are much larger.
@@ -257,33 +258,5 @@ fn pairs(request: &Request) -> impl Iterator<Item = (&str, &str)> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_backend_sets_cookies_but_not_in_the_gateways_names() {
-        for own in [
-            &b"__Host-portcullis-browser=x; Path=/; Secure"[..],
-            b"portcullis-login-abc=",
-            b"  \tportcullis-x=1",
-            b"=portcullis-browser=x",
-            b" = __Host-portcullis-browser=x",
-            b"__host-Portcullis-browser=x",
-            b"__Host-portcullis-",
-        ] {
-            assert!(sets_own(own), "{own:?}");
-        }
-        for other in [&b"a=1; __Host-portcullis-browser=x"[..], b"", b"=", b"xportcullis-a=1", b"portcullis=1", b"\xff"]
-        {
-            assert!(!sets_own(other), "{other:?}");
-        }
-    }
-
-    #[test]
-    fn own_cookies_are_taken_out_of_the_header_and_others_stay() {
-        let header = b"a=1; __Host-portcullis-browser=x; b=2;portcullis-csrf=y; c=\xff";
-        assert_eq!(without_own(header).as_deref(), Some(&b"a=1; b=2; c=\xff"[..]));
-        assert_eq!(without_own(b"__Host-portcullis-csrf=x").as_deref(), Some(&b""[..]));
-        assert_eq!(without_own(b"a=1; x__Host-portcullis-csrf=2"), None);
-    }
-}
+#[path = "cookies_tests.rs"]
+mod tests;

@@ -81,7 +81,10 @@ async fn through_cluster<P: Ports>(ports: &P, cluster: &str, client_id: &ClientI
         method: "GET",
         authority: client_id.authority(),
         path: client_id.request_target(),
-        headers: vec![("accept", "application/json".to_owned()), ("accept-encoding", "identity".to_owned())],
+        headers: vec![
+            ("accept".into(), "application/json".to_owned()),
+            ("accept-encoding".into(), "identity".to_owned()),
+        ],
         body: Vec::new(),
         timeout_ms: CLUSTER_TIMEOUT_MS,
     };

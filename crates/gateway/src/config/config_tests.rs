@@ -2,6 +2,8 @@
 mod bridged;
 #[path = "config_tests/client_documents.rs"]
 mod client_documents;
+#[path = "config_tests/oauth2.rs"]
+mod oauth2;
 #[path = "config_tests/refusals.rs"]
 mod refusals;
 #[path = "config_tests/secrets.rs"]
@@ -23,8 +25,10 @@ const OTHER_SECRET: &str = "another-environment-secret-of-32-bytes";
 
 /// The settings of the one provider.
 fn oidc(config: &Config) -> &OidcProvider {
-    let ProviderKind::Oidc(settings) = &config.providers.login().unwrap().kind;
-    settings
+    match &config.providers.login().unwrap().kind {
+        ProviderKind::Oidc(settings) => settings,
+        ProviderKind::OAuth2(_) => panic!("it is another kind of provider"),
+    }
 }
 
 /// The least that a configuration needs.
@@ -194,12 +198,12 @@ fn the_least_that_is_needed_gets_the_defaults() {
     assert_eq!(config.logins_per_minute, 300);
     assert_eq!((config.consent.remember, config.consent.title.as_str()), (720 * 3600, "Portcullis"));
     assert!(config.consent.logo.is_none());
-    assert_eq!(oidc(&config).scope, "openid offline_access");
-    assert_eq!((oidc(&config).subject_claim.as_str(), oidc(&config).client_secret.is_none()), ("sub", true));
-    assert_eq!(oidc(&config).site.discovery_path, "/.well-known/openid-configuration");
-    assert!(!oidc(&config).site.plain_http);
+    assert_eq!(oidc(&config).client.scope, "openid offline_access");
+    assert_eq!((oidc(&config).subject_claim.as_str(), oidc(&config).client.client_secret.is_none()), ("sub", true));
+    assert_eq!(oidc(&config).discovery_path, "/.well-known/openid-configuration");
+    assert!(!oidc(&config).client.plain_http);
     let [resource] = config.resources.as_slice() else { panic!("one resource") };
-    assert_eq!(oidc(&config).client_authentication, ClientAuthentication::Auto);
+    assert_eq!(oidc(&config).client.authentication, ClientAuthentication::Auto);
     assert_eq!((resource.prefix.as_str(), resource.scope_text.as_str()), ("/mcp", ""));
     assert!(resource.injection.is_none());
     assert_eq!(resource.metadata_url, "https://gateway.example/.well-known/oauth-protected-resource/mcp");
@@ -236,18 +240,18 @@ fn everything_that_is_written_is_taken() {
     assert_eq!(config.consent.logo.as_deref(), Some("data:image/png;base64,AAAA"));
     let provider = oidc(&config);
     assert_eq!(
-        (&*config.providers.login().unwrap().name, provider.site.issuer.as_str()),
+        (&*config.providers.login().unwrap().name, provider.issuer.as_str()),
         ("corp-idp", "https://idp.example/tenant/")
     );
-    assert_eq!(provider.site.discovery_path, "/tenant/.well-known/openid-configuration");
+    assert_eq!(provider.discovery_path, "/tenant/.well-known/openid-configuration");
     let clusters: Vec<_> =
-        provider.site.clusters.iter().map(|(host, cluster)| (host.as_str(), cluster.as_str())).collect();
+        provider.client.clusters.iter().map(|(host, cluster)| (host.as_str(), cluster.as_str())).collect();
     assert_eq!(clusters, [("idp.example", "idp"), ("keys.idp.example:8443", "keys")]);
-    assert!(provider.client_secret.as_ref().unwrap().ct_eq(b"a client secret"), "trimmed");
-    assert_eq!((provider.scope.as_str(), provider.subject_claim.as_str()), ("openid mail", "oid"));
-    assert_eq!(provider.extra_parameters, [("access_type".to_owned(), "offline".to_owned())]);
+    assert!(provider.client.client_secret.as_ref().unwrap().ct_eq(b"a client secret"), "trimmed");
+    assert_eq!((provider.client.scope.as_str(), provider.subject_claim.as_str()), ("openid mail", "oid"));
+    assert_eq!(provider.client.extra_parameters, [("access_type".to_owned(), "offline".to_owned())]);
     let [mcp, api] = config.resources.as_slice() else { panic!("two resources") };
-    assert_eq!(provider.client_authentication, ClientAuthentication::Post);
+    assert_eq!(provider.client.authentication, ClientAuthentication::Post);
     assert_eq!((mcp.uri.as_str(), mcp.prefix.as_str()), ("https://gateway.example/mcp", "/mcp"));
     assert_eq!(&*mcp.injection.as_ref().unwrap().header, "x-upstream-token");
     assert!(api.injection.is_none() && api.scopes.is_empty());
@@ -279,7 +283,7 @@ fn plain_http_is_for_loopback_in_development() {
     }
     let provider = with(minimal(), "/upstreamProviders/0/oidcConfig/issuerUrl", json!("http://127.0.0.1:9000"));
     let config = compile(&with(provider, "/development", json!(true))).ok().unwrap();
-    assert!(oidc(&config).site.plain_http);
+    assert!(oidc(&config).client.plain_http);
 }
 
 #[test]

@@ -5,10 +5,9 @@
 
 mod metadata_documents;
 mod resources;
+mod secret_ref;
 mod trusted_issuers;
-
-use std::collections::BTreeMap;
-use std::fmt;
+mod upstream_providers;
 
 use serde::{Deserialize, Serialize};
 
@@ -17,7 +16,12 @@ use super::sections::Sections;
 
 pub use self::metadata_documents::MetadataDocuments;
 pub use self::resources::{Inject, Match, Resource};
+pub use self::secret_ref::SecretRef;
 pub use self::trusted_issuers::TrustedIssuer;
+pub use self::upstream_providers::{
+    ClientAuthentication, HttpMethod, IdentityFromToken, OAuth2Config, OidcConfig, ProviderType, TokenResponseMapping,
+    UpstreamProvider, UserInfo,
+};
 
 /// The plugin configuration of the filter: one JSON document.
 #[derive(Debug)]
@@ -93,36 +97,6 @@ pub struct Document {
     /// seconds, cookies over plain http on loopback.
     #[cfg_attr(feature = "schema", schemars(default))]
     pub development: bool,
-}
-
-/// Where a secret comes from. Never the secret itself, except in development: Envoy prints this
-/// document on its admin port.
-#[derive(Deserialize, Serialize, Clone)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub enum SecretRef {
-    /// The environment variable of Envoy's process, passed on by `host_env_keys` (Istio:
-    /// `valueFrom: HOST`).
-    Env(String),
-    /// A file of the bridge's `secretsDir`, by its name: 1 to 64 letters of `a-zA-Z0-9._-`, the
-    /// first no dot. Needs `storage` of type `bridge`. Its content can change while the gateway
-    /// serves, and may be several: of `secrets`, one a line; of `signingKeys`, one PEM block after
-    /// the other. They count in their order, as if each were an entry of its own. A document may
-    /// name 32 of them.
-    Bridge(String),
-    /// The secret itself; only with `development: true`.
-    Inline(String),
-}
-
-impl fmt::Debug for SecretRef {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Env(name) => write!(f, "Env({name})"),
-            // What is written there may be a secret in the wrong place.
-            Self::Bridge(_) => f.write_str("Bridge(..)"),
-            Self::Inline(_) => f.write_str("Inline(..)"),
-        }
-    }
 }
 
 /// Lifespans of what the gateway issues.
@@ -246,83 +220,6 @@ impl Default for Consent {
     }
 }
 
-/// An identity provider.
-#[derive(Debug, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct UpstreamProvider {
-    /// A name of your choice, a DNS label; resources refer to it.
-    pub name: String,
-    /// The kind of provider.
-    #[serde(rename = "type")]
-    pub kind: ProviderType,
-    /// The settings of an `oidc` provider.
-    pub oidc_config: OidcConfig,
-}
-
-/// The kind of provider.
-#[derive(Debug, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase")]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub enum ProviderType {
-    /// OpenID Connect with discovery.
-    Oidc,
-}
-
-/// An OpenID Connect provider.
-#[derive(Debug, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct OidcConfig {
-    /// The provider's issuer; its discovery document is at `/.well-known/openid-configuration`
-    /// under it.
-    pub issuer_url: String,
-    /// Envoy's cluster for the issuer's host.
-    pub cluster: String,
-    /// Envoy's clusters for other hosts that the discovery document may name for its token and key
-    /// endpoints, by host or host:port. A host that is not listed here is never called.
-    #[serde(default)]
-    pub clusters: BTreeMap<String, String>,
-    /// The client id that the provider gave this gateway. Its redirect URI is
-    /// `<issuer>/oauth/callback`.
-    pub client_id: String,
-    /// The client's secret; absent for a public client.
-    #[serde(default)]
-    pub client_secret: Option<SecretRef>,
-    /// How the gateway proves itself with the secret at the provider's token endpoint.
-    #[serde(default)]
-    pub client_authentication: ClientAuthentication,
-    /// The scopes asked of the provider; must contain `openid`, and usually what makes the provider
-    /// issue a refresh token.
-    #[serde(default = "default_provider_scopes")]
-    pub scopes: Vec<String>,
-    /// The ID token claim that names the user for good.
-    #[serde(default = "default_subject_claim")]
-    pub subject_claim: String,
-    /// How long an access token is used, and then refreshed, of which the provider does not say how
-    /// long it lives (`expires_in`): 1m to 30d.
-    #[serde(default = "default_token_lifespan")]
-    pub default_token_lifespan: String,
-    /// Further parameters of the authorization request, such as `prompt` or `access_type`.
-    #[serde(default)]
-    pub additional_authorization_params: BTreeMap<String, String>,
-}
-
-/// How the gateway proves itself at a provider's token endpoint (OIDC Core §9).
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase")]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub enum ClientAuthentication {
-    /// As the provider's discovery document asks in `token_endpoint_auth_methods_supported`;
-    /// `basic` where it takes both or does not say.
-    #[default]
-    Auto,
-    /// `client_secret_basic`, whatever the provider says of itself.
-    Basic,
-    /// `client_secret_post`, whatever the provider says of itself.
-    Post,
-}
-
 /// The treatment of a path that no resource matches.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -410,18 +307,6 @@ fn default_endpoints() -> bool {
 
 fn default_scopes() -> Vec<String> {
     vec!["offline_access".to_owned()]
-}
-
-fn default_provider_scopes() -> Vec<String> {
-    ["openid", "offline_access"].map(String::from).to_vec()
-}
-
-fn default_token_lifespan() -> String {
-    "1h".to_owned()
-}
-
-fn default_subject_claim() -> String {
-    "sub".to_owned()
 }
 
 fn default_memory_bytes() -> u64 {

@@ -4,8 +4,6 @@ use std::collections::BTreeMap;
 
 use portcullis_protocol::url::web_url::WebUrl;
 
-use super::compiler::{Compiler, is_loopback_http};
-
 /// Where the documents of another issuer are, and which clusters of Envoy lead there.
 pub struct IssuerSite {
     /// The issuer identifier, exactly as configured and as its documents and tokens must state it.
@@ -31,22 +29,6 @@ impl IssuerSite {
             authority: url.authority(),
             plain_http: !url.is_https(),
         }
-    }
-}
-
-impl Compiler<'_> {
-    /// The URL of another issuer.
-    pub(super) fn other_issuer(&mut self, path: &str, text: &str, development: bool) -> Option<WebUrl> {
-        let url = self.web_url(path, text)?;
-        self.secure(path, url, development)
-    }
-
-    /// A URL that is https, or http where that is no risk.
-    pub(super) fn secure(&mut self, path: &str, url: WebUrl, development: bool) -> Option<WebUrl> {
-        if url.is_https() || (development && is_loopback_http(&url)) {
-            return Some(url);
-        }
-        self.problem(path, "must be https; http is only for loopback with \"development\": true")
     }
 }
 

@@ -1,13 +1,14 @@
-//! The identity provider's section.
+//! The section on identity providers.
 
 use std::rc::Rc;
 
 use portcullis_protocol::crypto::digest::digest_parts;
-use portcullis_protocol::crypto::secret::Secret;
 
 use super::compiler::Compiler;
-use super::document::{ClientAuthentication, OidcConfig, UpstreamProvider};
-use super::issuer_site::{IssuerSite, clusters};
+use super::document::{ProviderType, UpstreamProvider};
+use super::oauth2_provider::OAuth2Provider;
+use super::oidc_provider::OidcProvider;
+use super::upstream_client::UpstreamClient;
 
 /// The identity providers, in the document's order. Empty only where there is no authorization
 /// server.
@@ -46,45 +47,48 @@ pub struct Provider {
 pub enum ProviderKind {
     /// OpenID Connect.
     Oidc(OidcProvider),
+    /// OAuth 2.0 without discovery.
+    OAuth2(Box<OAuth2Provider>),
 }
 
 impl Provider {
-    /// What tells its users from those of other providers: the issuer of an OpenID Connect
-    /// provider, exactly as configured.
+    /// What tells its users from those of other providers, exactly as configured: an OpenID Connect
+    /// provider's issuer, and the authorization endpoint of a provider that has none.
     #[must_use]
-    pub fn issuer(&self) -> &str {
+    pub fn account_space(&self) -> &str {
         match &self.kind {
-            ProviderKind::Oidc(oidc) => &oidc.site.issuer,
+            ProviderKind::Oidc(oidc) => &oidc.issuer,
+            ProviderKind::OAuth2(oauth2) => &oauth2.authorization_endpoint,
         }
     }
 
-    /// Returns the life of an access token of which it says nothing, in seconds.
+    /// Its issuer identifier, which an answer of its authorization endpoint may name (RFC 9207 §2);
+    /// `None` for a provider that has none.
     #[must_use]
-    pub const fn default_token_life(&self) -> u64 {
+    pub fn issuer(&self) -> Option<&str> {
         match &self.kind {
-            ProviderKind::Oidc(oidc) => oidc.default_token_life,
+            ProviderKind::Oidc(oidc) => Some(&oidc.issuer),
+            ProviderKind::OAuth2(_) => None,
         }
     }
-}
 
-/// An OpenID Connect provider.
-pub struct OidcProvider {
-    /// Where its documents are, and its name.
-    pub site: IssuerSite,
-    /// Our client id there.
-    pub client_id: String,
-    /// Our client secret there.
-    pub client_secret: Option<Secret<String>>,
-    /// How we use it there.
-    pub client_authentication: ClientAuthentication,
-    /// The scopes we ask for, space-separated.
-    pub scope: String,
-    /// The claim that names the user.
-    pub subject_claim: String,
-    /// The life of an access token of which it says nothing, in seconds.
-    pub default_token_life: u64,
-    /// Further parameters of the authorization request.
-    pub extra_parameters: Vec<(String, String)>,
+    /// Whether it has documents that must be known before a login.
+    #[must_use]
+    pub const fn has_documents(&self) -> bool {
+        match self.kind {
+            ProviderKind::Oidc(_) => true,
+            ProviderKind::OAuth2(_) => false,
+        }
+    }
+
+    /// The gateway as its client.
+    #[must_use]
+    pub fn client(&self) -> &UpstreamClient {
+        match &self.kind {
+            ProviderKind::Oidc(oidc) => &oidc.client,
+            ProviderKind::OAuth2(oauth2) => &oauth2.client,
+        }
+    }
 }
 
 /// An id that tells the tokens of one provider from those of another among the records of a
@@ -93,13 +97,13 @@ pub struct OidcProvider {
 pub struct ProviderId([u8; 16]);
 
 impl ProviderId {
-    /// Derives the id from the provider's name in the configuration and its issuer: half a digest
-    /// of both. A name that is given to another provider is another id, so that no token ever goes
+    /// Derives the id from the provider's name in the configuration and its
+    /// [`Provider::account_space`]: half a digest of both. A name that is given to another provider is another id, so that no token ever goes
     /// to a provider that did not issue it.
     #[must_use]
-    pub fn of(name: &str, issuer: &str) -> Self {
+    pub fn of(name: &str, account_space: &str) -> Self {
         let mut id = [0; 16];
-        let digest = digest_parts(&[name.as_bytes(), issuer.as_bytes()]);
+        let digest = digest_parts(&[name.as_bytes(), account_space.as_bytes()]);
         id.iter_mut().zip(digest.as_bytes()).for_each(|(byte, digest)| *byte = *digest);
         Self(id)
     }
@@ -116,19 +120,6 @@ impl ProviderId {
         &self.0
     }
 }
-
-/// What the gateway itself puts into the authorization request (OIDC Core §3.1.2.1, RFC 7636).
-const RESERVED_PARAMETERS: [&str; 9] = [
-    "response_type",
-    "response_mode",
-    "client_id",
-    "redirect_uri",
-    "scope",
-    "state",
-    "nonce",
-    "code_challenge",
-    "code_challenge_method",
-];
 
 impl Compiler<'_> {
     pub(super) fn providers(&mut self, written: &[UpstreamProvider], development: bool) -> Option<Providers> {
@@ -147,57 +138,41 @@ impl Compiler<'_> {
         if !is_dns_label(&written.name) {
             self.problem::<()>(&format!("{path}.name"), "must be a DNS label: a-z, 0-9 and '-', at most 63");
         }
-        let oidc = self.oidc(&format!("{path}.oidcConfig"), &written.oidc_config, development)?;
-        let id = ProviderId::of(&written.name, &oidc.site.issuer);
-        Some(Provider { name: Rc::from(written.name.as_str()), id, kind: ProviderKind::Oidc(oidc) })
+        let kind = self.provider_kind(path, written, development)?;
+        let id = written_id(written)?;
+        Some(Provider { name: Rc::from(written.name.as_str()), id, kind })
     }
 
-    fn oidc(&mut self, path: &str, written: &OidcConfig, development: bool) -> Option<OidcProvider> {
-        let issuer = self.other_issuer(&format!("{path}.issuerUrl"), &written.issuer_url, development);
-        let client_secret = match &written.client_secret {
-            Some(reference) => self.client_secret(&format!("{path}.clientSecret"), reference, development).map(Some),
-            None => Some(None),
+    /// Compiles the block that belongs to the provider's type. The other one must be absent.
+    fn provider_kind(&mut self, path: &str, written: &UpstreamProvider, development: bool) -> Option<ProviderKind> {
+        let (oidc, oauth2) = (format!("{path}.oidcConfig"), format!("{path}.oauth2Config"));
+        let surplus = match written.kind {
+            ProviderType::Oidc => written.oauth2_config.is_some().then_some(&oauth2),
+            ProviderType::OAuth2 => written.oidc_config.is_some().then_some(&oidc),
         };
-        self.check_oidc_fields(path, written);
-        let default_token_life =
-            self.duration(&format!("{path}.defaultTokenLifespan"), &written.default_token_lifespan, 60, 30 * 24 * 3600);
-        let (issuer, client_secret, default_token_life) = (issuer?, client_secret?, default_token_life?);
-        let clusters = clusters(&written.clusters, issuer.authority(), &written.cluster);
-        Some(OidcProvider {
-            site: IssuerSite::new(&written.issuer_url, &issuer, clusters),
-            client_id: written.client_id.clone(),
-            client_secret,
-            client_authentication: written.client_authentication,
-            scope: written.scopes.join(" "),
-            subject_claim: written.subject_claim.clone(),
-            default_token_life,
-            extra_parameters: written.additional_authorization_params.clone().into_iter().collect(),
-        })
+        if let Some(surplus) = surplus {
+            self.problem::<()>(surplus, "belongs to a provider of another `type`");
+        }
+        match written.kind {
+            ProviderType::Oidc => match &written.oidc_config {
+                Some(config) => self.oidc(&oidc, config, development).map(ProviderKind::Oidc),
+                None => self.problem(&oidc, "is required"),
+            },
+            ProviderType::OAuth2 => match &written.oauth2_config {
+                Some(config) => self.oauth2(&oauth2, config, development).map(Box::new).map(ProviderKind::OAuth2),
+                None => self.problem(&oauth2, "is required"),
+            },
+        }
     }
+}
 
-    fn check_oidc_fields(&mut self, path: &str, oidc: &OidcConfig) {
-        if oidc.client_id.is_empty() {
-            self.problem::<()>(&format!("{path}.clientId"), "must not be empty");
-        }
-        if oidc.client_secret.is_none() && oidc.client_authentication != ClientAuthentication::Auto {
-            self.problem::<()>(&format!("{path}.clientAuthentication"), "needs a clientSecret");
-        }
-        if oidc.cluster.is_empty() {
-            self.problem::<()>(&format!("{path}.cluster"), "must name Envoy's cluster for the issuer's host");
-        }
-        if self.scopes(&format!("{path}.scopes"), &oidc.scopes).is_some() && !oidc.scopes.iter().any(|s| s == "openid")
-        {
-            self.problem::<()>(&format!("{path}.scopes"), "must contain \"openid\": without it there is no ID token");
-        }
-        for name in oidc.additional_authorization_params.keys() {
-            if RESERVED_PARAMETERS.contains(&name.as_str()) {
-                self.problem::<()>(
-                    &format!("{path}.additionalAuthorizationParams.{name}"),
-                    "is set by the gateway itself",
-                );
-            }
-        }
-    }
+/// The id of a provider as written; `None` if the block of its type is absent.
+pub(super) fn written_id(written: &UpstreamProvider) -> Option<ProviderId> {
+    let account_space = match written.kind {
+        ProviderType::Oidc => &written.oidc_config.as_ref()?.issuer_url,
+        ProviderType::OAuth2 => &written.oauth2_config.as_ref()?.authorization_endpoint,
+    };
+    Some(ProviderId::of(&written.name, account_space))
 }
 
 fn is_dns_label(name: &str) -> bool {

@@ -10,7 +10,7 @@ use portcullis_protocol::url::web_url::WebUrl;
 use super::compiler::Compiler;
 use super::document::{self, Document, Inject};
 use super::issuer::Issuer;
-use super::provider::ProviderId;
+use super::provider::{ProviderId, written_id};
 use super::trusted_issuer::AcceptedIssuers;
 use crate::routing::endpoint_table::{Endpoint, OWN, WELL_KNOWN};
 
@@ -177,8 +177,7 @@ impl Compiler<'_> {
         if header.is_empty() || !header.bytes().all(is_token) || refused {
             return self.problem(&format!("{path}.header"), "must be a header that may carry a token");
         }
-        let provider = named?;
-        let provider = ProviderId::of(&provider.name, &provider.oidc_config.issuer_url);
+        let provider = written_id(named?)?;
         Some(Some(UpstreamInjection { provider, header: Rc::from(header) }))
     }
 }

@@ -114,7 +114,9 @@ impl Compiler<'_> {
         written: &document::TrustedIssuer,
         development: bool,
     ) -> Option<TrustedIssuer> {
-        let url = self.other_issuer(&format!("{path}.issuer"), &written.issuer, development);
+        let issuer_path = format!("{path}.issuer");
+        let url = self.web_url(&issuer_path, &written.issuer);
+        let url = url.and_then(|url| self.provider_url(&issuer_path, url, development));
         let jwks_url = match &written.jwks_url {
             Some(text) => self.jwks_url(&format!("{path}.jwksUrl"), text, development).map(Some),
             None => Some(None),
@@ -154,7 +156,7 @@ impl Compiler<'_> {
 
     fn jwks_url(&mut self, path: &str, text: &str, development: bool) -> Option<WebUrl> {
         match WebUrl::parse(text) {
-            Ok(url) => self.secure(path, url, development),
+            Ok(url) => self.provider_url(path, url, development),
             Err(_) => self.problem(path, "must be an absolute https URL without fragment and user name"),
         }
     }

@@ -91,14 +91,15 @@ pub fn provider_failed(config: &Config, asked: &Authorization, error: &ProviderE
         ProviderError::NoCommonAuthentication => {
             (ErrorCode::ServerError, "the identity provider takes neither client_secret_basic nor client_secret_post")
         }
-        ProviderError::EndpointWithoutCluster | ProviderError::WrongIssuer => {
+        ProviderError::EndpointWithoutCluster(_) | ProviderError::WrongIssuer(_) => {
             (ErrorCode::ServerError, "the gateway is not set up for the identity provider")
         }
-        ProviderError::NotJson
+        ProviderError::NotJson(_)
         | ProviderError::InvalidDocuments(_)
         | ProviderError::InvalidAnswer(_)
         | ProviderError::OtherLogin
-        | ProviderError::InvalidIdToken(_) => (ErrorCode::ServerError, "the identity provider's answer is not valid"),
+        | ProviderError::InvalidIdToken(_)
+        | ProviderError::InvalidUserInfo(_) => (ErrorCode::ServerError, "the identity provider's answer is not valid"),
     };
     error_redirect(config, asked.into(), code, description, error.reason())
 }

@@ -109,7 +109,7 @@ async fn complete<P: Ports>(
         Err(cause) => return Err(CallbackError::Login { cause, request: Box::new(login.request) }),
     };
     let asked = &login.request;
-    let user = UserId::derive(provider.issuer(), &identity.subject);
+    let user = UserId::derive(provider.account_space(), &identity.subject);
     if login.consented_by.is_some_and(|consented_by| consented_by != user) {
         // The consent that was remembered is another user's: this user has not been asked.
         return ask_again(context, registration, login.request).await;
@@ -129,7 +129,7 @@ async fn logged_in<P: Ports>(
     provider: &Provider,
 ) -> Result<(TokenReply, Identity), LoginError> {
     let parameter = |name: &str| params.one(name).ok().flatten();
-    if parameter("iss").is_some_and(|iss| iss != provider.issuer()) {
+    if parameter("iss").zip(provider.issuer()).is_some_and(|(iss, issuer)| iss != issuer) {
         return Err(LoginError::OtherIssuer);
     }
     if let Some(error) = parameter("error") {
@@ -161,7 +161,13 @@ async fn open_session<P: Ports>(
     let upstream = Upstream {
         access_token: reply.access_token,
         obtained_at: now,
-        expires_at: life::expires_at(reply.life, refresh_token.is_some(), None, provider.default_token_life(), now),
+        expires_at: life::expires_at(
+            reply.life,
+            refresh_token.is_some(),
+            None,
+            provider.client().default_token_life,
+            now,
+        ),
         refresh_token,
         subject: identity.subject,
         refused_since: None,

@@ -31,8 +31,9 @@ pub fn start<P: Ports>(
     let expires_at = context.now().saturating_add(LOGIN_LIFE);
     let login = PendingLogin { request: authorization, consented_by, expires_at };
     let cookies = pending_login::cookies(&seed, Some(&login), context.request, context.config(), context.ports)?;
-    let provider = context.config().providers.login().ok_or(DependencyError::Internal)?.id;
-    if !context.gateway.provider_state(provider, |state| state.is_unknown(context.now())) {
+    let provider = context.config().providers.login().ok_or(DependencyError::Internal)?;
+    let is_unknown = || context.gateway.provider_state(provider.id, |state| state.is_unknown(context.now()));
+    if !provider.has_documents() || !is_unknown() {
         return Ok(to_provider(context.gateway, &seed, &login.request, &cookies).into());
     }
     let gateway = Rc::clone(context.gateway);

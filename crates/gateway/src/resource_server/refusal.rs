@@ -189,13 +189,14 @@ fn of_foreign(error: ForeignTokenError) -> Reason {
         ForeignTokenError::Claims(_) => Reason::TokenNotClaims,
         ForeignTokenError::WrongAudience => Reason::TokenForeignAudience,
         ForeignTokenError::Expired => Reason::TokenExpired,
-        ForeignTokenError::NotYetValid => Reason::TokenNotYetValid,
+        ForeignTokenError::IssuedLater | ForeignTokenError::NotYetValid => Reason::TokenNotYetValid,
         ForeignTokenError::Missing(_) => Reason::TokenLacksClaim,
         ForeignTokenError::Malformed(_) => Reason::TokenMalformedClaim,
         // `iss` has chosen the issuer, and the others are about ID tokens.
-        ForeignTokenError::WrongIssuer | ForeignTokenError::WrongParty | ForeignTokenError::WrongNonce => {
-            Reason::Internal
-        }
+        ForeignTokenError::WrongIssuer
+        | ForeignTokenError::WrongSubject
+        | ForeignTokenError::WrongParty
+        | ForeignTokenError::WrongNonce => Reason::Internal,
     }
 }
 

@@ -208,14 +208,20 @@ impl Gateway {
     /// Whether documents of any provider are due to be fetched, at `now` in Unix seconds.
     #[must_use]
     pub fn provider_refresh_due(&self, now: u64) -> bool {
-        self.config.providers.iter().any(|provider| self.provider_state(provider.id, |state| state.is_due(now)))
+        self.any_provider(|state| state.is_due(now))
     }
 
     /// Whether a provider has not been reached since the configuration is in service, and is to be
     /// probed at `now`, in Unix seconds.
     #[must_use]
     pub fn provider_probe_due(&self, now: u64) -> bool {
-        self.config.providers.iter().any(|provider| self.provider_state(provider.id, |state| state.is_probe_due(now)))
+        self.any_provider(|state| state.is_probe_due(now))
+    }
+
+    /// Whether something holds for any provider that has documents.
+    fn any_provider(&self, holds: impl Fn(&DocumentState<Known>) -> bool) -> bool {
+        let mut providers = self.config.providers.iter().filter(|provider| provider.has_documents());
+        providers.any(|provider| self.provider_state(provider.id, |state| holds(state)))
     }
 
     /// What is known of the keys of the trusted issuers.

@@ -242,7 +242,7 @@ pub(crate) fn request(bridge: &BridgeSettings, verb: Verb, body: Vec<u8>, timeou
         method: "POST",
         authority: AUTHORITY.to_owned(),
         path: verb.path().to_owned(),
-        headers: vec![("content-type", JSON.to_owned())],
+        headers: vec![("content-type".into(), JSON.to_owned())],
         body,
         timeout_ms,
     }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use portcullis_protocol::oauth::client_authentication::basic;
 
-use crate::config::{ClientAuthentication, OidcProvider};
+use crate::config::{ClientAuthentication, UpstreamClient};
 use crate::upstream::provider_error::ProviderError;
 
 /// A client authentication method (OIDC Core §9). A request uses one only (RFC 6749 §2.3).
@@ -22,12 +22,13 @@ impl Method {
     /// The method of the configuration; by default the one that the discovery document lists,
     /// and `client_secret_basic` where it takes several or does not say (OIDC Discovery §3).
     ///
-    /// An empty list says nothing: what is sent then is what OpenID Connect takes by default.
+    /// An empty list says nothing: what is sent then is what OpenID Connect takes by default, and what
+    /// every OAuth 2.0 server must take (RFC 6749 §2.3.1).
     ///
     /// # Errors
     /// [`ProviderError::NoCommonAuthentication`].
-    pub(super) fn choose(provider: &OidcProvider, listed: &[Cow<'_, str>]) -> Result<Self, ProviderError> {
-        let setting = match (&provider.client_secret, provider.client_authentication) {
+    pub(super) fn choose(client: &UpstreamClient, listed: &[Cow<'_, str>]) -> Result<Self, ProviderError> {
+        let setting = match (&client.client_secret, client.authentication) {
             (None, _) => return Ok(Self::None),
             (Some(_), setting) => setting,
         };
@@ -44,18 +45,18 @@ impl Method {
     /// Adds the authentication to a token request.
     pub(super) fn add<'a>(
         self,
-        provider: &'a OidcProvider,
+        client: &'a UpstreamClient,
         form: &mut Vec<(&str, &'a str)>,
-        headers: &mut Vec<(&'static str, String)>,
+        headers: &mut Vec<(Cow<'static, str>, String)>,
     ) {
-        match (self, &provider.client_secret) {
+        match (self, &client.client_secret) {
             (Self::Basic, Some(secret)) => {
-                headers.push(("authorization", basic(&provider.client_id, secret).expose().clone()));
+                headers.push(("authorization".into(), basic(&client.client_id, secret).expose().clone()));
             }
             (Self::Post, Some(secret)) => {
-                form.extend([("client_id", provider.client_id.as_str()), ("client_secret", secret.expose())]);
+                form.extend([("client_id", client.client_id.as_str()), ("client_secret", secret.expose())]);
             }
-            (Self::None, _) | (_, None) => form.push(("client_id", &provider.client_id)),
+            (Self::None, _) | (_, None) => form.push(("client_id", &client.client_id)),
         }
     }
 }

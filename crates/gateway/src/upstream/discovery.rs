@@ -15,6 +15,16 @@ use crate::upstream::client_authentication::Method;
 use crate::upstream::endpoint::{Document, Target};
 use crate::upstream::provider_error::ProviderError;
 
+/// The words for an endpoint that is absent, and for one that is no https URL.
+macro_rules! endpoint_words {
+    ($name:literal) => {
+        [
+            concat!("the discovery document has no `", $name, "`"),
+            concat!("the discovery document's `", $name, "` is not an https URL"),
+        ]
+    };
+}
+
 /// What the provider's discovery document says (OIDC Discovery §3).
 pub struct Discovery {
     /// Where browsers log in.
@@ -72,9 +82,15 @@ pub(crate) async fn fetch_documents<P: Ports>(
     provider: &OidcProvider,
     ports: &P,
 ) -> Result<Known, (String, ProviderError)> {
-    let document = Target::of_discovery(&provider.site);
-    let discovery = fetch_discovery(provider, &document, ports).await.map_err(|error| (document.url(), error))?;
-    let (keys, _) = fetch_keys(&discovery.jwks, ports).await.map_err(|error| (discovery.jwks.url(), error))?;
+    let document = Target {
+        cluster: provider.client.clusters.get(&provider.authority).cloned().unwrap_or_default(),
+        authority: provider.authority.clone(),
+        path: provider.discovery_path.clone(),
+    };
+    let discovery =
+        fetch_discovery(provider, &document, ports).await.map_err(|error| (document.url(&provider.client), error))?;
+    let (keys, _) =
+        fetch_keys(&discovery.jwks, ports).await.map_err(|error| (discovery.jwks.url(&provider.client), error))?;
     Ok(Known { discovery: Rc::new(discovery), keys: Rc::new(keys), fetched_at: ports.now() })
 }
 
@@ -87,25 +103,32 @@ pub(crate) async fn fetch_issuer_keys<P: Ports>(
     issuer: &TrustedIssuer,
     ports: &P,
 ) -> Result<FetchedKeys, (String, ProviderError)> {
-    let target = match &issuer.jwks_url {
-        Some(url) => {
-            Target::at(&issuer.site, url).ok_or_else(|| (url.to_string(), ProviderError::EndpointWithoutCluster))?
-        }
+    let site = &issuer.site;
+    let url = match &issuer.jwks_url {
+        Some(url) => url.clone(),
         None => {
-            let document = Target::of_discovery(&issuer.site);
-            fetch_jwks_uri(&issuer.site, &document, ports).await.map_err(|error| (document.url(), error))?
+            let document = Target {
+                cluster: site.clusters.get(&site.authority).cloned().unwrap_or_default(),
+                authority: site.authority.clone(),
+                path: site.discovery_path.clone(),
+            };
+            let found = fetch_jwks_uri(site, &document, ports).await;
+            found.map_err(|error| (document.url_over(site.plain_http), error))?
         }
     };
-    let (keys, max_age) = fetch_keys(&target, ports).await.map_err(|error| (target.url(), error))?;
+    let without_cluster = || (url.to_string(), ProviderError::EndpointWithoutCluster("jwks_uri"));
+    let target = Target::through(&site.clusters, &url).ok_or_else(without_cluster)?;
+    let (keys, max_age) =
+        fetch_keys(&target, ports).await.map_err(|error| (target.url_over(!url.is_https()), error))?;
     let life = max_age.map_or(MAX_LIFE_SECONDS, |age| age.clamp(MIN_LIFE_SECONDS, MAX_LIFE_SECONDS));
     Ok(FetchedKeys { keys: Rc::new(keys), fetched_at: ports.now(), life })
 }
 
-async fn fetch_jwks_uri<P: Ports>(site: &IssuerSite, document: &Target, ports: &P) -> Result<Target, ProviderError> {
-    let reply = document.read(ports).await?;
+async fn fetch_jwks_uri<P: Ports>(site: &IssuerSite, document: &Target, ports: &P) -> Result<WebUrl, ProviderError> {
+    let reply = document.read(Document::Discovery, ports).await?;
     let members = Document::Discovery.members(&reply, &["issuer", "jwks_uri"])?;
-    check_issuer(site, &members)?;
-    jwks_target(site, &members)
+    check_issuer(&members, &site.issuer)?;
+    endpoint(&members, "jwks_uri", endpoint_words!("jwks_uri"), site.plain_http)
 }
 
 async fn fetch_discovery<P: Ports>(
@@ -113,13 +136,13 @@ async fn fetch_discovery<P: Ports>(
     document: &Target,
     ports: &P,
 ) -> Result<Discovery, ProviderError> {
-    let reply = document.read(ports).await?;
+    let reply = document.read(Document::Discovery, ports).await?;
     read_discovery(provider, &Document::Discovery.members(&reply, &MEMBERS)?)
 }
 
 /// Returns the keys, and for how many seconds they may be kept, if the answer says.
 async fn fetch_keys<P: Ports>(keys: &Target, ports: &P) -> Result<(JwkSet, Option<u64>), ProviderError> {
-    let reply = keys.read(ports).await?;
+    let reply = keys.read(Document::KeySet, ports).await?;
     let keys = JwkSet::parse(&reply.body).map_err(|error| match error {
         JwkSetError::Json(error) => Document::KeySet.unreadable(&reply, error),
         JwkSetError::NotASet => ProviderError::InvalidDocuments("the key set has no array `keys`"),
@@ -133,13 +156,14 @@ async fn fetch_keys<P: Ports>(keys: &Target, ports: &P) -> Result<(JwkSet, Optio
 }
 
 fn read_discovery(provider: &OidcProvider, document: &ForeignObject<'_>) -> Result<Discovery, ProviderError> {
-    let site = &provider.site;
-    check_issuer(site, document)?;
-    let absent = "the discovery document has no `authorization_endpoint`";
-    let authorization = endpoint(site, document, "authorization_endpoint", absent)?;
-    let token = endpoint(site, document, "token_endpoint", "the discovery document has no `token_endpoint`")?;
-    let token = Target::at(site, &token).ok_or(ProviderError::EndpointWithoutCluster)?;
-    let jwks = jwks_target(site, document)?;
+    check_issuer(document, &provider.issuer)?;
+    let url = |name: &str, words: [&'static str; 2]| endpoint(document, name, words, provider.client.plain_http);
+    let target = |name: &'static str, words: [&'static str; 2]| {
+        Target::at(&provider.client, &url(name, words)?).ok_or(ProviderError::EndpointWithoutCluster(name))
+    };
+    let authorization = url("authorization_endpoint", endpoint_words!("authorization_endpoint"))?;
+    let token = target("token_endpoint", endpoint_words!("token_endpoint"))?;
+    let jwks = target("jwks_uri", endpoint_words!("jwks_uri"))?;
     let algorithms = texts(document, "id_token_signing_alg_values_supported");
     if !algorithms.is_empty() && !algorithms.iter().any(|name| Alg::from_foreign_name(name).is_some()) {
         let reason = "the provider signs ID tokens with none of RS256, RS384, RS512, ES256, ES384 and EdDSA";
@@ -148,37 +172,40 @@ fn read_discovery(provider: &OidcProvider, document: &ForeignObject<'_>) -> Resu
     let methods = texts(document, "token_endpoint_auth_methods_supported");
     Ok(Discovery {
         authorization_endpoint: authorization.to_string(),
-        authentication: Method::choose(provider, &methods)?,
+        authentication: Method::choose(&provider.client, &methods)?,
         token,
         jwks,
     })
 }
 
 /// A document of another issuer would let it speak for this one (OIDC Discovery §4.3).
-fn check_issuer(site: &IssuerSite, document: &ForeignObject<'_>) -> Result<(), ProviderError> {
+fn check_issuer(document: &ForeignObject<'_>, expected: &str) -> Result<(), ProviderError> {
     match document.text("issuer") {
-        Some(issuer) if issuer == site.issuer => Ok(()),
-        Some(_) => Err(ProviderError::WrongIssuer),
+        Some(issuer) if issuer == expected => Ok(()),
+        Some(issuer) => Err(ProviderError::WrongIssuer(other_issuer(&issuer, expected))),
         None => Err(ProviderError::InvalidDocuments("the discovery document has no `issuer`")),
     }
 }
 
-fn jwks_target(site: &IssuerSite, document: &ForeignObject<'_>) -> Result<Target, ProviderError> {
-    let url = endpoint(site, document, "jwks_uri", "the discovery document has no `jwks_uri`")?;
-    Target::at(site, &url).ok_or(ProviderError::EndpointWithoutCluster)
-}
-
 fn endpoint(
-    site: &IssuerSite,
     document: &ForeignObject<'_>,
     name: &str,
-    absent: &'static str,
+    [absent, not_https]: [&'static str; 2],
+    plain_http: bool,
 ) -> Result<WebUrl, ProviderError> {
     let text = document.text(name).ok_or(ProviderError::InvalidDocuments(absent))?;
-    WebUrl::parse(&text)
-        .ok()
-        .filter(|url| url.is_https() || site.plain_http)
-        .ok_or(ProviderError::InvalidDocuments("an endpoint in the discovery document is not an https URL"))
+    let url = WebUrl::parse(&text).ok().filter(|url| url.is_https() || plain_http);
+    url.ok_or(ProviderError::InvalidDocuments(not_https))
+}
+
+/// How the issuer of a discovery document differs from the configured one.
+fn other_issuer(named: &str, configured: &str) -> &'static str {
+    let without_slash = |issuer: &str| issuer.strip_suffix('/').unwrap_or(issuer).to_owned();
+    if without_slash(named) == without_slash(configured) {
+        "the discovery document's `issuer` and `issuerUrl` differ in a slash at their end: write it as the provider does"
+    } else {
+        "the discovery document's `issuer` is another one than `issuerUrl`"
+    }
 }
 
 /// The strings of an array; a member that is none says nothing.

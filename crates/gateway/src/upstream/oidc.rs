@@ -11,20 +11,18 @@ use portcullis_protocol::crypto::secret::Secret;
 use portcullis_protocol::jose::foreign::ForeignTokenError;
 use portcullis_protocol::jose::id_token::{ExpectedIdToken, IdToken};
 use portcullis_protocol::jose::keys::JwkSet;
-use portcullis_protocol::oauth::form::FORM_TYPE;
 use portcullis_protocol::oauth::params;
 
 use crate::browser::pending_login::Seed;
-use crate::config::{OidcProvider, ProviderId};
-use crate::ports::{CallRequest, Ports};
-use crate::routing::endpoint_table::Endpoint;
+use crate::config::{OidcProvider, ProviderId, TokenMembers};
+use crate::ports::Ports;
 use crate::state::document_state::DocumentState;
 use crate::state::gateway::Gateway;
+use crate::upstream::authorization_request::{callback_url, further_parameters};
 use crate::upstream::discovery::{Discovery, Known, fetch_documents};
-use crate::upstream::endpoint::{CALL_TIMEOUT_MS, UNCOMPRESSED};
 use crate::upstream::identity::{Identity, TokenReply};
-use crate::upstream::provider_error::{Outage, ProviderError};
-use crate::upstream::token_reply;
+use crate::upstream::provider_error::ProviderError;
+use crate::upstream::token_endpoint::TokenEndpoint;
 
 /// How far the provider's clock may be from ours, in seconds.
 const LEEWAY: u64 = 60;
@@ -55,21 +53,20 @@ impl Oidc<'_> {
     pub(super) fn authorization_url(&self, seed: &Seed, prompt: Option<&str>) -> Result<String, ProviderError> {
         let settings = self.settings;
         let discovery = self.state(|state| state.known().map(|known| Rc::clone(&known.discovery)))?;
-        let redirect_uri = self.callback_url();
+        let client = &settings.client;
+        let redirect_uri = callback_url(self.gateway);
         let (state, nonce, challenge) = (seed.state(), seed.nonce(), seed.verifier().challenge().to_string());
         let mut query = vec![
             ("response_type", "code"),
-            ("client_id", &settings.client_id),
+            ("client_id", &client.client_id),
             ("redirect_uri", &redirect_uri),
-            ("scope", &settings.scope),
+            ("scope", &client.scope),
             ("state", &state),
             ("nonce", &nonce),
             ("code_challenge", &challenge),
             ("code_challenge_method", "S256"),
         ];
-        let configured = settings.extra_parameters.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        query.extend(configured.filter(|(name, _)| prompt.is_none() || *name != "prompt"));
-        query.extend(prompt.map(|prompt| ("prompt", prompt)));
+        query.extend(further_parameters(client, prompt));
         Ok(params::append_query(&discovery.authorization_endpoint, &query))
     }
 
@@ -83,7 +80,7 @@ impl Oidc<'_> {
         code: &str,
         ports: &P,
     ) -> Result<(TokenReply, Identity), ProviderError> {
-        let (redirect_uri, verifier) = (self.callback_url(), seed.verifier());
+        let (redirect_uri, verifier) = (callback_url(self.gateway), seed.verifier());
         let form = [
             ("grant_type", "authorization_code"),
             ("code", code),
@@ -96,8 +93,8 @@ impl Oidc<'_> {
         match identity {
             Ok(identity) => Ok((reply, identity)),
             Err(error) => {
-                if let ProviderError::InvalidIdToken(_) = error {
-                    ports.provider_failed(error.failure(self.name, &self.settings.site.issuer));
+                if matches!(error, ProviderError::InvalidIdToken(_) | ProviderError::OtherLogin) {
+                    ports.provider_failed(error.failure(self.name, &self.settings.issuer));
                 }
                 Err(error)
             }
@@ -117,9 +114,10 @@ impl Oidc<'_> {
     ) -> Result<TokenReply, ProviderError> {
         let form = [("grant_type", "refresh_token"), ("refresh_token", refresh_token.expose().as_str())];
         let reply = self.token_request(&form, ports).await?;
-        if let Some(id_token) = &reply.id_token
-            && !is_about(id_token.expose(), self.settings, subject)
-        {
+        let told = reply.id_token.as_ref().map(|id_token| about(id_token.expose(), self.settings, subject));
+        if let Some(Err(error)) = told {
+            let error = ProviderError::InvalidIdToken(error.reason());
+            ports.provider_failed(error.failure(self.name, &self.settings.issuer));
             return Err(ProviderError::GrantEnded { prompt: None });
         }
         Ok(reply)
@@ -149,8 +147,8 @@ impl Oidc<'_> {
             other => other,
         };
         let expected = ExpectedIdToken {
-            issuer: &self.settings.site.issuer,
-            client_id: &self.settings.client_id,
+            issuer: &self.settings.issuer,
+            client_id: &self.settings.client.client_id,
             nonce,
             leeway: LEEWAY,
         };
@@ -158,11 +156,6 @@ impl Oidc<'_> {
         let unnamed = "the ID token's `subjectClaim` is absent, or not a string of 1 to 255 bytes";
         let subject = verified.name(subject_claim).ok_or(ProviderError::InvalidIdToken(unnamed))?;
         Ok(Identity { subject, name: verified.name("name"), email: verified.name("email") })
-    }
-
-    /// Our redirect URI at the provider.
-    fn callback_url(&self) -> String {
-        Endpoint::Callback.below(&self.gateway.config().issuer.url)
     }
 
     fn state<T>(&self, access: impl FnOnce(&mut DocumentState<Known>) -> T) -> T {
@@ -208,38 +201,14 @@ impl Oidc<'_> {
     /// Asks the token endpoint, and reports how that ended to the operator.
     async fn token_request<P: Ports>(&self, form: &[(&str, &str)], ports: &P) -> Result<TokenReply, ProviderError> {
         let discovery = self.discovery(ports).await?;
-        let answered = self.ask_for_tokens(&discovery, form, ports).await;
-        match &answered {
-            Ok(_) | Err(ProviderError::GrantEnded { .. }) => ports.provider_answered(self.name),
-            Err(error) => ports.provider_failed(error.failure(self.name, &discovery.token.url())),
-        }
-        answered
-    }
-
-    async fn ask_for_tokens<P: Ports>(
-        &self,
-        discovery: &Discovery,
-        form: &[(&str, &str)],
-        ports: &P,
-    ) -> Result<TokenReply, ProviderError> {
-        let mut form = form.to_vec();
-        let mut headers = vec![
-            ("content-type", FORM_TYPE.to_owned()),
-            ("accept", "application/json".to_owned()),
-            (UNCOMPRESSED.0, UNCOMPRESSED.1.to_owned()),
-        ];
-        discovery.authentication.add(self.settings, &mut form, &mut headers);
-        let call = CallRequest {
-            cluster: discovery.token.cluster.clone(),
-            method: "POST",
-            authority: discovery.token.authority.clone(),
-            path: discovery.token.path.clone(),
-            headers,
-            body: params::encode(&form).into_bytes(),
-            timeout_ms: CALL_TIMEOUT_MS,
+        let endpoint = TokenEndpoint {
+            provider: self.name,
+            client: &self.settings.client,
+            target: &discovery.token,
+            authentication: discovery.authentication,
+            members: &TokenMembers::Standard,
         };
-        let reply = ports.fetch(call).await.map_err(Outage::from)?;
-        token_reply::read(&reply)
+        Ok(endpoint.exchange(form, ports).await?.tokens)
     }
 }
 
@@ -251,8 +220,7 @@ fn refused(error: ForeignTokenError) -> ProviderError {
     }
 }
 
-/// Whether an ID token that came with a refresh is about this user.
-fn is_about(id_token: &str, provider: &OidcProvider, subject: &str) -> bool {
-    IdToken::parse(id_token)
-        .is_ok_and(|token| token.is_about(&provider.site.issuer, &provider.client_id, &provider.subject_claim, subject))
+/// Succeeds if an ID token that came with a refresh is about this user.
+fn about(id_token: &str, provider: &OidcProvider, subject: &str) -> Result<(), ForeignTokenError> {
+    IdToken::parse(id_token)?.about(&provider.issuer, &provider.client.client_id, &provider.subject_claim, subject)
 }

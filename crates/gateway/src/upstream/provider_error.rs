@@ -29,15 +29,15 @@ pub enum ProviderError {
     /// `token_endpoint_auth_methods_supported`).
     #[error("the provider takes neither client_secret_basic nor client_secret_post")]
     NoCommonAuthentication,
-    /// Its documents name an endpoint that the gateway must not call.
-    #[error("the discovery document names an endpoint at a host without a cluster: add it to `clusters`")]
-    EndpointWithoutCluster,
+    /// Its documents name an endpoint, the one of this name, that the gateway must not call.
+    #[error("the discovery document's `{0}` is at a host without a cluster: add it to `clusters`")]
+    EndpointWithoutCluster(&'static str),
     /// Its documents are another issuer's (OIDC Discovery §4.3).
-    #[error("the discovery document names another issuer: the configured one must be the same, to the last slash")]
-    WrongIssuer,
+    #[error("{0}")]
+    WrongIssuer(&'static str),
     /// It answered something else than JSON, as a login page or a proxy does.
-    #[error("the answer is not JSON")]
-    NotJson,
+    #[error("{0}")]
+    NotJson(&'static str),
     /// Its discovery document or keys cannot be used.
     #[error("{0}")]
     InvalidDocuments(&'static str),
@@ -45,11 +45,14 @@ pub enum ProviderError {
     #[error("{0}")]
     InvalidAnswer(&'static str),
     /// Its ID token is of another login: the browser brought another login's code.
-    #[error("the code is of another login")]
+    #[error("the ID token's `nonce` is another one's: the code is of another login")]
     OtherLogin,
     /// Its ID token is refused.
     #[error("{0}")]
     InvalidIdToken(&'static str),
+    /// It does not say who logged in.
+    #[error("{0}")]
+    InvalidUserInfo(&'static str),
 }
 
 /// Why a provider is out of reach.
@@ -90,13 +93,14 @@ impl ProviderError {
             Self::Refused => Reason::ProviderRefusedRequest,
             Self::ClientRefused => Reason::ProviderRefusedClient,
             Self::NoCommonAuthentication => Reason::ProviderClientAuthentication,
-            Self::EndpointWithoutCluster => Reason::ProviderEndpointWithoutCluster,
-            Self::WrongIssuer => Reason::ProviderWrongIssuer,
-            Self::NotJson => Reason::ProviderNotJson,
+            Self::EndpointWithoutCluster(_) => Reason::ProviderEndpointWithoutCluster,
+            Self::WrongIssuer(_) => Reason::ProviderWrongIssuer,
+            Self::NotJson(_) => Reason::ProviderNotJson,
             Self::InvalidDocuments(_) => Reason::ProviderInvalidDocuments,
             Self::InvalidAnswer(_) => Reason::ProviderInvalidAnswer,
             Self::OtherLogin => Reason::CallbackOtherLogin,
             Self::InvalidIdToken(_) => Reason::ProviderInvalidIdToken,
+            Self::InvalidUserInfo(_) => Reason::ProviderInvalidUserInfo,
         }
     }
 
@@ -111,12 +115,16 @@ impl ProviderError {
             Self::Unreachable(_)
             | Self::ClientRefused
             | Self::NoCommonAuthentication
-            | Self::EndpointWithoutCluster
-            | Self::WrongIssuer
-            | Self::NotJson
+            | Self::EndpointWithoutCluster(_)
+            | Self::WrongIssuer(_)
+            | Self::NotJson(_)
             | Self::InvalidDocuments(_)
             | Self::InvalidAnswer(_) => true,
-            Self::GrantEnded { .. } | Self::Refused | Self::OtherLogin | Self::InvalidIdToken(_) => false,
+            Self::GrantEnded { .. }
+            | Self::Refused
+            | Self::OtherLogin
+            | Self::InvalidIdToken(_)
+            | Self::InvalidUserInfo(_) => false,
         }
     }
 }

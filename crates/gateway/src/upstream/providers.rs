@@ -9,6 +9,7 @@ use crate::config::{Provider, ProviderKind};
 use crate::ports::Ports;
 use crate::state::gateway::Gateway;
 use crate::upstream::identity::{Identity, TokenReply};
+use crate::upstream::oauth2::OAuth2;
 use crate::upstream::oidc::Oidc;
 use crate::upstream::provider_error::ProviderError;
 
@@ -19,6 +20,7 @@ pub async fn warm<P: Ports>(gateway: Rc<Gateway>, ports: P) {
             ProviderKind::Oidc(settings) => {
                 Oidc { gateway: &gateway, name: &provider.name, id: provider.id, settings }.warm(&ports).await
             }
+            ProviderKind::OAuth2(_) => {}
         }
     }
 }
@@ -37,6 +39,9 @@ pub fn authorization_url(
         ProviderKind::Oidc(settings) => {
             Oidc { gateway, name: &provider.name, id: provider.id, settings }.authorization_url(seed, prompt)
         }
+        ProviderKind::OAuth2(settings) => {
+            Ok(OAuth2 { gateway, name: &provider.name, settings }.authorization_url(seed, prompt))
+        }
     }
 }
 
@@ -54,6 +59,9 @@ pub async fn log_in<P: Ports>(
     match &provider.kind {
         ProviderKind::Oidc(settings) => {
             Oidc { gateway, name: &provider.name, id: provider.id, settings }.log_in(seed, code, ports).await
+        }
+        ProviderKind::OAuth2(settings) => {
+            OAuth2 { gateway, name: &provider.name, settings }.log_in(seed, code, ports).await
         }
     }
 }
@@ -74,6 +82,9 @@ pub async fn refresh<P: Ports>(
             Oidc { gateway, name: &provider.name, id: provider.id, settings }
                 .refresh(refresh_token, subject, ports)
                 .await
+        }
+        ProviderKind::OAuth2(settings) => {
+            OAuth2 { gateway, name: &provider.name, settings }.refresh(refresh_token, ports).await
         }
     }
 }

@@ -167,7 +167,7 @@ async fn refresh_locked<P: Ports>(
     }
     match providers::refresh(gateway, provider, refresh_token, &loaded.record.subject, ports).await {
         Ok(reply) => {
-            let renewed = renewed(&loaded.record, reply, provider.default_token_life(), ports.now());
+            let renewed = renewed(&loaded.record, reply, provider.client().default_token_life, ports.now());
             store(&records, gateway, token, loaded, &renewed).await
         }
         Err(ProviderError::GrantEnded { prompt }) => {
@@ -183,13 +183,14 @@ async fn refresh_locked<P: Ports>(
         Err(
             ProviderError::ClientRefused
             | ProviderError::NoCommonAuthentication
-            | ProviderError::EndpointWithoutCluster
-            | ProviderError::WrongIssuer
-            | ProviderError::NotJson
+            | ProviderError::EndpointWithoutCluster(_)
+            | ProviderError::WrongIssuer(_)
+            | ProviderError::NotJson(_)
             | ProviderError::InvalidDocuments(_)
             | ProviderError::InvalidAnswer(_)
             | ProviderError::OtherLogin
-            | ProviderError::InvalidIdToken(_),
+            | ProviderError::InvalidIdToken(_)
+            | ProviderError::InvalidUserInfo(_),
         ) => {
             let now = ports.now();
             match loaded.record.refused_since {

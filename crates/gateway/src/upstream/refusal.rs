@@ -79,12 +79,13 @@ mod tests {
             ProviderError::Refused => "refused",
             ProviderError::GrantEnded { prompt } => prompt.unwrap_or("ended"),
             ProviderError::NoCommonAuthentication
-            | ProviderError::EndpointWithoutCluster
-            | ProviderError::WrongIssuer
-            | ProviderError::NotJson
+            | ProviderError::EndpointWithoutCluster(_)
+            | ProviderError::WrongIssuer(_)
+            | ProviderError::NotJson(_)
             | ProviderError::InvalidDocuments(_)
             | ProviderError::OtherLogin
-            | ProviderError::InvalidIdToken(_) => "no refusal",
+            | ProviderError::InvalidIdToken(_)
+            | ProviderError::InvalidUserInfo(_) => "no refusal",
         }
     }
 

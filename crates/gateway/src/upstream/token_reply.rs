@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use portcullis_protocol::crypto::secret::Secret;
 use portcullis_protocol::json::foreign::{ForeignObject, ForeignValue};
 
+use crate::config::TokenMembers;
 use crate::ports::CallReply;
 use crate::upstream::endpoint::{Document, MAX_ANSWER_BYTES, is_json};
 use crate::upstream::identity::{TokenReply, ToldLife};
@@ -12,11 +13,11 @@ use crate::upstream::outage::outage;
 use crate::upstream::provider_error::{Outage, ProviderError};
 use crate::upstream::refusal::refusal;
 
-/// Reads the answer, whatever its status.
+/// Reads the answer, whatever its status, with the tokens where `members` says.
 ///
 /// # Errors
 /// [`ProviderError`]: what a refusal means, or why the answer cannot be used.
-pub(super) fn read(reply: &CallReply) -> Result<TokenReply, ProviderError> {
+pub(super) fn read(reply: &CallReply, members: &TokenMembers) -> Result<TokenReply, ProviderError> {
     // Some providers refuse with status 200, and some send an `error` that is empty.
     let code = error_code(&reply.body);
     if reply.status != 200 || code.is_some() {
@@ -25,32 +26,65 @@ pub(super) fn read(reply: &CallReply) -> Result<TokenReply, ProviderError> {
         return Err(if may_be_envoys { outage(reply).into() } else { refused });
     }
     if !is_json(reply) {
-        return Err(ProviderError::NotJson);
+        return Err(Document::TokenAnswer.not_json());
     }
+    let found = match members {
+        TokenMembers::Standard => standard(reply)?,
+        TokenMembers::Mapped { access_token, refresh_token, expires_in } => {
+            let member = |path| Document::TokenAnswer.member(reply, path);
+            Found {
+                access_token: member(access_token)?,
+                refresh_token: refresh_token.as_ref().map(member).transpose()?.flatten(),
+                expires_in: expires_in.as_ref().map(member).transpose()?.flatten(),
+                id_token: None,
+            }
+        }
+    };
+    let access_token = found
+        .access_token
+        .and_then(ForeignValue::text)
+        .ok_or(ProviderError::InvalidAnswer("the provider gave no access token"))?;
+    if access_token.is_empty() || !access_token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        let reason = "the provider's access token cannot stand in a header: it is empty or has other characters than \
+                      printable ASCII";
+        return Err(ProviderError::InvalidAnswer(reason));
+    }
+    let refresh_token = found.refresh_token.and_then(ForeignValue::text).filter(|token| is_form_text(token));
+    let bytes = refresh_token.as_ref().map_or(0, |token| token.len()).saturating_add(access_token.len());
+    if bytes > MAX_TOKEN_BYTES {
+        let reason = "the provider's tokens are larger than a session can keep: 15 KiB for access and refresh token";
+        return Err(ProviderError::InvalidAnswer(reason));
+    }
+    let id_token = found.id_token.and_then(ForeignValue::text).filter(|token| !token.is_empty());
+    Ok(TokenReply {
+        access_token: Secret::new(access_token.into_owned()),
+        refresh_token: refresh_token.map(Cow::into_owned).map(Secret::new),
+        life: told_life(found.expires_in),
+        id_token: id_token.map(Cow::into_owned).map(Secret::new),
+    })
+}
+
+/// What an answer has of each member that is read.
+struct Found<'a> {
+    access_token: Option<ForeignValue<'a>>,
+    refresh_token: Option<ForeignValue<'a>>,
+    expires_in: Option<ForeignValue<'a>>,
+    id_token: Option<ForeignValue<'a>>,
+}
+
+/// Reads an answer as RFC 6749 §5.1 has it.
+fn standard(reply: &CallReply) -> Result<Found<'_>, ProviderError> {
     let answer = Document::TokenAnswer.members(reply, &MEMBERS)?;
     match answer.get("token_type").map(ForeignValue::text) {
         Some(Some(kind)) if kind.eq_ignore_ascii_case("bearer") => {}
         None => return Err(ProviderError::InvalidAnswer("the token endpoint's answer has no `token_type`")),
         Some(_) => return Err(ProviderError::InvalidAnswer("the provider's access token is not a bearer token")),
     }
-    let access_token =
-        answer.text("access_token").ok_or(ProviderError::InvalidAnswer("the provider gave no access token"))?;
-    if access_token.is_empty() || !access_token.bytes().all(|byte| byte.is_ascii_graphic()) {
-        let reason = "the provider's access token cannot stand in a header: it is empty or has other characters than \
-                      printable ASCII";
-        return Err(ProviderError::InvalidAnswer(reason));
-    }
-    let refresh_token = answer.text("refresh_token").filter(|token| is_form_text(token));
-    let bytes = refresh_token.as_ref().map_or(0, |token| token.len()).saturating_add(access_token.len());
-    if bytes > MAX_TOKEN_BYTES {
-        let reason = "the provider's tokens are larger than a session can keep: 15 KiB for access and refresh token";
-        return Err(ProviderError::InvalidAnswer(reason));
-    }
-    Ok(TokenReply {
-        access_token: Secret::new(access_token.into_owned()),
-        refresh_token: refresh_token.map(Cow::into_owned).map(Secret::new),
-        life: told_life(&answer),
-        id_token: answer.text("id_token").filter(|token| !token.is_empty()).map(Cow::into_owned).map(Secret::new),
+    Ok(Found {
+        access_token: answer.get("access_token"),
+        refresh_token: answer.get("refresh_token"),
+        expires_in: answer.get("expires_in"),
+        id_token: answer.get("id_token"),
     })
 }
 
@@ -61,8 +95,8 @@ fn error_code(body: &[u8]) -> Option<String> {
 }
 
 /// RFC 6749 §5.1 has a number; some providers write it as a string. What is neither says nothing.
-fn told_life(answer: &ForeignObject<'_>) -> ToldLife {
-    let Some(value) = answer.get("expires_in") else { return ToldLife::Untold };
+fn told_life(told: Option<ForeignValue<'_>>) -> ToldLife {
+    let Some(value) = told else { return ToldLife::Untold };
     let written = |text: Cow<'_, str>| serde_json::from_str::<f64>(text.trim()).ok();
     let Some(seconds) = value.number().or_else(|| value.text().and_then(written)).filter(|seconds| !seconds.is_nan())
     else {
@@ -97,7 +131,8 @@ mod tests {
     fn answer(more: &str) -> Result<TokenReply, ProviderError> {
         let body = format!(r#"{{"access_token":"a","token_type":"Bearer"{more}}}"#);
         let content_type = Some("application/json".to_owned());
-        read(&CallReply { status: 200, content_type, max_age: None, from_bridge: false, body: body.into_bytes() })
+        let reply = CallReply { status: 200, content_type, max_age: None, from_bridge: false, body: body.into_bytes() };
+        read(&reply, &TokenMembers::Standard)
     }
 
     #[test]
@@ -142,7 +177,8 @@ mod tests {
     #[test]
     fn both_tokens_fit_into_a_record() {
         let with = |bytes: usize| answer(&format!(",\"refresh_token\":\"{}\"", "r".repeat(bytes)));
-        assert!(with(MAX_TOKEN_BYTES - 1).is_ok());
-        assert!(matches!(with(MAX_TOKEN_BYTES), Err(ProviderError::InvalidAnswer(_))));
+        // The access token is the last byte of 15 KiB.
+        assert!(with(15 * 1024 - 1).is_ok());
+        assert!(matches!(with(15 * 1024), Err(ProviderError::InvalidAnswer(_))));
     }
 }

@@ -180,6 +180,31 @@ mod tests {
     }
 
     #[test]
+    fn a_token_is_due_a_minute_before_its_end_and_stale_five_seconds_before_or_sooner_in_a_short_life() {
+        for (life, due, stale) in [
+            (3_600, 60, 5),
+            (300, 60, 5),
+            (299, 59, 5),
+            (50, 10, 5),
+            (49, 9, 4),
+            (10, 2, 1),
+            (9, 1, 0),
+            (4, 0, 0),
+            (0, 0, 0),
+        ] {
+            let end = 1_000 + life;
+            let renewable = record(Some("r"), Some(end));
+            let access = renewable.access();
+            assert_eq!((end - access.refresh_at, end - access.stale_at), (due, stale), "{life}");
+            assert_eq!(end_of(&renewable), None, "{life}");
+            let last = record(None, Some(end));
+            assert_eq!((last.access().refresh_at, last.access().stale_at), (u64::MAX, end - stale), "{life}");
+            assert_eq!(end_of(&last), Some(end - stale), "{life}");
+        }
+        assert_eq!(end_of(&record(None, None)), None);
+    }
+
+    #[test]
     fn a_record_that_is_cut_off_is_none() {
         let record = record(Some("r"), Some(1_300));
         let bytes = minicbor::to_vec(&record).unwrap();

@@ -1,18 +1,13 @@
 //! The table of the bending provider: what the RFCs allow works from login to refresh, and what
 //! would be unsafe to ignore is refused, each with a reason of its own.
 
-use std::collections::BTreeMap;
-use std::rc::Rc;
+use std::collections::{BTreeMap, BTreeSet};
 
-use portcullis_gateway::browser::pending_login::Seed;
 use portcullis_gateway::decision::Decision;
 use portcullis_gateway::ports::{CallReply, CallRequest, Clock as _};
-use portcullis_gateway::upstream::provider_error::ProviderError;
-use portcullis_gateway::upstream::providers;
 use portcullis_protocol::crypto::secret::Secret;
 use portcullis_protocol::oauth::params;
 use portcullis_testkit::bending_provider::{BendingProvider, Expected, Mode, Reply, Request, mode, modes};
-use portcullis_testkit::fakes::block_on;
 
 use crate::browser::Browser;
 use crate::fixture::{Fixture, IDP, code_of, document, error_of, forwarded, injected, tokens_of};
@@ -70,27 +65,6 @@ fn log_in(fixture: &Fixture, client: &str) -> crate::browser::Reply {
     fixture.visit(&browser, &sent_back(&query))
 }
 
-/// Why a login is refused, as the operator's log has it.
-fn refusal(fixture: &Fixture) -> ProviderError {
-    let provider = fixture.gateway.config().providers.login().unwrap();
-    block_on(providers::warm(Rc::clone(&fixture.gateway), fixture.ports.clone()));
-    let seed = Seed::new(&fixture.ports).unwrap();
-    let url = match providers::authorization_url(&fixture.gateway, provider, &seed, None) {
-        Ok(url) => url,
-        Err(error) => return error,
-    };
-    let (_, query) = url.split_once('?').unwrap();
-    let request =
-        Request { target: &format!("/authorize?{query}"), authorization: None, accept_encoding: None, body: &[] };
-    let back = self::provider().answer(mode("as the RFCs write it").unwrap(), &request, 0);
-    let location = back.header("location").unwrap();
-    let code = location.split("code=").nth(1).unwrap().split('&').next().unwrap();
-    match block_on(providers::log_in(&fixture.gateway, provider, &seed, code, &fixture.ports)) {
-        Ok(_) => panic!("it is logged in"),
-        Err(error) => error,
-    }
-}
-
 #[test]
 fn every_mode_that_the_rfcs_allow_works_from_login_to_refresh() {
     for mode in modes().filter(|mode| mode.expected == Expected::Works) {
@@ -119,7 +93,13 @@ fn every_mode_that_the_rfcs_allow_works_from_login_to_refresh() {
             tokens = tokens_of(&fixture.refresh(&client, &tokens.refresh, &[]));
             assert_eq!(call(&tokens.access), format!("Bearer access-alice-{}", renewed(mode, number)), "{}", mode.name);
         }
+        assert_eq!(failures(&fixture), BTreeSet::new(), "{}: nothing is logged", mode.name);
     }
+}
+
+/// The operator's log of what failed at the provider, each line once, since the last time of asking.
+fn failures(fixture: &Fixture) -> BTreeSet<String> {
+    fixture.ports.take_reports().into_iter().filter(|report| report != "idp answered").collect()
 }
 
 /// The number of the access token that a refresh brings: a refresh token that stays is counted by
@@ -129,21 +109,23 @@ fn renewed(mode: &Mode, number: u32) -> u32 {
 }
 
 #[test]
-fn every_mode_that_cannot_be_accepted_is_refused_with_words_of_its_own() {
-    let mut all = BTreeMap::new();
+fn every_mode_that_cannot_be_accepted_is_refused_with_a_line_in_the_log_of_its_own() {
+    let mut lines = BTreeMap::new();
     for mode in modes() {
-        let Expected::Refused(expected) = mode.expected else { continue };
-        let error = refusal(&fixture(mode));
-        let words = error.to_string();
-        assert!(words.contains(expected), "{}: {words}", mode.name);
-        let others = all.insert(words.clone(), expected);
-        assert!(others.is_none_or(|others| others == expected), "{}: {words} is another mode's", mode.name);
-
+        let Expected::Refused(reason, words) = mode.expected else { continue };
         let fixture = fixture(mode);
         let client = fixture.register();
-        assert_eq!(error_of(&log_in(&fixture, &client)), "server_error", "{}", mode.name);
+        let reply = log_in(&fixture, &client);
+        assert_eq!((error_of(&reply).as_str(), reply.reason), ("server_error", reason.as_str()), "{}", mode.name);
+        let failures: Vec<_> = failures(&fixture).into_iter().collect();
+        let [line] = failures.as_slice() else { panic!("{}: {failures:?}", mode.name) };
+        let cause = line.split_once(&format!(" {}: ", reason.as_str())).map(|(_, cause)| cause);
+        assert!(cause.is_some_and(|cause| cause.contains(words)), "{}: {line}", mode.name);
+        assert!(!line.contains("evil") && !line.contains("client secret is"), "{line}");
+        let other = lines.insert(line.clone(), mode.name);
+        assert!(other.is_none(), "{line}: {} and {other:?}", mode.name);
     }
-    assert!(all.len() > 50, "{}", all.len());
+    assert!(lines.len() > 70, "{}", lines.len());
 }
 
 #[test]
@@ -200,7 +182,18 @@ fn a_refreshed_id_token_is_about_the_same_user_of_the_same_issuer_for_the_same_c
         fixture.advance(3_595);
         let (provider, clock, bent) = (provider(), fixture.ports.clock().clone(), mode(name).unwrap());
         fixture.ports.serve_calls(move |call| Ok(reply(provider.answer(bent, &asked(call), clock.now()))));
+        assert_eq!(failures(&fixture), BTreeSet::new());
         assert_eq!(word(&refresh(&fixture, session(&tokens))), outcome, "{name}");
+        let logged: Vec<_> = failures(&fixture).into_iter().collect();
+        match (bent.expected, logged.as_slice()) {
+            _ if outcome == "ready" => assert!(logged.is_empty(), "{name}: {logged:?}"),
+            (Expected::Refused(_, words), [line]) => {
+                // A login asks who it is, a refresh whether it is the same.
+                let words = if words.contains("`sub`") { "names another user" } else { words };
+                assert!(line.contains(" provider_invalid_id_token: ") && line.contains(words), "{name}: {line}");
+            }
+            (expected, logged) => panic!("{name}: {expected:?} {logged:?}"),
+        }
     }
 }
 

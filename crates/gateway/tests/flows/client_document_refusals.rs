@@ -226,6 +226,17 @@ fn what_is_no_answer_with_a_document_is_told_in_one_text_and_not_kept() {
 }
 
 #[test]
+fn a_document_of_the_configured_size_is_read_and_a_byte_more_is_not() {
+    let padded = |bytes: usize| metadata(&json!({ "x": "x".repeat(bytes) }));
+    let rest = padded(0).to_string().len();
+    for (bytes, reason) in [(2_000, "consent_shown"), (2_001, "client_document_answer")] {
+        let fixture = Fixture::configured(&configuration(&json!({ "maxBytes": 2_000 })));
+        expect(&fixture, &padded(bytes - rest), None);
+        assert_eq!(ask(&fixture, CLIENT, &[]).reason, reason, "{bytes}");
+    }
+}
+
+#[test]
 fn the_bridge_fetches_and_what_it_says_is_told_in_one_text() {
     let fixture = Fixture::configured(&bridged(&json!({ "ratePerMinute": 100 })));
     let path = Verb::FetchDocument.path();

@@ -81,7 +81,11 @@ fn a_login_fetches_the_document_once_and_its_page_shows_whose_it_is() {
     let sent = fixture.ports.take_sent();
     let [call] = sent.as_slice() else { panic!("{} calls", sent.len()) };
     assert_eq!((call.method, call.authority.as_str(), call.body.len()), ("GET", "client.example", 0));
-    assert!(call.headers.iter().all(|(name, _)| ["accept", "accept-encoding"].contains(name)), "{:?}", call.headers);
+    assert!(
+        call.headers.iter().all(|(name, _)| ["accept", "accept-encoding"].contains(&&**name)),
+        "{:?}",
+        call.headers
+    );
     for shown in [
         "<strong class=\"host\"><bdi dir=\"ltr\">client.example</bdi></strong>",
         &format!("<bdi dir=\"ltr\">{CLIENT}</bdi>"),

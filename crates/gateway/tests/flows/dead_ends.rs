@@ -70,6 +70,22 @@ fn what_a_provider_wants_of_the_user_is_asked_at_the_next_login_until_it_succeed
 }
 
 #[test]
+fn what_a_provider_wants_of_the_user_is_forgotten_after_a_day() {
+    let fixture = Fixture::new();
+    let (browser, client) = (Browser::default(), fixture.register());
+    let code = fixture.code(&browser, &client, "alice");
+    let tokens = tokens_of(&fixture.redeem(&client, &code, &[]));
+    fixture.advance(3600 - 5);
+    fixture.expect_token_answer(400, &json!({ "error": "consent_required" }));
+    assert_eq!(word(&refresh(&fixture, session(&tokens))), "login required");
+    let asked = || fixture.visit(&browser, &Fixture::authorization(&client, &[])).redirect().1.get("prompt").cloned();
+    fixture.advance(24 * 3600 - 1);
+    assert_eq!(asked().as_deref(), Some("consent"));
+    fixture.advance(1);
+    assert_eq!(asked(), None);
+}
+
+#[test]
 fn a_client_that_asks_for_a_prompt_itself_gets_its_own_and_another_users_browser_none() {
     let fixture = Fixture::new();
     let (alice, bob, client) = (Browser::default(), Browser::default(), fixture.register());

@@ -19,6 +19,7 @@ mod default_endpoints;
 mod fixture;
 mod keys;
 mod login;
+mod oauth2_provider;
 mod outages;
 mod protect;
 mod provider;

@@ -12,6 +12,7 @@ use portcullis_testkit::signatures::Sign as _;
 use serde_json::{Value, json};
 
 use crate::browser::Browser;
+use crate::dead_ends::logged_in_without_a_refresh_token;
 use crate::fixture::{
     API, BROWSER_COOKIE, Fixture, MCP, NOW, document, forwarded, injected, replied, resolved_forward, resolved_reply,
     upstream_of,
@@ -175,6 +176,24 @@ fn the_fast_path_ends_with_the_token() {
     fixture.advance(1);
     assert!(fast(&fixture, "/mcp", &token).is_none());
     assert_eq!(replied(fixture.call("/mcp", &token)).reason, "token_expired");
+}
+
+#[test]
+fn the_fast_path_leaves_upstream_tokens_that_are_due_or_stale_to_the_slow_one() {
+    let (fixture, token) = with_token();
+    fixture.advance(3_600 - 61);
+    forwarded(fixture.call("/mcp", &token));
+    assert!(fast(&fixture, "/mcp", &token).is_some());
+    fixture.advance(1);
+    assert!(fast(&fixture, "/mcp", &token).is_none(), "it is due");
+
+    let fixture = Fixture::new();
+    let (_, tokens) = logged_in_without_a_refresh_token(&fixture, &[]);
+    fixture.advance(3_600 - 6);
+    forwarded(fixture.call("/mcp", &tokens.access));
+    assert!(fast(&fixture, "/mcp", &tokens.access).is_some());
+    fixture.advance(1);
+    assert!(fast(&fixture, "/mcp", &tokens.access).is_none(), "it is stale");
 }
 
 #[test]

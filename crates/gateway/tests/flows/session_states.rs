@@ -180,6 +180,27 @@ fn what_ended_or_was_never_redeemed_is_not_gone_on_with() {
     assert!(stored(&fixture, session(&after)).unwrap().refresh_token.is_none(), "it was revoked with its session");
 }
 
+#[test]
+fn the_last_refresh_token_is_gone_on_with_for_ninety_days() {
+    const DAY: u64 = 24 * 3_600;
+    let mut document = long_tokens();
+    document["tokenLifespans"]["refreshToken"] = json!("720h");
+    for (age, is_kept) in [(90 * DAY - 1, true), (90 * DAY, false)] {
+        let fixture = Fixture::configured(&document);
+        let client = fixture.register();
+        let mut tokens = log_in(&fixture, &client);
+        for _ in 0..3 {
+            fixture.advance(29 * DAY);
+            tokens = tokens_of(&fixture.refresh(&client, &tokens.refresh, &[]));
+            fixture.expect_token_answer(200, &renewed());
+            assert_eq!(called(&fixture, &tokens.access), 200);
+        }
+        fixture.advance(age - 3 * 29 * DAY);
+        let next = log_in_without(&fixture, &client, "alice");
+        assert_eq!(stored(&fixture, session(&next)).unwrap().refresh_token.is_some(), is_kept, "{age}");
+    }
+}
+
 /// Access tokens that outlive the provider's, so that these are what a call stands on.
 fn long_tokens() -> Value {
     let mut document = document();

@@ -83,13 +83,20 @@ fn a_form_starts_no_second_login_once_the_first_was_used() {
 
 #[test]
 fn pages_that_are_open_in_one_browser_at_once_all_lead_to_a_login() {
-    // The order in which the pages are answered, and the provider's answers come.
-    for (answered, finished) in [([0, 1, 2], [0, 1, 2]), ([2, 1, 0], [0, 1, 2]), ([1, 0, 2], [2, 0, 1])] {
+    // Ten tabs, and the orders in which they are answered and come back from the provider.
+    let (first_to_last, last_to_first) = ((0..10).collect::<Vec<_>>(), (0..10).rev().collect::<Vec<_>>());
+    let shuffled: Vec<usize> = (0..10).map(|number| number * 7 % 10).collect();
+    for (answered, finished) in [
+        (&first_to_last, &first_to_last),
+        (&last_to_first, &first_to_last),
+        (&first_to_last, &last_to_first),
+        (&shuffled, &last_to_first),
+    ] {
         let fixture = Fixture::new();
         let client = fixture.register();
         let browser = Browser::default();
         // All were asked for before the first of them came.
-        let pages = [(); 3].map(|()| {
+        let pages = [(); 10].map(|()| {
             let tab = Browser::default();
             let form = fixture.consent_page(&tab, &client, &[]);
             (tab, form)
@@ -97,8 +104,9 @@ fn pages_that_are_open_in_one_browser_at_once_all_lead_to_a_login() {
         pages.iter().for_each(|(tab, _)| browser.take_over(tab));
         let mut asked = BTreeMap::new();
         for page in answered {
-            asked.insert(page, fixture.approve(&browser, &pages[page].1));
+            asked.insert(page, fixture.approve(&browser, &pages[*page].1));
         }
+        assert!(browser.cookie().unwrap().len() <= MAX_LOGIN_BYTES, "{:?}", browser.names());
         for page in finished {
             let code = code_of(&fixture.return_from_provider(&browser, &asked[&page], "alice"));
             tokens_of(&fixture.redeem(&client, &code, &[]));
@@ -108,7 +116,7 @@ fn pages_that_are_open_in_one_browser_at_once_all_lead_to_a_login() {
 }
 
 #[test]
-fn a_browser_carries_eight_logins_and_lets_the_oldest_go() {
+fn a_browser_carries_sixteen_logins_and_lets_the_oldest_go() {
     let fixture = Fixture::new();
     let client = fixture.register();
     let browser = Browser::default();

@@ -262,7 +262,16 @@ mod tests {
 
     #[test]
     fn methods_are_case_sensitive() {
-        assert_eq!(Method::from_bytes(b"POST"), Method::Post);
-        assert_eq!(Method::from_bytes(b"post"), Method::Other);
+        for (name, method) in [
+            ("GET", Method::Get),
+            ("HEAD", Method::Head),
+            ("POST", Method::Post),
+            ("OPTIONS", Method::Options),
+            ("post", Method::Other),
+            ("PUT", Method::Other),
+            ("", Method::Other),
+        ] {
+            assert_eq!(Method::from_bytes(name.as_bytes()), method, "{name}");
+        }
     }
 }

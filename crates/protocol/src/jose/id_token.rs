@@ -10,7 +10,7 @@ use subtle::ConstantTimeEq as _;
 
 use super::alg::Alg;
 use super::foreign::ForeignTokenError;
-use super::foreign::claims::{audiences, is_name, lifetime, string};
+use super::foreign::claims::{audiences, lifetime, string};
 use super::foreign::jws::ForeignJws;
 use super::keys::{JwkSet, PublicKey};
 use crate::bytes;
@@ -62,17 +62,32 @@ impl<'a> IdToken<'a> {
         Ok(SignedIdToken(self.claims(names)?))
     }
 
-    /// Returns `true` if the token says that it is this issuer's, for this client and about this
-    /// user, whom the claim `subject_claim` names.
+    /// Succeeds if the token says that it is this issuer's, for this client and about this user, whom
+    /// the claim `subject_claim` names.
     ///
     /// For a token that came straight from the token endpoint: its sender is authenticated by the
     /// connection, which stands in for the signature (OpenID Connect Core §3.1.3.7, item 6, and
     /// §12.2).
-    #[must_use]
-    pub fn is_about(&self, issuer: &str, client_id: &str, subject_claim: &str, subject: &str) -> bool {
-        let Ok(claims) = self.claims(&[subject_claim]) else { return false };
-        let is = |name: &str, expected: &str| claims.text(name).is_some_and(|text| text == expected);
-        is("iss", issuer) && is(subject_claim, subject) && is_for(&claims, client_id).is_ok()
+    ///
+    /// # Errors
+    /// Returns a [`ForeignTokenError`] for the first rule that the claims break.
+    pub fn about(
+        &self,
+        issuer: &str,
+        client_id: &str,
+        subject_claim: &str,
+        subject: &str,
+    ) -> Result<(), ForeignTokenError> {
+        let claims = self.claims(&[subject_claim])?;
+        if string(&claims, "iss")? != issuer {
+            return Err(ForeignTokenError::WrongIssuer);
+        }
+        is_for(&claims, client_id)?;
+        if claims.text(subject_claim).is_some_and(|named| named == subject) {
+            Ok(())
+        } else {
+            Err(ForeignTokenError::WrongSubject)
+        }
     }
 
     fn claims<'b>(&'b self, names: &[&'b str]) -> Result<ForeignObject<'b>, ForeignTokenError> {
@@ -109,7 +124,7 @@ impl<'a> SignedIdToken<'a> {
         if !bool::from(string(&claims, "nonce")?.as_bytes().ct_eq(expected.nonce.as_bytes())) {
             return Err(ForeignTokenError::WrongNonce);
         }
-        if !string(&claims, "sub").is_ok_and(|subject| is_name(&subject)) {
+        if claims.get("sub").ok_or(ForeignTokenError::Missing("sub"))?.name().is_none() {
             return Err(ForeignTokenError::Malformed("sub"));
         }
         Ok(VerifiedIdToken(claims))
@@ -125,7 +140,7 @@ impl VerifiedIdToken<'_> {
     /// anything that has to be converted into one.
     #[must_use]
     pub fn name(&self, claim: &str) -> Option<String> {
-        self.0.text(claim).filter(|text| is_name(text)).map(Cow::into_owned)
+        self.0.get(claim)?.name().map(Cow::into_owned)
     }
 }
 

@@ -87,6 +87,21 @@ impl<'a> ForeignValue<'a> {
         }
     }
 
+    /// Returns the text of a string that can name a user: 1 to 255 bytes without control characters.
+    /// OpenID Connect Core §2 has ASCII alone for `sub`; providers use others, too.
+    #[must_use]
+    pub fn name(self) -> Option<Cow<'a, str>> {
+        let is_name = |text: &str| (1..=255).contains(&text.len()) && !text.chars().any(char::is_control);
+        self.text().filter(|text| is_name(text))
+    }
+
+    /// Returns the digits of a whole number that is not negative, as they are written: a number that
+    /// names something may be larger than any type of numbers holds.
+    #[must_use]
+    pub fn digits(self) -> Option<&'a str> {
+        Some(self.0).filter(|text| text.len() <= 255 && text.bytes().all(|byte| byte.is_ascii_digit()))
+    }
+
     /// Returns a number, with or without fraction and exponent, as the nearest one of 64 bits. One
     /// that is too large is infinite.
     #[must_use]
@@ -242,6 +257,26 @@ mod tests {
         assert_eq!(object.to_map().unwrap().keys().collect::<Vec<_>>(), ["b", "é"]);
         let surrogate = parse(r#"{"a":"\ud800","b":1e999}"#).unwrap();
         assert_eq!((surrogate.text("a"), surrogate.to_map()), (None, None));
+    }
+
+    #[test]
+    fn a_name_is_a_short_string_and_digits_are_a_whole_number() {
+        let value = |text: &'static str| ForeignValue(text);
+        for text in ["\"\"", "\"a\\nb\"", "\"\\u0000\"", "7", "true", "[\"a\"]", "{}", "null"] {
+            assert_eq!(value(text).name(), None, "{text}");
+        }
+        assert_eq!(value("\"\\u00e9 7\"").name().as_deref(), Some("é 7"));
+        for text in ["583231", "0", "18446744073709551616"] {
+            assert_eq!(value(text).digits(), Some(text));
+        }
+        for text in ["-1", "1.0", "1e3", "\"1\"", "true", "[1]", "{}"] {
+            assert_eq!(value(text).digits(), None, "{text}");
+        }
+        let long = |bytes: usize| format!("{{\"a\":\"{}\",\"b\":{}}}", "x".repeat(bytes), "1".repeat(bytes));
+        let (fits, not) = (long(255), long(256));
+        let (fits, not) = (parse(&fits).unwrap(), parse(&not).unwrap());
+        assert!(fits.get("a").unwrap().name().is_some() && fits.get("b").unwrap().digits().is_some());
+        assert!(not.get("a").unwrap().name().is_none() && not.get("b").unwrap().digits().is_none());
     }
 
     #[test]

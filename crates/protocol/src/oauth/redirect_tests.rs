@@ -295,3 +295,18 @@ fn requested_uri() -> impl Strategy<Value = String> {
         prop::collection::vec(pieces, 1..7).prop_map(|pieces| pieces.concat()),
     ]
 }
+
+#[test]
+fn a_web_site_is_served_over_https_by_another_machine() {
+    for (text, is_web_site) in [
+        ("https://app.example/cb", true),
+        ("https://localhost/cb", false),
+        ("https://127.0.0.1/cb", false),
+        ("http://127.0.0.1:3000/cb", false),
+        ("com.example.app:/cb", false),
+    ] {
+        let uri = RedirectUri::register(text).unwrap();
+        assert_eq!(uri.is_web_site(), is_web_site, "{text}");
+        assert_eq!(match_registered(&[uri], text).unwrap().is_web_site(), is_web_site, "{text}");
+    }
+}

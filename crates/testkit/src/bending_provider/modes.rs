@@ -1,10 +1,12 @@
 //! The modes of the provider: each a row of the table that flows and stories go through.
 //!
-//! A mode that the RFCs allow works from login to refresh. Any other is refused at login, in words
-//! that no other mode has.
+//! A mode that the RFCs allow works from login to refresh. Any other is refused at login, with a line
+//! in the operator's log that no other mode has.
 
 mod allowed;
 mod refused;
+
+use portcullis_gateway::audit::Reason;
 
 use super::shape::Shape;
 
@@ -23,8 +25,9 @@ pub struct Mode {
 pub enum Expected {
     /// Login, calls and refreshes work.
     Works,
-    /// The login is refused with a reason that contains these words.
-    Refused(&'static str),
+    /// The login is refused with this audit reason, and with a line in the operator's log that
+    /// contains these words.
+    Refused(Reason, &'static str),
 }
 
 /// Every mode: those that work, then those that are refused.

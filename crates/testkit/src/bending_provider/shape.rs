@@ -117,7 +117,7 @@ impl Shape {
 }
 
 impl Document {
-    fn new(members: Value) -> Self {
+    pub(super) fn new(members: Value) -> Self {
         Self { json: Json::new(members), status: 200, content_type: "application/json", instead: None }
     }
 

@@ -265,7 +265,7 @@ impl GatewayLoad {
     }
 
     async fn ask(&self, request: &TokenRequest) -> Answer {
-        let reply = request.try_send(PATIENCE).await;
+        let reply = Request::from(request.request()).timeout(PATIENCE).try_send().await;
         let failed = match &reply {
             Ok(reply) if matches!(reply.status, 200 | 400) => None,
             Ok(reply) => Some(format!("{} {}", reply.status, reply.text())),

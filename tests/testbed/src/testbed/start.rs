@@ -33,6 +33,7 @@ pub struct Builder {
     behind: Option<u32>,
     env: Vec<(String, String)>,
     clusters: Vec<(String, u16)>,
+    forward_proxies: Vec<(String, PathBuf)>,
     routes: Vec<(String, String)>,
     header_kib: u32,
 }
@@ -53,6 +54,7 @@ impl Builder {
             behind: None,
             env: Vec::new(),
             clusters: Vec::new(),
+            forward_proxies: Vec::new(),
             routes: Vec::new(),
             header_kib: HEADER_KIB,
         }
@@ -160,6 +162,14 @@ impl Builder {
         self
     }
 
+    /// Adds a cluster that reaches every host by TLS (`envoy.clusters.dynamic_forward_proxy`), and
+    /// trusts this authority alone.
+    #[must_use]
+    pub fn forward_proxy(mut self, name: &str, authority: PathBuf) -> Self {
+        self.forward_proxies.push((name.to_owned(), authority));
+        self
+    }
+
     /// Adds a route: a path prefix and its cluster (`recorder`, `mcp_backend` or one that was
     /// added). Those added come first, and `/` has every path.
     #[must_use]
@@ -246,6 +256,7 @@ impl Builder {
                 plugin: plugin.clone(),
                 host_env_keys: self.env.iter().map(|(name, _)| name.clone()).collect(),
                 clusters: self.clusters.clone(),
+                forward_proxies: self.forward_proxies.clone(),
                 pipes: bridge.iter().map(|bridge| (BRIDGE_CLUSTER.to_owned(), bridge.socket.clone())).collect(),
                 routes: self.routes.clone(),
                 access_log: folder.join("access.log"),

@@ -71,7 +71,7 @@ fn a_secret_makes_the_same_keys_wherever_it_comes_from() {
     assert_eq!(config.signing_keys[0].kid(), usual.signing_keys[0].kid());
     assert_eq!(config.key_ring.current(), usual.key_ring.current());
     assert!(opens(&config.key_ring, &ring(SECRET)));
-    assert!(oidc(&config).client_secret.as_ref().unwrap().ct_eq(b"a client secret"));
+    assert!(oidc(&config).client.client_secret.as_ref().unwrap().ct_eq(b"a client secret"));
 }
 
 #[test]

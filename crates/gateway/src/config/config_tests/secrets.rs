@@ -116,7 +116,7 @@ fn printing_the_parts_of_a_configuration_shows_no_secret() {
     let document = with(full(), "/development", json!(true));
     let document = with(document, "/secrets/0", json!({ "inline": CANARY }));
     let config = compile(&document).ok().unwrap();
-    let printed = format!("{:?} {:?} {:?}", config.key_ring, config.signing_keys, oidc(&config).client_secret);
+    let printed = format!("{:?} {:?} {:?}", config.key_ring, config.signing_keys, oidc(&config).client.client_secret);
     for secret in [CANARY, OTHER_SECRET, "a client secret", KEY.lines().nth(1).unwrap()] {
         assert!(!printed.contains(secret), "{printed}");
     }

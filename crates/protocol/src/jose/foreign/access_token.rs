@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-use super::claims::{audiences, is_name, lifetime, string, texts};
+use super::claims::{audiences, lifetime, string, texts};
 use super::error::ForeignTokenError;
 use super::jws::ForeignJws;
 use crate::bytes;
@@ -113,10 +113,8 @@ impl<'a> SignedForeignToken<'a> {
             return Err(ForeignTokenError::WrongAudience);
         }
         let expires_at = lifetime(&claims, expected.leeway, now)?.expires_at.saturating_add(expected.leeway);
-        let subject = string(&claims, "sub")?;
-        if !is_name(&subject) {
-            return Err(ForeignTokenError::Malformed("sub"));
-        }
+        let subject = claims.get("sub").ok_or(ForeignTokenError::Missing("sub"))?;
+        let subject = subject.name().ok_or(ForeignTokenError::Malformed("sub"))?;
         let scopes = scopes(&claims)?;
         Ok(VerifiedForeignToken { subject, scopes, expires_at, claims })
     }
@@ -142,7 +140,7 @@ impl VerifiedForeignToken<'_> {
     /// `client_id` (RFC 9068 §2.2), or else `azp`.
     #[must_use]
     pub fn client(&self) -> Option<Cow<'_, str>> {
-        let name = |claim| self.claims.text(claim).filter(|text| is_name(text));
+        let name = |claim| self.claims.get(claim)?.name();
         name("client_id").or_else(|| name("azp"))
     }
 

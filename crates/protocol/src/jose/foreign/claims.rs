@@ -27,7 +27,10 @@ pub(in crate::jose) fn lifetime(
         return Err(ForeignTokenError::Expired);
     }
     let latest_start = now.saturating_add(leeway);
-    if [issued_at, time(claims, "nbf")?].into_iter().flatten().any(|start| start > latest_start) {
+    if issued_at.is_some_and(|start| start > latest_start) {
+        return Err(ForeignTokenError::IssuedLater);
+    }
+    if time(claims, "nbf")?.is_some_and(|start| start > latest_start) {
         return Err(ForeignTokenError::NotYetValid);
     }
     Ok(Lifetime { expires_at, has_start: issued_at.is_some() })
@@ -55,12 +58,6 @@ pub(in crate::jose) fn string<'a>(
     claims.get(name).ok_or(ForeignTokenError::Missing(name))?.text().ok_or(ForeignTokenError::Malformed(name))
 }
 
-/// Returns `true` for 1 to 255 bytes without control characters. OpenID Connect Core §2 has at most
-/// 255 ASCII characters for `sub`; providers use others, too.
-pub(in crate::jose) fn is_name(text: &str) -> bool {
-    !text.is_empty() && text.len() <= MAX_NAME_BYTES && !text.chars().any(char::is_control)
-}
-
 /// Returns a NumericDate in whole seconds: any JSON number (RFC 7519 §2) up to the year 9999.
 fn time(claims: &ForeignObject<'_>, name: &'static str) -> Result<Option<u64>, ForeignTokenError> {
     let Some(value) = claims.get(name) else { return Ok(None) };
@@ -69,6 +66,5 @@ fn time(claims: &ForeignObject<'_>, name: &'static str) -> Result<Option<u64>, F
     seconds.map(|seconds| Some(seconds as u64)).ok_or(ForeignTokenError::Malformed(name))
 }
 
-const MAX_NAME_BYTES: usize = 255;
 /// The first second after the year 9999. A later time is a mistake, such as milliseconds.
 const MAX_TIME: f64 = 253_402_300_800.0;

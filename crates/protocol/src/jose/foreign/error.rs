@@ -43,10 +43,14 @@ pub enum ForeignTokenError {
     WrongParty,
     /// `exp` has passed.
     Expired,
-    /// `iat` or `nbf` lies in the future.
+    /// `iat` lies in the future.
+    IssuedLater,
+    /// `nbf` lies in the future.
     NotYetValid,
     /// `nonce` is not that of the request.
     WrongNonce,
+    /// The user is another one than at the login.
+    WrongSubject,
     /// The required member of this name is absent.
     Missing(&'static str),
     /// The member of this name has the wrong type, or a value out of range.
@@ -74,7 +78,8 @@ impl ForeignTokenError {
             Self::WrongAudience => "the token is not for this resource",
             Self::WrongParty => "the token is for another client",
             Self::Expired => "the token has expired",
-            Self::NotYetValid => "the token is not valid yet",
+            Self::IssuedLater | Self::NotYetValid => "the token is not valid yet",
+            Self::WrongSubject => "the token is about another user",
             Self::WrongNonce => "the token is of another login",
             Self::Missing(_) => "the token lacks a required claim",
             Self::Malformed(_) => "a token claim is malformed",
@@ -112,8 +117,10 @@ impl ForeignTokenError {
             Self::WrongAudience => "the ID token's `aud` does not have the client id",
             Self::WrongParty => "the ID token's `azp` is another client",
             Self::Expired => "the ID token has expired; compare the clocks",
-            Self::NotYetValid => "the ID token's `iat` or `nbf` lies in the future; compare the clocks",
+            Self::IssuedLater => "the ID token's `iat` lies in the future; compare the clocks",
+            Self::NotYetValid => "the ID token's `nbf` lies in the future; compare the clocks",
             Self::WrongNonce => "the ID token's `nonce` is not that of the login",
+            Self::WrongSubject => "the ID token of a refresh names another user than that of the login, or none",
             Self::Missing(name) => missing(name),
             Self::Malformed(name) => malformed(name),
         }
@@ -128,6 +135,7 @@ fn missing(name: &str) -> &'static str {
         "exp" => "the ID token has no `exp`",
         "iat" => "the ID token has no `iat`",
         "nonce" => "the ID token has no `nonce`",
+        "sub" => "the ID token has no `sub`",
         "azp" => "the ID token has several audiences and no `azp`",
         _ => "the ID token lacks a claim that is needed",
     }

@@ -1,0 +1,235 @@
+//! The section on identity providers, as written.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::secret_ref::SecretRef;
+
+/// An identity provider.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct UpstreamProvider {
+    /// A name of your choice, a DNS label; resources refer to it.
+    pub name: String,
+    /// The kind of provider.
+    #[serde(rename = "type")]
+    pub kind: ProviderType,
+    /// The settings of an `oidc` provider, and of no other.
+    #[serde(default)]
+    pub oidc_config: Option<OidcConfig>,
+    /// The settings of an `oauth2` provider, and of no other.
+    #[serde(default, rename = "oauth2Config")]
+    pub oauth2_config: Option<OAuth2Config>,
+}
+
+/// The kind of provider.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub enum ProviderType {
+    /// OpenID Connect with discovery.
+    Oidc,
+    /// OAuth 2.0 without discovery and ID tokens, as GitHub and Slack have it.
+    #[serde(rename = "oauth2")]
+    OAuth2,
+}
+
+/// An OpenID Connect provider.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct OidcConfig {
+    /// The provider's issuer; its discovery document is at `/.well-known/openid-configuration`
+    /// under it.
+    pub issuer_url: String,
+    /// Envoy's cluster for the issuer's host.
+    pub cluster: String,
+    /// Envoy's clusters for other hosts that the discovery document may name for its token and key
+    /// endpoints, by host or host:port. A host that is not listed here is never called.
+    #[serde(default)]
+    pub clusters: BTreeMap<String, String>,
+    /// The client id that the provider gave this gateway. Its redirect URI is
+    /// `<issuer>/oauth/callback`.
+    pub client_id: String,
+    /// The client's secret; absent for a public client.
+    #[serde(default)]
+    pub client_secret: Option<SecretRef>,
+    /// How the gateway proves itself with the secret at the provider's token endpoint.
+    #[serde(default)]
+    pub client_authentication: ClientAuthentication,
+    /// The scopes asked of the provider; must contain `openid`, and usually what makes the provider
+    /// issue a refresh token.
+    #[serde(default = "default_provider_scopes")]
+    pub scopes: Vec<String>,
+    /// The ID token claim that names the user for good.
+    #[serde(default = "default_subject_claim")]
+    pub subject_claim: String,
+    /// How long an access token is used, and then refreshed, of which the provider does not say how
+    /// long it lives (`expires_in`): 1m to 30d.
+    #[serde(default = "default_token_lifespan")]
+    pub default_token_lifespan: String,
+    /// Further parameters of the authorization request, such as `prompt` or `access_type`.
+    #[serde(default)]
+    pub additional_authorization_params: BTreeMap<String, String>,
+}
+
+/// An OAuth 2.0 provider without discovery. Who logged in is read from `userInfo`, or from its
+/// token response; a user is known by that name and `authorizationEndpoint`.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct OAuth2Config {
+    /// Where browsers log in (RFC 6749 §3.1). What is changed here makes other users of all.
+    pub authorization_endpoint: String,
+    /// Where codes and refresh tokens are exchanged (RFC 6749 §3.2).
+    pub token_endpoint: String,
+    /// Envoy's cluster for the token endpoint's host.
+    pub cluster: String,
+    /// The client id that the provider gave this gateway. Its redirect URI is
+    /// `<issuer>/oauth/callback`.
+    pub client_id: String,
+    /// The client's secret; absent for a public client.
+    #[serde(default)]
+    pub client_secret: Option<SecretRef>,
+    /// How the gateway proves itself with the secret at the token endpoint; `auto` is `basic`.
+    #[serde(default)]
+    pub client_authentication: ClientAuthentication,
+    /// The scopes asked of the provider; none asks for what it gives by default.
+    #[serde(default)]
+    pub scopes: Vec<String>,
+    /// Where to ask who logged in. Either this or `identityFromToken`.
+    #[serde(default)]
+    pub user_info: Option<UserInfo>,
+    /// Where in the token response it says who logged in. Either this or `userInfo`.
+    #[serde(default)]
+    pub identity_from_token: Option<IdentityFromToken>,
+    /// Where the tokens are in a token response that is not as RFC 6749 §5.1 has it.
+    #[serde(default)]
+    pub token_response_mapping: Option<TokenResponseMapping>,
+    /// How long an access token is used, and then refreshed, of which the provider does not say how
+    /// long it lives (`expires_in`): 1m to 30d. Without a refresh token it is used as long as its
+    /// session lasts.
+    #[serde(default = "default_token_lifespan")]
+    pub default_token_lifespan: String,
+    /// Further parameters of the authorization request, such as `prompt`.
+    #[serde(default)]
+    pub additional_authorization_params: BTreeMap<String, String>,
+}
+
+/// An endpoint that tells whose an access token is, as one JSON object of at most 1 MiB.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct UserInfo {
+    /// Its URL.
+    pub endpoint_url: String,
+    /// Envoy's cluster for its host; absent if that is the token endpoint's.
+    #[serde(default)]
+    pub cluster: Option<String>,
+    /// The method of the request, which has no body.
+    #[serde(default)]
+    pub http_method: HttpMethod,
+    /// Headers of the request besides `Authorization`, by name; `Accept` is `application/json` if it
+    /// is not here.
+    #[serde(default)]
+    pub additional_headers: BTreeMap<String, String>,
+    /// Which members of the answer say what.
+    #[serde(default)]
+    pub field_mapping: FieldMapping,
+}
+
+/// The method of a request.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "UPPERCASE")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub enum HttpMethod {
+    /// GET.
+    #[default]
+    Get,
+    /// POST.
+    Post,
+}
+
+/// Which members of a `userInfo` answer say what: of several the first that is there, as a string or
+/// a whole number.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct FieldMapping {
+    /// What names the account for good. `login`, `username`, `preferred_username`, `name` and
+    /// `email` are passed over, because they can be given to another account; one of the others is
+    /// needed.
+    pub subject_fields: Vec<String>,
+    /// The user's name.
+    pub name_fields: Vec<String>,
+    /// The user's e-mail address.
+    pub email_fields: Vec<String>,
+}
+
+impl Default for FieldMapping {
+    fn default() -> Self {
+        let one = |field: &str| vec![field.to_owned()];
+        Self { subject_fields: one("sub"), name_fields: one("name"), email_fields: one("email") }
+    }
+}
+
+/// Where in the token response it says who logged in: paths of member names with dots between them,
+/// such as `authed_user.id`.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct IdentityFromToken {
+    /// What names the account for good, as in `subjectFields`.
+    pub subject_path: String,
+    /// The user's name.
+    #[serde(default)]
+    pub name_path: Option<String>,
+    /// The user's e-mail address.
+    #[serde(default)]
+    pub email_path: Option<String>,
+}
+
+/// Where the tokens are in a token response: paths of member names with dots between them, such as
+/// `authed_user.access_token`. Its `token_type` is not looked at.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct TokenResponseMapping {
+    /// The access token.
+    pub access_token_path: String,
+    /// The refresh token.
+    #[serde(default)]
+    pub refresh_token_path: Option<String>,
+    /// The access token's life in seconds.
+    #[serde(default)]
+    pub expires_in_path: Option<String>,
+}
+
+/// How the gateway proves itself at a provider's token endpoint (OIDC Core §9).
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub enum ClientAuthentication {
+    /// As the provider's discovery document asks in `token_endpoint_auth_methods_supported`;
+    /// `basic` where it takes both, does not say, or has no such document.
+    #[default]
+    Auto,
+    /// `client_secret_basic`, whatever the provider says of itself.
+    Basic,
+    /// `client_secret_post`, whatever the provider says of itself.
+    Post,
+}
+
+fn default_provider_scopes() -> Vec<String> {
+    ["openid", "offline_access"].map(String::from).to_vec()
+}
+
+fn default_token_lifespan() -> String {
+    "1h".to_owned()
+}
+
+fn default_subject_claim() -> String {
+    "sub".to_owned()
+}

@@ -22,9 +22,9 @@ use super::trusted_issuer::TrustedIssuer;
 
 /// A configuration that can be served: everything parsed, checked and ready.
 pub struct Config {
-    /// Whether the gateway is an authorization server. Otherwise it accepts tokens of trusted issuers
-    /// and answers nothing but the metadata of its resources: it has no keys, no secrets and no
-    /// provider.
+    /// Whether the gateway is an authorization server. Otherwise it accepts tokens of trusted
+    /// issuers and answers nothing but the metadata of its resources: it has no keys, no secrets
+    /// and no provider.
     pub is_server: bool,
     /// The gateway itself.
     pub issuer: Issuer,

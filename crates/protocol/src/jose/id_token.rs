@@ -62,8 +62,8 @@ impl<'a> IdToken<'a> {
         Ok(SignedIdToken(self.claims(names)?))
     }
 
-    /// Succeeds if the token says that it is this issuer's, for this client and about this user, whom
-    /// the claim `subject_claim` names.
+    /// Succeeds if the token says that it is this issuer's, for this client and about this user,
+    /// whom the claim `subject_claim` names.
     ///
     /// For a token that came straight from the token endpoint: its sender is authenticated by the
     /// connection, which stands in for the signature (OpenID Connect Core §3.1.3.7, item 6, and

@@ -17,6 +17,8 @@ pub(crate) enum Job {
     RefreshUpstream(UpstreamTokenRef),
     /// Fetches the provider's documents.
     FetchProvider,
+    /// Fetches the keys of the trusted issuer at this place in the configuration.
+    FetchKeys(usize),
     /// Fetches the secrets of the bridge, and waits for them to change.
     FetchSecrets,
     /// Looks up the session behind a token that is being served, so that no request waits for it.
@@ -33,6 +35,8 @@ pub(crate) enum JobOutcome {
     Refreshed(UpstreamTokenRef, RefreshOutcome),
     /// Of [`Job::FetchProvider`]: the documents are there, or could not be fetched.
     ProviderFetched,
+    /// Of [`Job::FetchKeys`]: the keys are there, or could not be fetched.
+    KeysFetched(usize),
     /// Of [`Job::FetchSecrets`].
     SecretsFetched,
     /// Of [`Job::RecheckSession`].
@@ -109,7 +113,7 @@ impl Job {
         match self {
             Self::RefreshUpstream(_) => 256,
             Self::FetchProvider | Self::FetchSecrets | Self::ReadEnded => 1,
-            Self::RecheckSession | Self::CheckStreams => 64,
+            Self::RecheckSession | Self::CheckStreams | Self::FetchKeys(_) => 64,
         }
     }
 

@@ -17,8 +17,8 @@ use portcullis_gateway::resource_server::session_check;
 use portcullis_gateway::runtime::Inbox;
 use portcullis_gateway::sessions::ended;
 use portcullis_gateway::state::secrets_poll::PollMode;
-use portcullis_gateway::upstream::providers;
 use portcullis_gateway::upstream::refresh::{self, Cause};
+use portcullis_gateway::upstream::{issuer_keys, providers};
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::ContextType;
 
@@ -92,6 +92,31 @@ impl Root {
             JobOutcome::ProviderFetched
         };
         self.start(worker, Job::FetchProvider, inbox, fetch);
+    }
+
+    /// Fetches the keys of the trusted issuers if they are due.
+    fn fetch_due_keys(&mut self, worker: &Rc<Worker>, now: u64) {
+        let Some(active) = worker.config.gateway() else { return };
+        for issuer in active.gateway.issuer_keys_due(now, worker.queue.is_registered()) {
+            self.fetch_keys(worker, issuer);
+        }
+    }
+
+    /// Fetches the keys of a trusted issuer, unless that is under way here or was done a moment
+    /// ago.
+    fn fetch_keys(&mut self, worker: &Rc<Worker>, issuer: usize) {
+        let job = Job::FetchKeys(issuer);
+        if self.jobs.has(job) || self.jobs.room(job) == 0 {
+            return;
+        }
+        let Some(active) = worker.config.gateway() else { return };
+        let inbox = Inbox::new(true);
+        let ports = TaskPorts::new(worker.clone(), &active, inbox.clone());
+        let fetch = async move {
+            issuer_keys::fetch(active.gateway, issuer, ports).await;
+            JobOutcome::KeysFetched(issuer)
+        };
+        self.start(worker, job, inbox, fetch);
     }
 
     /// Fetches the secrets of the bridge, and waits for them to change.
@@ -178,6 +203,10 @@ impl Root {
                 worker.pending.resolve_provider();
                 notify_resolved(worker);
             }
+            JobOutcome::KeysFetched(issuer) => {
+                worker.pending.resolve_keys(*issuer);
+                notify_resolved(worker);
+            }
             JobOutcome::StreamsChecked(session, checked) => {
                 worker.open.checked(*session, *checked, host::now());
                 if let (Checked::Ended, Some(active)) = (checked, worker.config.gateway()) {
@@ -245,6 +274,7 @@ impl Root {
             Message::Rejected { token, sent_at } => self.refresh_upstream(worker, token, Cause::Rejected { sent_at }),
             Message::Refreshed(token) if worker.pending.has(token) => self.refresh_upstream(worker, token, Cause::Due),
             Message::FetchProvider => self.fetch_provider(worker, host::now()),
+            Message::FetchKeys(issuer) => self.fetch_keys(worker, issuer),
             // Decisions are applied once the messages are read.
             Message::Refreshed(_) | Message::ApplyResolved => {}
             Message::Replaced(session) => {
@@ -342,6 +372,7 @@ impl RootContext for Root {
         self.read_ended(&worker);
         self.recheck_sessions(&worker);
         self.fetch_provider(&worker, now);
+        self.fetch_due_keys(&worker, now);
         worker.queue.renew(now);
         self.flush_counters(&worker);
     }

@@ -40,5 +40,6 @@ mod support;
 mod survival;
 mod testbed;
 mod token_refusals;
+mod trusted_issuers;
 mod upstream_refresh;
 mod workers;

@@ -11,6 +11,7 @@ mod compiler;
 pub mod document;
 mod duration;
 mod issuer;
+mod issuer_site;
 mod oauth2_provider;
 mod oidc_provider;
 mod policies;
@@ -21,6 +22,7 @@ mod sealer;
 mod secrets;
 mod sections;
 mod storage;
+mod trusted_issuer;
 mod upstream_client;
 mod whole;
 
@@ -30,6 +32,7 @@ pub use self::compile::{Compiled, Config, Draft};
 pub use self::compiler::Environment;
 pub use self::document::{ClientAuthentication, DefaultAction};
 pub use self::issuer::Issuer;
+pub use self::issuer_site::IssuerSite;
 pub use self::oauth2_provider::{IdentityMembers, IdentitySource, JsonPath, OAuth2Provider, TokenMembers};
 pub use self::oidc_provider::OidcProvider;
 pub use self::policies::{ConsentPolicy, Lifespans, RegistrationPolicy};
@@ -38,6 +41,7 @@ pub use self::provider::{Provider, ProviderId, ProviderKind, Providers};
 pub use self::resource::{Resource, UpstreamInjection};
 pub use self::sealer::Sealer;
 pub use self::storage::Storage;
+pub use self::trusted_issuer::{AcceptedIssuers, TrustedIssuer};
 pub use self::upstream_client::UpstreamClient;
 
 #[cfg(test)]

@@ -11,6 +11,8 @@ use std::rc::Rc;
 use portcullis_protocol::credentials::SessionId;
 use portcullis_protocol::crypto::secret::Secret;
 use portcullis_protocol::http::message::Response;
+use portcullis_protocol::jose::alg::Alg;
+use portcullis_protocol::jose::keys::PublicKey;
 
 use crate::audit::Audit;
 use crate::ports::UpstreamTokenRef;
@@ -29,6 +31,14 @@ pub enum Decision {
         /// Turns the refresh's outcome into the decision.
         decide: Box<dyn FnOnce(&RefreshOutcome) -> Resolved>,
     },
+    /// Decide when the root task has fetched the keys of a trusted issuer, or failed to.
+    AwaitKeys {
+        /// The issuer, by its place in the configuration.
+        issuer: usize,
+        /// Decides with the keys that are known then, given the check of signatures and the time,
+        /// in Unix seconds. Dispatches nothing, as above.
+        decide: Box<DecideWithKeys>,
+    },
     /// Decide when the root task has fetched the provider's documents, or failed to. They are
     /// fetched once, however many logins wait for them.
     AwaitProvider {
@@ -36,6 +46,12 @@ pub enum Decision {
         decide: Box<dyn FnOnce() -> Resolved>,
     },
 }
+
+/// Whether a signature in JOSE form is a key's over a message.
+pub type CheckSignature = dyn Fn(&PublicKey, Alg, &[u8], &[u8]) -> bool;
+
+/// A decision by the keys that are known when it is made, at a time in Unix seconds.
+pub type DecideWithKeys = dyn FnOnce(&CheckSignature, u64) -> Resolved;
 
 /// An upstream access token as it is injected.
 #[derive(Clone)]
@@ -88,8 +104,8 @@ pub struct Forward {
 /// The login and the token by which a request to a protected resource goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Grant {
-    /// The session of the token.
-    pub session: SessionId,
+    /// The session of the token; `None` for a token of a trusted issuer.
+    pub session: Option<SessionId>,
     /// The resource, by its place in the configuration.
     pub resource: usize,
     /// When the token expires, in Unix seconds.

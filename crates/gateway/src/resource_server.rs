@@ -5,6 +5,7 @@
 //! token is a refusal, never an empty header.
 
 mod decide;
+mod foreign;
 mod refusal;
 mod verify;
 

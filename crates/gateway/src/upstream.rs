@@ -13,6 +13,7 @@ mod user_info;
 
 pub mod discovery;
 pub mod identity;
+pub mod issuer_keys;
 pub mod life;
 pub mod provider_error;
 pub mod providers;

@@ -140,6 +140,18 @@ impl Deciding {
                 self.wait(Awaited::Upstream(token), decide, Message::Refresh(token));
                 None
             }
+            Decision::AwaitKeys { issuer, decide } => {
+                let worker = self.worker.clone();
+                let decide = Box::new(move |_: &RefreshOutcome| {
+                    let crypto = worker.config.gateway().map(|active| active.crypto);
+                    let check = move |key: &_, alg, message: &[u8], signature: &[u8]| {
+                        crypto.as_ref().is_some_and(|crypto| crypto.verify(key, alg, message, signature))
+                    };
+                    decide(&check, host::now())
+                });
+                self.wait(Awaited::Keys(issuer), decide, Message::FetchKeys(issuer));
+                None
+            }
             Decision::AwaitProvider { decide } => {
                 self.wait(Awaited::Provider, Box::new(|_| decide()), Message::FetchProvider);
                 None

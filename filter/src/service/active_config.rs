@@ -53,7 +53,10 @@ impl ActiveConfig {
     /// As [`ActiveGateway::new`].
     pub(crate) fn fixed(config: Config, seed: u64) -> Result<Self, SelfCheckError> {
         let active = ActiveGateway::new(config, seed)?;
-        log::info!("the configuration is in service; tokens are signed by {}", active.kid());
+        match active.gateway.config().is_server {
+            true => log::info!("the configuration is in service; tokens are signed by {}", active.kid()),
+            false => log::info!("the configuration is in service; tokens of trusted issuers are accepted"),
+        }
         Ok(Self { gateway: RefCell::new(Some(active)), watch: None, followed: Cell::new(true), seed })
     }
 

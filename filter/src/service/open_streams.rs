@@ -7,7 +7,8 @@
 //! - when its session has ended: at once in this Envoy, where the workers tell each other, and by a
 //!   look at the store every [`CHECK_SECONDS`] elsewhere,
 //! - when its access token has expired, unless the login was refreshed meanwhile; then when the
-//!   token expires that the last refresh gave.
+//!   token expires that the last refresh gave. Behind a token of a trusted issuer there is no
+//!   login, so its streams end with it.
 //!
 //! A client whose stream is cut off comes back, and gets what a call gets: 401, on which it
 //! refreshes or logs in. While the store is unavailable a stream goes on until its token expires,
@@ -96,7 +97,7 @@ impl OpenStreams {
 
     /// Marks every stream of the sessions that have ended.
     pub(crate) fn end_sessions(&self, has_ended: impl Fn(SessionId) -> bool) {
-        self.0.borrow_mut().update(has_ended, |_| true);
+        self.0.borrow_mut().update(|session| session.is_some_and(&has_ended), |_| true);
     }
 
     /// Returns up to `most` sessions that are to be looked up at `now`, in Unix seconds. Each is
@@ -105,13 +106,20 @@ impl OpenStreams {
         let mut open = self.0.borrow_mut();
         let mut sessions = BTreeSet::new();
         for stream in open.places.iter().flatten().filter(|stream| stream.is_due(now)) {
-            if sessions.len() < most {
-                sessions.insert(stream.grant.session);
+            if let Some(session) = stream.grant.session.filter(|_| sessions.len() < most) {
+                sessions.insert(session);
             }
         }
-        for stream in open.places.iter_mut().flatten().filter(|stream| sessions.contains(&stream.grant.session)) {
-            stream.check_at = now.saturating_add(CHECK_SECONDS);
-        }
+        open.update(
+            |session| session.is_none_or(|session| sessions.contains(&session)),
+            |stream| {
+                stream.check_at = now.saturating_add(CHECK_SECONDS);
+                if stream.grant.session.is_none() {
+                    stream.check_at = stream.check_at.min(stream.grant.expires_at);
+                }
+                stream.grant.session.is_none() && now >= stream.grant.expires_at
+            },
+        );
         sessions
     }
 
@@ -119,7 +127,7 @@ impl OpenStreams {
     /// come are marked.
     pub(crate) fn checked(&self, session: SessionId, checked: Checked, now: u64) {
         self.0.borrow_mut().update(
-            |other| other == session,
+            |other| other == Some(session),
             |stream| {
                 let next = match checked {
                     Checked::Ended => return true,
@@ -150,7 +158,11 @@ impl OpenStreams {
 
 impl Open {
     /// Changes every stream of some sessions, and marks those for which `is_over` returns `true`.
-    fn update(&mut self, is_theirs: impl Fn(SessionId) -> bool, mut is_over: impl FnMut(&mut OpenStream) -> bool) {
+    fn update(
+        &mut self,
+        is_theirs: impl Fn(Option<SessionId>) -> bool,
+        mut is_over: impl FnMut(&mut OpenStream) -> bool,
+    ) {
         for stream in self.places.iter_mut().flatten() {
             if !stream.is_over && is_theirs(stream.grant.session) && is_over(stream) {
                 stream.is_over = true;

@@ -7,7 +7,7 @@ fn session(byte: u8) -> SessionId {
 }
 
 fn grant(byte: u8, expires_at: u64) -> Grant {
-    Grant { session: session(byte), resource: 0, expires_at }
+    Grant { session: Some(session(byte)), resource: 0, expires_at }
 }
 
 /// One stream of each of these sessions; their contexts are 10, 11 and so on.
@@ -34,8 +34,8 @@ fn a_place_is_used_again_and_holds_what_was_put_there_last() {
     assert_eq!(streams.at(places[0]), None);
     streams.leave(places[0]);
     assert_eq!(streams.enter(20, grant(3, 2_000), NOW), places[0]);
-    assert_eq!(streams.at(places[0]).unwrap().grant.session, session(3));
-    assert_eq!(streams.at(places[1]).unwrap().grant.session, session(2));
+    assert_eq!(streams.at(places[0]).unwrap().grant.session, Some(session(3)));
+    assert_eq!(streams.at(places[1]).unwrap().grant.session, Some(session(2)));
     assert_ne!(streams.enter(21, grant(3, 2_000), NOW), places[0]);
 }
 
@@ -128,4 +128,18 @@ fn a_clock_that_was_set_back_puts_no_look_off() {
     let (streams, _) = open(&[grant(1, 9_000)]);
     assert_eq!(due(&streams, 500), [session(1)]);
     assert_eq!(due(&streams, 500), []);
+}
+
+#[test]
+fn a_stream_without_a_login_ends_with_its_token_and_with_no_session() {
+    let without = |expires_at| Grant { session: None, resource: 0, expires_at };
+    let (streams, _) = open(&[without(1_010), without(2_000), grant(1, 2_000)]);
+    assert!(due(&streams, NOW + 9).iter().all(|due| *due == session(1)));
+    streams.end_sessions(|_| true);
+    assert_eq!(over(&streams), [12], "no session is theirs");
+    assert!(due(&streams, NOW + 10).is_empty());
+    assert_eq!(over(&streams), [10]);
+    assert!(due(&streams, 1_999).is_empty() && over(&streams).is_empty());
+    assert!(due(&streams, 2_000).is_empty());
+    assert_eq!(over(&streams), [11]);
 }

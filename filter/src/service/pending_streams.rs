@@ -23,8 +23,8 @@ pub(crate) struct PendingStream {
     pub(crate) stream: u32,
     /// What it waits for.
     pub(crate) awaited: Awaited,
-    /// Turns the outcome of a refresh into the decision. A stream that waits for the provider's
-    /// documents ignores it.
+    /// Turns the outcome of a refresh into the decision. A stream that waits for documents ignores
+    /// it.
     pub(crate) decide: Box<dyn FnOnce(&RefreshOutcome) -> Resolved>,
     /// When it is resolved without an outcome, in Unix seconds.
     pub(crate) deadline: u64,
@@ -39,6 +39,8 @@ pub(crate) enum Awaited {
     Upstream(UpstreamTokenRef),
     /// The provider's documents.
     Provider,
+    /// The keys of the trusted issuer at this place in the configuration.
+    Keys(usize),
 }
 
 impl PendingStreams {
@@ -61,6 +63,12 @@ impl PendingStreams {
     /// be.
     pub(crate) fn resolve_provider(&self) {
         self.resolve(|stream| stream.awaited == Awaited::Provider, &RefreshOutcome::Unavailable);
+    }
+
+    /// Resolves all that wait for the keys of a trusted issuer, which have been fetched or could
+    /// not be.
+    pub(crate) fn resolve_keys(&self, issuer: usize) {
+        self.resolve(|stream| stream.awaited == Awaited::Keys(issuer), &RefreshOutcome::Unavailable);
     }
 
     /// Resolves all whose deadline has passed, or is further away than any is set: then the clock
@@ -94,7 +102,7 @@ impl PendingStreams {
         let mut tokens = BTreeSet::new();
         tokens.extend(waiting.values().filter_map(|stream| match stream.awaited {
             Awaited::Upstream(token) => Some(token),
-            Awaited::Provider => None,
+            Awaited::Provider | Awaited::Keys(_) => None,
         }));
         tokens
     }

@@ -18,6 +18,9 @@ pub(crate) enum Message {
     },
     /// To the worker's own root: fetch the provider's documents, for which streams wait.
     FetchProvider,
+    /// To the worker's own root: fetch the keys of the trusted issuer at this place in the
+    /// configuration, for which streams wait.
+    FetchKeys(usize),
     /// To the worker's own root: apply more of the decisions of streams that are resolved or
     /// evicted, and close more of those that are over.
     ApplyResolved,
@@ -34,6 +37,7 @@ impl Message {
         match self {
             Self::ApplyResolved => vec![b's'],
             Self::FetchProvider => vec![b'p'],
+            Self::FetchKeys(issuer) => [&b"k"[..], &u32::try_from(issuer).unwrap_or(u32::MAX).to_le_bytes()].concat(),
             Self::Refresh(token) => [&b"r"[..], token.session.as_bytes(), token.provider.as_bytes()].concat(),
             Self::Refreshed(token) => [&b"d"[..], token.session.as_bytes(), token.provider.as_bytes()].concat(),
             Self::Replaced(session) => [&b"n"[..], session.as_bytes()].concat(),
@@ -52,6 +56,10 @@ impl Message {
             _ => {}
         }
         let (word, names) = bytes.split_first()?;
+        if *word == b'k' {
+            let issuer = u32::from_le_bytes(names.try_into().ok()?);
+            return usize::try_from(issuer).ok().map(Self::FetchKeys);
+        }
         let (session, rest) = names.split_first_chunk::<16>()?;
         let session = SessionId::new(*session);
         let token = |provider: &[u8]| {
@@ -86,6 +94,10 @@ mod tests {
             Message::Refreshed(token),
             Message::Replaced(session),
             Message::Ended(session),
+            Message::FetchProvider,
+            Message::FetchKeys(0),
+            Message::FetchKeys(31),
+            Message::ApplyResolved,
         ] {
             assert_eq!(Message::parse(&message.bytes()), Some(message));
         }
@@ -104,6 +116,9 @@ mod tests {
             &[b'n'; 33],
             &[b'x'; 24],
             &[b'x'; 33],
+            b"k",
+            &[b'k'; 4],
+            &[b'k'; 6],
         ] {
             assert_eq!(Message::parse(bytes), None);
         }

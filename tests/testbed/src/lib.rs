@@ -48,3 +48,4 @@ pub mod redis;
 pub mod relay;
 pub mod resp;
 pub mod testbed;
+pub mod token_issuer;

@@ -105,7 +105,8 @@ reasons! {
     Deny TokenMalformedClaim = "token_malformed_claim",
     /// The token has expired.
     Deny TokenExpired = "token_expired",
-    /// The token is not valid yet: the clocks of two gateways differ by more than 30 seconds.
+    /// The token is not valid yet: the clocks of two gateways differ by more than 30 seconds, or
+    /// that of a trusted issuer by more than its `leeway`.
     Deny TokenNotYetValid = "token_not_yet_valid",
     /// The token is another issuer's.
     Deny TokenWrongIssuer = "token_wrong_issuer",
@@ -113,6 +114,21 @@ reasons! {
     Deny TokenWrongAudience = "token_wrong_audience",
     /// The token is signed by this gateway, and is not an access token.
     Deny TokenWrongType = "token_wrong_type",
+    /// The token's issuer is neither this gateway nor one of `trustedIssuers`.
+    Deny TokenUntrustedIssuer = "token_untrusted_issuer",
+    /// The token's issuer is known, and not in the `issuers` of the resource.
+    Deny TokenIssuerNotOfResource = "token_issuer_not_of_resource",
+    /// The `alg` of a trusted issuer's token is not in the issuer's `algorithms`.
+    Deny TokenAlgorithmNotAllowed = "token_algorithm_not_allowed",
+    /// The `typ` of another issuer's token is neither that of an access token nor `JWT`.
+    Deny TokenForeignType = "token_foreign_type",
+    /// The token's `kid` is not in the key set of its trusted issuer, which was fetched less than
+    /// 30 seconds ago.
+    Deny TokenUnknownIssuerKey = "token_unknown_issuer_key",
+    /// The token of a trusted issuer has none of the issuer's `audiences`.
+    Deny TokenForeignAudience = "token_foreign_audience",
+    /// The subject of the token is not in its issuer's `allowedSubjects`.
+    Deny TokenSubjectNotAllowed = "token_subject_not_allowed",
     /// The session of the token has ended.
     Deny SessionEnded = "session_ended",
     /// The record of the token's session does not open: it was sealed under a secret that is gone,
@@ -414,7 +430,7 @@ reasons! {
     Fail ProviderTls = "provider_tls",
     /// The discovery document names an endpoint at a host that is not in the provider's `clusters`.
     Fail ProviderEndpointWithoutCluster = "provider_endpoint_without_cluster",
-    /// The discovery document names another issuer than `issuerUrl`.
+    /// The discovery document names another issuer than the configured one.
     Fail ProviderWrongIssuer = "provider_wrong_issuer",
     /// The identity provider answered something else than JSON, such as HTML.
     Fail ProviderNotJson = "provider_not_json",
@@ -432,6 +448,10 @@ reasons! {
     Fail ProviderRefusedRequest = "provider_refused_request",
     /// The identity provider takes no client authentication that the gateway has.
     Fail ProviderClientAuthentication = "provider_client_authentication",
+    /// The keys of a trusted issuer could not be fetched yet.
+    Fail IssuerKeysUnavailable = "issuer_keys_unavailable",
+    /// The keys of a trusted issuer are older than its `maxKeyAge`, and cannot be fetched again.
+    Fail IssuerKeysExpired = "issuer_keys_expired",
     /// The worker holds as many paused requests as it may.
     Fail TooManyWaiting = "too_many_waiting",
     /// The worker needed the memory that a request held which waited for its body.
@@ -445,17 +465,5 @@ reasons! {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use super::*;
-
-    #[test]
-    fn every_reason_has_a_word_and_a_meaning_of_its_own() {
-        let words: BTreeSet<_> = Reason::ALL.iter().map(|reason| reason.as_str()).collect();
-        let meanings: BTreeSet<_> = Reason::ALL.iter().map(|reason| reason.meaning()).collect();
-        assert_eq!((words.len(), meanings.len()), (Reason::ALL.len(), Reason::ALL.len()));
-        let is_word = |word: &str| word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
-        assert!(words.iter().all(|word| !word.is_empty() && is_word(word)));
-    }
-}
+#[path = "reason_tests.rs"]
+mod reason_tests;

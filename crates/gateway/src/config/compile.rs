@@ -18,9 +18,14 @@ use super::provider::Providers;
 use super::resource::Resource;
 use super::sealer::Sealer;
 use super::storage::Storage;
+use super::trusted_issuer::TrustedIssuer;
 
 /// A configuration that can be served: everything parsed, checked and ready.
 pub struct Config {
+    /// Whether the gateway is an authorization server. Otherwise it accepts tokens of trusted
+    /// issuers and answers nothing but the metadata of its resources: it has no keys, no secrets
+    /// and no provider.
+    pub is_server: bool,
     /// The gateway itself.
     pub issuer: Issuer,
     /// The first signs; all are published.
@@ -47,6 +52,8 @@ pub struct Config {
     pub audits_email: bool,
     /// The identity providers.
     pub providers: Providers,
+    /// The issuers whose tokens resources accept.
+    pub trusted_issuers: Vec<TrustedIssuer>,
     /// What is protected, in the document's order; the first is the one that the root metadata
     /// document describes.
     pub resources: Vec<Resource>,
@@ -150,9 +157,13 @@ fn compile(document: &[u8], env: Option<Environment<'_>>) -> (Option<Compiled>, 
 impl Compiler<'_> {
     fn config(&mut self, document: &Document) -> Option<Config> {
         let development = document.development || self.is_unsure_of("development");
-        let issuer = self.issuer(&document.issuer, development);
+        let is_server = document.issuer.is_some();
+        let issuer = match &document.issuer {
+            Some(issuer) => self.issuer(issuer, development),
+            None => Issuer::of_resource(document.resources.first().map_or("", |resource| &resource.resource)),
+        };
         let signing_keys = self.signing_keys(&document.signing_keys, development);
-        let key_ring = self.key_ring(&document.secrets, development);
+        let key_ring = if is_server { self.key_ring(&document.secrets, development) } else { Some(KeyRing::closed()) };
         let lifespans = self.lifespans(&document.token_lifespans, development);
         let scopes_supported = self.scopes("scopesSupported", &document.scopes_supported);
         let storage = self.storage(&document.storage);
@@ -161,8 +172,9 @@ impl Compiler<'_> {
         let consent = self.consent(&document.consent);
         let logins_per_minute = self.logins_per_minute(document);
         let providers = self.providers(&document.upstream_providers, development);
-        let scopes = scopes_supported.as_ref().filter(|_| !self.is_unsure_of("scopesSupported"));
-        let resources = self.resources(document, issuer.as_ref(), scopes);
+        let trusted_issuers = self.trusted_issuers(document, issuer.as_ref().filter(|_| is_server), development);
+        let scopes = scopes_supported.as_ref().filter(|_| is_server && !self.is_unsure_of("scopesSupported"));
+        let resources = self.resources(document, issuer.as_ref().filter(|_| is_server), scopes);
         let default_resource = self.default_resource(document, resources.as_deref());
         let (issuer, key_ring, storage) = (issuer?, Rc::new(key_ring?), storage?);
         let space = match &storage {
@@ -171,6 +183,7 @@ impl Compiler<'_> {
         };
         Some(Config {
             sealer: Sealer::new(&key_ring, &issuer.url, space),
+            is_server,
             issuer,
             signing_keys: signing_keys?,
             key_ring,
@@ -183,10 +196,11 @@ impl Compiler<'_> {
             logins_per_minute: logins_per_minute?,
             audits_email: document.audit.email,
             providers: providers?,
+            trusted_issuers: trusted_issuers?,
             resources: resources?,
             default_resource: default_resource?,
             default: document.default,
-            default_endpoints: document.default_endpoints,
+            default_endpoints: is_server && document.default_endpoints,
             trusted_proxies: document.trusted_proxies,
         })
     }

@@ -10,6 +10,8 @@ mod refusals;
 mod secrets;
 #[path = "config_tests/several.rs"]
 mod several;
+#[path = "config_tests/trusted_issuers.rs"]
+mod trusted_issuers;
 
 use portcullis_storage_api::wire::Space;
 use serde_json::{Value, json};
@@ -23,7 +25,7 @@ const OTHER_SECRET: &str = "another-environment-secret-of-32-bytes";
 
 /// The settings of the one provider.
 fn oidc(config: &Config) -> &OidcProvider {
-    match &config.providers.login().kind {
+    match &config.providers.login().unwrap().kind {
         ProviderKind::Oidc(settings) => settings,
         ProviderKind::OAuth2(_) => panic!("it is another kind of provider"),
     }
@@ -81,6 +83,11 @@ fn full() -> Value {
                 "additionalAuthorizationParams": { "access_type": "offline" },
             },
         }],
+        "trustedIssuers": [{
+            "issuer": "https://kubernetes.default.svc", "jwksUrl": "https://10.0.0.1:6443/openid/v1/jwks",
+            "cluster": "kube-api", "audiences": ["portcullis"], "allowedSubjects": ["system:serviceaccount:apps:*"],
+            "algorithms": ["RS256"], "scopes": ["tools"], "leeway": "5s", "maxKeyAge": "2h",
+        }],
         "resources": [
             {
                 "resource": "https://GATEWAY.example/mcp/",
@@ -92,6 +99,7 @@ fn full() -> Value {
                 "resource": "https://gateway.example/api",
                 "match": { "prefix": "/api" },
                 "scopes": [],
+                "issuers": ["https://kubernetes.default.svc", "self"],
                 "inject": { "type": "none" },
             },
         ],
@@ -232,7 +240,7 @@ fn everything_that_is_written_is_taken() {
     assert_eq!(config.consent.logo.as_deref(), Some("data:image/png;base64,AAAA"));
     let provider = oidc(&config);
     assert_eq!(
-        (&*config.providers.login().name, provider.issuer.as_str()),
+        (&*config.providers.login().unwrap().name, provider.issuer.as_str()),
         ("corp-idp", "https://idp.example/tenant/")
     );
     assert_eq!(provider.discovery_path, "/tenant/.well-known/openid-configuration");

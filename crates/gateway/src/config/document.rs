@@ -4,7 +4,9 @@
 //! `docs/config.md` and `docs/config.schema.json` are generated from these types.
 
 mod metadata_documents;
+mod resources;
 mod secret_ref;
+mod trusted_issuers;
 mod upstream_providers;
 
 use serde::{Deserialize, Serialize};
@@ -13,7 +15,9 @@ use super::problem::Problem;
 use super::sections::Sections;
 
 pub use self::metadata_documents::MetadataDocuments;
+pub use self::resources::{Inject, Match, Resource};
 pub use self::secret_ref::SecretRef;
+pub use self::trusted_issuers::TrustedIssuer;
 pub use self::upstream_providers::{
     ClientAuthentication, HttpMethod, IdentityFromToken, OAuth2Config, OidcConfig, ProviderType, TokenResponseMapping,
     UpstreamProvider, UserInfo,
@@ -25,14 +29,19 @@ pub use self::upstream_providers::{
 #[cfg_attr(feature = "schema", schemars(rename_all = "camelCase", deny_unknown_fields))]
 pub struct Document {
     /// The gateway's public origin and the `iss` of its tokens: https (in development also http on
-    /// loopback), without a trailing slash, query or fragment.
-    pub issuer: String,
+    /// loopback), without a trailing slash, query or fragment. It is left out together with
+    /// `signingKeys`, `secrets` and `upstreamProviders` where only tokens of `trustedIssuers` are
+    /// accepted: then the gateway is no authorization server, issues nothing and stores nothing.
+    #[cfg_attr(feature = "schema", schemars(default))]
+    pub issuer: Option<String>,
     /// Keys that sign access tokens, as PEM: EC P-256 or P-384, RSA of 2048 bits or more, Ed25519.
     /// The first signs, all verify and are published. Envoy itself signs, with all but Ed25519.
+    #[cfg_attr(feature = "schema", schemars(default))]
     pub signing_keys: Vec<SecretRef>,
     /// Gateway secrets of at least 32 bytes. The first seals stored records and authenticates codes
     /// and refresh tokens; all are accepted, so that a secret can be replaced without logging
     /// anyone out.
+    #[cfg_attr(feature = "schema", schemars(default))]
     pub secrets: Vec<SecretRef>,
     /// How long tokens live.
     #[cfg_attr(feature = "schema", schemars(default))]
@@ -57,7 +66,12 @@ pub struct Document {
     #[cfg_attr(feature = "schema", schemars(default))]
     pub audit: AuditTrail,
     /// The identity provider that users log in at. Exactly one.
+    #[cfg_attr(feature = "schema", schemars(default))]
     pub upstream_providers: Vec<UpstreamProvider>,
+    /// Issuers whose access tokens resources accept, next to this gateway's own or in their place.
+    /// At most 32, each named in the `issuers` of the resources that trust it.
+    #[cfg_attr(feature = "schema", schemars(default))]
+    pub trusted_issuers: Vec<TrustedIssuer>,
     /// What is protected. The longest matching prefix decides.
     pub resources: Vec<Resource>,
     /// The URI of the resource that an authorization request without `resource` is about, where it
@@ -218,53 +232,6 @@ impl Default for Consent {
     }
 }
 
-/// One protected resource.
-#[derive(Debug, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct Resource {
-    /// The resource's URI as clients know it, and the audience of its tokens (RFC 8707).
-    pub resource: String,
-    /// Which requests belong to it.
-    pub r#match: Match,
-    /// The scopes a token must have to be let through.
-    #[serde(default)]
-    pub scopes: Vec<String>,
-    /// What the backend gets in place of the client's token.
-    #[serde(default)]
-    pub inject: Inject,
-}
-
-/// Which requests belong to a resource.
-#[derive(Debug, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct Match {
-    /// A path, matched by whole segments: `/mcp` matches `/mcp`, `/mcp/` and `/mcp/x`, not `/mcpx`.
-    /// In plain form: no escapes, no `;`, no segment that ends with a dot. A request that a backend
-    ///  could take for one below it and that is spelled in another way (`/MCP`, `/%6dcp`,
-    /// `/mcp;v=1`) gets 400.
-    pub prefix: String,
-}
-
-/// What the backend gets in place of the client's token, which is always removed.
-#[derive(Debug, Default, Deserialize, Serialize)]
-#[serde(tag = "type", rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub enum Inject {
-    /// Nothing.
-    #[default]
-    None,
-    /// The user's own access token of an upstream provider.
-    UpstreamInject {
-        /// The provider's name.
-        provider_name: String,
-        /// The header it is put into, as `Bearer <token>`.
-        #[serde(default = "default_injection_header")]
-        header: String,
-    },
-}
-
 /// The treatment of a path that no resource matches.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -281,9 +248,18 @@ impl Document {
     /// Reads the document section by section, so that one mistake does not hide another.
     pub(super) fn parse(bytes: &[u8], problems: &mut Vec<Problem>) -> Option<Self> {
         let mut sections = Sections::of(bytes, problems)?;
-        let issuer = sections.required("issuer");
-        let signing_keys = sections.list("signingKeys");
-        let secrets = sections.list("secrets");
+        // Without any of these it is no authorization server, if there are tokens to accept.
+        let has_server = SERVER.iter().any(|name| sections.has(name)) || !sections.has("trustedIssuers");
+        if !has_server {
+            sections.reject(
+                &OF_SERVER,
+                "needs an authorization server: `issuer`, `signingKeys`, `secrets` and `upstreamProviders`",
+            );
+        }
+        let issuer = if has_server { sections.required("issuer").map(Some) } else { Some(None) };
+        let mut list = |name| if has_server { sections.list(name) } else { Some(Vec::new()) };
+        let signing_keys = list("signingKeys");
+        let secrets = list("secrets");
         let token_lifespans = sections.or_default("tokenLifespans");
         let scopes_supported = sections.optional("scopesSupported", default_scopes);
         let storage = sections.or_default("storage");
@@ -291,7 +267,8 @@ impl Document {
         let consent = sections.or_default("consent");
         let logins = sections.or_default("logins");
         let audit = sections.or_default("audit");
-        let upstream_providers = sections.list("upstreamProviders");
+        let upstream_providers = if has_server { sections.list("upstreamProviders") } else { Some(Vec::new()) };
+        let trusted_issuers = sections.or_default("trustedIssuers");
         let resources = sections.list("resources");
         let default_resource = sections.or_default("defaultResource");
         let default = sections.or_default("default");
@@ -311,6 +288,7 @@ impl Document {
             logins: logins?,
             audit: audit?,
             upstream_providers: upstream_providers?,
+            trusted_issuers: trusted_issuers?,
             resources: resources?,
             default_resource: default_resource?,
             default: default?,
@@ -321,16 +299,28 @@ impl Document {
     }
 }
 
+/// The sections without which there is no authorization server.
+const SERVER: [&str; 4] = ["issuer", "signingKeys", "secrets", "upstreamProviders"];
+
+/// The sections that say something of an authorization server alone.
+const OF_SERVER: [&str; 9] = [
+    "tokenLifespans",
+    "scopesSupported",
+    "storage",
+    "clients",
+    "consent",
+    "logins",
+    "defaultResource",
+    "defaultEndpoints",
+    "trustedProxies",
+];
+
 fn default_endpoints() -> bool {
     true
 }
 
 fn default_scopes() -> Vec<String> {
     vec!["offline_access".to_owned()]
-}
-
-fn default_injection_header() -> String {
-    "authorization".to_owned()
 }
 
 fn default_memory_bytes() -> u64 {

@@ -1,6 +1,7 @@
 //! The gateway's own address.
 
 use portcullis_protocol::http::path::RoutePath;
+use portcullis_protocol::url::web_url::WebUrl;
 
 use super::compiler::{Compiler, is_loopback_http};
 
@@ -16,6 +17,15 @@ pub struct Issuer {
     pub path: String,
     /// Whether it is served over https, so that cookies can be `Secure`.
     pub https: bool,
+}
+
+impl Issuer {
+    /// The address of a gateway that issues nothing: that of its first resource.
+    pub(super) fn of_resource(resource: &str) -> Option<Self> {
+        let url = WebUrl::parse(resource).ok()?;
+        let (origin, https) = (url.origin(), url.is_https());
+        Some(Self { url: origin.clone(), origin, authority: url.authority(), path: String::new(), https })
+    }
 }
 
 impl Compiler<'_> {

@@ -10,22 +10,20 @@ use super::oauth2_provider::OAuth2Provider;
 use super::oidc_provider::OidcProvider;
 use super::upstream_client::UpstreamClient;
 
-/// The identity providers, in the document's order. Never empty.
-pub struct Providers {
-    first: Provider,
-    others: Vec<Provider>,
-}
+/// The identity providers, in the document's order. Empty only where there is no authorization
+/// server.
+pub struct Providers(Vec<Provider>);
 
 impl Providers {
-    /// The provider that users log in at.
+    /// The provider that users log in at; `None` only where there is no authorization server.
     #[must_use]
-    pub const fn login(&self) -> &Provider {
-        &self.first
+    pub fn login(&self) -> Option<&Provider> {
+        self.0.first()
     }
 
     /// Every provider, in the document's order.
     pub fn iter(&self) -> impl Iterator<Item = &Provider> {
-        std::iter::once(&self.first).chain(&self.others)
+        self.0.iter()
     }
 
     /// Returns the provider with this id; `None` if the configuration no longer has it.
@@ -133,8 +131,7 @@ impl Compiler<'_> {
         if written.len() > 1 {
             return self.problem("upstreamProviders", "exactly one provider is supported");
         }
-        let mut compiled = compiled.into_iter().collect::<Option<Vec<_>>>()?.into_iter();
-        Some(Providers { first: compiled.next()?, others: compiled.collect() })
+        compiled.into_iter().collect::<Option<Vec<_>>>().map(Providers)
     }
 
     fn provider(&mut self, path: &str, written: &UpstreamProvider, development: bool) -> Option<Provider> {

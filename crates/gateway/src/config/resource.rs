@@ -11,6 +11,7 @@ use super::compiler::Compiler;
 use super::document::{self, Document, Inject};
 use super::issuer::Issuer;
 use super::provider::{ProviderId, written_id};
+use super::trusted_issuer::AcceptedIssuers;
 use crate::routing::endpoint_table::{Endpoint, OWN, WELL_KNOWN};
 
 /// A protected resource.
@@ -25,6 +26,8 @@ pub struct Resource {
     pub scopes: ScopeSet,
     /// The same, space-separated, for challenges.
     pub scope_text: String,
+    /// Whose tokens it accepts.
+    pub issuers: AcceptedIssuers,
     /// The upstream token that the backend gets; `None` where it gets none.
     pub injection: Option<UpstreamInjection>,
     /// The path of its metadata document (RFC 9728 §3.1).
@@ -119,6 +122,7 @@ impl Compiler<'_> {
         {
             self.problem::<()>(&format!("{path}.scopes"), "must all be in scopesSupported");
         }
+        let issuers = self.accepted_issuers(&format!("{path}.issuers"), written, document);
         let injection = self.injection(&format!("{path}.inject"), &written.inject, document);
         let (uri, scopes) = (uri?, scopes?);
         let url = WebUrl::parse(uri.as_str()).ok()?;
@@ -134,6 +138,7 @@ impl Compiler<'_> {
             prefix: prefix?,
             scope_text: scopes.to_string(),
             scopes,
+            issuers: issuers?,
             injection: injection?,
         })
     }

@@ -25,6 +25,20 @@ impl<'a> Sections<'a> {
         }
     }
 
+    /// Returns `true` if a section is there and was not read.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.map.contains_key(name)
+    }
+
+    /// Reports those of some sections that are there.
+    pub(super) fn reject(&mut self, names: &[&str], what: &str) {
+        for name in names {
+            if self.map.remove(*name).is_some() {
+                self.problems.push(Problem::new(name, what));
+            }
+        }
+    }
+
     /// A section that must be there.
     pub(super) fn required<T: DeserializeOwned>(&mut self, name: &str) -> Option<T> {
         match self.map.remove(name) {

@@ -14,6 +14,7 @@ use crate::browser::cookies::{self, Browser};
 use crate::browser::pending_login::{self, Authorization, LOGIN_LIFE, PendingLogin, Seed, USED_LIFE, UsedLogin};
 use crate::clients::registered::Client;
 use crate::clients::resolve::{ResolvedClient, recheck, resolve};
+use crate::config::Provider;
 use crate::context::RequestContext;
 use crate::decision::Resolved;
 use crate::endpoints::browser_error;
@@ -100,8 +101,8 @@ async fn complete<P: Ports>(
     registration: Option<Client>,
 ) -> Result<Resolved, CallbackError> {
     let config = context.config();
-    let provider = config.providers.login();
-    let (reply, identity) = match logged_in(context, params, seed).await {
+    let provider = config.providers.login().ok_or(DependencyError::Internal)?;
+    let (reply, identity) = match logged_in(context, params, seed, provider).await {
         Ok(login) => login,
         Err(cause) => return Err(CallbackError::Login { cause, request: Box::new(login.request) }),
     };
@@ -127,8 +128,8 @@ async fn logged_in<P: Ports>(
     context: &RequestContext<'_, P>,
     params: &Params,
     seed: &Seed,
+    provider: &Provider,
 ) -> Result<(TokenReply, Identity), LoginError> {
-    let provider = context.config().providers.login();
     let parameter = |name: &str| params.one(name).ok().flatten();
     if parameter("iss").zip(provider.issuer()).is_some_and(|(iss, issuer)| iss != issuer) {
         return Err(LoginError::OtherIssuer);
@@ -150,7 +151,7 @@ async fn open_session<P: Ports>(
     reply: TokenReply,
 ) -> Result<AuthorizationCode, DependencyError> {
     let config = context.config();
-    let provider = config.providers.login();
+    let provider = config.providers.login().ok_or(DependencyError::Internal)?;
     let records = context.records();
     let code = AuthorizationCode { session: SessionId::new(context.ports.random()?), nonce: context.ports.random()? };
     let refresh_token = match reply.refresh_token {

@@ -73,7 +73,7 @@ pub fn page<P: Ports>(
         loopback: redirect_uri.is_loopback(),
         scopes: &scopes,
         resource: &transaction.request.resource,
-        provider: &config.providers.login().name,
+        provider: config.providers.login().map_or("", |provider| &provider.name),
         action: &Endpoint::Consent.below(&config.issuer.path),
         transaction: &sealed,
         csrf: &csrf,

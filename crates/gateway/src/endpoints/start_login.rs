@@ -13,6 +13,7 @@ use crate::endpoints::browser_error::{private, provider_failed};
 use crate::error::DependencyError;
 use crate::ports::Ports;
 use crate::state::gateway::Gateway;
+use crate::upstream::provider_error::Outage;
 use crate::upstream::providers;
 
 /// Sends the browser to the provider, with the login in its cookie. Nothing is stored and nothing
@@ -30,7 +31,7 @@ pub fn start<P: Ports>(
     let expires_at = context.now().saturating_add(LOGIN_LIFE);
     let login = PendingLogin { request: authorization, consented_by, expires_at };
     let cookies = pending_login::cookies(&seed, Some(&login), context.request, context.config(), context.ports)?;
-    let provider = context.config().providers.login();
+    let provider = context.config().providers.login().ok_or(DependencyError::Internal)?;
     let is_unknown = || context.gateway.provider_state(provider.id, |state| state.is_unknown(context.now()));
     if !provider.has_documents() || !is_unknown() {
         return Ok(to_provider(context.gateway, &seed, &login.request, &cookies).into());
@@ -41,7 +42,10 @@ pub fn start<P: Ports>(
 }
 
 fn to_provider(gateway: &Gateway, seed: &Seed, asked: &Authorization, cookies: &[String]) -> Resolved {
-    match providers::authorization_url(gateway, gateway.config().providers.login(), seed, asked.prompt.as_deref()) {
+    let Some(provider) = gateway.config().providers.login() else {
+        return provider_failed(gateway.config(), asked, &Outage::NoCluster.into());
+    };
+    match providers::authorization_url(gateway, provider, seed, asked.prompt.as_deref()) {
         Ok(location) => {
             let response = private(Response::see_other(&location));
             let response = cookies.iter().fold(response, |response, cookie| response.header("set-cookie", cookie));

@@ -42,7 +42,7 @@ pub(super) fn forward(
         cookie: cookie.and_then(cookies::without_own),
         audit: Rc::clone(audit),
         response,
-        grant: Some(Grant { session: facts.session, resource: facts.resource, expires_at: facts.expires_at }),
+        grant: Some(Grant { session: facts.session(), resource: facts.resource, expires_at: facts.expires_at }),
     }
 }
 

@@ -6,12 +6,13 @@ use super::*;
 use crate::audit::{AuditField, AuditFields, AuditOutcome};
 use crate::decision::Resolved;
 use crate::error::DependencyError;
+use crate::state::token_cache::Basis;
 
 fn facts() -> TokenGrant {
     TokenGrant {
         subject: Rc::from("user"),
         client: Rc::from("client"),
-        session: SessionId::new([1; 16]),
+        basis: Basis::Session(SessionId::new([1; 16])),
         resource: 1,
         expires_at: 100,
     }

@@ -2,6 +2,7 @@
 
 use portcullis_protocol::http::message::Response;
 use portcullis_protocol::jose::claims::{ClaimError, SignatureError};
+use portcullis_protocol::jose::foreign::ForeignTokenError;
 use portcullis_protocol::jose::jws::JwsError;
 use portcullis_protocol::oauth::challenge::Challenge;
 use portcullis_protocol::oauth::error::{ErrorCode, OAuthError};
@@ -30,6 +31,19 @@ pub(super) enum Refusal {
     Signature(#[from] SignatureError),
     #[error(transparent)]
     Claims(#[from] ClaimError),
+    /// Of a token that another issuer may have made.
+    #[error(transparent)]
+    Foreign(#[from] ForeignTokenError),
+    #[error("the issuer of the token is not trusted")]
+    UntrustedIssuer,
+    #[error("the issuer of the token is not trusted for this resource")]
+    IssuerNotOfResource,
+    #[error("the subject of the token is not allowed here")]
+    SubjectNotAllowed,
+    #[error("the keys of the issuer could not be fetched")]
+    IssuerKeysUnavailable,
+    #[error("the keys of the issuer are too old")]
+    IssuerKeysExpired,
     #[error("the session of this token has ended")]
     SessionEnded,
     /// Its record does not open: it was sealed under a secret that is gone, or was changed or
@@ -74,6 +88,18 @@ impl Refusal {
             Self::Malformed(error) => (INVALID, error.public_reason(), of_form(*error)),
             Self::Signature(error) => (INVALID, error.public_reason(), of_signature(*error)),
             Self::Claims(error) => (INVALID, error.public_reason(), of_claims(*error)),
+            Self::Foreign(error) => (INVALID, error.public_reason(), of_foreign(*error)),
+            Self::UntrustedIssuer => (INVALID, "the token issuer is not accepted", Reason::TokenUntrustedIssuer),
+            Self::IssuerNotOfResource => {
+                (INVALID, "the token issuer is not accepted for this resource", Reason::TokenIssuerNotOfResource)
+            }
+            Self::SubjectNotAllowed => (
+                Some(ErrorCode::AccessDenied),
+                "the subject of the token is not allowed here",
+                Reason::TokenSubjectNotAllowed,
+            ),
+            Self::IssuerKeysUnavailable => (LATER, ISSUER_UNREACHABLE, Reason::IssuerKeysUnavailable),
+            Self::IssuerKeysExpired => (LATER, ISSUER_UNREACHABLE, Reason::IssuerKeysExpired),
             Self::SessionEnded => (INVALID, SESSION_ENDED, Reason::SessionEnded),
             Self::SessionUnreadable => (INVALID, SESSION_ENDED, Reason::SessionUnreadable),
             Self::SessionRolledBack => (INVALID, SESSION_ENDED, Reason::SessionRolledBack),
@@ -106,10 +132,11 @@ impl Refusal {
         }
         let status = match code {
             None | Some(ErrorCode::InvalidToken) => 401,
-            Some(ErrorCode::InsufficientScope) => 403,
+            Some(ErrorCode::InsufficientScope | ErrorCode::AccessDenied) => 403,
             Some(_) => 400,
         };
-        let challenge = resource.map(|resource| Challenge {
+        let helps = code != Some(ErrorCode::AccessDenied);
+        let challenge = resource.filter(|_| helps).map(|resource| Challenge {
             resource_metadata: &resource.metadata_url,
             scope: &resource.scopes,
             error: code,
@@ -140,6 +167,37 @@ fn of_signature(error: SignatureError) -> Reason {
     }
 }
 
+fn of_foreign(error: ForeignTokenError) -> Reason {
+    match error {
+        ForeignTokenError::TooLong
+        | ForeignTokenError::NotCompact
+        | ForeignTokenError::Encrypted
+        | ForeignTokenError::NotBase64url => Reason::TokenMalformed,
+        ForeignTokenError::Header(_)
+        | ForeignTokenError::Missing("alg")
+        | ForeignTokenError::Malformed("alg" | "kid") => Reason::TokenMalformedHeader,
+        ForeignTokenError::Unsigned | ForeignTokenError::SharedSecret | ForeignTokenError::UnsupportedAlg => {
+            Reason::TokenUnsupportedAlgorithm
+        }
+        ForeignTokenError::AlgNotAllowed => Reason::TokenAlgorithmNotAllowed,
+        ForeignTokenError::Critical => Reason::TokenForbiddenHeader,
+        ForeignTokenError::WrongType => Reason::TokenForeignType,
+        ForeignTokenError::UnknownKey => Reason::TokenUnknownIssuerKey,
+        ForeignTokenError::BadSignature => Reason::TokenBadSignature,
+        ForeignTokenError::Claims(_) => Reason::TokenNotClaims,
+        ForeignTokenError::WrongAudience => Reason::TokenForeignAudience,
+        ForeignTokenError::Expired => Reason::TokenExpired,
+        ForeignTokenError::IssuedLater | ForeignTokenError::NotYetValid => Reason::TokenNotYetValid,
+        ForeignTokenError::Missing(_) => Reason::TokenLacksClaim,
+        ForeignTokenError::Malformed(_) => Reason::TokenMalformedClaim,
+        // `iss` has chosen the issuer, and the others are about ID tokens.
+        ForeignTokenError::WrongIssuer
+        | ForeignTokenError::WrongSubject
+        | ForeignTokenError::WrongParty
+        | ForeignTokenError::WrongNonce => Reason::Internal,
+    }
+}
+
 fn of_claims(error: ClaimError) -> Reason {
     match error {
         ClaimError::Expired => Reason::TokenExpired,
@@ -154,3 +212,4 @@ fn of_claims(error: ClaimError) -> Reason {
 
 /// What a client learns of a session that it cannot use: the cause is the operator's matter.
 const SESSION_ENDED: &str = "the session of this token has ended";
+const ISSUER_UNREACHABLE: &str = "the keys of the token's issuer cannot be fetched; try again";

@@ -1,4 +1,4 @@
-//! Whether the session behind a token is still there.
+//! Whether what a token counts by is still there: its session, or its issuer's keys.
 
 use std::rc::Rc;
 
@@ -13,17 +13,31 @@ use crate::sessions::binding::SessionBinding;
 use crate::sessions::keys::session_key;
 use crate::sessions::state::Session;
 use crate::state::gateway::Gateway;
-use crate::state::token_cache::{CachedToken, TokenGrant};
+use crate::state::token_cache::{Basis, CachedToken, TokenGrant};
 use crate::store::records::Records;
 
 /// Looks up the session behind a token that this VM goes on serving meanwhile. One that has ended
 /// is forgotten; where the store does not answer, nothing changes.
+///
+/// A token of a trusted issuer goes on being served while its issuer's keys are the ones that have
+/// verified it. Otherwise the next call but a moment later verifies it again.
 pub async fn recheck<P: Ports>(gateway: Rc<Gateway>, entry: Rc<CachedToken>, ports: P) {
+    let session = match &entry.facts.basis {
+        Basis::Session(session) => *session,
+        Basis::Keys(place, keys) => {
+            let now = ports.now();
+            let issuer = gateway.config().trusted_issuers.get(*place);
+            if issuer.is_some_and(|issuer| gateway.issuer_keys().is_current(*place, issuer, keys, now)) {
+                entry.mark_session_seen(now);
+            }
+            return;
+        }
+    };
     let Some(resource) = gateway.config().resources.get(entry.facts.resource) else { return };
-    match look_up_session(&gateway, resource, &entry.facts, &ports).await {
+    match look_up_session(&gateway, resource, session, &entry.facts, &ports).await {
         Ok(()) => entry.mark_session_seen(ports.now()),
         Err(Refusal::Dependency(_)) => entry.mark_store_unavailable(ports.now()),
-        Err(_ended) => gateway.forget_sessions(&[entry.facts.session]),
+        Err(_ended) => gateway.forget_sessions(&[session]),
     }
 }
 
@@ -56,10 +70,11 @@ pub async fn refreshed_until<P: Ports>(
 async fn look_up_session<P: Ports>(
     gateway: &Gateway,
     resource: &Resource,
+    session: SessionId,
     facts: &TokenGrant,
     ports: &P,
 ) -> Result<(), Refusal> {
-    let key = session_key(facts.session);
+    let key = session_key(session);
     let found = ports.store().get(&key).await.map_err(DependencyError::from)?;
     check_session(&Records::new(&gateway.config().sealer, ports), &key, found, resource, facts)
 }

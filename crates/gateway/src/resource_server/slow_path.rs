@@ -7,6 +7,7 @@
 use std::borrow::Cow;
 use std::rc::Rc;
 
+use portcullis_protocol::credentials::SessionId;
 use portcullis_protocol::http::bearer::{self, Bearer, BearerError};
 use portcullis_protocol::http::message::FieldName;
 
@@ -14,15 +15,17 @@ use crate::audit::{Audit, AuditField, AuditFields, Reason};
 use crate::browser::cookies;
 use crate::config::Resource;
 use crate::context::RequestContext;
-use crate::decision::{Decision, RefreshOutcome, Resolved, ResponsePlan, UpstreamAccess};
+use crate::decision::{CheckSignature, Decision, RefreshOutcome, Resolved, ResponsePlan, UpstreamAccess};
 use crate::error::DependencyError;
 use crate::ports::{Ports, Store, UpstreamTokenRef};
 use crate::resource_server::decide::{decide, forward, plan_response};
+use crate::resource_server::foreign::{Foreign, ForeignCall};
 use crate::resource_server::refusal::Refusal;
 use crate::resource_server::session_check::check_session;
 use crate::resource_server::verify::verify;
 use crate::sessions::end::end_session;
 use crate::sessions::keys::session_keys;
+use crate::state::gateway::Gateway;
 use crate::state::token_cache::{CachedToken, TokenGrant};
 use crate::upstream::tokens::{Upstream, UpstreamFields};
 
@@ -62,6 +65,15 @@ pub async fn protect<P: Ports>(context: &RequestContext<'_, P>, index: usize) ->
             });
             Decision::AwaitUpstream { token, decide }
         }
+        Ok(Granted::AfterKeys(issuer)) => {
+            let cookie = cookies::sent(context.request).map(Cow::into_owned);
+            let authorization = authorization.unwrap_or_default().to_vec();
+            let gateway = Rc::clone(context.gateway);
+            let decide = Box::new(move |check: &CheckSignature, now: u64| {
+                after_keys(&gateway, index, &authorization, cookie.as_deref(), response, check, now)
+            });
+            Decision::AwaitKeys { issuer, decide }
+        }
         Err(refusal) => refusal.respond(Some(resource), known).into(),
     }
 }
@@ -85,6 +97,8 @@ enum Granted {
     /// By what was proven before.
     Before(Rc<CachedToken>),
     AfterRefresh(TokenGrant, Rc<Audit>, UpstreamTokenRef),
+    /// With keys that are still to be fetched, of the trusted issuer at this place.
+    AfterKeys(usize),
 }
 
 impl<P: Ports> Call<'_, P> {
@@ -109,8 +123,13 @@ impl<P: Ports> Call<'_, P> {
             // the store.
             return Ok(self.by_what_is_known(cached, now));
         }
-        let facts = verify(self.context, self.index, self.resource, bearer, now, known)?;
-        let stored = self.stored(&facts, known).await;
+        match self.foreign(bearer, now, known)? {
+            Foreign::Granted(facts) => return Ok(Granted::Now { facts, upstream: None, now }),
+            Foreign::AwaitKeys(issuer) => return Ok(Granted::AfterKeys(issuer)),
+            Foreign::Own => {}
+        }
+        let (session, facts) = verify(self.context, self.index, self.resource, bearer, now, known)?;
+        let stored = self.stored(session, &facts, known).await;
         let now = self.context.now();
         let (token, upstream) = match stored {
             Ok(Some(stored)) => stored,
@@ -124,7 +143,7 @@ impl<P: Ports> Call<'_, P> {
             }
             // The session must not be refreshed any more, or the client would never log in again.
             Err(Refusal::LoginRequired) => {
-                end_session(self.context.gateway, facts.session, self.context.ports).await?;
+                end_session(self.context.gateway, session, self.context.ports).await?;
                 return Err(Refusal::LoginRequired);
             }
             Err(refusal) => return Err(refusal),
@@ -139,21 +158,33 @@ impl<P: Ports> Call<'_, P> {
         Ok(Granted::Now { facts, upstream: Some(upstream), now })
     }
 
+    /// What is proven about a token that another issuer may have made.
+    fn foreign(&self, bearer: &str, now: u64, known: &mut AuditFields) -> Result<Foreign, Refusal> {
+        let (gateway, index, resource) = (self.context.gateway, self.index, self.resource);
+        let call = ForeignCall { gateway, index, resource, bearer, now, has_waited: false };
+        if !call.is_possible() {
+            return Ok(Foreign::Own);
+        }
+        call.verify(known, |key, alg, message, signature| self.context.ports.verify(key, alg, message, signature))
+    }
+
     /// What the store has to say: that the session lives, and the upstream token where the resource
     /// injects one. Both are asked for at once, since the user's names are in the latter's record;
     /// they are added to `known`.
     async fn stored(
         &self,
+        session: SessionId,
         facts: &TokenGrant,
         known: &mut AuditFields,
     ) -> Result<Option<(UpstreamTokenRef, UpstreamAccess)>, Refusal> {
         let (config, records) = (self.context.config(), self.context.records());
         let injected = self.resource.injection.as_ref().map(|injection| injection.provider);
-        let provider = injected.unwrap_or_else(|| config.providers.login().id);
-        let keys = session_keys(facts.session, provider);
+        let login = || config.providers.login().map(|provider| provider.id);
+        let provider = injected.or_else(login).ok_or(DependencyError::Internal)?;
+        let keys = session_keys(session, provider);
         let found = self.context.ports.store().get_both(&keys).await.map_err(DependencyError::from)?;
-        let ([session_key, upstream_key], [session, upstream]) = (keys, found);
-        check_session(&records, &session_key, session, self.resource, facts)?;
+        let ([session_key, upstream_key], [found, upstream]) = (keys, found);
+        check_session(&records, &session_key, found, self.resource, facts)?;
         let upstream = upstream.and_then(|upstream| {
             records.read::<Upstream, _>(&upstream_key, upstream.value, |record| {
                 let upstream = UpstreamFields::read(record)?;
@@ -162,7 +193,7 @@ impl<P: Ports> Call<'_, P> {
             })
         });
         let Some(provider) = injected else { return Ok(None) };
-        let token = UpstreamTokenRef { session: facts.session, provider };
+        let token = UpstreamTokenRef { session, provider };
         upstream.map(|upstream| Some((token, upstream))).ok_or(Refusal::LoginRequired)
     }
 
@@ -173,8 +204,11 @@ impl<P: Ports> Call<'_, P> {
     }
 
     fn by_what_is_known(&self, known: &Rc<CachedToken>, now: u64) -> Granted {
-        if let (Some(upstream), Some(injection)) = (known.upstream().as_ref(), &self.resource.injection) {
-            let token = UpstreamTokenRef { session: known.facts.session, provider: injection.provider };
+        let session = known.facts.session();
+        if let (Some(upstream), Some(injection), Some(session)) =
+            (known.upstream().as_ref(), &self.resource.injection, session)
+        {
+            let token = UpstreamTokenRef { session, provider: injection.provider };
             if now >= upstream.stale_at {
                 return Granted::AfterRefresh(known.facts.clone(), Rc::clone(&known.audit), token);
             }
@@ -192,6 +226,38 @@ impl<P: Ports> Call<'_, P> {
         if let Some(authorization) = self.authorization {
             self.context.gateway.remember(authorization, CachedToken::new(facts, audit, upstream, now));
         }
+    }
+}
+
+/// The decision once the keys of an issuer were fetched, or could not be.
+fn after_keys(
+    gateway: &Rc<Gateway>,
+    index: usize,
+    authorization: &[u8],
+    cookie: Option<&[u8]>,
+    response: ResponsePlan,
+    check: &CheckSignature,
+    now: u64,
+) -> Resolved {
+    let resource = gateway.config().resources.get(index);
+    // It was read as one before it waited.
+    let bearer = Bearer::from_headers(std::iter::once(authorization)).ok().flatten();
+    let Some((resource, bearer)) = resource.zip(bearer) else {
+        return Refusal::Dependency(DependencyError::Internal).respond(resource, AuditFields::default());
+    };
+    let call = ForeignCall { gateway, index, resource, bearer, now, has_waited: true };
+    let mut known = AuditFields::default().with(AuditField::Resource, &resource.name);
+    match call.verify(&mut known, check) {
+        Ok(Foreign::Granted(facts)) => {
+            let audit = Rc::new(known.decided(Reason::ValidToken));
+            let forward = forward(resource, &facts, &audit, None, cookie, response);
+            gateway.remember(authorization, CachedToken::new(facts, audit, None, now));
+            Resolved::Continue(forward)
+        }
+        Ok(Foreign::Own | Foreign::AwaitKeys(_)) => {
+            Refusal::Dependency(DependencyError::Internal).respond(Some(resource), known)
+        }
+        Err(refusal) => refusal.respond(Some(resource), known),
     }
 }
 

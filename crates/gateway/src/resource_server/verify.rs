@@ -14,7 +14,7 @@ use crate::ports::Ports;
 use crate::resource_server::decide::decide;
 use crate::resource_server::refusal::Refusal;
 use crate::sessions::access_token::CLOCK_LEEWAY;
-use crate::state::token_cache::TokenGrant;
+use crate::state::token_cache::{Basis, TokenGrant};
 
 /// Checks whether a token by itself allows this call, and returns what it says. What is proven of
 /// it is added to `known`, also where the call is refused.
@@ -25,7 +25,7 @@ pub(super) fn verify<P: Ports>(
     bearer: &str,
     now: u64,
     known: &mut AuditFields,
-) -> Result<TokenGrant, Refusal> {
+) -> Result<(SessionId, TokenGrant), Refusal> {
     let rules = TokenOrigin::Own.rules(context, resource);
     let jws = Jws::parse_among(bearer, rules.headers)?;
     let signed = claims::verify(&jws, rules.keys, |key, alg, message, signature| {
@@ -40,7 +40,7 @@ pub(super) fn verify<P: Ports>(
     let facts = TokenGrant {
         subject: Rc::from(token.subject()),
         client: Rc::from(token.client_id()),
-        session,
+        basis: Basis::Session(session),
         resource: index,
         expires_at: token.expires_at(),
     };
@@ -48,7 +48,7 @@ pub(super) fn verify<P: Ports>(
     if !resource.scopes.iter().all(|needed| token.scopes().any(|scope| scope == needed)) {
         return Err(Refusal::InsufficientScope);
     }
-    Ok(facts)
+    Ok((session, facts))
 }
 
 /// Who issued a token. All that is trusted in it follows from that, in [`TokenOrigin::rules`].

@@ -86,7 +86,7 @@ pub fn route(config: &Config, path: &RoutePath<'_>) -> Route {
     if let Some(name) = below(WELL_KNOWN, sent) {
         return well_known(config, path, name);
     }
-    match sent.strip_prefix(config.issuer.path.as_bytes()) {
+    match sent.strip_prefix(config.issuer.path.as_bytes()).filter(|_| config.is_server) {
         Some(own) if own.starts_with(OWN.as_bytes()) || own.starts_with(WELL_KNOWN.as_bytes()) => {
             match Endpoint::at_path(own) {
                 Some(endpoint) => Route::Endpoint(endpoint, None),
@@ -109,7 +109,9 @@ pub(crate) fn default_endpoint(config: &Config, path: &RoutePath<'_>) -> Option<
 fn well_known(config: &Config, path: &RoutePath<'_>, name: &[u8]) -> Route {
     let (document, suffix) = name.split_at(name.iter().position(|byte| *byte == b'/').unwrap_or(name.len()));
     // A resource that is the whole host has the other well-known documents, too.
-    let Some(endpoint) = Endpoint::well_known(document) else { return elsewhere(config, path) };
+    let found = Endpoint::well_known(document);
+    let is_served = |endpoint: &Endpoint| config.is_server || *endpoint == Endpoint::ProtectedResourceMetadata;
+    let Some(endpoint) = found.filter(is_served) else { return elsewhere(config, path) };
     let suffix = without_slash(suffix);
     let is_resource = || config.resources.iter().any(|resource| resource.prefix.as_bytes() == suffix);
     let is_there = match endpoint.entry().suffix {

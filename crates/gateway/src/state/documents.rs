@@ -70,8 +70,14 @@ fn authorization_server(config: &Config) -> Vec<u8> {
 }
 
 fn protected_resource(config: &Config, resource: &Resource) -> Response {
-    let body =
-        metadata::protected_resource(&resource.uri, &config.issuer.url, &resource.scopes, Some(&config.consent.title));
+    let trusted = || {
+        let places = resource.issuers.trusted.iter();
+        places.filter_map(|place| config.trusted_issuers.get(*place)).map(|issuer| issuer.site.issuer.as_str())
+    };
+    // A client that can log in here is not to choose another way.
+    let servers = if resource.issuers.own { vec![config.issuer.url.as_str()] } else { trusted().collect() };
+    let title = config.is_server.then_some(config.consent.title.as_str());
+    let body = metadata::protected_resource(&resource.uri, &servers, &resource.scopes, title);
     document(body, MAX_AGE)
 }
 

@@ -17,11 +17,13 @@ use crate::config::{Config, ProviderId};
 use crate::decision::UpstreamAccess;
 use crate::ports::UpstreamTokenRef;
 use crate::state::client_documents::ClientDocuments;
+use crate::state::document_state::DocumentState;
 use crate::state::documents::Documents;
 use crate::state::holds::Holds;
-use crate::state::provider_state::ProviderState;
+use crate::state::issuer_keys::IssuerKeys;
 use crate::state::recently_ended::RecentlyEnded;
 use crate::state::token_cache::{CachedToken, TokenCache};
+use crate::upstream::discovery::Known;
 
 /// The memory that a VM's verified tokens may take, in bytes: some three to four thousand of them.
 const CACHED_BYTES: usize = 8 * 1024 * 1024;
@@ -44,7 +46,8 @@ pub struct Gateway {
     own_headers: Vec<KnownHeader>,
     not_protected: Rc<Audit>,
     tokens: RefCell<TokenCache<FixedState>>,
-    providers: RefCell<HashMap<ProviderId, ProviderState, FixedState>>,
+    providers: RefCell<HashMap<ProviderId, DocumentState<Known>, FixedState>>,
+    issuer_keys: IssuerKeys,
     held_back: Holds,
     rejected: Holds,
     rechecks: RefCell<Vec<Rc<CachedToken>>>,
@@ -75,6 +78,7 @@ impl Gateway {
             not_protected: Rc::new(Audit::new(Reason::NotProtected)),
             tokens: RefCell::new(TokenCache::new(CACHED_BYTES, hasher.clone())),
             providers: RefCell::new(HashMap::with_hasher(hasher.clone())),
+            issuer_keys: IssuerKeys::new(config.trusted_issuers.len()),
             held_back: Holds::new(REFRESH_HOLD_SECONDS, hasher.clone()),
             rejected: Holds::new(RENEWAL_SECONDS, hasher),
             rechecks: RefCell::default(),
@@ -126,7 +130,8 @@ impl Gateway {
     /// Remembers what was proven about a token, unless its session has ended meanwhile: the lookup
     /// that found it may have been answered before.
     pub(crate) fn remember(&self, authorization: &[u8], entry: CachedToken) {
-        if !self.ended.borrow().contains(entry.facts.session) {
+        let session = entry.facts.session();
+        if !session.is_some_and(|session| self.ended.borrow().contains(session)) {
             self.tokens.borrow_mut().insert(authorization, entry);
         }
     }
@@ -192,7 +197,11 @@ impl Gateway {
     }
 
     /// Reads or changes what is known of a provider of the configuration.
-    pub(crate) fn provider_state<T>(&self, provider: ProviderId, access: impl FnOnce(&mut ProviderState) -> T) -> T {
+    pub(crate) fn provider_state<T>(
+        &self,
+        provider: ProviderId,
+        access: impl FnOnce(&mut DocumentState<Known>) -> T,
+    ) -> T {
         access(self.providers.borrow_mut().entry(provider).or_default())
     }
 
@@ -210,9 +219,21 @@ impl Gateway {
     }
 
     /// Whether something holds for any provider that has documents.
-    fn any_provider(&self, holds: impl Fn(&ProviderState) -> bool) -> bool {
+    fn any_provider(&self, holds: impl Fn(&DocumentState<Known>) -> bool) -> bool {
         let mut providers = self.config.providers.iter().filter(|provider| provider.has_documents());
         providers.any(|provider| self.provider_state(provider.id, |state| holds(state)))
+    }
+
+    /// What is known of the keys of the trusted issuers.
+    pub(crate) fn issuer_keys(&self) -> &IssuerKeys {
+        &self.issuer_keys
+    }
+
+    /// Returns the trusted issuers whose keys are to be fetched at `now`, in Unix seconds, by their
+    /// places in the configuration; `serves` if this VM serves requests.
+    #[must_use]
+    pub fn issuer_keys_due(&self, now: u64, serves: bool) -> Vec<usize> {
+        self.issuer_keys.due(now, serves)
     }
 
     /// Whether a refresh of these tokens failed a moment ago.

@@ -11,6 +11,7 @@ use std::rc::Rc;
 use hashbrown::HashTable;
 use portcullis_protocol::bytes;
 use portcullis_protocol::credentials::SessionId;
+use portcullis_protocol::jose::keys::JwkSet;
 
 use crate::audit::Audit;
 use crate::decision::UpstreamAccess;
@@ -34,14 +35,35 @@ const RETRY_SECONDS: u64 = 5;
 pub struct TokenGrant {
     /// The user.
     pub subject: Rc<str>,
-    /// The client.
+    /// The client; empty where the token of a trusted issuer names none.
     pub client: Rc<str>,
-    /// The session it was issued from.
-    pub session: SessionId,
+    /// What it counts by.
+    pub basis: Basis,
     /// The resource that it is for, by its place in the configuration.
     pub resource: usize,
     /// When it expires, in Unix seconds.
     pub expires_at: u64,
+}
+
+/// The reason why a token counts: as long as it is there, the token is what it was.
+#[derive(Clone)]
+pub enum Basis {
+    /// One of this gateway's own tokens: the session that it was issued from.
+    Session(SessionId),
+    /// A token of the trusted issuer at this place in the configuration: the key set that has
+    /// verified it.
+    Keys(usize, Rc<JwkSet>),
+}
+
+impl TokenGrant {
+    /// The session it was issued from; `None` for a token of a trusted issuer.
+    #[must_use]
+    pub fn session(&self) -> Option<SessionId> {
+        match &self.basis {
+            Basis::Session(session) => Some(*session),
+            Basis::Keys(..) => None,
+        }
+    }
 }
 
 /// A verified token with what is injected for it.
@@ -82,7 +104,7 @@ impl CachedToken {
         self.upstream.borrow()
     }
 
-    /// The session was found at `now`.
+    /// What it counts by was found at `now`.
     pub(crate) fn mark_session_seen(&self, now: u64) {
         self.recheck_at.set(now.saturating_add(RECHECK_SECONDS));
         self.look_up_at.set(now.saturating_add(LOOK_UP_SECONDS));
@@ -199,7 +221,7 @@ impl<S: BuildHasher> TokenCache<S> {
 
     /// Drops every token of these sessions.
     pub fn forget_sessions(&mut self, sessions: &[SessionId]) {
-        let lives = |slot: &mut Slot| !sessions.contains(&slot.entry.facts.session);
+        let lives = |slot: &mut Slot| !slot.entry.facts.session().is_some_and(|session| sessions.contains(&session));
         self.current.retain(lives);
         self.previous.retain(lives);
         self.current_bytes = self.current.iter().map(|slot| slot.bytes).sum();
@@ -215,7 +237,7 @@ impl<S: BuildHasher> TokenCache<S> {
     /// Replaces the upstream token of a session's tokens for resources that inject it.
     pub fn renew_upstream(&mut self, session: SessionId, injects: impl Fn(usize) -> bool, renewed: &UpstreamAccess) {
         let entries = self.current.iter().chain(self.previous.iter()).map(|slot| &slot.entry);
-        for entry in entries.filter(|entry| entry.facts.session == session && injects(entry.facts.resource)) {
+        for entry in entries.filter(|entry| entry.facts.session() == Some(session) && injects(entry.facts.resource)) {
             if let Some(upstream) = &mut *entry.upstream.borrow_mut() {
                 *upstream = renewed.clone();
             }
@@ -288,7 +310,7 @@ mod tests {
         let facts = TokenGrant {
             subject: Rc::from("user"),
             client: Rc::from("client"),
-            session: session(byte),
+            basis: Basis::Session(session(byte)),
             resource: 0,
             expires_at: 100,
         };
@@ -321,7 +343,7 @@ mod tests {
             let before = cache.len();
             cache.insert(value, entry(2));
             assert_eq!(cache.len(), before);
-            assert!(cache.find(value).is_some_and(|entry| entry.facts.session == session(2)));
+            assert!(cache.find(value).is_some_and(|entry| entry.facts.session() == Some(session(2))));
         }
     }
 

@@ -1,6 +1,7 @@
 //! An endpoint of the provider that the gateway calls, and the JSON that it answers.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use portcullis_protocol::json::JsonError;
 use portcullis_protocol::json::foreign::{ForeignObject, ForeignValue};
@@ -34,8 +35,13 @@ impl Target {
         if !url.is_https() && !client.plain_http {
             return None;
         }
+        Self::through(&client.clusters, url)
+    }
+
+    /// The endpoint at a URL, by the clusters that lead to authorities.
+    pub(super) fn through(clusters: &BTreeMap<String, String>, url: &WebUrl) -> Option<Self> {
         let authority = url.authority();
-        let cluster = client.clusters.get(&authority)?.clone();
+        let cluster = clusters.get(&authority)?.clone();
         Some(Self { cluster, authority, path: url.request_target() })
     }
 
@@ -78,7 +84,12 @@ impl Target {
 
     /// Returns the URL for the log, without its query.
     pub(super) fn url(&self, client: &UpstreamClient) -> String {
-        let scheme = if client.plain_http { "http" } else { "https" };
+        self.url_over(client.plain_http)
+    }
+
+    /// As [`Target::url`], of an endpoint that is plain http or not.
+    pub(super) fn url_over(&self, plain_http: bool) -> String {
+        let scheme = if plain_http { "http" } else { "https" };
         let path = self.path.split('?').next().unwrap_or_default();
         format!("{scheme}://{}{path}", self.authority)
     }

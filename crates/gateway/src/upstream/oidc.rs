@@ -8,15 +8,16 @@
 use std::rc::Rc;
 
 use portcullis_protocol::crypto::secret::Secret;
-use portcullis_protocol::jose::id_token::{ExpectedIdToken, IdToken, IdTokenError};
+use portcullis_protocol::jose::foreign::ForeignTokenError;
+use portcullis_protocol::jose::id_token::{ExpectedIdToken, IdToken};
 use portcullis_protocol::jose::keys::JwkSet;
 use portcullis_protocol::oauth::params;
 
 use crate::browser::pending_login::Seed;
 use crate::config::{OidcProvider, ProviderId, TokenMembers};
 use crate::ports::Ports;
+use crate::state::document_state::DocumentState;
 use crate::state::gateway::Gateway;
-use crate::state::provider_state::ProviderState;
 use crate::upstream::authorization_request::{callback_url, further_parameters};
 use crate::upstream::discovery::{Discovery, Known, fetch_documents};
 use crate::upstream::identity::{Identity, TokenReply};
@@ -140,7 +141,7 @@ impl Oidc<'_> {
             token.verify(keys, &names, |key, alg, message, signature| ports.verify(key, alg, message, signature))
         };
         let signed = match verify(keys) {
-            Err(IdTokenError::UnknownKey) if self.state(|state| state.may_ask_again(ports.now())) => {
+            Err(ForeignTokenError::UnknownKey) if self.state(|state| state.may_ask_again(ports.now())) => {
                 verify(&self.learn(ports).await?.keys)
             }
             other => other,
@@ -157,7 +158,7 @@ impl Oidc<'_> {
         Ok(Identity { subject, name: verified.name("name"), email: verified.name("email") })
     }
 
-    fn state<T>(&self, access: impl FnOnce(&mut ProviderState) -> T) -> T {
+    fn state<T>(&self, access: impl FnOnce(&mut DocumentState<Known>) -> T) -> T {
         self.gateway.provider_state(self.id, access)
     }
 
@@ -211,8 +212,8 @@ impl Oidc<'_> {
     }
 }
 
-fn refused(error: IdTokenError) -> ProviderError {
-    if error == IdTokenError::WrongNonce {
+fn refused(error: ForeignTokenError) -> ProviderError {
+    if error == ForeignTokenError::WrongNonce {
         ProviderError::OtherLogin
     } else {
         ProviderError::InvalidIdToken(error.reason())
@@ -220,6 +221,6 @@ fn refused(error: IdTokenError) -> ProviderError {
 }
 
 /// Succeeds if an ID token that came with a refresh is about this user.
-fn about(id_token: &str, provider: &OidcProvider, subject: &str) -> Result<(), IdTokenError> {
+fn about(id_token: &str, provider: &OidcProvider, subject: &str) -> Result<(), ForeignTokenError> {
     IdToken::parse(id_token)?.about(&provider.issuer, &provider.client.client_id, &provider.subject_claim, subject)
 }

@@ -69,7 +69,9 @@ fn request(method: Method, target: &str, headers: &[(&str, &str)]) -> Request {
 fn answer(gateway: &Rc<Gateway>, request: Request) -> Resolved {
     match block_on(handle(Rc::clone(gateway), request, FakePorts::new(NOW))) {
         Decision::Resolved(resolved) => resolved,
-        Decision::AwaitUpstream { .. } | Decision::AwaitProvider { .. } => panic!("waits for a root task"),
+        Decision::AwaitUpstream { .. } | Decision::AwaitProvider { .. } | Decision::AwaitKeys { .. } => {
+            panic!("waits for a root task")
+        }
     }
 }
 

@@ -113,7 +113,7 @@ fn the_challenge_is_the_gateways_and_asks_once_for_a_renewal() {
     let fixture = Fixture::new();
     let (_, tokens) = fixture.logged_in();
     let grant = forwarded(fixture.call("/mcp", &tokens.access)).grant.unwrap();
-    assert_eq!(grant, Grant { session: session(&tokens), resource: 0, expires_at: NOW + 3_600 });
+    assert_eq!(grant, Grant { session: Some(session(&tokens)), resource: 0, expires_at: NOW + 3_600 });
     for (now, rejected) in [(NOW, true), (NOW, false), (NOW + 29, false), (NOW + 30, true), (NOW - 3_600, true)] {
         let refusal = backend_refusal::of(&fixture.gateway, &grant, now).unwrap();
         let (metadata, rest) = refusal.challenge.split_once(", ").unwrap();
@@ -121,7 +121,7 @@ fn the_challenge_is_the_gateways_and_asks_once_for_a_renewal() {
         assert_eq!(metadata, expected);
         let description = "the service behind this resource does not accept the login";
         assert_eq!(rest, format!("scope=\"openid\", error=\"invalid_token\", error_description=\"{description}\""));
-        assert_eq!(refusal.rejected, rejected.then(|| upstream_of(grant.session)), "{now}");
+        assert_eq!(refusal.rejected, rejected.then(|| upstream_of(session(&tokens))), "{now}");
     }
     let without_injection = Grant { resource: 1, ..grant };
     let refusal = backend_refusal::of(&fixture.gateway, &without_injection, NOW).unwrap();

@@ -220,6 +220,7 @@ impl Fixture {
                 self.warm();
                 decide().into()
             }
+            Decision::AwaitKeys { issuer, decide } => self.decide_with_keys(issuer, decide),
             decision @ (Decision::Resolved(_) | Decision::AwaitUpstream { .. }) => decision,
         }
     }
@@ -377,7 +378,7 @@ impl Fixture {
 pub(crate) fn replied(decision: Decision) -> Reply {
     match decision {
         Decision::Resolved(resolved) => resolved_reply(resolved),
-        Decision::AwaitUpstream { .. } | Decision::AwaitProvider { .. } => panic!("waits for a root task"),
+        Decision::AwaitUpstream { .. } | Decision::AwaitProvider { .. } | Decision::AwaitKeys { .. } => panic!("waits"),
     }
 }
 
@@ -391,7 +392,7 @@ pub(crate) fn resolved_reply(resolved: Resolved) -> Reply {
 pub(crate) fn forwarded(decision: Decision) -> Forward {
     match decision {
         Decision::Resolved(resolved) => resolved_forward(resolved),
-        Decision::AwaitUpstream { .. } | Decision::AwaitProvider { .. } => panic!("waits for a root task"),
+        Decision::AwaitUpstream { .. } | Decision::AwaitProvider { .. } | Decision::AwaitKeys { .. } => panic!("waits"),
     }
 }
 

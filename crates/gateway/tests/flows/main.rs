@@ -34,5 +34,7 @@ mod sealed;
 mod session_states;
 mod store_outage;
 mod token;
+mod trusted_issuer_keys;
+mod trusted_issuers;
 mod under_way;
 mod users;

@@ -72,7 +72,7 @@ fn awaited(decision: Decision, expected: SessionId) -> Box<dyn FnOnce(&RefreshOu
             assert_eq!(token, upstream_of(expected));
             decide
         }
-        Decision::AwaitProvider { .. } => panic!("waits for the provider"),
+        Decision::AwaitProvider { .. } | Decision::AwaitKeys { .. } => panic!("waits for the provider"),
         Decision::Resolved(resolved) => panic!("{}", resolved_reply(resolved).reason),
     }
 }

@@ -191,7 +191,7 @@ fn logins_that_come_before_the_documents_wait_for_one_fetch() {
         match block_on(dispatch::handle(Rc::clone(&fixture.gateway), request, fixture.ports.clone())) {
             Decision::AwaitProvider { decide } => decide,
             Decision::Resolved(resolved) => panic!("{}", resolved_reply(resolved).reason),
-            Decision::AwaitUpstream { .. } => panic!("waits for tokens"),
+            Decision::AwaitUpstream { .. } | Decision::AwaitKeys { .. } => panic!("waits for tokens"),
         }
     };
     let waiting: Vec<_> = (0..200).map(|_| post()).collect();

@@ -231,7 +231,7 @@ fn called(fixture: &Fixture, token: &str) -> u16 {
         Decision::AwaitUpstream { token, decide } => {
             decide(&block_on(refresh::refresh(fixture.gateway.clone(), token, Cause::Due, fixture.ports.clone())))
         }
-        Decision::AwaitProvider { .. } => panic!("waits for the provider's documents"),
+        Decision::AwaitProvider { .. } | Decision::AwaitKeys { .. } => panic!("waits for the provider's documents"),
     };
     for session in fixture.ports.take_refreshes() {
         let token = upstream_of(session);

@@ -16,9 +16,10 @@ pub use super::envelope::{Draft, Opened};
 use super::envelope::{HEAD_BYTES, TAG_BYTES};
 use crate::crypto::secret::Secret;
 
-/// The keys derived from the configured secrets, newest first. Never empty.
+/// The keys derived from the configured secrets, newest first.
 pub struct KeyRing {
-    newest: DerivedKeys,
+    /// `None` in a ring that is closed.
+    newest: Option<DerivedKeys>,
     older: Vec<DerivedKeys>,
 }
 
@@ -70,7 +71,14 @@ impl KeyRing {
         }
         let mut keys = keys.into_iter();
         let newest = keys.next().ok_or(KeyRingError::Empty)?;
-        Ok(Self { newest, older: keys.collect() })
+        Ok(Self { newest: Some(newest), older: keys.collect() })
+    }
+
+    /// Returns a ring without any key, for a gateway that issues nothing: nothing opens or verifies
+    /// in it, and what it seals or authenticates is empty or zeros, and good nowhere.
+    #[must_use]
+    pub const fn closed() -> Self {
+        Self { newest: None, older: Vec::new() }
     }
 
     /// Returns the ring whose sealing keys are derived from this one's and `context`, by
@@ -79,13 +87,13 @@ impl KeyRing {
     #[must_use]
     pub fn sealing_for(&self, context: &[u8; 32]) -> Self {
         let derive = |keys: &DerivedKeys| keys.sealing_for(context);
-        Self { newest: derive(&self.newest), older: self.older.iter().map(derive).collect() }
+        Self { newest: self.newest.as_ref().map(derive), older: self.older.iter().map(derive).collect() }
     }
 
     /// Returns the id of the newest key, which seals and authenticates.
     #[must_use]
-    pub const fn current(&self) -> KeyId {
-        self.newest.id
+    pub fn current(&self) -> KeyId {
+        self.newest.as_ref().map_or(KeyId([0; 4]), |newest| newest.id)
     }
 
     /// Returns `true` if a key of this id is in the ring.
@@ -111,15 +119,16 @@ impl KeyRing {
     /// written.
     #[must_use]
     pub fn seal_draft(&self, nonce: [u8; 24], purpose: Purpose, aad: &[u8], draft: Draft) -> Vec<u8> {
+        let Some(newest) = &self.newest else { return Vec::new() };
         let mut envelope = draft.into_envelope();
-        let head = self.newest.head(nonce);
+        let head = newest.head(nonce);
         if let Some((start, text)) = envelope.split_first_chunk_mut() {
             *start = head;
             #[expect(
                 clippy::expect_used,
                 reason = "encryption fails only past 256 GiB, more than a wasm memory can hold"
             )]
-            let tag = cipher::encrypt(self.newest.sealing(purpose), nonce, aad, text).expect("the message is short");
+            let tag = cipher::encrypt(newest.sealing(purpose), nonce, aad, text).expect("the message is short");
             envelope.extend_from_slice(&tag);
         }
         envelope
@@ -128,7 +137,7 @@ impl KeyRing {
     /// Returns `true` if an envelope names the newest key. It may still be forged.
     #[must_use]
     pub fn is_by_newest(&self, sealed: &[u8]) -> bool {
-        sealed.get(1..5) == Some(self.newest.id.as_bytes())
+        self.newest.as_ref().is_some_and(|newest| sealed.get(1..5) == Some(newest.id.as_bytes()))
     }
 
     /// Opens an envelope that [`KeyRing::seal`] made for the same purpose and associated data.
@@ -162,7 +171,7 @@ impl KeyRing {
     /// moving a boundary changes the MAC.
     #[must_use]
     pub fn mac(&self, purpose: Purpose, parts: &[&[u8]]) -> [u8; 32] {
-        self.newest.mac(purpose, parts)
+        self.newest.as_ref().map_or([0; 32], |newest| newest.mac(purpose, parts))
     }
 
     /// Returns `true` if `mac` is the MAC of the parts under the key of this id; `false` for a key
@@ -173,13 +182,13 @@ impl KeyRing {
     }
 
     fn key(&self, id: KeyId) -> Option<&DerivedKeys> {
-        std::iter::once(&self.newest).chain(&self.older).find(|key| key.id == id)
+        self.newest.iter().chain(&self.older).find(|key| key.id == id)
     }
 }
 
 impl fmt::Debug for KeyRing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "KeyRing(newest {}, {} older)", self.newest.id, self.older.len())
+        write!(f, "KeyRing(newest {}, {} older)", self.current(), self.older.len())
     }
 }
 
@@ -223,6 +232,19 @@ mod tests {
         assert_eq!(ring.open(Purpose::Record, b"", &sealed()), Err(OpenError::Forged));
         for purpose in PURPOSES.into_iter().filter(|purpose| *purpose != Purpose::Record) {
             assert_eq!(ring.open(purpose, b"key:1", &sealed()), Err(OpenError::Forged), "{purpose:?}");
+        }
+    }
+
+    #[test]
+    fn a_closed_ring_makes_nothing_that_counts_and_accepts_nothing() {
+        let closed = KeyRing::closed();
+        for ring in [&closed, &closed.sealing_for(&[7; 32])] {
+            assert_eq!(ring.seal([7; 24], Purpose::Record, b"", b"plain"), b"");
+            for sealed in [sealed(), Vec::new(), vec![0; 100]] {
+                assert!(ring.open(Purpose::Record, b"key:1", &sealed).is_err() && !ring.is_by_newest(&sealed));
+            }
+            let mac = ring.mac(Purpose::Csrf, &[b"a"]);
+            assert!(!ring.verify_mac(Purpose::Csrf, ring.current(), &[b"a"], &mac) && !ring.knows(ring.current()));
         }
     }
 

@@ -1,6 +1,7 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::base64url;
 use crate::jose::keys::SigningKey;
 use crate::json::JsonError;
 
@@ -46,7 +47,7 @@ fn token(header: &str, claims: &str) -> String {
     [header.as_bytes(), claims.as_bytes(), b"signature"].map(base64url::encode).join(".")
 }
 
-fn read(header: &str, claims: &str) -> Result<String, IdTokenError> {
+fn read(header: &str, claims: &str) -> Result<String, ForeignTokenError> {
     let text = token(header, claims);
     let token = IdToken::parse(&text)?;
     let keys = JwkSet::new(vec![key().public().clone()]);
@@ -58,11 +59,11 @@ fn accepts(claims: &str) {
     assert_eq!(read(&header(), claims), Ok("alice".to_owned()), "{claims}");
 }
 
-fn refusal(claims: &str) -> IdTokenError {
+fn refusal(claims: &str) -> ForeignTokenError {
     read(&header(), claims).unwrap_err()
 }
 
-fn header_refusal(header: &str) -> IdTokenError {
+fn header_refusal(header: &str) -> ForeignTokenError {
     read(header, &claims().to_string()).unwrap_err()
 }
 
@@ -86,27 +87,30 @@ fn what_a_header_brings_besides_is_ignored() {
 #[test]
 fn what_must_not_be_ignored_in_a_header_is_refused_by_cause() {
     for crit in [r#"["b64"]"#, r#"["exp"]"#, "[]", "true", r#""b64""#] {
-        assert_eq!(header_refusal(&header_with(&format!("\"crit\":{crit}"))), IdTokenError::Critical, "{crit}");
+        assert_eq!(header_refusal(&header_with(&format!("\"crit\":{crit}"))), ForeignTokenError::Critical, "{crit}");
     }
     let of = |header: Value| header_refusal(&header.to_string());
-    assert_eq!(of(json!({ "kid": "a" })), IdTokenError::Missing("alg"));
-    assert_eq!(of(json!({ "alg": null })), IdTokenError::Missing("alg"));
-    assert_eq!(of(json!({ "alg": ["ES256"] })), IdTokenError::Malformed("alg"));
-    assert_eq!(of(json!({ "alg": "none" })), IdTokenError::Unsigned);
+    assert_eq!(of(json!({ "kid": "a" })), ForeignTokenError::Missing("alg"));
+    assert_eq!(of(json!({ "alg": null })), ForeignTokenError::Missing("alg"));
+    assert_eq!(of(json!({ "alg": ["ES256"] })), ForeignTokenError::Malformed("alg"));
+    assert_eq!(of(json!({ "alg": "none" })), ForeignTokenError::Unsigned);
     for alg in ["HS256", "HS384", "HS512"] {
-        assert_eq!(of(json!({ "alg": alg })), IdTokenError::SharedSecret);
+        assert_eq!(of(json!({ "alg": alg })), ForeignTokenError::SharedSecret);
     }
     for alg in ["None", "", "PS256", "ES512", "ES256K", "es256", "RS1", "dir"] {
-        assert_eq!(of(json!({ "alg": alg })), IdTokenError::UnsupportedAlg, "{alg}");
+        assert_eq!(of(json!({ "alg": alg })), ForeignTokenError::UnsupportedAlg, "{alg}");
     }
     for kid in [json!(1), json!(["a"]), json!("a".repeat(257))] {
-        assert_eq!(of(json!({ "alg": "ES256", "kid": kid })), IdTokenError::Malformed("kid"));
+        assert_eq!(of(json!({ "alg": "ES256", "kid": kid })), ForeignTokenError::Malformed("kid"));
     }
-    assert_eq!(of(json!({ "alg": "ES256", "kid": "another" })), IdTokenError::UnknownKey);
-    assert_eq!(of(json!({ "alg": "RS256" })), IdTokenError::UnknownKey);
-    assert_eq!(header_refusal(r#"{"alg":"none","alg":"ES256"}"#), IdTokenError::Header(JsonError::DuplicateMember));
-    assert_eq!(header_refusal("[]"), IdTokenError::Header(JsonError::NotAnObject));
-    assert_eq!(header_refusal(""), IdTokenError::Header(JsonError::Syntax));
+    assert_eq!(of(json!({ "alg": "ES256", "kid": "another" })), ForeignTokenError::UnknownKey);
+    assert_eq!(of(json!({ "alg": "RS256" })), ForeignTokenError::UnknownKey);
+    assert_eq!(
+        header_refusal(r#"{"alg":"none","alg":"ES256"}"#),
+        ForeignTokenError::Header(JsonError::DuplicateMember)
+    );
+    assert_eq!(header_refusal("[]"), ForeignTokenError::Header(JsonError::NotAnObject));
+    assert_eq!(header_refusal(""), ForeignTokenError::Header(JsonError::Syntax));
 }
 
 #[test]
@@ -119,9 +123,9 @@ fn the_type_is_that_of_a_plain_jwt_or_absent() {
         assert_eq!(of(&typ), Ok("alice".to_owned()), "{typ}");
     }
     for typ in ["at+jwt", "application/at+jwt", "logout+jwt", "imagination/jwt", "", "JWT ", "application/", "é"] {
-        assert_eq!(of(&json!(typ)), Err(IdTokenError::WrongType), "{typ}");
+        assert_eq!(of(&json!(typ)), Err(ForeignTokenError::WrongType), "{typ}");
     }
-    assert_eq!(of(&json!(1)), Err(IdTokenError::WrongType));
+    assert_eq!(of(&json!(1)), Err(ForeignTokenError::WrongType));
 }
 
 #[test]
@@ -140,8 +144,9 @@ fn a_token_of_40_kb_is_read_and_one_over_the_bound_is_not() {
     assert!(text.len() > 39_000, "{}", text.len());
     accepts(&text);
     let long = token(&header(), &with("x", json!("x".repeat(200 * 1024))));
-    assert_eq!(IdToken::parse(&long).unwrap_err(), IdTokenError::TooLong);
-    for (length, refusal) in [(256 * 1024, IdTokenError::NotCompact), (256 * 1024 + 1, IdTokenError::TooLong)] {
+    assert_eq!(IdToken::parse(&long).unwrap_err(), ForeignTokenError::TooLong);
+    for (length, refusal) in [(256 * 1024, ForeignTokenError::NotCompact), (256 * 1024 + 1, ForeignTokenError::TooLong)]
+    {
         assert_eq!(IdToken::parse(&"A".repeat(length)).unwrap_err(), refusal, "{length}");
     }
 }
@@ -149,10 +154,10 @@ fn a_token_of_40_kb_is_read_and_one_over_the_bound_is_not() {
 #[test]
 fn a_claim_that_is_needed_must_not_be_repeated() {
     for more in [r#""sub":"alice""#, r#""aud":"portcullis""#, r#""\u0069ss":"https://idp.example""#, r#""name":"b""#] {
-        assert_eq!(refusal(&and(more)), IdTokenError::Claims(JsonError::DuplicateMember), "{more}");
+        assert_eq!(refusal(&and(more)), ForeignTokenError::Claims(JsonError::DuplicateMember), "{more}");
     }
-    assert_eq!(refusal("[]"), IdTokenError::Claims(JsonError::NotAnObject));
-    assert_eq!(refusal("{"), IdTokenError::Claims(JsonError::Syntax));
+    assert_eq!(refusal("[]"), ForeignTokenError::Claims(JsonError::NotAnObject));
+    assert_eq!(refusal("{"), ForeignTokenError::Claims(JsonError::Syntax));
 }
 
 #[test]
@@ -167,10 +172,10 @@ fn times_are_any_numbers_within_the_leeway() {
         accepts(&with("nbf", iat));
     }
     accepts(&with("nbf", Value::Null));
-    assert_eq!(refusal(&with("exp", json!(NOW - 60))), IdTokenError::Expired);
-    assert_eq!(refusal(&with("exp", json!(0))), IdTokenError::Expired);
-    assert_eq!(refusal(&with("iat", json!(NOW + 61))), IdTokenError::IssuedLater);
-    assert_eq!(refusal(&with("nbf", json!(NOW + 61))), IdTokenError::NotYetValid);
+    assert_eq!(refusal(&with("exp", json!(NOW - 60))), ForeignTokenError::Expired);
+    assert_eq!(refusal(&with("exp", json!(0))), ForeignTokenError::Expired);
+    assert_eq!(refusal(&with("iat", json!(NOW + 61))), ForeignTokenError::IssuedLater);
+    assert_eq!(refusal(&with("nbf", json!(NOW + 61))), ForeignTokenError::NotYetValid);
     for name in ["exp", "iat", "nbf"] {
         for value in [
             json!(NOW.to_string()),
@@ -181,48 +186,48 @@ fn times_are_any_numbers_within_the_leeway() {
             json!([NOW]),
             json!({}),
         ] {
-            assert_eq!(refusal(&with(name, value.clone())), IdTokenError::Malformed(name), "{name} {value}");
+            assert_eq!(refusal(&with(name, value.clone())), ForeignTokenError::Malformed(name), "{name} {value}");
         }
         assert_eq!(
             refusal(&without(name).replace('}', &format!(",\"{name}\":1e999}}"))),
-            IdTokenError::Malformed(name)
+            ForeignTokenError::Malformed(name)
         );
     }
     for name in ["exp", "iat"] {
-        assert_eq!(refusal(&without(name)), IdTokenError::Missing(name));
-        assert_eq!(refusal(&with(name, Value::Null)), IdTokenError::Missing(name));
+        assert_eq!(refusal(&without(name)), ForeignTokenError::Missing(name));
+        assert_eq!(refusal(&with(name, Value::Null)), ForeignTokenError::Missing(name));
     }
 }
 
 #[test]
 fn issuer_and_audience_match_exactly() {
     for issuer in ["https://idp.example/", "https://IDP.example", "https://idp.exampl", "", "https://evil.example"] {
-        assert_eq!(refusal(&with("iss", json!(issuer))), IdTokenError::WrongIssuer, "{issuer}");
+        assert_eq!(refusal(&with("iss", json!(issuer))), ForeignTokenError::WrongIssuer, "{issuer}");
     }
-    assert_eq!(refusal(&with("iss", json!([ISSUER]))), IdTokenError::Malformed("iss"));
-    assert_eq!(refusal(&without("iss")), IdTokenError::Missing("iss"));
+    assert_eq!(refusal(&with("iss", json!([ISSUER]))), ForeignTokenError::Malformed("iss"));
+    assert_eq!(refusal(&without("iss")), ForeignTokenError::Missing("iss"));
     accepts(&with("aud", json!([CLIENT])));
     for audience in [json!("portculli"), json!("Portcullis"), json!(""), json!(["x"]), json!([])] {
-        assert_eq!(refusal(&with("aud", audience.clone())), IdTokenError::WrongAudience, "{audience}");
+        assert_eq!(refusal(&with("aud", audience.clone())), ForeignTokenError::WrongAudience, "{audience}");
     }
     for audience in [json!([CLIENT, 1]), json!({ CLIENT: 1 }), json!(true), json!([[CLIENT]]), json!(7)] {
-        assert_eq!(refusal(&with("aud", audience.clone())), IdTokenError::Malformed("aud"), "{audience}");
+        assert_eq!(refusal(&with("aud", audience.clone())), ForeignTokenError::Malformed("aud"), "{audience}");
     }
-    assert_eq!(refusal(&without("aud")), IdTokenError::Missing("aud"));
+    assert_eq!(refusal(&without("aud")), ForeignTokenError::Missing("aud"));
 }
 
 #[test]
 fn a_token_for_several_audiences_names_us_as_its_party() {
     accepts(&with("azp", json!(CLIENT)));
-    assert_eq!(refusal(&with("azp", json!("other"))), IdTokenError::WrongParty);
+    assert_eq!(refusal(&with("azp", json!("other"))), ForeignTokenError::WrongParty);
     for party in [json!(1), json!([CLIENT]), json!(false)] {
-        assert_eq!(refusal(&with("azp", party.clone())), IdTokenError::Malformed("azp"), "{party}");
+        assert_eq!(refusal(&with("azp", party.clone())), ForeignTokenError::Malformed("azp"), "{party}");
     }
     let mut several = claims();
     several["aud"] = json!([CLIENT, "other"]);
-    assert_eq!(refusal(&several.to_string()), IdTokenError::Missing("azp"));
+    assert_eq!(refusal(&several.to_string()), ForeignTokenError::Missing("azp"));
     several["azp"] = json!("other");
-    assert_eq!(refusal(&several.to_string()), IdTokenError::WrongParty);
+    assert_eq!(refusal(&several.to_string()), ForeignTokenError::WrongParty);
     several["azp"] = json!(CLIENT);
     accepts(&several.to_string());
     let hundred: Vec<_> = std::iter::repeat_n("x", 99).chain([CLIENT]).collect();
@@ -232,16 +237,16 @@ fn a_token_for_several_audiences_names_us_as_its_party() {
 
 #[test]
 fn a_token_answers_our_request_only() {
-    assert_eq!(refusal(&without("nonce")), IdTokenError::Missing("nonce"));
-    assert_eq!(refusal(&with("nonce", json!(1))), IdTokenError::Malformed("nonce"));
+    assert_eq!(refusal(&without("nonce")), ForeignTokenError::Missing("nonce"));
+    assert_eq!(refusal(&with("nonce", json!(1))), ForeignTokenError::Malformed("nonce"));
     for nonce in ["", "n-0S6_WzA2M", "n-0S6_WzA2Mj ", "other"] {
-        assert_eq!(refusal(&with("nonce", json!(nonce))), IdTokenError::WrongNonce, "{nonce}");
+        assert_eq!(refusal(&with("nonce", json!(nonce))), ForeignTokenError::WrongNonce, "{nonce}");
     }
     for subject in [json!(7), json!(""), json!("a".repeat(256)), json!("a\nb"), json!(["alice"])] {
-        assert_eq!(refusal(&with("sub", subject.clone())), IdTokenError::Malformed("sub"), "{subject}");
+        assert_eq!(refusal(&with("sub", subject.clone())), ForeignTokenError::Malformed("sub"), "{subject}");
     }
     for claims in [with("sub", Value::Null), without("sub")] {
-        assert_eq!(refusal(&claims), IdTokenError::Missing("sub"), "{claims}");
+        assert_eq!(refusal(&claims), ForeignTokenError::Missing("sub"), "{claims}");
     }
 }
 
@@ -265,12 +270,12 @@ fn a_token_has_three_parts_of_canonical_base64url() {
     let good = token(&header(), &claims().to_string());
     let cause = |text: &str| IdToken::parse(text).unwrap_err();
     for text in ["", ".", "a.b", &format!("{good}.AA")] {
-        assert_eq!(cause(text), IdTokenError::NotCompact, "{text}");
+        assert_eq!(cause(text), ForeignTokenError::NotCompact, "{text}");
     }
-    assert_eq!(cause(&format!("{good}.AA.AA")), IdTokenError::Encrypted);
-    assert_eq!(cause(&format!("{good}.AA.AA.AA")), IdTokenError::NotCompact);
+    assert_eq!(cause(&format!("{good}.AA.AA")), ForeignTokenError::Encrypted);
+    assert_eq!(cause(&format!("{good}.AA.AA.AA")), ForeignTokenError::NotCompact);
     for end in ["=", " ", "\n", "+", "/"] {
-        assert_eq!(cause(&format!("{good}{end}")), IdTokenError::NotBase64url, "{end:?}");
+        assert_eq!(cause(&format!("{good}{end}")), ForeignTokenError::NotBase64url, "{end:?}");
     }
 }
 
@@ -280,7 +285,7 @@ fn at_most_four_keys_of_one_name_are_tried_and_none_of_another() {
         POINTS.iter().map(|(x, y)| json!({ "kty": "EC", "crv": "P-256", "kid": "a", "x": x, "y": y })).collect();
     let keys = JwkSet::parse(json!({ "keys": keys }).to_string().as_bytes()).unwrap();
     assert_eq!(keys.keys().len(), 5);
-    for (kid, expected, tries) in [("a", IdTokenError::BadSignature, 4), ("b", IdTokenError::UnknownKey, 0)] {
+    for (kid, expected, tries) in [("a", ForeignTokenError::BadSignature, 4), ("b", ForeignTokenError::UnknownKey, 0)] {
         let text = token(&json!({ "alg": "ES256", "kid": kid }).to_string(), &claims().to_string());
         let mut count = 0;
         let token = IdToken::parse(&text).unwrap();
@@ -301,53 +306,53 @@ fn a_refreshed_token_is_about_the_same_user_of_the_same_issuer_for_us() {
     assert_eq!(about(&claims().to_string()), Ok(()));
     assert_eq!(about(&without("nonce")), Ok(()), "it need not repeat the nonce (OpenID Connect Core §12.2)");
     for (other, cause) in [
-        (with("iss", json!("https://evil.example")), IdTokenError::WrongIssuer),
-        (with("sub", json!("bob")), IdTokenError::WrongSubject),
-        (with("sub", json!(7)), IdTokenError::WrongSubject),
-        (with("aud", json!("another")), IdTokenError::WrongAudience),
-        (without("iss"), IdTokenError::Missing("iss")),
-        (without("sub"), IdTokenError::WrongSubject),
-        (without("aud"), IdTokenError::Missing("aud")),
-        (and(r#""sub":"alice""#), IdTokenError::Claims(JsonError::DuplicateMember)),
-        ("{}".to_owned(), IdTokenError::Missing("iss")),
+        (with("iss", json!("https://evil.example")), ForeignTokenError::WrongIssuer),
+        (with("sub", json!("bob")), ForeignTokenError::WrongSubject),
+        (with("sub", json!(7)), ForeignTokenError::WrongSubject),
+        (with("aud", json!("another")), ForeignTokenError::WrongAudience),
+        (without("iss"), ForeignTokenError::Missing("iss")),
+        (without("sub"), ForeignTokenError::WrongSubject),
+        (without("aud"), ForeignTokenError::Missing("aud")),
+        (and(r#""sub":"alice""#), ForeignTokenError::Claims(JsonError::DuplicateMember)),
+        ("{}".to_owned(), ForeignTokenError::Missing("iss")),
     ] {
         assert_eq!(about(&other), Err(cause), "{other}");
     }
     let text = token(&header(), &with("oid", json!("o-1")));
     let of_oid = |subject| IdToken::parse(&text).unwrap().about(ISSUER, CLIENT, "oid", subject);
-    assert_eq!((of_oid("o-1"), of_oid("alice")), (Ok(()), Err(IdTokenError::WrongSubject)));
+    assert_eq!((of_oid("o-1"), of_oid("alice")), (Ok(()), Err(ForeignTokenError::WrongSubject)));
 }
 
 #[test]
 fn every_cause_has_words_of_its_own() {
     use std::collections::BTreeSet;
-    let names = ["alg", "iss", "sub", "aud", "exp", "iat", "nonce", "azp"].map(IdTokenError::Missing);
+    let names = ["alg", "iss", "sub", "aud", "exp", "iat", "nonce", "azp"].map(ForeignTokenError::Missing);
     let malformed =
-        ["alg", "kid", "iss", "sub", "aud", "exp", "iat", "nbf", "nonce", "azp"].map(IdTokenError::Malformed);
+        ["alg", "kid", "iss", "sub", "aud", "exp", "iat", "nbf", "nonce", "azp"].map(ForeignTokenError::Malformed);
     let others = [
-        IdTokenError::TooLong,
-        IdTokenError::NotCompact,
-        IdTokenError::Encrypted,
-        IdTokenError::NotBase64url,
-        IdTokenError::Header(JsonError::Syntax),
-        IdTokenError::Header(JsonError::DuplicateMember),
-        IdTokenError::Critical,
-        IdTokenError::WrongType,
-        IdTokenError::Unsigned,
-        IdTokenError::SharedSecret,
-        IdTokenError::UnsupportedAlg,
-        IdTokenError::UnknownKey,
-        IdTokenError::BadSignature,
-        IdTokenError::Claims(JsonError::Syntax),
-        IdTokenError::Claims(JsonError::DuplicateMember),
-        IdTokenError::WrongIssuer,
-        IdTokenError::WrongAudience,
-        IdTokenError::WrongParty,
-        IdTokenError::Expired,
-        IdTokenError::IssuedLater,
-        IdTokenError::NotYetValid,
-        IdTokenError::WrongNonce,
-        IdTokenError::WrongSubject,
+        ForeignTokenError::TooLong,
+        ForeignTokenError::NotCompact,
+        ForeignTokenError::Encrypted,
+        ForeignTokenError::NotBase64url,
+        ForeignTokenError::Header(JsonError::Syntax),
+        ForeignTokenError::Header(JsonError::DuplicateMember),
+        ForeignTokenError::Critical,
+        ForeignTokenError::WrongType,
+        ForeignTokenError::Unsigned,
+        ForeignTokenError::SharedSecret,
+        ForeignTokenError::UnsupportedAlg,
+        ForeignTokenError::UnknownKey,
+        ForeignTokenError::BadSignature,
+        ForeignTokenError::Claims(JsonError::Syntax),
+        ForeignTokenError::Claims(JsonError::DuplicateMember),
+        ForeignTokenError::WrongIssuer,
+        ForeignTokenError::WrongAudience,
+        ForeignTokenError::WrongParty,
+        ForeignTokenError::Expired,
+        ForeignTokenError::IssuedLater,
+        ForeignTokenError::NotYetValid,
+        ForeignTokenError::WrongNonce,
+        ForeignTokenError::WrongSubject,
     ];
     let all = [&names[..], &malformed, &others].concat();
     let words: BTreeSet<_> = all.iter().map(|error| error.reason()).collect();

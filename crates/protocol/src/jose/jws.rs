@@ -205,6 +205,12 @@ impl Header<'_> {
 }
 
 impl KnownHeader {
+    /// Returns `true` if a token begins with this header.
+    #[must_use]
+    pub fn begins(&self, token: &str) -> bool {
+        self.payload_after(token).is_some()
+    }
+
     /// Returns the payload of a signing input that begins with this header.
     fn payload_after<'a>(&self, signing_input: &'a str) -> Option<&'a str> {
         let (header, rest) = signing_input.split_at_checked(self.text.len())?;

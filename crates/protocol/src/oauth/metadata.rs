@@ -61,15 +61,16 @@ pub fn authorization_server(server: &AuthorizationServer<'_>) -> Vec<u8> {
     serde_json::to_vec(&document).unwrap_or_default()
 }
 
-/// Returns the document of one protected resource. `name` is shown to people.
+/// Returns the document of one protected resource. `servers` are the issuers whose tokens it
+/// accepts; `name` is shown to people.
 ///
 /// `offline_access` is left out: it concerns the client and the authorization server, and is no
 /// right at the resource.
 #[must_use]
-pub fn protected_resource(resource: &ResourceUri, issuer: &str, scopes: &ScopeSet, name: Option<&str>) -> Vec<u8> {
+pub fn protected_resource(resource: &ResourceUri, servers: &[&str], scopes: &ScopeSet, name: Option<&str>) -> Vec<u8> {
     let document = ResourceDocument {
         resource: resource.as_str(),
-        authorization_servers: [issuer],
+        authorization_servers: servers,
         bearer_methods_supported: ["header"],
         scopes_supported: scopes.iter().filter(|scope| *scope != "offline_access").collect(),
         resource_name: name,
@@ -103,7 +104,7 @@ struct ServerDocument<'a> {
 #[derive(Serialize)]
 struct ResourceDocument<'a> {
     resource: &'a str,
-    authorization_servers: [&'a str; 1],
+    authorization_servers: &'a [&'a str],
     bearer_methods_supported: [&'static str; 1],
     #[serde(skip_serializing_if = "Vec::is_empty")]
     scopes_supported: Vec<&'a str>,
@@ -163,12 +164,12 @@ mod tests {
         let resource = ResourceUri::parse("https://h/mcp").unwrap();
         let scopes = ScopeSet::parse("read offline_access").unwrap();
         assert_eq!(
-            protected_resource(&resource, "https://as", &scopes, Some("Files")),
+            protected_resource(&resource, &["https://as"], &scopes, Some("Files")),
             br#"{"resource":"https://h/mcp","authorization_servers":["https://as"],"bearer_methods_supported":["header"],"scopes_supported":["read"],"resource_name":"Files"}"#
         );
         assert_eq!(
-            protected_resource(&resource, "https://as", &ScopeSet::default(), None),
-            br#"{"resource":"https://h/mcp","authorization_servers":["https://as"],"bearer_methods_supported":["header"]}"#
+            protected_resource(&resource, &["https://as", "https://b"], &ScopeSet::default(), None),
+            br#"{"resource":"https://h/mcp","authorization_servers":["https://as","https://b"],"bearer_methods_supported":["header"]}"#
         );
     }
 }

@@ -49,6 +49,7 @@ fn an_unknown_field_is_refused_at_every_level() {
         ("/logins/strange", "logins.strange"),
         ("/upstreamProviders/0/strange", "upstreamProviders[0].strange"),
         ("/upstreamProviders/0/oidcConfig/strange", "upstreamProviders[0].oidcConfig.strange"),
+        ("/trustedIssuers/0/strange", "trustedIssuers[0].strange"),
         ("/resources/0/strange", "resources[0].strange"),
         ("/resources/0/match/strange", "resources[0].match.strange"),
         ("/resources/0/inject/strange", "resources[0].inject.strange"),
@@ -87,7 +88,7 @@ fn the_former_kind_of_a_resource_is_refused_with_the_fields_that_there_are() {
     for kind in ["mcp", "http"] {
         assert_eq!(
             problem_at("/resources/0/kind", json!(kind)),
-            "resources[0].kind: is not a known field; known here: resource, match, scopes, inject"
+            "resources[0].kind: is not a known field; known here: resource, match, scopes, issuers, inject"
         );
     }
 }

@@ -50,7 +50,7 @@ async fn redeem<P: Ports>(
 ) -> Result<Session, TokenError> {
     let records = context.records();
     let id = attempt.code.session;
-    let provider = context.config().providers.login().id;
+    let provider = context.config().providers.login().ok_or(DependencyError::Internal)?.id;
     let keys = session_keys(id, provider);
     let nonce = context.ports.random().map_err(DependencyError::from)?;
     let life = Ttl::Seconds(session_life(context.config()));

@@ -32,7 +32,7 @@ pub(super) async fn grant<P: Ports>(
     let token = &RefreshToken::parse(grant.refresh_token.expose(), &context.config().key_ring)
         .map_err(|_| TokenError::RefreshTokenForged)?;
     let records = context.records();
-    let keys = session_keys(token.session, context.config().providers.login().id);
+    let keys = session_keys(token.session, context.config().providers.login().ok_or(DependencyError::Internal)?.id);
     let successor = token.successor(&context.config().key_ring);
     let life = Ttl::Seconds(session_life(context.config()));
     known.add(AuditField::Session, &token.session.to_string());

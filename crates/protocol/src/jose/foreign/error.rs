@@ -1,13 +1,13 @@
-//! Why an ID token is refused.
+//! Why a token of another issuer is refused: an ID token, or an access token.
 
 use std::fmt;
 
 use crate::json::JsonError;
 
-/// Why an ID token is refused, one variant a cause.
+/// Why a token of another issuer is refused, one variant a cause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum IdTokenError {
-    /// It is longer than 256 KiB.
+pub enum ForeignTokenError {
+    /// It is longer than tokens of its kind may be.
     TooLong,
     /// It does not have the three parts of a compact JWS.
     NotCompact,
@@ -23,11 +23,13 @@ pub enum IdTokenError {
     WrongType,
     /// `alg` is `none`.
     Unsigned,
-    /// `alg` is an HMAC, whose key would be the client's secret.
+    /// `alg` is an HMAC, whose key would be a shared secret.
     SharedSecret,
     /// `alg` is another one that is not verified here.
     UnsupportedAlg,
-    /// No key of the provider's key set may verify it.
+    /// `alg` is not one that the issuer is trusted to use.
+    AlgNotAllowed,
+    /// No key of the issuer's key set may verify it.
     UnknownKey,
     /// The signature is invalid.
     BadSignature,
@@ -35,7 +37,7 @@ pub enum IdTokenError {
     Claims(JsonError),
     /// `iss` is another issuer.
     WrongIssuer,
-    /// Our client id is not in `aud`.
+    /// None of the expected audiences is in `aud`.
     WrongAudience,
     /// `azp` is another client.
     WrongParty,
@@ -55,8 +57,37 @@ pub enum IdTokenError {
     Malformed(&'static str),
 }
 
-impl IdTokenError {
-    /// Returns the cause as an operator reads it, with what to do where that is known.
+impl ForeignTokenError {
+    /// Returns the cause as a client may be told it that sent an access token.
+    #[must_use]
+    pub const fn public_reason(self) -> &'static str {
+        match self {
+            Self::TooLong => "the token is too long",
+            Self::NotCompact | Self::NotBase64url => "the token is not a compact JWS",
+            Self::Encrypted => "the token is encrypted",
+            Self::Header(_) => "the token header is malformed",
+            Self::Critical => "the token header has a member that is not allowed",
+            Self::WrongType => "the token is of another type",
+            Self::Unsigned | Self::SharedSecret | Self::UnsupportedAlg | Self::AlgNotAllowed => {
+                "the token algorithm is not supported"
+            }
+            Self::UnknownKey => "the token was signed with an unknown key",
+            Self::BadSignature => "the token signature is invalid",
+            Self::Claims(_) => "the token claims are malformed",
+            Self::WrongIssuer => "the token issuer is not accepted",
+            Self::WrongAudience => "the token is not for this resource",
+            Self::WrongParty => "the token is for another client",
+            Self::Expired => "the token has expired",
+            Self::IssuedLater | Self::NotYetValid => "the token is not valid yet",
+            Self::WrongSubject => "the token is about another user",
+            Self::WrongNonce => "the token is of another login",
+            Self::Missing(_) => "the token lacks a required claim",
+            Self::Malformed(_) => "a token claim is malformed",
+        }
+    }
+
+    /// Returns the cause of a refused ID token as an operator reads it, with what to do where that
+    /// is known.
     #[must_use]
     pub fn reason(self) -> &'static str {
         match self {
@@ -77,6 +108,7 @@ impl IdTokenError {
                 "the ID token's `alg` is none of RS256, RS384, RS512, ES256, ES384 and EdDSA; choose one of them for this \
                  client at the provider"
             }
+            Self::AlgNotAllowed => "the ID token's `alg` is not one that the provider is trusted to use",
             Self::UnknownKey => "the ID token was signed with a key that is not in the provider's key set",
             Self::BadSignature => "the ID token's signature does not verify",
             Self::Claims(JsonError::DuplicateMember) => "the ID token repeats a claim that is needed",
@@ -125,10 +157,10 @@ fn malformed(name: &str) -> &'static str {
     }
 }
 
-impl fmt::Display for IdTokenError {
+impl fmt::Display for ForeignTokenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.reason())
     }
 }
 
-impl std::error::Error for IdTokenError {}
+impl std::error::Error for ForeignTokenError {}

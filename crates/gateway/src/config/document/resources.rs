@@ -1,0 +1,60 @@
+//! Protected resources, as written.
+
+use serde::{Deserialize, Serialize};
+
+/// One protected resource.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Resource {
+    /// The resource's URI as clients know it, and the audience of its tokens (RFC 8707).
+    pub resource: String,
+    /// Which requests belong to it.
+    pub r#match: Match,
+    /// The scopes a token must have to be let through.
+    #[serde(default)]
+    pub scopes: Vec<String>,
+    /// Whose access tokens are accepted: `self` for this gateway's own, and the `issuer` of entries
+    /// of `trustedIssuers`. Tokens of trusted issuers come without a login, so `inject` of type
+    /// `upstreamInject` goes with `self` alone. Absent: `self`, or every trusted issuer where the
+    /// gateway is no authorization server.
+    #[serde(default)]
+    pub issuers: Option<Vec<String>>,
+    /// What the backend gets in place of the client's token.
+    #[serde(default)]
+    pub inject: Inject,
+}
+
+/// Which requests belong to a resource.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Match {
+    /// A path, matched by whole segments: `/mcp` matches `/mcp`, `/mcp/` and `/mcp/x`, not `/mcpx`.
+    /// In plain form: no escapes, no `;`, no segment that ends with a dot. A request that a backend
+    ///  could take for one below it and that is spelled in another way (`/MCP`, `/%6dcp`,
+    /// `/mcp;v=1`) gets 400.
+    pub prefix: String,
+}
+
+/// What the backend gets in place of the client's token, which is always removed.
+#[derive(Debug, Default, Deserialize, Serialize)]
+#[serde(tag = "type", rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub enum Inject {
+    /// Nothing.
+    #[default]
+    None,
+    /// The user's own access token of an upstream provider.
+    UpstreamInject {
+        /// The provider's name.
+        provider_name: String,
+        /// The header it is put into, as `Bearer <token>`.
+        #[serde(default = "default_injection_header")]
+        header: String,
+    },
+}
+
+fn default_injection_header() -> String {
+    "authorization".to_owned()
+}

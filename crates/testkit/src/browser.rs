@@ -60,7 +60,7 @@ pub struct Navigation {
     redirects: usize,
 }
 
-/// What a navigation needs next.
+/// The next step of a navigation.
 #[derive(Clone, Debug)]
 pub enum Next {
     /// The answer to this request, by [`Browser::take`].
@@ -161,7 +161,7 @@ impl<T: Surroundings> Browser<T> {
         form
     }
 
-    /// Tells what a navigation needs next.
+    /// Returns the next step of a navigation.
     ///
     /// # Panics
     /// When the `form-action` of the page that began it forbids its next address.

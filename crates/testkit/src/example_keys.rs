@@ -1,5 +1,5 @@
-//! Keys for tests: one of each kind in PEM, and the examples of the RFCs as JWKs. They are texts and
-//! JSON, so that a crate's unit tests can use them, too.
+//! Keys for tests: one of each kind in PEM, and the examples of the RFCs as JWKs. They are texts
+//! and JSON, so that a crate's unit tests can use them, too.
 
 use serde_json::{Value, json};
 

@@ -210,6 +210,6 @@ fn of_claims(error: ClaimError) -> Reason {
     }
 }
 
-/// What a client learns of a session that it cannot use: the cause is the operator's matter.
+/// The description of a session that a client cannot use: the cause is the operator's matter.
 const SESSION_ENDED: &str = "the session of this token has ended";
 const ISSUER_UNREACHABLE: &str = "the keys of the token's issuer cannot be fetched; try again";

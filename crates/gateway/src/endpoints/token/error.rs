@@ -152,7 +152,7 @@ fn reason_of_request(error: TokenRequestError) -> Reason {
     }
 }
 
-/// What a client learns of a code or a login that it cannot use: the cause is the operator's
+/// The description of a code or a login that a client cannot use: the cause is the operator's
 /// matter.
 const CODE_IS_OVER: &str = "the code has expired or was used before";
 const LOGIN_HAS_ENDED: &str = "the login has ended";

@@ -1,4 +1,4 @@
-//! What an operator types at a running gateway: `portcullis admin`, with the gateway's own secret.
+//! An operator at a running gateway: `portcullis admin`, with the gateway's own secret.
 
 use std::process::{Command, Output};
 

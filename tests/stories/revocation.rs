@@ -1,5 +1,5 @@
-//! Revocation, by a client (RFC 7009) or by an operator: the login is over in every worker and every
-//! Envoy within seconds, and nothing is looked up for it with each call.
+//! Revocation, by a client (RFC 7009) or by an operator: the login is over in every worker and
+//! every Envoy within seconds, and nothing is looked up for it with each call.
 
 use std::time::{Duration, Instant};
 

@@ -54,7 +54,7 @@ impl Server {
 }
 
 impl Server {
-    /// Without so many replicas, the server refuses writes.
+    /// The server refuses writes while it has fewer replicas than this.
     fn configure(&self, needed: &str) {
         let port = self.redis.lock().unwrap().port;
         assert_eq!(cli(port, &["CONFIG", "SET", "min-replicas-to-write", needed]), "OK");

@@ -60,7 +60,7 @@ const STORE_ATTEMPTS: u32 = 3;
 /// longer than a failover takes.
 const STORE_SECONDS: u64 = 20;
 
-/// What a refresh may take besides, in seconds: times are compared in whole seconds, and a busy
+/// The time for the rest of a refresh, in seconds: times are compared in whole seconds, and a busy
 /// worker wakes its tasks late.
 const SPARE_SECONDS: u64 = 5;
 
@@ -317,7 +317,7 @@ async fn store<P: Ports>(
 }
 
 /// Waits until rotated tokens may be offered to the store again. Returns `false` if they may not: a
-/// try that began later might outlive the lock. A clock that was set back ends the tries too.
+/// try that began later, or after the clock was set back, might outlive the lock.
 async fn may_try_again<P: Ports>(attempts: u32, began: u64, ports: &P) -> bool {
     let is_in_time = || ports.now().checked_sub(began).is_some_and(|passed| passed < STORE_SECONDS);
     is_in_time() && (attempts < STORE_ATTEMPTS || (ports.sleep().await == SleepResult::Woken && is_in_time()))

@@ -98,7 +98,8 @@ class PythonClient:
             callback_handler=self._take_callback,
             client_metadata_url=document,
         )
-        # The library does not keep how long a token lives; a program that does tells it, as fastmcp.
+        # The library does not keep how long a token lives; a program that does tells it, as fastmcp
+        # does.
         self.provider.context.token_expiry_time = held.expires_at
 
     @contextlib.asynccontextmanager

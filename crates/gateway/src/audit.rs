@@ -127,8 +127,8 @@ impl PartialEq for Audit {
     }
 }
 
-/// What a request's own headers say to the audit trail: empty where nothing is there that can be
-/// taken as it is.
+/// The fields that a request's own headers add to the audit trail: empty where nothing is there
+/// that can be taken as it is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct RequestFields<'a> {
     id: &'a [u8],
@@ -174,7 +174,7 @@ const MAX_ID_BYTES: usize = 128;
 const ENVOY_ID_BYTES: usize = 36;
 /// The longest MCP method, in bytes.
 const MAX_METHOD_BYTES: usize = 64;
-/// What a request adds at most, in bytes, with names and lengths.
+/// The most bytes that a request adds, with names and lengths.
 const MAX_REQUEST_BYTES: usize = MAX_ID_BYTES + MAX_METHOD_BYTES + 48;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What a refusal tells people: each cause has words of its own, and they fit in an
+//! The texts of refusals: each cause has words of its own, and they fit in an
 //! `error_description`.
 #![cfg(test)]
 

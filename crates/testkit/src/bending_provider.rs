@@ -175,8 +175,8 @@ impl BendingProvider {
     }
 }
 
-/// Tells whose an access token is, as GitHub does it: the account by a number, and `login` as a name
-/// that can change.
+/// Answers whose an access token is, as GitHub does it: the account by a number, and `login` as a
+/// name that can change.
 fn user_info(request: &Request<'_>) -> Reply {
     let token = request.authorization.and_then(|value| value.strip_prefix("Bearer access-"));
     let Some((user, _)) = token.and_then(|token| token.rsplit_once('-')) else {

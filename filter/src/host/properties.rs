@@ -17,9 +17,9 @@ pub(crate) fn connection() -> u64 {
     bytes.and_then(|bytes| bytes.try_into().ok()).map_or(0, u64::from_le_bytes)
 }
 
-/// Declares that the values of the filter state `wasm.<name>` are encoded `google.protobuf.Struct`s,
-/// so that access logs and other filters read their fields. Only in the root context, of which the
-/// streams have it; Envoy refuses it the second time.
+/// Declares that the values of the filter state `wasm.<name>` are encoded
+/// `google.protobuf.Struct`s, so that access logs and other filters read their fields. Only in the
+/// root context, of which the streams have it; Envoy refuses it the second time.
 pub(crate) fn declare_struct(name: &str) {
     let mut arguments = protobuf::encode(&[(PROPERTY_NAME, name.as_bytes()), (PROPERTY_SCHEMA, STRUCT)]);
     arguments.extend_from_slice(&PROPERTY_TYPE_PROTOBUF);

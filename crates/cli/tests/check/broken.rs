@@ -108,7 +108,7 @@ const ROWS: &[Row] = &[
     },
     Row {
         edit: (r#""type": "oidc""#, r#""type": "saml""#),
-        problems: &[r#"27:41: upstreamProviders[0].type: must be "oidc""#],
+        problems: &[r#"27:41: upstreamProviders[0].type: must be "oidc" or "oauth2""#],
     },
     Row {
         edit: (r#""issuerUrl": "https://idp.example.com""#, r#""issuerUrl": "idp.example.com""#),

@@ -19,7 +19,7 @@ fn every_provider_on_the_pages_passes() {
             let done = checked(&document(&provider).to_string(), &[]);
             assert_eq!(
                 (done.code, done.out.as_str()),
-                (0, "FILE: 1 configuration, no problem\n"),
+                (0, "FILE: ok, 1 configuration\n"),
                 "{}",
                 page.display()
             );

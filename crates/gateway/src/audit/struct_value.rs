@@ -130,7 +130,7 @@ const ENTRY_KEY: u8 = 0x0a;
 const ENTRY_VALUE: u8 = 0x12;
 const VALUE_STRING: u8 = 0x1a;
 
-/// What a value ends with that was cut off.
+/// The end of a value that was cut off.
 const CUT: &str = "…";
 
 #[cfg(test)]

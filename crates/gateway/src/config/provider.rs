@@ -98,8 +98,8 @@ pub struct ProviderId([u8; 16]);
 
 impl ProviderId {
     /// Derives the id from the provider's name in the configuration and its
-    /// [`Provider::account_space`]: half a digest of both. A name that is given to another provider is another id, so that no token ever goes
-    /// to a provider that did not issue it.
+    /// [`Provider::account_space`]: half a digest of both. A name that is given to another provider
+    /// is another id, so that no token ever goes to a provider that did not issue it.
     #[must_use]
     pub fn of(name: &str, account_space: &str) -> Self {
         let mut id = [0; 16];

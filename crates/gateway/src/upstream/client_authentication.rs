@@ -22,8 +22,8 @@ impl Method {
     /// The method of the configuration; by default the one that the discovery document lists,
     /// and `client_secret_basic` where it takes several or does not say (OIDC Discovery §3).
     ///
-    /// An empty list says nothing: what is sent then is what OpenID Connect takes by default, and what
-    /// every OAuth 2.0 server must take (RFC 6749 §2.3.1).
+    /// An empty list says nothing: what is sent then is what OpenID Connect takes by default, and
+    /// what every OAuth 2.0 server must take (RFC 6749 §2.3.1).
     ///
     /// # Errors
     /// [`ProviderError::NoCommonAuthentication`].

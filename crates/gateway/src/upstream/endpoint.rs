@@ -64,8 +64,8 @@ impl Target {
         body: Vec<u8>,
         ports: &P,
     ) -> Result<CallReply, Outage> {
-        // Nothing here decompresses. Some providers, GitHub's API for one, answer no request without
-        // a user agent.
+        // Nothing here decompresses. Some providers, GitHub's API for one, answer no request
+        // without a user agent.
         headers.extend(
             [("accept-encoding", "identity"), ("user-agent", "portcullis")]
                 .map(|(name, value)| (name.into(), value.to_owned())),

@@ -24,8 +24,8 @@ pub(super) struct OAuth2<'a> {
 }
 
 impl OAuth2<'_> {
-    /// Returns where to send a browser to log in (RFC 6749 §4.1.1, RFC 7636 §4.3); `prompt` replaces
-    /// the configured one.
+    /// Returns where to send a browser to log in (RFC 6749 §4.1.1, RFC 7636 §4.3); `prompt`
+    /// replaces the configured one.
     pub(super) fn authorization_url(&self, seed: &Seed, prompt: Option<&str>) -> String {
         let client = &self.settings.client;
         let redirect_uri = callback_url(self.gateway);

@@ -29,8 +29,8 @@ pub enum ProviderError {
     /// `token_endpoint_auth_methods_supported`).
     #[error("the provider takes neither client_secret_basic nor client_secret_post")]
     NoCommonAuthentication,
-    /// Its documents or its configuration name an endpoint, the one of this name, that the gateway must
-    /// not call.
+    /// Its documents or its configuration name an endpoint, the one of this name, that the gateway
+    /// must not call.
     #[error("the provider's `{0}` is at a host without a cluster: add it to `clusters`")]
     EndpointWithoutCluster(&'static str),
     /// Its documents are another issuer's (OIDC Discovery §4.3).

@@ -50,7 +50,7 @@ impl TokenEndpoint<'_> {
         let mut form = form.to_vec();
         let mut headers = vec![
             ("content-type".into(), FORM_TYPE.to_owned()),
-            // GitHub answers with a form to whoever does not ask for JSON.
+            // GitHub answers with a form where JSON is not asked for.
             ("accept".into(), "application/json".to_owned()),
         ];
         self.authentication.add(self.client, &mut form, &mut headers);

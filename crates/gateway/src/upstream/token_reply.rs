@@ -64,7 +64,7 @@ pub(super) fn read(reply: &CallReply, members: &TokenMembers) -> Result<TokenRep
     })
 }
 
-/// What an answer has of each member that is read.
+/// The members of an answer that are read.
 struct Found<'a> {
     access_token: Option<ForeignValue<'a>>,
     refresh_token: Option<ForeignValue<'a>>,

@@ -97,7 +97,8 @@ fn every_mode_that_the_rfcs_allow_works_from_login_to_refresh() {
     }
 }
 
-/// The operator's log of what failed at the provider, each line once, since the last time of asking.
+/// The operator's log of what failed at the provider, each line once, since the last time of
+/// asking.
 fn failures(fixture: &Fixture) -> BTreeSet<String> {
     fixture.ports.take_reports().into_iter().filter(|report| report != "idp answered").collect()
 }

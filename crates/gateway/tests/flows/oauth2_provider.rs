@@ -68,7 +68,7 @@ impl GitHub {
 
     fn answer(&self, call: &CallRequest) -> CallReply {
         let header = |name: &str| call.headers.iter().find(|(held, _)| *held == name).map(|(_, value)| value.as_str());
-        assert_eq!(header("user-agent"), Some("portcullis"), "GitHub answers nobody without one");
+        assert_eq!(header("user-agent"), Some("portcullis"), "GitHub answers no request without one");
         assert_eq!(header("accept-encoding"), Some("identity"));
         match (call.cluster.as_str(), call.authority.as_str(), call.method, call.path.as_str()) {
             ("github", "github.example", "POST", "/login/oauth/access_token") => {

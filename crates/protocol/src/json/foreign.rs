@@ -87,16 +87,16 @@ impl<'a> ForeignValue<'a> {
         }
     }
 
-    /// Returns the text of a string that can name a user: 1 to 255 bytes without control characters.
-    /// OpenID Connect Core §2 has ASCII alone for `sub`; providers use others, too.
+    /// Returns the text of a string that can name a user: 1 to 255 bytes without control
+    /// characters. OpenID Connect Core §2 has ASCII alone for `sub`; providers use others, too.
     #[must_use]
     pub fn name(self) -> Option<Cow<'a, str>> {
         let is_name = |text: &str| (1..=255).contains(&text.len()) && !text.chars().any(char::is_control);
         self.text().filter(|text| is_name(text))
     }
 
-    /// Returns the digits of a whole number that is not negative, as they are written: a number that
-    /// names something may be larger than any type of numbers holds.
+    /// Returns the digits of a whole number that is not negative, as they are written: a number
+    /// that names something may be larger than any type of numbers holds.
     #[must_use]
     pub fn digits(self) -> Option<&'a str> {
         Some(self.0).filter(|text| text.len() <= 255 && text.bytes().all(|byte| byte.is_ascii_digit()))

@@ -1,7 +1,7 @@
 //! The modes of the provider: each a row of the table that flows and stories go through.
 //!
-//! A mode that the RFCs allow works from login to refresh. Any other is refused at login, with a line
-//! in the operator's log that no other mode has.
+//! A mode that the RFCs allow works from login to refresh. Any other is refused at login, with a
+//! line in the operator's log that no other mode has.
 
 mod allowed;
 mod refused;

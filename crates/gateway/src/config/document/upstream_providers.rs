@@ -131,8 +131,8 @@ pub struct UserInfo {
     /// The method of the request, which has no body.
     #[serde(default)]
     pub http_method: HttpMethod,
-    /// Headers of the request besides `Authorization`, by name; `Accept` is `application/json` if it
-    /// is not here.
+    /// Headers of the request besides `Authorization`, by name; `Accept` is `application/json` if
+    /// it is not here.
     #[serde(default)]
     pub additional_headers: BTreeMap<String, String>,
     /// Which members of the answer say what.
@@ -152,8 +152,8 @@ pub enum HttpMethod {
     Post,
 }
 
-/// Which members of a `userInfo` answer say what: of several the first that is there, as a string or
-/// a whole number.
+/// Which members of a `userInfo` answer say what: of several the first that is there, as a string
+/// or a whole number.
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]

@@ -2,8 +2,8 @@
 # Breaks `protocol` and `gateway` in one small way after another with cargo-mutants, and lists the
 # ways that no test notices.
 #
-#   FILE=glob        mutants of these files alone, as 'crates/protocol/src/jose/*'
-#   SINCE=revision   of the lines that were changed since then
+#   FILE=glob       mutants of these files alone, such as 'crates/protocol/src/jose/*'
+#   SINCE=revision  mutants of the lines alone that were changed since then
 #
 # Ends with 1 where a mutant is missed.
 #

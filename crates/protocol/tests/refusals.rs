@@ -1,5 +1,4 @@
-//! The texts of refusals: each cause has words of its own, and they fit in an
-//! `error_description`.
+//! The words of refusals: each cause has its own, and they fit in an `error_description`.
 #![cfg(test)]
 
 use std::fmt::Display;

@@ -52,8 +52,8 @@ impl UserInfo<'_> {
 /// Reads who logged in.
 ///
 /// # Errors
-/// [`ProviderError::InvalidUserInfo`] if the answer does not name the account, or if what should name
-/// it is no name; other members that are no names are left out.
+/// [`ProviderError::InvalidUserInfo`] if the answer does not name the account, or if what should
+/// name it is no name; other members that are no names are left out.
 pub(super) fn identity(
     document: Document,
     reply: &CallReply,

@@ -24,11 +24,11 @@ use crate::trusted_issuers;
 const CEILINGS: [(&str, u64); 7] = [
     ("fast", 2_220),
     ("trusted", 2_040),
-    ("cold", 76_500),
-    ("malformed", 29_000),
-    ("unknown key", 37_800),
-    ("login", 2_460_000),
-    ("refresh", 242_700),
+    ("cold", 79_900),
+    ("malformed", 31_700),
+    ("unknown key", 39_300),
+    ("login", 2_610_000),
+    ("refresh", 259_000),
 ];
 
 #[test]

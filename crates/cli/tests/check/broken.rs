@@ -155,7 +155,9 @@ const ROWS: &[Row] = &[
     },
     Row {
         edit: (r#""scopes": ["offline_access"]"#, r#""kind": "mcp""#),
-        problems: &["39:41: resources[0].kind: is not a known field; known here: resource, match, scopes, issuers, inject"],
+        problems: &[
+            "39:41: resources[0].kind: is not a known field; known here: resource, match, scopes, issuers, inject",
+        ],
     },
     Row {
         edit: (r#""providerName": "idp""#, r#""providerName": "okta""#),

@@ -17,12 +17,7 @@ fn every_provider_on_the_pages_passes() {
             let provider: Value =
                 serde_json::from_str(block).unwrap_or_else(|error| panic!("{}: {error}", page.display()));
             let done = checked(&document(&provider).to_string(), &[]);
-            assert_eq!(
-                (done.code, done.out.as_str()),
-                (0, "FILE: ok, 1 configuration\n"),
-                "{}",
-                page.display()
-            );
+            assert_eq!((done.code, done.out.as_str()), (0, "FILE: ok, 1 configuration\n"), "{}", page.display());
             found += 1;
         }
     }

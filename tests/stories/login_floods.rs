@@ -22,7 +22,7 @@ async fn ten_thousand_posts_of_one_form_store_nothing_and_make_no_call_and_users
     let mut browser = Browser::new("mallory");
     let page = browser.open(&client.authorization().url(), &client.redirect_uri).await.page();
     let form = browser.fill_in(page.form());
-    // What is there anyway: the provider's documents, which each VM fetches once, and the client.
+    // What is there anyway: the client, and a login.
     log_in(&bed, "bob").await;
     let (asked, held, began) = (bed.idp_requests().await, names_held(&bed), Instant::now());
 
@@ -36,8 +36,9 @@ async fn ten_thousand_posts_of_one_form_store_nothing_and_make_no_call_and_users
 
     let calls = bed.idp_requests().await;
     assert_eq!(calls.token - asked.token, 5, "those of the honest logins: {calls:?}");
-    let documents = (calls.discovery - asked.discovery, calls.jwks - asked.jwks);
-    assert_eq!((documents, calls.userinfo), ((0, 0), 0), "nothing but the tokens of honest users is asked for");
+    let each_vm_once = 3;
+    assert!(calls.discovery <= each_vm_once && calls.jwks <= each_vm_once, "{asked:?} {calls:?}");
+    assert_eq!(calls.userinfo, 0, "nothing but the tokens of honest users is asked for");
     let left = names_held(&bed) - held;
     println!("10,000 approvals in {took:?}: {left} records, those of five logins, and 5 calls to the provider");
     assert!(left <= 100, "{left} records");

@@ -74,15 +74,16 @@ costs: module $(PYTHON_READY) ## the regression guard: what each path takes in i
 		--ignored --exact costs::no_path_takes_more_instructions_than_its_ceiling --nocapture
 	@.venv/bin/python tests/module_costs/paths.py $(TARGET)/$(MODULE_TARGET)/release/portcullis_filter.wasm
 
-# STORE=standalone or STORE=sentinel runs every story on that store; those that are about stores run
-# on each anyway.
+# Most stories wait, and one of them a whole minute, so one more than there are processors runs at
+# once. STORE=standalone or STORE=sentinel runs every story on that store; those that are about
+# stores run on each anyway.
 stories: tools $(CONFORMANCE_READY) ## the stories in a real Envoy; STORY=name for one module (such as hostile_http::floods), STORE=memory|standalone|sentinel
 	@$(MAKE) --no-print-directory module bridge cli $(if $(filter-out rolling_upgrade%,$(STORY)),,other-release)
 	@cargo build -q -p portcullis-testbed --bins
 	@[ -z "$(STORY)" ] || cargo test -q -p portcullis-stories $(STORY):: -- --list | grep ': test$$' > /dev/null || \
 		{ echo "STORY=$(STORY): tests/stories has no such module" >&2; exit 1; }
 	@[ -n "$(STORY)" ] || cargo test -p portcullis-testbed
-	STORE=$(STORE) cargo test -p portcullis-stories $(if $(STORY),$(STORY)::)
+	STORE=$(STORE) RUST_TEST_THREADS=$(or $(RUST_TEST_THREADS),3) cargo test -p portcullis-stories $(if $(STORY),$(STORY)::)
 
 module: system ## build the filter: target/wasm32-wasip1/release/portcullis_filter.wasm
 	@echo "Building the filter" >&2

@@ -7,6 +7,7 @@ mod admin;
 mod arguments;
 mod check;
 mod environment;
+mod file;
 mod log;
 mod operate;
 mod say;

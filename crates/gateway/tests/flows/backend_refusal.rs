@@ -127,7 +127,7 @@ fn the_challenge_is_the_gateways_and_asks_once_for_a_renewal() {
         assert_eq!(rest, format!("scope=\"openid\", error=\"invalid_token\", error_description=\"{description}\""));
         assert_eq!(refusal.rejected, rejected.then(|| upstream_of(session)), "{now}");
     }
-    let without_injection = Grant { resource: 1, ..grant };
+    let without_injection = Grant { resource: 1, upstream: None, ..grant };
     let refusal = backend_refusal::of(&fixture.gateway, &without_injection, NOW).unwrap();
     assert!(refusal.challenge.contains("oauth-protected-resource/api"));
     assert_eq!(refusal.rejected, None);

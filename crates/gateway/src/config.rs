@@ -30,7 +30,7 @@ pub use self::bridge::BridgeSettings;
 pub use self::client_documents::ClientDocumentPolicy;
 pub use self::compile::{Compiled, Config, Draft};
 pub use self::compiler::Environment;
-pub use self::document::{ClientAuthentication, DefaultAction};
+pub use self::document::{ClientAuthentication, DefaultAction, ResourceKind};
 pub use self::issuer::Issuer;
 pub use self::issuer_site::IssuerSite;
 pub use self::oauth2_provider::{IdentityMembers, IdentitySource, JsonPath, OAuth2Provider, TokenMembers};

@@ -177,6 +177,7 @@ async fn open_session<P: Ports>(
         name: identity.name,
         email: identity.email,
         client_name: asked.client_name.clone(),
+        connected: None,
     };
     let session = Session {
         providers: vec![provider.id],

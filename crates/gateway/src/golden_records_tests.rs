@@ -108,6 +108,8 @@ fn written() -> Vec<Golden> {
         session: [5; 16],
         name: None,
         email: None,
+        groups: Vec::new(),
+        email_verified: false,
         ..upstream_tokens()
     };
     vec![
@@ -197,6 +199,8 @@ fn upstream_tokens() -> Upstream {
         name: Some("name".to_owned()),
         email: Some("name@example".to_owned()),
         client_name: Some("client name".to_owned()),
+        groups: vec!["one group".to_owned(), "another".to_owned()],
+        email_verified: true,
     }
 }
 

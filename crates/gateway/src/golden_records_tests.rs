@@ -109,6 +109,8 @@ fn written() -> Vec<Golden> {
         session: [5; 16],
         name: None,
         email: None,
+        groups: Vec::new(),
+        email_verified: false,
         ..upstream_tokens()
     };
     vec![
@@ -201,6 +203,8 @@ fn upstream_tokens() -> Upstream {
         email: Some("name@example".to_owned()),
         client_name: Some("client name".to_owned()),
         connected: None,
+        groups: vec!["one group".to_owned(), "another".to_owned()],
+        email_verified: true,
     }
 }
 

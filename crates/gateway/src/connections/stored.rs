@@ -64,6 +64,8 @@ pub async fn save<P: Ports>(
         name: identity.name,
         email: identity.email,
         client_name: None,
+        groups: identity.groups,
+        email_verified: identity.email_verified,
         connected: Some(Connected { at: now, provider: provider.name.to_string() }),
     };
     let owner = TokenOwner::User(user);

@@ -43,12 +43,18 @@ pub struct Upstream {
     /// The user's name in the ID token of the login, for operators.
     #[n(8)]
     pub name: Option<String>,
-    /// The user's e-mail address there, whether or not it was verified, for operators.
+    /// The user's e-mail address there, whether or not it was verified.
     #[n(9)]
     pub email: Option<String>,
     /// The name that the client of the login gave itself, for operators.
     #[n(10)]
     pub client_name: Option<String>,
+    /// The groups that the user is in, as the provider said last: at most 100.
+    #[cbor(n(11), default)]
+    pub groups: Vec<String>,
+    /// Whether the provider has verified the e-mail address.
+    #[cbor(n(12), default)]
+    pub email_verified: bool,
     /// What tells a connection from the tokens of a session.
     #[n(15)]
     pub connected: Option<Connected>,
@@ -200,6 +206,8 @@ mod tests {
             email: None,
             client_name: None,
             connected: None,
+            groups: Vec::new(),
+            email_verified: false,
         }
     }
 
@@ -253,8 +261,10 @@ mod tests {
     fn a_record_that_is_cut_off_is_none() {
         let record = record(Some("r"), Some(1_300));
         let bytes = minicbor::to_vec(&record).unwrap();
-        for length in 0..=bytes.len() {
-            assert_eq!(UpstreamFields::read(&bytes[..length]).is_some(), length == bytes.len(), "{length}");
+        // No call needs the groups and whether the address is verified.
+        let needed = bytes.strip_suffix(&[0x80, 12, 0xf4]).unwrap();
+        for length in 0..=needed.len() {
+            assert_eq!(UpstreamFields::read(&needed[..length]).is_some(), length == needed.len(), "{length}");
         }
     }
 

@@ -37,4 +37,5 @@ mod token;
 mod trusted_issuer_keys;
 mod trusted_issuers;
 mod under_way;
+mod user_profile;
 mod users;

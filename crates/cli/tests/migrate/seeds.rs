@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::{assert_checked, migrated_in, seeds_folder};
 
 /// Which files are migrated together: the folder under `golden`, the exit code, the files.
-const CASES: [(&str, i32, &[&str]); 19] = [
+const CASES: [(&str, i32, &[&str]); 20] = [
     (
         "embedded-oidc",
         0,
@@ -36,6 +36,11 @@ const CASES: [(&str, i32, &[&str]); 19] = [
     ("redis", 0, &["redis-acl.yaml", "redis-sentinels.yaml"]),
     ("session-storage-server", 1, &["session-storage-server.yaml", "redis-standalone.yaml"]),
     ("session-storage-vmcp", 1, &["session-storage-vmcp.yaml", "redis-standalone.yaml"]),
+    (
+        "trusted-issuers",
+        1,
+        &["external-issuer.yaml", "shared-oidc-config.yaml", "shared-oidc-server.yaml", "service-account-server.yaml"],
+    ),
     ("two-gateways", 0, &["embedded-oidc.yaml", "embedded-server.yaml", "external-issuer.yaml"]),
 ];
 

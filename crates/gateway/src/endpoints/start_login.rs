@@ -44,7 +44,7 @@ pub fn start<P: Ports>(
     }
     let gateway = Rc::clone(context.gateway);
     let decide = move || to_first(&gateway, id, &seed, &asked, &cookies);
-    Ok(Decision::AwaitProvider { decide: Box::new(decide) })
+    Ok(Decision::AwaitProvider { provider: id, decide: Box::new(decide) })
 }
 
 /// Sends the browser to the provider of the next leg, whose documents are known. `audit` is what is

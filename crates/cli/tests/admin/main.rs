@@ -237,7 +237,7 @@ fn upstream(number: u8, user: &str) -> Upstream {
     }
 }
 
-/// Gives a session the tokens of a second provider, which has another name for the user.
+/// Stores a session with the tokens of a second provider, which has another name for the user.
 async fn second_provider(bridge: &Bridge, number: u8, user: &str) -> Key {
     let (corp, hub) = (ProviderId::of("corp", "https://idp.example"), ProviderId::of("hub", "https://hub.example"));
     let (session_key, _) = keys(number);

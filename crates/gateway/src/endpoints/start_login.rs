@@ -1,5 +1,5 @@
-//! The way from a checked and consented authorization request to the identity provider, and from one
-//! provider to the next.
+//! The way from a checked and consented authorization request to the identity provider, and from
+//! one provider to the next.
 
 use std::rc::Rc;
 

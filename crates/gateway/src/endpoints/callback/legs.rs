@@ -37,8 +37,8 @@ pub(super) async fn first<P: Ports>(
     load(context, done.session(), *provider).await
 }
 
-/// Deletes the tokens of the legs that a login has done, as it has failed. This is best effort:
-/// nobody has a code for them, and they expire by themselves.
+/// Deletes the tokens of the legs that a login has done, as it has failed. This is best effort: no
+/// code leads to them, and they expire by themselves.
 pub(super) async fn forget<P: Ports>(context: &RequestContext<'_, P>, done: &DoneLegs) {
     let session = session_key(done.session());
     for provider in &done.providers {

@@ -79,11 +79,11 @@ replace_field crates/gateway/src/clients/registered.rs registered_at
 edit crates/gateway/src/clients/registered.rs \
     's/registered_at, scope, deleted_at: None/note: Some("another release".to_owned()), scope, deleted_at: None/'
 
-replace_field crates/gateway/src/upstream/tokens.rs email
+replace_field crates/gateway/src/upstream/tokens.rs client_name
 edit crates/gateway/src/endpoints/callback/legs.rs \
-    's/^            email,$/            note: Some("another release".to_owned()),/'
-edit crates/gateway/src/endpoints/callback/legs.rs 's/first\.email\.clone()/None::<String>/'
-replace_value crates/gateway/src/upstream/refresh.rs email
+    's/^            client_name: .*,$/            note: Some("another release".to_owned()),/'
+replace_value crates/gateway/src/upstream/refresh.rs client_name
+replace_value crates/gateway/src/connections/stored.rs client_name
 
 # In less time than a release takes. The module says in Envoy's log and metrics which one it is.
 (

@@ -127,6 +127,8 @@ impl Job {
 mod tests {
     use std::future::{pending, ready};
 
+    use portcullis_gateway::ports::TokenOwner;
+
     use super::*;
 
     fn idp() -> ProviderId {
@@ -153,7 +155,7 @@ mod tests {
         waiting(&mut jobs, Job::FetchSecrets);
         assert_eq!(jobs.room(Job::FetchSecrets), 0);
         assert_eq!(jobs.room(Job::ReadEnded), 1);
-        let token = |byte| UpstreamTokenRef { session: SessionId::new([byte; 16]), provider: idp() };
+        let token = |byte| UpstreamTokenRef { owner: TokenOwner::Session(SessionId::new([byte; 16])), provider: idp() };
         waiting(&mut jobs, Job::RefreshUpstream(token(7)));
         waiting(&mut jobs, Job::RecheckSession);
         assert_eq!(jobs.room(Job::RefreshUpstream(token(8))), 255);

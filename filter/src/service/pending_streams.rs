@@ -36,7 +36,7 @@ pub(crate) struct PendingStream {
 /// The event that a stream waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Awaited {
-    /// The upstream tokens of this session.
+    /// These upstream tokens.
     Upstream(UpstreamTokenRef),
     /// The documents of this provider.
     Provider(ProviderId),

@@ -1,4 +1,5 @@
-//! The provider's tokens of one session: as they are stored, and as they are injected.
+//! The provider's tokens of one session, or of a user's connection: as they are stored, and as they
+//! are injected.
 
 use std::rc::Rc;
 
@@ -11,7 +12,7 @@ use crate::decision::UpstreamAccess;
 use crate::store::encoding::{Fields, optional_secret, secret};
 use crate::store::records::Record;
 
-/// The provider's tokens of one session.
+/// The provider's tokens of one session, or of a user's connection.
 #[derive(Clone, Encode, Decode)]
 #[cbor(map)]
 pub struct Upstream {
@@ -34,23 +35,45 @@ pub struct Upstream {
     /// Unix seconds.
     #[n(6)]
     pub refused_since: Option<u64>,
-    /// The session's [`SessionId`](portcullis_protocol::credentials::SessionId), for operators: the
-    /// names of its records are only digests of it.
+    /// The session's [`SessionId`](portcullis_protocol::credentials::SessionId), or the user's
+    /// [`UserId`](portcullis_protocol::credentials::UserId) for a connection, for operators: the
+    /// names of the records are only digests of it.
     #[cbor(n(7), with = "minicbor::bytes")]
     pub session: [u8; 16],
     /// The user's name in the ID token of the login, which is its first provider's, for operators.
     #[n(8)]
     pub name: Option<String>,
-    /// The user's e-mail address there, whether or not it was verified, for operators.
+    /// The user's e-mail address there, whether or not it was verified.
     #[n(9)]
     pub email: Option<String>,
     /// The name that the client of the login gave itself, for operators.
     #[n(10)]
     pub client_name: Option<String>,
+    /// The groups that the user is in, as the provider said last: at most 100.
+    #[cbor(n(11), default)]
+    pub groups: Vec<String>,
+    /// Whether the provider has verified the e-mail address.
+    #[cbor(n(12), default)]
+    pub email_verified: bool,
     /// The first provider's name for the user, for operators, where these are tokens of a later one
     /// ([`crate::config::Leg`]).
     #[n(13)]
     pub login_subject: Option<String>,
+    /// What tells a connection from the tokens of a session.
+    #[n(15)]
+    pub connected: Option<Connected>,
+}
+
+/// When and where a user has connected.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Connected {
+    /// When, in Unix seconds.
+    #[cbor(n(1), default)]
+    pub at: u64,
+    /// The provider's name in the configuration, for operators.
+    #[n(2)]
+    pub provider: String,
 }
 
 impl Record for Upstream {
@@ -138,6 +161,12 @@ impl<'a> UpstreamFields<'a> {
                 8 => drop(fields.text()?),
                 9 => read.email = fields.text()?,
                 10 => read.client_name = fields.text()?,
+                11 => {
+                    for _ in 0..fields.array()? {
+                        fields.text()?;
+                    }
+                }
+                12 => drop(fields.boolean()?),
                 // What the audit trail calls the user is the login's.
                 13 => read.subject = fields.text()?,
                 _ => return Some(read),
@@ -194,6 +223,9 @@ mod tests {
             name: None,
             email: None,
             client_name: None,
+            connected: None,
+            groups: Vec::new(),
+            email_verified: false,
             login_subject: None,
         }
     }

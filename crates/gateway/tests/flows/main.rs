@@ -40,4 +40,5 @@ mod trusted_issuer_keys;
 mod trusted_issuers;
 mod two_providers;
 mod under_way;
+mod user_profile;
 mod users;

@@ -109,7 +109,12 @@ fn virtual_server<'a, 'w>(
         name: object.name.clone(),
     });
     let auth = spec.get("incomingAuth");
-    auth.as_ref().and_then(|auth| auth.get("type")).iter().for_each(|kind| report.cover(kind));
+    if let Some(kind) = auth.as_ref().and_then(|auth| auth.get("type")) {
+        report.cover(&kind);
+        if kind.text() == Some("anonymous") {
+            report.left(&kind, "calls without a token are refused");
+        }
+    }
     let incoming = auth.as_ref().and_then(|auth| incoming(auth, &object.namespace, objects, report));
     if authorization_server.is_none() && incoming.is_none() {
         // One that is refused has been reported.

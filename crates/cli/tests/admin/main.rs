@@ -224,6 +224,7 @@ async fn login(bridge: &Bridge, secret: &str, number: u8, user: &str) {
         name: Some(format!("{user} of Example")),
         email: Some(format!("{user}@example.com")),
         client_name: None,
+        login_subject: None,
         connected: None,
     };
     let (session_key, upstream_key) = keys(number);

@@ -64,6 +64,7 @@ pub async fn save<P: Ports>(
         name: identity.name,
         email: identity.email,
         client_name: None,
+        login_subject: None,
         connected: Some(Connected { at: now, provider: provider.name.to_string() }),
     };
     let owner = TokenOwner::User(user);

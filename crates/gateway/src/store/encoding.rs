@@ -240,6 +240,38 @@ pub(crate) mod provider_ids {
     }
 }
 
+/// The id of a provider that may be absent, as its 16 bytes.
+pub(crate) mod optional_provider_id {
+    use minicbor::decode::{self, Decoder};
+    use minicbor::encode::{self, Encoder, Write};
+
+    use crate::config::ProviderId;
+
+    pub(crate) fn encode<C, W: Write>(
+        optional: &Option<ProviderId>,
+        encoder: &mut Encoder<W>,
+        _: &mut C,
+    ) -> Result<(), encode::Error<W::Error>> {
+        match optional {
+            Some(id) => encoder.bytes(id.as_bytes())?.ok(),
+            None => encoder.null()?.ok(),
+        }
+    }
+
+    pub(crate) fn decode<C>(decoder: &mut Decoder<'_>, _: &mut C) -> Result<Option<ProviderId>, decode::Error> {
+        let bytes = decoder.bytes()?.try_into().map_err(|_| decode::Error::message("not a provider's id"))?;
+        Ok(Some(ProviderId::from_bytes(bytes)))
+    }
+
+    pub(crate) fn nil() -> Option<Option<ProviderId>> {
+        Some(None)
+    }
+
+    pub(crate) fn is_nil(optional: &Option<ProviderId>) -> bool {
+        optional.is_none()
+    }
+}
+
 /// As [`secret`], for one that may be absent.
 pub(crate) mod optional_secret {
     use minicbor::decode::{self, Decoder};

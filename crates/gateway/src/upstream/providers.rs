@@ -25,6 +25,19 @@ pub async fn warm<P: Ports>(gateway: Rc<Gateway>, ports: P) {
     }
 }
 
+/// Fetches a provider's documents where they are not known, so that a browser can be sent there.
+///
+/// # Errors
+/// [`ProviderError`]: why they could not be fetched.
+pub async fn prepare<P: Ports>(gateway: &Gateway, provider: &Provider, ports: &P) -> Result<(), ProviderError> {
+    match &provider.kind {
+        ProviderKind::Oidc(settings) => {
+            Oidc { gateway, name: &provider.name, id: provider.id, settings }.prepare(ports).await
+        }
+        ProviderKind::OAuth2(_) => Ok(()),
+    }
+}
+
 /// Returns where to send a browser to log in; `prompt` replaces the configured one.
 ///
 /// # Errors

@@ -313,6 +313,7 @@ fn renewed(record: &Upstream, reply: TokenReply, default_life: u64, now: u64) ->
         name: record.name.clone(),
         email: record.email.clone(),
         client_name: record.client_name.clone(),
+        login_subject: record.login_subject.clone(),
         connected: record.connected.clone(),
     }
 }

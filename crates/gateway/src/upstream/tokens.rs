@@ -40,7 +40,7 @@ pub struct Upstream {
     /// names of the records are only digests of it.
     #[cbor(n(7), with = "minicbor::bytes")]
     pub session: [u8; 16],
-    /// The user's name in the ID token of the login, for operators.
+    /// The user's name in the ID token of the login, which is its first provider's, for operators.
     #[n(8)]
     pub name: Option<String>,
     /// The user's e-mail address there, whether or not it was verified, for operators.
@@ -49,6 +49,10 @@ pub struct Upstream {
     /// The name that the client of the login gave itself, for operators.
     #[n(10)]
     pub client_name: Option<String>,
+    /// The first provider's name for the user, for operators, where these are tokens of a later one
+    /// ([`crate::config::Leg`]).
+    #[n(13)]
+    pub login_subject: Option<String>,
     /// What tells a connection from the tokens of a session.
     #[n(15)]
     pub connected: Option<Connected>,
@@ -72,6 +76,12 @@ impl Record for Upstream {
 }
 
 impl Upstream {
+    /// The name for the user at the provider that says who the user is.
+    #[must_use]
+    pub fn login_subject(&self) -> &str {
+        self.login_subject.as_ref().unwrap_or(&self.subject)
+    }
+
     /// The access token as it is injected, with the times that follow from its life.
     ///
     /// It counts as expired a little early, a tenth of its life and at most 5 s, so that it does
@@ -145,6 +155,8 @@ impl<'a> UpstreamFields<'a> {
                 8 => drop(fields.text()?),
                 9 => read.email = fields.text()?,
                 10 => read.client_name = fields.text()?,
+                // What the audit trail calls the user is the login's.
+                13 => read.subject = fields.text()?,
                 _ => return Some(read),
             }
         }
@@ -199,6 +211,7 @@ mod tests {
             name: None,
             email: None,
             client_name: None,
+            login_subject: None,
             connected: None,
         }
     }
@@ -265,6 +278,11 @@ mod tests {
         for (record, with_email, expected) in [
             (&named, true, [Some("Client"), Some("alice"), Some("alice@example.com")]),
             (&named, false, [Some("Client"), Some("alice"), None]),
+            (
+                &Upstream { login_subject: Some("alice@first".to_owned()), ..record(None, None) },
+                true,
+                [None, Some("alice@first"), None],
+            ),
             (&Upstream { refused_since: Some(7), ..record(None, Some(9)) }, true, [None, Some("alice"), None]),
         ] {
             let (bytes, mut known) = (minicbor::to_vec(record).unwrap(), AuditFields::default());

@@ -59,7 +59,7 @@ pub(crate) struct Form {
     pub(crate) csrf: String,
 }
 
-/// The tokens and the client of a login.
+/// The tokens of a login.
 #[derive(Clone, Debug)]
 pub(crate) struct Tokens {
     pub(crate) access: String,
@@ -292,8 +292,18 @@ impl Fixture {
         decision: &str,
         headers: &[(&str, &str)],
     ) -> Reply {
-        let fields = [("transaction", form.transaction.as_str()), ("csrf", &form.csrf), ("decision", decision)];
-        self.ports.set_body(params::encode(&fields));
+        self.send_form(browser, form, &[("decision", decision)], headers)
+    }
+
+    pub(crate) fn send_form(
+        &self,
+        browser: &Browser,
+        form: &Form,
+        buttons: &[(&str, &str)],
+        headers: &[(&str, &str)],
+    ) -> Reply {
+        let fields = [("transaction", form.transaction.as_str()), ("csrf", &form.csrf)];
+        self.ports.set_body(params::encode(&[&fields[..], buttons].concat()));
         let cookie = browser.cookie();
         let mut all = vec![("content-type", "application/x-www-form-urlencoded")];
         all.extend(cookie.iter().map(|cookie| ("cookie", cookie.as_str())));

@@ -34,3 +34,10 @@ pub struct Identity {
     /// The user's e-mail address, likewise, whether or not the provider has verified it.
     pub email: Option<String>,
 }
+
+/// Returns the name by which a person knows an account: an e-mail address, a name, or what the
+/// provider calls the account.
+#[must_use]
+pub fn account_label<'a>(email: Option<&'a str>, name: Option<&'a str>, subject: &'a str) -> &'a str {
+    email.or(name).filter(|told| !told.trim().is_empty()).unwrap_or(subject)
+}

@@ -20,6 +20,7 @@ use portcullis_storage_api::{Key, Kind};
 
 use crate::browser::cookies::Browser;
 use crate::browser::pending_login::{self, Authorization, DoneLegs, PendingLogin, Seed, UsedLogin};
+use crate::browser::pending_visit::{self, Connect, PendingVisit, SignIn, VisitPurpose};
 use crate::clients::registered::{Client, client_key};
 use crate::clients::sealed_id::CarriedRegistration;
 use crate::config::{ProviderId, Sealer};
@@ -127,6 +128,8 @@ fn written() -> Vec<Golden> {
         login_cookie("login-cookie-of-a-shown-page", None),
         login_cookie("login-cookie", Some(pending_login())),
         browser_cookie(),
+        visit_cookie("visit-cookie-to-sign-in", VisitPurpose::SignIn(sign_in())),
+        visit_cookie("visit-cookie-to-connect", VisitPurpose::Connect(Connect { user: user() })),
         consent_form(),
         client_id(),
     ]
@@ -156,12 +159,33 @@ fn login_cookie(name: &'static str, login: Option<PendingLogin>) -> Golden {
 }
 
 fn browser_cookie() -> Golden {
-    let browser = Browser { user_id: user(), chosen: Some(ProviderId::of("corp", "https://idp.example")) };
+    let browser = Browser {
+        user_id: user(),
+        chosen: Some(ProviderId::of("corp", "https://idp.example")),
+        signed_in_at: 1_800_000_008,
+        name: Some("name@example".to_owned()),
+    };
     Golden {
         name: "browser-cookie",
         sealed: browser.seal(&sealer(), NONCE).unwrap(),
         encoded: encoded(&browser),
         reread: Box::new(|sealed| Browser::open(sealed.to_vec(), &sealer()).map(|read| encoded(&read))),
+    }
+}
+
+fn sign_in() -> SignIn {
+    SignIn { about: Some("github".to_owned()), is_chosen: true }
+}
+
+fn visit_cookie(name: &'static str, purpose: VisitPurpose) -> Golden {
+    let visit = PendingVisit { purpose, provider: [7; 16], expires_at: 1_800_000_600 };
+    let state = seed().state();
+    let read = |(seed, visit): (Seed, PendingVisit)| encoded(&(&seed, &visit));
+    Golden {
+        name,
+        sealed: pending_visit::seal(&seed(), &visit, &sealer(), NONCE).unwrap(),
+        encoded: read((seed(), visit)),
+        reread: Box::new(move |sealed| pending_visit::open(sealed.to_vec(), &sealer(), &state).map(read)),
     }
 }
 
@@ -257,6 +281,7 @@ fn pending_login() -> PendingLogin {
         provider: Some(provider),
         chosen: Some(provider),
         done: Some(done),
+        connects: true,
     }
 }
 

@@ -475,6 +475,9 @@ reasons! {
     Fail SignerUnavailable = "signer_unavailable",
     /// The identity provider did not renew the upstream token in time.
     Fail UpstreamUnavailable = "upstream_unavailable",
+    /// The provider ended what the user had connected while a call waited for it. The next call is
+    /// answered as one without a connection.
+    Fail ConnectionEnded = "connection_ended",
     /// There was no connection to the identity provider, or it broke.
     Fail ProviderUnreachable = "provider_unreachable",
     /// The identity provider did not answer within 5 seconds.

@@ -91,6 +91,9 @@ pub struct PendingLogin {
     /// The legs before it, unless it is the first.
     #[n(6)]
     pub done: Option<DoneLegs>,
+    /// Whether all legs are done, and the user connects the provider besides.
+    #[cbor(n(7), default)]
+    pub connects: bool,
 }
 
 /// The legs of a login that are done.

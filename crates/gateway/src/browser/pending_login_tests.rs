@@ -32,6 +32,7 @@ fn the_last_leg_of_the_longest_login_has_room_in_its_cookie() {
         provider: Some(id),
         chosen: Some(id),
         done: Some(done),
+        connects: true,
     };
     let sealed = seal(&Seed([2; 32]), Some(&login), &sealer, [3; 24]).unwrap();
     let value = base64url::encode(&sealed);

@@ -155,12 +155,12 @@ async fn complete_leg<P: Ports>(
         prepared.map_err(|error| failed(AnswerError::Provider(error).into()))?;
         leg.store(context, asked).await?;
         let prompt = asked.prompt.clone();
-        let onward = Onward { provider: next, prompt: prompt.as_deref(), done: done(providers) };
+        let onward = Onward { provider: next, prompt: prompt.as_deref(), done: done(providers), connects: false };
         return Ok(start_login::go_on(context, onward, login.request, login.chosen, known)?);
     }
     let upstream = leg.store(context, asked).await?;
     if let Some(ConnectionLeg { provider, prompt }) = connection {
-        let onward = Onward { provider, prompt: prompt.as_deref(), done: done(providers) };
+        let onward = Onward { provider, prompt: prompt.as_deref(), done: done(providers), connects: true };
         return Ok(start_login::go_on(context, onward, login.request, login.chosen, known)?);
     }
     let upstream_ends_at = legs::upstream_ends_at(context, session, asked, &providers, &upstream).await?;

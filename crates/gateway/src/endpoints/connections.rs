@@ -21,7 +21,7 @@ use self::page::{connectable, csrf_parts};
 use crate::audit::{AuditField, AuditFields, Reason};
 use crate::browser::cookies::{Browser, FORM_LIFE};
 use crate::browser::pending_visit::{Connect, SignIn, VisitPurpose};
-use crate::config::{Provider, ProviderId};
+use crate::config::{LoginMode, Provider, ProviderId};
 use crate::connections::{offer, stored};
 use crate::context::RequestContext;
 use crate::decision::{Decision, Resolved};
@@ -54,7 +54,7 @@ async fn show<P: Ports>(context: &RequestContext<'_, P>) -> Result<Decision, Con
     }
     let all = &context.config().providers;
     let leg = all.legs().first().ok_or(ConnectionsError::NoProviders)?;
-    if !all.iter().any(|provider| connectable(provider, None)) {
+    if all.iter().all(|provider| provider.login == LoginMode::Required) {
         return Err(ConnectionsError::NoProviders);
     }
     let before = browser.and_then(|browser| browser.chosen);

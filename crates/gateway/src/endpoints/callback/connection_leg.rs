@@ -53,6 +53,9 @@ pub(super) async fn due<'a, P: Ports>(
 /// Returns the provider of such a leg, if the login is at one.
 pub(super) fn provider<'a>(config: &'a Config, login: &PendingLogin) -> Option<&'a Provider> {
     let Progress::Complete = config.providers.progress(login.done()) else { return None };
+    if !login.connects {
+        return None;
+    }
     config.providers.get(login.provider?).filter(|provider| is_connectable(provider, login.done()))
 }
 

@@ -28,7 +28,11 @@ pub(in crate::endpoints) async fn complete<P: Ports>(
     (seed, visit): (Seed, PendingVisit),
 ) -> Resolved {
     let config = context.config();
-    let completed = complete_once(context, params, state, &seed, visit).await;
+    // Until it is used up, the browser goes on carrying it.
+    if let Err(error) = take(context, state, &visit).await {
+        return error.reply(config);
+    }
+    let completed = complete_once(context, params, &seed, visit).await;
     match completed.unwrap_or_else(|error| error.reply(config)) {
         Resolved::Respond(response, audit) => {
             let ended = cookies::end_login(context.request, &config.issuer, state);
@@ -39,15 +43,21 @@ pub(in crate::endpoints) async fn complete<P: Ports>(
     }
 }
 
+async fn take<P: Ports>(
+    context: &RequestContext<'_, P>,
+    state: &str,
+    visit: &PendingVisit,
+) -> Result<(), ConnectionsError> {
+    admit(context, visit.expires_at).await?;
+    Ok(use_up(context, state).await?)
+}
+
 async fn complete_once<P: Ports>(
     context: &RequestContext<'_, P>,
     params: &Params,
-    state: &str,
     seed: &Seed,
     visit: PendingVisit,
 ) -> Result<Resolved, ConnectionsError> {
-    admit(context, visit.expires_at).await?;
-    use_up(context, state).await?;
     let provider = context.config().providers.get(ProviderId::from_bytes(visit.provider));
     let provider = provider.ok_or(ConnectionsError::UnknownProvider)?;
     match visit.purpose {
@@ -65,7 +75,8 @@ async fn signed_in<P: Ports>(
     sign_in: SignIn,
 ) -> Result<Resolved, ConnectionsError> {
     let config = context.config();
-    let is_first = config.providers.legs().first().is_some_and(|leg| config.providers.at(leg, Some(provider.id)).is_some());
+    let is_first =
+        config.providers.legs().first().is_some_and(|leg| config.providers.at(leg, Some(provider.id)).is_some());
     if !is_first {
         return Err(ConnectionsError::UnknownProvider);
     }
@@ -102,8 +113,7 @@ async fn connected<P: Ports>(
         return Err(ConnectionsError::OtherUser);
     }
     let (reply, identity) = logged_in(context, params, seed, provider).await?;
-    let account =
-        account_label(identity.email.as_deref(), identity.name.as_deref(), &identity.subject).to_owned();
+    let account = account_label(identity.email.as_deref(), identity.name.as_deref(), &identity.subject).to_owned();
     let known = AuditFields::default().with(AuditField::User, &user.to_string());
     let known = known.with(AuditField::Subject, &identity.subject);
     stored::save(context.gateway, user, provider, reply, identity, context.ports).await?;

@@ -131,7 +131,11 @@ mod tests {
     fn each_provider_has_a_form_with_what_can_be_done_about_it() {
         for (item, state, actions) in [
             (item(None, false), "Not connected", &["connect"][..]),
-            (item(Some("octocat"), false), "Connected. Account: <strong><bdi>octocat</bdi>", &["disconnect", "connect"]),
+            (
+                item(Some("octocat"), false),
+                "Connected. Account: <strong><bdi>octocat</bdi>",
+                &["disconnect", "connect"],
+            ),
             (item(Some("octocat"), true), "The connection has ended.", &["disconnect", "connect"]),
         ] {
             let page = shown(&[item], "x");

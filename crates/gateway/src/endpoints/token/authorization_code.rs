@@ -7,6 +7,7 @@ use portcullis_storage_api::Ttl;
 use crate::audit::{AuditField, AuditFields};
 use crate::clients::authenticate::AuthenticatedClient;
 use crate::config::ProviderId;
+use crate::connections::stored;
 use crate::context::RequestContext;
 use crate::decision::Resolved;
 use crate::endpoints::token::error::TokenError;
@@ -71,6 +72,7 @@ async fn redeem<P: Ports>(
                     .map(|upstream| upstream.provider)
                     .collect();
                 extend_upstream(context.gateway, &records, upstream).await?;
+                stored::extend(context.gateway, &record, context.ports).await?;
                 if records.swap(&session_key(id), version, &active, life).await? {
                     for provider in renewable {
                         // The code is used up, so a failure does not count: this only helps a later

@@ -8,6 +8,7 @@ use portcullis_storage_api::{Key, Ttl};
 use crate::audit::{AuditField, AuditFields};
 use crate::clients::authenticate::AuthenticatedClient;
 use crate::config::{Config, ProviderId};
+use crate::connections::stored;
 use crate::context::RequestContext;
 use crate::decision::Resolved;
 use crate::endpoints::token::error::TokenError;
@@ -54,6 +55,7 @@ pub(super) async fn grant<P: Ports>(
             end_session(context.gateway, token.session, context.ports).await?;
             return Err(TokenError::UpstreamEnded);
         }
+        stored::extend(context.gateway, &record, context.ports).await?;
         // INVARIANT: all that can fail comes before the write. The client gets what
         // was stored.
         let tokens = issue(context, token.session, &next, &scope, known)?;

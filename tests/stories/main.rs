@@ -35,6 +35,7 @@ mod revocation;
 mod rolling_upgrade;
 mod scripted_backend;
 mod secrets;
+mod several_providers;
 mod store;
 mod support;
 mod survival;

@@ -212,8 +212,8 @@ pub(crate) async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     }
 }
 
-/// Waits until a request, made on a connection of its own each time, has this answer in both workers
-/// of an Envoy.
+/// Waits until a request, made on a connection of its own each time, has this answer in both
+/// workers of an Envoy.
 pub(crate) async fn until_in_both_workers(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     until(what, async || {
         for _ in 0..REQUESTS_FOR_BOTH_WORKERS {

@@ -110,6 +110,8 @@ fn written() -> Vec<Golden> {
         session: [5; 16],
         name: None,
         email: None,
+        groups: Vec::new(),
+        email_verified: false,
         ..upstream_tokens()
     };
     vec![
@@ -226,6 +228,8 @@ fn upstream_tokens() -> Upstream {
         client_name: Some("client name".to_owned()),
         login_subject: Some("first subject".to_owned()),
         connected: None,
+        groups: vec!["one group".to_owned(), "another".to_owned()],
+        email_verified: true,
     }
 }
 
@@ -273,7 +277,7 @@ fn client_id() -> Golden {
 
 fn pending_login() -> PendingLogin {
     let provider = ProviderId::of("corp", "https://idp.example");
-    let done = DoneLegs { session: [5; 16], user: user(), providers: vec![provider] };
+    let done = DoneLegs { session: [5; 16], user: user(), providers: vec![provider], connects: true };
     PendingLogin {
         request: authorization(),
         consented_by: Some(user()),
@@ -281,7 +285,6 @@ fn pending_login() -> PendingLogin {
         provider: Some(provider),
         chosen: Some(provider),
         done: Some(done),
-        connects: true,
     }
 }
 

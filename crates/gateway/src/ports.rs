@@ -246,6 +246,10 @@ pub trait ProviderReports {
 
     /// Reports a call to a provider that brought nothing.
     fn provider_failed(&self, failure: ProviderFailure<'_>);
+
+    /// Reports something of a provider that works and that the operator should know: a text without
+    /// any value of a request or an answer.
+    fn provider_noted(&self, provider: &str, note: &str);
 }
 
 /// A call to a provider that brought nothing. It holds no secret, and nothing that a client sent.

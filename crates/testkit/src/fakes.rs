@@ -253,6 +253,10 @@ impl<S> ProviderReports for FakePorts<S> {
         let ProviderFailure { provider, url, reason, cause, .. } = failure;
         self.script.reports.borrow_mut().push(format!("{provider} {url} {}: {cause}", reason.as_str()));
     }
+
+    fn provider_noted(&self, provider: &str, note: &str) {
+        self.script.reports.borrow_mut().push(format!("{provider} notes: {note}"));
+    }
 }
 
 impl<S> Entropy for FakePorts<S> {

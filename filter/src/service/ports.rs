@@ -88,6 +88,10 @@ impl ProviderReports for TaskPorts {
         }
         self.worker.log_lines.write(Level::Warn, format!("provider `{provider}`: {url}: {cause}"));
     }
+
+    fn provider_noted(&self, provider: &str, note: &str) {
+        self.worker.log_lines.write(Level::Warn, format!("provider `{provider}`: {note}"));
+    }
 }
 
 impl Entropy for TaskPorts {

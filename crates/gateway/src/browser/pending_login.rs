@@ -91,9 +91,6 @@ pub struct PendingLogin {
     /// The legs before it, unless it is the first.
     #[n(6)]
     pub done: Option<DoneLegs>,
-    /// Whether all legs are done, and the user connects the provider besides.
-    #[cbor(n(7), default)]
-    pub connects: bool,
 }
 
 /// The legs of a login that are done.
@@ -109,6 +106,9 @@ pub struct DoneLegs {
     /// Their providers, in the order of the legs.
     #[cbor(n(3), with = "provider_ids")]
     pub providers: Vec<ProviderId>,
+    /// Whether these are all, and the user connects a further provider besides.
+    #[cbor(n(4), default)]
+    pub connects: bool,
 }
 
 impl DoneLegs {

@@ -4,6 +4,8 @@ mod bridged;
 mod client_documents;
 #[path = "config_tests/oauth2.rs"]
 mod oauth2;
+#[path = "config_tests/oidc.rs"]
+mod oidc;
 #[path = "config_tests/providers.rs"]
 mod providers;
 #[path = "config_tests/refusals.rs"]

@@ -19,8 +19,8 @@ pub use self::resources::{Inject, Match, Resource, ResourceKind};
 pub use self::secret_ref::SecretRef;
 pub use self::trusted_issuers::TrustedIssuer;
 pub use self::upstream_providers::{
-    ClientAuthentication, HttpMethod, IdentityFromToken, LoginMode, OAuth2Config, OidcConfig, ProviderType,
-    TokenResponseMapping, UpstreamProvider, UserInfo,
+    ClientAuthentication, HttpMethod, IdentityFromToken, LoginMode, OAuth2Config, OidcConfig, OidcUserInfo,
+    ProviderType, TokenResponseMapping, UpstreamProvider, UserInfo,
 };
 
 /// The plugin configuration of the filter: one JSON document.

@@ -117,14 +117,19 @@ impl Compiler<'_> {
     /// Makes the legs: one of each required provider, and one of all that the user chooses among,
     /// at the place of the first of them.
     fn legs(&mut self, written: &[UpstreamProvider]) -> Option<Vec<Leg>> {
-        let choices: Vec<usize> = places(written, LoginMode::Choice).collect();
+        let is_choice = |place: &usize| written.get(*place).is_some_and(|provider| provider.login == LoginMode::Choice);
+        let choices: Vec<usize> = (0..written.len()).filter(is_choice).collect();
         if let [only] = choices.as_slice() {
             let what = "needs a second provider to choose from; make this one \"required\" or \"onDemand\"";
             self.problem::<()>(&format!("upstreamProviders[{only}].login"), what);
         }
-        let required = places(written, LoginMode::Required).map(|place| vec![place]);
-        let mut legs: Vec<Vec<usize>> = required.chain(Some(choices).filter(|choices| !choices.is_empty())).collect();
-        legs.sort();
+        let leg_at = |place: usize, provider: &UpstreamProvider| match provider.login {
+            LoginMode::Required => Some(Leg { providers: vec![place] }),
+            LoginMode::Choice if choices.first() == Some(&place) => Some(Leg { providers: choices.clone() }),
+            LoginMode::Choice | LoginMode::OnDemand => None,
+        };
+        let legs: Vec<Leg> =
+            written.iter().enumerate().filter_map(|(place, provider)| leg_at(place, provider)).collect();
         if legs.is_empty() && !written.is_empty() {
             let what = "users log in at none of them: one must have the `login` \"required\", or two \"choice\"";
             return self.problem("upstreamProviders", what);
@@ -133,13 +138,8 @@ impl Compiler<'_> {
             let what = format!("a login may have at most {MAX_LEGS} legs; make some of them \"onDemand\"");
             return self.problem("upstreamProviders", what);
         }
-        Some(legs.into_iter().map(|providers| Leg { providers }).collect())
+        Some(legs)
     }
-}
-
-/// The places of the providers with this part in a login.
-fn places(written: &[UpstreamProvider], login: LoginMode) -> impl Iterator<Item = usize> {
-    written.iter().enumerate().filter(move |(_, provider)| provider.login == login).map(|(place, _)| place)
 }
 
 /// The most providers of a gateway.

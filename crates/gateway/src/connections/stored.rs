@@ -66,6 +66,8 @@ pub async fn save<P: Ports>(
         email: identity.email,
         client_name: None,
         login_subject: None,
+        groups: identity.groups,
+        email_verified: identity.email_verified,
         connected: Some(Connected { at: now, provider: provider.name.to_string() }),
     };
     let owner = TokenOwner::User(user);

@@ -147,7 +147,8 @@ async fn complete_leg<P: Ports>(
     let left = config.providers.legs().len().saturating_sub(providers.len());
     let left = left.saturating_add(usize::from(connection.is_some()));
     let leg = CompletedLeg { provider, session, user, first: first.as_ref(), left, identity, reply };
-    let done = |providers| DoneLegs { session: *session.as_bytes(), user, providers };
+    let connects = connection.is_some();
+    let done = |providers| DoneLegs { session: *session.as_bytes(), user, providers, connects };
     if let Some(next) = next {
         let next = config.providers.at(next, login.chosen).ok_or_else(|| failed(LoginError::ProvidersChanged))?;
         // Nothing is stored of a login that cannot go on.
@@ -155,12 +156,12 @@ async fn complete_leg<P: Ports>(
         prepared.map_err(|error| failed(AnswerError::Provider(error).into()))?;
         leg.store(context, asked).await?;
         let prompt = asked.prompt.clone();
-        let onward = Onward { provider: next, prompt: prompt.as_deref(), done: done(providers), connects: false };
+        let onward = Onward { provider: next, prompt: prompt.as_deref(), done: done(providers) };
         return Ok(start_login::go_on(context, onward, login.request, login.chosen, known)?);
     }
     let upstream = leg.store(context, asked).await?;
     if let Some(ConnectionLeg { provider, prompt }) = connection {
-        let onward = Onward { provider, prompt: prompt.as_deref(), done: done(providers), connects: true };
+        let onward = Onward { provider, prompt: prompt.as_deref(), done: done(providers) };
         return Ok(start_login::go_on(context, onward, login.request, login.chosen, known)?);
     }
     let upstream_ends_at = legs::upstream_ends_at(context, session, asked, &providers, &upstream).await?;

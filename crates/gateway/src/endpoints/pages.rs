@@ -87,8 +87,8 @@ pub struct DocumentAddress<'a> {
 impl ConsentPage<'_> {
     /// The page as a `200` answer.
     ///
-    /// Its form posts `transaction`, `csrf`, and one of `decision`, which is `approve` or `deny`, and
-    /// `provider`, which is an approval with a choice.
+    /// Its form posts `transaction`, `csrf`, and one of `decision`, which is `approve` or `deny`,
+    /// and `provider`, which is an approval with a choice.
     #[must_use]
     pub fn response(&self) -> Response {
         page(200, self.render())

@@ -1,5 +1,5 @@
-//! The way from a checked and consented authorization request to the identity provider, and from one
-//! provider to the next.
+//! The way from a checked and consented authorization request to the identity provider, and from
+//! one provider to the next.
 
 use std::rc::Rc;
 
@@ -44,7 +44,7 @@ pub fn start<P: Ports>(
     }
     let gateway = Rc::clone(context.gateway);
     let decide = move || to_first(&gateway, id, &seed, &asked, &cookies);
-    Ok(Decision::AwaitProvider { decide: Box::new(decide) })
+    Ok(Decision::AwaitProvider { provider: id, decide: Box::new(decide) })
 }
 
 /// Where a login goes on.
@@ -55,8 +55,6 @@ pub struct Onward<'a> {
     pub prompt: Option<&'a str>,
     /// The legs that are done.
     pub done: DoneLegs,
-    /// Whether these are all, and the user connects the provider besides.
-    pub connects: bool,
 }
 
 /// Sends the browser to the provider of the next leg, whose documents are known. `audit` is what is
@@ -71,9 +69,9 @@ pub fn go_on<P: Ports>(
     chosen: Option<ProviderId>,
     audit: AuditFields,
 ) -> Result<Resolved, DependencyError> {
-    let Onward { provider, prompt, done, connects } = onward;
+    let Onward { provider, prompt, done } = onward;
     let seed = Seed::new(context.ports)?;
-    let login = PendingLogin { connects, ..pending(context, authorization, None, provider, chosen, Some(done)) };
+    let login = pending(context, authorization, None, provider, chosen, Some(done));
     let cookies = pending_login::cookies(&seed, Some(&login), context.request, context.config(), context.ports)?;
     let audit = audit.decided(Reason::LoginContinued);
     Ok(to_provider(context.gateway, provider, &seed, (&login.request, prompt), &cookies, audit))
@@ -88,7 +86,7 @@ fn pending<P: Ports>(
     done: Option<DoneLegs>,
 ) -> PendingLogin {
     let expires_at = context.now().saturating_add(LOGIN_LIFE);
-    PendingLogin { request, consented_by, expires_at, provider: Some(provider.id), chosen, done, connects: false }
+    PendingLogin { request, consented_by, expires_at, provider: Some(provider.id), chosen, done }
 }
 
 fn to_first(gateway: &Gateway, id: ProviderId, seed: &Seed, asked: &Authorization, cookies: &[String]) -> Resolved {

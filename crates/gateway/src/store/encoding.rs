@@ -96,6 +96,15 @@ impl<'b> Fields<'b> {
         self.argument(UNSIGNED)
     }
 
+    /// Reads a boolean; `None` for anything else.
+    pub(crate) fn boolean(&mut self) -> Option<bool> {
+        match self.argument(SIMPLE)? {
+            FALSE => Some(false),
+            TRUE => Some(true),
+            _ => None,
+        }
+    }
+
     /// Reads the head of an array and returns the number of its items; `None` for anything else.
     pub(crate) fn array(&mut self) -> Option<u64> {
         self.argument(ARRAY)
@@ -386,6 +395,7 @@ const ARRAY: u8 = 4;
 const MAP: u8 = 5;
 const SIMPLE: u8 = 7;
 const FALSE: u64 = 20;
+const TRUE: u64 = 21;
 const NULL: u64 = 22;
 
 /// Room for a session or the tokens of most providers.

@@ -33,6 +33,10 @@ pub struct Identity {
     pub name: Option<String>,
     /// The user's e-mail address, likewise, whether or not the provider has verified it.
     pub email: Option<String>,
+    /// Whether the provider has verified that address; `false` where it does not say.
+    pub email_verified: bool,
+    /// The groups that the user is in: at most 100, of which each is a name as `subject` is.
+    pub groups: Vec<String>,
 }
 
 /// Returns the name by which a person knows an account: an e-mail address, a name, or what the

@@ -25,6 +25,7 @@ use crate::store::records::{self, Records, VersionedRecord};
 use crate::upstream::endpoint::CALL_TIMEOUT_MS;
 use crate::upstream::identity::TokenReply;
 use crate::upstream::life;
+use crate::upstream::profile::Profile;
 use crate::upstream::provider_error::ProviderError;
 use crate::upstream::providers;
 use crate::upstream::tokens::Upstream;
@@ -188,8 +189,8 @@ async fn refresh_locked<P: Ports>(
         return Ok(not_renewed(gateway, token, access, now));
     }
     match providers::refresh(gateway, provider, refresh_token, &loaded.record.subject, ports).await {
-        Ok(reply) => {
-            let renewed = renewed(&loaded.record, reply, provider.client().default_token_life, ports.now());
+        Ok((reply, profile)) => {
+            let renewed = renewed(&loaded.record, reply, profile, provider.client().default_token_life, ports.now());
             store(&records, token, loaded, &renewed, life).await
         }
         Err(ProviderError::GrantEnded { prompt }) => {
@@ -299,8 +300,11 @@ async fn note_refused<P: Ports>(
 }
 
 /// The record after a refresh. What the provider does not send again stays as it was (RFC 6749 §6).
-fn renewed(record: &Upstream, reply: TokenReply, default_life: u64, now: u64) -> Upstream {
+fn renewed(record: &Upstream, reply: TokenReply, profile: Profile, default_life: u64, now: u64) -> Upstream {
     let last = record.expires_at.map(|end| end.saturating_sub(record.obtained_at));
+    // Whose login it is, its first provider says.
+    let profile = if record.login_subject.is_none() { profile } else { Profile::default() };
+    let Profile { name, email, email_verified, groups } = profile.over(record);
     let refresh_token = reply.refresh_token.or_else(|| record.refresh_token.clone());
     Upstream {
         access_token: reply.access_token,
@@ -310,11 +314,13 @@ fn renewed(record: &Upstream, reply: TokenReply, default_life: u64, now: u64) ->
         subject: record.subject.clone(),
         refused_since: None,
         session: record.session,
-        name: record.name.clone(),
-        email: record.email.clone(),
+        name,
+        email,
         client_name: record.client_name.clone(),
         login_subject: record.login_subject.clone(),
         connected: record.connected.clone(),
+        groups: groups.unwrap_or_default(),
+        email_verified,
     }
 }
 

@@ -44,12 +44,18 @@ pub struct Upstream {
     /// The user's name in the ID token of the login, which is its first provider's, for operators.
     #[n(8)]
     pub name: Option<String>,
-    /// The user's e-mail address there, whether or not it was verified, for operators.
+    /// The user's e-mail address there, whether or not it was verified.
     #[n(9)]
     pub email: Option<String>,
     /// The name that the client of the login gave itself, for operators.
     #[n(10)]
     pub client_name: Option<String>,
+    /// The groups that the user is in, as the provider said last: at most 100.
+    #[cbor(n(11), default)]
+    pub groups: Vec<String>,
+    /// Whether the provider has verified the e-mail address.
+    #[cbor(n(12), default)]
+    pub email_verified: bool,
     /// The first provider's name for the user, for operators, where these are tokens of a later one
     /// ([`crate::config::Leg`]).
     #[n(13)]
@@ -164,6 +170,12 @@ impl<'a> UpstreamFields<'a> {
                 8 => drop(fields.text()?),
                 9 => read.email = fields.text()?,
                 10 => read.client_name = fields.text()?,
+                11 => {
+                    for _ in 0..fields.array()? {
+                        fields.text()?;
+                    }
+                }
+                12 => drop(fields.boolean()?),
                 // What the audit trail calls the user is the login's.
                 13 => read.subject = fields.text()?,
                 _ => return Some(read),
@@ -220,8 +232,10 @@ mod tests {
             name: None,
             email: None,
             client_name: None,
-            login_subject: None,
             connected: None,
+            groups: Vec::new(),
+            email_verified: false,
+            login_subject: None,
         }
     }
 

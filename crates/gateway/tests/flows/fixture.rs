@@ -216,7 +216,7 @@ impl Fixture {
 
     pub(crate) fn handle(&self, request: Request) -> Decision {
         match block_on(dispatch::handle(Rc::clone(&self.gateway), request, self.ports.clone())) {
-            Decision::AwaitProvider { decide } => {
+            Decision::AwaitProvider { decide, .. } => {
                 self.warm();
                 decide().into()
             }
@@ -225,9 +225,11 @@ impl Fixture {
         }
     }
 
-    /// The root task looks whether the provider's documents have to be fetched.
+    /// The root task fetches documents of providers that are due.
     pub(crate) fn warm(&self) {
-        block_on(providers::warm(Rc::clone(&self.gateway), self.ports.clone()));
+        for provider in self.gateway.providers_due(self.now(), true) {
+            block_on(providers::warm(Rc::clone(&self.gateway), provider, self.ports.clone()));
+        }
     }
 
     pub(crate) fn send(&self, method: Method, target: &str, headers: &[(&str, &str)]) -> Reply {

@@ -42,4 +42,5 @@ mod trusted_issuer_keys;
 mod trusted_issuers;
 mod two_providers;
 mod under_way;
+mod user_profile;
 mod users;

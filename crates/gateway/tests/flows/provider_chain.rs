@@ -165,7 +165,7 @@ fn an_answer_of_another_provider_ends_the_login() {
     is_over(&providers, &browser, &second, &target, ("access_denied", "provider_refused_code"));
 }
 
-/// The second leg comes back so: the client is told this, and nothing is left of the first.
+/// The second leg comes back so: the client gets this error, and nothing is left of the first.
 fn is_over(providers: &TwoProviders, browser: &Browser, second: &Reply, target: &str, expected: (&str, &str)) {
     let session = session_of(second);
     let first = [idp(), hub()].into_iter().filter(|provider| providers.stored(session, *provider).is_some()).count();

@@ -167,7 +167,7 @@ impl TwoProviders {
     }
 }
 
-/// What a client changes to ask for a resource.
+/// The parameters by which a client asks for a resource.
 pub(crate) fn asking(resource: &str) -> [(&str, &str); 2] {
     [("resource", resource), ("scope", if resource == API { "openid tools" } else { "openid" })]
 }

@@ -53,7 +53,7 @@ pub(super) async fn due<'a, P: Ports>(
 /// Returns the provider of such a leg, if the login is at one.
 pub(super) fn provider<'a>(config: &'a Config, login: &PendingLogin) -> Option<&'a Provider> {
     let Progress::Complete = config.providers.progress(login.done()) else { return None };
-    if !login.connects {
+    if !login.done.as_ref().is_some_and(|done| done.connects) {
         return None;
     }
     config.providers.get(login.provider?).filter(|provider| is_connectable(provider, login.done()))

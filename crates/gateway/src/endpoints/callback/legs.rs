@@ -37,8 +37,8 @@ pub(super) async fn first<P: Ports>(
     load(context, done.session(), *provider).await
 }
 
-/// Deletes the tokens of the legs that a login has done, as it has failed. This is best effort:
-/// nobody has a code for them, and they expire by themselves.
+/// Deletes the tokens of the legs that a login has done, as it has failed. This is best effort: no
+/// code leads to them, and they expire by themselves.
 pub(super) async fn forget<P: Ports>(context: &RequestContext<'_, P>, done: &DoneLegs) {
     let session = session_key(done.session());
     for provider in &done.providers {
@@ -64,8 +64,8 @@ pub(super) struct CompletedLeg<'a> {
 impl CompletedLeg<'_> {
     /// Stores the leg's tokens, and returns them.
     ///
-    /// A later leg keeps the names of the first, so that each record says whose login it is; the
-    /// subject is its own provider's, which a refresh compares.
+    /// A later leg keeps the names and groups of the first, so that each record says whose login it
+    /// is; the subject is its own provider's, which a refresh compares.
     pub(super) async fn store<P: Ports>(
         self,
         context: &RequestContext<'_, P>,
@@ -78,21 +78,29 @@ impl CompletedLeg<'_> {
             None => last_grant::refresh_token(&records, user, &asked.client_id, provider.id, &identity.subject).await?,
         };
         let default_life = provider.client().default_token_life;
-        let (name, email) = match first {
-            Some(first) => (first.name.clone(), first.email.clone()),
-            None => (identity.name, identity.email),
+        let Identity { subject, name, email, email_verified, groups } = match first {
+            Some(first) => Identity {
+                subject: identity.subject,
+                name: first.name.clone(),
+                email: first.email.clone(),
+                email_verified: first.email_verified,
+                groups: first.groups.clone(),
+            },
+            None => identity,
         };
         let upstream = Upstream {
             access_token: reply.access_token,
             obtained_at: now,
             expires_at: life::expires_at(reply.life, refresh_token.is_some(), None, default_life, now),
             refresh_token,
-            subject: identity.subject,
+            subject,
             refused_since: None,
             session: *session.as_bytes(),
             name,
             email,
             client_name: asked.client_name.clone(),
+            groups,
+            email_verified,
             login_subject: first.map(|first| first.subject.clone()),
             connected: None,
         };

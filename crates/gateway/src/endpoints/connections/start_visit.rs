@@ -40,7 +40,7 @@ pub(super) fn start<P: Ports>(
     }
     let (gateway, id, prompt) = (Rc::clone(context.gateway), provider.id, prompt.map(str::to_owned));
     let decide = move || to_provider(&gateway, id, &seed, prompt.as_deref(), &cookies, audit);
-    Ok(Decision::AwaitProvider { decide: Box::new(decide) })
+    Ok(Decision::AwaitProvider { provider: provider.id, decide: Box::new(decide) })
 }
 
 fn to_provider(

@@ -24,6 +24,7 @@ mod login_floods;
 mod login_load;
 mod machine;
 mod mcp_clients;
+mod migrated;
 mod module;
 mod oauth2_provider;
 mod open_streams;

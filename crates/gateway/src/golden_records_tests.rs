@@ -24,7 +24,6 @@ use crate::browser::pending_visit::{self, Connect, PendingVisit, SignIn, VisitPu
 use crate::clients::registered::{Client, client_key};
 use crate::clients::sealed_id::CarriedRegistration;
 use crate::config::{ProviderId, Sealer};
-use crate::connections::offer::{Asked, Offer};
 use crate::endpoints::consent::Transaction;
 use crate::ports::{Entropy, NoEntropy};
 use crate::sessions::ended::{EndedSessions, Writer, list_key};
@@ -34,6 +33,7 @@ use crate::sessions::next_prompt::NextPrompt;
 use crate::sessions::remembered_consent::Consent;
 use crate::sessions::state::{Generation, PendingCode, Predecessor, Session, State};
 use crate::store::records::{self, Record};
+use crate::upstream::connections::offer::{Asked, Offer};
 use crate::upstream::tokens::{Connected, Upstream};
 
 /// The layout that this release writes.

@@ -22,7 +22,6 @@ use crate::audit::{AuditField, AuditFields, Reason};
 use crate::browser::cookies::{Browser, FORM_LIFE};
 use crate::browser::pending_visit::{Connect, SignIn, VisitPurpose};
 use crate::config::{LoginMode, Provider, ProviderId};
-use crate::connections::{offer, stored};
 use crate::context::RequestContext;
 use crate::decision::{Decision, Resolved};
 use crate::endpoints::browser_error::private;
@@ -32,6 +31,7 @@ use crate::endpoints::pages::connections::SignInPage;
 use crate::error::DependencyError;
 use crate::ports::Ports;
 use crate::routing::endpoint_table::Endpoint;
+use crate::upstream::connections::{offer, stored};
 
 /// Answers `GET` and `POST` of `/oauth/connections`.
 pub async fn connections<P: Ports>(context: &RequestContext<'_, P>) -> Decision {

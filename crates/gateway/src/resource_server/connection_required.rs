@@ -22,7 +22,6 @@ use portcullis_protocol::oauth::params;
 
 use crate::audit::{AuditFields, Reason};
 use crate::config::{Provider, ProviderId, Resource, ResourceKind};
-use crate::connections::offer;
 use crate::context::RequestContext;
 use crate::decision::Resolved;
 use crate::error::DependencyError;
@@ -31,6 +30,7 @@ use crate::resource_server::refusal::Refusal;
 use crate::responses::{Cors, cors, uncached};
 use crate::routing::endpoint_table::Endpoint;
 use crate::sessions::end::end_session;
+use crate::upstream::connections::offer;
 
 /// What a call lacks.
 pub(super) struct MissingConnection {

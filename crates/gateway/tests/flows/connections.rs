@@ -2,10 +2,10 @@
 //! how it ends.
 
 use portcullis_gateway::audit::AuditField;
-use portcullis_gateway::connections::stored;
 use portcullis_gateway::decision::{Decision, RefreshOutcome};
 use portcullis_gateway::ports::{TokenOwner, UpstreamTokenRef};
 use portcullis_gateway::resource_server::session_check::recheck;
+use portcullis_gateway::upstream::connections::stored;
 use portcullis_gateway::upstream::refresh::{self, Cause};
 use portcullis_gateway::upstream::tokens::Upstream;
 use portcullis_protocol::credentials::UserId;

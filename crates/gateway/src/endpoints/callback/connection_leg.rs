@@ -1,5 +1,5 @@
 //! The leg that a login has besides its own, where a call has needed a connection of the user that
-//! was not there ([`crate::connections::offer`]). It comes last, and a login goes on without it
+//! was not there ([`crate::upstream::connections::offer`]). It comes last, and a login goes on without it
 //! whatever becomes of it.
 
 use portcullis_protocol::credentials::UserId;
@@ -7,11 +7,11 @@ use portcullis_protocol::oauth::params::Params;
 
 use crate::browser::pending_login::{Authorization, PendingLogin, Seed};
 use crate::config::{Config, LoginMode, Progress, Provider, ProviderId};
-use crate::connections::{offer, stored};
 use crate::context::RequestContext;
 use crate::endpoints::provider_return::logged_in;
 use crate::error::DependencyError;
 use crate::ports::Ports;
+use crate::upstream::connections::{offer, stored};
 use crate::upstream::providers;
 
 /// A provider that a login goes to, so that the user connects it.

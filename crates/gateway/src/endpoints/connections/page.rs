@@ -3,7 +3,6 @@
 use crate::audit::{AuditField, AuditFields, Reason};
 use crate::browser::cookies::Browser;
 use crate::config::{LoginMode, Provider, ProviderId};
-use crate::connections::stored;
 use crate::context::RequestContext;
 use crate::decision::Resolved;
 use crate::endpoints::connections::error::ConnectionsError;
@@ -11,6 +10,7 @@ use crate::endpoints::form::csrf_token;
 use crate::endpoints::pages::connections::{ConnectionItem, ConnectionsPage};
 use crate::ports::Ports;
 use crate::routing::endpoint_table::Endpoint;
+use crate::upstream::connections::stored;
 use crate::upstream::tokens::Upstream;
 
 /// Shows what the user of a browser has connected, and can connect; first the provider that the page

@@ -9,7 +9,6 @@ use crate::browser::cookies::{self, Browser};
 use crate::browser::pending_login::{LOGIN_LIFE, Seed};
 use crate::browser::pending_visit::{Connect, PendingVisit, SignIn, VisitPurpose};
 use crate::config::{Provider, ProviderId};
-use crate::connections::{offer, stored};
 use crate::context::RequestContext;
 use crate::decision::Resolved;
 use crate::endpoints::browser_error::private;
@@ -18,6 +17,7 @@ use crate::endpoints::pages::connections::ConnectedPage;
 use crate::endpoints::provider_return::{admit, logged_in, use_up};
 use crate::ports::Ports;
 use crate::routing::endpoint_table::Endpoint;
+use crate::upstream::connections::{offer, stored};
 use crate::upstream::identity::account_label;
 
 /// Completes a visit that the browser carries, with the parameters of the provider's answer.

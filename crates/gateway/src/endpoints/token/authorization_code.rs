@@ -7,7 +7,6 @@ use portcullis_storage_api::Ttl;
 use crate::audit::{AuditField, AuditFields};
 use crate::clients::authenticate::AuthenticatedClient;
 use crate::config::ProviderId;
-use crate::connections::stored;
 use crate::context::RequestContext;
 use crate::decision::Resolved;
 use crate::endpoints::token::error::TokenError;
@@ -21,6 +20,7 @@ use crate::sessions::lifetimes::session_life;
 use crate::sessions::state::{Redemption, Session};
 use crate::sessions::stored::{ATTEMPTS, StoredSession, StoredUpstream, extend_upstream, load_session};
 use crate::store::records::{Records, VersionedRecord};
+use crate::upstream::connections::stored;
 use crate::upstream::tokens::{self, Upstream};
 
 /// Issues tokens for a code, which is used up.

@@ -8,7 +8,6 @@ use portcullis_storage_api::{Key, Ttl};
 use crate::audit::{AuditField, AuditFields};
 use crate::clients::authenticate::AuthenticatedClient;
 use crate::config::{Config, ProviderId};
-use crate::connections::stored;
 use crate::context::RequestContext;
 use crate::decision::Resolved;
 use crate::endpoints::token::error::TokenError;
@@ -22,6 +21,7 @@ use crate::sessions::missing_upstream::MissingUpstream;
 use crate::sessions::state::{RotateError, Session};
 use crate::sessions::stored::{ATTEMPTS, StoredSession, extend_upstream, load_session};
 use crate::store::records::{Records, VersionedRecord};
+use crate::upstream::connections::stored;
 
 /// Replaces a refresh token and issues the new tokens. A replay ends the session; a request that
 /// asks for too much changes nothing.

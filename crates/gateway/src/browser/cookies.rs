@@ -73,8 +73,8 @@ impl Browser {
         Self::open(sealed, &config.sealer)
     }
 
-    /// Returns `true` if the user logged in at most this many seconds before `now`, in Unix seconds. A
-    /// later time is from before the clock was set back, and counts as none.
+    /// Returns `true` if the user logged in less than this many seconds before `now`, in Unix
+    /// seconds. A later time is from before the clock was set back, and counts as none.
     #[must_use]
     pub fn has_signed_in_since(&self, now: u64, seconds: u64) -> bool {
         now.checked_sub(self.signed_in_at).is_some_and(|passed| passed < seconds)

@@ -33,7 +33,7 @@ pub struct PendingVisit {
     pub expires_at: u64,
 }
 
-/// What a visit is for.
+/// The purpose of a visit.
 #[derive(Encode, Decode)]
 #[cbor(flat)]
 pub enum VisitPurpose {
@@ -110,8 +110,8 @@ pub fn cookies(
     Ok(cookies::keep_login(request, &config.issuer, &seed.state(), &base64url::encode(&sealed), LOGIN_LIFE))
 }
 
-/// Returns the visit with this `state` that the browser which sent a request carries; `None` without
-/// a genuine cookie.
+/// Returns the visit with this `state` that the browser which sent a request carries; `None`
+/// without a genuine cookie.
 #[must_use]
 pub fn carried(request: &Request, config: &Config, state: &str) -> Option<(Seed, PendingVisit)> {
     let sealed = base64url::decode(&cookies::login(request, &config.issuer, state)?).ok()?;

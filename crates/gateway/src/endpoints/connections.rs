@@ -1,7 +1,7 @@
 //! The page on which a user connects providers that are no part of a login, and disconnects them.
 //!
 //! Its address holds nothing of a user, a session or an application: an application shows it to its
-//! user, and whoever opens it connects an account of theirs to themselves. An attacker who sends
+//! user, and a user who opens it connects an account of theirs to themselves. An attacker who sends
 //! the address to a victim so gets nothing: what the victim connects is the victim's (MCP, URL
 //! elicitation, "Phishing"). Who that is, the browser's cookie says; without a recent one the
 //! browser is sent through a login first.
@@ -115,7 +115,7 @@ async fn disconnect<P: Ports>(
     offer::forget(context.gateway, browser.user_id, provider, context.ports).await
 }
 
-/// What a form asks for.
+/// The button that was pressed.
 enum Action {
     Connect,
     Disconnect,

@@ -176,8 +176,8 @@ impl Transaction {
     }
 }
 
-/// What a form has in common with the browser that it was shown in: the seed in its cookie, and the
-/// transaction.
+/// The parts that a form has in common with the browser that it was shown in: the seed in its
+/// cookie, and the transaction.
 fn csrf_parts<'a>(shown: &'a Seed, transaction: &'a str) -> [&'a [u8]; 2] {
     [shown.as_bytes(), transaction.as_bytes()]
 }

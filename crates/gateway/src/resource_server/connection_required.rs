@@ -32,7 +32,7 @@ use crate::routing::endpoint_table::Endpoint;
 use crate::sessions::end::end_session;
 use crate::upstream::connections::offer;
 
-/// What a call lacks.
+/// The connection that a call lacks.
 pub(super) struct MissingConnection {
     pub(super) session: SessionId,
     pub(super) user: UserId,

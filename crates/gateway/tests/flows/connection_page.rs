@@ -88,7 +88,7 @@ fn the_page_shows_what_is_connected_as_whom_and_ends_it() {
 }
 
 #[test]
-fn whoever_has_not_signed_in_within_the_hour_does_so_and_comes_back() {
+fn a_user_who_has_not_signed_in_within_the_hour_does_so_and_comes_back() {
     let (providers, browser, ..) = logged_in(&on_demand());
     for stranger in [Browser::default(), browser] {
         providers.fixture.advance(3_600);
@@ -247,7 +247,7 @@ fn a_refusal_or_failure_of_the_provider_is_said_on_a_page_by_its_cause() {
         ("error=temporarily_unavailable", "provider_unavailable"),
         ("error=unheard_of", "provider_unknown_refusal"),
         ("x=1", "callback_without_code"),
-        ("code=of-nobody", "provider_refused_code"),
+        ("code=invented", "provider_refused_code"),
     ] {
         let state = press(&providers, &browser, "connect").redirect().1["state"].clone();
         let refused = providers.fixture.visit(&browser, &format!("/oauth/callback?state={state}&{answer}"));

@@ -170,7 +170,7 @@ fn a_resource_that_is_no_mcp_server_speaks_http_alone() {
 
 #[test]
 fn a_user_who_does_not_connect_is_logged_in_and_not_asked_again_for_a_day() {
-    for answer in ["error=access_denied", "error=server_error", "code=of-nobody", "iss=https://else.example"] {
+    for answer in ["error=access_denied", "error=server_error", "code=invented", "iss=https://else.example"] {
         let (providers, browser, client, tokens) = logged_in(&on_demand());
         providers.answer("hub", "/token", 400, json!({ "error": "invalid_grant" }));
         assert_eq!(replied(call(&providers, &tokens.access, None, CALL)).reason, "connection_login_required");
@@ -308,7 +308,7 @@ fn a_provider_of_a_choice_that_the_user_did_not_log_in_at_can_be_connected() {
     providers.fixture.visit(&browser, &back_from(&started));
     connect(&providers, &browser);
     assert_eq!(injected(&forwarded(call(&providers, &log_in().access, NEW, CALL))).1, "Bearer access-octocat-1");
-    // Whoever logs in at it needs no connection: the tokens are the login's.
+    // A user who logs in at it needs no connection: the tokens are the login's.
     let other = Browser::default();
     let reply = providers.walk(&other, providers.press(&other, &client, API, ("provider", "hub")));
     let tokens = tokens_of(&providers.fixture.redeem(&client, &code(&reply), &[]));

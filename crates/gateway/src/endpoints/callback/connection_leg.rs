@@ -1,6 +1,6 @@
 //! The leg that a login has besides its own, where a call has needed a connection of the user that
-//! was not there ([`crate::upstream::connections::offer`]). It comes last, and a login goes on without it
-//! whatever becomes of it.
+//! was not there ([`crate::upstream::connections::offer`]). It comes last, and a login goes on
+//! without it whatever becomes of it.
 
 use portcullis_protocol::credentials::UserId;
 use portcullis_protocol::oauth::params::Params;
@@ -21,8 +21,8 @@ pub(super) struct ConnectionLeg<'a> {
     pub(super) prompt: Option<String>,
 }
 
-/// Returns the leg that a login has yet, which was completed at these providers. It has it once: the
-/// next call that needs the connection is refused otherwise.
+/// Returns the leg that a login has yet, which was completed at these providers. It has it once:
+/// the next call that needs the connection is refused otherwise.
 ///
 /// A provider that cannot be used at the moment is left out.
 pub(super) async fn due<'a, P: Ports>(

@@ -13,8 +13,8 @@ use crate::routing::endpoint_table::Endpoint;
 use crate::upstream::connections::stored;
 use crate::upstream::tokens::Upstream;
 
-/// Shows what the user of a browser has connected, and can connect; first the provider that the page
-/// is asked about.
+/// Shows what the user of a browser has connected, and can connect; first the provider that the
+/// page is asked about.
 pub(super) async fn page<P: Ports>(
     context: &RequestContext<'_, P>,
     browser: &Browser,
@@ -60,8 +60,8 @@ pub(super) fn connectable(provider: &Provider, chosen: Option<ProviderId>) -> bo
     }
 }
 
-/// What a form has in common with the browser that it was shown in: who has signed in there, and
-/// when.
+/// The parts that a form has in common with the browser that it was shown in: who has signed in
+/// there, and when it was shown.
 pub(super) fn csrf_parts<'a>(browser: &'a Browser, shown_at: &'a [u8; 8]) -> [&'a [u8]; 3] {
     [b"connections", browser.user_id.as_bytes(), shown_at]
 }

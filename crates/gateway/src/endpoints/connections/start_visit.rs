@@ -19,8 +19,8 @@ use crate::upstream::provider_error::Outage;
 use crate::upstream::providers;
 
 /// Sends the browser to a provider, with the visit in its cookie. Nothing is stored and nothing is
-/// called: a request that comes before the provider's documents are known waits for the root task to
-/// fetch them.
+/// called: a request that comes before the provider's documents are known waits for the root task
+/// to fetch them.
 ///
 /// # Errors
 /// [`DependencyError::Entropy`]. A provider that cannot be used is said on a page.

@@ -77,9 +77,9 @@ pub async fn save<P: Ports>(
     Ok(())
 }
 
-/// Ends a user's connection to a provider: no call injects its tokens any more, here at once, in the
-/// other workers of this Envoy as soon as the message arrives, and in other Envoys when they look
-/// the session of a call up again.
+/// Ends a user's connection to a provider: no call injects its tokens any more, here at once, in
+/// the other workers of this Envoy as soon as the message arrives, and in other Envoys when they
+/// look the session of a call up again.
 ///
 /// # Errors
 /// [`DependencyError::Store`]: then it may not have ended, and the caller must not say that it has.

@@ -25,13 +25,14 @@ mod sections;
 mod storage;
 mod trusted_issuer;
 mod upstream_client;
+mod users;
 mod whole;
 
 pub use self::bridge::BridgeSettings;
 pub use self::client_documents::ClientDocumentPolicy;
 pub use self::compile::{Compiled, Config, Draft};
 pub use self::compiler::Environment;
-pub use self::document::{ClientAuthentication, DefaultAction};
+pub use self::document::{ClientAuthentication, DefaultAction, ResourceKind};
 pub use self::issuer::Issuer;
 pub use self::issuer_site::IssuerSite;
 pub use self::json_path::JsonPath;
@@ -45,6 +46,7 @@ pub use self::sealer::Sealer;
 pub use self::storage::Storage;
 pub use self::trusted_issuer::{AcceptedIssuers, TrustedIssuer};
 pub use self::upstream_client::UpstreamClient;
+pub use self::users::{AllowedUsers, DescribedUser};
 
 #[cfg(test)]
 #[path = "config/config_tests.rs"]

@@ -17,6 +17,7 @@
 //! | active | without a refresh token, not run out | 200 | 200 | is another session, with the refresh token of an older one if there is one |
 //! | active | without a refresh token, run out | 401, and the session ends | 400, and the session ends | the same |
 //! | active | absent, unreadable, or of a provider that was moved or renamed | 401, and the session ends | 400, and the session ends | is another session |
+//! | active, of a user who may not log in any more (`users`) | any | as above, until its access token expires | 400, and the session ends | is refused |
 //! | ended, expired or unreadable | any | 401 | 400 | is another session |
 //! | code | any, for as long as the code | has no token | has no token | is another session |
 //! | active, its refresh token replaced and the successor not used | as above | as above | 200 with the same successor for 30 s, or until it was confirmed | – |
@@ -36,3 +37,4 @@ pub mod next_prompt;
 pub mod remembered_consent;
 pub mod state;
 pub mod stored;
+pub mod users;

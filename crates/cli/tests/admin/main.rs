@@ -226,6 +226,7 @@ async fn login(bridge: &Bridge, secret: &str, number: u8, user: &str) {
         client_name: None,
         groups: Vec::new(),
         email_verified: false,
+        connected: None,
     };
     let (session_key, upstream_key) = keys(number);
     save(bridge, secret, &upstream_key, &upstream, Ttl::Seconds(7_200)).await;

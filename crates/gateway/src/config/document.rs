@@ -8,6 +8,7 @@ mod resources;
 mod secret_ref;
 mod trusted_issuers;
 mod upstream_providers;
+mod users;
 
 use serde::{Deserialize, Serialize};
 
@@ -15,13 +16,14 @@ use super::problem::Problem;
 use super::sections::Sections;
 
 pub use self::metadata_documents::MetadataDocuments;
-pub use self::resources::{Inject, Match, Resource};
+pub use self::resources::{Inject, Match, Resource, ResourceKind};
 pub use self::secret_ref::SecretRef;
 pub use self::trusted_issuers::TrustedIssuer;
 pub use self::upstream_providers::{
     ClientAuthentication, HttpMethod, IdentityFromToken, OAuth2Config, OidcConfig, OidcUserInfo, ProviderType,
     TokenResponseMapping, UpstreamProvider, UserInfo,
 };
+pub use self::users::{AllowedUser, Users};
 
 /// The plugin configuration of the filter: one JSON document.
 #[derive(Debug)]
@@ -68,6 +70,9 @@ pub struct Document {
     /// The identity provider that users log in at. Exactly one.
     #[cfg_attr(feature = "schema", schemars(default))]
     pub upstream_providers: Vec<UpstreamProvider>,
+    /// Who may log in. Absent: everybody whom the identity provider logs in.
+    #[cfg_attr(feature = "schema", schemars(default))]
+    pub users: Option<Users>,
     /// Issuers whose access tokens resources accept, next to this gateway's own or in their place.
     /// At most 32, each named in the `issuers` of the resources that trust it.
     #[cfg_attr(feature = "schema", schemars(default))]
@@ -113,11 +118,18 @@ pub struct TokenLifespans {
     pub refresh_token: String,
     /// Authorization codes: 30s to 10m. 60s is enough for a client that waits for its code.
     pub authorization_code: String,
+    /// What a user has connected to a provider that is `onDemand`, from its last use: 1h to 365d.
+    pub connection: String,
 }
 
 impl Default for TokenLifespans {
     fn default() -> Self {
-        Self { access_token: "1h".into(), refresh_token: "168h".into(), authorization_code: "10m".into() }
+        Self {
+            access_token: "1h".into(),
+            refresh_token: "168h".into(),
+            authorization_code: "10m".into(),
+            connection: "2160h".into(),
+        }
     }
 }
 
@@ -268,6 +280,7 @@ impl Document {
         let logins = sections.or_default("logins");
         let audit = sections.or_default("audit");
         let upstream_providers = if has_server { sections.list("upstreamProviders") } else { Some(Vec::new()) };
+        let users = sections.or_default("users");
         let trusted_issuers = sections.or_default("trustedIssuers");
         let resources = sections.list("resources");
         let default_resource = sections.or_default("defaultResource");
@@ -288,6 +301,7 @@ impl Document {
             logins: logins?,
             audit: audit?,
             upstream_providers: upstream_providers?,
+            users: users?,
             trusted_issuers: trusted_issuers?,
             resources: resources?,
             default_resource: default_resource?,
@@ -303,13 +317,14 @@ impl Document {
 const SERVER: [&str; 4] = ["issuer", "signingKeys", "secrets", "upstreamProviders"];
 
 /// The sections that say something of an authorization server alone.
-const OF_SERVER: [&str; 9] = [
+const OF_SERVER: [&str; 10] = [
     "tokenLifespans",
     "scopesSupported",
     "storage",
     "clients",
     "consent",
     "logins",
+    "users",
     "defaultResource",
     "defaultEndpoints",
     "trustedProxies",

@@ -24,7 +24,7 @@ use crate::error::DependencyError;
 use crate::ports::{Ports, Store};
 use crate::sessions::keys::session_keys;
 use crate::sessions::state::{PendingCode, Session, State};
-use crate::sessions::{last_grant, next_prompt, remembered_consent};
+use crate::sessions::{last_grant, next_prompt, remembered_consent, users};
 use crate::store::records;
 use crate::upstream::identity::{Identity, TokenReply};
 use crate::upstream::tokens::{self, Upstream};
@@ -106,6 +106,10 @@ async fn complete<P: Ports>(
         Ok(login) => login,
         Err(cause) => return Err(CallbackError::Login { cause, request: Box::new(login.request) }),
     };
+    if let Err(users::NotAllowed) = users::check(config, provider, &identity) {
+        let cause = LoginError::UserNotAllowed { subject: identity.subject, email: identity.email };
+        return Err(CallbackError::Login { cause, request: Box::new(login.request) });
+    }
     let asked = &login.request;
     let user = UserId::derive(provider.account_space(), &identity.subject);
     if login.consented_by.is_some_and(|consented_by| consented_by != user) {
@@ -179,6 +183,7 @@ async fn open_session<P: Ports>(
         client_name: asked.client_name.clone(),
         groups: identity.groups,
         email_verified: identity.email_verified,
+        connected: None,
     };
     let session = Session {
         providers: vec![provider.id],

@@ -7,7 +7,7 @@ use portcullis_protocol::jose::claims::ClaimError;
 use crate::audit::Audit;
 use crate::browser::cookies;
 use crate::config::Resource;
-use crate::decision::{Credentials, Forward, Grant, Injection, ResponsePlan, UpstreamAccess};
+use crate::decision::{Credentials, Forward, Grant, Injection, OwnedAccess, ResponsePlan};
 use crate::resource_server::refusal::Refusal;
 use crate::responses::CORS_OF_RESOURCE;
 use crate::state::token_cache::TokenGrant;
@@ -27,13 +27,14 @@ pub(super) fn forward(
     resource: &Resource,
     facts: &TokenGrant,
     audit: &Rc<Audit>,
-    upstream: Option<&UpstreamAccess>,
+    upstream: Option<&OwnedAccess>,
     cookie: Option<&[u8]>,
     response: ResponsePlan,
 ) -> Forward {
     let credentials = match (&resource.injection, upstream) {
         (Some(injection), Some(upstream)) => {
-            Credentials::Injected(Injection { name: Rc::clone(&injection.header), value: Rc::clone(&upstream.value) })
+            let value = Rc::clone(&upstream.access.value);
+            Credentials::Injected(Injection { name: Rc::clone(&injection.header), value })
         }
         (Some(_) | None, _) => Credentials::Removed,
     };
@@ -42,7 +43,12 @@ pub(super) fn forward(
         cookie: cookie.and_then(cookies::without_own),
         audit: Rc::clone(audit),
         response,
-        grant: Some(Grant { session: facts.session(), resource: facts.resource, expires_at: facts.expires_at }),
+        grant: Some(Grant {
+            session: facts.session(),
+            resource: facts.resource,
+            expires_at: facts.expires_at,
+            upstream: upstream.map(|upstream| upstream.token),
+        }),
     }
 }
 

@@ -15,9 +15,9 @@ use crate::audit::{Audit, AuditField, AuditFields, Reason};
 use crate::browser::cookies;
 use crate::config::Resource;
 use crate::context::RequestContext;
-use crate::decision::{CheckSignature, Decision, RefreshOutcome, Resolved, ResponsePlan, UpstreamAccess};
+use crate::decision::{CheckSignature, Decision, OwnedAccess, RefreshOutcome, Resolved, ResponsePlan};
 use crate::error::DependencyError;
-use crate::ports::{Ports, Store, UpstreamTokenRef};
+use crate::ports::{Ports, Store, TokenOwner, UpstreamTokenRef};
 use crate::resource_server::decide::{decide, forward, plan_response};
 use crate::resource_server::foreign::{Foreign, ForeignCall};
 use crate::resource_server::refusal::Refusal;
@@ -61,7 +61,7 @@ pub async fn protect<P: Ports>(context: &RequestContext<'_, P>, index: usize) ->
             let gateway = Rc::clone(context.gateway);
             let decide = Box::new(move |outcome: &RefreshOutcome| {
                 let resource = gateway.config().resources.get(index);
-                after_refresh(resource, &facts, &audit, cookie.as_deref(), response, outcome)
+                after_refresh(resource, &facts, &audit, token, cookie.as_deref(), response, outcome)
             });
             Decision::AwaitUpstream { token, decide }
         }
@@ -90,7 +90,7 @@ struct Call<'a, P> {
 enum Granted {
     Now {
         facts: TokenGrant,
-        upstream: Option<UpstreamAccess>,
+        upstream: Option<OwnedAccess>,
         /// When the store had answered.
         now: u64,
     },
@@ -131,7 +131,7 @@ impl<P: Ports> Call<'_, P> {
         let (session, facts) = verify(self.context, self.index, self.resource, bearer, now, known)?;
         let stored = self.stored(session, &facts, known).await;
         let now = self.context.now();
-        let (token, upstream) = match stored {
+        let upstream = match stored {
             Ok(Some(stored)) => stored,
             Ok(None) => return Ok(Granted::Now { facts, upstream: None, now }),
             // While the store is unavailable a token whose session this VM has found before goes on
@@ -148,12 +148,13 @@ impl<P: Ports> Call<'_, P> {
             }
             Err(refusal) => return Err(refusal),
         };
-        if now >= upstream.stale_at {
+        let OwnedAccess { token, access } = &upstream;
+        if now >= access.stale_at {
             let audit = Rc::new(std::mem::take(known).decided(Reason::ValidToken));
-            return Ok(Granted::AfterRefresh(facts, audit, token));
+            return Ok(Granted::AfterRefresh(facts, audit, *token));
         }
-        if now >= upstream.refresh_at {
-            self.context.ports.refresh_upstream(token);
+        if now >= access.refresh_at {
+            self.context.ports.refresh_upstream(*token);
         }
         Ok(Granted::Now { facts, upstream: Some(upstream), now })
     }
@@ -176,7 +177,7 @@ impl<P: Ports> Call<'_, P> {
         session: SessionId,
         facts: &TokenGrant,
         known: &mut AuditFields,
-    ) -> Result<Option<(UpstreamTokenRef, UpstreamAccess)>, Refusal> {
+    ) -> Result<Option<OwnedAccess>, Refusal> {
         let (config, records) = (self.context.config(), self.context.records());
         let injected = self.resource.injection.as_ref().map(|injection| injection.provider);
         let login = || config.providers.login().map(|provider| provider.id);
@@ -193,8 +194,8 @@ impl<P: Ports> Call<'_, P> {
             })
         });
         let Some(provider) = injected else { return Ok(None) };
-        let token = UpstreamTokenRef { session, provider };
-        upstream.map(|upstream| Some((token, upstream))).ok_or(Refusal::LoginRequired)
+        let token = UpstreamTokenRef { owner: TokenOwner::Session(session), provider };
+        upstream.map(|access| Some(OwnedAccess { token, access })).ok_or(Refusal::LoginRequired)
     }
 
     /// What this VM has proven about exactly this token, for this resource.
@@ -204,16 +205,12 @@ impl<P: Ports> Call<'_, P> {
     }
 
     fn by_what_is_known(&self, known: &Rc<CachedToken>, now: u64) -> Granted {
-        let session = known.facts.session();
-        if let (Some(upstream), Some(injection), Some(session)) =
-            (known.upstream().as_ref(), &self.resource.injection, session)
-        {
-            let token = UpstreamTokenRef { session, provider: injection.provider };
-            if now >= upstream.stale_at {
-                return Granted::AfterRefresh(known.facts.clone(), Rc::clone(&known.audit), token);
+        if let Some(OwnedAccess { token, access }) = known.upstream().as_ref() {
+            if now >= access.stale_at {
+                return Granted::AfterRefresh(known.facts.clone(), Rc::clone(&known.audit), *token);
             }
-            if now >= upstream.refresh_at {
-                self.context.ports.refresh_upstream(token);
+            if now >= access.refresh_at {
+                self.context.ports.refresh_upstream(*token);
             }
         }
         if known.take_recheck_due(now) {
@@ -222,7 +219,7 @@ impl<P: Ports> Call<'_, P> {
         Granted::Before(Rc::clone(known))
     }
 
-    fn remember(&self, facts: TokenGrant, audit: Rc<Audit>, upstream: Option<UpstreamAccess>, now: u64) {
+    fn remember(&self, facts: TokenGrant, audit: Rc<Audit>, upstream: Option<OwnedAccess>, now: u64) {
         if let Some(authorization) = self.authorization {
             self.context.gateway.remember(authorization, CachedToken::new(facts, audit, upstream, now));
         }
@@ -267,13 +264,15 @@ fn after_refresh(
     resource: Option<&Resource>,
     facts: &TokenGrant,
     audit: &Rc<Audit>,
+    token: UpstreamTokenRef,
     cookie: Option<&[u8]>,
     response: ResponsePlan,
     outcome: &RefreshOutcome,
 ) -> Resolved {
     let refusal = match (outcome, resource) {
-        (RefreshOutcome::Ready(upstream), Some(resource)) => {
-            return Resolved::Continue(forward(resource, facts, audit, Some(upstream), cookie, response));
+        (RefreshOutcome::Ready(access), Some(resource)) => {
+            let upstream = OwnedAccess { token, access: access.clone() };
+            return Resolved::Continue(forward(resource, facts, audit, Some(&upstream), cookie, response));
         }
         (RefreshOutcome::LoginRequired, _) => Refusal::LoginRequired,
         (RefreshOutcome::Ready(_) | RefreshOutcome::Unavailable | RefreshOutcome::InProgressElsewhere, _) => {

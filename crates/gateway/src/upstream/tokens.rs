@@ -1,4 +1,5 @@
-//! The provider's tokens of one session: as they are stored, and as they are injected.
+//! The provider's tokens of one session, or of a user's connection: as they are stored, and as they
+//! are injected.
 
 use std::rc::Rc;
 
@@ -11,7 +12,7 @@ use crate::decision::UpstreamAccess;
 use crate::store::encoding::{Fields, optional_secret, secret};
 use crate::store::records::Record;
 
-/// The provider's tokens of one session.
+/// The provider's tokens of one session, or of a user's connection.
 #[derive(Clone, Encode, Decode)]
 #[cbor(map)]
 pub struct Upstream {
@@ -34,8 +35,9 @@ pub struct Upstream {
     /// Unix seconds.
     #[n(6)]
     pub refused_since: Option<u64>,
-    /// The session's [`SessionId`](portcullis_protocol::credentials::SessionId), for operators: the
-    /// names of its records are only digests of it.
+    /// The session's [`SessionId`](portcullis_protocol::credentials::SessionId), or the user's
+    /// [`UserId`](portcullis_protocol::credentials::UserId) for a connection, for operators: the
+    /// names of the records are only digests of it.
     #[cbor(n(7), with = "minicbor::bytes")]
     pub session: [u8; 16],
     /// The user's name in the ID token of the login, for operators.
@@ -53,6 +55,21 @@ pub struct Upstream {
     /// Whether the provider has verified the e-mail address.
     #[cbor(n(12), default)]
     pub email_verified: bool,
+    /// What tells a connection from the tokens of a session.
+    #[n(15)]
+    pub connected: Option<Connected>,
+}
+
+/// When and where a user has connected.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Connected {
+    /// When, in Unix seconds.
+    #[cbor(n(1), default)]
+    pub at: u64,
+    /// The provider's name in the configuration, for operators.
+    #[n(2)]
+    pub provider: String,
 }
 
 impl Record for Upstream {
@@ -190,6 +207,7 @@ mod tests {
             client_name: None,
             groups: Vec::new(),
             email_verified: false,
+            connected: None,
         }
     }
 

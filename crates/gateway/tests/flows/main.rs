@@ -4,6 +4,7 @@
 #![cfg(not(target_arch = "wasm32"))]
 
 mod absent_values;
+mod allowed_users;
 mod audited;
 mod backend_refusal;
 mod bending_provider;

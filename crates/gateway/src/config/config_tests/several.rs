@@ -56,7 +56,7 @@ fn all_mistakes_of_one_section_are_reported_at_once_with_those_of_content() {
     let expected = [
         "issuer: is required",
         "tokenLifespans.accessToken: must be text",
-        "tokenLifespans.code: is not a known field; known here: accessToken, refreshToken, authorizationCode",
+        "tokenLifespans.code: is not a known field; known here: accessToken, refreshToken, authorizationCode, connection",
         "tokenLifespans.refreshToken: must be text",
         "storage.namespace: must be text",
         "storage.size: is not a known field; known here: cluster, namespace, name, timeout",

@@ -68,7 +68,8 @@ pub struct OidcConfig {
     pub subject_claim: String,
     /// The ID token claim with the groups that the user is in, as a list or one text. Dots lead
     /// into objects, as in `realm_access.roles`, unless the name has a `:` or `/`, as in
-    /// `https://example.com/groups`. Of a user's groups the first 100 are kept, and at most 4 KiB.
+    /// `https://example.com/groups`. Of a user's groups the first 100 are kept, and at most 4 KiB,
+    /// those that `users` names before others.
     #[serde(default = "default_groups_claim")]
     pub groups_claim: String,
     /// Where to ask for the user's name, e-mail address and groups at a login, as far as the ID

@@ -19,7 +19,10 @@ use crate::sessions::keys::session_keys;
 use crate::sessions::lifetimes::session_life;
 use crate::sessions::state::{RotateError, Session};
 use crate::sessions::stored::{ATTEMPTS, extend_upstream, load_session};
+use crate::sessions::users;
+use crate::store::encoding::from_bytes;
 use crate::store::records::{Records, VersionedRecord};
+use crate::upstream::tokens::Upstream;
 
 /// Replaces a refresh token and issues the new tokens. A replay ends the session; a request that
 /// asks for too much changes nothing.
@@ -32,7 +35,9 @@ pub(super) async fn grant<P: Ports>(
     let token = &RefreshToken::parse(grant.refresh_token.expose(), &context.config().key_ring)
         .map_err(|_| TokenError::RefreshTokenForged)?;
     let records = context.records();
-    let keys = session_keys(token.session, context.config().providers.login().ok_or(DependencyError::Internal)?.id);
+    let config = context.config();
+    let provider = config.providers.login().ok_or(DependencyError::Internal)?;
+    let keys = session_keys(token.session, provider.id);
     let successor = token.successor(&context.config().key_ring);
     let life = Ttl::Seconds(session_life(context.config()));
     known.add(AuditField::Session, &token.session.to_string());
@@ -47,6 +52,16 @@ pub(super) async fn grant<P: Ports>(
             Ok(next) => next,
             Err(error) => return Err(refused_refresh(context, token.session, error).await?),
         };
+        if config.users.is_some() {
+            let sealed = upstream.as_ref().map(|upstream| upstream.value.clone());
+            let user = sealed
+                .and_then(|sealed| records.read::<Upstream, Upstream>(&keys[1], sealed, |record| from_bytes(record)));
+            // Nobody is known of whom nothing is stored, so nobody is allowed.
+            if !user.is_some_and(|user| users::check_again(config, provider, &user).is_ok()) {
+                end_session(context.gateway, token.session, context.ports).await?;
+                return Err(TokenError::UserNotAllowed);
+            }
+        }
         let has_upstream = extend_upstream(context.gateway, &records, &keys, upstream).await?;
         if needs_upstream(context.config(), &record) && (!has_upstream || record.upstream_is_over(now)) {
             end_session(context.gateway, token.session, context.ports).await?;

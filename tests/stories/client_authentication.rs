@@ -39,7 +39,7 @@ async fn a_provider_that_takes_no_secret_is_named_before_the_user_is_sent_there(
     let authorization = client.authorization();
     let back = Browser::new("alice").log_in(&authorization.url(), &client.redirect_uri).await;
     let callback = Callback::read(&back);
-    let described = "the identity provider takes neither client_secret_basic nor client_secret_post".to_owned();
+    let described = "the identity provider takes no client authentication that the gateway has".to_owned();
     assert_eq!(callback.error.as_deref(), Some("server_error"));
     assert!(callback.parameters.contains(&("error_description".to_owned(), described)), "{callback:?}");
     assert_eq!(bed.idp_requests().await.authorization, 0);

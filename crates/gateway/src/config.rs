@@ -32,7 +32,7 @@ pub use self::bridge::BridgeSettings;
 pub use self::client_documents::ClientDocumentPolicy;
 pub use self::compile::{Compiled, Config, Draft};
 pub use self::compiler::Environment;
-pub use self::document::{ClientAuthentication, DefaultAction, ResourceKind};
+pub use self::document::{AssertionAudience, ClientAuthentication, DefaultAction, ResourceKind};
 pub use self::issuer::Issuer;
 pub use self::issuer_site::IssuerSite;
 pub use self::json_path::JsonPath;
@@ -45,7 +45,7 @@ pub use self::resource::{Resource, UpstreamInjection};
 pub use self::sealer::Sealer;
 pub use self::storage::Storage;
 pub use self::trusted_issuer::{AcceptedIssuers, TrustedIssuer};
-pub use self::upstream_client::UpstreamClient;
+pub use self::upstream_client::{ClientKey, UpstreamClient};
 pub use self::users::{AllowedUsers, DescribedUser};
 
 #[cfg(test)]

@@ -115,6 +115,12 @@ impl Draft {
 }
 
 impl Config {
+    /// Returns every key that signs something: the gateway's own, and those of its clients.
+    pub fn keys(&self) -> impl Iterator<Item = &SigningKey> {
+        let of_clients = self.providers.iter().filter_map(|provider| Some(&provider.client().key.as_ref()?.key));
+        self.signing_keys.iter().chain(of_clients)
+    }
+
     /// Compiles a document. `env` looks up a variable of the host's environment.
     ///
     /// # Errors

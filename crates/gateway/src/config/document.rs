@@ -20,8 +20,8 @@ pub use self::resources::{Inject, Match, Resource, ResourceKind};
 pub use self::secret_ref::SecretRef;
 pub use self::trusted_issuers::TrustedIssuer;
 pub use self::upstream_providers::{
-    ClientAuthentication, HttpMethod, IdentityFromToken, OAuth2Config, OidcConfig, OidcUserInfo, ProviderType,
-    TokenResponseMapping, UpstreamProvider, UserInfo,
+    AssertionAudience, ClientAuthentication, HttpMethod, IdentityFromToken, OAuth2Config, OidcConfig, OidcUserInfo,
+    ProviderType, TokenResponseMapping, UpstreamProvider, UserInfo,
 };
 pub use self::users::{AllowedUser, Users};
 

@@ -14,7 +14,7 @@ use portcullis_protocol::jose::keys::JwkSet;
 use portcullis_protocol::oauth::params;
 
 use crate::browser::pending_login::Seed;
-use crate::config::{OidcProvider, ProviderId, TokenMembers};
+use crate::config::{AssertionAudience, OidcProvider, ProviderId, TokenMembers};
 use crate::ports::Ports;
 use crate::state::document_state::DocumentState;
 use crate::state::gateway::Gateway;
@@ -227,6 +227,8 @@ impl Oidc<'_> {
             target: &discovery.token,
             authentication: discovery.authentication,
             members: &TokenMembers::Standard,
+            issuer: Some(&self.settings.issuer),
+            usual_audience: AssertionAudience::Issuer,
         }
     }
 }

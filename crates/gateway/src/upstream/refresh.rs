@@ -204,6 +204,7 @@ async fn refresh_locked<P: Ports>(
         Err(
             ProviderError::ClientRefused
             | ProviderError::NoCommonAuthentication
+            | ProviderError::NoAssertion
             | ProviderError::EndpointWithoutCluster(_)
             | ProviderError::WrongIssuer(_)
             | ProviderError::NotJson(_)

@@ -79,6 +79,7 @@ mod tests {
             ProviderError::Refused => "refused",
             ProviderError::GrantEnded { prompt } => prompt.unwrap_or("ended"),
             ProviderError::NoCommonAuthentication
+            | ProviderError::NoAssertion
             | ProviderError::EndpointWithoutCluster(_)
             | ProviderError::WrongIssuer(_)
             | ProviderError::NotJson(_)

@@ -1,12 +1,15 @@
 //! The requests to a provider's token endpoint (RFC 6749 §4.1.3, §6).
 
+use std::borrow::Cow;
+
 use portcullis_protocol::crypto::secret::Secret;
 use portcullis_protocol::oauth::form::FORM_TYPE;
 use portcullis_protocol::oauth::params;
 
 use crate::browser::pending_login::Seed;
-use crate::config::{TokenMembers, UpstreamClient};
+use crate::config::{AssertionAudience, ClientKey, TokenMembers, UpstreamClient};
 use crate::ports::{CallReply, Ports};
+use crate::upstream::client_assertion::client_assertion;
 use crate::upstream::client_authentication::Method;
 use crate::upstream::endpoint::Target;
 use crate::upstream::identity::TokenReply;
@@ -21,6 +24,10 @@ pub(super) struct TokenEndpoint<'a> {
     pub(super) target: &'a Target,
     pub(super) authentication: Method,
     pub(super) members: &'a TokenMembers,
+    /// The provider's issuer, if it has one.
+    pub(super) issuer: Option<&'a str>,
+    /// The audience of client assertions where none is configured.
+    pub(super) usual_audience: AssertionAudience,
 }
 
 /// An answer with tokens.
@@ -81,9 +88,27 @@ impl TokenEndpoint<'_> {
             // GitHub answers with a form where JSON is not asked for.
             ("accept".into(), "application/json".to_owned()),
         ];
-        self.authentication.add(self.client, &mut form, &mut headers);
+        let further = self.client.extra_token_parameters.iter();
+        form.extend(further.map(|(name, value)| (name.as_str(), value.as_str())));
+        let assertion = match &self.client.key {
+            Some(key) if self.authentication == Method::PrivateKeyJwt => {
+                Some(client_assertion(key, &self.client.client_id, &self.audience(key), ports)?)
+            }
+            Some(_) | None => None,
+        };
+        self.authentication.add(self.client, assertion.as_deref(), &mut form, &mut headers);
         let reply = self.target.call("POST", headers, params::encode(&form).into_bytes(), ports).await?;
         let tokens = token_reply::read(&reply, self.members)?;
         Ok(Exchanged { tokens, reply })
+    }
+
+    /// The audience of an assertion.
+    fn audience(&self, key: &ClientKey) -> Cow<'_, str> {
+        match (key.audience.unwrap_or(self.usual_audience), self.issuer) {
+            (AssertionAudience::Issuer, Some(issuer)) => Cow::Borrowed(issuer),
+            (AssertionAudience::TokenEndpoint, _) | (AssertionAudience::Issuer, None) => {
+                Cow::Owned(self.target.url(self.client))
+            }
+        }
     }
 }

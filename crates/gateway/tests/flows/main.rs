@@ -11,6 +11,7 @@ mod bending_provider;
 mod browser;
 mod callback;
 mod client;
+mod client_assertion;
 mod client_authentication;
 mod client_document_refusals;
 mod client_documents;

@@ -29,3 +29,43 @@ fn a_userinfo_endpoint_is_at_a_host_with_a_cluster() {
         assert_eq!(found, format!("{SECTION}.userInfo.endpointUrl: {expected}"), "{url}");
     }
 }
+
+#[test]
+fn a_client_authenticates_with_what_it_has() {
+    let method = |method: &str| {
+        let mut document = with(full(), "/upstreamProviders/0/oidcConfig/clientAuthentication", json!(method));
+        document["upstreamProviders"][0]["oidcConfig"].as_object_mut().unwrap().remove("clientSecret");
+        problem_of(document)
+    };
+    let at = format!("{SECTION}.clientAuthentication");
+    assert_eq!(method("basic"), format!("{at}: needs a clientSecret"));
+    assert_eq!(method("private_key_jwt"), format!("{at}: needs a clientKey"));
+    let both = "needs neither clientSecret nor clientKey: leave them out";
+    assert_eq!(problem_at("/clientAuthentication", json!("tls_client_auth")), format!("{at}: {both}"));
+    assert_eq!(problem_at("/clientKeyId", json!("k")), format!("{SECTION}.clientKeyId: needs a clientKey"));
+    let audience = problem_at("/clientAssertionAudience", json!("issuer"));
+    assert_eq!(audience, format!("{SECTION}.clientAssertionAudience: needs a clientKey"));
+}
+
+#[test]
+fn a_clients_key_is_one_that_can_sign() {
+    let found = problem_at("/clientKey", json!({ "env": "CLIENT_SECRET" }));
+    assert_eq!(found, format!("{SECTION}.clientKey: no PEM block of a private key found"));
+    for id in ["", "a b", "é"] {
+        let mut document = with(full(), "/upstreamProviders/0/oidcConfig/clientKey", json!({ "env": "KEY" }));
+        document["upstreamProviders"][0]["oidcConfig"]["clientKeyId"] = json!(id);
+        assert_eq!(path(&problem_of(document)), format!("{SECTION}.clientKeyId"), "{id}");
+    }
+}
+
+#[test]
+fn token_parameters_that_the_gateway_sets_cannot_be_configured() {
+    for name in ["grant_type", "code", "code_verifier", "client_id", "client_secret", "client_assertion"] {
+        let found = problem_at("/additionalTokenParams", json!({ name: "x" }));
+        assert_eq!(found, format!("{SECTION}.additionalTokenParams.{name}: is set by the gateway itself"));
+    }
+    assert_eq!(
+        problems(&with(full(), "/upstreamProviders/0/oidcConfig/additionalTokenParams", json!({ "scope": "a" }))),
+        [""; 0]
+    );
+}

@@ -53,9 +53,21 @@ pub struct OidcConfig {
     /// The client id that the provider gave this gateway. Its redirect URI is
     /// `<issuer>/oauth/callback`.
     pub client_id: String,
-    /// The client's secret; absent for a public client.
+    /// The client's secret; absent for a public client, and for one that has a key.
     #[serde(default)]
     pub client_secret: Option<SecretRef>,
+    /// The client's private key, as PEM, for `private_key_jwt`: EC P-256 or P-384, RSA of 2048 bits
+    /// or more, Ed25519. It signs ES256, ES384, RS256 and EdDSA. Register its public half with the
+    /// provider.
+    #[serde(default)]
+    pub client_key: Option<SecretRef>,
+    /// The `kid` of that key at the provider. Absent: the key's thumbprint (RFC 7638).
+    #[serde(default)]
+    pub client_key_id: Option<String>,
+    /// The audience of what that key signs. Absent: `issuer`, but `tokenEndpoint` at
+    /// Microsoft Entra.
+    #[serde(default)]
+    pub client_assertion_audience: Option<AssertionAudience>,
     /// How the gateway proves itself with the secret at the provider's token endpoint.
     #[serde(default)]
     pub client_authentication: ClientAuthentication,
@@ -83,6 +95,10 @@ pub struct OidcConfig {
     /// Further parameters of the authorization request, such as `prompt` or `access_type`.
     #[serde(default)]
     pub additional_authorization_params: BTreeMap<String, String>,
+    /// Further parameters of the token requests, with a code and with a refresh token. No secrets:
+    /// Envoy shows this document on its admin port.
+    #[serde(default)]
+    pub additional_token_params: BTreeMap<String, String>,
 }
 
 /// The userinfo endpoint of an OpenID Connect provider. Its claims are those of an ID token, and it
@@ -111,9 +127,20 @@ pub struct OAuth2Config {
     /// The client id that the provider gave this gateway. Its redirect URI is
     /// `<issuer>/oauth/callback`.
     pub client_id: String,
-    /// The client's secret; absent for a public client.
+    /// The client's secret; absent for a public client, and for one that has a key.
     #[serde(default)]
     pub client_secret: Option<SecretRef>,
+    /// The client's private key, as PEM, for `private_key_jwt`: EC P-256 or P-384, RSA of 2048 bits
+    /// or more, Ed25519. It signs ES256, ES384, RS256 and EdDSA. Register its public half with the
+    /// provider.
+    #[serde(default)]
+    pub client_key: Option<SecretRef>,
+    /// The `kid` of that key at the provider. Absent: the key's thumbprint (RFC 7638).
+    #[serde(default)]
+    pub client_key_id: Option<String>,
+    /// The audience of what that key signs. Absent: `tokenEndpoint`.
+    #[serde(default)]
+    pub client_assertion_audience: Option<AssertionAudience>,
     /// How the gateway proves itself with the secret at the token endpoint; `auto` is `basic`.
     #[serde(default)]
     pub client_authentication: ClientAuthentication,
@@ -137,6 +164,10 @@ pub struct OAuth2Config {
     /// Further parameters of the authorization request, such as `prompt`.
     #[serde(default)]
     pub additional_authorization_params: BTreeMap<String, String>,
+    /// Further parameters of the token requests, with a code and with a refresh token. No secrets:
+    /// Envoy shows this document on its admin port.
+    #[serde(default)]
+    pub additional_token_params: BTreeMap<String, String>,
 }
 
 /// An endpoint that tells whose an access token is, as one JSON object of at most 1 MiB.
@@ -249,14 +280,33 @@ pub struct TokenResponseMapping {
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum ClientAuthentication {
-    /// As the provider's discovery document asks in `token_endpoint_auth_methods_supported`;
-    /// `basic` where it takes both, does not say, or has no such document.
+    /// As the provider's discovery document asks in `token_endpoint_auth_methods_supported`, of
+    /// what there is a credential for: `private_key_jwt` before `basic` before `post`. Where it
+    /// does not say, or there is no such document, the first of these.
     #[default]
     Auto,
     /// `client_secret_basic`, whatever the provider says of itself.
     Basic,
     /// `client_secret_post`, whatever the provider says of itself.
     Post,
+    /// A JWT that `clientKey` signs (RFC 7523), whatever the provider says of itself.
+    #[serde(rename = "private_key_jwt")]
+    PrivateKeyJwt,
+    /// The client id alone (RFC 8705 §2): Envoy's cluster has the client certificate.
+    #[serde(rename = "tls_client_auth")]
+    TlsClientAuth,
+}
+
+/// The audience of a client assertion (RFC 7523 §3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub enum AssertionAudience {
+    /// The provider's issuer, as OpenID Connect wants it: no other provider can use what it is
+    /// sent.
+    Issuer,
+    /// The URL of the token endpoint.
+    TokenEndpoint,
 }
 
 fn default_provider_scopes() -> Vec<String> {

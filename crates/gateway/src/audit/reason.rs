@@ -252,6 +252,8 @@ reasons! {
     Deny CallbackWithoutCode = "callback_without_code",
     /// The code in the callback is another login's: the nonce of its ID token differs.
     Deny CallbackOtherLogin = "callback_other_login",
+    /// The user is of an organization whose users may not log in (`allowedTenants`).
+    Deny LoginOtherTenant = "login_other_tenant",
     /// The user is none of those who may log in (`users`).
     Deny LoginUserNotAllowed = "login_user_not_allowed",
     /// More logins came from this address than `loginsPerMinute` allows.

@@ -21,7 +21,7 @@ pub use self::secret_ref::SecretRef;
 pub use self::trusted_issuers::TrustedIssuer;
 pub use self::upstream_providers::{
     AssertionAudience, ClientAuthentication, HttpMethod, IdentityFromToken, OAuth2Config, OidcConfig, OidcUserInfo,
-    ProviderType, TokenResponseMapping, UpstreamProvider, UserInfo,
+    ProviderQuirks, ProviderType, TokenResponseMapping, UpstreamProvider, UserInfo,
 };
 pub use self::users::{AllowedUser, Users};
 

@@ -94,6 +94,11 @@ pub fn provider_failed(config: &Config, asked: &Authorization, error: &ProviderE
         ProviderError::NoAssertion | ProviderError::EndpointWithoutCluster(_) | ProviderError::WrongIssuer(_) => {
             (ErrorCode::ServerError, "the gateway is not set up for the identity provider")
         }
+        ProviderError::OtherTenant => (
+            ErrorCode::AccessDenied,
+            "users of this account's organization may not log in here: log in with another account, or ask the operator \
+             of this service",
+        ),
         ProviderError::NotJson(_)
         | ProviderError::InvalidDocuments(_)
         | ProviderError::InvalidAnswer(_)

@@ -54,6 +54,9 @@ pub enum ProviderError {
     /// Its ID token is of another login: the browser brought another login's code.
     #[error("the ID token's `nonce` is another one's: the code is of another login")]
     OtherLogin,
+    /// The user is of a tenant whose users may not log in.
+    #[error("the user's tenant is none of `allowedTenants`")]
+    OtherTenant,
     /// Its ID token is refused.
     #[error("{0}")]
     InvalidIdToken(&'static str),
@@ -106,6 +109,7 @@ impl ProviderError {
             Self::InvalidDocuments(_) => Reason::ProviderInvalidDocuments,
             Self::InvalidAnswer(_) => Reason::ProviderInvalidAnswer,
             Self::OtherLogin => Reason::CallbackOtherLogin,
+            Self::OtherTenant => Reason::LoginOtherTenant,
             Self::InvalidIdToken(_) => Reason::ProviderInvalidIdToken,
             Self::InvalidUserInfo(_) => Reason::ProviderInvalidUserInfo,
         }
@@ -131,6 +135,7 @@ impl ProviderError {
             Self::GrantEnded { .. }
             | Self::Refused
             | Self::OtherLogin
+            | Self::OtherTenant
             | Self::InvalidIdToken(_)
             | Self::InvalidUserInfo(_) => false,
         }

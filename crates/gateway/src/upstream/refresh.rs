@@ -211,6 +211,7 @@ async fn refresh_locked<P: Ports>(
             | ProviderError::InvalidDocuments(_)
             | ProviderError::InvalidAnswer(_)
             | ProviderError::OtherLogin
+            | ProviderError::OtherTenant
             | ProviderError::InvalidIdToken(_)
             | ProviderError::InvalidUserInfo(_),
         ) => {

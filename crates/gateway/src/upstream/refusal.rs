@@ -85,6 +85,7 @@ mod tests {
             | ProviderError::NotJson(_)
             | ProviderError::InvalidDocuments(_)
             | ProviderError::OtherLogin
+            | ProviderError::OtherTenant
             | ProviderError::InvalidIdToken(_)
             | ProviderError::InvalidUserInfo(_) => "no refusal",
         }

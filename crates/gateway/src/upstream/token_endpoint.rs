@@ -14,7 +14,7 @@ use crate::upstream::client_authentication::Method;
 use crate::upstream::endpoint::Target;
 use crate::upstream::identity::TokenReply;
 use crate::upstream::provider_error::ProviderError;
-use crate::upstream::token_reply;
+use crate::upstream::token_reply::{self, Grant};
 
 /// The token endpoint of a provider.
 pub(super) struct TokenEndpoint<'a> {
@@ -49,13 +49,8 @@ impl TokenEndpoint<'_> {
         ports: &P,
     ) -> Result<Exchanged, ProviderError> {
         let verifier = seed.verifier();
-        let form = [
-            ("grant_type", "authorization_code"),
-            ("code", code),
-            ("redirect_uri", redirect_uri),
-            ("code_verifier", verifier.expose()),
-        ];
-        self.exchange(&form, ports).await
+        let form = [("code", code), ("redirect_uri", redirect_uri), ("code_verifier", verifier.expose())];
+        self.exchange(Grant::Code, &form, ports).await
     }
 
     /// Exchanges a refresh token (RFC 6749 §6).
@@ -67,13 +62,18 @@ impl TokenEndpoint<'_> {
         refresh_token: &Secret<String>,
         ports: &P,
     ) -> Result<Exchanged, ProviderError> {
-        let form = [("grant_type", "refresh_token"), ("refresh_token", refresh_token.expose().as_str())];
-        self.exchange(&form, ports).await
+        let form = [("refresh_token", refresh_token.expose().as_str())];
+        self.exchange(Grant::RefreshToken, &form, ports).await
     }
 
     /// Sends a form, and reports to the operator how that ended.
-    async fn exchange<P: Ports>(&self, form: &[(&str, &str)], ports: &P) -> Result<Exchanged, ProviderError> {
-        let answered = self.ask(form, ports).await;
+    async fn exchange<P: Ports>(
+        &self,
+        grant: Grant,
+        form: &[(&str, &str)],
+        ports: &P,
+    ) -> Result<Exchanged, ProviderError> {
+        let answered = self.ask(grant, form, ports).await;
         match &answered {
             Ok(_) | Err(ProviderError::GrantEnded { .. }) => ports.provider_answered(self.provider),
             Err(error) => ports.provider_failed(error.failure(self.provider, &self.target.url(self.client))),
@@ -81,8 +81,8 @@ impl TokenEndpoint<'_> {
         answered
     }
 
-    async fn ask<P: Ports>(&self, form: &[(&str, &str)], ports: &P) -> Result<Exchanged, ProviderError> {
-        let mut form = form.to_vec();
+    async fn ask<P: Ports>(&self, grant: Grant, form: &[(&str, &str)], ports: &P) -> Result<Exchanged, ProviderError> {
+        let mut form = [&[("grant_type", grant.name())], form].concat();
         let mut headers = vec![
             ("content-type".into(), FORM_TYPE.to_owned()),
             // GitHub answers with a form where JSON is not asked for.
@@ -98,7 +98,7 @@ impl TokenEndpoint<'_> {
         };
         self.authentication.add(self.client, assertion.as_deref(), &mut form, &mut headers);
         let reply = self.target.call("POST", headers, params::encode(&form).into_bytes(), ports).await?;
-        let tokens = token_reply::read(&reply, self.members)?;
+        let tokens = token_reply::read(&reply, self.members, grant)?;
         Ok(Exchanged { tokens, reply })
     }
 

@@ -69,3 +69,76 @@ fn token_parameters_that_the_gateway_sets_cannot_be_configured() {
         [""; 0]
     );
 }
+
+/// The document of a provider at Microsoft Entra.
+fn entra(issuer: &str, tenants: &Value) -> Value {
+    let document = with(full(), "/upstreamProviders/0/oidcConfig/issuerUrl", json!(issuer));
+    with(document, "/upstreamProviders/0/oidcConfig/allowedTenants", tenants.clone())
+}
+
+#[test]
+fn an_issuer_of_many_tenants_needs_those_that_are_allowed() {
+    let tenant = "9188040d-6c67-4c5b-b112-36a304b66dad";
+    let at = format!("{SECTION}.allowedTenants");
+    for issuer in [
+        "https://login.microsoftonline.com/common/v2.0",
+        "https://login.microsoftonline.com/organizations/v2.0",
+        "https://login.microsoftonline.us/consumers/v2.0",
+        "https://login.microsoftonline.com/{tenantid}/v2.0",
+        "https://idp.example/{tenantid}",
+    ] {
+        assert_eq!(path(&problem_of(entra(issuer, &json!([])))), at, "{issuer}");
+        assert_eq!(problems(&entra(issuer, &json!([tenant]))), [""; 0], "{issuer}");
+        for wrong in
+            ["example.com", "", "*", "9188040d6c674c5bb11236a304b66dad", "9188040d-6c67-4c5b-b112-36a304b66dag"]
+        {
+            assert_eq!(path(&problem_of(entra(issuer, &json!([wrong])))), format!("{at}[0]"), "{wrong}");
+        }
+    }
+    for issuer in ["https://idp.example/common/v2.0", &format!("https://login.microsoftonline.com/{tenant}/v2.0")] {
+        let found = problem_of(entra(issuer, &json!([tenant])));
+        assert_eq!(found, format!("{at}: is only for an issuerUrl of many tenants"), "{issuer}");
+    }
+    let mut named = entra("https://idp.example/common/v2.0", &json!([tenant]));
+    named["upstreamProviders"][0]["oidcConfig"]["quirks"] = json!("entra");
+    assert_eq!(problems(&named), [""; 0]);
+}
+
+#[test]
+fn googles_further_hosts_need_clusters() {
+    let google = with(full(), "/upstreamProviders/0/oidcConfig/issuerUrl", json!("https://accounts.google.com"));
+    let expected = ["oauth2.googleapis.com", "www.googleapis.com"].map(|host| {
+        format!("{SECTION}.clusters: needs Envoy's cluster for `{host}`, where the provider has endpoints")
+    });
+    assert_eq!(problems(&google), expected);
+    let clusters = json!({ "oauth2.googleapis.com": "a", "www.googleapis.com": "b" });
+    let google = with(google, "/upstreamProviders/0/oidcConfig/clusters", clusters);
+    assert_eq!(problems(&google), [""; 0]);
+}
+
+#[test]
+fn a_providers_ways_are_followed_unless_the_configuration_has_others() {
+    let google = |more: &[(&str, Value)]| {
+        let mut document = with(full(), "/upstreamProviders/0/oidcConfig/quirks", json!("google"));
+        for (name, value) in more {
+            document["upstreamProviders"][0]["oidcConfig"][name] = value.clone();
+        }
+        let config = compile(&document).unwrap();
+        let client = &oidc(&config).client;
+        (client.scope.clone(), client.extra_parameters.clone())
+    };
+    let pairs = |pairs: &[(&str, &str)]| -> Vec<(String, String)> {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    };
+    let none = ("additionalAuthorizationParams", json!({}));
+    let scopes = ("scopes", json!(["openid", "offline_access", "email"]));
+    let (scope, parameters) = google(&[scopes, none.clone()]);
+    assert_eq!(
+        (scope.as_str(), parameters),
+        ("openid email", pairs(&[("access_type", "offline"), ("prompt", "consent")]))
+    );
+    let other = ("additionalAuthorizationParams", json!({ "prompt": "select_account", "hd": "example.com" }));
+    let expected = pairs(&[("hd", "example.com"), ("prompt", "select_account"), ("access_type", "offline")]);
+    assert_eq!(google(&[other]).1, expected);
+    assert!(google(&[("quirks", json!("none")), none]).1.is_empty());
+}

@@ -44,6 +44,15 @@ pub struct OidcConfig {
     /// The provider's issuer; its discovery document is at `/.well-known/openid-configuration`
     /// under it.
     pub issuer_url: String,
+    /// The ids of the tenants whose users may log in, where the issuer stands for many tenants:
+    /// `https://login.microsoftonline.com/common/v2.0`, with `organizations` or `consumers`, or with
+    /// `{tenantid}` in place of one. A user is then known as `TENANT:SUBJECT`.
+    #[serde(default)]
+    pub allowed_tenants: Vec<String>,
+    /// The provider whose ways are followed, where it is not seen from the issuer's host: `google` or
+    /// `entra`; `none` follows nobody's.
+    #[serde(default)]
+    pub quirks: Option<ProviderQuirks>,
     /// Envoy's cluster for the issuer's host.
     pub cluster: String,
     /// Envoy's clusters for other hosts that the discovery document may name for its token and key
@@ -99,6 +108,21 @@ pub struct OidcConfig {
     /// Envoy shows this document on its admin port.
     #[serde(default)]
     pub additional_token_params: BTreeMap<String, String>,
+}
+
+/// A provider that differs from OpenID Connect as it is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub enum ProviderQuirks {
+    /// Google: `access_type=offline` and `prompt=consent` are sent unless others are configured, and
+    /// the scope `offline_access`, which it refuses, is left out.
+    Google,
+    /// Microsoft Entra: `common`, `organizations` and `consumers` in the issuer stand for many
+    /// tenants, and client assertions are for the token endpoint.
+    Entra,
+    /// None of these.
+    None,
 }
 
 /// The userinfo endpoint of an OpenID Connect provider. Its claims are those of an ID token, and it

@@ -15,6 +15,7 @@ use portcullis_protocol::jose::alg::Alg;
 use portcullis_protocol::jose::keys::PublicKey;
 
 use crate::audit::Audit;
+use crate::config::ProviderId;
 use crate::ports::UpstreamTokenRef;
 
 /// A handler's decision about a request.
@@ -39,10 +40,12 @@ pub enum Decision {
         /// in Unix seconds. Dispatches nothing, as above.
         decide: Box<DecideWithKeys>,
     },
-    /// Decide when the root task has fetched the provider's documents, or failed to. They are
-    /// fetched once, however many logins wait for them.
+    /// Decide when the root task has fetched a provider's documents, or failed to. They are fetched
+    /// once, however many logins wait for them, and no login waits for another provider's.
     AwaitProvider {
-        /// Decides by what the gateway knows of the provider then. Dispatches nothing, as above.
+        /// The provider.
+        provider: ProviderId,
+        /// Decides by what the gateway knows of it then. Dispatches nothing, as above.
         decide: Box<dyn FnOnce() -> Resolved>,
     },
 }

@@ -14,7 +14,7 @@ use super::document::{DefaultAction, Document};
 use super::issuer::Issuer;
 use super::policies::{ConsentPolicy, Lifespans, RegistrationPolicy};
 use super::problem::Problem;
-use super::provider::Providers;
+use super::providers::Providers;
 use super::resource::Resource;
 use super::sealer::Sealer;
 use super::storage::Storage;

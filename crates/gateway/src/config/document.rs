@@ -20,8 +20,8 @@ pub use self::resources::{Inject, Match, Resource, ResourceKind};
 pub use self::secret_ref::SecretRef;
 pub use self::trusted_issuers::TrustedIssuer;
 pub use self::upstream_providers::{
-    AssertionAudience, ClientAuthentication, HttpMethod, IdentityFromToken, OAuth2Config, OidcConfig, OidcUserInfo,
-    ProviderQuirks, ProviderType, TokenResponseMapping, UpstreamProvider, UserInfo,
+    AssertionAudience, ClientAuthentication, HttpMethod, IdentityFromToken, LoginMode, OAuth2Config, OidcConfig,
+    OidcUserInfo, ProviderQuirks, ProviderType, TokenResponseMapping, UpstreamProvider, UserInfo,
 };
 pub use self::users::{AllowedUser, Users};
 
@@ -67,7 +67,9 @@ pub struct Document {
     /// The audit trail.
     #[cfg_attr(feature = "schema", schemars(default))]
     pub audit: AuditTrail,
-    /// The identity provider that users log in at. Exactly one.
+    /// The identity providers that users log in at, at most 32: a login goes to each that is
+    /// `required`, in this order, and to one of those that are a `choice`. Who the user is says the
+    /// first of these.
     #[cfg_attr(feature = "schema", schemars(default))]
     pub upstream_providers: Vec<UpstreamProvider>,
     /// Who may log in. Absent: everybody whom the identity provider logs in.

@@ -46,8 +46,8 @@ impl Compiler<'_> {
         let host = written.issuer_url.split('/').nth(2).unwrap_or_default().to_ascii_lowercase();
         let quirks = Quirks::of(written.quirks, &host);
         let tenants = self.tenants(path, &written.issuer_url, quirks, &written.allowed_tenants);
-        let document = tenants.as_ref().and_then(Option::as_ref).map_or(&written.issuer_url, |(_, document)| document);
-        let issuer = self.web_url(&issuer_path, document);
+        let document = tenants.as_ref().and_then(Option::as_ref).map(|(_, document)| document.as_str());
+        let issuer = self.web_url(&issuer_path, document.unwrap_or(&written.issuer_url));
         let issuer = issuer.and_then(|url| self.provider_url(&issuer_path, url, development));
         let client = self.upstream_client(path, &written.into(), issuer.as_ref(), development);
         let scopes = format!("{path}.scopes");

@@ -10,12 +10,13 @@ use std::rc::Rc;
 use portcullis_protocol::credentials::SessionId;
 use portcullis_protocol::http::bearer::{self, Bearer, BearerError};
 use portcullis_protocol::http::message::FieldName;
+use portcullis_storage_api::{Key, Versioned};
 
 use crate::audit::{Audit, AuditField, AuditFields, Reason};
 use crate::browser::cookies;
-use crate::config::Resource;
+use crate::config::{Leg, ProviderId, Resource};
 use crate::context::RequestContext;
-use crate::decision::{CheckSignature, Decision, OwnedAccess, RefreshOutcome, Resolved, ResponsePlan};
+use crate::decision::{CheckSignature, Decision, OwnedAccess, RefreshOutcome, Resolved, ResponsePlan, UpstreamAccess};
 use crate::error::DependencyError;
 use crate::ports::{Ports, Store, TokenOwner, UpstreamTokenRef};
 use crate::resource_server::decide::{decide, forward, plan_response};
@@ -24,7 +25,9 @@ use crate::resource_server::refusal::Refusal;
 use crate::resource_server::session_check::check_session;
 use crate::resource_server::verify::verify;
 use crate::sessions::end::end_session;
-use crate::sessions::keys::session_keys;
+use crate::sessions::keys::{session_keys, upstream_key};
+use crate::sessions::missing_upstream::MissingUpstream;
+use crate::sessions::state::Session;
 use crate::state::gateway::Gateway;
 use crate::state::token_cache::{CachedToken, TokenGrant};
 use crate::upstream::tokens::{Upstream, UpstreamFields};
@@ -180,22 +183,65 @@ impl<P: Ports> Call<'_, P> {
     ) -> Result<Option<OwnedAccess>, Refusal> {
         let (config, records) = (self.context.config(), self.context.records());
         let injected = self.resource.injection.as_ref().map(|injection| injection.provider);
-        let login = || config.providers.login().map(|provider| provider.id);
-        let provider = injected.or_else(login).ok_or(DependencyError::Internal)?;
+        let first = || config.providers.legs().first().and_then(|leg| config.providers.of(leg).next());
+        let provider = injected.or_else(|| first().map(|first| first.id)).ok_or(DependencyError::Internal)?;
         let keys = session_keys(session, provider);
         let found = self.context.ports.store().get_both(&keys).await.map_err(DependencyError::from)?;
         let ([session_key, upstream_key], [found, upstream]) = (keys, found);
         check_session(&records, &session_key, found, self.resource, facts)?;
-        let upstream = upstream.and_then(|upstream| {
-            records.read::<Upstream, _>(&upstream_key, upstream.value, |record| {
-                let upstream = UpstreamFields::read(record)?;
-                upstream.add_names(known, config.audits_email);
-                Some(upstream.access())
-            })
-        });
-        let Some(provider) = injected else { return Ok(None) };
-        let token = UpstreamTokenRef { owner: TokenOwner::Session(session), provider };
-        upstream.map(|access| Some(OwnedAccess { token, access })).ok_or(Refusal::LoginRequired)
+        let upstream = upstream.and_then(|upstream| self.opened(&upstream_key, upstream, known));
+        match (injected, upstream) {
+            (Some(provider), Some(upstream)) => {
+                let token = UpstreamTokenRef { owner: TokenOwner::Session(session), provider };
+                Ok(Some(OwnedAccess { token, access: upstream }))
+            }
+            (Some(provider), None) => Err(self.missing(&session_key, provider).await?),
+            (None, Some(_)) => Ok(None),
+            (None, None) => {
+                self.add_chosen_names(&session_key, known).await?;
+                Ok(None)
+            }
+        }
+    }
+
+    /// Opens the record of upstream tokens; the names in it are added to `known`.
+    fn opened(&self, key: &Key, stored: Versioned, known: &mut AuditFields) -> Option<UpstreamAccess> {
+        let config = self.context.config();
+        self.context.records().read::<Upstream, _>(key, stored.value, |record| {
+            let upstream = UpstreamFields::read(record)?;
+            upstream.add_names(known, config.audits_email);
+            Some(upstream.access())
+        })
+    }
+
+    /// Adds the user's names where the provider of the login is one that the user chose, so that it
+    /// is not known without the session.
+    async fn add_chosen_names(&self, session: &Key, known: &mut AuditFields) -> Result<(), DependencyError> {
+        if !self.context.config().providers.legs().first().is_some_and(Leg::is_choice) {
+            return Ok(());
+        }
+        let found = self.context.records().load::<Session>(session).await?;
+        let Some(login) = found.and_then(|found| found.record.providers.first().copied()) else { return Ok(()) };
+        let key = upstream_key(session, login);
+        if let Some(stored) = self.context.ports.store().get(&key).await? {
+            self.opened(&key, stored, known);
+        }
+        Ok(())
+    }
+
+    /// Why a call is refused whose session has no tokens of the provider that the resource injects.
+    async fn missing(&self, session: &Key, provider: ProviderId) -> Result<Refusal, DependencyError> {
+        let config = self.context.config();
+        let Some(found) = self.context.records().load::<Session>(session).await? else {
+            return Ok(Refusal::SessionEnded);
+        };
+        Ok(match MissingUpstream::of(config, &found.record, provider) {
+            MissingUpstream::LogIn => Refusal::LoginRequired,
+            MissingUpstream::Connect => {
+                let provider = config.providers.get(provider).map(|provider| Rc::clone(&provider.display_name));
+                Refusal::NotConnected { provider: provider.ok_or(DependencyError::Internal)? }
+            }
+        })
     }
 
     /// What this VM has proven about exactly this token, for this resource.

@@ -381,7 +381,7 @@ fn run(shape: Shape) {
 
     let code = code_of(&fixture.visit(&browser, &format!("/oauth/callback?code=the-code&state={state}")));
     let session = session(&tokens_of(&fixture.redeem(&client, &code, &[])));
-    let id = fixture.gateway.config().providers.login().unwrap().id;
+    let id = fixture.gateway.config().providers.iter().next().unwrap().id;
     let stored = || {
         let records = Records::new(&fixture.gateway.config().sealer, &fixture.ports);
         block_on(records.load::<Upstream>(&upstream_key(&session_key(session), id))).unwrap().unwrap().record

@@ -7,7 +7,7 @@ use portcullis_storage_api::{Key, Ttl};
 
 use crate::audit::{AuditField, AuditFields};
 use crate::clients::authenticate::AuthenticatedClient;
-use crate::config::Config;
+use crate::config::{Config, ProviderId};
 use crate::context::RequestContext;
 use crate::decision::Resolved;
 use crate::endpoints::token::error::TokenError;
@@ -15,10 +15,11 @@ use crate::endpoints::token::issue::issue;
 use crate::error::DependencyError;
 use crate::ports::{Ports, StoreAnomaly};
 use crate::sessions::end::end_session;
-use crate::sessions::keys::session_keys;
+use crate::sessions::keys::session_key;
 use crate::sessions::lifetimes::session_life;
+use crate::sessions::missing_upstream::MissingUpstream;
 use crate::sessions::state::{RotateError, Session};
-use crate::sessions::stored::{ATTEMPTS, extend_upstream, load_session};
+use crate::sessions::stored::{ATTEMPTS, StoredSession, StoredUpstream, extend_upstream, load_session};
 use crate::sessions::users;
 use crate::store::encoding::from_bytes;
 use crate::store::records::{Records, VersionedRecord};
@@ -35,15 +36,14 @@ pub(super) async fn grant<P: Ports>(
     let token = &RefreshToken::parse(grant.refresh_token.expose(), &context.config().key_ring)
         .map_err(|_| TokenError::RefreshTokenForged)?;
     let records = context.records();
-    let config = context.config();
-    let provider = config.providers.login().ok_or(DependencyError::Internal)?;
-    let keys = session_keys(token.session, provider.id);
+    let key = session_key(token.session);
     let successor = token.successor(&context.config().key_ring);
     let life = Ttl::Seconds(session_life(context.config()));
     known.add(AuditField::Session, &token.session.to_string());
     for attempts in 0..ATTEMPTS {
-        let (session, upstream) = load_session(&records, &keys).await?;
-        let VersionedRecord { record, version } = session.map_err(TokenError::RefreshWithoutSession)?;
+        let found = load_session(context.gateway, &records, token.session).await?;
+        let StoredSession { session, upstream } = found.map_err(TokenError::RefreshWithoutSession)?;
+        let VersionedRecord { record, version } = session;
         if attempts == 0 {
             record.add_owner(known);
         }
@@ -52,35 +52,42 @@ pub(super) async fn grant<P: Ports>(
             Ok(next) => next,
             Err(error) => return Err(refused_refresh(context, token.session, error).await?),
         };
-        if config.users.is_some() {
-            let sealed = upstream.as_ref().map(|upstream| upstream.value.clone());
-            let user = sealed
-                .and_then(|sealed| records.read::<Upstream, Upstream>(&keys[1], sealed, |record| from_bytes(record)));
-            // Nobody is known of whom nothing is stored, so nobody is allowed.
-            if !user.is_some_and(|user| users::check_again(config, provider, &user).is_ok()) {
-                end_session(context.gateway, token.session, context.ports).await?;
-                return Err(TokenError::UserNotAllowed);
-            }
+        if context.config().users.is_some() && !is_allowed(context, &record, &upstream) {
+            end_session(context.gateway, token.session, context.ports).await?;
+            return Err(TokenError::UserNotAllowed);
         }
-        let has_upstream = extend_upstream(context.gateway, &records, &keys, upstream).await?;
-        if needs_upstream(context.config(), &record) && (!has_upstream || record.upstream_is_over(now)) {
+        let kept = extend_upstream(context.gateway, &records, upstream).await?;
+        if needs_login(context.config(), &record, &kept, now) {
             end_session(context.gateway, token.session, context.ports).await?;
             return Err(TokenError::UpstreamEnded);
         }
         // INVARIANT: all that can fail comes before the write. The client gets what
         // was stored.
         let tokens = issue(context, token.session, &next, &scope, known)?;
-        match records.swap(&keys[0], version, &next, life).await {
+        match records.swap(&key, version, &next, life).await {
             Ok(true) => return Ok(tokens),
             // Another request with the same token was first; the next round gives its successor.
             Ok(false) => {}
             Err(error) => {
-                note_unconfirmed(&records, &keys[0], &next, life).await;
+                note_unconfirmed(&records, &key, &next, life).await;
                 return Err(error.into());
             }
         }
     }
     Err(DependencyError::Contention.into())
+}
+
+/// Whether the user of a session may stay logged in, as the provider that the user logged in at first
+/// said last. Nobody is known of whom nothing is stored, so nobody is allowed.
+fn is_allowed<P: Ports>(context: &RequestContext<'_, P>, session: &Session, upstream: &[StoredUpstream]) -> bool {
+    let is_allowed = || {
+        let stored = upstream.iter().find(|stored| Some(&stored.provider) == session.providers.first())?;
+        let (config, sealed) = (context.config(), stored.found.as_ref()?.value.clone());
+        let read = |record: &[u8]| from_bytes(record);
+        let user = context.records().read::<Upstream, Upstream>(&stored.key, sealed, read)?;
+        Some(users::check_again(config, config.providers.get(stored.provider)?, &user).is_ok())
+    };
+    is_allowed() == Some(true)
 }
 
 /// Returns the scope of the new tokens, at most what was granted at login.
@@ -131,8 +138,15 @@ async fn refused_refresh<P: Ports>(
     }
 }
 
-/// Whether calls with a session's tokens need the provider's.
-fn needs_upstream(config: &Config, session: &Session) -> bool {
+/// Returns `true` if calls with a session's tokens need upstream tokens that only a login brings:
+/// those that the session's resource injects are not among the `kept` ones, or have run out at
+/// `now`.
+fn needs_login(config: &Config, session: &Session, kept: &[ProviderId], now: u64) -> bool {
     let mut resources = config.resources.iter();
-    resources.any(|resource| resource.uri.as_str() == session.resource && resource.injection.is_some())
+    let resource = resources.find(|resource| resource.uri.as_str() == session.resource);
+    let Some(injected) = resource.and_then(|resource| resource.injection.as_ref()) else { return false };
+    if kept.contains(&injected.provider) {
+        return session.upstream_is_over(now);
+    }
+    MissingUpstream::of(config, session, injected.provider) == MissingUpstream::LogIn
 }

@@ -139,9 +139,10 @@ impl Refusal {
     /// §5.1). `known` is what is known about who asked, and for which resource.
     pub(super) fn respond(&self, resource: Option<&Resource>, known: AuditFields) -> Resolved {
         let (code, description, reason) = self.reply();
-        let error = match self {
-            Self::NotConnected { provider } => not_connected(provider),
-            _ => OAuthError::new(code.unwrap_or(ErrorCode::InvalidRequest), description),
+        let error = if let Self::NotConnected { provider } = self {
+            not_connected(provider)
+        } else {
+            OAuthError::new(code.unwrap_or(ErrorCode::InvalidRequest), description)
         };
         let audit = known.decided(reason);
         if reason.outcome() == AuditOutcome::Fail {
@@ -198,9 +199,10 @@ fn of_foreign(error: ForeignTokenError) -> Reason {
         ForeignTokenError::Header(_)
         | ForeignTokenError::Missing("alg")
         | ForeignTokenError::Malformed("alg" | "kid") => Reason::TokenMalformedHeader,
-        ForeignTokenError::Unsigned | ForeignTokenError::SharedSecret | ForeignTokenError::UnsupportedAlg => {
-            Reason::TokenUnsupportedAlgorithm
-        }
+        ForeignTokenError::Unsigned
+        | ForeignTokenError::SharedSecret
+        | ForeignTokenError::UnsupportedAlg
+        | ForeignTokenError::UnverifiedAlg(_) => Reason::TokenUnsupportedAlgorithm,
         ForeignTokenError::AlgNotAllowed => Reason::TokenAlgorithmNotAllowed,
         ForeignTokenError::Critical => Reason::TokenForbiddenHeader,
         ForeignTokenError::WrongType => Reason::TokenForeignType,

@@ -177,7 +177,8 @@ fn read_discovery(provider: &OidcProvider, document: &ForeignObject<'_>) -> Resu
     };
     let algorithms = texts(document, "id_token_signing_alg_values_supported");
     if !algorithms.is_empty() && !algorithms.iter().any(|name| Alg::from_foreign_name(name).is_some()) {
-        let reason = "the provider signs ID tokens with none of RS256, RS384, RS512, ES256, ES384 and EdDSA";
+        let reason = "the provider signs ID tokens with none of RS256, RS384, RS512, ES256, ES384 and EdDSA; Envoy does not \
+                      verify PS256, PS384, PS512 and ES512";
         return Err(ProviderError::InvalidDocuments(reason));
     }
     let methods = texts(document, "token_endpoint_auth_methods_supported");

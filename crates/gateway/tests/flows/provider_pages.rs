@@ -276,7 +276,7 @@ fn shapes() -> Vec<Shape> {
 fn configuration(page: &str, block: usize) -> Value {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/providers").join(page);
     let text = std::fs::read_to_string(path).unwrap();
-    let block = text.split("```json\n").nth(block + 1).unwrap_or_else(|| panic!("{page} has no block {block}"));
+    let block = text.split("```json\n").skip(1).nth(block).unwrap_or_else(|| panic!("{page} has no block {block}"));
     let mut provider: Value = serde_json::from_str(block.split("```").next().unwrap()).unwrap();
     for settings in ["oidcConfig", "oauth2Config"] {
         for (field, secret) in [("clientSecret", "the client secret"), ("clientKey", P256)] {

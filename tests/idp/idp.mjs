@@ -6,8 +6,8 @@
 //
 // "takes": "client_secret_basic", "client_secret_post" or "private_key_jwt" makes the token
 // endpoint take that alone; the package takes the first two of any client. "clientKey": the public
-// key of a client that has no secret, as a JWK. "lists": what the discovery document says of it; null
-// leaves the member out.
+// key of a client that has no secret, as a JWK. "lists": what the discovery document says of it;
+// null leaves the member out.
 //
 // Prints {"port":…} once it listens on a free loopback port, and stops when its standard input
 // closes.
@@ -221,6 +221,8 @@ function configuration(key) {
       return grant;
     },
     interactions: { url: (_, interaction) => `/interaction/${interaction.uid}` },
+    // Tells the tokens of one login from those of another of the same account.
+    extraTokenClaims: (_, token) => ({ grant: token.grantId }),
     issueRefreshToken: () => options.refreshTokens !== false,
     rotateRefreshToken: true,
     pkce: { required: () => true },

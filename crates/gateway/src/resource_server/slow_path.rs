@@ -7,25 +7,26 @@
 use std::borrow::Cow;
 use std::rc::Rc;
 
-use portcullis_protocol::credentials::SessionId;
+use portcullis_protocol::credentials::{SessionId, UserId};
 use portcullis_protocol::http::bearer::{self, Bearer, BearerError};
 use portcullis_protocol::http::message::FieldName;
 use portcullis_storage_api::{Key, Versioned};
 
 use crate::audit::{Audit, AuditField, AuditFields, Reason};
 use crate::browser::cookies;
-use crate::config::{Leg, ProviderId, Resource};
+use crate::config::{Leg, LoginMode, Resource};
 use crate::context::RequestContext;
 use crate::decision::{CheckSignature, Decision, OwnedAccess, RefreshOutcome, Resolved, ResponsePlan, UpstreamAccess};
 use crate::error::DependencyError;
 use crate::ports::{Ports, Store, TokenOwner, UpstreamTokenRef};
+use crate::resource_server::connection_required::MissingConnection;
 use crate::resource_server::decide::{decide, forward, plan_response};
 use crate::resource_server::foreign::{Foreign, ForeignCall};
 use crate::resource_server::refusal::Refusal;
 use crate::resource_server::session_check::check_session;
 use crate::resource_server::verify::verify;
 use crate::sessions::end::end_session;
-use crate::sessions::keys::{session_keys, upstream_key};
+use crate::sessions::keys::{connection_key, session_key, tokens_key, upstream_key};
 use crate::sessions::missing_upstream::MissingUpstream;
 use crate::sessions::state::Session;
 use crate::state::gateway::Gateway;
@@ -77,6 +78,7 @@ pub async fn protect<P: Ports>(context: &RequestContext<'_, P>, index: usize) ->
             });
             Decision::AwaitKeys { issuer, decide }
         }
+        Ok(Granted::NotConnected(missing)) => missing.answer(context, resource, known).await.into(),
         Err(refusal) => refusal.respond(Some(resource), known).into(),
     }
 }
@@ -102,6 +104,18 @@ enum Granted {
     AfterRefresh(TokenGrant, Rc<Audit>, UpstreamTokenRef),
     /// With keys that are still to be fetched, of the trusted issuer at this place.
     AfterKeys(usize),
+    /// Once the user has connected the provider.
+    NotConnected(MissingConnection),
+}
+
+/// What the store has of a call.
+enum Stored {
+    /// The session; nothing is injected.
+    Session,
+    /// The session, and the upstream token.
+    Injected(OwnedAccess),
+    /// The session; the user has not connected the provider.
+    NotConnected(MissingConnection),
 }
 
 impl<P: Ports> Call<'_, P> {
@@ -135,8 +149,9 @@ impl<P: Ports> Call<'_, P> {
         let stored = self.stored(session, &facts, known).await;
         let now = self.context.now();
         let upstream = match stored {
-            Ok(Some(stored)) => stored,
-            Ok(None) => return Ok(Granted::Now { facts, upstream: None, now }),
+            Ok(Stored::Injected(upstream)) => upstream,
+            Ok(Stored::Session) => return Ok(Granted::Now { facts, upstream: None, now }),
+            Ok(Stored::NotConnected(missing)) => return Ok(Granted::NotConnected(missing)),
             // While the store is unavailable a token whose session this VM has found before goes on
             // working; one that it has not seen has to wait.
             Err(Refusal::Dependency(cause)) => {
@@ -174,33 +189,48 @@ impl<P: Ports> Call<'_, P> {
 
     /// What the store has to say: that the session lives, and the upstream token where the resource
     /// injects one. Both are asked for at once, since the user's names are in the latter's record;
-    /// they are added to `known`.
-    async fn stored(
-        &self,
-        session: SessionId,
-        facts: &TokenGrant,
-        known: &mut AuditFields,
-    ) -> Result<Option<OwnedAccess>, Refusal> {
+    /// they are added to `known`. A connection's record has the names of another account.
+    async fn stored(&self, session: SessionId, facts: &TokenGrant, known: &mut AuditFields) -> Result<Stored, Refusal> {
         let (config, records) = (self.context.config(), self.context.records());
         let injected = self.resource.injection.as_ref().map(|injection| injection.provider);
         let first = || config.providers.legs().first().and_then(|leg| config.providers.of(leg).next());
         let provider = injected.or_else(|| first().map(|first| first.id)).ok_or(DependencyError::Internal)?;
-        let keys = session_keys(session, provider);
+        let user = || UserId::parse(&facts.subject).ok_or(DependencyError::Internal);
+        let owner = match config.providers.get(provider).map(|provider| provider.login) {
+            Some(LoginMode::OnDemand) => TokenOwner::User(user()?),
+            Some(LoginMode::Required | LoginMode::Choice) | None => TokenOwner::Session(session),
+        };
+        let token = UpstreamTokenRef { owner, provider };
+        let keys = [session_key(session), tokens_key(token)];
         let found = self.context.ports.store().get_both(&keys).await.map_err(DependencyError::from)?;
-        let ([session_key, upstream_key], [found, upstream]) = (keys, found);
+        let ([session_key, tokens_key], [found, upstream]) = (keys, found);
         check_session(&records, &session_key, found, self.resource, facts)?;
-        let upstream = upstream.and_then(|upstream| self.opened(&upstream_key, upstream, known));
+        if let TokenOwner::User(user) = owner {
+            return Ok(self.connected(MissingConnection { session, user, provider }, &tokens_key, upstream));
+        }
+        let upstream = upstream.and_then(|upstream| self.opened(&tokens_key, upstream, known));
         match (injected, upstream) {
-            (Some(provider), Some(upstream)) => {
-                let token = UpstreamTokenRef { owner: TokenOwner::Session(session), provider };
-                Ok(Some(OwnedAccess { token, access: upstream }))
+            (Some(_), Some(access)) => Ok(Stored::Injected(OwnedAccess { token, access })),
+            (Some(_), None) => {
+                let missing = MissingConnection { session, user: user()?, provider };
+                self.without_tokens(&session_key, missing).await
             }
-            (Some(provider), None) => Err(self.missing(&session_key, provider).await?),
-            (None, Some(_)) => Ok(None),
+            (None, Some(_)) => Ok(Stored::Session),
             (None, None) => {
                 self.add_chosen_names(&session_key, known).await?;
-                Ok(None)
+                Ok(Stored::Session)
             }
+        }
+    }
+
+    /// What follows from a connection as it is stored.
+    fn connected(&self, missing: MissingConnection, key: &Key, stored: Option<Versioned>) -> Stored {
+        // None of its names is one by which the user is known here.
+        let access = stored.and_then(|stored| self.opened(key, stored, &mut AuditFields::default()));
+        let token = UpstreamTokenRef { owner: TokenOwner::User(missing.user), provider: missing.provider };
+        match access {
+            Some(access) => Stored::Injected(OwnedAccess { token, access }),
+            None => Stored::NotConnected(missing),
         }
     }
 
@@ -229,19 +259,17 @@ impl<P: Ports> Call<'_, P> {
         Ok(())
     }
 
-    /// Why a call is refused whose session has no tokens of the provider that the resource injects.
-    async fn missing(&self, session: &Key, provider: ProviderId) -> Result<Refusal, DependencyError> {
-        let config = self.context.config();
-        let Some(found) = self.context.records().load::<Session>(session).await? else {
-            return Ok(Refusal::SessionEnded);
-        };
-        Ok(match MissingUpstream::of(config, &found.record, provider) {
-            MissingUpstream::LogIn => Refusal::LoginRequired,
+    /// What follows where a session has no tokens of the provider that the resource injects.
+    async fn without_tokens(&self, session: &Key, missing: MissingConnection) -> Result<Stored, Refusal> {
+        let found = self.context.records().load::<Session>(session).await?.ok_or(Refusal::SessionEnded)?;
+        match MissingUpstream::of(self.context.config(), &found.record, missing.provider) {
+            MissingUpstream::LogIn => Err(Refusal::LoginRequired),
             MissingUpstream::Connect => {
-                let provider = config.providers.get(provider).map(|provider| Rc::clone(&provider.display_name));
-                Refusal::NotConnected { provider: provider.ok_or(DependencyError::Internal)? }
+                let key = connection_key(missing.user, missing.provider);
+                let stored = self.context.ports.store().get(&key).await.map_err(DependencyError::from)?;
+                Ok(self.connected(missing, &key, stored))
             }
-        })
+        }
     }
 
     /// What this VM has proven about exactly this token, for this resource.
@@ -320,7 +348,10 @@ fn after_refresh(
             let upstream = OwnedAccess { token, access: access.clone() };
             return Resolved::Continue(forward(resource, facts, audit, Some(&upstream), cookie, response));
         }
-        (RefreshOutcome::LoginRequired, _) => Refusal::LoginRequired,
+        (RefreshOutcome::LoginRequired, _) => match token.owner {
+            TokenOwner::Session(_) => Refusal::LoginRequired,
+            TokenOwner::User(_) => Refusal::ConnectionEnded,
+        },
         (RefreshOutcome::Ready(_) | RefreshOutcome::Unavailable | RefreshOutcome::InProgressElsewhere, _) => {
             Refusal::UpstreamUnavailable
         }

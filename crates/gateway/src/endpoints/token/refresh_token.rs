@@ -23,6 +23,7 @@ use crate::sessions::stored::{ATTEMPTS, StoredSession, StoredUpstream, extend_up
 use crate::sessions::users;
 use crate::store::encoding::from_bytes;
 use crate::store::records::{Records, VersionedRecord};
+use crate::upstream::connections::stored;
 use crate::upstream::tokens::Upstream;
 
 /// Replaces a refresh token and issues the new tokens. A replay ends the session; a request that
@@ -61,6 +62,7 @@ pub(super) async fn grant<P: Ports>(
             end_session(context.gateway, token.session, context.ports).await?;
             return Err(TokenError::UpstreamEnded);
         }
+        stored::extend(context.gateway, &record, context.ports).await?;
         // INVARIANT: all that can fail comes before the write. The client gets what
         // was stored.
         let tokens = issue(context, token.session, &next, &scope, known)?;

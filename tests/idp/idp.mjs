@@ -4,10 +4,10 @@
 //   node idp.mjs
 //   '{"clientId":…,"clientSecret":…,"redirectUri":…,"accessTokenTtl":60,"opaque":false}'
 //
-// "takes": "client_secret_basic", "client_secret_post" or "private_key_jwt" makes the token endpoint
-// take that alone; the package takes the first two of any client. "clientKey": the public key of a
-// client that has no secret, as a JWK. "lists": what the discovery document says of it; null
-// leaves the member out.
+// "takes": "client_secret_basic", "client_secret_post" or "private_key_jwt" makes the token
+// endpoint take that alone; the package takes the first two of any client. "clientKey": the public
+// key of a client that has no secret, as a JWK. "lists": what the discovery document says of it;
+// null leaves the member out.
 //
 // Prints {"port":…} once it listens on a free loopback port, and stops when its standard input
 // closes.

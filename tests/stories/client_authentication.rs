@@ -53,7 +53,7 @@ async fn a_provider_that_takes_no_secret_is_named_before_the_user_is_sent_there(
     bed.assert_healthy().await;
 }
 
-/// The provider knows the public half alone, and checks audience, time and the use of each assertion.
+/// The provider knows the public half alone, and checks audience, time and use of each assertion.
 #[tokio::test]
 async fn a_key_in_place_of_a_secret_works_for_the_users_who_may_log_in() {
     let idp = IdpOptions {
@@ -100,7 +100,7 @@ async fn works(takes: &'static str, lists: Option<Value>, setting: Value) {
     bed.assert_healthy().await;
 }
 
-/// The public half of an EC key, as a provider is told it.
+/// The public half of an EC key, as it is registered with a provider.
 fn public_half(pem: &str) -> Value {
     let point = SecretKey::from_pkcs8_pem(pem).expect("an EC key").public_key().to_sec1_point(false);
     let [x, y] = [&point.as_bytes()[1..33], &point.as_bytes()[33..]].map(|half| URL_SAFE_NO_PAD.encode(half));

@@ -53,7 +53,7 @@ pub struct Config {
     pub audits_email: bool,
     /// The identity providers.
     pub providers: Providers,
-    /// Who may log in; `None` for everybody.
+    /// Who may log in; `None` for every user.
     pub users: Option<AllowedUsers>,
     /// The issuers whose tokens resources accept.
     pub trusted_issuers: Vec<TrustedIssuer>,

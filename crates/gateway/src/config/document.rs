@@ -72,7 +72,7 @@ pub struct Document {
     /// first of these.
     #[cfg_attr(feature = "schema", schemars(default))]
     pub upstream_providers: Vec<UpstreamProvider>,
-    /// Who may log in. Absent: everybody whom the identity provider logs in.
+    /// Who may log in. Absent: every user whom the identity provider logs in.
     #[cfg_attr(feature = "schema", schemars(default))]
     pub users: Option<Users>,
     /// Issuers whose access tokens resources accept, next to this gateway's own or in their place.

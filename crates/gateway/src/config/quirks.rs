@@ -38,8 +38,8 @@ impl Quirks {
 }
 
 const TABLE: [Quirks; 2] = [
-    // A refresh token is given for `access_type=offline` alone, and only where the user is asked for
-    // consent; the scope `offline_access` is refused as unknown.
+    // A refresh token is given for `access_type=offline` alone, and only where the user is asked
+    // for consent; the scope `offline_access` is refused as unknown.
     Quirks {
         name: ProviderQuirks::Google,
         hosts: &["accounts.google.com"],

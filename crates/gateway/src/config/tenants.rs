@@ -26,8 +26,8 @@ impl Tenants {
         issuer == self.template || self.allowed.iter().any(|tenant| issuer == self.template.replace(PLACE, tenant))
     }
 
-    /// Returns `true` if a key of this issuer may sign the tokens of another one: it is the same, or
-    /// the template.
+    /// Returns `true` if a key of this issuer may sign the tokens of another one: it is the same,
+    /// or the template.
     #[must_use]
     pub fn is_key_of(&self, key_issuer: &str, token_issuer: &str) -> bool {
         key_issuer == self.template || key_issuer == token_issuer
@@ -35,8 +35,8 @@ impl Tenants {
 }
 
 impl Compiler<'_> {
-    /// Compiles the tenants of a provider, with the URL below which its discovery document is; inside
-    /// `None` for a provider that is one issuer.
+    /// Compiles the tenants of a provider, with the URL below which its discovery document is;
+    /// inside `None` for a provider that is one issuer.
     pub(super) fn tenants(
         &mut self,
         path: &str,

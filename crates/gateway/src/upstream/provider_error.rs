@@ -25,8 +25,8 @@ pub enum ProviderError {
     /// It refused us, not the user.
     #[error("the provider does not accept the gateway: check `clientId` and `clientSecret`")]
     ClientRefused,
-    /// Its token endpoint takes no client authentication that there is a credential for (OIDC Discovery §3,
-    /// `token_endpoint_auth_methods_supported`).
+    /// Its token endpoint takes no client authentication that there is a credential for (OIDC
+    /// Discovery §3, `token_endpoint_auth_methods_supported`).
     #[error(
         "the provider lists no client authentication that there is a credential for: configure a `clientSecret` \
          (client_secret_basic, client_secret_post) or a `clientKey` (private_key_jwt), or set `clientAuthentication`"

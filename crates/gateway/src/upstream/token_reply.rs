@@ -13,7 +13,7 @@ use crate::upstream::outage::outage;
 use crate::upstream::provider_error::{Outage, ProviderError};
 use crate::upstream::refusal::refusal;
 
-/// What a token request exchanges.
+/// The grant that a token request exchanges.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Grant {
     /// RFC 6749 §4.1.3.
@@ -32,9 +32,9 @@ impl Grant {
     }
 }
 
-/// Reads the answer, whatever its status, with the tokens where `members` says. A refresh may answer
-/// with its tokens where RFC 6749 has them, though the login's were elsewhere: Slack does, which has
-/// one token to answer with then, and two at a login.
+/// Reads the answer, whatever its status, with the tokens where `members` says. A refresh may
+/// answer with its tokens where RFC 6749 has them, though the login's were elsewhere: Slack does,
+/// which has one token to answer with then, and two at a login.
 ///
 /// # Errors
 /// [`ProviderError`]: what a refusal means, or why the answer cannot be used.

@@ -103,7 +103,7 @@ fn failures(fixture: &Fixture) -> BTreeSet<String> {
     fixture.ports.take_reports().into_iter().filter(|report| report != "idp answered").collect()
 }
 
-/// What the operator is told of a mode that works.
+/// What the log says of a mode that works.
 fn notes(mode: &str) -> BTreeSet<String> {
     let cut = "idp notes: a user is in more groups than are kept: 100, of 4 KiB at most".to_owned();
     if mode.starts_with("300 groups") { BTreeSet::from([cut]) } else { BTreeSet::new() }

@@ -1,5 +1,5 @@
-//! The configurations of `docs/providers`, each run from login to refresh against a provider of that
-//! shape: exactly what browsers and token endpoints are sent, and what of the answers is kept.
+//! The configurations of `docs/providers`, each run from login to refresh against a provider of
+//! that shape: exactly what browsers and token endpoints are sent, and what of the answers is kept.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -23,7 +23,7 @@ use crate::browser::Browser;
 use crate::fixture::{Fixture, NOW, code_of, document, tokens_of};
 use crate::refresh::{session, word};
 
-/// What a page's provider is like.
+/// The provider of a page.
 struct Shape {
     page: &'static str,
     /// Which of the page's configurations.
@@ -40,7 +40,7 @@ struct Shape {
     user: Value,
     /// Its answers to a code and to a refresh token.
     answers: [Value; 2],
-    /// What a browser is sent with, besides what differs each time.
+    /// The parameters of the browser's request, besides those that differ each time.
     asked: &'static [(&'static str, &'static str)],
     /// What both token requests carry, besides what every one does.
     sent: &'static [(&'static str, &'static str)],
@@ -291,7 +291,7 @@ fn configuration(page: &str, block: usize) -> Value {
     document
 }
 
-/// What a provider was sent, and what it remembers.
+/// The requests that a provider was sent, and what it remembers.
 #[derive(Default)]
 struct Seen {
     nonce: String,

@@ -70,8 +70,8 @@ pub struct OidcConfig {
     /// `{tenantid}` in place of one. A user is then known as `TENANT:SUBJECT`.
     #[serde(default)]
     pub allowed_tenants: Vec<String>,
-    /// The provider whose ways are followed, where it is not seen from the issuer's host: `google` or
-    /// `entra`; `none` follows nobody's.
+    /// The provider whose ways are followed, where it is not seen from the issuer's host:
+    /// `google` or `entra`; `none` follows none.
     #[serde(default)]
     pub quirks: Option<ProviderQuirks>,
     /// Envoy's cluster for the issuer's host.
@@ -136,8 +136,8 @@ pub struct OidcConfig {
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum ProviderQuirks {
-    /// Google: `access_type=offline` and `prompt=consent` are sent unless others are configured, and
-    /// the scope `offline_access`, which it refuses, is left out.
+    /// Google: `access_type=offline` and `prompt=consent` are sent unless others are configured,
+    /// and the scope `offline_access`, which it refuses, is left out.
     Google,
     /// Microsoft Entra: `common`, `organizations` and `consumers` in the issuer stand for many
     /// tenants, and client assertions are for the token endpoint.

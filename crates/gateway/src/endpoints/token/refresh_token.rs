@@ -79,8 +79,8 @@ pub(super) async fn grant<P: Ports>(
     Err(DependencyError::Contention.into())
 }
 
-/// Whether the user of a session may stay logged in, as the provider that the user logged in at first
-/// said last. Nobody is known of whom nothing is stored, so nobody is allowed.
+/// Whether the user of a session may stay logged in, by what the provider of the login's first leg
+/// said last. A user of whom nothing is stored may not.
 fn is_allowed<P: Ports>(context: &RequestContext<'_, P>, session: &Session, upstream: &[StoredUpstream]) -> bool {
     let is_allowed = || {
         let stored = upstream.iter().find(|stored| Some(&stored.provider) == session.providers.first())?;

@@ -144,8 +144,8 @@ impl PublicKey {
         self.kid.as_deref()
     }
 
-    /// Returns the issuer that alone signs with the key, if the JWK names one: in a set of the keys of
-    /// many tenants, as that of Microsoft Entra.
+    /// Returns the issuer that alone signs with the key, if the JWK names one: in a set of the keys
+    /// of many tenants, as that of Microsoft Entra.
     #[must_use]
     pub fn issuer(&self) -> Option<&str> {
         self.issuer.as_deref()

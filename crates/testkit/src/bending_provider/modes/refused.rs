@@ -184,7 +184,7 @@ pub(super) const MODES: &[Mode] = &[
     },
     Mode {
         name: "an ID token signed with PS256",
-        expected: Expected::Refused(Reason::ProviderInvalidIdToken, "`alg` is none of"),
+        expected: Expected::Refused(Reason::ProviderInvalidIdToken, "`alg` is PS256, which Envoy does not verify"),
         bend: |shape| shape.header.set("alg", "PS256"),
     },
     Mode {

@@ -14,6 +14,7 @@ mod chaos;
 mod chromium;
 mod client_authentication;
 mod client_documents;
+mod connections;
 mod discovery;
 mod envoy_configs;
 mod grant_refusals;

@@ -80,7 +80,7 @@ impl RotatingProvider {
         self.server.url()
     }
 
-    /// Gives out access tokens that live for this number of seconds from now on.
+    /// Sets how long access tokens live that it gives out from now on, in seconds.
     pub fn set_life(&self, seconds: u64) {
         self.shared.state().life = seconds;
     }

@@ -42,7 +42,7 @@ fields! {
     /// The user's id in this gateway: the `sub` of its tokens, and `USER` in the operator's lists.
     User = "user",
     /// The user's name at the identity provider, its `sub` there unless `subjectClaim` says
-    /// otherwise.
+    /// otherwise; of a login at several providers, at the first.
     Subject = "subject",
     /// The user's e-mail address at the identity provider, with `audit.email` only.
     Email = "email",

@@ -6,7 +6,7 @@ use portcullis_protocol::http::message::Method;
 use serde_json::{Value, json};
 
 use crate::browser::Browser;
-use crate::fixture::{API, Fixture, IDP, MCP, code_of, forwarded, injected, tokens_of};
+use crate::fixture::{API, Fixture, IDP, MCP, code_of, error_of, forwarded, injected, tokens_of};
 use crate::two_providers::{HUB, TwoProviders, asking, back_from, with_providers};
 
 fn choice() -> Value {
@@ -153,4 +153,14 @@ fn the_audit_trail_names_the_user_of_the_chosen_provider_where_nothing_is_inject
         assert_eq!(subject.as_deref() == Some("alice"), is_alice, "{subject:?}");
         assert!(subject.is_some());
     }
+}
+
+#[test]
+fn a_provider_in_trouble_keeps_no_login_at_another_one() {
+    let (providers, browser, client) = shown();
+    providers.answer("idp", "/.well-known/openid-configuration", 503, json!({}));
+    code_of(&providers.walk(&browser, providers.press(&browser, &client, API, ("provider", "hub"))));
+    assert!(providers.fixture.ports.take_sent().iter().all(|call| call.cluster == "hub"));
+    let reply = providers.press(&browser, &client, MCP, ("provider", "idp"));
+    assert_eq!((error_of(&reply).as_str(), reply.reason), ("temporarily_unavailable", "provider_status"));
 }

@@ -32,6 +32,7 @@ mod open_streams;
 mod operator;
 mod path_readings;
 mod privacy;
+mod refresh_storm;
 mod registrations;
 mod revocation;
 mod rolling_upgrade;

@@ -19,20 +19,23 @@ mod policies;
 mod problem;
 mod provider;
 mod providers;
+mod quirks;
 mod resource;
 mod sealer;
 mod secrets;
 mod sections;
 mod storage;
+mod tenants;
 mod trusted_issuer;
 mod upstream_client;
+mod users;
 mod whole;
 
 pub use self::bridge::BridgeSettings;
 pub use self::client_documents::ClientDocumentPolicy;
 pub use self::compile::{Compiled, Config, Draft};
 pub use self::compiler::Environment;
-pub use self::document::{ClientAuthentication, DefaultAction, LoginMode, ResourceKind};
+pub use self::document::{AssertionAudience, ClientAuthentication, DefaultAction, LoginMode, ResourceKind};
 pub use self::issuer::Issuer;
 pub use self::issuer_site::IssuerSite;
 pub use self::json_path::JsonPath;
@@ -45,8 +48,10 @@ pub use self::providers::{Leg, MAX_LEGS, Progress, Providers};
 pub use self::resource::{Resource, UpstreamInjection};
 pub use self::sealer::Sealer;
 pub use self::storage::Storage;
+pub use self::tenants::Tenants;
 pub use self::trusted_issuer::{AcceptedIssuers, TrustedIssuer};
-pub use self::upstream_client::UpstreamClient;
+pub use self::upstream_client::{ClientKey, UpstreamClient};
+pub use self::users::{AllowedUsers, DescribedUser};
 
 #[cfg(test)]
 #[path = "config/config_tests.rs"]

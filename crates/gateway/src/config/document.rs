@@ -8,6 +8,7 @@ mod resources;
 mod secret_ref;
 mod trusted_issuers;
 mod upstream_providers;
+mod users;
 
 use serde::{Deserialize, Serialize};
 
@@ -19,9 +20,10 @@ pub use self::resources::{Inject, Match, Resource, ResourceKind};
 pub use self::secret_ref::SecretRef;
 pub use self::trusted_issuers::TrustedIssuer;
 pub use self::upstream_providers::{
-    ClientAuthentication, HttpMethod, IdentityFromToken, LoginMode, OAuth2Config, OidcConfig, OidcUserInfo,
-    ProviderType, TokenResponseMapping, UpstreamProvider, UserInfo,
+    AssertionAudience, ClientAuthentication, HttpMethod, IdentityFromToken, LoginMode, OAuth2Config, OidcConfig,
+    OidcUserInfo, ProviderQuirks, ProviderType, TokenResponseMapping, UpstreamProvider, UserInfo,
 };
+pub use self::users::{AllowedUser, Users};
 
 /// The plugin configuration of the filter: one JSON document.
 #[derive(Debug)]
@@ -70,6 +72,9 @@ pub struct Document {
     /// first of these.
     #[cfg_attr(feature = "schema", schemars(default))]
     pub upstream_providers: Vec<UpstreamProvider>,
+    /// Who may log in. Absent: every user whom the identity provider logs in.
+    #[cfg_attr(feature = "schema", schemars(default))]
+    pub users: Option<Users>,
     /// Issuers whose access tokens resources accept, next to this gateway's own or in their place.
     /// At most 32, each named in the `issuers` of the resources that trust it.
     #[cfg_attr(feature = "schema", schemars(default))]
@@ -277,6 +282,7 @@ impl Document {
         let logins = sections.or_default("logins");
         let audit = sections.or_default("audit");
         let upstream_providers = if has_server { sections.list("upstreamProviders") } else { Some(Vec::new()) };
+        let users = sections.or_default("users");
         let trusted_issuers = sections.or_default("trustedIssuers");
         let resources = sections.list("resources");
         let default_resource = sections.or_default("defaultResource");
@@ -297,6 +303,7 @@ impl Document {
             logins: logins?,
             audit: audit?,
             upstream_providers: upstream_providers?,
+            users: users?,
             trusted_issuers: trusted_issuers?,
             resources: resources?,
             default_resource: default_resource?,
@@ -312,13 +319,14 @@ impl Document {
 const SERVER: [&str; 4] = ["issuer", "signingKeys", "secrets", "upstreamProviders"];
 
 /// The sections that say something of an authorization server alone.
-const OF_SERVER: [&str; 9] = [
+const OF_SERVER: [&str; 10] = [
     "tokenLifespans",
     "scopesSupported",
     "storage",
     "clients",
     "consent",
     "logins",
+    "users",
     "defaultResource",
     "defaultEndpoints",
     "trustedProxies",

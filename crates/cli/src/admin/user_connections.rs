@@ -11,7 +11,7 @@ use portcullis_storage_api::{Key, Kind};
 use crate::admin::connection::{Connection, Scan};
 use crate::admin::error::AdminError;
 
-/// What a user has connected.
+/// One provider that a user has connected.
 pub(crate) struct UserConnection {
     /// The name of its record.
     pub(crate) key: Key,

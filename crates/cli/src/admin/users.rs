@@ -61,8 +61,8 @@ pub(crate) async fn show(
     logins
 }
 
-/// Ends all sessions of those whom a `sub`, a subject or an e-mail address names, and what they have
-/// connected, of which there may be some without a session.
+/// Ends all sessions of those whom a `sub`, a subject or an e-mail address names, and what they
+/// have connected, of which there may be some without a session.
 pub(crate) async fn revoke(
     connection: &mut Connection,
     sealer: Option<&Sealer>,

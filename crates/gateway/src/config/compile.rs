@@ -11,6 +11,7 @@ use super::bridge::BridgeSettings;
 use super::client_documents::ClientDocumentPolicy;
 use super::compiler::{Compiler, Environment};
 use super::document::{DefaultAction, Document};
+use super::injection::reserved_names;
 use super::issuer::Issuer;
 use super::policies::{ConsentPolicy, Lifespans, RegistrationPolicy};
 use super::problem::Problem;
@@ -19,6 +20,7 @@ use super::resource::Resource;
 use super::sealer::Sealer;
 use super::storage::Storage;
 use super::trusted_issuer::TrustedIssuer;
+use crate::decision::header_field::ReservedNames;
 
 /// A configuration that can be served: everything parsed, checked and ready.
 pub struct Config {
@@ -57,6 +59,9 @@ pub struct Config {
     /// What is protected, in the document's order; the first is the one that the root metadata
     /// document describes.
     pub resources: Vec<Resource>,
+    /// The names of the headers that the gateway sets for any of them; `None` where it sets none
+    /// but `Authorization`.
+    pub reserved_names: Option<Rc<ReservedNames>>,
     /// The resource of requests that name none, by its place.
     pub default_resource: Option<usize>,
     /// What other paths get.
@@ -174,7 +179,7 @@ impl Compiler<'_> {
         let providers = self.providers(&document.upstream_providers, development);
         let trusted_issuers = self.trusted_issuers(document, issuer.as_ref().filter(|_| is_server), development);
         let scopes = scopes_supported.as_ref().filter(|_| is_server && !self.is_unsure_of("scopesSupported"));
-        let resources = self.resources(document, issuer.as_ref().filter(|_| is_server), scopes);
+        let resources = self.resources(document, issuer.as_ref().filter(|_| is_server), scopes, development);
         let default_resource = self.default_resource(document, resources.as_deref());
         let (issuer, key_ring, storage) = (issuer?, Rc::new(key_ring?), storage?);
         let space = match &storage {
@@ -197,6 +202,9 @@ impl Compiler<'_> {
             audits_email: document.audit.email,
             providers: providers?,
             trusted_issuers: trusted_issuers?,
+            reserved_names: reserved_names(
+                resources.iter().flatten().map(|resource| (&resource.injection, resource.identity.as_ref())),
+            ),
             resources: resources?,
             default_resource: default_resource?,
             default: document.default,

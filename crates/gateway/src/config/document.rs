@@ -3,6 +3,7 @@
 //!
 //! `docs/config.md` and `docs/config.schema.json` are generated from these types.
 
+mod injection;
 mod metadata_documents;
 mod resources;
 mod secret_ref;
@@ -14,8 +15,9 @@ use serde::{Deserialize, Serialize};
 use super::problem::Problem;
 use super::sections::Sections;
 
+pub use self::injection::{IdentityClaim, IdentityToken, Inject};
 pub use self::metadata_documents::MetadataDocuments;
-pub use self::resources::{Inject, Match, Resource};
+pub use self::resources::{Match, Resource};
 pub use self::secret_ref::SecretRef;
 pub use self::trusted_issuers::TrustedIssuer;
 pub use self::upstream_providers::{

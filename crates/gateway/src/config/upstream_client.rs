@@ -79,7 +79,7 @@ impl Compiler<'_> {
         development: bool,
     ) -> Option<UpstreamClient> {
         let client_secret = match written.client_secret {
-            Some(reference) => self.client_secret(&format!("{path}.clientSecret"), reference, development).map(Some),
+            Some(reference) => self.one_secret(&format!("{path}.clientSecret"), reference, development).map(Some),
             None => Some(None),
         };
         if written.client_id.is_empty() {

@@ -38,8 +38,7 @@ pub fn of(gateway: &Gateway, grant: &Grant, now: u64) -> Option<BackendRefusal> 
     let challenge = Challenge::new(&resource.metadata_url, &resource.scopes)
         .with_error(ErrorCode::InvalidToken, "the service behind this resource does not accept the login")
         .to_string();
-    let injected = resource.injection.as_ref().map(|injection| injection.provider);
-    let token = injected.zip(grant.session);
+    let token = resource.injection.token().zip(grant.session);
     let rejected = token.map(|(provider, session)| UpstreamTokenRef { session, provider });
     let rejected = rejected.filter(|token| gateway.note_rejected(*token, now));
     Some(BackendRefusal { challenge, rejected })

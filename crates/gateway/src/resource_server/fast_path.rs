@@ -6,7 +6,7 @@ use portcullis_protocol::http::path::RoutePath;
 use crate::browser::cookies;
 use crate::config::DefaultAction;
 use crate::decision::{Credentials, Forward, ResponsePlan};
-use crate::resource_server::decide::{decide, forward, plan_response};
+use crate::resource_server::decide::{Allowed, decide, plan_response};
 use crate::routing::routes::{self, Route, route_or_default};
 use crate::state::gateway::Gateway;
 
@@ -35,14 +35,18 @@ pub fn fast(
     let usable = cached.is_fresh(now) && decide(&cached.facts, index, now).is_ok();
     let upstream = cached.upstream();
     let fresh = upstream.as_ref().is_none_or(|upstream| now < upstream.refresh_at && now < upstream.stale_at);
-    if !usable || !fresh {
+    let identity = cached.identity();
+    let current = identity.is_none_or(|identity| identity.is_current(now));
+    if !usable || !fresh || !current {
         return None;
     }
     if !is_known {
         cached.let_through_to(target);
     }
-    let resource = gateway.config().resources.get(index)?;
-    let forward = forward(resource, &cached.facts, &cached.audit, upstream.as_ref(), cookie, plan_response(has_origin));
+    let injection = &gateway.config().resources.get(index)?.injection;
+    let (facts, audit) = (&cached.facts, &cached.audit);
+    let allowed = Allowed { facts, audit, upstream: upstream.as_ref(), identity };
+    let forward = allowed.forward(injection, cookie, plan_response(has_origin));
     drop(upstream);
     if cached.take_recheck_due(now) {
         gateway.ask_for_recheck(cached);
@@ -68,6 +72,7 @@ pub fn pass(gateway: &Gateway, target: &[u8], cookie: Option<&[u8]>) -> Option<F
 pub(crate) fn passed(gateway: &Gateway, cookie: Option<&[u8]>) -> Forward {
     Forward {
         credentials: Credentials::Unchanged,
+        identity: gateway.untold(),
         cookie: cookie.and_then(cookies::without_own),
         audit: gateway.not_protected(),
         response: ResponsePlan::PassThrough,

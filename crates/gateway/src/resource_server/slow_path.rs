@@ -13,18 +13,19 @@ use portcullis_protocol::http::message::FieldName;
 
 use crate::audit::{Audit, AuditField, AuditFields, Reason};
 use crate::browser::cookies;
-use crate::config::Resource;
+use crate::config::{Config, ProviderId, Resource};
 use crate::context::RequestContext;
-use crate::decision::{CheckSignature, Decision, RefreshOutcome, Resolved, ResponsePlan, UpstreamAccess};
+use crate::decision::identity::{Caller, Identity};
+use crate::decision::{Decision, Forward, RefreshOutcome, Resolved, ResponsePlan, UpstreamAccess};
 use crate::error::DependencyError;
-use crate::ports::{Ports, Store, UpstreamTokenRef};
-use crate::resource_server::decide::{decide, forward, plan_response};
+use crate::ports::{Crypto, Ports, Store, UpstreamTokenRef};
+use crate::resource_server::decide::{Allowed, decide, plan_response};
 use crate::resource_server::foreign::{Foreign, ForeignCall};
 use crate::resource_server::refusal::Refusal;
 use crate::resource_server::session_check::check_session;
 use crate::resource_server::verify::verify;
 use crate::sessions::end::end_session;
-use crate::sessions::keys::session_keys;
+use crate::sessions::keys::{session_key, session_keys, upstream_key};
 use crate::state::gateway::Gateway;
 use crate::state::token_cache::{CachedToken, TokenGrant};
 use crate::upstream::tokens::{Upstream, UpstreamFields};
@@ -42,26 +43,25 @@ pub async fn protect<P: Ports>(context: &RequestContext<'_, P>, index: usize) ->
     let call = Call { context, index, resource, authorization };
     let mut known = AuditFields::default().with(AuditField::Resource, &resource.name);
     match call.decide(&mut known).await {
-        Ok(Granted::Now { facts, upstream, now }) => {
+        Ok(Granted::Now { facts, upstream, identity, now }) => {
             let cookie = cookies::sent(context.request);
             let audit = Rc::new(known.decided(Reason::ValidToken));
-            let forward = forward(resource, &facts, &audit, upstream.as_ref(), cookie.as_deref(), response);
-            call.remember(facts, audit, upstream, now);
+            let granted = CachedToken::new(facts, audit, upstream, identity, now);
+            let forward = by_known(resource, &granted, cookie.as_deref(), response);
+            call.remember(granted);
             Resolved::Continue(forward).into()
         }
         // Nothing new was proven, so nothing new is remembered.
         Ok(Granted::Before(known)) => {
             let cookie = cookies::sent(context.request);
-            let (facts, upstream) = (&known.facts, known.upstream());
-            Resolved::Continue(forward(resource, facts, &known.audit, upstream.as_ref(), cookie.as_deref(), response))
-                .into()
+            Resolved::Continue(by_known(resource, &known, cookie.as_deref(), response)).into()
         }
-        Ok(Granted::AfterRefresh(facts, audit, token)) => {
+        Ok(Granted::AfterRefresh { facts, audit, identity, token }) => {
             let cookie = cookies::sent(context.request).map(Cow::into_owned);
             let gateway = Rc::clone(context.gateway);
             let decide = Box::new(move |outcome: &RefreshOutcome| {
-                let resource = gateway.config().resources.get(index);
-                after_refresh(resource, &facts, &audit, cookie.as_deref(), response, outcome)
+                let awaiting = Awaiting { facts: &facts, audit: &audit, identity: identity.as_ref() };
+                awaiting.decide(gateway.config(), index, cookie.as_deref(), response, outcome)
             });
             Decision::AwaitUpstream { token, decide }
         }
@@ -69,8 +69,8 @@ pub async fn protect<P: Ports>(context: &RequestContext<'_, P>, index: usize) ->
             let cookie = cookies::sent(context.request).map(Cow::into_owned);
             let authorization = authorization.unwrap_or_default().to_vec();
             let gateway = Rc::clone(context.gateway);
-            let decide = Box::new(move |check: &CheckSignature, now: u64| {
-                after_keys(&gateway, index, &authorization, cookie.as_deref(), response, check, now)
+            let decide = Box::new(move |crypto: &dyn Crypto, now: u64| {
+                after_keys(&gateway, index, &authorization, cookie.as_deref(), response, crypto, now)
             });
             Decision::AwaitKeys { issuer, decide }
         }
@@ -91,12 +91,18 @@ enum Granted {
     Now {
         facts: TokenGrant,
         upstream: Option<UpstreamAccess>,
+        identity: Option<Rc<Identity>>,
         /// When the store had answered.
         now: u64,
     },
     /// By what was proven before.
     Before(Rc<CachedToken>),
-    AfterRefresh(TokenGrant, Rc<Audit>, UpstreamTokenRef),
+    AfterRefresh {
+        facts: TokenGrant,
+        audit: Rc<Audit>,
+        identity: Option<Rc<Identity>>,
+        token: UpstreamTokenRef,
+    },
     /// With keys that are still to be fetched, of the trusted issuer at this place.
     AfterKeys(usize),
 }
@@ -121,25 +127,24 @@ impl<P: Ports> Call<'_, P> {
         if let Some(cached) = cached.as_ref().filter(|cached| cached.is_fresh(now)) {
             // Only its upstream token is due. Many requests find that at once: none of them asks
             // the store.
-            return Ok(self.by_what_is_known(cached, now));
+            return self.by_what_is_known(cached, now);
         }
         match self.foreign(bearer, now, known)? {
-            Foreign::Granted(facts) => return Ok(Granted::Now { facts, upstream: None, now }),
+            Foreign::Granted(facts, identity) => return Ok(Granted::Now { facts, upstream: None, identity, now }),
             Foreign::AwaitKeys(issuer) => return Ok(Granted::AfterKeys(issuer)),
             Foreign::Own => {}
         }
         let (session, facts) = verify(self.context, self.index, self.resource, bearer, now, known)?;
         let stored = self.stored(session, &facts, known).await;
         let now = self.context.now();
-        let (token, upstream) = match stored {
-            Ok(Some(stored)) => stored,
-            Ok(None) => return Ok(Granted::Now { facts, upstream: None, now }),
+        let Stored { token, identity } = match stored {
+            Ok(stored) => stored,
             // While the store is unavailable a token whose session this VM has found before goes on
             // working; one that it has not seen has to wait.
             Err(Refusal::Dependency(cause)) => {
                 let cached = cached.ok_or(Refusal::Dependency(cause))?;
                 cached.mark_store_unavailable(now);
-                return Ok(self.by_what_is_known(&cached, now));
+                return self.by_what_is_known(&cached, now);
             }
             // The session must not be refreshed any more, or the client would never log in again.
             Err(Refusal::LoginRequired) => {
@@ -148,14 +153,15 @@ impl<P: Ports> Call<'_, P> {
             }
             Err(refusal) => return Err(refusal),
         };
+        let Some((token, upstream)) = token else { return Ok(Granted::Now { facts, upstream: None, identity, now }) };
         if now >= upstream.stale_at {
             let audit = Rc::new(std::mem::take(known).decided(Reason::ValidToken));
-            return Ok(Granted::AfterRefresh(facts, audit, token));
+            return Ok(Granted::AfterRefresh { facts, audit, identity, token });
         }
         if now >= upstream.refresh_at {
             self.context.ports.refresh_upstream(token);
         }
-        Ok(Granted::Now { facts, upstream: Some(upstream), now })
+        Ok(Granted::Now { facts, upstream: Some(upstream), identity, now })
     }
 
     /// What is proven about a token that another issuer may have made.
@@ -165,36 +171,70 @@ impl<P: Ports> Call<'_, P> {
         if !call.is_possible() {
             return Ok(Foreign::Own);
         }
-        call.verify(known, |key, alg, message, signature| self.context.ports.verify(key, alg, message, signature))
+        call.verify(known, self.context.ports)
     }
 
-    /// What the store has to say: that the session lives, and the upstream token where the resource
-    /// injects one. Both are asked for at once, since the user's names are in the latter's record;
-    /// they are added to `known`.
-    async fn stored(
-        &self,
-        session: SessionId,
-        facts: &TokenGrant,
-        known: &mut AuditFields,
-    ) -> Result<Option<(UpstreamTokenRef, UpstreamAccess)>, Refusal> {
+    /// What the store has to say: that the session lives, the upstream token where the resource
+    /// injects one, and who the user is. Session and tokens are asked for at once, since the user's
+    /// names are with the tokens; they are added to `known`.
+    async fn stored(&self, session: SessionId, facts: &TokenGrant, known: &mut AuditFields) -> Result<Stored, Refusal> {
         let (config, records) = (self.context.config(), self.context.records());
-        let injected = self.resource.injection.as_ref().map(|injection| injection.provider);
-        let login = || config.providers.login().map(|provider| provider.id);
-        let provider = injected.or_else(login).ok_or(DependencyError::Internal)?;
+        let injected = self.resource.injection.token();
+        let login = config.providers.login().map(|provider| provider.id);
+        let provider = injected.or(login).ok_or(DependencyError::Internal)?;
         let keys = session_keys(session, provider);
         let found = self.context.ports.store().get_both(&keys).await.map_err(DependencyError::from)?;
         let ([session_key, upstream_key], [found, upstream]) = (keys, found);
         check_session(&records, &session_key, found, self.resource, facts)?;
+        let mut identity = Ok(None);
         let upstream = upstream.and_then(|upstream| {
             records.read::<Upstream, _>(&upstream_key, upstream.value, |record| {
                 let upstream = UpstreamFields::read(record)?;
                 upstream.add_names(known, config.audits_email);
+                if Some(provider) == login {
+                    identity = self.identity(&upstream.caller(&facts.subject, &facts.client));
+                }
                 Some(upstream.access())
             })
         });
-        let Some(provider) = injected else { return Ok(None) };
+        let identity = match identity? {
+            Some(identity) => Some(identity),
+            None => self.identity_by_login(session, facts, login).await?,
+        };
+        let Some(provider) = injected else { return Ok(Stored { token: None, identity }) };
         let token = UpstreamTokenRef { session, provider };
-        upstream.map(|upstream| Some((token, upstream))).ok_or(Refusal::LoginRequired)
+        let token = upstream.map(|upstream| (token, upstream)).ok_or(Refusal::LoginRequired)?;
+        Ok(Stored { token: Some(token), identity })
+    }
+
+    /// The headers about the user of a session where its injected token is not of the provider that
+    /// the user logged in at.
+    async fn identity_by_login(
+        &self,
+        session: SessionId,
+        facts: &TokenGrant,
+        login: Option<ProviderId>,
+    ) -> Result<Option<Rc<Identity>>, DependencyError> {
+        let (Some(_), Some(login)) = (&self.resource.identity, login) else {
+            return Ok(self.context.gateway.untold());
+        };
+        let key = upstream_key(&session_key(session), login);
+        let found = self.context.ports.store().get(&key).await?;
+        let told = found.and_then(|found| {
+            self.context.records().read::<Upstream, _>(&key, found.value, |record| {
+                Some(self.identity(&UpstreamFields::read(record)?.caller(&facts.subject, &facts.client)))
+            })
+        });
+        // Without the record nothing is known of the user but who it is.
+        let unnamed = || Caller { user: &facts.subject, client: &facts.client, ..Caller::default() };
+        told.unwrap_or_else(|| self.identity(&unnamed()))
+    }
+
+    /// The headers about a caller.
+    fn identity(&self, caller: &Caller<'_>) -> Result<Option<Rc<Identity>>, DependencyError> {
+        let Some(settings) = &self.resource.identity else { return Ok(self.context.gateway.untold()) };
+        let (config, ports) = (self.context.config(), self.context.ports);
+        Identity::new(settings, config, caller, self.context.now(), ports).map(Rc::new).map(Some)
     }
 
     /// What this VM has proven about exactly this token, for this resource.
@@ -203,14 +243,16 @@ impl<P: Ports> Call<'_, P> {
         decide(&known.facts, self.index, now).is_ok().then_some(known)
     }
 
-    fn by_what_is_known(&self, known: &Rc<CachedToken>, now: u64) -> Granted {
+    fn by_what_is_known(&self, known: &Rc<CachedToken>, now: u64) -> Result<Granted, Refusal> {
+        let known = &self.with_current_identity(known, now)?;
         let session = known.facts.session();
-        if let (Some(upstream), Some(injection), Some(session)) =
-            (known.upstream().as_ref(), &self.resource.injection, session)
+        if let (Some(upstream), Some(provider), Some(session)) =
+            (known.upstream().as_ref(), self.resource.injection.token(), session)
         {
-            let token = UpstreamTokenRef { session, provider: injection.provider };
+            let token = UpstreamTokenRef { session, provider };
             if now >= upstream.stale_at {
-                return Granted::AfterRefresh(known.facts.clone(), Rc::clone(&known.audit), token);
+                let (facts, audit) = (known.facts.clone(), Rc::clone(&known.audit));
+                return Ok(Granted::AfterRefresh { facts, audit, identity: known.identity().cloned(), token });
             }
             if now >= upstream.refresh_at {
                 self.context.ports.refresh_upstream(token);
@@ -219,14 +261,40 @@ impl<P: Ports> Call<'_, P> {
         if known.take_recheck_due(now) {
             self.context.gateway.ask_for_recheck(Rc::clone(known));
         }
-        Granted::Before(Rc::clone(known))
+        Ok(Granted::Before(Rc::clone(known)))
     }
 
-    fn remember(&self, facts: TokenGrant, audit: Rc<Audit>, upstream: Option<UpstreamAccess>, now: u64) {
+    /// A known token with a new statement about its caller, where the last one is over.
+    fn with_current_identity(&self, known: &Rc<CachedToken>, now: u64) -> Result<Rc<CachedToken>, DependencyError> {
+        let due = known.identity().filter(|identity| !identity.is_current(now));
+        let Some((due, settings)) = due.zip(self.resource.identity.as_ref()) else { return Ok(Rc::clone(known)) };
+        let renewed = Rc::new(due.renewed(settings, self.context.config(), now, self.context.ports)?);
+        self.remember(known.with_identity(Rc::clone(&renewed)));
+        // What is of a session that has just ended is not kept; this call is by what was known.
+        Ok(self.cached(now).unwrap_or_else(|| Rc::new(known.with_identity(renewed))))
+    }
+
+    fn remember(&self, granted: CachedToken) {
         if let Some(authorization) = self.authorization {
-            self.context.gateway.remember(authorization, CachedToken::new(facts, audit, upstream, now));
+            self.context.gateway.remember(authorization, granted);
         }
     }
+}
+
+/// What the store has to say about a session.
+struct Stored {
+    /// The upstream token, where the resource injects one.
+    token: Option<(UpstreamTokenRef, UpstreamAccess)>,
+    /// The headers about the user.
+    identity: Option<Rc<Identity>>,
+}
+
+/// Sends on a call by what is known of its token.
+fn by_known(resource: &Resource, known: &CachedToken, cookie: Option<&[u8]>, response: ResponsePlan) -> Forward {
+    let upstream = known.upstream();
+    let (facts, audit, identity) = (&known.facts, &known.audit, known.identity());
+    let allowed = Allowed { facts, audit, upstream: upstream.as_ref(), identity };
+    allowed.forward(&resource.injection, cookie, response)
 }
 
 /// The decision once the keys of an issuer were fetched, or could not be.
@@ -236,7 +304,7 @@ fn after_keys(
     authorization: &[u8],
     cookie: Option<&[u8]>,
     response: ResponsePlan,
-    check: &CheckSignature,
+    crypto: &dyn Crypto,
     now: u64,
 ) -> Resolved {
     let resource = gateway.config().resources.get(index);
@@ -247,11 +315,12 @@ fn after_keys(
     };
     let call = ForeignCall { gateway, index, resource, bearer, now, has_waited: true };
     let mut known = AuditFields::default().with(AuditField::Resource, &resource.name);
-    match call.verify(&mut known, check) {
-        Ok(Foreign::Granted(facts)) => {
+    match call.verify(&mut known, crypto) {
+        Ok(Foreign::Granted(facts, identity)) => {
             let audit = Rc::new(known.decided(Reason::ValidToken));
-            let forward = forward(resource, &facts, &audit, None, cookie, response);
-            gateway.remember(authorization, CachedToken::new(facts, audit, None, now));
+            let granted = CachedToken::new(facts, audit, None, identity, now);
+            let forward = by_known(resource, &granted, cookie, response);
+            gateway.remember(authorization, granted);
             Resolved::Continue(forward)
         }
         Ok(Foreign::Own | Foreign::AwaitKeys(_)) => {
@@ -261,24 +330,36 @@ fn after_keys(
     }
 }
 
-/// The decision once a refresh has ended. It remembers nothing: the session may have ended
-/// meanwhile, and only the slow path can look it up again.
-fn after_refresh(
-    resource: Option<&Resource>,
-    facts: &TokenGrant,
-    audit: &Rc<Audit>,
-    cookie: Option<&[u8]>,
-    response: ResponsePlan,
-    outcome: &RefreshOutcome,
-) -> Resolved {
-    let refusal = match (outcome, resource) {
-        (RefreshOutcome::Ready(upstream), Some(resource)) => {
-            return Resolved::Continue(forward(resource, facts, audit, Some(upstream), cookie, response));
-        }
-        (RefreshOutcome::LoginRequired, _) => Refusal::LoginRequired,
-        (RefreshOutcome::Ready(_) | RefreshOutcome::Unavailable | RefreshOutcome::InProgressElsewhere, _) => {
-            Refusal::UpstreamUnavailable
-        }
-    };
-    refusal.respond(resource, audit.fields())
+/// A call that waits for its upstream token.
+struct Awaiting<'a> {
+    facts: &'a TokenGrant,
+    audit: &'a Rc<Audit>,
+    identity: Option<&'a Rc<Identity>>,
+}
+
+impl Awaiting<'_> {
+    /// The decision once a refresh has ended. It remembers nothing: the session may have ended
+    /// meanwhile, and only the slow path can look it up again.
+    fn decide(
+        &self,
+        config: &Config,
+        index: usize,
+        cookie: Option<&[u8]>,
+        response: ResponsePlan,
+        outcome: &RefreshOutcome,
+    ) -> Resolved {
+        let resource = config.resources.get(index);
+        let refusal = match (outcome, resource) {
+            (RefreshOutcome::Ready(upstream), Some(resource)) => {
+                let (facts, audit, identity) = (self.facts, self.audit, self.identity);
+                let allowed = Allowed { facts, audit, upstream: Some(upstream), identity };
+                return Resolved::Continue(allowed.forward(&resource.injection, cookie, response));
+            }
+            (RefreshOutcome::LoginRequired, _) => Refusal::LoginRequired,
+            (RefreshOutcome::Ready(_) | RefreshOutcome::Unavailable | RefreshOutcome::InProgressElsewhere, _) => {
+                Refusal::UpstreamUnavailable
+            }
+        };
+        refusal.respond(resource, self.audit.fields())
+    }
 }

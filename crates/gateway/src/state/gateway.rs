@@ -15,6 +15,7 @@ use portcullis_storage_api::Version;
 use crate::audit::{Audit, Reason};
 use crate::config::{Config, ProviderId};
 use crate::decision::UpstreamAccess;
+use crate::decision::identity::Identity;
 use crate::ports::UpstreamTokenRef;
 use crate::state::client_documents::ClientDocuments;
 use crate::state::document_state::DocumentState;
@@ -45,6 +46,7 @@ pub struct Gateway {
     own_keys: JwkSet,
     own_headers: Vec<KnownHeader>,
     not_protected: Rc<Audit>,
+    untold: Option<Rc<Identity>>,
     tokens: RefCell<TokenCache<FixedState>>,
     providers: RefCell<HashMap<ProviderId, DocumentState<Known>, FixedState>>,
     issuer_keys: IssuerKeys,
@@ -76,6 +78,7 @@ impl Gateway {
             own_keys: JwkSet::new(config.signing_keys.iter().map(|key| key.public().clone()).collect()),
             own_headers: config.signing_keys.iter().filter_map(|key| access_token::header(key).known().ok()).collect(),
             not_protected: Rc::new(Audit::new(Reason::NotProtected)),
+            untold: config.reserved_names.clone().map(Identity::untold).map(Rc::new),
             tokens: RefCell::new(TokenCache::new(CACHED_BYTES, hasher.clone())),
             providers: RefCell::new(HashMap::with_hasher(hasher.clone())),
             issuer_keys: IssuerKeys::new(config.trusted_issuers.len()),
@@ -109,6 +112,11 @@ impl Gateway {
     /// The audit value of a path that no rule covers.
     pub(crate) fn not_protected(&self) -> Rc<Audit> {
         Rc::clone(&self.not_protected)
+    }
+
+    /// The headers for a backend that learns nothing about the caller.
+    pub(crate) fn untold(&self) -> Option<Rc<Identity>> {
+        self.untold.clone()
     }
 
     /// The keys that verify this gateway's own tokens.
@@ -145,8 +153,8 @@ impl Gateway {
     /// Sets the renewed upstream token in the remembered tokens of a session.
     pub(crate) fn renew_upstream(&self, token: UpstreamTokenRef, renewed: &UpstreamAccess) {
         let injects = |resource: usize| {
-            let injection = self.config.resources.get(resource).and_then(|resource| resource.injection.as_ref());
-            injection.is_some_and(|injection| injection.provider == token.provider)
+            let resource = self.config.resources.get(resource);
+            resource.and_then(|resource| resource.injection.token()) == Some(token.provider)
         };
         self.tokens.borrow_mut().renew_upstream(token.session, injects, renewed);
     }

@@ -1,5 +1,6 @@
 //! The provider's tokens of one session: as they are stored, and as they are injected.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 
 use minicbor::{Decode, Encode};
@@ -8,6 +9,7 @@ use portcullis_storage_api::Kind;
 
 use crate::audit::{AuditField, AuditFields};
 use crate::decision::UpstreamAccess;
+use crate::decision::identity::Caller;
 use crate::store::encoding::{Fields, optional_secret, secret};
 use crate::store::records::Record;
 
@@ -103,6 +105,7 @@ pub(crate) struct UpstreamFields<'a> {
     expires_at: Option<u64>,
     has_refresh_token: bool,
     subject: &'a [u8],
+    name: &'a [u8],
     email: &'a [u8],
     client_name: &'a [u8],
 }
@@ -125,7 +128,7 @@ impl<'a> UpstreamFields<'a> {
                 5 => read.subject = fields.text()?,
                 6 => drop(fields.uint()?),
                 7 => drop(fields.bytes()?),
-                8 => drop(fields.text()?),
+                8 => read.name = fields.text()?,
                 9 => read.email = fields.text()?,
                 10 => read.client_name = fields.text()?,
                 _ => return Some(read),
@@ -136,6 +139,19 @@ impl<'a> UpstreamFields<'a> {
     /// As [`Upstream::access`]; only what is injected is copied.
     pub(crate) fn access(&self) -> UpstreamAccess {
         access(header_value(self.access_token), self.obtained_at, self.expires_at, self.has_refresh_token)
+    }
+
+    /// What is known of the user, who is `user` here, and calls with a token of `client`.
+    pub(crate) fn caller(&self, user: &'a str, client: &'a str) -> Caller<'a> {
+        let text = |bytes: &'a [u8]| std::str::from_utf8(bytes).ok().filter(|text| !text.is_empty()).map(Cow::Borrowed);
+        Caller {
+            user,
+            client,
+            subject: text(self.subject),
+            email: text(self.email),
+            name: text(self.name),
+            groups: Vec::new(),
+        }
     }
 
     /// Adds the names by which an operator knows user and client.

@@ -19,6 +19,7 @@ mod costs;
 mod dead_ends;
 mod default_endpoints;
 mod fixture;
+mod injection;
 mod keys;
 mod login;
 mod oauth2_provider;

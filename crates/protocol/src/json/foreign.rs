@@ -123,6 +123,16 @@ impl<'a> ForeignValue<'a> {
         Some(items.into_iter().map(|item| Self(item.get())).collect())
     }
 
+    /// Returns `true` or `false`, also where they are written as text, which some providers do.
+    #[must_use]
+    pub fn boolean(self) -> Option<bool> {
+        match self.0 {
+            "true" | "\"true\"" => Some(true),
+            "false" | "\"false\"" => Some(false),
+            _ => None,
+        }
+    }
+
     /// Returns the members with these names of an object.
     ///
     /// # Errors

@@ -88,7 +88,8 @@ fn the_former_kind_of_a_resource_is_refused_with_the_fields_that_there_are() {
     for kind in ["mcp", "http"] {
         assert_eq!(
             problem_at("/resources/0/kind", json!(kind)),
-            "resources[0].kind: is not a known field; known here: resource, match, scopes, issuers, inject"
+            "resources[0].kind: is not a known field; known here: resource, match, scopes, issuers, inject, \
+             identityHeaders, identityToken"
         );
     }
 }

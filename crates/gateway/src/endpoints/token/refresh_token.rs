@@ -119,5 +119,5 @@ async fn refused_refresh<P: Ports>(
 /// Whether calls with a session's tokens need the provider's.
 fn needs_upstream(config: &Config, session: &Session) -> bool {
     let mut resources = config.resources.iter();
-    resources.any(|resource| resource.uri.as_str() == session.resource && resource.injection.is_some())
+    resources.any(|resource| resource.uri.as_str() == session.resource && resource.injection.provider().is_some())
 }

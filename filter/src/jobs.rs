@@ -127,6 +127,7 @@ mod tests {
     use std::future::{pending, ready};
 
     use portcullis_gateway::config::ProviderId;
+    use portcullis_gateway::ports::TokenOwner;
 
     use super::*;
 
@@ -151,7 +152,7 @@ mod tests {
         assert_eq!(jobs.room(Job::FetchProvider), 1);
         let token = |byte| {
             let provider = ProviderId::of("idp", "https://idp.example");
-            UpstreamTokenRef { session: SessionId::new([byte; 16]), provider }
+            UpstreamTokenRef { owner: TokenOwner::Session(SessionId::new([byte; 16])), provider }
         };
         waiting(&mut jobs, Job::RefreshUpstream(token(7)));
         waiting(&mut jobs, Job::RecheckSession);

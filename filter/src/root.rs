@@ -277,9 +277,9 @@ impl Root {
             Message::FetchKeys(issuer) => self.fetch_keys(worker, issuer),
             // Decisions are applied once the messages are read.
             Message::Refreshed(_) | Message::ApplyResolved => {}
-            Message::Replaced(session) => {
+            Message::Replaced(owner) => {
                 if let Some(active) = worker.config.gateway() {
-                    active.gateway.forget_upstream(session);
+                    active.gateway.forget_upstream(owner);
                 }
             }
             Message::Ended(session) => {

@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 use portcullis_testbed::browser::Browser;
 use portcullis_testbed::http::{OpenResponse, Request, Response};
 use portcullis_testbed::oauth_client::{OAuthClient, Tokens};
-use portcullis_testbed::testbed::{Store, Testbed};
+use portcullis_testbed::testbed::{REQUESTS_FOR_BOTH_WORKERS, Store, Testbed};
 
 use crate::machine;
 use crate::operator::{self, admin};
 use crate::scripted_backend::ScriptedBackend;
-use crate::support::{assert_serves, client, log_in, until};
+use crate::support::{assert_serves, client, log_in, until, until_in_both_workers};
 
 #[tokio::test]
 async fn a_login_that_is_revoked_at_one_envoy_is_over_at_the_other_within_five_seconds() {
@@ -43,20 +43,9 @@ async fn a_login_that_is_revoked_at_one_envoy_is_over_at_the_other_within_five_s
 async fn a_login_that_is_revoked_is_over_on_every_worker() {
     let bed = machine::testbed().store(Store::Memory).workers(2).start().await;
     let (client, tokens) = log_in(&bed, "alice").await;
-    // On connections of their own, so that both workers know the token.
-    for _ in 0..20 {
-        assert_eq!(call(&bed, &tokens).await, 200);
-    }
+    assert_known_in_both_workers(&bed, &tokens).await;
     assert_revoked(&revoke(&client, &tokens.refresh_token).await);
-    until("both workers refuse the token", async || {
-        for _ in 0..10 {
-            if call(&bed, &tokens).await != 401 {
-                return false;
-            }
-        }
-        true
-    })
-    .await;
+    until_in_both_workers("the token is refused", async || call(&bed, &tokens).await == 401).await;
     assert_over(&bed, &client, &tokens).await;
     assert_revoked(&revoke(&client, &tokens.refresh_token).await);
     bed.assert_healthy().await;
@@ -78,10 +67,7 @@ async fn an_operator_ends_the_calls_refreshes_and_streams_of_one_user_and_no_oth
     ] {
         let (client, tokens) = log_in(&bed, "alice").await;
         let mut stream = open_stream(&bed, &tokens).await;
-        // On connections of their own, so that both workers know the token.
-        for _ in 0..10 {
-            assert_eq!(call(&bed, &tokens).await, 200);
-        }
+        assert_known_in_both_workers(&bed, &tokens).await;
         let done = admin(&bed, command);
         assert_eq!(done["ended"], 1, "{command:?}: {done}");
         let since = Instant::now();
@@ -90,15 +76,7 @@ async fn an_operator_ends_the_calls_refreshes_and_streams_of_one_user_and_no_oth
             since.elapsed()
         };
         let refused = async {
-            until("both workers refuse the token", async || {
-                for _ in 0..10 {
-                    if call(&bed, &tokens).await != 401 {
-                        return false;
-                    }
-                }
-                true
-            })
-            .await;
+            until_in_both_workers("the token is refused", async || call(&bed, &tokens).await == 401).await;
             since.elapsed()
         };
         let (refused, cut_off) = tokio::join!(refused, cut_off);
@@ -111,6 +89,13 @@ async fn an_operator_ends_the_calls_refreshes_and_streams_of_one_user_and_no_oth
     }
     assert!(his_stream.next().await.expect("goes on").is_some());
     bed.assert_healthy().await;
+}
+
+/// Holds when calls are let through, which makes the token known to both workers.
+async fn assert_known_in_both_workers(bed: &Testbed, tokens: &Tokens) {
+    for _ in 0..REQUESTS_FOR_BOTH_WORKERS {
+        assert_eq!(call(bed, tokens).await, 200);
+    }
 }
 
 /// Opens an event stream that goes on for as long as the gateway lets it.

@@ -12,7 +12,7 @@ use jwt_simple::algorithms::{ECDSAP256PublicKeyLike as _, ES256KeyPair};
 use portcullis_testbed::http::{Request, Response};
 use portcullis_testbed::oauth_client::Tokens;
 use portcullis_testbed::redis::{RedisServer, acl_with_wait, standalone};
-use portcullis_testbed::testbed::{Builder, IdpOptions, Testbed};
+use portcullis_testbed::testbed::{Builder, IdpOptions, REQUESTS_FOR_BOTH_WORKERS, Testbed};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
@@ -204,7 +204,7 @@ async fn serves_keys(bed: &Testbed, pems: &[&str]) {
     let wanted: Vec<String> = pems.iter().map(|pem| kid_of(pem)).collect();
     until("these keys are served", async || {
         let mut seen = BTreeSet::new();
-        for _ in 0..12 {
+        for _ in 0..REQUESTS_FOR_BOTH_WORKERS {
             seen.insert(keys(bed).await);
         }
         seen == BTreeSet::from([wanted.clone()])

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use portcullis_testbed::browser::Browser;
 use portcullis_testbed::http::{Request, Response};
 use portcullis_testbed::oauth_client::{OAuthClient, Tokens};
-use portcullis_testbed::testbed::Testbed;
+use portcullis_testbed::testbed::{REQUESTS_FOR_BOTH_WORKERS, Testbed};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -210,6 +210,20 @@ pub(crate) async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
         assert!(Instant::now() < patience, "still not so after {PATIENCE:?}: {what}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+}
+
+/// Waits until a request, made on a connection of its own each time, has this answer in both
+/// workers of an Envoy.
+pub(crate) async fn until_in_both_workers(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    until(what, async || {
+        for _ in 0..REQUESTS_FOR_BOTH_WORKERS {
+            if !holds().await {
+                return false;
+            }
+        }
+        true
+    })
+    .await;
 }
 
 /// A preflight as a browser's script causes one.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use portcullis_testbed::browser::Browser;
 use portcullis_testbed::http::Request;
 use portcullis_testbed::oauth_client::OAuthClient;
-use portcullis_testbed::testbed::{IdpOptions, Testbed};
+use portcullis_testbed::testbed::{IdpOptions, REQUESTS_FOR_BOTH_WORKERS, Testbed};
 use serde_json::json;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
@@ -87,29 +87,29 @@ async fn a_session_that_ended_is_over_on_every_worker() {
     let bed = machine::testbed().workers(2).start().await;
     let client = OAuthClient::discover(&bed.api_resource()).await.register().await;
     let tokens = client.log_in(&mut Browser::new("anna")).await;
-    let answers = |count: usize| {
+    let answers = || {
         let mut calls = JoinSet::new();
-        for _ in 0..count {
+        for _ in 0..REQUESTS_FOR_BOTH_WORKERS {
             let request = call(&bed, &tokens.access_token);
             calls.spawn(async move { request.send().await.status });
         }
         calls.join_all()
     };
-    assert_eq!(answers(40).await, [200; 40]);
+    assert_eq!(answers().await, [200; REQUESTS_FOR_BOTH_WORKERS]);
     let old = tokens.refresh_token.clone();
     let newer = client.refresh(&old).await.refresh_token;
     client.refresh(&newer).await;
     // Used again, an old refresh token ends the login it came from (RFC 9700 §4.14.2).
     assert_eq!(client.refresh_request(&old).send().await.status, 400);
     // The other worker is notified through its queue, within moments.
-    let mut after = answers(40).await;
+    let mut after = answers().await;
     for _ in 0..20 {
         if after.iter().all(|status| *status == 401) {
             break;
         }
-        after = answers(40).await;
+        after = answers().await;
     }
-    assert_eq!(after, [401; 40]);
+    assert_eq!(after, [401; REQUESTS_FOR_BOTH_WORKERS]);
     bed.assert_healthy().await;
 }
 

@@ -64,6 +64,15 @@ pub struct UpstreamAccess {
     pub stale_at: u64,
 }
 
+/// An upstream access token, and the tokens that it is one of.
+#[derive(Clone)]
+pub struct OwnedAccess {
+    /// The tokens.
+    pub token: UpstreamTokenRef,
+    /// The access token.
+    pub access: UpstreamAccess,
+}
+
 /// The outcome of a refresh of upstream tokens.
 #[derive(Clone)]
 pub enum RefreshOutcome {
@@ -113,6 +122,8 @@ pub struct Grant {
     pub resource: usize,
     /// When the token expires, in Unix seconds.
     pub expires_at: u64,
+    /// The upstream tokens of which the backend gets one.
+    pub upstream: Option<UpstreamTokenRef>,
 }
 
 /// What the backend gets in place of the client's credentials.

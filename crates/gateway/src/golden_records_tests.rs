@@ -23,6 +23,7 @@ use crate::browser::pending_login::{self, Authorization, PendingLogin, Seed, Use
 use crate::clients::registered::{Client, client_key};
 use crate::clients::sealed_id::CarriedRegistration;
 use crate::config::{ProviderId, Sealer};
+use crate::connections::offer::{Asked, Offer};
 use crate::endpoints::consent::Transaction;
 use crate::ports::{Entropy, NoEntropy};
 use crate::sessions::ended::{EndedSessions, Writer, list_key};
@@ -32,7 +33,7 @@ use crate::sessions::next_prompt::NextPrompt;
 use crate::sessions::remembered_consent::Consent;
 use crate::sessions::state::{Generation, PendingCode, Predecessor, Session, State};
 use crate::store::records::{self, Record};
-use crate::upstream::tokens::Upstream;
+use crate::upstream::tokens::{Connected, Upstream};
 
 /// The layout that this release writes.
 const LAYOUT: &str = "1";
@@ -108,6 +109,8 @@ fn written() -> Vec<Golden> {
         session: [5; 16],
         name: None,
         email: None,
+        groups: Vec::new(),
+        email_verified: false,
         ..upstream_tokens()
     };
     vec![
@@ -115,6 +118,8 @@ fn written() -> Vec<Golden> {
         record("session-with-generations", session, session_in(active)),
         record("upstream-tokens", upstream, upstream_tokens()),
         record("upstream-tokens-without-refresh", upstream, no_refresh),
+        record("connection", upstream, connection()),
+        record("connection-offer", consent, Offer { asked: Asked::Done, prompt: Some("consent".to_owned()) }),
         record("client", client_key("client"), client()),
         record("consent", consent, Consent { given_at: 1_800_000_004 }),
         record("next-prompt", consent, NextPrompt { prompt: "login".to_owned() }),
@@ -197,7 +202,15 @@ fn upstream_tokens() -> Upstream {
         name: Some("name".to_owned()),
         email: Some("name@example".to_owned()),
         client_name: Some("client name".to_owned()),
+        connected: None,
+        groups: vec!["one group".to_owned(), "another".to_owned()],
+        email_verified: true,
     }
+}
+
+fn connection() -> Upstream {
+    let connected = Connected { at: 1_800_000_000, provider: "github".to_owned() };
+    Upstream { refused_since: None, client_name: None, connected: Some(connected), ..upstream_tokens() }
 }
 
 fn ended_sessions() -> EndedSessions {

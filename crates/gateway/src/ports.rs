@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 use std::fmt::Display;
 
-use portcullis_protocol::credentials::SessionId;
+use portcullis_protocol::credentials::{SessionId, UserId};
 use portcullis_protocol::jose::alg::Alg;
 use portcullis_protocol::jose::keys::{PublicKey, SigningKey};
 use portcullis_storage_api::{Bucket, Key, Owner, StoreError, Swap, Taken, Ttl, Version, Versioned};
@@ -246,6 +246,10 @@ pub trait ProviderReports {
 
     /// Reports a call to a provider that brought nothing.
     fn provider_failed(&self, failure: ProviderFailure<'_>);
+
+    /// Reports something of a provider that works and that the operator should know: a text without
+    /// any value of a request or an answer.
+    fn provider_noted(&self, provider: &str, note: &str);
 }
 
 /// A call to a provider that brought nothing. It holds no secret, and nothing that a client sent.
@@ -262,13 +266,22 @@ pub struct ProviderFailure<'a> {
     pub is_down: bool,
 }
 
-/// The upstream tokens of one session at one provider.
+/// The upstream tokens of one owner at one provider.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UpstreamTokenRef {
-    /// The session.
-    pub session: SessionId,
+    /// What they belong to.
+    pub owner: TokenOwner,
     /// The provider that issued them.
     pub provider: ProviderId,
+}
+
+/// What upstream tokens belong to, and end with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum TokenOwner {
+    /// The session whose login brought them.
+    Session(SessionId),
+    /// The user who has connected the provider, whatever session uses them.
+    User(UserId),
 }
 
 /// A word to the root task and to the other workers of this Envoy.
@@ -276,9 +289,9 @@ pub trait Workers {
     /// Asks the root task to refresh upstream tokens; the caller does not wait.
     fn refresh_upstream(&self, token: UpstreamTokenRef);
 
-    /// Notifies the other workers that upstream tokens of a session were replaced, so that none
-    /// goes on injecting the old ones from a cache: a provider may have revoked them.
-    fn upstream_replaced(&self, session: SessionId);
+    /// Notifies the other workers that upstream tokens of an owner were replaced or are gone, so
+    /// that none goes on injecting the old ones from a cache: a provider may have revoked them.
+    fn upstream_replaced(&self, owner: TokenOwner);
 
     /// Notifies every worker that a session has ended, so that none goes on serving its tokens from
     /// a cache.

@@ -6,6 +6,7 @@ mod endpoint;
 mod oauth2;
 mod oidc;
 mod outage;
+mod profile;
 mod refusal;
 mod token_endpoint;
 mod token_reply;

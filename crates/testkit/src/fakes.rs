@@ -20,7 +20,7 @@ pub use self::stores::{FakeCells, FakeStore};
 use crate::signatures::{Sign as _, Verify as _};
 use portcullis_gateway::ports::{
     Body, BodyTooLarge, CallError, CallReply, CallRequest, Clock, Crypto, Entropy, Fetch, Metrics, NoEntropy, Ports,
-    ProviderFailure, ProviderReports, Sleep, SleepResult, Store, StoreAnomaly, UpstreamTokenRef, Workers,
+    ProviderFailure, ProviderReports, Sleep, SleepResult, Store, StoreAnomaly, TokenOwner, UpstreamTokenRef, Workers,
 };
 
 /// Runs a future that has nothing to wait for.
@@ -53,9 +53,9 @@ struct Script {
     seed: Cell<u64>,
     no_entropy: Cell<bool>,
     host_signs: Cell<bool>,
-    refreshes: RefCell<Vec<SessionId>>,
+    refreshes: RefCell<Vec<UpstreamTokenRef>>,
     ended: RefCell<Vec<SessionId>>,
-    replaced: RefCell<Vec<SessionId>>,
+    replaced: RefCell<Vec<TokenOwner>>,
     sleeps: Cell<u32>,
     anomalies: RefCell<Vec<StoreAnomaly>>,
     reports: RefCell<Vec<String>>,
@@ -160,15 +160,15 @@ impl<S> FakePorts<S> {
         self.script.anomalies.take()
     }
 
-    /// The sessions whose refresh was asked for since the last time of asking.
+    /// The upstream tokens whose refresh was asked for since the last time of asking.
     #[must_use]
-    pub fn take_refreshes(&self) -> Vec<SessionId> {
+    pub fn take_refreshes(&self) -> Vec<UpstreamTokenRef> {
         self.script.refreshes.take()
     }
 
-    /// The sessions announced as having new upstream tokens since the last time of asking.
+    /// The owners announced as having other upstream tokens since the last time of asking.
     #[must_use]
-    pub fn take_replaced(&self) -> Vec<SessionId> {
+    pub fn take_replaced(&self) -> Vec<TokenOwner> {
         self.script.replaced.take()
     }
 
@@ -253,6 +253,10 @@ impl<S> ProviderReports for FakePorts<S> {
         let ProviderFailure { provider, url, reason, cause, .. } = failure;
         self.script.reports.borrow_mut().push(format!("{provider} {url} {}: {cause}", reason.as_str()));
     }
+
+    fn provider_noted(&self, provider: &str, note: &str) {
+        self.script.reports.borrow_mut().push(format!("{provider} notes: {note}"));
+    }
 }
 
 impl<S> Entropy for FakePorts<S> {
@@ -282,11 +286,11 @@ impl<S> Crypto for FakePorts<S> {
 
 impl<S> Workers for FakePorts<S> {
     fn refresh_upstream(&self, token: UpstreamTokenRef) {
-        self.script.refreshes.borrow_mut().push(token.session);
+        self.script.refreshes.borrow_mut().push(token);
     }
 
-    fn upstream_replaced(&self, session: SessionId) {
-        self.script.replaced.borrow_mut().push(session);
+    fn upstream_replaced(&self, owner: TokenOwner) {
+        self.script.replaced.borrow_mut().push(owner);
     }
 
     fn session_ended(&self, session: SessionId) {

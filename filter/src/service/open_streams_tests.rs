@@ -7,7 +7,7 @@ fn session(byte: u8) -> SessionId {
 }
 
 fn grant(byte: u8, expires_at: u64) -> Grant {
-    Grant { session: Some(session(byte)), resource: 0, expires_at }
+    Grant { session: Some(session(byte)), resource: 0, expires_at, upstream: None }
 }
 
 /// One stream of each of these sessions; their contexts are 10, 11 and so on.
@@ -132,7 +132,7 @@ fn a_clock_that_was_set_back_puts_no_look_off() {
 
 #[test]
 fn a_stream_without_a_login_ends_with_its_token_and_with_no_session() {
-    let without = |expires_at| Grant { session: None, resource: 0, expires_at };
+    let without = |expires_at| Grant { session: None, resource: 0, expires_at, upstream: None };
     let (streams, _) = open(&[without(1_010), without(2_000), grant(1, 2_000)]);
     assert!(due(&streams, NOW + 9).iter().all(|due| *due == session(1)));
     streams.end_sessions(|_| true);

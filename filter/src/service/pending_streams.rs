@@ -35,7 +35,7 @@ pub(crate) struct PendingStream {
 /// The event that a stream waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Awaited {
-    /// The upstream tokens of this session.
+    /// These upstream tokens.
     Upstream(UpstreamTokenRef),
     /// The provider's documents.
     Provider,

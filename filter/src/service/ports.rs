@@ -3,11 +3,11 @@
 use std::rc::Rc;
 
 use log::Level;
-use portcullis_gateway::ports::UpstreamTokenRef;
 use portcullis_gateway::ports::{
     Body, BodyTooLarge, CallError, CallReply, CallRequest, Clock, Crypto, Entropy, Fetch, Metrics, NoEntropy, Ports,
     ProviderFailure, ProviderReports, Sleep, SleepResult, StoreAnomaly, Workers,
 };
+use portcullis_gateway::ports::{TokenOwner, UpstreamTokenRef};
 use portcullis_gateway::runtime::Inbox;
 use portcullis_protocol::credentials::SessionId;
 use portcullis_protocol::jose::alg::Alg;
@@ -88,6 +88,10 @@ impl ProviderReports for TaskPorts {
         }
         self.worker.log_lines.write(Level::Warn, format!("provider `{provider}`: {url}: {cause}"));
     }
+
+    fn provider_noted(&self, provider: &str, note: &str) {
+        self.worker.log_lines.write(Level::Warn, format!("provider `{provider}`: {note}"));
+    }
 }
 
 impl Entropy for TaskPorts {
@@ -111,8 +115,8 @@ impl Workers for TaskPorts {
         self.worker.queue.notify_root(Message::Refresh(token));
     }
 
-    fn upstream_replaced(&self, session: SessionId) {
-        self.worker.queue.notify_peers(Message::Replaced(session), host::now());
+    fn upstream_replaced(&self, owner: TokenOwner) {
+        self.worker.queue.notify_peers(Message::Replaced(owner), host::now());
     }
 
     fn session_ended(&self, session: SessionId) {

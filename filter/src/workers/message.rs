@@ -1,8 +1,8 @@
 //! Messages between a worker's streams, its root, and its peers.
 
 use portcullis_gateway::config::ProviderId;
-use portcullis_gateway::ports::UpstreamTokenRef;
-use portcullis_protocol::credentials::SessionId;
+use portcullis_gateway::ports::{TokenOwner, UpstreamTokenRef};
+use portcullis_protocol::credentials::{SessionId, UserId};
 
 /// A message to the root of a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,8 +26,8 @@ pub(crate) enum Message {
     ApplyResolved,
     /// To the peers: these upstream tokens have been refreshed, or will not be.
     Refreshed(UpstreamTokenRef),
-    /// To the peers: this session's upstream tokens are others now.
-    Replaced(SessionId),
+    /// To the peers: upstream tokens of this owner are others now, or gone.
+    Replaced(TokenOwner),
     /// To every worker: this session has ended.
     Ended(SessionId),
 }
@@ -38,12 +38,12 @@ impl Message {
             Self::ApplyResolved => vec![b's'],
             Self::FetchProvider => vec![b'p'],
             Self::FetchKeys(issuer) => [&b"k"[..], &u32::try_from(issuer).unwrap_or(u32::MAX).to_le_bytes()].concat(),
-            Self::Refresh(token) => [&b"r"[..], token.session.as_bytes(), token.provider.as_bytes()].concat(),
-            Self::Refreshed(token) => [&b"d"[..], token.session.as_bytes(), token.provider.as_bytes()].concat(),
-            Self::Replaced(session) => [&b"n"[..], session.as_bytes()].concat(),
+            Self::Refresh(token) => [&b"r"[..], &owner_bytes(token.owner), token.provider.as_bytes()].concat(),
+            Self::Refreshed(token) => [&b"d"[..], &owner_bytes(token.owner), token.provider.as_bytes()].concat(),
+            Self::Replaced(owner) => [&b"n"[..], &owner_bytes(owner)].concat(),
             Self::Ended(session) => [&b"e"[..], session.as_bytes()].concat(),
             Self::Rejected { token, sent_at } => {
-                [&b"x"[..], token.session.as_bytes(), &sent_at.to_le_bytes(), token.provider.as_bytes()].concat()
+                [&b"x"[..], &owner_bytes(token.owner), &sent_at.to_le_bytes(), token.provider.as_bytes()].concat()
             }
         }
     }
@@ -60,11 +60,14 @@ impl Message {
             let issuer = u32::from_le_bytes(names.try_into().ok()?);
             return usize::try_from(issuer).ok().map(Self::FetchKeys);
         }
-        let (session, rest) = names.split_first_chunk::<16>()?;
-        let session = SessionId::new(*session);
+        if *word == b'e' {
+            return names.try_into().ok().map(SessionId::new).map(Self::Ended);
+        }
+        let (owner, rest) = names.split_first_chunk()?;
+        let owner = owner_of(owner)?;
         let token = |provider: &[u8]| {
             let provider = ProviderId::from_bytes(provider.try_into().ok()?);
-            Some(UpstreamTokenRef { session, provider })
+            Some(UpstreamTokenRef { owner, provider })
         };
         match word {
             b'r' => token(rest).map(Self::Refresh),
@@ -73,12 +76,32 @@ impl Message {
                 let (sent_at, provider) = rest.split_first_chunk()?;
                 Some(Self::Rejected { token: token(provider)?, sent_at: u64::from_le_bytes(*sent_at) })
             }
-            b'n' if rest.is_empty() => Some(Self::Replaced(session)),
-            b'e' if rest.is_empty() => Some(Self::Ended(session)),
+            b'n' if rest.is_empty() => Some(Self::Replaced(owner)),
             _ => None,
         }
     }
 }
+
+/// A letter for its kind, and its id.
+fn owner_bytes(owner: TokenOwner) -> [u8; OWNER_BYTES] {
+    let (kind, id) = match &owner {
+        TokenOwner::Session(session) => (b's', session.as_bytes()),
+        TokenOwner::User(user) => (b'u', user.as_bytes()),
+    };
+    let mut bytes = [kind; OWNER_BYTES];
+    bytes.iter_mut().skip(1).zip(id).for_each(|(byte, id)| *byte = *id);
+    bytes
+}
+
+fn owner_of([kind, id @ ..]: &[u8; OWNER_BYTES]) -> Option<TokenOwner> {
+    match kind {
+        b's' => Some(TokenOwner::Session(SessionId::new(*id))),
+        b'u' => Some(TokenOwner::User(UserId::restore(*id))),
+        _ => None,
+    }
+}
+
+const OWNER_BYTES: usize = 17;
 
 #[cfg(test)]
 mod tests {
@@ -87,12 +110,17 @@ mod tests {
     #[test]
     fn a_message_is_read_as_sent() {
         let session = SessionId::new([7; 16]);
-        let token = UpstreamTokenRef { session, provider: ProviderId::of("idp", "https://idp.example") };
+        let provider = ProviderId::of("idp", "https://idp.example");
+        let token = UpstreamTokenRef { owner: TokenOwner::Session(session), provider };
+        let of_user = UpstreamTokenRef { owner: TokenOwner::User(UserId::restore([7; 16])), provider };
         for message in [
             Message::Refresh(token),
             Message::Rejected { token, sent_at: u64::MAX - 1 },
             Message::Refreshed(token),
-            Message::Replaced(session),
+            Message::Replaced(token.owner),
+            Message::Refresh(of_user),
+            Message::Rejected { token: of_user, sent_at: 0 },
+            Message::Replaced(of_user.owner),
             Message::Ended(session),
             Message::FetchProvider,
             Message::FetchKeys(0),
@@ -103,6 +131,11 @@ mod tests {
         }
     }
 
+    /// A beginning, and zeros up to a length.
+    fn words(start: &[u8], length: usize) -> Vec<u8> {
+        [start, &vec![0; length - start.len()]].concat()
+    }
+
     #[test]
     fn bytes_that_are_no_message_are_none() {
         for bytes in [
@@ -110,12 +143,16 @@ mod tests {
             b"r",
             b"rshort",
             &[b'x'; 17],
-            &[b'r'; 17],
             &[b'r'; 34],
-            &[b'e'; 33],
-            &[b'n'; 33],
-            &[b'x'; 24],
-            &[b'x'; 33],
+            &words(b"rs", 33),
+            &words(b"rs", 35),
+            &[b'e'; 16],
+            &[b'e'; 18],
+            &[b'n'; 18],
+            &words(b"ns", 17),
+            &words(b"ns", 19),
+            &words(b"xs", 41),
+            &words(b"xs", 43),
             b"k",
             &[b'k'; 4],
             &[b'k'; 6],

@@ -24,6 +24,10 @@ pub use start::Builder;
 use start::Secrets;
 pub use store::{Redis, Store};
 
+/// How many requests, each on a connection of its own, reach both of two workers: the kernel
+/// chooses one for each connection, so that they miss one of them once in 2^31 times.
+pub const REQUESTS_FOR_BOTH_WORKERS: usize = 32;
+
 /// What the identity provider does from the start; [`Testbed::set_idp`] changes it later.
 #[derive(Clone, Debug)]
 pub struct IdpOptions {

@@ -224,6 +224,9 @@ async fn login(bridge: &Bridge, secret: &str, number: u8, user: &str) {
         name: Some(format!("{user} of Example")),
         email: Some(format!("{user}@example.com")),
         client_name: None,
+        connected: None,
+        groups: Vec::new(),
+        email_verified: false,
     };
     let (session_key, upstream_key) = keys(number);
     save(bridge, secret, &upstream_key, &upstream, Ttl::Seconds(7_200)).await;

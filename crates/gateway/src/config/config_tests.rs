@@ -6,6 +6,8 @@ mod client_documents;
 mod injection;
 #[path = "config_tests/oauth2.rs"]
 mod oauth2;
+#[path = "config_tests/oidc.rs"]
+mod oidc;
 #[path = "config_tests/refusals.rs"]
 mod refusals;
 #[path = "config_tests/secrets.rs"]
@@ -57,7 +59,7 @@ fn full() -> Value {
         "issuer": "https://gateway.example:8443/auth",
         "signingKeys": [{ "env": "KEY" }, { "env": "OTHER_KEY" }],
         "secrets": [{ "env": "SECRET" }, { "env": "OTHER_SECRET" }],
-        "tokenLifespans": { "accessToken": "15m", "refreshToken": "30d", "authorizationCode": "1m30s" },
+        "tokenLifespans": { "accessToken": "15m", "refreshToken": "30d", "authorizationCode": "1m30s", "connection": "2h" },
         "scopesSupported": ["openid", "tools", "read"],
         "storage": { "type": "memory", "maxBytes": 1_048_576 },
         "clients": {
@@ -191,8 +193,9 @@ fn the_least_that_is_needed_gets_the_defaults() {
         ("https://gateway.example", "gateway.example")
     );
     assert_eq!((config.issuer.path.as_str(), config.issuer.https), ("", true));
-    let Lifespans { access_token, refresh_token, authorization_code } = config.lifespans;
+    let Lifespans { access_token, refresh_token, authorization_code, connection } = config.lifespans;
     assert_eq!((access_token, refresh_token, authorization_code), (3600, 168 * 3600, 600));
+    assert_eq!(connection, 90 * 86_400);
     assert_eq!(config.scopes_supported.to_string(), "offline_access");
     assert_eq!(config.storage, Storage::Memory { max_bytes: 64 * 1024 * 1024 });
     let policy = config.registration;
@@ -232,8 +235,9 @@ fn everything_that_is_written_is_taken() {
     assert_eq!((config.issuer.authority.as_str(), config.issuer.path.as_str()), ("gateway.example:8443", "/auth"));
     let algorithms: Vec<_> = config.signing_keys.iter().map(|key| key.alg().name()).collect();
     assert_eq!(algorithms, ["ES256", "EdDSA"]);
-    let Lifespans { access_token, refresh_token, authorization_code } = config.lifespans;
+    let Lifespans { access_token, refresh_token, authorization_code, connection } = config.lifespans;
     assert_eq!((access_token, refresh_token, authorization_code), (900, 30 * 86_400, 90));
+    assert_eq!(connection, 7_200);
     assert_eq!(config.scopes_supported.to_string(), "openid tools read");
     assert_eq!(config.storage, Storage::Memory { max_bytes: 1_048_576 });
     let policy = config.registration;
@@ -294,7 +298,7 @@ fn development_allows_lifespans_of_seconds_and_inline_secrets() {
     let document = with(minimal(), "/development", json!(true));
     let document = with(document, "/signingKeys/0", json!({ "inline": KEY }));
     let document = with(document, "/secrets/0", json!({ "inline": SECRET }));
-    let lifespans = json!({ "accessToken": "1s", "refreshToken": "1s", "authorizationCode": "1s" });
+    let lifespans = json!({ "accessToken": "1s", "refreshToken": "1s", "authorizationCode": "1s", "connection": "1s" });
     let config = compile(&with(document, "/tokenLifespans", lifespans)).ok().unwrap();
     assert_eq!((config.lifespans.access_token, config.lifespans.refresh_token), (1, 1));
 }

@@ -17,12 +17,12 @@ use super::sections::Sections;
 
 pub use self::injection::{IdentityClaim, IdentityToken, Inject};
 pub use self::metadata_documents::MetadataDocuments;
-pub use self::resources::{Match, Resource};
+pub use self::resources::{Match, Resource, ResourceKind};
 pub use self::secret_ref::SecretRef;
 pub use self::trusted_issuers::TrustedIssuer;
 pub use self::upstream_providers::{
-    ClientAuthentication, HttpMethod, IdentityFromToken, OAuth2Config, OidcConfig, ProviderType, TokenResponseMapping,
-    UpstreamProvider, UserInfo,
+    ClientAuthentication, HttpMethod, IdentityFromToken, OAuth2Config, OidcConfig, OidcUserInfo, ProviderType,
+    TokenResponseMapping, UpstreamProvider, UserInfo,
 };
 
 /// The plugin configuration of the filter: one JSON document.
@@ -115,11 +115,18 @@ pub struct TokenLifespans {
     pub refresh_token: String,
     /// Authorization codes: 30s to 10m. 60s is enough for a client that waits for its code.
     pub authorization_code: String,
+    /// What a user has connected to a provider that is `onDemand`, from its last use: 1h to 365d.
+    pub connection: String,
 }
 
 impl Default for TokenLifespans {
     fn default() -> Self {
-        Self { access_token: "1h".into(), refresh_token: "168h".into(), authorization_code: "10m".into() }
+        Self {
+            access_token: "1h".into(),
+            refresh_token: "168h".into(),
+            authorization_code: "10m".into(),
+            connection: "2160h".into(),
+        }
     }
 }
 

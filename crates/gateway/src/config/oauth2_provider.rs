@@ -6,6 +6,7 @@ use portcullis_protocol::url::web_url::WebUrl;
 
 use super::compiler::Compiler;
 use super::document::{HttpMethod, IdentityFromToken, OAuth2Config, TokenResponseMapping, UserInfo};
+use super::json_path::JsonPath;
 use super::upstream_client::UpstreamClient;
 
 /// An OAuth 2.0 provider without discovery.
@@ -62,26 +63,10 @@ pub struct IdentityMembers {
     pub name: Vec<JsonPath>,
     /// The user's e-mail address.
     pub email: Vec<JsonPath>,
-}
-
-/// A way into a JSON object: the names of its members, from the outermost. Never empty.
-pub struct JsonPath(Vec<String>);
-
-impl JsonPath {
-    /// The names, from the outermost.
-    #[must_use]
-    pub fn names(&self) -> &[String] {
-        &self.0
-    }
-
-    /// A member of the object itself, whatever characters its name has.
-    fn member(name: &str) -> Self {
-        Self(vec![name.to_owned()])
-    }
-
-    fn parse(text: &str) -> Self {
-        Self(text.split('.').map(str::to_owned).collect())
-    }
+    /// Whether it was verified.
+    pub email_verified: Vec<JsonPath>,
+    /// The groups that the user is in.
+    pub groups: Vec<JsonPath>,
 }
 
 impl Compiler<'_> {
@@ -167,10 +152,13 @@ impl Compiler<'_> {
             None if is_same_host => None,
             None => return self.problem(&cluster_path, "is required: the host is not that of tokenEndpoint"),
         };
+        let members_of = |fields: &[String]| fields.iter().map(|field| JsonPath::member(field)).collect();
         let members = IdentityMembers {
             subject: subjects.into_iter().map(|field| JsonPath::member(field)).collect(),
-            name: mapping.name_fields.iter().map(|field| JsonPath::member(field)).collect(),
-            email: mapping.email_fields.iter().map(|field| JsonPath::member(field)).collect(),
+            name: members_of(&mapping.name_fields),
+            email: members_of(&mapping.email_fields),
+            email_verified: members_of(&mapping.email_verified_fields),
+            groups: members_of(&mapping.groups_fields),
         };
         let method = match written.http_method {
             HttpMethod::Get => "GET",
@@ -187,7 +175,16 @@ impl Compiler<'_> {
         }
         let name = self.json_paths(&format!("{path}.namePath"), written.name_path.as_deref());
         let email = self.json_paths(&format!("{path}.emailPath"), written.email_path.as_deref());
-        Some(IdentityMembers { subject: vec![subject], name: name?, email: email? })
+        let email_verified =
+            self.json_paths(&format!("{path}.emailVerifiedPath"), written.email_verified_path.as_deref());
+        let groups = self.json_paths(&format!("{path}.groupsPath"), written.groups_path.as_deref());
+        Some(IdentityMembers {
+            subject: vec![subject],
+            name: name?,
+            email: email?,
+            email_verified: email_verified?,
+            groups: groups?,
+        })
     }
 
     fn token_members(&mut self, path: &str, written: &TokenResponseMapping) -> Option<TokenMembers> {
@@ -199,22 +196,6 @@ impl Compiler<'_> {
             refresh_token: refresh_token?.pop(),
             expires_in: expires_in?.pop(),
         })
-    }
-
-    fn json_paths(&mut self, path: &str, written: Option<&str>) -> Option<Vec<JsonPath>> {
-        match written {
-            Some(written) => self.json_path(path, written).map(|found| vec![found]),
-            None => Some(Vec::new()),
-        }
-    }
-
-    fn json_path(&mut self, path: &str, written: &str) -> Option<JsonPath> {
-        let found = JsonPath::parse(written);
-        if found.names().len() > MAX_DEPTH || found.names().iter().any(String::is_empty) {
-            let what = "must be up to 8 member names with dots between them, such as \"authed_user.id\"";
-            return self.problem(path, what);
-        }
-        Some(found)
     }
 
     fn additional_headers(&mut self, path: &str, written: &BTreeMap<String, String>) -> Option<Vec<(String, String)>> {
@@ -277,8 +258,6 @@ const NOT_TO_SET: [&str; 11] = [
     "upgrade",
 ];
 
-/// The most names in a path.
-const MAX_DEPTH: usize = 8;
 const MAX_HEADERS: usize = 16;
 const MAX_NAME_BYTES: usize = 64;
 const MAX_VALUE_BYTES: usize = 1_024;

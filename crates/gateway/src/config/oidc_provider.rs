@@ -1,7 +1,11 @@
 //! The section of an OpenID Connect provider.
 
+use portcullis_protocol::url::web_url::WebUrl;
+
 use super::compiler::Compiler;
+use super::document;
 use super::document::OidcConfig;
+use super::json_path::JsonPath;
 use super::upstream_client::UpstreamClient;
 
 /// An OpenID Connect provider.
@@ -16,6 +20,18 @@ pub struct OidcProvider {
     pub client: UpstreamClient,
     /// The claim that names the user.
     pub subject_claim: String,
+    /// The claim with the user's groups.
+    pub groups_claim: JsonPath,
+    /// Where to ask for what the ID token does not say.
+    pub user_info: Option<OidcUserInfo>,
+}
+
+/// The userinfo endpoint of an OpenID Connect provider.
+pub enum OidcUserInfo {
+    /// The one that the discovery document names.
+    Discovered,
+    /// This one.
+    At(WebUrl),
 }
 
 impl Compiler<'_> {
@@ -28,17 +44,42 @@ impl Compiler<'_> {
         if !written.scopes.iter().any(|scope| scope == "openid") {
             self.problem::<()>(&scopes, "must contain \"openid\": without it there is no ID token");
         }
+        let groups_claim = self.claim_path(&format!("{path}.groupsClaim"), &written.groups_claim);
         let (issuer, mut client) = (issuer?, client?);
         let others = written.clusters.iter().map(|(host, cluster)| (host.to_ascii_lowercase(), cluster.clone()));
         let own = std::mem::take(&mut client.clusters);
         client.clusters.extend(others);
         client.clusters.extend(own);
+        let user_info = match &written.user_info {
+            Some(user_info) => self.oidc_user_info(&format!("{path}.userInfo"), user_info, &client).map(Some),
+            None => Some(None),
+        };
         Some(OidcProvider {
             issuer: written.issuer_url.clone(),
             discovery_path: format!("{}/.well-known/openid-configuration", issuer.path().trim_end_matches('/')),
             authority: issuer.authority(),
             client,
             subject_claim: written.subject_claim.clone(),
+            groups_claim: groups_claim?,
+            user_info: user_info?,
         })
+    }
+
+    fn oidc_user_info(
+        &mut self,
+        path: &str,
+        written: &document::OidcUserInfo,
+        client: &UpstreamClient,
+    ) -> Option<OidcUserInfo> {
+        let Some(text) = &written.endpoint_url else { return Some(OidcUserInfo::Discovered) };
+        let path = format!("{path}.endpointUrl");
+        match WebUrl::parse(text) {
+            Ok(url) if url.is_https() == client.plain_http => self.problem(&path, "must have the scheme of issuerUrl"),
+            Ok(url) if !client.clusters.contains_key(&url.authority()) => {
+                self.problem(&path, "has a host without a cluster: add it to `clusters`")
+            }
+            Ok(url) => Some(OidcUserInfo::At(url)),
+            Err(_) => self.problem(&path, "must be an absolute https URL without fragment and user name"),
+        }
     }
 }

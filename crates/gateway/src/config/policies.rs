@@ -14,6 +14,8 @@ pub struct Lifespans {
     pub refresh_token: u64,
     /// Authorization codes.
     pub authorization_code: u64,
+    /// Connections of users, from their last use.
+    pub connection: u64,
 }
 
 /// What registration allows.
@@ -48,10 +50,12 @@ impl Compiler<'_> {
         let refresh_token = self.duration("tokenLifespans.refreshToken", &written.refresh_token, least(HOUR), 30 * DAY);
         let authorization_code =
             self.duration("tokenLifespans.authorizationCode", &written.authorization_code, least(30), 10 * MINUTE);
+        let connection = self.duration("tokenLifespans.connection", &written.connection, least(HOUR), 365 * DAY);
         Some(Lifespans {
             access_token: access_token?,
             refresh_token: refresh_token?,
             authorization_code: authorization_code?,
+            connection: connection?,
         })
     }
 

@@ -8,7 +8,7 @@ use portcullis_protocol::oauth::scope::ScopeSet;
 use portcullis_protocol::url::web_url::WebUrl;
 
 use super::compiler::Compiler;
-use super::document::{self, Document};
+use super::document::{self, Document, ResourceKind};
 use super::injection::{IdentitySettings, Injection};
 use super::issuer::Issuer;
 use super::trusted_issuer::AcceptedIssuers;
@@ -22,6 +22,8 @@ pub struct Resource {
     pub name: Rc<str>,
     /// The path prefix, without a trailing slash; empty for everything.
     pub prefix: String,
+    /// What is served there.
+    pub kind: ResourceKind,
     /// The scopes that a token must have.
     pub scopes: ScopeSet,
     /// The same, space-separated, for challenges.
@@ -132,6 +134,7 @@ impl Compiler<'_> {
             metadata_path,
             uri,
             prefix: prefix?,
+            kind: written.kind,
             scope_text: scopes.to_string(),
             scopes,
             issuers: issuers?,

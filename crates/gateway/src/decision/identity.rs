@@ -49,7 +49,7 @@ pub(crate) struct Caller<'a> {
     pub(crate) client: &'a str,
     /// The name of the user at the provider or the trusted issuer.
     pub(crate) subject: Option<Cow<'a, str>>,
-    /// An address, unless its source says that it is not verified.
+    /// An address that its source says is verified.
     pub(crate) email: Option<Cow<'a, str>>,
     pub(crate) name: Option<Cow<'a, str>>,
     pub(crate) groups: Vec<Cow<'a, str>>,

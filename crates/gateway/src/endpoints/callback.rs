@@ -177,6 +177,9 @@ async fn open_session<P: Ports>(
         name: identity.name,
         email: identity.email,
         client_name: asked.client_name.clone(),
+        connected: None,
+        groups: identity.groups,
+        email_verified: identity.email_verified,
     };
     let session = Session {
         providers: vec![provider.id],

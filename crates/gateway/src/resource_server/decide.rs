@@ -9,7 +9,7 @@ use crate::browser::cookies;
 use crate::config::Injection;
 use crate::decision::header_field::HeaderField;
 use crate::decision::identity::Identity;
-use crate::decision::{Credentials, Forward, Grant, ResponsePlan, UpstreamAccess};
+use crate::decision::{Credentials, Forward, Grant, OwnedAccess, ResponsePlan};
 use crate::resource_server::refusal::Refusal;
 use crate::responses::CORS_OF_RESOURCE;
 use crate::state::token_cache::TokenGrant;
@@ -29,29 +29,34 @@ pub(super) fn decide(facts: &TokenGrant, resource: usize, now: u64) -> Result<()
 pub(super) struct Allowed<'a> {
     pub(super) facts: &'a TokenGrant,
     pub(super) audit: &'a Rc<Audit>,
-    pub(super) upstream: Option<&'a UpstreamAccess>,
+    pub(super) upstream: Option<&'a OwnedAccess>,
     pub(super) identity: Option<&'a Rc<Identity>>,
 }
 
 impl Allowed<'_> {
     /// Sends the call on to the backend of `injection`'s resource.
     pub(super) fn forward(&self, injection: &Injection, cookie: Option<&[u8]>, response: ResponsePlan) -> Forward {
-        let Self { facts, audit, .. } = self;
-        let credentials = match (injection, self.upstream) {
-            (Injection::Upstream(injection), Some(upstream)) => Credentials::Injected(HeaderField {
-                name: Rc::clone(&injection.header),
-                value: Rc::clone(&upstream.value),
-            }),
+        let Self { facts, audit, upstream, identity } = *self;
+        let credentials = match (injection, upstream) {
+            (Injection::Upstream(injection), Some(upstream)) => {
+                let value = Rc::clone(&upstream.access.value);
+                Credentials::Injected(HeaderField { name: Rc::clone(&injection.header), value })
+            }
             (Injection::Static(field), _) => Credentials::Injected(field.clone()),
             (Injection::Nothing | Injection::Upstream(_), _) => Credentials::Removed,
         };
         Forward {
             credentials,
-            identity: self.identity.cloned(),
+            identity: identity.cloned(),
             cookie: cookie.and_then(cookies::without_own),
             audit: Rc::clone(audit),
             response,
-            grant: Some(Grant { session: facts.session(), resource: facts.resource, expires_at: facts.expires_at }),
+            grant: Some(Grant {
+                session: facts.session(),
+                resource: facts.resource,
+                expires_at: facts.expires_at,
+                upstream: upstream.map(|upstream| upstream.token),
+            }),
         }
     }
 }

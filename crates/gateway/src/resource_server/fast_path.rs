@@ -5,7 +5,7 @@ use portcullis_protocol::http::path::RoutePath;
 
 use crate::browser::cookies;
 use crate::config::DefaultAction;
-use crate::decision::{Credentials, Forward, ResponsePlan};
+use crate::decision::{Credentials, Forward, ResponsePlan, UpstreamAccess};
 use crate::resource_server::decide::{Allowed, decide, plan_response};
 use crate::routing::routes::{self, Route, route_or_default};
 use crate::state::gateway::Gateway;
@@ -34,7 +34,8 @@ pub fn fast(
     };
     let usable = cached.is_fresh(now) && decide(&cached.facts, index, now).is_ok();
     let upstream = cached.upstream();
-    let fresh = upstream.as_ref().is_none_or(|upstream| now < upstream.refresh_at && now < upstream.stale_at);
+    let is_fresh = |access: &UpstreamAccess| now < access.refresh_at && now < access.stale_at;
+    let fresh = upstream.as_ref().is_none_or(|upstream| is_fresh(&upstream.access));
     let identity = cached.identity();
     let current = identity.is_none_or(|identity| identity.is_current(now));
     if !usable || !fresh || !current {

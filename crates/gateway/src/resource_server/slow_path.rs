@@ -16,9 +16,9 @@ use crate::browser::cookies;
 use crate::config::{Config, ProviderId, Resource};
 use crate::context::RequestContext;
 use crate::decision::identity::{Caller, Identity};
-use crate::decision::{Decision, Forward, RefreshOutcome, Resolved, ResponsePlan, UpstreamAccess};
+use crate::decision::{Decision, Forward, OwnedAccess, RefreshOutcome, Resolved, ResponsePlan};
 use crate::error::DependencyError;
-use crate::ports::{Crypto, Ports, Store, UpstreamTokenRef};
+use crate::ports::{Crypto, Ports, Store, TokenOwner, UpstreamTokenRef};
 use crate::resource_server::decide::{Allowed, decide, plan_response};
 use crate::resource_server::foreign::{Foreign, ForeignCall};
 use crate::resource_server::refusal::Refusal;
@@ -28,6 +28,7 @@ use crate::sessions::end::end_session;
 use crate::sessions::keys::{session_key, session_keys, upstream_key};
 use crate::state::gateway::Gateway;
 use crate::state::token_cache::{CachedToken, TokenGrant};
+use crate::store::encoding;
 use crate::upstream::tokens::{Upstream, UpstreamFields};
 
 /// Decides a call.
@@ -60,7 +61,7 @@ pub async fn protect<P: Ports>(context: &RequestContext<'_, P>, index: usize) ->
             let cookie = cookies::sent(context.request).map(Cow::into_owned);
             let gateway = Rc::clone(context.gateway);
             let decide = Box::new(move |outcome: &RefreshOutcome| {
-                let awaiting = Awaiting { facts: &facts, audit: &audit, identity: identity.as_ref() };
+                let awaiting = Awaiting { facts: &facts, audit: &audit, token, identity: identity.as_ref() };
                 awaiting.decide(gateway.config(), index, cookie.as_deref(), response, outcome)
             });
             Decision::AwaitUpstream { token, decide }
@@ -90,7 +91,7 @@ struct Call<'a, P> {
 enum Granted {
     Now {
         facts: TokenGrant,
-        upstream: Option<UpstreamAccess>,
+        upstream: Option<OwnedAccess>,
         identity: Option<Rc<Identity>>,
         /// When the store had answered.
         now: u64,
@@ -137,7 +138,7 @@ impl<P: Ports> Call<'_, P> {
         let (session, facts) = verify(self.context, self.index, self.resource, bearer, now, known)?;
         let stored = self.stored(session, &facts, known).await;
         let now = self.context.now();
-        let Stored { token, identity } = match stored {
+        let Stored { upstream, identity } = match stored {
             Ok(stored) => stored,
             // While the store is unavailable a token whose session this VM has found before goes on
             // working; one that it has not seen has to wait.
@@ -153,15 +154,17 @@ impl<P: Ports> Call<'_, P> {
             }
             Err(refusal) => return Err(refusal),
         };
-        let Some((token, upstream)) = token else { return Ok(Granted::Now { facts, upstream: None, identity, now }) };
-        if now >= upstream.stale_at {
+        let Some(OwnedAccess { token, access }) = &upstream else {
+            return Ok(Granted::Now { facts, upstream: None, identity, now });
+        };
+        if now >= access.stale_at {
             let audit = Rc::new(std::mem::take(known).decided(Reason::ValidToken));
-            return Ok(Granted::AfterRefresh { facts, audit, identity, token });
+            return Ok(Granted::AfterRefresh { facts, audit, identity, token: *token });
         }
-        if now >= upstream.refresh_at {
-            self.context.ports.refresh_upstream(token);
+        if now >= access.refresh_at {
+            self.context.ports.refresh_upstream(*token);
         }
-        Ok(Granted::Now { facts, upstream: Some(upstream), identity, now })
+        Ok(Granted::Now { facts, upstream, identity, now })
     }
 
     /// What is proven about a token that another issuer may have made.
@@ -192,7 +195,7 @@ impl<P: Ports> Call<'_, P> {
                 let upstream = UpstreamFields::read(record)?;
                 upstream.add_names(known, config.audits_email);
                 if Some(provider) == login {
-                    identity = self.identity(&upstream.caller(&facts.subject, &facts.client));
+                    identity = self.identity_in(record, facts);
                 }
                 Some(upstream.access())
             })
@@ -201,10 +204,10 @@ impl<P: Ports> Call<'_, P> {
             Some(identity) => Some(identity),
             None => self.identity_by_login(session, facts, login).await?,
         };
-        let Some(provider) = injected else { return Ok(Stored { token: None, identity }) };
-        let token = UpstreamTokenRef { session, provider };
-        let token = upstream.map(|upstream| (token, upstream)).ok_or(Refusal::LoginRequired)?;
-        Ok(Stored { token: Some(token), identity })
+        let Some(provider) = injected else { return Ok(Stored { upstream: None, identity }) };
+        let token = UpstreamTokenRef { owner: TokenOwner::Session(session), provider };
+        let access = upstream.ok_or(Refusal::LoginRequired)?;
+        Ok(Stored { upstream: Some(OwnedAccess { token, access }), identity })
     }
 
     /// The headers about the user of a session where its injected token is not of the provider that
@@ -221,13 +224,22 @@ impl<P: Ports> Call<'_, P> {
         let key = upstream_key(&session_key(session), login);
         let found = self.context.ports.store().get(&key).await?;
         let told = found.and_then(|found| {
-            self.context.records().read::<Upstream, _>(&key, found.value, |record| {
-                Some(self.identity(&UpstreamFields::read(record)?.caller(&facts.subject, &facts.client)))
-            })
+            self.context
+                .records()
+                .read::<Upstream, _>(&key, found.value, |record| Some(self.identity_in(record, facts)))
         });
-        // Without the record nothing is known of the user but who it is.
-        let unnamed = || Caller { user: &facts.subject, client: &facts.client, ..Caller::default() };
-        told.unwrap_or_else(|| self.identity(&unnamed()))
+        told.unwrap_or_else(|| self.identity_in(&[], facts))
+    }
+
+    /// The headers about a user whose login has this record. Where it cannot be read, nothing is
+    /// known of the user but the id.
+    fn identity_in(&self, record: &[u8], facts: &TokenGrant) -> Result<Option<Rc<Identity>>, DependencyError> {
+        if self.resource.identity.is_none() {
+            return Ok(self.context.gateway.untold());
+        }
+        let record = encoding::from_bytes::<Upstream>(record);
+        let unnamed = Caller { user: &facts.subject, client: &facts.client, ..Caller::default() };
+        self.identity(&record.as_ref().map_or(unnamed, |record| record.caller(&facts.subject, &facts.client)))
     }
 
     /// The headers about a caller.
@@ -245,17 +257,13 @@ impl<P: Ports> Call<'_, P> {
 
     fn by_what_is_known(&self, known: &Rc<CachedToken>, now: u64) -> Result<Granted, Refusal> {
         let known = &self.with_current_identity(known, now)?;
-        let session = known.facts.session();
-        if let (Some(upstream), Some(provider), Some(session)) =
-            (known.upstream().as_ref(), self.resource.injection.token(), session)
-        {
-            let token = UpstreamTokenRef { session, provider };
-            if now >= upstream.stale_at {
+        if let Some(OwnedAccess { token, access }) = known.upstream().as_ref() {
+            if now >= access.stale_at {
                 let (facts, audit) = (known.facts.clone(), Rc::clone(&known.audit));
-                return Ok(Granted::AfterRefresh { facts, audit, identity: known.identity().cloned(), token });
+                return Ok(Granted::AfterRefresh { facts, audit, identity: known.identity().cloned(), token: *token });
             }
-            if now >= upstream.refresh_at {
-                self.context.ports.refresh_upstream(token);
+            if now >= access.refresh_at {
+                self.context.ports.refresh_upstream(*token);
             }
         }
         if known.take_recheck_due(now) {
@@ -284,7 +292,7 @@ impl<P: Ports> Call<'_, P> {
 /// What the store has to say about a session.
 struct Stored {
     /// The upstream token, where the resource injects one.
-    token: Option<(UpstreamTokenRef, UpstreamAccess)>,
+    upstream: Option<OwnedAccess>,
     /// The headers about the user.
     identity: Option<Rc<Identity>>,
 }
@@ -334,6 +342,7 @@ fn after_keys(
 struct Awaiting<'a> {
     facts: &'a TokenGrant,
     audit: &'a Rc<Audit>,
+    token: UpstreamTokenRef,
     identity: Option<&'a Rc<Identity>>,
 }
 
@@ -350,9 +359,10 @@ impl Awaiting<'_> {
     ) -> Resolved {
         let resource = config.resources.get(index);
         let refusal = match (outcome, resource) {
-            (RefreshOutcome::Ready(upstream), Some(resource)) => {
+            (RefreshOutcome::Ready(access), Some(resource)) => {
+                let upstream = OwnedAccess { token: self.token, access: access.clone() };
                 let (facts, audit, identity) = (self.facts, self.audit, self.identity);
-                let allowed = Allowed { facts, audit, upstream: Some(upstream), identity };
+                let allowed = Allowed { facts, audit, upstream: Some(&upstream), identity };
                 return Resolved::Continue(allowed.forward(&resource.injection, cookie, response));
             }
             (RefreshOutcome::LoginRequired, _) => Refusal::LoginRequired,

@@ -16,7 +16,7 @@ use crate::audit::{Audit, Reason};
 use crate::config::{Config, ProviderId};
 use crate::decision::UpstreamAccess;
 use crate::decision::identity::Identity;
-use crate::ports::UpstreamTokenRef;
+use crate::ports::{TokenOwner, UpstreamTokenRef};
 use crate::state::client_documents::ClientDocuments;
 use crate::state::document_state::DocumentState;
 use crate::state::documents::Documents;
@@ -150,13 +150,9 @@ impl Gateway {
         !self.tokens.borrow().is_empty()
     }
 
-    /// Sets the renewed upstream token in the remembered tokens of a session.
+    /// Sets the renewed upstream token in the remembered tokens that inject it.
     pub(crate) fn renew_upstream(&self, token: UpstreamTokenRef, renewed: &UpstreamAccess) {
-        let injects = |resource: usize| {
-            let resource = self.config.resources.get(resource);
-            resource.and_then(|resource| resource.injection.token()) == Some(token.provider)
-        };
-        self.tokens.borrow_mut().renew_upstream(token.session, injects, renewed);
+        self.tokens.borrow_mut().renew_upstream(token, renewed);
     }
 
     /// Asks the root task to look up a token's session.
@@ -188,10 +184,10 @@ impl Gateway {
         self.ended.borrow().contains(session)
     }
 
-    /// Forgets what is injected for a session, whose upstream tokens were replaced, and with it the
-    /// session's tokens: each is verified again.
-    pub fn forget_upstream(&self, session: SessionId) {
-        self.tokens.borrow_mut().forget_sessions(&[session]);
+    /// Forgets the tokens that inject an upstream token of this owner, whose upstream tokens were
+    /// replaced or are gone: each is verified again.
+    pub fn forget_upstream(&self, owner: TokenOwner) {
+        self.tokens.borrow_mut().forget_upstream(owner);
     }
 
     /// Forgets every token: each is verified again, and its session looked up.

@@ -50,11 +50,13 @@ mod tests {
 
     use super::*;
     use crate::config::ProviderId;
+    use crate::ports::TokenOwner;
 
     fn token(number: u32) -> UpstreamTokenRef {
         let mut session = [0; 16];
         session[..4].copy_from_slice(&number.to_be_bytes());
-        UpstreamTokenRef { session: SessionId::new(session), provider: ProviderId::of("idp", "https://idp.example") }
+        let owner = TokenOwner::Session(SessionId::new(session));
+        UpstreamTokenRef { owner, provider: ProviderId::of("idp", "https://idp.example") }
     }
 
     fn holds() -> Holds {

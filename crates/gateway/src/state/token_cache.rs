@@ -14,8 +14,9 @@ use portcullis_protocol::credentials::SessionId;
 use portcullis_protocol::jose::keys::JwkSet;
 
 use crate::audit::Audit;
-use crate::decision::UpstreamAccess;
 use crate::decision::identity::Identity;
+use crate::decision::{OwnedAccess, UpstreamAccess};
+use crate::ports::{TokenOwner, UpstreamTokenRef};
 
 /// How long an entry is served before the session behind it is looked up again in the background,
 /// in seconds. Workers of one Envoy tell each other when a session ends; this is how it is learned
@@ -74,7 +75,7 @@ pub struct CachedToken {
     /// What the audit trail says when it is let through.
     pub audit: Rc<Audit>,
     /// The upstream token, where the resource injects one.
-    upstream: RefCell<Option<UpstreamAccess>>,
+    upstream: RefCell<Option<OwnedAccess>>,
     /// The headers about the caller, where the gateway sets any.
     identity: Option<Rc<Identity>>,
     /// From when on its session is to be looked up in the background, in Unix seconds.
@@ -92,7 +93,7 @@ impl CachedToken {
     pub fn new(
         facts: TokenGrant,
         audit: Rc<Audit>,
-        upstream: Option<UpstreamAccess>,
+        upstream: Option<OwnedAccess>,
         identity: Option<Rc<Identity>>,
         now: u64,
     ) -> Self {
@@ -110,7 +111,7 @@ impl CachedToken {
     }
 
     /// The upstream token, where the resource injects one.
-    pub(crate) fn upstream(&self) -> Ref<'_, Option<UpstreamAccess>> {
+    pub(crate) fn upstream(&self) -> Ref<'_, Option<OwnedAccess>> {
         self.upstream.borrow()
     }
 
@@ -178,7 +179,7 @@ impl CachedToken {
     /// The memory that it takes, in bytes: its texts, and what the rest is about.
     fn size(&self) -> usize {
         let facts = &self.facts;
-        let upstream = self.upstream.borrow().as_ref().map_or(0, |upstream| upstream.value.expose().len());
+        let upstream = self.upstream.borrow().as_ref().map_or(0, |upstream| upstream.access.value.expose().len());
         let identity = self.identity.as_ref().map_or(0, |identity| identity.size());
         [facts.subject.len(), facts.client.len(), self.audit.size(), upstream, identity]
             .into_iter()
@@ -250,10 +251,12 @@ impl<S: BuildHasher> TokenCache<S> {
 
     /// Drops every token of these sessions.
     pub fn forget_sessions(&mut self, sessions: &[SessionId]) {
-        let lives = |slot: &mut Slot| !slot.entry.facts.session().is_some_and(|session| sessions.contains(&session));
-        self.current.retain(lives);
-        self.previous.retain(lives);
-        self.current_bytes = self.current.iter().map(|slot| slot.bytes).sum();
+        self.retain(|entry| !entry.facts.session().is_some_and(|session| sessions.contains(&session)));
+    }
+
+    /// Drops every token whose upstream token is of this owner.
+    pub fn forget_upstream(&mut self, owner: TokenOwner) {
+        self.retain(|entry| entry.upstream().as_ref().is_none_or(|upstream| upstream.token.owner != owner));
     }
 
     /// Drops every token.
@@ -263,12 +266,12 @@ impl<S: BuildHasher> TokenCache<S> {
         self.current_bytes = 0;
     }
 
-    /// Replaces the upstream token of a session's tokens for resources that inject it.
-    pub fn renew_upstream(&mut self, session: SessionId, injects: impl Fn(usize) -> bool, renewed: &UpstreamAccess) {
-        let entries = self.current.iter().chain(self.previous.iter()).map(|slot| &slot.entry);
-        for entry in entries.filter(|entry| entry.facts.session() == Some(session) && injects(entry.facts.resource)) {
-            if let Some(upstream) = &mut *entry.upstream.borrow_mut() {
-                *upstream = renewed.clone();
+    /// Replaces the upstream access token of all that inject one of these tokens.
+    pub fn renew_upstream(&mut self, token: UpstreamTokenRef, renewed: &UpstreamAccess) {
+        for slot in self.current.iter().chain(self.previous.iter()) {
+            let mut upstream = slot.entry.upstream.borrow_mut();
+            if let Some(upstream) = upstream.as_mut().filter(|upstream| upstream.token == token) {
+                upstream.access = renewed.clone();
             }
         }
     }
@@ -292,6 +295,12 @@ impl<S: BuildHasher> TokenCache<S> {
         let mut hasher = self.hasher.build_hasher();
         hasher.write(authorization.last_chunk::<HASHED>().map_or(authorization, |end| end));
         hasher.finish()
+    }
+
+    fn retain(&mut self, lives: impl Fn(&CachedToken) -> bool) {
+        self.current.retain(|slot| lives(&slot.entry));
+        self.previous.retain(|slot| lives(&slot.entry));
+        self.current_bytes = self.current.iter().map(|slot| slot.bytes).sum();
     }
 
     /// Adds what is in neither generation.

@@ -8,7 +8,7 @@ use portcullis_protocol::jose::keys::{JwkSet, JwkSetError};
 use portcullis_protocol::json::foreign::{ForeignObject, ForeignValue};
 use portcullis_protocol::url::web_url::WebUrl;
 
-use crate::config::{IssuerSite, OidcProvider, TrustedIssuer};
+use crate::config::{IssuerSite, OidcProvider, OidcUserInfo, TrustedIssuer};
 use crate::ports::Ports;
 use crate::state::document_state::Documents;
 use crate::upstream::client_authentication::Method;
@@ -32,6 +32,8 @@ pub struct Discovery {
     pub(super) authentication: Method,
     pub(super) token: Target,
     pub(super) jwks: Target,
+    /// Where to ask for what an ID token does not say, if that is configured.
+    pub(super) user_info: Option<Target>,
 }
 
 #[derive(Clone)]
@@ -164,6 +166,11 @@ fn read_discovery(provider: &OidcProvider, document: &ForeignObject<'_>) -> Resu
     let authorization = url("authorization_endpoint", endpoint_words!("authorization_endpoint"))?;
     let token = target("token_endpoint", endpoint_words!("token_endpoint"))?;
     let jwks = target("jwks_uri", endpoint_words!("jwks_uri"))?;
+    let user_info = match &provider.user_info {
+        Some(OidcUserInfo::Discovered) => Some(target("userinfo_endpoint", endpoint_words!("userinfo_endpoint"))?),
+        Some(OidcUserInfo::At(url)) => Target::at(&provider.client, url),
+        None => None,
+    };
     let algorithms = texts(document, "id_token_signing_alg_values_supported");
     if !algorithms.is_empty() && !algorithms.iter().any(|name| Alg::from_foreign_name(name).is_some()) {
         let reason = "the provider signs ID tokens with none of RS256, RS384, RS512, ES256, ES384 and EdDSA";
@@ -175,6 +182,7 @@ fn read_discovery(provider: &OidcProvider, document: &ForeignObject<'_>) -> Resu
         authentication: Method::choose(&provider.client, &methods)?,
         token,
         jwks,
+        user_info,
     })
 }
 
@@ -215,11 +223,12 @@ fn texts<'a>(document: &ForeignObject<'a>, name: &str) -> Vec<Cow<'a, str>> {
 }
 
 /// The members that are read of the document.
-const MEMBERS: [&str; 6] = [
+const MEMBERS: [&str; 7] = [
     "issuer",
     "authorization_endpoint",
     "token_endpoint",
     "jwks_uri",
+    "userinfo_endpoint",
     "id_token_signing_alg_values_supported",
     "token_endpoint_auth_methods_supported",
 ];

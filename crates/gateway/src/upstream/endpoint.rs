@@ -146,16 +146,8 @@ impl Document {
         path: &'a JsonPath,
     ) -> Result<Option<ForeignValue<'a>>, ProviderError> {
         let Some((outermost, inner)) = path.names().split_first() else { return Ok(None) };
-        let mut value = self.members(reply, &[outermost])?.get(outermost);
-        for name in inner {
-            value = match value.map(|value| value.object(&[name])) {
-                Some(Ok(object)) => object.get(name),
-                Some(Err(JsonError::DuplicateMember)) => return Err(self.fault(Fault::Repeated)),
-                // What is no object has no members.
-                Some(Err(_)) | None => None,
-            };
-        }
-        Ok(value)
+        let Some(value) = self.members(reply, &[outermost])?.get(outermost) else { return Ok(None) };
+        value.inner(inner).map_err(|_| self.fault(Fault::Repeated))
     }
 
     /// The longest one that is read, in bytes.

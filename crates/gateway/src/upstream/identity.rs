@@ -33,4 +33,8 @@ pub struct Identity {
     pub name: Option<String>,
     /// The user's e-mail address, likewise, whether or not the provider has verified it.
     pub email: Option<String>,
+    /// Whether the provider has verified that address; `false` where it does not say.
+    pub email_verified: bool,
+    /// The groups that the user is in: at most 100, of which each is a name as `subject` is.
+    pub groups: Vec<String>,
 }

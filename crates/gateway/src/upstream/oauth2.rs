@@ -11,7 +11,8 @@ use crate::state::gateway::Gateway;
 use crate::upstream::authorization_request::{callback_url, further_parameters};
 use crate::upstream::client_authentication::Method;
 use crate::upstream::endpoint::{Document, Target};
-use crate::upstream::identity::{Identity, TokenReply};
+use crate::upstream::identity::TokenReply;
+use crate::upstream::profile::LoggedIn;
 use crate::upstream::provider_error::ProviderError;
 use crate::upstream::token_endpoint::{Exchanged, TokenEndpoint};
 use crate::upstream::user_info::{self, UserInfo};
@@ -47,24 +48,15 @@ impl OAuth2<'_> {
     ///
     /// # Errors
     /// [`ProviderError`].
-    pub(super) async fn log_in<P: Ports>(
-        &self,
-        seed: &Seed,
-        code: &str,
-        ports: &P,
-    ) -> Result<(TokenReply, Identity), ProviderError> {
-        let (redirect_uri, verifier) = (callback_url(self.gateway), seed.verifier());
-        let form = [
-            ("grant_type", "authorization_code"),
-            ("code", code),
-            ("redirect_uri", &redirect_uri),
-            ("code_verifier", verifier.expose()),
-        ];
-        let Exchanged { tokens, reply } = self.exchange(&form, ports).await?;
+    pub(super) async fn log_in<P: Ports>(&self, seed: &Seed, code: &str, ports: &P) -> Result<LoggedIn, ProviderError> {
+        let redirect_uri = callback_url(self.gateway);
+        let target = self.token_target()?;
+        let endpoint = self.token_endpoint(&target)?;
+        let Exchanged { tokens, reply } = endpoint.redeem(code, (&redirect_uri, seed), ports).await?;
         let client = &self.settings.client;
         let (url, identity) = match &self.settings.identity {
             IdentitySource::TokenAnswer(members) => {
-                (self.token_target()?.url(client), user_info::identity(Document::TokenAnswer, &reply, members))
+                (target.url(client), user_info::identity(Document::TokenAnswer, &reply, members))
             }
             IdentitySource::UserInfo { endpoint, method, headers, members } => {
                 let target = Target::at(client, endpoint).ok_or(ProviderError::EndpointWithoutCluster("userInfo"))?;
@@ -74,7 +66,7 @@ impl OAuth2<'_> {
             }
         };
         match identity {
-            Ok(identity) => Ok((tokens, identity)),
+            Ok((subject, profile)) => Ok(LoggedIn { tokens, subject, profile }),
             Err(error) => {
                 ports.provider_failed(error.failure(self.name, &url));
                 Err(error)
@@ -91,19 +83,18 @@ impl OAuth2<'_> {
         refresh_token: &Secret<String>,
         ports: &P,
     ) -> Result<TokenReply, ProviderError> {
-        let form = [("grant_type", "refresh_token"), ("refresh_token", refresh_token.expose().as_str())];
-        Ok(self.exchange(&form, ports).await?.tokens)
+        let target = self.token_target()?;
+        Ok(self.token_endpoint(&target)?.refresh(refresh_token, ports).await?.tokens)
     }
 
-    async fn exchange<P: Ports>(&self, form: &[(&str, &str)], ports: &P) -> Result<Exchanged, ProviderError> {
-        let endpoint = TokenEndpoint {
+    fn token_endpoint<'t>(&'t self, target: &'t Target) -> Result<TokenEndpoint<'t>, ProviderError> {
+        Ok(TokenEndpoint {
             provider: self.name,
             client: &self.settings.client,
-            target: &self.token_target()?,
+            target,
             authentication: Method::choose(&self.settings.client, &[])?,
             members: &self.settings.token_members,
-        };
-        endpoint.exchange(form, ports).await
+        })
     }
 
     fn token_target(&self) -> Result<Target, ProviderError> {

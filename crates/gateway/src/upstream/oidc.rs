@@ -20,9 +20,12 @@ use crate::state::document_state::DocumentState;
 use crate::state::gateway::Gateway;
 use crate::upstream::authorization_request::{callback_url, further_parameters};
 use crate::upstream::discovery::{Discovery, Known, fetch_documents};
-use crate::upstream::identity::{Identity, TokenReply};
+use crate::upstream::endpoint::{Document, Target};
+use crate::upstream::identity::TokenReply;
+use crate::upstream::profile::{LoggedIn, Profile};
 use crate::upstream::provider_error::ProviderError;
 use crate::upstream::token_endpoint::TokenEndpoint;
+use crate::upstream::user_info::UserInfo;
 
 /// How far the provider's clock may be from ours, in seconds.
 const LEEWAY: u64 = 60;
@@ -74,35 +77,28 @@ impl Oidc<'_> {
     ///
     /// # Errors
     /// [`ProviderError`].
-    pub(super) async fn log_in<P: Ports>(
-        &self,
-        seed: &Seed,
-        code: &str,
-        ports: &P,
-    ) -> Result<(TokenReply, Identity), ProviderError> {
-        let (redirect_uri, verifier) = (callback_url(self.gateway), seed.verifier());
-        let form = [
-            ("grant_type", "authorization_code"),
-            ("code", code),
-            ("redirect_uri", &redirect_uri),
-            ("code_verifier", verifier.expose()),
-        ];
-        let reply = self.token_request(&form, ports).await?;
+    pub(super) async fn log_in<P: Ports>(&self, seed: &Seed, code: &str, ports: &P) -> Result<LoggedIn, ProviderError> {
+        let redirect_uri = callback_url(self.gateway);
+        let discovery = self.discovery(ports).await?;
+        let tokens = self.token_endpoint(&discovery).redeem(code, (&redirect_uri, seed), ports).await?.tokens;
         let keys = self.keys(ports).await?;
-        let identity = self.verify_id_token(&reply, &keys, &seed.nonce(), ports).await;
-        match identity {
-            Ok(identity) => Ok((reply, identity)),
-            Err(error) => {
-                if matches!(error, ProviderError::InvalidIdToken(_) | ProviderError::OtherLogin) {
-                    ports.provider_failed(error.failure(self.name, &self.settings.issuer));
-                }
-                Err(error)
-            }
+        let verified = self.verify_id_token(&tokens, &keys, &seed.nonce(), ports).await;
+        if let Err(error @ (ProviderError::InvalidIdToken(_) | ProviderError::OtherLogin)) = &verified {
+            ports.provider_failed(error.failure(self.name, &self.settings.issuer));
         }
+        let Verified { subject, sub, mut profile } = verified?;
+        if let Some(target) = discovery.user_info.as_ref().filter(|_| profile.has_gaps()) {
+            let asked = self.ask_user_info(target, &tokens.access_token, &sub, ports).await;
+            if let Err(error) = &asked {
+                ports.provider_failed(error.failure(self.name, &target.url(&self.settings.client)));
+            }
+            profile.fill(asked?);
+        }
+        Ok(LoggedIn { tokens, subject, profile })
     }
 
-    /// Exchanges a refresh token (RFC 6749 §6). An ID token in the answer must be about the same
-    /// `subject` (OIDC Core §12.2).
+    /// Exchanges a refresh token (RFC 6749 §6), and returns what an ID token in the answer says of
+    /// the user. It must be about the same `subject` (OIDC Core §12.2).
     ///
     /// # Errors
     /// [`ProviderError`]; an answer about another user ends the grant.
@@ -111,16 +107,39 @@ impl Oidc<'_> {
         refresh_token: &Secret<String>,
         subject: &str,
         ports: &P,
-    ) -> Result<TokenReply, ProviderError> {
-        let form = [("grant_type", "refresh_token"), ("refresh_token", refresh_token.expose().as_str())];
-        let reply = self.token_request(&form, ports).await?;
-        let told = reply.id_token.as_ref().map(|id_token| about(id_token.expose(), self.settings, subject));
-        if let Some(Err(error)) = told {
-            let error = ProviderError::InvalidIdToken(error.reason());
-            ports.provider_failed(error.failure(self.name, &self.settings.issuer));
-            return Err(ProviderError::GrantEnded { prompt: None });
+    ) -> Result<(TokenReply, Profile), ProviderError> {
+        let discovery = self.discovery(ports).await?;
+        let tokens = self.token_endpoint(&discovery).refresh(refresh_token, ports).await?.tokens;
+        match tokens.id_token.as_ref().map(|id_token| about(id_token.expose(), self.settings, subject)) {
+            Some(Err(error)) => {
+                let error = ProviderError::InvalidIdToken(error.reason());
+                ports.provider_failed(error.failure(self.name, &self.settings.issuer));
+                Err(ProviderError::GrantEnded { prompt: None })
+            }
+            Some(Ok(profile)) => Ok((tokens, profile)),
+            None => Ok((tokens, Profile::default())),
         }
-        Ok(reply)
+    }
+
+    /// Asks the userinfo endpoint what else it says of the user (OIDC Core §5.3).
+    async fn ask_user_info<P: Ports>(
+        &self,
+        target: &Target,
+        access_token: &Secret<String>,
+        sub: &str,
+        ports: &P,
+    ) -> Result<Profile, ProviderError> {
+        let reply = UserInfo { target, method: "GET", headers: &[] }.ask(access_token, ports).await?;
+        let groups = &self.settings.groups_claim;
+        let claims = Profile::claims(groups);
+        let claims = Document::UserInfo.members(&reply, &needed(&claims, "sub"))?;
+        // OIDC Core §5.3.2: otherwise it is another user's.
+        if claims.text("sub").is_some_and(|told| told == sub) {
+            Ok(Profile::of_claims(&claims, groups))
+        } else {
+            let reason = "the userinfo answer's `sub` is not that of the ID token";
+            Err(ProviderError::InvalidUserInfo(reason))
+        }
     }
 
     /// Verifies an ID token (OIDC Core §3.1.3.7), and returns whom it names. A key id that is not
@@ -131,12 +150,14 @@ impl Oidc<'_> {
         keys: &JwkSet,
         nonce: &str,
         ports: &P,
-    ) -> Result<Identity, ProviderError> {
+    ) -> Result<Verified, ProviderError> {
         let absent = "the provider gave no ID token; it gives one for the scope `openid`";
         let id_token = reply.id_token.as_ref().ok_or(ProviderError::InvalidIdToken(absent))?;
         let token = IdToken::parse(id_token.expose()).map_err(refused)?;
         let subject_claim = self.settings.subject_claim.as_str();
-        let names = [subject_claim, "name", "email"];
+        let groups = &self.settings.groups_claim;
+        let names = Profile::claims(groups);
+        let names = needed(&names, subject_claim);
         let verify = |keys: &JwkSet| {
             token.verify(keys, &names, |key, alg, message, signature| ports.verify(key, alg, message, signature))
         };
@@ -155,7 +176,8 @@ impl Oidc<'_> {
         let verified = signed.and_then(|signed| signed.accept(&expected, ports.now())).map_err(refused)?;
         let unnamed = "the ID token's `subjectClaim` is absent, or not a string of 1 to 255 bytes";
         let subject = verified.name(subject_claim).ok_or(ProviderError::InvalidIdToken(unnamed))?;
-        Ok(Identity { subject, name: verified.name("name"), email: verified.name("email") })
+        let sub = verified.name("sub").unwrap_or_default();
+        Ok(Verified { subject, sub, profile: Profile::of_claims(verified.claims(), groups) })
     }
 
     fn state<T>(&self, access: impl FnOnce(&mut DocumentState<Known>) -> T) -> T {
@@ -198,18 +220,34 @@ impl Oidc<'_> {
         }
     }
 
-    /// Asks the token endpoint, and reports how that ended to the operator.
-    async fn token_request<P: Ports>(&self, form: &[(&str, &str)], ports: &P) -> Result<TokenReply, ProviderError> {
-        let discovery = self.discovery(ports).await?;
-        let endpoint = TokenEndpoint {
+    fn token_endpoint<'d>(&'d self, discovery: &'d Discovery) -> TokenEndpoint<'d> {
+        TokenEndpoint {
             provider: self.name,
             client: &self.settings.client,
             target: &discovery.token,
             authentication: discovery.authentication,
             members: &TokenMembers::Standard,
-        };
-        Ok(endpoint.exchange(form, ports).await?.tokens)
+        }
     }
+}
+
+/// The user who logged in, as an ID token has it.
+struct Verified {
+    subject: String,
+    /// The claim of this name, whichever names the user.
+    sub: String,
+    profile: Profile,
+}
+
+/// The claims to read, each once.
+fn needed<'a>(profile: &[&'a str], subject: &'a str) -> Vec<&'a str> {
+    let mut names = vec![subject];
+    for name in profile {
+        if !names.contains(name) {
+            names.push(name);
+        }
+    }
+    names
 }
 
 fn refused(error: ForeignTokenError) -> ProviderError {
@@ -220,7 +258,11 @@ fn refused(error: ForeignTokenError) -> ProviderError {
     }
 }
 
-/// Succeeds if an ID token that came with a refresh is about this user.
-fn about(id_token: &str, provider: &OidcProvider, subject: &str) -> Result<(), ForeignTokenError> {
-    IdToken::parse(id_token)?.about(&provider.issuer, &provider.client.client_id, &provider.subject_claim, subject)
+/// Returns what an ID token says of the user that came with a refresh, and must be about this one.
+fn about(id_token: &str, provider: &OidcProvider, subject: &str) -> Result<Profile, ForeignTokenError> {
+    let (token, groups) = (IdToken::parse(id_token)?, &provider.groups_claim);
+    let user = (provider.subject_claim.as_str(), subject);
+    let names = Profile::claims(groups);
+    let claims = token.about(&provider.issuer, &provider.client.client_id, user, &names)?;
+    Ok(Profile::of_claims(&claims, groups))
 }

@@ -11,7 +11,9 @@ use crate::state::gateway::Gateway;
 use crate::upstream::identity::{Identity, TokenReply};
 use crate::upstream::oauth2::OAuth2;
 use crate::upstream::oidc::Oidc;
+use crate::upstream::profile::{LoggedIn, Profile};
 use crate::upstream::provider_error::ProviderError;
+use crate::upstream::token_reply;
 
 /// Fetches what is due of every provider's documents, so that no login has to wait for them.
 pub async fn warm<P: Ports>(gateway: Rc<Gateway>, ports: P) {
@@ -56,35 +58,49 @@ pub async fn log_in<P: Ports>(
     code: &str,
     ports: &P,
 ) -> Result<(TokenReply, Identity), ProviderError> {
-    match &provider.kind {
+    let LoggedIn { tokens, subject, mut profile } = match &provider.kind {
         ProviderKind::Oidc(settings) => {
-            Oidc { gateway, name: &provider.name, id: provider.id, settings }.log_in(seed, code, ports).await
+            Oidc { gateway, name: &provider.name, id: provider.id, settings }.log_in(seed, code, ports).await?
         }
         ProviderKind::OAuth2(settings) => {
-            OAuth2 { gateway, name: &provider.name, settings }.log_in(seed, code, ports).await
+            OAuth2 { gateway, name: &provider.name, settings }.log_in(seed, code, ports).await?
         }
-    }
+    };
+    bound_groups(provider, &tokens, &mut profile, ports);
+    let Profile { name, email, email_verified, groups } = profile;
+    Ok((tokens, Identity { subject, name, email, email_verified, groups: groups.unwrap_or_default() }))
 }
 
-/// Exchanges a refresh token of the user that the provider calls `subject`.
+/// Exchanges a refresh token of the user that the provider calls `subject`, and returns what the
+/// answer says of the user.
 ///
 /// # Errors
 /// [`ProviderError`]; an answer about another user ends the grant.
-pub async fn refresh<P: Ports>(
+pub(super) async fn refresh<P: Ports>(
     gateway: &Gateway,
     provider: &Provider,
     refresh_token: &Secret<String>,
     subject: &str,
     ports: &P,
-) -> Result<TokenReply, ProviderError> {
-    match &provider.kind {
+) -> Result<(TokenReply, Profile), ProviderError> {
+    let (tokens, mut profile) = match &provider.kind {
         ProviderKind::Oidc(settings) => {
             Oidc { gateway, name: &provider.name, id: provider.id, settings }
                 .refresh(refresh_token, subject, ports)
-                .await
+                .await?
         }
         ProviderKind::OAuth2(settings) => {
-            OAuth2 { gateway, name: &provider.name, settings }.refresh(refresh_token, ports).await
+            let tokens = OAuth2 { gateway, name: &provider.name, settings }.refresh(refresh_token, ports).await?;
+            (tokens, Profile::default())
         }
+    };
+    bound_groups(provider, &tokens, &mut profile, ports);
+    Ok((tokens, profile))
+}
+
+/// Keeps as many groups as a record has room for, and tells the operator of the others.
+fn bound_groups<P: Ports>(provider: &Provider, tokens: &TokenReply, profile: &mut Profile, ports: &P) {
+    if profile.bound_groups(token_reply::room_left(tokens)) {
+        ports.provider_noted(&provider.name, "a user is in more groups than are kept: 100, of 4 KiB at most");
     }
 }

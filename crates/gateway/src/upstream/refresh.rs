@@ -1,4 +1,5 @@
-//! The provider's tokens behind a session: what a backend is given, and how it is renewed.
+//! The provider's tokens of a session or of a user's connection: what a backend is given, and how
+//! it is renewed.
 //!
 //! A refresh runs in the root task, never in the request that needs it: a provider that rotates
 //! refresh tokens has already forgotten the old one when its answer arrives, so a client that hangs
@@ -9,12 +10,13 @@ use std::rc::Rc;
 use portcullis_storage_api::{Key, Kind, Owner, StoreError, Ttl};
 
 use crate::config::Storage;
+use crate::connections::{offer, stored};
 use crate::decision::{RefreshOutcome, UpstreamAccess};
 use crate::error::DependencyError;
-use crate::ports::{Ports, SleepResult, Store, UpstreamTokenRef};
+use crate::ports::{Ports, SleepResult, Store, TokenOwner, UpstreamTokenRef};
 use crate::sessions::end::end_session;
-use crate::sessions::keys::{session_key, upstream_key};
-use crate::sessions::lifetimes::upstream_life;
+use crate::sessions::keys::{session_key, tokens_key};
+use crate::sessions::lifetimes::tokens_life;
 use crate::sessions::next_prompt;
 use crate::sessions::state::Session;
 use crate::state::gateway::{Gateway, RENEWAL_SECONDS};
@@ -23,6 +25,7 @@ use crate::store::records::{self, Records, VersionedRecord};
 use crate::upstream::endpoint::CALL_TIMEOUT_MS;
 use crate::upstream::identity::TokenReply;
 use crate::upstream::life;
+use crate::upstream::profile::Profile;
 use crate::upstream::provider_error::ProviderError;
 use crate::upstream::providers;
 use crate::upstream::tokens::Upstream;
@@ -94,8 +97,7 @@ pub async fn refresh<P: Ports>(
         return RefreshOutcome::Unavailable;
     }
     let outcome = match refresh_once(&gateway, token, cause, &ports).await {
-        // Calls say that a login is needed, so the session must not be refreshed any more.
-        Ok(RefreshOutcome::LoginRequired) => match end_session(&gateway, token.session, &ports).await {
+        Ok(RefreshOutcome::LoginRequired) => match end(&gateway, token, &ports).await {
             Ok(()) => RefreshOutcome::LoginRequired,
             Err(_) => RefreshOutcome::Unavailable,
         },
@@ -111,13 +113,33 @@ pub async fn refresh<P: Ports>(
     outcome
 }
 
+/// Ends what cannot serve any more: a session, since calls say that a login is needed, and then it
+/// must not be refreshed any more; of a user's connections this one alone, and no session.
+async fn end<P: Ports>(gateway: &Gateway, token: UpstreamTokenRef, ports: &P) -> Result<(), DependencyError> {
+    match token.owner {
+        TokenOwner::Session(session) => end_session(gateway, session, ports).await,
+        TokenOwner::User(user) => stored::remove(gateway, user, token.provider, ports).await,
+    }
+}
+
+/// A lock about these tokens.
+fn lock_key(about: &str, token: UpstreamTokenRef) -> Key {
+    let provider = token.provider.as_bytes();
+    match token.owner {
+        TokenOwner::Session(session) => records::key(Kind::Lock, &[about.as_bytes(), session.as_bytes(), provider]),
+        TokenOwner::User(user) => {
+            records::key(Kind::Lock, &[b"connection", about.as_bytes(), user.as_bytes(), provider])
+        }
+    }
+}
+
 async fn refresh_once<P: Ports>(
     gateway: &Rc<Gateway>,
     token: UpstreamTokenRef,
     cause: Cause,
     ports: &P,
 ) -> Result<RefreshOutcome, DependencyError> {
-    let lock = records::key(Kind::Lock, &[b"upstream", token.session.as_bytes(), token.provider.as_bytes()]);
+    let lock = lock_key("upstream", token);
     let owner = Owner(ports.random()?);
     let began = ports.now();
     if !ports.store().lock(&lock, owner, lock_seconds(&gateway.config().storage)).await? {
@@ -142,16 +164,17 @@ async fn refresh_locked<P: Ports>(
     let config = gateway.config();
     let records = Records::new(&config.sealer, ports);
     let Some(provider) = config.providers.get(token.provider) else { return Ok(RefreshOutcome::LoginRequired) };
-    let key = upstream_key(&session_key(token.session), provider.id);
+    let life = Ttl::Seconds(tokens_life(config, token.owner));
+    let key = tokens_key(token);
     let Some(mut loaded) = records.load::<Upstream>(&key).await? else {
         return Ok(RefreshOutcome::LoginRequired);
     };
     if is_rejected(&loaded.record, token, cause, ports).await? {
-        let Some(expired) = expire(&records, &key, loaded, gateway).await? else {
+        let Some(expired) = expire(&records, &key, loaded, life).await? else {
             return Ok(RefreshOutcome::InProgressElsewhere);
         };
         gateway.renew_upstream(token, &expired.record.access());
-        ports.upstream_replaced(token.session);
+        ports.upstream_replaced(token.owner);
         loaded = expired;
     }
     let now = ports.now();
@@ -166,15 +189,13 @@ async fn refresh_locked<P: Ports>(
         return Ok(not_renewed(gateway, token, access, now));
     }
     match providers::refresh(gateway, provider, refresh_token, &loaded.record.subject, ports).await {
-        Ok(reply) => {
-            let renewed = renewed(&loaded.record, reply, provider.client().default_token_life, ports.now());
-            store(&records, gateway, token, loaded, &renewed).await
+        Ok((reply, profile)) => {
+            let renewed = renewed(&loaded.record, reply, profile, provider.client().default_token_life, ports.now());
+            store(&records, token, loaded, &renewed, life).await
         }
         Err(ProviderError::GrantEnded { prompt }) => {
             if let Some(prompt) = prompt {
-                let ended = records.load::<Session>(&session_key(token.session)).await?;
-                let Some(VersionedRecord { record, .. }) = ended else { return Ok(RefreshOutcome::LoginRequired) };
-                next_prompt::remember(gateway, record.user_id, prompt, ports).await?;
+                remember_prompt(gateway, token, prompt, ports).await?;
             }
             Ok(RefreshOutcome::LoginRequired)
         }
@@ -198,10 +219,27 @@ async fn refresh_locked<P: Ports>(
                     return Ok(RefreshOutcome::LoginRequired);
                 }
                 Some(_) => {}
-                None => note_refused(&records, &key, loaded, now, gateway).await?,
+                None => note_refused(&records, &key, loaded, now, life).await?,
             }
             Ok(not_renewed(gateway, token, access, now))
         }
+    }
+}
+
+/// Remembers what the user has to be asked for the next time.
+async fn remember_prompt<P: Ports>(
+    gateway: &Gateway,
+    token: UpstreamTokenRef,
+    prompt: &str,
+    ports: &P,
+) -> Result<(), DependencyError> {
+    let session = match token.owner {
+        TokenOwner::Session(session) => session_key(session),
+        TokenOwner::User(user) => return offer::remember_prompt(gateway, user, token.provider, prompt, ports).await,
+    };
+    match Records::new(&gateway.config().sealer, ports).load::<Session>(&session).await? {
+        Some(ended) => next_prompt::remember(gateway, ended.record.user_id, prompt, ports).await,
+        None => Ok(()),
     }
 }
 
@@ -217,7 +255,7 @@ async fn is_rejected<P: Ports>(
     if record.obtained_at > sent_at {
         return Ok(false);
     }
-    let once = records::key(Kind::Lock, &[b"rejected", token.session.as_bytes(), token.provider.as_bytes()]);
+    let once = lock_key("rejected", token);
     Ok(ports.store().lock(&once, Owner(ports.random()?), RENEWAL_SECONDS).await?)
 }
 
@@ -227,10 +265,10 @@ async fn expire<P: Ports>(
     records: &Records<'_, P>,
     key: &Key,
     loaded: VersionedRecord<Upstream>,
-    gateway: &Gateway,
+    life: Ttl,
 ) -> Result<Option<VersionedRecord<Upstream>>, DependencyError> {
     let record = Upstream { expires_at: Some(records.ports().now()), ..loaded.record };
-    let is_swapped = records.swap(key, loaded.version, &record, Ttl::Seconds(upstream_life(gateway.config()))).await?;
+    let is_swapped = records.swap(key, loaded.version, &record, life).await?;
     // The version that it has now is not known.
     if is_swapped { records.load::<Upstream>(key).await } else { Ok(None) }
 }
@@ -246,24 +284,25 @@ fn not_renewed(gateway: &Gateway, token: UpstreamTokenRef, access: UpstreamAcces
     RefreshOutcome::Ready(access)
 }
 
-/// Stores since when the provider refuses to renew a session's tokens.
+/// Stores since when the provider refuses to renew the tokens.
 async fn note_refused<P: Ports>(
     records: &Records<'_, P>,
     key: &Key,
     loaded: VersionedRecord<Upstream>,
     now: u64,
-    gateway: &Gateway,
+    life: Ttl,
 ) -> Result<(), DependencyError> {
     let refused = Upstream { refused_since: Some(now), ..loaded.record };
     // A conflict means that another worker changed the tokens meanwhile; the next refusal is noted
     // with those.
-    let _noted = records.swap(key, loaded.version, &refused, Ttl::Seconds(upstream_life(gateway.config()))).await?;
+    let _noted = records.swap(key, loaded.version, &refused, life).await?;
     Ok(())
 }
 
 /// The record after a refresh. What the provider does not send again stays as it was (RFC 6749 §6).
-fn renewed(record: &Upstream, reply: TokenReply, default_life: u64, now: u64) -> Upstream {
+fn renewed(record: &Upstream, reply: TokenReply, profile: Profile, default_life: u64, now: u64) -> Upstream {
     let last = record.expires_at.map(|end| end.saturating_sub(record.obtained_at));
+    let Profile { name, email, email_verified, groups } = profile.over(record);
     let refresh_token = reply.refresh_token.or_else(|| record.refresh_token.clone());
     Upstream {
         access_token: reply.access_token,
@@ -273,9 +312,12 @@ fn renewed(record: &Upstream, reply: TokenReply, default_life: u64, now: u64) ->
         subject: record.subject.clone(),
         refused_since: None,
         session: record.session,
-        name: record.name.clone(),
-        email: record.email.clone(),
+        name,
+        email,
         client_name: record.client_name.clone(),
+        connected: record.connected.clone(),
+        groups: groups.unwrap_or_default(),
+        email_verified,
     }
 }
 
@@ -284,13 +326,12 @@ fn renewed(record: &Upstream, reply: TokenReply, default_life: u64, now: u64) ->
 /// session that was ended meanwhile stays ended.
 async fn store<P: Ports>(
     records: &Records<'_, P>,
-    gateway: &Gateway,
     token: UpstreamTokenRef,
     mut loaded: VersionedRecord<Upstream>,
     renewed: &Upstream,
+    ttl: Ttl,
 ) -> Result<RefreshOutcome, DependencyError> {
-    let key = upstream_key(&session_key(token.session), token.provider);
-    let ttl = Ttl::Seconds(upstream_life(gateway.config()));
+    let key = tokens_key(token);
     let mut failure = DependencyError::Store(StoreError::Unavailable);
     let began = records.ports().now();
     let mut attempts: u32 = 0;
@@ -298,7 +339,7 @@ async fn store<P: Ports>(
         attempts = attempts.saturating_add(1);
         match records.swap(&key, loaded.version, renewed, ttl).await {
             Ok(true) => {
-                records.ports().upstream_replaced(token.session);
+                records.ports().upstream_replaced(token.owner);
                 return Ok(RefreshOutcome::Ready(renewed.access()));
             }
             Ok(false) => match records.load::<Upstream>(&key).await {

@@ -1,8 +1,10 @@
-//! The request to a provider's token endpoint (RFC 6749 §4.1.3, §6).
+//! The requests to a provider's token endpoint (RFC 6749 §4.1.3, §6).
 
+use portcullis_protocol::crypto::secret::Secret;
 use portcullis_protocol::oauth::form::FORM_TYPE;
 use portcullis_protocol::oauth::params;
 
+use crate::browser::pending_login::Seed;
 use crate::config::{TokenMembers, UpstreamClient};
 use crate::ports::{CallReply, Ports};
 use crate::upstream::client_authentication::Method;
@@ -29,15 +31,41 @@ pub(super) struct Exchanged {
 }
 
 impl TokenEndpoint<'_> {
-    /// Exchanges a code or a refresh token, and reports to the operator how that ended.
+    /// Redeems a code that was sent to `redirect_uri` (RFC 6749 §4.1.3, RFC 7636 §4.5).
     ///
     /// # Errors
     /// [`ProviderError`].
-    pub(super) async fn exchange<P: Ports>(
+    pub(super) async fn redeem<P: Ports>(
         &self,
-        form: &[(&str, &str)],
+        code: &str,
+        (redirect_uri, seed): (&str, &Seed),
         ports: &P,
     ) -> Result<Exchanged, ProviderError> {
+        let verifier = seed.verifier();
+        let form = [
+            ("grant_type", "authorization_code"),
+            ("code", code),
+            ("redirect_uri", redirect_uri),
+            ("code_verifier", verifier.expose()),
+        ];
+        self.exchange(&form, ports).await
+    }
+
+    /// Exchanges a refresh token (RFC 6749 §6).
+    ///
+    /// # Errors
+    /// [`ProviderError`].
+    pub(super) async fn refresh<P: Ports>(
+        &self,
+        refresh_token: &Secret<String>,
+        ports: &P,
+    ) -> Result<Exchanged, ProviderError> {
+        let form = [("grant_type", "refresh_token"), ("refresh_token", refresh_token.expose().as_str())];
+        self.exchange(&form, ports).await
+    }
+
+    /// Sends a form, and reports to the operator how that ended.
+    async fn exchange<P: Ports>(&self, form: &[(&str, &str)], ports: &P) -> Result<Exchanged, ProviderError> {
         let answered = self.ask(form, ports).await;
         match &answered {
             Ok(_) | Err(ProviderError::GrantEnded { .. }) => ports.provider_answered(self.provider),

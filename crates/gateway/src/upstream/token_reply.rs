@@ -64,6 +64,12 @@ pub(super) fn read(reply: &CallReply, members: &TokenMembers) -> Result<TokenRep
     })
 }
 
+/// Returns how many more bytes a record takes besides these tokens.
+pub(super) fn room_left(tokens: &TokenReply) -> usize {
+    let refresh_token = tokens.refresh_token.as_ref().map_or(0, |token| token.expose().len());
+    MAX_TOKEN_BYTES.saturating_sub(tokens.access_token.expose().len()).saturating_sub(refresh_token)
+}
+
 /// The members of an answer that are read.
 struct Found<'a> {
     access_token: Option<ForeignValue<'a>>,

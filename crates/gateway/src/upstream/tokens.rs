@@ -1,4 +1,5 @@
-//! The provider's tokens of one session: as they are stored, and as they are injected.
+//! The provider's tokens of one session, or of a user's connection: as they are stored, and as they
+//! are injected.
 
 use std::borrow::Cow;
 use std::rc::Rc;
@@ -13,7 +14,7 @@ use crate::decision::identity::Caller;
 use crate::store::encoding::{Fields, optional_secret, secret};
 use crate::store::records::Record;
 
-/// The provider's tokens of one session.
+/// The provider's tokens of one session, or of a user's connection.
 #[derive(Clone, Encode, Decode)]
 #[cbor(map)]
 pub struct Upstream {
@@ -36,19 +37,41 @@ pub struct Upstream {
     /// Unix seconds.
     #[n(6)]
     pub refused_since: Option<u64>,
-    /// The session's [`SessionId`](portcullis_protocol::credentials::SessionId), for operators: the
-    /// names of its records are only digests of it.
+    /// The session's [`SessionId`](portcullis_protocol::credentials::SessionId), or the user's
+    /// [`UserId`](portcullis_protocol::credentials::UserId) for a connection, for operators: the
+    /// names of the records are only digests of it.
     #[cbor(n(7), with = "minicbor::bytes")]
     pub session: [u8; 16],
     /// The user's name in the ID token of the login, for operators.
     #[n(8)]
     pub name: Option<String>,
-    /// The user's e-mail address there, whether or not it was verified, for operators.
+    /// The user's e-mail address there, whether or not it was verified.
     #[n(9)]
     pub email: Option<String>,
     /// The name that the client of the login gave itself, for operators.
     #[n(10)]
     pub client_name: Option<String>,
+    /// The groups that the user is in, as the provider said last: at most 100.
+    #[cbor(n(11), default)]
+    pub groups: Vec<String>,
+    /// Whether the provider has verified the e-mail address.
+    #[cbor(n(12), default)]
+    pub email_verified: bool,
+    /// What tells a connection from the tokens of a session.
+    #[n(15)]
+    pub connected: Option<Connected>,
+}
+
+/// When and where a user has connected.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Connected {
+    /// When, in Unix seconds.
+    #[cbor(n(1), default)]
+    pub at: u64,
+    /// The provider's name in the configuration, for operators.
+    #[n(2)]
+    pub provider: String,
 }
 
 impl Record for Upstream {
@@ -65,6 +88,18 @@ impl Upstream {
     pub fn access(&self) -> UpstreamAccess {
         let value = header_value(self.access_token.expose().as_bytes());
         access(value, self.obtained_at, self.expires_at, self.refresh_token.is_some())
+    }
+
+    /// What is known of the user, who is `user` here, and calls with a token of `client`.
+    pub(crate) fn caller<'a>(&'a self, user: &'a str, client: &'a str) -> Caller<'a> {
+        Caller {
+            user,
+            client,
+            subject: Some(Cow::Borrowed(&self.subject)),
+            email: self.email.as_deref().filter(|_| self.email_verified).map(Cow::Borrowed),
+            name: self.name.as_deref().map(Cow::Borrowed),
+            groups: self.groups.iter().map(|group| Cow::Borrowed(group.as_str())).collect(),
+        }
     }
 }
 
@@ -105,7 +140,6 @@ pub(crate) struct UpstreamFields<'a> {
     expires_at: Option<u64>,
     has_refresh_token: bool,
     subject: &'a [u8],
-    name: &'a [u8],
     email: &'a [u8],
     client_name: &'a [u8],
 }
@@ -128,7 +162,7 @@ impl<'a> UpstreamFields<'a> {
                 5 => read.subject = fields.text()?,
                 6 => drop(fields.uint()?),
                 7 => drop(fields.bytes()?),
-                8 => read.name = fields.text()?,
+                8 => drop(fields.text()?),
                 9 => read.email = fields.text()?,
                 10 => read.client_name = fields.text()?,
                 _ => return Some(read),
@@ -139,19 +173,6 @@ impl<'a> UpstreamFields<'a> {
     /// As [`Upstream::access`]; only what is injected is copied.
     pub(crate) fn access(&self) -> UpstreamAccess {
         access(header_value(self.access_token), self.obtained_at, self.expires_at, self.has_refresh_token)
-    }
-
-    /// What is known of the user, who is `user` here, and calls with a token of `client`.
-    pub(crate) fn caller(&self, user: &'a str, client: &'a str) -> Caller<'a> {
-        let text = |bytes: &'a [u8]| std::str::from_utf8(bytes).ok().filter(|text| !text.is_empty()).map(Cow::Borrowed);
-        Caller {
-            user,
-            client,
-            subject: text(self.subject),
-            email: text(self.email),
-            name: text(self.name),
-            groups: Vec::new(),
-        }
     }
 
     /// Adds the names by which an operator knows user and client.
@@ -198,6 +219,9 @@ mod tests {
             name: None,
             email: None,
             client_name: None,
+            connected: None,
+            groups: Vec::new(),
+            email_verified: false,
         }
     }
 
@@ -251,8 +275,10 @@ mod tests {
     fn a_record_that_is_cut_off_is_none() {
         let record = record(Some("r"), Some(1_300));
         let bytes = minicbor::to_vec(&record).unwrap();
-        for length in 0..=bytes.len() {
-            assert_eq!(UpstreamFields::read(&bytes[..length]).is_some(), length == bytes.len(), "{length}");
+        // No call needs the groups and whether the address is verified.
+        let needed = bytes.strip_suffix(&[0x80, 12, 0xf4]).unwrap();
+        for length in 0..=needed.len() {
+            assert_eq!(UpstreamFields::read(&needed[..length]).is_some(), length == needed.len(), "{length}");
         }
     }
 

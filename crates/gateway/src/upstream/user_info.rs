@@ -9,8 +9,8 @@ use portcullis_protocol::json::foreign::ForeignValue;
 use crate::config::{IdentityMembers, JsonPath};
 use crate::ports::{CallReply, Ports};
 use crate::upstream::endpoint::{Document, Target, is_json};
-use crate::upstream::identity::Identity;
 use crate::upstream::outage::outage;
+use crate::upstream::profile::{Profile, group_names, name};
 use crate::upstream::provider_error::ProviderError;
 
 /// A userinfo endpoint.
@@ -49,7 +49,7 @@ impl UserInfo<'_> {
     }
 }
 
-/// Reads who logged in.
+/// Reads who logged in: the provider's name for the user, and what else it says.
 ///
 /// # Errors
 /// [`ProviderError::InvalidUserInfo`] if the answer does not name the account, or if what should
@@ -58,15 +58,19 @@ pub(super) fn identity(
     document: Document,
     reply: &CallReply,
     members: &IdentityMembers,
-) -> Result<Identity, ProviderError> {
+) -> Result<(String, Profile), ProviderError> {
     let subject = first(document, reply, &members.subject)?;
     let subject = subject.ok_or(ProviderError::InvalidUserInfo("the provider does not say whose the login is"))?;
     let unusable = "what names the account is neither a string of 1 to 255 bytes nor a whole number";
-    Ok(Identity {
-        subject: name(subject).ok_or(ProviderError::InvalidUserInfo(unusable))?,
+    let subject = name(subject).ok_or(ProviderError::InvalidUserInfo(unusable))?;
+    let is_verified = first(document, reply, &members.email_verified)?.and_then(ForeignValue::boolean);
+    let profile = Profile {
         name: first(document, reply, &members.name)?.and_then(name),
         email: first(document, reply, &members.email)?.and_then(name),
-    })
+        email_verified: is_verified.unwrap_or(false),
+        groups: first(document, reply, &members.groups)?.map(group_names),
+    };
+    Ok((subject, profile))
 }
 
 /// The first of some members that is there.
@@ -81,8 +85,4 @@ fn first<'a>(
         }
     }
     Ok(None)
-}
-
-fn name(value: ForeignValue<'_>) -> Option<String> {
-    value.name().or_else(|| value.digits().map(Cow::Borrowed)).map(Cow::into_owned)
 }

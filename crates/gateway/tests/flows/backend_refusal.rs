@@ -2,6 +2,7 @@
 //! once.
 
 use portcullis_gateway::decision::{Decision, Grant, RefreshOutcome};
+use portcullis_gateway::ports::TokenOwner;
 use portcullis_gateway::resource_server::{backend_refusal, fast_path};
 use portcullis_gateway::upstream::refresh::{self, Cause};
 use portcullis_protocol::credentials::SessionId;
@@ -21,7 +22,8 @@ fn a_token_that_a_backend_rejects_is_renewed_and_the_next_call_has_the_new_one()
     let session = session(&tokens);
     assert_eq!(word(&reject(&fixture, session, fixture.now())), "ready");
     assert_eq!(injected(&forwarded(fixture.call("/mcp", &tokens.access))).1, "Bearer upstream-access-2");
-    assert_eq!(fixture.ports.take_replaced(), [session, session], "when it was rejected, and when there was another");
+    let owner = TokenOwner::Session(session);
+    assert_eq!(fixture.ports.take_replaced(), [owner, owner], "when it was rejected, and when there was another");
     assert_eq!(fixture.ports.take_ended(), []);
 }
 
@@ -113,7 +115,9 @@ fn the_challenge_is_the_gateways_and_asks_once_for_a_renewal() {
     let fixture = Fixture::new();
     let (_, tokens) = fixture.logged_in();
     let grant = forwarded(fixture.call("/mcp", &tokens.access)).grant.unwrap();
-    assert_eq!(grant, Grant { session: Some(session(&tokens)), resource: 0, expires_at: NOW + 3_600 });
+    let (session, expires_at) = (session(&tokens), NOW + 3_600);
+    let upstream = Some(upstream_of(session));
+    assert_eq!(grant, Grant { session: Some(session), resource: 0, expires_at, upstream });
     for (now, rejected) in [(NOW, true), (NOW, false), (NOW + 29, false), (NOW + 30, true), (NOW - 3_600, true)] {
         let refusal = backend_refusal::of(&fixture.gateway, &grant, now).unwrap();
         let (metadata, rest) = refusal.challenge.split_once(", ").unwrap();
@@ -121,9 +125,9 @@ fn the_challenge_is_the_gateways_and_asks_once_for_a_renewal() {
         assert_eq!(metadata, expected);
         let description = "the service behind this resource does not accept the login";
         assert_eq!(rest, format!("scope=\"openid\", error=\"invalid_token\", error_description=\"{description}\""));
-        assert_eq!(refusal.rejected, rejected.then(|| upstream_of(session(&tokens))), "{now}");
+        assert_eq!(refusal.rejected, rejected.then(|| upstream_of(session)), "{now}");
     }
-    let without_injection = Grant { resource: 1, ..grant };
+    let without_injection = Grant { resource: 1, upstream: None, ..grant };
     let refusal = backend_refusal::of(&fixture.gateway, &without_injection, NOW).unwrap();
     assert!(refusal.challenge.contains("oauth-protected-resource/api"));
     assert_eq!(refusal.rejected, None);

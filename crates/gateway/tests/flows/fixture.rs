@@ -9,7 +9,7 @@ use portcullis_gateway::config::{Compiled, Config};
 use portcullis_gateway::decision::{Credentials, Decision, Forward, Resolved};
 use portcullis_gateway::dispatch;
 use portcullis_gateway::ports::Clock;
-use portcullis_gateway::ports::UpstreamTokenRef;
+use portcullis_gateway::ports::{TokenOwner, UpstreamTokenRef};
 use portcullis_gateway::state::gateway::Gateway;
 use portcullis_gateway::upstream::providers;
 use portcullis_protocol::credentials::SessionId;
@@ -39,7 +39,7 @@ pub(crate) fn provider_id() -> ProviderId {
 
 /// The provider's tokens of a session.
 pub(crate) fn upstream_of(session: SessionId) -> UpstreamTokenRef {
-    UpstreamTokenRef { session, provider: provider_id() }
+    UpstreamTokenRef { owner: TokenOwner::Session(session), provider: provider_id() }
 }
 
 /// What the names of the cookies of logins begin with.

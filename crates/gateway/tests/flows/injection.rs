@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use crate::browser::Browser;
 use crate::fixture::{
     API, Fixture, IDP, ISSUER, MCP, NOW, code_of, document, forwarded, injected, replied, resolved_forward, tokens_of,
+    upstream_of,
 };
 use crate::protect::{fast, session};
 use crate::trusted_issuers::{CORP, P256, corp_claims, expect_corp, refusal, signed, trusting};
@@ -109,25 +110,30 @@ fn a_fixed_credential_goes_with_the_tokens_of_trusted_issuers_too() {
 #[test]
 fn a_backend_is_told_what_the_login_said_of_the_user_and_nothing_more() {
     let fixture = Fixture::configured(&with(&identity()));
-    let token = logged_in(&fixture, &json!({ "name": "Zo\u{eb}, 100%: root", "email": "alice@example.com" }), &[]);
+    let token = logged_in(
+        &fixture,
+        &json!({ "name": "Zo\u{eb}, 100%: root", "groups": ["dev", "ops,admin"], "email": "alice@example.com", "email_verified": true }),
+        &[],
+    );
     let slow = forwarded(fixture.call("/mcp", &token));
     let expected = [
         ("x-user", alice()),
         ("x-subject", "alice".to_owned()),
         ("x-email", "alice@example.com".to_owned()),
         ("x-name", "Zo%C3%AB, 100%25: root".to_owned()),
+        ("x-groups", "dev,ops%2Cadmin".to_owned()),
     ];
     let fields = told(&slow);
     for (name, value) in expected {
         assert_eq!(value_of(&slow, name), Some(value), "{name}");
     }
-    assert_eq!(fields.len(), 5, "{fields:?}");
+    assert_eq!(fields.len(), 6, "{fields:?}");
     assert_eq!(injected(&slow).1, "Bearer upstream-access-1", "next to what is injected");
     assert_eq!(told(&fast(&fixture, "/mcp", &token).unwrap()), fields);
 
-    // Another user of another login, of whom less is known.
-    let (_, tokens) = fixture.logged_in();
-    let bare = forwarded(fixture.call("/mcp", &tokens.access));
+    // Of another login less is known, and an address that the provider has not verified is not told.
+    let token = logged_in(&fixture, &json!({ "email": "root@example.com", "email_verified": false }), &[]);
+    let bare = forwarded(fixture.call("/mcp", &token));
     assert_eq!(told(&bare).len(), 3, "{:?}", told(&bare));
     assert_eq!(value_of(&bare, "x-name"), None);
 
@@ -139,7 +145,8 @@ fn a_backend_is_told_what_the_login_said_of_the_user_and_nothing_more() {
 #[test]
 fn a_backend_verifies_the_statement_by_the_published_keys_and_nobody_takes_it_for_an_access_token() {
     let fixture = Fixture::configured(&with(&identity()));
-    let token = logged_in(&fixture, &json!({ "name": "Alice", "email": "alice@example.com" }), &[]);
+    let token =
+        logged_in(&fixture, &json!({ "name": "Alice", "email": "alice@example.com", "email_verified": true }), &[]);
     let signed = statement(&forwarded(fixture.call("/mcp", &token)));
     let jws = Jws::parse(&signed).unwrap();
     assert_eq!(jws.typ(), Some("portcullis-identity+jwt"));
@@ -211,7 +218,7 @@ fn a_call_that_waited_for_its_upstream_token_says_who_calls_too() {
             assert!(is_known);
             continue;
         };
-        assert_eq!(awaited.session, session(&token));
+        assert_eq!(awaited, upstream_of(session(&token)));
         fixture
             .expect_token_answer(200, &json!({ "access_token": "second", "token_type": "bearer", "expires_in": 3600 }));
         let outcome = block_on(refresh::refresh(fixture.gateway.clone(), awaited, Cause::Due, fixture.ports.clone()));
@@ -262,10 +269,11 @@ fn the_claims_of_a_trusted_issuers_token_are_told_where_it_has_them() {
     assert_eq!(told(&fast(&fixture, "/tools", &all).unwrap()), told(&forward));
 
     for (more, name) in [
+        (json!({ "email": "a@corp.example" }), "x-email"),
         (json!({ "email": "a@corp.example", "email_verified": false }), "x-email"),
         (json!({ "email": "a@corp.example", "email_verified": "false" }), "x-email"),
         (json!({ "email": "a@corp.example", "email_verified": "perhaps" }), "x-email"),
-        (json!({ "email": ["a@corp.example"] }), "x-email"),
+        (json!({ "email": ["a@corp.example"], "email_verified": true }), "x-email"),
         (json!({ "name": 7 }), "x-name"),
         (json!({ "groups": { "a": 1 } }), "x-groups"),
         (json!({ "groups": ["dev", 7] }), "x-groups"),

@@ -38,4 +38,5 @@ mod token;
 mod trusted_issuer_keys;
 mod trusted_issuers;
 mod under_way;
+mod user_profile;
 mod users;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use portcullis_gateway::decision::RefreshOutcome;
-use portcullis_gateway::ports::{CallReply, CallRequest, UpstreamTokenRef};
+use portcullis_gateway::ports::{CallReply, CallRequest, TokenOwner, UpstreamTokenRef};
 use portcullis_gateway::upstream::refresh::{self, Cause};
 use portcullis_protocol::jose::jws::Jws;
 use portcullis_protocol::oauth::params::{Limits, Params};
@@ -252,7 +252,7 @@ fn tokens_that_expire_are_refreshed_and_rotated() {
     let mut tokens =
         tokens_of(&fixture.redeem(&client, &code_of(&log_in(&fixture, &Browser::default(), &client, "")), &[]));
     let token = UpstreamTokenRef {
-        session: session(&tokens),
+        owner: TokenOwner::Session(session(&tokens)),
         provider: fixture.gateway.config().providers.login().unwrap().id,
     };
     for number in [2, 3] {
@@ -311,7 +311,7 @@ fn tokens_and_the_user_may_be_anywhere_in_the_answer() {
     fixture.advance(43_201);
     assert!(before < fixture.now());
     let token = UpstreamTokenRef {
-        session: session(&tokens),
+        owner: TokenOwner::Session(session(&tokens)),
         provider: fixture.gateway.config().providers.login().unwrap().id,
     };
     let renewed = block_on(refresh::refresh(fixture.gateway.clone(), token, Cause::Due, fixture.ports.clone()));

@@ -382,7 +382,7 @@ fn ahead_of_its_expiry_a_token_still_serves_and_its_refresh_is_asked_for() {
     fixture.advance(1);
     assert!(fast(&fixture, "/mcp", &token).is_none(), "the slow path has to ask");
     assert_eq!(injected(&forwarded(fixture.call("/mcp", &token))).1, "Bearer upstream-access-1");
-    assert_eq!(fixture.ports.take_refreshes(), [session(&token)]);
+    assert_eq!(fixture.ports.take_refreshes(), [upstream_of(session(&token))]);
 }
 
 #[test]

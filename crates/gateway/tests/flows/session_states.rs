@@ -10,7 +10,7 @@ use portcullis_testkit::fakes::block_on;
 use serde_json::{Value, json};
 
 use crate::browser::Browser;
-use crate::fixture::{Fixture, Tokens, code_of, document, provider_id, resolved_reply, tokens_of, upstream_of};
+use crate::fixture::{Fixture, Tokens, code_of, document, provider_id, resolved_reply, tokens_of};
 use crate::refresh::{renewed, session, stored};
 
 /// A row of the table.
@@ -233,8 +233,7 @@ fn called(fixture: &Fixture, token: &str) -> u16 {
         }
         Decision::AwaitProvider { .. } | Decision::AwaitKeys { .. } => panic!("waits for the provider's documents"),
     };
-    for session in fixture.ports.take_refreshes() {
-        let token = upstream_of(session);
+    for token in fixture.ports.take_refreshes() {
         block_on(refresh::refresh(fixture.gateway.clone(), token, Cause::Due, fixture.ports.clone()));
     }
     match resolved {

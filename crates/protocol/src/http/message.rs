@@ -62,6 +62,8 @@ pub enum FieldName {
     ContentType,
     /// `cookie`
     Cookie,
+    /// `mcp-protocol-version`
+    McpProtocolVersion,
     /// `origin`
     Origin,
     /// `sec-fetch-mode`
@@ -74,12 +76,13 @@ pub enum FieldName {
 
 impl FieldName {
     /// Every field.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::AccessControlRequestHeaders,
         Self::AccessControlRequestMethod,
         Self::Authorization,
         Self::ContentType,
         Self::Cookie,
+        Self::McpProtocolVersion,
         Self::Origin,
         Self::SecFetchMode,
         Self::SecFetchSite,
@@ -95,6 +98,7 @@ impl FieldName {
             Self::Authorization => "authorization",
             Self::ContentType => "content-type",
             Self::Cookie => "cookie",
+            Self::McpProtocolVersion => "mcp-protocol-version",
             Self::Origin => "origin",
             Self::SecFetchMode => "sec-fetch-mode",
             Self::SecFetchSite => "sec-fetch-site",

@@ -62,8 +62,8 @@ impl<'a> IdToken<'a> {
         Ok(SignedIdToken(self.claims(names)?))
     }
 
-    /// Succeeds if the token says that it is this issuer's, for this client and about this user,
-    /// whom the claim `subject_claim` names.
+    /// Returns the claims that are named, if the token says that it is this issuer's, for this
+    /// client and about this user, whom the claim `subject_claim` names.
     ///
     /// For a token that came straight from the token endpoint: its sender is authenticated by the
     /// connection, which stands in for the signature (OpenID Connect Core §3.1.3.7, item 6, and
@@ -71,20 +71,20 @@ impl<'a> IdToken<'a> {
     ///
     /// # Errors
     /// Returns a [`ForeignTokenError`] for the first rule that the claims break.
-    pub fn about(
-        &self,
+    pub fn about<'b>(
+        &'b self,
         issuer: &str,
         client_id: &str,
-        subject_claim: &str,
-        subject: &str,
-    ) -> Result<(), ForeignTokenError> {
-        let claims = self.claims(&[subject_claim])?;
+        (subject_claim, subject): (&'b str, &str),
+        names: &[&'b str],
+    ) -> Result<ForeignObject<'b>, ForeignTokenError> {
+        let claims = self.claims(&[&[subject_claim], names].concat())?;
         if string(&claims, "iss")? != issuer {
             return Err(ForeignTokenError::WrongIssuer);
         }
         is_for(&claims, client_id)?;
         if claims.text(subject_claim).is_some_and(|named| named == subject) {
-            Ok(())
+            Ok(claims)
         } else {
             Err(ForeignTokenError::WrongSubject)
         }
@@ -92,7 +92,11 @@ impl<'a> IdToken<'a> {
 
     fn claims<'b>(&'b self, names: &[&'b str]) -> Result<ForeignObject<'b>, ForeignTokenError> {
         let mut needed: Vec<&'b str> = CLAIMS.to_vec();
-        needed.extend(names.iter().copied().filter(|name| !CLAIMS.contains(name)));
+        for name in names {
+            if !needed.contains(name) {
+                needed.push(name);
+            }
+        }
         self.0.claims(&needed)
     }
 }
@@ -135,7 +139,13 @@ impl<'a> SignedIdToken<'a> {
 #[derive(Debug, Clone)]
 pub struct VerifiedIdToken<'a>(ForeignObject<'a>);
 
-impl VerifiedIdToken<'_> {
+impl<'a> VerifiedIdToken<'a> {
+    /// Returns the claims, of which those can be read that were named before.
+    #[must_use]
+    pub const fn claims(&self) -> &ForeignObject<'a> {
+        &self.0
+    }
+
     /// Returns a claim that is a string of 1 to 255 bytes without control characters; never
     /// anything that has to be converted into one.
     #[must_use]

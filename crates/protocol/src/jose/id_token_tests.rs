@@ -301,7 +301,7 @@ fn at_most_four_keys_of_one_name_are_tried_and_none_of_another() {
 fn a_refreshed_token_is_about_the_same_user_of_the_same_issuer_for_us() {
     let about = |claims: &str| {
         let text = token(&header(), claims);
-        IdToken::parse(&text).unwrap().about(ISSUER, CLIENT, "sub", "alice")
+        IdToken::parse(&text).unwrap().about(ISSUER, CLIENT, ("sub", "alice"), &["groups"]).map(|_| ())
     };
     assert_eq!(about(&claims().to_string()), Ok(()));
     assert_eq!(about(&without("nonce")), Ok(()), "it need not repeat the nonce (OpenID Connect Core §12.2)");
@@ -319,7 +319,7 @@ fn a_refreshed_token_is_about_the_same_user_of_the_same_issuer_for_us() {
         assert_eq!(about(&other), Err(cause), "{other}");
     }
     let text = token(&header(), &with("oid", json!("o-1")));
-    let of_oid = |subject| IdToken::parse(&text).unwrap().about(ISSUER, CLIENT, "oid", subject);
+    let of_oid = |subject| IdToken::parse(&text).unwrap().about(ISSUER, CLIENT, ("oid", subject), &[]).map(|_| ());
     assert_eq!((of_oid("o-1"), of_oid("alice")), (Ok(()), Err(ForeignTokenError::WrongSubject)));
 }
 

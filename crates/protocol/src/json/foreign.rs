@@ -133,6 +133,23 @@ impl<'a> ForeignValue<'a> {
         }
     }
 
+    /// Returns the member that these names lead to, from the outermost; `None` if it is absent or
+    /// `null`, also where something on the way is no object.
+    ///
+    /// # Errors
+    /// [`JsonError::DuplicateMember`] if one of them is repeated.
+    pub fn inner(self, names: &'a [String]) -> Result<Option<Self>, JsonError> {
+        let mut value = Some(self);
+        for name in names {
+            value = match value.map(|value| value.object(&[name])) {
+                Some(Ok(object)) => object.get(name),
+                Some(Err(JsonError::DuplicateMember)) => return Err(JsonError::DuplicateMember),
+                Some(Err(_)) | None => None,
+            };
+        }
+        Ok(value)
+    }
+
     /// Returns the members with these names of an object.
     ///
     /// # Errors
@@ -287,6 +304,39 @@ mod tests {
         let (fits, not) = (parse(&fits).unwrap(), parse(&not).unwrap());
         assert!(fits.get("a").unwrap().name().is_some() && fits.get("b").unwrap().digits().is_some());
         assert!(not.get("a").unwrap().name().is_none() && not.get("b").unwrap().digits().is_none());
+    }
+
+    #[test]
+    fn truth_may_be_written_as_text_and_nothing_else_is_truth() {
+        for (text, expected) in [
+            ("true", Some(true)),
+            ("\"true\"", Some(true)),
+            ("false", Some(false)),
+            ("\"false\"", Some(false)),
+            ("1", None),
+            ("\"1\"", None),
+            ("\"True\"", None),
+            ("[true]", None),
+            ("null", None),
+        ] {
+            assert_eq!(ForeignValue(text).boolean(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_path_leads_through_objects_alone() {
+        let path = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        let inner = |text: &'static str, names: &[&str]| {
+            let names = path(names);
+            ForeignValue(text).inner(&names).map(|found| found.map(|found| found.0.to_owned()))
+        };
+        let text = r#"{"a":{"b":[1],"c":null},"x":1,"x":2}"#;
+        assert_eq!(inner(text, &[]), Ok(Some(text.to_owned())));
+        assert_eq!(inner(text, &["a", "b"]), Ok(Some("[1]".to_owned())));
+        for names in [&["b"][..], &["a", "c"], &["a", "c", "b"], &["a", "b", "0"]] {
+            assert_eq!(inner(text, names), Ok(None), "{names:?}");
+        }
+        assert_eq!(inner(text, &["x"]), Err(JsonError::DuplicateMember));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use super::history::Presented;
 use crate::browser::Browser;
 use crate::http::{Request, Response};
 use crate::oauth_client::{OAuthClient, TokenRequest, Tokens};
-use crate::testbed::Testbed;
+use crate::testbed::{REQUESTS_FOR_BOTH_WORKERS, Testbed};
 
 /// The clients and their books.
 pub struct GatewayLoad {
@@ -106,7 +106,7 @@ impl GatewayLoad {
             lock(&self.rivals).push(tokens.refresh_token);
         }
         for token in &self.callers {
-            for _ in 0..8 {
+            for _ in 0..REQUESTS_FOR_BOTH_WORKERS {
                 let reply = self.call(token).send().await;
                 assert_eq!(reply.status, 200, "before anything has happened: {reply:?}");
             }

@@ -84,13 +84,12 @@ fn a_value_of_another_type_is_refused_where_it_stands() {
 }
 
 #[test]
-fn the_former_kind_of_a_resource_is_refused_with_the_fields_that_there_are() {
+fn a_resource_is_of_a_known_kind() {
     for kind in ["mcp", "http"] {
-        assert_eq!(
-            problem_at("/resources/0/kind", json!(kind)),
-            "resources[0].kind: is not a known field; known here: resource, match, scopes, issuers, inject, \
-             identityHeaders, identityToken"
-        );
+        assert_eq!(problems(&with(full(), "/resources/0/kind", json!(kind))), [""; 0], "{kind}");
+    }
+    for kind in ["MCP", "api", ""] {
+        assert_eq!(path(&problem_at("/resources/0/kind", json!(kind))), "resources[0].kind", "{kind}");
     }
 }
 
@@ -152,6 +151,7 @@ fn a_duration_outside_its_range_is_refused() {
         ("/tokenLifespans/accessToken", "59s", "24h1s"),
         ("/tokenLifespans/refreshToken", "59m59s", "30d1s"),
         ("/tokenLifespans/authorizationCode", "29s", "10m1s"),
+        ("/tokenLifespans/connection", "59m59s", "365d1s"),
         ("/clients/dynamicRegistration/lifetime", "59s", "366d"),
         ("/consent/remember", "", "366d"),
     ] {
@@ -164,6 +164,7 @@ fn a_duration_outside_its_range_is_refused() {
         ("/tokenLifespans/accessToken", "1m", "24h"),
         ("/tokenLifespans/refreshToken", "1h", "30d"),
         ("/tokenLifespans/authorizationCode", "30s", "10m"),
+        ("/tokenLifespans/connection", "1h", "365d"),
         ("/upstreamProviders/0/oidcConfig/defaultTokenLifespan", "1m", "30d"),
     ] {
         for text in [least, most] {

@@ -56,14 +56,14 @@ fn all_mistakes_of_one_section_are_reported_at_once_with_those_of_content() {
     let expected = [
         "issuer: is required",
         "tokenLifespans.accessToken: must be text",
-        "tokenLifespans.code: is not a known field; known here: accessToken, refreshToken, authorizationCode",
+        "tokenLifespans.code: is not a known field; known here: accessToken, refreshToken, authorizationCode, connection",
         "tokenLifespans.refreshToken: must be text",
         "storage.namespace: must be text",
         "storage.size: is not a known field; known here: cluster, namespace, name, timeout",
         "storage.cluster: is required",
         "upstreamProviders[0].oidcConfig.clientSecret: must be one of \"env\", \"bridge\", \"inline\"",
         "upstreamProviders[0].oidcConfig.other: is not a known field; known here: issuerUrl, cluster, clusters, clientId, \
-         clientSecret, clientAuthentication, scopes, subjectClaim, defaultTokenLifespan, \
+         clientSecret, clientAuthentication, scopes, subjectClaim, groupsClaim, userInfo, defaultTokenLifespan, \
          additionalAuthorizationParams",
         "upstreamProviders[0].oidcConfig.scopes: must be a list",
         "upstreamProviders[0].oidcConfig.cluster: is required",

@@ -48,7 +48,8 @@ pub enum IdentityClaim {
     /// What the provider of the login, or the trusted issuer, calls the user. Two of them may give
     /// the same name to different users.
     Subject,
-    /// The e-mail address, unless its source says that it is not verified.
+    /// The e-mail address, where the provider or the trusted issuer says that it is verified
+    /// (`email_verified`).
     Email,
     /// The name, which in most places users choose themselves.
     Name,

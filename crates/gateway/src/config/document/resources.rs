@@ -15,6 +15,10 @@ pub struct Resource {
     pub resource: String,
     /// Which requests belong to it.
     pub r#match: Match,
+    /// What is served there. It decides how a call is answered that needs a connection of the user
+    /// which is not there: an MCP request in the form that clients of MCP show as a link.
+    #[serde(default)]
+    pub kind: ResourceKind,
     /// The scopes a token must have to be let through.
     #[serde(default)]
     pub scopes: Vec<String>,
@@ -36,6 +40,18 @@ pub struct Resource {
     /// A JWT about the caller, which the backend verifies with the gateway's published keys.
     #[serde(default)]
     pub identity_token: Option<IdentityToken>,
+}
+
+/// What a resource serves.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub enum ResourceKind {
+    /// An MCP server (Streamable HTTP).
+    #[default]
+    Mcp,
+    /// Any other HTTP API.
+    Http,
 }
 
 /// Which requests belong to a resource.

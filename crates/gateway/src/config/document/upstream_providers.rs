@@ -66,6 +66,15 @@ pub struct OidcConfig {
     /// The ID token claim that names the user for good.
     #[serde(default = "default_subject_claim")]
     pub subject_claim: String,
+    /// The ID token claim with the groups that the user is in, as a list or one text. Dots lead
+    /// into objects, as in `realm_access.roles`, unless the name has a `:` or `/`, as in
+    /// `https://example.com/groups`. Of a user's groups the first 100 are kept, and at most 4 KiB.
+    #[serde(default = "default_groups_claim")]
+    pub groups_claim: String,
+    /// Where to ask for the user's name, e-mail address and groups at a login, as far as the ID
+    /// token has none of them (OIDC Core §5.3). Absent: nowhere.
+    #[serde(default)]
+    pub user_info: Option<OidcUserInfo>,
     /// How long an access token is used, and then refreshed, of which the provider does not say how
     /// long it lives (`expires_in`): 1m to 30d.
     #[serde(default = "default_token_lifespan")]
@@ -73,6 +82,17 @@ pub struct OidcConfig {
     /// Further parameters of the authorization request, such as `prompt` or `access_type`.
     #[serde(default)]
     pub additional_authorization_params: BTreeMap<String, String>,
+}
+
+/// The userinfo endpoint of an OpenID Connect provider. Its claims are those of an ID token, and it
+/// must name the same `sub`.
+#[derive(Debug, Default, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct OidcUserInfo {
+    /// Its URL, at a host of `clusters` or the issuer's. Absent: the `userinfo_endpoint` of the
+    /// discovery document.
+    pub endpoint_url: Option<String>,
 }
 
 /// An OAuth 2.0 provider without discovery. Who logged in is read from `userInfo`, or from its
@@ -166,12 +186,22 @@ pub struct FieldMapping {
     pub name_fields: Vec<String>,
     /// The user's e-mail address.
     pub email_fields: Vec<String>,
+    /// Whether that address was verified, as `true` or `"true"`.
+    pub email_verified_fields: Vec<String>,
+    /// The groups that the user is in, as a list or one text.
+    pub groups_fields: Vec<String>,
 }
 
 impl Default for FieldMapping {
     fn default() -> Self {
         let one = |field: &str| vec![field.to_owned()];
-        Self { subject_fields: one("sub"), name_fields: one("name"), email_fields: one("email") }
+        Self {
+            subject_fields: one("sub"),
+            name_fields: one("name"),
+            email_fields: one("email"),
+            email_verified_fields: one("email_verified"),
+            groups_fields: one("groups"),
+        }
     }
 }
 
@@ -189,6 +219,12 @@ pub struct IdentityFromToken {
     /// The user's e-mail address.
     #[serde(default)]
     pub email_path: Option<String>,
+    /// Whether that address was verified.
+    #[serde(default)]
+    pub email_verified_path: Option<String>,
+    /// The groups that the user is in.
+    #[serde(default)]
+    pub groups_path: Option<String>,
 }
 
 /// Where the tokens are in a token response: paths of member names with dots between them, such as
@@ -228,6 +264,10 @@ fn default_provider_scopes() -> Vec<String> {
 
 fn default_token_lifespan() -> String {
     "1h".to_owned()
+}
+
+fn default_groups_claim() -> String {
+    "groups".to_owned()
 }
 
 fn default_subject_claim() -> String {

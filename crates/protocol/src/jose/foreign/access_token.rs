@@ -144,11 +144,11 @@ impl VerifiedForeignToken<'_> {
         name("client_id").or_else(|| name("azp"))
     }
 
-    /// Returns the e-mail address, unless the token says that it is not verified: `email`,
+    /// Returns the e-mail address, if the token says that it is verified: `email`,
     /// `email_verified` (OpenID Connect Core §5.1).
     #[must_use]
     pub fn email(&self) -> Option<Cow<'_, str>> {
-        let verified = self.claims.get("email_verified").map_or(Some(true), ForeignValue::boolean);
+        let verified = self.claims.get("email_verified").and_then(ForeignValue::boolean);
         self.claims.text("email").filter(|_| verified == Some(true))
     }
 

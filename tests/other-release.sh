@@ -72,15 +72,18 @@ edit Cargo.toml 's/^\[workspace\.lints\.rust\]$/&\nunused = "allow"/'
 
 replace_field crates/gateway/src/sessions/state.rs upstream_ends_at
 edit crates/gateway/src/sessions/state.rs 's/self\.upstream_ends_at/None::<u64>/'
-replace_value crates/gateway/src/endpoints/callback.rs upstream_ends_at
+edit crates/gateway/src/endpoints/callback.rs \
+    's/^        upstream_ends_at,$/        note: Some("another release".to_owned()),/'
 
 replace_field crates/gateway/src/clients/registered.rs registered_at
 edit crates/gateway/src/clients/registered.rs \
     's/registered_at, scope, deleted_at: None/note: Some("another release".to_owned()), scope, deleted_at: None/'
 
-replace_field crates/gateway/src/upstream/tokens.rs email
-replace_value crates/gateway/src/endpoints/callback.rs email
-replace_value crates/gateway/src/upstream/refresh.rs email
+replace_field crates/gateway/src/upstream/tokens.rs client_name
+edit crates/gateway/src/endpoints/callback/legs.rs \
+    's/^            client_name: .*,$/            note: Some("another release".to_owned()),/'
+replace_value crates/gateway/src/upstream/refresh.rs client_name
+replace_value crates/gateway/src/connections/stored.rs client_name
 
 # In less time than a release takes. The module says in Envoy's log and metrics which one it is.
 (

@@ -3,6 +3,7 @@
 
 use std::future::Future;
 
+use portcullis_gateway::config::ProviderId;
 use portcullis_gateway::decision::RefreshOutcome;
 use portcullis_gateway::ports::{CallError, CallReply, UpstreamTokenRef};
 use portcullis_gateway::runtime::{Inbox, Polled, Task};
@@ -15,8 +16,8 @@ use crate::service::open_streams::Checked;
 pub(crate) enum Job {
     /// Refreshes these upstream tokens.
     RefreshUpstream(UpstreamTokenRef),
-    /// Fetches the provider's documents.
-    FetchProvider,
+    /// Fetches this provider's documents.
+    FetchProvider(ProviderId),
     /// Fetches the keys of the trusted issuer at this place in the configuration.
     FetchKeys(usize),
     /// Fetches the secrets of the bridge, and waits for them to change.
@@ -34,7 +35,7 @@ pub(crate) enum JobOutcome {
     /// Of [`Job::RefreshUpstream`].
     Refreshed(UpstreamTokenRef, RefreshOutcome),
     /// Of [`Job::FetchProvider`]: the documents are there, or could not be fetched.
-    ProviderFetched,
+    ProviderFetched(ProviderId),
     /// Of [`Job::FetchKeys`]: the keys are there, or could not be fetched.
     KeysFetched(usize),
     /// Of [`Job::FetchSecrets`].
@@ -112,8 +113,8 @@ impl Job {
     fn limit(self) -> usize {
         match self {
             Self::RefreshUpstream(_) => 256,
-            Self::FetchProvider | Self::FetchSecrets | Self::ReadEnded => 1,
-            Self::RecheckSession | Self::CheckStreams | Self::FetchKeys(_) => 64,
+            Self::FetchSecrets | Self::ReadEnded => 1,
+            Self::RecheckSession | Self::CheckStreams | Self::FetchProvider(_) | Self::FetchKeys(_) => 64,
         }
     }
 
@@ -126,10 +127,13 @@ impl Job {
 mod tests {
     use std::future::{pending, ready};
 
-    use portcullis_gateway::config::ProviderId;
     use portcullis_gateway::ports::TokenOwner;
 
     use super::*;
+
+    fn idp() -> ProviderId {
+        ProviderId::of("idp", "https://idp.example")
+    }
 
     fn waiting(jobs: &mut Jobs, job: Job) {
         assert!(jobs.start(job, Inbox::ticking(), pending()).is_none());
@@ -138,9 +142,10 @@ mod tests {
     #[test]
     fn a_job_that_needs_no_event_is_done_at_once() {
         let mut jobs = Jobs::default();
-        let outcome = jobs.start(Job::FetchProvider, Inbox::ticking(), ready(JobOutcome::ProviderFetched));
-        assert!(matches!(outcome, Some(JobOutcome::ProviderFetched)));
-        assert!(!jobs.has(Job::FetchProvider));
+        let outcome =
+            jobs.start(Job::FetchProvider(idp()), Inbox::ticking(), ready(JobOutcome::ProviderFetched(idp())));
+        assert!(matches!(outcome, Some(JobOutcome::ProviderFetched(_))));
+        assert!(!jobs.has(Job::FetchProvider(idp())));
     }
 
     #[test]
@@ -149,11 +154,8 @@ mod tests {
         assert_eq!(jobs.room(Job::FetchSecrets), 1);
         waiting(&mut jobs, Job::FetchSecrets);
         assert_eq!(jobs.room(Job::FetchSecrets), 0);
-        assert_eq!(jobs.room(Job::FetchProvider), 1);
-        let token = |byte| {
-            let provider = ProviderId::of("idp", "https://idp.example");
-            UpstreamTokenRef { owner: TokenOwner::Session(SessionId::new([byte; 16])), provider }
-        };
+        assert_eq!(jobs.room(Job::ReadEnded), 1);
+        let token = |byte| UpstreamTokenRef { owner: TokenOwner::Session(SessionId::new([byte; 16])), provider: idp() };
         waiting(&mut jobs, Job::RefreshUpstream(token(7)));
         waiting(&mut jobs, Job::RecheckSession);
         assert_eq!(jobs.room(Job::RefreshUpstream(token(8))), 255);
@@ -176,11 +178,11 @@ mod tests {
         };
         let (inbox, future) = calling(1, JobOutcome::SessionRechecked);
         assert!(jobs.start(Job::RecheckSession, inbox, future).is_none());
-        let (inbox, future) = calling(2, JobOutcome::ProviderFetched);
-        assert!(jobs.start(Job::FetchProvider, inbox, future).is_none());
+        let (inbox, future) = calling(2, JobOutcome::ProviderFetched(idp()));
+        assert!(jobs.start(Job::FetchProvider(idp()), inbox, future).is_none());
         assert!(jobs.on_call(3, || panic!("the answer is read")).is_none());
-        assert!(matches!(jobs.on_call(2, || Err(CallError::NoAnswer)), Some(JobOutcome::ProviderFetched)));
-        assert!(jobs.has(Job::RecheckSession) && !jobs.has(Job::FetchProvider));
+        assert!(matches!(jobs.on_call(2, || Err(CallError::NoAnswer)), Some(JobOutcome::ProviderFetched(_))));
+        assert!(jobs.has(Job::RecheckSession) && !jobs.has(Job::FetchProvider(idp())));
     }
 
     #[test]

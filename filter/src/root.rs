@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use log::Level;
 use portcullis_gateway::audit::AuditOutcome;
+use portcullis_gateway::config::ProviderId;
 use portcullis_gateway::decision::RefreshOutcome;
 use portcullis_gateway::ports::UpstreamTokenRef;
 use portcullis_gateway::resource_server::session_check;
@@ -69,29 +70,29 @@ impl Root {
         self.start(worker, job, inbox, refresh);
     }
 
-    /// Fetches the provider's documents if they are due.
-    fn fetch_provider(&mut self, worker: &Rc<Worker>, now: u64) {
+    /// Fetches the documents of providers that are due: what is wrong with one is logged when the
+    /// configuration is put in service, not at the first login.
+    fn fetch_due_providers(&mut self, worker: &Rc<Worker>, now: u64) {
         let Some(active) = worker.config.gateway() else { return };
-        if self.jobs.room(Job::FetchProvider) == 0 {
+        for provider in active.gateway.providers_due(now, worker.queue.is_registered()) {
+            self.fetch_provider(worker, provider);
+        }
+    }
+
+    /// Fetches a provider's documents if they are due, unless that is under way here.
+    fn fetch_provider(&mut self, worker: &Rc<Worker>, provider: ProviderId) {
+        let job = Job::FetchProvider(provider);
+        if self.jobs.has(job) || self.jobs.room(job) == 0 {
             return;
         }
-        // A VM that serves no requests, as the main thread's, needs no provider. It probes those
-        // that it has not reached all the same: what is wrong with one is logged when the
-        // configuration is put in service, not at the first login.
-        if !worker.queue.is_registered() && !active.gateway.provider_probe_due(now) {
-            return;
-        }
-        if !active.gateway.provider_refresh_due(now) {
-            self.finish(worker, &JobOutcome::ProviderFetched);
-            return;
-        }
+        let Some(active) = worker.config.gateway() else { return };
         let inbox = Inbox::new(true);
         let ports = TaskPorts::new(worker.clone(), &active, inbox.clone());
         let fetch = async move {
-            providers::warm(active.gateway, ports).await;
-            JobOutcome::ProviderFetched
+            providers::warm(active.gateway, provider, ports).await;
+            JobOutcome::ProviderFetched(provider)
         };
-        self.start(worker, Job::FetchProvider, inbox, fetch);
+        self.start(worker, job, inbox, fetch);
     }
 
     /// Fetches the keys of the trusted issuers if they are due.
@@ -199,8 +200,8 @@ impl Root {
     fn finish(&mut self, worker: &Worker, outcome: &JobOutcome) {
         match outcome {
             JobOutcome::Refreshed(token, outcome) => self.refreshed(worker, *token, outcome),
-            JobOutcome::ProviderFetched => {
-                worker.pending.resolve_provider();
+            JobOutcome::ProviderFetched(provider) => {
+                worker.pending.resolve_provider(*provider);
                 notify_resolved(worker);
             }
             JobOutcome::KeysFetched(issuer) => {
@@ -273,7 +274,7 @@ impl Root {
             Message::Refresh(token) => self.refresh_upstream(worker, token, Cause::Due),
             Message::Rejected { token, sent_at } => self.refresh_upstream(worker, token, Cause::Rejected { sent_at }),
             Message::Refreshed(token) if worker.pending.has(token) => self.refresh_upstream(worker, token, Cause::Due),
-            Message::FetchProvider => self.fetch_provider(worker, host::now()),
+            Message::FetchProvider(provider) => self.fetch_provider(worker, provider),
             Message::FetchKeys(issuer) => self.fetch_keys(worker, issuer),
             // Decisions are applied once the messages are read.
             Message::Refreshed(_) | Message::ApplyResolved => {}
@@ -371,7 +372,7 @@ impl RootContext for Root {
         self.retry(&worker, now);
         self.read_ended(&worker);
         self.recheck_sessions(&worker);
-        self.fetch_provider(&worker, now);
+        self.fetch_due_providers(&worker, now);
         self.fetch_due_keys(&worker, now);
         worker.queue.renew(now);
         self.flush_counters(&worker);

@@ -8,6 +8,7 @@ use portcullis_redis_bridge::version::{COMMIT, VERSION};
 
 use crate::admin::Admin;
 use crate::check::Check;
+use crate::migrate::Migrate;
 
 /// Operates Portcullis: its configurations and its records.
 #[derive(Debug, Parser)]
@@ -21,6 +22,8 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     /// Check configurations of the filter and of redis-bridge, without Envoy and without secrets.
     Check(Check),
+    /// Make configurations of other gateways' files.
+    Migrate(Migrate),
     /// Show records, end them, save them and restore them.
     Admin(Admin),
     /// Write a shell's completions to standard output.

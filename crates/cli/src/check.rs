@@ -1,16 +1,16 @@
 //! `portcullis check`: checks configurations without Envoy, without Redis and without secrets.
 
 mod bridge;
+pub(crate) mod documents;
 mod find;
-mod json;
-mod node;
+pub(crate) mod json;
+pub(crate) mod node;
 mod plugin;
-mod problem;
+pub(crate) mod problem;
 mod report;
-mod text;
+pub(crate) mod text;
 mod yaml;
 
-use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -20,6 +20,8 @@ use find::{Found, find};
 use problem::Problem;
 use report::{Checked, Outcome};
 use text::Text;
+
+use crate::file::content;
 
 /// Which files to check, and how.
 #[derive(Debug, Args)]
@@ -82,18 +84,3 @@ impl Check {
         }
     }
 }
-
-fn content(file: &Path) -> io::Result<String> {
-    let mut content = String::new();
-    if file.as_os_str() == "-" {
-        io::stdin().take(MAX_BYTES).read_to_string(&mut content)?;
-    } else {
-        std::fs::File::open(file)?.take(MAX_BYTES).read_to_string(&mut content)?;
-    }
-    if u64::try_from(content.len()).is_ok_and(|bytes| bytes >= MAX_BYTES) {
-        return Err(io::Error::other("the file is too large"));
-    }
-    Ok(content)
-}
-
-const MAX_BYTES: u64 = 16 * 1024 * 1024;

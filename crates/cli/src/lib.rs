@@ -7,7 +7,9 @@ mod admin;
 mod arguments;
 mod check;
 mod environment;
+mod file;
 mod log;
+mod migrate;
 mod operate;
 mod say;
 mod shell;
@@ -25,6 +27,7 @@ pub fn run() -> ExitCode {
     match Arguments::parse().command {
         Command::Admin(admin) => operate::operate(&admin),
         Command::Check(check) => check.run(),
+        Command::Migrate(migrate) => migrate.run(),
         Command::Completions { shell } => shell::completions(shell, &mut Arguments::command()),
         Command::Man { folder } => shell::man(&folder, Arguments::command()),
     }

@@ -16,6 +16,7 @@ use portcullis_protocol::crypto::secret::Secret;
 use portcullis_protocol::http::message::Response;
 
 use crate::audit::Audit;
+use crate::config::ProviderId;
 use crate::decision::header_field::HeaderField;
 use crate::decision::identity::Identity;
 use crate::ports::{Crypto, UpstreamTokenRef};
@@ -42,10 +43,12 @@ pub enum Decision {
         /// the time in Unix seconds. Dispatches nothing, as above.
         decide: Box<DecideWithKeys>,
     },
-    /// Decide when the root task has fetched the provider's documents, or failed to. They are
-    /// fetched once, however many logins wait for them.
+    /// Decide when the root task has fetched a provider's documents, or failed to. They are fetched
+    /// once, however many logins wait for them, and no login waits for another provider's.
     AwaitProvider {
-        /// Decides by what the gateway knows of the provider then. Dispatches nothing, as above.
+        /// The provider.
+        provider: ProviderId,
+        /// Decides by what the gateway knows of it then. Dispatches nothing, as above.
         decide: Box<dyn FnOnce() -> Resolved>,
     },
 }

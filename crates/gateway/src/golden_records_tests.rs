@@ -19,7 +19,7 @@ use portcullis_storage_api::wire::Space;
 use portcullis_storage_api::{Key, Kind};
 
 use crate::browser::cookies::Browser;
-use crate::browser::pending_login::{self, Authorization, PendingLogin, Seed, UsedLogin};
+use crate::browser::pending_login::{self, Authorization, DoneLegs, PendingLogin, Seed, UsedLogin};
 use crate::clients::registered::{Client, client_key};
 use crate::clients::sealed_id::CarriedRegistration;
 use crate::config::{ProviderId, Sealer};
@@ -158,7 +158,7 @@ fn login_cookie(name: &'static str, login: Option<PendingLogin>) -> Golden {
 }
 
 fn browser_cookie() -> Golden {
-    let browser = Browser { user_id: user() };
+    let browser = Browser { user_id: user(), chosen: Some(ProviderId::of("corp", "https://idp.example")) };
     Golden {
         name: "browser-cookie",
         sealed: browser.seal(&sealer(), NONCE).unwrap(),
@@ -202,6 +202,7 @@ fn upstream_tokens() -> Upstream {
         name: Some("name".to_owned()),
         email: Some("name@example".to_owned()),
         client_name: Some("client name".to_owned()),
+        login_subject: Some("first subject".to_owned()),
         connected: None,
         groups: vec!["one group".to_owned(), "another".to_owned()],
         email_verified: true,
@@ -250,7 +251,16 @@ fn client_id() -> Golden {
 }
 
 fn pending_login() -> PendingLogin {
-    PendingLogin { request: authorization(), consented_by: Some(user()), expires_at: 1_800_000_600 }
+    let provider = ProviderId::of("corp", "https://idp.example");
+    let done = DoneLegs { session: [5; 16], user: user(), providers: vec![provider] };
+    PendingLogin {
+        request: authorization(),
+        consented_by: Some(user()),
+        expires_at: 1_800_000_600,
+        provider: Some(provider),
+        chosen: Some(provider),
+        done: Some(done),
+    }
 }
 
 fn authorization() -> Authorization {

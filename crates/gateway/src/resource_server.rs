@@ -7,6 +7,7 @@
 mod decide;
 mod foreign;
 mod refusal;
+mod stored;
 mod verify;
 
 pub mod backend_refusal;

@@ -1,9 +1,16 @@
 //! A session: one login of one user at one client, with everything granted from it, and the
-//! provider's grant behind it.
+//! providers' grants behind it.
 //!
-//! What becomes of each state of the two. A call that says 401 tells the client to log in, and no
+//! A login may be at several providers ([`crate::config::Leg`]). A session keeps the tokens of each
+//! for as long as itself, and stands or falls with those that its resource injects: those of other
+//! providers may run out or be lost, and a provider in trouble only affects the sessions that need
+//! it.
+//!
+//! What becomes of each state of the two; "upstream tokens" are those that the session's resource
+//! injects. A call that says 401 tells the client to log in, and no
 //! refresh may say anything else in that state: a client whose refresh works goes on refreshing.
-//! `tests/flows/session_states.rs` drives each row through a call, a refresh and a login.
+//! `tests/flows/session_states.rs` drives each row through a call, a refresh and a login;
+//! `provider_chain.rs` and `provider_choice.rs` there those about another provider.
 //!
 //! | session | upstream tokens | a call says | a refresh at the gateway says | a login |
 //! |---|---|---|---|---|
@@ -17,6 +24,8 @@
 //! | active | without a refresh token, not run out | 200 | 200 | is another session, with the refresh token of an older one if there is one |
 //! | active | without a refresh token, run out | 401, and the session ends | 400, and the session ends | the same |
 //! | active | absent, unreadable, or of a provider that was moved or renamed | 401, and the session ends | 400, and the session ends | is another session |
+//! | active | of a provider that the user did not choose | 403 that names the provider | 200 | is another session |
+//! | active | fresh, and those of another provider run out or absent | 200 | 200 | is another session |
 //! | ended, expired or unreadable | any | 401 | 400 | is another session |
 //! | code | any, for as long as the code | has no token | has no token | is another session |
 //! | active, its refresh token replaced and the successor not used | as above | as above | 200 with the same successor for 30 s, or until it was confirmed | – |
@@ -32,6 +41,7 @@ pub mod ended;
 pub mod keys;
 pub mod last_grant;
 pub mod lifetimes;
+pub mod missing_upstream;
 pub mod next_prompt;
 pub mod remembered_consent;
 pub mod state;

@@ -30,6 +30,8 @@ pub use html::Form;
 pub struct Browser<T> {
     surroundings: T,
     user: String,
+    /// The identity provider that the user chooses where a page offers it.
+    provider: Option<String>,
     /// The cookies it holds; a story may look at them and change them.
     pub jar: Jar,
     /// Every exchange so far, in order.
@@ -145,11 +147,18 @@ impl<T: Surroundings> Browser<T> {
     /// As [`Browser::new`], in these surroundings.
     #[must_use]
     pub fn over(surroundings: T, user: &str) -> Self {
-        Self { surroundings, user: user.to_owned(), jar: Jar::default(), hops: Vec::new() }
+        Self { surroundings, user: user.to_owned(), provider: None, jar: Jar::default(), hops: Vec::new() }
+    }
+
+    /// The same browser, whose user chooses this identity provider where a page offers it.
+    #[must_use]
+    pub fn choosing(mut self, provider: &str) -> Self {
+        self.provider = Some(provider.to_owned());
+        self
     }
 
     /// Fills a form in as the user would: the name into the first text field, and the approving
-    /// button pressed.
+    /// button pressed, or the one of the provider that the user chooses.
     #[must_use]
     pub fn fill_in(&self, mut form: Form) -> Form {
         if let Some(name) = form.text_fields.first().cloned() {
@@ -157,6 +166,11 @@ impl<T: Surroundings> Browser<T> {
         }
         if form.buttons.iter().any(|(name, value)| name == "decision" && value == "approve") {
             form.press("decision", "approve");
+        }
+        let chosen =
+            form.buttons.iter().find(|(name, value)| name == "provider" && self.provider.as_ref() == Some(value));
+        if let Some((name, value)) = chosen.cloned() {
+            form.press(&name, &value);
         }
         form
     }

@@ -149,8 +149,8 @@ impl Deciding {
                 self.wait(Awaited::Keys(issuer), decide, Message::FetchKeys(issuer));
                 None
             }
-            Decision::AwaitProvider { decide } => {
-                self.wait(Awaited::Provider, Box::new(|_| decide()), Message::FetchProvider);
+            Decision::AwaitProvider { provider, decide } => {
+                self.wait(Awaited::Provider(provider), Box::new(|_| decide()), Message::FetchProvider(provider));
                 None
             }
         }

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
+use portcullis_gateway::config::ProviderId;
 use portcullis_gateway::decision::{RefreshOutcome, Resolved};
 use portcullis_gateway::ports::UpstreamTokenRef;
 
@@ -37,8 +38,8 @@ pub(crate) struct PendingStream {
 pub(crate) enum Awaited {
     /// These upstream tokens.
     Upstream(UpstreamTokenRef),
-    /// The provider's documents.
-    Provider,
+    /// The documents of this provider.
+    Provider(ProviderId),
     /// The keys of the trusted issuer at this place in the configuration.
     Keys(usize),
 }
@@ -59,10 +60,9 @@ impl PendingStreams {
         self.resolve(|stream| stream.awaited == Awaited::Upstream(token), outcome);
     }
 
-    /// Resolves all that wait for the provider's documents, which have been fetched or could not
-    /// be.
-    pub(crate) fn resolve_provider(&self) {
-        self.resolve(|stream| stream.awaited == Awaited::Provider, &RefreshOutcome::Unavailable);
+    /// Resolves all that wait for a provider's documents, which have been fetched or could not be.
+    pub(crate) fn resolve_provider(&self, provider: ProviderId) {
+        self.resolve(|stream| stream.awaited == Awaited::Provider(provider), &RefreshOutcome::Unavailable);
     }
 
     /// Resolves all that wait for the keys of a trusted issuer, which have been fetched or could
@@ -102,7 +102,7 @@ impl PendingStreams {
         let mut tokens = BTreeSet::new();
         tokens.extend(waiting.values().filter_map(|stream| match stream.awaited {
             Awaited::Upstream(token) => Some(token),
-            Awaited::Provider | Awaited::Keys(_) => None,
+            Awaited::Provider(_) | Awaited::Keys(_) => None,
         }));
         tokens
     }

@@ -16,8 +16,8 @@ pub(crate) enum Message {
         /// When the request was sent, in Unix seconds.
         sent_at: u64,
     },
-    /// To the worker's own root: fetch the provider's documents, for which streams wait.
-    FetchProvider,
+    /// To the worker's own root: fetch a provider's documents, for which streams wait.
+    FetchProvider(ProviderId),
     /// To the worker's own root: fetch the keys of the trusted issuer at this place in the
     /// configuration, for which streams wait.
     FetchKeys(usize),
@@ -36,7 +36,7 @@ impl Message {
     pub(super) fn bytes(self) -> Vec<u8> {
         match self {
             Self::ApplyResolved => vec![b's'],
-            Self::FetchProvider => vec![b'p'],
+            Self::FetchProvider(provider) => [&b"p"[..], provider.as_bytes()].concat(),
             Self::FetchKeys(issuer) => [&b"k"[..], &u32::try_from(issuer).unwrap_or(u32::MAX).to_le_bytes()].concat(),
             Self::Refresh(token) => [&b"r"[..], &owner_bytes(token.owner), token.provider.as_bytes()].concat(),
             Self::Refreshed(token) => [&b"d"[..], &owner_bytes(token.owner), token.provider.as_bytes()].concat(),
@@ -50,12 +50,13 @@ impl Message {
 
     /// Returns `None` for bytes that no worker of this version sends.
     pub(super) fn parse(bytes: &[u8]) -> Option<Self> {
-        match bytes {
-            b"s" => return Some(Self::ApplyResolved),
-            b"p" => return Some(Self::FetchProvider),
-            _ => {}
+        if bytes == b"s" {
+            return Some(Self::ApplyResolved);
         }
         let (word, names) = bytes.split_first()?;
+        if *word == b'p' {
+            return names.try_into().ok().map(ProviderId::from_bytes).map(Self::FetchProvider);
+        }
         if *word == b'k' {
             let issuer = u32::from_le_bytes(names.try_into().ok()?);
             return usize::try_from(issuer).ok().map(Self::FetchKeys);
@@ -122,7 +123,7 @@ mod tests {
             Message::Rejected { token: of_user, sent_at: 0 },
             Message::Replaced(of_user.owner),
             Message::Ended(session),
-            Message::FetchProvider,
+            Message::FetchProvider(token.provider),
             Message::FetchKeys(0),
             Message::FetchKeys(31),
             Message::ApplyResolved,
@@ -153,6 +154,9 @@ mod tests {
             &words(b"ns", 19),
             &words(b"xs", 41),
             &words(b"xs", 43),
+            b"p",
+            &[b'p'; 16],
+            &[b'p'; 18],
             b"k",
             &[b'k'; 4],
             &[b'k'; 6],

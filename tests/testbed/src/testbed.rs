@@ -15,11 +15,13 @@ use crate::recorder::{Recorded, Recorder};
 use crate::relay::Relay;
 
 mod gateway;
+mod identity_provider;
 mod plugin;
 mod start;
 mod store;
 
 use gateway::Gateway;
+pub use identity_provider::{IdentityProvider, IdpOptions, IdpRequests};
 pub use start::Builder;
 use start::Secrets;
 pub use store::{Redis, Store};
@@ -28,61 +30,17 @@ pub use store::{Redis, Store};
 /// chooses one for each connection, so that they miss one of them once in 2^31 times.
 pub const REQUESTS_FOR_BOTH_WORKERS: usize = 32;
 
-/// What the identity provider does from the start; [`Testbed::set_idp`] changes it later.
-#[derive(Clone, Debug)]
-pub struct IdpOptions {
-    /// Seconds that its access tokens live.
-    pub access_token_ttl: u64,
-    /// Whether its access tokens are opaque; otherwise they are RS256 JWTs that tell their `sub`.
-    pub opaque_tokens: bool,
-    /// The only client authentication that its token endpoint takes (`client_secret_basic` or
-    /// `client_secret_post`); both where there is none.
-    pub takes: Option<&'static str>,
-    /// What its discovery document says of that: its own list as long as there is none, and `null`
-    /// says nothing.
-    pub lists: Option<Value>,
-    /// The gateway's secret there; a random one where there is none.
-    pub client_secret: Option<&'static str>,
-}
-
-impl Default for IdpOptions {
-    fn default() -> Self {
-        Self { access_token_ttl: 60, opaque_tokens: false, takes: None, lists: None, client_secret: None }
-    }
-}
-
-/// How often the identity provider was asked, by endpoint and by grant.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct IdpRequests {
-    /// Reads of its discovery document.
-    pub discovery: u64,
-    /// Reads of its key set.
-    pub jwks: u64,
-    /// Requests to its authorization endpoint.
-    pub authorization: u64,
-    /// Requests to its token endpoint, of any grant.
-    pub token: u64,
-    /// Of these, the ones that asked to redeem a code.
-    pub code_grants: u64,
-    /// Of these, the ones that asked for a refresh.
-    pub refresh_grants: u64,
-    /// Refreshes that it granted.
-    pub refreshed: u64,
-    /// Requests to its userinfo endpoint.
-    pub userinfo: u64,
-}
-
 /// A running testbed. Dropping it stops every part, the Envoys first.
 pub struct Testbed {
     gateways: Vec<Gateway>,
     balancer: Option<Relay>,
     redis: Option<Redis>,
-    idp: Process,
+    /// The identity provider, and others.
+    idps: Vec<IdentityProvider>,
     mcp_server: Process,
     recorder: Recorder,
     tap: Option<Recorder>,
     gateway: String,
-    idp_url: String,
     recorder_url: String,
     mcp_server_port: u16,
     plugin: Value,
@@ -125,7 +83,17 @@ impl Testbed {
     /// The identity provider's issuer.
     #[must_use]
     pub fn idp(&self) -> String {
-        self.idp_url.clone()
+        self.provider(1).issuer().to_owned()
+    }
+
+    /// An identity provider: 1 is the one of the default configuration, 2 and on are those that
+    /// were added ([`Builder::another_idp`]).
+    ///
+    /// # Panics
+    /// When there is no such provider.
+    #[must_use]
+    pub fn provider(&self, number: usize) -> &IdentityProvider {
+        &self.idps[number - 1]
     }
 
     /// The recorder's base URL.
@@ -241,11 +209,11 @@ impl Testbed {
             "issuer": self.issuer(),
             "resource": self.resource(),
             "api_resource": self.api_resource(),
-            "idp": self.idp_url,
+            "idp": self.idp(),
             "recorder": self.recorder_url,
             "mcp_backend": self.mcp_backend(),
             "admin": first.admin,
-            "pids": { "envoy": first.envoy.id(), "idp": self.idp.id(), "mcp_backend": self.mcp_server.id() },
+            "pids": { "envoy": first.envoy.id(), "idp": self.provider(1).process().id(), "mcp_backend": self.mcp_server.id() },
         });
         if let (Some(redis), Some(bridge)) = (&self.redis, &first.bridge) {
             told["redis"] = redis.to_json();
@@ -332,29 +300,15 @@ impl Testbed {
     /// # Panics
     /// When it does not answer.
     pub async fn idp_requests(&self) -> IdpRequests {
-        let counts = Request::get(&format!("{}/_control/", self.idp_url)).send().await.json();
-        let count = |name: &str| counts["counts"][name].as_u64().unwrap_or_default();
-        IdpRequests {
-            discovery: count("discovery"),
-            jwks: count("jwks"),
-            authorization: count("authorization"),
-            token: count("token"),
-            code_grants: count("authorization_code"),
-            refresh_grants: count("refresh_token"),
-            refreshed: count("refreshed"),
-            userinfo: count("userinfo"),
-        }
+        self.provider(1).requests().await
     }
 
-    /// Changes what the identity provider does; `tests/idp/idp.mjs` lists the words. For example
-    /// `{"token": {"mode": "drop"}}`, `{"token": null}` (well again), `{"accessTokenTtl": 1}`,
-    /// `{"rotateKeys": true}`.
+    /// Changes what the identity provider does ([`IdentityProvider::set`]).
     ///
     /// # Panics
     /// When it does not know the words.
     pub async fn set_idp(&self, change: Value) {
-        let reply = Request::post(&format!("{}/_control/", self.idp_url)).json(&change).send().await;
-        assert_eq!(reply.status, 200, "{reply:?}");
+        self.provider(1).set(change).await;
     }
 
     /// The access log's first entry for which this holds; waits for it, since Envoy writes the log
@@ -394,7 +348,7 @@ impl Testbed {
         for process in self.redis.iter_mut().flat_map(Redis::processes_mut) {
             process.check_alive()?;
         }
-        self.idp.check_alive()?;
+        self.idps.iter_mut().try_for_each(IdentityProvider::check_alive)?;
         self.mcp_server.check_alive()
     }
 }

@@ -66,7 +66,8 @@ pub(crate) struct Login {
     pub(crate) record: StoredRecord,
     /// The session.
     pub(crate) session: Session,
-    /// The tokens of its first provider, where the user logged in.
+    /// The tokens of its first provider, which says who the user is; where they are gone, those of
+    /// another, which have the names of the first.
     pub(crate) upstream: Option<Upstream>,
 }
 
@@ -81,13 +82,14 @@ impl Login {
         self.session.user_id.to_string()
     }
 
-    /// Returns the keys of the session's tokens at its providers; the user logged in at the first.
+    /// Returns the keys of the session's tokens at its providers, the first of which says who the
+    /// user is.
     pub(crate) fn upstream_keys(&self) -> impl Iterator<Item = Key> {
         self.session.providers.iter().map(|provider| upstream_key(&self.record.key, *provider))
     }
 
     fn has_subject(&self, subject: &str) -> bool {
-        self.upstream.as_ref().is_some_and(|upstream| upstream.subject == subject)
+        self.upstream.as_ref().is_some_and(|upstream| upstream.login_subject() == subject)
     }
 
     fn has_email(&self, email: &str) -> bool {
@@ -185,15 +187,18 @@ impl<'a> Logins<'a> {
     }
 
     async fn add_upstream(&self, connection: &mut Connection, logins: &mut [Login]) -> Result<(), AdminError> {
-        let keys: Vec<Key> = logins.iter().filter_map(|login| login.upstream_keys().next()).collect();
+        let keys: Vec<Key> = logins.iter().flat_map(Login::upstream_keys).collect();
         if keys.is_empty() {
             return Ok(());
         }
         let stored = connection.read(&keys).await?;
         for login in logins {
-            let Some(key) = login.upstream_keys().next() else { continue };
-            let value = stored.iter().find(|stored| stored.key == key).and_then(|stored| stored.value.as_ref());
-            login.upstream = value.and_then(|value| open(self.sealer, &key, value.as_bytes()));
+            let opened = |key: Key| {
+                let value = stored.iter().find(|stored| stored.key == key).and_then(|stored| stored.value.as_ref());
+                value.and_then(|value| open(self.sealer, &key, value.as_bytes()))
+            };
+            let keys: Vec<Key> = login.upstream_keys().collect();
+            login.upstream = keys.into_iter().find_map(opened);
         }
         Ok(())
     }

@@ -134,7 +134,7 @@ pub(crate) fn row(login: &Login) -> Vec<Field> {
     vec![
         Field::new("session", "SESSION", 22, login.id().map(|id| id.to_string())),
         Field::new("user", "USER", 22, login.user()),
-        Field::new("subject", "SUBJECT", 22, upstream.map(|upstream| upstream.subject.clone())),
+        Field::new("subject", "SUBJECT", 22, upstream.map(|upstream| upstream.login_subject().to_owned())),
         Field::new("email", "EMAIL", 22, upstream.and_then(|upstream| upstream.email.clone())),
         Field::new("name", "NAME", 16, upstream.and_then(|upstream| upstream.name.clone())),
         Field::new("client_id", "CLIENT", 22, login.session.client_id.clone()),

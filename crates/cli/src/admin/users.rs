@@ -72,7 +72,7 @@ impl User {
         self.expires_in_seconds = self.expires_in_seconds.max(login.record.meta.expiry.seconds());
         self.clients.insert(login.session.client_id);
         let Some(upstream) = login.upstream else { return };
-        self.subject.get_or_insert(upstream.subject);
+        self.subject.get_or_insert_with(|| upstream.login_subject().to_owned());
         self.email = self.email.take().or(upstream.email);
         self.name = self.name.take().or(upstream.name);
     }

@@ -1,10 +1,10 @@
 //! Finds the configurations in a file: the file itself, or what an Envoy bootstrap, a resource of
 //! Kubernetes or a ConfigMap holds.
 
+use crate::check::documents;
 use crate::check::node::{Content, Node};
 use crate::check::problem::Problem;
 use crate::check::text::{Place, Text};
-use crate::check::{json, yaml};
 
 /// A configuration to check.
 pub(crate) enum Found {
@@ -44,17 +44,11 @@ impl Found {
 }
 
 fn search(text: Text, depth: usize, found: &mut Vec<Found>) -> Result<(), Vec<Problem>> {
-    // YAML has maps in braces, too, but names in quotes are JSON's.
-    let inside = text.content().trim_start().strip_prefix('{').map(str::trim_start);
-    let is_json = inside.is_some_and(|inside| inside.is_empty() || inside.starts_with(['"', '}']));
-    let documents = if is_json {
-        match json::read(&text).map_err(|problem| vec![problem])? {
-            (node, twice) if twice.is_empty() || is_plugin(&node) => vec![node],
-            (_, twice) => return Err(twice),
-        }
-    } else {
-        yaml::read(&text).map_err(|problem| vec![problem])?
-    };
+    let is_json = documents::is_json(&text);
+    let (documents, twice) = documents::read(&text).map_err(|problem| vec![problem])?;
+    if !twice.is_empty() && !documents.first().is_some_and(is_plugin) {
+        return Err(twice);
+    }
     if let [document] = documents.as_slice() {
         if is_plugin(document) {
             found.push(if is_json { Found::PluginText(text) } else { Found::PluginTree(document.clone()) });
@@ -157,7 +151,8 @@ fn mentions(text: &str, names: &[&str]) -> bool {
 
 const FILTER: &str = "envoy.extensions.filters.http.wasm.v3.Wasm";
 /// Fields that nothing else is likely to have.
-const PLUGIN: [&str; 5] = ["issuer", "signingKeys", "upstreamProviders", "scopesSupported", "tokenLifespans"];
+const PLUGIN: [&str; 6] =
+    ["issuer", "signingKeys", "upstreamProviders", "scopesSupported", "tokenLifespans", "trustedIssuers"];
 const BRIDGE: [&str; 10] =
     ["listen", "callers", "keyPrefix", "redis", "durability", "metrics", "secretsDir", "fetch", "limits", "admin"];
 /// How deep texts and lists may be inside each other.

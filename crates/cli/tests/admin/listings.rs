@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::{
     ADMIN_ACL, OTHER_SECRET, Operator, PORTCULLIS, RedisServer, SECRET, Scene, USER, acl, cli, client_id, client_key,
-    keys, login, register, standalone, stored, user_id,
+    is_stored, keys, login, register, second_provider, standalone, stored, user_id,
 };
 
 #[tokio::test]
@@ -96,6 +96,30 @@ async fn users_are_listed_with_their_logins_and_shown_by_any_of_their_names() {
     }
     let table = scene.operator.run(&["users", "list"]).out;
     assert!(table.starts_with("USER ") && table.lines().count() == 3 && !table.contains("upstream-of"), "{table}");
+}
+
+#[tokio::test]
+async fn a_login_at_several_providers_is_one_row_by_the_names_of_the_first_and_ends_whole() {
+    let scene = Scene::filled().await;
+    let second = second_provider(&scene.bridge, 3, "bob").await;
+    let port = scene.server.port;
+    for first_is_gone in [false, true] {
+        if first_is_gone {
+            cli(port, &["DEL", &stored(&keys(3).1)]);
+        }
+        assert_eq!(scene.operator.json(&["sessions", "list"]).rows().len(), 3);
+        for named in ["bob", "bob@example.com"] {
+            let rows = scene.operator.json(&["sessions", "list", "--user", named]).rows();
+            assert_eq!(
+                (rows.len(), &rows[0]["subject"], &rows[0]["name"]),
+                (1, &"bob".into(), &"bob of Example".into())
+            );
+        }
+        assert_eq!(scene.operator.json(&["sessions", "list", "--subject", "octocat"]).rows().len(), 0);
+        assert_eq!(scene.operator.json(&["users", "show", "bob"]).document()["sessions"], 1);
+    }
+    assert_eq!(scene.operator.json(&["sessions", "revoke", "--user", "bob"]).document()["ended"], 1);
+    assert!(!is_stored(&scene.server, &second));
 }
 
 #[tokio::test]

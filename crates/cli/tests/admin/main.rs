@@ -202,8 +202,14 @@ fn client_id(name: &str, secret: &str, number: u8) -> String {
 }
 
 async fn login(bridge: &Bridge, secret: &str, number: u8, user: &str) {
+    let (session_key, upstream_key) = keys(number);
+    save(bridge, secret, &upstream_key, &upstream(number, user), TTL).await;
+    save(bridge, secret, &session_key, &session(number, user), TTL).await;
+}
+
+fn session(number: u8, user: &str) -> Session {
     let scope = ScopeSet::parse("openid").unwrap();
-    let session = Session {
+    Session {
         providers: vec![ProviderId::of("corp", "https://idp.example")],
         client_id: "client-a".to_owned(),
         user_id: user_id(user),
@@ -212,8 +218,11 @@ async fn login(bridge: &Bridge, secret: &str, number: u8, user: &str) {
         refreshable: true,
         upstream_ends_at: None,
         state: State::Active(Generation { number: 0, nonce: [number; 16], previous: None }),
-    };
-    let upstream = Upstream {
+    }
+}
+
+fn upstream(number: u8, user: &str) -> Upstream {
+    Upstream {
         access_token: Secret::new(format!("upstream-of-{user}")),
         refresh_token: None,
         obtained_at: 1,
@@ -224,13 +233,23 @@ async fn login(bridge: &Bridge, secret: &str, number: u8, user: &str) {
         name: Some(format!("{user} of Example")),
         email: Some(format!("{user}@example.com")),
         client_name: None,
+        login_subject: None,
         connected: None,
         groups: Vec::new(),
         email_verified: false,
-    };
-    let (session_key, upstream_key) = keys(number);
-    save(bridge, secret, &upstream_key, &upstream, Ttl::Seconds(7_200)).await;
-    save(bridge, secret, &session_key, &session, Ttl::Seconds(7_200)).await;
+    }
+}
+
+/// Stores a session with the tokens of a second provider, which has another name for the user.
+async fn second_provider(bridge: &Bridge, number: u8, user: &str) -> Key {
+    let (corp, hub) = (ProviderId::of("corp", "https://idp.example"), ProviderId::of("hub", "https://hub.example"));
+    let (session_key, _) = keys(number);
+    let second = upstream_key(&session_key, hub);
+    save(bridge, SECRET, &session_key, &Session { providers: vec![corp, hub], ..session(number, user) }, TTL).await;
+    let names =
+        Upstream { subject: "octocat".to_owned(), login_subject: Some(user.to_owned()), ..upstream(number, user) };
+    save(bridge, SECRET, &second, &names, TTL).await;
+    second
 }
 
 fn user_id(user: &str) -> UserId {
@@ -257,6 +276,9 @@ async fn save<R: Record>(bridge: &Bridge, secret: &str, key: &Key, record: &R, t
 }
 
 const NOW: u64 = 1_700_000_000;
+
+/// How long the records of a login are kept.
+const TTL: Ttl = Ttl::Seconds(7_200);
 
 fn stored(key: &Key) -> String {
     format!("thv:auth:{{prod:gateway}}:{key}")

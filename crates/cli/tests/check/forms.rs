@@ -182,3 +182,13 @@ fn standard_input_is_a_file_too() {
     assert_eq!(String::from_utf8(done.stdout).unwrap(), "-: ok, 1 configuration\n");
     assert_eq!(portcullis(&["check", "/"]).code, 2);
 }
+
+#[test]
+fn a_gateway_that_is_no_authorization_server_is_a_configuration_too() {
+    let text = r#"{ "trustedIssuers": [{ "issuer": "https://idp.example.com", "cluster": "idp", "audiences": [] }],
+  "resources": [{ "resource": "https://mcp.example.com/mcp", "match": { "prefix": "/mcp" } }] }"#;
+    let done = checked(text, &[]);
+    assert!(done.out.starts_with("FILE:1:92: trustedIssuers[0].audiences: must have 1 to 16 entries"), "{}", done.out);
+    let filled = checked(&text.replace("[]", "[\"x\"]"), &[]);
+    assert_eq!((filled.code, filled.out.as_str()), (0, "FILE: ok, 1 configuration\n"));
+}

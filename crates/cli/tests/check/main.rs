@@ -137,7 +137,7 @@ fn the_program_brings_completions_man_pages_and_a_version() {
     }
     let folder = tempfile::tempdir().unwrap();
     assert_eq!(portcullis(&["man", &folder.path().join("man1").display().to_string()]).code, 0);
-    for page in ["portcullis.1", "portcullis-check.1", "portcullis-admin.1"] {
+    for page in ["portcullis.1", "portcullis-check.1", "portcullis-admin.1", "portcullis-migrate-toolhive.1"] {
         assert!(folder.path().join("man1").join(page).is_file(), "{page}");
     }
     let version = portcullis(&["--version"]);

@@ -50,6 +50,8 @@ reasons! {
     Serve ConsentShown = "consent_shown",
     /// A redirect to the identity provider.
     Serve LoginStarted = "login_started",
+    /// A user has logged in at one identity provider, and is redirected to the next one.
+    Serve LoginContinued = "login_continued",
     /// A redirect to the client, with its authorization code.
     Serve LoggedIn = "logged_in",
     /// A client registered itself.
@@ -143,6 +145,8 @@ reasons! {
     Deny InsufficientScope = "insufficient_scope",
     /// The login at the identity provider has ended, so the client has to authorize again.
     Deny UpstreamLoginRequired = "upstream_login_required",
+    /// The resource needs a token of a provider that the user is not logged in at by this session.
+    Deny UpstreamNotConnected = "upstream_not_connected",
 
     /// The parameters of the authorization request cannot be read.
     Deny MalformedRequest = "malformed_request",
@@ -231,6 +235,10 @@ reasons! {
     Deny ConsentIncomplete = "consent_incomplete",
     /// The consent form's decision is neither `approve` nor `deny`.
     Deny ConsentUnknownDecision = "consent_unknown_decision",
+    /// The consent form names a provider that users have not the choice of, or no longer have.
+    Deny ConsentUnknownProvider = "consent_unknown_provider",
+    /// The consent form was approved without a provider, and users have the choice of several.
+    Deny ConsentWithoutProvider = "consent_without_provider",
 
     /// The parameters of the callback cannot be read.
     Deny MalformedCallback = "malformed_callback",
@@ -246,6 +254,10 @@ reasons! {
     Deny CallbackExpired = "callback_expired",
     /// The callback's login was finished before.
     Deny CallbackStateReused = "callback_state_reused",
+    /// The configured providers of a login changed while the user logged in.
+    Deny CallbackProvidersChanged = "callback_providers_changed",
+    /// The tokens of the login's first provider are gone, before the user was back from the next.
+    Deny CallbackFirstLegGone = "callback_first_leg_gone",
     /// The callback names another issuer (RFC 9207).
     Deny CallbackOtherIssuer = "callback_other_issuer",
     /// The callback has neither a code nor an error.

@@ -13,10 +13,10 @@ use portcullis_protocol::credentials::UserId;
 use portcullis_protocol::crypto::key_ring::Purpose;
 use portcullis_protocol::http::message::{FieldName, Request};
 
-use crate::config::{Config, Issuer, Sealer};
+use crate::config::{Config, Issuer, ProviderId, Sealer};
 use crate::error::DependencyError;
 use crate::ports::Entropy;
-use crate::store::encoding::{self, user_id};
+use crate::store::encoding::{self, optional_provider_id, user_id};
 
 /// How long a form may be looked at before it is sent, in seconds.
 pub const FORM_LIFE: u64 = 600;
@@ -53,6 +53,9 @@ pub struct Browser {
     /// The user who last logged in with it.
     #[cbor(n(1), with = "user_id")]
     pub user_id: UserId,
+    /// The provider that the user chose to log in at, where there was a choice.
+    #[cbor(n(2), with = "optional_provider_id", has_nil)]
+    pub chosen: Option<ProviderId>,
 }
 
 impl Browser {

@@ -2,6 +2,11 @@
 //! sealed, in a cookie of its own; the gateway stores nothing for a login that may never be
 //! finished.
 //!
+//! A login at several providers goes to one after the other ([`crate::config::Leg`]). Each leg has
+//! a seed and a cookie of its own, which is used up when the browser comes back. The cookie names
+//! the leg's provider, so that no answer is taken for one of another provider, and what the login
+//! has done so far; who the user is, is in the record of the first leg's tokens.
+//!
 //! Until the user has consented the cookie holds only the login's seed, which proves that the page
 //! was shown in this browser. The consent adds the login itself. What the provider is sent
 //! (`state`, `nonce`, the PKCE challenge) is derived from the seed, which is also in the form:
@@ -10,7 +15,7 @@
 
 use minicbor::{Decode, Encode};
 use portcullis_protocol::base64url;
-use portcullis_protocol::credentials::UserId;
+use portcullis_protocol::credentials::{SessionId, UserId};
 use portcullis_protocol::crypto::digest::digest_parts;
 use portcullis_protocol::crypto::key_ring::Purpose;
 use portcullis_protocol::http::message::Request;
@@ -20,13 +25,14 @@ use portcullis_storage_api::Kind;
 
 use crate::audit::{AuditField, AuditFields};
 use crate::browser::cookies::{self, FORM_LIFE};
-use crate::config::{Config, Sealer};
+use crate::config::{Config, ProviderId, Sealer};
 use crate::error::DependencyError;
 use crate::ports::{Entropy, NoEntropy};
-use crate::store::encoding::{self, granted_scope, optional_user_id};
+use crate::store::encoding::{self, granted_scope, optional_provider_id, optional_user_id, provider_ids, user_id};
 use crate::store::records::Record;
 
-/// How long a user may take to log in at the provider, in seconds from the consent.
+/// How long a user may take to log in at a provider, in seconds from when the gateway sent the
+/// browser there.
 pub const LOGIN_LIFE: u64 = 600;
 
 /// How long a used login is remembered, in seconds: as long as a cookie for it can be valid. The
@@ -61,7 +67,7 @@ struct LoginCookie {
     login: Option<PendingLogin>,
 }
 
-/// A login that the user has consented to.
+/// A leg of a login that the user has consented to.
 #[derive(Encode, Decode)]
 #[cbor(map)]
 pub struct PendingLogin {
@@ -75,6 +81,39 @@ pub struct PendingLogin {
     /// When it expires, in Unix seconds.
     #[n(3)]
     pub expires_at: u64,
+    /// The provider that the user logs in at; absent in the cookie of a release that knew one
+    /// provider only.
+    #[cbor(n(4), with = "optional_provider_id", has_nil)]
+    pub provider: Option<ProviderId>,
+    /// The provider that the user chose, where there is a choice.
+    #[cbor(n(5), with = "optional_provider_id", has_nil)]
+    pub chosen: Option<ProviderId>,
+    /// The legs before it, unless it is the first.
+    #[n(6)]
+    pub done: Option<DoneLegs>,
+}
+
+/// The legs of a login that are done.
+#[derive(Clone, Encode, Decode)]
+#[cbor(map)]
+pub struct DoneLegs {
+    /// The [`SessionId`] that the login's session will have, under which their tokens are kept.
+    #[cbor(n(1), with = "minicbor::bytes")]
+    pub session: [u8; 16],
+    /// The user, by the first of them.
+    #[cbor(n(2), with = "user_id")]
+    pub user: UserId,
+    /// Their providers, in the order of the legs.
+    #[cbor(n(3), with = "provider_ids")]
+    pub providers: Vec<ProviderId>,
+}
+
+impl DoneLegs {
+    /// The session's id.
+    #[must_use]
+    pub const fn session(&self) -> SessionId {
+        SessionId::new(self.session)
+    }
 }
 
 impl Seed {
@@ -119,6 +158,12 @@ impl PendingLogin {
     /// The most bytes of an authorization request that a browser can carry: the client's `state`
     /// and redirect URI make nearly all of it.
     const MAX_REQUEST_BYTES: usize = 5 * 1024 + 512;
+
+    /// The providers of the legs before it, in the order of the legs.
+    #[must_use]
+    pub fn done(&self) -> &[ProviderId] {
+        self.done.as_ref().map_or(&[], |done| &done.providers)
+    }
 
     /// Whether the cookie of a login with this request stays within [`cookies::MAX_LOGIN_BYTES`].
     #[must_use]
@@ -231,3 +276,7 @@ impl Record for UsedLogin {
     const KIND: Kind = Kind::Pending;
     const TYPE: &'static str = "used-login";
 }
+
+#[cfg(test)]
+#[path = "pending_login_tests.rs"]
+mod tests;

@@ -15,7 +15,7 @@ use super::injection::reserved_names;
 use super::issuer::Issuer;
 use super::policies::{ConsentPolicy, Lifespans, RegistrationPolicy};
 use super::problem::Problem;
-use super::provider::Providers;
+use super::providers::Providers;
 use super::resource::Resource;
 use super::sealer::Sealer;
 use super::storage::Storage;

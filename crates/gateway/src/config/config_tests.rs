@@ -8,6 +8,8 @@ mod injection;
 mod oauth2;
 #[path = "config_tests/oidc.rs"]
 mod oidc;
+#[path = "config_tests/providers.rs"]
+mod providers;
 #[path = "config_tests/refusals.rs"]
 mod refusals;
 #[path = "config_tests/secrets.rs"]
@@ -29,7 +31,7 @@ const OTHER_SECRET: &str = "another-environment-secret-of-32-bytes";
 
 /// The settings of the one provider.
 fn oidc(config: &Config) -> &OidcProvider {
-    match &config.providers.login().unwrap().kind {
+    match &config.providers.iter().next().unwrap().kind {
         ProviderKind::Oidc(settings) => settings,
         ProviderKind::OAuth2(_) => panic!("it is another kind of provider"),
     }
@@ -247,7 +249,7 @@ fn everything_that_is_written_is_taken() {
     assert_eq!(config.consent.logo.as_deref(), Some("data:image/png;base64,AAAA"));
     let provider = oidc(&config);
     assert_eq!(
-        (&*config.providers.login().unwrap().name, provider.issuer.as_str()),
+        (&*config.providers.iter().next().unwrap().name, provider.issuer.as_str()),
         ("corp-idp", "https://idp.example/tenant/")
     );
     assert_eq!(provider.discovery_path, "/tenant/.well-known/openid-configuration");

@@ -21,8 +21,8 @@ pub use self::resources::{Match, Resource, ResourceKind};
 pub use self::secret_ref::SecretRef;
 pub use self::trusted_issuers::TrustedIssuer;
 pub use self::upstream_providers::{
-    ClientAuthentication, HttpMethod, IdentityFromToken, OAuth2Config, OidcConfig, OidcUserInfo, ProviderType,
-    TokenResponseMapping, UpstreamProvider, UserInfo,
+    ClientAuthentication, HttpMethod, IdentityFromToken, LoginMode, OAuth2Config, OidcConfig, OidcUserInfo,
+    ProviderType, TokenResponseMapping, UpstreamProvider, UserInfo,
 };
 
 /// The plugin configuration of the filter: one JSON document.
@@ -67,7 +67,9 @@ pub struct Document {
     /// The audit trail.
     #[cfg_attr(feature = "schema", schemars(default))]
     pub audit: AuditTrail,
-    /// The identity provider that users log in at. Exactly one.
+    /// The identity providers that users log in at, at most 32: a login goes to each that is
+    /// `required`, in this order, and to one of those that are a `choice`. Who the user is says the
+    /// first of these.
     #[cfg_attr(feature = "schema", schemars(default))]
     pub upstream_providers: Vec<UpstreamProvider>,
     /// Issuers whose access tokens resources accept, next to this gateway's own or in their place.

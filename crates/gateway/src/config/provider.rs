@@ -1,42 +1,23 @@
-//! The section on identity providers.
+//! An identity provider.
 
 use std::rc::Rc;
 
 use portcullis_protocol::crypto::digest::digest_parts;
 
 use super::compiler::Compiler;
-use super::document::{ProviderType, UpstreamProvider};
+use super::document::{LoginMode, ProviderType, UpstreamProvider};
 use super::oauth2_provider::OAuth2Provider;
 use super::oidc_provider::OidcProvider;
 use super::upstream_client::UpstreamClient;
-
-/// The identity providers, in the document's order. Empty only where there is no authorization
-/// server.
-pub struct Providers(Vec<Provider>);
-
-impl Providers {
-    /// The provider that users log in at; `None` only where there is no authorization server.
-    #[must_use]
-    pub fn login(&self) -> Option<&Provider> {
-        self.0.first()
-    }
-
-    /// Every provider, in the document's order.
-    pub fn iter(&self) -> impl Iterator<Item = &Provider> {
-        self.0.iter()
-    }
-
-    /// Returns the provider with this id; `None` if the configuration no longer has it.
-    #[must_use]
-    pub fn get(&self, id: ProviderId) -> Option<&Provider> {
-        self.iter().find(|provider| provider.id == id)
-    }
-}
 
 /// An identity provider, ready to be called.
 pub struct Provider {
     /// The name that resources refer to.
     pub name: Rc<str>,
+    /// The name that users read.
+    pub display_name: Rc<str>,
+    /// Its part in a login.
+    pub login: LoginMode,
     /// What its tokens are stored under.
     pub id: ProviderId,
     /// The protocol that it speaks.
@@ -122,25 +103,18 @@ impl ProviderId {
 }
 
 impl Compiler<'_> {
-    pub(super) fn providers(&mut self, written: &[UpstreamProvider], development: bool) -> Option<Providers> {
-        let compiled: Vec<Option<Provider>> = written
-            .iter()
-            .enumerate()
-            .map(|(index, provider)| self.provider(&format!("upstreamProviders[{index}]"), provider, development))
-            .collect();
-        if written.len() > 1 {
-            return self.problem("upstreamProviders", "exactly one provider is supported");
-        }
-        compiled.into_iter().collect::<Option<Vec<_>>>().map(Providers)
-    }
-
-    fn provider(&mut self, path: &str, written: &UpstreamProvider, development: bool) -> Option<Provider> {
+    pub(super) fn provider(&mut self, path: &str, written: &UpstreamProvider, development: bool) -> Option<Provider> {
         if !is_dns_label(&written.name) {
             self.problem::<()>(&format!("{path}.name"), "must be a DNS label: a-z, 0-9 and '-', at most 63");
         }
+        if !written.display_name.as_deref().is_none_or(is_display_name) {
+            let what = format!("must be 1 to {MAX_DISPLAY_NAME_BYTES} bytes without control characters");
+            self.problem::<()>(&format!("{path}.displayName"), what);
+        }
+        let display_name = written.display_name.as_ref().unwrap_or(&written.name);
         let kind = self.provider_kind(path, written, development)?;
-        let id = written_id(written)?;
-        Some(Provider { name: Rc::from(written.name.as_str()), id, kind })
+        let (id, login) = (written_id(written)?, written.login);
+        Some(Provider { name: Rc::from(&*written.name), display_name: Rc::from(&**display_name), login, id, kind })
     }
 
     /// Compiles the block that belongs to the provider's type. The other one must be absent.
@@ -179,3 +153,10 @@ fn is_dns_label(name: &str) -> bool {
     let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     (1..=63).contains(&name.len()) && name.bytes().all(inner) && !name.starts_with('-') && !name.ends_with('-')
 }
+
+fn is_display_name(name: &str) -> bool {
+    (1..=MAX_DISPLAY_NAME_BYTES).contains(&name.len()) && !name.chars().any(char::is_control)
+}
+
+/// The longest name that users read, in bytes.
+const MAX_DISPLAY_NAME_BYTES: usize = 64;

@@ -64,6 +64,7 @@ pub async fn save<P: Ports>(
         name: identity.name,
         email: identity.email,
         client_name: None,
+        login_subject: None,
         groups: identity.groups,
         email_verified: identity.email_verified,
         connected: Some(Connected { at: now, provider: provider.name.to_string() }),

@@ -13,7 +13,7 @@ use crate::audit::{AuditField, AuditFields};
 use crate::browser::cookies::Browser;
 use crate::browser::pending_login::{Authorization, PendingLogin, Seed};
 use crate::clients::resolve::{ResolvedClient, resolve};
-use crate::config::{Config, Resource};
+use crate::config::{Config, ProviderId, Resource};
 use crate::context::RequestContext;
 use crate::decision::Decision;
 use crate::endpoints::client_address::client_address;
@@ -73,10 +73,11 @@ async fn answer<P: Ports>(context: &RequestContext<'_, P>) -> Result<Decision, A
     if !asked.prompt.consent
         && client.may_skip_consent(&redirect_uri)
         && let Some(browser) = browser
+        && let Some(chosen) = remembered_choice(config, &browser, asked.prompt)
         && remembered_consent::is_remembered(config, browser.user_id, &authorization, context.ports).await?
     {
         let seed = Seed::new(context.ports).map_err(DependencyError::from)?;
-        return Ok(start_login::start(context, seed, authorization, Some(browser.user_id))?);
+        return Ok(start_login::start(context, seed, authorization, Some(browser.user_id), chosen)?);
     }
     Ok(consent::page(context, &client, &redirect_uri, authorization)?.into())
 }
@@ -141,6 +142,15 @@ fn told_by_scope<'a>(resources: &'a [Resource], scope: &ScopeSet) -> Option<&'a 
     let telling = scope.intersection(&of_some);
     let mut having = resources.iter().filter(|resource| !telling.is_empty() && telling.is_subset_of(&resource.scopes));
     having.next().filter(|_| having.next().is_none())
+}
+
+/// Returns the provider that the browser's user chose the last time, itself `None` where there is
+/// no choice. `None` if the user has to choose: the provider is not offered any more, or the client
+/// wants another account or a new login.
+fn remembered_choice(config: &Config, browser: &Browser, prompt: Prompt) -> Option<Option<ProviderId>> {
+    let Some(leg) = config.providers.choice() else { return Some(None) };
+    let chosen = config.providers.at(leg, browser.chosen).filter(|_| !prompt.login && !prompt.select_account)?;
+    Some(Some(chosen.id))
 }
 
 /// What of the client's `prompt` is the provider's to do. Consent is ours.

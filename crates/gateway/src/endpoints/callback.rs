@@ -1,7 +1,8 @@
-//! The provider's answer (OAuth 2.1 §4.1.2, OIDC Core §3.1.2.5): from its code to a logged-in user
-//! and our own code.
+//! The provider's answer (OAuth 2.1 §4.1.2, OIDC Core §3.1.2.5): from its code to a logged-in user,
+//! and to the next provider or our own code.
 
 mod error;
+mod legs;
 
 use portcullis_protocol::credentials::{AuthorizationCode, SessionId, UserId};
 use portcullis_protocol::oauth::params::{Limits, Params};
@@ -9,26 +10,27 @@ use portcullis_protocol::oauth::redirect::{RedirectUri, match_registered};
 use portcullis_storage_api::{Bucket, Kind, Taken, Ttl};
 
 use self::error::{AuthorizationAnswer, CallbackError, LoginError};
+use self::legs::CompletedLeg;
 use crate::audit::{Audit, AuditField, Reason};
 use crate::browser::cookies::{self, Browser};
-use crate::browser::pending_login::{self, Authorization, LOGIN_LIFE, PendingLogin, Seed, USED_LIFE, UsedLogin};
+use crate::browser::pending_login::{
+    self, Authorization, DoneLegs, LOGIN_LIFE, PendingLogin, Seed, USED_LIFE, UsedLogin,
+};
 use crate::clients::registered::Client;
 use crate::clients::resolve::{ResolvedClient, recheck, resolve};
-use crate::config::Provider;
+use crate::config::{Progress, Provider, ProviderId};
 use crate::context::RequestContext;
 use crate::decision::Resolved;
-use crate::endpoints::browser_error;
 use crate::endpoints::client_address::client_address;
-use crate::endpoints::consent;
+use crate::endpoints::{browser_error, consent, start_login};
 use crate::error::DependencyError;
 use crate::ports::{Ports, Store};
-use crate::sessions::keys::session_keys;
+use crate::sessions::keys::session_key;
 use crate::sessions::state::{PendingCode, Session, State};
-use crate::sessions::{last_grant, next_prompt, remembered_consent};
+use crate::sessions::{next_prompt, remembered_consent};
 use crate::store::records;
 use crate::upstream::identity::{Identity, TokenReply};
-use crate::upstream::tokens::{self, Upstream};
-use crate::upstream::{life, providers};
+use crate::upstream::providers;
 
 /// Answers `GET /oauth/callback`.
 ///
@@ -92,7 +94,8 @@ async fn use_up<P: Ports>(
     }
 }
 
-/// From the provider's answer to the client's.
+/// From the provider's answer to the next provider, or to the client. A later leg that fails ends
+/// the login, and the tokens of the legs before it are deleted.
 async fn complete<P: Ports>(
     context: &RequestContext<'_, P>,
     params: &Params,
@@ -100,27 +103,71 @@ async fn complete<P: Ports>(
     login: PendingLogin,
     registration: Option<Client>,
 ) -> Result<Resolved, CallbackError> {
+    let done = login.done.clone();
+    let completed = complete_leg(context, params, seed, login, registration).await;
+    if let (Err(_), Some(done)) = (&completed, &done) {
+        legs::forget(context, done).await;
+    }
+    completed
+}
+
+async fn complete_leg<P: Ports>(
+    context: &RequestContext<'_, P>,
+    params: &Params,
+    seed: &Seed,
+    login: PendingLogin,
+    registration: Option<Client>,
+) -> Result<Resolved, CallbackError> {
     let config = context.config();
-    let provider = config.providers.login().ok_or(DependencyError::Internal)?;
-    let (reply, identity) = match logged_in(context, params, seed, provider).await {
-        Ok(login) => login,
-        Err(cause) => return Err(CallbackError::Login { cause, request: Box::new(login.request) }),
+    let failed = |cause| CallbackError::Login { cause, request: Box::new(login.request.clone()) };
+    let provider = legs::provider(config, &login).ok_or_else(|| failed(LoginError::ProvidersChanged))?;
+    let first = match &login.done {
+        Some(done) => Some(legs::first(context, done).await?.ok_or_else(|| failed(LoginError::FirstLegGone))?),
+        None => None,
     };
-    let asked = &login.request;
-    let user = UserId::derive(provider.account_space(), &identity.subject);
+    let (reply, identity) = logged_in(context, params, seed, provider).await.map_err(failed)?;
+    let (session, user) = match &login.done {
+        Some(done) => (done.session(), done.user),
+        None => {
+            let session = SessionId::new(context.ports.random().map_err(DependencyError::from)?);
+            (session, UserId::derive(provider.account_space(), &identity.subject))
+        }
+    };
     if login.consented_by.is_some_and(|consented_by| consented_by != user) {
         // The consent that was remembered is another user's: this user has not been asked.
         return ask_again(context, registration, login.request).await;
     }
-    remembered_consent::remember(config, user, asked, context.ports).await?;
-    next_prompt::forget(context.gateway, user, asked, context.ports).await?;
+    let asked = &login.request;
     let mut known = asked.audited().with(AuditField::User, &user.to_string());
     known.add(AuditField::Subject, &identity.subject);
     known.add_known(AuditField::Email, identity.email.as_deref().filter(|_| config.audits_email));
+    known.add(AuditField::Session, &session.to_string());
+    let providers = [login.done(), &[provider.id]].concat();
+    let left = config.providers.legs().len().saturating_sub(providers.len());
+    let leg = CompletedLeg { provider, session, user, first: first.as_ref(), left, identity, reply };
+    let next = match config.providers.progress(&providers) {
+        Progress::Next(next) => Some(next),
+        Progress::Complete => None,
+        Progress::Changed => return Err(failed(LoginError::ProvidersChanged)),
+    };
+    if let Some(next) = next {
+        let next = config.providers.at(next, login.chosen).ok_or_else(|| failed(LoginError::ProvidersChanged))?;
+        // Nothing is stored of a login that cannot go on.
+        let prepared = providers::prepare(context.gateway, next, context.ports).await;
+        prepared.map_err(|error| failed(LoginError::Provider(error)))?;
+        leg.store(context, asked).await?;
+        let done = DoneLegs { session: *session.as_bytes(), user, providers };
+        return Ok(start_login::go_on(context, next, login.request, login.chosen, done, known)?);
+    }
+    let upstream = leg.store(context, asked).await?;
+    remembered_consent::remember(config, user, asked, context.ports).await?;
+    next_prompt::forget(context.gateway, user, asked, context.ports).await?;
     let refreshable = asked.refreshable.or(registration.map(|client| client.refresh)).unwrap_or(false);
-    let code = open_session(context, asked, refreshable, user, identity, reply).await?;
-    known.add(AuditField::Session, &code.session.to_string());
-    Ok(give_code(context, asked, user, &code, known.decided(Reason::LoggedIn))?)
+    let upstream_ends_at = legs::upstream_ends_at(context, session, asked, &providers, &upstream).await?;
+    let opened = Opened { session, user, providers, refreshable, upstream_ends_at };
+    let code = open_session(context, asked, opened).await?;
+    let browser = Browser { user_id: user, chosen: login.chosen };
+    Ok(give_code(context, asked, &browser, &code, known.decided(Reason::LoggedIn))?)
 }
 
 /// Returns who logged in, with the provider's tokens.
@@ -141,66 +188,41 @@ async fn logged_in<P: Ports>(
     providers::log_in(context.gateway, provider, seed, code, context.ports).await.map_err(LoginError::Provider)
 }
 
-/// Stores the session with its upstream tokens and gives the code that opens it.
+/// The session of a login whose legs are done.
+struct Opened {
+    session: SessionId,
+    user: UserId,
+    providers: Vec<ProviderId>,
+    refreshable: bool,
+    upstream_ends_at: Option<u64>,
+}
+
+/// Stores the session of a login, whose upstream tokens are stored, and gives the code that opens
+/// it.
 async fn open_session<P: Ports>(
     context: &RequestContext<'_, P>,
     asked: &Authorization,
-    refreshable: bool,
-    user: UserId,
-    identity: Identity,
-    reply: TokenReply,
+    opened: Opened,
 ) -> Result<AuthorizationCode, DependencyError> {
-    let config = context.config();
-    let provider = config.providers.login().ok_or(DependencyError::Internal)?;
-    let records = context.records();
-    let code = AuthorizationCode { session: SessionId::new(context.ports.random()?), nonce: context.ports.random()? };
-    let refresh_token = match reply.refresh_token {
-        Some(refresh_token) => Some(refresh_token),
-        None => last_grant::refresh_token(&records, user, &asked.client_id, provider.id, &identity.subject).await?,
-    };
-    let now = context.now();
-    let life = config.lifespans.authorization_code;
-    let upstream = Upstream {
-        access_token: reply.access_token,
-        obtained_at: now,
-        expires_at: life::expires_at(
-            reply.life,
-            refresh_token.is_some(),
-            None,
-            provider.client().default_token_life,
-            now,
-        ),
-        refresh_token,
-        subject: identity.subject,
-        refused_since: None,
-        session: *code.session.as_bytes(),
-        name: identity.name,
-        email: identity.email,
-        client_name: asked.client_name.clone(),
-        connected: None,
-        groups: identity.groups,
-        email_verified: identity.email_verified,
-    };
+    let Opened { session: id, user, providers, refreshable, upstream_ends_at } = opened;
+    let code = AuthorizationCode { session: id, nonce: context.ports.random()? };
+    let life = context.config().lifespans.authorization_code;
     let session = Session {
-        providers: vec![provider.id],
+        providers,
         client_id: asked.client_id.clone(),
         user_id: user,
         scope: asked.scope.clone(),
         resource: asked.resource.clone(),
         refreshable,
-        upstream_ends_at: tokens::end_of(&upstream),
+        upstream_ends_at,
         state: State::Code(PendingCode {
             nonce: code.nonce,
             redirect_uri: asked.redirect_uri.clone(),
             challenge: asked.challenge.clone(),
-            expires_at: now.saturating_add(life),
+            expires_at: context.now().saturating_add(life),
         }),
     };
-    // Upstream tokens first: a session that is found has its tokens. Until the code is redeemed
-    // they last hardly longer than the code (see token.rs).
-    let [session_key, upstream_key] = session_keys(code.session, provider.id);
-    records.save(&upstream_key, &upstream, Ttl::Seconds(life.saturating_add(EXTENSION_SECONDS))).await?;
-    records.save(&session_key, &session, Ttl::Seconds(life)).await?;
+    context.records().save(&session_key(id), &session, Ttl::Seconds(life)).await?;
     Ok(code)
 }
 
@@ -208,12 +230,11 @@ async fn open_session<P: Ports>(
 fn give_code<P: Ports>(
     context: &RequestContext<'_, P>,
     asked: &Authorization,
-    user: UserId,
+    browser: &Browser,
     code: &AuthorizationCode,
     audit: Audit,
 ) -> Result<Resolved, DependencyError> {
     let config = context.config();
-    let browser = Browser { user_id: user };
     let life = config.consent.remember.max(LOGIN_LIFE);
     let cookie = browser.set_cookie(config, life, context.ports)?;
     let code = code.issue(&config.key_ring);
@@ -239,7 +260,3 @@ async fn ask_again<P: Ports>(
         .ok_or(DependencyError::Internal)?;
     Ok(consent::page(context, &client, &redirect_uri, asked)?)
 }
-
-/// How much longer than their session's code the upstream tokens last, in seconds, so that a code
-/// that is redeemed in its last second finds them.
-const EXTENSION_SECONDS: u64 = 60;

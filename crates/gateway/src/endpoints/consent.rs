@@ -22,10 +22,10 @@ use crate::audit::Reason;
 use crate::browser::cookies::FORM_LIFE;
 use crate::browser::pending_login::{self, Authorization, Seed};
 use crate::clients::resolve::{ResolvedClient, recheck, recheck_without_store};
-use crate::config::{Config, Sealer};
+use crate::config::{Config, ProviderId, Sealer};
 use crate::context::RequestContext;
 use crate::decision::{Decision, Resolved};
-use crate::endpoints::pages::{ConsentPage, DocumentAddress};
+use crate::endpoints::pages::{ConsentPage, DocumentAddress, ProviderLabel};
 use crate::endpoints::start_login;
 use crate::error::DependencyError;
 use crate::ports::Ports;
@@ -63,6 +63,11 @@ pub fn page<P: Ports>(
     let sealed = base64url::encode(&sealed);
     let csrf = csrf_token(config, &transaction.seed, &sealed);
     let scopes: Vec<&str> = transaction.request.scope.as_set().iter().collect();
+    let providers = &config.providers;
+    let choices = providers.choice().into_iter().flat_map(|leg| providers.of(leg));
+    let choices: Vec<ProviderLabel<'_>> = choices.map(ProviderLabel::of).collect();
+    let others = providers.legs().iter().filter(|leg| !leg.is_choice()).flat_map(|leg| providers.of(leg));
+    let others: Vec<ProviderLabel<'_>> = others.map(ProviderLabel::of).collect();
     let page = ConsentPage {
         title: &config.consent.title,
         logo: config.consent.logo.as_deref(),
@@ -73,7 +78,8 @@ pub fn page<P: Ports>(
         loopback: redirect_uri.is_loopback(),
         scopes: &scopes,
         resource: &transaction.request.resource,
-        provider: config.providers.login().map_or("", |provider| &provider.name),
+        providers: &others,
+        choices: &choices,
         action: &Endpoint::Consent.below(&config.issuer.path),
         transaction: &sealed,
         csrf: &csrf,
@@ -101,9 +107,9 @@ async fn answer<P: Ports>(context: &RequestContext<'_, P>) -> Result<Decision, C
     match answer {
         // A form can be sent any number of times, so an approval asks the store nothing. It brings
         // the client nothing either: the callback looks a registration up.
-        Answer::Approved => {
+        Answer::Approved { chosen } => {
             recheck_without_store(context.config(), &request.client_id)?;
-            Ok(start_login::start(context, seed, request, None)?)
+            Ok(start_login::start(context, seed, request, None, chosen)?)
         }
         Answer::Denied => {
             recheck(context, &request.client_id).await?;
@@ -114,7 +120,10 @@ async fn answer<P: Ports>(context: &RequestContext<'_, P>) -> Result<Decision, C
 
 /// What the user answered.
 enum Answer {
-    Approved,
+    Approved {
+        /// The provider to log in at, where there is a choice.
+        chosen: Option<ProviderId>,
+    },
     Denied,
 }
 
@@ -134,10 +143,23 @@ fn answered<P: Ports>(context: &RequestContext<'_, P>, body: &[u8]) -> Result<(T
     if context.now() >= transaction.shown_at.saturating_add(FORM_LIFE) {
         return Err(ConsentError::Expired);
     }
-    match field("decision")? {
-        "approve" => Ok((transaction, Answer::Approved)),
-        "deny" => Ok((transaction, Answer::Denied)),
-        _ => Err(ConsentError::UnknownDecision),
+    Ok((transaction, read_answer(config, &params)?))
+}
+
+/// Reads which button was pressed: one of `decision`, or of `provider` where there is a choice, and
+/// none of the other.
+fn read_answer(config: &Config, params: &Params) -> Result<Answer, ConsentError> {
+    let field = |name: &str| params.one(name).map_err(|_| ConsentError::Incomplete);
+    match (field("decision")?, field("provider")?) {
+        (None, Some(name)) => match config.providers.offered(name) {
+            Some(provider) => Ok(Answer::Approved { chosen: Some(provider.id) }),
+            None => Err(ConsentError::UnknownProvider),
+        },
+        (Some("approve"), None) if config.providers.choice().is_some() => Err(ConsentError::NoProvider),
+        (Some("approve"), None) => Ok(Answer::Approved { chosen: None }),
+        (Some("deny"), None) => Ok(Answer::Denied),
+        (Some(_), _) => Err(ConsentError::UnknownDecision),
+        (None, None) => Err(ConsentError::Incomplete),
     }
 }
 

@@ -1,5 +1,7 @@
 //! Why a call is refused, and the answer that says so.
 
+use std::rc::Rc;
+
 use portcullis_protocol::http::message::Response;
 use portcullis_protocol::jose::claims::{ClaimError, SignatureError};
 use portcullis_protocol::jose::foreign::ForeignTokenError;
@@ -62,6 +64,12 @@ pub(super) enum Refusal {
     /// The session behind the token has no upstream token any more.
     #[error("the login at the identity provider has ended")]
     LoginRequired,
+    /// A login need not bring a token of the provider, and this one did not.
+    #[error("the user is not logged in at the provider `{provider}`")]
+    NotConnected {
+        /// The name that users read.
+        provider: Rc<str>,
+    },
     /// The provider did not renew the upstream token in time.
     #[error("the identity provider did not renew the login in time")]
     UpstreamUnavailable,
@@ -114,6 +122,12 @@ impl Refusal {
                 "the login at the identity provider has ended; authorize again",
                 Reason::UpstreamLoginRequired,
             ),
+            // Which provider it is, `description` says.
+            Self::NotConnected { .. } => (
+                Some(ErrorCode::AccessDenied),
+                "the user is not logged in at the provider",
+                Reason::UpstreamNotConnected,
+            ),
             Self::UpstreamUnavailable => {
                 (LATER, "the identity provider did not renew the login in time; try again", Reason::UpstreamUnavailable)
             }
@@ -125,7 +139,10 @@ impl Refusal {
     /// §5.1). `known` is what is known about who asked, and for which resource.
     pub(super) fn respond(&self, resource: Option<&Resource>, known: AuditFields) -> Resolved {
         let (code, description, reason) = self.reply();
-        let error = OAuthError::new(code.unwrap_or(ErrorCode::InvalidRequest), description);
+        let error = match self {
+            Self::NotConnected { provider } => not_connected(provider),
+            _ => OAuthError::new(code.unwrap_or(ErrorCode::InvalidRequest), description),
+        };
         let audit = known.decided(reason);
         if reason.outcome() == AuditOutcome::Fail {
             return Resolved::Respond(temporary(&error), audit);
@@ -148,6 +165,11 @@ impl Refusal {
         }
         Resolved::Respond(cors(response, Cors::ReadMcp), audit)
     }
+}
+
+fn not_connected(provider: &str) -> OAuthError {
+    let description = format!("this needs an account at {provider}: log in again, and choose {provider} there");
+    OAuthError::new(ErrorCode::AccessDenied, description)
 }
 
 fn of_form(error: JwsError) -> Reason {

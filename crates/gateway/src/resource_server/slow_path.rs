@@ -7,29 +7,25 @@
 use std::borrow::Cow;
 use std::rc::Rc;
 
-use portcullis_protocol::credentials::SessionId;
 use portcullis_protocol::http::bearer::{self, Bearer, BearerError};
 use portcullis_protocol::http::message::FieldName;
 
 use crate::audit::{Audit, AuditField, AuditFields, Reason};
 use crate::browser::cookies;
-use crate::config::{Config, ProviderId, Resource};
+use crate::config::{Config, Resource};
 use crate::context::RequestContext;
-use crate::decision::identity::{Caller, Identity};
+use crate::decision::identity::Identity;
 use crate::decision::{Decision, Forward, OwnedAccess, RefreshOutcome, Resolved, ResponsePlan};
 use crate::error::DependencyError;
-use crate::ports::{Crypto, Ports, Store, TokenOwner, UpstreamTokenRef};
+use crate::ports::{Crypto, Ports, UpstreamTokenRef};
 use crate::resource_server::decide::{Allowed, decide, plan_response};
 use crate::resource_server::foreign::{Foreign, ForeignCall};
 use crate::resource_server::refusal::Refusal;
-use crate::resource_server::session_check::check_session;
+use crate::resource_server::stored::{Stored, StoredLogin};
 use crate::resource_server::verify::verify;
 use crate::sessions::end::end_session;
-use crate::sessions::keys::{session_key, session_keys, upstream_key};
 use crate::state::gateway::Gateway;
 use crate::state::token_cache::{CachedToken, TokenGrant};
-use crate::store::encoding;
-use crate::upstream::tokens::{Upstream, UpstreamFields};
 
 /// Decides a call.
 ///
@@ -136,7 +132,8 @@ impl<P: Ports> Call<'_, P> {
             Foreign::Own => {}
         }
         let (session, facts) = verify(self.context, self.index, self.resource, bearer, now, known)?;
-        let stored = self.stored(session, &facts, known).await;
+        let login = StoredLogin { context: self.context, resource: self.resource, session, facts: &facts };
+        let stored = login.read(known).await;
         let now = self.context.now();
         let Stored { upstream, identity } = match stored {
             Ok(stored) => stored,
@@ -177,78 +174,6 @@ impl<P: Ports> Call<'_, P> {
         call.verify(known, self.context.ports)
     }
 
-    /// What the store has to say: that the session lives, the upstream token where the resource
-    /// injects one, and who the user is. Session and tokens are asked for at once, since the user's
-    /// names are with the tokens; they are added to `known`.
-    async fn stored(&self, session: SessionId, facts: &TokenGrant, known: &mut AuditFields) -> Result<Stored, Refusal> {
-        let (config, records) = (self.context.config(), self.context.records());
-        let injected = self.resource.injection.token();
-        let login = config.providers.login().map(|provider| provider.id);
-        let provider = injected.or(login).ok_or(DependencyError::Internal)?;
-        let keys = session_keys(session, provider);
-        let found = self.context.ports.store().get_both(&keys).await.map_err(DependencyError::from)?;
-        let ([session_key, upstream_key], [found, upstream]) = (keys, found);
-        check_session(&records, &session_key, found, self.resource, facts)?;
-        let mut identity = Ok(None);
-        let upstream = upstream.and_then(|upstream| {
-            records.read::<Upstream, _>(&upstream_key, upstream.value, |record| {
-                let upstream = UpstreamFields::read(record)?;
-                upstream.add_names(known, config.audits_email);
-                if Some(provider) == login {
-                    identity = self.identity_in(record, facts);
-                }
-                Some(upstream.access())
-            })
-        });
-        let identity = match identity? {
-            Some(identity) => Some(identity),
-            None => self.identity_by_login(session, facts, login).await?,
-        };
-        let Some(provider) = injected else { return Ok(Stored { upstream: None, identity }) };
-        let token = UpstreamTokenRef { owner: TokenOwner::Session(session), provider };
-        let access = upstream.ok_or(Refusal::LoginRequired)?;
-        Ok(Stored { upstream: Some(OwnedAccess { token, access }), identity })
-    }
-
-    /// The headers about the user of a session where its injected token is not of the provider that
-    /// the user logged in at.
-    async fn identity_by_login(
-        &self,
-        session: SessionId,
-        facts: &TokenGrant,
-        login: Option<ProviderId>,
-    ) -> Result<Option<Rc<Identity>>, DependencyError> {
-        let (Some(_), Some(login)) = (&self.resource.identity, login) else {
-            return Ok(self.context.gateway.untold());
-        };
-        let key = upstream_key(&session_key(session), login);
-        let found = self.context.ports.store().get(&key).await?;
-        let told = found.and_then(|found| {
-            self.context
-                .records()
-                .read::<Upstream, _>(&key, found.value, |record| Some(self.identity_in(record, facts)))
-        });
-        told.unwrap_or_else(|| self.identity_in(&[], facts))
-    }
-
-    /// The headers about a user whose login has this record. Where it cannot be read, nothing is
-    /// known of the user but the id.
-    fn identity_in(&self, record: &[u8], facts: &TokenGrant) -> Result<Option<Rc<Identity>>, DependencyError> {
-        if self.resource.identity.is_none() {
-            return Ok(self.context.gateway.untold());
-        }
-        let record = encoding::from_bytes::<Upstream>(record);
-        let unnamed = Caller { user: &facts.subject, client: &facts.client, ..Caller::default() };
-        self.identity(&record.as_ref().map_or(unnamed, |record| record.caller(&facts.subject, &facts.client)))
-    }
-
-    /// The headers about a caller.
-    fn identity(&self, caller: &Caller<'_>) -> Result<Option<Rc<Identity>>, DependencyError> {
-        let Some(settings) = &self.resource.identity else { return Ok(self.context.gateway.untold()) };
-        let (config, ports) = (self.context.config(), self.context.ports);
-        Identity::new(settings, config, caller, self.context.now(), ports).map(Rc::new).map(Some)
-    }
-
     /// What this VM has proven about exactly this token, for this resource.
     fn cached(&self, now: u64) -> Option<Rc<CachedToken>> {
         let known = self.context.gateway.cached(self.authorization?)?;
@@ -287,14 +212,6 @@ impl<P: Ports> Call<'_, P> {
             self.context.gateway.remember(authorization, granted);
         }
     }
-}
-
-/// What the store has to say about a session.
-struct Stored {
-    /// The upstream token, where the resource injects one.
-    upstream: Option<OwnedAccess>,
-    /// The headers about the user.
-    identity: Option<Rc<Identity>>,
 }
 
 /// Sends on a call by what is known of its token.

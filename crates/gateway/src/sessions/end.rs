@@ -12,6 +12,7 @@ use crate::error::DependencyError;
 use crate::ports::Ports;
 use crate::sessions::ended;
 use crate::sessions::keys::{session_key, upstream_key};
+use crate::sessions::state::Session;
 use crate::state::gateway::Gateway;
 use crate::store::records::Records;
 
@@ -25,8 +26,16 @@ use crate::store::records::Records;
 pub async fn end_session<P: Ports>(gateway: &Gateway, session: SessionId, ports: &P) -> Result<(), DependencyError> {
     let records = Records::new(&gateway.config().sealer, ports);
     let key = session_key(session);
+    // The session may have tokens of providers that the configuration no longer has.
+    let found = records.load::<Session>(&key).await?;
+    let mut providers = found.map(|found| found.record.providers).unwrap_or_default();
     for provider in gateway.config().providers.iter() {
-        records.delete(&upstream_key(&key, provider.id)).await?;
+        if !providers.contains(&provider.id) {
+            providers.push(provider.id);
+        }
+    }
+    for provider in providers {
+        records.delete(&upstream_key(&key, provider)).await?;
     }
     records.delete(&key).await?;
     gateway.forget_sessions(&[session]);

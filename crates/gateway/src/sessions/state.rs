@@ -49,8 +49,8 @@ pub struct Session {
     /// Whether the client gets refresh tokens.
     #[cbor(n(7), default)]
     pub refreshable: bool,
-    /// When its upstream tokens are over for good, in Unix seconds: those that came without a
-    /// refresh token.
+    /// When the upstream tokens that its resource injects are over for good, in Unix seconds: those
+    /// that came without a refresh token.
     #[n(8)]
     pub upstream_ends_at: Option<u64>,
 }
@@ -250,7 +250,8 @@ impl Session {
         Some(self.with(Generation { previous: Some(previous), ..current.clone() }))
     }
 
-    /// Whether its upstream tokens have run out at `now`, and cannot be renewed.
+    /// Whether the upstream tokens that its resource injects have run out at `now`, and cannot be
+    /// renewed.
     #[must_use]
     pub fn upstream_is_over(&self, now: u64) -> bool {
         self.upstream_ends_at.is_some_and(|end| now >= end)

@@ -209,23 +209,14 @@ impl Gateway {
         access(self.providers.borrow_mut().entry(provider).or_default())
     }
 
-    /// Whether documents of any provider are due to be fetched, at `now` in Unix seconds.
+    /// Returns the providers whose documents are to be fetched at `now`, in Unix seconds. A VM that
+    /// serves no requests needs none, and probes those that were not reached since the
+    /// configuration is in service; `serves` if this VM serves requests.
     #[must_use]
-    pub fn provider_refresh_due(&self, now: u64) -> bool {
-        self.any_provider(|state| state.is_due(now))
-    }
-
-    /// Whether a provider has not been reached since the configuration is in service, and is to be
-    /// probed at `now`, in Unix seconds.
-    #[must_use]
-    pub fn provider_probe_due(&self, now: u64) -> bool {
-        self.any_provider(|state| state.is_probe_due(now))
-    }
-
-    /// Whether something holds for any provider that has documents.
-    fn any_provider(&self, holds: impl Fn(&DocumentState<Known>) -> bool) -> bool {
-        let mut providers = self.config.providers.iter().filter(|provider| provider.has_documents());
-        providers.any(|provider| self.provider_state(provider.id, |state| holds(state)))
+    pub fn providers_due(&self, now: u64, serves: bool) -> Vec<ProviderId> {
+        let is_due = |state: &mut DocumentState<Known>| state.is_due(now) && (serves || state.is_probe_due(now));
+        let with_documents = self.config.providers.iter().filter(|provider| provider.has_documents());
+        with_documents.map(|provider| provider.id).filter(|id| self.provider_state(*id, is_due)).collect()
     }
 
     /// What is known of the keys of the trusted issuers.

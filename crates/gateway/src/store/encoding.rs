@@ -96,6 +96,15 @@ impl<'b> Fields<'b> {
         self.argument(UNSIGNED)
     }
 
+    /// Reads a boolean; `None` for anything else.
+    pub(crate) fn boolean(&mut self) -> Option<bool> {
+        match self.argument(SIMPLE)? {
+            FALSE => Some(false),
+            TRUE => Some(true),
+            _ => None,
+        }
+    }
+
     /// Reads the head of an array and returns the number of its items; `None` for anything else.
     pub(crate) fn array(&mut self) -> Option<u64> {
         self.argument(ARRAY)
@@ -240,6 +249,38 @@ pub(crate) mod provider_ids {
     }
 }
 
+/// The id of a provider that may be absent, as its 16 bytes.
+pub(crate) mod optional_provider_id {
+    use minicbor::decode::{self, Decoder};
+    use minicbor::encode::{self, Encoder, Write};
+
+    use crate::config::ProviderId;
+
+    pub(crate) fn encode<C, W: Write>(
+        optional: &Option<ProviderId>,
+        encoder: &mut Encoder<W>,
+        _: &mut C,
+    ) -> Result<(), encode::Error<W::Error>> {
+        match optional {
+            Some(id) => encoder.bytes(id.as_bytes())?.ok(),
+            None => encoder.null()?.ok(),
+        }
+    }
+
+    pub(crate) fn decode<C>(decoder: &mut Decoder<'_>, _: &mut C) -> Result<Option<ProviderId>, decode::Error> {
+        let bytes = decoder.bytes()?.try_into().map_err(|_| decode::Error::message("not a provider's id"))?;
+        Ok(Some(ProviderId::from_bytes(bytes)))
+    }
+
+    pub(crate) fn nil() -> Option<Option<ProviderId>> {
+        Some(None)
+    }
+
+    pub(crate) fn is_nil(optional: &Option<ProviderId>) -> bool {
+        optional.is_none()
+    }
+}
+
 /// As [`secret`], for one that may be absent.
 pub(crate) mod optional_secret {
     use minicbor::decode::{self, Decoder};
@@ -354,6 +395,7 @@ const ARRAY: u8 = 4;
 const MAP: u8 = 5;
 const SIMPLE: u8 = 7;
 const FALSE: u64 = 20;
+const TRUE: u64 = 21;
 const NULL: u64 = 22;
 
 /// Room for a session or the tokens of most providers.

@@ -47,6 +47,14 @@ impl Oidc<'_> {
         }
     }
 
+    /// Fetches the provider's documents where they are not known.
+    ///
+    /// # Errors
+    /// [`ProviderError`]: why they could not be fetched.
+    pub(super) async fn prepare<P: Ports>(&self, ports: &P) -> Result<(), ProviderError> {
+        self.discovery(ports).await.map(drop)
+    }
+
     /// Returns where to send a browser to log in (OIDC Core §3.1.2.1); `prompt` replaces the
     /// configured one.
     ///

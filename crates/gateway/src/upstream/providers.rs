@@ -5,7 +5,7 @@ use std::rc::Rc;
 use portcullis_protocol::crypto::secret::Secret;
 
 use crate::browser::pending_login::Seed;
-use crate::config::{Provider, ProviderKind};
+use crate::config::{Provider, ProviderId, ProviderKind};
 use crate::ports::Ports;
 use crate::state::gateway::Gateway;
 use crate::upstream::identity::{Identity, TokenReply};
@@ -15,15 +15,27 @@ use crate::upstream::profile::{LoggedIn, Profile};
 use crate::upstream::provider_error::ProviderError;
 use crate::upstream::token_reply;
 
-/// Fetches what is due of every provider's documents, so that no login has to wait for them.
-pub async fn warm<P: Ports>(gateway: Rc<Gateway>, ports: P) {
-    for provider in gateway.config().providers.iter() {
-        match &provider.kind {
-            ProviderKind::Oidc(settings) => {
-                Oidc { gateway: &gateway, name: &provider.name, id: provider.id, settings }.warm(&ports).await
-            }
-            ProviderKind::OAuth2(_) => {}
+/// Fetches a provider's documents if they are due, so that no login has to wait for them.
+pub async fn warm<P: Ports>(gateway: Rc<Gateway>, provider: ProviderId, ports: P) {
+    let Some(provider) = gateway.config().providers.get(provider) else { return };
+    match &provider.kind {
+        ProviderKind::Oidc(settings) => {
+            Oidc { gateway: &gateway, name: &provider.name, id: provider.id, settings }.warm(&ports).await
         }
+        ProviderKind::OAuth2(_) => {}
+    }
+}
+
+/// Fetches a provider's documents where they are not known, so that a browser can be sent there.
+///
+/// # Errors
+/// [`ProviderError`]: why they could not be fetched.
+pub async fn prepare<P: Ports>(gateway: &Gateway, provider: &Provider, ports: &P) -> Result<(), ProviderError> {
+    match &provider.kind {
+        ProviderKind::Oidc(settings) => {
+            Oidc { gateway, name: &provider.name, id: provider.id, settings }.prepare(ports).await
+        }
+        ProviderKind::OAuth2(_) => Ok(()),
     }
 }
 

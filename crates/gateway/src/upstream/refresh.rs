@@ -302,6 +302,8 @@ async fn note_refused<P: Ports>(
 /// The record after a refresh. What the provider does not send again stays as it was (RFC 6749 §6).
 fn renewed(record: &Upstream, reply: TokenReply, profile: Profile, default_life: u64, now: u64) -> Upstream {
     let last = record.expires_at.map(|end| end.saturating_sub(record.obtained_at));
+    // Whose login it is, its first provider says.
+    let profile = if record.login_subject.is_none() { profile } else { Profile::default() };
     let Profile { name, email, email_verified, groups } = profile.over(record);
     let refresh_token = reply.refresh_token.or_else(|| record.refresh_token.clone());
     Upstream {
@@ -315,6 +317,7 @@ fn renewed(record: &Upstream, reply: TokenReply, profile: Profile, default_life:
         name,
         email,
         client_name: record.client_name.clone(),
+        login_subject: record.login_subject.clone(),
         connected: record.connected.clone(),
         groups: groups.unwrap_or_default(),
         email_verified,

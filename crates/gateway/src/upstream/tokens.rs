@@ -42,7 +42,7 @@ pub struct Upstream {
     /// names of the records are only digests of it.
     #[cbor(n(7), with = "minicbor::bytes")]
     pub session: [u8; 16],
-    /// The user's name in the ID token of the login, for operators.
+    /// The user's name in the ID token of the login, which is its first provider's, for operators.
     #[n(8)]
     pub name: Option<String>,
     /// The user's e-mail address there, whether or not it was verified.
@@ -57,6 +57,10 @@ pub struct Upstream {
     /// Whether the provider has verified the e-mail address.
     #[cbor(n(12), default)]
     pub email_verified: bool,
+    /// The first provider's name for the user, for operators, where these are tokens of a later one
+    /// ([`crate::config::Leg`]).
+    #[n(13)]
+    pub login_subject: Option<String>,
     /// What tells a connection from the tokens of a session.
     #[n(15)]
     pub connected: Option<Connected>,
@@ -80,6 +84,12 @@ impl Record for Upstream {
 }
 
 impl Upstream {
+    /// The name for the user at the provider that says who the user is.
+    #[must_use]
+    pub fn login_subject(&self) -> &str {
+        self.login_subject.as_ref().unwrap_or(&self.subject)
+    }
+
     /// The access token as it is injected, with the times that follow from its life.
     ///
     /// It counts as expired a little early, a tenth of its life and at most 5 s, so that it does
@@ -95,7 +105,7 @@ impl Upstream {
         Caller {
             user,
             client,
-            subject: Some(Cow::Borrowed(&self.subject)),
+            subject: Some(Cow::Borrowed(self.login_subject.as_deref().unwrap_or(&self.subject))),
             email: self.email.as_deref().filter(|_| self.email_verified).map(Cow::Borrowed),
             name: self.name.as_deref().map(Cow::Borrowed),
             groups: self.groups.iter().map(|group| Cow::Borrowed(group.as_str())).collect(),
@@ -165,6 +175,14 @@ impl<'a> UpstreamFields<'a> {
                 8 => drop(fields.text()?),
                 9 => read.email = fields.text()?,
                 10 => read.client_name = fields.text()?,
+                11 => {
+                    for _ in 0..fields.array()? {
+                        fields.text()?;
+                    }
+                }
+                12 => drop(fields.boolean()?),
+                // What the audit trail calls the user is the login's.
+                13 => read.subject = fields.text()?,
                 _ => return Some(read),
             }
         }
@@ -222,6 +240,7 @@ mod tests {
             connected: None,
             groups: Vec::new(),
             email_verified: false,
+            login_subject: None,
         }
     }
 
@@ -275,10 +294,8 @@ mod tests {
     fn a_record_that_is_cut_off_is_none() {
         let record = record(Some("r"), Some(1_300));
         let bytes = minicbor::to_vec(&record).unwrap();
-        // No call needs the groups and whether the address is verified.
-        let needed = bytes.strip_suffix(&[0x80, 12, 0xf4]).unwrap();
-        for length in 0..=needed.len() {
-            assert_eq!(UpstreamFields::read(&needed[..length]).is_some(), length == needed.len(), "{length}");
+        for length in 0..=bytes.len() {
+            assert_eq!(UpstreamFields::read(&bytes[..length]).is_some(), length == bytes.len(), "{length}");
         }
     }
 
@@ -289,6 +306,11 @@ mod tests {
         for (record, with_email, expected) in [
             (&named, true, [Some("Client"), Some("alice"), Some("alice@example.com")]),
             (&named, false, [Some("Client"), Some("alice"), None]),
+            (
+                &Upstream { login_subject: Some("alice@first".to_owned()), ..record(None, None) },
+                true,
+                [None, Some("alice@first"), None],
+            ),
             (&Upstream { refused_since: Some(7), ..record(None, Some(9)) }, true, [None, Some("alice"), None]),
         ] {
             let (bytes, mut known) = (minicbor::to_vec(record).unwrap(), AuditFields::default());

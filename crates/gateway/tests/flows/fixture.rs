@@ -59,7 +59,7 @@ pub(crate) struct Form {
     pub(crate) csrf: String,
 }
 
-/// The tokens and the client of a login.
+/// The tokens of a login.
 #[derive(Clone, Debug)]
 pub(crate) struct Tokens {
     pub(crate) access: String,
@@ -216,7 +216,7 @@ impl Fixture {
 
     pub(crate) fn handle(&self, request: Request) -> Decision {
         match block_on(dispatch::handle(Rc::clone(&self.gateway), request, self.ports.clone())) {
-            Decision::AwaitProvider { decide } => {
+            Decision::AwaitProvider { decide, .. } => {
                 self.warm();
                 decide().into()
             }
@@ -225,9 +225,11 @@ impl Fixture {
         }
     }
 
-    /// The root task looks whether the provider's documents have to be fetched.
+    /// The root task fetches documents of providers that are due.
     pub(crate) fn warm(&self) {
-        block_on(providers::warm(Rc::clone(&self.gateway), self.ports.clone()));
+        for provider in self.gateway.providers_due(self.now(), true) {
+            block_on(providers::warm(Rc::clone(&self.gateway), provider, self.ports.clone()));
+        }
     }
 
     pub(crate) fn send(&self, method: Method, target: &str, headers: &[(&str, &str)]) -> Reply {
@@ -292,8 +294,18 @@ impl Fixture {
         decision: &str,
         headers: &[(&str, &str)],
     ) -> Reply {
-        let fields = [("transaction", form.transaction.as_str()), ("csrf", &form.csrf), ("decision", decision)];
-        self.ports.set_body(params::encode(&fields));
+        self.send_form(browser, form, &[("decision", decision)], headers)
+    }
+
+    pub(crate) fn send_form(
+        &self,
+        browser: &Browser,
+        form: &Form,
+        buttons: &[(&str, &str)],
+        headers: &[(&str, &str)],
+    ) -> Reply {
+        let fields = [("transaction", form.transaction.as_str()), ("csrf", &form.csrf)];
+        self.ports.set_body(params::encode(&[&fields[..], buttons].concat()));
         let cookie = browser.cookie();
         let mut all = vec![("content-type", "application/x-www-form-urlencoded")];
         all.extend(cookie.iter().map(|cookie| ("cookie", cookie.as_str())));

@@ -253,7 +253,7 @@ fn tokens_that_expire_are_refreshed_and_rotated() {
         tokens_of(&fixture.redeem(&client, &code_of(&log_in(&fixture, &Browser::default(), &client, "")), &[]));
     let token = UpstreamTokenRef {
         owner: TokenOwner::Session(session(&tokens)),
-        provider: fixture.gateway.config().providers.login().unwrap().id,
+        provider: fixture.gateway.config().providers.iter().next().unwrap().id,
     };
     for number in [2, 3] {
         github.token.borrow_mut().1 = answer(number);
@@ -312,7 +312,7 @@ fn tokens_and_the_user_may_be_anywhere_in_the_answer() {
     assert!(before < fixture.now());
     let token = UpstreamTokenRef {
         owner: TokenOwner::Session(session(&tokens)),
-        provider: fixture.gateway.config().providers.login().unwrap().id,
+        provider: fixture.gateway.config().providers.iter().next().unwrap().id,
     };
     let renewed = block_on(refresh::refresh(fixture.gateway.clone(), token, Cause::Due, fixture.ports.clone()));
     assert_eq!((word(&renewed), github.refreshes.get()), ("ready", 1));

@@ -11,7 +11,7 @@ use portcullis_testkit::fakes::block_on;
 use serde_json::{Value, json};
 
 use crate::browser::Browser;
-use crate::fixture::{DISCOVERY, Fixture, IDP, code_of, discovery, document, error_of, resolved_reply};
+use crate::fixture::{DISCOVERY, Fixture, IDP, code_of, discovery, document, error_of, provider_id, resolved_reply};
 
 fn with(name: &str, value: &str) -> Value {
     let mut document = discovery();
@@ -135,15 +135,15 @@ fn the_documents_are_fetched_ahead_of_logins_and_again_after_an_hour() {
 #[test]
 fn a_provider_that_was_never_reached_is_probed_every_half_minute_without_a_login() {
     let fixture = Fixture::cold(&document());
-    assert!(fixture.gateway.provider_probe_due(fixture.now()), "at once");
+    assert!(!fixture.gateway.providers_due(fixture.now(), false).is_empty(), "at once");
     fixture.ports.expect_json("idp", DISCOVERY, 500, "{}");
     fixture.warm();
-    assert!(!fixture.gateway.provider_probe_due(fixture.now() + 29));
+    assert!(fixture.gateway.providers_due(fixture.now() + 29, false).is_empty());
     fixture.advance(30);
-    assert!(fixture.gateway.provider_probe_due(fixture.now()));
+    assert!(!fixture.gateway.providers_due(fixture.now(), false).is_empty());
     fixture.expect_documents();
     fixture.warm();
-    assert!(!fixture.gateway.provider_probe_due(fixture.now() + 7_200), "it was reached");
+    assert!(fixture.gateway.providers_due(fixture.now() + 7_200, false).is_empty(), "it was reached");
     assert_eq!(fixture.ports.take_reports().last().map(String::as_str), Some("idp answered"));
 }
 
@@ -153,8 +153,8 @@ fn what_was_known_stays_in_use_while_the_provider_is_away() {
     fixture.advance(3600);
     fixture.ports.expect_json("idp", DISCOVERY, 503, "{}");
     fixture.warm();
-    assert!(!fixture.gateway.provider_refresh_due(fixture.now()), "and is not asked again at once");
-    assert!(fixture.gateway.provider_refresh_due(fixture.now() + 10));
+    assert!(fixture.gateway.providers_due(fixture.now(), true).is_empty(), "and is not asked again at once");
+    assert!(!fixture.gateway.providers_due(fixture.now() + 10, true).is_empty());
     let (browser, client) = (Browser::default(), fixture.register());
     let asked = fixture.start(&browser, &client);
     code_of(&fixture.return_from_provider(&browser, &asked, "alice"));
@@ -189,7 +189,10 @@ fn logins_that_come_before_the_documents_wait_for_one_fetch() {
         let form = ("content-type", "application/x-www-form-urlencoded");
         let request = Fixture::request(Method::Post, "/oauth/consent", &[("cookie", &cookie), form]);
         match block_on(dispatch::handle(Rc::clone(&fixture.gateway), request, fixture.ports.clone())) {
-            Decision::AwaitProvider { decide } => decide,
+            Decision::AwaitProvider { decide, provider } => {
+                assert_eq!(provider, provider_id());
+                decide
+            }
             Decision::Resolved(resolved) => panic!("{}", resolved_reply(resolved).reason),
             Decision::AwaitUpstream { .. } | Decision::AwaitKeys { .. } => panic!("waits for tokens"),
         }

@@ -104,7 +104,7 @@ fn a_call_a_refresh_and_a_login_say_in_each_state_what_the_table_says() {
                 assert_eq!(reply.error(), "invalid_grant", "{state}");
                 assert_eq!(called(&fixture, &tokens.access), 401, "{state}: again");
             }
-            if fixture.gateway.provider_refresh_due(fixture.now()) {
+            if !fixture.gateway.providers_due(fixture.now(), true).is_empty() {
                 fixture.expect_documents();
                 fixture.warm();
             }

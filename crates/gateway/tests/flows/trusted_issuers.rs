@@ -378,7 +378,7 @@ fn a_gateway_without_a_server_accepts_the_tokens_of_trusted_issuers() {
     claims["iss"] = json!(ISSUER);
     let posing = signed("key-1", P256, Some("at+jwt"), &claims);
     assert_eq!(refusal(&fixture, "/tools", &posing), (401, "token_untrusted_issuer"));
-    assert!(!fixture.gateway.provider_refresh_due(NOW) && !fixture.gateway.provider_probe_due(NOW));
+    assert!([true, false].iter().all(|serves| fixture.gateway.providers_due(NOW, *serves).is_empty()));
 }
 
 #[test]

@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use jwt_simple::prelude::{ES256KeyPair, HS256Key};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::gateway::{Gateway, Plan};
-use super::plugin::{IDP_CLIENT, default_plugin, fill, merge};
+use super::plugin::{default_plugin, fill, merge};
 use super::store::{BRIDGE_CLUSTER, Redis, Store, storage};
-use super::{IdpOptions, Testbed};
+use super::{IdentityProvider, IdpOptions, Testbed};
 use crate::bridge::Bridge;
 use crate::envoy::{EnvoyLayout, HEADER_KIB};
 use crate::paths;
@@ -23,6 +23,7 @@ pub struct Builder {
     patches: Vec<Value>,
     workers: u32,
     idp: IdpOptions,
+    other_idps: Vec<IdpOptions>,
     port: Option<u16>,
     module: Option<PathBuf>,
     other_module: Option<PathBuf>,
@@ -44,6 +45,7 @@ impl Builder {
             patches: Vec::new(),
             workers: 1,
             idp: IdpOptions::default(),
+            other_idps: Vec::new(),
             port: None,
             module: Some(paths::module()),
             other_module: None,
@@ -79,6 +81,15 @@ impl Builder {
     #[must_use]
     pub fn idp(mut self, options: IdpOptions) -> Self {
         self.idp = options;
+        self
+    }
+
+    /// Adds an identity provider with the same client and secret. The first that is added is
+    /// [`Testbed::provider`] 2, cluster `idp2`, and `{idp2}` inside a string of the configuration
+    /// is its issuer.
+    #[must_use]
+    pub fn another_idp(mut self, options: IdpOptions) -> Self {
+        self.other_idps.push(options);
         self
     }
 
@@ -216,31 +227,35 @@ impl Builder {
         };
         let gateway = format!("http://127.0.0.1:{gateway_port}");
 
-        let mut idp = self.start_idp(&gateway, &secrets, dir.path())?;
+        let idps = self.start_idps(&gateway, &secrets, dir.path())?;
         let mut mcp_server =
             start_script("mcp_backend", "idp/mcp_server.mjs", &[], &dir.path().join("mcp_backend.log"))?;
         let recorder = Recorder::start().map_err(text)?;
         let redis = self.start_redis().await?;
-        let idp_port = announced_port(&mut idp)?;
+        let idps = idps.into_iter().map(IdentityProvider::listening).collect::<Result<Vec<_>, _>>()?;
         let mcp_server_port = announced_port(&mut mcp_server)?;
         let tap = self.tapped.then(|| Recorder::start_tap(mcp_server_port)).transpose().map_err(text)?;
 
-        let idp_url = format!("http://127.0.0.1:{idp_port}");
+        let idp_url = idps[0].issuer();
         let recorder_url = format!("http://127.0.0.1:{}", recorder.port());
-        let mut plugin = default_plugin(&gateway, &idp_url);
+        let mut plugin = default_plugin(&gateway, idp_url);
         if redis.is_some() {
             merge(&mut plugin, &storage());
         }
         for patch in &mut self.patches {
-            fill(patch, &[("{gateway}", &gateway), ("{idp}", &idp_url), ("{recorder}", &recorder_url)]);
+            fill(patch, &[("{gateway}", &gateway), ("{idp}", idp_url), ("{recorder}", &recorder_url)]);
+            for (idp, number) in idps.iter().zip(1..).skip(1) {
+                fill(patch, &[(&format!("{{idp{number}}}"), idp.issuer())]);
+            }
             merge(&mut plugin, patch);
         }
         self.env.extend(secrets.environment());
         self.clusters.extend([
-            ("idp".to_owned(), idp_port),
+            ("idp".to_owned(), idps[0].port()),
             ("recorder".to_owned(), recorder.port()),
             ("mcp_backend".to_owned(), tap.as_ref().map_or(mcp_server_port, Recorder::port)),
         ]);
+        self.clusters.extend(idps.iter().zip(1..).skip(1).map(|(idp, number)| (format!("idp{number}"), idp.port())));
         self.routes.extend([("/mcp".to_owned(), "mcp_backend".to_owned()), ("/api".to_owned(), "recorder".to_owned())]);
         let mut gateways = Vec::new();
         for (number, port) in ports.into_iter().enumerate() {
@@ -273,12 +288,11 @@ impl Builder {
             gateways,
             balancer,
             redis,
-            idp,
+            idps,
             mcp_server,
             recorder,
             tap,
             gateway,
-            idp_url,
             recorder_url,
             mcp_server_port,
             plugin,
@@ -300,21 +314,12 @@ impl Builder {
         started.map_err(|_| "Redis did not start; see above".to_owned())
     }
 
-    fn start_idp(&self, gateway: &str, secrets: &Secrets, dir: &Path) -> Result<Process, String> {
-        let mut options = json!({
-            "clientId": IDP_CLIENT,
-            "clientSecret": secrets.idp,
-            "redirectUri": format!("{gateway}/oauth/callback"),
-            "accessTokenTtl": self.idp.access_token_ttl,
-            "opaque": self.idp.opaque_tokens,
-        });
-        if let Some(method) = self.idp.takes {
-            options["takes"] = method.into();
-        }
-        if let Some(lists) = &self.idp.lists {
-            options["lists"] = lists.clone();
-        }
-        start_script("idp", "idp/idp.mjs", &[options.to_string()], &dir.join("idp.log"))
+    fn start_idps(&self, gateway: &str, secrets: &Secrets, dir: &Path) -> Result<Vec<Process>, String> {
+        let all = std::iter::once(&self.idp).chain(&self.other_idps).zip(1..);
+        all.map(|(options, number)| {
+            IdentityProvider::start(options, gateway, &secrets.idp, &dir.join(format!("idp-{number}.log")))
+        })
+        .collect()
     }
 }
 
@@ -338,7 +343,12 @@ async fn start_bridge((words, more): (String, String)) -> Result<Bridge, String>
     started.map_err(|_| "the bridge did not start; see above".to_owned())
 }
 
-fn start_script(name: &'static str, script: &str, arguments: &[String], log: &Path) -> Result<Process, String> {
+pub(super) fn start_script(
+    name: &'static str,
+    script: &str,
+    arguments: &[String],
+    log: &Path,
+) -> Result<Process, String> {
     if !paths::in_tests("node_modules").exists() {
         return Err("the Node packages are not installed: run `make tools`".to_owned());
     }
@@ -349,7 +359,7 @@ fn start_script(name: &'static str, script: &str, arguments: &[String], log: &Pa
 }
 
 /// A script's first line of output is `{"port": …}`, once it listens.
-fn announced_port(process: &mut Process) -> Result<u16, String> {
+pub(super) fn announced_port(process: &mut Process) -> Result<u16, String> {
     let line = process.first_line()?;
     let announced: Value = serde_json::from_str(&line).map_err(|error| format!("{error}: {line:?}"))?;
     let port = announced["port"].as_u64().and_then(|port| u16::try_from(port).ok());

@@ -46,7 +46,7 @@ fn removed(field: &str) -> Value {
 }
 
 fn oauth2(config: &Config) -> &OAuth2Provider {
-    match &config.providers.login().unwrap().kind {
+    match &config.providers.iter().next().unwrap().kind {
         ProviderKind::OAuth2(settings) => settings,
         ProviderKind::Oidc(_) => panic!("it is another kind of provider"),
     }
@@ -59,7 +59,7 @@ fn names(paths: &[JsonPath]) -> Vec<String> {
 #[test]
 fn a_github_shaped_provider_is_taken_and_no_login_name_stands_for_its_accounts() {
     let config = compile(&github()).ok().unwrap();
-    let (provider, login) = (oauth2(&config), config.providers.login().unwrap());
+    let (provider, login) = (oauth2(&config), config.providers.iter().next().unwrap());
     assert_eq!((login.account_space(), login.issuer()), ("https://github.com/login/oauth/authorize", None));
     assert!(!login.has_documents());
     assert_eq!(config.resources[0].injection.provider(), Some(login.id));

@@ -251,12 +251,6 @@ fn scopes_are_single_words_and_all_supported() {
 }
 
 #[test]
-fn exactly_one_provider_is_supported() {
-    let provider = minimal()["upstreamProviders"][0].clone();
-    assert_eq!(problem_at("/upstreamProviders/1", provider), "upstreamProviders: exactly one provider is supported");
-}
-
-#[test]
 fn a_provider_that_cannot_be_asked_is_refused() {
     let oidc = "/upstreamProviders/0/oidcConfig";
     for (pointer, value) in [

@@ -68,7 +68,7 @@ fn all_mistakes_of_one_section_are_reported_at_once_with_those_of_content() {
         "upstreamProviders[0].oidcConfig.scopes: must be a list",
         "upstreamProviders[0].oidcConfig.cluster: is required",
         "upstreamProviders[0].oidcConfig.clientId: is required",
-        "upstreamProviders[0].strange: is not a known field; known here: name, type, oidcConfig",
+        "upstreamProviders[0].strange: is not a known field; known here: name, displayName, type, login, oidcConfig",
         "upstreamProviders[0].type: must be \"oidc\"",
         "resources[0].inject.header: must be text",
         "resources[0].inject.providerName: is required",

@@ -163,7 +163,7 @@ fn without_a_server() -> Value {
 #[test]
 fn a_gateway_may_accept_tokens_and_issue_none() {
     let config = compiled(&without_a_server());
-    assert!(!config.is_server && config.signing_keys.is_empty() && config.providers.login().is_none());
+    assert!(!config.is_server && config.signing_keys.is_empty() && config.providers.iter().next().is_none());
     assert_eq!(config.resources[0].issuers, AcceptedIssuers { own: false, trusted: vec![0] });
     assert_eq!((config.issuer.url.as_str(), config.default_endpoints), ("https://gateway.example", false));
     assert!(config.sealer.open(Purpose::Record, &[], vec![0; 100]).is_none());

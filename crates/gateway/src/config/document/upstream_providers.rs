@@ -11,17 +11,38 @@ use super::secret_ref::SecretRef;
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct UpstreamProvider {
-    /// A name of your choice, a DNS label; resources refer to it.
+    /// A name of your choice, a DNS label; resources refer to it. No two providers have the same.
     pub name: String,
+    /// The name that users read, at most 64 bytes. Absent: `name`.
+    #[serde(default)]
+    pub display_name: Option<String>,
     /// The kind of provider.
     #[serde(rename = "type")]
     pub kind: ProviderType,
+    /// The provider's part in a login.
+    #[serde(default)]
+    pub login: LoginMode,
     /// The settings of an `oidc` provider, and of no other.
     #[serde(default)]
     pub oidc_config: Option<OidcConfig>,
     /// The settings of an `oauth2` provider, and of no other.
     #[serde(default, rename = "oauth2Config")]
     pub oauth2_config: Option<OAuth2Config>,
+}
+
+/// A provider's part in a login. The user is whom the first provider says that is not `onDemand`.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub enum LoginMode {
+    /// Users log in here each time, one such provider after the other in the document's order.
+    #[default]
+    Required,
+    /// Users log in at one of all such providers, which they choose; that is at the place of the
+    /// first of them.
+    Choice,
+    /// Not part of a login.
+    OnDemand,
 }
 
 /// The kind of provider.

@@ -52,6 +52,12 @@ pub(super) enum CallbackError {
 /// Why a login that was this browser's did not succeed.
 #[derive(Debug, Error)]
 pub(super) enum LoginError {
+    /// The login has done legs, or is at one, that the configuration has not, or not in this order.
+    #[error("the configured providers have changed during the login")]
+    ProvidersChanged,
+    /// The tokens of the first leg expired, or the login failed in another tab.
+    #[error("the first leg's tokens are gone")]
+    FirstLegGone,
     /// RFC 9207 §2.4: an answer that names another issuer is another provider's.
     #[error("the answer names another issuer")]
     OtherIssuer,
@@ -121,6 +127,8 @@ impl CallbackError {
 impl LoginError {
     fn reply(&self, config: &Config, request: &Authorization) -> Resolved {
         let (code, description, reason) = match self {
+            Self::ProvidersChanged => (ErrorCode::ServerError, CHANGED, Reason::CallbackProvidersChanged),
+            Self::FirstLegGone => (ErrorCode::AccessDenied, INCOMPLETE, Reason::CallbackFirstLegGone),
             Self::OtherIssuer => (ErrorCode::ServerError, INCOMPLETE, Reason::CallbackOtherIssuer),
             Self::NoCode => (ErrorCode::ServerError, INCOMPLETE, Reason::CallbackWithoutCode),
             Self::Answered(answer) => {
@@ -162,3 +170,4 @@ const UNREADABLE: &str = "The identity provider's answer cannot be read.";
 const UNKNOWN: &str = "It is not known in this browser: it was started in another one, was used already or took too long, or \
                        cookies are turned off.";
 const INCOMPLETE: &str = "the login did not complete";
+const CHANGED: &str = "the identity providers were changed during the login; connect again";

@@ -28,6 +28,11 @@ pub(super) enum ConsentError {
     Incomplete,
     #[error("the form's decision is neither approve nor deny")]
     UnknownDecision,
+    /// It was never offered, or the configuration has changed since.
+    #[error("the form's provider is not one to choose")]
+    UnknownProvider,
+    #[error("the form was approved without a provider, and there is a choice")]
+    NoProvider,
     /// Its transaction is not sealed by this gateway.
     #[error("the form is not one of this gateway")]
     Forged,
@@ -61,6 +66,10 @@ impl ConsentError {
             Self::Malformed(_) => page(CHANGED, Reason::ConsentMalformed),
             Self::Incomplete => page(CHANGED, Reason::ConsentIncomplete),
             Self::UnknownDecision => page(CHANGED, Reason::ConsentUnknownDecision),
+            Self::UnknownProvider => {
+                page("You cannot sign in with this provider here, or not any more.", Reason::ConsentUnknownProvider)
+            }
+            Self::NoProvider => page("It does not say where you sign in.", Reason::ConsentWithoutProvider),
             Self::Forged => page(OTHER_BROWSER, Reason::ConsentForged),
             Self::OtherBrowser => page(OTHER_BROWSER, Reason::ConsentOtherBrowser),
             Self::Csrf => page(OTHER_BROWSER, Reason::ConsentCsrf),

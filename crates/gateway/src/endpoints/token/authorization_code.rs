@@ -6,6 +6,7 @@ use portcullis_storage_api::Ttl;
 
 use crate::audit::{AuditField, AuditFields};
 use crate::clients::authenticate::AuthenticatedClient;
+use crate::config::ProviderId;
 use crate::context::RequestContext;
 use crate::decision::Resolved;
 use crate::endpoints::token::error::TokenError;
@@ -13,12 +14,12 @@ use crate::endpoints::token::issue::issue;
 use crate::error::DependencyError;
 use crate::ports::Ports;
 use crate::sessions::end::end_session;
-use crate::sessions::keys::session_keys;
+use crate::sessions::keys::session_key;
 use crate::sessions::last_grant;
 use crate::sessions::lifetimes::session_life;
 use crate::sessions::state::{Redemption, Session};
-use crate::sessions::stored::{ATTEMPTS, extend_upstream, load_session};
-use crate::store::records::VersionedRecord;
+use crate::sessions::stored::{ATTEMPTS, StoredSession, StoredUpstream, extend_upstream, load_session};
+use crate::store::records::{Records, VersionedRecord};
 use crate::upstream::tokens::{self, Upstream};
 
 /// Issues tokens for a code, which is used up.
@@ -50,13 +51,12 @@ async fn redeem<P: Ports>(
 ) -> Result<Session, TokenError> {
     let records = context.records();
     let id = attempt.code.session;
-    let provider = context.config().providers.login().ok_or(DependencyError::Internal)?.id;
-    let keys = session_keys(id, provider);
     let nonce = context.ports.random().map_err(DependencyError::from)?;
     let life = Ttl::Seconds(session_life(context.config()));
     for attempts in 0..ATTEMPTS {
-        let (session, upstream) = load_session(&records, &keys).await?;
-        let VersionedRecord { record, version } = session.map_err(TokenError::CodeWithoutSession)?;
+        let found = load_session(context.gateway, &records, id).await?;
+        let StoredSession { session, upstream } = found.map_err(TokenError::CodeWithoutSession)?;
+        let VersionedRecord { record, version } = session;
         if attempts == 0 {
             record.add_owner(known);
         }
@@ -65,14 +65,16 @@ async fn redeem<P: Ports>(
                 // Until now the upstream tokens last as long as the code. They are extended first:
                 // were that to fail after the code is used up, the login would end with the code's
                 // life.
-                let sealed = upstream.as_ref().map(|upstream| upstream.value.clone());
-                let is_renewable =
-                    sealed.and_then(|sealed| records.read::<Upstream, _>(&keys[1], sealed, tokens::is_renewable));
-                extend_upstream(context.gateway, &records, &keys, upstream).await?;
-                if records.swap(&keys[0], version, &active, life).await? {
-                    if is_renewable == Some(true) {
-                        // The code is used up, so its answer does not wait for what only helps a
-                        // later login.
+                let renewable: Vec<ProviderId> = upstream
+                    .iter()
+                    .filter(|upstream| is_renewable(&records, upstream))
+                    .map(|upstream| upstream.provider)
+                    .collect();
+                extend_upstream(context.gateway, &records, upstream).await?;
+                if records.swap(&session_key(id), version, &active, life).await? {
+                    for provider in renewable {
+                        // The code is used up, so a failure does not count: this only helps a later
+                        // login.
                         let _best_effort = last_grant::note(&records, id, &active, provider).await;
                     }
                     return Ok(active);
@@ -86,4 +88,11 @@ async fn redeem<P: Ports>(
         }
     }
     Err(DependencyError::Contention.into())
+}
+
+/// Returns `true` if stored upstream tokens open and can be renewed.
+fn is_renewable<P: Ports>(records: &Records<'_, P>, upstream: &StoredUpstream) -> bool {
+    let sealed = upstream.found.as_ref().map(|found| found.value.clone());
+    let read = |sealed| records.read::<Upstream, _>(&upstream.key, sealed, tokens::is_renewable);
+    sealed.and_then(read) == Some(true)
 }

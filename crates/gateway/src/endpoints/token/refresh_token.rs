@@ -7,7 +7,7 @@ use portcullis_storage_api::{Key, Ttl};
 
 use crate::audit::{AuditField, AuditFields};
 use crate::clients::authenticate::AuthenticatedClient;
-use crate::config::Config;
+use crate::config::{Config, ProviderId};
 use crate::context::RequestContext;
 use crate::decision::Resolved;
 use crate::endpoints::token::error::TokenError;
@@ -15,10 +15,11 @@ use crate::endpoints::token::issue::issue;
 use crate::error::DependencyError;
 use crate::ports::{Ports, StoreAnomaly};
 use crate::sessions::end::end_session;
-use crate::sessions::keys::session_keys;
+use crate::sessions::keys::session_key;
 use crate::sessions::lifetimes::session_life;
+use crate::sessions::missing_upstream::MissingUpstream;
 use crate::sessions::state::{RotateError, Session};
-use crate::sessions::stored::{ATTEMPTS, extend_upstream, load_session};
+use crate::sessions::stored::{ATTEMPTS, StoredSession, extend_upstream, load_session};
 use crate::store::records::{Records, VersionedRecord};
 
 /// Replaces a refresh token and issues the new tokens. A replay ends the session; a request that
@@ -32,13 +33,14 @@ pub(super) async fn grant<P: Ports>(
     let token = &RefreshToken::parse(grant.refresh_token.expose(), &context.config().key_ring)
         .map_err(|_| TokenError::RefreshTokenForged)?;
     let records = context.records();
-    let keys = session_keys(token.session, context.config().providers.login().ok_or(DependencyError::Internal)?.id);
+    let key = session_key(token.session);
     let successor = token.successor(&context.config().key_ring);
     let life = Ttl::Seconds(session_life(context.config()));
     known.add(AuditField::Session, &token.session.to_string());
     for attempts in 0..ATTEMPTS {
-        let (session, upstream) = load_session(&records, &keys).await?;
-        let VersionedRecord { record, version } = session.map_err(TokenError::RefreshWithoutSession)?;
+        let found = load_session(context.gateway, &records, token.session).await?;
+        let StoredSession { session, upstream } = found.map_err(TokenError::RefreshWithoutSession)?;
+        let VersionedRecord { record, version } = session;
         if attempts == 0 {
             record.add_owner(known);
         }
@@ -47,20 +49,20 @@ pub(super) async fn grant<P: Ports>(
             Ok(next) => next,
             Err(error) => return Err(refused_refresh(context, token.session, error).await?),
         };
-        let has_upstream = extend_upstream(context.gateway, &records, &keys, upstream).await?;
-        if needs_upstream(context.config(), &record) && (!has_upstream || record.upstream_is_over(now)) {
+        let kept = extend_upstream(context.gateway, &records, upstream).await?;
+        if needs_login(context.config(), &record, &kept, now) {
             end_session(context.gateway, token.session, context.ports).await?;
             return Err(TokenError::UpstreamEnded);
         }
         // INVARIANT: all that can fail comes before the write. The client gets what
         // was stored.
         let tokens = issue(context, token.session, &next, &scope, known)?;
-        match records.swap(&keys[0], version, &next, life).await {
+        match records.swap(&key, version, &next, life).await {
             Ok(true) => return Ok(tokens),
             // Another request with the same token was first; the next round gives its successor.
             Ok(false) => {}
             Err(error) => {
-                note_unconfirmed(&records, &keys[0], &next, life).await;
+                note_unconfirmed(&records, &key, &next, life).await;
                 return Err(error.into());
             }
         }
@@ -116,8 +118,15 @@ async fn refused_refresh<P: Ports>(
     }
 }
 
-/// Whether calls with a session's tokens need the provider's.
-fn needs_upstream(config: &Config, session: &Session) -> bool {
+/// Returns `true` if calls with a session's tokens need upstream tokens that only a login brings:
+/// those that the session's resource injects are not among the `kept` ones, or have run out at
+/// `now`.
+fn needs_login(config: &Config, session: &Session, kept: &[ProviderId], now: u64) -> bool {
     let mut resources = config.resources.iter();
-    resources.any(|resource| resource.uri.as_str() == session.resource && resource.injection.provider().is_some())
+    let resource = resources.find(|resource| resource.uri.as_str() == session.resource);
+    let Some(injected) = resource.and_then(|resource| resource.injection.provider()) else { return false };
+    if kept.contains(&injected) {
+        return session.upstream_is_over(now);
+    }
+    MissingUpstream::of(config, session, injected) == MissingUpstream::LogIn
 }

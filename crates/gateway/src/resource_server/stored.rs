@@ -1,0 +1,133 @@
+//! What the store has to say about a call: that the session behind its token lives, which upstream
+//! token its backend gets, and who the user is.
+
+use std::rc::Rc;
+
+use portcullis_protocol::credentials::SessionId;
+use portcullis_storage_api::{Key, Versioned};
+
+use crate::audit::AuditFields;
+use crate::config::{Leg, ProviderId, Resource};
+use crate::context::RequestContext;
+use crate::decision::identity::{Caller, Identity};
+use crate::decision::{OwnedAccess, UpstreamAccess};
+use crate::error::DependencyError;
+use crate::ports::{Ports, Store, TokenOwner, UpstreamTokenRef};
+use crate::resource_server::refusal::Refusal;
+use crate::resource_server::session_check::check_session;
+use crate::sessions::keys::{session_keys, upstream_key};
+use crate::sessions::missing_upstream::MissingUpstream;
+use crate::sessions::state::Session;
+use crate::state::token_cache::TokenGrant;
+use crate::store::encoding;
+use crate::upstream::tokens::{Upstream, UpstreamFields};
+
+/// The login behind a call with one of the gateway's own tokens.
+pub(super) struct StoredLogin<'a, P> {
+    pub(super) context: &'a RequestContext<'a, P>,
+    pub(super) resource: &'a Resource,
+    pub(super) session: SessionId,
+    pub(super) facts: &'a TokenGrant,
+}
+
+/// What the store has to say about it.
+pub(super) struct Stored {
+    /// The upstream token, where the resource injects one.
+    pub(super) upstream: Option<OwnedAccess>,
+    /// The headers about the user.
+    pub(super) identity: Option<Rc<Identity>>,
+}
+
+/// A record of upstream tokens, as far as a call needs it. Each of a session has the names and
+/// groups that the provider of the login has given.
+struct Opened {
+    access: UpstreamAccess,
+    identity: Option<Rc<Identity>>,
+}
+
+impl<P: Ports> StoredLogin<'_, P> {
+    /// Reads the session and the upstream token at once, since the user's names are in the latter's
+    /// record; they are added to `known`.
+    pub(super) async fn read(&self, known: &mut AuditFields) -> Result<Stored, Refusal> {
+        let (config, records) = (self.context.config(), self.context.records());
+        let injected = self.resource.injection.token();
+        let first = || config.providers.legs().first().and_then(|leg| config.providers.of(leg).next());
+        let provider = injected.or_else(|| first().map(|first| first.id)).ok_or(DependencyError::Internal)?;
+        let keys = session_keys(self.session, provider);
+        let found = self.context.ports.store().get_both(&keys).await.map_err(DependencyError::from)?;
+        let ([session_key, upstream_key], [found, upstream]) = (keys, found);
+        check_session(&records, &session_key, found, self.resource, self.facts)?;
+        let upstream = match upstream {
+            Some(upstream) => self.open(&upstream_key, upstream, known)?,
+            None => None,
+        };
+        match (injected, upstream) {
+            (Some(provider), Some(Opened { access, identity })) => {
+                let token = UpstreamTokenRef { owner: TokenOwner::Session(self.session), provider };
+                Ok(Stored { upstream: Some(OwnedAccess { token, access }), identity })
+            }
+            (Some(provider), None) => Err(self.missing(&session_key, provider).await?),
+            (None, Some(Opened { identity, .. })) => Ok(Stored { upstream: None, identity }),
+            (None, None) => {
+                let identity = match self.open_chosen(&session_key, known).await? {
+                    Some(chosen) => chosen.identity,
+                    None => self.identity(None)?,
+                };
+                Ok(Stored { upstream: None, identity })
+            }
+        }
+    }
+
+    /// Opens a record of upstream tokens; the names in it are added to `known`.
+    fn open(&self, key: &Key, stored: Versioned, known: &mut AuditFields) -> Result<Option<Opened>, DependencyError> {
+        let opened = self.context.records().read::<Upstream, _>(key, stored.value, |record| {
+            let upstream = UpstreamFields::read(record)?;
+            upstream.add_names(known, self.context.config().audits_email);
+            let identity = self.identity(Some(record));
+            Some(identity.map(|identity| Opened { access: upstream.access(), identity }))
+        });
+        opened.transpose()
+    }
+
+    /// Opens the record of the login where its provider is one that the user chose, so that it is
+    /// not known without the session; the names in it are added to `known`.
+    async fn open_chosen(&self, session: &Key, known: &mut AuditFields) -> Result<Option<Opened>, DependencyError> {
+        if !self.context.config().providers.legs().first().is_some_and(Leg::is_choice) {
+            return Ok(None);
+        }
+        let found = self.context.records().load::<Session>(session).await?;
+        let Some(login) = found.and_then(|found| found.record.providers.first().copied()) else { return Ok(None) };
+        let key = upstream_key(session, login);
+        match self.context.ports.store().get(&key).await? {
+            Some(stored) => self.open(&key, stored, known),
+            None => Ok(None),
+        }
+    }
+
+    /// The headers about the user, with the names in this record of the login. Without one only the
+    /// user's id is known.
+    fn identity(&self, record: Option<&[u8]>) -> Result<Option<Rc<Identity>>, DependencyError> {
+        let Some(settings) = &self.resource.identity else { return Ok(self.context.gateway.untold()) };
+        let record = record.and_then(encoding::from_bytes::<Upstream>);
+        let (user, client) = (&*self.facts.subject, &*self.facts.client);
+        let unnamed = Caller { user, client, ..Caller::default() };
+        let caller = record.as_ref().map_or(unnamed, |record| record.caller(user, client));
+        let (config, now, ports) = (self.context.config(), self.context.now(), self.context.ports);
+        Identity::new(settings, config, &caller, now, ports).map(Rc::new).map(Some)
+    }
+
+    /// Why a call is refused whose session has no tokens of the provider that the resource injects.
+    async fn missing(&self, session: &Key, provider: ProviderId) -> Result<Refusal, DependencyError> {
+        let config = self.context.config();
+        let Some(found) = self.context.records().load::<Session>(session).await? else {
+            return Ok(Refusal::SessionEnded);
+        };
+        Ok(match MissingUpstream::of(config, &found.record, provider) {
+            MissingUpstream::LogIn => Refusal::LoginRequired,
+            MissingUpstream::Connect => {
+                let provider = config.providers.get(provider).map(|provider| Rc::clone(&provider.display_name));
+                Refusal::NotConnected { provider: provider.ok_or(DependencyError::Internal)? }
+            }
+        })
+    }
+}

@@ -25,6 +25,7 @@ mod sealer;
 mod secrets;
 mod sections;
 mod storage;
+mod token_exchange;
 mod trusted_issuer;
 mod upstream_client;
 mod whole;
@@ -33,7 +34,9 @@ pub use self::bridge::BridgeSettings;
 pub use self::client_documents::ClientDocumentPolicy;
 pub use self::compile::{Compiled, Config, Draft};
 pub use self::compiler::Environment;
-pub use self::document::{ClientAuthentication, DefaultAction, IdentityClaim, LoginMode, ResourceKind};
+pub use self::document::{
+    ClientAuthentication, DefaultAction, IdentityClaim, LoginMode, ResourceKind, SubjectTokenType,
+};
 pub use self::injection::{IdentitySettings, IdentityTokenSettings, Injection, UpstreamInjection};
 pub use self::issuer::Issuer;
 pub use self::issuer_site::IssuerSite;
@@ -47,6 +50,7 @@ pub use self::providers::{Leg, MAX_LEGS, Progress, Providers};
 pub use self::resource::Resource;
 pub use self::sealer::Sealer;
 pub use self::storage::Storage;
+pub use self::token_exchange::TokenExchange;
 pub use self::trusted_issuer::{AcceptedIssuers, TrustedIssuer};
 pub use self::upstream_client::UpstreamClient;
 

@@ -67,6 +67,13 @@ pub struct UpstreamAccess {
     pub stale_at: u64,
 }
 
+impl UpstreamAccess {
+    /// None yet, as if it had run out.
+    pub(crate) fn none() -> Self {
+        Self { value: Rc::new(Secret::new(Vec::new())), refresh_at: 0, stale_at: 0 }
+    }
+}
+
 /// An upstream access token, and the tokens that it is one of.
 #[derive(Clone)]
 pub struct OwnedAccess {
@@ -83,6 +90,9 @@ pub enum RefreshOutcome {
     Ready(UpstreamAccess),
     /// The provider will not give another: the user has to log in again.
     LoginRequired,
+    /// The authorization server of the backend does not exchange the user's token, for a reason that
+    /// a login does not mend.
+    Refused,
     /// The provider or the store did not answer; it may work later.
     Unavailable,
     /// Another worker is at it.

@@ -3,6 +3,7 @@
 mod authorization_request;
 mod client_authentication;
 mod endpoint;
+mod exchange;
 mod oauth2;
 mod oidc;
 mod outage;
@@ -19,4 +20,5 @@ pub mod life;
 pub mod provider_error;
 pub mod providers;
 pub mod refresh;
+pub mod renew;
 pub mod tokens;

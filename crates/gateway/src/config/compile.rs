@@ -10,15 +10,17 @@ use portcullis_storage_api::wire::{self, MAX_SECRETS, SecretName};
 use super::bridge::BridgeSettings;
 use super::client_documents::ClientDocumentPolicy;
 use super::compiler::{Compiler, Environment};
-use super::document::{DefaultAction, Document};
+use super::document::{DefaultAction, Document, SubjectTokenType};
 use super::injection::reserved_names;
 use super::issuer::Issuer;
 use super::policies::{ConsentPolicy, Lifespans, RegistrationPolicy};
 use super::problem::Problem;
+use super::provider::ProviderId;
 use super::providers::Providers;
 use super::resource::Resource;
 use super::sealer::Sealer;
 use super::storage::Storage;
+use super::token_exchange::TokenExchange;
 use super::trusted_issuer::TrustedIssuer;
 use crate::decision::header_field::ReservedNames;
 
@@ -117,6 +119,25 @@ impl Draft {
 }
 
 impl Config {
+    /// Returns the exchange whose tokens are stored under this id; `None` if it is a provider's, or
+    /// of no exchange of the configuration.
+    #[must_use]
+    pub fn exchange(&self, id: ProviderId) -> Option<&TokenExchange> {
+        self.exchanges().find(|exchange| exchange.id == id)
+    }
+
+    /// Every exchange of tokens, by resource.
+    pub fn exchanges(&self) -> impl Iterator<Item = &TokenExchange> {
+        self.resources.iter().filter_map(|resource| resource.injection.exchange())
+    }
+
+    /// Returns `true` if ID tokens of this provider are exchanged, and so must be kept.
+    #[must_use]
+    pub fn keeps_id_token(&self, provider: ProviderId) -> bool {
+        let of_id_token = |exchange: &TokenExchange| exchange.subject_type == SubjectTokenType::IdToken;
+        self.exchanges().any(|exchange| exchange.subject == provider && of_id_token(exchange))
+    }
+
     /// Compiles a document. `env` looks up a variable of the host's environment.
     ///
     /// # Errors

@@ -7,6 +7,7 @@ mod injection;
 mod metadata_documents;
 mod resources;
 mod secret_ref;
+mod token_exchange;
 mod trusted_issuers;
 mod upstream_providers;
 
@@ -19,6 +20,7 @@ pub use self::injection::{IdentityClaim, IdentityToken, Inject};
 pub use self::metadata_documents::MetadataDocuments;
 pub use self::resources::{Match, Resource, ResourceKind};
 pub use self::secret_ref::SecretRef;
+pub use self::token_exchange::{SubjectTokenType, TokenExchange};
 pub use self::trusted_issuers::TrustedIssuer;
 pub use self::upstream_providers::{
     ClientAuthentication, HttpMethod, IdentityFromToken, LoginMode, OAuth2Config, OidcConfig, OidcUserInfo,

@@ -8,6 +8,7 @@ use portcullis_protocol::crypto::secret::Secret;
 use super::compiler::Compiler;
 use super::document::{self, Document, IdentityClaim, Inject, SecretRef};
 use super::provider::{ProviderId, written_id};
+use super::token_exchange::TokenExchange;
 use crate::decision::header_field::{HeaderField, ReservedNames};
 
 /// The credentials that a resource's backend gets in place of the client's token.
@@ -18,6 +19,8 @@ pub enum Injection {
     Static(HeaderField),
     /// The user's own token at a provider.
     Upstream(UpstreamInjection),
+    /// A token that the user's own is exchanged for.
+    Exchange(Box<TokenExchange>),
 }
 
 /// How a resource's backend gets the user's upstream token.
@@ -35,6 +38,7 @@ impl Injection {
         match self {
             Self::Nothing | Self::Static(_) => None,
             Self::Upstream(upstream) => Some(upstream.provider),
+            Self::Exchange(exchange) => Some(exchange.id),
         }
     }
 
@@ -44,6 +48,16 @@ impl Injection {
         match self {
             Self::Nothing | Self::Static(_) => None,
             Self::Upstream(upstream) => Some(upstream.provider),
+            Self::Exchange(exchange) => Some(exchange.subject),
+        }
+    }
+
+    /// Returns the exchange by which the token is got, if it is by one.
+    #[must_use]
+    pub fn exchange(&self) -> Option<&TokenExchange> {
+        match self {
+            Self::Exchange(exchange) => Some(exchange),
+            Self::Nothing | Self::Static(_) | Self::Upstream(_) => None,
         }
     }
 
@@ -54,6 +68,7 @@ impl Injection {
             Self::Nothing => None,
             Self::Static(field) => Some(&field.name),
             Self::Upstream(upstream) => Some(&upstream.header),
+            Self::Exchange(exchange) => Some(&exchange.header),
         }
     }
 }
@@ -109,6 +124,11 @@ impl Compiler<'_> {
                 // RFC 6750 §2.1.
                 let token = self.field_text(&format!("{path}.token"), token, development, u8::is_ascii_graphic);
                 Some(Injection::Static(field(header?, "Bearer ", &token?)))
+            }
+            Inject::TokenExchange(exchange) => {
+                let header = self.injected_name(&format!("{path}.header"), &exchange.header);
+                let exchange = self.token_exchange(path, exchange, document, development, header);
+                exchange.map(Box::new).map(Injection::Exchange)
             }
         }
     }

@@ -31,13 +31,13 @@ pub struct UpstreamClient {
 
 /// What both kinds of providers have in their sections.
 pub(super) struct WrittenClient<'a> {
-    client_id: &'a str,
-    client_secret: Option<&'a SecretRef>,
-    authentication: ClientAuthentication,
-    cluster: &'a str,
-    scopes: &'a [String],
-    default_token_lifespan: &'a str,
-    extra_parameters: &'a BTreeMap<String, String>,
+    pub(super) client_id: &'a str,
+    pub(super) client_secret: Option<&'a SecretRef>,
+    pub(super) authentication: ClientAuthentication,
+    pub(super) cluster: &'a str,
+    pub(super) scopes: &'a [String],
+    pub(super) default_token_lifespan: &'a str,
+    pub(super) extra_parameters: &'a BTreeMap<String, String>,
 }
 
 impl<'a> From<&'a OidcConfig> for WrittenClient<'a> {

@@ -65,6 +65,7 @@ pub async fn save<P: Ports>(
         email: identity.email,
         client_name: None,
         login_subject: None,
+        id_token: None,
         groups: identity.groups,
         email_verified: identity.email_verified,
         connected: Some(Connected { at: now, provider: provider.name.to_string() }),

@@ -42,8 +42,12 @@ impl Allowed<'_> {
                 let value = Rc::clone(&upstream.access.value);
                 Credentials::Injected(HeaderField { name: Rc::clone(&injection.header), value })
             }
+            (Injection::Exchange(exchange), Some(upstream)) => {
+                let value = Rc::clone(&upstream.access.value);
+                Credentials::Injected(HeaderField { name: Rc::clone(&exchange.header), value })
+            }
             (Injection::Static(field), _) => Credentials::Injected(field.clone()),
-            (Injection::Nothing | Injection::Upstream(_), _) => Credentials::Removed,
+            (Injection::Nothing | Injection::Upstream(_) | Injection::Exchange(_), _) => Credentials::Removed,
         };
         Forward {
             credentials,

@@ -70,6 +70,9 @@ pub(super) enum Refusal {
         /// The name that users read.
         provider: Rc<str>,
     },
+    /// The authorization server of the backend does not exchange the user's token.
+    #[error("the user's token is not exchanged for one of the backend's")]
+    ExchangeRefused,
     /// The provider did not renew the upstream token in time.
     #[error("the identity provider did not renew the login in time")]
     UpstreamUnavailable,
@@ -127,6 +130,11 @@ impl Refusal {
                 Some(ErrorCode::AccessDenied),
                 "the user is not logged in at the provider",
                 Reason::UpstreamNotConnected,
+            ),
+            Self::ExchangeRefused => (
+                Some(ErrorCode::AccessDenied),
+                "the service behind this resource does not accept this user",
+                Reason::ExchangeRefused,
             ),
             Self::UpstreamUnavailable => {
                 (LATER, "the identity provider did not renew the login in time; try again", Reason::UpstreamUnavailable)

@@ -283,6 +283,7 @@ impl Awaiting<'_> {
                 return Resolved::Continue(allowed.forward(&resource.injection, cookie, response));
             }
             (RefreshOutcome::LoginRequired, _) => Refusal::LoginRequired,
+            (RefreshOutcome::Refused, _) => Refusal::ExchangeRefused,
             (RefreshOutcome::Ready(_) | RefreshOutcome::Unavailable | RefreshOutcome::InProgressElsewhere, _) => {
                 Refusal::UpstreamUnavailable
             }

@@ -7,7 +7,7 @@ use portcullis_protocol::credentials::SessionId;
 use portcullis_storage_api::{Key, Versioned};
 
 use crate::audit::AuditFields;
-use crate::config::{Leg, ProviderId, Resource};
+use crate::config::{Leg, ProviderId, Resource, TokenExchange};
 use crate::context::RequestContext;
 use crate::decision::identity::{Caller, Identity};
 use crate::decision::{OwnedAccess, UpstreamAccess};
@@ -66,7 +66,10 @@ impl<P: Ports> StoredLogin<'_, P> {
                 let token = UpstreamTokenRef { owner: TokenOwner::Session(self.session), provider };
                 Ok(Stored { upstream: Some(OwnedAccess { token, access }), identity })
             }
-            (Some(provider), None) => Err(self.missing(&session_key, provider).await?),
+            (Some(provider), None) => match self.resource.injection.exchange() {
+                Some(exchange) => self.to_exchange(&session_key, exchange, known).await,
+                None => Err(self.missing(&session_key, provider).await?),
+            },
             (None, Some(Opened { identity, .. })) => Ok(Stored { upstream: None, identity }),
             (None, None) => {
                 let identity = match self.open_chosen(&session_key, known).await? {
@@ -78,13 +81,34 @@ impl<P: Ports> StoredLogin<'_, P> {
         }
     }
 
+    /// What is there before the first exchange, which the call waits for: the user's token.
+    async fn to_exchange(
+        &self,
+        session: &Key,
+        exchange: &TokenExchange,
+        known: &mut AuditFields,
+    ) -> Result<Stored, Refusal> {
+        let key = upstream_key(session, exchange.subject);
+        let subject = match self.context.ports.store().get(&key).await.map_err(DependencyError::from)? {
+            Some(stored) => self.open(&key, stored, known)?,
+            None => None,
+        };
+        let Some(Opened { identity, .. }) = subject else {
+            return Err(self.missing(session, exchange.subject).await?);
+        };
+        let token = UpstreamTokenRef { owner: TokenOwner::Session(self.session), provider: exchange.id };
+        Ok(Stored { upstream: Some(OwnedAccess { token, access: UpstreamAccess::none() }), identity })
+    }
+
     /// Opens a record of upstream tokens; the names in it are added to `known`.
     fn open(&self, key: &Key, stored: Versioned, known: &mut AuditFields) -> Result<Option<Opened>, DependencyError> {
         let opened = self.context.records().read::<Upstream, _>(key, stored.value, |record| {
             let upstream = UpstreamFields::read(record)?;
             upstream.add_names(known, self.context.config().audits_email);
             let identity = self.identity(Some(record));
-            Some(identity.map(|identity| Opened { access: upstream.access(), identity }))
+            let is_exchanged = self.resource.injection.exchange().is_some();
+            let access = if is_exchanged { upstream.access_in_exchange() } else { upstream.access() };
+            Some(identity.map(|identity| Opened { access, identity }))
         });
         opened.transpose()
     }

@@ -36,6 +36,9 @@ const REFRESH_HOLD_SECONDS: u64 = 2;
 /// How long after a backend's 401 led to a renewal of upstream tokens another does not, in seconds.
 pub const RENEWAL_SECONDS: u64 = 30;
 
+/// How long the refusal of an exchange stands, in seconds, before the server is asked again.
+pub const REFUSAL_SECONDS: u64 = 30;
+
 /// How many sessions wait to be looked up again; more are asked for again later.
 const MAX_RECHECKS: usize = 4096;
 
@@ -52,6 +55,7 @@ pub struct Gateway {
     issuer_keys: IssuerKeys,
     held_back: Holds,
     rejected: Holds,
+    refused: Holds,
     rechecks: RefCell<Vec<Rc<CachedToken>>>,
     ended: RefCell<RecentlyEnded>,
     ended_lists: [SeenList; 2],
@@ -83,7 +87,8 @@ impl Gateway {
             providers: RefCell::new(HashMap::with_hasher(hasher.clone())),
             issuer_keys: IssuerKeys::new(config.trusted_issuers.len()),
             held_back: Holds::new(REFRESH_HOLD_SECONDS, hasher.clone()),
-            rejected: Holds::new(RENEWAL_SECONDS, hasher),
+            rejected: Holds::new(RENEWAL_SECONDS, hasher.clone()),
+            refused: Holds::new(REFUSAL_SECONDS, hasher),
             rechecks: RefCell::default(),
             client_documents: ClientDocuments::default(),
             ended: RefCell::default(),
@@ -239,6 +244,16 @@ impl Gateway {
     /// Keeps the next refresh of these tokens back for a moment.
     pub(crate) fn hold_back_refresh(&self, token: UpstreamTokenRef, now: u64) {
         self.held_back.hold(token, now);
+    }
+
+    /// Whether an exchange was refused less than [`REFUSAL_SECONDS`] ago.
+    pub(crate) fn exchange_is_refused(&self, token: UpstreamTokenRef, now: u64) -> bool {
+        self.refused.has(token, now)
+    }
+
+    /// Notes that an exchange is refused.
+    pub(crate) fn note_exchange_refused(&self, token: UpstreamTokenRef, now: u64) {
+        self.refused.hold(token, now);
     }
 
     /// Notes that a backend answered 401 to these tokens; `true` once in [`RENEWAL_SECONDS`].

@@ -1,6 +1,7 @@
 //! The requests to a provider's token endpoint (RFC 6749 §4.1.3, §6).
 
 use portcullis_protocol::crypto::secret::Secret;
+use portcullis_protocol::json::foreign::ForeignValue;
 use portcullis_protocol::oauth::form::FORM_TYPE;
 use portcullis_protocol::oauth::params;
 
@@ -8,7 +9,7 @@ use crate::browser::pending_login::Seed;
 use crate::config::{TokenMembers, UpstreamClient};
 use crate::ports::{CallReply, Ports};
 use crate::upstream::client_authentication::Method;
-use crate::upstream::endpoint::Target;
+use crate::upstream::endpoint::{Document, Target};
 use crate::upstream::identity::TokenReply;
 use crate::upstream::provider_error::ProviderError;
 use crate::upstream::token_reply;
@@ -64,9 +65,30 @@ impl TokenEndpoint<'_> {
         self.exchange(&form, ports).await
     }
 
+    /// Exchanges a subject's token for another (RFC 8693 §2.1).
+    ///
+    /// # Errors
+    /// [`ProviderError`].
+    pub(super) async fn exchange_subject<P: Ports>(
+        &self,
+        form: &[(&str, &str)],
+        ports: &P,
+    ) -> Result<TokenReply, ProviderError> {
+        let answered = self.ask(form, ports).await;
+        let answered = answered.and_then(|answer| check_issued_type(&answer.reply).map(|()| answer));
+        Ok(self.reported(answered, ports)?.tokens)
+    }
+
     /// Sends a form, and reports to the operator how that ended.
     async fn exchange<P: Ports>(&self, form: &[(&str, &str)], ports: &P) -> Result<Exchanged, ProviderError> {
-        let answered = self.ask(form, ports).await;
+        self.reported(self.ask(form, ports).await, ports)
+    }
+
+    fn reported<P: Ports>(
+        &self,
+        answered: Result<Exchanged, ProviderError>,
+        ports: &P,
+    ) -> Result<Exchanged, ProviderError> {
         match &answered {
             Ok(_) | Err(ProviderError::GrantEnded { .. }) => ports.provider_answered(self.provider),
             Err(error) => ports.provider_failed(error.failure(self.provider, &self.target.url(self.client))),
@@ -87,3 +109,17 @@ impl TokenEndpoint<'_> {
         Ok(Exchanged { tokens, reply })
     }
 }
+
+/// Checks that what was issued is an access token (RFC 8693 §2.2.1): nothing else goes to a backend.
+fn check_issued_type(reply: &CallReply) -> Result<(), ProviderError> {
+    let answer = Document::TokenAnswer.members(reply, &["issued_token_type"])?;
+    match answer.get("issued_token_type").map(ForeignValue::text) {
+        Some(Some(issued)) if ISSUED_TYPES.contains(&&*issued) => Ok(()),
+        Some(_) => Err(ProviderError::InvalidAnswer("the exchange gave no access token, by its `issued_token_type`")),
+        None => Err(ProviderError::InvalidAnswer("the exchange's answer has no `issued_token_type`")),
+    }
+}
+
+/// The types of tokens that a backend is sent: an access token, which may be called by its form.
+const ISSUED_TYPES: [&str; 2] =
+    ["urn:ietf:params:oauth:token-type:access_token", "urn:ietf:params:oauth:token-type:jwt"];

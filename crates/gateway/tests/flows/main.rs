@@ -37,6 +37,7 @@ mod sealed;
 mod session_states;
 mod store_outage;
 mod token;
+mod token_exchange;
 mod trusted_issuer_keys;
 mod trusted_issuers;
 mod two_providers;

@@ -155,3 +155,109 @@ fn a_gateway_without_keys_signs_nothing() {
     without["resources"][0].as_object_mut().unwrap().remove("identityToken");
     assert!(problems(&without).is_empty());
 }
+
+fn exchange() -> Value {
+    json!({
+        "type": "tokenExchange", "tokenUrl": "https://sts.example/token", "cluster": "sts", "clientId": "gateway",
+        "clientSecret": { "env": "SECRET" }, "clientAuthentication": "post", "audience": "backend",
+        "resource": "https://backend.example/api", "scopes": ["read"], "subjectProviderName": "idp",
+        "subjectTokenType": "id_token", "header": "X-Backend",
+    })
+}
+
+#[test]
+fn an_exchange_is_taken_as_written() {
+    let config = compile(&resource(&json!({ "inject": exchange() }))).ok().unwrap();
+    let injection = &config.resources[0].injection;
+    let exchange = injection.exchange().unwrap();
+    assert_eq!((&*exchange.name, &*exchange.header), ("https://sts.example/token", "x-backend"));
+    assert_eq!(
+        (exchange.audience.as_deref(), exchange.resource.as_deref()),
+        (Some("backend"), Some("https://backend.example/api"))
+    );
+    assert_eq!((exchange.client.client_id.as_str(), exchange.client.scope.as_str()), ("gateway", "read"));
+    assert_eq!(exchange.client.authentication, ClientAuthentication::Post);
+    assert_eq!(exchange.client.clusters["sts.example"], "sts");
+    let idp = config.providers.iter().next().unwrap().id;
+    assert_eq!((injection.provider(), injection.token()), (Some(idp), Some(exchange.id)));
+    assert!(config.exchange(exchange.id).is_some() && config.exchange(idp).is_none());
+    assert!(config.keeps_id_token(idp));
+    assert!(config.reserved_names.as_ref().unwrap().has(b"x_backend"));
+
+    // The least that an exchange needs.
+    let least =
+        json!({ "type": "tokenExchange", "tokenUrl": "https://sts.example/token", "cluster": "sts", "clientId": "g" });
+    let config = compile(&resource(&json!({ "inject": least }))).ok().unwrap();
+    let exchange = config.resources[0].injection.exchange().unwrap();
+    assert_eq!((exchange.subject, exchange.subject_type), (idp, SubjectTokenType::AccessToken));
+    assert_eq!((&*exchange.header, exchange.client.client_secret.is_none()), ("authorization", true));
+    assert!(!config.keeps_id_token(idp) && exchange.audience.is_none() && exchange.resource.is_none());
+}
+
+#[test]
+fn an_exchange_with_a_mistake_is_refused_where_it_stands() {
+    for (name, value) in [
+        ("tokenUrl", json!("http://sts.example/token")),
+        ("tokenUrl", json!("sts.example")),
+        ("tokenUrl", json!("https://user@sts.example/token")),
+        ("cluster", json!("")),
+        ("clientId", json!("")),
+        ("clientSecret", json!({ "env": "ABSENT" })),
+        ("clientAuthentication", json!("tls")),
+        ("audience", json!("")),
+        ("resource", json!("/relative")),
+        ("resource", json!("https://backend.example/#fragment")),
+        ("scopes", json!(["two words"])),
+        ("subjectProviderName", json!("another")),
+        ("subjectTokenType", json!("saml2")),
+        ("header", json!("cookie")),
+        ("actorToken", json!("x")),
+    ] {
+        let mut inject = exchange();
+        inject[name] = value.clone();
+        let found = problems(&resource(&json!({ "inject": inject })));
+        let at = format!("resources[0].inject.{name}");
+        assert_eq!(found.iter().map(|problem| path(problem)).collect::<Vec<_>>(), [at], "{value}: {found:?}");
+    }
+}
+
+#[test]
+fn the_token_that_is_exchanged_is_one_that_each_login_brings() {
+    let provider = |name: &str, login: &str| {
+        let issuer = format!("https://{name}.example");
+        json!({
+            "name": name, "type": "oidc", "login": login,
+            "oidcConfig": { "issuerUrl": issuer, "cluster": name, "clientId": "portcullis" },
+        })
+    };
+    let with = |providers: Value, subject: Option<&str>| {
+        let mut inject = exchange();
+        inject.as_object_mut().unwrap().remove("subjectProviderName");
+        if let Some(subject) = subject {
+            inject["subjectProviderName"] = json!(subject);
+        }
+        let mut document = resource(&json!({ "inject": inject }));
+        document["upstreamProviders"] = providers;
+        document
+    };
+    let chain = json!([provider("one", "required"), provider("two", "required"), provider("three", "onDemand")]);
+    let config = compile(&with(chain.clone(), None)).ok().unwrap();
+    assert_eq!(config.resources[0].injection.provider(), Some(config.providers.iter().next().unwrap().id));
+    let config = compile(&with(chain.clone(), Some("two"))).ok().unwrap();
+    assert_eq!(config.resources[0].injection.provider(), Some(config.providers.iter().nth(1).unwrap().id));
+    let choice = json!([provider("one", "choice"), provider("two", "choice")]);
+    assert!(compile(&with(choice.clone(), Some("one"))).is_ok());
+    for (providers, subject) in [(chain, Some("three")), (choice, None)] {
+        let found = problems(&with(providers, subject));
+        let found: Vec<_> = found.iter().map(|problem| path(problem)).collect();
+        assert_eq!(found, ["resources[0].inject.subjectProviderName"]);
+    }
+}
+
+#[test]
+fn the_token_of_a_trusted_issuer_is_not_exchanged() {
+    let mut document = resource(&json!({ "inject": exchange(), "issuers": ["self", "https://corp.example"] }));
+    document["trustedIssuers"] = json!([{ "issuer": "https://corp.example", "cluster": "corp", "audiences": ["a"] }]);
+    let found = problems(&document);
+    assert_eq!(found.iter().map(|problem| path(problem)).collect::<Vec<_>>(), ["resources[0].issuers"]);
+}

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::secret_ref::SecretRef;
+use super::token_exchange::TokenExchange;
 
 /// What the backend gets in place of the client's token, which is always removed.
 #[derive(Debug, Default, Deserialize, Serialize)]
@@ -35,6 +36,8 @@ pub enum Inject {
         #[serde(default = "default_injection_header")]
         header: String,
     },
+    /// A token of the backend's own authorization server, which the user's is exchanged for.
+    TokenExchange(Box<TokenExchange>),
 }
 
 /// What is known of a caller that a header can have.

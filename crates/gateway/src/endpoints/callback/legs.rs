@@ -88,6 +88,8 @@ impl CompletedLeg<'_> {
             },
             None => identity,
         };
+        let id_token = reply.id_token.filter(|_| context.config().keeps_id_token(provider.id));
+        let id_token = tokens::kept_id_token(id_token, &reply.access_token, refresh_token.as_ref());
         let upstream = Upstream {
             access_token: reply.access_token,
             obtained_at: now,
@@ -102,6 +104,7 @@ impl CompletedLeg<'_> {
             groups,
             email_verified,
             login_subject: first.map(|first| first.subject.clone()),
+            id_token,
             connected: None,
         };
         let key = upstream_key(&session_key(session), provider.id);

@@ -99,9 +99,9 @@ bridge: system ## build the bridge for tests: target/debug/redis-bridge
 cli: system ## build the operator's program: target/debug/portcullis (docs/cli.md)
 	@cargo build -q -p portcullis-cli
 
-chaos: module bridge tools ## failovers under load, and a checker: ROUNDS=n (5), SEED=n
+chaos: module bridge tools ## failovers under load, and a checker: ROUNDS=n (5), SEED=n; or REQUESTS=n mixed ones of many users at two providers
 	@cargo build -q -p portcullis-testbed --bins
-	@ROUNDS=$(ROUNDS) SEED=$(SEED) exec $(TARGET)/debug/chaos
+	@ROUNDS=$(ROUNDS) REQUESTS=$(REQUESTS) SEED=$(SEED) exec $(TARGET)/debug/chaos
 
 bench: module tools ## the measurements; ONLY=ladder|logins|start|growth|bridge for one part (benches/README.md has more), PLOTS=1 to draw them
 	@cargo build -q --release -p portcullis-redis-bridge

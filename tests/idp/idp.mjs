@@ -214,6 +214,8 @@ function configuration(key) {
       return grant;
     },
     interactions: { url: (_, interaction) => `/interaction/${interaction.uid}` },
+    // Tells the tokens of one login from those of another of the same account.
+    extraTokenClaims: (_, token) => ({ grant: token.grantId }),
     issueRefreshToken: () => options.refreshTokens !== false,
     rotateRefreshToken: true,
     pkce: { required: () => true },

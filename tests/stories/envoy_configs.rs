@@ -22,6 +22,22 @@ fn each_configuration_is_accepted_by_envoy_and_by_the_filter_in_it() {
 }
 
 #[test]
+fn the_clusters_that_a_migration_writes_are_accepted_by_envoy() {
+    let kept = paths::project().join("crates/cli/tests/migrate/golden");
+    let mut clusters = String::new();
+    for case in ["redis-storage-tls", "vmcp-upstream-inject", "service-account"] {
+        let written = fs::read_to_string(kept.join(case).join("clusters.yaml")).expect("kept");
+        let (_, entries) = written.split_once("clusters:\n").expect("a list");
+        entries.lines().for_each(|line| clusters += &format!("  {line}\n"));
+    }
+    let clusters = clusters.replace("/var/run/secrets/kubernetes.io/serviceaccount/ca.crt", "/etc/portcullis/tls.crt");
+    let dir = tempfile::tempdir().expect("a folder");
+    let sample = sample(STANDALONE).replacen("\n  clusters:\n", &format!("\n  clusters:\n{clusters}"), 1);
+    let output = validate(dir.path(), &sample);
+    assert!(sample.contains("github-userinfo") && output.status.success(), "{}", said(&output));
+}
+
+#[test]
 fn the_check_notices_a_field_that_envoy_does_not_know() {
     let dir = tempfile::tempdir().expect("a folder");
     let broken = sample(STANDALONE).replace("allow_on_headers_stop_iteration", "allow_on_headers_stop");

@@ -56,28 +56,35 @@ async fn a_login_at_an_openid_provider_is_kept_behind_sentinels_with_the_documen
 }
 
 #[tokio::test]
-async fn a_login_at_a_provider_of_plain_oauth_is_that_of_its_user() {
-    let files = migrated(&["embedded-oauth2.yaml"], 1);
-    let provider = BendingServer::start("portcullis", SECRET).unwrap();
-    provider.bend("an endpoint that takes client_secret_post alone");
-    let issuer = provider.issuer();
+async fn a_virtual_servers_login_goes_to_both_providers_and_its_backend_gets_the_token_it_names() {
+    let files = migrated(&["vmcp-complete.yaml"], 0);
+    let github = BendingServer::start("portcullis", SECRET).unwrap();
+    github.bend("an endpoint that takes client_secret_post alone");
+    let issuer = github.issuer();
     let config = here(
         &plugin(&files),
         &[
+            ("https://auth.example.com", "{gateway}"),
             ("https://mcp.example.com", "{gateway}"),
             ("https://github.com/login/oauth/authorize", &format!("{issuer}/authorize")),
             ("https://github.com/login/oauth/access_token", &format!("{issuer}/token")),
             ("https://api.github.com/user", &format!("{issuer}/user")),
-            ("<YOUR_GITHUB_CLIENT_ID>", "portcullis"),
             // One server is both hosts.
             ("github-userinfo", "github"),
+            ("<YOUR_GITHUB_CLIENT_ID>", "portcullis"),
+            ("https://accounts.google.com", "{idp}"),
+            ("<YOUR_GOOGLE_CLIENT_ID>", "portcullis"),
+            (r#""cluster":"google""#, r#""cluster":"idp""#),
         ],
     );
-    let bed = machine::testbed().env("GITHUB_CLIENT_SECRET", SECRET);
-    let bed = bed.cluster("github", provider.port());
-    let bed = bed.route("/", "recorder").config(config).start().await;
-    let (_, tokens) = log_in(&bed.gateway()).await;
+    let bed = machine::testbed().idp(IdpOptions { client_secret: Some(SECRET), ..IdpOptions::default() });
+    let bed = bed.env("GITHUB_CLIENT_SECRET", SECRET).env("GOOGLE_CLIENT_SECRET", SECRET);
+    let bed = bed.cluster("github", github.port()).route("/", "recorder").config(config).start().await;
+    let (client, tokens) = log_in(&bed.resource()).await;
     assert_eq!(injected(&bed, "/mcp", &tokens.access_token).await.as_deref(), Some("access-alice-1"));
+    assert_eq!(bed.idp_requests().await.code_grants, 1, "the second leg");
+    let tokens = client.refresh(&tokens.refresh_token).await;
+    assert!(injected(&bed, "/mcp/more", &tokens.access_token).await.is_some());
     bed.assert_healthy().await;
 }
 

@@ -2,19 +2,16 @@
 //! gateway.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use portcullis_storage_api::wire::hex;
 use portcullis_testbed::browser::Browser;
-use portcullis_testbed::http::{Request, Response};
+use portcullis_testbed::http::Response;
 use portcullis_testbed::oauth_client::{OAuthClient, Tokens};
 use portcullis_testbed::redis::{RedisServer, cli};
 use portcullis_testbed::testbed::{Builder, IdpOptions, Store, Testbed};
-use tokio::task::JoinSet;
 
 use crate::machine;
 use crate::support::{client, log_in, until};
@@ -52,49 +49,6 @@ async fn a_login_in_memory_ends_with_envoy_and_the_client_is_told_to_log_in_agai
     assert_eq!(reply.status, 401, "{reply:?}");
     let reply = client.refresh_request(&tokens.refresh_token).send().await;
     assert!(matches!(reply.status, 400 | 401), "{reply:?}");
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_gateways_share_every_login_in_ten_thousand_mixed_requests() {
-    let bed = lasting().store(Store::Standalone).replicas(2).start().await;
-    let discovered = OAuthClient::discover(&bed.api_resource()).await;
-    let done = Arc::new(AtomicUsize::new(0));
-    let mut users = JoinSet::new();
-    for number in 0..USERS {
-        let (discovered, gateway, done) = (discovered.clone(), bed.gateway(), Arc::clone(&done));
-        users.spawn(async move {
-            let client = discovered.register().await;
-            for visit in 0..VISITS {
-                let user = format!("user-{number}-{visit}");
-                let mut tokens = client.log_in(&mut Browser::new(&user)).await;
-                for call in 0..CALLS {
-                    if call % REFRESH_EVERY == REFRESH_EVERY - 1 {
-                        tokens = client.refresh(&tokens.refresh_token).await;
-                    }
-                    let url = format!("{gateway}/api/{user}");
-                    let reply = Request::get(&url).bearer(&tokens.access_token).send().await;
-                    assert_eq!(reply.status, 200, "{user}: {reply:?}");
-                }
-                done.fetch_add(REQUESTS_A_VISIT, Ordering::Relaxed);
-            }
-        });
-    }
-    while let Some(user) = users.join_next().await {
-        user.expect("no error for any user");
-    }
-    assert!(done.load(Ordering::Relaxed) >= 10_000, "only {} requests", done.load(Ordering::Relaxed));
-    for number in 0..2 {
-        let served = bed.stats_of(number, "http.gateway.downstream_rq_2xx").await;
-        let share = served.values().sum::<u64>();
-        assert!(share > 4_000, "gateway {number} answered only {share}");
-        assert!(bed.bridge(number).metric("portcullis_bridge_requests_total{verb=\"get\",outcome=\"ok\"}") > 500);
-    }
-    for request in bed.recorded().await {
-        let caller = request.path.rsplit('/').next().expect("the user in the path").to_owned();
-        let upstream = request.bearer().expect("an upstream token");
-        assert_eq!(portcullis_testbed::oauth_client::claims(&upstream)["sub"], caller, "another user's token");
-    }
-    bed.assert_healthy().await;
 }
 
 #[tokio::test]
@@ -357,12 +311,5 @@ fn contains(hay: &[u8], needle: &[u8]) -> bool {
     !needle.is_empty() && hay.windows(needle.len()).any(|part| part == needle)
 }
 
-const USERS: usize = 25;
-const VISITS: usize = 2;
-const CALLS: usize = 190;
-const REFRESH_EVERY: usize = 10;
-/// The calls, the refreshes, and the login's own requests to the gateway: authorization, consent,
-/// callback, token.
-const REQUESTS_A_VISIT: usize = CALLS + CALLS / REFRESH_EVERY + 4;
 /// How long the store is left away.
 const AWAY: Duration = Duration::from_secs(3);

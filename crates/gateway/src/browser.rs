@@ -2,3 +2,4 @@
 
 pub mod cookies;
 pub mod pending_login;
+pub mod pending_visit;

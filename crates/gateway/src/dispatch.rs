@@ -12,7 +12,7 @@ use crate::browser::cookies;
 use crate::config::DefaultAction;
 use crate::context::RequestContext;
 use crate::decision::{Decision, Resolved};
-use crate::endpoints::{authorize, callback, consent, metadata, register, revoke, token};
+use crate::endpoints::{authorize, callback, connections, consent, metadata, register, revoke, token};
 use crate::ports::Ports;
 use crate::resource_server::fast_path::passed;
 use crate::resource_server::slow_path;
@@ -76,6 +76,7 @@ async fn answer<P: Ports>(context: &RequestContext<'_, P>, endpoint: Endpoint, r
         Endpoint::Authorize => authorize::authorize(context).await,
         Endpoint::Consent => consent::consent(context).await,
         Endpoint::Callback => callback::callback(context).await.into(),
+        Endpoint::Connections => connections::connections(context).await,
         Endpoint::Token => token::token(context).await.into(),
         Endpoint::Revoke => revoke::revoke(context).await.into(),
         Endpoint::Register => register::register(context).await.into(),

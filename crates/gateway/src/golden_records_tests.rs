@@ -20,10 +20,10 @@ use portcullis_storage_api::{Key, Kind};
 
 use crate::browser::cookies::Browser;
 use crate::browser::pending_login::{self, Authorization, DoneLegs, PendingLogin, Seed, UsedLogin};
+use crate::browser::pending_visit::{self, Connect, PendingVisit, SignIn, VisitPurpose};
 use crate::clients::registered::{Client, client_key};
 use crate::clients::sealed_id::CarriedRegistration;
 use crate::config::{ProviderId, Sealer};
-use crate::connections::offer::{Asked, Offer};
 use crate::endpoints::consent::Transaction;
 use crate::ports::{Entropy, NoEntropy};
 use crate::sessions::ended::{EndedSessions, Writer, list_key};
@@ -33,6 +33,7 @@ use crate::sessions::next_prompt::NextPrompt;
 use crate::sessions::remembered_consent::Consent;
 use crate::sessions::state::{Generation, PendingCode, Predecessor, Session, State};
 use crate::store::records::{self, Record};
+use crate::upstream::connections::offer::{Asked, Offer};
 use crate::upstream::tokens::{Connected, Upstream};
 
 /// The layout that this release writes.
@@ -129,6 +130,8 @@ fn written() -> Vec<Golden> {
         login_cookie("login-cookie-of-a-shown-page", None),
         login_cookie("login-cookie", Some(pending_login())),
         browser_cookie(),
+        visit_cookie("visit-cookie-to-sign-in", VisitPurpose::SignIn(sign_in())),
+        visit_cookie("visit-cookie-to-connect", VisitPurpose::Connect(Connect { user: user() })),
         consent_form(),
         client_id(),
     ]
@@ -158,12 +161,33 @@ fn login_cookie(name: &'static str, login: Option<PendingLogin>) -> Golden {
 }
 
 fn browser_cookie() -> Golden {
-    let browser = Browser { user_id: user(), chosen: Some(ProviderId::of("corp", "https://idp.example")) };
+    let browser = Browser {
+        user_id: user(),
+        chosen: Some(ProviderId::of("corp", "https://idp.example")),
+        signed_in_at: 1_800_000_008,
+        name: Some("name@example".to_owned()),
+    };
     Golden {
         name: "browser-cookie",
         sealed: browser.seal(&sealer(), NONCE).unwrap(),
         encoded: encoded(&browser),
         reread: Box::new(|sealed| Browser::open(sealed.to_vec(), &sealer()).map(|read| encoded(&read))),
+    }
+}
+
+fn sign_in() -> SignIn {
+    SignIn { about: Some("github".to_owned()), is_chosen: true }
+}
+
+fn visit_cookie(name: &'static str, purpose: VisitPurpose) -> Golden {
+    let visit = PendingVisit { purpose, provider: [7; 16], expires_at: 1_800_000_600 };
+    let state = seed().state();
+    let read = |(seed, visit): (Seed, PendingVisit)| encoded(&(&seed, &visit));
+    Golden {
+        name,
+        sealed: pending_visit::seal(&seed(), &visit, &sealer(), NONCE).unwrap(),
+        encoded: read((seed(), visit)),
+        reread: Box::new(move |sealed| pending_visit::open(sealed.to_vec(), &sealer(), &state).map(read)),
     }
 }
 
@@ -212,7 +236,8 @@ fn upstream_tokens() -> Upstream {
 
 fn connection() -> Upstream {
     let connected = Connected { at: 1_800_000_000, provider: "github".to_owned() };
-    Upstream { refused_since: None, client_name: None, connected: Some(connected), ..upstream_tokens() }
+    let login = Upstream { client_name: None, login_subject: None, ..upstream_tokens() };
+    Upstream { refused_since: None, connected: Some(connected), ..login }
 }
 
 fn ended_sessions() -> EndedSessions {
@@ -253,7 +278,7 @@ fn client_id() -> Golden {
 
 fn pending_login() -> PendingLogin {
     let provider = ProviderId::of("corp", "https://idp.example");
-    let done = DoneLegs { session: [5; 16], user: user(), providers: vec![provider] };
+    let done = DoneLegs { session: [5; 16], user: user(), providers: vec![provider], connects: true };
     PendingLogin {
         request: authorization(),
         consented_by: Some(user()),

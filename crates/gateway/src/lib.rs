@@ -10,7 +10,6 @@ pub mod audit;
 pub mod browser;
 pub mod clients;
 pub mod config;
-pub mod connections;
 pub mod context;
 pub mod decision;
 pub mod dispatch;

@@ -4,6 +4,7 @@
 //! where the facts come from. The client's token never reaches the backend, and a missing upstream
 //! token is a refusal, never an empty header.
 
+mod connection_required;
 mod decide;
 mod foreign;
 mod refusal;

@@ -13,6 +13,7 @@ mod token_endpoint;
 mod token_reply;
 mod user_info;
 
+pub mod connections;
 pub mod discovery;
 pub mod identity;
 pub mod issuer_keys;

@@ -6,8 +6,8 @@
 //! constructor: holding one is the proof.
 //!
 //! Reading order: [`oauth`] (one file a rule of OAuth 2.1), [`jose`] (keys, signatures, claims),
-//! [`credentials`] (codes, refresh tokens and ids), [`crypto`] (sealing and MACs), [`mcp`], then the
-//! small values: [`http`], [`url`], [`json`], [`base64url`], [`bytes`].
+//! [`credentials`] (codes, refresh tokens and ids), [`crypto`] (sealing and MACs), [`mcp`], then
+//! the small values: [`http`], [`url`], [`json`], [`base64url`], [`bytes`].
 
 pub mod base64url;
 pub mod bytes;

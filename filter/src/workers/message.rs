@@ -134,7 +134,7 @@ mod tests {
 
     /// A beginning, and zeros up to a length.
     fn words(start: &[u8], length: usize) -> Vec<u8> {
-        [start, &vec![0; length - start.len()]].concat()
+        [start, &vec![0; length.saturating_sub(start.len())]].concat()
     }
 
     #[test]

@@ -15,6 +15,7 @@ use crate::testbed::{IdpOptions, Testbed};
 
 pub mod attempts;
 pub mod bridge_load;
+pub mod crossings;
 pub mod gateway_load;
 pub mod history;
 pub mod nodes;

@@ -115,6 +115,12 @@ impl Recorder {
         lock(&self.kept).clone()
     }
 
+    /// Returns what it received so far, and forgets it.
+    #[must_use]
+    pub fn take(&self) -> Vec<Recorded> {
+        std::mem::take(&mut lock(&self.kept))
+    }
+
     /// Forgets what it received.
     pub fn forget(&self) {
         lock(&self.kept).clear();

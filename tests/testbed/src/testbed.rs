@@ -243,6 +243,12 @@ impl Testbed {
         self.recorder.recorded()
     }
 
+    /// The same, and the recorder forgets it.
+    #[must_use]
+    pub fn take_recorded(&self) -> Vec<Recorded> {
+        self.recorder.take()
+    }
+
     /// What the MCP server received, when the testbed was built with [`Builder::tap_mcp`].
     pub async fn mcp_recorded(&self) -> Vec<Recorded> {
         self.tap.as_ref().map(Recorder::recorded).unwrap_or_default()

@@ -75,7 +75,8 @@ fn oidc_config<'a>(work: &mut Work<'a, '_>, from: &Field<'a>, name: &str, namesp
         .with_some(
             "additionalAuthorizationParams",
             work.map(from, "additionalAuthorizationParams", &target("additionalAuthorizationParams")),
-        );
+        )
+        .with_some("additionalTokenParams", work.map(from, "additionalTokenParams", &target("additionalTokenParams")));
     let overrides = [
         ("userInfoOverride", "ToolHive reads users from ID tokens alone, too"),
         ("allowPrivateIPs", "Envoy's clusters say which addresses are called"),
@@ -114,6 +115,7 @@ fn oauth2_config<'a>(work: &mut Work<'a, '_>, from: &Field<'a>, name: &str, name
             "additionalAuthorizationParams",
             work.map(from, "additionalAuthorizationParams", &target("additionalAuthorizationParams")),
         )
+        .with_some("additionalTokenParams", work.map(from, "additionalTokenParams", &target("additionalTokenParams")))
         .with_some("userInfo", user_info)
         .with_some("identityFromToken", identity)
         .with_some("tokenResponseMapping", mapping);
@@ -170,7 +172,6 @@ fn connection<'a>(work: &mut Work<'a, '_>, from: &Field<'a>, cluster: Option<&st
     let left = [
         ("dcrConfig", "the gateway does not register itself at a provider; register it and give `clientId`"),
         ("insecureAllowHTTP", "a provider is called by https alone"),
-        ("additionalTokenParams", "the token request has no further parameters"),
     ];
     work.leave(from, &left);
 }

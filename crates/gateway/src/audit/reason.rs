@@ -54,6 +54,23 @@ reasons! {
     Serve LoginContinued = "login_continued",
     /// A redirect to the client, with its authorization code.
     Serve LoggedIn = "logged_in",
+    /// A redirect to the client, with its authorization code, after a login at which the user also
+    /// connected the provider that the resource needs.
+    Serve LoggedInConnected = "logged_in_connected",
+    /// The same, but the user did not connect the provider, or it failed.
+    Serve LoggedInNotConnected = "logged_in_not_connected",
+    /// The page on which a user connects providers, or the choice of where to sign in for it.
+    Serve ConnectionsShown = "connections_shown",
+    /// A redirect to the identity provider, to sign in for the page of connections.
+    Serve ConnectionsSignIn = "connections_sign_in",
+    /// A user signed in for the page of connections.
+    Serve ConnectionsSignedIn = "connections_signed_in",
+    /// A redirect to the provider that a user connects.
+    Serve ConnectionStarted = "connection_started",
+    /// A user connected a provider.
+    Serve Connected = "connected",
+    /// A user disconnected a provider.
+    Serve Disconnected = "disconnected",
     /// A client registered itself.
     Serve ClientRegistered = "client_registered",
     /// The token endpoint issued tokens.
@@ -150,6 +167,11 @@ reasons! {
     /// The authorization server of the backend does not exchange the user's token for one of its
     /// own, and a login would not change that.
     Deny ExchangeRefused = "exchange_refused",
+    /// The resource needs a provider that the user has not connected: an MCP client was given the
+    /// address of the page to open.
+    Deny ConnectionRequested = "connection_requested",
+    /// The same, and the client has to log in again; that login goes to the provider, too.
+    Deny ConnectionLoginRequired = "connection_login_required",
 
     /// The parameters of the authorization request cannot be read.
     Deny MalformedRequest = "malformed_request",
@@ -242,6 +264,33 @@ reasons! {
     Deny ConsentUnknownProvider = "consent_unknown_provider",
     /// The consent form was approved without a provider, and users have the choice of several.
     Deny ConsentWithoutProvider = "consent_without_provider",
+
+    /// The page of connections was asked for with parameters, or sent a form, that cannot be read.
+    Deny ConnectionsMalformed = "connections_malformed",
+    /// The page of connections was asked for with a parameter twice.
+    Deny ConnectionsRepeatedParameter = "connections_repeated_parameter",
+    /// No provider of the configuration can be connected.
+    Deny ConnectionsNone = "connections_none",
+    /// The user cannot connect a provider of this name.
+    Deny ConnectionsUnknownProvider = "connections_unknown_provider",
+    /// A form of the page of connections came from another site.
+    Deny ConnectionsCrossSite = "connections_cross_site",
+    /// A form of the page of connections is too large.
+    Deny ConnectionsTooLarge = "connections_too_large",
+    /// A form of the page of connections was not sent as one.
+    Deny ConnectionsContentType = "connections_content_type",
+    /// A form of the page of connections lacks a field, or has it twice.
+    Deny ConnectionsIncomplete = "connections_incomplete",
+    /// A form of the page of connections asks for neither of its actions.
+    Deny ConnectionsUnknownAction = "connections_unknown_action",
+    /// A form of the page of connections came from a browser without its cookie.
+    Deny ConnectionsSignedOut = "connections_signed_out",
+    /// The CSRF token is not that of the page of connections of this browser's user.
+    Deny ConnectionsCsrf = "connections_csrf",
+    /// A form of the page of connections was open for longer than ten minutes.
+    Deny ConnectionsExpired = "connections_expired",
+    /// Another user signed in to the browser while one was connecting a provider.
+    Deny ConnectionOtherUser = "connection_other_user",
 
     /// The parameters of the callback cannot be read.
     Deny MalformedCallback = "malformed_callback",
@@ -429,6 +478,9 @@ reasons! {
     Fail SignerUnavailable = "signer_unavailable",
     /// The identity provider did not renew the upstream token in time.
     Fail UpstreamUnavailable = "upstream_unavailable",
+    /// The provider ended what the user had connected while a call waited for it. The next call is
+    /// answered as one without a connection.
+    Fail ConnectionEnded = "connection_ended",
     /// There was no connection to the identity provider, or it broke.
     Fail ProviderUnreachable = "provider_unreachable",
     /// The identity provider did not answer within 5 seconds.

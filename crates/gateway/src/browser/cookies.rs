@@ -56,6 +56,12 @@ pub struct Browser {
     /// The provider that the user chose to log in at, where there was a choice.
     #[cbor(n(2), with = "optional_provider_id", has_nil)]
     pub chosen: Option<ProviderId>,
+    /// When the user last logged in with it, in Unix seconds.
+    #[cbor(n(3), default)]
+    pub signed_in_at: u64,
+    /// The name by which the user knows the account, for a page.
+    #[n(4)]
+    pub name: Option<String>,
 }
 
 impl Browser {
@@ -65,6 +71,13 @@ impl Browser {
         let name = browser_name(&config.issuer);
         let sealed = base64url::decode(&cookie(request, &name)?).ok()?;
         Self::open(sealed, &config.sealer)
+    }
+
+    /// Returns `true` if the user logged in less than this many seconds before `now`, in Unix
+    /// seconds. A later time is from before the clock was set back, and counts as none.
+    #[must_use]
+    pub fn has_signed_in_since(&self, now: u64, seconds: u64) -> bool {
+        now.checked_sub(self.signed_in_at).is_some_and(|passed| passed < seconds)
     }
 
     /// The `Set-Cookie` that makes a browser keep this for `life` seconds.

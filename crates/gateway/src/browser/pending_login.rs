@@ -106,6 +106,9 @@ pub struct DoneLegs {
     /// Their providers, in the order of the legs.
     #[cbor(n(3), with = "provider_ids")]
     pub providers: Vec<ProviderId>,
+    /// Whether these are all, and the user connects a further provider besides.
+    #[cbor(n(4), default)]
+    pub connects: bool,
 }
 
 impl DoneLegs {

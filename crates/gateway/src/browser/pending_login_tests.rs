@@ -24,7 +24,7 @@ fn the_last_leg_of_the_longest_login_has_room_in_its_cookie() {
         client_name: Some("n".repeat(500)),
     };
     assert!(PendingLogin::can_carry(&request));
-    let done = DoneLegs { session: [1; 16], user, providers: vec![id; MAX_LEGS] };
+    let done = DoneLegs { session: [1; 16], user, providers: vec![id; MAX_LEGS], connects: true };
     let login = PendingLogin {
         request,
         consented_by: Some(user),

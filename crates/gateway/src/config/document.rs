@@ -119,7 +119,7 @@ pub struct TokenLifespans {
     pub refresh_token: String,
     /// Authorization codes: 30s to 10m. 60s is enough for a client that waits for its code.
     pub authorization_code: String,
-    /// What a user has connected to a provider that is `onDemand`, from its last use: 1h to 365d.
+    /// A user's connection to a provider that is `onDemand`, from its last use: 1h to 365d.
     pub connection: String,
 }
 

@@ -92,32 +92,21 @@ impl Compiler<'_> {
         })
     }
 
-    /// The provider whose token is exchanged. Only a login brings one for certain.
+    /// The provider whose token is exchanged: one that each login brings a token of.
     fn subject(&mut self, path: &str, written: &document::TokenExchange, document: &Document) -> Option<ProviderId> {
         let providers = &document.upstream_providers;
         let found = match &written.subject_provider_name {
             Some(name) => providers.iter().find(|provider| provider.name == *name),
-            None => providers.iter().find(|provider| provider.login != LoginMode::OnDemand),
+            None => providers.iter().find(|provider| provider.login == LoginMode::Required),
         };
         let names = (0..providers.len()).map(|index| format!("upstreamProviders[{index}].name"));
         let unsure = self.is_wrong("upstreamProviders") || names.into_iter().any(|name| self.is_wrong(&name));
-        let Some(found) = found else {
-            if unsure {
-                return None;
-            }
-            return self.problem(path, "is not the name of a configured provider");
-        };
-        match found.login {
-            LoginMode::OnDemand => {
-                return self
-                    .problem(path, "must be a provider that users log in at, not one with `login` \"onDemand\"");
-            }
-            LoginMode::Choice if written.subject_provider_name.is_none() => {
-                return self.problem(path, "is required where users choose the provider that they log in at");
-            }
-            LoginMode::Choice | LoginMode::Required => {}
+        match found {
+            Some(found) if found.login == LoginMode::Required => written_id(found),
+            Some(_) => self.problem(path, "must be a provider that each login is at: of the `login` \"required\""),
+            None if unsure => None,
+            None => self.problem(path, "is not the name of a configured provider that each login is at"),
         }
-        written_id(found)
     }
 }
 

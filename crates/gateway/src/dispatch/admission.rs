@@ -8,14 +8,16 @@ use std::rc::Rc;
 
 use portcullis_protocol::http::message::Response;
 use portcullis_protocol::http::path::RoutePath;
+use portcullis_protocol::mcp::url_elicitation;
 use portcullis_protocol::oauth::error::{ErrorCode, OAuthError};
 
 use crate::audit::{Audit, Reason};
+use crate::config::{Config, LoginMode, ResourceKind};
 use crate::decision::Resolved;
 use crate::endpoints::pages::ErrorPage;
 use crate::responses::{RETRY_AFTER, oauth_error, try_later};
 use crate::routing::endpoint_table::Reader;
-use crate::routing::routes::route_or_default;
+use crate::routing::routes::{Route, route_or_default};
 use crate::runtime::BODY_HELD_BYTES;
 use crate::state::gateway::Gateway;
 
@@ -55,6 +57,7 @@ impl Admission {
         // default endpoint is not ours; such a request is bounded all the same.
         let route = RoutePath::parse(target).map(|path| route_or_default(gateway.config(), &path));
         let (is_ours, reader, body_bytes) = match route {
+            Ok(Route::Resource(index)) => (false, Reader::Program, call_bytes(gateway.config(), index)),
             Ok(route) => (route.is_ours(), route.reader(), route.body_bytes()),
             Err(_) => (true, Reader::Program, 0),
         };
@@ -86,6 +89,17 @@ impl Admission {
             Some(gateway) => excess.page(&gateway.config().consent.title),
         };
         Resolved::Respond(response, Audit::new(reason))
+    }
+}
+
+/// The most bytes of the body of a call to a resource that are kept: a call that needs a connection
+/// of the user which is not there is answered in its own protocol.
+fn call_bytes(config: &Config, resource: usize) -> usize {
+    let resource = config.resources.get(resource).filter(|resource| resource.kind == ResourceKind::Mcp);
+    let provider = resource.and_then(|resource| config.providers.get(resource.injection.provider()?));
+    match provider.map(|provider| provider.login) {
+        Some(LoginMode::OnDemand | LoginMode::Choice) => url_elicitation::MAX_BODY_BYTES,
+        Some(LoginMode::Required) | None => 0,
     }
 }
 

@@ -1,36 +1,39 @@
 //! The provider's answer (OAuth 2.1 §4.1.2, OIDC Core §3.1.2.5): from its code to a logged-in user,
 //! and to the next provider or our own code.
 
+mod connection_leg;
 mod error;
 mod legs;
 
 use portcullis_protocol::credentials::{AuthorizationCode, SessionId, UserId};
 use portcullis_protocol::oauth::params::{Limits, Params};
 use portcullis_protocol::oauth::redirect::{RedirectUri, match_registered};
-use portcullis_storage_api::{Bucket, Kind, Taken, Ttl};
+use portcullis_storage_api::Ttl;
 
-use self::error::{AuthorizationAnswer, CallbackError, LoginError};
+use self::connection_leg::ConnectionLeg;
+use self::error::{CallbackError, LoginError};
 use self::legs::CompletedLeg;
 use crate::audit::{Audit, AuditField, Reason};
 use crate::browser::cookies::{self, Browser};
-use crate::browser::pending_login::{
-    self, Authorization, DoneLegs, LOGIN_LIFE, PendingLogin, Seed, USED_LIFE, UsedLogin,
-};
+use crate::browser::pending_login::{self, Authorization, DoneLegs, LOGIN_LIFE, PendingLogin, Seed};
+use crate::browser::pending_visit;
 use crate::clients::registered::Client;
 use crate::clients::resolve::{ResolvedClient, recheck, resolve};
 use crate::config::{Progress, Provider, ProviderId};
 use crate::context::RequestContext;
 use crate::decision::Resolved;
 use crate::endpoints::client_address::client_address;
+use crate::endpoints::connections::visit;
+use crate::endpoints::provider_return::{AnswerError, admit, logged_in, use_up};
+use crate::endpoints::start_login::Onward;
 use crate::endpoints::{browser_error, consent, start_login};
 use crate::error::DependencyError;
-use crate::ports::{Ports, Store};
+use crate::ports::Ports;
 use crate::sessions::keys::session_key;
 use crate::sessions::state::{PendingCode, Session, State};
 use crate::sessions::{next_prompt, remembered_consent};
-use crate::store::records;
-use crate::upstream::identity::{Identity, TokenReply};
 use crate::upstream::providers;
+use crate::upstream::tokens::Upstream;
 
 /// Answers `GET /oauth/callback`.
 ///
@@ -48,7 +51,10 @@ async fn answer<P: Ports>(context: &RequestContext<'_, P>) -> Result<Resolved, C
         return Err(CallbackError::RepeatedParameter);
     }
     let state = params.one("state").ok().flatten().ok_or(CallbackError::NoState)?;
-    let (seed, login, registration) = use_up(context, state).await?;
+    if let Some(visit) = pending_visit::carried(context.request, config, state) {
+        return Ok(visit::complete(context, &params, state, visit).await);
+    }
+    let (seed, login, registration) = take(context, state).await?;
     let completed = complete(context, &params, &seed, login, registration).await;
     let resolved = completed.unwrap_or_else(|error| error.reply(config));
     Ok(match resolved {
@@ -64,34 +70,17 @@ async fn answer<P: Ports>(context: &RequestContext<'_, P>) -> Result<Resolved, C
 /// Uses up the login that a state names: the browser must carry it with the user's consent, its
 /// client must still be known, and of all requests for it only the first goes on. Returns it with
 /// the client's registration, which a client with a document has not.
-///
-/// A login is free to start, so what it costs here (a record, a call to the provider) is limited by
-/// address first.
-async fn use_up<P: Ports>(
+async fn take<P: Ports>(
     context: &RequestContext<'_, P>,
     state: &str,
 ) -> Result<(Seed, PendingLogin, Option<Client>), CallbackError> {
-    let config = context.config();
-    let (seed, login) = pending_login::carried(context.request, config, state).ok_or(CallbackError::UnknownLogin)?;
+    let carried = pending_login::carried(context.request, context.config(), state);
+    let (seed, login) = carried.ok_or(CallbackError::UnknownLogin)?;
     let login = login.ok_or(CallbackError::NoConsent)?;
-    if context.now() >= login.expires_at {
-        return Err(CallbackError::Expired);
-    }
-    let address = client_address(context.request, config.trusted_proxies);
-    let bucket = records::key(Kind::RateLimit, &[b"login", b"address", address.as_bytes()]);
-    let limit = Bucket { capacity: config.logins_per_minute, period_seconds: 60 };
-    if let Taken::Empty { retry_after } =
-        context.ports.store().take_token(&bucket, limit).await.map_err(DependencyError::from)?
-    {
-        return Err(CallbackError::TooMany { retry_after });
-    }
+    admit(context, login.expires_at).await?;
     let registration = recheck(context, &login.request.client_id).await?;
-    let key = records::key(Kind::Pending, &[state.as_bytes()]);
-    if context.records().create(&key, &UsedLogin, Ttl::Seconds(USED_LIFE)).await? {
-        Ok((seed, login, registration))
-    } else {
-        Err(CallbackError::Reused)
-    }
+    use_up(context, state).await?;
+    Ok((seed, login, registration))
 }
 
 /// From the provider's answer to the next provider, or to the client. A later leg that fails ends
@@ -120,12 +109,15 @@ async fn complete_leg<P: Ports>(
 ) -> Result<Resolved, CallbackError> {
     let config = context.config();
     let failed = |cause| CallbackError::Login { cause, request: Box::new(login.request.clone()) };
+    if let Some(provider) = connection_leg::provider(config, &login) {
+        return complete_connection(context, params, seed, login, registration, provider).await;
+    }
     let provider = legs::provider(config, &login).ok_or_else(|| failed(LoginError::ProvidersChanged))?;
     let first = match &login.done {
         Some(done) => Some(legs::first(context, done).await?.ok_or_else(|| failed(LoginError::FirstLegGone))?),
         None => None,
     };
-    let (reply, identity) = logged_in(context, params, seed, provider).await.map_err(failed)?;
+    let (reply, identity) = logged_in(context, params, seed, provider).await.map_err(|error| failed(error.into()))?;
     let (session, user) = match &login.done {
         Some(done) => (done.session(), done.user),
         None => {
@@ -143,49 +135,89 @@ async fn complete_leg<P: Ports>(
     known.add_known(AuditField::Email, identity.email.as_deref().filter(|_| config.audits_email));
     known.add(AuditField::Session, &session.to_string());
     let providers = [login.done(), &[provider.id]].concat();
-    let left = config.providers.legs().len().saturating_sub(providers.len());
-    let leg = CompletedLeg { provider, session, user, first: first.as_ref(), left, identity, reply };
     let next = match config.providers.progress(&providers) {
         Progress::Next(next) => Some(next),
         Progress::Complete => None,
         Progress::Changed => return Err(failed(LoginError::ProvidersChanged)),
     };
+    let connection = match next {
+        Some(_) => None,
+        None => connection_leg::due(context, asked, user, &providers).await?,
+    };
+    let left = config.providers.legs().len().saturating_sub(providers.len());
+    let left = left.saturating_add(usize::from(connection.is_some()));
+    let leg = CompletedLeg { provider, session, user, first: first.as_ref(), left, identity, reply };
+    let connects = connection.is_some();
+    let done = |providers| DoneLegs { session: *session.as_bytes(), user, providers, connects };
     if let Some(next) = next {
         let next = config.providers.at(next, login.chosen).ok_or_else(|| failed(LoginError::ProvidersChanged))?;
         // Nothing is stored of a login that cannot go on.
         let prepared = providers::prepare(context.gateway, next, context.ports).await;
-        prepared.map_err(|error| failed(LoginError::Provider(error)))?;
+        prepared.map_err(|error| failed(AnswerError::Provider(error).into()))?;
         leg.store(context, asked).await?;
-        let done = DoneLegs { session: *session.as_bytes(), user, providers };
-        return Ok(start_login::go_on(context, next, login.request, login.chosen, done, known)?);
+        let prompt = asked.prompt.clone();
+        let onward = Onward { provider: next, prompt: prompt.as_deref(), done: done(providers) };
+        return Ok(start_login::go_on(context, onward, login.request, login.chosen, known)?);
     }
     let upstream = leg.store(context, asked).await?;
-    remembered_consent::remember(config, user, asked, context.ports).await?;
-    next_prompt::forget(context.gateway, user, asked, context.ports).await?;
-    let refreshable = asked.refreshable.or(registration.map(|client| client.refresh)).unwrap_or(false);
+    if let Some(ConnectionLeg { provider, prompt }) = connection {
+        let onward = Onward { provider, prompt: prompt.as_deref(), done: done(providers) };
+        return Ok(start_login::go_on(context, onward, login.request, login.chosen, known)?);
+    }
     let upstream_ends_at = legs::upstream_ends_at(context, session, asked, &providers, &upstream).await?;
-    let opened = Opened { session, user, providers, refreshable, upstream_ends_at };
-    let code = open_session(context, asked, opened).await?;
-    let browser = Browser { user_id: user, chosen: login.chosen };
-    Ok(give_code(context, asked, &browser, &code, known.decided(Reason::LoggedIn))?)
+    let opened = Opened { session, user, providers, upstream_ends_at };
+    finish(context, login, registration, opened, &upstream, known.decided(Reason::LoggedIn)).await
 }
 
-/// Returns who logged in, with the provider's tokens.
-async fn logged_in<P: Ports>(
+/// From the answer of the provider that the login was sent to for a connection, to the client. No
+/// refusal and no failure of that provider fails the login.
+async fn complete_connection<P: Ports>(
     context: &RequestContext<'_, P>,
     params: &Params,
     seed: &Seed,
+    login: PendingLogin,
+    registration: Option<Client>,
     provider: &Provider,
-) -> Result<(TokenReply, Identity), LoginError> {
-    let parameter = |name: &str| params.one(name).ok().flatten();
-    if parameter("iss").zip(provider.issuer()).is_some_and(|(iss, issuer)| iss != issuer) {
-        return Err(LoginError::OtherIssuer);
-    }
-    if let Some(error) = parameter("error") {
-        return Err(LoginError::Answered(AuthorizationAnswer::of(error)));
-    }
-    let code = parameter("code").ok_or(LoginError::NoCode)?;
-    providers::log_in(context.gateway, provider, seed, code, context.ports).await.map_err(LoginError::Provider)
+) -> Result<Resolved, CallbackError> {
+    let done = login.done.clone().ok_or(DependencyError::Internal)?;
+    let first = legs::first(context, &done).await?.ok_or_else(|| CallbackError::Login {
+        cause: LoginError::FirstLegGone,
+        request: Box::new(login.request.clone()),
+    })?;
+    let mut known = login.request.audited().with(AuditField::User, &done.user.to_string());
+    known.add(AuditField::Subject, &first.subject);
+    known.add_known(AuditField::Email, first.email.as_deref().filter(|_| context.config().audits_email));
+    known.add(AuditField::Session, &done.session().to_string());
+    let is_connected = connection_leg::connect(context, params, seed, provider, done.user).await;
+    let reason = if is_connected { Reason::LoggedInConnected } else { Reason::LoggedInNotConnected };
+    let (session, user, providers) = (done.session(), done.user, done.providers);
+    // The resource injects the tokens of the connection, and none of the session's.
+    let opened = Opened { session, user, providers, upstream_ends_at: None };
+    finish(context, login, registration, opened, &first, known.decided(reason)).await
+}
+
+/// Opens the session of a login whose legs are done, and gives the client its code. `upstream` are
+/// the tokens of any of its legs.
+async fn finish<P: Ports>(
+    context: &RequestContext<'_, P>,
+    login: PendingLogin,
+    registration: Option<Client>,
+    opened: Opened,
+    upstream: &Upstream,
+    audit: Audit,
+) -> Result<Resolved, CallbackError> {
+    let (config, asked, user) = (context.config(), &login.request, opened.user);
+    remembered_consent::remember(config, user, asked, context.ports).await?;
+    next_prompt::forget(context.gateway, user, asked, context.ports).await?;
+    let refreshable = asked.refreshable.or(registration.map(|client| client.refresh)).unwrap_or(false);
+    let code = open_session(context, asked, refreshable, opened).await?;
+    let browser = Browser {
+        user_id: user,
+        chosen: login.chosen,
+        signed_in_at: context.now(),
+        name: Some(upstream.user_label().to_owned()),
+    };
+    Ok(give_code(context, asked, &browser, &code, audit)?)
 }
 
 /// The session of a login whose legs are done.
@@ -193,7 +225,6 @@ struct Opened {
     session: SessionId,
     user: UserId,
     providers: Vec<ProviderId>,
-    refreshable: bool,
     upstream_ends_at: Option<u64>,
 }
 
@@ -202,9 +233,10 @@ struct Opened {
 async fn open_session<P: Ports>(
     context: &RequestContext<'_, P>,
     asked: &Authorization,
+    refreshable: bool,
     opened: Opened,
 ) -> Result<AuthorizationCode, DependencyError> {
-    let Opened { session: id, user, providers, refreshable, upstream_ends_at } = opened;
+    let Opened { session: id, user, providers, upstream_ends_at } = opened;
     let code = AuthorizationCode { session: id, nonce: context.ports.random()? };
     let life = context.config().lifespans.authorization_code;
     let session = Session {

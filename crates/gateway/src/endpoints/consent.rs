@@ -10,9 +10,9 @@ mod error;
 
 use minicbor::{Decode, Encode};
 use portcullis_protocol::base64url;
-use portcullis_protocol::crypto::key_ring::{KeyId, Purpose};
+use portcullis_protocol::crypto::key_ring::Purpose;
 use portcullis_protocol::http::media_type::is_media_type;
-use portcullis_protocol::http::message::{FieldName, Request};
+use portcullis_protocol::http::message::FieldName;
 use portcullis_protocol::oauth::form::FORM_TYPE;
 use portcullis_protocol::oauth::params::{Limits, Params};
 use portcullis_protocol::oauth::redirect::CheckedRedirectUri;
@@ -25,6 +25,7 @@ use crate::clients::resolve::{ResolvedClient, recheck, recheck_without_store};
 use crate::config::{Config, ProviderId, Sealer};
 use crate::context::RequestContext;
 use crate::decision::{Decision, Resolved};
+use crate::endpoints::form::{csrf_token, is_csrf_token, is_same_origin};
 use crate::endpoints::pages::{ConsentPage, DocumentAddress, ProviderLabel};
 use crate::endpoints::start_login;
 use crate::error::DependencyError;
@@ -61,7 +62,7 @@ pub fn page<P: Ports>(
     let set_cookies = pending_login::cookies(&transaction.seed, None, context.request, config, context.ports)?;
     let sealed = transaction.seal(&config.sealer, context.ports.random()?).ok_or(DependencyError::Internal)?;
     let sealed = base64url::encode(&sealed);
-    let csrf = csrf_token(config, &transaction.seed, &sealed);
+    let csrf = csrf_token(config, &csrf_parts(&transaction.seed, &sealed));
     let scopes: Vec<&str> = transaction.request.scope.as_set().iter().collect();
     let providers = &config.providers;
     let choices = providers.choice().into_iter().flat_map(|leg| providers.of(leg));
@@ -137,7 +138,7 @@ fn answered<P: Ports>(context: &RequestContext<'_, P>, body: &[u8]) -> Result<(T
     let transaction = opened.ok_or(ConsentError::Forged)?;
     let (shown, _) =
         pending_login::carried(context.request, config, &transaction.seed.state()).ok_or(ConsentError::OtherBrowser)?;
-    if !is_csrf_token(config, csrf, &shown, sealed) {
+    if !is_csrf_token(config, csrf, &csrf_parts(&shown, sealed)) {
         return Err(ConsentError::Csrf);
     }
     if context.now() >= transaction.shown_at.saturating_add(FORM_LIFE) {
@@ -175,27 +176,8 @@ impl Transaction {
     }
 }
 
-/// The CSRF token of a form: a MAC over the seed in the browser's cookie and the form's
-/// transaction, under a named key.
-fn csrf_token(config: &Config, shown: &Seed, transaction: &str) -> String {
-    let mac = config.key_ring.mac(Purpose::Csrf, &[shown.as_bytes(), transaction.as_bytes()]);
-    format!("{}.{}", config.key_ring.current(), base64url::encode(&mac))
-}
-
-fn is_csrf_token(config: &Config, token: &str, shown: &Seed, transaction: &str) -> bool {
-    let Some((key_id, mac)) = token.split_once('.') else { return false };
-    let (Some(key_id), Ok(mac)) = (KeyId::parse(key_id), base64url::decode(mac)) else { return false };
-    config.key_ring.verify_mac(Purpose::Csrf, key_id, &[shown.as_bytes(), transaction.as_bytes()], &mac)
-}
-
-/// Whether a form came from a page of ours, sent by its button and not by a script. Browsers state
-/// the origin of every POST, and those that state the site state the mode, too; a program that
-/// states neither is held to the CSRF token alone.
-fn is_same_origin(request: &Request, origin: &str) -> bool {
-    let same = |name: FieldName, expected: &str| {
-        !request.headers.has(name) || request.headers.one(name) == Some(expected.as_bytes())
-    };
-    same(FieldName::Origin, origin)
-        && same(FieldName::SecFetchSite, "same-origin")
-        && (!request.headers.has(FieldName::SecFetchSite) || same(FieldName::SecFetchMode, "navigate"))
+/// The parts that a form has in common with the browser that it was shown in: the seed in its
+/// cookie, and the transaction.
+fn csrf_parts<'a>(shown: &'a Seed, transaction: &'a str) -> [&'a [u8]; 2] {
+    [shown.as_bytes(), transaction.as_bytes()]
 }

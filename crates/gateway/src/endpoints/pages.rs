@@ -6,6 +6,8 @@
 //! app, says where the answer goes, and cannot be framed (RFC 9700 §4.16). No page runs a script or
 //! loads anything, so markup that slipped past the escaping would still do nothing.
 
+pub mod connections;
+
 use askama::Template;
 use portcullis_protocol::http::message::Response;
 

@@ -47,6 +47,16 @@ pub fn start<P: Ports>(
     Ok(Decision::AwaitProvider { provider: id, decide: Box::new(decide) })
 }
 
+/// Where a login goes on.
+pub struct Onward<'a> {
+    /// The provider of the next leg.
+    pub provider: &'a Provider,
+    /// The `prompt` that it is asked with in place of the configured one.
+    pub prompt: Option<&'a str>,
+    /// The legs that are done.
+    pub done: DoneLegs,
+}
+
 /// Sends the browser to the provider of the next leg, whose documents are known. `audit` is what is
 /// known of the leg that is done.
 ///
@@ -54,16 +64,17 @@ pub fn start<P: Ports>(
 /// [`DependencyError`]. A provider that cannot be used is reported to the client.
 pub fn go_on<P: Ports>(
     context: &RequestContext<'_, P>,
-    provider: &Provider,
+    onward: Onward<'_>,
     authorization: Authorization,
     chosen: Option<ProviderId>,
-    done: DoneLegs,
     audit: AuditFields,
 ) -> Result<Resolved, DependencyError> {
+    let Onward { provider, prompt, done } = onward;
     let seed = Seed::new(context.ports)?;
     let login = pending(context, authorization, None, provider, chosen, Some(done));
     let cookies = pending_login::cookies(&seed, Some(&login), context.request, context.config(), context.ports)?;
-    Ok(to_provider(context.gateway, provider, &seed, &login.request, &cookies, audit.decided(Reason::LoginContinued)))
+    let audit = audit.decided(Reason::LoginContinued);
+    Ok(to_provider(context.gateway, provider, &seed, (&login.request, prompt), &cookies, audit))
 }
 
 fn pending<P: Ports>(
@@ -81,7 +92,8 @@ fn pending<P: Ports>(
 fn to_first(gateway: &Gateway, id: ProviderId, seed: &Seed, asked: &Authorization, cookies: &[String]) -> Resolved {
     match gateway.config().providers.get(id) {
         Some(provider) => {
-            to_provider(gateway, provider, seed, asked, cookies, asked.audited().decided(Reason::LoginStarted))
+            let audit = asked.audited().decided(Reason::LoginStarted);
+            to_provider(gateway, provider, seed, (asked, asked.prompt.as_deref()), cookies, audit)
         }
         None => provider_failed(gateway.config(), asked, &Outage::NoCluster.into()),
     }
@@ -91,11 +103,11 @@ fn to_provider(
     gateway: &Gateway,
     provider: &Provider,
     seed: &Seed,
-    asked: &Authorization,
+    (asked, prompt): (&Authorization, Option<&str>),
     cookies: &[String],
     audit: Audit,
 ) -> Resolved {
-    match providers::authorization_url(gateway, provider, seed, asked.prompt.as_deref()) {
+    match providers::authorization_url(gateway, provider, seed, prompt) {
         Ok(location) => {
             let response = private(Response::see_other(&location));
             let response = cookies.iter().fold(response, |response, cookie| response.header("set-cookie", cookie));

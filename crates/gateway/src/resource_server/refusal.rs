@@ -1,7 +1,5 @@
 //! Why a call is refused, and the answer that says so.
 
-use std::rc::Rc;
-
 use portcullis_protocol::http::message::Response;
 use portcullis_protocol::jose::claims::{ClaimError, SignatureError};
 use portcullis_protocol::jose::foreign::ForeignTokenError;
@@ -64,15 +62,24 @@ pub(super) enum Refusal {
     /// The session behind the token has no upstream token any more.
     #[error("the login at the identity provider has ended")]
     LoginRequired,
-    /// A login need not bring a token of the provider, and this one did not.
-    #[error("the user is not logged in at the provider `{provider}`")]
+    /// A login need not bring a token of the provider, and the user has not connected it.
+    #[error("{description}")]
     NotConnected {
-        /// The name that users read.
-        provider: Rc<str>,
+        /// Which provider it is, and where it is connected.
+        description: String,
     },
     /// The authorization server of the backend does not exchange the user's token.
     #[error("the user's token is not exchanged for one of the backend's")]
     ExchangeRefused,
+    /// The same, and the next login connects it.
+    #[error("{description}")]
+    ConnectionLoginRequired {
+        /// As above.
+        description: String,
+    },
+    /// The provider ended what the user had connected while the call waited for it.
+    #[error("what the user had connected has ended")]
+    ConnectionEnded,
     /// The provider did not renew the upstream token in time.
     #[error("the identity provider did not renew the login in time")]
     UpstreamUnavailable,
@@ -83,7 +90,7 @@ pub(super) enum Refusal {
 impl Refusal {
     /// Returns what the client is answered, and the reason in the audit trail. Without a code the
     /// challenge names no error (RFC 6750 §3.1).
-    fn reply(&self) -> (Option<ErrorCode>, &'static str, Reason) {
+    fn reply(&self) -> (Option<ErrorCode>, &str, Reason) {
         const INVALID: Option<ErrorCode> = Some(ErrorCode::InvalidToken);
         const LATER: Option<ErrorCode> = Some(ErrorCode::TemporarilyUnavailable);
         match self {
@@ -125,17 +132,18 @@ impl Refusal {
                 "the login at the identity provider has ended; authorize again",
                 Reason::UpstreamLoginRequired,
             ),
-            // Which provider it is, `description` says.
-            Self::NotConnected { .. } => (
-                Some(ErrorCode::AccessDenied),
-                "the user is not logged in at the provider",
-                Reason::UpstreamNotConnected,
-            ),
+            Self::NotConnected { description } => {
+                (Some(ErrorCode::AccessDenied), description, Reason::UpstreamNotConnected)
+            }
             Self::ExchangeRefused => (
                 Some(ErrorCode::AccessDenied),
                 "the service behind this resource does not accept this user",
                 Reason::ExchangeRefused,
             ),
+            Self::ConnectionLoginRequired { description } => (INVALID, description, Reason::ConnectionLoginRequired),
+            Self::ConnectionEnded => {
+                (LATER, "what the user had connected has ended; try again", Reason::ConnectionEnded)
+            }
             Self::UpstreamUnavailable => {
                 (LATER, "the identity provider did not renew the login in time; try again", Reason::UpstreamUnavailable)
             }
@@ -147,10 +155,7 @@ impl Refusal {
     /// §5.1). `known` is what is known about who asked, and for which resource.
     pub(super) fn respond(&self, resource: Option<&Resource>, known: AuditFields) -> Resolved {
         let (code, description, reason) = self.reply();
-        let error = match self {
-            Self::NotConnected { provider } => not_connected(provider),
-            _ => OAuthError::new(code.unwrap_or(ErrorCode::InvalidRequest), description),
-        };
+        let error = OAuthError::new(code.unwrap_or(ErrorCode::InvalidRequest), description.to_owned());
         let audit = known.decided(reason);
         if reason.outcome() == AuditOutcome::Fail {
             return Resolved::Respond(temporary(&error), audit);
@@ -173,11 +178,6 @@ impl Refusal {
         }
         Resolved::Respond(cors(response, Cors::ReadMcp), audit)
     }
-}
-
-fn not_connected(provider: &str) -> OAuthError {
-    let description = format!("this needs an account at {provider}: log in again, and choose {provider} there");
-    OAuthError::new(ErrorCode::AccessDenied, description)
 }
 
 fn of_form(error: JwsError) -> Reason {

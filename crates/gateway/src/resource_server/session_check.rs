@@ -7,14 +7,15 @@ use portcullis_storage_api::{Key, Versioned};
 
 use crate::config::Resource;
 use crate::error::DependencyError;
-use crate::ports::{Ports, Store};
+use crate::ports::{Ports, Store, TokenOwner, UpstreamTokenRef};
 use crate::resource_server::refusal::Refusal;
 use crate::sessions::binding::SessionBinding;
-use crate::sessions::keys::session_key;
+use crate::sessions::keys::{session_key, tokens_key};
 use crate::sessions::state::Session;
 use crate::state::gateway::Gateway;
 use crate::state::token_cache::{Basis, CachedToken, TokenGrant};
 use crate::store::records::Records;
+use crate::upstream::tokens::Upstream;
 
 /// Looks up the session behind a token that this VM goes on serving meanwhile. One that has ended
 /// is forgotten; where the store does not answer, nothing changes.
@@ -34,10 +35,26 @@ pub async fn recheck<P: Ports>(gateway: Rc<Gateway>, entry: Rc<CachedToken>, por
         }
     };
     let Some(resource) = gateway.config().resources.get(entry.facts.resource) else { return };
+    let connection = entry.upstream().as_ref().map(|upstream| upstream.token);
+    let connection = connection.filter(|token| matches!(token.owner, TokenOwner::User(_)));
+    if let Some(token) = connection {
+        recheck_connection(&gateway, token, &ports).await;
+    }
     match look_up_session(&gateway, resource, session, &entry.facts, &ports).await {
         Ok(()) => entry.mark_session_seen(ports.now()),
         Err(Refusal::Dependency(_)) => entry.mark_store_unavailable(ports.now()),
         Err(_ended) => gateway.forget_sessions(&[session]),
+    }
+}
+
+/// Looks up the connection that a token's resource injects. It may have ended, or be to another
+/// account, at another Envoy; where the store does not answer, nothing changes.
+async fn recheck_connection<P: Ports>(gateway: &Gateway, token: UpstreamTokenRef, ports: &P) {
+    let records = Records::new(&gateway.config().sealer, ports);
+    match records.load::<Upstream>(&tokens_key(token)).await {
+        Ok(Some(found)) => gateway.renew_upstream(token, &found.record.access()),
+        Ok(None) => gateway.forget_upstream(token.owner),
+        Err(_) => {}
     }
 }
 

@@ -17,7 +17,8 @@ use crate::context::RequestContext;
 use crate::decision::identity::Identity;
 use crate::decision::{Decision, Forward, OwnedAccess, RefreshOutcome, Resolved, ResponsePlan};
 use crate::error::DependencyError;
-use crate::ports::{Crypto, Ports, UpstreamTokenRef};
+use crate::ports::{Crypto, Ports, TokenOwner, UpstreamTokenRef};
+use crate::resource_server::connection_required::MissingConnection;
 use crate::resource_server::decide::{Allowed, decide, plan_response};
 use crate::resource_server::foreign::{Foreign, ForeignCall};
 use crate::resource_server::refusal::Refusal;
@@ -71,6 +72,7 @@ pub async fn protect<P: Ports>(context: &RequestContext<'_, P>, index: usize) ->
             });
             Decision::AwaitKeys { issuer, decide }
         }
+        Ok(Granted::NotConnected(missing)) => missing.answer(context, resource, known).await.into(),
         Err(refusal) => refusal.respond(Some(resource), known).into(),
     }
 }
@@ -102,6 +104,8 @@ enum Granted {
     },
     /// With keys that are still to be fetched, of the trusted issuer at this place.
     AfterKeys(usize),
+    /// Once the user has connected the provider.
+    NotConnected(MissingConnection),
 }
 
 impl<P: Ports> Call<'_, P> {
@@ -135,8 +139,9 @@ impl<P: Ports> Call<'_, P> {
         let login = StoredLogin { context: self.context, resource: self.resource, session, facts: &facts };
         let stored = login.read(known).await;
         let now = self.context.now();
-        let Stored { upstream, identity } = match stored {
-            Ok(stored) => stored,
+        let (upstream, identity) = match stored {
+            Ok(Stored::Found { upstream, identity }) => (upstream, identity),
+            Ok(Stored::NotConnected(missing)) => return Ok(Granted::NotConnected(missing)),
             // While the store is unavailable a token whose session this VM has found before goes on
             // working; one that it has not seen has to wait.
             Err(Refusal::Dependency(cause)) => {
@@ -282,7 +287,10 @@ impl Awaiting<'_> {
                 let allowed = Allowed { facts, audit, upstream: Some(&upstream), identity };
                 return Resolved::Continue(allowed.forward(&resource.injection, cookie, response));
             }
-            (RefreshOutcome::LoginRequired, _) => Refusal::LoginRequired,
+            (RefreshOutcome::LoginRequired, _) => match self.token.owner {
+                TokenOwner::Session(_) => Refusal::LoginRequired,
+                TokenOwner::User(_) => Refusal::ConnectionEnded,
+            },
             (RefreshOutcome::Refused, _) => Refusal::ExchangeRefused,
             (RefreshOutcome::Ready(_) | RefreshOutcome::Unavailable | RefreshOutcome::InProgressElsewhere, _) => {
                 Refusal::UpstreamUnavailable

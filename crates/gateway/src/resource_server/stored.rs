@@ -3,19 +3,20 @@
 
 use std::rc::Rc;
 
-use portcullis_protocol::credentials::SessionId;
+use portcullis_protocol::credentials::{SessionId, UserId};
 use portcullis_storage_api::{Key, Versioned};
 
 use crate::audit::AuditFields;
-use crate::config::{Leg, ProviderId, Resource, TokenExchange};
+use crate::config::{Leg, LoginMode, ProviderId, Resource, TokenExchange};
 use crate::context::RequestContext;
 use crate::decision::identity::{Caller, Identity};
 use crate::decision::{OwnedAccess, UpstreamAccess};
 use crate::error::DependencyError;
 use crate::ports::{Ports, Store, TokenOwner, UpstreamTokenRef};
+use crate::resource_server::connection_required::MissingConnection;
 use crate::resource_server::refusal::Refusal;
 use crate::resource_server::session_check::check_session;
-use crate::sessions::keys::{session_keys, upstream_key};
+use crate::sessions::keys::{connection_key, session_key, tokens_key, upstream_key};
 use crate::sessions::missing_upstream::MissingUpstream;
 use crate::sessions::state::Session;
 use crate::state::token_cache::TokenGrant;
@@ -31,11 +32,16 @@ pub(super) struct StoredLogin<'a, P> {
 }
 
 /// What the store has to say about it.
-pub(super) struct Stored {
-    /// The upstream token, where the resource injects one.
-    pub(super) upstream: Option<OwnedAccess>,
-    /// The headers about the user.
-    pub(super) identity: Option<Rc<Identity>>,
+pub(super) enum Stored {
+    /// The session is there.
+    Found {
+        /// The upstream token, where the resource injects one.
+        upstream: Option<OwnedAccess>,
+        /// The headers about the user.
+        identity: Option<Rc<Identity>>,
+    },
+    /// The session is there, and the user has not connected the provider.
+    NotConnected(MissingConnection),
 }
 
 /// A record of upstream tokens, as far as a call needs it. Each of a session has the names and
@@ -47,41 +53,54 @@ struct Opened {
 
 impl<P: Ports> StoredLogin<'_, P> {
     /// Reads the session and the upstream token at once, since the user's names are in the latter's
-    /// record; they are added to `known`.
+    /// record; they are added to `known`. A connection's record has the names of another account.
     pub(super) async fn read(&self, known: &mut AuditFields) -> Result<Stored, Refusal> {
         let (config, records) = (self.context.config(), self.context.records());
         let injected = self.resource.injection.token();
         let first = || config.providers.legs().first().and_then(|leg| config.providers.of(leg).next());
         let provider = injected.or_else(|| first().map(|first| first.id)).ok_or(DependencyError::Internal)?;
-        let keys = session_keys(self.session, provider);
+        let owner = match config.providers.get(provider).map(|provider| provider.login) {
+            Some(LoginMode::OnDemand) => TokenOwner::User(self.user()?),
+            Some(LoginMode::Required | LoginMode::Choice) | None => TokenOwner::Session(self.session),
+        };
+        let token = UpstreamTokenRef { owner, provider };
+        let keys = [session_key(self.session), tokens_key(token)];
         let found = self.context.ports.store().get_both(&keys).await.map_err(DependencyError::from)?;
-        let ([session_key, upstream_key], [found, upstream]) = (keys, found);
+        let ([session_key, tokens_key], [found, upstream]) = (keys, found);
         check_session(&records, &session_key, found, self.resource, self.facts)?;
+        if let TokenOwner::User(user) = owner {
+            let missing = MissingConnection { session: self.session, user, provider };
+            return self.connected(missing, &tokens_key, upstream).await;
+        }
         let upstream = match upstream {
-            Some(upstream) => self.open(&upstream_key, upstream, known)?,
+            Some(upstream) => self.open(&tokens_key, upstream, known)?,
             None => None,
         };
         match (injected, upstream) {
-            (Some(provider), Some(Opened { access, identity })) => {
-                let token = UpstreamTokenRef { owner: TokenOwner::Session(self.session), provider };
-                Ok(Stored { upstream: Some(OwnedAccess { token, access }), identity })
+            (Some(_), Some(Opened { access, identity })) => {
+                Ok(Stored::Found { upstream: Some(OwnedAccess { token, access }), identity })
             }
-            (Some(provider), None) => match self.resource.injection.exchange() {
+            (Some(_), None) => match self.resource.injection.exchange() {
                 Some(exchange) => self.to_exchange(&session_key, exchange, known).await,
-                None => Err(self.missing(&session_key, provider).await?),
+                None => self.without_tokens(&session_key, provider).await,
             },
-            (None, Some(Opened { identity, .. })) => Ok(Stored { upstream: None, identity }),
+            (None, Some(Opened { identity, .. })) => Ok(Stored::Found { upstream: None, identity }),
             (None, None) => {
                 let identity = match self.open_chosen(&session_key, known).await? {
                     Some(chosen) => chosen.identity,
                     None => self.identity(None)?,
                 };
-                Ok(Stored { upstream: None, identity })
+                Ok(Stored::Found { upstream: None, identity })
             }
         }
     }
 
-    /// What is there before the first exchange, which the call waits for: the user's token.
+    fn user(&self) -> Result<UserId, DependencyError> {
+        UserId::parse(&self.facts.subject).ok_or(DependencyError::Internal)
+    }
+
+    /// What is there before the first exchange, which the call waits for: the user's token, which
+    /// each login brings.
     async fn to_exchange(
         &self,
         session: &Key,
@@ -93,14 +112,59 @@ impl<P: Ports> StoredLogin<'_, P> {
             Some(stored) => self.open(&key, stored, known)?,
             None => None,
         };
-        let Some(Opened { identity, .. }) = subject else {
-            return Err(self.missing(session, exchange.subject).await?);
-        };
+        let Opened { identity, .. } = subject.ok_or(Refusal::LoginRequired)?;
         let token = UpstreamTokenRef { owner: TokenOwner::Session(self.session), provider: exchange.id };
-        Ok(Stored { upstream: Some(OwnedAccess { token, access: UpstreamAccess::none() }), identity })
+        Ok(Stored::Found { upstream: Some(OwnedAccess { token, access: UpstreamAccess::none() }), identity })
     }
 
-    /// Opens a record of upstream tokens; the names in it are added to `known`.
+    /// What follows where a session has no tokens of the provider that the resource injects.
+    async fn without_tokens(&self, session: &Key, provider: ProviderId) -> Result<Stored, Refusal> {
+        let found = self.context.records().load::<Session>(session).await?.ok_or(Refusal::SessionEnded)?;
+        match MissingUpstream::of(self.context.config(), &found.record, provider) {
+            MissingUpstream::LogIn => Err(Refusal::LoginRequired),
+            MissingUpstream::Connect => {
+                let missing = MissingConnection { session: self.session, user: self.user()?, provider };
+                let key = connection_key(missing.user, provider);
+                let stored = self.context.ports.store().get(&key).await.map_err(DependencyError::from)?;
+                self.connected(missing, &key, stored).await
+            }
+        }
+    }
+
+    /// What follows from a connection as it is stored.
+    async fn connected(
+        &self,
+        missing: MissingConnection,
+        key: &Key,
+        stored: Option<Versioned>,
+    ) -> Result<Stored, Refusal> {
+        let access = stored.and_then(|stored| {
+            let read = |record: &[u8]| Some(UpstreamFields::read(record)?.access());
+            self.context.records().read::<Upstream, _>(key, stored.value, read)
+        });
+        let token = UpstreamTokenRef { owner: TokenOwner::User(missing.user), provider: missing.provider };
+        let Some(access) = access else { return Ok(Stored::NotConnected(missing)) };
+        let identity = self.identity_of_login().await?;
+        Ok(Stored::Found { upstream: Some(OwnedAccess { token, access }), identity })
+    }
+
+    /// The headers about the user where the record that was read is not of the login: none of a
+    /// connection's names is one by which the user is known here.
+    async fn identity_of_login(&self) -> Result<Option<Rc<Identity>>, DependencyError> {
+        if self.resource.identity.is_none() {
+            return Ok(self.context.gateway.untold());
+        }
+        let session = session_key(self.session);
+        let found = self.context.records().load::<Session>(&session).await?;
+        let login = found.and_then(|found| found.record.providers.first().copied());
+        let Some(login) = login else { return self.identity(None) };
+        let key = upstream_key(&session, login);
+        let stored = self.context.ports.store().get(&key).await?;
+        let opened = stored.map(|stored| self.open(&key, stored, &mut AuditFields::default())).transpose()?.flatten();
+        opened.map_or_else(|| self.identity(None), |opened| Ok(opened.identity))
+    }
+
+    /// Opens a record of upstream tokens of the session; the names in it are added to `known`.
     fn open(&self, key: &Key, stored: Versioned, known: &mut AuditFields) -> Result<Option<Opened>, DependencyError> {
         let opened = self.context.records().read::<Upstream, _>(key, stored.value, |record| {
             let upstream = UpstreamFields::read(record)?;
@@ -138,20 +202,5 @@ impl<P: Ports> StoredLogin<'_, P> {
         let caller = record.as_ref().map_or(unnamed, |record| record.caller(user, client));
         let (config, now, ports) = (self.context.config(), self.context.now(), self.context.ports);
         Identity::new(settings, config, &caller, now, ports).map(Rc::new).map(Some)
-    }
-
-    /// Why a call is refused whose session has no tokens of the provider that the resource injects.
-    async fn missing(&self, session: &Key, provider: ProviderId) -> Result<Refusal, DependencyError> {
-        let config = self.context.config();
-        let Some(found) = self.context.records().load::<Session>(session).await? else {
-            return Ok(Refusal::SessionEnded);
-        };
-        Ok(match MissingUpstream::of(config, &found.record, provider) {
-            MissingUpstream::LogIn => Refusal::LoginRequired,
-            MissingUpstream::Connect => {
-                let provider = config.providers.get(provider).map(|provider| Rc::clone(&provider.display_name));
-                Refusal::NotConnected { provider: provider.ok_or(DependencyError::Internal)? }
-            }
-        })
     }
 }

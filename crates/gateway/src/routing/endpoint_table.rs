@@ -89,6 +89,14 @@ endpoints! {
         asks_for_peer: true,
     }
 
+    /// Where a user connects providers, and disconnects them.
+    Connections {
+        path: Some("/oauth/connections"),
+        methods: Methods::GetAndPost,
+        reader: Reader::Person,
+        body_bytes: Limits::OAUTH.bytes,
+    }
+
     /// The token endpoint (OAuth 2.1 §3.2).
     Token {
         path: Some("/oauth/token"),
@@ -200,6 +208,7 @@ pub(crate) enum Reader {
 pub(crate) enum Methods {
     Get,
     GetAndHead,
+    GetAndPost,
     Post,
 }
 
@@ -208,6 +217,7 @@ impl Methods {
         match self {
             Self::Get => method == Method::Get,
             Self::GetAndHead => matches!(method, Method::Get | Method::Head),
+            Self::GetAndPost => matches!(method, Method::Get | Method::Post),
             Self::Post => method == Method::Post,
         }
     }
@@ -222,6 +232,8 @@ impl Entry {
             (Methods::Get, Some(_)) => "GET, OPTIONS",
             (Methods::GetAndHead, None) => "GET, HEAD",
             (Methods::GetAndHead, Some(_)) => "GET, HEAD, OPTIONS",
+            (Methods::GetAndPost, None) => "GET, POST",
+            (Methods::GetAndPost, Some(_)) => "GET, POST, OPTIONS",
             (Methods::Post, None) => "POST",
             (Methods::Post, Some(_)) => "POST, OPTIONS",
         }

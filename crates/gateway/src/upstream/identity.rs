@@ -38,3 +38,10 @@ pub struct Identity {
     /// The groups that the user is in: at most 100, of which each is a name as `subject` is.
     pub groups: Vec<String>,
 }
+
+/// Returns the name by which a person knows an account: an e-mail address, a name, or what the
+/// provider calls the account.
+#[must_use]
+pub fn account_label<'a>(email: Option<&'a str>, name: Option<&'a str>, subject: &'a str) -> &'a str {
+    email.or(name).filter(|told| !told.trim().is_empty()).unwrap_or(subject)
+}

@@ -10,7 +10,6 @@ use std::rc::Rc;
 use portcullis_storage_api::{Key, Kind, Owner, StoreError, Ttl};
 
 use crate::config::Storage;
-use crate::connections::{offer, stored};
 use crate::decision::{RefreshOutcome, UpstreamAccess};
 use crate::error::DependencyError;
 use crate::ports::{Ports, SleepResult, Store, TokenOwner, UpstreamTokenRef};
@@ -22,6 +21,7 @@ use crate::sessions::state::Session;
 use crate::state::gateway::{Gateway, RENEWAL_SECONDS};
 use crate::store::bridge::longest_change_seconds;
 use crate::store::records::{self, Records, VersionedRecord};
+use crate::upstream::connections::{offer, stored};
 use crate::upstream::endpoint::CALL_TIMEOUT_MS;
 use crate::upstream::identity::TokenReply;
 use crate::upstream::life;

@@ -13,6 +13,7 @@ use crate::decision::UpstreamAccess;
 use crate::decision::identity::Caller;
 use crate::store::encoding::{Fields, optional_secret, secret};
 use crate::store::records::Record;
+use crate::upstream::identity::account_label;
 
 /// The provider's tokens of one session, or of a user's connection.
 #[derive(Clone, Encode, Decode)]
@@ -91,6 +92,14 @@ impl Upstream {
     #[must_use]
     pub fn login_subject(&self) -> &str {
         self.login_subject.as_ref().unwrap_or(&self.subject)
+    }
+
+    /// The name by which the user knows the account that the login was with: an e-mail address, a
+    /// name, or the provider's name for the user.
+    #[must_use]
+    pub fn user_label(&self) -> &str {
+        let subject = self.login_subject.as_deref().unwrap_or(&self.subject);
+        account_label(self.email.as_deref(), self.name.as_deref(), subject)
     }
 
     /// The access token as it is injected, with the times that follow from its life.

@@ -14,6 +14,8 @@ mod client_authentication;
 mod client_document_refusals;
 mod client_documents;
 mod clocks;
+mod connection_page;
+mod connections;
 mod consent;
 mod costs;
 mod dead_ends;

@@ -2,10 +2,11 @@
 //! guessed.
 
 use portcullis_gateway::audit::AuditField;
+use portcullis_protocol::http::message::Method;
 use serde_json::{Value, json};
 
 use crate::browser::Browser;
-use crate::fixture::{API, Fixture, IDP, MCP, code_of, forwarded, injected, replied, tokens_of};
+use crate::fixture::{API, Fixture, IDP, MCP, code_of, forwarded, injected, tokens_of};
 use crate::two_providers::{HUB, TwoProviders, asking, back_from, with_providers};
 
 fn choice() -> Value {
@@ -113,7 +114,9 @@ fn a_resource_of_a_provider_that_was_not_chosen_is_refused_by_its_name_and_the_s
     let done = providers.walk(&browser, providers.press(&browser, &client, MCP, ("provider", "hub")));
     let mut tokens = tokens_of(&fixture.redeem(&client, &code_of(&done), &[]));
     for _ in 0..2 {
-        let refused = replied(fixture.call("/mcp", &tokens.access));
+        let headers =
+            [("authorization", &*format!("Bearer {}", tokens.access)), ("mcp-protocol-version", "2025-11-25")];
+        let refused = fixture.send(Method::Get, "/mcp", &headers);
         assert_eq!((refused.status(), refused.reason), (403, "upstream_not_connected"));
         assert!(refused.text().contains("The idp <b>"), "{}", refused.text());
         assert_eq!(refused.header("www-authenticate"), None);

@@ -123,6 +123,15 @@ impl TwoProviders {
         self.press(browser, client, resource, ("decision", "approve"))
     }
 
+    /// Asks for authorization, and consents where that is not remembered.
+    pub(crate) fn start(&self, browser: &Browser, client: &str, resource: &str) -> Reply {
+        let reply = self.fixture.visit(browser, &Fixture::authorization(client, &asking(resource)));
+        if reply.reason == "login_started" {
+            return reply;
+        }
+        self.press_on(browser, &reply, &[("decision", "approve")])
+    }
+
     /// Goes through one provider after the other, as `alice` at the first and `octocat` at the
     /// other.
     pub(crate) fn walk(&self, browser: &Browser, mut reply: Reply) -> Reply {
@@ -170,8 +179,14 @@ pub(crate) fn session_of(reply: &Reply) -> SessionId {
 
 /// The callback that the provider sends a browser to which was redirected there.
 pub(crate) fn back_from(reply: &Reply) -> String {
+    let is_idp = reply.redirect().0.starts_with(IDP);
+    back_as(reply, if is_idp { "alice" } else { "octocat" })
+}
+
+/// As [`back_from`], for this user.
+pub(crate) fn back_as(reply: &Reply, user: &str) -> String {
     let (base, query) = reply.redirect();
-    let (issuer, user) = if base.starts_with(IDP) { (IDP, "alice") } else { (HUB, "octocat") };
+    let issuer = if base.starts_with(IDP) { IDP } else { HUB };
     let mut query: Vec<_> = query.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     query.push(("login_hint", user));
     let target = format!("/authorize?{}", params::encode(&query));

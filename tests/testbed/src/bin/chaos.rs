@@ -1,11 +1,13 @@
-//! `make chaos`: failovers under load, and a checker. `ROUNDS=n` (5), `SEED=n` (any).
+//! `make chaos`: failovers under load, and a checker. `ROUNDS=n` (5), `SEED=n` (any). With
+//! `REQUESTS=n`, instead, that number of mixed requests of many users at two providers, and whether
+//! one of them gets what is another's.
 
 use std::env;
 use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use portcullis_testbed::chaos;
+use portcullis_testbed::chaos::{self, crossings};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -16,6 +18,14 @@ async fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
+    match number("REQUESTS", 0) {
+        Ok(0) => {}
+        Ok(requests) => return cross(requests, seed).await,
+        Err(why) => {
+            let _ = writeln!(std::io::stderr(), "chaos: {why}");
+            return ExitCode::FAILURE;
+        }
+    }
     say(&format!("{rounds} rounds, SEED={seed}"));
     match chaos::run(rounds, seed, say).await {
         Ok(()) => {
@@ -25,6 +35,24 @@ async fn main() -> ExitCode {
         Err(evidence) => {
             say(&format!("{} violations in {rounds} rounds, SEED={seed}:", evidence.len()));
             evidence.iter().for_each(|line| say(&format!("  {line}")));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn cross(requests: u64, seed: u64) -> ExitCode {
+    say(&format!("{requests} requests, SEED={seed}"));
+    let mut bed = crossings::testbed().await;
+    let outcome = crossings::run(&mut bed, requests, seed).await;
+    bed.assert_healthy().await;
+    match outcome {
+        Ok(summary) => {
+            say(&format!("no call was given what is another's: {summary:?}"));
+            ExitCode::SUCCESS
+        }
+        Err(found) => {
+            say(&format!("{} calls were given what is another's, SEED={seed}:", found.len()));
+            found.iter().take(20).for_each(|line| say(&format!("  {line}")));
             ExitCode::FAILURE
         }
     }

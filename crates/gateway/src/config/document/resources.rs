@@ -42,7 +42,7 @@ pub struct Resource {
     pub identity_token: Option<IdentityToken>,
 }
 
-/// What a resource serves.
+/// The kind of server behind a resource.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]

@@ -31,8 +31,8 @@ pub struct TokenExchange {
     /// The scopes that the new token is to have.
     #[serde(default)]
     pub scopes: Vec<String>,
-    /// The provider whose token of the user is exchanged, one that users log in at. Absent: the
-    /// first one of the login.
+    /// The provider whose token of the user is exchanged: one of the `login` `required`, as each
+    /// session has its token. Absent: the first of these.
     #[serde(default)]
     pub subject_provider_name: Option<String>,
     /// Which of its tokens, and what it is called.

@@ -4,16 +4,15 @@ use portcullis_protocol::oauth::error::ErrorCode;
 use portcullis_protocol::oauth::params::ParamsError;
 use thiserror::Error;
 
-use crate::audit::{Audit, Reason};
+use crate::audit::Reason;
 use crate::browser::pending_login::Authorization;
 use crate::clients::resolve::ResolveError;
 use crate::config::Config;
 use crate::decision::Resolved;
 use crate::endpoints::browser_error::{error_page, error_redirect, provider_failed, unavailable_page};
 use crate::endpoints::client_refused;
-use crate::endpoints::pages::ErrorPage;
+use crate::endpoints::provider_return::{AnswerError, AuthorizationAnswer, ReturnError, too_many};
 use crate::error::DependencyError;
-use crate::upstream::provider_error::ProviderError;
 
 /// Why a callback does not end in a login.
 #[derive(Debug, Error)]
@@ -30,15 +29,8 @@ pub(super) enum CallbackError {
     /// The browser carries the login of a consent page that was not answered.
     #[error("the user has not consented to this login")]
     NoConsent,
-    #[error("the login took too long")]
-    Expired,
-    #[error("too many logins")]
-    TooMany {
-        /// In how many seconds the limit allows another.
-        retry_after: u32,
-    },
-    #[error("the login was used before")]
-    Reused,
+    #[error(transparent)]
+    Return(#[from] ReturnError),
     /// It was deleted, or its URL is no longer accepted, since the login began.
     #[error(transparent)]
     Client(#[from] ResolveError),
@@ -58,50 +50,8 @@ pub(super) enum LoginError {
     /// The tokens of the first leg expired, or the login failed in another tab.
     #[error("the first leg's tokens are gone")]
     FirstLegGone,
-    /// RFC 9207 §2.4: an answer that names another issuer is another provider's.
-    #[error("the answer names another issuer")]
-    OtherIssuer,
-    /// The provider's `error`, which the browser brings: anyone could have written it.
-    #[error("the provider answered an error")]
-    Answered(AuthorizationAnswer),
-    #[error("there is neither a code nor an error")]
-    NoCode,
-    #[error("the provider did not log the user in")]
-    Provider(ProviderError),
-}
-
-/// An `error` of the provider's authorization endpoint (RFC 6749 §4.1.2.1, OIDC Core §3.1.2.6,
-/// OpenID Connect Core Error Code unmet_authentication_requirements), by what it says to us. Its
-/// own text is not passed on (RFC 6749 §10.14).
-#[derive(Debug, Clone, Copy)]
-pub(super) enum AuthorizationAnswer {
-    Denied,
-    Unavailable,
-    ServerError,
-    /// It refuses the gateway's request as such.
-    RequestRefused,
-    /// The user has something to do there, which it did not ask for.
-    NeedsUser,
-    Unknown,
-}
-
-impl AuthorizationAnswer {
-    pub(super) fn of(error: &str) -> Self {
-        match error {
-            "access_denied" => Self::Denied,
-            "temporarily_unavailable" => Self::Unavailable,
-            "server_error" => Self::ServerError,
-            "invalid_request" | "invalid_scope" | "unauthorized_client" | "unsupported_response_type" => {
-                Self::RequestRefused
-            }
-            "interaction_required"
-            | "login_required"
-            | "account_selection_required"
-            | "consent_required"
-            | "unmet_authentication_requirements" => Self::NeedsUser,
-            _ => Self::Unknown,
-        }
-    }
+    #[error(transparent)]
+    Answer(#[from] AnswerError),
 }
 
 impl CallbackError {
@@ -115,9 +65,10 @@ impl CallbackError {
             Self::UnknownLogin => page(UNKNOWN, Reason::CallbackUnknownLogin),
             Self::NoConsent => page(UNKNOWN, Reason::CallbackWithoutConsent),
             Self::Client(error) => client_refused::during_login(config, error),
-            Self::Expired => page("This login took too long.", Reason::CallbackExpired),
-            Self::Reused => page("This login was used already.", Reason::CallbackStateReused),
-            Self::TooMany { retry_after } => too_many(config, *retry_after),
+            Self::Return(ReturnError::Expired) => page("This login took too long.", Reason::CallbackExpired),
+            Self::Return(ReturnError::Reused) => page("This login was used already.", Reason::CallbackStateReused),
+            Self::Return(ReturnError::TooMany { retry_after }) => too_many(config, *retry_after),
+            Self::Return(ReturnError::Dependency(error)) => unavailable_page(config, *error),
             Self::Login { cause, request } => cause.reply(config, request),
             Self::Dependency(error) => unavailable_page(config, *error),
         }
@@ -129,39 +80,23 @@ impl LoginError {
         let (code, description, reason) = match self {
             Self::ProvidersChanged => (ErrorCode::ServerError, CHANGED, Reason::CallbackProvidersChanged),
             Self::FirstLegGone => (ErrorCode::AccessDenied, INCOMPLETE, Reason::CallbackFirstLegGone),
-            Self::OtherIssuer => (ErrorCode::ServerError, INCOMPLETE, Reason::CallbackOtherIssuer),
-            Self::NoCode => (ErrorCode::ServerError, INCOMPLETE, Reason::CallbackWithoutCode),
-            Self::Answered(answer) => {
-                let (code, reason) = match answer {
-                    AuthorizationAnswer::Denied => (ErrorCode::AccessDenied, Reason::ProviderDenied),
-                    AuthorizationAnswer::Unavailable => {
-                        (ErrorCode::TemporarilyUnavailable, Reason::ProviderUnavailable)
-                    }
-                    AuthorizationAnswer::ServerError => (ErrorCode::AccessDenied, Reason::ProviderFailure),
-                    AuthorizationAnswer::RequestRefused => {
-                        (ErrorCode::AccessDenied, Reason::ProviderRefusedAuthorization)
-                    }
-                    AuthorizationAnswer::NeedsUser => (ErrorCode::AccessDenied, Reason::ProviderNeedsUser),
-                    AuthorizationAnswer::Unknown => (ErrorCode::AccessDenied, Reason::ProviderUnknownRefusal),
+            Self::Answer(AnswerError::OtherIssuer) => (ErrorCode::ServerError, INCOMPLETE, Reason::CallbackOtherIssuer),
+            Self::Answer(AnswerError::NoCode) => (ErrorCode::ServerError, INCOMPLETE, Reason::CallbackWithoutCode),
+            Self::Answer(AnswerError::Answered(answer)) => {
+                let code = match answer {
+                    AuthorizationAnswer::Unavailable => ErrorCode::TemporarilyUnavailable,
+                    AuthorizationAnswer::Denied
+                    | AuthorizationAnswer::ServerError
+                    | AuthorizationAnswer::RequestRefused
+                    | AuthorizationAnswer::NeedsUser
+                    | AuthorizationAnswer::Unknown => ErrorCode::AccessDenied,
                 };
-                (code, "the identity provider did not log the user in", reason)
+                (code, "the identity provider did not log the user in", answer.reason())
             }
-            Self::Provider(error) => return provider_failed(config, request, error),
+            Self::Answer(AnswerError::Provider(error)) => return provider_failed(config, request, error),
         };
         error_redirect(config, request.into(), code, description, request.audited().decided(reason))
     }
-}
-
-/// Nothing is used up yet: the same address of the callback works as soon as the limit allows.
-fn too_many(config: &Config, retry_after: u32) -> Resolved {
-    let page = ErrorPage {
-        title: &config.consent.title,
-        heading: "Too many logins at the moment",
-        message: "More logins came from your network than are allowed at once.",
-        hint: "Wait a moment, then reload this page.",
-    };
-    let response = page.response(429).header("retry-after", &retry_after.to_string());
-    Resolved::Respond(response, Audit::new(Reason::LoginRate))
 }
 
 const HEADING: &str = "This login cannot be completed";

@@ -20,6 +20,7 @@ use crate::sessions::lifetimes::session_life;
 use crate::sessions::state::{Redemption, Session};
 use crate::sessions::stored::{ATTEMPTS, StoredSession, StoredUpstream, extend_upstream, load_session};
 use crate::store::records::{Records, VersionedRecord};
+use crate::upstream::connections::stored;
 use crate::upstream::tokens::{self, Upstream};
 
 /// Issues tokens for a code, which is used up.
@@ -71,6 +72,7 @@ async fn redeem<P: Ports>(
                     .map(|upstream| upstream.provider)
                     .collect();
                 extend_upstream(context.gateway, &records, upstream).await?;
+                stored::extend(context.gateway, &record, context.ports).await?;
                 if records.swap(&session_key(id), version, &active, life).await? {
                     for provider in renewable {
                         // The code is used up, so a failure does not count: this only helps a later

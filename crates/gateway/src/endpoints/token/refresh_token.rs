@@ -21,6 +21,7 @@ use crate::sessions::missing_upstream::MissingUpstream;
 use crate::sessions::state::{RotateError, Session};
 use crate::sessions::stored::{ATTEMPTS, StoredSession, extend_upstream, load_session};
 use crate::store::records::{Records, VersionedRecord};
+use crate::upstream::connections::stored;
 
 /// Replaces a refresh token and issues the new tokens. A replay ends the session; a request that
 /// asks for too much changes nothing.
@@ -54,6 +55,7 @@ pub(super) async fn grant<P: Ports>(
             end_session(context.gateway, token.session, context.ports).await?;
             return Err(TokenError::UpstreamEnded);
         }
+        stored::extend(context.gateway, &record, context.ports).await?;
         // INVARIANT: all that can fail comes before the write. The client gets what
         // was stored.
         let tokens = issue(context, token.session, &next, &scope, known)?;

@@ -8,6 +8,7 @@ use crate::error::DependencyError;
 use crate::ports::{Ports, Store, TokenOwner};
 use crate::sessions::keys::connection_key;
 use crate::sessions::lifetimes::tokens_life;
+use crate::sessions::state::Session;
 use crate::state::gateway::Gateway;
 use crate::store::records::Records;
 use crate::upstream::identity::{Identity, TokenReply};
@@ -77,9 +78,9 @@ pub async fn save<P: Ports>(
     Ok(())
 }
 
-/// Ends a user's connection to a provider: no call injects its tokens any more, here at once, in the
-/// other workers of this Envoy as soon as the message arrives, and in other Envoys when they look
-/// the session of a call up again.
+/// Ends a user's connection to a provider: no call injects its tokens any more, here at once, in
+/// the other workers of this Envoy as soon as the message arrives, and in other Envoys when they
+/// look the session of a call up again.
 ///
 /// # Errors
 /// [`DependencyError::Store`]: then it may not have ended, and the caller must not say that it has.
@@ -94,19 +95,21 @@ pub async fn remove<P: Ports>(
     Ok(())
 }
 
-/// Starts the life of a connection again, if there is one.
+/// Starts the life of the connection again that calls with a session's tokens need, if they do and
+/// there is one. Clients get new tokens every hour or so while they use the connection.
 ///
 /// # Errors
 /// [`DependencyError`].
-pub async fn extend<P: Ports>(
-    gateway: &Gateway,
-    user: UserId,
-    provider: ProviderId,
-    ports: &P,
-) -> Result<(), DependencyError> {
-    let key = connection_key(user, provider);
+pub async fn extend<P: Ports>(gateway: &Gateway, session: &Session, ports: &P) -> Result<(), DependencyError> {
+    let config = gateway.config();
+    let resource = config.resources.iter().find(|resource| resource.uri.as_str() == session.resource);
+    let Some(injected) = resource.and_then(|resource| resource.injection.provider()) else { return Ok(()) };
+    if session.providers.contains(&injected) || config.providers.is_required(injected) {
+        return Ok(());
+    }
+    let key = connection_key(session.user_id, injected);
     let Some(stored) = ports.store().get(&key).await? else { return Ok(()) };
-    let life = Ttl::Seconds(tokens_life(gateway.config(), TokenOwner::User(user)));
+    let life = Ttl::Seconds(tokens_life(config, TokenOwner::User(session.user_id)));
     Records::new(&gateway.config().sealer, ports).extend::<Upstream>(&key, stored, life).await?;
     Ok(())
 }

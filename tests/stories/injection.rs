@@ -34,7 +34,7 @@ async fn spoofs_do_not_arrive(bed: &Testbed, tokens: &Tokens) {
         for (path, token) in [
             ("/api/told", Some(&tokens.access_token)),
             ("/api/exchanged", Some(&exchanged.access_token)),
-            ("/open", None),
+            ("/api/open", None),
         ] {
             let path = format!("{path}/{}", unique());
             let mut request = bed.get(&path);
@@ -159,7 +159,7 @@ fn decoded(part: &str) -> Vec<u8> {
 fn exchange_server() -> TokenExchangeServer {
     let access_token = "urn:ietf:params:oauth:token-type:access_token";
     TokenExchangeServer::start(
-        ("the gateway", EXCHANGE_SECRET),
+        ("gateway", EXCHANGE_SECRET),
         &[
             ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"),
             ("subject_token_type", access_token),
@@ -185,6 +185,7 @@ async fn started(server: &TokenExchangeServer) -> Testbed {
     machine::testbed()
         .idp(IdpOptions::default())
         .workers(2)
+        .takes_underscores()
         .env("API_KEY", KEY)
         .env("EXCHANGE_SECRET", EXCHANGE_SECRET)
         .cluster("exchange", server.port())
@@ -198,7 +199,7 @@ async fn started(server: &TokenExchangeServer) -> Testbed {
                 })),
                 resource("/api/exchanged", json!({ "inject": {
                     "type": "tokenExchange", "tokenUrl": server.url(), "cluster": "exchange",
-                    "clientId": "the gateway", "clientSecret": { "env": "EXCHANGE_SECRET" },
+                    "clientId": "gateway", "clientSecret": { "env": "EXCHANGE_SECRET" },
                     "audience": "crm", "resource": "https://crm.example/api", "scopes": ["crm.read", "crm.write"],
                     "subjectProviderName": "idp",
                 } })),
@@ -224,4 +225,4 @@ const SPOOFED: [&str; 12] = [
     "X_IDENTITY",
 ];
 const KEY: &str = "the key of the backend";
-const EXCHANGE_SECRET: &str = "a secret of the exchange";
+const EXCHANGE_SECRET: &str = "a-secret-of-the-exchange";

@@ -90,8 +90,8 @@ pub enum RefreshOutcome {
     Ready(UpstreamAccess),
     /// The provider will not give another: the user has to log in again.
     LoginRequired,
-    /// The authorization server of the backend does not exchange the user's token, for a reason that
-    /// a login does not mend.
+    /// The authorization server of the backend does not exchange the user's token, for a reason
+    /// that a login does not mend.
     Refused,
     /// The provider or the store did not answer; it may work later.
     Unavailable,

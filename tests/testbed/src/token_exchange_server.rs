@@ -46,11 +46,14 @@ impl TokenExchangeServer {
                 match subject(request, &basic, &expected) {
                     Ok(subject) => {
                         seen.exchanges = seen.exchanges.saturating_add(1);
-                        Some(answer(200, &json!({
-                            "access_token": format!("exchanged-{}-{subject}", seen.exchanges),
-                            "issued_token_type": "urn:ietf:params:oauth:token-type:access_token",
-                            "token_type": "Bearer", "expires_in": 600,
-                        })))
+                        Some(answer(
+                            200,
+                            &json!({
+                                "access_token": format!("exchanged-{}-{subject}", seen.exchanges),
+                                "issued_token_type": "urn:ietf:params:oauth:token-type:access_token",
+                                "token_type": "Bearer", "expires_in": 600,
+                            }),
+                        ))
                     }
                     Err(fault) => {
                         seen.faults.push(fault);

@@ -7,7 +7,7 @@
 //!
 //! The user's token is renewed first where it is due. That alone says whether the login is over: a
 //! server that refuses to exchange a token may do so for its own rules (RFC 8693 §2.2.2 has
-//! `invalid_request` for both), and a login, after which it would refuse again, helps nobody with
+//! `invalid_request` for both), and a login, after which it would refuse again, does not help with
 //! that. So a refusal is a 403. The user's token is renewed once, in case the server knows that it
 //! was revoked, and if that works and the server refuses the new one, too, the refusal stands for
 //! [`REFUSAL_SECONDS`](crate::state::gateway::REFUSAL_SECONDS).
@@ -247,7 +247,8 @@ impl<P: Ports> Exchange<'_, P> {
         Ok(RefreshOutcome::Ready(exchanged(&record)))
     }
 
-    /// Stores that a token is of no use any more, so that no worker injects it while another is got.
+    /// Stores that a token is of no use any more, so that no worker injects it while another is
+    /// got.
     async fn expired(
         &self,
         found: VersionedRecord<Upstream>,

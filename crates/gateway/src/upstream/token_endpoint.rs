@@ -110,7 +110,8 @@ impl TokenEndpoint<'_> {
     }
 }
 
-/// Checks that what was issued is an access token (RFC 8693 §2.2.1): nothing else goes to a backend.
+/// Checks that what was issued is an access token (RFC 8693 §2.2.1): nothing else goes to a
+/// backend.
 fn check_issued_type(reply: &CallReply) -> Result<(), ProviderError> {
     let answer = Document::TokenAnswer.members(reply, &["issued_token_type"])?;
     match answer.get("issued_token_type").map(ForeignValue::text) {

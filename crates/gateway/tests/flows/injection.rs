@@ -131,7 +131,7 @@ fn a_backend_is_told_what_the_login_said_of_the_user_and_nothing_more() {
     assert_eq!(injected(&slow).1, "Bearer upstream-access-1", "next to what is injected");
     assert_eq!(told(&fast(&fixture, "/mcp", &token).unwrap()), fields);
 
-    // Of another login less is known, and an address that the provider has not verified is not told.
+    // Of another login less is known, and an address that is not verified is left out.
     let token = logged_in(&fixture, &json!({ "email": "root@example.com", "email_verified": false }), &[]);
     let bare = forwarded(fixture.call("/mcp", &token));
     assert_eq!(told(&bare).len(), 3, "{:?}", told(&bare));

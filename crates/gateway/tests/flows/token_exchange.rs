@@ -1,5 +1,5 @@
-//! A backend's own token in exchange for the user's (RFC 8693): what is asked, what is taken, how
-//! long it serves, and what a refusal means.
+//! A backend's own token in exchange for the user's (RFC 8693): the request, the answers that are
+//! taken, how long a token serves, and what a refusal means.
 
 use std::collections::BTreeMap;
 

@@ -4,9 +4,10 @@
 //   node idp.mjs
 //   '{"clientId":…,"clientSecret":…,"redirectUri":…,"accessTokenTtl":60,"opaque":false}'
 //
-// "takes": "client_secret_basic" or "client_secret_post" makes the token endpoint take that alone;
-// the package takes both of any client. "lists": what the discovery document says of it; null
-// leaves the member out.
+// "takes": "client_secret_basic", "client_secret_post" or "private_key_jwt" makes the token
+// endpoint take that alone; the package takes the first two of any client. "clientKey": the public
+// key of a client that has no secret, as a JWK. "lists": what the discovery document says of it;
+// null leaves the member out.
 //
 // Prints {"port":…} once it listens on a free loopback port, and stops when its standard input
 // closes.
@@ -77,7 +78,11 @@ function count(name) {
 
 /** Whether a token request authenticates the client in the only way that is taken. */
 function takes({ headers, form }) {
-  const used = [headers.authorization && "client_secret_basic", form.has("client_secret") && "client_secret_post"];
+  const used = [
+    headers.authorization && "client_secret_basic",
+    form.has("client_secret") && "client_secret_post",
+    form.has("client_assertion") && "private_key_jwt",
+  ];
   const methods = used.filter(Boolean);
   return options.takes === undefined || (methods.length === 1 && methods[0] === options.takes);
 }
@@ -193,7 +198,9 @@ function configuration(key) {
     clients: [
       {
         client_id: options.clientId,
-        client_secret: options.clientSecret,
+        ...(options.clientKey
+          ? { token_endpoint_auth_method: "private_key_jwt", jwks: { keys: [options.clientKey] } }
+          : { client_secret: options.clientSecret }),
         redirect_uris: [options.redirectUri],
         grant_types: ["authorization_code", "refresh_token"],
         response_types: ["code"],

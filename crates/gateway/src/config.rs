@@ -20,14 +20,17 @@ mod policies;
 mod problem;
 mod provider;
 mod providers;
+mod quirks;
 mod resource;
 mod sealer;
 mod secrets;
 mod sections;
 mod storage;
+mod tenants;
 mod token_exchange;
 mod trusted_issuer;
 mod upstream_client;
+mod users;
 mod whole;
 
 pub use self::bridge::BridgeSettings;
@@ -35,7 +38,7 @@ pub use self::client_documents::ClientDocumentPolicy;
 pub use self::compile::{Compiled, Config, Draft};
 pub use self::compiler::Environment;
 pub use self::document::{
-    ClientAuthentication, DefaultAction, IdentityClaim, LoginMode, ResourceKind, SubjectTokenType,
+    AssertionAudience, ClientAuthentication, DefaultAction, IdentityClaim, LoginMode, ResourceKind, SubjectTokenType,
 };
 pub use self::injection::{IdentitySettings, IdentityTokenSettings, Injection, UpstreamInjection};
 pub use self::issuer::Issuer;
@@ -50,9 +53,11 @@ pub use self::providers::{Leg, MAX_LEGS, Progress, Providers};
 pub use self::resource::Resource;
 pub use self::sealer::Sealer;
 pub use self::storage::Storage;
+pub use self::tenants::Tenants;
 pub use self::token_exchange::TokenExchange;
 pub use self::trusted_issuer::{AcceptedIssuers, TrustedIssuer};
-pub use self::upstream_client::UpstreamClient;
+pub use self::upstream_client::{ClientKey, UpstreamClient};
+pub use self::users::{AllowedUsers, DescribedUser};
 
 #[cfg(test)]
 #[path = "config/config_tests.rs"]

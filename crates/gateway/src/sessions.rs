@@ -26,6 +26,7 @@
 //! | active | absent, unreadable, or of a provider that was moved or renamed | 401, and the session ends | 400, and the session ends | is another session |
 //! | active | of a provider that the user did not choose | 403 that names the provider | 200 | is another session |
 //! | active | fresh, and those of another provider run out or absent | 200 | 200 | is another session |
+//! | active, of a user who may not log in any more (`users`) | any | as above, until its access token expires | 400, and the session ends | is refused |
 //! | ended, expired or unreadable | any | 401 | 400 | is another session |
 //! | code | any, for as long as the code | has no token | has no token | is another session |
 //! | active, its refresh token replaced and the successor not used | as above | as above | 200 with the same successor for 30 s, or until it was confirmed | – |
@@ -46,3 +47,4 @@ pub mod next_prompt;
 pub mod remembered_consent;
 pub mod state;
 pub mod stored;
+pub mod users;

@@ -1,6 +1,7 @@
 //! The identity providers, and their tokens behind a session.
 
 mod authorization_request;
+mod client_assertion;
 mod client_authentication;
 mod endpoint;
 mod exchange;

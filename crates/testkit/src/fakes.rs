@@ -53,6 +53,7 @@ struct Script {
     seed: Cell<u64>,
     no_entropy: Cell<bool>,
     host_signs: Cell<bool>,
+    refuses_to_sign: Cell<bool>,
     refreshes: RefCell<Vec<UpstreamTokenRef>>,
     ended: RefCell<Vec<SessionId>>,
     replaced: RefCell<Vec<TokenOwner>>,
@@ -134,6 +135,11 @@ impl<S> FakePorts<S> {
     /// costs anything.
     pub fn leave_signatures_to_the_host(&self) {
         self.script.host_signs.set(true);
+    }
+
+    /// Signs nothing from now on, as a host that does not take a key.
+    pub fn refuse_to_sign(&self) {
+        self.script.refuses_to_sign.set(true);
     }
 
     /// Lets the next `count` sleeps pass, half a second each, as in a root task; otherwise there
@@ -276,7 +282,11 @@ impl<S> Entropy for FakePorts<S> {
 
 impl<S> Crypto for FakePorts<S> {
     fn sign(&self, key: &SigningKey, message: &[u8]) -> Option<Vec<u8>> {
-        if self.script.host_signs.get() { Some(vec![0; 64]) } else { key.sign(message).ok() }
+        match (self.script.refuses_to_sign.get(), self.script.host_signs.get()) {
+            (true, _) => None,
+            (false, true) => Some(vec![0; 64]),
+            (false, false) => key.sign(message).ok(),
+        }
     }
 
     fn verify(&self, key: &PublicKey, alg: Alg, message: &[u8], signature: &[u8]) -> bool {

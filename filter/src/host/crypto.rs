@@ -38,7 +38,7 @@ impl fmt::Display for SelfCheckError {
             }
             Self::Sign(kid) => write!(
                 f,
-                "this host does not sign with the key `{kid}` of `signingKeys`: make a new key if its parts \
+                "this host does not sign with the key `{kid}` of `signingKeys` or of a `clientKey`: make a new key if its parts \
                  contradict each other, or use Envoy 1.40 or an Ed25519 key"
             ),
         }
@@ -50,12 +50,12 @@ impl HostCrypto {
     ///
     /// # Errors
     /// The first failure that is found.
-    pub(crate) fn checked(keys: &[SigningKey]) -> Result<Self, SelfCheckError> {
+    pub(crate) fn checked<'k>(mut keys: impl Iterator<Item = &'k SigningKey>) -> Result<Self, SelfCheckError> {
         if let Some(sample) = SAMPLES.iter().find(|sample| !sample.is_verified()) {
             return Err(SelfCheckError::Verify(sample.alg));
         }
         let host = Self(());
-        match keys.iter().find(|key| !host.signs_well(key)) {
+        match keys.find(|key| !host.signs_well(key)) {
             Some(key) => Err(SelfCheckError::Sign(key.kid().to_owned())),
             None => Ok(host),
         }

@@ -24,7 +24,7 @@ impl ActiveGateway {
     /// # Errors
     /// [`SelfCheckError`]: the host does not sign or verify as it must.
     pub(crate) fn new(config: Config, seed: u64) -> Result<Self, SelfCheckError> {
-        let crypto = HostCrypto::checked(&config.signing_keys)?;
+        let crypto = HostCrypto::checked(config.keys())?;
         Ok(Self { gateway: Rc::new(Gateway::new(config, seed)), crypto: Rc::new(crypto) })
     }
 

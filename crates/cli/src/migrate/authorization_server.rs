@@ -37,7 +37,7 @@ impl<'a> AuthorizationServer<'a> {
 
     /// Whether the backend gets the token of the first provider.
     pub(crate) fn injects(&self) -> bool {
-        !self.field.get("disableUpstreamTokenInjection").is_some_and(|field| field.is_true())
+        !self.field.get("disableUpstreamTokenInjection").is_some_and(|field| field.flag() == Some(true))
     }
 
     /// The sections of the configuration; `scopes` are those that resources ask for.
@@ -47,8 +47,9 @@ impl<'a> AuthorizationServer<'a> {
         if issuer.is_none() {
             work.report.refuse(field, "has no `issuer`");
         }
-        if let Some(disabled) = field.get("disableUpstreamTokenInjection") {
-            work.report.carried(&disabled, "resources[].inject");
+        if work.flag(field, "disableUpstreamTokenInjection").is_some() {
+            let disabled = field.get("disableUpstreamTokenInjection");
+            disabled.iter().for_each(|disabled| work.report.carried(disabled, "resources[].inject"));
         }
         let signing_keys = self.signing_keys(work);
         let secrets = self.secrets(work);
@@ -149,13 +150,12 @@ impl<'a> AuthorizationServer<'a> {
         let Some(cimd) = self.field.get("cimd") else { return Members::new() };
         work.need_not(&cimd, &[("cacheMaxSize", "documents are kept in the store")]);
         let max_age = work.duration(&cimd, "cacheFallbackTtl", "clients.metadataDocuments.maxAge");
-        let Some(enabled) = cimd.get("enabled") else { return Members::new() };
-        let Some(bridge) = bridge.filter(|_| enabled.is_true()) else {
-            if enabled.is_true() {
-                let what = "without Redis documents of clients need `clients.metadataDocuments.cluster` and \
-                            `allowedDomains`";
-                work.report.left(&enabled, what);
-            }
+        let is_enabled = work.flag(&cimd, "enabled") == Some(true);
+        let Some(enabled) = cimd.get("enabled").filter(|_| is_enabled) else { return Members::new() };
+        let Some(bridge) = bridge else {
+            let what =
+                "without Redis documents of clients need `clients.metadataDocuments.cluster` and `allowedDomains`";
+            work.report.left(&enabled, what);
             return Members::new();
         };
         bridge.push_str("fetch: {}\n");

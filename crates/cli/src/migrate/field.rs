@@ -74,9 +74,12 @@ impl<'a> Field<'a> {
         field.value.string().map(|written| written.value.as_str())
     }
 
-    /// Returns `true` for a field that is `true`.
-    pub(crate) fn is_true(&self) -> bool {
-        matches!(self.node.content, Content::Bool(true))
+    /// `true` or `false`.
+    pub(crate) fn flag(&self) -> Option<bool> {
+        match self.node.content {
+            Content::Bool(flag) => Some(flag),
+            Content::Null | Content::Number(_) | Content::String(_) | Content::List(_) | Content::Map(_) => None,
+        }
     }
 
     /// A whole number.

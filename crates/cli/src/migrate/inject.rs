@@ -85,6 +85,12 @@ fn token_exchange<'a>(
     config: &Object<'a>,
     providers: &[String],
 ) -> Option<Members> {
+    if providers.is_empty() {
+        let what = "the gateway exchanges a provider's token of its own logins, and there is no authorization server: \
+                    the backend gets no credential";
+        work.report.left(block, what);
+        return None;
+    }
     let target = |field: &str| format!("resources[].inject.{field}");
     let url = work.text(block, "tokenUrl", &target("tokenUrl"))?;
     let cluster = work.clusters.of(&config.name, &url);

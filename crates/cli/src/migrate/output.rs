@@ -23,7 +23,7 @@ pub(crate) enum Target<'a> {
 /// configuration has a problem, which the report then names.
 ///
 /// # Errors
-/// The file that cannot be written, and why; then none is.
+/// The file that cannot be written, and why; those after it are not written either.
 pub(crate) fn write(gateways: &[Gateway], lines: &[String], target: &Target<'_>) -> Result<bool, String> {
     let files: Vec<(PathBuf, String)> =
         gateways.iter().flat_map(|gateway| files(gateway, gateways.len() > 1)).collect();

@@ -59,7 +59,8 @@ fn single<'a, 'w>(object: &'w Object<'a>, objects: &'w Objects<'a>, report: &mut
     let spec = object.root.get("spec")?;
     let external = referred(&spec, "externalAuthConfigRef", objects, &object.namespace, report);
     let by_reference = referred(&spec, "authServerRef", objects, &object.namespace, report);
-    if report.is_refused() {
+    let is_unresolved = |name: &str, found: Option<&Object<'a>>| spec.get(name).is_some() && found.is_none();
+    if is_unresolved("externalAuthConfigRef", external) || is_unresolved("authServerRef", by_reference) {
         return None;
     }
     let is_embedded = |config: &&Object<'a>| type_of(config) == Some("embeddedAuthServer");
@@ -67,7 +68,8 @@ fn single<'a, 'w>(object: &'w Object<'a>, objects: &'w Objects<'a>, report: &mut
     let authorization_server = embedded.and_then(embedded_server);
     let incoming = incoming(&spec, &object.namespace, objects, report);
     if authorization_server.is_none() && incoming.is_none() {
-        if !report.is_refused() {
+        // One that is refused has been reported.
+        if !names_tokens(&spec) {
             unprotected(object, &spec, objects, report);
         }
         return None;
@@ -107,10 +109,16 @@ fn virtual_server<'a, 'w>(
         name: object.name.clone(),
     });
     let auth = spec.get("incomingAuth");
-    auth.as_ref().and_then(|auth| auth.get("type")).iter().for_each(|kind| report.cover(kind));
+    if let Some(kind) = auth.as_ref().and_then(|auth| auth.get("type")) {
+        report.cover(&kind);
+        if kind.text() == Some("anonymous") {
+            report.left(&kind, "calls without a token are refused");
+        }
+    }
     let incoming = auth.as_ref().and_then(|auth| incoming(auth, &object.namespace, objects, report));
     if authorization_server.is_none() && incoming.is_none() {
-        if !report.is_refused() {
+        // One that is refused has been reported.
+        if !auth.is_some_and(|auth| names_tokens(&auth)) {
             unprotected(object, &spec, objects, report);
         }
         return None;
@@ -304,6 +312,11 @@ fn unprotected(object: &Object<'_>, spec: &Field<'_>, objects: &Objects<'_>, rep
         let what = "ToolHive serves it without a token, and a resource here needs one: say with `oidcConfig` whose";
         report.left(spec, what);
     }
+}
+
+/// Whether a server says whose tokens it accepts.
+fn names_tokens(spec: &Field<'_>) -> bool {
+    spec.get("oidcConfig").or_else(|| spec.get("oidcConfigRef")).is_some()
 }
 
 /// The group that a server names.

@@ -25,9 +25,17 @@ pub(crate) fn storage<'a>(
         }
     }
     let redis = written.get("redis").or_else(|| written.get("redisConfig"));
-    let Some(redis) = redis else { return work.not(written, "of type `memory`, or have `redis`") };
-    let (namespace, name) = space(work, written, namespace, name);
-    let bridge = bridge(work, &redis, &namespace);
+    let Some(redis) = redis else {
+        // Without a type it is memory.
+        return if written.get("type").is_some() {
+            work.not(written, "of type `memory`, or have `redis`")
+        } else {
+            None
+        };
+    };
+    let own = namespace;
+    let (prefix, namespace, name) = space(work, written, namespace, name);
+    let bridge = bridge(work, &redis, own, &prefix);
     let section = Members::new()
         .with("type", "bridge")
         .with("cluster", BRIDGE_CLUSTER)
@@ -36,22 +44,27 @@ pub(crate) fn storage<'a>(
     Some((section, bridge))
 }
 
-/// The namespace and name of the records: the `{namespace:name}` of a runtime file's prefix, or
-/// those of the resource.
-fn space<'a>(work: &mut Work<'a, '_>, written: &Field<'a>, namespace: &str, name: &str) -> (String, String) {
-    let prefix = written.get("keyPrefix");
-    let space = prefix.as_ref().and_then(|prefix| prefix.text()).and_then(|prefix| {
-        let (namespace, name) = prefix.split_once('{')?.1.split_once('}')?.0.split_once(':')?;
-        Some((label(namespace), label(name)))
+/// The prefix, namespace and name of the records: what a runtime file has before its
+/// `{namespace:name}` and in it, or those of the resource.
+fn space<'a>(work: &mut Work<'a, '_>, written: &Field<'a>, namespace: &str, name: &str) -> (String, String, String) {
+    let field = written.get("keyPrefix");
+    let space = field.as_ref().and_then(|field| field.text()).and_then(|prefix| {
+        let (before, rest) = prefix.split_once('{')?;
+        let (namespace, name) = rest.split_once('}')?.0.split_once(':')?;
+        Some((before.to_owned(), label(namespace), label(name)))
     });
-    if let Some(prefix) = prefix {
-        work.report.carried(&prefix, "storage.namespace` and `storage.name");
+    match (&field, &space) {
+        (Some(field), Some(_)) => {
+            work.report.carried(field, "keyPrefix` of `bridge.yaml`, `storage.namespace` and `storage.name");
+        }
+        (Some(field), None) => work.report.left(field, "is not of the form `thv:auth:{namespace:name}:`"),
+        (None, _) => {}
     }
-    space.unwrap_or_else(|| (label(namespace), label(name)))
+    space.unwrap_or_else(|| (DEFAULT_PREFIX.to_owned(), label(namespace), label(name)))
 }
 
-fn bridge<'a>(work: &mut Work<'a, '_>, redis: &Field<'a>, namespace: &str) -> String {
-    let mut yaml = HEAD.to_owned();
+fn bridge<'a>(work: &mut Work<'a, '_>, redis: &Field<'a>, namespace: &str, prefix: &str) -> String {
+    let mut yaml = format!("{HEAD}keyPrefix: {}\nredis:\n", quoted(prefix));
     servers(work, redis, namespace, &mut yaml);
     if let Some(user) = redis.get("aclUserConfig") {
         let fields = [("username", "REDIS_USERNAME"), ("password", "REDIS_PASSWORD")];
@@ -83,9 +96,7 @@ fn servers<'a>(work: &mut Work<'a, '_>, redis: &Field<'a>, namespace: &str, yaml
     match (redis.get("addr"), redis.get("sentinelConfig")) {
         (Some(addr), None) => {
             let Some(text) = addr.text() else { return work.report.refuse(&addr, "must be text") };
-            let cluster = redis.get("clusterMode");
-            cluster.iter().for_each(|mode| work.report.cover(mode));
-            if cluster.is_some_and(|mode| mode.is_true()) {
+            if work.flag(redis, "clusterMode") == Some(true) {
                 work.report.carried(&addr, "redis.cluster.addrs` of `bridge.yaml");
                 yaml.push_str(&format!("  cluster: {{ addrs: [{}] }}\n", quoted(text)));
             } else {
@@ -116,10 +127,7 @@ fn sentinels<'a>(work: &mut Work<'a, '_>, sentinel: &Field<'a>, namespace: &str,
             let name = work.text(&service, "name", &target("sentinelService.name")).unwrap_or_default();
             let own = work.text(&service, "namespace", &target("sentinelService.namespace"));
             let own = own.unwrap_or_else(|| namespace.to_owned());
-            let port = service.get("port").and_then(|port| {
-                work.report.carried(&port, &target("sentinelService.port"));
-                port.number()
-            });
+            let port = number(work, &service, "port", &target("sentinelService.port"));
             let port = port.map_or_else(String::new, |port| format!(", port: {port}"));
             let service = format!("{{ name: {}, namespace: {}{port} }}", quoted(&name), quoted(&own));
             yaml.push_str(&format!("    sentinelService: {service}\n"));
@@ -129,17 +137,16 @@ fn sentinels<'a>(work: &mut Work<'a, '_>, sentinel: &Field<'a>, namespace: &str,
         }
         (None, None) => work.report.refuse(sentinel, "must have one of `sentinelAddrs` and `sentinelService`"),
     }
-    if let Some(db) = sentinel.get("db") {
-        match db.number() {
-            Some(number) => {
-                work.report.carried(&db, &target("db"));
-                if number != 0 {
-                    yaml.push_str(&format!("    db: {number}\n"));
-                }
-            }
-            None => work.report.refuse(&db, "must be a whole number"),
-        }
+    if let Some(db) = number(work, sentinel, "db", &target("db")).filter(|db| *db != 0) {
+        yaml.push_str(&format!("    db: {db}\n"));
     }
+}
+
+fn number<'a>(work: &mut Work<'a, '_>, from: &Field<'a>, name: &str, target: &str) -> Option<u64> {
+    let field = from.get(name)?;
+    let Some(number) = field.number() else { return work.not(&field, "a whole number") };
+    work.report.carried(&field, target);
+    Some(number)
 }
 
 fn tls_section<'a>(
@@ -163,11 +170,8 @@ fn tls_section<'a>(
         work.report.carried(&known, &format!("redis.{name}.caCert` of `bridge.yaml"));
         parts.extend(known.text().map(|known| format!("caCert: {}", quoted(known))));
     }
-    if let Some(skip) = tls.get("insecureSkipVerify") {
-        work.report.carried(&skip, &format!("redis.{name}.insecureSkipVerify` of `bridge.yaml"));
-        if skip.is_true() {
-            parts.push("insecureSkipVerify: true".to_owned());
-        }
+    if work.flag(tls, "insecureSkipVerify") == Some(true) {
+        parts.push("insecureSkipVerify: true".to_owned());
     }
     yaml.push_str(&format!("  {name}: {{ {} }}\n", parts.join(", ")));
 }
@@ -203,6 +207,5 @@ listen:
   mode: \"0660\"
   # The user that Envoy runs as. No other user may connect.
   allowedUids: [101]
-keyPrefix: \"thv:auth:\"
-redis:
 ";
+const DEFAULT_PREFIX: &str = "thv:auth:";

@@ -78,6 +78,16 @@ impl<'a, 'w> Work<'a, 'w> {
         }
     }
 
+    /// A field that is `true` or `false`.
+    pub(crate) fn flag(&mut self, from: &Field<'a>, name: &str) -> Option<bool> {
+        let field = from.get(name)?;
+        self.report.cover(&field);
+        match field.flag() {
+            Some(flag) => Some(flag),
+            None => self.not(&field, "`true` or `false`"),
+        }
+    }
+
     /// A field that must have one of these texts, and what each stands for.
     pub(crate) fn one_of(&mut self, from: &Field<'a>, name: &str, target: &str, of: &[(&str, &str)]) -> Option<String> {
         let field = from.get(name)?;

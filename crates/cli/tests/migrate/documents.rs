@@ -40,7 +40,7 @@ storage:
     sentinel_config: { master_name: mymaster, sentinel_addrs: ["s0:26379"], db: 2 }
     acl_user_config: { username_env_var: THV_USER, password_env_var: THV_PASSWORD }
     dial_timeout: 2s
-  key_prefix: "thv:auth:{prod:gateway}:"
+  key_prefix: "own:{prod:gateway}:"
 upstreams:
   - type: oauth2
     oauth2_config:
@@ -72,7 +72,8 @@ upstreams:
         done.assert_says(words);
     }
     let bridge = done.file("bridge.yaml").unwrap();
-    assert!(bridge.contains("db: 2") && bridge.contains("timeouts: { dial: 2s }"), "{bridge}");
+    assert!(bridge.contains("keyPrefix: \"own:\"") && bridge.contains("db: 2"), "{bridge}");
+    assert!(bridge.contains("allowedUids") && bridge.contains("timeouts: { dial: 2s }"), "{bridge}");
     assert_checked(done.folder.path());
 }
 

@@ -167,6 +167,19 @@ fn a_credential_that_the_gateway_has_not_is_left_out() {
 }
 
 #[test]
+fn tokens_of_another_issuer_are_not_exchanged() {
+    let exchange =
+        "  type: tokenExchange\n  tokenExchange: { tokenUrl: 'https://sts.example.com/token', audience: a }\n";
+    let server = EXTERNAL.replace("  image: weather\n", "  externalAuthConfigRef: { name: sts }\n");
+    let done = migrated(&format!("{server}{}", external_auth("sts", exchange)));
+    assert_eq!((done.code, &done.plugin()["resources"][0]["inject"]), (1, &Value::Null));
+    done.assert_says(
+        "spec.tokenExchange: not carried over: the gateway exchanges a provider's token of its own logins",
+    );
+    assert_checked(done.folder.path());
+}
+
+#[test]
 fn an_authorization_server_that_injects_nothing_keeps_to_that() {
     let done =
         migrated(&EMBEDDED.replace("    issuer: https", "    disableUpstreamTokenInjection: true\n    issuer: https"));

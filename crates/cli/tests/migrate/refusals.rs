@@ -123,3 +123,25 @@ fn a_value_of_another_type_is_named_and_not_repeated() {
     migrated(&EMBEDDED.replace("clientId: gateway", "clientId: [hunter2]"))
         .assert_refused("FILE:15:11: spec.embeddedAuthServer.upstreamProviders[0].oidcConfig.clientId: must be text");
 }
+
+#[test]
+fn every_refusal_is_named_at_once() {
+    let text =
+        EMBEDDED.replace("hmacSecretRefs: [{ name: keys, key: hmac }]", "disableUpstreamTokenInjection: \"true\"");
+    let text = text.replace("name: okta, key: secret", "name: okta");
+    let second = EXTERNAL.replace("name: weather", "name: maps").replace("issuer: https://idp.example.com, ", "");
+    let third = EXTERNAL
+        .replace("name: weather", "name: rain")
+        .replace("  image: weather", "  externalAuthConfigRef: { name: x }");
+    let done = migrated(&format!("{text}---\n{second}---\n{third}"));
+    let lines: Vec<&str> = done.err.lines().collect();
+    assert_eq!((done.code, lines.len()), (2, 4), "{}", done.err);
+    for (line, expected) in lines.iter().zip([
+        "FILE:9:5: spec.embeddedAuthServer.disableUpstreamTokenInjection: must be `true` or `false`",
+        "FILE:16:11: spec.embeddedAuthServer.upstreamProviders[0].oidcConfig.clientSecretRef: must have the `name`",
+        "FILE:37:5: spec.oidcConfig.inline: has no `issuer`",
+        "FILE:43:3: spec.externalAuthConfigRef: the MCPExternalAuthConfig `tools/x` is in none of the files",
+    ]) {
+        assert!(line.starts_with(expected), "{line}, and not {expected}");
+    }
+}

@@ -316,6 +316,10 @@ reasons! {
     Deny CallbackWithoutCode = "callback_without_code",
     /// The code in the callback is another login's: the nonce of its ID token differs.
     Deny CallbackOtherLogin = "callback_other_login",
+    /// The user is of an organization whose users may not log in (`allowedTenants`).
+    Deny LoginOtherTenant = "login_other_tenant",
+    /// The user is none of those who may log in (`users`).
+    Deny LoginUserNotAllowed = "login_user_not_allowed",
     /// More logins came from this address than `loginsPerMinute` allows.
     Deny LoginRate = "login_rate",
     /// An operator deleted the client, or closed registration, while the user logged in.
@@ -397,6 +401,8 @@ reasons! {
     Deny RefreshSessionRolledBack = "refresh_session_rolled_back",
     /// The login at the identity provider has ended, so the session was ended.
     Deny RefreshUpstreamEnded = "refresh_upstream_ended",
+    /// The user may not log in any more (`users`), so the session was ended.
+    Deny RefreshUserNotAllowed = "refresh_user_not_allowed",
     /// The client is registered without refresh tokens.
     Deny RefreshNotGranted = "refresh_not_granted",
     /// The refresh token is another client's.

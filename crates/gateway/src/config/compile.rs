@@ -22,6 +22,7 @@ use super::sealer::Sealer;
 use super::storage::Storage;
 use super::token_exchange::TokenExchange;
 use super::trusted_issuer::TrustedIssuer;
+use super::users::AllowedUsers;
 use crate::decision::header_field::ReservedNames;
 
 /// A configuration that can be served: everything parsed, checked and ready.
@@ -56,6 +57,8 @@ pub struct Config {
     pub audits_email: bool,
     /// The identity providers.
     pub providers: Providers,
+    /// Who may log in; `None` for every user.
+    pub users: Option<AllowedUsers>,
     /// The issuers whose tokens resources accept.
     pub trusted_issuers: Vec<TrustedIssuer>,
     /// What is protected, in the document's order; the first is the one that the root metadata
@@ -138,6 +141,12 @@ impl Config {
         self.exchanges().any(|exchange| exchange.subject == provider && of_id_token(exchange))
     }
 
+    /// Returns every key that signs something: the gateway's own, and those of its clients.
+    pub fn keys(&self) -> impl Iterator<Item = &SigningKey> {
+        let of_clients = self.providers.iter().filter_map(|provider| Some(&provider.client().key.as_ref()?.key));
+        self.signing_keys.iter().chain(of_clients)
+    }
+
     /// Compiles a document. `env` looks up a variable of the host's environment.
     ///
     /// # Errors
@@ -198,6 +207,7 @@ impl Compiler<'_> {
         let consent = self.consent(&document.consent);
         let logins_per_minute = self.logins_per_minute(document);
         let providers = self.providers(&document.upstream_providers, development);
+        let users = self.users(document.users.as_ref(), &document.upstream_providers);
         let trusted_issuers = self.trusted_issuers(document, issuer.as_ref().filter(|_| is_server), development);
         let scopes = scopes_supported.as_ref().filter(|_| is_server && !self.is_unsure_of("scopesSupported"));
         let resources = self.resources(document, issuer.as_ref().filter(|_| is_server), scopes, development);
@@ -222,6 +232,7 @@ impl Compiler<'_> {
             logins_per_minute: logins_per_minute?,
             audits_email: document.audit.email,
             providers: providers?,
+            users: users?,
             trusted_issuers: trusted_issuers?,
             reserved_names: reserved_names(
                 resources.iter().flatten().map(|resource| (&resource.injection, resource.identity.as_ref())),

@@ -18,6 +18,8 @@ mod secrets;
 mod several;
 #[path = "config_tests/trusted_issuers.rs"]
 mod trusted_issuers;
+#[path = "config_tests/users.rs"]
+mod users;
 
 use portcullis_storage_api::wire::Space;
 use serde_json::{Value, json};

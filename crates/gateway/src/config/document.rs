@@ -10,6 +10,7 @@ mod secret_ref;
 mod token_exchange;
 mod trusted_issuers;
 mod upstream_providers;
+mod users;
 
 use serde::{Deserialize, Serialize};
 
@@ -23,9 +24,10 @@ pub use self::secret_ref::SecretRef;
 pub use self::token_exchange::{SubjectTokenType, TokenExchange};
 pub use self::trusted_issuers::TrustedIssuer;
 pub use self::upstream_providers::{
-    ClientAuthentication, HttpMethod, IdentityFromToken, LoginMode, OAuth2Config, OidcConfig, OidcUserInfo,
-    ProviderType, TokenResponseMapping, UpstreamProvider, UserInfo,
+    AssertionAudience, ClientAuthentication, HttpMethod, IdentityFromToken, LoginMode, OAuth2Config, OidcConfig,
+    OidcUserInfo, ProviderQuirks, ProviderType, TokenResponseMapping, UpstreamProvider, UserInfo,
 };
+pub use self::users::{AllowedUser, Users};
 
 /// The plugin configuration of the filter: one JSON document.
 #[derive(Debug)]
@@ -74,6 +76,9 @@ pub struct Document {
     /// first of these.
     #[cfg_attr(feature = "schema", schemars(default))]
     pub upstream_providers: Vec<UpstreamProvider>,
+    /// Who may log in. Absent: every user whom the identity provider logs in.
+    #[cfg_attr(feature = "schema", schemars(default))]
+    pub users: Option<Users>,
     /// Issuers whose access tokens resources accept, next to this gateway's own or in their place.
     /// At most 32, each named in the `issuers` of the resources that trust it.
     #[cfg_attr(feature = "schema", schemars(default))]
@@ -281,6 +286,7 @@ impl Document {
         let logins = sections.or_default("logins");
         let audit = sections.or_default("audit");
         let upstream_providers = if has_server { sections.list("upstreamProviders") } else { Some(Vec::new()) };
+        let users = sections.or_default("users");
         let trusted_issuers = sections.or_default("trustedIssuers");
         let resources = sections.list("resources");
         let default_resource = sections.or_default("defaultResource");
@@ -301,6 +307,7 @@ impl Document {
             logins: logins?,
             audit: audit?,
             upstream_providers: upstream_providers?,
+            users: users?,
             trusted_issuers: trusted_issuers?,
             resources: resources?,
             default_resource: default_resource?,
@@ -316,13 +323,14 @@ impl Document {
 const SERVER: [&str; 4] = ["issuer", "signingKeys", "secrets", "upstreamProviders"];
 
 /// The sections that say something of an authorization server alone.
-const OF_SERVER: [&str; 9] = [
+const OF_SERVER: [&str; 10] = [
     "tokenLifespans",
     "scopesSupported",
     "storage",
     "clients",
     "consent",
     "logins",
+    "users",
     "defaultResource",
     "defaultEndpoints",
     "trustedProxies",

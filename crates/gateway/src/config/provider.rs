@@ -44,11 +44,12 @@ impl Provider {
     }
 
     /// Its issuer identifier, which an answer of its authorization endpoint may name (RFC 9207 §2);
-    /// `None` for a provider that has none.
+    /// `None` for a provider that has none, or that is many.
     #[must_use]
     pub fn issuer(&self) -> Option<&str> {
         match &self.kind {
-            ProviderKind::Oidc(oidc) => Some(&oidc.issuer),
+            // Which tenant answers is not known before the ID token says.
+            ProviderKind::Oidc(oidc) => Some(oidc.issuer.as_str()).filter(|_| oidc.tenants.is_none()),
             ProviderKind::OAuth2(_) => None,
         }
     }

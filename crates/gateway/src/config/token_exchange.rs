@@ -64,11 +64,15 @@ impl Compiler<'_> {
         let client = WrittenClient {
             client_id: &written.client_id,
             client_secret: written.client_secret.as_ref(),
+            client_key: None,
+            client_key_id: None,
+            assertion_audience: None,
             authentication: written.client_authentication,
             cluster: &written.cluster,
             scopes: &written.scopes,
             default_token_lifespan: DEFAULT_LIFE,
             extra_parameters: &BTreeMap::new(),
+            extra_token_parameters: &BTreeMap::new(),
         };
         let client = self.upstream_client(path, &client, endpoint.as_ref(), development);
         let subject = self.subject(&format!("{path}.subjectProviderName"), written, document);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use portcullis_protocol::jose::alg::Alg;
+use portcullis_protocol::jose::alg::{Alg, UNVERIFIED_ALGS};
 use portcullis_protocol::oauth::scope::ScopeSet;
 use portcullis_protocol::url::web_url::WebUrl;
 
@@ -177,7 +177,11 @@ impl Compiler<'_> {
         let known: Option<Vec<_>> = written.iter().map(|name| Alg::from_name(name)).collect();
         match known.filter(|known| !known.is_empty()) {
             Some(known) => Some(known),
-            None => self.problem(path, "must be some of RS256, RS384, RS512, ES256, ES384 and EdDSA"),
+            None => {
+                let unverified = UNVERIFIED_ALGS.into_iter().find(|name| written.iter().any(|written| written == name));
+                let why = unverified.map(|name| format!(": Envoy does not verify {name}")).unwrap_or_default();
+                self.problem(path, format!("must be some of RS256, RS384, RS512, ES256, ES384 and EdDSA{why}"))
+            }
         }
     }
 

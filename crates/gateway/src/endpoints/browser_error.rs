@@ -89,11 +89,16 @@ pub fn provider_failed(config: &Config, asked: &Authorization, error: &ProviderE
             (ErrorCode::ServerError, "the identity provider refused the gateway")
         }
         ProviderError::NoCommonAuthentication => {
-            (ErrorCode::ServerError, "the identity provider takes neither client_secret_basic nor client_secret_post")
+            (ErrorCode::ServerError, "the identity provider takes no client authentication that the gateway has")
         }
-        ProviderError::EndpointWithoutCluster(_) | ProviderError::WrongIssuer(_) => {
+        ProviderError::NoAssertion | ProviderError::EndpointWithoutCluster(_) | ProviderError::WrongIssuer(_) => {
             (ErrorCode::ServerError, "the gateway is not set up for the identity provider")
         }
+        ProviderError::OtherTenant => (
+            ErrorCode::AccessDenied,
+            "users of this account's organization may not log in here: log in with another account, or ask the operator \
+             of this service",
+        ),
         ProviderError::NotJson(_)
         | ProviderError::InvalidDocuments(_)
         | ProviderError::InvalidAnswer(_)

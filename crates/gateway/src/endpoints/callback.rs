@@ -31,7 +31,7 @@ use crate::error::DependencyError;
 use crate::ports::Ports;
 use crate::sessions::keys::session_key;
 use crate::sessions::state::{PendingCode, Session, State};
-use crate::sessions::{next_prompt, remembered_consent};
+use crate::sessions::{next_prompt, remembered_consent, users};
 use crate::upstream::providers;
 use crate::upstream::tokens::Upstream;
 
@@ -118,6 +118,12 @@ async fn complete_leg<P: Ports>(
         None => None,
     };
     let (reply, identity) = logged_in(context, params, seed, provider).await.map_err(|error| failed(error.into()))?;
+    // Who the user is says the first leg.
+    if login.done.is_none()
+        && let Err(users::NotAllowed) = users::check(config, provider, &identity)
+    {
+        return Err(failed(LoginError::UserNotAllowed { subject: identity.subject, email: identity.email }));
+    }
     let (session, user) = match &login.done {
         Some(done) => (done.session(), done.user),
         None => {

@@ -206,9 +206,10 @@ fn of_foreign(error: ForeignTokenError) -> Reason {
         ForeignTokenError::Header(_)
         | ForeignTokenError::Missing("alg")
         | ForeignTokenError::Malformed("alg" | "kid") => Reason::TokenMalformedHeader,
-        ForeignTokenError::Unsigned | ForeignTokenError::SharedSecret | ForeignTokenError::UnsupportedAlg => {
-            Reason::TokenUnsupportedAlgorithm
-        }
+        ForeignTokenError::Unsigned
+        | ForeignTokenError::SharedSecret
+        | ForeignTokenError::UnsupportedAlg
+        | ForeignTokenError::UnverifiedAlg(_) => Reason::TokenUnsupportedAlgorithm,
         ForeignTokenError::AlgNotAllowed => Reason::TokenAlgorithmNotAllowed,
         ForeignTokenError::Critical => Reason::TokenForbiddenHeader,
         ForeignTokenError::WrongType => Reason::TokenForeignType,

@@ -129,7 +129,7 @@ pub(crate) async fn fetch_issuer_keys<P: Ports>(
 async fn fetch_jwks_uri<P: Ports>(site: &IssuerSite, document: &Target, ports: &P) -> Result<WebUrl, ProviderError> {
     let reply = document.read(Document::Discovery, ports).await?;
     let members = Document::Discovery.members(&reply, &["issuer", "jwks_uri"])?;
-    check_issuer(&members, &site.issuer)?;
+    check_issuer(&members, &site.issuer, |issuer| issuer == site.issuer)?;
     endpoint(&members, "jwks_uri", endpoint_words!("jwks_uri"), site.plain_http)
 }
 
@@ -158,7 +158,11 @@ async fn fetch_keys<P: Ports>(keys: &Target, ports: &P) -> Result<(JwkSet, Optio
 }
 
 fn read_discovery(provider: &OidcProvider, document: &ForeignObject<'_>) -> Result<Discovery, ProviderError> {
-    check_issuer(document, &provider.issuer)?;
+    let is_named = |issuer: &str| match &provider.tenants {
+        Some(tenants) => tenants.is_named(issuer),
+        None => issuer == provider.issuer,
+    };
+    check_issuer(document, &provider.issuer, is_named)?;
     let url = |name: &str, words: [&'static str; 2]| endpoint(document, name, words, provider.client.plain_http);
     let target = |name: &'static str, words: [&'static str; 2]| {
         Target::at(&provider.client, &url(name, words)?).ok_or(ProviderError::EndpointWithoutCluster(name))
@@ -173,7 +177,8 @@ fn read_discovery(provider: &OidcProvider, document: &ForeignObject<'_>) -> Resu
     };
     let algorithms = texts(document, "id_token_signing_alg_values_supported");
     if !algorithms.is_empty() && !algorithms.iter().any(|name| Alg::from_foreign_name(name).is_some()) {
-        let reason = "the provider signs ID tokens with none of RS256, RS384, RS512, ES256, ES384 and EdDSA";
+        let reason = "the provider signs ID tokens with none of RS256, RS384, RS512, ES256, ES384 and EdDSA; Envoy does not \
+                      verify PS256, PS384, PS512 and ES512";
         return Err(ProviderError::InvalidDocuments(reason));
     }
     let methods = texts(document, "token_endpoint_auth_methods_supported");
@@ -187,9 +192,13 @@ fn read_discovery(provider: &OidcProvider, document: &ForeignObject<'_>) -> Resu
 }
 
 /// A document of another issuer would let it speak for this one (OIDC Discovery §4.3).
-fn check_issuer(document: &ForeignObject<'_>, expected: &str) -> Result<(), ProviderError> {
+fn check_issuer(
+    document: &ForeignObject<'_>,
+    expected: &str,
+    is_expected: impl Fn(&str) -> bool,
+) -> Result<(), ProviderError> {
     match document.text("issuer") {
-        Some(issuer) if issuer == expected => Ok(()),
+        Some(issuer) if is_expected(&issuer) => Ok(()),
         Some(issuer) => Err(ProviderError::WrongIssuer(other_issuer(&issuer, expected))),
         None => Err(ProviderError::InvalidDocuments("the discovery document has no `issuer`")),
     }

@@ -16,7 +16,7 @@ use std::rc::Rc;
 
 use portcullis_storage_api::{Owner, Ttl};
 
-use crate::config::{SubjectTokenType, TokenExchange, TokenMembers};
+use crate::config::{AssertionAudience, SubjectTokenType, TokenExchange, TokenMembers};
 use crate::decision::{RefreshOutcome, UpstreamAccess};
 use crate::error::DependencyError;
 use crate::ports::{Ports, Store, TokenOwner, UpstreamTokenRef};
@@ -188,8 +188,7 @@ impl<P: Ports> Exchange<'_, P> {
             SubjectTokenType::IdToken => subject.id_token.as_ref().ok_or(ProviderError::Refused)?,
         };
         let mut form = vec![
-            ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"),
-            ("subject_token", subject_token.expose()),
+            ("subject_token", subject_token.expose().as_str()),
             ("subject_token_type", subject_type.urn()),
             ("requested_token_type", SubjectTokenType::AccessToken.urn()),
         ];
@@ -201,9 +200,15 @@ impl<P: Ports> Exchange<'_, P> {
         form.extend(optional.into_iter().filter_map(|(name, value)| Some((name, value?))));
         let target = Target::at(client, endpoint).ok_or(ProviderError::EndpointWithoutCluster("tokenUrl"))?;
         let authentication = Method::choose(client, &[])?;
-        let members = &TokenMembers::Standard;
-        let endpoint =
-            TokenEndpoint { provider: &self.settings.name, client, target: &target, authentication, members };
+        let endpoint = TokenEndpoint {
+            provider: &self.settings.name,
+            client,
+            target: &target,
+            authentication,
+            members: &TokenMembers::Standard,
+            issuer: None,
+            usual_audience: AssertionAudience::TokenEndpoint,
+        };
         let tokens = endpoint.exchange_subject(&form, self.ports).await?;
         let now = self.ports.now();
         let expires_at = life::expires_at(tokens.life, true, None, client.default_token_life, now);

@@ -5,7 +5,7 @@ use portcullis_protocol::crypto::secret::Secret;
 use portcullis_protocol::oauth::params;
 
 use crate::browser::pending_login::Seed;
-use crate::config::{IdentitySource, OAuth2Provider};
+use crate::config::{AssertionAudience, IdentitySource, OAuth2Provider};
 use crate::ports::Ports;
 use crate::state::gateway::Gateway;
 use crate::upstream::authorization_request::{callback_url, further_parameters};
@@ -94,6 +94,8 @@ impl OAuth2<'_> {
             target,
             authentication: Method::choose(&self.settings.client, &[])?,
             members: &self.settings.token_members,
+            issuer: None,
+            usual_audience: AssertionAudience::TokenEndpoint,
         })
     }
 

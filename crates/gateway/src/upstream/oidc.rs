@@ -5,12 +5,13 @@
 //! configured issuer, its endpoints must lie at authorities that the configuration knows a cluster
 //! for, its answers must be the JSON they claim.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 
 use portcullis_protocol::crypto::secret::Secret;
 use portcullis_protocol::jose::foreign::ForeignTokenError;
 use portcullis_protocol::jose::id_token::{ExpectedIdToken, IdToken};
-use portcullis_protocol::jose::keys::JwkSet;
+use portcullis_protocol::jose::keys::{JwkSet, PublicKey};
 use portcullis_protocol::oauth::params;
 
 use crate::browser::pending_login::Seed;
@@ -26,6 +27,9 @@ use crate::upstream::profile::{LoggedIn, Profile};
 use crate::upstream::provider_error::ProviderError;
 use crate::upstream::token_endpoint::TokenEndpoint;
 use crate::upstream::user_info::UserInfo;
+
+/// The claim with the tenant of a user, at a provider that is many.
+const TENANT: &str = "tid";
 
 /// How far the provider's clock may be from ours, in seconds.
 const LEEWAY: u64 = 60;
@@ -165,9 +169,16 @@ impl Oidc<'_> {
         let subject_claim = self.settings.subject_claim.as_str();
         let groups = &self.settings.groups_claim;
         let names = Profile::claims(groups);
-        let names = needed(&names, subject_claim);
+        let names = [needed(&names, subject_claim).as_slice(), &[TENANT]].concat();
+        let (tenants, claimed) = (self.settings.tenants.as_ref(), token.claimed_issuer().unwrap_or_default());
+        let may_sign = |key: &PublicKey| {
+            let of_tenant = tenants.zip(key.issuer());
+            of_tenant.is_none_or(|(tenants, issuer)| tenants.is_key_of(issuer, &claimed))
+        };
         let verify = |keys: &JwkSet| {
-            token.verify(keys, &names, |key, alg, message, signature| ports.verify(key, alg, message, signature))
+            token.verify(keys, &names, |key, alg, message, signature| {
+                may_sign(key) && ports.verify(key, alg, message, signature)
+            })
         };
         let signed = match verify(keys) {
             Err(ForeignTokenError::UnknownKey) if self.state(|state| state.may_ask_again(ports.now())) => {
@@ -175,15 +186,22 @@ impl Oidc<'_> {
             }
             other => other,
         };
-        let expected = ExpectedIdToken {
-            issuer: &self.settings.issuer,
-            client_id: &self.settings.client.client_id,
-            nonce,
-            leeway: LEEWAY,
+        let signed = signed.map_err(refused)?;
+        let tenant = tenants.map(|_| signed.claims().text(TENANT).map(Cow::into_owned).unwrap_or_default());
+        let issuer = match tenants.zip(tenant.as_deref()) {
+            Some((tenants, tenant)) => Cow::Owned(tenants.issuer_of(tenant).ok_or(ProviderError::OtherTenant)?),
+            None => Cow::Borrowed(self.settings.issuer.as_str()),
         };
-        let verified = signed.and_then(|signed| signed.accept(&expected, ports.now())).map_err(refused)?;
+        let client_id = &self.settings.client.client_id;
+        let expected = ExpectedIdToken { issuer: &issuer, client_id, nonce, leeway: LEEWAY };
+        let verified = signed.accept(&expected, ports.now()).map_err(refused)?;
         let unnamed = "the ID token's `subjectClaim` is absent, or not a string of 1 to 255 bytes";
         let subject = verified.name(subject_claim).ok_or(ProviderError::InvalidIdToken(unnamed))?;
+        let subject = match tenant {
+            // Tenants may give the same name to different users.
+            Some(tenant) => format!("{tenant}:{subject}"),
+            None => subject,
+        };
         let sub = verified.name("sub").unwrap_or_default();
         Ok(Verified { subject, sub, profile: Profile::of_claims(verified.claims(), groups) })
     }
@@ -235,6 +253,8 @@ impl Oidc<'_> {
             target: &discovery.token,
             authentication: discovery.authentication,
             members: &TokenMembers::Standard,
+            issuer: Some(&self.settings.issuer),
+            usual_audience: self.settings.assertion_audience,
         }
     }
 }
@@ -269,8 +289,15 @@ fn refused(error: ForeignTokenError) -> ProviderError {
 /// Returns what an ID token says of the user that came with a refresh, and must be about this one.
 fn about(id_token: &str, provider: &OidcProvider, subject: &str) -> Result<Profile, ForeignTokenError> {
     let (token, groups) = (IdToken::parse(id_token)?, &provider.groups_claim);
+    let (issuer, subject) = match &provider.tenants {
+        Some(tenants) => {
+            let (tenant, subject) = subject.split_once(':').ok_or(ForeignTokenError::WrongSubject)?;
+            (Cow::Owned(tenants.issuer_of(tenant).ok_or(ForeignTokenError::WrongIssuer)?), subject)
+        }
+        None => (Cow::Borrowed(provider.issuer.as_str()), subject),
+    };
     let user = (provider.subject_claim.as_str(), subject);
     let names = Profile::claims(groups);
-    let claims = token.about(&provider.issuer, &provider.client.client_id, user, &names)?;
+    let claims = token.about(&issuer, &provider.client.client_id, user, &names)?;
     Ok(Profile::of_claims(&claims, groups))
 }

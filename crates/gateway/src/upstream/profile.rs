@@ -78,13 +78,14 @@ impl Profile {
         self
     }
 
-    /// Keeps the first [`MAX_GROUPS`] groups, as far as they fit into `room` bytes. Returns `true`
-    /// if some were left out.
-    pub(super) fn bound_groups(&mut self, room: usize) -> bool {
+    /// Keeps [`MAX_GROUPS`] groups, as far as they fit into `room` bytes: first those that are
+    /// `wanted`, then the first ones. Returns `true` if some were left out.
+    pub(super) fn bound_groups(&mut self, room: usize, wanted: impl Fn(&str) -> bool) -> bool {
         let Some(groups) = self.groups.take() else { return false };
         let (before, mut room) = (groups.len(), room.min(MAX_GROUPS_BYTES));
+        let (wanted, others): (Vec<_>, Vec<_>) = groups.into_iter().partition(|group| wanted(group));
         let mut kept: Vec<String> = Vec::new();
-        for group in groups {
+        for group in wanted.into_iter().chain(others) {
             let Some(left) = room.checked_sub(group.len().saturating_add(GROUP_HEAD_BYTES)) else { continue };
             if kept.len() < MAX_GROUPS {
                 room = left;

@@ -25,10 +25,16 @@ pub enum ProviderError {
     /// It refused us, not the user.
     #[error("the provider does not accept the gateway: check `clientId` and `clientSecret`")]
     ClientRefused,
-    /// Its token endpoint takes no client authentication that the gateway has (OIDC Discovery §3,
-    /// `token_endpoint_auth_methods_supported`).
-    #[error("the provider takes neither client_secret_basic nor client_secret_post")]
+    /// Its token endpoint takes no client authentication that there is a credential for (OIDC
+    /// Discovery §3, `token_endpoint_auth_methods_supported`).
+    #[error(
+        "the provider lists no client authentication that there is a credential for: configure a `clientSecret` \
+         (client_secret_basic, client_secret_post) or a `clientKey` (private_key_jwt), or set `clientAuthentication`"
+    )]
     NoCommonAuthentication,
+    /// The assertion by which the gateway proves itself could not be made.
+    #[error("Envoy does not sign with the `clientKey`: make a new key, or use Envoy 1.40 or an Ed25519 key")]
+    NoAssertion,
     /// Its documents or its configuration name an endpoint, the one of this name, that the gateway
     /// must not call.
     #[error("the provider's `{0}` is at a host without a cluster: add it to `clusters`")]
@@ -48,6 +54,9 @@ pub enum ProviderError {
     /// Its ID token is of another login: the browser brought another login's code.
     #[error("the ID token's `nonce` is another one's: the code is of another login")]
     OtherLogin,
+    /// The user is of a tenant whose users may not log in.
+    #[error("the user's tenant is none of `allowedTenants`")]
+    OtherTenant,
     /// Its ID token is refused.
     #[error("{0}")]
     InvalidIdToken(&'static str),
@@ -93,13 +102,14 @@ impl ProviderError {
             Self::GrantEnded { .. } => Reason::ProviderRefusedCode,
             Self::Refused => Reason::ProviderRefusedRequest,
             Self::ClientRefused => Reason::ProviderRefusedClient,
-            Self::NoCommonAuthentication => Reason::ProviderClientAuthentication,
+            Self::NoCommonAuthentication | Self::NoAssertion => Reason::ProviderClientAuthentication,
             Self::EndpointWithoutCluster(_) => Reason::ProviderEndpointWithoutCluster,
             Self::WrongIssuer(_) => Reason::ProviderWrongIssuer,
             Self::NotJson(_) => Reason::ProviderNotJson,
             Self::InvalidDocuments(_) => Reason::ProviderInvalidDocuments,
             Self::InvalidAnswer(_) => Reason::ProviderInvalidAnswer,
             Self::OtherLogin => Reason::CallbackOtherLogin,
+            Self::OtherTenant => Reason::LoginOtherTenant,
             Self::InvalidIdToken(_) => Reason::ProviderInvalidIdToken,
             Self::InvalidUserInfo(_) => Reason::ProviderInvalidUserInfo,
         }
@@ -116,6 +126,7 @@ impl ProviderError {
             Self::Unreachable(_)
             | Self::ClientRefused
             | Self::NoCommonAuthentication
+            | Self::NoAssertion
             | Self::EndpointWithoutCluster(_)
             | Self::WrongIssuer(_)
             | Self::NotJson(_)
@@ -124,6 +135,7 @@ impl ProviderError {
             Self::GrantEnded { .. }
             | Self::Refused
             | Self::OtherLogin
+            | Self::OtherTenant
             | Self::InvalidIdToken(_)
             | Self::InvalidUserInfo(_) => false,
         }

@@ -78,7 +78,7 @@ pub async fn log_in<P: Ports>(
             OAuth2 { gateway, name: &provider.name, settings }.log_in(seed, code, ports).await?
         }
     };
-    bound_groups(provider, &tokens, &mut profile, ports);
+    bound_groups(gateway, provider, &tokens, &mut profile, ports);
     let Profile { name, email, email_verified, groups } = profile;
     Ok((tokens, Identity { subject, name, email, email_verified, groups: groups.unwrap_or_default() }))
 }
@@ -106,13 +106,21 @@ pub(super) async fn refresh<P: Ports>(
             (tokens, Profile::default())
         }
     };
-    bound_groups(provider, &tokens, &mut profile, ports);
+    bound_groups(gateway, provider, &tokens, &mut profile, ports);
     Ok((tokens, profile))
 }
 
 /// Keeps as many groups as a record has room for, and tells the operator of the others.
-fn bound_groups<P: Ports>(provider: &Provider, tokens: &TokenReply, profile: &mut Profile, ports: &P) {
-    if profile.bound_groups(token_reply::room_left(tokens)) {
+fn bound_groups<P: Ports>(
+    gateway: &Gateway,
+    provider: &Provider,
+    tokens: &TokenReply,
+    profile: &mut Profile,
+    ports: &P,
+) {
+    let users = gateway.config().users.as_ref();
+    let is_wanted = |group: &str| users.is_some_and(|users| users.name_group(&provider.name, group));
+    if profile.bound_groups(token_reply::room_left(tokens), is_wanted) {
         ports.provider_noted(&provider.name, "a user is in more groups than are kept: 100, of 4 KiB at most");
     }
 }

@@ -223,12 +223,14 @@ async fn refresh_locked<P: Ports>(
         Err(
             ProviderError::ClientRefused
             | ProviderError::NoCommonAuthentication
+            | ProviderError::NoAssertion
             | ProviderError::EndpointWithoutCluster(_)
             | ProviderError::WrongIssuer(_)
             | ProviderError::NotJson(_)
             | ProviderError::InvalidDocuments(_)
             | ProviderError::InvalidAnswer(_)
             | ProviderError::OtherLogin
+            | ProviderError::OtherTenant
             | ProviderError::InvalidIdToken(_)
             | ProviderError::InvalidUserInfo(_),
         ) => {

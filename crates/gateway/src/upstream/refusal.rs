@@ -79,11 +79,13 @@ mod tests {
             ProviderError::Refused => "refused",
             ProviderError::GrantEnded { prompt } => prompt.unwrap_or("ended"),
             ProviderError::NoCommonAuthentication
+            | ProviderError::NoAssertion
             | ProviderError::EndpointWithoutCluster(_)
             | ProviderError::WrongIssuer(_)
             | ProviderError::NotJson(_)
             | ProviderError::InvalidDocuments(_)
             | ProviderError::OtherLogin
+            | ProviderError::OtherTenant
             | ProviderError::InvalidIdToken(_)
             | ProviderError::InvalidUserInfo(_) => "no refusal",
         }

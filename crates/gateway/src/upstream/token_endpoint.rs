@@ -1,18 +1,21 @@
 //! The requests to a provider's token endpoint (RFC 6749 §4.1.3, §6).
 
+use std::borrow::Cow;
+
 use portcullis_protocol::crypto::secret::Secret;
 use portcullis_protocol::json::foreign::ForeignValue;
 use portcullis_protocol::oauth::form::FORM_TYPE;
 use portcullis_protocol::oauth::params;
 
 use crate::browser::pending_login::Seed;
-use crate::config::{TokenMembers, UpstreamClient};
+use crate::config::{AssertionAudience, ClientKey, TokenMembers, UpstreamClient};
 use crate::ports::{CallReply, Ports};
+use crate::upstream::client_assertion::client_assertion;
 use crate::upstream::client_authentication::Method;
 use crate::upstream::endpoint::{Document, Target};
 use crate::upstream::identity::TokenReply;
 use crate::upstream::provider_error::ProviderError;
-use crate::upstream::token_reply;
+use crate::upstream::token_reply::{self, Grant};
 
 /// The token endpoint of a provider.
 pub(super) struct TokenEndpoint<'a> {
@@ -22,6 +25,10 @@ pub(super) struct TokenEndpoint<'a> {
     pub(super) target: &'a Target,
     pub(super) authentication: Method,
     pub(super) members: &'a TokenMembers,
+    /// The provider's issuer, if it has one.
+    pub(super) issuer: Option<&'a str>,
+    /// The audience of client assertions where none is configured.
+    pub(super) usual_audience: AssertionAudience,
 }
 
 /// An answer with tokens.
@@ -43,13 +50,8 @@ impl TokenEndpoint<'_> {
         ports: &P,
     ) -> Result<Exchanged, ProviderError> {
         let verifier = seed.verifier();
-        let form = [
-            ("grant_type", "authorization_code"),
-            ("code", code),
-            ("redirect_uri", redirect_uri),
-            ("code_verifier", verifier.expose()),
-        ];
-        self.exchange(&form, ports).await
+        let form = [("code", code), ("redirect_uri", redirect_uri), ("code_verifier", verifier.expose())];
+        self.exchange(Grant::Code, &form, ports).await
     }
 
     /// Exchanges a refresh token (RFC 6749 §6).
@@ -61,8 +63,8 @@ impl TokenEndpoint<'_> {
         refresh_token: &Secret<String>,
         ports: &P,
     ) -> Result<Exchanged, ProviderError> {
-        let form = [("grant_type", "refresh_token"), ("refresh_token", refresh_token.expose().as_str())];
-        self.exchange(&form, ports).await
+        let form = [("refresh_token", refresh_token.expose().as_str())];
+        self.exchange(Grant::RefreshToken, &form, ports).await
     }
 
     /// Exchanges a subject's token for another (RFC 8693 §2.1).
@@ -74,14 +76,19 @@ impl TokenEndpoint<'_> {
         form: &[(&str, &str)],
         ports: &P,
     ) -> Result<TokenReply, ProviderError> {
-        let answered = self.ask(form, ports).await;
+        let answered = self.ask(Grant::TokenExchange, form, ports).await;
         let answered = answered.and_then(|answer| check_issued_type(&answer.reply).map(|()| answer));
         Ok(self.reported(answered, ports)?.tokens)
     }
 
     /// Sends a form, and reports to the operator how that ended.
-    async fn exchange<P: Ports>(&self, form: &[(&str, &str)], ports: &P) -> Result<Exchanged, ProviderError> {
-        self.reported(self.ask(form, ports).await, ports)
+    async fn exchange<P: Ports>(
+        &self,
+        grant: Grant,
+        form: &[(&str, &str)],
+        ports: &P,
+    ) -> Result<Exchanged, ProviderError> {
+        self.reported(self.ask(grant, form, ports).await, ports)
     }
 
     fn reported<P: Ports>(
@@ -96,17 +103,35 @@ impl TokenEndpoint<'_> {
         answered
     }
 
-    async fn ask<P: Ports>(&self, form: &[(&str, &str)], ports: &P) -> Result<Exchanged, ProviderError> {
-        let mut form = form.to_vec();
+    async fn ask<P: Ports>(&self, grant: Grant, form: &[(&str, &str)], ports: &P) -> Result<Exchanged, ProviderError> {
+        let mut form = [&[("grant_type", grant.name())], form].concat();
         let mut headers = vec![
             ("content-type".into(), FORM_TYPE.to_owned()),
             // GitHub answers with a form where JSON is not asked for.
             ("accept".into(), "application/json".to_owned()),
         ];
-        self.authentication.add(self.client, &mut form, &mut headers);
+        let further = self.client.extra_token_parameters.iter();
+        form.extend(further.map(|(name, value)| (name.as_str(), value.as_str())));
+        let assertion = match &self.client.key {
+            Some(key) if self.authentication == Method::PrivateKeyJwt => {
+                Some(client_assertion(key, &self.client.client_id, &self.audience(key), ports)?)
+            }
+            Some(_) | None => None,
+        };
+        self.authentication.add(self.client, assertion.as_deref(), &mut form, &mut headers);
         let reply = self.target.call("POST", headers, params::encode(&form).into_bytes(), ports).await?;
-        let tokens = token_reply::read(&reply, self.members)?;
+        let tokens = token_reply::read(&reply, self.members, grant)?;
         Ok(Exchanged { tokens, reply })
+    }
+
+    /// The audience of an assertion.
+    fn audience(&self, key: &ClientKey) -> Cow<'_, str> {
+        match (key.audience.unwrap_or(self.usual_audience), self.issuer) {
+            (AssertionAudience::Issuer, Some(issuer)) => Cow::Borrowed(issuer),
+            (AssertionAudience::TokenEndpoint, _) | (AssertionAudience::Issuer, None) => {
+                Cow::Owned(self.target.url(self.client))
+            }
+        }
     }
 }
 

@@ -13,11 +13,35 @@ use crate::upstream::outage::outage;
 use crate::upstream::provider_error::{Outage, ProviderError};
 use crate::upstream::refusal::refusal;
 
-/// Reads the answer, whatever its status, with the tokens where `members` says.
+/// The grant that a token request exchanges.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Grant {
+    /// RFC 6749 §4.1.3.
+    Code,
+    /// RFC 6749 §6.
+    RefreshToken,
+    /// RFC 8693 §2.1.
+    TokenExchange,
+}
+
+impl Grant {
+    /// Returns its `grant_type`.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Code => "authorization_code",
+            Self::RefreshToken => "refresh_token",
+            Self::TokenExchange => "urn:ietf:params:oauth:grant-type:token-exchange",
+        }
+    }
+}
+
+/// Reads the answer, whatever its status, with the tokens where `members` says. A refresh may
+/// answer with its tokens where RFC 6749 has them, though the login's were elsewhere: Slack does,
+/// which has one token to answer with then, and two at a login.
 ///
 /// # Errors
 /// [`ProviderError`]: what a refusal means, or why the answer cannot be used.
-pub(super) fn read(reply: &CallReply, members: &TokenMembers) -> Result<TokenReply, ProviderError> {
+pub(super) fn read(reply: &CallReply, members: &TokenMembers, grant: Grant) -> Result<TokenReply, ProviderError> {
     // Some providers refuse with status 200, and some send an `error` that is empty.
     let code = error_code(&reply.body);
     if reply.status != 200 || code.is_some() {
@@ -32,11 +56,14 @@ pub(super) fn read(reply: &CallReply, members: &TokenMembers) -> Result<TokenRep
         TokenMembers::Standard => standard(reply)?,
         TokenMembers::Mapped { access_token, refresh_token, expires_in } => {
             let member = |path| Document::TokenAnswer.member(reply, path);
-            Found {
-                access_token: member(access_token)?,
-                refresh_token: refresh_token.as_ref().map(member).transpose()?.flatten(),
-                expires_in: expires_in.as_ref().map(member).transpose()?.flatten(),
-                id_token: None,
+            match member(access_token)? {
+                None if grant == Grant::RefreshToken => outermost(reply)?,
+                access_token => Found {
+                    access_token,
+                    refresh_token: refresh_token.as_ref().map(member).transpose()?.flatten(),
+                    expires_in: expires_in.as_ref().map(member).transpose()?.flatten(),
+                    id_token: None,
+                },
             }
         }
     };
@@ -76,6 +103,17 @@ struct Found<'a> {
     refresh_token: Option<ForeignValue<'a>>,
     expires_in: Option<ForeignValue<'a>>,
     id_token: Option<ForeignValue<'a>>,
+}
+
+/// Reads the members of an answer that RFC 6749 §5.1 names, whatever type of token it calls them.
+fn outermost(reply: &CallReply) -> Result<Found<'_>, ProviderError> {
+    let answer = Document::TokenAnswer.members(reply, &MEMBERS)?;
+    Ok(Found {
+        access_token: answer.get("access_token"),
+        refresh_token: answer.get("refresh_token"),
+        expires_in: answer.get("expires_in"),
+        id_token: None,
+    })
 }
 
 /// Reads an answer as RFC 6749 §5.1 has it.
@@ -138,7 +176,7 @@ mod tests {
         let body = format!(r#"{{"access_token":"a","token_type":"Bearer"{more}}}"#);
         let content_type = Some("application/json".to_owned());
         let reply = CallReply { status: 200, content_type, max_age: None, from_bridge: false, body: body.into_bytes() };
-        read(&reply, &TokenMembers::Standard)
+        read(&reply, &TokenMembers::Standard, Grant::Code)
     }
 
     #[test]

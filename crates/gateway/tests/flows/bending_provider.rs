@@ -93,7 +93,7 @@ fn every_mode_that_the_rfcs_allow_works_from_login_to_refresh() {
             tokens = tokens_of(&fixture.refresh(&client, &tokens.refresh, &[]));
             assert_eq!(call(&tokens.access), format!("Bearer access-alice-{}", renewed(mode, number)), "{}", mode.name);
         }
-        assert_eq!(failures(&fixture), BTreeSet::new(), "{}: nothing is logged", mode.name);
+        assert_eq!(failures(&fixture), notes(mode.name), "{}: nothing else is logged", mode.name);
     }
 }
 
@@ -101,6 +101,12 @@ fn every_mode_that_the_rfcs_allow_works_from_login_to_refresh() {
 /// asking.
 fn failures(fixture: &Fixture) -> BTreeSet<String> {
     fixture.ports.take_reports().into_iter().filter(|report| report != "idp answered").collect()
+}
+
+/// What the log says of a mode that works.
+fn notes(mode: &str) -> BTreeSet<String> {
+    let cut = "idp notes: a user is in more groups than are kept: 100, of 4 KiB at most".to_owned();
+    if mode.starts_with("300 groups") { BTreeSet::from([cut]) } else { BTreeSet::new() }
 }
 
 /// The number of the access token that a refresh brings: a refresh token that stays is counted by
@@ -187,7 +193,7 @@ fn a_refreshed_id_token_is_about_the_same_user_of_the_same_issuer_for_the_same_c
         assert_eq!(word(&refresh(&fixture, session(&tokens))), outcome, "{name}");
         let logged: Vec<_> = failures(&fixture).into_iter().collect();
         match (bent.expected, logged.as_slice()) {
-            _ if outcome == "ready" => assert!(logged.is_empty(), "{name}: {logged:?}"),
+            _ if outcome == "ready" => assert_eq!(BTreeSet::from_iter(logged), notes(name), "{name}"),
             (Expected::Refused(_, words), [line]) => {
                 // A login asks who it is, a refresh whether it is the same.
                 let words = if words.contains("`sub`") { "names another user" } else { words };

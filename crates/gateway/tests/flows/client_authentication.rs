@@ -128,7 +128,7 @@ fn a_provider_that_takes_no_secret_is_named_before_the_user_is_sent_there() {
             let reply = fixture.answer_form(&browser, &form, "approve", &[]);
             let (_, query) = reply.redirect();
             assert_eq!((query["error"].as_str(), reply.reason), ("server_error", "provider_client_authentication"));
-            let described = "the identity provider takes neither client_secret_basic nor client_secret_post";
+            let described = "the identity provider takes no client authentication that the gateway has";
             assert_eq!(query["error_description"], described, "{methods} {round}");
         }
         assert_eq!(fixture.ports.calls_left(), 1, "the keys are not fetched");

@@ -4,12 +4,14 @@
 #![cfg(not(target_arch = "wasm32"))]
 
 mod absent_values;
+mod allowed_users;
 mod audited;
 mod backend_refusal;
 mod bending_provider;
 mod browser;
 mod callback;
 mod client;
+mod client_assertion;
 mod client_authentication;
 mod client_document_refusals;
 mod client_documents;
@@ -30,6 +32,7 @@ mod protect;
 mod provider;
 mod provider_chain;
 mod provider_choice;
+mod provider_pages;
 mod refresh;
 mod registration;
 mod remembered_consent;
@@ -38,6 +41,7 @@ mod rotation;
 mod sealed;
 mod session_states;
 mod store_outage;
+mod tenants;
 mod token;
 mod token_exchange;
 mod trusted_issuer_keys;

@@ -42,6 +42,13 @@ impl<'a> IdToken<'a> {
         ForeignJws::parse(text, MAX_BYTES, is_jwt).map(Self)
     }
 
+    /// Returns the issuer that the token claims to be of, which proves nothing: by it the keys are
+    /// chosen that may verify it.
+    #[must_use]
+    pub fn claimed_issuer(&self) -> Option<String> {
+        Some(self.0.claims(&["iss"]).ok()?.text("iss")?.into_owned())
+    }
+
     /// Verifies the signature with a key of the set that may verify it. `names` are the claims that
     /// are asked for later.
     ///
@@ -106,6 +113,12 @@ impl<'a> IdToken<'a> {
 pub struct SignedIdToken<'a>(ForeignObject<'a>);
 
 impl<'a> SignedIdToken<'a> {
+    /// Returns the claims, of which those can be read that were named before.
+    #[must_use]
+    pub const fn claims(&self) -> &ForeignObject<'a> {
+        &self.0
+    }
+
     /// Accepts the claims as those of our login at `now`, in Unix seconds.
     ///
     /// # Errors

@@ -97,7 +97,13 @@ fn what_must_not_be_ignored_in_a_header_is_refused_by_cause() {
     for alg in ["HS256", "HS384", "HS512"] {
         assert_eq!(of(json!({ "alg": alg })), ForeignTokenError::SharedSecret);
     }
-    for alg in ["None", "", "PS256", "ES512", "ES256K", "es256", "RS1", "dir"] {
+    for alg in ["PS256", "PS384", "PS512", "ES512"] {
+        let error = of(json!({ "alg": alg }));
+        assert_eq!(error, ForeignTokenError::UnverifiedAlg(alg));
+        let words = format!("the ID token's `alg` is {alg}, which Envoy does not verify; ");
+        assert!(error.reason().starts_with(&words), "{alg}: {error}");
+    }
+    for alg in ["None", "", "ps256", "ES256K", "es256", "RS1", "dir"] {
         assert_eq!(of(json!({ "alg": alg })), ForeignTokenError::UnsupportedAlg, "{alg}");
     }
     for kid in [json!(1), json!(["a"]), json!("a".repeat(257))] {
@@ -341,6 +347,7 @@ fn every_cause_has_words_of_its_own() {
         ForeignTokenError::Unsigned,
         ForeignTokenError::SharedSecret,
         ForeignTokenError::UnsupportedAlg,
+        ForeignTokenError::UnverifiedAlg("PS256"),
         ForeignTokenError::UnknownKey,
         ForeignTokenError::BadSignature,
         ForeignTokenError::Claims(JsonError::Syntax),

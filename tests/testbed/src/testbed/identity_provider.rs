@@ -17,19 +17,28 @@ pub struct IdpOptions {
     pub access_token_ttl: u64,
     /// Whether its access tokens are opaque; otherwise they are RS256 JWTs that tell their `sub`.
     pub opaque_tokens: bool,
-    /// The only client authentication that its token endpoint takes (`client_secret_basic` or
-    /// `client_secret_post`); both where there is none.
+    /// The only client authentication that its token endpoint takes (`client_secret_basic`,
+    /// `client_secret_post` or `private_key_jwt`); the first two where there is none.
     pub takes: Option<&'static str>,
     /// What its discovery document says of that: its own list as long as there is none, and `null`
     /// says nothing.
     pub lists: Option<Value>,
     /// The gateway's secret there; a random one where there is none.
     pub client_secret: Option<&'static str>,
+    /// The public key of the gateway there, as a JWK, where it has one in place of a secret.
+    pub client_key: Option<Value>,
 }
 
 impl Default for IdpOptions {
     fn default() -> Self {
-        Self { access_token_ttl: 60, opaque_tokens: false, takes: None, lists: None, client_secret: None }
+        Self {
+            access_token_ttl: 60,
+            opaque_tokens: false,
+            takes: None,
+            lists: None,
+            client_secret: None,
+            client_key: None,
+        }
     }
 }
 
@@ -81,6 +90,9 @@ impl IdentityProvider {
         }
         if let Some(lists) = &options.lists {
             words["lists"] = lists.clone();
+        }
+        if let Some(key) = &options.client_key {
+            words["clientKey"] = key.clone();
         }
         start_script("idp", "idp/idp.mjs", &[words.to_string()], log)
     }

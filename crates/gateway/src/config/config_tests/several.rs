@@ -62,9 +62,11 @@ fn all_mistakes_of_one_section_are_reported_at_once_with_those_of_content() {
         "storage.size: is not a known field; known here: cluster, namespace, name, timeout",
         "storage.cluster: is required",
         "upstreamProviders[0].oidcConfig.clientSecret: must be one of \"env\", \"bridge\", \"inline\"",
-        "upstreamProviders[0].oidcConfig.other: is not a known field; known here: issuerUrl, cluster, clusters, clientId, \
-         clientSecret, clientAuthentication, scopes, subjectClaim, groupsClaim, userInfo, defaultTokenLifespan, \
-         additionalAuthorizationParams",
+        "upstreamProviders[0].oidcConfig.other: is not a known field; known here: issuerUrl, allowedTenants, quirks, cluster, \
+         clusters, clientId, \
+         clientSecret, clientKey, clientKeyId, clientAssertionAudience, clientAuthentication, scopes, subjectClaim, \
+         groupsClaim, userInfo, defaultTokenLifespan, additionalAuthorizationParams, \
+         additionalTokenParams",
         "upstreamProviders[0].oidcConfig.scopes: must be a list",
         "upstreamProviders[0].oidcConfig.cluster: is required",
         "upstreamProviders[0].oidcConfig.clientId: is required",

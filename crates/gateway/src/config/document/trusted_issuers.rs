@@ -34,7 +34,7 @@ pub struct TrustedIssuer {
     #[serde(default)]
     pub allowed_subjects: Vec<String>,
     /// The algorithms that its tokens may be signed with, of RS256, RS384, RS512, ES256, ES384 and
-    /// EdDSA. Absent: all of these.
+    /// EdDSA. Absent: all of these. Envoy does not verify PS256, PS384, PS512 and ES512.
     #[serde(default)]
     pub algorithms: Option<Vec<String>>,
     /// Scopes that each of its tokens counts as having, besides those in its `scope` or `scp`:

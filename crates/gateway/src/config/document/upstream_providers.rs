@@ -65,6 +65,15 @@ pub struct OidcConfig {
     /// The provider's issuer; its discovery document is at `/.well-known/openid-configuration`
     /// under it.
     pub issuer_url: String,
+    /// The ids of the tenants whose users may log in, where the issuer stands for many tenants:
+    /// `https://login.microsoftonline.com/common/v2.0`, with `organizations` or `consumers`, or with
+    /// `{tenantid}` in place of one. A user is then known as `TENANT:SUBJECT`.
+    #[serde(default)]
+    pub allowed_tenants: Vec<String>,
+    /// The provider whose ways are followed, where it is not seen from the issuer's host:
+    /// `google` or `entra`; `none` follows none.
+    #[serde(default)]
+    pub quirks: Option<ProviderQuirks>,
     /// Envoy's cluster for the issuer's host.
     pub cluster: String,
     /// Envoy's clusters for other hosts that the discovery document may name for its token and key
@@ -74,9 +83,21 @@ pub struct OidcConfig {
     /// The client id that the provider gave this gateway. Its redirect URI is
     /// `<issuer>/oauth/callback`.
     pub client_id: String,
-    /// The client's secret; absent for a public client.
+    /// The client's secret; absent for a public client, and for one that has a key.
     #[serde(default)]
     pub client_secret: Option<SecretRef>,
+    /// The client's private key, as PEM, for `private_key_jwt`: EC P-256 or P-384, RSA of 2048 bits
+    /// or more, Ed25519. It signs ES256, ES384, RS256 and EdDSA. Register its public half with the
+    /// provider.
+    #[serde(default)]
+    pub client_key: Option<SecretRef>,
+    /// The `kid` of that key at the provider. Absent: the key's thumbprint (RFC 7638).
+    #[serde(default)]
+    pub client_key_id: Option<String>,
+    /// The audience of what that key signs. Absent: `issuer`, but `tokenEndpoint` at
+    /// Microsoft Entra.
+    #[serde(default)]
+    pub client_assertion_audience: Option<AssertionAudience>,
     /// How the gateway proves itself with the secret at the provider's token endpoint.
     #[serde(default)]
     pub client_authentication: ClientAuthentication,
@@ -89,7 +110,8 @@ pub struct OidcConfig {
     pub subject_claim: String,
     /// The ID token claim with the groups that the user is in, as a list or one text. Dots lead
     /// into objects, as in `realm_access.roles`, unless the name has a `:` or `/`, as in
-    /// `https://example.com/groups`. Of a user's groups the first 100 are kept, and at most 4 KiB.
+    /// `https://example.com/groups`. Of a user's groups the first 100 are kept, and at most 4 KiB,
+    /// those that `users` names before others.
     #[serde(default = "default_groups_claim")]
     pub groups_claim: String,
     /// Where to ask for the user's name, e-mail address and groups at a login, as far as the ID
@@ -103,6 +125,25 @@ pub struct OidcConfig {
     /// Further parameters of the authorization request, such as `prompt` or `access_type`.
     #[serde(default)]
     pub additional_authorization_params: BTreeMap<String, String>,
+    /// Further parameters of the token requests, with a code and with a refresh token. No secrets:
+    /// Envoy shows this document on its admin port.
+    #[serde(default)]
+    pub additional_token_params: BTreeMap<String, String>,
+}
+
+/// A provider that differs from OpenID Connect as it is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub enum ProviderQuirks {
+    /// Google: `access_type=offline` and `prompt=consent` are sent unless others are configured,
+    /// and the scope `offline_access`, which it refuses, is left out.
+    Google,
+    /// Microsoft Entra: `common`, `organizations` and `consumers` in the issuer stand for many
+    /// tenants, and client assertions are for the token endpoint.
+    Entra,
+    /// None of these.
+    None,
 }
 
 /// The userinfo endpoint of an OpenID Connect provider. Its claims are those of an ID token, and it
@@ -131,9 +172,20 @@ pub struct OAuth2Config {
     /// The client id that the provider gave this gateway. Its redirect URI is
     /// `<issuer>/oauth/callback`.
     pub client_id: String,
-    /// The client's secret; absent for a public client.
+    /// The client's secret; absent for a public client, and for one that has a key.
     #[serde(default)]
     pub client_secret: Option<SecretRef>,
+    /// The client's private key, as PEM, for `private_key_jwt`: EC P-256 or P-384, RSA of 2048 bits
+    /// or more, Ed25519. It signs ES256, ES384, RS256 and EdDSA. Register its public half with the
+    /// provider.
+    #[serde(default)]
+    pub client_key: Option<SecretRef>,
+    /// The `kid` of that key at the provider. Absent: the key's thumbprint (RFC 7638).
+    #[serde(default)]
+    pub client_key_id: Option<String>,
+    /// The audience of what that key signs. Absent: `tokenEndpoint`.
+    #[serde(default)]
+    pub client_assertion_audience: Option<AssertionAudience>,
     /// How the gateway proves itself with the secret at the token endpoint; `auto` is `basic`.
     #[serde(default)]
     pub client_authentication: ClientAuthentication,
@@ -157,6 +209,10 @@ pub struct OAuth2Config {
     /// Further parameters of the authorization request, such as `prompt`.
     #[serde(default)]
     pub additional_authorization_params: BTreeMap<String, String>,
+    /// Further parameters of the token requests, with a code and with a refresh token. No secrets:
+    /// Envoy shows this document on its admin port.
+    #[serde(default)]
+    pub additional_token_params: BTreeMap<String, String>,
 }
 
 /// An endpoint that tells whose an access token is, as one JSON object of at most 1 MiB.
@@ -269,14 +325,33 @@ pub struct TokenResponseMapping {
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum ClientAuthentication {
-    /// As the provider's discovery document asks in `token_endpoint_auth_methods_supported`;
-    /// `basic` where it takes both, does not say, or has no such document.
+    /// As the provider's discovery document asks in `token_endpoint_auth_methods_supported`, of
+    /// what there is a credential for: `private_key_jwt` before `basic` before `post`. Where it
+    /// does not say, or there is no such document, the first of these.
     #[default]
     Auto,
     /// `client_secret_basic`, whatever the provider says of itself.
     Basic,
     /// `client_secret_post`, whatever the provider says of itself.
     Post,
+    /// A JWT that `clientKey` signs (RFC 7523), whatever the provider says of itself.
+    #[serde(rename = "private_key_jwt")]
+    PrivateKeyJwt,
+    /// The client id alone (RFC 8705 §2): Envoy's cluster has the client certificate.
+    #[serde(rename = "tls_client_auth")]
+    TlsClientAuth,
+}
+
+/// The audience of a client assertion (RFC 7523 §3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub enum AssertionAudience {
+    /// The provider's issuer, as OpenID Connect wants it: no other provider can use what it is
+    /// sent.
+    Issuer,
+    /// The URL of the token endpoint.
+    TokenEndpoint,
 }
 
 fn default_provider_scopes() -> Vec<String> {

@@ -4,7 +4,7 @@ use portcullis_protocol::oauth::error::ErrorCode;
 use portcullis_protocol::oauth::params::ParamsError;
 use thiserror::Error;
 
-use crate::audit::Reason;
+use crate::audit::{AuditField, Reason};
 use crate::browser::pending_login::Authorization;
 use crate::clients::resolve::ResolveError;
 use crate::config::Config;
@@ -52,6 +52,9 @@ pub(super) enum LoginError {
     FirstLegGone,
     #[error(transparent)]
     Answer(#[from] AnswerError),
+    /// The provider's names for the user are for the audit trail.
+    #[error("the user is none of those who may log in")]
+    UserNotAllowed { subject: String, email: Option<String> },
 }
 
 impl CallbackError {
@@ -94,6 +97,12 @@ impl LoginError {
                 (code, "the identity provider did not log the user in", answer.reason())
             }
             Self::Answer(AnswerError::Provider(error)) => return provider_failed(config, request, error),
+            Self::UserNotAllowed { subject, email } => {
+                let mut known = request.audited().with(AuditField::Subject, subject);
+                known.add_known(AuditField::Email, email.as_deref().filter(|_| config.audits_email));
+                let audit = known.decided(Reason::LoginUserNotAllowed);
+                return error_redirect(config, request.into(), ErrorCode::AccessDenied, NOT_ALLOWED, audit);
+            }
         };
         error_redirect(config, request.into(), code, description, request.audited().decided(reason))
     }
@@ -105,4 +114,6 @@ const UNREADABLE: &str = "The identity provider's answer cannot be read.";
 const UNKNOWN: &str = "It is not known in this browser: it was started in another one, was used already or took too long, or \
                        cookies are turned off.";
 const INCOMPLETE: &str = "the login did not complete";
+const NOT_ALLOWED: &str =
+    "this account may not log in here: log in with another one, or ask the operator of this service to admit it";
 const CHANGED: &str = "the identity providers were changed during the login; connect again";

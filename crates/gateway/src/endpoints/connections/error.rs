@@ -41,6 +41,8 @@ pub(in crate::endpoints) enum ConnectionsError {
     Expired,
     #[error("another user has signed in to this browser")]
     OtherUser,
+    #[error("the user is none of those who may log in")]
+    UserNotAllowed,
     #[error(transparent)]
     Return(#[from] ReturnError),
     #[error(transparent)]
@@ -73,6 +75,7 @@ impl ConnectionsError {
             Self::OtherUser => {
                 page(403, "Another user has signed in to this browser meanwhile.", Reason::ConnectionOtherUser)
             }
+            Self::UserNotAllowed => page(403, "Your account may not be used here.", Reason::LoginUserNotAllowed),
             Self::Return(ReturnError::Expired) => page(400, "It took too long.", Reason::CallbackExpired),
             Self::Return(ReturnError::Reused) => page(400, "It was used already.", Reason::CallbackStateReused),
             Self::Return(ReturnError::TooMany { retry_after }) => too_many(config, *retry_after),

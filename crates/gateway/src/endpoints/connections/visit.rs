@@ -17,6 +17,7 @@ use crate::endpoints::pages::connections::ConnectedPage;
 use crate::endpoints::provider_return::{admit, logged_in, use_up};
 use crate::ports::Ports;
 use crate::routing::endpoint_table::Endpoint;
+use crate::sessions::users;
 use crate::upstream::connections::{offer, stored};
 use crate::upstream::identity::account_label;
 
@@ -81,6 +82,7 @@ async fn signed_in<P: Ports>(
         return Err(ConnectionsError::UnknownProvider);
     }
     let (_, identity) = logged_in(context, params, seed, provider).await?;
+    users::check(config, provider, &identity).map_err(|users::NotAllowed| ConnectionsError::UserNotAllowed)?;
     let user = UserId::derive(provider.account_space(), &identity.subject);
     let label = account_label(identity.email.as_deref(), identity.name.as_deref(), &identity.subject);
     let browser = Browser {

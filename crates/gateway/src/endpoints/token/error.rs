@@ -39,6 +39,8 @@ pub(super) enum TokenError {
     SessionRolledBack,
     #[error("the login at the identity provider has ended")]
     UpstreamEnded,
+    #[error("the user may not log in any more")]
+    UserNotAllowed,
     #[error("this client has no refresh tokens")]
     NotRefreshable,
     #[error("the refresh token belongs to another client")]
@@ -125,6 +127,9 @@ impl TokenError {
             Self::SessionRolledBack => (InvalidGrant, LOGIN_HAS_ENDED, Reason::RefreshSessionRolledBack),
             Self::UpstreamEnded => {
                 (InvalidGrant, "the login at the identity provider has ended", Reason::RefreshUpstreamEnded)
+            }
+            Self::UserNotAllowed => {
+                (InvalidGrant, "this user may not log in here any more", Reason::RefreshUserNotAllowed)
             }
             Self::NotRefreshable => (InvalidGrant, "this client has no refresh tokens", Reason::RefreshNotGranted),
             Self::OtherClient => {

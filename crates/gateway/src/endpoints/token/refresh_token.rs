@@ -19,9 +19,12 @@ use crate::sessions::keys::session_key;
 use crate::sessions::lifetimes::session_life;
 use crate::sessions::missing_upstream::MissingUpstream;
 use crate::sessions::state::{RotateError, Session};
-use crate::sessions::stored::{ATTEMPTS, StoredSession, extend_upstream, load_session};
+use crate::sessions::stored::{ATTEMPTS, StoredSession, StoredUpstream, extend_upstream, load_session};
+use crate::sessions::users;
+use crate::store::encoding::from_bytes;
 use crate::store::records::{Records, VersionedRecord};
 use crate::upstream::connections::stored;
+use crate::upstream::tokens::Upstream;
 
 /// Replaces a refresh token and issues the new tokens. A replay ends the session; a request that
 /// asks for too much changes nothing.
@@ -50,6 +53,10 @@ pub(super) async fn grant<P: Ports>(
             Ok(next) => next,
             Err(error) => return Err(refused_refresh(context, token.session, error).await?),
         };
+        if context.config().users.is_some() && !is_allowed(context, &record, &upstream) {
+            end_session(context.gateway, token.session, context.ports).await?;
+            return Err(TokenError::UserNotAllowed);
+        }
         let kept = extend_upstream(context.gateway, &records, upstream).await?;
         if needs_login(context.config(), &record, &kept, now) {
             end_session(context.gateway, token.session, context.ports).await?;
@@ -70,6 +77,19 @@ pub(super) async fn grant<P: Ports>(
         }
     }
     Err(DependencyError::Contention.into())
+}
+
+/// Whether the user of a session may stay logged in, by what the provider of the login's first leg
+/// said last. A user of whom nothing is stored may not.
+fn is_allowed<P: Ports>(context: &RequestContext<'_, P>, session: &Session, upstream: &[StoredUpstream]) -> bool {
+    let is_allowed = || {
+        let stored = upstream.iter().find(|stored| Some(&stored.provider) == session.providers.first())?;
+        let (config, sealed) = (context.config(), stored.found.as_ref()?.value.clone());
+        let read = |record: &[u8]| from_bytes(record);
+        let user = context.records().read::<Upstream, Upstream>(&stored.key, sealed, read)?;
+        Some(users::check_again(config, config.providers.get(stored.provider)?, &user).is_ok())
+    };
+    is_allowed() == Some(true)
 }
 
 /// Returns the scope of the new tokens, at most what was granted at login.

@@ -127,7 +127,7 @@ fn neither_an_unsigned_token_nor_a_shared_secret_nor_an_algorithm_that_is_not_al
         (json!("HS256"), ForeignTokenError::SharedSecret),
         (json!("HS512"), ForeignTokenError::SharedSecret),
         (json!("nOnE"), ForeignTokenError::UnsupportedAlg),
-        (json!("PS256"), ForeignTokenError::UnsupportedAlg),
+        (json!("PS256"), ForeignTokenError::UnverifiedAlg("PS256")),
         (json!(["ES256"]), ForeignTokenError::Malformed("alg")),
         (Value::Null, ForeignTokenError::Missing("alg")),
         // The key of this `kid` is another kind of key.

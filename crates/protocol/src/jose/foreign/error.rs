@@ -27,6 +27,8 @@ pub enum ForeignTokenError {
     SharedSecret,
     /// `alg` is another one that is not verified here.
     UnsupportedAlg,
+    /// `alg` is a sound one of this name that the host does not verify (RFC 7518 §3.1).
+    UnverifiedAlg(&'static str),
     /// `alg` is not one that the issuer is trusted to use.
     AlgNotAllowed,
     /// No key of the issuer's key set may verify it.
@@ -68,9 +70,11 @@ impl ForeignTokenError {
             Self::Header(_) => "the token header is malformed",
             Self::Critical => "the token header has a member that is not allowed",
             Self::WrongType => "the token is of another type",
-            Self::Unsigned | Self::SharedSecret | Self::UnsupportedAlg | Self::AlgNotAllowed => {
-                "the token algorithm is not supported"
-            }
+            Self::Unsigned
+            | Self::SharedSecret
+            | Self::UnsupportedAlg
+            | Self::UnverifiedAlg(_)
+            | Self::AlgNotAllowed => "the token algorithm is not supported",
             Self::UnknownKey => "the token was signed with an unknown key",
             Self::BadSignature => "the token signature is invalid",
             Self::Claims(_) => "the token claims are malformed",
@@ -108,6 +112,7 @@ impl ForeignTokenError {
                 "the ID token's `alg` is none of RS256, RS384, RS512, ES256, ES384 and EdDSA; choose one of them for this \
                  client at the provider"
             }
+            Self::UnverifiedAlg(name) => unverified(name),
             Self::AlgNotAllowed => "the ID token's `alg` is not one that the provider is trusted to use",
             Self::UnknownKey => "the ID token was signed with a key that is not in the provider's key set",
             Self::BadSignature => "the ID token's signature does not verify",
@@ -125,6 +130,22 @@ impl ForeignTokenError {
             Self::Malformed(name) => malformed(name),
         }
     }
+}
+
+/// The words for an algorithm that the host does not verify.
+fn unverified(name: &str) -> &'static str {
+    macro_rules! words {
+        ($($name:literal)*) => {
+            match name {
+                $($name => concat!(
+                    "the ID token's `alg` is ", $name, ", which Envoy does not verify; choose RS256 or ES256 for this \
+                     client at the provider"
+                ),)*
+                _ => "the ID token's `alg` is one that Envoy does not verify",
+            }
+        };
+    }
+    words!("PS256" "PS384" "PS512" "ES512")
 }
 
 fn missing(name: &str) -> &'static str {

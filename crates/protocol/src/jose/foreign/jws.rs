@@ -2,7 +2,7 @@
 
 use super::error::ForeignTokenError;
 use crate::base64url;
-use crate::jose::alg::Alg;
+use crate::jose::alg::{Alg, UNVERIFIED_ALGS};
 use crate::jose::keys::{JwkSet, PublicKey};
 use crate::json::foreign::{ForeignObject, ForeignValue};
 
@@ -106,7 +106,10 @@ fn read_header(header: &[u8], is_type: fn(&str) -> bool) -> Result<(Alg, Option<
         (Some(alg), _) => Ok((alg, kid)),
         (None, "none") => Err(ForeignTokenError::Unsigned),
         (None, "HS256" | "HS384" | "HS512") => Err(ForeignTokenError::SharedSecret),
-        (None, _) => Err(ForeignTokenError::UnsupportedAlg),
+        (None, name) => Err(match UNVERIFIED_ALGS.into_iter().find(|unverified| *unverified == name) {
+            Some(name) => ForeignTokenError::UnverifiedAlg(name),
+            None => ForeignTokenError::UnsupportedAlg,
+        }),
     }
 }
 

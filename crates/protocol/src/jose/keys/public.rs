@@ -14,6 +14,7 @@ use crate::jose::der::{self, BIT_STRING, NULL, OBJECT_IDENTIFIER, SEQUENCE};
 pub struct PublicKey {
     material: Material,
     kid: Option<String>,
+    issuer: Option<String>,
     /// The only algorithm that the JWK allows, if it names one.
     only: Option<Alg>,
     spki_der: Vec<u8>,
@@ -103,8 +104,9 @@ impl PublicKey {
                 _ => return Ok(None),
             },
         };
+        let issuer = jwk.get("issuer").and_then(Value::as_str).map(str::to_owned);
         let spki_der = material.spki_der().ok_or(JwkError::Member("n"))?;
-        Ok(Some(Self { material, kid, only, spki_der }))
+        Ok(Some(Self { material, kid, issuer, only, spki_der }))
     }
 
     /// Makes the public half of one of our own keys, bound to the algorithm of the key and named by
@@ -112,7 +114,7 @@ impl PublicKey {
     pub(super) fn of_signing_key(material: Material, alg: Alg) -> Result<Self, JwkError> {
         let kid = Some(material.thumbprint());
         let spki_der = material.spki_der().ok_or(JwkError::Member("n"))?;
-        Ok(Self { material, kid, only: Some(alg), spki_der })
+        Ok(Self { material, kid, issuer: None, only: Some(alg), spki_der })
     }
 
     /// Returns the key as a JWK: public members, `use`, and `alg` if the key is bound to one
@@ -140,6 +142,13 @@ impl PublicKey {
     #[must_use]
     pub fn kid(&self) -> Option<&str> {
         self.kid.as_deref()
+    }
+
+    /// Returns the issuer that alone signs with the key, if the JWK names one: in a set of the keys
+    /// of many tenants, as that of Microsoft Entra.
+    #[must_use]
+    pub fn issuer(&self) -> Option<&str> {
+        self.issuer.as_deref()
     }
 
     /// Returns the SHA-256 thumbprint in base64url (RFC 7638 §3).

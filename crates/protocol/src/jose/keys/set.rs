@@ -46,7 +46,10 @@ impl JwkSet {
             let jwk = entry.object(&JWK_MEMBERS).ok().and_then(|jwk| jwk.to_map());
             let Some(Ok(Some(key))) = jwk.as_ref().map(PublicKey::from_jwk) else { continue };
             // One key that is listed twice leaves the choice clear.
-            if keys.iter().any(|known| known.kid() == key.kid() && known.spki_der() == key.spki_der()) {
+            let is_listed = |known: &PublicKey| {
+                (known.kid(), known.issuer(), known.spki_der()) == (key.kid(), key.issuer(), key.spki_der())
+            };
+            if keys.iter().any(is_listed) {
                 continue;
             }
             if keys.len() == MAX_KEYS {
@@ -91,4 +94,4 @@ const MAX_KEYS: usize = 64;
 /// Entries that no key is made of cost no more than their bytes.
 const MAX_ENTRIES: usize = 1024;
 /// The members that are read of a JWK.
-const JWK_MEMBERS: [&str; 10] = ["kty", "crv", "x", "y", "n", "e", "kid", "use", "alg", "key_ops"];
+const JWK_MEMBERS: [&str; 11] = ["kty", "crv", "x", "y", "n", "e", "kid", "use", "alg", "key_ops", "issuer"];

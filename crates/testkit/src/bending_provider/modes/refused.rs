@@ -79,7 +79,7 @@ pub(super) const MODES: &[Mode] = &[
         name: "an endpoint that takes no secret",
         expected: Expected::Refused(
             Reason::ProviderClientAuthentication,
-            "neither client_secret_basic nor client_secret_post",
+            "no client authentication that there is a credential for",
         ),
         bend: |shape| shape.discovery.json.set("token_endpoint_auth_methods_supported", json!(["tls_client_auth"])),
     },
@@ -184,7 +184,7 @@ pub(super) const MODES: &[Mode] = &[
     },
     Mode {
         name: "an ID token signed with PS256",
-        expected: Expected::Refused(Reason::ProviderInvalidIdToken, "`alg` is none of"),
+        expected: Expected::Refused(Reason::ProviderInvalidIdToken, "`alg` is PS256, which Envoy does not verify"),
         bend: |shape| shape.header.set("alg", "PS256"),
     },
     Mode {

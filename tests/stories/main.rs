@@ -20,6 +20,7 @@ mod envoy_configs;
 mod grant_refusals;
 mod honest_clients;
 mod hostile_http;
+mod injection;
 mod kubernetes;
 mod login_floods;
 mod login_load;

@@ -29,9 +29,9 @@ pub(crate) struct Gateway {
     pub idp_port: u16,
     /// Where it keeps records: `storage` of the plugin configuration.
     pub storage: Value,
-    /// Members of its resource beside the usual ones.
+    /// Further members of its resource.
     pub resource_settings: Value,
-    /// Another provider beside its own, if there is one.
+    /// Another provider than its own, if there is one.
     pub other_provider: Option<Value>,
     key: SigningKey,
     pem: String,

@@ -67,7 +67,7 @@ impl Provider {
         &self.desk.issuer
     }
 
-    /// An access token that it made for a resource, as services bring them; each number has its own.
+    /// An access token that it made for a resource, as services bring them; another for each number.
     ///
     /// # Errors
     /// When it cannot be signed.

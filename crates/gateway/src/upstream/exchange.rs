@@ -114,9 +114,9 @@ impl<P: Ports> Exchange<'_, P> {
                 return Ok(Subject::Ready(Box::new(found.record)));
             }
         }
-        match refresh_with(self.gateway, subject, cause, self.ports).await {
-            RefreshOutcome::Ready(_) => {}
-            outcome => return Ok(Subject::Not(outcome)),
+        let outcome = refresh_with(self.gateway, subject, cause, self.ports).await;
+        if !matches!(outcome, RefreshOutcome::Ready(_)) {
+            return Ok(Subject::Not(outcome));
         }
         Ok(match self.records().load::<Upstream>(&key).await? {
             Some(found) => Subject::Ready(Box::new(found.record)),

@@ -1,5 +1,5 @@
-//! An identity provider of the testbed: the certified `oidc-provider` in a process of its own, which
-//! can be put in trouble.
+//! An identity provider of the testbed: the certified `oidc-provider` in a process of its own,
+//! which can be put in trouble.
 
 use std::path::Path;
 

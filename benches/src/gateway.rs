@@ -29,6 +29,10 @@ pub(crate) struct Gateway {
     pub idp_port: u16,
     /// Where it keeps records: `storage` of the plugin configuration.
     pub storage: Value,
+    /// Members of its resource beside the usual ones.
+    pub resource_settings: Value,
+    /// Another provider beside its own, if there is one.
+    pub other_provider: Option<Value>,
     key: SigningKey,
     pem: String,
     _idp: Option<Process>,
@@ -73,7 +77,17 @@ impl Gateway {
         (idp_port, idp): (u16, Option<Process>),
     ) -> Result<Self, String> {
         let key = SigningKey::from_pem(&pem).map_err(text)?;
-        Ok(Self { name, port, idp_port, storage: json!({ "type": "memory" }), key, pem, _idp: idp })
+        Ok(Self {
+            name,
+            port,
+            idp_port,
+            storage: json!({ "type": "memory" }),
+            resource_settings: json!({}),
+            other_provider: None,
+            key,
+            pem,
+            _idp: idp,
+        })
     }
 
     /// The issuer, at which clients log in.
@@ -103,7 +117,7 @@ impl Gateway {
     /// The plugin configuration: one resource whose upstream token is injected.
     #[must_use]
     pub(crate) fn plugin(&self) -> Value {
-        json!({
+        let mut plugin = json!({
             "issuer": self.issuer(),
             // For http on loopback and the provider's fixed secret; no effect on the path that is
             // measured.
@@ -135,7 +149,14 @@ impl Gateway {
             }],
             // What lies outside the resource passes, to be measured as well.
             "default": "pass",
-        })
+        });
+        for (name, value) in self.resource_settings.as_object().into_iter().flatten() {
+            plugin["resources"][0][name] = value.clone();
+        }
+        if let (Some(other), Some(providers)) = (&self.other_provider, plugin["upstreamProviders"].as_array_mut()) {
+            providers.push(other.clone());
+        }
+        plugin
     }
 
     /// The cluster of its identity provider.

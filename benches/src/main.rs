@@ -31,6 +31,7 @@ mod scenario;
 mod scenarios;
 mod start;
 
+use std::collections::VecDeque;
 use std::env;
 use std::fs;
 use std::io::Write as _;
@@ -40,10 +41,11 @@ use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
 use portcullis_testbed::paths;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::envoy::{At, Envoy, Listener};
 use crate::gateway::Gateway;
+use crate::provider::Provider;
 use crate::scenario::{Passes, Scenario, Supply};
 use crate::scenarios::report;
 
@@ -84,6 +86,8 @@ fn run() -> Result<(), String> {
     if only == "peers" {
         return peers::run(rounds, seconds, &folder);
     }
+    // The ladder is made of scenarios, and is asked for by either word.
+    let only = if only == "scenarios" { "ladder".to_owned() } else { only };
     let wanted = |name: &str| only.is_empty() || only == name || only == "growth" && of_growth.contains(&name);
     let names: Vec<&str> = parts.iter().map(|(name, _)| *name).collect();
     if !names.iter().any(|name| wanted(name)) {
@@ -113,6 +117,16 @@ fn run_scenarios(rounds: usize, seconds: usize) -> Result<(), String> {
     let (service, service_port) = own_service::start(ext_authz_stub::ARGUMENT, dir.path())?;
     let es256 = Gateway::es256(ports.of("es256"), dir.path())?;
     let rs256 = Gateway::rs256(ports.of("rs256"), dir.path())?;
+    let provider = Provider::with_es256()?;
+    let mut identity = Gateway::with_provider("identity", ports.of("identity"), &provider)?;
+    identity.resource_settings = json!({
+        "identityHeaders": { "x-user-id": "sub", "x-user-email": "email" },
+        "identityToken": { "header": "x-user-token" },
+    });
+    let mut two = Gateway::with_provider("two_providers", ports.of("two_providers"), &provider)?;
+    two.other_provider = Some(on_demand(&two, &provider));
+    let one = Gateway::with_provider("one_provider", ports.of("one_provider"), &provider)?;
+    let foreign_resource = format!("http://127.0.0.1:{}/api", ports.of("trusted"));
     let filters = [
         ("none", None),
         ("idle", Some(envoy::wasm("idle", &one_header, &json!("idle"), &[]))),
@@ -124,6 +138,10 @@ fn run_scenarios(rounds: usize, seconds: usize) -> Result<(), String> {
         ("ext_authz_injected", Some(envoy::ext_authz("ext_authz", true))),
         ("es256", Some(envoy::ours(&es256))),
         ("rs256", Some(envoy::ours(&rs256))),
+        ("identity", Some(envoy::ours(&identity))),
+        ("one_provider", Some(envoy::ours(&one))),
+        ("two_providers", Some(envoy::ours(&two))),
+        ("trusted", Some(envoy::wasm("trusted", &paths::module(), &trusting(&provider, &foreign_resource), &[]))),
     ];
     let port_of = |name: &str| ports.of(name);
     let listeners = filters.map(|(name, filter)| Listener { port: port_of(name), filter, back_end: None });
@@ -131,9 +149,12 @@ fn run_scenarios(rounds: usize, seconds: usize) -> Result<(), String> {
         ("ext_authz".to_owned(), At::Port(service_port)),
         (es256.idp_cluster(), At::Port(es256.idp_port)),
         (rs256.idp_cluster(), At::Port(rs256.idp_port)),
+        (identity.idp_cluster(), At::Port(provider.port)),
+        (one.idp_cluster(), At::Port(provider.port)),
+        (two.idp_cluster(), At::Port(provider.port)),
     ];
     let numbers = ports.release();
-    let envoy = Envoy::start(&listeners, &clusters, &[&es256, &rs256], dir.path())?;
+    let envoy = Envoy::start(&listeners, &clusters, &[&es256, &rs256, &identity, &one, &two], dir.path())?;
     let port_of = |name: &str| numbers.iter().find(|(held, _)| *held == name).map_or(0, |(_, port)| *port);
 
     report("logging in, and signing more tokens than a worker remembers …");
@@ -141,6 +162,9 @@ fn run_scenarios(rounds: usize, seconds: usize) -> Result<(), String> {
     let rs256_login = rs256.log_in()?;
     let es256_tokens = es256_login.more_tokens(TOKENS)?;
     let rs256_tokens = rs256_login.more_tokens(TOKENS)?;
+    let foreign_tokens: VecDeque<String> =
+        (0..TOKENS).map(|number| provider.access_token(&foreign_resource, number)).collect::<Result<_, _>>()?;
+    let again = |gateway: &Gateway| gateway.log_in().map(|login| Supply::Again(login.token));
 
     let forged = scenario::forge(&es256_login.token);
     let malformed = es256_login.token.replace('.', "");
@@ -246,6 +270,41 @@ fn run_scenarios(rounds: usize, seconds: usize) -> Result<(), String> {
             Passes::GoodTokensInjected,
             "ours, a token never seen: RS256, otherwise the same",
         ),
+        scenario(
+            "fast_identity",
+            "identity",
+            again(&identity)?,
+            Passes::GoodTokensInjected,
+            "as fast, with two identity headers and a signed identity token",
+        ),
+        scenario(
+            "fast_one_provider",
+            "one_provider",
+            again(&one)?,
+            Passes::GoodTokensInjected,
+            "as fast, at the provider of the next one",
+        ),
+        scenario(
+            "fast_two_providers",
+            "two_providers",
+            again(&two)?,
+            Passes::GoodTokensInjected,
+            "the same with another provider, which users may connect",
+        ),
+        scenario(
+            "fast_trusted",
+            "trusted",
+            Supply::Again(foreign_tokens[0].clone()),
+            Passes::GoodTokens,
+            "ours, a trusted issuer's token verified before; nothing is injected",
+        ),
+        scenario(
+            "cold_trusted",
+            "trusted",
+            Supply::InTurn(foreign_tokens),
+            Passes::GoodTokens,
+            "ours, a trusted issuer's token never seen: ES256",
+        ),
         scenario("malformed", "es256", Supply::Again(malformed), Passes::Nobody, "the token is not a compact JWS"),
         scenario(
             "unknown_key",
@@ -268,6 +327,38 @@ fn run_scenarios(rounds: usize, seconds: usize) -> Result<(), String> {
     scenarios::climb(&mut scenarios, rounds, time)?;
     check_paths(&envoy, &scenarios)?;
     write_results(&scenarios, rounds, pinned)
+}
+
+/// A provider that users may connect, and that a login does not go to.
+fn on_demand(gateway: &Gateway, provider: &Provider) -> Value {
+    let issuer = provider.issuer();
+    json!({
+        "name": "other",
+        "type": "oauth2",
+        "login": "onDemand",
+        "oauth2Config": {
+            "authorizationEndpoint": format!("{issuer}/auth"),
+            "tokenEndpoint": format!("{issuer}/token"),
+            "cluster": gateway.idp_cluster(),
+            "clientId": gateway::CLIENT,
+            "clientSecret": { "inline": gateway::IDP_SECRET },
+            "identityFromToken": { "subjectPath": "sub" },
+        },
+    })
+}
+
+/// The configuration of a gateway that is no authorization server and trusts this issuer.
+fn trusting(issuer: &Provider, resource: &str) -> Value {
+    json!({
+        "development": true,
+        "trustedIssuers": [{
+            "issuer": issuer.issuer(),
+            "jwksUrl": format!("{}/jwks", issuer.issuer()),
+            "cluster": "idp_identity",
+            "audiences": [resource],
+        }],
+        "resources": [{ "resource": resource, "match": { "prefix": "/api" }, "scopes": ["openid"] }],
+    })
 }
 
 /// Prints the table and writes the document.
@@ -356,7 +447,7 @@ fn text(error: impl ToString) -> String {
 }
 
 /// The listeners; that of the gateway with the ES256 key serves several scenarios.
-const LISTENERS: [&str; 10] = [
+const LISTENERS: [&str; 14] = [
     "none",
     "idle",
     "one_header",
@@ -367,6 +458,10 @@ const LISTENERS: [&str; 10] = [
     "ext_authz_injected",
     "es256",
     "rs256",
+    "identity",
+    "one_provider",
+    "two_providers",
+    "trusted",
 ];
 /// The scenarios that every other one is compared with, and that no choice leaves out.
 const COMPARED: [&str; 2] = ["none", "one_header"];

@@ -25,6 +25,7 @@ use crate::text;
 pub(crate) struct Provider {
     /// Where it listens.
     pub port: u16,
+    desk: Arc<Desk>,
 }
 
 impl Provider {
@@ -50,13 +51,35 @@ impl Provider {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(text)?;
         let port = listener.local_addr().map_err(text)?.port();
         let desk = Arc::new(Desk { issuer: format!("http://127.0.0.1:{port}"), key, logins: AtomicU64::new(0) });
+        let serving = Arc::clone(&desk);
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let desk = Arc::clone(&desk);
+                let desk = Arc::clone(&serving);
                 std::thread::spawn(move || desk.serve(stream));
             }
         });
-        Ok(Self { port })
+        Ok(Self { port, desk })
+    }
+
+    /// Its issuer.
+    #[must_use]
+    pub(crate) fn issuer(&self) -> &str {
+        &self.desk.issuer
+    }
+
+    /// An access token that it made for a resource, as services bring them; each number has its own.
+    ///
+    /// # Errors
+    /// When it cannot be signed.
+    pub(crate) fn access_token(&self, audience: &str, number: usize) -> Result<String, String> {
+        let (key, now) = (&self.desk.key, now());
+        let claims = json!({
+            "iss": self.desk.issuer, "aud": audience, "sub": "a-service", "client_id": "a-service", "iat": now,
+            "exp": now + 24 * 3600, "jti": format!("{number:0>36}"), "scope": "openid",
+        });
+        let input = jws::encode(&Header { alg: key.alg(), kid: key.kid(), typ: "at+jwt" }, &claims);
+        let signature = key.sign(input.as_bytes()).map_err(|error| format!("{error:?}"))?;
+        Ok(jws::attach(&input, &signature))
     }
 }
 
@@ -119,7 +142,7 @@ impl Desk {
     /// The access token is the ID token's text, so that it has the length of those that are JWTs.
     fn tokens(&self, nonce: &str) -> String {
         let user = self.logins.fetch_add(1, Ordering::Relaxed);
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let now = now();
         let claims = json!({
             "iss": self.issuer, "aud": CLIENT, "sub": format!("user-{user}"), "nonce": nonce, "iat": now, "exp": now + 3600,
         });
@@ -134,6 +157,11 @@ impl Desk {
         })
         .to_string()
     }
+}
+
+/// The time, in Unix seconds.
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 fn answer(status: &str, fields: &str, body: &str) -> String {

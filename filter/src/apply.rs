@@ -2,13 +2,15 @@
 
 use portcullis_gateway::audit::{Audit, Reason};
 use portcullis_gateway::browser::cookies;
+use portcullis_gateway::decision::header_field::is_refused_in_trailers;
+use portcullis_gateway::decision::identity::Identity;
 use portcullis_gateway::decision::{AddedHeaders, Credentials, Forward, Resolved, ResponsePlan};
 use portcullis_gateway::resource_server::backend_refusal;
 use portcullis_protocol::http::message::Response;
 use proxy_wasm::types::Status;
 
 use crate::counters::Counters;
-use crate::host;
+use crate::host::{self, HeaderMap};
 use crate::service::open_streams::Place;
 use crate::service::worker::Worker;
 use crate::stream_outcome::{Applied, AppliedTo, Forwarded, StreamOutcome};
@@ -32,9 +34,10 @@ pub(crate) fn apply(decision: &Resolved, id: u32, worker: &Worker, request: &App
             let protected = !matches!(forward.credentials, Credentials::Unchanged);
             // The headers must be final before the request goes on: afterwards the host has no map
             // to change.
-            if edit(forward, protected && request.has_proxy_authorization).is_err() {
+            if edit(forward, protected, request).is_err() {
                 // The SDK panics where the host refuses; were it to return instead, the request
-                // must not go on with the client's token.
+                // must not go on with the client's token, or with a field of the client's in the
+                // gateway's name.
                 let audit = Audit::new(Reason::Internal);
                 return apply(&Resolved::Respond(Response::new(503), audit), id, worker, request);
             }
@@ -110,9 +113,12 @@ fn drop_own_cookies() {
     }
 }
 
-fn edit(forward: &Forward, strips_proxy_authorization: bool) -> Result<(), Status> {
-    if strips_proxy_authorization {
-        host::remove_request_header(PROXY_AUTHORIZATION)?;
+fn edit(forward: &Forward, protected: bool, request: &AppliedTo<'_>) -> Result<(), Status> {
+    if let Some(identity) = &forward.identity {
+        tell(identity, request.headers)?;
+    }
+    if protected && request.has_proxy_authorization {
+        PROXY_AUTHORIZATION.into_iter().try_for_each(host::remove_request_header)?;
     }
     match &forward.credentials {
         Credentials::Unchanged => {}
@@ -131,6 +137,40 @@ fn edit(forward: &Forward, strips_proxy_authorization: bool) -> Result<(), Statu
     }
 }
 
+/// Removes each field of the client's that a backend may take for one of the gateway's, and sets
+/// those about the caller. `headers` are those of the request, where they are at hand.
+fn tell(identity: &Identity, headers: Option<&HeaderMap>) -> Result<(), Status> {
+    let read = if headers.is_some() { None } else { host::read_request_headers() };
+    // Headers that cannot be read could have any name.
+    let headers = headers.or(read.as_ref()).ok_or(Status::InternalFailure)?;
+    remove_where(headers, &|name| identity.reserved().has(name), host::remove_request_header)?;
+    identity.fields().iter().try_for_each(|field| host::set_request_header(&field.name, field.value.expose()))
+}
+
+/// Removes the trailers that a backend may take for header fields of the gateway's, or for
+/// credentials; before there is a gateway, all of them. Only in the request trailers callback.
+///
+/// # Errors
+/// The host's status, or one for trailers that cannot be read: then they must not go on.
+pub(crate) fn remove_trailers(worker: &Worker) -> Result<(), Status> {
+    let active = worker.config.gateway();
+    let reserved = active.as_ref().map(|active| active.gateway.config().reserved_names.as_deref());
+    let is_refused = |name: &[u8]| reserved.is_none_or(|reserved| is_refused_in_trailers(reserved, name));
+    let trailers = host::request_trailers().ok_or(Status::InternalFailure)?;
+    remove_where(&trailers, &is_refused, host::remove_request_trailer)
+}
+
+fn remove_where(
+    fields: &HeaderMap,
+    is_refused: &dyn Fn(&[u8]) -> bool,
+    remove: fn(&str) -> Result<(), Status>,
+) -> Result<(), Status> {
+    for name in fields.names().filter(|name| is_refused(name)) {
+        remove(std::str::from_utf8(name).map_err(|_| Status::BadArgument)?)?;
+    }
+    Ok(())
+}
+
 fn count(audit: &Audit, counters: &Counters) {
     counters.count(audit.reason().outcome().as_str(), audit.reason().as_str());
 }
@@ -145,4 +185,5 @@ pub(crate) const AUDIT: &str = "portcullis";
 const AUTHORIZATION: &str = "authorization";
 const SET_COOKIE: &str = "set-cookie";
 const WWW_AUTHENTICATE: &str = "www-authenticate";
-const PROXY_AUTHORIZATION: &str = "proxy-authorization";
+/// Both spellings are one variable of CGI (RFC 3875 §4.1.18).
+const PROXY_AUTHORIZATION: [&str; 2] = ["proxy-authorization", "proxy_authorization"];

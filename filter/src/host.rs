@@ -28,7 +28,8 @@ pub(crate) use metrics::{count, counter, set_gauge};
 pub(crate) use plugin::{configuration, set_effective_context, set_tick_period, variable};
 pub(crate) use properties::{connection, declare_struct, peer, set_filter_state};
 pub(crate) use request::{
-    continue_request, remove_request_header, reply, request_body, request_headers, set_request_header,
+    continue_request, read_request_headers, remove_request_header, remove_request_trailer, reply, request_body,
+    request_headers, request_trailers, set_request_header,
 };
 pub(crate) use response::{
     add_response_header, close_stream, remove_response_header, response_header, response_header_values,

@@ -14,7 +14,7 @@ use portcullis_protocol::http::message::Response;
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
-use crate::apply::{apply, apply_plan};
+use crate::apply::{apply, apply_plan, remove_trailers};
 use crate::host;
 use crate::service::worker::Worker;
 use crate::stream_outcome::{Applied, AppliedTo, Forwarded};
@@ -111,6 +111,11 @@ impl HttpContext for RequestStream {
 
     fn on_http_request_trailers(&mut self, _count: usize) -> Action {
         host::begin_callback();
+        let removed = self.worker.as_ref().map(|worker| remove_trailers(worker));
+        if !matches!(removed, Some(Ok(()))) {
+            // They stay here, and the request with them, until Envoy gives it up.
+            return Action::Pause;
+        }
         self.advance(Deciding::on_trailers);
         self.state.action()
     }

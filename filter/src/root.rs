@@ -18,8 +18,8 @@ use portcullis_gateway::resource_server::session_check;
 use portcullis_gateway::runtime::Inbox;
 use portcullis_gateway::sessions::ended;
 use portcullis_gateway::state::secrets_poll::PollMode;
-use portcullis_gateway::upstream::refresh::{self, Cause};
-use portcullis_gateway::upstream::{issuer_keys, providers};
+use portcullis_gateway::upstream::refresh::Cause;
+use portcullis_gateway::upstream::{issuer_keys, providers, renew};
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::ContextType;
 
@@ -64,7 +64,7 @@ impl Root {
         let inbox = Inbox::ticking();
         let ports = TaskPorts::new(worker.clone(), &active, inbox.clone());
         let refresh = async move {
-            let outcome = refresh::refresh(active.gateway, token, cause, ports).await;
+            let outcome = renew::renew(active.gateway, token, cause, ports).await;
             JobOutcome::Refreshed(token, outcome)
         };
         self.start(worker, job, inbox, refresh);
@@ -418,6 +418,7 @@ fn word(outcome: &RefreshOutcome) -> &'static str {
         RefreshOutcome::Ready(_) => "ready",
         RefreshOutcome::LoginRequired => "login_required",
         RefreshOutcome::Unavailable => "unavailable",
+        RefreshOutcome::Refused => "refused",
         RefreshOutcome::InProgressElsewhere => "elsewhere",
     }
 }

@@ -5,6 +5,7 @@ use std::cell::Cell;
 use portcullis_gateway::audit::RequestFields;
 use portcullis_gateway::decision::ResponsePlan;
 
+use crate::host::HeaderMap;
 use crate::service::open_streams::Place;
 
 /// An applied decision.
@@ -49,6 +50,8 @@ pub(crate) struct AppliedTo<'a> {
     /// Whether the request has a `Proxy-Authorization` header. Checked because a host call to
     /// remove an absent header is not free.
     pub(crate) has_proxy_authorization: bool,
+    /// All its headers, as long as they are at hand.
+    pub(crate) headers: Option<&'a HeaderMap>,
     /// Its `x-request-id`, for the audit trail; empty if it has none.
     pub(crate) id: &'a [u8],
     /// Its `Mcp-Method`, likewise.
@@ -77,6 +80,6 @@ impl StreamOutcome {
     /// Returns what is read of the request when a decision is applied.
     pub(crate) fn request(&self) -> AppliedTo<'_> {
         let [id, mcp_method] = &self.audited;
-        AppliedTo { has_proxy_authorization: self.has_proxy_authorization, id, mcp_method }
+        AppliedTo { has_proxy_authorization: self.has_proxy_authorization, headers: None, id, mcp_method }
     }
 }

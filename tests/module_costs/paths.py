@@ -40,7 +40,7 @@ CEILINGS = {
     "host calls, fast": 6,
     "pages after configure": 20,
     "pages after the run": 21,
-    "bytes of the module": 1_312_000,
+    "bytes of the module": 1_355_000,
 }
 
 

@@ -78,8 +78,9 @@ async fn a_user_chooses_a_provider_on_the_consent_page_and_is_served_with_its_to
     // What the other one's token is needed for is refused by its name.
     let client = client(&bed, "/api/corp").await;
     let tokens = client.log_in(&mut Browser::new("carol").choosing("hub")).await;
-    let refused = bed.get("/api/corp").bearer(&tokens.access_token).send().await;
-    assert_eq!((refused.status, &refused.json()["error"]), (401, &json!("invalid_token")), "{refused:?}");
+    let revision = ("mcp-protocol-version", "2025-11-25");
+    let refused = bed.get("/api/corp").bearer(&tokens.access_token).header(revision.0, revision.1).send().await;
+    assert_eq!((refused.status, &refused.json()["error"]), (403, &json!("access_denied")), "{refused:?}");
     assert!(refused.text().contains("Carol's Company"), "{refused:?}");
     bed.assert_healthy().await;
 }

@@ -14,6 +14,7 @@ mod purge;
 mod restore;
 mod sessions;
 mod stats;
+mod user_connections;
 mod users;
 
 use std::path::PathBuf;
@@ -147,7 +148,7 @@ enum Users {
         /// The `sub` of the gateway's tokens, or the subject or e-mail address at the provider.
         user: String,
     },
-    /// End all sessions of one.
+    /// End all sessions of one, and what the user has connected.
     Revoke {
         /// The `sub` of the gateway's tokens, or the subject or e-mail address at the provider.
         user: String,
@@ -184,15 +185,15 @@ impl Admin {
                 sessions::list(&mut connection, sealer.as_ref(), selection, &mut output).await?;
             }
             Command::Sessions(Sessions::Revoke { selection, dry_run }) => {
-                sessions::revoke(&mut connection, sealer.as_ref(), selection, *dry_run, &mut output).await?;
+                let trial = sessions::Trial { dry_run: *dry_run, connections: 0 };
+                sessions::revoke(&mut connection, sealer.as_ref(), selection, trial, &mut output).await?;
             }
             Command::Users(Users::List) => users::list(&mut connection, sealer.as_ref(), &mut output).await?,
             Command::Users(Users::Show { user }) => {
                 users::show(&mut connection, sealer.as_ref(), user, &mut output).await?;
             }
             Command::Users(Users::Revoke { user, dry_run }) => {
-                let selection = Selection::of_user(user);
-                sessions::revoke(&mut connection, sealer.as_ref(), &selection, *dry_run, &mut output).await?;
+                users::revoke(&mut connection, sealer.as_ref(), user, *dry_run, &mut output).await?;
             }
             Command::Stats => stats::stats(&mut connection, &mut output).await?,
             Command::Backup { file } => backup::backup(&mut connection, file, &mut output).await?,

@@ -6,17 +6,20 @@
 //! What would read bodies, to filter a list say, is one more variant of [`ResponsePlan`], and the
 //! only one for which the filter would ask the host for the response's body.
 
+pub mod header_field;
+pub mod identity;
+
 use std::rc::Rc;
 
 use portcullis_protocol::credentials::SessionId;
 use portcullis_protocol::crypto::secret::Secret;
 use portcullis_protocol::http::message::Response;
-use portcullis_protocol::jose::alg::Alg;
-use portcullis_protocol::jose::keys::PublicKey;
 
 use crate::audit::Audit;
 use crate::config::ProviderId;
-use crate::ports::UpstreamTokenRef;
+use crate::decision::header_field::HeaderField;
+use crate::decision::identity::Identity;
+use crate::ports::{Crypto, UpstreamTokenRef};
 
 /// A handler's decision about a request.
 pub enum Decision {
@@ -36,8 +39,8 @@ pub enum Decision {
     AwaitKeys {
         /// The issuer, by its place in the configuration.
         issuer: usize,
-        /// Decides with the keys that are known then, given the check of signatures and the time,
-        /// in Unix seconds. Dispatches nothing, as above.
+        /// Decides with the keys that are known then, given what checks and makes signatures, and
+        /// the time in Unix seconds. Dispatches nothing, as above.
         decide: Box<DecideWithKeys>,
     },
     /// Decide when the root task has fetched a provider's documents, or failed to. They are fetched
@@ -50,11 +53,8 @@ pub enum Decision {
     },
 }
 
-/// Whether a signature in JOSE form is a key's over a message.
-pub type CheckSignature = dyn Fn(&PublicKey, Alg, &[u8], &[u8]) -> bool;
-
 /// A decision by the keys that are known when it is made, at a time in Unix seconds.
-pub type DecideWithKeys = dyn FnOnce(&CheckSignature, u64) -> Resolved;
+pub type DecideWithKeys = dyn FnOnce(&dyn Crypto, u64) -> Resolved;
 
 /// An upstream access token as it is injected.
 #[derive(Clone)]
@@ -65,6 +65,13 @@ pub struct UpstreamAccess {
     pub refresh_at: u64,
     /// From when on it is of no use, in Unix seconds.
     pub stale_at: u64,
+}
+
+impl UpstreamAccess {
+    /// None yet, as if it had run out.
+    pub(crate) fn none() -> Self {
+        Self { value: Rc::new(Secret::new(Vec::new())), refresh_at: 0, stale_at: 0 }
+    }
 }
 
 /// An upstream access token, and the tokens that it is one of.
@@ -83,6 +90,9 @@ pub enum RefreshOutcome {
     Ready(UpstreamAccess),
     /// The provider will not give another: the user has to log in again.
     LoginRequired,
+    /// The authorization server of the backend does not exchange the user's token, for a reason
+    /// that a login does not mend.
+    Refused,
     /// The provider or the store did not answer; it may work later.
     Unavailable,
     /// Another worker is at it.
@@ -101,6 +111,9 @@ pub enum Resolved {
 pub struct Forward {
     /// What happens to the client's credentials.
     pub credentials: Credentials,
+    /// The headers about the caller, which replace those of the client; `None` where the gateway
+    /// sets no field but credentials.
+    pub identity: Option<Rc<Identity>>,
     /// The `cookie` header without the gateway's own cookies, when it held any; empty removes the
     /// header.
     pub cookie: Option<Vec<u8>>,
@@ -133,16 +146,7 @@ pub enum Credentials {
     /// Nothing: `Authorization` and `Proxy-Authorization` are removed.
     Removed,
     /// As [`Credentials::Removed`], and then this field is set.
-    Injected(Injection),
-}
-
-/// One header field that the gateway sets, replacing whatever the client sent under that name.
-#[derive(Clone)]
-pub struct Injection {
-    /// The field's name, lower case.
-    pub name: Rc<str>,
-    /// The field's value.
-    pub value: Rc<Secret<Vec<u8>>>,
+    Injected(HeaderField),
 }
 
 /// What happens to the headers of the backend's response to a request that goes on.

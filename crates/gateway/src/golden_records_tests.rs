@@ -227,6 +227,7 @@ fn upstream_tokens() -> Upstream {
         email: Some("name@example".to_owned()),
         client_name: Some("client name".to_owned()),
         login_subject: Some("first subject".to_owned()),
+        id_token: None,
         connected: None,
         groups: vec!["one group".to_owned(), "another".to_owned()],
         email_verified: true,

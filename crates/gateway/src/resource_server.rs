@@ -8,6 +8,7 @@ mod connection_required;
 mod decide;
 mod foreign;
 mod refusal;
+mod stored;
 mod verify;
 
 pub mod backend_refusal;

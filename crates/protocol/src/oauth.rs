@@ -9,6 +9,7 @@ pub mod client_id_url;
 mod client_name;
 pub mod error;
 pub mod form;
+pub mod identity_token;
 pub mod metadata;
 pub mod params;
 pub mod pkce;

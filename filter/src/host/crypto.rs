@@ -9,6 +9,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use portcullis_gateway::ports::Crypto;
 use portcullis_protocol::jose::alg::Alg;
 use portcullis_protocol::jose::ecdsa_der;
 use portcullis_protocol::jose::keys::{PublicKey, SigningKey};
@@ -60,25 +61,25 @@ impl HostCrypto {
         }
     }
 
-    /// Signs; the signature is in JOSE form.
-    pub(crate) fn sign(&self, key: &SigningKey, message: &[u8]) -> Option<Vec<u8>> {
+    fn signs_well(&self, key: &SigningKey) -> bool {
+        let Some(signature) = self.sign(key, MESSAGE) else { return false };
+        let verifies = |message| self.verify(key.public(), key.alg(), message, &signature);
+        verifies(MESSAGE) && !verifies(OTHER_MESSAGE)
+    }
+}
+
+impl Crypto for HostCrypto {
+    fn sign(&self, key: &SigningKey, message: &[u8]) -> Option<Vec<u8>> {
         if key.alg() == Alg::EdDsa { key.sign_eddsa(message) } else { sign(key, message) }
     }
 
-    /// Verifies a signature in JOSE form.
-    pub(crate) fn verify(&self, key: &PublicKey, alg: Alg, message: &[u8], signature: &[u8]) -> bool {
+    fn verify(&self, key: &PublicKey, alg: Alg, message: &[u8], signature: &[u8]) -> bool {
         key.accepts(alg)
             && if alg == Alg::EdDsa {
                 key.verify_eddsa(message, signature)
             } else {
                 verify(key, alg, message, signature) == Some(true)
             }
-    }
-
-    fn signs_well(&self, key: &SigningKey) -> bool {
-        let Some(signature) = self.sign(key, MESSAGE) else { return false };
-        let verifies = |message| self.verify(key.public(), key.alg(), message, &signature);
-        verifies(MESSAGE) && !verifies(OTHER_MESSAGE)
     }
 }
 

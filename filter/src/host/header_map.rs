@@ -17,9 +17,15 @@ impl HeaderMap {
     }
 
     /// Iterates over name and value of each header, up to the first that contradicts its size.
+    #[inline]
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         let (sizes, mut texts) = self.parts().unwrap_or_default();
         sizes.iter().map_while(move |[name, value]| Some((take(&mut texts, *name)?, take(&mut texts, *value)?)))
+    }
+
+    /// Iterates over the name of each header, as [`HeaderMap::iter`].
+    pub(crate) fn names(&self) -> impl Iterator<Item = &[u8]> {
+        self.iter().map(|(name, _)| name)
     }
 
     /// Returns the bytes of all names and values, with one more for each.
@@ -46,6 +52,7 @@ pub(super) fn headers(map: MapType) -> Option<HeaderMap> {
 type Sizes = [[u8; 4]; 2];
 
 /// Takes a text and the zero byte after it.
+#[inline]
 fn take<'a>(texts: &mut &'a [u8], size: [u8; 4]) -> Option<&'a [u8]> {
     let (text, rest) = texts.split_at_checked(usize::try_from(u32::from_le_bytes(size)).ok()?)?;
     *texts = rest.split_first()?.1;

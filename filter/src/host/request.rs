@@ -10,7 +10,18 @@ use super::header_map::{HeaderMap, headers};
 /// Returns the headers of the request: none if it is too late to read them, or if there are more
 /// than the host hands out.
 pub(crate) fn request_headers() -> HeaderMap {
-    headers(MapType::HttpRequestHeaders).unwrap_or_default()
+    read_request_headers().unwrap_or_default()
+}
+
+/// As [`request_headers`]; `None` if they cannot be read.
+pub(crate) fn read_request_headers() -> Option<HeaderMap> {
+    headers(MapType::HttpRequestHeaders)
+}
+
+/// Returns the trailers of the request; `None` if they cannot be read. Only for the trailers
+/// callback.
+pub(crate) fn request_trailers() -> Option<HeaderMap> {
+    headers(MapType::HttpRequestTrailers)
 }
 
 /// Replaces every header of this name by one. Only in the headers callback or while the request is
@@ -25,6 +36,14 @@ pub(crate) fn set_request_header(name: &str, value: &[u8]) -> Result<(), Status>
 /// Removes every header of this name. Preconditions and errors as [`set_request_header`].
 pub(crate) fn remove_request_header(name: &str) -> Result<(), Status> {
     hostcalls::remove_map_value(MapType::HttpRequestHeaders, name)
+}
+
+/// Removes every trailer of this name. Only in the trailers callback.
+///
+/// # Errors
+/// As [`set_request_header`].
+pub(crate) fn remove_request_trailer(name: &str) -> Result<(), Status> {
+    hostcalls::remove_map_value(MapType::HttpRequestTrailers, name)
 }
 
 /// Returns a piece of the request's buffered body. Only for the body callback, and within the size

@@ -142,12 +142,9 @@ impl Deciding {
             }
             Decision::AwaitKeys { issuer, decide } => {
                 let worker = self.worker.clone();
-                let decide = Box::new(move |_: &RefreshOutcome| {
-                    let crypto = worker.config.gateway().map(|active| active.crypto);
-                    let check = move |key: &_, alg, message: &[u8], signature: &[u8]| {
-                        crypto.as_ref().is_some_and(|crypto| crypto.verify(key, alg, message, signature))
-                    };
-                    decide(&check, host::now())
+                let decide = Box::new(move |_: &RefreshOutcome| match worker.config.gateway() {
+                    Some(active) => decide(&*active.crypto, host::now()),
+                    None => fetch_secrets::not_ready(),
                 });
                 self.wait(Awaited::Keys(issuer), decide, Message::FetchKeys(issuer));
                 None

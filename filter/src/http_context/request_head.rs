@@ -22,6 +22,7 @@ pub(super) struct RequestHead<'a> {
     /// Whether a browser sent it on behalf of a page.
     pub(super) has_origin: bool,
     pub(super) has_proxy_authorization: bool,
+    headers: Option<&'a HeaderMap>,
     id: &'a [u8],
     /// Empty if there are several.
     mcp_method: &'a [u8],
@@ -29,7 +30,7 @@ pub(super) struct RequestHead<'a> {
 
 impl<'a> RequestHead<'a> {
     pub(super) fn of(headers: &'a HeaderMap) -> Self {
-        let mut head = Self::default();
+        let mut head = Self { headers: Some(headers), ..Self::default() };
         let (mut is_ambiguous, mut methods) = (false, None);
         for (name, value) in headers.iter() {
             match name {
@@ -37,7 +38,7 @@ impl<'a> RequestHead<'a> {
                 b"authorization" => is_ambiguous |= head.authorization.replace(value).is_some(),
                 b"cookie" => head.cookie = Some(cookies::joined(head.cookie, value)),
                 b"origin" => head.has_origin = true,
-                b"proxy-authorization" => head.has_proxy_authorization = true,
+                b"proxy-authorization" | b"proxy_authorization" => head.has_proxy_authorization = true,
                 b"x-request-id" => head.id = value,
                 b"mcp-method" => head.mcp_method = if methods.replace(value).is_some() { &[] } else { value },
                 _ => {}
@@ -51,7 +52,12 @@ impl<'a> RequestHead<'a> {
 
     /// What is read of it when a decision is applied.
     pub(super) fn applied_to(&self) -> AppliedTo<'a> {
-        AppliedTo { has_proxy_authorization: self.has_proxy_authorization, id: self.id, mcp_method: self.mcp_method }
+        AppliedTo {
+            has_proxy_authorization: self.has_proxy_authorization,
+            headers: self.headers,
+            id: self.id,
+            mcp_method: self.mcp_method,
+        }
     }
 }
 

@@ -26,6 +26,8 @@ pub struct EnvoyLayout {
     pub access_log: PathBuf,
     /// The most KiB of a request's headers that Envoy takes.
     pub header_kib: u32,
+    /// Whether names of headers may have underscores, as in an Envoy by default.
+    pub takes_underscores: bool,
 }
 
 /// Headers that name the path, the method or the host of a request once more. No backend may see a
@@ -101,7 +103,7 @@ impl EnvoyLayout {
             // What an escaped slash means is the filter's to decide.
             "path_with_escaped_slashes_action": "KEEP_UNCHANGED",
             "common_http_protocol_options": {
-                "headers_with_underscores_action": "REJECT_REQUEST",
+                "headers_with_underscores_action": if self.takes_underscores { "ALLOW" } else { "REJECT_REQUEST" },
                 "idle_timeout": "3600s",
                 "max_headers_count": 100,
             },

@@ -50,4 +50,5 @@ pub mod relay;
 pub mod resp;
 pub mod rotating_provider;
 pub mod testbed;
+pub mod token_exchange_server;
 pub mod token_issuer;

@@ -124,6 +124,16 @@ impl RawHttp2 {
         self.write(&frame(DATA, if ends { END_STREAM } else { 0 }, stream, piece)).await
     }
 
+    /// Ends a stream with trailers. Gives `false` when the server has closed the connection.
+    pub async fn end(&mut self, stream: u32, trailers: &[(&str, &str)]) -> bool {
+        self.seen.lock().expect("no test panics while it holds this").sent.insert(stream);
+        let mut block = Vec::new();
+        for (name, value) in trailers {
+            literal(&mut block, 0x00, Some(name), value);
+        }
+        self.write(&frame(HEADERS, END_HEADERS | END_STREAM, stream, &block)).await
+    }
+
     /// How many streams are open, and how often each status was answered.
     #[must_use]
     pub fn streams(&self) -> (usize, BTreeMap<u16, usize>) {

@@ -42,13 +42,21 @@ pub(crate) async fn list(
     if selection.is_any() { Ok(()) } else { logins.finish() }
 }
 
+/// How logins are ended.
+pub(crate) struct Trial {
+    /// Only counted, and none ended.
+    pub(crate) dry_run: bool,
+    /// How many connections of users were ended with them, or would be.
+    pub(crate) connections: u64,
+}
+
 /// Ends the logins of a selection, as the gateway ends one: the session goes, and the provider's
 /// tokens with it.
 pub(crate) async fn revoke(
     connection: &mut Connection,
     sealer: Option<&Sealer>,
     selection: &Selection,
-    dry_run: bool,
+    Trial { dry_run, connections }: Trial,
     output: &mut Output,
 ) -> Result<(), AdminError> {
     let mut logins = Logins::find(connection, sealer, selection)?;
@@ -73,17 +81,23 @@ pub(crate) async fn revoke(
         }
     }
     drop(progress);
-    if logins.found == 0 {
+    if logins.found == 0 && connections == 0 {
         logins.finish()?;
     }
     let mut parts = vec![(if dry_run { "would_end" } else { "ended" }, Value::from(ended))];
+    if connections > 0 {
+        parts.push((if dry_run { "would_disconnect" } else { "disconnected" }, Value::from(connections)));
+    }
     if !dry_run {
         let note = "filters notice within 5 s; where they cannot read the list of ended sessions, within 60 s";
         parts.push(("note", Value::from(note)));
         parts.extend(connection.replicated().await?);
     }
     output.result(parts)?;
-    logins.finish()
+    match logins.finish() {
+        Err(AdminError::NoLogin) if connections > 0 => Ok(()),
+        finished => finished,
+    }
 }
 
 async fn list_sealed(connection: &mut Connection, output: &mut Output) -> Result<(), AdminError> {

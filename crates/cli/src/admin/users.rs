@@ -9,6 +9,8 @@ use crate::admin::connection::Connection;
 use crate::admin::error::AdminError;
 use crate::admin::logins::{Login, Logins, Selection};
 use crate::admin::output::{Field, Output};
+use crate::admin::sessions::{self, Trial};
+use crate::admin::user_connections::{self, UserConnection};
 
 /// Lists them, with how many logins each has.
 pub(crate) async fn list(
@@ -41,8 +43,12 @@ pub(crate) async fn show(
 ) -> Result<(), AdminError> {
     let selection = Selection::of_user(user);
     let (users, logins) = read(connection, sealer, &selection, output).await?;
+    let connected = connected(connection, sealer, user, &users).await?;
     for (id, user) in users {
+        let of_user = connected.iter().filter(|connected| connected.user == id);
+        let connections = of_user.map(|connected| format!("{} as {}", connected.provider, connected.account));
         output.result(vec![
+            ("connections", Value::from(connections.collect::<Vec<_>>())),
             ("user", Value::from(id)),
             ("subject", Value::from(user.subject)),
             ("email", Value::from(user.email)),
@@ -53,6 +59,40 @@ pub(crate) async fn show(
         ])?;
     }
     logins
+}
+
+/// Ends all sessions of those whom a `sub`, a subject or an e-mail address names, and what they
+/// have connected, of which there may be some without a session.
+pub(crate) async fn revoke(
+    connection: &mut Connection,
+    sealer: Option<&Sealer>,
+    user: &str,
+    dry_run: bool,
+    output: &mut Output,
+) -> Result<(), AdminError> {
+    let selection = Selection::of_user(user);
+    let (users, _) = read(connection, sealer, &selection, output).await?;
+    let connected = connected(connection, sealer, user, &users).await?;
+    let names: Vec<_> = connected.iter().map(|connected| connection.name(&connected.key)).collect();
+    // Before the sessions: as long as those are there, it can be tried again by any name.
+    let ended = match names.as_slice() {
+        [] => 0,
+        _ if dry_run => u64::try_from(names.len()).unwrap_or(u64::MAX),
+        names => connection.delete(names).await?,
+    };
+    sessions::revoke(connection, sealer, &selection, Trial { dry_run, connections: ended }, output).await
+}
+
+/// What the users have connected, and the user whose id is named.
+async fn connected(
+    connection: &mut Connection,
+    sealer: Option<&Sealer>,
+    named: &str,
+    users: &BTreeMap<String, User>,
+) -> Result<Vec<UserConnection>, AdminError> {
+    let Some(sealer) = sealer else { return Ok(Vec::new()) };
+    let ids: BTreeSet<String> = users.keys().cloned().chain([named.to_owned()]).collect();
+    user_connections::of_users(connection, sealer, &ids).await
 }
 
 /// What the logins of one user say of them.

@@ -37,7 +37,7 @@ impl<'a> AuthorizationServer<'a> {
 
     /// Whether the backend gets the token of the first provider.
     pub(crate) fn injects(&self) -> bool {
-        !self.field.get("disableUpstreamTokenInjection").is_some_and(|field| field.flag() == Some(true))
+        self.field.get("disableUpstreamTokenInjection").is_none_or(|field| field.flag() != Some(true))
     }
 
     /// The sections of the configuration; `scopes` are those that resources ask for.

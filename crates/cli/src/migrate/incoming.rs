@@ -24,7 +24,6 @@ pub(crate) struct Incoming<'a> {
     /// The field with the issuer and what else is said of it.
     body: Field<'a>,
     is_kubernetes: bool,
-    namespace: String,
 }
 
 /// Whose tokens a server accepts, by its field with `oidcConfig` or `oidcConfigRef`; `None` if it
@@ -72,7 +71,6 @@ pub(crate) fn incoming<'a>(
         audience_field,
         body,
         is_kubernetes,
-        namespace: namespace.to_owned(),
     };
     if let Some(url) = url {
         report.carried(&url, "resources[].resource");
@@ -180,7 +178,7 @@ impl<'a> Incoming<'a> {
             work.clusters.set_authority(cluster, KUBERNETES_AUTHORITY);
         }
         self.connection(work, cluster.as_deref());
-        let introspection = self.introspection(work, cluster.as_deref());
+        self.client(work);
         let audience = self.audience.clone().unwrap_or_else(|| resource.to_owned());
         Members::new()
             .with("issuer", self.issuer.as_str())
@@ -188,41 +186,20 @@ impl<'a> Incoming<'a> {
             .with_some("cluster", cluster)
             .with("audiences", vec![audience])
             .with_some("allowedSubjects", Some(self.subjects.clone()))
-            .with_some("introspection", introspection)
     }
 
-    /// Where opaque tokens are asked about.
-    fn introspection(&self, work: &mut Work<'a, '_>, cluster: Option<&str>) -> Option<Members> {
-        const TARGET: &str = "trustedIssuers[].introspection";
-        let Some(field) = self.body.get("introspectionUrl") else {
-            let unasked = "nothing is asked of the issuer in the name of a client";
-            work.need_not(
-                &self.body,
-                &[("clientId", unasked), ("clientSecretRef", unasked), ("clientSecret", unasked)],
-            );
-            return None;
-        };
-        let url = work.text(&self.body, "introspectionUrl", &format!("{TARGET}.endpointUrl"))?;
-        let preferred = format!("{}-introspection", cluster.unwrap_or("issuer"));
-        let cluster = work.clusters.of(&preferred, &url);
-        let client_id = work.text(&self.body, "clientId", &format!("{TARGET}.clientId"));
-        let secret_target = format!("{TARGET}.clientSecret");
-        let secret = match self.body.get("clientSecret").filter(|_| self.body.get("clientSecretRef").is_none()) {
-            Some(plaintext) => {
-                let what = "is a secret in the file, and is not copied: put it into a variable and change it";
-                work.report.left(&plaintext, what);
-                None
-            }
-            None => {
-                work.secret(&self.body, "clientSecret", &self.namespace, "INTROSPECTION_CLIENT_SECRET", &secret_target)
-            }
-        };
-        if client_id.is_none() || secret.is_none() {
-            work.report.left(&field, "introspection needs a `clientId` and a `clientSecretRef`");
-            return None;
+    /// The client in whose name ToolHive asks about opaque tokens.
+    fn client(&self, work: &mut Work<'a, '_>) {
+        let body = &self.body;
+        if let Some(secret) = body.get("clientSecret") {
+            work.report.left(&secret, "is a secret in the file, and is not copied: change it");
         }
-        let section = Members::new().with("endpointUrl", url).with_some("cluster", cluster);
-        Some(section.with_some("clientId", client_id).with_some("clientSecret", secret))
+        if let Some(url) = body.get("introspectionUrl") {
+            let what = "opaque tokens are not accepted: let the issuer give signed ones (JWT)";
+            work.report.left(&url, what);
+        }
+        let unasked = "nothing is asked of the issuer in the name of a client";
+        work.need_not(body, &[("clientId", unasked), ("clientSecretRef", unasked)]);
     }
 
     fn connection(&self, work: &mut Work<'a, '_>, cluster: Option<&str>) {

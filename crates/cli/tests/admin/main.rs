@@ -234,6 +234,7 @@ fn upstream(number: u8, user: &str) -> Upstream {
         email: Some(format!("{user}@example.com")),
         client_name: None,
         login_subject: None,
+        id_token: None,
         connected: None,
         groups: Vec::new(),
         email_verified: false,

@@ -1,15 +1,17 @@
 //! What is taken away, and that a trial takes nothing away.
 
 use portcullis_gateway::clients::registered::Client as Registered;
+use portcullis_gateway::config::ProviderId;
 use portcullis_gateway::sessions::ended::{EndedSessions, Writer, list_key};
+use portcullis_gateway::sessions::keys::connection_key;
 use portcullis_gateway::sessions::state::Session;
-use portcullis_gateway::upstream::tokens::Upstream;
+use portcullis_gateway::upstream::tokens::{Connected, Upstream};
 use portcullis_protocol::credentials::SessionId;
 use serde_json::{Value, json};
 
 use super::{
-    OTHER_SECRET, Operator, SECRET, Scene, USER, cli, client_id, client_key, is_stored, keys, login, standalone,
-    stored, user_id,
+    OTHER_SECRET, Operator, SECRET, Scene, TTL, USER, cli, client_id, client_key, is_stored, keys, login, save,
+    standalone, stored, upstream, user_id,
 };
 
 #[tokio::test]
@@ -195,4 +197,31 @@ async fn a_purge_takes_one_kind_or_everything_of_one_gateway() {
     assert_eq!(purged["deleted"]["client"], Value::from(2));
     assert_eq!(scene.names(), ["elsewhere", "thv:auth:{prod:other}:session:x"]);
     assert_eq!(scene.operator.json(&["purge", "--yes"]).document()["deleted"], json!({}));
+}
+
+#[tokio::test]
+async fn what_a_user_has_connected_is_shown_and_ends_with_the_sessions_and_no_other_users_does() {
+    let scene = Scene::filled().await;
+    let connect = async |user: &str| {
+        let hub = ProviderId::of("hub", "https://hub.example");
+        let key = connection_key(user_id(user), hub);
+        let connected = Some(Connected { at: 1, provider: "hub".to_owned() });
+        let account = Upstream { email: Some(format!("{user}@hub.example")), connected, ..upstream(9, user) };
+        let record = Upstream { session: *user_id(user).as_bytes(), ..account };
+        save(&scene.bridge, SECRET, &key, &record, TTL).await;
+        key
+    };
+    let (alice, bob, carol) = (connect("alice").await, connect("bob").await, connect("carol").await);
+    let shown = scene.operator.json(&["users", "show", "alice"]).document();
+    assert_eq!(shown["connections"], json!(["hub as alice@hub.example"]));
+    let tried = scene.operator.json(&["users", "revoke", "alice", "--dry-run"]).document();
+    assert_eq!(tried, json!({ "would_end": 2, "would_disconnect": 1 }));
+    assert!(is_stored(&scene.server, &alice));
+    let ended = scene.operator.json(&["users", "revoke", "alice"]).document();
+    assert_eq!((&ended["ended"], &ended["disconnected"]), (&json!(2), &json!(1)));
+    assert!(!is_stored(&scene.server, &alice) && is_stored(&scene.server, &bob));
+    // A user without a session is named by the id.
+    let ended = scene.operator.json(&["users", "revoke", &user_id("carol").to_string()]).document();
+    assert_eq!((&ended["ended"], &ended["disconnected"]), (&json!(0), &json!(1)));
+    assert!(!is_stored(&scene.server, &carol));
 }

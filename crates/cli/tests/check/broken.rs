@@ -69,7 +69,7 @@ const ROWS: &[Row] = &[
     Row {
         edit: (r#""accessToken": "1h""#, r#""accesToken": "1h""#),
         problems: &[
-            "21:65: tokenLifespans.accesToken: is not a known field; known here: accessToken, refreshToken, authorizationCode",
+            "21:65: tokenLifespans.accesToken: is not a known field; known here: accessToken, refreshToken, authorizationCode, connection",
         ],
     },
     Row {
@@ -154,9 +154,9 @@ const ROWS: &[Row] = &[
         problems: &["39:43: resources[0].scopes: must be a list"],
     },
     Row {
-        edit: (r#""scopes": ["offline_access"]"#, r#""kind": "mcp""#),
+        edit: (r#""scopes": ["offline_access"]"#, r#""sort": "mcp""#),
         problems: &[
-            "39:41: resources[0].kind: is not a known field; known here: resource, match, scopes, issuers, inject",
+            "39:41: resources[0].sort: is not a known field; known here: resource, match, kind, scopes, issuers, inject",
         ],
     },
     Row {

@@ -150,18 +150,15 @@ fn a_configuration_that_the_gateway_would_refuse_is_reported_and_written() {
 }
 
 #[test]
-fn opaque_tokens_are_asked_about_where_there_is_a_secret() {
+fn introspection_of_opaque_tokens_is_reported_and_its_client_is_not_needed() {
     let done = migrated(&EXTERNAL.replace(
         "audience: weather }",
-        "audience: weather, introspectionUrl: https://idp.example.com/introspect, clientId: c, clientSecretRef: { name: s, key: k } }",
+        "audience: weather, introspectionUrl: 'https://idp.example.com/i', clientId: c, clientSecretRef: { name: s, key: k } }",
     ));
-    assert_eq!(
-        done.plugin()["trustedIssuers"][0]["introspection"],
-        json!({
-            "endpointUrl": "https://idp.example.com/introspect", "cluster": "issuer", "clientId": "c",
-            "clientSecret": { "env": "INTROSPECTION_CLIENT_SECRET" },
-        })
-    );
+    assert_eq!(done.code, 1);
+    done.assert_says("spec.oidcConfig.inline.introspectionUrl: not carried over: opaque tokens are not accepted");
+    done.assert_says("spec.oidcConfig.inline.clientSecretRef: not needed");
+    assert_checked(done.folder.path());
 }
 
 #[test]

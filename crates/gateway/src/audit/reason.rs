@@ -164,6 +164,9 @@ reasons! {
     Deny UpstreamLoginRequired = "upstream_login_required",
     /// The resource needs a token of a provider that the user is not logged in at by this session.
     Deny UpstreamNotConnected = "upstream_not_connected",
+    /// The authorization server of the backend does not exchange the user's token for one of its
+    /// own, and a login would not change that.
+    Deny ExchangeRefused = "exchange_refused",
     /// The resource needs a provider that the user has not connected: an MCP client was given the
     /// address of the page to open.
     Deny ConnectionRequested = "connection_requested",

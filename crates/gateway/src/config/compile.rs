@@ -10,16 +10,20 @@ use portcullis_storage_api::wire::{self, MAX_SECRETS, SecretName};
 use super::bridge::BridgeSettings;
 use super::client_documents::ClientDocumentPolicy;
 use super::compiler::{Compiler, Environment};
-use super::document::{DefaultAction, Document};
+use super::document::{DefaultAction, Document, SubjectTokenType};
+use super::injection::reserved_names;
 use super::issuer::Issuer;
 use super::policies::{ConsentPolicy, Lifespans, RegistrationPolicy};
 use super::problem::Problem;
+use super::provider::ProviderId;
 use super::providers::Providers;
 use super::resource::Resource;
 use super::sealer::Sealer;
 use super::storage::Storage;
+use super::token_exchange::TokenExchange;
 use super::trusted_issuer::TrustedIssuer;
 use super::users::AllowedUsers;
+use crate::decision::header_field::ReservedNames;
 
 /// A configuration that can be served: everything parsed, checked and ready.
 pub struct Config {
@@ -60,6 +64,9 @@ pub struct Config {
     /// What is protected, in the document's order; the first is the one that the root metadata
     /// document describes.
     pub resources: Vec<Resource>,
+    /// The names of the headers that the gateway sets for any of them; `None` where it sets none
+    /// but `Authorization`.
+    pub reserved_names: Option<Rc<ReservedNames>>,
     /// The resource of requests that name none, by its place.
     pub default_resource: Option<usize>,
     /// What other paths get.
@@ -115,6 +122,25 @@ impl Draft {
 }
 
 impl Config {
+    /// Returns the exchange whose tokens are stored under this id; `None` if it is a provider's, or
+    /// of no exchange of the configuration.
+    #[must_use]
+    pub fn exchange(&self, id: ProviderId) -> Option<&TokenExchange> {
+        self.exchanges().find(|exchange| exchange.id == id)
+    }
+
+    /// Every exchange of tokens, by resource.
+    pub fn exchanges(&self) -> impl Iterator<Item = &TokenExchange> {
+        self.resources.iter().filter_map(|resource| resource.injection.exchange())
+    }
+
+    /// Returns `true` if ID tokens of this provider are exchanged, and so must be kept.
+    #[must_use]
+    pub fn keeps_id_token(&self, provider: ProviderId) -> bool {
+        let of_id_token = |exchange: &TokenExchange| exchange.subject_type == SubjectTokenType::IdToken;
+        self.exchanges().any(|exchange| exchange.subject == provider && of_id_token(exchange))
+    }
+
     /// Returns every key that signs something: the gateway's own, and those of its clients.
     pub fn keys(&self) -> impl Iterator<Item = &SigningKey> {
         let of_clients = self.providers.iter().filter_map(|provider| Some(&provider.client().key.as_ref()?.key));
@@ -184,7 +210,7 @@ impl Compiler<'_> {
         let users = self.users(document.users.as_ref(), &document.upstream_providers);
         let trusted_issuers = self.trusted_issuers(document, issuer.as_ref().filter(|_| is_server), development);
         let scopes = scopes_supported.as_ref().filter(|_| is_server && !self.is_unsure_of("scopesSupported"));
-        let resources = self.resources(document, issuer.as_ref().filter(|_| is_server), scopes);
+        let resources = self.resources(document, issuer.as_ref().filter(|_| is_server), scopes, development);
         let default_resource = self.default_resource(document, resources.as_deref());
         let (issuer, key_ring, storage) = (issuer?, Rc::new(key_ring?), storage?);
         let space = match &storage {
@@ -208,6 +234,9 @@ impl Compiler<'_> {
             providers: providers?,
             users: users?,
             trusted_issuers: trusted_issuers?,
+            reserved_names: reserved_names(
+                resources.iter().flatten().map(|resource| (&resource.injection, resource.identity.as_ref())),
+            ),
             resources: resources?,
             default_resource: default_resource?,
             default: document.default,

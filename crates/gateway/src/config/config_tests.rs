@@ -2,6 +2,8 @@
 mod bridged;
 #[path = "config_tests/client_documents.rs"]
 mod client_documents;
+#[path = "config_tests/injection.rs"]
+mod injection;
 #[path = "config_tests/oauth2.rs"]
 mod oauth2;
 #[path = "config_tests/oidc.rs"]
@@ -212,7 +214,8 @@ fn the_least_that_is_needed_gets_the_defaults() {
     let [resource] = config.resources.as_slice() else { panic!("one resource") };
     assert_eq!(oidc(&config).client.authentication, ClientAuthentication::Auto);
     assert_eq!((resource.prefix.as_str(), resource.scope_text.as_str()), ("/mcp", ""));
-    assert!(resource.injection.is_none());
+    assert!(matches!(resource.injection, Injection::Nothing) && resource.identity.is_none());
+    assert!(config.reserved_names.is_none());
     assert_eq!(resource.metadata_url, "https://gateway.example/.well-known/oauth-protected-resource/mcp");
     assert_eq!((config.default, config.default_endpoints), (DefaultAction::Deny, true));
     assert_eq!(config.default_resource, None);
@@ -261,8 +264,8 @@ fn everything_that_is_written_is_taken() {
     let [mcp, api] = config.resources.as_slice() else { panic!("two resources") };
     assert_eq!(provider.client.authentication, ClientAuthentication::Post);
     assert_eq!((mcp.uri.as_str(), mcp.prefix.as_str()), ("https://gateway.example/mcp", "/mcp"));
-    assert_eq!(&*mcp.injection.as_ref().unwrap().header, "x-upstream-token");
-    assert!(api.injection.is_none() && api.scopes.is_empty());
+    assert_eq!(mcp.injection.header().map(|name| &**name), Some("x-upstream-token"));
+    assert!(matches!(api.injection, Injection::Nothing) && api.scopes.is_empty());
     assert_eq!((config.default, config.default_endpoints), (DefaultAction::Pass, false));
     assert_eq!(config.default_resource, Some(0));
     assert_eq!(config.trusted_proxies, 2);

@@ -3,9 +3,11 @@
 //!
 //! `docs/config.md` and `docs/config.schema.json` are generated from these types.
 
+mod injection;
 mod metadata_documents;
 mod resources;
 mod secret_ref;
+mod token_exchange;
 mod trusted_issuers;
 mod upstream_providers;
 mod users;
@@ -15,9 +17,11 @@ use serde::{Deserialize, Serialize};
 use super::problem::Problem;
 use super::sections::Sections;
 
+pub use self::injection::{IdentityClaim, IdentityToken, Inject};
 pub use self::metadata_documents::MetadataDocuments;
-pub use self::resources::{Inject, Match, Resource, ResourceKind};
+pub use self::resources::{Match, Resource, ResourceKind};
 pub use self::secret_ref::SecretRef;
+pub use self::token_exchange::{SubjectTokenType, TokenExchange};
 pub use self::trusted_issuers::TrustedIssuer;
 pub use self::upstream_providers::{
     AssertionAudience, ClientAuthentication, HttpMethod, IdentityFromToken, LoginMode, OAuth2Config, OidcConfig,

@@ -8,9 +8,9 @@ use portcullis_protocol::oauth::scope::ScopeSet;
 use portcullis_protocol::url::web_url::WebUrl;
 
 use super::compiler::Compiler;
-use super::document::{self, Document, Inject, ResourceKind};
+use super::document::{self, Document, ResourceKind};
+use super::injection::{IdentitySettings, Injection};
 use super::issuer::Issuer;
-use super::provider::{ProviderId, written_id};
 use super::trusted_issuer::AcceptedIssuers;
 use crate::routing::endpoint_table::{Endpoint, OWN, WELL_KNOWN};
 
@@ -30,20 +30,14 @@ pub struct Resource {
     pub scope_text: String,
     /// Whose tokens it accepts.
     pub issuers: AcceptedIssuers,
-    /// The upstream token that the backend gets; `None` where it gets none.
-    pub injection: Option<UpstreamInjection>,
+    /// What the backend gets in place of the client's token.
+    pub injection: Injection,
+    /// The headers about the caller that it gets; `None` for none.
+    pub identity: Option<IdentitySettings>,
     /// The path of its metadata document (RFC 9728 §3.1).
     pub metadata_path: String,
     /// The absolute URL of the same, for challenges.
     pub metadata_url: String,
-}
-
-/// How a resource's backend gets the user's upstream token.
-pub struct UpstreamInjection {
-    /// The provider whose token it is.
-    pub provider: ProviderId,
-    /// The header's name, lower case.
-    pub header: Rc<str>,
 }
 
 impl Resource {
@@ -54,22 +48,21 @@ impl Resource {
     }
 }
 
-/// Headers that carry the request itself; a token in one of them would change or break it.
-const NOT_INJECTABLE: [&str; 8] =
-    ["host", "content-length", "content-type", "transfer-encoding", "connection", "upgrade", "cookie", "te"];
-
 impl Compiler<'_> {
     pub(super) fn resources(
         &mut self,
         document: &Document,
         issuer: Option<&Issuer>,
         supported: Option<&ScopeSet>,
+        development: bool,
     ) -> Option<Vec<Resource>> {
         let compiled: Vec<Option<Resource>> = document
             .resources
             .iter()
             .enumerate()
-            .map(|(index, written)| self.resource(&format!("resources[{index}]"), written, document, issuer, supported))
+            .map(|(index, written)| {
+                self.resource(&format!("resources[{index}]"), written, document, issuer, supported, development)
+            })
             .collect();
         let resources = compiled.into_iter().collect::<Option<Vec<_>>>()?;
         for (index, resource) in resources.iter().enumerate() {
@@ -112,6 +105,7 @@ impl Compiler<'_> {
         document: &Document,
         issuer: Option<&Issuer>,
         supported: Option<&ScopeSet>,
+        development: bool,
     ) -> Option<Resource> {
         let uri = match ResourceUri::parse(&written.resource) {
             Ok(uri) => Some(uri),
@@ -125,7 +119,9 @@ impl Compiler<'_> {
             self.problem::<()>(&format!("{path}.scopes"), "must all be in scopesSupported");
         }
         let issuers = self.accepted_issuers(&format!("{path}.issuers"), written, document);
-        let injection = self.injection(&format!("{path}.inject"), &written.inject, document);
+        let injection = self.injection(&format!("{path}.inject"), &written.inject, document, development);
+        let injected = injection.as_ref().and_then(Injection::header).map(|name| &**name);
+        let identity = self.identity(path, written, document, injected);
         let (uri, scopes) = (uri?, scopes?);
         let url = WebUrl::parse(uri.as_str()).ok()?;
         let metadata_path = Endpoint::ProtectedResourceMetadata.well_known_path() + url.path().trim_end_matches('/');
@@ -143,6 +139,7 @@ impl Compiler<'_> {
             scopes,
             issuers: issuers?,
             injection: injection?,
+            identity: identity?,
         })
     }
 
@@ -162,25 +159,5 @@ impl Compiler<'_> {
             }
         }
         Some(prefix.to_owned())
-    }
-
-    fn injection(&mut self, path: &str, written: &Inject, document: &Document) -> Option<Option<UpstreamInjection>> {
-        let Inject::UpstreamInject { provider_name, header } = written else {
-            return Some(None);
-        };
-        let named = document.upstream_providers.iter().find(|provider| provider.name == *provider_name);
-        let names = (0..document.upstream_providers.len()).map(|index| format!("upstreamProviders[{index}].name"));
-        let unsure = self.is_wrong("upstreamProviders") || names.into_iter().any(|name| self.is_wrong(&name));
-        if named.is_none() && !unsure {
-            self.problem::<()>(&format!("{path}.providerName"), "is not the name of a configured provider");
-        }
-        let header = header.to_ascii_lowercase();
-        let is_token = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
-        let refused = NOT_INJECTABLE.contains(&header.as_str()) || header.starts_with("x-envoy-");
-        if header.is_empty() || !header.bytes().all(is_token) || refused {
-            return self.problem(&format!("{path}.header"), "must be a header that may carry a token");
-        }
-        let provider = written_id(named?)?;
-        Some(Some(UpstreamInjection { provider, header: Rc::from(header) }))
     }
 }

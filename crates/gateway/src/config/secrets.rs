@@ -86,8 +86,8 @@ impl Compiler<'_> {
         self.problem(path, format!("{}{what}", nth("line", *place)))
     }
 
-    /// The secret of a provider's client.
-    pub(super) fn client_secret(
+    /// A secret that is one text: of a client, or for a header.
+    pub(super) fn one_secret(
         &mut self,
         path: &str,
         reference: &SecretRef,

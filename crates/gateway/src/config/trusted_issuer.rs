@@ -222,9 +222,12 @@ impl Compiler<'_> {
                 }
             }
         }
-        if !accepted.trusted.is_empty() && matches!(written.inject, Inject::UpstreamInject { .. }) {
+        if !accepted.trusted.is_empty()
+            && matches!(written.inject, Inject::UpstreamInject { .. } | Inject::TokenExchange(_))
+        {
             let what = "a token of a trusted issuer comes without a login here, so there is no upstream token to \
-                        inject: only \"self\" can be accepted with `inject` of type \"upstreamInject\"";
+                        inject or to exchange: only \"self\" can be accepted with `inject` of type \
+                        \"upstreamInject\" or \"tokenExchange\"";
             return self.problem(path, what);
         }
         Some(accepted)

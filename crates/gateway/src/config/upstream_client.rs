@@ -46,17 +46,17 @@ pub struct ClientKey {
 
 /// What both kinds of providers have in their sections.
 pub(super) struct WrittenClient<'a> {
-    client_id: &'a str,
-    client_secret: Option<&'a SecretRef>,
-    client_key: Option<&'a SecretRef>,
-    client_key_id: Option<&'a str>,
-    assertion_audience: Option<AssertionAudience>,
-    authentication: ClientAuthentication,
-    cluster: &'a str,
-    scopes: &'a [String],
-    default_token_lifespan: &'a str,
-    extra_parameters: &'a BTreeMap<String, String>,
-    extra_token_parameters: &'a BTreeMap<String, String>,
+    pub(super) client_id: &'a str,
+    pub(super) client_secret: Option<&'a SecretRef>,
+    pub(super) client_key: Option<&'a SecretRef>,
+    pub(super) client_key_id: Option<&'a str>,
+    pub(super) assertion_audience: Option<AssertionAudience>,
+    pub(super) authentication: ClientAuthentication,
+    pub(super) cluster: &'a str,
+    pub(super) scopes: &'a [String],
+    pub(super) default_token_lifespan: &'a str,
+    pub(super) extra_parameters: &'a BTreeMap<String, String>,
+    pub(super) extra_token_parameters: &'a BTreeMap<String, String>,
 }
 
 impl<'a> From<&'a OidcConfig> for WrittenClient<'a> {
@@ -106,7 +106,7 @@ impl Compiler<'_> {
         development: bool,
     ) -> Option<UpstreamClient> {
         let client_secret = match written.client_secret {
-            Some(reference) => self.client_secret(&format!("{path}.clientSecret"), reference, development).map(Some),
+            Some(reference) => self.one_secret(&format!("{path}.clientSecret"), reference, development).map(Some),
             None => Some(None),
         };
         if written.client_id.is_empty() {
@@ -180,7 +180,7 @@ impl Compiler<'_> {
             return self.problem(&format!("{path}.clientKeyId"), what);
         }
         let path = format!("{path}.clientKey");
-        let pem = self.client_secret(&path, reference, development)?;
+        let pem = self.one_secret(&path, reference, development)?;
         match SigningKey::from_pem(pem.expose()) {
             Ok(key) => {
                 let id = written.client_key_id.unwrap_or(key.kid()).to_owned();

@@ -96,8 +96,7 @@ impl Admission {
 /// of the user which is not there is answered in its own protocol.
 fn call_bytes(config: &Config, resource: usize) -> usize {
     let resource = config.resources.get(resource).filter(|resource| resource.kind == ResourceKind::Mcp);
-    let injection = resource.and_then(|resource| resource.injection.as_ref());
-    let provider = injection.and_then(|injection| config.providers.get(injection.provider));
+    let provider = resource.and_then(|resource| config.providers.get(resource.injection.provider()?));
     match provider.map(|provider| provider.login) {
         Some(LoginMode::OnDemand | LoginMode::Choice) => url_elicitation::MAX_BODY_BYTES,
         Some(LoginMode::Required) | None => 0,

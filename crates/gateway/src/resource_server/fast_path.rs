@@ -6,7 +6,7 @@ use portcullis_protocol::http::path::RoutePath;
 use crate::browser::cookies;
 use crate::config::DefaultAction;
 use crate::decision::{Credentials, Forward, ResponsePlan, UpstreamAccess};
-use crate::resource_server::decide::{decide, forward, plan_response};
+use crate::resource_server::decide::{Allowed, decide, plan_response};
 use crate::routing::routes::{self, Route, route_or_default};
 use crate::state::gateway::Gateway;
 
@@ -36,14 +36,18 @@ pub fn fast(
     let upstream = cached.upstream();
     let is_fresh = |access: &UpstreamAccess| now < access.refresh_at && now < access.stale_at;
     let fresh = upstream.as_ref().is_none_or(|upstream| is_fresh(&upstream.access));
-    if !usable || !fresh {
+    let identity = cached.identity();
+    let current = identity.is_none_or(|identity| identity.is_current(now));
+    if !usable || !fresh || !current {
         return None;
     }
     if !is_known {
         cached.let_through_to(target);
     }
-    let resource = gateway.config().resources.get(index)?;
-    let forward = forward(resource, &cached.facts, &cached.audit, upstream.as_ref(), cookie, plan_response(has_origin));
+    let injection = &gateway.config().resources.get(index)?.injection;
+    let (facts, audit) = (&cached.facts, &cached.audit);
+    let allowed = Allowed { facts, audit, upstream: upstream.as_ref(), identity };
+    let forward = allowed.forward(injection, cookie, plan_response(has_origin));
     drop(upstream);
     if cached.take_recheck_due(now) {
         gateway.ask_for_recheck(cached);
@@ -69,6 +73,7 @@ pub fn pass(gateway: &Gateway, target: &[u8], cookie: Option<&[u8]>) -> Option<F
 pub(crate) fn passed(gateway: &Gateway, cookie: Option<&[u8]>) -> Forward {
     Forward {
         credentials: Credentials::Unchanged,
+        identity: gateway.untold(),
         cookie: cookie.and_then(cookies::without_own),
         audit: gateway.not_protected(),
         response: ResponsePlan::PassThrough,

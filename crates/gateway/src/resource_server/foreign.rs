@@ -13,6 +13,8 @@ use portcullis_protocol::jose::keys::PublicKey;
 
 use crate::audit::{AuditField, AuditFields};
 use crate::config::{Resource, TrustedIssuer};
+use crate::decision::identity::{Caller, Identity};
+use crate::ports::Crypto;
 use crate::resource_server::refusal::Refusal;
 use crate::state::gateway::Gateway;
 use crate::state::issuer_keys::UsableKeys;
@@ -21,7 +23,7 @@ use crate::state::token_cache::{Basis, TokenGrant};
 /// The result of reading a token where a resource trusts other issuers.
 pub(super) enum Foreign {
     /// It is valid here.
-    Granted(TokenGrant),
+    Granted(TokenGrant, Option<Rc<Identity>>),
     /// It says that it is this gateway's own.
     Own,
     /// The keys of the issuer at this place are to be fetched first.
@@ -53,13 +55,11 @@ impl ForeignCall<'_> {
         !accepted.own || !begins_as_own()
     }
 
-    /// Verifies the token. `check` returns `true` if a signature in JOSE form is a key's over a
-    /// message. What is proven of the token is added to `known`, also where the call is refused.
-    pub(super) fn verify(
-        &self,
-        known: &mut AuditFields,
-        check: impl Fn(&PublicKey, Alg, &[u8], &[u8]) -> bool,
-    ) -> Result<Foreign, Refusal> {
+    /// Verifies the token. What is proven of it is added to `known`, also where the call is
+    /// refused.
+    pub(super) fn verify(&self, known: &mut AuditFields, crypto: &dyn Crypto) -> Result<Foreign, Refusal> {
+        let check =
+            |key: &PublicKey, alg: Alg, message: &[u8], signature: &[u8]| crypto.verify(key, alg, message, signature);
         let token = ForeignAccessToken::parse(self.bearer)?;
         let claimed = token.claims()?;
         let Some((place, issuer)) = self.issuer(&claimed.issuer()?)? else { return Ok(Foreign::Own) };
@@ -88,13 +88,29 @@ impl ForeignCall<'_> {
         if !self.resource.scopes.iter().all(has) {
             return Err(Refusal::InsufficientScope);
         }
-        Ok(Foreign::Granted(TokenGrant {
+        let client = token.client().unwrap_or_default();
+        let identity = match &self.resource.identity {
+            Some(settings) => {
+                let caller = Caller {
+                    user: &user,
+                    client: &client,
+                    subject: Some(token.subject().into()),
+                    email: token.email(),
+                    name: token.name(),
+                    groups: token.groups(),
+                };
+                Some(Rc::new(Identity::new(settings, self.gateway.config(), &caller, self.now, crypto)?))
+            }
+            None => self.gateway.untold(),
+        };
+        let facts = TokenGrant {
+            client: Rc::from(&*client),
             subject: user.into(),
-            client: token.client().map(|client| Rc::from(&*client)).unwrap_or_default(),
-            basis: Basis::Keys(place, keys),
+            basis: Basis::Keys(place, Rc::clone(&keys)),
             resource: self.index,
             expires_at: token.expires_at(),
-        }))
+        };
+        Ok(Foreign::Granted(facts, identity))
     }
 
     /// Returns the trusted issuer of this name, with its place; `None` for the gateway itself.

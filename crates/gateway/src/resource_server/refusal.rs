@@ -68,6 +68,9 @@ pub(super) enum Refusal {
         /// Which provider it is, and where it is connected.
         description: String,
     },
+    /// The authorization server of the backend does not exchange the user's token.
+    #[error("the user's token is not exchanged for one of the backend's")]
+    ExchangeRefused,
     /// The same, and the next login connects it.
     #[error("{description}")]
     ConnectionLoginRequired {
@@ -132,6 +135,11 @@ impl Refusal {
             Self::NotConnected { description } => {
                 (Some(ErrorCode::AccessDenied), description, Reason::UpstreamNotConnected)
             }
+            Self::ExchangeRefused => (
+                Some(ErrorCode::AccessDenied),
+                "the service behind this resource does not accept this user",
+                Reason::ExchangeRefused,
+            ),
             Self::ConnectionLoginRequired { description } => (INVALID, description, Reason::ConnectionLoginRequired),
             Self::ConnectionEnded => {
                 (LATER, "what the user had connected has ended; try again", Reason::ConnectionEnded)

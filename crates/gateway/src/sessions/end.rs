@@ -29,9 +29,11 @@ pub async fn end_session<P: Ports>(gateway: &Gateway, session: SessionId, ports:
     // The session may have tokens of providers that the configuration no longer has.
     let found = records.load::<Session>(&key).await?;
     let mut providers = found.map(|found| found.record.providers).unwrap_or_default();
-    for provider in gateway.config().providers.iter() {
-        if !providers.contains(&provider.id) {
-            providers.push(provider.id);
+    let config = gateway.config();
+    let exchanged = config.exchanges().map(|exchange| exchange.id);
+    for provider in config.providers.iter().map(|provider| provider.id).chain(exchanged) {
+        if !providers.contains(&provider) {
+            providers.push(provider);
         }
     }
     for provider in providers {

@@ -15,6 +15,7 @@ use portcullis_storage_api::Version;
 use crate::audit::{Audit, Reason};
 use crate::config::{Config, ProviderId};
 use crate::decision::UpstreamAccess;
+use crate::decision::identity::Identity;
 use crate::ports::{TokenOwner, UpstreamTokenRef};
 use crate::state::client_documents::ClientDocuments;
 use crate::state::document_state::DocumentState;
@@ -35,6 +36,9 @@ const REFRESH_HOLD_SECONDS: u64 = 2;
 /// How long after a backend's 401 led to a renewal of upstream tokens another does not, in seconds.
 pub const RENEWAL_SECONDS: u64 = 30;
 
+/// How long the refusal of an exchange stands, in seconds, before the server is asked again.
+pub const REFUSAL_SECONDS: u64 = 30;
+
 /// How many sessions wait to be looked up again; more are asked for again later.
 const MAX_RECHECKS: usize = 4096;
 
@@ -45,11 +49,13 @@ pub struct Gateway {
     own_keys: JwkSet,
     own_headers: Vec<KnownHeader>,
     not_protected: Rc<Audit>,
+    untold: Option<Rc<Identity>>,
     tokens: RefCell<TokenCache<FixedState>>,
     providers: RefCell<HashMap<ProviderId, DocumentState<Known>, FixedState>>,
     issuer_keys: IssuerKeys,
     held_back: Holds,
     rejected: Holds,
+    refused: Holds,
     rechecks: RefCell<Vec<Rc<CachedToken>>>,
     ended: RefCell<RecentlyEnded>,
     ended_lists: [SeenList; 2],
@@ -76,11 +82,13 @@ impl Gateway {
             own_keys: JwkSet::new(config.signing_keys.iter().map(|key| key.public().clone()).collect()),
             own_headers: config.signing_keys.iter().filter_map(|key| access_token::header(key).known().ok()).collect(),
             not_protected: Rc::new(Audit::new(Reason::NotProtected)),
+            untold: config.reserved_names.clone().map(Identity::untold).map(Rc::new),
             tokens: RefCell::new(TokenCache::new(CACHED_BYTES, hasher.clone())),
             providers: RefCell::new(HashMap::with_hasher(hasher.clone())),
             issuer_keys: IssuerKeys::new(config.trusted_issuers.len()),
             held_back: Holds::new(REFRESH_HOLD_SECONDS, hasher.clone()),
-            rejected: Holds::new(RENEWAL_SECONDS, hasher),
+            rejected: Holds::new(RENEWAL_SECONDS, hasher.clone()),
+            refused: Holds::new(REFUSAL_SECONDS, hasher),
             rechecks: RefCell::default(),
             client_documents: ClientDocuments::default(),
             ended: RefCell::default(),
@@ -109,6 +117,11 @@ impl Gateway {
     /// The audit value of a path that no rule covers.
     pub(crate) fn not_protected(&self) -> Rc<Audit> {
         Rc::clone(&self.not_protected)
+    }
+
+    /// The headers for a backend that learns nothing about the caller.
+    pub(crate) fn untold(&self) -> Option<Rc<Identity>> {
+        self.untold.clone()
     }
 
     /// The keys that verify this gateway's own tokens.
@@ -231,6 +244,16 @@ impl Gateway {
     /// Keeps the next refresh of these tokens back for a moment.
     pub(crate) fn hold_back_refresh(&self, token: UpstreamTokenRef, now: u64) {
         self.held_back.hold(token, now);
+    }
+
+    /// Whether an exchange was refused less than [`REFUSAL_SECONDS`] ago.
+    pub(crate) fn exchange_is_refused(&self, token: UpstreamTokenRef, now: u64) -> bool {
+        self.refused.has(token, now)
+    }
+
+    /// Notes that an exchange is refused.
+    pub(crate) fn note_exchange_refused(&self, token: UpstreamTokenRef, now: u64) {
+        self.refused.hold(token, now);
     }
 
     /// Notes that a backend answered 401 to these tokens; `true` once in [`RENEWAL_SECONDS`].

@@ -14,6 +14,7 @@ use portcullis_protocol::credentials::SessionId;
 use portcullis_protocol::jose::keys::JwkSet;
 
 use crate::audit::Audit;
+use crate::decision::identity::Identity;
 use crate::decision::{OwnedAccess, UpstreamAccess};
 use crate::ports::{TokenOwner, UpstreamTokenRef};
 
@@ -75,6 +76,8 @@ pub struct CachedToken {
     pub audit: Rc<Audit>,
     /// The upstream token, where the resource injects one.
     upstream: RefCell<Option<OwnedAccess>>,
+    /// The headers about the caller, where the gateway sets any.
+    identity: Option<Rc<Identity>>,
     /// From when on its session is to be looked up in the background, in Unix seconds.
     recheck_at: Cell<u64>,
     /// From when on a request waits for that, in Unix seconds.
@@ -87,11 +90,18 @@ pub struct CachedToken {
 impl CachedToken {
     /// A token verified at `now`.
     #[must_use]
-    pub fn new(facts: TokenGrant, audit: Rc<Audit>, upstream: Option<OwnedAccess>, now: u64) -> Self {
+    pub fn new(
+        facts: TokenGrant,
+        audit: Rc<Audit>,
+        upstream: Option<OwnedAccess>,
+        identity: Option<Rc<Identity>>,
+        now: u64,
+    ) -> Self {
         let entry = Self {
             facts,
             audit,
             upstream: RefCell::new(upstream),
+            identity,
             recheck_at: Cell::default(),
             look_up_at: Cell::default(),
             last_target: RefCell::default(),
@@ -103,6 +113,24 @@ impl CachedToken {
     /// The upstream token, where the resource injects one.
     pub(crate) fn upstream(&self) -> Ref<'_, Option<OwnedAccess>> {
         self.upstream.borrow()
+    }
+
+    /// The headers about the caller, where the gateway sets any.
+    pub(crate) fn identity(&self) -> Option<&Rc<Identity>> {
+        self.identity.as_ref()
+    }
+
+    /// The same with new headers about the caller.
+    pub(crate) fn with_identity(&self, identity: Rc<Identity>) -> Self {
+        Self {
+            facts: self.facts.clone(),
+            audit: Rc::clone(&self.audit),
+            upstream: self.upstream.clone(),
+            identity: Some(identity),
+            recheck_at: self.recheck_at.clone(),
+            look_up_at: self.look_up_at.clone(),
+            last_target: self.last_target.clone(),
+        }
     }
 
     /// What it counts by was found at `now`.
@@ -152,7 +180,8 @@ impl CachedToken {
     fn size(&self) -> usize {
         let facts = &self.facts;
         let upstream = self.upstream.borrow().as_ref().map_or(0, |upstream| upstream.access.value.expose().len());
-        [facts.subject.len(), facts.client.len(), self.audit.size(), upstream]
+        let identity = self.identity.as_ref().map_or(0, |identity| identity.size());
+        [facts.subject.len(), facts.client.len(), self.audit.size(), upstream, identity]
             .into_iter()
             .fold(ENTRY_BYTES, usize::saturating_add)
     }
@@ -323,7 +352,7 @@ mod tests {
             resource: 0,
             expires_at: 100,
         };
-        CachedToken::new(facts, Rc::new(Audit::new(Reason::ValidToken)), None, 0)
+        CachedToken::new(facts, Rc::new(Audit::new(Reason::ValidToken)), None, None, 0)
     }
 
     /// A cache with room for `entries` of the entries above.

@@ -28,7 +28,7 @@ use crate::upstream::life;
 use crate::upstream::profile::Profile;
 use crate::upstream::provider_error::ProviderError;
 use crate::upstream::providers;
-use crate::upstream::tokens::Upstream;
+use crate::upstream::tokens::{Upstream, kept_id_token};
 
 /// How long one refresh may hold its lock, in seconds: longer than it may take, whatever the store
 /// and the provider do. A refresh that outlived its lock would run at the same time as another, and
@@ -36,7 +36,7 @@ use crate::upstream::tokens::Upstream;
 ///
 /// INVARIANT: it covers all of the way from the question for the lock to the end of the last try to
 /// store what the provider gave. What is added to that way is added here.
-fn lock_seconds(storage: &Storage) -> u64 {
+pub(super) fn lock_seconds(storage: &Storage) -> u64 {
     let last_try = match storage {
         Storage::Memory { .. } => 0,
         Storage::Bridge(bridge) => longest_change_seconds(bridge),
@@ -72,11 +72,17 @@ const SPARE_SECONDS: u64 = 5;
 /// new login is the only thing that can help.
 const REFUSED_SECONDS: u64 = 3_600;
 
+/// For how long tokens are not doubted that were just obtained, or renewed for a doubt, in seconds.
+const DOUBT_SECONDS: u64 = 300;
+
 /// Why upstream tokens are to be renewed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cause {
     /// They are about to expire, or have.
     Due,
+    /// Another authorization server does not take them in exchange. They may be revoked, or it may
+    /// have a rule of its own: they are in use until they are renewed.
+    Doubted,
     /// A backend answered 401 to a request that was sent at this time, in Unix seconds. Tokens that
     /// were obtained later are not the ones that it meant.
     Rejected {
@@ -93,11 +99,21 @@ pub async fn refresh<P: Ports>(
     cause: Cause,
     ports: P,
 ) -> RefreshOutcome {
+    refresh_with(&gateway, token, cause, &ports).await
+}
+
+/// As [`refresh`], as a part of another job.
+pub(super) async fn refresh_with<P: Ports>(
+    gateway: &Rc<Gateway>,
+    token: UpstreamTokenRef,
+    cause: Cause,
+    ports: &P,
+) -> RefreshOutcome {
     if gateway.refresh_is_held_back(token, ports.now()) {
         return RefreshOutcome::Unavailable;
     }
-    let outcome = match refresh_once(&gateway, token, cause, &ports).await {
-        Ok(RefreshOutcome::LoginRequired) => match end(&gateway, token, &ports).await {
+    let outcome = match refresh_once(gateway, token, cause, ports).await {
+        Ok(RefreshOutcome::LoginRequired) => match end(gateway, token, ports).await {
             Ok(()) => RefreshOutcome::LoginRequired,
             Err(_) => RefreshOutcome::Unavailable,
         },
@@ -106,9 +122,8 @@ pub async fn refresh<P: Ports>(
     };
     match &outcome {
         RefreshOutcome::Ready(upstream) => gateway.renew_upstream(token, upstream),
-        RefreshOutcome::LoginRequired => {}
         RefreshOutcome::Unavailable => gateway.hold_back_refresh(token, ports.now()),
-        RefreshOutcome::InProgressElsewhere => {}
+        RefreshOutcome::LoginRequired | RefreshOutcome::Refused | RefreshOutcome::InProgressElsewhere => {}
     }
     outcome
 }
@@ -123,7 +138,7 @@ async fn end<P: Ports>(gateway: &Gateway, token: UpstreamTokenRef, ports: &P) ->
 }
 
 /// A lock about these tokens.
-fn lock_key(about: &str, token: UpstreamTokenRef) -> Key {
+pub(super) fn lock_key(about: &str, token: UpstreamTokenRef) -> Key {
     let provider = token.provider.as_bytes();
     match token.owner {
         TokenOwner::Session(session) => records::key(Kind::Lock, &[about.as_bytes(), session.as_bytes(), provider]),
@@ -179,7 +194,8 @@ async fn refresh_locked<P: Ports>(
     }
     let now = ports.now();
     let access = loaded.record.access();
-    if now < access.refresh_at && now < access.stale_at {
+    let is_good = now < access.refresh_at && now < access.stale_at;
+    if is_good && !is_doubted(&loaded.record, token, cause, ports).await? {
         return Ok(RefreshOutcome::Ready(access));
     }
     let Some(refresh_token) = &loaded.record.refresh_token else {
@@ -190,7 +206,10 @@ async fn refresh_locked<P: Ports>(
     }
     match providers::refresh(gateway, provider, refresh_token, &loaded.record.subject, ports).await {
         Ok((reply, profile)) => {
-            let renewed = renewed(&loaded.record, reply, profile, provider.client().default_token_life, ports.now());
+            let mut renewed =
+                renewed(&loaded.record, reply, profile, provider.client().default_token_life, ports.now());
+            let id_token = renewed.id_token.take().filter(|_| config.keeps_id_token(provider.id));
+            renewed.id_token = kept_id_token(id_token, &renewed.access_token, renewed.refresh_token.as_ref());
             store(&records, token, loaded, &renewed, life).await
         }
         Err(ProviderError::GrantEnded { prompt }) => {
@@ -247,7 +266,7 @@ async fn remember_prompt<P: Ports>(
 
 /// Returns `true` if a backend rejected these tokens, and no backend's 401 led to a renewal in the
 /// last [`RENEWAL_SECONDS`], whichever gateway it was at.
-async fn is_rejected<P: Ports>(
+pub(super) async fn is_rejected<P: Ports>(
     record: &Upstream,
     token: UpstreamTokenRef,
     cause: Cause,
@@ -261,9 +280,24 @@ async fn is_rejected<P: Ports>(
     Ok(ports.store().lock(&once, Owner(ports.random()?), RENEWAL_SECONDS).await?)
 }
 
+/// Returns `true` if another authorization server does not take these tokens, they are not new, and
+/// that has not led to a renewal in the last [`DOUBT_SECONDS`].
+async fn is_doubted<P: Ports>(
+    record: &Upstream,
+    token: UpstreamTokenRef,
+    cause: Cause,
+    ports: &P,
+) -> Result<bool, DependencyError> {
+    if cause != Cause::Doubted || ports.now().saturating_sub(record.obtained_at) < DOUBT_SECONDS {
+        return Ok(false);
+    }
+    let once = lock_key("doubted", token);
+    Ok(ports.store().lock(&once, Owner(ports.random()?), DOUBT_SECONDS).await?)
+}
+
 /// Stores that an access token is of no use any more, so that no worker injects it while it is
 /// renewed; `None` if another worker changed the tokens meanwhile.
-async fn expire<P: Ports>(
+pub(super) async fn expire<P: Ports>(
     records: &Records<'_, P>,
     key: &Key,
     loaded: VersionedRecord<Upstream>,
@@ -308,6 +342,7 @@ fn renewed(record: &Upstream, reply: TokenReply, profile: Profile, default_life:
     let profile = if record.login_subject.is_none() { profile } else { Profile::default() };
     let Profile { name, email, email_verified, groups } = profile.over(record);
     let refresh_token = reply.refresh_token.or_else(|| record.refresh_token.clone());
+    let id_token = reply.id_token.or_else(|| record.id_token.clone());
     Upstream {
         access_token: reply.access_token,
         obtained_at: now,
@@ -320,6 +355,7 @@ fn renewed(record: &Upstream, reply: TokenReply, profile: Profile, default_life:
         email,
         client_name: record.client_name.clone(),
         login_subject: record.login_subject.clone(),
+        id_token,
         connected: record.connected.clone(),
         groups: groups.unwrap_or_default(),
         email_verified,

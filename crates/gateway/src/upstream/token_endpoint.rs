@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use portcullis_protocol::crypto::secret::Secret;
+use portcullis_protocol::json::foreign::ForeignValue;
 use portcullis_protocol::oauth::form::FORM_TYPE;
 use portcullis_protocol::oauth::params;
 
@@ -11,7 +12,7 @@ use crate::config::{AssertionAudience, ClientKey, TokenMembers, UpstreamClient};
 use crate::ports::{CallReply, Ports};
 use crate::upstream::client_assertion::client_assertion;
 use crate::upstream::client_authentication::Method;
-use crate::upstream::endpoint::Target;
+use crate::upstream::endpoint::{Document, Target};
 use crate::upstream::identity::TokenReply;
 use crate::upstream::provider_error::ProviderError;
 use crate::upstream::token_reply::{self, Grant};
@@ -66,6 +67,20 @@ impl TokenEndpoint<'_> {
         self.exchange(Grant::RefreshToken, &form, ports).await
     }
 
+    /// Exchanges a subject's token for another (RFC 8693 §2.1).
+    ///
+    /// # Errors
+    /// [`ProviderError`].
+    pub(super) async fn exchange_subject<P: Ports>(
+        &self,
+        form: &[(&str, &str)],
+        ports: &P,
+    ) -> Result<TokenReply, ProviderError> {
+        let answered = self.ask(Grant::TokenExchange, form, ports).await;
+        let answered = answered.and_then(|answer| check_issued_type(&answer.reply).map(|()| answer));
+        Ok(self.reported(answered, ports)?.tokens)
+    }
+
     /// Sends a form, and reports to the operator how that ended.
     async fn exchange<P: Ports>(
         &self,
@@ -73,7 +88,14 @@ impl TokenEndpoint<'_> {
         form: &[(&str, &str)],
         ports: &P,
     ) -> Result<Exchanged, ProviderError> {
-        let answered = self.ask(grant, form, ports).await;
+        self.reported(self.ask(grant, form, ports).await, ports)
+    }
+
+    fn reported<P: Ports>(
+        &self,
+        answered: Result<Exchanged, ProviderError>,
+        ports: &P,
+    ) -> Result<Exchanged, ProviderError> {
         match &answered {
             Ok(_) | Err(ProviderError::GrantEnded { .. }) => ports.provider_answered(self.provider),
             Err(error) => ports.provider_failed(error.failure(self.provider, &self.target.url(self.client))),
@@ -112,3 +134,18 @@ impl TokenEndpoint<'_> {
         }
     }
 }
+
+/// Checks that what was issued is an access token (RFC 8693 §2.2.1): nothing else goes to a
+/// backend.
+fn check_issued_type(reply: &CallReply) -> Result<(), ProviderError> {
+    let answer = Document::TokenAnswer.members(reply, &["issued_token_type"])?;
+    match answer.get("issued_token_type").map(ForeignValue::text) {
+        Some(Some(issued)) if ISSUED_TYPES.contains(&&*issued) => Ok(()),
+        Some(_) => Err(ProviderError::InvalidAnswer("the exchange gave no access token, by its `issued_token_type`")),
+        None => Err(ProviderError::InvalidAnswer("the exchange's answer has no `issued_token_type`")),
+    }
+}
+
+/// The types of tokens that a backend is sent: an access token, which may be called by its form.
+const ISSUED_TYPES: [&str; 2] =
+    ["urn:ietf:params:oauth:token-type:access_token", "urn:ietf:params:oauth:token-type:jwt"];

@@ -20,6 +20,8 @@ pub(super) enum Grant {
     Code,
     /// RFC 6749 §6.
     RefreshToken,
+    /// RFC 8693 §2.1.
+    TokenExchange,
 }
 
 impl Grant {
@@ -28,6 +30,7 @@ impl Grant {
         match self {
             Self::Code => "authorization_code",
             Self::RefreshToken => "refresh_token",
+            Self::TokenExchange => "urn:ietf:params:oauth:grant-type:token-exchange",
         }
     }
 }

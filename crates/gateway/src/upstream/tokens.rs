@@ -1,6 +1,7 @@
 //! The provider's tokens of one session, or of a user's connection: as they are stored, and as they
 //! are injected.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 
 use minicbor::{Decode, Encode};
@@ -9,6 +10,7 @@ use portcullis_storage_api::Kind;
 
 use crate::audit::{AuditField, AuditFields};
 use crate::decision::UpstreamAccess;
+use crate::decision::identity::Caller;
 use crate::store::encoding::{Fields, optional_secret, secret};
 use crate::store::records::Record;
 use crate::upstream::identity::account_label;
@@ -60,6 +62,9 @@ pub struct Upstream {
     /// ([`crate::config::Leg`]).
     #[n(13)]
     pub login_subject: Option<String>,
+    /// The provider's ID token, kept only where a resource has it exchanged.
+    #[cbor(n(14), with = "optional_secret", has_nil, default)]
+    pub id_token: Option<Secret<String>>,
     /// What tells a connection from the tokens of a session.
     #[n(15)]
     pub connected: Option<Connected>,
@@ -106,6 +111,36 @@ impl Upstream {
         let value = header_value(self.access_token.expose().as_bytes());
         access(value, self.obtained_at, self.expires_at, self.refresh_token.is_some())
     }
+
+    /// The access token of an exchange as it is injected: another can always be got for it.
+    #[must_use]
+    pub fn access_in_exchange(&self) -> UpstreamAccess {
+        access(header_value(self.access_token.expose().as_bytes()), self.obtained_at, self.expires_at, true)
+    }
+
+    /// What is known of the user, who is `user` here, and calls with a token of `client`.
+    pub(crate) fn caller<'a>(&'a self, user: &'a str, client: &'a str) -> Caller<'a> {
+        Caller {
+            user,
+            client,
+            subject: Some(Cow::Borrowed(self.login_subject.as_deref().unwrap_or(&self.subject))),
+            email: self.email.as_deref().filter(|_| self.email_verified).map(Cow::Borrowed),
+            name: self.name.as_deref().map(Cow::Borrowed),
+            groups: self.groups.iter().map(|group| Cow::Borrowed(group.as_str())).collect(),
+        }
+    }
+}
+
+/// Returns the ID token that is kept with these tokens; `None` for one that a record has no room
+/// for.
+pub(crate) fn kept_id_token(
+    id_token: Option<Secret<String>>,
+    access_token: &Secret<String>,
+    refresh_token: Option<&Secret<String>>,
+) -> Option<Secret<String>> {
+    let others = [Some(access_token), refresh_token].into_iter().flatten();
+    let bytes = others.map(|token| token.expose().len()).fold(0, usize::saturating_add);
+    id_token.filter(|id_token| bytes.saturating_add(id_token.expose().len()) <= MAX_TOKENS_BYTES)
 }
 
 /// Whether the tokens of a record, as it was sealed, can be renewed; `None` when it is no such
@@ -188,6 +223,11 @@ impl<'a> UpstreamFields<'a> {
         access(header_value(self.access_token), self.obtained_at, self.expires_at, self.has_refresh_token)
     }
 
+    /// As [`Upstream::access_in_exchange`].
+    pub(crate) fn access_in_exchange(&self) -> UpstreamAccess {
+        access(header_value(self.access_token), self.obtained_at, self.expires_at, true)
+    }
+
     /// Adds the names by which an operator knows user and client.
     pub(crate) fn add_names(&self, known: &mut AuditFields, with_email: bool) {
         let email = if with_email { self.email } else { Default::default() };
@@ -208,6 +248,10 @@ fn header_value(token: &[u8]) -> Secret<Vec<u8>> {
     value.extend_from_slice(token);
     Secret::new(value)
 }
+
+/// The most bytes of a session's tokens at a provider with its ID token: the rest of a record's 16
+/// KiB is for names, groups and the seal.
+const MAX_TOKENS_BYTES: usize = 11 * 1024;
 
 /// The life of a token that can be renewed and of which nothing was told, in seconds.
 const UNTOLD_LIFE_SECONDS: u64 = 3_600;
@@ -236,6 +280,7 @@ mod tests {
             groups: Vec::new(),
             email_verified: false,
             login_subject: None,
+            id_token: None,
         }
     }
 

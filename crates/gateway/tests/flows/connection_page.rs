@@ -283,3 +283,16 @@ fn a_store_or_generator_that_fails_connects_nothing() {
     let failed = send(&providers, &browser, &form, &[]);
     assert_eq!((failed.status(), failed.reason), (503, "entropy_unavailable"));
 }
+
+#[test]
+fn a_user_who_may_not_log_in_does_not_sign_in_to_the_page_either() {
+    let mut document = on_demand();
+    document["users"] = json!({ "allow": [{ "subject": "alice" }] });
+    let providers = TwoProviders::new(&document);
+    for (user, reason) in [("mallory", "login_user_not_allowed"), ("alice", "connections_signed_in")] {
+        let browser = Browser::default();
+        let started = providers.fixture.visit(&browser, PAGE);
+        assert_eq!(providers.fixture.visit(&browser, &back_as(&started, user)).reason, reason);
+        assert_eq!(browser.names().contains(&BROWSER_COOKIE.to_owned()), user == "alice");
+    }
+}

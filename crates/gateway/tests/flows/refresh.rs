@@ -59,6 +59,7 @@ pub(crate) fn word(outcome: &RefreshOutcome) -> &'static str {
     match outcome {
         RefreshOutcome::Ready(_) => "ready",
         RefreshOutcome::LoginRequired => "login required",
+        RefreshOutcome::Refused => "refused",
         RefreshOutcome::Unavailable => "unavailable",
         RefreshOutcome::InProgressElsewhere => "elsewhere",
     }
@@ -81,9 +82,10 @@ fn records_that_an_operator_lists_say_whose_they_are() {
 fn value(outcome: &RefreshOutcome) -> String {
     match outcome {
         RefreshOutcome::Ready(access) => String::from_utf8(access.value.expose().clone()).unwrap(),
-        other @ (RefreshOutcome::LoginRequired | RefreshOutcome::Unavailable | RefreshOutcome::InProgressElsewhere) => {
-            panic!("{}", word(other))
-        }
+        other @ (RefreshOutcome::LoginRequired
+        | RefreshOutcome::Refused
+        | RefreshOutcome::Unavailable
+        | RefreshOutcome::InProgressElsewhere) => panic!("{}", word(other)),
     }
 }
 

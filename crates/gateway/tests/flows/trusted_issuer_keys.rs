@@ -41,7 +41,7 @@ fn calls_that_come_before_the_keys_wait_for_one_fetch() {
     fixture.fetch_keys(0);
     assert_eq!(fixture.ports.take_sent().len(), 2, "discovery and keys, once");
     for decide in waiting {
-        let decided = decide(&|_, _, _, _| true, fixture.now());
+        let decided = decide(&fixture.ports, fixture.now());
         forwarded(decided.into());
     }
     assert!(fast(&fixture, "/tools", &token).is_some(), "what was proven is known");

@@ -4,7 +4,6 @@ use std::rc::Rc;
 
 use portcullis_gateway::audit::AuditField;
 use portcullis_gateway::decision::{Credentials, DecideWithKeys, Decision, Forward};
-use portcullis_gateway::ports::Crypto as _;
 use portcullis_gateway::upstream::issuer_keys;
 use portcullis_protocol::base64url;
 use portcullis_protocol::credentials::UserId;
@@ -39,9 +38,7 @@ impl Fixture {
     /// The decision of a call that waits for these keys.
     pub(crate) fn decide_with_keys(&self, issuer: usize, decide: Box<DecideWithKeys>) -> Decision {
         self.fetch_keys(issuer);
-        let ports = self.ports.clone();
-        let check = move |key: &_, alg, message: &[u8], signature: &[u8]| ports.verify(key, alg, message, signature);
-        decide(&check, self.now()).into()
+        decide(&self.ports, self.now()).into()
     }
 }
 

@@ -37,6 +37,7 @@ pub struct Builder {
     forward_proxies: Vec<(String, PathBuf)>,
     routes: Vec<(String, String)>,
     header_kib: u32,
+    takes_underscores: bool,
 }
 
 impl Builder {
@@ -59,6 +60,7 @@ impl Builder {
             forward_proxies: Vec::new(),
             routes: Vec::new(),
             header_kib: HEADER_KIB,
+            takes_underscores: false,
         }
     }
 
@@ -189,6 +191,13 @@ impl Builder {
         self
     }
 
+    /// Lets Envoy take names of headers with underscores, as it does by default.
+    #[must_use]
+    pub fn takes_underscores(mut self) -> Self {
+        self.takes_underscores = true;
+        self
+    }
+
     /// Sets how much of headers Envoy takes, in KiB, so that the filter's own bound is met.
     #[must_use]
     pub fn header_kib(mut self, header_kib: u32) -> Self {
@@ -276,6 +285,7 @@ impl Builder {
                 routes: self.routes.clone(),
                 access_log: folder.join("access.log"),
                 header_kib: self.header_kib,
+                takes_underscores: self.takes_underscores,
             };
             let mut env = self.env.clone();
             if let Some(seconds) = self.behind.filter(|_| number > 0) {

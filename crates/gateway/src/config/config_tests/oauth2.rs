@@ -62,7 +62,7 @@ fn a_github_shaped_provider_is_taken_and_no_login_name_stands_for_its_accounts()
     let (provider, login) = (oauth2(&config), config.providers.iter().next().unwrap());
     assert_eq!((login.account_space(), login.issuer()), ("https://github.com/login/oauth/authorize", None));
     assert!(!login.has_documents());
-    assert_eq!(config.resources[0].injection.as_ref().unwrap().provider, login.id);
+    assert_eq!(config.resources[0].injection.provider(), Some(login.id));
     let clusters: Vec<_> = provider.client.clusters.iter().map(|(host, name)| (host.as_str(), name.as_str())).collect();
     assert_eq!(clusters, [("api.github.com", "github-api"), ("github.com", "github")]);
     assert_eq!((provider.client.scope.as_str(), provider.client.default_token_life), ("user:email read:user", 3_600));

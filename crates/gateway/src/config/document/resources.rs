@@ -1,6 +1,10 @@
 //! Protected resources, as written.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
+
+use super::injection::{IdentityClaim, IdentityToken, Inject};
 
 /// One protected resource.
 #[derive(Debug, Deserialize, Serialize)]
@@ -27,6 +31,15 @@ pub struct Resource {
     /// What the backend gets in place of the client's token.
     #[serde(default)]
     pub inject: Inject,
+    /// Headers that tell the backend who calls: the name of each, and what it has. Values are
+    /// percent-encoded (`%` and whatever is no visible ASCII, a space within excepted). What is not
+    /// known of a caller has no header. At most 16. These names, and those of `inject` and
+    /// `identityToken`, are removed from all requests that clients send.
+    #[serde(default)]
+    pub identity_headers: BTreeMap<String, IdentityClaim>,
+    /// A JWT about the caller, which the backend verifies with the gateway's published keys.
+    #[serde(default)]
+    pub identity_token: Option<IdentityToken>,
 }
 
 /// The kind of server behind a resource.
@@ -51,26 +64,4 @@ pub struct Match {
     ///  could take for one below it and that is spelled in another way (`/MCP`, `/%6dcp`,
     /// `/mcp;v=1`) gets 400.
     pub prefix: String,
-}
-
-/// What the backend gets in place of the client's token, which is always removed.
-#[derive(Debug, Default, Deserialize, Serialize)]
-#[serde(tag = "type", rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub enum Inject {
-    /// Nothing.
-    #[default]
-    None,
-    /// The user's own access token of an upstream provider.
-    UpstreamInject {
-        /// The provider's name.
-        provider_name: String,
-        /// The header it is put into, as `Bearer <token>`.
-        #[serde(default = "default_injection_header")]
-        header: String,
-    },
-}
-
-fn default_injection_header() -> String {
-    "authorization".to_owned()
 }

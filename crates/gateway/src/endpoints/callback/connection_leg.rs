@@ -77,7 +77,7 @@ pub(super) async fn connect<P: Ports>(
 /// The provider whose tokens are injected at the resource that is asked for.
 fn injected<'a>(config: &'a Config, asked: &Authorization) -> Option<&'a Provider> {
     let resource = config.resources.iter().find(|resource| resource.uri.as_str() == asked.resource)?;
-    config.providers.get(resource.injection.as_ref()?.provider)
+    config.providers.get(resource.injection.provider()?)
 }
 
 fn is_connectable(provider: &Provider, done: &[ProviderId]) -> bool {

@@ -88,6 +88,8 @@ impl CompletedLeg<'_> {
             },
             None => identity,
         };
+        let id_token = reply.id_token.filter(|_| context.config().keeps_id_token(provider.id));
+        let id_token = tokens::kept_id_token(id_token, &reply.access_token, refresh_token.as_ref());
         let upstream = Upstream {
             access_token: reply.access_token,
             obtained_at: now,
@@ -102,6 +104,7 @@ impl CompletedLeg<'_> {
             groups,
             email_verified,
             login_subject: first.map(|first| first.subject.clone()),
+            id_token,
             connected: None,
         };
         let key = upstream_key(&session_key(session), provider.id);
@@ -122,14 +125,14 @@ pub(super) async fn upstream_ends_at<P: Ports>(
 ) -> Result<Option<u64>, DependencyError> {
     let mut resources = context.config().resources.iter();
     let resource = resources.find(|resource| resource.uri.as_str() == asked.resource);
-    let Some(injected) = resource.and_then(|resource| resource.injection.as_ref()) else { return Ok(None) };
-    if providers.last() == Some(&injected.provider) {
+    let Some(injected) = resource.and_then(|resource| resource.injection.provider()) else { return Ok(None) };
+    if providers.last() == Some(&injected) {
         return Ok(tokens::end_of(last));
     }
-    if !providers.contains(&injected.provider) {
+    if !providers.contains(&injected) {
         return Ok(None);
     }
-    Ok(load(context, session, injected.provider).await?.as_ref().and_then(tokens::end_of))
+    Ok(load(context, session, injected).await?.as_ref().and_then(tokens::end_of))
 }
 
 async fn load<P: Ports>(

@@ -146,9 +146,9 @@ async fn refused_refresh<P: Ports>(
 fn needs_login(config: &Config, session: &Session, kept: &[ProviderId], now: u64) -> bool {
     let mut resources = config.resources.iter();
     let resource = resources.find(|resource| resource.uri.as_str() == session.resource);
-    let Some(injected) = resource.and_then(|resource| resource.injection.as_ref()) else { return false };
-    if kept.contains(&injected.provider) {
+    let Some(injected) = resource.and_then(|resource| resource.injection.provider()) else { return false };
+    if kept.contains(&injected) {
         return session.upstream_is_over(now);
     }
-    MissingUpstream::of(config, session, injected.provider) == MissingUpstream::LogIn
+    MissingUpstream::of(config, session, injected) == MissingUpstream::LogIn
 }

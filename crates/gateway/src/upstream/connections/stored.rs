@@ -66,6 +66,7 @@ pub async fn save<P: Ports>(
         email: identity.email,
         client_name: None,
         login_subject: None,
+        id_token: None,
         groups: identity.groups,
         email_verified: identity.email_verified,
         connected: Some(Connected { at: now, provider: provider.name.to_string() }),
@@ -102,11 +103,11 @@ pub async fn remove<P: Ports>(
 pub async fn extend<P: Ports>(gateway: &Gateway, session: &Session, ports: &P) -> Result<(), DependencyError> {
     let config = gateway.config();
     let resource = config.resources.iter().find(|resource| resource.uri.as_str() == session.resource);
-    let Some(injected) = resource.and_then(|resource| resource.injection.as_ref()) else { return Ok(()) };
-    if session.providers.contains(&injected.provider) || config.providers.is_required(injected.provider) {
+    let Some(injected) = resource.and_then(|resource| resource.injection.provider()) else { return Ok(()) };
+    if session.providers.contains(&injected) || config.providers.is_required(injected) {
         return Ok(());
     }
-    let key = connection_key(session.user_id, injected.provider);
+    let key = connection_key(session.user_id, injected);
     let Some(stored) = ports.store().get(&key).await? else { return Ok(()) };
     let life = Ttl::Seconds(tokens_life(config, TokenOwner::User(session.user_id)));
     Records::new(&gateway.config().sealer, ports).extend::<Upstream>(&key, stored, life).await?;

@@ -12,7 +12,7 @@ use super::jws::ForeignJws;
 use crate::bytes;
 use crate::jose::alg::Alg;
 use crate::jose::keys::{JwkSet, PublicKey};
-use crate::json::foreign::ForeignObject;
+use crate::json::foreign::{ForeignObject, ForeignValue};
 
 /// A well-formed token whose signature has not been verified.
 #[derive(Debug, Clone)]
@@ -144,6 +144,27 @@ impl VerifiedForeignToken<'_> {
         name("client_id").or_else(|| name("azp"))
     }
 
+    /// Returns the e-mail address, if the token says that it is verified: `email`,
+    /// `email_verified` (OpenID Connect Core §5.1).
+    #[must_use]
+    pub fn email(&self) -> Option<Cow<'_, str>> {
+        let verified = self.claims.get("email_verified").and_then(ForeignValue::boolean);
+        self.claims.text("email").filter(|_| verified == Some(true))
+    }
+
+    /// Returns the user's name, if the token has one: `name`.
+    #[must_use]
+    pub fn name(&self) -> Option<Cow<'_, str>> {
+        self.claims.text("name")
+    }
+
+    /// Returns the groups: `groups`, an array of strings or one string; none where it is anything
+    /// else.
+    #[must_use]
+    pub fn groups(&self) -> Vec<Cow<'_, str>> {
+        self.claims.get("groups").and_then(texts).unwrap_or_default()
+    }
+
     /// Returns `true` if the token has a scope: in `scope`, a list with spaces (RFC 8693 §4.2), or
     /// in `scp`, which is an array or such a list.
     #[must_use]
@@ -177,7 +198,22 @@ fn is_access_token(typ: &str) -> bool {
 /// The longest access token of another issuer, in bytes.
 pub const MAX_TOKEN_BYTES: usize = 16 * 1024;
 /// The claims that some rule is about.
-const CLAIMS: [&str; 10] = ["iss", "sub", "aud", "exp", "iat", "nbf", "scope", "scp", "client_id", "azp"];
+const CLAIMS: [&str; 14] = [
+    "iss",
+    "sub",
+    "aud",
+    "exp",
+    "iat",
+    "nbf",
+    "scope",
+    "scp",
+    "client_id",
+    "azp",
+    "email",
+    "email_verified",
+    "name",
+    "groups",
+];
 
 #[cfg(test)]
 #[path = "access_token_tests.rs"]

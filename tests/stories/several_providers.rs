@@ -82,7 +82,6 @@ async fn a_user_chooses_a_provider_on_the_consent_page_and_is_served_with_its_to
     let refused = bed.get("/api/corp").bearer(&tokens.access_token).header(revision.0, revision.1).send().await;
     assert_eq!((refused.status, &refused.json()["error"]), (403, &json!("access_denied")), "{refused:?}");
     assert!(refused.text().contains("Carol's Company"), "{refused:?}");
-    client.refresh(&tokens.refresh_token).await;
     bed.assert_healthy().await;
 }
 

@@ -24,7 +24,7 @@
 //! | active | without a refresh token, not run out | 200 | 200 | is another session, with the refresh token of an older one if there is one |
 //! | active | without a refresh token, run out | 401, and the session ends | 400, and the session ends | the same |
 //! | active | absent, unreadable, or of a provider that was moved or renamed | 401, and the session ends | 400, and the session ends | is another session |
-//! | active | of a provider that the user did not choose | 401 or an MCP answer that names the provider and where to connect it; the session goes on | 200 | is another session |
+//! | active | of a provider that the user has not logged in at | as in `resource_server/connection_required.rs`: an MCP answer or 403, and once 401, and the session ends | 200, or 400 after that 401 | is another session |
 //! | active | fresh, and those of another provider run out or absent | 200 | 200 | is another session |
 //! | active, of a user who may not log in any more (`users`) | any | as above, until its access token expires | 400, and the session ends | is refused |
 //! | ended, expired or unreadable | any | 401 | 400 | is another session |

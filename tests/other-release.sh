@@ -83,7 +83,7 @@ replace_field crates/gateway/src/upstream/tokens.rs client_name
 edit crates/gateway/src/endpoints/callback/legs.rs \
     's/^            client_name: .*,$/            note: Some("another release".to_owned()),/'
 replace_value crates/gateway/src/upstream/refresh.rs client_name
-replace_value crates/gateway/src/connections/stored.rs client_name
+replace_value crates/gateway/src/upstream/connections/stored.rs client_name
 
 # In less time than a release takes. The module says in Envoy's log and metrics which one it is.
 (

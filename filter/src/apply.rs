@@ -46,7 +46,7 @@ pub(crate) fn apply(decision: &Resolved, id: u32, worker: &Worker, request: &App
             if protected {
                 publish(&forward.audit, request);
             }
-            let place = forward.grant.map(|grant| worker.open.enter(id, grant, host::now()));
+            let place = forward.grant.clone().map(|grant| worker.open.enter(id, grant, host::now()));
             Applied::Forwarded(Forwarded { response: forward.response, place })
         }
         Resolved::Respond(response, audit) => {

@@ -77,8 +77,8 @@ impl UpstreamAccess {
 /// An upstream access token, and the tokens that it is one of.
 #[derive(Clone)]
 pub struct OwnedAccess {
-    /// The tokens.
-    pub token: UpstreamTokenRef,
+    /// The tokens, shared by the streams that are open with one.
+    pub token: Rc<UpstreamTokenRef>,
     /// The access token.
     pub access: UpstreamAccess,
 }
@@ -127,7 +127,7 @@ pub struct Forward {
 }
 
 /// The login and the token by which a request to a protected resource goes on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Grant {
     /// The session of the token; `None` for a token of a trusted issuer.
     pub session: Option<SessionId>,
@@ -136,7 +136,7 @@ pub struct Grant {
     /// When the token expires, in Unix seconds.
     pub expires_at: u64,
     /// The upstream tokens of which the backend gets one.
-    pub upstream: Option<UpstreamTokenRef>,
+    pub upstream: Option<Rc<UpstreamTokenRef>>,
 }
 
 /// What the backend gets in place of the client's credentials.

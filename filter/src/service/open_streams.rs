@@ -29,7 +29,7 @@ pub(crate) struct OpenStreams(RefCell<Open>);
 pub(crate) struct Place(usize);
 
 /// An open stream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct OpenStream {
     /// Its context.
     id: u32,
@@ -92,7 +92,7 @@ impl OpenStreams {
 
     /// Returns the stream in a place.
     pub(crate) fn at(&self, Place(place): Place) -> Option<OpenStream> {
-        self.0.borrow().places.get(place).copied().flatten()
+        self.0.borrow().places.get(place).cloned().flatten()
     }
 
     /// Marks every stream of the sessions that have ended.

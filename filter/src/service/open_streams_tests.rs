@@ -13,7 +13,7 @@ fn grant(byte: u8, expires_at: u64) -> Grant {
 /// One stream of each of these sessions; their contexts are 10, 11 and so on.
 fn open(grants: &[Grant]) -> (OpenStreams, Vec<Place>) {
     let streams = OpenStreams::default();
-    let places = (10..).zip(grants).map(|(id, grant)| streams.enter(id, *grant, NOW)).collect();
+    let places = (10..).zip(grants).map(|(id, grant)| streams.enter(id, grant.clone(), NOW)).collect();
     (streams, places)
 }
 
@@ -53,7 +53,7 @@ fn the_streams_of_a_session_that_ended_are_over_and_no_others() {
 
 #[test]
 fn those_that_are_over_are_taken_a_few_at_a_time() {
-    let (streams, _) = open(&[grant(1, 2_000); 5]);
+    let (streams, _) = open(&std::array::from_fn::<_, 5, _>(|_| grant(1, 2_000)));
     streams.end_sessions(|other| other == session(1));
     assert_eq!([2, 2, 2].map(|most| streams.take_over(most).len()), [2, 2, 1]);
 }

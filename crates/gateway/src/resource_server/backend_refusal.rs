@@ -38,6 +38,6 @@ pub fn of(gateway: &Gateway, grant: &Grant, now: u64) -> Option<BackendRefusal> 
     let challenge = Challenge::new(&resource.metadata_url, &resource.scopes)
         .with_error(ErrorCode::InvalidToken, "the service behind this resource does not accept the login")
         .to_string();
-    let rejected = grant.upstream.filter(|token| gateway.note_rejected(*token, now));
+    let rejected = grant.upstream.as_deref().copied().filter(|token| gateway.note_rejected(*token, now));
     Some(BackendRefusal { challenge, rejected })
 }

@@ -59,7 +59,7 @@ impl Allowed<'_> {
                 session: facts.session(),
                 resource: facts.resource,
                 expires_at: facts.expires_at,
-                upstream: upstream.map(|upstream| upstream.token),
+                upstream: upstream.map(|upstream| Rc::clone(&upstream.token)),
             }),
         }
     }

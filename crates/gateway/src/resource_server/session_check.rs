@@ -35,7 +35,7 @@ pub async fn recheck<P: Ports>(gateway: Rc<Gateway>, entry: Rc<CachedToken>, por
         }
     };
     let Some(resource) = gateway.config().resources.get(entry.facts.resource) else { return };
-    let connection = entry.upstream().as_ref().map(|upstream| upstream.token);
+    let connection = entry.upstream().as_ref().map(|upstream| *upstream.token);
     let connection = connection.filter(|token| matches!(token.owner, TokenOwner::User(_)));
     if let Some(token) = connection {
         recheck_connection(&gateway, token, &ports).await;

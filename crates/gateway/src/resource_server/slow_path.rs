@@ -161,10 +161,10 @@ impl<P: Ports> Call<'_, P> {
         };
         if now >= access.stale_at {
             let audit = Rc::new(std::mem::take(known).decided(Reason::ValidToken));
-            return Ok(Granted::AfterRefresh { facts, audit, identity, token: *token });
+            return Ok(Granted::AfterRefresh { facts, audit, identity, token: **token });
         }
         if now >= access.refresh_at {
-            self.context.ports.refresh_upstream(*token);
+            self.context.ports.refresh_upstream(**token);
         }
         Ok(Granted::Now { facts, upstream, identity, now })
     }
@@ -190,10 +190,10 @@ impl<P: Ports> Call<'_, P> {
         if let Some(OwnedAccess { token, access }) = known.upstream().as_ref() {
             if now >= access.stale_at {
                 let (facts, audit) = (known.facts.clone(), Rc::clone(&known.audit));
-                return Ok(Granted::AfterRefresh { facts, audit, identity: known.identity().cloned(), token: *token });
+                return Ok(Granted::AfterRefresh { facts, audit, identity: known.identity().cloned(), token: **token });
             }
             if now >= access.refresh_at {
-                self.context.ports.refresh_upstream(*token);
+                self.context.ports.refresh_upstream(**token);
             }
         }
         if known.take_recheck_due(now) {
@@ -282,7 +282,7 @@ impl Awaiting<'_> {
         let resource = config.resources.get(index);
         let refusal = match (outcome, resource) {
             (RefreshOutcome::Ready(access), Some(resource)) => {
-                let upstream = OwnedAccess { token: self.token, access: access.clone() };
+                let upstream = OwnedAccess { token: Rc::new(self.token), access: access.clone() };
                 let (facts, audit, identity) = (self.facts, self.audit, self.identity);
                 let allowed = Allowed { facts, audit, upstream: Some(&upstream), identity };
                 return Resolved::Continue(allowed.forward(&resource.injection, cookie, response));

@@ -78,7 +78,7 @@ impl<P: Ports> StoredLogin<'_, P> {
         };
         match (injected, upstream) {
             (Some(_), Some(Opened { access, identity })) => {
-                Ok(Stored::Found { upstream: Some(OwnedAccess { token, access }), identity })
+                Ok(Stored::Found { upstream: Some(OwnedAccess { token: Rc::new(token), access }), identity })
             }
             (Some(_), None) => match self.resource.injection.exchange() {
                 Some(exchange) => self.to_exchange(&session_key, exchange, known).await,
@@ -114,7 +114,10 @@ impl<P: Ports> StoredLogin<'_, P> {
         };
         let Opened { identity, .. } = subject.ok_or(Refusal::LoginRequired)?;
         let token = UpstreamTokenRef { owner: TokenOwner::Session(self.session), provider: exchange.id };
-        Ok(Stored::Found { upstream: Some(OwnedAccess { token, access: UpstreamAccess::none() }), identity })
+        Ok(Stored::Found {
+            upstream: Some(OwnedAccess { token: Rc::new(token), access: UpstreamAccess::none() }),
+            identity,
+        })
     }
 
     /// What follows where a session has no tokens of the provider that the resource injects.
@@ -145,7 +148,7 @@ impl<P: Ports> StoredLogin<'_, P> {
         let token = UpstreamTokenRef { owner: TokenOwner::User(missing.user), provider: missing.provider };
         let Some(access) = access else { return Ok(Stored::NotConnected(missing)) };
         let identity = self.identity_of_login().await?;
-        Ok(Stored::Found { upstream: Some(OwnedAccess { token, access }), identity })
+        Ok(Stored::Found { upstream: Some(OwnedAccess { token: Rc::new(token), access }), identity })
     }
 
     /// The headers about the user where the record that was read is not of the login: none of a

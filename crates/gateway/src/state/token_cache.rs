@@ -270,7 +270,7 @@ impl<S: BuildHasher> TokenCache<S> {
     pub fn renew_upstream(&mut self, token: UpstreamTokenRef, renewed: &UpstreamAccess) {
         for slot in self.current.iter().chain(self.previous.iter()) {
             let mut upstream = slot.entry.upstream.borrow_mut();
-            if let Some(upstream) = upstream.as_mut().filter(|upstream| upstream.token == token) {
+            if let Some(upstream) = upstream.as_mut().filter(|upstream| *upstream.token == token) {
                 upstream.access = renewed.clone();
             }
         }

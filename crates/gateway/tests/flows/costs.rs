@@ -24,11 +24,11 @@ use crate::trusted_issuers;
 const CEILINGS: [(&str, u64); 7] = [
     ("fast", 2_220),
     ("trusted", 2_040),
-    ("cold", 79_900),
-    ("malformed", 31_700),
-    ("unknown key", 39_300),
-    ("login", 2_610_000),
-    ("refresh", 259_000),
+    ("cold", 85_300),
+    ("malformed", 32_900),
+    ("unknown key", 40_400),
+    ("login", 2_690_000),
+    ("refresh", 266_000),
 ];
 
 #[test]

@@ -1,6 +1,8 @@
 //! A backend that answers 401: the challenge is the gateway's, and the provider's token is renewed
 //! once.
 
+use std::rc::Rc;
+
 use portcullis_gateway::decision::{Decision, Grant, RefreshOutcome};
 use portcullis_gateway::ports::TokenOwner;
 use portcullis_gateway::resource_server::{backend_refusal, fast_path};
@@ -116,7 +118,7 @@ fn the_challenge_is_the_gateways_and_asks_once_for_a_renewal() {
     let (_, tokens) = fixture.logged_in();
     let grant = forwarded(fixture.call("/mcp", &tokens.access)).grant.unwrap();
     let (session, expires_at) = (session(&tokens), NOW + 3_600);
-    let upstream = Some(upstream_of(session));
+    let upstream = Some(Rc::new(upstream_of(session)));
     assert_eq!(grant, Grant { session: Some(session), resource: 0, expires_at, upstream });
     for (now, rejected) in [(NOW, true), (NOW, false), (NOW + 29, false), (NOW + 30, true), (NOW - 3_600, true)] {
         let refusal = backend_refusal::of(&fixture.gateway, &grant, now).unwrap();

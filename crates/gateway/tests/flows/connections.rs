@@ -94,7 +94,7 @@ fn an_mcp_request_is_answered_with_the_page_to_open_and_works_once_the_user_has_
     assert_eq!((shown.status(), shown.reason), (200, "connected"));
     let forward = forwarded(call(&providers, &tokens.access, NEW, CALL));
     assert_eq!(injected(&forward).1, "Bearer access-octocat-1");
-    assert_eq!(forward.grant.unwrap().upstream, Some(of_alice()));
+    assert_eq!(forward.grant.unwrap().upstream.as_deref(), Some(&of_alice()));
     // The names of the account at the hub are not the user's.
     assert_eq!(forward.audit.get(AuditField::Subject), None);
     // Another session of the same user uses it at once.

@@ -10,7 +10,7 @@ use super::start::{announced_port, start_script};
 use crate::http::Request;
 use crate::process::Process;
 
-/// What the identity provider does from the start; [`Testbed::set_idp`] changes it later.
+/// What the identity provider does from the start; [`IdentityProvider::set`] changes it later.
 #[derive(Clone, Debug)]
 pub struct IdpOptions {
     /// Seconds that its access tokens live.

@@ -67,7 +67,8 @@ impl Provider {
         &self.desk.issuer
     }
 
-    /// An access token that it made for a resource, as services bring them; another for each number.
+    /// An access token that it made for a resource, as services bring them; each number has
+    /// another.
     ///
     /// # Errors
     /// When it cannot be signed.

@@ -5,11 +5,13 @@ use std::process::Command;
 
 use portcullis_testbed::bending_server::BendingServer;
 use portcullis_testbed::browser::Browser;
+use portcullis_testbed::loopback_server::LoopbackServer;
 use portcullis_testbed::oauth_client::{OAuthClient, Tokens};
 use portcullis_testbed::paths;
 use portcullis_testbed::redis::{LEAST_ACL, RedisServer, Sentinel};
 use portcullis_testbed::testbed::{IdpOptions, Testbed};
 use portcullis_testbed::token_issuer::TokenIssuer;
+use portcullis_testkit::bending_provider::{Reply, Request};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -56,13 +58,16 @@ async fn a_login_at_an_openid_provider_is_kept_behind_sentinels_with_the_documen
 }
 
 #[tokio::test]
-async fn a_virtual_servers_login_goes_to_both_providers_and_its_backend_gets_the_token_it_names() {
-    let files = migrated(&["vmcp-complete.yaml"], 0);
+async fn a_virtual_servers_backends_get_one_providers_token_and_the_others_in_exchange() {
+    let files = migrated(&["vmcp-combined.yaml"], 1);
     let github = BendingServer::start("portcullis", SECRET).unwrap();
     github.bend("an endpoint that takes client_secret_post alone");
+    let exchange = LoopbackServer::start(|_| exchanged).unwrap();
     let issuer = github.issuer();
+    let mut config = plugin(&files);
+    config["resources"][1]["inject"]["cluster"] = json!("exchange");
     let config = here(
-        &plugin(&files),
+        &config,
         &[
             ("https://auth.example.com", "{gateway}"),
             ("https://mcp.example.com", "{gateway}"),
@@ -72,20 +77,51 @@ async fn a_virtual_servers_login_goes_to_both_providers_and_its_backend_gets_the
             // One server is both hosts.
             ("github-userinfo", "github"),
             ("<YOUR_GITHUB_CLIENT_ID>", "portcullis"),
-            ("https://accounts.google.com", "{idp}"),
-            ("<YOUR_GOOGLE_CLIENT_ID>", "portcullis"),
-            (r#""cluster":"google""#, r#""cluster":"idp""#),
+            ("https://dev-123456.okta.com/oauth2/default", "{idp}"),
+            ("https://dev-123456.okta.com/oauth2/backend/v1/token", &format!("{}/token", exchange.url())),
+            ("<YOUR_OKTA_CLIENT_ID>", "portcullis"),
+            (r#""cluster":"okta""#, r#""cluster":"idp""#),
         ],
     );
     let bed = machine::testbed().idp(IdpOptions { client_secret: Some(SECRET), ..IdpOptions::default() });
-    let bed = bed.env("GITHUB_CLIENT_SECRET", SECRET).env("GOOGLE_CLIENT_SECRET", SECRET);
+    let bed = bed.env("GITHUB_CLIENT_SECRET", SECRET).env("OKTA_CLIENT_SECRET", SECRET);
+    let bed = bed.env("EXCHANGE_OKTA_CLIENT_SECRET", "another").cluster("exchange", exchange.port());
     let bed = bed.cluster("github", github.port()).route("/", "recorder").config(config).start().await;
-    let (client, tokens) = log_in(&bed.resource()).await;
-    assert_eq!(injected(&bed, "/mcp", &tokens.access_token).await.as_deref(), Some("access-alice-1"));
-    assert_eq!(bed.idp_requests().await.code_grants, 1, "the second leg");
-    let tokens = client.refresh(&tokens.refresh_token).await;
-    assert!(injected(&bed, "/mcp/more", &tokens.access_token).await.is_some());
+    for (path, expected) in [("/mcp/backend-github", "access-alice-1"), ("/mcp/backend-okta-app", "for-the-backend")] {
+        let (client, tokens) = log_in(&format!("{}{path}", bed.gateway())).await;
+        assert_eq!(injected(&bed, path, &tokens.access_token).await.as_deref(), Some(expected), "{path}");
+        let tokens = client.refresh(&tokens.refresh_token).await;
+        assert!(injected(&bed, &format!("{path}/more"), &tokens.access_token).await.is_some());
+    }
+    assert_eq!(bed.idp_requests().await.code_grants, 2, "both logins went on to the second provider");
     bed.assert_healthy().await;
+}
+
+/// The token endpoint that exchanges tokens (RFC 8693) for `portcullis`, as the document asks.
+fn exchanged(request: &Request<'_>) -> Option<Reply> {
+    let form = String::from_utf8_lossy(request.body).into_owned();
+    let expected = [
+        "grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Atoken-exchange",
+        "audience=backend",
+        "scope=backend-api%3Aread",
+        "subject_token_type=urn%3Aietf%3Aparams%3Aoauth%3Atoken-type%3Aaccess_token",
+    ];
+    let is_good = expected.iter().all(|pair| form.split('&').any(|found| found == *pair))
+        && form.contains("subject_token=eyJ")
+        && request.authorization == Some("Basic cG9ydGN1bGxpczphbm90aGVy");
+    if !is_good {
+        return Some(answer(400, &json!({ "error": "invalid_request" })));
+    }
+    let issued = "urn:ietf:params:oauth:token-type:access_token";
+    Some(answer(
+        200,
+        &json!({ "access_token": "for-the-backend", "issued_token_type": issued, "token_type": "Bearer", "expires_in": 300 }),
+    ))
+}
+
+fn answer(status: u16, members: &Value) -> Reply {
+    let headers = vec![("content-type", "application/json".to_owned())];
+    Reply { status, headers, body: members.to_string().into_bytes() }
 }
 
 #[tokio::test]

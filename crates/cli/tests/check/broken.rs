@@ -156,7 +156,7 @@ const ROWS: &[Row] = &[
     Row {
         edit: (r#""scopes": ["offline_access"]"#, r#""sort": "mcp""#),
         problems: &[
-            "39:41: resources[0].sort: is not a known field; known here: resource, match, kind, scopes, issuers, inject",
+            "39:41: resources[0].sort: is not a known field; known here: resource, match, kind, scopes, issuers, inject, identityHeaders, identityToken",
         ],
     },
     Row {

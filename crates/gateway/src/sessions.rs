@@ -10,7 +10,8 @@
 //! injects. A call that says 401 tells the client to log in, and no
 //! refresh may say anything else in that state: a client whose refresh works goes on refreshing.
 //! `tests/flows/session_states.rs` drives each row through a call, a refresh and a login;
-//! `provider_chain.rs` and `provider_choice.rs` there those about another provider.
+//! `provider_chain.rs`, `provider_choice.rs` and `connections.rs` there those about another
+//! provider.
 //!
 //! | session | upstream tokens | a call says | a refresh at the gateway says | a login |
 //! |---|---|---|---|---|

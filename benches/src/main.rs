@@ -4,9 +4,9 @@
 //! ([`growth`]); and what the bridge costs compared with Redis itself ([`bridge`]). `make peers`:
 //! other gateways compared with ours ([`peers`]).
 //!
-//! Reading order: here, then [`ladder`] (which scenarios there are), [`scenario`] (one measurement),
-//! [`scenarios`] (all of them in turn, and the table), [`load`] (the requests), [`envoy`] (what
-//! stands on which port), [`gateway`] (logins and tokens).
+//! Reading order: here, then [`ladder`] (which scenarios there are), [`scenario`] (one
+//! measurement), [`scenarios`] (all of them in turn, and the table), [`load`] (the requests),
+//! [`envoy`] (what stands on which port), [`gateway`] (logins and tokens).
 
 #![allow(
     clippy::arithmetic_side_effects,

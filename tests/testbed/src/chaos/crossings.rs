@@ -277,15 +277,13 @@ impl Load {
         assert!(matches!(reply.status, 401 | 503), "{reply:?}");
     }
 
+    /// A refresh, one at a time of a session: a client that came with a token that two others have
+    /// replaced meanwhile would be a thief's.
     async fn refresh(&self, slot: &Slot) {
-        let Some((login, tokens)) = self.session(slot).await else { return };
+        let mut held = slot.held.lock().await;
+        let Some(tokens) = held.tokens.clone() else { return };
         let reply = self.clients[slot.provider].refresh_request(&tokens.refresh_token).send().await;
         self.requests.fetch_add(1, Ordering::Relaxed);
-        let mut held = slot.held.lock().await;
-        // Another client of the session may have been faster, or have ended it.
-        if held.login != login {
-            return;
-        }
         match reply.status {
             200 => {
                 self.refreshes.fetch_add(1, Ordering::Relaxed);
@@ -293,8 +291,8 @@ impl Load {
             }
             503 => {}
             400 => {
-                drop(held);
-                self.end(slot, login, true).await;
+                self.lost.fetch_add(1, Ordering::Relaxed);
+                held.tokens = None;
             }
             _ => panic!("{reply:?}"),
         }

@@ -14,7 +14,7 @@ use self::connection_leg::ConnectionLeg;
 use self::error::{CallbackError, LoginError};
 use self::legs::CompletedLeg;
 use crate::audit::{Audit, AuditField, Reason};
-use crate::browser::cookies::{self, Browser};
+use crate::browser::cookies::Browser;
 use crate::browser::pending_login::{self, Authorization, DoneLegs, LOGIN_LIFE, PendingLogin, Seed};
 use crate::browser::pending_visit;
 use crate::clients::registered::Client;
@@ -24,7 +24,7 @@ use crate::context::RequestContext;
 use crate::decision::Resolved;
 use crate::endpoints::client_address::client_address;
 use crate::endpoints::connections::visit;
-use crate::endpoints::provider_return::{AnswerError, admit, logged_in, use_up};
+use crate::endpoints::provider_return::{AnswerError, admit, end_in_browser, logged_in, use_up};
 use crate::endpoints::start_login::Onward;
 use crate::endpoints::{browser_error, consent, start_login};
 use crate::error::DependencyError;
@@ -56,15 +56,7 @@ async fn answer<P: Ports>(context: &RequestContext<'_, P>) -> Result<Resolved, C
     }
     let (seed, login, registration) = take(context, state).await?;
     let completed = complete(context, &params, &seed, login, registration).await;
-    let resolved = completed.unwrap_or_else(|error| error.reply(config));
-    Ok(match resolved {
-        Resolved::Respond(response, audit) => {
-            let ended = cookies::end_login(context.request, &config.issuer, state);
-            let response = ended.iter().fold(response, |response, cookie| response.header("set-cookie", cookie));
-            Resolved::Respond(response, audit)
-        }
-        forward @ Resolved::Continue(_) => forward,
-    })
+    Ok(end_in_browser(context, state, completed.unwrap_or_else(|error| error.reply(config))))
 }
 
 /// Uses up the login that a state names: the browser must carry it with the user's consent, its

@@ -6,6 +6,7 @@ use portcullis_storage_api::{Bucket, Kind, Taken, Ttl};
 use thiserror::Error;
 
 use crate::audit::{Audit, Reason};
+use crate::browser::cookies;
 use crate::browser::pending_login::{Seed, USED_LIFE, UsedLogin};
 use crate::config::{Config, Provider};
 use crate::context::RequestContext;
@@ -89,6 +90,18 @@ pub(super) async fn use_up<P: Ports>(context: &RequestContext<'_, P>, state: &st
     let key = records::key(Kind::Pending, &[state.as_bytes()]);
     let is_first = context.records().create(&key, &UsedLogin, Ttl::Seconds(USED_LIFE)).await?;
     if is_first { Ok(()) } else { Err(ReturnError::Reused) }
+}
+
+/// Returns the answer with which the browser stops carrying what this state names.
+pub(super) fn end_in_browser<P: Ports>(context: &RequestContext<'_, P>, state: &str, resolved: Resolved) -> Resolved {
+    match resolved {
+        Resolved::Respond(response, audit) => {
+            let ended = cookies::end_login(context.request, &context.config().issuer, state);
+            let response = ended.iter().fold(response, |response, cookie| response.header("set-cookie", cookie));
+            Resolved::Respond(response, audit)
+        }
+        forward @ Resolved::Continue(_) => forward,
+    }
 }
 
 /// Returns who logged in, with the provider's tokens.

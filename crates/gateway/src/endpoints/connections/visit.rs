@@ -5,7 +5,7 @@ use portcullis_protocol::http::message::Response;
 use portcullis_protocol::oauth::params::{self, Params};
 
 use crate::audit::{AuditField, AuditFields, Reason};
-use crate::browser::cookies::{self, Browser};
+use crate::browser::cookies::Browser;
 use crate::browser::pending_login::{LOGIN_LIFE, Seed};
 use crate::browser::pending_visit::{Connect, PendingVisit, SignIn, VisitPurpose};
 use crate::config::{Provider, ProviderId};
@@ -14,7 +14,7 @@ use crate::decision::Resolved;
 use crate::endpoints::browser_error::private;
 use crate::endpoints::connections::error::ConnectionsError;
 use crate::endpoints::pages::connections::ConnectedPage;
-use crate::endpoints::provider_return::{admit, logged_in, use_up};
+use crate::endpoints::provider_return::{admit, end_in_browser, logged_in, use_up};
 use crate::ports::Ports;
 use crate::routing::endpoint_table::Endpoint;
 use crate::sessions::users;
@@ -34,14 +34,7 @@ pub(in crate::endpoints) async fn complete<P: Ports>(
         return error.reply(config);
     }
     let completed = complete_once(context, params, &seed, visit).await;
-    match completed.unwrap_or_else(|error| error.reply(config)) {
-        Resolved::Respond(response, audit) => {
-            let ended = cookies::end_login(context.request, &config.issuer, state);
-            let response = ended.iter().fold(response, |response, cookie| response.header("set-cookie", cookie));
-            Resolved::Respond(response, audit)
-        }
-        forward @ Resolved::Continue(_) => forward,
-    }
+    end_in_browser(context, state, completed.unwrap_or_else(|error| error.reply(config)))
 }
 
 async fn take<P: Ports>(
